@@ -1,0 +1,73 @@
+//! The verdict channel: one secret comes in, one message goes out.
+use std::io::{self, BufRead as _, BufReader, Write as _};
+
+use grader_protocol::{LINE_MARK, Message};
+
+/// The way back to the grader.
+#[derive(Debug)]
+pub(crate) enum Channel {
+    /// A socket that no path leads to. As a file it is written by `write(2)`, which the jail allows.
+    #[cfg(unix)]
+    Socket(std::fs::File),
+    /// Standard output, one marked line that carries the secret: for platforms without such sockets.
+    Output,
+    /// The terminal of somebody who runs a check by hand.
+    Terminal,
+}
+
+/// Takes the channel over and reads the secret.
+///
+/// # Errors
+///
+/// When nobody sent one: the binary was started by hand.
+pub(crate) fn open() -> io::Result<(String, Channel)> {
+    let mut stdin = BufReader::new(io::stdin());
+    let mut line = String::new();
+    stdin.read_line(&mut line)?;
+    let mut words = line.split_whitespace();
+    let (Some(nonce), Some(kind)) = (words.next(), words.next()) else {
+        return Err(io::Error::other("no secret on standard input"));
+    };
+    let channel = match kind {
+        #[cfg(unix)]
+        "socket" => socket()?,
+        _ => Channel::Output,
+    };
+    Ok((nonce.to_owned(), channel))
+}
+
+/// Moves the socket from descriptor 0, where the judged code could reach it as standard input, to
+/// one that only this process's memory knows.
+#[cfg(unix)]
+fn socket() -> io::Result<Channel> {
+    use std::os::fd::AsFd as _;
+
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(&std::fs::File::open("/dev/null")?)?;
+    Ok(Channel::Socket(std::fs::File::from(socket)))
+}
+
+impl Channel {
+    /// Sends the verdict.
+    ///
+    /// # Errors
+    ///
+    /// When the grader is gone.
+    pub(crate) fn send(self, message: &Message) -> io::Result<()> {
+        let json = serde_json::to_string(message)?;
+        match self {
+            #[cfg(unix)]
+            Channel::Socket(mut socket) => writeln!(socket, "{json}"),
+            Channel::Output => {
+                let mut out = io::stdout().lock();
+                writeln!(out, "\n{LINE_MARK} {} {json}", message.nonce)?;
+                out.flush()
+            }
+            Channel::Terminal => {
+                let mut out = io::stdout().lock();
+                writeln!(out, "{}", serde_json::to_string_pretty(message)?)?;
+                out.flush()
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a criterion's script has at hand.
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use grader_protocol::Fail;
+use tokio::runtime::Handle;
+
+use crate::meter::Meter;
+use crate::{Source, Timeline};
+
+/// Handed to every criterion. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cx {
+    pub(crate) shared: Rc<Shared>,
+    timeline: Timeline,
+}
+
+/// The part of a [`Cx`] that all its clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) meter: Meter,
+    pub(crate) notes: RefCell<Vec<String>>,
+    pub(crate) virtual_time: Cell<Duration>,
+    pub(crate) sources: Vec<Source>,
+}
+
+impl Cx {
+    /// Within the runtime whose clock is paused: the timeline begins now.
+    pub(crate) fn new(meter: Meter, sources: Vec<Source>) -> Self {
+        let shared =
+            Shared { meter, notes: RefCell::default(), virtual_time: Cell::default(), sources };
+        Cx { shared: Rc::new(shared), timeline: Timeline::new() }
+    }
+
+    /// Where the fakes record what they see.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Something worth telling that decides nothing.
+    pub fn note(&self, note: impl Into<String>) {
+        self.shared.notes.borrow_mut().push(note.into());
+    }
+
+    /// How many spawned tasks are alive. A task that has ended, or was aborted, counts until it had
+    /// its last turn: see [`settle`](Cx::settle).
+    #[must_use]
+    pub fn alive_tasks(&self) -> usize {
+        Handle::current().metrics().num_alive_tasks()
+    }
+
+    /// Lets every task that is ready have its turns, without moving the clock: it returns as soon as
+    /// a number of rounds went by, far more than a chain of wake-ups in an exercise is long.
+    pub async fn settle(&self) {
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The text of one of the level's files, named as `src/combinators.rs`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fail`] for the learner when the file is not there.
+    pub fn source(&self, path: &str) -> Result<&str, Fail> {
+        self.sources()
+            .iter()
+            .find(|source| source.path == path)
+            .map(|s| s.text.as_str())
+            .ok_or_else(|| {
+                Fail::new(format!("{path} is missing"))
+                    .help("this criterion reads the file: keep it where the starter puts it")
+            })
+    }
+
+    /// All source files of the level, sorted by path.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.shared.sources
+    }
+}

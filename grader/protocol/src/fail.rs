@@ -1,0 +1,108 @@
+//! A criterion that failed, told so that the learner can mend it.
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Diagnosis;
+
+/// Why a criterion failed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fail {
+    /// What happened, in one line.
+    pub headline: String,
+    /// What should have been seen.
+    pub expected: Option<String>,
+    /// What was seen.
+    pub observed: Option<String>,
+    /// What usually causes this and what to change.
+    pub help: Option<String>,
+    /// Set when the call itself went wrong: it hung, blocked, panicked.
+    pub diagnosis: Option<Diagnosis>,
+    /// Panics of the judged code, the first one first.
+    pub panics: Vec<PanicSite>,
+    /// What the fakes saw, in the order in which they saw it.
+    pub timeline: Vec<Event>,
+}
+
+impl Fail {
+    /// A failure with nothing but its headline.
+    #[must_use]
+    pub fn new(headline: impl Into<String>) -> Self {
+        Fail { headline: headline.into(), ..Fail::default() }
+    }
+
+    /// A failure of the call itself; headline and help are the diagnosis's own words.
+    #[must_use]
+    pub fn diagnosed(call: &str, diagnosis: Diagnosis) -> Self {
+        Fail {
+            headline: format!("{call} {diagnosis}"),
+            help: Some(diagnosis.help().to_owned()),
+            diagnosis: Some(diagnosis),
+            ..Fail::default()
+        }
+    }
+
+    /// Adds what should have been seen.
+    #[must_use]
+    pub fn expected(mut self, text: impl Into<String>) -> Self {
+        self.expected = Some(text.into());
+        self
+    }
+
+    /// Adds what was seen.
+    #[must_use]
+    pub fn observed(mut self, text: impl Into<String>) -> Self {
+        self.observed = Some(text.into());
+        self
+    }
+
+    /// Adds what to change.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// Something that a fake saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Virtual time since the criterion began, in microseconds.
+    pub at_us: u64,
+    /// Who saw it: the name of a source or of a callback.
+    pub who: String,
+    /// What it saw: "called", "answers", "dropped".
+    pub what: String,
+}
+
+/// Where a panic began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PanicSite {
+    /// The panic's message.
+    pub message: String,
+    /// The source file as the compiler names it.
+    pub file: String,
+    /// The line in that file.
+    pub line: u32,
+}
+
+impl PanicSite {
+    /// Whether the panic is the placeholder of an exercise that nobody wrote yet.
+    #[must_use]
+    pub fn is_todo(&self) -> bool {
+        self.message.starts_with("not yet implemented")
+    }
+
+    /// Whether the panic is the standard library's or tokio's word on a thread that was refused.
+    #[must_use]
+    pub fn is_refused_thread(&self) -> bool {
+        self.message.contains("can't spawn worker thread")
+            || self.message.contains("failed to spawn thread")
+    }
+}
+
+impl fmt::Display for PanicSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' at {}:{}", self.message, self.file, self.line)
+    }
+}

@@ -1,0 +1,48 @@
+//! What a check process tells the grader.
+//!
+//! A check process judges one criterion and sends one [`Message`] as a line of JSON over its verdict
+//! channel. The grader believes it only if the [`nonce`](Message::nonce) is the one it gave to that
+//! process: nothing that the judged code prints, and no exit code, counts as a verdict.
+
+mod diagnosis;
+mod fail;
+
+pub use diagnosis::Diagnosis;
+pub use fail::{Event, Fail, PanicSite};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the messages; a check binary of another build must not be misread.
+pub const VERSION: u32 = 1;
+
+/// Marks the line that carries the verdict where the channel is shared with the process's output.
+pub const LINE_MARK: &str = "grader-verdict";
+
+/// The answer of one check process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// [`VERSION`] of the sender.
+    pub version: u32,
+    /// The secret that the grader gave to this process, and to no other.
+    pub nonce: String,
+    /// The criterion that was judged.
+    pub id: String,
+    /// Why the criterion failed; `None` is a pass.
+    pub fail: Option<Fail>,
+    /// Remarks that decide nothing.
+    pub notes: Vec<String>,
+    /// Virtual time that the judged calls took, in microseconds.
+    pub virtual_us: u64,
+    /// How the process was confined.
+    pub jail: Jail,
+}
+
+/// How a check process was confined while the judged code ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Jail {
+    /// Only computing, waiting and talking on open descriptors were allowed (Linux seccomp).
+    Syscalls,
+    /// The platform has no jail that we know how to use, or it was switched off.
+    None,
+}

@@ -1,0 +1,63 @@
+//! What is graded: pure data. How each criterion is judged stands in `grader/checks/levelN`.
+
+mod level1;
+mod level2;
+
+/// One level of the course.
+#[derive(Debug)]
+pub struct Level {
+    /// The package's name, which is also its folder: `level2`.
+    pub name: &'static str,
+    /// One line for the scoreboard.
+    pub title: &'static str,
+    /// Files below `src/` that the course provides, relative to the level's folder: a starter leaves
+    /// them as they are and a submission cannot replace them. Everything else below `src/` is the
+    /// learner's.
+    pub given: &'static [&'static str],
+    /// The groups of criteria in the order in which they are best worked on.
+    pub groups: &'static [Group],
+}
+
+/// The criteria of one exercise, usually of one module: a strategy, a style, a pattern.
+#[derive(Debug)]
+pub struct Group {
+    /// The middle part of the criteria's ids: `race`.
+    pub name: &'static str,
+    /// One line for the scoreboard.
+    pub title: &'static str,
+    /// The file to write, relative to the workspace: `level2/src/race.rs`.
+    pub file: &'static str,
+    /// In the order in which a learner should meet them.
+    pub criteria: &'static [Criterion],
+}
+
+/// One thing that a solution must do, judged on its own.
+#[derive(Debug)]
+pub struct Criterion {
+    /// `level2/race/returns-at-the-third`.
+    pub id: &'static str,
+    /// What is demanded, as a short clause: "returns at the third success".
+    pub title: &'static str,
+    /// What it is worth.
+    pub points: u32,
+    /// Whether the assignment asks for it or it goes beyond.
+    pub kind: Kind,
+    /// The demand in full, with its source in the assignment.
+    pub requirement: &'static str,
+    /// One to three hints, each saying more than the one before.
+    pub hints: &'static [&'static str],
+    /// Where to read: a heading of the level's README, a documentation page.
+    pub read: &'static [&'static str],
+}
+
+/// Whether a criterion counts for the assignment as given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The assignment asks for it.
+    Core,
+    /// It goes beyond the assignment and is scored apart.
+    Bonus,
+}
+
+/// Every level, in the order of the course.
+pub const LEVELS: &[&Level] = &[&level1::LEVEL, &level2::LEVEL];

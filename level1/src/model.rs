@@ -1,0 +1,54 @@
+//! The profile and its parts, with the fields that the assignment shows.
+
+use serde::{Deserialize, Serialize};
+
+/// The number of a user. Users are numbered from 1: the id 0 names nobody.
+pub type UserId = u64;
+
+/// What `/api/users/:id` tells about a user. Fields that a server sends beyond these are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The user's number.
+    pub id: UserId,
+    /// The name to show.
+    pub name: String,
+    /// The address to write to.
+    pub email: String,
+}
+
+/// One entry of `/api/users/:id/posts`.
+///
+/// The assignment's example has `likes` and no `body`, the public server that its solution talks to
+/// has `body` and no `likes`. Both are kept where the source has them and are absent, in the value
+/// and in its JSON, where it has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// The post's number.
+    pub id: u64,
+    /// The headline.
+    pub title: String,
+    /// How many readers liked it, if the source counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likes: Option<u64>,
+    /// The text, if the source sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// A user together with the posts, in the order in which the source lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Who it is.
+    pub user: User,
+    /// What the user wrote.
+    pub posts: Vec<Post>,
+}
+
+/// One page of a paged API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items on this page, in order. A page may be empty and still not be the last.
+    pub items: Vec<T>,
+    /// Whether a page with the next number follows.
+    pub has_next: bool,
+}

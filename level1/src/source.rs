@@ -1,0 +1,161 @@
+//! Where profiles come from: the traits that the three styles are written against.
+//!
+//! [`ProfileSource`] answers with futures and [`CallbackSource`] with callbacks; [`CallbackAdapter`]
+//! turns the first into the second. Tests and the grader put fakes in their place, the command line
+//! tool puts `http::HttpSource` there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::model::{Page, Post, User, UserId};
+
+/// A source of users and posts that answers with futures.
+///
+/// The futures are `'static`: they own what they need, as those of `tower::Service` do, so that they
+/// can be combined, boxed and spawned freely. A future does nothing before it is polled, and
+/// dropping it gives its request up.
+pub trait ProfileSource: Send + Sync {
+    /// Fetches the user, `/users/:id`.
+    fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>>;
+
+    /// Fetches the posts of the user, `/users/:id/posts`.
+    fn posts(&self, id: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>>;
+}
+
+/// What a [`CallbackSource`] answers to.
+///
+/// JavaScript's convention passes `(error, result)`, the error first so that it is not forgotten.
+/// [`Result`] says the same and cannot hold both or neither, and `FnOnce` cannot be called twice.
+/// What remains to be forgotten is to call it at all.
+pub type Callback<T> = Box<dyn FnOnce(Result<T, SourceError>) + Send>;
+
+/// A source of users and posts that answers by calling back.
+///
+/// An implementation may call back before the method returns, later from any task, or never: in the
+/// last case it drops the callback.
+pub trait CallbackSource: Send + Sync {
+    /// Fetches the user, `/users/:id`.
+    fn user(&self, id: UserId, callback: Callback<User>);
+
+    /// Fetches the posts of the user, `/users/:id/posts`.
+    fn posts(&self, id: UserId, callback: Callback<Vec<Post>>);
+}
+
+/// A source of pages, numbered from 1.
+pub trait PageSource<T>: Send + Sync {
+    /// Fetches the page with this number. Dropping the future gives the request up.
+    fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<T>, SourceError>>;
+}
+
+/// Makes a [`CallbackSource`] of a [`ProfileSource`]: each request runs in a task of its own, which
+/// calls back with the answer.
+///
+/// When the request panics, its task ends and the callback is dropped uncalled.
+#[derive(Clone)]
+pub struct CallbackAdapter(Arc<dyn ProfileSource>);
+
+impl CallbackAdapter {
+    /// An adapter around the source. Its methods panic when called outside a tokio runtime.
+    pub fn new(source: Arc<dyn ProfileSource>) -> Self {
+        Self(source)
+    }
+}
+
+impl fmt::Debug for CallbackAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackAdapter").finish_non_exhaustive()
+    }
+}
+
+impl CallbackSource for CallbackAdapter {
+    fn user(&self, id: UserId, callback: Callback<User>) {
+        let answer = self.0.user(id);
+        tokio::spawn(async move { callback(answer.await) });
+    }
+
+    fn posts(&self, id: UserId, callback: Callback<Vec<Post>>) {
+        let answer = self.0.posts(id);
+        tokio::spawn(async move { callback(answer.await) });
+    }
+}
+
+/// One of the requests that a load makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// The user with this id.
+    User(UserId),
+    /// The posts of the user with this id.
+    Posts(UserId),
+    /// The page with this number.
+    Page(u32),
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user {id}"),
+            Self::Posts(id) => write!(f, "posts of user {id}"),
+            Self::Page(number) => write!(f, "page {number}"),
+        }
+    }
+}
+
+/// Why a source has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The server answered, with a status that is not a success.
+    #[error("the server answered with status {status}")]
+    Status {
+        /// The HTTP status, for example 404.
+        status: u16,
+    },
+
+    /// No connection, or one that broke before the answer was complete.
+    #[error("the connection failed: {reason}")]
+    Connection {
+        /// What the transport says.
+        reason: String,
+    },
+
+    /// The answer was not complete within the time limit.
+    #[error("no answer within {} ms", limit.as_millis())]
+    Timeout {
+        /// The time that was given.
+        limit: Duration,
+    },
+
+    /// The answer is not what the API promises: not UTF-8, not JSON, or JSON of another shape.
+    #[error("the answer cannot be understood: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The answer is longer than the reader is ready to take.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The greatest length that is accepted, in bytes.
+        limit: usize,
+    },
+
+    /// The server sent the client from address to address.
+    #[error("redirected more than {limit} times")]
+    Redirects {
+        /// How many redirections are followed.
+        limit: usize,
+    },
+
+    /// The store behind the source failed.
+    #[error("the database failed: {reason}")]
+    Database {
+        /// What the database says.
+        reason: String,
+    },
+
+    /// The source dropped the callback without calling it.
+    #[error("the source dropped the callback without calling it")]
+    CallbackDropped,
+}

@@ -1,0 +1,96 @@
+//! Why a section could not be loaded.
+
+use std::any::Any;
+use std::time::Duration;
+
+use crate::model::Section;
+
+/// What a source says when it cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The service could not be reached or answered with a fault of its own. Worth another try.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The service understood the request and refused it. It will refuse it again.
+    #[error("rejected: {0}")]
+    Rejected(String),
+}
+
+impl SourceError {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Why there is no data for a section.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SectionFailure {
+    /// The source answered with an error.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The source did not answer in time and was stopped.
+    #[error("timed out after {} ms", limit.as_millis())]
+    TimedOut {
+        /// The time it was given.
+        limit: Duration,
+    },
+    /// The source panicked: a bug, not an outage.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// The text of the panic.
+        message: String,
+    },
+}
+
+impl SectionFailure {
+    /// The failure for a panic that was caught: `payload` is what
+    /// [`catch_unwind`](std::panic::catch_unwind) or
+    /// [`JoinError::into_panic`](tokio::task::JoinError::into_panic) returned.
+    #[must_use]
+    pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Self::Panicked { message }
+    }
+
+    /// Whether another try may succeed: a timeout and an unavailable source, but neither a refusal
+    /// nor a panic.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Source(error) => error.is_transient(),
+            Self::TimedOut { .. } => true,
+            Self::Panicked { .. } => false,
+        }
+    }
+
+    /// Whether the source was stopped because it took too long.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+}
+
+/// Which section failed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{section}: {failure}")]
+pub struct SectionError {
+    /// The section without data.
+    pub section: Section,
+    /// The cause.
+    #[source]
+    pub failure: SectionFailure,
+}
+
+impl SectionError {
+    /// The error for `section`.
+    #[must_use]
+    pub fn new(section: Section, failure: impl Into<SectionFailure>) -> Self {
+        Self { section, failure: failure.into() }
+    }
+}

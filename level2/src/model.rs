@@ -1,0 +1,251 @@
+//! What the dashboard shows: one type for each section, and all of them together.
+//!
+//! Money is counted in cents and a rating in tenths of a star, both in integers. A float would round
+//! amounts when they are summed and could not be compared for equality.
+
+use std::fmt;
+use std::time::Duration;
+
+/// An amount of money in US cents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Cents(pub u64);
+
+impl fmt::Display for Cents {
+    /// Dollars with two decimals: `$365.50`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
+/// A rating in tenths of a star, from 0 to 50.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Rating {
+    /// Tenths of a star: 43 stands for 4.3 stars.
+    pub tenths: u8,
+}
+
+impl fmt::Display for Rating {
+    /// Stars with one decimal: `4.3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.tenths / 10, self.tenths % 10)
+    }
+}
+
+/// Today's sales.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sales {
+    /// Turnover of the day.
+    pub total: Cents,
+    /// Number of orders.
+    pub orders: u32,
+    /// Mean value of an order, rounded to a cent.
+    pub average_order: Cents,
+}
+
+/// Active users.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Users {
+    /// Users active today.
+    pub total: u32,
+    /// Users online now.
+    pub online: u32,
+    /// Users who joined today.
+    pub new_today: u32,
+}
+
+/// Pending orders.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orders {
+    /// Orders not yet shipped.
+    pub total: u32,
+    /// Of these, the urgent ones.
+    pub urgent: u32,
+    /// Of these, the ones being packed.
+    pub processing: u32,
+}
+
+/// One article that is running out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StockItem {
+    /// Article number.
+    pub id: u32,
+    /// Name in the shop.
+    pub name: String,
+    /// Pieces left.
+    pub stock: u32,
+}
+
+/// Articles that are running out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LowStock {
+    /// Number of articles below their minimum.
+    pub total: u32,
+    /// Of these, the ones that are nearly gone.
+    pub critical: u32,
+    /// The most urgent articles.
+    pub items: Vec<StockItem>,
+}
+
+/// Recent reviews.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reviews {
+    /// Number of reviews.
+    pub total: u32,
+    /// Mean rating.
+    pub average: Rating,
+    /// Reviews waiting for moderation.
+    pub pending: u32,
+}
+
+/// A section of the dashboard. Each has a source of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// [`Sales`].
+    Sales,
+    /// [`Users`].
+    Users,
+    /// [`Orders`].
+    Orders,
+    /// [`LowStock`].
+    LowStock,
+    /// [`Reviews`].
+    Reviews,
+}
+
+impl Section {
+    /// All sections, in the order of the page.
+    pub const ALL: [Self; 5] =
+        [Self::Sales, Self::Users, Self::Orders, Self::LowStock, Self::Reviews];
+
+    /// The name used in messages and on the command line: `low-stock`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sales => "sales",
+            Self::Users => "users",
+            Self::Orders => "orders",
+            Self::LowStock => "low-stock",
+            Self::Reviews => "reviews",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The data of one section, whichever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SectionData {
+    /// Data of [`Section::Sales`].
+    Sales(Sales),
+    /// Data of [`Section::Users`].
+    Users(Users),
+    /// Data of [`Section::Orders`].
+    Orders(Orders),
+    /// Data of [`Section::LowStock`].
+    LowStock(LowStock),
+    /// Data of [`Section::Reviews`].
+    Reviews(Reviews),
+}
+
+impl SectionData {
+    /// The section this data belongs to.
+    #[must_use]
+    pub const fn section(&self) -> Section {
+        match self {
+            Self::Sales(_) => Section::Sales,
+            Self::Users(_) => Section::Users,
+            Self::Orders(_) => Section::Orders,
+            Self::LowStock(_) => Section::LowStock,
+            Self::Reviews(_) => Section::Reviews,
+        }
+    }
+}
+
+/// The whole page: every section is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dashboard {
+    /// Today's sales.
+    pub sales: Sales,
+    /// Active users.
+    pub users: Users,
+    /// Pending orders.
+    pub orders: Orders,
+    /// Articles that are running out.
+    pub low_stock: LowStock,
+    /// Recent reviews.
+    pub reviews: Reviews,
+}
+
+/// A whole page and how long it took to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The page.
+    pub dashboard: Dashboard,
+    /// From the first poll of the load to its result, on tokio's clock.
+    pub took: Duration,
+}
+
+/// A page of which any section may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartialDashboard {
+    /// Today's sales.
+    pub sales: Option<Sales>,
+    /// Active users.
+    pub users: Option<Users>,
+    /// Pending orders.
+    pub orders: Option<Orders>,
+    /// Articles that are running out.
+    pub low_stock: Option<LowStock>,
+    /// Recent reviews.
+    pub reviews: Option<Reviews>,
+}
+
+impl PartialDashboard {
+    /// Puts the data of one section in its place, replacing what was there.
+    pub fn insert(&mut self, data: SectionData) {
+        match data {
+            SectionData::Sales(sales) => self.sales = Some(sales),
+            SectionData::Users(users) => self.users = Some(users),
+            SectionData::Orders(orders) => self.orders = Some(orders),
+            SectionData::LowStock(low_stock) => self.low_stock = Some(low_stock),
+            SectionData::Reviews(reviews) => self.reviews = Some(reviews),
+        }
+    }
+
+    /// The sections that are missing, in the order of the page.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Section> {
+        let present = [
+            self.sales.is_some(),
+            self.users.is_some(),
+            self.orders.is_some(),
+            self.low_stock.is_some(),
+            self.reviews.is_some(),
+        ];
+        Section::ALL.into_iter().zip(present).filter(|(_, there)| !there).map(|(s, _)| s).collect()
+    }
+
+    /// The whole page, or `None` when a section is missing.
+    #[must_use]
+    pub fn complete(self) -> Option<Dashboard> {
+        Some(Dashboard {
+            sales: self.sales?,
+            users: self.users?,
+            orders: self.orders?,
+            low_stock: self.low_stock?,
+            reviews: self.reviews?,
+        })
+    }
+}
+
+impl FromIterator<SectionData> for PartialDashboard {
+    fn from_iter<I: IntoIterator<Item = SectionData>>(data: I) -> Self {
+        let mut page = Self::default();
+        data.into_iter().for_each(|section| page.insert(section));
+        page
+    }
+}
