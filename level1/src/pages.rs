@@ -1,0 +1,38 @@
+//! A paged API as a [`Stream`], the counterpart of an async generator and `for await`.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use crate::errors::FetchError;
+use crate::source::{PageSource, Request};
+
+/// The items of all pages, in order, from page 1 to the first one that has no next.
+///
+/// A page is requested when an item is asked for and none is left of the pages before it: never
+/// ahead of that, and never twice. An empty page is passed over. The first failure is the stream's
+/// last item. Dropping the stream gives up the request that is under way, and nothing runs on.
+///
+/// # Errors
+/// An item is the error of the page that failed, as [`FetchError::new`] classifies it for
+/// [`Request::Page`].
+pub fn items<T>(
+    source: Arc<dyn PageSource<T>>,
+) -> impl Stream<Item = Result<T, FetchError>> + Send + 'static
+where
+    T: Send + 'static,
+{
+    // The state is the number of the next page; `None` behind the last one.
+    stream::try_unfold(Some(1), move |number| {
+        let page = number.map(|number| (number, source.page(number)));
+        async move {
+            let Some((number, page)) = page else { return Ok(None) };
+            let page =
+                page.await.map_err(|cause| FetchError::new(Request::Page(number), cause))?;
+            let next = page.has_next.then_some(number + 1);
+            Ok(Some((stream::iter(page.items.into_iter().map(Ok)), next)))
+        }
+    })
+    .try_flatten()
+    .fuse()
+}

@@ -1,0 +1,239 @@
+//! JavaScript's promise, written by hand on a mutex and a waker.
+//!
+//! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
+//! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
+//! anybody awaits it, and dropping it stops nothing.
+//!
+//! Two differences to JavaScript follow from ownership. A promise has one consumer, for the value is
+//! moved to it and not shared. And a promise whose last [`Resolver`] is gone cannot be settled any
+//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting for ever.
+//!
+//! | function | fulfilled | rejected | of nothing |
+//! | --- | --- | --- | --- |
+//! | [`all`] | all are: their values | at the first rejection | fulfilled, no values |
+//! | [`all_settled`] | all are settled: their results | never | fulfilled, no results |
+//! | [`race`] | the first to settle is | the first to settle is | pending for ever |
+//! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
+
+mod chain;
+mod combine;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+pub use self::chain::IntoPromise;
+pub use self::combine::{AggregateError, all, all_settled, any, race};
+
+use crate::promisify::panic_message;
+
+/// Where a promise stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not settled yet.
+    Pending,
+    /// Settled with a value.
+    Fulfilled,
+    /// Settled with an error.
+    Rejected,
+}
+
+/// How a promise was rejected by nobody's decision. The error type of a promise has to be able to say
+/// it: `E: From<Broken>`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Every resolver was dropped before the promise was settled.
+    #[error("the promise was abandoned: nobody is left who could settle it")]
+    Abandoned,
+    /// The executor, a handler or the future behind the promise panicked, with this message.
+    #[error("a promise handler panicked: {0}")]
+    Panicked(String),
+}
+
+/// A value that will be there later, or the error that took its place.
+///
+/// As a [`Future`] it gives that result; it must not be polled after it has done so (it panics).
+/// Dropping it stops nothing.
+#[must_use = "an error in it goes unnoticed unless it is awaited or caught"]
+#[derive(Debug)]
+pub struct Promise<T, E> {
+    shared: Arc<Shared<T, E>>,
+}
+
+impl<T, E> Promise<T, E>
+where
+    T: Send + 'static,
+    E: From<Broken> + Send + 'static,
+{
+    /// A promise that is settled through the [`Resolver`] that `executor` gets.
+    ///
+    /// `executor` runs at once, before this function returns. When it panics, the promise is rejected
+    /// with [`Broken::Panicked`], unless it was settled before.
+    pub fn new(executor: impl FnOnce(Resolver<T, E>)) -> Self {
+        let promise = Self::pending();
+        let resolver = promise.resolver();
+        let for_executor = resolver.clone();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| executor(for_executor))) {
+            resolver.reject(Broken::Panicked(panic_message(&*payload)).into());
+        }
+        promise
+    }
+
+    /// A promise that is fulfilled already.
+    pub fn resolved(value: T) -> Self {
+        Self::settled(Ok(value))
+    }
+
+    /// A promise that is rejected already.
+    pub fn rejected(error: E) -> Self {
+        Self::settled(Err(error))
+    }
+
+    /// A promise of the future's result. The future runs in a task of its own from now on; when it
+    /// panics, the promise is rejected with [`Broken::Panicked`].
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn from_future(future: impl Future<Output = Result<T, E>> + Send + 'static) -> Self {
+        use futures::FutureExt;
+        Self::new(|resolver| {
+            let outcome = AssertUnwindSafe(future).catch_unwind();
+            tokio::spawn(outcome.map(move |outcome| {
+                resolver.settle(outcome.unwrap_or_else(|payload| {
+                    Err(Broken::Panicked(panic_message(&*payload)).into())
+                }));
+            }));
+        })
+    }
+
+    /// Where it stands now.
+    pub fn state(&self) -> State {
+        match &*self.shared.lock() {
+            Slot::Pending(_) => State::Pending,
+            Slot::Settled(Ok(_)) => State::Fulfilled,
+            Slot::Settled(Err(_)) | Slot::Abandoned => State::Rejected,
+            Slot::Taken(state) => *state,
+        }
+    }
+
+    /// A pending promise that has no resolver yet.
+    fn pending() -> Self {
+        Self { shared: Arc::new(Shared { slot: Mutex::new(Slot::Pending(None)) }) }
+    }
+
+    fn settled(result: Result<T, E>) -> Self {
+        Self { shared: Arc::new(Shared { slot: Mutex::new(Slot::Settled(result)) }) }
+    }
+
+    fn resolver(&self) -> Resolver<T, E> {
+        Resolver { last: Arc::new(Last { shared: Arc::clone(&self.shared) }) }
+    }
+}
+
+impl<T, E> Future for Promise<T, E>
+where
+    E: From<Broken>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.shared.lock();
+        if let Slot::Pending(waker) = &mut *slot {
+            // Only the latest poll counts: the promise may have moved to another task.
+            *waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *slot, Slot::Taken(State::Rejected)) {
+            Slot::Settled(Ok(value)) => {
+                *slot = Slot::Taken(State::Fulfilled);
+                Poll::Ready(Ok(value))
+            }
+            Slot::Settled(Err(error)) => Poll::Ready(Err(error)),
+            Slot::Abandoned => Poll::Ready(Err(Broken::Abandoned.into())),
+            Slot::Pending(_) | Slot::Taken(_) => panic!("a promise was polled after it was done"),
+        }
+    }
+}
+
+/// Settles a promise. Clones settle the same one, and the first call wins: all later ones are
+/// without effect.
+#[derive(Debug)]
+pub struct Resolver<T, E> {
+    last: Arc<Last<T, E>>,
+}
+
+impl<T, E> Resolver<T, E> {
+    /// Fulfils the promise.
+    pub fn resolve(&self, value: T) {
+        self.settle(Ok(value));
+    }
+
+    /// Rejects the promise.
+    pub fn reject(&self, error: E) {
+        self.settle(Err(error));
+    }
+
+    fn settle(&self, result: Result<T, E>) {
+        self.last.shared.settle(Slot::Settled(result));
+    }
+}
+
+impl<T, E> Clone for Resolver<T, E> {
+    fn clone(&self) -> Self {
+        Self { last: Arc::clone(&self.last) }
+    }
+}
+
+/// What the clones of a resolver share: dropped with the last of them.
+#[derive(Debug)]
+struct Last<T, E> {
+    shared: Arc<Shared<T, E>>,
+}
+
+impl<T, E> Drop for Last<T, E> {
+    fn drop(&mut self) {
+        self.shared.settle(Slot::Abandoned);
+    }
+}
+
+/// What a promise and its resolver share.
+#[derive(Debug)]
+struct Shared<T, E> {
+    slot: Mutex<Slot<T, E>>,
+}
+
+#[derive(Debug)]
+enum Slot<T, E> {
+    /// With the waker of the task that awaits the promise, if one does already.
+    Pending(Option<Waker>),
+    Settled(Result<T, E>),
+    Abandoned,
+    /// The result has been handed out.
+    Taken(State),
+}
+
+impl<T, E> Shared<T, E> {
+    fn lock(&self) -> MutexGuard<'_, Slot<T, E>> {
+        // Nothing that may panic runs under the lock, so a poisoned one is consistent all the same.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Settles a pending promise and wakes its consumer; without effect on a settled one.
+    fn settle(&self, outcome: Slot<T, E>) {
+        let mut slot = self.lock();
+        let Slot::Pending(waker) = &mut *slot else {
+            // `outcome` is dropped after the lock: it may hold a resolver of this very promise.
+            drop(slot);
+            return;
+        };
+        let waker = waker.take();
+        *slot = outcome;
+        drop(slot);
+        // Outside the lock: the woken task may poll at once, on another thread.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
