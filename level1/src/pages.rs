@@ -27,8 +27,7 @@ where
         let page = number.map(|number| (number, source.page(number)));
         async move {
             let Some((number, page)) = page else { return Ok(None) };
-            let page =
-                page.await.map_err(|cause| FetchError::new(Request::Page(number), cause))?;
+            let page = page.await.map_err(|cause| FetchError::new(Request::Page(number), cause))?;
             let next = page.has_next.then_some(number + 1);
             Ok(Some((stream::iter(page.items.into_iter().map(Ok)), next)))
         }

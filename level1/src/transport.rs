@@ -59,7 +59,5 @@ pub async fn within<T, F>(limit: Duration, request: F) -> Result<T, SourceError>
 where
     F: Future<Output = Result<T, SourceError>>,
 {
-    tokio::time::timeout(limit, request)
-        .await
-        .unwrap_or(Err(SourceError::Timeout { limit }))
+    tokio::time::timeout(limit, request).await.unwrap_or(Err(SourceError::Timeout { limit }))
 }

@@ -100,9 +100,7 @@ where
 
 /// Fulfilled with the value of the first promise that is fulfilled. Rejected when all are, with their
 /// errors. Of no promises: rejected with no errors.
-pub fn any<T, E>(
-    promises: impl IntoIterator<Item = Promise<T, E>>,
-) -> Promise<T, AggregateError<E>>
+pub fn any<T, E>(promises: impl IntoIterator<Item = Promise<T, E>>) -> Promise<T, AggregateError<E>>
 where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,

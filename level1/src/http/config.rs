@@ -1,0 +1,85 @@
+//! Where the server is, and how long and how much it may answer.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// How to reach a server. [`HttpConfig::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Scheme, host and port, for example `http://localhost:3000`. A path in it is kept in front of
+    /// the prefix.
+    pub base_url: String,
+    /// What stands between the base URL and `/users`: `/api` unless changed, or nothing.
+    pub prefix: String,
+    /// The time for one request, from the connection to the last byte. 10 s unless changed.
+    pub timeout: Duration,
+    /// The greatest length of a body, in bytes. 1 MiB unless changed.
+    pub max_body: usize,
+    /// How many redirections are followed. 5 unless changed.
+    pub max_redirects: usize,
+    /// Whether the proxy of the environment (`HTTP_PROXY` and the like) is used. `true` unless
+    /// changed.
+    pub system_proxy: bool,
+}
+
+impl HttpConfig {
+    /// The defaults, for the server at this base URL.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            prefix: "/api".to_owned(),
+            timeout: Duration::from_secs(10),
+            max_body: 1024 * 1024,
+            max_redirects: 5,
+            system_proxy: true,
+        }
+    }
+
+    /// The URL that all requests begin with, without a slash at its end.
+    pub(super) fn root(&self) -> Result<Url, SetupError> {
+        let invalid = |reason: String| SetupError::BaseUrl { url: self.base_url.clone(), reason };
+        let mut url = Url::parse(&self.base_url).map_err(|error| invalid(error.to_string()))?;
+        match url.scheme() {
+            "http" => {}
+            "https" if cfg!(feature = "tls") => {}
+            "https" => return Err(SetupError::NoTls { url: self.base_url.clone() }),
+            other => return Err(invalid(format!("the scheme is {other}, not http or https"))),
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid("it has a query or a fragment".to_owned()));
+        }
+        let prefix = self.prefix.trim_matches('/');
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&if prefix.is_empty() { path } else { format!("{path}/{prefix}") });
+        Ok(url)
+    }
+}
+
+/// Why no source can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The base URL is not one that can be asked.
+    #[error("the base URL {url:?} cannot be used: {reason}")]
+    BaseUrl {
+        /// The URL as given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The base URL is `https`, and this build has no TLS.
+    #[error(
+        "{url:?} needs TLS, which this build leaves out: use an http URL, or build with \
+         `--features tls`"
+    )]
+    NoTls {
+        /// The URL as given.
+        url: String,
+    },
+    /// The HTTP client could not be built.
+    #[error("the HTTP client cannot be set up: {reason}")]
+    Client {
+        /// What reqwest says.
+        reason: String,
+    },
+}
