@@ -15,8 +15,8 @@
 //! [`any`], [`queue`], [`metrics`] and [`recovery`].
 //!
 //! The course provides the data types ([`model`]), the errors ([`error`]), the sources ([`source`]),
-//! the results that several strategies share ([`settled`], [`rest`]) and the timeline drawings
-//! ([`trace`], [`picture`]). Everything else is an exercise.
+//! the results that several strategies share ([`settled`], [`rest`]) and what the demo and the report are
+//! made of ([`strategy`], [`trace`], [`picture`]). Everything else is an exercise.
 //!
 //! # What all strategies have in common
 //!
@@ -25,6 +25,9 @@
 //!   keep that promise itself, because a dropped [`tokio::task::JoinHandle`] leaves its task running.
 //! * Time is read from [`tokio::time`], so that a test can run a load of two seconds in microseconds
 //!   and still see exactly 2000 ms.
+//! * A panic of a source is contained by [`all_settled`] and what builds on it ([`retry_failed`],
+//!   [`critical`], [`progressive`]): there it becomes a failure of its section. Everywhere else it
+//!   passes to the caller of the load.
 
 pub mod error;
 pub mod model;
@@ -32,6 +35,7 @@ pub mod picture;
 pub mod rest;
 pub mod settled;
 pub mod source;
+pub mod strategy;
 pub mod trace;
 
 pub mod all_settled;

@@ -146,8 +146,7 @@ impl SimulatedSource {
 
 impl DashboardSource for SimulatedSource {
     fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>> {
-        let data =
-            Sales { total: Cents(12_500_000), orders: 342, average_order: Cents(36_550) };
+        let data = Sales { total: Cents(12_500_000), orders: 342, average_order: Cents(36_550) };
         self.answer(Section::Sales, data)
     }
 
@@ -161,7 +160,8 @@ impl DashboardSource for SimulatedSource {
 
     fn low_stock(&self) -> BoxFuture<'_, SourceResult<LowStock>> {
         let item = |id, name: &str, stock| StockItem { id, name: name.to_owned(), stock };
-        let items = vec![item(101, "Product A", 2), item(205, "Product B", 1), item(308, "Product C", 3)];
+        let items =
+            vec![item(101, "Product A", 2), item(205, "Product B", 1), item(308, "Product C", 3)];
         self.answer(Section::LowStock, LowStock { total: 23, critical: 5, items })
     }
 

@@ -1,0 +1,59 @@
+//! One section from several replicas: the first success wins.
+//!
+//! The counterpart of `Promise.any`: failures are ignored as long as a replica is left that may still
+//! answer, and the losers are stopped.
+
+use std::sync::Arc;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::error::SourceError;
+use crate::model::{Section, SectionData};
+use crate::source::DashboardSource;
+
+/// The answer of the fastest replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Winner {
+    /// Its place in the list of replicas, counted from 0.
+    pub replica: usize,
+    /// The data.
+    pub data: SectionData,
+}
+
+/// No replica answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("none of {} replicas answered", errors.len())]
+pub struct AllFailed {
+    /// The error of every replica, in the order of the list of replicas.
+    pub errors: Vec<SourceError>,
+}
+
+/// Asks all replicas at once for `section` and returns the first success.
+///
+/// # Errors
+///
+/// [`AllFailed`] when the last replica has failed; at once when there are no replicas.
+///
+/// # Cancellation
+///
+/// The calls that lost are stopped at the return; dropping the future stops all calls.
+pub async fn fetch(
+    section: Section,
+    replicas: Vec<Arc<dyn DashboardSource>>,
+) -> Result<Winner, AllFailed> {
+    let mut calls: FuturesUnordered<_> = replicas
+        .into_iter()
+        .enumerate()
+        .map(|(replica, source)| async move { (replica, section.fetch(source).await) })
+        .collect();
+    let mut errors = Vec::with_capacity(calls.len());
+    while let Some((replica, answer)) = calls.next().await {
+        match answer {
+            Ok(data) => return Ok(Winner { replica, data }),
+            Err(error) => errors.push((replica, error)),
+        }
+    }
+    // They failed in the order of time; the caller knows its replicas by their place in the list.
+    errors.sort_by_key(|(replica, _)| *replica);
+    Err(AllFailed { errors: errors.into_iter().map(|(_, error)| error).collect() })
+}

@@ -1,0 +1,109 @@
+//! The last good page as a fallback, with its age, for a limited time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::SectionError;
+use crate::model::Dashboard;
+use crate::parallel;
+use crate::source::DashboardSource;
+
+/// How long a page may stand in for a fresh one: the lesson's 60 s.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
+
+/// A page, and whether it is fresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Loaded just now.
+    Live(Dashboard),
+    /// The last page that could be loaded, because the sources failed.
+    Cached {
+        /// The page.
+        dashboard: Dashboard,
+        /// How long ago it was loaded.
+        age: Duration,
+        /// Why there is no fresh one.
+        cause: SectionError,
+    },
+}
+
+/// The sources failed and there is no page to fall back on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CacheError {
+    /// No page was ever loaded.
+    #[error("no page to fall back on: {cause}")]
+    Empty {
+        /// Why there is no fresh page.
+        #[source]
+        cause: SectionError,
+    },
+    /// The last page is too old to be shown.
+    #[error("the last page is {} s old: {cause}", age.as_secs())]
+    Expired {
+        /// How long ago the last page was loaded.
+        age: Duration,
+        /// Why there is no fresh page.
+        #[source]
+        cause: SectionError,
+    },
+}
+
+/// Loads the page and remembers the last one that could be loaded.
+#[derive(Debug)]
+pub struct CachedDashboard {
+    source: Arc<dyn DashboardSource>,
+    ttl: Duration,
+    last: Mutex<Option<(Instant, Dashboard)>>,
+}
+
+impl CachedDashboard {
+    /// An empty cache in front of `source` that keeps a page for [`DEFAULT_TTL`].
+    #[must_use]
+    pub fn new(source: Arc<dyn DashboardSource>) -> Self {
+        Self::with_ttl(source, DEFAULT_TTL)
+    }
+
+    /// An empty cache in front of `source` that keeps a page for `ttl`.
+    #[must_use]
+    pub fn with_ttl(source: Arc<dyn DashboardSource>, ttl: Duration) -> Self {
+        Self { source, ttl, last: Mutex::new(None) }
+    }
+
+    /// Loads a fresh page as [`parallel::load`] does. When that fails, falls back on the last page,
+    /// provided it is younger than the time to live.
+    ///
+    /// The sources are asked every time: the cache bridges an outage, it does not save calls. The age
+    /// of a page counts from the moment it was loaded to the moment it is handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`] when there is nothing to fall back on. It carries the failure of the sources.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the calls and leaves the remembered page as it is.
+    pub async fn load(&self) -> Result<Answer, CacheError> {
+        let outcome = parallel::load(Arc::clone(&self.source)).await;
+        let now = Instant::now();
+        // A panic under this lock is impossible short of a failing allocation, and the page is
+        // replaced as a whole: a poisoned lock still guards a good page.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match (outcome, last.as_ref()) {
+            (Ok(loaded), _) => {
+                *last = Some((now, loaded.dashboard.clone()));
+                Ok(Answer::Live(loaded.dashboard))
+            }
+            (Err(cause), None) => Err(CacheError::Empty { cause }),
+            (Err(cause), Some((loaded_at, dashboard))) => {
+                let age = now.duration_since(*loaded_at);
+                if age < self.ttl {
+                    Ok(Answer::Cached { dashboard: dashboard.clone(), age, cause })
+                } else {
+                    Err(CacheError::Expired { age, cause })
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Critical and optional sections: some the page cannot do without, the others it can.
+
+use std::sync::Arc;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+
+use crate::all_settled::{Timeouts, settle};
+use crate::error::SectionError;
+use crate::model::Section;
+use crate::settled::Settled;
+use crate::source::DashboardSource;
+
+/// The sections the lesson calls critical for the shop's page.
+pub const CRITICAL: [Section; 2] = [Section::Sales, Section::Orders];
+
+/// Loads all sections at once. A section in `critical` must arrive; any other may fail.
+///
+/// # Errors
+///
+/// The first failure (a timeout or a panic counts) of a critical section, at the moment it happens.
+/// The calls still running are stopped.
+///
+/// # Cancellation
+///
+/// Dropping the future stops every call.
+pub async fn load(
+    source: Arc<dyn DashboardSource>,
+    critical: &[Section],
+    timeouts: Timeouts,
+) -> Result<Settled, SectionError> {
+    let started = Instant::now();
+    let mut calls: FuturesUnordered<_> = Section::ALL
+        .into_iter()
+        .map(|section| settle(section, Arc::clone(&source), timeouts.of(section)))
+        .collect();
+    let mut reports = Vec::with_capacity(Section::ALL.len());
+    // In the order of time, not of the page: a critical failure must not wait for a slower section.
+    while let Some(report) = calls.next().await {
+        match report.result {
+            Err(failure) if critical.contains(&report.section) => {
+                return Err(SectionError { section: report.section, failure });
+            }
+            _ => reports.push(report),
+        }
+    }
+    Ok(Settled::new(reports, started.elapsed()))
+}

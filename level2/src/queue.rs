@@ -1,0 +1,55 @@
+//! Bounded concurrency: the lecture's `AsyncQueue`, first come, first served.
+
+use std::num::NonZeroUsize;
+
+use tokio::sync::Semaphore;
+
+/// How many jobs run at once unless told otherwise: the lecture's default of 5.
+pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not 0");
+
+/// Runs jobs as they come, but never more than a fixed number at once. Jobs that have to wait start
+/// in the order in which [`add`](Self::add) was first polled.
+#[derive(Debug)]
+pub struct AsyncQueue {
+    // A semaphore hands a released permit to the first waiter itself. A counter that waiters check
+    // again after they were woken would let a newcomer take the place in between.
+    permits: Semaphore,
+}
+
+impl Default for AsyncQueue {
+    /// A queue that runs [`DEFAULT_CONCURRENCY`] jobs at once.
+    fn default() -> Self {
+        Self::new(DEFAULT_CONCURRENCY)
+    }
+}
+
+impl AsyncQueue {
+    /// A queue that runs `concurrency` jobs at once.
+    #[must_use]
+    pub const fn new(concurrency: NonZeroUsize) -> Self {
+        Self { permits: Semaphore::const_new(concurrency.get()) }
+    }
+
+    /// Waits for its turn, then calls `job` and runs the future it returns to its end.
+    ///
+    /// `job` is not called before its turn has come. The place is free again when the job has ended,
+    /// whether it returned, returned an error or panicked.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the job passes to the caller; the queue goes on.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future while it waits gives up its place in the line. Dropping it while the job
+    /// runs stops the job and frees its place for the next one.
+    pub async fn add<F, Fut>(&self, job: F) -> Fut::Output
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future,
+    {
+        // The permit is given back by its destructor, so a panic or a drop cannot lose it.
+        let _permit = self.permits.acquire().await.expect("nobody closes the semaphore");
+        job().await
+    }
+}

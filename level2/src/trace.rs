@@ -1,0 +1,158 @@
+//! Watches the calls of a load: when each began, when it ended, and how.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::time::Instant;
+
+use crate::model::{LowStock, Orders, Reviews, Sales, Section, Users};
+use crate::source::{DashboardSource, SourceResult};
+
+/// How a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not yet ended.
+    Running,
+    /// The source answered with data.
+    Answered,
+    /// The source answered with an error.
+    Failed,
+    /// The call was dropped before it ended, or panicked.
+    Stopped,
+}
+
+/// One call. Times count from the beginning of the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The section that was asked for.
+    pub section: Section,
+    /// When the call began.
+    pub from: Duration,
+    /// When it ended, or `None` while it runs.
+    pub to: Option<Duration>,
+    /// How it stands.
+    pub state: State,
+}
+
+/// The calls of one load, in the order in which they began.
+#[derive(Debug)]
+pub struct Trace {
+    began: Instant,
+    spans: Mutex<Vec<Span>>,
+}
+
+impl Default for Trace {
+    /// Begins now, on tokio's clock.
+    fn default() -> Self {
+        Self { began: Instant::now(), spans: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Trace {
+    /// Time since the trace began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        self.lock().clone()
+    }
+
+    fn begin(&self, section: Section) -> usize {
+        let from = self.elapsed();
+        let mut spans = self.lock();
+        spans.push(Span { section, from, to: None, state: State::Running });
+        spans.len() - 1
+    }
+
+    fn end(&self, index: usize, state: State) {
+        let to = self.elapsed();
+        if let Some(span) = self.lock().get_mut(index) {
+            span.to = Some(to);
+            span.state = state;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Span>> {
+        // Every change is a single push or two assignments: a poisoned list is still a good list.
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source that records every call to another source.
+pub struct Observed {
+    inner: Arc<dyn DashboardSource>,
+    trace: Arc<Trace>,
+}
+
+impl Observed {
+    /// Passes calls on to `inner` and records them in `trace`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn DashboardSource>, trace: Arc<Trace>) -> Self {
+        Self { inner, trace }
+    }
+
+    fn watch<'a, T: Send + 'a>(
+        &'a self,
+        section: Section,
+        call: BoxFuture<'a, SourceResult<T>>,
+    ) -> BoxFuture<'a, SourceResult<T>> {
+        async move {
+            let mut guard = EndsWithTheCall {
+                trace: &self.trace,
+                index: self.trace.begin(section),
+                state: State::Stopped,
+            };
+            let answer = call.await;
+            guard.state = if answer.is_ok() { State::Answered } else { State::Failed };
+            answer
+        }
+        .boxed()
+    }
+}
+
+/// Records the end of a call from its destructor, which also runs when the call is dropped.
+struct EndsWithTheCall<'a> {
+    trace: &'a Trace,
+    index: usize,
+    state: State,
+}
+
+impl Drop for EndsWithTheCall<'_> {
+    fn drop(&mut self) {
+        self.trace.end(self.index, self.state);
+    }
+}
+
+impl DashboardSource for Observed {
+    fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>> {
+        self.watch(Section::Sales, self.inner.sales())
+    }
+
+    fn users(&self) -> BoxFuture<'_, SourceResult<Users>> {
+        self.watch(Section::Users, self.inner.users())
+    }
+
+    fn orders(&self) -> BoxFuture<'_, SourceResult<Orders>> {
+        self.watch(Section::Orders, self.inner.orders())
+    }
+
+    fn low_stock(&self) -> BoxFuture<'_, SourceResult<LowStock>> {
+        self.watch(Section::LowStock, self.inner.low_stock())
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, SourceResult<Reviews>> {
+        self.watch(Section::Reviews, self.inner.reviews())
+    }
+}
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("trace", &self.trace).finish_non_exhaustive()
+    }
+}
