@@ -1,1 +1,22 @@
-//! x
+//! The grader: builds the levels of the course, judges every criterion in a process of its own,
+//! and tells the learner what happened and what to do next.
+//!
+//! This package links no code of a level. What a level must do stands in the [`catalog`]; how it is
+//! judged stands in the check binaries (`grader/checks/levelN`), which [`build`] compiles with a
+//! nested cargo and [`supervise`] runs, one process for each criterion. [`grade`] puts the two
+//! together into a [`report::Report`], which is the only thing that the command line, the test
+//! harness and the JSON show.
+//!
+//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays somebody's
+//! files over a pristine copy of the workspace.
+
+pub mod build;
+pub mod catalog;
+pub mod grade;
+pub mod interrupt;
+pub mod report;
+pub mod select;
+// pub mod starter;
+pub mod submission;
+pub mod supervise;
+pub mod workspace;

@@ -51,7 +51,8 @@ pub struct Criterion {
 }
 
 /// Whether a criterion counts for the assignment as given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The assignment asks for it.
     Core,

@@ -1,0 +1,8 @@
+//! Proves the grader.
+//!
+//! `grader/planted/levelN/wrong` holds wrong solutions, each naming the criteria it must fail;
+//! `right` holds differently written right ones. [`planted`] reads them, [`prove`] grades one and
+//! compares. The tests of this package run them all, and the starters of every level.
+
+pub mod planted;
+pub mod prove;

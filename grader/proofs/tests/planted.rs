@@ -1,0 +1,97 @@
+//! Every planted solution is one test: `cargo test -p grader-proofs --test planted [FILTER]`.
+//!
+//! A wrong solution must fail exactly the criteria that it names, with the words it names; a right
+//! one must get full marks. And for every criterion there is a solution that fails only there.
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use grader::catalog::{LEVELS, Level};
+use grader::select::select;
+use grader_proofs::planted::{Planted, of_level};
+use grader_proofs::prove::{Bench, Failure};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // One workspace for all: solutions are graded one after the other.
+    arguments.test_threads = Some(1);
+    grader::interrupt::install();
+    match trials(&arguments) {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit(),
+        Err(why) => {
+            eprintln!("error: {why}");
+            std::process::exit(101)
+        }
+    }
+}
+
+fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failure> {
+    let root = grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let mut trials = Vec::new();
+    for level in LEVELS {
+        let planted = of_level(&root, level)?;
+        let lone: BTreeSet<&str> = planted
+            .iter()
+            .filter(|p| p.fails.len() == 1)
+            .flat_map(|p| p.fails.iter().copied())
+            .collect();
+        for entry in select(&[level.name.to_owned()])? {
+            let id = entry.criterion.id;
+            let found = lone.contains(id);
+            trials.push(Trial::test(format!("{id} has a fault of its own"), move || {
+                if found { Ok(()) } else { Err("no planted solution fails only there".into()) }
+            }));
+        }
+        let bench = Arc::new(Lazy::new(root.clone(), level));
+        trials.push(reference(&bench));
+        trials.extend(planted.into_iter().map(|planted| trial(planted, &bench)));
+    }
+    let _ = arguments;
+    Ok(trials)
+}
+
+fn reference(bench: &Arc<Lazy>) -> Trial {
+    let bench = Arc::clone(bench);
+    Trial::test(format!("{}/reference", bench.level.name), move || {
+        bench.with(|bench| {
+            let report = bench.grade(bench.reference())?;
+            let failed: Vec<&str> = report
+                .criteria()
+                .filter(|c| c.status != grader::report::Status::Passed)
+                .map(|c| c.id)
+                .collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
+        })
+    })
+}
+
+fn trial(planted: Planted, bench: &Arc<Lazy>) -> Trial {
+    let bench = Arc::clone(bench);
+    Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(&planted)))
+}
+
+/// A bench that is set up when the first test needs it: a filter may keep none of its level.
+struct Lazy {
+    root: PathBuf,
+    level: &'static Level,
+    bench: Mutex<Option<Bench>>,
+}
+
+impl Lazy {
+    fn new(root: PathBuf, level: &'static Level) -> Lazy {
+        Lazy { root, level, bench: Mutex::new(None) }
+    }
+
+    fn with(&self, work: impl FnOnce(&Bench) -> Result<(), Failure>) -> Result<(), Failed> {
+        let mut bench = self.bench.lock().unwrap_or_else(PoisonError::into_inner);
+        let bench = match &mut *bench {
+            Some(bench) => bench,
+            empty => {
+                let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("planted");
+                empty.insert(Bench::new(&self.root, &folder, self.level)?)
+            }
+        };
+        work(bench).map_err(Failed::from)
+    }
+}

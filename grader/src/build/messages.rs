@@ -1,0 +1,102 @@
+//! What cargo says in JSON while it builds.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{LevelBuild, check_name};
+
+/// All that was said, sorted by target.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    heard: usize,
+    binaries: BTreeMap<String, PathBuf>,
+    errors: BTreeMap<String, Vec<String>>,
+    warnings: BTreeMap<String, Vec<String>>,
+}
+
+/// The parts of cargo's messages that matter here.
+#[derive(Deserialize)]
+#[serde(tag = "reason")]
+enum Message {
+    #[serde(rename = "compiler-artifact")]
+    Artifact { target: Target, executable: Option<PathBuf> },
+    #[serde(rename = "compiler-message")]
+    Said { target: Target, message: Diagnostic },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
+    /// Empty in summaries such as "2 warnings emitted".
+    spans: Vec<serde_json::Value>,
+}
+
+impl Messages {
+    /// Takes one line; the name of the target when it says that one is done.
+    pub(super) fn read(&mut self, line: &[u8]) -> Option<String> {
+        let message = serde_json::from_slice(line).ok()?;
+        self.heard += 1;
+        match message {
+            Message::Artifact { target, executable } => {
+                if let Some(executable) = executable {
+                    self.binaries.insert(target.name.clone(), executable);
+                }
+                Some(target.name)
+            }
+            Message::Said { target, message } => {
+                let rendered = message.rendered.unwrap_or_default();
+                match message.level.as_str() {
+                    "warning" if !message.spans.is_empty() => {
+                        self.warnings.entry(target.name).or_default().push(rendered);
+                    }
+                    // "error", and "error: internal compiler error"
+                    level if level.starts_with("error") => {
+                        self.errors.entry(target.name).or_default().push(rendered);
+                    }
+                    _ => {}
+                }
+                None
+            }
+            Message::Other => None,
+        }
+    }
+
+    /// Whether cargo said nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.heard == 0
+    }
+
+    /// What became of a level.
+    pub(super) fn level(&self, level: &str, stderr: &str) -> LevelBuild {
+        let check = check_name(level);
+        // The level's own errors say more than those of the checks that cannot find its items.
+        let errors = self.errors.get(level).or_else(|| self.errors.get(&check));
+        match (errors, self.binaries.get(&check)) {
+            (None, Some(binary)) => LevelBuild::Ready {
+                binary: binary.clone(),
+                warnings: self.warnings.get(level).cloned().unwrap_or_default(),
+            },
+            (Some(errors), _) => {
+                let hint = if self.errors.contains_key(level) {
+                    String::new()
+                } else {
+                    format!(
+                        "{level} itself compiles, but not what the criteria call: keep the public \
+                         items as the starter has them (`cargo grade solution {level}` shows them).\n\n"
+                    )
+                };
+                LevelBuild::Broken { errors: format!("{hint}{}", errors.concat()) }
+            }
+            (None, None) => LevelBuild::Broken { errors: format!("cargo says:\n{stderr}") },
+        }
+    }
+}

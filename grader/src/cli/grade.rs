@@ -1,0 +1,46 @@
+//! `cargo grade [NAME ...]`
+use std::io::IsTerminal as _;
+
+use grader::build::Options;
+use grader::report::{Report, Status, json, scoreboard};
+use grader::supervise::Limits;
+
+use super::progress::{Lines, Spinner};
+use super::{Arguments, Exit, Failure, Format, write};
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let entries = grader::select::select(&arguments.names)?;
+    let root = super::root(arguments)?;
+    let file = arguments.output.as_deref().map(write::Pending::create).transpose()?;
+    let to_terminal = file.is_none() && std::io::stdout().is_terminal();
+    let options =
+        Options { color: to_terminal && arguments.format == Format::Text, ..Options::default() };
+    let limits = Limits::default();
+    let report = if std::io::stderr().is_terminal() {
+        grader::grade::grade(&root, &entries, &options, &limits, &Spinner::default())?
+    } else {
+        grader::grade::grade(&root, &entries, &options, &limits, &Lines)?
+    };
+    let text = match arguments.format {
+        Format::Text => scoreboard::render(&report),
+        Format::Json => json::render(&report)? + "\n",
+    };
+    match file {
+        Some(file) => file.finish(&text)?,
+        None => write::to_stdout(&text)?,
+    }
+    Ok(exit(&report, &arguments.names))
+}
+
+fn exit(report: &Report, names: &[String]) -> Exit {
+    let asked_for = |id: &str| names.iter().any(|name| name == id);
+    if report.has_not_judged() {
+        Exit::CouldNotGrade
+    } else if report.has_full_core_marks()
+        && report.criteria().all(|c| c.status == Status::Passed || !asked_for(c.id))
+    {
+        Exit::Success
+    } else {
+        Exit::CriteriaFailed
+    }
+}

@@ -1,0 +1,122 @@
+//! What can be typed, and what it does.
+
+mod exit_code;
+mod grade;
+mod progress;
+mod read;
+mod starters;
+mod write;
+
+use std::path::PathBuf;
+
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+
+pub use exit_code::Exit;
+
+/// Grades the levels of the course.
+#[derive(Debug, Parser)]
+#[command(
+    name = "grader",
+    bin_name = "cargo grade",
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 full core marks, 1 some criteria failed, 2 could not grade, 130 interrupted.\n\
+                  A NAME is a level (level2), a group (level2/race) or a criterion's id."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What to grade; everything if nothing is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// How to show the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the result into a file instead of the terminal
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The workspace to grade; by default the one around the current folder
+    #[arg(long, value_name = "FOLDER", global = true)]
+    root: Option<PathBuf>,
+    /// Colours: by default only on a terminal
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    color: ColorChoice,
+}
+
+/// How to show a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The scoreboard
+    Text,
+    /// One JSON document, as grader/README.md describes it
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the criteria and what they are worth
+    List {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show what a criterion demands, and why
+    Show {
+        /// The criterion's id
+        id: String,
+    },
+    /// Show a criterion's hints, from the first to number N
+    Hint {
+        /// The criterion's id
+        id: String,
+        /// How many of the hints to show
+        #[arg(default_value_t = 1)]
+        number: usize,
+    },
+    /// Turn a level into the learner's blank; every level if none is named
+    Start {
+        /// The level
+        level: Option<String>,
+    },
+    /// Show the reference solution of a level or of one of its modules
+    Solution {
+        /// A level (level2) or a module of it (level2/race)
+        name: String,
+    },
+}
+
+/// Does what was typed.
+pub fn run(arguments: &Arguments) -> Exit {
+    match arguments.color {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let done = match &arguments.command {
+        None => grade::run(arguments),
+        Some(Command::List { names }) => read::list(names),
+        Some(Command::Show { id }) => read::show(id),
+        Some(Command::Hint { id, number }) => read::hint(id, *number),
+        Some(Command::Start { level }) => starters::start(arguments, level.as_deref()),
+        Some(Command::Solution { name }) => starters::solution(arguments, name),
+    };
+    done.unwrap_or_else(|error| {
+        anstream::eprintln!("{}error:{:#} {error}", ERROR, ERROR);
+        Exit::CouldNotGrade
+    })
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+/// Anything that ends a command before it did what was asked; its text says what, where and what to
+/// do.
+type Failure = Box<dyn std::error::Error>;
+
+/// The workspace that was named, or the one around the current folder.
+fn root(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    let start = match &arguments.root {
+        Some(root) => root.clone(),
+        None => std::env::current_dir()?,
+    };
+    let start = start.canonicalize().map_err(|error| format!("{}: {error}", start.display()))?;
+    Ok(grader::workspace::find(&start)?)
+}

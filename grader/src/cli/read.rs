@@ -1,0 +1,82 @@
+//! `list`, `show` and `hint`: what stands in the catalog.
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use grader::catalog::{Kind, LEVELS};
+use grader::select::{one, select};
+
+use super::{Exit, Failure, write};
+
+const BOLD: Style = Style::new().bold();
+const CODE: Style = AnsiColor::Cyan.on_default();
+
+pub(super) fn list(names: &[String]) -> Result<Exit, Failure> {
+    let entries = select(names)?;
+    let mut out = String::new();
+    for level in LEVELS {
+        let of_level: Vec<_> = entries.iter().filter(|e| e.level.name == level.name).collect();
+        if of_level.is_empty() {
+            continue;
+        }
+        writeln!(out, "{BOLD}{} — {}{BOLD:#}", level.name, level.title)?;
+        for entry in of_level {
+            let criterion = entry.criterion;
+            let bonus = if criterion.kind == Kind::Bonus { "  (bonus)" } else { "" };
+            writeln!(
+                out,
+                "  {CODE}{:<52}{CODE:#} {:>2}  {}{bonus}",
+                criterion.id, criterion.points, criterion.title
+            )?;
+        }
+    }
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
+}
+
+pub(super) fn show(id: &str) -> Result<Exit, Failure> {
+    let entry = one(id)?;
+    let criterion = entry.criterion;
+    let mut out = String::new();
+    let kind = match criterion.kind {
+        Kind::Core => "core: the assignment asks for it",
+        Kind::Bonus => "bonus: beyond the assignment",
+    };
+    let points = if criterion.points == 1 { "point" } else { "points" };
+    writeln!(out, "{BOLD}{}{BOLD:#}\n{}\n", criterion.id, criterion.title)?;
+    writeln!(out, "{}\n", criterion.requirement)?;
+    writeln!(out, "worth  {} {points}, {kind}", criterion.points)?;
+    writeln!(out, "file   {}", entry.group.file)?;
+    for (nr, read) in criterion.read.iter().enumerate() {
+        writeln!(out, "{:<6} {read}", if nr == 0 { "read" } else { "" })?;
+    }
+    writeln!(out, "hints  {CODE}cargo grade hint {}{CODE:#}", criterion.id)?;
+    writeln!(out, "grade  {CODE}cargo grade {}{CODE:#}", criterion.id)?;
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
+}
+
+pub(super) fn hint(id: &str, number: usize) -> Result<Exit, Failure> {
+    let entry = one(id)?;
+    let hints = entry.criterion.hints;
+    if number == 0 || number > hints.len() {
+        let there_are = match hints.len() {
+            1 => "there is 1 hint".to_owned(),
+            n => format!("there are {n} hints"),
+        };
+        return Err(format!("{there_are} for {id}, and {number} is none of them").into());
+    }
+    let mut out = String::new();
+    for (nr, hint) in hints.iter().take(number).enumerate() {
+        writeln!(out, "{BOLD}{}/{}{BOLD:#}  {hint}", nr + 1, hints.len())?;
+    }
+    if number < hints.len() {
+        writeln!(out, "\nmore: {CODE}cargo grade hint {id} {}{CODE:#}", number + 1)?;
+    } else {
+        writeln!(
+            out,
+            "\nthat was the last; what the criterion demands: {CODE}cargo grade show {id}{CODE:#}"
+        )?;
+    }
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
+}

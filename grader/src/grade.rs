@@ -1,0 +1,106 @@
+//! Builds and judges: from a selection of criteria to a report.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::build::{self, BuildError, Built, LevelBuild};
+use crate::catalog::Level;
+use crate::report::Report;
+use crate::select::Entry;
+use crate::supervise::{Limits, Verdict, judge};
+
+/// Told about what goes on, for a progress display. Called from several threads.
+pub trait Progress: Sync {
+    /// The nested cargo begins.
+    fn building(&self, levels: &[&Level]) {
+        let _ = levels;
+    }
+    /// The nested cargo has finished a package.
+    fn built(&self, package: &str) {
+        let _ = package;
+    }
+    /// The judging begins.
+    fn judging(&self, criteria: usize) {
+        let _ = criteria;
+    }
+    /// One criterion is judged.
+    fn judged(&self, entry: &Entry, verdict: &Verdict) {
+        let _ = (entry, verdict);
+    }
+}
+
+/// Tells nobody.
+#[derive(Debug)]
+pub struct Quiet;
+
+impl Progress for Quiet {}
+
+/// The levels that `entries` belong to, in the order of the course.
+#[must_use]
+pub fn levels_of(entries: &[Entry]) -> Vec<&'static Level> {
+    let mut levels: Vec<&'static Level> = Vec::new();
+    for entry in entries {
+        if !levels.iter().any(|level| level.name == entry.level.name) {
+            levels.push(entry.level);
+        }
+    }
+    levels
+}
+
+/// Builds what `entries` need and judges each of them.
+///
+/// # Errors
+///
+/// [`BuildError`] when cargo could not even try.
+pub fn grade(
+    root: &Path,
+    entries: &[Entry],
+    options: &build::Options,
+    limits: &Limits,
+    progress: &dyn Progress,
+) -> Result<Report, BuildError> {
+    let levels = levels_of(entries);
+    progress.building(&levels);
+    let built = build::build(root, &levels, options, &mut |package| progress.built(package))?;
+    let judging = Instant::now();
+    progress.judging(entries.len());
+    let verdicts = judge_all(root, entries, &built, limits, progress);
+    Ok(Report::new(entries, &built, verdicts, judging.elapsed()))
+}
+
+/// Judges the entries whose level compiles, as many at a time as there are cores. An entry without
+/// a verdict is one whose level does not compile.
+fn judge_all(
+    root: &Path,
+    entries: &[Entry],
+    built: &Built,
+    limits: &Limits,
+    progress: &dyn Progress,
+) -> BTreeMap<&'static str, Verdict> {
+    let ready: Vec<(&Entry, &Path)> = entries
+        .iter()
+        .filter_map(|entry| match built.levels.get(entry.level.name)? {
+            LevelBuild::Ready { binary, .. } => Some((entry, binary.as_path())),
+            LevelBuild::Broken { .. } => None,
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(BTreeMap::new());
+    let work = || {
+        while let Some((entry, binary)) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let verdict = judge(binary, entry.criterion.id, root, limits);
+            progress.judged(entry, &verdict);
+            let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            verdicts.insert(entry.criterion.id, verdict);
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(ready.len()) {
+            scope.spawn(work);
+        }
+    });
+    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,73 @@
+//! Ctrl-C, and the processes that must not outlive the grader.
+//!
+//! Check processes sit in process groups of their own, so the terminal's Ctrl-C does not reach them.
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Process groups that are running now, by the id of their leader.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// What a shell calls a program that Ctrl-C ended.
+pub const EXIT_CODE: i32 = 130;
+
+/// From here on Ctrl-C (and SIGTERM) ends all check processes, then the grader with
+/// [`EXIT_CODE`]. A report is written in one step at the end, so none is left half-written.
+pub fn install() {
+    // Only fails when a handler is installed already; then that one has the say.
+    let _ = ctrlc::set_handler(|| {
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        let running = std::mem::take(&mut *lock());
+        for group in running {
+            kill_group(group);
+        }
+        anstream::eprintln!("\ninterrupted: nothing was graded, nothing was written");
+        std::process::exit(EXIT_CODE);
+    });
+}
+
+/// A process group that dies with the grader, until this is dropped.
+#[derive(Debug)]
+pub struct Guarded(u32);
+
+impl Guarded {
+    /// Guards the group that `leader` leads.
+    #[must_use]
+    pub fn new(leader: u32) -> Self {
+        lock().insert(leader);
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            kill_group(leader); // started while the handler was already at work
+        }
+        Guarded(leader)
+    }
+
+    /// Ends every process of the group at once.
+    pub fn kill(&self) {
+        kill_group(self.0);
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        lock().remove(&self.0);
+    }
+}
+
+fn lock() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(unix)]
+fn kill_group(leader: u32) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+
+    if let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        // Gone already is as good as killed.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Without process groups the supervisor's own `Child::kill` has to do.
+#[cfg(not(unix))]
+fn kill_group(_leader: u32) {}

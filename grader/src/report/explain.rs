@@ -1,0 +1,121 @@
+//! One failure in full: what was expected, what was seen, where to look, what to type next.
+use std::fmt::{self, Write as _};
+
+use grader_protocol::{Diagnosis, Event, Fail, PanicSite};
+
+use super::style::{BAD, CODE, DIM, Styled};
+use super::{CriterionReport, Status};
+use crate::supervise::Verdict;
+
+/// More lines of what the judged code printed, or of the timeline, help nobody.
+const MOST_OUTPUT: usize = 12;
+const MOST_EVENTS: usize = 40;
+
+/// The lines below a failed criterion, each indented by `indent`.
+///
+/// # Errors
+///
+/// Only if writing into the string fails, which it does not.
+pub fn criterion(
+    out: &mut String,
+    criterion: &CriterionReport,
+    file: &str,
+    indent: &str,
+) -> fmt::Result {
+    let Some(verdict) = &criterion.verdict else { return Ok(()) };
+    let mut text = String::new();
+    failure(&mut text, verdict, file)?;
+    if criterion.status == Status::Failed {
+        writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
+    }
+    for line in text.lines() {
+        writeln!(out, "{indent}{line}")?;
+    }
+    Ok(())
+}
+
+/// A failure in full, without indentation: headline first.
+///
+/// # Errors
+///
+/// Only if writing into the string fails, which it does not.
+pub fn failure(out: &mut String, verdict: &Verdict, file: &str) -> fmt::Result {
+    let Some(fail) = &verdict.fail else { return Ok(()) };
+    writeln!(out, "{}", Styled(BAD, &fail.headline))?;
+    part(out, "expected", fail.expected.as_deref())?;
+    part(out, "observed", fail.observed.as_deref())?;
+    panics(out, fail)?;
+    timeline(out, &fail.timeline)?;
+    for note in &verdict.notes {
+        part(out, "note", Some(note))?;
+    }
+    output(out, &verdict.output)?;
+    part(out, "help", fail.help.as_deref())?;
+    part(out, "file", Some(&place(fail, file)))
+}
+
+/// A label and a text; further lines of the text are set below its first.
+fn part(out: &mut String, label: &str, text: Option<&str>) -> fmt::Result {
+    for (nr, line) in text.into_iter().flat_map(str::lines).enumerate() {
+        let label = if nr == 0 { label } else { "" };
+        writeln!(out, "{} {line}", Styled(DIM, format!("{label:<9}")))?;
+    }
+    Ok(())
+}
+
+/// The learner's file; with the line where it panicked, if it did there.
+fn place(fail: &Fail, file: &str) -> String {
+    let level = file.split('/').next().unwrap_or_default();
+    let in_level = |p: &&PanicSite| p.file.starts_with(level) && !level.is_empty();
+    match fail.panics.iter().find(in_level) {
+        Some(panic) => format!("{}:{}", panic.file, panic.line),
+        None => file.to_owned(),
+    }
+}
+
+fn panics(out: &mut String, fail: &Fail) -> fmt::Result {
+    if fail.diagnosis == Some(Diagnosis::NotStarted) {
+        return Ok(()); // its message is the starter's own
+    }
+    for panic in &fail.panics {
+        part(out, "panic", Some(&panic.to_string()))?;
+    }
+    Ok(())
+}
+
+fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
+    let who = events.iter().map(|event| event.who.chars().count()).max().unwrap_or_default();
+    for (nr, event) in events.iter().take(MOST_EVENTS).enumerate() {
+        let label = if nr == 0 { "timeline" } else { "" };
+        let at = format!("{:>6} ms", event.at_us / 1000);
+        writeln!(
+            out,
+            "{} {at}  {:<who$}  {}",
+            Styled(DIM, format!("{label:<9}")),
+            event.who,
+            event.what
+        )?;
+    }
+    if events.len() > MOST_EVENTS {
+        writeln!(out, "{:<9} ... and {} more", "", events.len() - MOST_EVENTS)?;
+    }
+    Ok(())
+}
+
+fn output(out: &mut String, printed: &str) -> fmt::Result {
+    let printed = printed.trim_end();
+    if printed.is_empty() {
+        return Ok(());
+    }
+    for (nr, line) in printed.lines().take(MOST_OUTPUT).enumerate() {
+        let label = if nr == 0 { "printed" } else { "" };
+        // Escapes could draw over what the grader says.
+        let line: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
+        writeln!(out, "{} | {line}", Styled(DIM, format!("{label:<9}")))?;
+    }
+    let more = printed.lines().count().saturating_sub(MOST_OUTPUT);
+    if more > 0 {
+        writeln!(out, "{:<9} | ... and {more} more lines", "")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! What the grader found: the one typed result that every form of output shows.
+
+pub mod explain;
+pub mod json;
+pub mod scoreboard;
+mod style;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use grader_protocol::{Diagnosis, Jail};
+use serde::Serialize;
+
+use crate::build::{Built, LevelBuild};
+use crate::catalog::{Criterion, Kind};
+use crate::select::Entry;
+use crate::supervise::Verdict;
+
+/// The result of one run of the grader.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The levels that were graded, in the order of the course.
+    pub levels: Vec<LevelReport>,
+    /// The sum over all levels.
+    pub score: Score,
+    /// How the judged code was confined: the weakest of all processes.
+    pub jail: Jail,
+    /// Real time of the nested build, in milliseconds.
+    pub build_ms: u64,
+    /// Real time of the judging, in milliseconds.
+    pub judge_ms: u64,
+}
+
+/// Points: the assignment's and those beyond it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Score {
+    /// Points won for what the assignment asks.
+    pub core: u32,
+    /// Points there are for what the assignment asks.
+    pub core_of: u32,
+    /// Points won beyond it.
+    pub bonus: u32,
+    /// Points there are beyond it.
+    pub bonus_of: u32,
+}
+
+/// One level.
+#[derive(Debug, Serialize)]
+pub struct LevelReport {
+    /// `level2`.
+    pub name: &'static str,
+    /// One line about it.
+    pub title: &'static str,
+    /// rustc's words if it does not compile.
+    pub compile_errors: Option<String>,
+    /// rustc's warnings about it.
+    pub warnings: Vec<String>,
+    /// Its groups, in the order to work in.
+    pub groups: Vec<GroupReport>,
+    /// The sum over its groups.
+    pub score: Score,
+}
+
+/// One group of criteria.
+#[derive(Debug, Serialize)]
+pub struct GroupReport {
+    /// `race`.
+    pub name: &'static str,
+    /// One line about it.
+    pub title: &'static str,
+    /// The file to write.
+    pub file: &'static str,
+    /// Its criteria, in the order to work in.
+    pub criteria: Vec<CriterionReport>,
+    /// The sum over its criteria.
+    pub score: Score,
+}
+
+/// One criterion.
+#[derive(Debug, Serialize)]
+pub struct CriterionReport {
+    /// `level2/race/returns-at-the-third`.
+    pub id: &'static str,
+    /// What is demanded.
+    pub title: &'static str,
+    /// What it is worth.
+    pub points: u32,
+    /// `core` or `bonus`.
+    pub kind: Kind,
+    /// How it stands.
+    pub status: Status,
+    /// The judgement; `null` if its level does not compile.
+    pub verdict: Option<Verdict>,
+}
+
+/// How a criterion stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Met.
+    Passed,
+    /// Not met.
+    Failed,
+    /// The exercise is still the starter's `todo!()`.
+    NotStarted,
+    /// Its level does not compile.
+    DoesNotCompile,
+    /// The grader could not judge it.
+    NotJudged,
+}
+
+impl Score {
+    fn add(&mut self, criterion: &Criterion, status: Status) {
+        let won = if status == Status::Passed { criterion.points } else { 0 };
+        match criterion.kind {
+            Kind::Core => {
+                self.core += won;
+                self.core_of += criterion.points;
+            }
+            Kind::Bonus => {
+                self.bonus += won;
+                self.bonus_of += criterion.points;
+            }
+        }
+    }
+
+    fn sum(scores: impl Iterator<Item = Score>) -> Score {
+        scores.fold(Score::default(), |a, b| Score {
+            core: a.core + b.core,
+            core_of: a.core_of + b.core_of,
+            bonus: a.bonus + b.bonus,
+            bonus_of: a.bonus_of + b.bonus_of,
+        })
+    }
+
+    /// Core and bonus together: won, and in all.
+    #[must_use]
+    pub fn total(&self) -> (u32, u32) {
+        (self.core + self.bonus, self.core_of + self.bonus_of)
+    }
+}
+
+impl Report {
+    /// Puts the verdicts in the catalog's order. A criterion of a level that compiles and for which
+    /// there is no verdict was not judged, which is a failure.
+    #[must_use]
+    pub fn new(
+        entries: &[Entry],
+        built: &Built,
+        mut verdicts: BTreeMap<&'static str, Verdict>,
+        judging: Duration,
+    ) -> Report {
+        let mut levels: Vec<LevelReport> = Vec::new();
+        for entry in entries {
+            let (compile_errors, warnings) = match built.levels.get(entry.level.name) {
+                Some(LevelBuild::Ready { warnings, .. }) => (None, warnings.clone()),
+                Some(LevelBuild::Broken { errors }) => (Some(errors.clone()), Vec::new()),
+                None => (Some("cargo was not asked to build it".to_owned()), Vec::new()),
+            };
+            let verdict = verdicts.remove(entry.criterion.id);
+            let status = status(compile_errors.is_none(), verdict.as_ref());
+            if levels.last().is_none_or(|level| level.name != entry.level.name) {
+                levels.push(LevelReport {
+                    name: entry.level.name,
+                    title: entry.level.title,
+                    compile_errors,
+                    warnings,
+                    groups: Vec::new(),
+                    score: Score::default(),
+                });
+            }
+            let Some(level) = levels.last_mut() else { continue };
+            if level.groups.last().is_none_or(|group| group.name != entry.group.name) {
+                level.groups.push(GroupReport {
+                    name: entry.group.name,
+                    title: entry.group.title,
+                    file: entry.group.file,
+                    criteria: Vec::new(),
+                    score: Score::default(),
+                });
+            }
+            let Some(group) = level.groups.last_mut() else { continue };
+            group.score.add(entry.criterion, status);
+            group.criteria.push(CriterionReport {
+                id: entry.criterion.id,
+                title: entry.criterion.title,
+                points: entry.criterion.points,
+                kind: entry.criterion.kind,
+                status,
+                verdict,
+            });
+        }
+        for level in &mut levels {
+            level.score = Score::sum(level.groups.iter().map(|group| group.score));
+        }
+        let score = Score::sum(levels.iter().map(|level| level.score));
+        let mut report = Report {
+            levels,
+            score,
+            jail: Jail::Syscalls,
+            build_ms: millis(built.took),
+            judge_ms: millis(judging),
+        };
+        let weakest = |c: &CriterionReport| {
+            c.verdict.as_ref().is_some_and(|v| v.virtual_us > 0 && v.jail == Jail::None)
+        };
+        if report.criteria().any(weakest) {
+            report.jail = Jail::None;
+        }
+        report
+    }
+
+    /// All criteria, in the catalog's order.
+    pub fn criteria(&self) -> impl Iterator<Item = &CriterionReport> {
+        self.levels.iter().flat_map(|level| level.groups.iter().flat_map(|group| &group.criteria))
+    }
+
+    /// Whether every core criterion is met.
+    #[must_use]
+    pub fn has_full_core_marks(&self) -> bool {
+        self.score.core == self.score.core_of
+    }
+
+    /// Whether the grader itself failed somewhere.
+    #[must_use]
+    pub fn has_not_judged(&self) -> bool {
+        self.criteria().any(|criterion| criterion.status == Status::NotJudged)
+    }
+}
+
+fn status(compiles: bool, verdict: Option<&Verdict>) -> Status {
+    let Some(verdict) = verdict else {
+        return if compiles { Status::NotJudged } else { Status::DoesNotCompile };
+    };
+    let diagnosis = verdict.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
+    match diagnosis {
+        _ if verdict.passed() => Status::Passed,
+        Some(Diagnosis::NotStarted) => Status::NotStarted,
+        _ if verdict.is_not_judged() => Status::NotJudged,
+        _ => Status::Failed,
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

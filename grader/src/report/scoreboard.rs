@@ -1,0 +1,218 @@
+//! The scoreboard: what a learner sees after each run.
+use std::fmt::{self, Write as _};
+
+use grader_protocol::Jail;
+
+use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
+use super::{CriterionReport, GroupReport, LevelReport, Report, Score, Status, explain};
+use crate::catalog::Kind;
+
+/// Failures shown in full in a run over more than one group; the others are one line each.
+const IN_FULL: usize = 3;
+
+const BAR: u32 = 20;
+
+/// The scoreboard as text with ANSI styles.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing into a string does not fail.
+    let _ = write_all(&mut out, report);
+    out
+}
+
+fn write_all(out: &mut String, report: &Report) -> fmt::Result {
+    let groups: usize = report.levels.iter().map(|level| level.groups.len()).sum();
+    let mut in_full = if groups <= 1 { usize::MAX } else { IN_FULL };
+    for level in &report.levels {
+        level_lines(out, level, &mut in_full)?;
+    }
+    writeln!(out)?;
+    summary(out, report)
+}
+
+fn level_lines(out: &mut String, level: &LevelReport, in_full: &mut usize) -> fmt::Result {
+    writeln!(
+        out,
+        "\n{}  {}",
+        Styled(BOLD, format!("{} — {}", level.name, level.title)),
+        points(&level.score)
+    )?;
+    if let Some(errors) = &level.compile_errors {
+        writeln!(out, "  {}", Styled(BAD, "does not compile: no criterion of it could be judged"))?;
+        for line in errors.trim_end().lines() {
+            writeln!(out, "  {line}")?;
+        }
+        return Ok(());
+    }
+    let width = level.groups.iter().map(|g| g.title.chars().count()).max().unwrap_or_default();
+    for group in &level.groups {
+        group_lines(out, group, width, in_full)?;
+    }
+    if !level.warnings.is_empty() && level.score.core < level.score.core_of {
+        writeln!(
+            out,
+            "  {}",
+            Styled(
+                DIM,
+                format!(
+                    "rustc warns {} about {}; a warning often names the fault: cargo check -p {}",
+                    times(level.warnings.len()),
+                    level.name,
+                    level.name
+                )
+            )
+        )?;
+    }
+    Ok(())
+}
+
+fn group_lines(
+    out: &mut String,
+    group: &GroupReport,
+    width: usize,
+    in_full: &mut usize,
+) -> fmt::Result {
+    let (won, of) = group.score.total();
+    let bonus = if group.score.core_of == 0 { "  bonus" } else { "" };
+    writeln!(
+        out,
+        "  {} {:<width$}  {won:>2}/{of}{}",
+        bar(won, of),
+        group.title,
+        Styled(DIM, bonus)
+    )?;
+    let not_started = |c: &&CriterionReport| c.status == Status::NotStarted;
+    let waiting = group.criteria.iter().filter(not_started).count();
+    for criterion in &group.criteria {
+        match criterion.status {
+            Status::NotStarted if waiting == group.criteria.len() => {}
+            _ => criterion_lines(out, criterion, group, in_full)?,
+        }
+    }
+    if waiting == group.criteria.len() {
+        writeln!(
+            out,
+            "    {} {}",
+            Styled(DIM, format!("· not started: {waiting} criteria; write")),
+            Styled(CODE, group.file)
+        )?;
+    }
+    Ok(())
+}
+
+fn criterion_lines(
+    out: &mut String,
+    criterion: &CriterionReport,
+    group: &GroupReport,
+    in_full: &mut usize,
+) -> fmt::Result {
+    let (mark, style) = match criterion.status {
+        Status::Passed => ("✔", GOOD),
+        Status::NotStarted => ("·", DIM),
+        Status::Failed | Status::DoesNotCompile | Status::NotJudged => ("✘", BAD),
+    };
+    let name = criterion.id.rsplit('/').next().unwrap_or(criterion.id);
+    let bonus =
+        if criterion.kind == Kind::Bonus && group.score.core_of > 0 { " bonus" } else { "" };
+    writeln!(
+        out,
+        "    {} {:<34} {:>2}  {}{}",
+        Styled(style, mark),
+        name,
+        criterion.points,
+        criterion.title,
+        Styled(DIM, bonus)
+    )?;
+    if !matches!(criterion.status, Status::Failed | Status::NotJudged) {
+        return Ok(());
+    }
+    if *in_full > 0 {
+        *in_full -= 1;
+        return explain::criterion(out, criterion, group.file, "        ");
+    }
+    if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
+        writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
+        let command = format!("cargo grade {}", criterion.id);
+        writeln!(out, "        {} {}", Styled(DIM, "in full  "), Styled(CODE, command))?;
+    }
+    Ok(())
+}
+
+fn summary(out: &mut String, report: &Report) -> fmt::Result {
+    let score = &report.score;
+    let style = if report.has_full_core_marks() { GOOD } else { BAD };
+    let core = format!("{} of {} points", score.core, score.core_of);
+    let bonus = match score.bonus_of {
+        0 => String::new(),
+        of => format!(", {} of {of} bonus points", score.bonus),
+    };
+    let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+    writeln!(
+        out,
+        "{}{bonus}  {}",
+        Styled(style.bold(), core),
+        Styled(
+            DIM,
+            format!(
+                "(built in {}, judged in {})",
+                seconds(report.build_ms),
+                seconds(report.judge_ms)
+            )
+        )
+    )?;
+    if report.jail == Jail::None {
+        writeln!(
+            out,
+            "{}",
+            Styled(
+                DIM,
+                "without a jail: this platform does not confine the judged code, so a grade that \
+                 counts should be taken on Linux"
+            )
+        )?;
+    }
+    if let Some(command) = next_command(report) {
+        writeln!(out, "next: {}", Styled(CODE, command))?;
+    }
+    Ok(())
+}
+
+/// What to type now: the first thing that is open, in the order to work in.
+fn next_command(report: &Report) -> Option<String> {
+    if let Some(level) = report.levels.iter().find(|level| level.compile_errors.is_some()) {
+        return Some(format!("cargo check -p {}", level.name));
+    }
+    let open =
+        |wanted: Kind| report.criteria().find(|c| c.kind == wanted && c.status != Status::Passed);
+    let criterion = open(Kind::Core).or_else(|| open(Kind::Bonus))?;
+    Some(match criterion.status {
+        Status::NotStarted => format!("cargo grade show {}", criterion.id),
+        _ => format!("cargo grade hint {}", criterion.id),
+    })
+}
+
+fn points(score: &Score) -> String {
+    let core = format!("{}/{}", score.core, score.core_of);
+    match score.bonus_of {
+        0 => core,
+        of => format!("{core}  + bonus {}/{of}", score.bonus),
+    }
+}
+
+fn bar(won: u32, of: u32) -> String {
+    // Full only at full marks, so round down.
+    let filled = (won * BAR).checked_div(of).unwrap_or_default();
+    let mut bar = String::new();
+    let _ = write!(
+        bar,
+        "{}{}",
+        Styled(GOOD, "█".repeat(filled as usize)),
+        Styled(DIM, "░".repeat((BAR - filled) as usize))
+    );
+    bar
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}

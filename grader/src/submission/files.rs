@@ -1,0 +1,138 @@
+//! The files of one level.
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::catalog::Level;
+
+/// A source file larger than this, or a level with more files than [`MOST_FILES`], is refused.
+const MOST_BYTES: u64 = 1 << 20;
+const MOST_FILES: usize = 300;
+
+/// The `.rs` files of a level, by their path relative to the level's folder: `src/race.rs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files(BTreeMap<String, Vec<u8>>);
+
+/// Something about a submission that its grade does not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// A file of the course was changed; the original was used.
+    GivenChanged(String),
+    /// A file of the course is missing; the original was used.
+    GivenMissing(String),
+    /// Not a plain file (a link, a device): left out.
+    NotAFile(String),
+}
+
+/// A level's files could not be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The system said no.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// What was to be read.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// There is no such level here.
+    #[error("{} has no {level}/src: is it a fork of the course?", .folder.display())]
+    NoLevel {
+        /// The folder that should hold it.
+        folder: PathBuf,
+        /// The level.
+        level: String,
+    },
+    /// More than any solution needs.
+    #[error("{} is too much for source code: more than {MOST_FILES} files, or a file over 1 MiB", .path.display())]
+    TooMuch {
+        /// Where it became too much.
+        path: PathBuf,
+    },
+}
+
+impl Files {
+    /// All files of a level in the workspace at `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn read(root: &Path, level: &Level) -> Result<(Files, Vec<Finding>), ReadError> {
+        let folder = root.join(level.name);
+        if !folder.join("src").is_dir() {
+            let (folder, level) = (root.to_path_buf(), level.name.to_owned());
+            return Err(ReadError::NoLevel { folder, level });
+        }
+        let (mut files, mut findings) = (Files::default(), Vec::new());
+        walk(&folder.join("src"), "src", &mut files, &mut findings)?;
+        Ok((files, findings))
+    }
+
+    /// The learner's files of `self` with the course's own files of `pristine`.
+    #[must_use]
+    pub fn over(mut self, pristine: &Files, level: &Level) -> (Files, Vec<Finding>) {
+        let mut findings = Vec::new();
+        for given in level.given {
+            let Some(original) = pristine.0.get(*given) else { continue };
+            match self.0.insert((*given).to_owned(), original.clone()) {
+                Some(found) if found == *original => {}
+                Some(_) => findings.push(Finding::GivenChanged((*given).to_owned())),
+                None => findings.push(Finding::GivenMissing((*given).to_owned())),
+            }
+        }
+        (self, findings)
+    }
+
+    /// Puts a file in the place of another, or adds it.
+    pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.0.insert(path.into(), bytes.into());
+    }
+
+    /// Takes a file out.
+    pub fn remove(&mut self, path: &str) {
+        self.0.remove(path);
+    }
+
+    /// A file's bytes.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&[u8]> {
+        self.0.get(path).map(Vec::as_slice)
+    }
+
+    /// All files, sorted by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+    }
+}
+
+fn walk(
+    folder: &Path,
+    name: &str,
+    files: &mut Files,
+    findings: &mut Vec<Finding>,
+) -> Result<(), ReadError> {
+    let io = |source| ReadError::Io { path: folder.to_path_buf(), source };
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let kind = entry.file_type().map_err(io)?;
+        let path = format!("{name}/{}", entry.file_name().to_string_lossy());
+        if kind.is_dir() {
+            walk(&entry.path(), &path, files, findings)?;
+        } else if !path.ends_with(".rs") {
+            // no source: nothing that a level is built from
+        } else if !kind.is_file() {
+            findings.push(Finding::NotAFile(path));
+        } else {
+            if entry.metadata().map_err(io)?.len() > MOST_BYTES || files.0.len() >= MOST_FILES {
+                return Err(ReadError::TooMuch { path: entry.path() });
+            }
+            let bytes = fs::read(entry.path())
+                .map_err(|source| ReadError::Io { path: entry.path(), source })?;
+            files.0.insert(path, bytes);
+        }
+    }
+    Ok(())
+}

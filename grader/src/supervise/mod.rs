@@ -1,0 +1,219 @@
+//! Runs check processes: one for each criterion, watched until it answers or cannot any more.
+//!
+//! A verdict counts only if it comes over the process's own channel and carries the secret that
+//! was given to that process. No exit code, no printed line, no silence is ever a pass.
+
+mod cause;
+mod channel;
+mod output;
+mod usage;
+
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as mpsc_channel};
+use std::time::{Duration, Instant};
+
+use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
+use serde::Serialize;
+
+use crate::interrupt::Guarded;
+use channel::Heard;
+use usage::Usage;
+
+/// How long a check may go on. CPU time and sleep are what it does itself; real time depends on
+/// what else the machine does, so it is only the backstop.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// CPU time; a right solution needs some 10 ms.
+    pub cpu: Duration,
+    /// Asleep without any progress; on a paused clock nothing has to be waited for.
+    pub asleep: Duration,
+    /// Real time, for platforms where the two above cannot be seen.
+    pub real: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let asleep = Duration::from_millis(1500);
+        Limits { cpu: Duration::from_secs(3), asleep, real: Duration::from_secs(60) }
+    }
+}
+
+/// The judgement of one criterion.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Why it failed; `None` is a pass.
+    pub fail: Option<Fail>,
+    /// Remarks that decide nothing.
+    pub notes: Vec<String>,
+    /// What the process printed, cut to [`output::MOST`] bytes a stream.
+    pub output: String,
+    /// Virtual time that the judged calls took, in microseconds.
+    pub virtual_us: u64,
+    /// Real time from start to verdict, in microseconds.
+    pub real_us: u64,
+    /// How the process was confined.
+    pub jail: Jail,
+}
+
+impl Verdict {
+    /// Whether the solution meets the criterion.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.fail.is_none()
+    }
+
+    /// A failure that no process was needed for.
+    #[must_use]
+    pub fn without_process(fail: Fail) -> Self {
+        Verdict {
+            fail: Some(fail),
+            notes: Vec::new(),
+            output: String::new(),
+            virtual_us: 0,
+            real_us: 0,
+            jail: Jail::None,
+        }
+    }
+
+    /// Whether the grader itself stood in the way of a judgement.
+    #[must_use]
+    pub fn is_not_judged(&self) -> bool {
+        let diagnosis = self.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
+        matches!(diagnosis, Some(Diagnosis::NotJudged { .. } | Diagnosis::OtherBuild))
+    }
+}
+
+/// Judges the criterion `id` with the check binary of its level, in the workspace at `root`.
+#[must_use]
+pub fn judge(binary: &Path, id: &str, root: &Path, limits: &Limits) -> Verdict {
+    let start = Instant::now();
+    let mut verdict = attempt(binary, id, root, limits).unwrap_or_else(|why| {
+        let why = why.to_string();
+        Verdict::without_process(Fail::diagnosed(&name(id), Diagnosis::NotJudged { why }))
+    });
+    verdict.real_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    verdict
+}
+
+/// How messages call the exercise when they cannot name a call: `race` of `level2/race/...`.
+fn name(id: &str) -> String {
+    id.split('/').nth(1).unwrap_or(id).to_owned()
+}
+
+fn attempt(binary: &Path, id: &str, root: &Path, limits: &Limits) -> std::io::Result<Verdict> {
+    let nonce = secret()?;
+    let mut command = Command::new(binary);
+    command.arg(id).current_dir(root).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Nothing of the grader's environment reaches the judged code.
+    command.env_clear();
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let (tell, heard) = mpsc_channel();
+    let channel = channel::attach(&mut command)?;
+    let mut child = command.spawn()?;
+    let group = Guarded::new(child.id());
+    let told = channel.open(&mut child, &nonce, &tell)?;
+    let out = output::drain(child.stdout.take(), told.in_output.then(|| (nonce.clone(), tell)));
+    let err = output::drain(child.stderr.take(), None);
+
+    let (line, stopped) = listen(&heard, &child, limits);
+    // It has said its word, or never will: a moment to leave, then all of its group goes.
+    let grace = if stopped.is_some() { Duration::ZERO } else { Duration::from_secs(2) };
+    let status = leave(&mut child, grace, &group)?;
+    group.kill();
+    let output = [out.finish(), err.finish()].concat();
+
+    let (fail, message) = match (stopped, line) {
+        (Some(diagnosis), _) => (Some(Fail::diagnosed(&name(id), diagnosis)), None),
+        (None, Some(line)) => read(&line, &nonce, id),
+        (None, None) => (Some(Fail::diagnosed(&name(id), cause::of(status, &output))), None),
+    };
+    Ok(match message {
+        Some(message) => Verdict {
+            fail: message.fail,
+            notes: message.notes,
+            output,
+            virtual_us: message.virtual_us,
+            real_us: 0,
+            jail: message.jail,
+        },
+        None => Verdict { output, ..Verdict::without_process(fail.unwrap_or_default()) },
+    })
+}
+
+/// 128 bits from the system's random source, which the judged code cannot guess.
+fn secret() -> std::io::Result<String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether the line is this check's verdict.
+fn read(line: &str, nonce: &str, id: &str) -> (Option<Fail>, Option<Message>) {
+    let refuse = |diagnosis| (Some(Fail::diagnosed(&name(id), diagnosis)), None);
+    match serde_json::from_str::<Message>(line) {
+        Ok(message) if message.nonce != nonce || message.id != id => {
+            refuse(Diagnosis::ForgedVerdict)
+        }
+        Ok(message) if message.version == VERSION => (None, Some(message)),
+        Ok(_) => refuse(Diagnosis::OtherBuild),
+        Err(_) if line.contains(nonce) => refuse(Diagnosis::OtherBuild),
+        Err(_) => refuse(Diagnosis::ForgedVerdict),
+    }
+}
+
+/// The verdict's line, or nothing if the channel ended without one, or why there is no hope.
+fn listen(
+    heard: &Receiver<Heard>,
+    child: &Child,
+    limits: &Limits,
+) -> (Option<String>, Option<Diagnosis>) {
+    let start = Instant::now();
+    let mut cpu_before = Duration::ZERO;
+    let mut progress = Instant::now();
+    loop {
+        match heard.recv_timeout(Duration::from_millis(100)) {
+            Ok(Heard::Line(line)) => return (Some(line), None),
+            Ok(Heard::End) | Err(RecvTimeoutError::Disconnected) => return (None, None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(Usage { cpu, runnable }) = usage::of(child) {
+            if runnable || cpu > cpu_before {
+                (cpu_before, progress) = (cpu, Instant::now());
+            }
+            if cpu > limits.cpu {
+                return (None, Some(Diagnosis::EndlessLoop { cpu_ms: millis(cpu) }));
+            }
+            if progress.elapsed() > limits.asleep {
+                let real_ms = millis(progress.elapsed());
+                return (None, Some(Diagnosis::BlockedForGood { real_ms }));
+            }
+        }
+        if start.elapsed() > limits.real {
+            return (None, Some(Diagnosis::TimedOut { real_s: limits.real.as_secs() }));
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits until the process is gone, and sees to it after `grace`.
+fn leave(child: &mut Child, grace: Duration, group: &Guarded) -> std::io::Result<ExitStatus> {
+    let end = Instant::now() + grace;
+    let mut nap = Duration::from_micros(100);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() >= end {
+            group.kill();
+            let _ = child.kill(); // where there are no groups
+            return child.wait();
+        }
+        std::thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_millis(5));
+    }
+}
