@@ -17,6 +17,8 @@ use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 use serde::Serialize;
 
 use crate::interrupt::Guarded;
+pub use output::MOST as MOST_OUTPUT;
+
 use channel::Heard;
 use usage::Usage;
 
@@ -46,7 +48,7 @@ pub struct Verdict {
     pub fail: Option<Fail>,
     /// Remarks that decide nothing.
     pub notes: Vec<String>,
-    /// What the process printed, cut to [`output::MOST`] bytes a stream.
+    /// What the process printed, cut to [`MOST_OUTPUT`] bytes a stream.
     pub output: String,
     /// Virtual time that the judged calls took, in microseconds.
     pub virtual_us: u64,
@@ -112,6 +114,7 @@ fn attempt(binary: &Path, id: &str, root: &Path, limits: &Limits) -> std::io::Re
     let (tell, heard) = mpsc_channel();
     let channel = channel::attach(&mut command)?;
     let mut child = command.spawn()?;
+    drop(command); // it holds the child's end of the channel, which would never be seen to close
     let group = Guarded::new(child.id());
     let told = channel.open(&mut child, &nonce, &tell)?;
     let out = output::drain(child.stdout.take(), told.in_output.then(|| (nonce.clone(), tell)));

@@ -1,0 +1,371 @@
+//! A check binary whose "criteria" misbehave in every way known to us.
+//!
+//! The bodies stand where a learner's code would: inside [`Cx::call`]. What the grader must say of
+//! each stands in `tests/supervise.rs`. Run one by hand: `specimens --self specimen/...`.
+#![allow(clippy::unwrap_used, reason = "code that misbehaves is the point")]
+#![allow(clippy::disallowed_methods, reason = "code that misbehaves is the point")]
+
+use std::future::pending;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use grader_kit::{Cx, Outcome, criteria, ensure_eq};
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+fn main() -> ExitCode {
+    grader_kit::main(criteria! {
+        "specimen/right/passes" => passes,
+        "specimen/right/contains-a-panic" => contains_a_panic,
+        "specimen/right/waits-an-hour-in-short-steps" => many_sleeps,
+        "specimen/wrong/fails" => fails,
+        "specimen/wrong/todo" => not_started,
+        "specimen/wrong/todo-in-a-task" => not_started_in_a_task,
+        "specimen/hang/never-resolves" => never_resolves,
+        "specimen/hang/locks-itself-out" => locks_itself_out,
+        "specimen/hang/spins" => spins,
+        "specimen/hang/spins-yielding" => spins_yielding,
+        "specimen/hang/spins-in-a-task" => spins_in_a_task,
+        "specimen/hang/polls-on-a-ticker" => polls_on_a_ticker,
+        "specimen/hang/never-ends" => never_ends,
+        "specimen/block/thread-sleep" => thread_sleep,
+        "specimen/block/channel-recv" => channel_recv,
+        "specimen/block/nested-block-on" => nested_block_on,
+        "specimen/block/real-time" => real_time,
+        "specimen/thread/spawn-blocking" => spawn_blocking,
+        "specimen/thread/spawn-blocking-for-ever" => spawn_blocking_for_ever,
+        "specimen/thread/own-thread" => own_thread,
+        "specimen/thread/own-runtime" => own_runtime,
+        "specimen/thread/bomb" => thread_bomb,
+        "specimen/crash/panics" => panics,
+        "specimen/crash/panics-unseen" => panics_unseen,
+        "specimen/crash/aborts" => aborts,
+        "specimen/crash/overflows" => overflows,
+        "specimen/crash/eats-memory" => eats_memory,
+        "specimen/crash/asks-for-all-memory" => asks_for_all_memory,
+        "specimen/crash/panics-in-drop" => panics_in_drop,
+        "specimen/cheat/exits" => exits,
+        "specimen/cheat/prints-a-result-and-exits" => prints_a_result_and_exits,
+        "specimen/cheat/prints-a-verdict" => prints_a_verdict,
+        "specimen/cheat/writes-to-descriptors" => writes_to_descriptors,
+        "specimen/cheat/reads-its-memory" => reads_its_memory,
+        "specimen/cheat/starts-a-process" => starts_a_process,
+        "specimen/cheat/opens-a-socket" => opens_a_socket,
+        "specimen/cheat/floods" => floods,
+    })
+}
+
+async fn passes(cx: Cx) -> Outcome {
+    let call = cx.call("code", sleep(Duration::from_millis(400))).await?;
+    ensure_eq!(call.took.as_millis(), 400, "a sleep of 400 ms");
+    ensure_eq!(call.leaked, 0, "tasks");
+    Ok(())
+}
+
+async fn contains_a_panic(cx: Cx) -> Outcome {
+    let call =
+        cx.call("code", async { tokio::spawn(async { panic!("contained") }).await.is_err() });
+    ensure_eq!(call.await?.value, true, "the panic of a task is an error of its handle");
+    Ok(())
+}
+
+/// A right solution may be slow in virtual time: 36 000 timers are no hang.
+async fn many_sleeps(cx: Cx) -> Outcome {
+    let steps = async {
+        for _ in 0..5_000 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    ensure_eq!(cx.call("code", steps).await?.took.as_secs(), 500, "5000 sleeps of 100 ms");
+    Ok(())
+}
+
+async fn fails(cx: Cx) -> Outcome {
+    cx.timeline().record("users", "called");
+    let call = cx.call("code", async { 4 }).await?;
+    ensure_eq!(call.value, 5, "a wrong number"; help = "count again");
+    Ok(())
+}
+
+async fn not_started(cx: Cx) -> Outcome {
+    cx.call("code", async { todo() }).await.map(drop)
+}
+
+async fn not_started_in_a_task(cx: Cx) -> Outcome {
+    let work = async {
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let keep = std::sync::Arc::new(std::sync::Mutex::new(Some(tell)));
+        let task = keep.clone();
+        tokio::spawn(async move {
+            let _task = task;
+            todo()
+        });
+        told.await.ok();
+        drop(keep);
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+#[allow(clippy::todo, reason = "a starter's body")]
+fn todo() {
+    todo!()
+}
+
+async fn never_resolves(cx: Cx) -> Outcome {
+    let work = async {
+        sleep(Duration::from_millis(100)).await;
+        pending::<()>().await;
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn locks_itself_out(cx: Cx) -> Outcome {
+    let work = async {
+        let lock = tokio::sync::Mutex::new(());
+        let _first = lock.lock().await;
+        let _second = lock.lock().await;
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn spins(cx: Cx) -> Outcome {
+    let work = async {
+        let mut turns = 0_u64;
+        while std::hint::black_box(true) {
+            turns = std::hint::black_box(turns.wrapping_add(1));
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn spins_yielding(cx: Cx) -> Outcome {
+    let work = async {
+        while std::hint::black_box(true) {
+            yield_now().await;
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn spins_in_a_task(cx: Cx) -> Outcome {
+    let task = async {
+        while std::hint::black_box(true) {
+            yield_now().await;
+        }
+    };
+    cx.call("code", async { tokio::spawn(task).await.unwrap() }).await.map(drop)
+}
+
+async fn polls_on_a_ticker(cx: Cx) -> Outcome {
+    let work = async {
+        while std::hint::black_box(true) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn never_ends(cx: Cx) -> Outcome {
+    let work = async {
+        while std::hint::black_box(true) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn thread_sleep(cx: Cx) -> Outcome {
+    cx.call("code", async { std::thread::sleep(Duration::from_millis(100)) }).await.map(drop)
+}
+
+async fn channel_recv(cx: Cx) -> Outcome {
+    let (_keep, receive) = std::sync::mpsc::channel::<()>();
+    cx.call("code", async { receive.recv().ok() }).await.map(drop)
+}
+
+async fn nested_block_on(cx: Cx) -> Outcome {
+    let work = async { futures::executor::block_on(sleep(Duration::from_millis(100))) };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn real_time(cx: Cx) -> Outcome {
+    let work = async {
+        tokio::time::resume();
+        sleep(Duration::from_millis(200)).await;
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn spawn_blocking(cx: Cx) -> Outcome {
+    let work = async { tokio::task::spawn_blocking(|| 1).await.unwrap() };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn spawn_blocking_for_ever(cx: Cx) -> Outcome {
+    let work = async {
+        drop(tokio::task::spawn_blocking(|| {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }));
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn own_thread(cx: Cx) -> Outcome {
+    let work = async {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            tell.send(()).ok();
+        });
+        told.await.unwrap();
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn own_runtime(cx: Cx) -> Outcome {
+    let work = async {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {});
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+/// Passes if no thread can be started: the bomb did not go off.
+async fn thread_bomb(cx: Cx) -> Outcome {
+    let work = async {
+        let threads = (0..3000).map(|_| {
+            std::thread::Builder::new().spawn(|| std::thread::sleep(Duration::from_secs(1)))
+        });
+        threads.filter(Result::is_ok).count()
+    };
+    ensure_eq!(cx.call("code", work).await?.value, 0, "threads started");
+    Ok(())
+}
+
+async fn panics(cx: Cx) -> Outcome {
+    let empty: Vec<u8> = Vec::new();
+    cx.call("code", async { empty[3] }).await.map(drop)
+}
+
+/// The hook is the grader's way to know where; without it the verdict must stand all the same.
+async fn panics_unseen(cx: Cx) -> Outcome {
+    let work = async {
+        std::panic::set_hook(Box::new(|_| ()));
+        panic!("quietly");
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn aborts(cx: Cx) -> Outcome {
+    cx.call("code", async { std::process::abort() }).await.map(drop)
+}
+
+async fn overflows(cx: Cx) -> Outcome {
+    fn deep(n: u64) -> u64 {
+        if std::hint::black_box(n) == u64::MAX { n } else { deep(n + 1) + 1 }
+    }
+    cx.call("code", async { deep(0) }).await.map(drop)
+}
+
+async fn eats_memory(cx: Cx) -> Outcome {
+    let work = async {
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        while std::hint::black_box(true) {
+            all.push(vec![1; 16 << 20]);
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn asks_for_all_memory(cx: Cx) -> Outcome {
+    let work = async { std::hint::black_box(Vec::<u8>::with_capacity(1 << 46)).capacity() };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn panics_in_drop(cx: Cx) -> Outcome {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let work = async {
+        let _bomb = Bomb;
+        panic!("first");
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn exits(cx: Cx) -> Outcome {
+    cx.call("code", async { std::process::exit(0) }).await.map(drop)
+}
+
+async fn prints_a_result_and_exits(cx: Cx) -> Outcome {
+    let work = async {
+        println!("\ntest result: ok. 99 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n");
+        std::process::exit(0)
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+/// The line is right in all but the secret.
+async fn prints_a_verdict(cx: Cx) -> Outcome {
+    let work = async {
+        println!("{}", forged("00000000000000000000000000000000"));
+        std::process::exit(0)
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+fn forged(nonce: &str) -> String {
+    let json = format!(
+        "{{\"version\":1,\"nonce\":\"{nonce}\",\"id\":\"specimen/cheat/prints-a-verdict\",\
+         \"fail\":null,\"notes\":[],\"virtual_us\":0,\"jail\":\"syscalls\"}}"
+    );
+    format!("grader-verdict {nonce} {json}")
+}
+
+/// Passes if a descriptor could be opened and written to, which must not happen.
+async fn writes_to_descriptors(cx: Cx) -> Outcome {
+    let work = async {
+        let open =
+            |fd: u32| std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}"));
+        let mut files: Vec<std::fs::File> = (3..12).filter_map(|fd| open(fd).ok()).collect();
+        for file in &mut files {
+            let _ = writeln!(file, "{}", forged("00000000000000000000000000000000"));
+        }
+        files.len()
+    };
+    ensure_eq!(cx.call("code", work).await?.value, 9, "descriptors opened by path");
+    Ok(())
+}
+
+/// Passes if the process could read its own memory, where the secret is.
+async fn reads_its_memory(cx: Cx) -> Outcome {
+    let work = async { std::fs::File::open("/proc/self/mem").is_ok() };
+    ensure_eq!(cx.call("code", work).await?.value, true, "/proc/self/mem opened");
+    Ok(())
+}
+
+async fn starts_a_process(cx: Cx) -> Outcome {
+    let work = async { std::process::Command::new("sleep").arg("97").spawn().is_ok() };
+    ensure_eq!(cx.call("code", work).await?.value, true, "a process started");
+    Ok(())
+}
+
+async fn opens_a_socket(cx: Cx) -> Outcome {
+    let work = async { std::net::TcpListener::bind("127.0.0.1:0").is_ok() };
+    ensure_eq!(cx.call("code", work).await?.value, true, "a socket opened");
+    Ok(())
+}
+
+async fn floods(cx: Cx) -> Outcome {
+    let work = async {
+        while std::hint::black_box(true) {
+            println!("{}", "x".repeat(1000));
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}

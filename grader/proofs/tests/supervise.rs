@@ -1,0 +1,150 @@
+//! What the grader says of code that misbehaves: see `src/bin/specimens.rs`.
+//!
+//! On a machine without the jail the specimens that it refuses would end otherwise; those tests are
+//! for Linux.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::time::Instant;
+
+use grader::report::explain;
+use grader::supervise::{Limits, Verdict, judge};
+use grader_protocol::Diagnosis;
+
+fn verdict(id: &str) -> Verdict {
+    let binary = Path::new(env!("CARGO_BIN_EXE_specimens"));
+    judge(binary, &format!("specimen/{id}"), Path::new("."), &Limits::default())
+}
+
+#[track_caller]
+fn diagnosis(id: &str) -> Diagnosis {
+    let verdict = verdict(id);
+    let text = told(&verdict);
+    let fail = verdict.fail.unwrap_or_else(|| panic!("{id} passes"));
+    fail.diagnosis.unwrap_or_else(|| panic!("{id} has no diagnosis:\n{text}"))
+}
+
+fn told(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    explain::failure(&mut text, verdict, "level0/src/code.rs").unwrap();
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+/// `assert_matches!` is not stable.
+macro_rules! assert_diagnosis {
+    ($id:literal, $pattern:pat $(if $guard:expr)?) => {
+        let found = diagnosis($id);
+        assert!(matches!(found, $pattern $(if $guard)?), "{}: {found:?}", $id);
+    };
+}
+
+#[test]
+fn right_code_passes() {
+    for id in ["right/passes", "right/waits-an-hour-in-short-steps"] {
+        let verdict = verdict(id);
+        assert!(verdict.passed(), "{id}: {}", told(&verdict));
+    }
+    let contained = verdict("right/contains-a-panic");
+    assert!(contained.passed(), "{}", told(&contained));
+    assert!(contained.notes.iter().any(|note| note.contains("specimens.rs:")), "{contained:?}");
+}
+
+#[test]
+fn a_failure_shows_values_timeline_and_help() {
+    let text = told(&verdict("wrong/fails"));
+    for part in
+        ["a wrong number", "expected  5", "observed  4", "0 ms  users  called", "count again"]
+    {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+}
+
+#[test]
+fn a_starter_is_not_started() {
+    assert_diagnosis!("wrong/todo", Diagnosis::NotStarted);
+    assert_diagnosis!("wrong/todo-in-a-task", Diagnosis::NotStarted);
+}
+
+#[test]
+fn hangs_are_told_apart() {
+    assert_diagnosis!("hang/never-resolves", Diagnosis::NeverWoken { since_us: 100_000, .. });
+    assert_diagnosis!("hang/locks-itself-out", Diagnosis::NeverWoken { since_us: 0, .. });
+    assert_diagnosis!("hang/spins", Diagnosis::EndlessLoop { .. });
+    assert_diagnosis!("hang/spins-yielding", Diagnosis::SpinsWithoutWaiting { at_us: 0, .. });
+    assert_diagnosis!("hang/spins-in-a-task", Diagnosis::EndlessLoop { .. });
+    assert_diagnosis!("hang/polls-on-a-ticker", Diagnosis::PollsForever { .. });
+    assert_diagnosis!("hang/never-ends", Diagnosis::StillRunning { .. });
+}
+
+#[test]
+fn blocking_is_seen_in_real_time() {
+    assert_diagnosis!("block/thread-sleep", Diagnosis::BlocksThread { real_ms: 90.. });
+    assert_diagnosis!("block/channel-recv", Diagnosis::BlockedForGood { .. });
+    assert_diagnosis!("block/nested-block-on", Diagnosis::BlockedForGood { .. });
+    assert_diagnosis!("block/real-time", Diagnosis::BlocksThread { .. });
+}
+
+#[test]
+fn threads_are_refused() {
+    assert_diagnosis!("thread/spawn-blocking", Diagnosis::ThreadRefused);
+    assert_diagnosis!("thread/spawn-blocking-for-ever", Diagnosis::ThreadRefused);
+    assert_diagnosis!("thread/own-thread", Diagnosis::ThreadRefused);
+    assert_diagnosis!("thread/own-runtime", Diagnosis::Panicked);
+    let bomb = verdict("thread/bomb");
+    assert!(bomb.passed(), "{}", told(&bomb));
+}
+
+#[test]
+fn crashes_are_told_apart() {
+    let panicked = verdict("crash/panics");
+    assert!(told(&panicked).contains("src/bin/specimens.rs:"), "{}", told(&panicked));
+    assert_diagnosis!("crash/panics", Diagnosis::Panicked);
+    assert_diagnosis!("crash/panics-unseen", Diagnosis::Panicked);
+    assert_diagnosis!("crash/aborts", Diagnosis::Aborted);
+    assert_diagnosis!("crash/panics-in-drop", Diagnosis::Aborted);
+    assert_diagnosis!("crash/overflows", Diagnosis::StackOverflow);
+    assert_diagnosis!("crash/eats-memory", Diagnosis::OutOfMemory { .. });
+    assert_diagnosis!("crash/asks-for-all-memory", Diagnosis::OutOfMemory { .. });
+}
+
+#[test]
+fn no_exit_and_no_printed_line_is_a_verdict() {
+    assert_diagnosis!("cheat/exits", Diagnosis::Exited { code: 0 });
+    assert_diagnosis!("cheat/prints-a-result-and-exits", Diagnosis::Exited { code: 0 });
+    assert_diagnosis!("cheat/prints-a-verdict", Diagnosis::Exited { code: 0 });
+    let text = told(&verdict("cheat/prints-a-result-and-exits"));
+    assert!(text.contains("| test result: ok. 99 passed"), "{text}");
+}
+
+#[test]
+fn the_jail_refuses_files_processes_and_sockets() {
+    for id in ["writes-to-descriptors", "reads-its-memory", "starts-a-process", "opens-a-socket"] {
+        let verdict = verdict(&format!("cheat/{id}"));
+        assert!(!verdict.passed(), "{id} got through");
+    }
+}
+
+#[test]
+fn a_flood_of_output_is_drained_and_cut() {
+    let verdict = verdict("cheat/floods");
+    assert!(verdict.output.len() <= 2 * grader::supervise::MOST_OUTPUT);
+    let diagnosis = verdict.fail.and_then(|fail| fail.diagnosis);
+    assert!(matches!(diagnosis, Some(Diagnosis::EndlessLoop { .. })), "{diagnosis:?}");
+}
+
+#[test]
+fn two_hangs_cost_less_than_ten_seconds() {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| verdict("hang/spins"));
+        scope.spawn(|| verdict("block/channel-recv"));
+    });
+    // 3 s of CPU time and 1.5 s asleep; the rest is for a machine under load.
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_binary_that_is_not_there_is_no_verdict() {
+    let verdict = judge(Path::new("no/such/binary"), "a/b/c", Path::new("."), &Limits::default());
+    assert!(verdict.is_not_judged());
+}
