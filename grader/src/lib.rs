@@ -16,7 +16,7 @@ pub mod grade;
 pub mod interrupt;
 pub mod report;
 pub mod select;
-// pub mod starter;
+pub mod starter;
 pub mod submission;
 pub mod supervise;
 pub mod workspace;

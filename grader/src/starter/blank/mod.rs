@@ -1,0 +1,163 @@
+//! From one reference module to the learner's blank.
+//!
+//! The text is edited by byte ranges and never printed anew, so comments and layout of what stays
+//! are the reference's own. What stays is the interface: public items with their docs, types,
+//! derives, error enums and trait heads. Bodies become `todo!()`; what only bodies used goes.
+//!
+//! What goes and what stays depend on each other (a private type stays when a public signature names
+//! it), so the file is blanked again and again, each time with the names in use that the last blank
+//! left, until nothing changes. The first pass knows of no name in use: the result is the smallest
+//! file that holds together.
+
+mod bodies;
+mod collect;
+mod edits;
+mod fields;
+mod imports;
+mod items;
+mod markers;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use proc_macro2::TokenStream;
+use thiserror::Error;
+
+use items::Pass;
+use markers::Markers;
+pub(super) use names::{Names, Uses};
+
+/// Why a reference cannot be blanked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BlankError {
+    /// It is not Rust.
+    #[error("line {line}, column {column}: {message}")]
+    Syntax {
+        /// Where, counted from 1.
+        line: usize,
+        /// Where, counted from 1.
+        column: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A comment begins like a marker and is none.
+    #[error(
+        "line {line}: no such marker: `{text}` (there are keep, drop, body EXPR and hint TEXT)"
+    )]
+    UnknownMarker {
+        /// Where, counted from 1.
+        line: usize,
+        /// The comment.
+        text: String,
+    },
+    /// A marker stands where it marks nothing.
+    #[error("line {line}: this marker stands above nothing that can be marked")]
+    StrayMarker {
+        /// Where, counted from 1.
+        line: usize,
+    },
+    /// What a `body` marker gives is not Rust.
+    #[error("line {line}: the body in the marker above does not parse: {message}")]
+    MarkerBody {
+        /// Where the marked item begins, counted from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A function returns an opaque type for which no value is known.
+    #[error(
+        "line {line}: nothing is known to stand in for the `{returned}` that `{function}` returns: \
+         put `// starter: body EXPR` above it"
+    )]
+    NoStandIn {
+        /// Where, counted from 1.
+        line: usize,
+        /// Its name.
+        function: String,
+        /// Its return type.
+        returned: String,
+    },
+}
+
+/// What blanking a file has to know about the rest of its crate.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    /// Whether a `pub` item of the file can be named outside the crate.
+    pub(super) public: bool,
+    /// Whether the file is the root of a program, with a `main` that has to stay.
+    pub(super) entry: bool,
+    /// What the rest of the crate names.
+    pub(super) named: &'a Names,
+    /// What the constants of the rest of the crate need while they are compiled.
+    pub(super) constants: &'a Names,
+    /// The file's modules in other files that have nothing left in them.
+    pub(super) hollow: BTreeSet<String>,
+}
+
+impl Scope<'_> {
+    fn named_outside(&self, name: &str) -> bool {
+        self.named.contains(name)
+    }
+}
+
+/// The blank of one module, taken on its own: `pub` items are the interface, and nothing else of the
+/// crate names the others.
+///
+/// The result does not change when it is blanked again, provided that the markers `keep` and `body`
+/// left no code in it (a `body` may, if it says `todo!()`).
+///
+/// # Errors
+///
+/// [`BlankError`] with the line in `source`.
+pub fn blank(source: &str) -> Result<String, BlankError> {
+    let none = Names::new();
+    let scope = Scope {
+        public: true,
+        entry: false,
+        named: &none,
+        constants: &none,
+        hollow: BTreeSet::new(),
+    };
+    blank_in(source, &scope)
+}
+
+/// The blank of one module inside its crate.
+pub(super) fn blank_in(source: &str, scope: &Scope<'_>) -> Result<String, BlankError> {
+    const BOM: &str = "\u{feff}";
+    let (bom, source) = match source.strip_prefix(BOM) {
+        Some(rest) => (BOM, rest),
+        None => ("", source),
+    };
+    let tokens: TokenStream = source.parse().map_err(|cause: proc_macro2::LexError| {
+        syntax(cause.span(), "this is not a token of Rust")
+    })?;
+    let markers = Markers::read(source, tokens.clone())?;
+    let file: syn::File =
+        syn::parse2(tokens).map_err(|cause| syntax(cause.span(), &cause.to_string()))?;
+    let mut uses = Uses::default();
+    loop {
+        let mut edits = Pass::run(source, &file, &markers, &uses, scope)?;
+        markers.stray(|at| edits.removes(at))?;
+        for marker in markers.starts() {
+            edits.remove_line(marker);
+        }
+        let text = edits.apply();
+        let left = parse(&text)?;
+        if !uses.absorb(Uses::of(&left)) {
+            return Ok(format!("{bom}{text}"));
+        }
+    }
+}
+
+/// The syntax tree of a file.
+pub(super) fn parse(text: &str) -> Result<syn::File, BlankError> {
+    syn::parse_file(text).map_err(|cause| syntax(cause.span(), &cause.to_string()))
+}
+
+fn syntax(span: proc_macro2::Span, message: &str) -> BlankError {
+    let at = span.start();
+    BlankError::Syntax { line: at.line, column: at.column + 1, message: message.to_owned() }
+}

@@ -1,0 +1,122 @@
+//! What the starters ask git.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use thiserror::Error;
+
+/// Why git did not answer.
+#[derive(Debug, Error)]
+pub enum GitError {
+    /// The workspace is in no git repository.
+    #[error("{} is in no git repository", .root.display())]
+    NoRepository {
+        /// The workspace.
+        root: PathBuf,
+    },
+    /// There is no git to run.
+    #[error("cannot run git: {cause}")]
+    NotInstalled {
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Git refused.
+    #[error("git {command} failed: {message}")]
+    Failed {
+        /// The first argument and what follows.
+        command: String,
+        /// What git said.
+        message: String,
+    },
+}
+
+/// A repository that has the workspace in it, at its top or deeper.
+#[derive(Debug)]
+pub(super) struct Git {
+    root: PathBuf,
+}
+
+impl Git {
+    /// The repository of the workspace at `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError::NoRepository`] and [`GitError::NotInstalled`], which a caller may do without;
+    /// [`GitError::Failed`] for a repository that git does not accept.
+    pub(super) fn open(root: &Path) -> Result<Self, GitError> {
+        let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
+        if !absolute.ancestors().any(|folder| folder.join(".git").exists()) {
+            return Err(GitError::NoRepository { root: root.to_path_buf() });
+        }
+        let git = Self { root: root.to_path_buf() };
+        git.run(&["rev-parse", "--is-inside-work-tree"])?;
+        Ok(git)
+    }
+
+    /// The commit that is checked out, if it has a file below `folder`.
+    pub(super) fn head_with(&self, folder: &str) -> Result<Option<String>, GitError> {
+        // A repository without a commit has no HEAD: that is an answer, not a failure.
+        let Ok(head) = self.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) else {
+            return Ok(None);
+        };
+        let head = head.trim().to_owned();
+        let files = self.files(&head, folder)?;
+        Ok((!files.is_empty()).then_some(head))
+    }
+
+    /// The files below `folder` that differ from what is committed, or are not committed at all.
+    pub(super) fn uncommitted(&self, folder: &str) -> Result<Vec<PathBuf>, GitError> {
+        let out = self.run(&[
+            "status",
+            "--porcelain",
+            "-z",
+            "--untracked-files=all",
+            "--no-renames",
+            "--ignore-submodules",
+            "--",
+            folder,
+        ])?;
+        // Relative to the top of the repository, as every path that git's status prints.
+        let top = self.run(&["rev-parse", "--show-prefix"])?;
+        let top = top.trim_end_matches('\n');
+        let paths = out.split('\0').filter_map(|entry| entry.get(3..));
+        Ok(paths.map(|path| PathBuf::from(path.strip_prefix(top).unwrap_or(path))).collect())
+    }
+
+    /// Whether the repository has a commit.
+    pub(super) fn has(&self, commit: &str) -> bool {
+        self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
+    }
+
+    /// The files below `folder` in a commit, relative to the workspace.
+    pub(super) fn files(&self, commit: &str, folder: &str) -> Result<Vec<String>, GitError> {
+        let out = self.run(&["ls-tree", "-r", "-z", "--name-only", commit, "--", folder])?;
+        Ok(out.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// A file as a commit has it.
+    pub(super) fn show(&self, commit: &str, path: &str) -> Result<String, GitError> {
+        self.run(&["show", &format!("{commit}:./{path}")])
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, GitError> {
+        let failed = |message: &str| GitError::Failed {
+            command: arguments.join(" ").replace('\0', " "),
+            message: message.trim().to_owned(),
+        };
+        let mut command = Command::new("git");
+        command.arg("--no-pager").arg("-C").arg(&self.root).args(arguments).stdin(Stdio::null());
+        // A hook's own settings would lead to the hook's repository.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+            command.env_remove(name);
+        }
+        // Only look: take no lock that another git may want.
+        command.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+        let output = command.output().map_err(|cause| GitError::NotInstalled { cause })?;
+        if !output.status.success() {
+            return Err(failed(&String::from_utf8_lossy(&output.stderr)));
+        }
+        String::from_utf8(output.stdout)
+            .map_err(|_| failed("it answered something that is not UTF-8"))
+    }
+}

@@ -1,0 +1,202 @@
+//! From a level's reference to its starter: all modules of a crate together.
+//!
+//! What one file needs of another cannot be seen in either alone: a `pub(crate)` item stays when a
+//! file that stays names it, and a private module goes, file and declaration, when nothing is left
+//! in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use syn::{Item, Visibility};
+
+use super::blank::{self, BlankError, Names, Scope, Uses};
+
+/// A module's source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    /// Relative to the level's folder, with `/`: `src/race.rs`.
+    pub(super) path: String,
+    /// Its text.
+    pub(super) text: String,
+    /// Whether the course provides it: then it stays as it is.
+    pub(super) given: bool,
+}
+
+impl Source {
+    fn unblankable(&self, cause: BlankError) -> Unblankable {
+        Unblankable { path: self.path.clone(), cause }
+    }
+}
+
+/// A module that cannot be blanked.
+#[derive(Debug)]
+pub(super) struct Unblankable {
+    /// As in [`Source`].
+    pub(super) path: String,
+    pub(super) cause: BlankError,
+}
+
+/// The path of a module as in [`Source`], and its blank: `None` where nothing is left of a private
+/// module.
+pub(super) type Blanked<'a> = (&'a str, Option<String>);
+
+/// The blanks of a level's own files, in the order of `sources`.
+///
+/// # Errors
+///
+/// [`Unblankable`] for the first file for which there is no blank.
+pub(super) fn blank(sources: &[Source]) -> Result<Vec<Blanked<'_>>, Unblankable> {
+    let mut krate = Crate::of(sources)?;
+    while krate.pass()? {}
+    while krate.find_hollow()? {
+        krate.pass()?;
+    }
+    let blanks = krate.files.into_iter().filter(|file| !file.source.given);
+    Ok(blanks.map(|file| (file.source.path.as_str(), (!file.gone).then_some(file.blank))).collect())
+}
+
+struct File<'a> {
+    source: &'a Source,
+    /// Where its modules' files are: `src` for `src/lib.rs`, `src/promise` for `src/promise/mod.rs`.
+    folder: String,
+    public: bool,
+    /// Whether a private `mod` of another file leads to it.
+    private_module_of: Option<usize>,
+    blank: String,
+    gone: bool,
+    hollow: BTreeSet<String>,
+}
+
+struct Crate<'a> {
+    files: Vec<File<'a>>,
+    /// What each file names, so far.
+    named: Vec<Names>,
+    constants: Vec<Names>,
+}
+
+fn is_root(path: &str) -> bool {
+    matches!(path, "src/lib.rs" | "src/main.rs") || path.starts_with("src/bin/")
+}
+
+impl<'a> Crate<'a> {
+    fn of(sources: &'a [Source]) -> Result<Self, Unblankable> {
+        let files = sources.iter().map(|source| {
+            let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
+            let own = matches!(name, "lib.rs" | "main.rs" | "mod.rs") || is_root(&source.path);
+            let folder = match own {
+                true => folder.to_owned(),
+                false => source.path.trim_end_matches(".rs").to_owned(),
+            };
+            File {
+                source,
+                folder,
+                public: true,
+                private_module_of: None,
+                blank: if source.given { source.text.clone() } else { String::new() },
+                gone: false,
+                hollow: BTreeSet::new(),
+            }
+        });
+        let files: Vec<_> = files.collect();
+        let named = vec![Names::new(); files.len()];
+        let mut krate = Self { constants: named.clone(), named, files };
+        krate.find_private_modules()?;
+        Ok(krate)
+    }
+
+    /// Follows the `mod` declarations from the crate roots.
+    fn find_private_modules(&mut self) -> Result<(), Unblankable> {
+        let by_path: BTreeMap<_, _> = self
+            .files
+            .iter()
+            .enumerate()
+            .map(|(at, file)| (file.source.path.as_str(), at))
+            .collect();
+        let roots = self.files.iter().enumerate().filter(|(_, file)| is_root(&file.source.path));
+        let mut open: Vec<usize> = roots.map(|(at, _)| at).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            let (folder, public) = (self.files[at].folder.clone(), self.files[at].public);
+            let source = self.files[at].source;
+            let tree = blank::parse(&source.text).map_err(|cause| source.unblankable(cause))?;
+            for item in &tree.items {
+                let Item::Mod(module) = item else { continue };
+                let paths = [
+                    format!("{folder}/{}.rs", module.ident),
+                    format!("{folder}/{}/mod.rs", module.ident),
+                ];
+                let Some(&child) = paths.iter().find_map(|path| by_path.get(path.as_str())) else {
+                    continue;
+                };
+                let is_public = matches!(module.vis, Visibility::Public(_));
+                self.files[child].public = public && is_public;
+                self.files[child].private_module_of = (!is_public).then_some(at);
+                open.push(child);
+            }
+        }
+        Ok(())
+    }
+
+    /// Blanks every file once, given what the others named so far; tells whether they name more now.
+    fn pass(&mut self) -> Result<bool, Unblankable> {
+        let mut more = false;
+        for at in 0..self.files.len() {
+            let file = &self.files[at];
+            let name = |cause| file.source.unblankable(cause);
+            let blank = if file.source.given {
+                file.source.text.clone()
+            } else {
+                let scope = Scope {
+                    public: file.public,
+                    entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
+                    named: &others(&self.named, at),
+                    constants: &others(&self.constants, at),
+                    hollow: file.hollow.clone(),
+                };
+                blank::blank_in(&file.source.text, &scope).map_err(name)?
+            };
+            let uses = Uses::of(&blank::parse(&blank).map_err(name)?);
+            self.files[at].blank = blank;
+            if self.files[at].gone {
+                continue;
+            }
+            for (known, found) in [
+                (&mut self.named[at], uses.for_other_files()),
+                (&mut self.constants[at], uses.constants().clone()),
+            ] {
+                let before = known.len();
+                known.extend(found);
+                more |= known.len() > before;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Finds private modules that have no item left; tells whether there are new ones.
+    fn find_hollow(&mut self) -> Result<bool, Unblankable> {
+        let mut found = false;
+        for at in 0..self.files.len() {
+            let file = &self.files[at];
+            let Some(parent) = file.private_module_of else { continue };
+            if file.gone || file.source.given || self.files[parent].source.given {
+                continue;
+            }
+            let tree = blank::parse(&file.blank).map_err(|cause| file.source.unblankable(cause))?;
+            if tree.items.iter().all(|item| matches!(item, Item::Use(_))) {
+                let path = file.source.path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+                let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                self.files[parent].hollow.insert(name);
+                self.files[at].gone = true;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn others(names: &[Names], at: usize) -> Names {
+    let others = names.iter().enumerate().filter(|(other, _)| *other != at);
+    others.flat_map(|(_, names)| names.iter().cloned()).collect()
+}
