@@ -1,0 +1,92 @@
+//! The command line, without building a level: texts, bad input, exit codes.
+use std::process::{Command, Output};
+
+fn grader(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grader"));
+    command.args(arguments).output().expect("the grader starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Exit code 2, nothing on stdout, and every part in the message.
+#[track_caller]
+fn refuses(arguments: &[&str], parts: &[&str]) {
+    let output = grader(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    for part in parts {
+        assert!(said.contains(part), "no `{part}` in: {said}");
+    }
+}
+
+#[test]
+fn list_names_every_criterion_once_and_without_colours() {
+    let output = grader(&["list"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success());
+    for entry in grader::select::all() {
+        let lines =
+            said.lines().filter(|line| line.split_whitespace().next() == Some(entry.criterion.id));
+        assert_eq!(lines.count(), 1, "{}", entry.criterion.id);
+    }
+    assert!(!said.contains('\u{1b}'), "colours although stdout is no terminal");
+}
+
+#[test]
+fn show_and_hint_say_what_the_catalog_says() {
+    let entry = grader::select::all().next().expect("a criterion");
+    let shown = text(&grader(&["show", entry.criterion.id]).stdout);
+    assert!(shown.contains(entry.criterion.requirement) && shown.contains(entry.group.file));
+    for (nr, hint) in entry.criterion.hints.iter().enumerate() {
+        let number = (nr + 1).to_string();
+        let hinted = text(&grader(&["hint", entry.criterion.id, &number]).stdout);
+        assert!(hinted.contains(hint), "{hinted}");
+        let next = entry.criterion.hints.get(nr + 1);
+        assert!(next.is_none_or(|next| !hinted.contains(next)), "a hint too many: {hinted}");
+    }
+}
+
+#[test]
+fn bad_names_get_a_suggestion() {
+    refuses(&["levl2"], &["levl2", "did you mean `level2`", "cargo grade list"]);
+    refuses(&["show", "nonsense"], &["no level, group or criterion `nonsense`"]);
+    refuses(&["show", "level2"], &["names", "criteria", "for example"]);
+    let id = grader::select::all().next().expect("a criterion").criterion.id;
+    refuses(&["hint", id, "9"], &["and 9 is none of them"]);
+    refuses(&["hint", id, "0"], &["and 0 is none of them"]);
+    refuses(&["--format", "yaml"], &["yaml", "text", "json"]);
+}
+
+#[test]
+fn no_workspace_is_said_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().to_str().expect("UTF-8");
+    refuses(&["--root", name], &["no workspace of the course", "cd into your clone"]);
+    refuses(&["--root", "/no/such/folder"], &["/no/such/folder"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_the_work() {
+    refuses(
+        &["--output", "/no/such/folder/report.json"],
+        &["/no/such/folder", "Nothing was graded"],
+    );
+}
+
+#[test]
+fn no_cargo_is_said_so() {
+    let root =
+        grader::workspace::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).expect("root");
+    let output = Command::new(env!("CARGO_BIN_EXE_grader"))
+        .args(["level2", "--root"])
+        .arg(root)
+        .env("CARGO", "no-such-cargo")
+        .output()
+        .expect("the grader starts");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("cannot start `no-such-cargo`") && said.contains("rustup"), "{said}");
+}
