@@ -10,6 +10,7 @@ mod write;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+use grader::starter::Edited;
 
 pub use exit_code::Exit;
 
@@ -76,6 +77,9 @@ enum Command {
     Start {
         /// The level
         level: Option<String>,
+        /// Begin again: put your own files aside in .course/backup first
+        #[arg(long)]
+        restart: bool,
     },
     /// Show the reference solution of a level or of one of its modules
     Solution {
@@ -96,7 +100,10 @@ pub fn run(arguments: &Arguments) -> Exit {
         Some(Command::List { names }) => read::list(names),
         Some(Command::Show { id }) => read::show(id),
         Some(Command::Hint { id, number }) => read::hint(id, *number),
-        Some(Command::Start { level }) => starters::start(arguments, level.as_deref()),
+        Some(Command::Start { level, restart }) => {
+            let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
+            starters::start(arguments, level.as_deref(), edited)
+        }
         Some(Command::Solution { name }) => starters::solution(arguments, name),
     };
     done.unwrap_or_else(|error| {

@@ -1,10 +1,86 @@
 //! `start` and `solution`.
-use super::{Arguments, Exit, Failure};
+use std::fmt::Write as _;
 
-pub(super) fn start(_arguments: &Arguments, _level: Option<&str>) -> Result<Exit, Failure> {
-    Err("not wired yet".into())
+use anstyle::{AnsiColor, Style};
+use grader::catalog::{LEVELS, Level};
+use grader::starter::{Applied, Edited, plan, solution as reference};
+
+use super::{Arguments, Exit, Failure, write};
+
+const BOLD: Style = Style::new().bold();
+const CODE: Style = AnsiColor::Cyan.on_default();
+const DIM: Style = Style::new().dimmed();
+
+pub(super) fn start(
+    arguments: &Arguments,
+    level: Option<&str>,
+    edited: Edited,
+) -> Result<Exit, Failure> {
+    let root = super::root(arguments)?;
+    let levels: Vec<&Level> = match level {
+        None => LEVELS.to_vec(),
+        Some(name) => vec![one_level(name)?],
+    };
+    // All plans before the first deed: a level that cannot be blanked stops the others too.
+    let plans = levels.iter().map(|level| plan(&root, level)).collect::<Result<Vec<_>, _>>()?;
+    let mut out = String::new();
+    for (plan, level) in plans.iter().zip(&levels) {
+        let applied = plan.apply(edited);
+        match applied {
+            Ok(applied) => say(&mut out, level, &applied)?,
+            Err(error) => {
+                write::to_stdout(&out)?;
+                return Err(error.into());
+            }
+        }
+    }
+    let first = levels.first().map_or("", |level| level.name);
+    writeln!(out, "\nread  {CODE}{first}/README.md{CODE:#}, the assignment")?;
+    writeln!(
+        out,
+        "then  {CODE}cargo grade {first}{CODE:#}; a first run that scores nothing is right"
+    )?;
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
 }
 
-pub(super) fn solution(_arguments: &Arguments, _name: &str) -> Result<Exit, Failure> {
-    Err("not wired yet".into())
+fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
+    if applied.blanked.is_empty() && applied.removed.is_empty() {
+        return writeln!(out, "{BOLD}{}{BOLD:#} is blank already", level.name);
+    }
+    writeln!(out, "{BOLD}{}{BOLD:#} is yours now; write", level.name)?;
+    // In the order to work in; what no group names comes last.
+    let order = |path: &std::path::PathBuf| {
+        let position = |file: &str| path.ends_with(file) || path.starts_with(file);
+        level.groups.iter().position(|group| position(group.file)).unwrap_or(usize::MAX)
+    };
+    let mut blanked = applied.blanked.clone();
+    blanked.sort_by_key(order);
+    for path in &blanked {
+        writeln!(out, "  {}", path.display())?;
+    }
+    for path in &applied.removed {
+        writeln!(out, "  {DIM}{} is gone: only the reference needs it{DIM:#}", path.display())?;
+    }
+    if let Some(backup) = &applied.backup {
+        writeln!(out, "  your earlier work is in {}", backup.display())?;
+    }
+    Ok(())
+}
+
+fn one_level(name: &str) -> Result<&'static Level, Failure> {
+    LEVELS.iter().find(|level| level.name == name.trim_end_matches('/')).copied().ok_or_else(|| {
+        let names: Vec<&str> = LEVELS.iter().map(|level| level.name).collect();
+        format!("there is no level `{name}`; there are {}", names.join(", ")).into()
+    })
+}
+
+pub(super) fn solution(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
+    let root = super::root(arguments)?;
+    let mut out = String::new();
+    for (path, text) in reference(&root, name)? {
+        writeln!(out, "{DIM}// ---- {}{DIM:#}\n{text}", path.display())?;
+    }
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
 }
