@@ -1,0 +1,319 @@
+//! The five sources under the grader's control: scripted, and watched.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use grader_kit::{Cx, Timeline};
+use level2::error::SourceError;
+use level2::model::{
+    Cents, Dashboard, LowStock, Orders, Rating, Reviews, Sales, Section, SectionData, StockItem,
+    Users,
+};
+use level2::source::{DashboardSource, SourceResult};
+use tokio::time::sleep;
+
+use crate::support::ms;
+
+/// What a source does when it is called. Times in virtual milliseconds after the call.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Answers with data.
+    Answers(u64),
+    /// Fails; 0 means at the first poll, before any wait.
+    Fails(u64, SourceError),
+    /// Never answers.
+    Hangs,
+    /// Panics in its future.
+    Panics(u64),
+    /// Panics in the method, before there is a future.
+    PanicsAtOnce,
+}
+
+/// A call that has begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub section: Section,
+    /// When it began, in virtual milliseconds since the criterion began.
+    pub at: u64,
+    /// When it was over: answered, failed, panicked or dropped.
+    pub over: Option<u64>,
+}
+
+/// Five scripted sources. Cheap to clone; clones share what they saw.
+///
+/// Unless a script says otherwise, every section answers after the assignment's latency. A call
+/// counts from the first poll of its future: a future that is only held has not begun to work.
+#[derive(Clone)]
+pub struct Fake {
+    timeline: Timeline,
+    name: &'static str,
+    scripts: BTreeMap<Section, Vec<Step>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Fake {
+    /// Five sources that answer.
+    pub fn new(cx: &Cx) -> Self {
+        Self {
+            timeline: cx.timeline().clone(),
+            name: "",
+            scripts: BTreeMap::new(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// `name` stands before the section in the timeline, and its data differs from other fakes'.
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Every call of `section` does `step`.
+    pub fn with(self, section: Section, step: Step) -> Self {
+        self.script(section, vec![step])
+    }
+
+    /// `section` fails after `at` milliseconds, as a service that is down.
+    pub fn fails(self, section: Section, at: u64) -> Self {
+        self.with(section, Step::Fails(at, down(section)))
+    }
+
+    /// The first call of `section` does the first step, and so on; the last step repeats.
+    pub fn script(mut self, section: Section, steps: Vec<Step>) -> Self {
+        self.scripts.insert(section, steps);
+        self
+    }
+
+    /// As the strategies take it.
+    pub fn source(&self) -> Arc<dyn DashboardSource> {
+        Arc::new(self.clone())
+    }
+
+    /// The calls that began, in the order in which they began.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.lock().clone()
+    }
+
+    /// The sections that were called, in the order of the calls.
+    pub fn called(&self) -> Vec<Section> {
+        self.seen().iter().map(|seen| seen.section).collect()
+    }
+
+    /// The sections whose calls are still running, in the order of the page.
+    pub fn running(&self) -> Vec<Section> {
+        let mut running: Vec<_> = self
+            .seen()
+            .iter()
+            .filter(|seen| seen.over.is_none())
+            .map(|seen| seen.section)
+            .collect();
+        running.sort_unstable();
+        running
+    }
+
+    /// When the last call of `section` was over.
+    pub fn over(&self, section: Section) -> Option<u64> {
+        self.seen().iter().rfind(|seen| seen.section == section)?.over
+    }
+
+    /// The page that the first calls make up.
+    pub fn page(&self) -> Dashboard {
+        self.page_of_call(1)
+    }
+
+    /// The page that the `nth` calls make up, counted from 1.
+    pub fn page_of_call(&self, nth: u32) -> Dashboard {
+        Dashboard {
+            sales: self.sales_of(nth),
+            users: self.users_of(nth),
+            orders: self.orders_of(nth),
+            low_stock: self.low_stock_of(nth),
+            reviews: self.reviews_of(nth),
+        }
+    }
+
+    /// What the first call of `section` answers with.
+    pub fn data(&self, section: Section) -> SectionData {
+        match section {
+            Section::Sales => SectionData::Sales(self.sales_of(1)),
+            Section::Users => SectionData::Users(self.users_of(1)),
+            Section::Orders => SectionData::Orders(self.orders_of(1)),
+            Section::LowStock => SectionData::LowStock(self.low_stock_of(1)),
+            Section::Reviews => SectionData::Reviews(self.reviews_of(1)),
+        }
+    }
+
+    // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
+    fn base(&self, nth: u32) -> u32 {
+        self.name.bytes().fold(1000 * nth, |sum, byte| sum * 3 + u32::from(byte))
+    }
+
+    fn sales_of(&self, nth: u32) -> Sales {
+        let base = self.base(nth);
+        Sales {
+            total: Cents(u64::from(base) * 342),
+            orders: base + 1,
+            average_order: Cents(u64::from(base) + 2),
+        }
+    }
+
+    fn users_of(&self, nth: u32) -> Users {
+        let base = self.base(nth);
+        Users { total: base + 10, online: base + 11, new_today: base + 12 }
+    }
+
+    fn orders_of(&self, nth: u32) -> Orders {
+        let base = self.base(nth);
+        Orders { total: base + 20, urgent: base + 21, processing: base + 22 }
+    }
+
+    fn low_stock_of(&self, nth: u32) -> LowStock {
+        let base = self.base(nth);
+        let item = StockItem { id: base + 30, name: format!("article {base}"), stock: 3 };
+        LowStock { total: base + 31, critical: base + 32, items: vec![item] }
+    }
+
+    fn reviews_of(&self, nth: u32) -> Reviews {
+        let base = self.base(nth);
+        Reviews { total: base + 40, average: Rating { tenths: 43 }, pending: base + 41 }
+    }
+
+    fn who(&self, section: Section) -> String {
+        match self.name {
+            "" => section.name().to_owned(),
+            name => format!("{name}: {section}"),
+        }
+    }
+
+    /// Calls of `section` so far, this one included.
+    fn begin(&self, section: Section) -> (usize, u32) {
+        self.timeline.record(self.who(section), "called");
+        let at = self.timeline.now_ms();
+        let mut seen = self.lock();
+        seen.push(Seen { section, at, over: None });
+        let nth = seen.iter().filter(|seen| seen.section == section).count();
+        (seen.len() - 1, u32::try_from(nth).unwrap_or(u32::MAX))
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        section: Section,
+        latency: u64,
+        data: impl FnOnce(u32) -> T + Send + 'static,
+    ) -> BoxFuture<'_, SourceResult<T>> {
+        let steps = self.scripts.get(&section).cloned().unwrap_or_default();
+        if let [Step::PanicsAtOnce, ..] = steps.as_slice() {
+            self.timeline.record(self.who(section), "panics in the method itself");
+            panic!("{}: a bug before the future", section);
+        }
+        async move {
+            let (index, nth) = self.begin(section);
+            let mut guard = Guard { fake: self, index, section, ending: "stopped" };
+            let step = steps
+                .get(nth as usize - 1)
+                .or(steps.last())
+                .cloned()
+                .unwrap_or(Step::Answers(latency));
+            match step {
+                Step::Answers(after) => {
+                    wait(after).await;
+                    guard.ending = "answers";
+                    Ok(data(nth))
+                }
+                Step::Fails(after, error) => {
+                    wait(after).await;
+                    guard.ending = "fails";
+                    Err(error)
+                }
+                Step::Hangs => std::future::pending().await,
+                Step::Panics(after) => {
+                    wait(after).await;
+                    guard.ending = "panics";
+                    panic!("{section}: a bug");
+                }
+                Step::PanicsAtOnce => unreachable!("panicked in the method"),
+            }
+        }
+        .boxed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The failure of a section whose service is down.
+pub fn down(section: Section) -> SourceError {
+    SourceError::Unavailable(format!("no connection to the {section} service"))
+}
+
+/// The failure of a section whose service refuses.
+pub fn refused(section: Section) -> SourceError {
+    SourceError::Rejected(format!("the {section} service wants a login"))
+}
+
+/// No wait at all for 0: `sleep(0)` would give up the first poll.
+async fn wait(after: u64) {
+    if after > 0 {
+        sleep(ms(after)).await;
+    }
+}
+
+/// Notes the end of a call, also when it is dropped or panics.
+struct Guard<'a> {
+    fake: &'a Fake,
+    index: usize,
+    section: Section,
+    ending: &'static str,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.fake.timeline.record(self.fake.who(self.section), self.ending);
+        let now = self.fake.timeline.now_ms();
+        if let Some(seen) = self.fake.lock().get_mut(self.index) {
+            seen.over = Some(now);
+        }
+    }
+}
+
+impl DashboardSource for Fake {
+    fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>> {
+        let fake = self.clone();
+        self.call(Section::Sales, 500, move |nth| fake.sales_of(nth))
+    }
+
+    fn users(&self) -> BoxFuture<'_, SourceResult<Users>> {
+        let fake = self.clone();
+        self.call(Section::Users, 300, move |nth| fake.users_of(nth))
+    }
+
+    fn orders(&self) -> BoxFuture<'_, SourceResult<Orders>> {
+        let fake = self.clone();
+        self.call(Section::Orders, 400, move |nth| fake.orders_of(nth))
+    }
+
+    fn low_stock(&self) -> BoxFuture<'_, SourceResult<LowStock>> {
+        let fake = self.clone();
+        self.call(Section::LowStock, 600, move |nth| fake.low_stock_of(nth))
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, SourceResult<Reviews>> {
+        let fake = self.clone();
+        self.call(Section::Reviews, 200, move |nth| fake.reviews_of(nth))
+    }
+}
+
+/// The latency of a section in the assignment, in milliseconds.
+pub fn latency(section: Section) -> Duration {
+    ms(match section {
+        Section::Sales => 500,
+        Section::Users => 300,
+        Section::Orders => 400,
+        Section::LowStock => 600,
+        Section::Reviews => 200,
+    })
+}

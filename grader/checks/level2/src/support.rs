@@ -1,0 +1,92 @@
+//! What the criteria have in common.
+
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail, Outcome, ensure};
+use level2::model::Section;
+use tokio::time::timeout;
+
+use crate::fake::Fake;
+
+/// `count` milliseconds.
+pub const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Sections as a learner reads them: `sales, users`.
+pub fn names<'a>(sections: impl IntoIterator<Item = &'a Section>) -> String {
+    let names: Vec<_> = sections.into_iter().map(|section| section.name()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What a call returned, when it had to succeed.
+pub fn succeeded<T, E: Display>(result: Result<T, E>, why: &str) -> Result<T, Fail> {
+    result.map_err(|error| {
+        Fail::new(format!("returned an error although {why}")).observed(error.to_string())
+    })
+}
+
+/// The error a call returned, when it had to fail.
+pub fn failed<T: Debug, E>(result: Result<T, E>, why: &str) -> Result<E, Fail> {
+    match result {
+        Err(error) => Ok(error),
+        Ok(value) => {
+            let mut value = format!("{value:?}");
+            if value.len() > 300 {
+                value.truncate(value.floor_char_boundary(300));
+                value.push_str("...");
+            }
+            Err(Fail::new(format!("returned a success although {why}")).observed(value))
+        }
+    }
+}
+
+/// The moment of the return, in virtual time.
+pub fn returned_at(took: Duration, expected_ms: u64, because: &str, help: &str) -> Outcome {
+    ensure!(took == ms(expected_ms), "returned at {} ms", took.as_millis();
+        expected = format!("{expected_ms} ms: {because}"),
+        observed = format!("{} ms", took.as_millis()), help = help);
+    Ok(())
+}
+
+/// The time a result states for itself.
+pub fn states_time(stated: Duration, expected_ms: u64) -> Outcome {
+    ensure!(stated == ms(expected_ms), "`took` says {} ms", stated.as_micros() as f64 / 1000.0;
+        expected = format!("{expected_ms} ms, from the first poll of the load to its return"),
+        help = "note tokio::time::Instant::now() first and store its elapsed() at the return: \
+                std's clock does not see virtual time");
+    Ok(())
+}
+
+/// Lets everything that was dropped or aborted come to rest; then no call and no task may be alive.
+pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
+    cx.settle().await;
+    let running = fake.running();
+    ensure!(running.is_empty(), "{} source call(s) still run {when}", running.len();
+        expected = "no call is left",
+        observed = format!("still running: {}", names(&running)),
+        help = "a call stops when its future is dropped. A spawned task is not stopped by dropping \
+                its JoinHandle: keep the calls inside the load's own future, or use a JoinSet");
+    let tasks = cx.alive_tasks();
+    ensure!(tasks == 0, "{tasks} spawned task(s) are alive {when}";
+        expected = "no task is left",
+        help = "dropping a JoinHandle leaves its task running: use a JoinSet, or abort the tasks in \
+                a destructor");
+    Ok(())
+}
+
+/// Runs `load` for `at` milliseconds and drops it.
+pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, at: u64, load: F) -> Outcome {
+    match timeout(ms(at), cx.call(name, load)).await {
+        Err(_) => {
+            cx.timeline().record("the grader", format!("drops {name}"));
+            Ok(())
+        }
+        Ok(Err(fail)) => Err(fail),
+        Ok(Ok(call)) => Err(Fail::new(format!(
+            "{name} returned at {} ms, before it could be dropped at {at} ms",
+            call.took.as_millis()
+        ))),
+    }
+}
