@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use tokio::sync::watch;
 
-use crate::promisify::panic_message;
+use crate::panics::message;
 
 /// What went wrong in which task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +153,6 @@ fn cause(outcome: Result<Option<String>, Box<dyn Any + Send>>) -> Option<Cause> 
     match outcome {
         Ok(None) => None,
         Ok(Some(error)) => Some(Cause::Error(error)),
-        Err(payload) => Some(Cause::Panic(panic_message(&*payload))),
+        Err(payload) => Some(Cause::Panic(message(&*payload))),
     }
 }

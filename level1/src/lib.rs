@@ -9,6 +9,7 @@
 //! | module | what it is | whose |
 //! | --- | --- | --- |
 //! | [`model`] | the profile and its parts | given |
+//! | [`panics`] | what a panic said | given |
 //! | [`source`] | where profiles come from: the traits to program against, and their errors | given |
 //! | `http` | a source over HTTP, behind the feature of that name | given |
 //! | [`errors`] | what a caller is told when a load fails | exercise |
@@ -20,6 +21,7 @@
 //! | [`background`] | failures of tasks that nobody awaits | exercise, bonus |
 
 pub mod model;
+pub mod panics;
 pub mod source;
 
 #[cfg(feature = "http")]

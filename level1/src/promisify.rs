@@ -9,6 +9,8 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
+use crate::panics::message;
+
 /// A callback that gets a result: Node's `(error, result)`, with the illegal pairs ruled out.
 pub type ErrorFirst<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
@@ -112,16 +114,7 @@ where
     tokio::spawn(outcome.map(|outcome| {
         callback(match outcome {
             Ok(result) => result.map_err(CallbackError::Failed),
-            Err(payload) => Err(CallbackError::Panicked(panic_message(&*payload))),
+            Err(payload) => Err(CallbackError::Panicked(message(&*payload))),
         });
     }));
-}
-
-/// The text of a panic: what `panic!` was given, if that was text.
-pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 pub use self::chain::IntoPromise;
 pub use self::combine::{AggregateError, all, all_settled, any, race};
 
-use crate::promisify::panic_message;
+use crate::panics::message;
 
 /// Where a promise stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ where
         let resolver = promise.resolver();
         let for_executor = resolver.clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| executor(for_executor))) {
-            resolver.reject(Broken::Panicked(panic_message(&*payload)).into());
+            resolver.reject(Broken::Panicked(message(&*payload)).into());
         }
         promise
     }
@@ -101,9 +101,10 @@ where
         Self::new(|resolver| {
             let outcome = AssertUnwindSafe(future).catch_unwind();
             tokio::spawn(outcome.map(move |outcome| {
-                resolver.settle(outcome.unwrap_or_else(|payload| {
-                    Err(Broken::Panicked(panic_message(&*payload)).into())
-                }));
+                resolver
+                    .settle(outcome.unwrap_or_else(|payload| {
+                        Err(Broken::Panicked(message(&*payload)).into())
+                    }));
             }));
         })
     }

@@ -1,0 +1,13 @@
+//! What a panic said.
+
+use std::any::Any;
+
+/// The text of a panic, from what `catch_unwind` or a `JoinError` holds. A payload that is no text
+/// gives a stand-in.
+pub fn message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
