@@ -51,7 +51,8 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
     writeln!(out, "{BOLD}{}{BOLD:#} is yours now; write", level.name)?;
     // In the order to work in; what no group names comes last.
     let order = |path: &std::path::PathBuf| {
-        let position = |file: &str| path.ends_with(file) || path.starts_with(file);
+        // A module in a folder is named by its `mod.rs`; what lies beside it belongs to it.
+        let position = |file: &str| path.starts_with(file.trim_end_matches("/mod.rs"));
         level.groups.iter().position(|group| position(group.file)).unwrap_or(usize::MAX)
     };
     let mut blanked = applied.blanked.clone();

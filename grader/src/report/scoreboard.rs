@@ -12,6 +12,15 @@ const IN_FULL: usize = 3;
 
 const BAR: u32 = 20;
 
+/// How much is told. Somebody who looks at one level wants each criterion; over several levels, what
+/// is open.
+struct Detail {
+    /// Failures that may still be shown in full.
+    in_full: usize,
+    /// Whether the criteria of a group that is complete are listed too.
+    passed: bool,
+}
+
 /// The scoreboard as text with ANSI styles.
 #[must_use]
 pub fn render(report: &Report) -> String {
@@ -23,15 +32,18 @@ pub fn render(report: &Report) -> String {
 
 fn write_all(out: &mut String, report: &Report) -> fmt::Result {
     let groups: usize = report.levels.iter().map(|level| level.groups.len()).sum();
-    let mut in_full = if groups <= 1 { usize::MAX } else { IN_FULL };
+    let mut detail = Detail {
+        in_full: if groups <= 1 { usize::MAX } else { IN_FULL },
+        passed: report.levels.len() <= 1,
+    };
     for level in &report.levels {
-        level_lines(out, level, &mut in_full)?;
+        level_lines(out, level, &mut detail)?;
     }
     writeln!(out)?;
     summary(out, report)
 }
 
-fn level_lines(out: &mut String, level: &LevelReport, in_full: &mut usize) -> fmt::Result {
+fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fmt::Result {
     writeln!(
         out,
         "\n{}  {}",
@@ -47,7 +59,7 @@ fn level_lines(out: &mut String, level: &LevelReport, in_full: &mut usize) -> fm
     }
     let width = level.groups.iter().map(|g| g.title.chars().count()).max().unwrap_or_default();
     for group in &level.groups {
-        group_lines(out, group, width, in_full)?;
+        group_lines(out, group, width, detail)?;
     }
     if !level.warnings.is_empty() && level.score.core < level.score.core_of {
         writeln!(
@@ -71,7 +83,7 @@ fn group_lines(
     out: &mut String,
     group: &GroupReport,
     width: usize,
-    in_full: &mut usize,
+    detail: &mut Detail,
 ) -> fmt::Result {
     let (won, of) = group.score.total();
     let bonus = if group.score.core_of == 0 { "  bonus" } else { "" };
@@ -87,7 +99,8 @@ fn group_lines(
     for criterion in &group.criteria {
         match criterion.status {
             Status::NotStarted if waiting == group.criteria.len() => {}
-            _ => criterion_lines(out, criterion, group, in_full)?,
+            Status::Passed if won == of && !detail.passed => {}
+            _ => criterion_lines(out, criterion, group, detail)?,
         }
     }
     if waiting == group.criteria.len() {
@@ -105,7 +118,7 @@ fn criterion_lines(
     out: &mut String,
     criterion: &CriterionReport,
     group: &GroupReport,
-    in_full: &mut usize,
+    detail: &mut Detail,
 ) -> fmt::Result {
     let (mark, style) = match criterion.status {
         Status::Passed => ("✔", GOOD),
@@ -127,8 +140,8 @@ fn criterion_lines(
     if !matches!(criterion.status, Status::Failed | Status::NotJudged) {
         return Ok(());
     }
-    if *in_full > 0 {
-        *in_full -= 1;
+    if detail.in_full > 0 {
+        detail.in_full -= 1;
         return explain::criterion(out, criterion, group.file, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
