@@ -26,7 +26,8 @@
 //!
 //! The blank has no markers left. `body` is what a function needs that returns an opaque type for which
 //! no value is known: anything but `Future`, `Stream`, `Iterator`, `Fn` and the traits that `!`
-//! implements. `keep` above a `use` keeps an import that no kept code names, a trait's for instance.
+//! implements. `keep` above a `use` keeps an import that no kept code names, a trait's for instance; `drop` settles
+//! which of several imports by `*` are not needed any more.
 //!
 //! # Where the reference is kept
 //!

@@ -25,33 +25,43 @@ pub(super) fn stand_in(output: &ReturnType) -> Result<String, String> {
         return Err(text());
     }
     let Some(outer) = outer else { return Ok("todo!()".to_owned()) };
-    let mut value = None;
+    // What stands in, and the further bounds that it meets.
+    let mut value = ("todo!()".to_owned(), NEVER);
+    let mut further = Vec::new();
     for bound in &outer.bounds {
         let TypeParamBound::Trait(bound) = bound else { continue };
         let Some(last) = bound.path.segments.last() else { continue };
         let found = match last.ident.to_string().as_str() {
             // Closures without captures, and what wraps them, are all of these.
             "Send" | "Sync" | "Unpin" | "Sized" => continue,
-            // So is the never type, which `todo!()` falls back to in edition 2024.
-            "Clone" | "Copy" | "Debug" | "Display" | "Error" if value.is_none() => "todo!()".into(),
-            "Future" => "std::future::poll_fn(|_| todo!())".to_owned(),
-            "Stream" => "futures::stream::poll_fn(|_| todo!())".to_owned(),
-            "Iterator" => "std::iter::from_fn(|| todo!())".to_owned(),
+            "Future" => ("std::future::poll_fn(|_| todo!())".to_owned(), NONE),
+            "Stream" => ("futures::stream::poll_fn(|_| todo!())".to_owned(), NONE),
+            "Iterator" => ("std::iter::from_fn(|| todo!())".to_owned(), &["Clone"][..]),
             "Fn" | "FnMut" | "FnOnce" => {
                 let PathArguments::Parenthesized(arguments) = &last.arguments else {
                     return Err(text());
                 };
-                format!("move |{}| todo!()", vec!["_"; arguments.inputs.len()].join(", "))
+                let arguments = vec!["_"; arguments.inputs.len()].join(", ");
+                (format!("move |{arguments}| todo!()"), &["Clone", "Copy"][..])
             }
-            _ => return Err(text()),
+            other => {
+                further.push(other.to_owned());
+                continue;
+            }
         };
-        match &value {
-            Some(value) if *value != found => return Err(text()),
-            _ => value = Some(found),
+        if value.1 != NEVER {
+            return Err(text());
         }
+        value = found;
     }
-    Ok(value.unwrap_or_else(|| "todo!()".to_owned()))
+    let (value, met) = value;
+    further.iter().all(|bound| met.contains(&bound.as_str())).then_some(value).ok_or_else(text)
 }
+
+const NONE: &[&str] = &[];
+
+/// Some traits of the never type, which `todo!()` falls back to since edition 2024.
+const NEVER: &[&str] = &["Clone", "Copy", "Debug", "Display", "Error"];
 
 fn opaque_types(ty: &Type) -> usize {
     struct Count(usize);

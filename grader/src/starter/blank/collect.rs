@@ -55,7 +55,7 @@ struct Collector {
     module: ModulePath,
     /// Inside the initializer of a constant, or a function that one may call.
     constant: bool,
-    /// Inside a function body.
+    /// Inside a function body that is no stand-in.
     body: bool,
     /// The type that an implementation is for.
     self_type: Option<String>,
@@ -141,7 +141,7 @@ impl Collector {
     fn within_body(&mut self, sig: &syn::Signature, block: &Block) {
         // A constant may call it, whatever it is called by today.
         let constant = sig.constness.is_some() && !is_blank(block);
-        let outer = std::mem::replace(&mut self.body, true);
+        let outer = std::mem::replace(&mut self.body, !is_blank(block));
         self.within_constant(constant, |this| this.visit_block(block));
         self.body = outer;
     }

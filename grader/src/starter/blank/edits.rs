@@ -69,37 +69,40 @@ impl<'a> Edits<'a> {
         self.changes.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
         let mut out = String::with_capacity(self.source.len());
         let mut at = 0;
-        let mut gap = false;
-        for (range, text) in self.changes {
+        let mut gap = None;
+        for (range, text) in &self.changes {
             if range.start < at {
                 continue;
             }
             push(&mut out, &self.source[at..range.start], &mut gap);
             at = range.end;
             match text {
-                Some(text) => push(&mut out, &text, &mut gap),
-                None => gap = true,
+                Some(text) => push(&mut out, text, &mut gap),
+                None => gap = gap.or(Some("")),
             }
         }
         push(&mut out, &self.source[at..], &mut gap);
-        if gap {
+        if gap.is_some() {
             truncate_blank_lines(&mut out);
         }
         out
     }
 }
 
-/// Appends `text`, closing up the gap before it.
-fn push(out: &mut String, text: &str, gap: &mut bool) {
-    if !*gap {
+/// Appends `text`, closing up the gap before it, if there is one: `gap` has a blank line that was met
+/// in it.
+fn push<'t>(out: &mut String, text: &'t str, gap: &mut Option<&'t str>) {
+    let Some(blank) = *gap else {
         out.push_str(text);
         return;
-    }
+    };
     let rest = skip_blank_lines(text);
+    let first = text[..text.len() - rest.len()].split_inclusive('\n').next();
     if rest.is_empty() {
-        return; // Nothing but blank lines yet: the gap goes on.
+        *gap = first.or(Some(blank));
+        return;
     }
-    *gap = false;
+    *gap = None;
     let opens = out.trim_end().ends_with('{') || out.trim_end().is_empty();
     let blank_above = out.ends_with("\n\n") || out.ends_with("\n\r\n");
     if rest.trim_start().starts_with('}') {
@@ -108,6 +111,7 @@ fn push(out: &mut String, text: &str, gap: &mut bool) {
     } else if opens || blank_above {
         out.push_str(rest);
     } else {
+        out.push_str(if first.is_some() { "" } else { blank });
         out.push_str(text);
     }
 }

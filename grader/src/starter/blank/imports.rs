@@ -3,13 +3,15 @@
 //! An unused import is a warning, and it gives the solution away: a blank that imports
 //! `FuturesUnordered` has said how it is done.
 
+use std::collections::BTreeMap;
+
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Item, ItemUse, UseTree, Visibility};
 
 use super::items::Pass;
-use super::names::Names;
+use super::names::{ModulePath, Names};
 
 /// Where rustfmt breaks a line.
 const WIDTH: usize = 100;
@@ -45,17 +47,14 @@ fn kept(pass: &Pass<'_>, tree: &UseTree, needed: &dyn Fn(&str) -> bool) -> Optio
             let name = path.ident.to_string();
             // `use a::b::{self}` binds b.
             let inner = |bound: &str| needed(if bound == "self" { &name } else { bound });
-            return kept(pass, &path.tree, &inner).map(|inner| match inner {
-                Tree::Leaf(leaf) => Tree::Leaf(format!("{name}::{leaf}")),
-                Tree::Group(prefix, trees) => Tree::Group(format!("{name}::{prefix}"), trees),
-            });
+            return kept(pass, &path.tree, &inner).map(|inner| inner.below(&name));
         }
         UseTree::Group(group) => {
             let mut trees: Vec<_> =
                 group.items.iter().filter_map(|tree| kept(pass, tree, needed)).collect();
             return match trees.len() {
                 0 => None,
-                1 if trees[0] != Tree::Leaf("self".to_owned()) => trees.pop(),
+                1 => trees.pop(),
                 _ => Some(Tree::Group(String::new(), trees)),
             };
         }
@@ -78,50 +77,88 @@ fn is_extension(name: &str) -> bool {
 }
 
 /// Whether a type or a constant is in use that neither the file nor the prelude defines, nor an
-/// import that names it: then some import by `*` has to be where it comes from.
+/// import that names it: then some import by `*` has to be where it comes from. Which one, the file
+/// does not say; where there are several, markers have to.
 fn needs_glob(pass: &Pass<'_>) -> bool {
     let mut names = pass.uses.heads(&pass.module);
     names.any(|name| {
         name.starts_with(char::is_uppercase)
             && !PRELUDE.contains(&name)
-            && !pass.defined.contains(name)
+            && !pass.defined.has(&pass.module, name)
     })
 }
 
-/// The types, traits and constants that a file defines or imports by name, and its type parameters.
-pub(super) fn defined(file: &syn::File) -> Names {
-    #[derive(Default)]
-    struct Definitions(Names);
-    impl<'ast> Visit<'ast> for Definitions {
-        fn visit_item(&mut self, item: &'ast Item) {
-            let name = match item {
-                Item::Const(item) => Some(&item.ident),
-                Item::Enum(item) => Some(&item.ident),
-                Item::Static(item) => Some(&item.ident),
-                Item::Struct(item) => Some(&item.ident),
-                Item::Trait(item) => Some(&item.ident),
-                Item::Type(item) => Some(&item.ident),
-                _ => None,
-            };
-            self.0.extend(name.map(ToString::to_string));
-            visit::visit_item(self, item);
-        }
-        fn visit_use_name(&mut self, name: &'ast syn::UseName) {
-            self.0.insert(name.ident.to_string());
-        }
-        fn visit_use_rename(&mut self, rename: &'ast syn::UseRename) {
-            self.0.insert(rename.rename.to_string());
-        }
-        fn visit_type_param(&mut self, param: &'ast syn::TypeParam) {
-            self.0.insert(param.ident.to_string());
-        }
-        fn visit_const_param(&mut self, param: &'ast syn::ConstParam) {
-            self.0.insert(param.ident.to_string());
-        }
+/// What a file defines or imports by name.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    /// Types, traits, constants and imports, for each inline module.
+    items: BTreeMap<ModulePath, Names>,
+    /// Generic parameters, wherever they are.
+    parameters: Names,
+}
+
+impl Definitions {
+    pub(super) fn of(file: &syn::File) -> Self {
+        let mut walk = Walk::default();
+        walk.visit_file(file);
+        walk.found
     }
-    let mut definitions = Definitions::default();
-    definitions.visit_file(file);
-    definitions.0
+
+    fn has(&self, module: &[String], name: &str) -> bool {
+        self.parameters.contains(name)
+            || self.items.get(module).is_some_and(|names| names.contains(name))
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    found: Definitions,
+    module: ModulePath,
+}
+
+impl Walk {
+    fn define(&mut self, name: &syn::Ident) {
+        self.found.items.entry(self.module.clone()).or_default().insert(name.to_string());
+    }
+}
+
+impl<'ast> Visit<'ast> for Walk {
+    fn visit_item(&mut self, item: &'ast Item) {
+        match item {
+            Item::Const(item) => self.define(&item.ident),
+            Item::Enum(item) => self.define(&item.ident),
+            Item::Static(item) => self.define(&item.ident),
+            Item::Struct(item) => self.define(&item.ident),
+            Item::Trait(item) => self.define(&item.ident),
+            Item::Type(item) => self.define(&item.ident),
+            _ => {}
+        }
+        visit::visit_item(self, item);
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        self.module.push(module.ident.to_string());
+        visit::visit_item_mod(self, module);
+        self.module.pop();
+    }
+
+    fn visit_use_name(&mut self, name: &'ast syn::UseName) {
+        self.define(&name.ident);
+    }
+
+    fn visit_use_rename(&mut self, rename: &'ast syn::UseRename) {
+        self.define(&rename.rename);
+    }
+
+    fn visit_type_param(&mut self, param: &'ast syn::TypeParam) {
+        self.found.parameters.insert(param.ident.to_string());
+        visit::visit_type_param(self, param);
+    }
+
+    fn visit_const_param(&mut self, param: &'ast syn::ConstParam) {
+        self.found.parameters.insert(param.ident.to_string());
+        visit::visit_const_param(self, param);
+    }
 }
 
 /// What the prelude of edition 2024 defines, and what the compiler does.
@@ -186,18 +223,27 @@ enum Tree {
 impl Tree {
     fn of(tree: &UseTree) -> Self {
         match tree {
-            UseTree::Path(path) => match Self::of(&path.tree) {
-                Self::Leaf(leaf) => Self::Leaf(format!("{}::{leaf}", path.ident)),
-                Self::Group(prefix, trees) => {
-                    Self::Group(format!("{}::{prefix}", path.ident), trees)
-                }
-            },
+            UseTree::Path(path) => Self::of(&path.tree).below(&path.ident.to_string()),
             UseTree::Name(name) => Self::Leaf(name.ident.to_string()),
             UseTree::Rename(rename) => Self::Leaf(format!("{} as {}", rename.ident, rename.rename)),
             UseTree::Glob(_) => Self::Leaf("*".to_owned()),
             UseTree::Group(group) => {
                 Self::Group(String::new(), group.items.iter().map(Self::of).collect())
             }
+        }
+    }
+
+    /// The tree behind one more segment of path.
+    fn below(self, segment: &str) -> Self {
+        match self {
+            // `a::{self}` and `a::{self as b}` name a itself.
+            Self::Leaf(leaf) => match leaf.strip_prefix("self") {
+                Some(renamed) if renamed.is_empty() || renamed.starts_with(' ') => {
+                    Self::Leaf(format!("{segment}{renamed}"))
+                }
+                _ => Self::Leaf(format!("{segment}::{leaf}")),
+            },
+            Self::Group(prefix, trees) => Self::Group(format!("{segment}::{prefix}"), trees),
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Pass<'a> {
     /// Whether a `pub` item of that module can be named outside the crate.
     pub(super) public: bool,
     /// What the file defines or imports by name.
-    pub(super) defined: Names,
+    pub(super) defined: imports::Definitions,
     /// Types and traits that go.
     dropped: Names,
     /// Types that stay without being `pub`. One that is, and stays, may be reached from outside
@@ -58,7 +58,7 @@ impl<'a> Pass<'a> {
             newline: if source.contains("\r\n") { "\r\n" } else { "\n" },
             module: ModulePath::new(),
             public: scope.public,
-            defined: imports::defined(file),
+            defined: imports::Definitions::of(file),
             dropped: Names::new(),
             private: Names::new(),
         };
