@@ -101,7 +101,7 @@ fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error
 fn build_now(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
     let built = build(root, &levels_of(wanted), &Options::default(), &mut |_| {})?;
     for (level, result) in &built.levels {
-        if let LevelBuild::Broken { errors } = result {
+        if let LevelBuild::Broken { errors, .. } = result {
             eprintln!("{level} does not compile\n{errors}");
         }
     }

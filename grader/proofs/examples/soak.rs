@@ -42,7 +42,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     for entry in &entries {
         match &built.levels[entry.level.name] {
             LevelBuild::Ready { binary, .. } => work.push((entry.criterion.id, binary)),
-            LevelBuild::Broken { errors } => return Err(errors.clone().into()),
+            LevelBuild::Broken { errors, .. } => return Err(errors.clone().into()),
         }
     }
     let begin = Instant::now();

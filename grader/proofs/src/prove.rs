@@ -103,8 +103,8 @@ fn compare(planted: &Planted, report: &Report) -> Result<(), String> {
 
 /// What the learner is told about a criterion.
 fn told(report: &Report, id: &str) -> String {
-    if let Some(errors) = report.levels.iter().find_map(|level| level.compile_errors.as_ref()) {
-        return errors.clone();
+    if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
+        return broken.errors.clone();
     }
     let groups = report.levels.iter().flat_map(|level| &level.groups);
     let told = groups.flat_map(|group| group.criteria.iter().map(move |c| (group, c))).find_map(

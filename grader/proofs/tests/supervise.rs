@@ -26,7 +26,7 @@ fn diagnosis(id: &str) -> Diagnosis {
 
 fn told(verdict: &Verdict) -> String {
     let mut text = String::new();
-    explain::failure(&mut text, verdict, "level0/src/code.rs").unwrap();
+    explain::failure(&mut text, verdict, "level0/src/code.rs").expect("a string takes it");
     anstream::adapter::strip_str(&text).to_string()
 }
 

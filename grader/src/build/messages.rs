@@ -79,24 +79,26 @@ impl Messages {
     pub(super) fn level(&self, level: &str, stderr: &str) -> LevelBuild {
         let check = check_name(level);
         // The level's own errors say more than those of the checks that cannot find its items.
-        let errors = self.errors.get(level).or_else(|| self.errors.get(&check));
-        match (errors, self.binaries.get(&check)) {
-            (None, Some(binary)) => LevelBuild::Ready {
+        if let Some(errors) = self.errors.get(level) {
+            return LevelBuild::Broken { package: level.to_owned(), errors: errors.concat() };
+        }
+        if let Some(errors) = self.errors.get(&check) {
+            let errors = format!(
+                "{level} itself compiles, but not what the criteria call: keep the public items as \
+                 the starter has them (`cargo grade solution {level}` shows them).\n\n{}",
+                errors.concat()
+            );
+            return LevelBuild::Broken { package: check, errors };
+        }
+        match self.binaries.get(&check) {
+            Some(binary) => LevelBuild::Ready {
                 binary: binary.clone(),
                 warnings: self.warnings.get(level).cloned().unwrap_or_default(),
             },
-            (Some(errors), _) => {
-                let hint = if self.errors.contains_key(level) {
-                    String::new()
-                } else {
-                    format!(
-                        "{level} itself compiles, but not what the criteria call: keep the public \
-                         items as the starter has them (`cargo grade solution {level}` shows them).\n\n"
-                    )
-                };
-                LevelBuild::Broken { errors: format!("{hint}{}", errors.concat()) }
-            }
-            (None, None) => LevelBuild::Broken { errors: format!("cargo says:\n{stderr}") },
+            None => LevelBuild::Broken {
+                package: check,
+                errors: format!("cargo says:\n{}", stderr.trim_end()),
+            },
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum LevelBuild {
     },
     /// It does not.
     Broken {
+        /// The package that rustc refuses: the level, or the checks that call it.
+        package: String,
         /// rustc's words.
         errors: String,
     },

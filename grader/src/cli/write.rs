@@ -22,29 +22,37 @@ pub(super) enum WriteError {
 /// A file that appears under its name only when it is complete.
 #[derive(Debug)]
 pub(super) struct Pending {
-    file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Pending {
-    /// Tried before the work begins, so that nobody waits for a result that cannot be kept.
+    /// Tries the folder before the work begins, so that nobody waits for a result that cannot be
+    /// kept. Nothing stays there meanwhile: a run that is interrupted leaves nothing behind.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-            .map(|file| Pending { file, path: path.to_path_buf() })
-            .map_err(|source| WriteError::Create { path: path.to_path_buf(), source })
+        let pending = Pending { path: path.to_path_buf() };
+        match pending.beside() {
+            Ok(_) => Ok(pending),
+            Err(source) => Err(WriteError::Create { path: pending.path, source }),
+        }
     }
 
-    /// Fills the file and gives it its name. Styles are taken out.
-    pub(super) fn finish(mut self, text: &str) -> Result<(), WriteError> {
+    /// Writes the file and gives it its name. Styles are taken out.
+    pub(super) fn finish(self, text: &str) -> Result<(), WriteError> {
         let plain = anstream::adapter::strip_str(text).to_string();
-        let failed = |source| WriteError::Finish { path: self.path.clone(), source };
-        self.file.write_all(plain.as_bytes()).map_err(failed)?;
-        self.file.as_file().sync_all().map_err(failed)?;
-        match self.file.persist(&self.path) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(WriteError::Finish { path: self.path, source: error.error }),
-        }
+        let written = || -> io::Result<()> {
+            let mut file = self.beside()?;
+            file.write_all(plain.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(&self.path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        written().map_err(|source| WriteError::Finish { path: self.path.clone(), source })
+    }
+
+    /// A file without a name of its own in the same folder.
+    fn beside(&self) -> io::Result<NamedTempFile> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
     }
 }
 

@@ -51,14 +51,23 @@ pub struct LevelReport {
     pub name: &'static str,
     /// One line about it.
     pub title: &'static str,
-    /// rustc's words if it does not compile.
-    pub compile_errors: Option<String>,
+    /// What rustc refuses, if it does not compile.
+    pub broken: Option<Broken>,
     /// rustc's warnings about it.
     pub warnings: Vec<String>,
     /// Its groups, in the order to work in.
     pub groups: Vec<GroupReport>,
     /// The sum over its groups.
     pub score: Score,
+}
+
+/// Why a level does not compile.
+#[derive(Debug, Clone, Serialize)]
+pub struct Broken {
+    /// The package that rustc refuses: the level, or the checks that call it.
+    pub package: String,
+    /// rustc's words.
+    pub errors: String,
 }
 
 /// One group of criteria.
@@ -152,18 +161,21 @@ impl Report {
     ) -> Report {
         let mut levels: Vec<LevelReport> = Vec::new();
         for entry in entries {
-            let (compile_errors, warnings) = match built.levels.get(entry.level.name) {
+            let (broken, warnings) = match built.levels.get(entry.level.name) {
                 Some(LevelBuild::Ready { warnings, .. }) => (None, warnings.clone()),
-                Some(LevelBuild::Broken { errors }) => (Some(errors.clone()), Vec::new()),
-                None => (Some("cargo was not asked to build it".to_owned()), Vec::new()),
+                Some(LevelBuild::Broken { package, errors }) => {
+                    let (package, errors) = (package.clone(), errors.clone());
+                    (Some(Broken { package, errors }), Vec::new())
+                }
+                None => (None, Vec::new()), // not built: its criteria are not judged
             };
             let verdict = verdicts.remove(entry.criterion.id);
-            let status = status(compile_errors.is_none(), verdict.as_ref());
+            let status = status(broken.is_none(), verdict.as_ref());
             if levels.last().is_none_or(|level| level.name != entry.level.name) {
                 levels.push(LevelReport {
                     name: entry.level.name,
                     title: entry.level.title,
-                    compile_errors,
+                    broken,
                     warnings,
                     groups: Vec::new(),
                     score: Score::default(),

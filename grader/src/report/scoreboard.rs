@@ -50,9 +50,9 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         Styled(BOLD, format!("{} — {}", level.name, level.title)),
         points(&level.score)
     )?;
-    if let Some(errors) = &level.compile_errors {
+    if let Some(broken) = &level.broken {
         writeln!(out, "  {}", Styled(BAD, "does not compile: no criterion of it could be judged"))?;
-        for line in errors.trim_end().lines() {
+        for line in broken.errors.trim_end().lines() {
             writeln!(out, "  {line}")?;
         }
         return Ok(());
@@ -193,8 +193,8 @@ fn summary(out: &mut String, report: &Report) -> fmt::Result {
 
 /// What to type now: the first thing that is open, in the order to work in.
 fn next_command(report: &Report) -> Option<String> {
-    if let Some(level) = report.levels.iter().find(|level| level.compile_errors.is_some()) {
-        return Some(format!("cargo check -p {}", level.name));
+    if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
+        return Some(format!("cargo check -p {}", broken.package));
     }
     let open =
         |wanted: Kind| report.criteria().find(|c| c.kind == wanted && c.status != Status::Passed);

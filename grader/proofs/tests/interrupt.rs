@@ -1,0 +1,72 @@
+//! Ctrl-C in the middle of a run: an answer, no half-written file, no process left behind.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The grader's binary: this package only links its library.
+fn grader() -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "grader", "--bin", "grader"])
+        .args(["--message-format", "json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .expect("cargo says where the binary is")
+}
+
+/// Processes that have `text` in their command line.
+fn processes(text: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|l| l.contains(text))
+        .collect()
+}
+
+#[test]
+fn ctrl_c_while_cargo_builds() {
+    let root =
+        grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace");
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = folder.path().join("report.json");
+    // An empty target folder: cargo has minutes of work.
+    let target = folder.path().join("target");
+    let grader = grader();
+    let child = Command::new(grader)
+        .args(["level2", "--format", "json", "--output"])
+        .arg(&report)
+        .current_dir(&root)
+        .env("CARGO_TARGET_DIR", &target)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the grader starts");
+    let name = target.to_str().expect("UTF-8").to_owned();
+    let begin = Instant::now();
+    while processes(&name).is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no rustc was started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted: nothing was graded"), "{said}");
+    let left = std::fs::read_dir(folder.path()).expect("the folder").flatten();
+    let left: Vec<_> =
+        left.map(|entry| entry.file_name()).filter(|name| name != "target").collect();
+    assert!(left.is_empty(), "a run that was interrupted left {left:?}");
+    let begin = Instant::now();
+    while !processes(&name).is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "left behind: {:?}", processes(&name));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
