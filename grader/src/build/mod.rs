@@ -1,5 +1,6 @@
 //! Builds the check binaries with a nested cargo. A level that does not compile costs only itself.
 
+mod freshness;
 mod limits;
 mod messages;
 
@@ -91,6 +92,9 @@ pub fn build(
     if levels.is_empty() {
         // A cargo that is told no package builds them all.
         return Ok(Built { levels: BTreeMap::new(), took: Duration::ZERO });
+    }
+    for level in levels {
+        freshness::ensure(&root.join(level.name), options.target_dir.as_deref());
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(&cargo);

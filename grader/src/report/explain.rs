@@ -34,6 +34,21 @@ pub fn criterion(
     Ok(())
 }
 
+/// What the judged code printed and what was remarked although the criterion is met.
+///
+/// # Errors
+///
+/// Only if writing into the string fails, which it does not.
+pub fn passed(out: &mut String, criterion: &CriterionReport, indent: &str) -> fmt::Result {
+    let Some(verdict) = &criterion.verdict else { return Ok(()) };
+    let mut text = String::new();
+    for note in &verdict.notes {
+        part(&mut text, "note", Some(note))?;
+    }
+    output(&mut text, &verdict.output)?;
+    text.lines().try_for_each(|line| writeln!(out, "{indent}{line}"))
+}
+
 /// A failure in full, without indentation: headline first.
 ///
 /// # Errors

@@ -19,6 +19,8 @@ struct Detail {
     in_full: usize,
     /// Whether the criteria of a group that is complete are listed too.
     passed: bool,
+    /// Whether only one criterion is asked for; then what its code printed is of interest.
+    single: bool,
 }
 
 /// The scoreboard as text with ANSI styles.
@@ -35,6 +37,7 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
     let mut detail = Detail {
         in_full: if groups <= 1 { usize::MAX } else { IN_FULL },
         passed: report.levels.len() <= 1,
+        single: report.criteria().count() == 1,
     };
     for level in &report.levels {
         level_lines(out, level, &mut detail)?;
@@ -137,6 +140,9 @@ fn criterion_lines(
         criterion.title,
         Styled(DIM, bonus)
     )?;
+    if criterion.status == Status::Passed && detail.single {
+        return explain::passed(out, criterion, "        ");
+    }
     if !matches!(criterion.status, Status::Failed | Status::NotJudged) {
         return Ok(());
     }

@@ -104,7 +104,7 @@ pub async fn in_order(cx: Cx) -> Outcome {
 }
 
 pub async fn on_demand(cx: Cx) -> Outcome {
-    let source = Pages::new(&cx, three_pages());
+    let source = Pages::new(&cx, vec![Ok(vec![1, 2]), Ok(vec![3]), Ok(vec![4])]);
     let mut stream = open(&cx, &source).await?;
     let pause = Duration::from_millis(1_000);
     let help = "ask for a page only when an item is asked for and none is left";
@@ -118,8 +118,8 @@ pub async fn on_demand(cx: Cx) -> Outcome {
             help = help);
     }
     next(&cx, &mut stream).await?;
-    let all = ["page 1", "page 2", "page 3"].map(str::to_owned).to_vec();
-    ensure_eq!(source.requested(), all, "the pages requested for item 3, which is on page 3";
+    let all = ["page 1", "page 2"].map(str::to_owned).to_vec();
+    ensure_eq!(source.requested(), all, "the pages requested for item 3, which is on page 2";
         help = "each page once, in order");
     Ok(())
 }
