@@ -1,0 +1,285 @@
+//! A circuit breaker: stops calling what is down, and finds out when it is up again.
+//!
+//! | state | calls | ends |
+//! |---|---|---|
+//! | closed | run | with the failure that trips it ([`Trip`]) |
+//! | open | are refused at once | after `reset_timeout` |
+//! | half-open | at most `probes` at a time run, the others are refused | closed after `successes_to_close` successes, open again at the first failure |
+//!
+//! One breaker belongs to one dependency and is shared by all that call it. Retry sits *outside* the
+//! breaker, so that it counts every wire call; the attempt's timeout sits *inside*, so that a hang is a
+//! failure that it sees.
+
+use std::fmt::{self, Debug};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// When a closed breaker opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trip {
+    /// At the given number of failures with no success between them.
+    Consecutive(NonZeroU32),
+    /// At the given number of failures within a time, whatever succeeded between them. A failure counts
+    /// while its age is below `window`.
+    InWindow {
+        /// How many.
+        failures: NonZeroU32,
+        /// Within which time.
+        window: Duration,
+    },
+}
+
+/// How a breaker behaves.
+pub struct BreakerConfig<E> {
+    /// When it opens.
+    pub trip: Trip,
+    /// How long it stays open. It is half-open from exactly this age on.
+    pub reset_timeout: Duration,
+    /// How many calls run at the same time while it is half-open.
+    pub probes: NonZeroUsize,
+    /// How many successes close it.
+    pub successes_to_close: NonZeroU32,
+    /// Whether an error says that the dependency is in trouble. An error that does not, such as a
+    /// decline or a 404, is neutral: neither a failure nor a success.
+    pub is_failure: fn(&E) -> bool,
+}
+
+impl<E> BreakerConfig<E> {
+    /// The payment gateway's: opens at the 5th failure in a row, half-open after 60 s, one probe at a
+    /// time, closed after 2 successes.
+    #[must_use]
+    pub const fn payment(is_failure: fn(&E) -> bool) -> Self {
+        Self {
+            trip: Trip::Consecutive(FIVE),
+            reset_timeout: Duration::from_secs(60),
+            probes: NonZeroUsize::MIN,
+            successes_to_close: NonZeroU32::MIN.saturating_add(1),
+            is_failure,
+        }
+    }
+
+    /// The windowed kind: opens at the 5th failure within 60 s, half-open after 30 s, one probe at a
+    /// time, closed after 3 successes.
+    #[must_use]
+    pub const fn windowed(is_failure: fn(&E) -> bool) -> Self {
+        Self {
+            trip: Trip::InWindow { failures: FIVE, window: Duration::from_secs(60) },
+            reset_timeout: Duration::from_secs(30),
+            probes: NonZeroUsize::MIN,
+            successes_to_close: NonZeroU32::MIN.saturating_add(2),
+            is_failure,
+        }
+    }
+}
+
+const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
+
+// Written by hand: a derive would ask `E` for the same traits, although only a function of it is held.
+impl<E> Clone for BreakerConfig<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for BreakerConfig<E> {}
+
+impl<E> Debug for BreakerConfig<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerConfig")
+            .field("trip", &self.trip)
+            .field("reset_timeout", &self.reset_timeout)
+            .field("probes", &self.probes)
+            .field("successes_to_close", &self.successes_to_close)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a breaker cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It would be half-open at the instant in which it opens.
+    #[error("the reset timeout of a breaker must not be zero")]
+    ZeroResetTimeout,
+    /// No failure would ever count.
+    #[error("the window of a breaker must not be zero")]
+    ZeroWindow,
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BreakerError<E> {
+    /// The breaker refused; the operation was not run.
+    #[error("the circuit breaker is open for another {} ms", retry_after.as_millis())]
+    Open {
+        /// The time after which a call may be let through. Zero while the breaker is half-open and
+        /// other calls are probing: their result may come at any time.
+        retry_after: Duration,
+    },
+    /// The operation's own error.
+    #[error(transparent)]
+    Inner(E),
+}
+
+/// What a breaker does with calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Calls run.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// A few calls find out whether the dependency is back.
+    HalfOpen,
+}
+
+/// A breaker's figures.
+///
+/// A call is counted when it has ended or was refused, so that always
+/// `calls == ok + failed + neutral + dropped + refused`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The state.
+    pub state: State,
+    /// All calls.
+    pub calls: u64,
+    /// Calls that succeeded.
+    pub ok: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Calls that ended with an error that is no failure of the dependency.
+    pub neutral: u64,
+    /// Calls that panicked, or whose caller went away.
+    pub dropped: u64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// The failures that count towards the trip now: in a row, or within the window. Zero unless
+    /// closed.
+    pub failures: u32,
+    /// When the breaker opened last.
+    pub opened_at: Option<Instant>,
+    /// The time until it is half-open; zero unless open.
+    pub retry_after: Duration,
+}
+
+/// A change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state since then.
+    pub to: State,
+    /// When it was noticed. Open becomes half-open by the mere passing of time: that is noticed by
+    /// the first call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot)
+    /// after it.
+    pub at: Instant,
+}
+
+/// A circuit breaker. Share it in an [`Arc`](std::sync::Arc).
+pub struct CircuitBreaker<E> {
+    config: BreakerConfig<E>,
+}
+
+impl<E> Debug for CircuitBreaker<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<E> CircuitBreaker<E> {
+    /// A closed breaker. `name` is what it is called in its figures and events: the dependency.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a time is zero.
+    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, ConfigError> {
+        let _ = name;
+        Ok(Self { config })
+    }
+
+    /// The same breaker, which tells `listener` of every change of state, in order.
+    ///
+    /// The listener is called by whoever caused or noticed the change, after the breaker has let go of
+    /// its lock: it may call the breaker.
+    #[must_use]
+    pub fn with_listener(self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
+        let _ = listener;
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        todo!()
+    }
+
+    /// Runs `op`, unless the breaker refuses.
+    ///
+    /// The result decides by the state in which the call was let in: what comes back after the state
+    /// has changed decides nothing any more. An error that is no failure ([`BreakerConfig::is_failure`])
+    /// passes through and decides nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BreakerError::Open`] at once when it refuses; `op` is then not called.
+    /// [`BreakerError::Inner`] with the operation's error.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `op` passes to the caller. It decides nothing and gives a probe's place back.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future drops the operation. It decides nothing, since the caller's reasons are not
+    /// the dependency's, and gives a probe's place back.
+    pub async fn call<T, F>(&self, op: impl FnOnce() -> F) -> Result<T, BreakerError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let _ = op;
+        todo!()
+    }
+
+    /// Runs `op`, or returns what `fallback` makes of the time to wait when the breaker refuses. The
+    /// fallback's value is no success for the breaker.
+    ///
+    /// # Errors
+    ///
+    /// The operation's error: a fallback does not hide it.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`call`](Self::call).
+    pub async fn call_or<T, F>(
+        &self,
+        op: impl FnOnce() -> F,
+        fallback: impl FnOnce(Duration) -> T,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        match self.call(op).await {
+            Ok(value) => Ok(value),
+            Err(BreakerError::Open { retry_after }) => Ok(fallback(retry_after)),
+            Err(BreakerError::Inner(error)) => Err(error),
+        }
+    }
+
+    /// The state now. Half-open from the instant at which the breaker has been open for its reset
+    /// timeout, whether or not a call has come since.
+    pub fn state(&self) -> State {
+        todo!()
+    }
+
+    /// The figures now.
+    pub fn snapshot(&self) -> Snapshot {
+        todo!()
+    }
+
+    /// The state as it changes. A receiver sees the latest state; see [`Transition::at`] for when
+    /// half-open is noticed.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        todo!()
+    }
+}

@@ -1,0 +1,99 @@
+//! One instant by which everything has to be over.
+//!
+//! A payment has 10 s, compensation included. Limits that each count from their own start add up to
+//! more than that: three attempts of 10 s with backoff between them are 36 s. A deadline is an instant
+//! instead. It is computed once, handed down, and every wait below asks it before it begins.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// What stands for "never": no caller waits that long, and adding it to an instant cannot overflow.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
+/// The deadline passed before the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the deadline has passed")]
+pub struct Elapsed;
+
+/// An instant by which everything has to be over. Cheap to copy; [`Ord`] puts the earlier one first,
+/// so `a.min(b)` is the stricter of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline {
+    at: Instant,
+}
+
+impl Deadline {
+    /// `limit` from now, or about 30 years from now where the clock cannot express that.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self { at: now.checked_add(limit).unwrap_or(now + FAR) }
+    }
+
+    /// At `instant`.
+    #[must_use]
+    pub const fn at(instant: Instant) -> Self {
+        Self { at: instant }
+    }
+
+    /// So far away (30 years) that nobody meets it.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::after(FAR)
+    }
+
+    /// The instant itself.
+    #[must_use]
+    pub const fn instant(self) -> Instant {
+        self.at
+    }
+
+    /// The time that is left; zero once the deadline is over.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// The same deadline, `reserve` earlier: what must be over by then leaves `reserve` for what comes
+    /// after it. Where the clock cannot express that, the deadline is now.
+    #[must_use]
+    pub fn earlier_by(self, reserve: Duration) -> Self {
+        Self { at: self.at.checked_sub(reserve).unwrap_or_else(Instant::now) }
+    }
+
+    /// Whether nothing may be started any more: true from the instant of the deadline on.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// Whether something that takes `needed` can still be started and be done by the deadline: the
+    /// deadline is not over, and at least `needed` is left.
+    #[must_use]
+    pub fn allows(self, needed: Duration) -> bool {
+        let remaining = self.remaining();
+        !remaining.is_zero() && remaining >= needed
+    }
+
+    /// Runs `work` up to the deadline.
+    ///
+    /// Work that is ready at the very instant of the deadline has made it: it is polled before the
+    /// clock is asked. A deadline that is over from the start runs nothing: `work` is not polled.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] at the deadline; `work` is then dropped, which stops it wherever it was. What a
+    /// remote side makes of the request it already has is unknown: this is not the knowledge that
+    /// nothing happened.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(self, work: F) -> Result<F::Output, Elapsed> {
+        if self.is_over() {
+            return Err(Elapsed);
+        }
+        timeout_at(self.at, work).await.map_err(|_| Elapsed)
+    }
+}

@@ -1,0 +1,121 @@
+//! The schedule of waits.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Why a [`Backoff`] cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// The base is shorter than the clock's grid of 1 ms: retries would follow each other without a
+    /// pause.
+    #[error("the base of a backoff must be at least 1 ms, not {base:?}")]
+    BaseTooShort {
+        /// The base that was asked for.
+        base: Duration,
+    },
+    /// The factor is not a finite number of at least 1: waits would shrink, or be no number at all.
+    #[error("the factor of a backoff must be a finite number of at least 1, not {factor}")]
+    BadFactor {
+        /// The factor that was asked for.
+        factor: f64,
+    },
+    /// The cap is below the base.
+    #[error("the cap of a backoff ({cap:?}) must not be below its base ({base:?})")]
+    CapBelowBase {
+        /// The base that was asked for.
+        base: Duration,
+        /// The cap that was asked for.
+        cap: Duration,
+    },
+}
+
+/// Exponential backoff with equal jitter.
+///
+/// After the failed attempt number `n` (the first is 1) the *nominal* wait is
+/// `base * factor^(n - 1)`, at most `cap`. The real wait lies between one half of that and all of it:
+/// equal jitter. Full jitter, from zero on, spreads callers a little better, but now and then it
+/// retries at once, and a provider that asked for a pause by failing does not get one.
+///
+/// Waits are whole milliseconds, the grid of tokio's clock. Jitter only ever shortens, so a wait is
+/// never above the cap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    base: Duration,
+    factor: f64,
+    cap: Duration,
+    attempts: NonZeroU32,
+}
+
+impl Default for Backoff {
+    /// The lesson's: 3 attempts, waits from 1 s, doubled each time, at most 10 s.
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            factor: 2.0,
+            cap: Duration::from_secs(10),
+            attempts: NonZeroU32::new(3).expect("3 is not 0"),
+        }
+    }
+}
+
+impl Backoff {
+    /// A schedule of `attempts` attempts. Fractions of a millisecond in `base` and `cap` are cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when `base` is below 1 ms, `factor` is below 1 or not finite, or `cap` is below
+    /// `base`.
+    pub fn new(
+        base: Duration,
+        factor: f64,
+        cap: Duration,
+        attempts: NonZeroU32,
+    ) -> Result<Self, ConfigError> {
+        if base < Duration::from_millis(1) {
+            return Err(ConfigError::BaseTooShort { base });
+        }
+        // Written so that NaN, which compares with nothing, is refused as well.
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(ConfigError::BadFactor { factor });
+        }
+        if cap < base {
+            return Err(ConfigError::CapBelowBase { base, cap });
+        }
+        Ok(Self { base, factor, cap, attempts })
+    }
+
+    /// How many attempts there are in all, the first call included.
+    #[must_use]
+    pub const fn attempts(&self) -> NonZeroU32 {
+        self.attempts
+    }
+
+    /// The longest wait there can be after the failed attempt number `attempt` (the first is 1; 0
+    /// counts as 1): the wait without jitter.
+    #[must_use]
+    pub fn nominal(&self, attempt: u32) -> Duration {
+        let exponent = f64::from(attempt.saturating_sub(1));
+        // In f64 an overflow is infinity, which the cap cuts: attempt 70 is as harmless as attempt 7.
+        let grown = whole_ms(self.base) as f64 * self.factor.powf(exponent);
+        let cap = whole_ms(self.cap);
+        let millis = if grown < cap as f64 { grown as u64 } else { cap };
+        Duration::from_millis(millis)
+    }
+
+    /// The wait after the failed attempt number `attempt`, between one half of the
+    /// [nominal](Self::nominal) wait (`unit` 0) and all of it (`unit` 1). `unit` outside of 0 to 1 is
+    /// taken as the nearer end; NaN as 1.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, unit: f64) -> Duration {
+        let unit = if unit.is_nan() { 1.0 } else { unit.clamp(0.0, 1.0) };
+        let nominal = whole_ms(self.nominal(attempt));
+        // Rounded up: never below one half, and not above the nominal wait, which is whole.
+        let millis = (nominal as f64 * (0.5 + 0.5 * unit)).ceil() as u64;
+        Duration::from_millis(millis.min(nominal))
+    }
+}
+
+/// The whole milliseconds in `time`, at most as many as fit.
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,69 @@
+//! The only source of chance in a retry.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A source of numbers that spreads retries out.
+///
+/// Callers that failed together, because a provider went down, must not come back together. Each of
+/// them needs numbers of its own; the same numbers for all keep them in step.
+pub trait Jitter: Debug + Send + Sync {
+    /// The next number, from 0 to 1.
+    fn unit(&self) -> f64;
+}
+
+/// Always 1: every wait has its nominal length. For tests and for callers that cannot collide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NoJitter;
+
+impl Jitter for NoJitter {
+    fn unit(&self) -> f64 {
+        1.0
+    }
+}
+
+/// Numbers that a seed determines: the same seed gives the same waits, run after run.
+///
+/// The generator is SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+/// 2014). It is no generator for secrets.
+#[derive(Debug)]
+pub struct SeededJitter {
+    seed: u64,
+    state: AtomicU64,
+}
+
+/// SplitMix64's increment: 2^64 divided by the golden ratio, made odd.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl SeededJitter {
+    /// Numbers from `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { seed, state: AtomicU64::new(seed) }
+    }
+
+    /// An independent source for one of many callers, for instance one payment.
+    ///
+    /// It depends on the seed and on `stream` alone, not on how many numbers were drawn before, so that
+    /// a payment's waits do not depend on which payments ran beside it.
+    #[must_use]
+    pub fn fork(&self, stream: u64) -> Self {
+        // Mixed twice: neighbouring streams of neighbouring seeds must not meet.
+        Self::new(mix(mix(self.seed).wrapping_add(stream.wrapping_mul(GOLDEN)).wrapping_add(1)))
+    }
+}
+
+impl Jitter for SeededJitter {
+    fn unit(&self) -> f64 {
+        let state = self.state.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN);
+        // The 53 upper bits: as many as an f64 can tell apart between 0 and 1.
+        (mix(state) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// SplitMix64's output function.
+const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
