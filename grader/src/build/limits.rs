@@ -4,7 +4,7 @@ use std::process::Child;
 
 /// Address space of cargo and of each rustc. The largest crate here needs less than 2 GiB.
 #[cfg(target_os = "linux")]
-const MEMORY: u64 = 6 << 30;
+const MEMORY: u64 = 4 << 30;
 
 /// CPU seconds of each process. The slowest dependency takes 20 on a slow machine.
 #[cfg(target_os = "linux")]
