@@ -15,7 +15,7 @@ pub enum GitError {
         root: PathBuf,
     },
     /// There is no git to run.
-    #[error("cannot run git: {cause}")]
+    #[error("cannot run git ({cause}): is it installed and on the PATH?")]
     NotInstalled {
         /// What the system said.
         cause: std::io::Error,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syn::{Item, Visibility};
+use syn::{Item, UseTree, Visibility};
 
 use super::blank::{self, BlankError, Names, Scope, Uses};
 
@@ -130,7 +130,8 @@ impl<'a> Crate<'a> {
                 let Some(&child) = paths.iter().find_map(|path| by_path.get(path.as_str())) else {
                     continue;
                 };
-                let is_public = matches!(module.vis, Visibility::Public(_));
+                let declared = matches!(module.vis, Visibility::Public(_));
+                let is_public = declared || tree.items.iter().any(|it| opens(it, &module.ident));
                 self.files[child].public = public && is_public;
                 self.files[child].private_module_of = (!is_public).then_some(at);
                 open.push(child);
@@ -184,7 +185,8 @@ impl<'a> Crate<'a> {
                 continue;
             }
             let tree = blank::parse(&file.blank).map_err(|cause| file.source.unblankable(cause))?;
-            if tree.items.iter().all(|item| matches!(item, Item::Use(_))) {
+            let is_import = |item: &Item| matches!(item, Item::Use(import) if matches!(import.vis, Visibility::Inherited));
+            if tree.items.iter().all(is_import) {
                 let path = file.source.path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
                 let name = path.rsplit('/').next().unwrap_or(path).to_owned();
                 self.files[parent].hollow.insert(name);
@@ -194,6 +196,21 @@ impl<'a> Crate<'a> {
         }
         Ok(found)
     }
+}
+
+/// Whether an item is `pub use MODULE::*`: then what is public in the module is public here.
+fn opens(item: &Item, module: &syn::Ident) -> bool {
+    let Item::Use(import) = item else { return false };
+    let mut tree = &import.tree;
+    if let UseTree::Path(path) = tree
+        && path.ident == "self"
+    {
+        tree = &path.tree;
+    }
+    let UseTree::Path(path) = tree else { return false };
+    matches!(import.vis, Visibility::Public(_))
+        && path.ident == *module
+        && matches!(&*path.tree, UseTree::Glob(_))
 }
 
 fn others(names: &[Names], at: usize) -> Names {
@@ -291,6 +308,27 @@ mod tests {
                     "pub struct Kept;\nimpl Kept {\n    pub fn f(&self) {\n        todo!()\n    }\n}\n",
                 ),
                 None,
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_re_exported_by_a_star_stays() {
+        assert_blanks(
+            &[
+                (
+                    "src/lib.rs",
+                    "mod here;\nmod there;\npub use here::Kept;\npub use self::there::*;\n",
+                ),
+                ("src/here/deep.rs", "pub struct Kept;\npub struct Other;\n"),
+                ("src/here/mod.rs", "mod deep;\npub use self::deep::*;\n"),
+                ("src/there.rs", "pub fn unnamed() {}\n"),
+            ],
+            &[
+                Some("mod here;\nmod there;\npub use here::Kept;\npub use self::there::*;\n"),
+                Some("pub struct Kept;\n"),
+                Some("mod deep;\npub use self::deep::*;\n"),
+                Some("pub fn unnamed() {\n    todo!()\n}\n"),
             ],
         );
     }

@@ -18,6 +18,10 @@ const WIDTH: usize = 100;
 
 /// Takes out of an import what is not named any more, or all of it.
 pub(super) fn prune(pass: &mut Pass<'_>, item: &ItemUse) {
+    if pass.module.is_empty() && begins_in(&item.tree, &pass.scope.hollow) {
+        pass.edits.remove(item.span().byte_range());
+        return;
+    }
     let reexported = match &item.vis {
         Visibility::Public(_) if pass.public => return,
         Visibility::Inherited => false,
@@ -26,8 +30,9 @@ pub(super) fn prune(pass: &mut Pass<'_>, item: &ItemUse) {
     let needed = |name: &str| {
         pass.uses.in_scope(&pass.module, name) || (reexported && pass.scope.named_outside(name))
     };
+    let globs = reexported || needs_glob(pass);
     let whole = item.tree.span().byte_range();
-    match kept(pass, &item.tree, &needed) {
+    match kept(pass, &item.tree, &needed, globs) {
         None => pass.edits.remove(item.span().byte_range()),
         Some(tree) if tree == Tree::of(&item.tree) => {}
         Some(tree) => {
@@ -40,18 +45,35 @@ pub(super) fn prune(pass: &mut Pass<'_>, item: &ItemUse) {
     }
 }
 
+/// Whether an import takes something out of one of the modules that are gone.
+fn begins_in(tree: &UseTree, gone: &Names) -> bool {
+    let UseTree::Path(path) = tree else { return false };
+    if path.ident == "self" {
+        return match &*path.tree {
+            UseTree::Name(name) => gone.contains(&name.ident.to_string()),
+            tree => begins_in(tree, gone),
+        };
+    }
+    gone.contains(&path.ident.to_string())
+}
+
 /// What is left of a tree of imports.
-fn kept(pass: &Pass<'_>, tree: &UseTree, needed: &dyn Fn(&str) -> bool) -> Option<Tree> {
+fn kept(
+    pass: &Pass<'_>,
+    tree: &UseTree,
+    needed: &dyn Fn(&str) -> bool,
+    globs: bool,
+) -> Option<Tree> {
     let stays = match tree {
         UseTree::Path(path) => {
             let name = path.ident.to_string();
             // `use a::b::{self}` binds b.
             let inner = |bound: &str| needed(if bound == "self" { &name } else { bound });
-            return kept(pass, &path.tree, &inner).map(|inner| inner.below(&name));
+            return kept(pass, &path.tree, &inner, globs).map(|inner| inner.below(&name));
         }
         UseTree::Group(group) => {
             let mut trees: Vec<_> =
-                group.items.iter().filter_map(|tree| kept(pass, tree, needed)).collect();
+                group.items.iter().filter_map(|tree| kept(pass, tree, needed, globs)).collect();
             return match trees.len() {
                 0 => None,
                 1 => trees.pop(),
@@ -64,7 +86,7 @@ fn kept(pass: &Pass<'_>, tree: &UseTree, needed: &dyn Fn(&str) -> bool) -> Optio
         }
         UseTree::Rename(rename) if rename.rename == "_" => pass.uses.calls_methods,
         UseTree::Rename(rename) => needed(&rename.rename.to_string()),
-        UseTree::Glob(_) => needs_glob(pass),
+        UseTree::Glob(_) => globs,
     };
     stays.then(|| Tree::of(tree))
 }
