@@ -1,5 +1,11 @@
 //! Level 3: a payment gateway that never loses or doubles a payment.
 
+pub mod ids;
+pub mod journal;
+pub mod money;
+pub mod provider;
+pub mod sim;
+
 pub mod breaker;
 pub mod dead_letters;
 pub mod deadline;

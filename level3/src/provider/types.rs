@@ -1,0 +1,236 @@
+//! What is asked of the services and what they answer.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CardToken, Email, IntentId, OrderId, PaymentId, TransactionId};
+use crate::money::Money;
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// [`PaymentProvider::create_intent`](super::PaymentProvider::create_intent).
+    CreateIntent,
+    /// [`PaymentProvider::confirm`](super::PaymentProvider::confirm).
+    Confirm,
+    /// [`PaymentProvider::cancel`](super::PaymentProvider::cancel).
+    Cancel,
+    /// [`PaymentProvider::refund`](super::PaymentProvider::refund).
+    Refund,
+}
+
+impl Operation {
+    /// The name inside a key: `confirm`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreateIntent => "create",
+            Self::Confirm => "confirm",
+            Self::Cancel => "cancel",
+            Self::Refund => "refund",
+        }
+    }
+}
+
+/// The idempotency key of one call: derived from the payment and what the call is for, so it is the
+/// same for every attempt and after every restart.
+///
+/// The generation rises in one case only. A provider replays a stored 500 for ever, so once it has been
+/// asked and has said that the failed request had no effect, the next request needs a key that has not
+/// been burnt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProviderKey {
+    /// Which payment.
+    pub payment: PaymentId,
+    /// What for.
+    pub operation: Operation,
+    /// 0, and one more for each stored 500 that is known to have had no effect.
+    pub generation: u32,
+}
+
+impl ProviderKey {
+    /// The first key for this purpose.
+    #[must_use]
+    pub const fn new(payment: PaymentId, operation: Operation) -> Self {
+        Self { payment, operation, generation: 0 }
+    }
+
+    /// The key to use after a stored 500 that had no effect.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
+    }
+}
+
+impl fmt::Display for ProviderKey {
+    /// What stands in the header `Idempotency-Key`: `pay_..._1:confirm:0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.payment, self.operation.name(), self.generation)
+    }
+}
+
+/// Asks for an intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateIntent {
+    /// The same for every attempt.
+    pub key: ProviderKey,
+    /// Kept by the provider as metadata, so that the intent can be found again.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// Which card.
+    pub card: CardToken,
+}
+
+/// Where an intent stands.
+///
+/// Stripe's list without the two that do not occur here: `requires_payment_method` (the card is given
+/// at once) and `requires_capture` (capture is automatic).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentStatus {
+    /// Made, and nobody charged.
+    RequiresConfirmation,
+    /// The customer has to do something, such as 3-D Secure. Not paid.
+    RequiresAction,
+    /// Under way. Not paid yet.
+    Processing,
+    /// Charged.
+    Succeeded,
+    /// Ended without a charge.
+    Canceled,
+}
+
+impl fmt::Display for IntentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::RequiresConfirmation => "requires_confirmation",
+            Self::RequiresAction => "requires_action",
+            Self::Processing => "processing",
+            Self::Succeeded => "succeeded",
+            Self::Canceled => "canceled",
+        })
+    }
+}
+
+/// A payment intent as the provider reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Its name.
+    pub id: IntentId,
+    /// Which payment it was made for.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// Where it stands.
+    pub status: IntentStatus,
+    /// Whether the whole amount was given back.
+    pub refunded: bool,
+}
+
+/// A refund that has been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Of which intent.
+    pub intent: IntentId,
+    /// How much.
+    pub amount: Money,
+}
+
+/// Asks how risky a payment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FraudQuestion {
+    /// Which payment.
+    pub payment: PaymentId,
+    /// For which order.
+    pub order: OrderId,
+    /// How much.
+    pub amount: Money,
+    /// By whom.
+    pub email: Email,
+}
+
+/// How risky a payment is: 0 to 100 with two decimals, kept as hundredths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RiskScore {
+    /// 9500 stands for 95.00.
+    pub hundredths: u16,
+}
+
+impl RiskScore {
+    /// The lesson's bound: a score of 95 and more is declined.
+    pub const DECLINED_FROM: Self = Self { hundredths: 9500 };
+}
+
+impl fmt::Display for RiskScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.hundredths / 100, self.hundredths % 100)
+    }
+}
+
+/// What the fraud check answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The score. What follows from it is the gateway's decision.
+    pub score: RiskScore,
+}
+
+/// A payment to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRow {
+    /// Unique in the ledger.
+    pub payment: PaymentId,
+    /// The merchant's order.
+    pub order: OrderId,
+    /// The intent that was charged.
+    pub intent: IntentId,
+    /// How much.
+    pub amount: Money,
+    /// Where the receipt goes: the outbox entry is written with the row.
+    pub email: Email,
+}
+
+/// Whether a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RowStatus {
+    /// Paid.
+    Completed,
+    /// Taken back.
+    Voided,
+}
+
+/// A recorded payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The row's name.
+    pub transaction: TransactionId,
+    /// Which payment.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// Whether it stands.
+    pub status: RowStatus,
+}
+
+/// A mail to the customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The same for every attempt: no second mail for the same transaction.
+    pub transaction: TransactionId,
+    /// For which order.
+    pub order: OrderId,
+    /// How much was paid.
+    pub amount: Money,
+    /// To whom.
+    pub email: Email,
+}
+
+/// An entry of the ledger's outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingReceipt {
+    /// The payment it belongs to.
+    pub payment: PaymentId,
+    /// What to send.
+    pub receipt: Receipt,
+}
