@@ -95,12 +95,17 @@ pub enum Behaviour {
 #[derive(Debug, Clone)]
 pub struct SimulatedSource {
     behaviours: [Behaviour; Section::ALL.len()],
+    latencies: [Duration; Section::ALL.len()],
     speed: f64,
 }
 
 impl Default for SimulatedSource {
     fn default() -> Self {
-        Self { behaviours: [Behaviour::Answers; Section::ALL.len()], speed: 1.0 }
+        Self {
+            behaviours: [Behaviour::Answers; Section::ALL.len()],
+            latencies: Section::ALL.map(Section::latency),
+            speed: 1.0,
+        }
     }
 }
 
@@ -109,6 +114,13 @@ impl SimulatedSource {
     #[must_use]
     pub fn with(mut self, section: Section, behaviour: Behaviour) -> Self {
         self.behaviours[section as usize] = behaviour;
+        self
+    }
+
+    /// Sets how long `section` takes.
+    #[must_use]
+    pub fn with_latency(mut self, section: Section, latency: Duration) -> Self {
+        self.latencies[section as usize] = latency;
         self
     }
 
@@ -127,7 +139,7 @@ impl SimulatedSource {
         section: Section,
         data: T,
     ) -> BoxFuture<'_, SourceResult<T>> {
-        let latency = section.latency().div_f64(self.speed);
+        let latency = self.latencies[section as usize].div_f64(self.speed);
         let behaviour = self.behaviours[section as usize];
         async move {
             tokio::time::sleep(latency).await;

@@ -94,7 +94,7 @@ pub async fn measures_each_section(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).fails(Section::Users, 100);
     let (settled, _) = settled(&cx, &fake, LESSON).await?;
     for section in Section::ALL {
-        let expected = if section == Section::Users { ms(100) } else { latency(section) };
+        let expected = if section == Section::Users { ms(100) } else { ms(latency(section)) };
         let took = report(&settled, section)?.took;
         ensure!(took == expected, "the report on {section} says {} ms", took.as_millis();
             expected = format!("{} ms, from its call to its outcome", expected.as_millis()),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -69,6 +68,11 @@ impl Fake {
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
+    }
+
+    /// The same sources, with nothing seen yet.
+    pub fn twin(&self) -> Self {
+        Self { seen: Arc::default(), ..self.clone() }
     }
 
     /// Every call of `section` does `step`.
@@ -201,7 +205,6 @@ impl Fake {
     fn call<T: Send + 'static>(
         &self,
         section: Section,
-        latency: u64,
         data: impl FnOnce(u32) -> T + Send + 'static,
     ) -> BoxFuture<'_, SourceResult<T>> {
         let steps = self.scripts.get(&section).cloned().unwrap_or_default();
@@ -216,7 +219,7 @@ impl Fake {
                 .get(nth as usize - 1)
                 .or(steps.last())
                 .cloned()
-                .unwrap_or(Step::Answers(latency));
+                .unwrap_or(Step::Answers(latency(section)));
             match step {
                 Step::Answers(after) => {
                     wait(after).await;
@@ -283,37 +286,37 @@ impl Drop for Guard<'_> {
 impl DashboardSource for Fake {
     fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>> {
         let fake = self.clone();
-        self.call(Section::Sales, 500, move |nth| fake.sales_of(nth))
+        self.call(Section::Sales, move |nth| fake.sales_of(nth))
     }
 
     fn users(&self) -> BoxFuture<'_, SourceResult<Users>> {
         let fake = self.clone();
-        self.call(Section::Users, 300, move |nth| fake.users_of(nth))
+        self.call(Section::Users, move |nth| fake.users_of(nth))
     }
 
     fn orders(&self) -> BoxFuture<'_, SourceResult<Orders>> {
         let fake = self.clone();
-        self.call(Section::Orders, 400, move |nth| fake.orders_of(nth))
+        self.call(Section::Orders, move |nth| fake.orders_of(nth))
     }
 
     fn low_stock(&self) -> BoxFuture<'_, SourceResult<LowStock>> {
         let fake = self.clone();
-        self.call(Section::LowStock, 600, move |nth| fake.low_stock_of(nth))
+        self.call(Section::LowStock, move |nth| fake.low_stock_of(nth))
     }
 
     fn reviews(&self) -> BoxFuture<'_, SourceResult<Reviews>> {
         let fake = self.clone();
-        self.call(Section::Reviews, 200, move |nth| fake.reviews_of(nth))
+        self.call(Section::Reviews, move |nth| fake.reviews_of(nth))
     }
 }
 
 /// The latency of a section in the assignment, in milliseconds.
-pub fn latency(section: Section) -> Duration {
-    ms(match section {
+pub const fn latency(section: Section) -> u64 {
+    match section {
         Section::Sales => 500,
         Section::Users => 300,
         Section::Orders => 400,
         Section::LowStock => 600,
         Section::Reviews => 200,
-    })
+    }
 }
