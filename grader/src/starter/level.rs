@@ -58,6 +58,10 @@ struct File<'a> {
     source: &'a Source,
     /// Where its modules' files are: `src` for `src/lib.rs`, `src/promise` for `src/promise/mod.rs`.
     folder: String,
+    /// The path of its module.
+    module: Vec<String>,
+    /// What else paths call it, because the modules above re-export all of it.
+    also: Vec<String>,
     public: bool,
     /// Whether a private `mod` of another file leads to it.
     private_module_of: Option<usize>,
@@ -77,6 +81,15 @@ fn is_root(path: &str) -> bool {
     matches!(path, "src/lib.rs" | "src/main.rs") || path.starts_with("src/bin/")
 }
 
+/// The path of the module in a file: `[promise, chain]` for `src/promise/chain.rs`.
+fn module(path: &str) -> Vec<String> {
+    if is_root(path) {
+        return Vec::new();
+    }
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').map(str::to_owned).collect()
+}
+
 impl<'a> Crate<'a> {
     fn of(sources: &'a [Source]) -> Result<Self, Unblankable> {
         let files = sources.iter().map(|source| {
@@ -88,6 +101,8 @@ impl<'a> Crate<'a> {
             };
             File {
                 source,
+                module: module(&source.path),
+                also: Vec::new(),
                 folder,
                 public: true,
                 private_module_of: None,
@@ -130,8 +145,17 @@ impl<'a> Crate<'a> {
                 let Some(&child) = paths.iter().find_map(|path| by_path.get(path.as_str())) else {
                     continue;
                 };
-                let declared = matches!(module.vis, Visibility::Public(_));
-                let is_public = declared || tree.items.iter().any(|it| opens(it, &module.ident));
+                let is_public = |vis: &Visibility| matches!(vis, Visibility::Public(_));
+                let declared = is_public(&module.vis);
+                let mut opened = tree.items.iter().filter_map(|item| opens(item, &module.ident));
+                let is_public = declared || opened.clone().any(is_public);
+                if opened.any(|vis| !matches!(vis, Visibility::Inherited)) {
+                    let mut also = self.files[at].also.clone();
+                    also.push(blank::module_name(&self.files[at].module).to_owned());
+                    self.files[child].also = also;
+                }
+                // With its declaration goes the whole file, and what is below it.
+                self.files[child].gone = self.files[at].gone || blank::is_for_tests(&module.attrs);
                 self.files[child].public = public && is_public;
                 self.files[child].private_module_of = (!is_public).then_some(at);
                 open.push(child);
@@ -145,14 +169,18 @@ impl<'a> Crate<'a> {
         let mut more = false;
         for at in 0..self.files.len() {
             let file = &self.files[at];
+            if file.gone {
+                continue;
+            }
             let name = |cause| file.source.unblankable(cause);
             let blank = if file.source.given {
                 file.source.text.clone()
             } else {
                 let scope = Scope {
                     public: file.public,
+                    module: blank::module_name(&file.module),
                     entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
-                    named: &others(&self.named, at),
+                    named: &self.named_outside(at),
                     constants: &others(&self.constants, at),
                     hollow: file.hollow.clone(),
                 };
@@ -160,11 +188,8 @@ impl<'a> Crate<'a> {
             };
             let uses = Uses::of(&blank::parse(&blank).map_err(name)?);
             self.files[at].blank = blank;
-            if self.files[at].gone {
-                continue;
-            }
             for (known, found) in [
-                (&mut self.named[at], uses.for_other_files()),
+                (&mut self.named[at], uses.for_other_files(&self.files[at].module)),
                 (&mut self.constants[at], uses.constants().clone()),
             ] {
                 let before = known.len();
@@ -173,6 +198,20 @@ impl<'a> Crate<'a> {
             }
         }
         Ok(more)
+    }
+
+    /// What the other files name, in the terms of this one.
+    fn named_outside(&self, at: usize) -> Names {
+        let mut names = others(&self.named, at);
+        let file = &self.files[at];
+        let called = blank::module_name(&file.module);
+        for also in &file.also {
+            let prefix = format!("{also}::");
+            let meant = names.iter().filter_map(|name| name.strip_prefix(&prefix));
+            let meant: Vec<_> = meant.map(|name| format!("{called}::{name}")).collect();
+            names.extend(meant);
+        }
+        names
     }
 
     /// Finds private modules that have no item left; tells whether there are new ones.
@@ -198,19 +237,17 @@ impl<'a> Crate<'a> {
     }
 }
 
-/// Whether an item is `pub use MODULE::*`: then what is public in the module is public here.
-fn opens(item: &Item, module: &syn::Ident) -> bool {
-    let Item::Use(import) = item else { return false };
+/// How visible what an item re-exports is, if the item is `use MODULE::*`.
+fn opens<'i>(item: &'i Item, module: &syn::Ident) -> Option<&'i Visibility> {
+    let Item::Use(import) = item else { return None };
     let mut tree = &import.tree;
     if let UseTree::Path(path) = tree
         && path.ident == "self"
     {
         tree = &path.tree;
     }
-    let UseTree::Path(path) = tree else { return false };
-    matches!(import.vis, Visibility::Public(_))
-        && path.ident == *module
-        && matches!(&*path.tree, UseTree::Glob(_))
+    let UseTree::Path(path) = tree else { return None };
+    (path.ident == *module && matches!(&*path.tree, UseTree::Glob(_))).then_some(&import.vis)
 }
 
 fn others(names: &[Names], at: usize) -> Names {
@@ -219,162 +256,4 @@ fn others(names: &[Names], at: usize) -> Names {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Source, blank};
-
-    /// The blanks of files that are given as path and text; a path that begins with `!` is given by
-    /// the course.
-    fn blanks(files: &[(&str, &str)]) -> Vec<Option<String>> {
-        let sources: Vec<_> = files
-            .iter()
-            .map(|(path, text)| Source {
-                path: path.trim_start_matches('!').to_owned(),
-                text: (*text).to_owned(),
-                given: path.starts_with('!'),
-            })
-            .collect();
-        let blanks = blank(&sources).unwrap_or_else(|it| panic!("{}: {}", it.path, it.cause));
-        blanks.into_iter().map(|(_, text)| text).collect()
-    }
-
-    fn assert_blanks(files: &[(&str, &str)], expected: &[Option<&str>]) {
-        let found = blanks(files);
-        let found: Vec<_> = found.iter().map(Option::as_deref).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn items_of_the_crate_stay_where_another_file_that_stays_names_them() {
-        assert_blanks(
-            &[
-                ("src/lib.rs", "pub mod a;\npub mod b;\n"),
-                (
-                    "src/a.rs",
-                    "pub(crate) struct Named;\npub(crate) struct Unnamed;\nimpl Named {\n    \
-                     pub(crate) fn f() {}\n}\n",
-                ),
-                (
-                    "src/b.rs",
-                    "use crate::a::{Named, Unnamed};\npub(crate) fn f(_: Unnamed) {}\n\
-                     pub trait T {\n    type X;\n}\nimpl T for u8 {\n    type X = Named;\n}\n",
-                ),
-            ],
-            &[
-                Some("pub mod a;\npub mod b;\n"),
-                Some("pub(crate) struct Named;\n"),
-                Some(
-                    "use crate::a::Named;\npub trait T {\n    type X;\n}\nimpl T for u8 {\n    \
-                     type X = Named;\n}\n",
-                ),
-            ],
-        );
-    }
-
-    #[test]
-    fn given_files_name_things_too() {
-        assert_blanks(
-            &[
-                ("!src/lib.rs", "pub mod a;\nmod b;\nfn f() {\n    crate::a::needed();\n}\n"),
-                ("src/a.rs", "pub(crate) fn needed() {}\npub(crate) fn other() {}\n"),
-                ("src/b.rs", "pub fn nobody() {}\n"),
-            ],
-            // A given file keeps its declarations, so the module behind one has to stay.
-            &[Some("pub(crate) fn needed() {\n    todo!()\n}\n"), Some("")],
-        );
-    }
-
-    #[test]
-    fn a_private_module_goes_with_its_declaration_when_nothing_is_left_of_it() {
-        assert_blanks(
-            &[
-                (
-                    "src/lib.rs",
-                    "mod deep;\nmod kept;\nmod tools;\n\npub use kept::Kept;\n\n\
-                     pub fn f() {\n    tools::help();\n}\n",
-                ),
-                ("src/deep/inner.rs", "pub fn more() {}\n"),
-                ("src/deep/mod.rs", "//! Deep.\nmod inner;\n"),
-                (
-                    "src/kept.rs",
-                    "pub struct Kept;\nimpl Kept {\n    pub fn f(&self) {}\n}\npub struct Other;\n",
-                ),
-                ("src/tools.rs", "//! Help.\nuse std::sync::Arc;\npub fn help(_: Arc<u8>) {}\n"),
-            ],
-            &[
-                Some("mod kept;\n\npub use kept::Kept;\n\npub fn f() {\n    todo!()\n}\n"),
-                None,
-                None,
-                Some(
-                    "pub struct Kept;\nimpl Kept {\n    pub fn f(&self) {\n        todo!()\n    }\n}\n",
-                ),
-                None,
-            ],
-        );
-    }
-
-    #[test]
-    fn what_is_re_exported_by_a_star_stays() {
-        assert_blanks(
-            &[
-                (
-                    "src/lib.rs",
-                    "mod here;\nmod there;\npub use here::Kept;\npub use self::there::*;\n",
-                ),
-                ("src/here/deep.rs", "pub struct Kept;\npub struct Other;\n"),
-                ("src/here/mod.rs", "mod deep;\npub use self::deep::*;\n"),
-                ("src/there.rs", "pub fn unnamed() {}\n"),
-            ],
-            &[
-                Some("mod here;\nmod there;\npub use here::Kept;\npub use self::there::*;\n"),
-                Some("pub struct Kept;\n"),
-                Some("mod deep;\npub use self::deep::*;\n"),
-                Some("pub fn unnamed() {\n    todo!()\n}\n"),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_private_module_with_an_implementation_stays() {
-        let text = "impl std::fmt::Debug for crate::A {}\n";
-        let lib = "mod shown;\n\npub struct A;\n";
-        assert_blanks(&[("src/lib.rs", lib), ("src/shown.rs", text)], &[Some(lib), Some(text)]);
-    }
-
-    #[test]
-    fn a_constant_of_another_file_keeps_what_computes_it() {
-        let limits = "pub const fn limit() -> u32 {\n    7\n}\n";
-        let lib = "pub mod limits;\npub const LIMIT: u32 = limits::limit();\n";
-        assert_blanks(
-            &[("src/lib.rs", lib), ("src/limits.rs", limits)],
-            &[Some(lib), Some(limits)],
-        );
-    }
-
-    #[test]
-    fn programs_keep_their_main() {
-        assert_blanks(
-            &[
-                ("src/bin/tool.rs", "fn main() {\n    help();\n}\n\nfn help() {}\n"),
-                ("src/lib.rs", "fn main() {}\n"),
-                ("src/main.rs", "fn main() {}\n"),
-            ],
-            &[
-                Some("fn main() {\n    todo!()\n}\n"),
-                Some(""),
-                Some("fn main() {\n    todo!()\n}\n"),
-            ],
-        );
-    }
-
-    #[test]
-    fn the_file_that_cannot_be_blanked_is_named() {
-        let source = |path: &str, text: &str| Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            given: false,
-        };
-        let sources = [source("src/lib.rs", "pub mod a;\n"), source("src/a.rs", "fn (\n")];
-        let failure = blank(&sources).unwrap_err();
-        assert_eq!(failure.path, "src/a.rs");
-    }
-}
+mod tests;

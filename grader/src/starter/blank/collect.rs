@@ -83,17 +83,24 @@ impl Collector {
     fn segments(&mut self, segments: &[String]) {
         let Some((first, rest)) = segments.split_first() else { return };
         self.uses.tails.extend(rest.iter().cloned());
-        if !matches!(first.as_str(), "crate" | "self" | "super") {
-            self.head(first.clone());
+        let here = segments.iter().take_while(|it| matches!(it.as_str(), "self" | "super")).count();
+        for pair in segments[here..].windows(2) {
+            self.uses.qualified.insert(format!("{}::{}", pair[0], pair[1]));
+        }
+        if here == 0 {
+            if first != "crate" {
+                self.head(first.clone());
+            }
             return;
         }
-        self.uses.crate_paths.extend(rest.iter().cloned());
-        let up = segments.iter().take_while(|segment| *segment == "super").count();
-        let named = segments.iter().find(|segment| !matches!(segment.as_str(), "self" | "super"));
-        if let (Some(named), true) = (named, first != "crate" && up <= self.module.len()) {
-            let module = self.module[..self.module.len() - up].to_vec();
-            self.uses.heads.entry(module).or_default().insert(named.clone());
+        let Some(name) = segments.get(here) else { return };
+        let up = segments[..here].iter().filter(|segment| *segment == "super").count();
+        if let Some(inner) = self.module.len().checked_sub(up) {
+            let module = self.module[..inner].to_vec();
+            self.uses.heads.entry(module).or_default().insert(name.clone());
         }
+        let file = up.saturating_sub(self.module.len());
+        self.uses.qualified.insert(format!("^{file}::{name}"));
     }
 
     fn import(&mut self, tree: &UseTree, prefix: &[String]) {
@@ -192,6 +199,10 @@ impl<'ast> Visit<'ast> for Collector {
 
     fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
         self.visit_path(&invocation.path);
+        if let Some(name) = invocation.path.get_ident() {
+            // Macros are in scope below their definition, in other files too.
+            self.uses.qualified.insert(format!("*::{name}"));
+        }
         if !invocation.path.is_ident("todo") {
             self.uses.calls_methods |= self.body;
             self.loose(idents(invocation.tokens.clone()));

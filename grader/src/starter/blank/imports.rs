@@ -28,7 +28,7 @@ pub(super) fn prune(pass: &mut Pass<'_>, item: &ItemUse) {
         _ => true,
     };
     let needed = |name: &str| {
-        pass.uses.in_scope(&pass.module, name) || (reexported && pass.scope.named_outside(name))
+        pass.uses.in_scope(&pass.module, name) || (reexported && pass.named_outside(name))
     };
     let globs = reexported || needs_glob(pass);
     let whole = item.tree.span().byte_range();

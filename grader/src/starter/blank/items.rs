@@ -160,17 +160,33 @@ impl<'a> Pass<'a> {
     pub(super) fn keeps(&self, vis: &Visibility, name: &str) -> bool {
         match vis {
             Visibility::Public(_) if self.public => true,
-            Visibility::Inherited => self.uses.item(&self.module, name),
-            _ => self.uses.item(&self.module, name) || self.scope.named_outside(name),
+            Visibility::Inherited => self.named_here(name),
+            _ => self.named_here(name) || self.named_outside(name),
         }
+    }
+
+    /// Whether this file names an item of the inline module that is looked at.
+    fn named_here(&self, name: &str) -> bool {
+        self.uses.item(&self.module, self.called(), name)
+    }
+
+    /// Whether another file names an item of the inline module that is looked at.
+    pub(super) fn named_outside(&self, name: &str) -> bool {
+        let named = |module: &str| self.scope.named.contains(&format!("{module}::{name}"));
+        named(self.called()) || named("*")
+    }
+
+    /// What paths call the inline module that is looked at.
+    fn called(&self) -> &str {
+        self.module.last().map_or(self.scope.module, String::as_str)
     }
 
     fn keeps_macro(&self, item: &syn::ItemMacro) -> bool {
         match &item.ident {
             Some(ident) => {
                 item.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export"))
-                    || self.uses.item(&self.module, &ident.to_string())
-                    || self.scope.named_outside(&ident.to_string())
+                    || self.named_here(&ident.to_string())
+                    || self.named_outside(&ident.to_string())
             }
             // They define statics, private ones unless they say `pub`.
             None => {
@@ -187,7 +203,7 @@ impl<'a> Pass<'a> {
             return Ok(!self.scope.hollow.contains(&name));
         }
         self.inside(item, Self::items)?;
-        let named = self.uses.item(&self.module, &name) || self.scope.named_outside(&name);
+        let named = self.named_here(&name) || self.named_outside(&name);
         Ok(is_public(&item.vis) || named)
     }
 
@@ -249,7 +265,7 @@ impl<'a> Pass<'a> {
             || match vis {
                 Visibility::Public(_) if owner.public => true,
                 Visibility::Inherited => self.uses.associated(&name),
-                _ => self.uses.associated(&name) || self.scope.named_outside(&name),
+                _ => self.uses.associated(&name) || self.scope.named.contains(&name),
             };
         if marked.drop || is_for_tests(attributes) || !stays {
             self.edits.remove(range);
@@ -326,7 +342,7 @@ pub(super) const fn is_public(vis: &Visibility) -> bool {
 }
 
 /// Whether it is compiled for tests only.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(in crate::starter) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         let names = idents(attribute.meta.to_token_stream());
         names.contains("test") && !names.contains("not")

@@ -27,8 +27,9 @@ use proc_macro2::TokenStream;
 use thiserror::Error;
 
 use items::Pass;
+pub(super) use items::is_for_tests;
 use markers::Markers;
-pub(super) use names::{Names, Uses};
+pub(super) use names::{Names, Uses, module_name};
 
 /// Why a reference cannot be blanked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -89,18 +90,14 @@ pub(super) struct Scope<'a> {
     pub(super) public: bool,
     /// Whether the file is the root of a program, with a `main` that has to stay.
     pub(super) entry: bool,
-    /// What the rest of the crate names.
+    /// What paths call the file's module.
+    pub(super) module: &'a str,
+    /// What the rest of the crate names, as [`Uses::for_other_files`] has it.
     pub(super) named: &'a Names,
     /// What the constants of the rest of the crate need while they are compiled.
     pub(super) constants: &'a Names,
     /// The file's modules in other files that have nothing left in them.
     pub(super) hollow: BTreeSet<String>,
-}
-
-impl Scope<'_> {
-    fn named_outside(&self, name: &str) -> bool {
-        self.named.contains(name)
-    }
 }
 
 /// The blank of one module, taken on its own: `pub` items are the interface, and nothing else of the
@@ -117,6 +114,7 @@ pub fn blank(source: &str) -> Result<String, BlankError> {
     let scope = Scope {
         public: true,
         entry: false,
+        module: "self",
         named: &none,
         constants: &none,
         hollow: BTreeSet::new(),

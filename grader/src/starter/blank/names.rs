@@ -25,8 +25,9 @@ pub(in crate::starter) struct Uses {
     pub(super) heads: BTreeMap<ModulePath, Names>,
     /// Later segments of paths: associated items, members of modules.
     pub(super) tails: Names,
-    /// All segments of paths that begin with `crate`, `self` or `super`.
-    pub(super) crate_paths: Names,
+    /// Each segment of a path with the one before it: `race::load`. In the place of `self` and
+    /// `super` stands how many files further up they lead: `^0`, `^1`.
+    pub(super) qualified: Names,
     /// Methods called.
     pub(super) methods: Names,
     /// Fields read, written or initialized.
@@ -54,7 +55,7 @@ impl Uses {
             self.heads.entry(module).or_default().extend(names);
         }
         self.tails.extend(other.tails);
-        self.crate_paths.extend(other.crate_paths);
+        self.qualified.extend(other.qualified);
         self.methods.extend(other.methods);
         self.members.extend(other.members);
         self.constants.extend(other.constants);
@@ -73,11 +74,9 @@ impl Uses {
         self.heads.get(module).is_some_and(|names| names.contains(name))
     }
 
-    /// Whether anything names an item `name` that is defined in `module`.
-    pub(super) fn item(&self, module: &[String], name: &str) -> bool {
-        self.in_scope(module, name)
-            || self.crate_paths.contains(name)
-            || (!module.is_empty() && self.tails.contains(name))
+    /// Whether anything names an item `name` that is defined in `module`, which is called `called`.
+    pub(super) fn item(&self, module: &[String], called: &str, name: &str) -> bool {
+        self.in_scope(module, name) || self.qualified.contains(&format!("{called}::{name}"))
     }
 
     /// Whether anything names an associated function or constant, or calls a method, `name`.
@@ -85,12 +84,23 @@ impl Uses {
         self.methods.contains(name) || self.tails.contains(name)
     }
 
-    /// What another file of the crate may mean when it names something of this one.
-    pub(in crate::starter) fn for_other_files(&self) -> Names {
+    /// What another file of the crate may mean when this one, the module at `path`, names something:
+    /// `module::item`, `*::item` where only the module could say which, and the bare names of what
+    /// belongs to a type.
+    pub(in crate::starter) fn for_other_files(&self, path: &[String]) -> Names {
         let mut names = self.tails.clone();
-        names.extend(self.crate_paths.iter().chain(&self.methods).cloned());
+        names.extend(self.methods.iter().chain(&self.members).cloned());
+        for pair in &self.qualified {
+            let up = pair.strip_prefix('^').and_then(|rest| rest.split_once("::"));
+            let Some((up, name)) = up else {
+                names.insert(pair.clone());
+                continue;
+            };
+            let above = path.len().saturating_sub(up.parse().unwrap_or_default());
+            names.insert(function(Some(module_name(&path[..above])), name));
+        }
         if self.globs {
-            names.extend(self.heads.values().flatten().cloned());
+            names.extend(self.heads.values().flatten().map(|name| format!("*::{name}")));
         }
         names
     }
@@ -99,6 +109,11 @@ impl Uses {
     pub(in crate::starter) fn constants(&self) -> &Names {
         &self.constants
     }
+}
+
+/// What paths call the module at `path`.
+pub(in crate::starter) fn module_name(path: &[String]) -> &str {
+    path.last().map_or("crate", String::as_str)
 }
 
 /// The way in which [`Uses::constants`] names a function.
