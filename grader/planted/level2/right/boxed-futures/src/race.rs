@@ -1,0 +1,106 @@
+//! The first three successes: 400 ms. The other two sections follow when they are there.
+//!
+//! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
+//! it settles on the first *outcome*, failures included, and keeps no hold of the others.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::error::SectionError;
+use crate::model::{Section, SectionData};
+use crate::rest::Rest;
+use crate::source::{DashboardSource, SourceResult};
+
+/// How many sections must be there before the page is shown.
+pub const WANTED: usize = 3;
+
+/// The first [`WANTED`] sections, and the way to the others.
+#[derive(Debug)]
+pub struct FirstThree {
+    /// The sections that arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The sections that failed before the third one arrived, in the order in which they failed.
+    pub failed: Vec<SectionError>,
+    /// The outcomes of the sections that are neither in `arrived` nor in `failed`, each as soon as it
+    /// is there. Dropping the stream stops their calls.
+    pub rest: Rest<Result<SectionData, SectionError>>,
+    /// From the first poll of the load to its result, on tokio's clock.
+    pub took: Duration,
+}
+
+/// So many sources failed that three sections cannot come together any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("only {} of {WANTED} sections can still arrive: {} failed", Section::ALL.len() - failed.len(), failed.len())]
+pub struct TooFew {
+    /// The sections that had arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The failures, in the order in which they happened.
+    pub failed: Vec<SectionError>,
+}
+
+/// Starts all five calls at once and returns at the third success. A failed source is not one of the
+/// three: the next success takes its place.
+///
+/// # Errors
+///
+/// [`TooFew`] as soon as the third source has failed, because only two can then succeed. The calls
+/// still running are stopped.
+///
+/// # Cancellation
+///
+/// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.
+pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew> {
+    let started = Instant::now();
+    let mut running = start(&source);
+    let (mut arrived, mut failed) = (Vec::new(), Vec::new());
+    while let Some((section, answer)) = poll_fn(|cx| poll_any(&mut running, cx)).await {
+        match answer {
+            Ok(data) => arrived.push(data),
+            Err(error) => failed.push(SectionError::new(section, error)),
+        }
+        if arrived.len() == WANTED {
+            let rest = futures::stream::poll_fn(move |cx| {
+                poll_any(&mut running, cx).map(|next| {
+                    next.map(|(section, answer)| {
+                        answer.map_err(|error| SectionError::new(section, error))
+                    })
+                })
+            });
+            let took = started.elapsed();
+            return Ok(FirstThree { arrived, failed, rest: Rest::new(rest), took });
+        }
+        if arrived.len() + running.len() < WANTED {
+            return Err(TooFew { arrived, failed });
+        }
+    }
+    unreachable!("three arrive, or three fail")
+}
+
+/// Calls that are still running, each with its section.
+type Running = Vec<(Section, BoxFuture<'static, SourceResult<SectionData>>)>;
+
+fn start(source: &Arc<dyn DashboardSource>) -> Running {
+    Section::ALL.map(|section| (section, section.fetch(Arc::clone(source)))).into()
+}
+
+/// The outcome of the next call that ends, which is taken off the list; `None` when there is none.
+fn poll_any(
+    running: &mut Running,
+    cx: &mut Context<'_>,
+) -> Poll<Option<(Section, SourceResult<SectionData>)>> {
+    if running.is_empty() {
+        return Poll::Ready(None);
+    }
+    for index in 0..running.len() {
+        if let Poll::Ready(answer) = running[index].1.as_mut().poll(cx) {
+            let (section, _) = running.remove(index);
+            return Poll::Ready(Some((section, answer)));
+        }
+    }
+    Poll::Pending
+}

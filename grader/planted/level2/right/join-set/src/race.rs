@@ -1,0 +1,88 @@
+//! The first three successes: 400 ms. The other two sections follow when they are there.
+//!
+//! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
+//! it settles on the first *outcome*, failures included, and keeps no hold of the others.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::error::SectionError;
+use crate::model::{Section, SectionData};
+use crate::rest::Rest;
+use crate::source::DashboardSource;
+
+/// How many sections must be there before the page is shown.
+pub const WANTED: usize = 3;
+
+/// The first [`WANTED`] sections, and the way to the others.
+#[derive(Debug)]
+pub struct FirstThree {
+    /// The sections that arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The sections that failed before the third one arrived, in the order in which they failed.
+    pub failed: Vec<SectionError>,
+    /// The outcomes of the sections that are neither in `arrived` nor in `failed`, each as soon as it
+    /// is there. Dropping the stream stops their calls.
+    pub rest: Rest<Result<SectionData, SectionError>>,
+    /// From the first poll of the load to its result, on tokio's clock.
+    pub took: Duration,
+}
+
+/// So many sources failed that three sections cannot come together any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("only {} of {WANTED} sections can still arrive: {} failed", Section::ALL.len() - failed.len(), failed.len())]
+pub struct TooFew {
+    /// The sections that had arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The failures, in the order in which they happened.
+    pub failed: Vec<SectionError>,
+}
+
+/// Starts all five calls at once and returns at the third success. A failed source is not one of the
+/// three: the next success takes its place.
+///
+/// # Errors
+///
+/// [`TooFew`] as soon as the third source has failed, because only two can then succeed. The calls
+/// still running are stopped.
+///
+/// # Cancellation
+///
+/// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.
+pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew> {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for section in Section::ALL {
+        let call = section.fetch(Arc::clone(&source));
+        tasks.spawn(async move { call.await.map_err(|error| SectionError::new(section, error)) });
+    }
+    let (mut arrived, mut failed) = (Vec::new(), Vec::new());
+    while arrived.len() < WANTED && arrived.len() + tasks.len() >= WANTED {
+        match next(&mut tasks).await {
+            Some(Ok(data)) => arrived.push(data),
+            Some(Err(error)) => failed.push(error),
+            None => break,
+        }
+    }
+    if arrived.len() < WANTED {
+        return Err(TooFew { arrived, failed });
+    }
+    let rest = stream::unfold(tasks, |mut tasks| async move {
+        let outcome = next(&mut tasks).await?;
+        Some((outcome, tasks))
+    });
+    Ok(FirstThree { arrived, failed, rest: Rest::new(rest), took: started.elapsed() })
+}
+
+/// The outcome of the next task that ends.
+async fn next<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
+    match tasks.join_next().await? {
+        Ok(outcome) => Some(outcome),
+        Err(error) => resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,77 @@
+//! One limit for the whole load.
+//!
+//! A page that is not there after a second is of no use, however many sources are still at work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, timeout};
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+use crate::error::{SectionError, SectionFailure};
+use crate::model::{Loaded, Section};
+use crate::parallel;
+use crate::settled::{SectionReport, Settled};
+use crate::source::DashboardSource;
+
+/// Why [`load`] returned no page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeadlineError {
+    /// The limit passed first.
+    #[error("the dashboard was not there after {} ms", limit.as_millis())]
+    Elapsed {
+        /// The limit.
+        limit: Duration,
+    },
+    /// A source failed within the limit.
+    #[error(transparent)]
+    Failed(#[from] SectionError),
+}
+
+/// Loads the whole page as [`parallel::load`] does, in at most `limit`.
+///
+/// # Errors
+///
+/// [`DeadlineError::Elapsed`] at `limit`; every call is then stopped. [`DeadlineError::Failed`] when
+/// a source fails before.
+///
+/// # Cancellation
+///
+/// Dropping the future stops every call.
+pub async fn load(
+    source: Arc<dyn DashboardSource>,
+    limit: Duration,
+) -> Result<Loaded, DeadlineError> {
+    let service = ServiceBuilder::new().timeout(limit).service(service_fn(parallel::load));
+    service.oneshot(source).await.map_err(|error| match error.downcast::<SectionError>() {
+        Ok(error) => DeadlineError::Failed(*error),
+        Err(_) => DeadlineError::Elapsed { limit },
+    })
+}
+
+/// Loads all sections at once and returns what is there after `limit`, or earlier when all sections
+/// have come to an outcome.
+///
+/// A section without an outcome is reported as [`SectionFailure::TimedOut`] with the limit of the
+/// whole load, and its call is stopped.
+///
+/// # Cancellation
+///
+/// Dropping the future stops every call.
+pub async fn load_partial(source: Arc<dyn DashboardSource>, limit: Duration) -> Settled {
+    let started = Instant::now();
+    let calls = Section::ALL.map(|section| {
+        let call = section.fetch(Arc::clone(&source));
+        async move {
+            // All five calls start at this instant, so the limit of each is the limit of the load.
+            let result = match timeout(limit, call).await {
+                Ok(answer) => answer.map_err(SectionFailure::from),
+                Err(_) => Err(SectionFailure::TimedOut { limit }),
+            };
+            SectionReport { section, result, took: started.elapsed() }
+        }
+    });
+    let reports = join_all(calls).await;
+    Settled::new(reports, started.elapsed())
+}
