@@ -280,3 +280,6 @@ impl<T> Drop for Work<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

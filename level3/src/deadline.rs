@@ -97,3 +97,69 @@ impl Deadline {
         timeout_at(self.at, work).await.map_err(|_| Elapsed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::sleep;
+
+    const fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_down_to_its_instant() {
+        let deadline = Deadline::after(ms(100));
+        sleep(ms(99)).await;
+        assert_eq!((deadline.remaining(), deadline.is_over()), (ms(1), false));
+        sleep(ms(1)).await;
+        assert_eq!((deadline.remaining(), deadline.is_over()), (ms(0), true));
+        sleep(ms(1)).await;
+        assert_eq!((deadline.remaining(), deadline.is_over()), (ms(0), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reserve_moves_it_forward() {
+        let deadline = Deadline::after(ms(100));
+        assert_eq!(deadline.earlier_by(ms(30)).remaining(), ms(70));
+        assert!(deadline.earlier_by(ms(30)) < deadline);
+        assert!(deadline.earlier_by(ms(200)).is_over());
+        assert!(deadline.earlier_by(Duration::MAX).is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn allows_what_fits() {
+        let deadline = Deadline::after(ms(100));
+        assert!(deadline.allows(ms(100)));
+        assert!(!deadline.allows(ms(101)));
+        sleep(ms(100)).await;
+        assert!(!deadline.allows(ms(0)), "nothing starts at the deadline itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_limit_is_too_long() {
+        assert!(Deadline::after(Duration::MAX).remaining() >= FAR);
+        assert!(!Deadline::never().is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cuts_work_at_the_deadline() {
+        let started = Instant::now();
+        let deadline = Deadline::after(ms(100));
+        assert_eq!(deadline.run(sleep(ms(101))).await, Err(Elapsed));
+        assert_eq!(started.elapsed(), ms(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_ready_at_the_deadline_has_made_it() {
+        assert_eq!(Deadline::after(ms(100)).run(sleep(ms(100))).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn starts_nothing_once_it_is_over() {
+        let deadline = Deadline::after(ms(0));
+        let mut polled = false;
+        assert_eq!(deadline.run(async { polled = true }).await, Err(Elapsed));
+        assert!(!polled);
+    }
+}

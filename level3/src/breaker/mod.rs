@@ -10,12 +10,16 @@
 //! breaker, so that it counts every wire call; the attempt's timeout sits *inside*, so that a hang is a
 //! failure that it sees.
 
+mod call;
+mod core;
+
 use std::fmt::{self, Debug};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
+
+pub use call::CircuitBreaker;
 
 /// When a closed breaker opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,115 +175,8 @@ pub struct Transition {
     /// The state since then.
     pub to: State,
     /// When it was noticed. Open becomes half-open by the mere passing of time: that is noticed by
-    /// the first call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot)
+    /// the first call, [`state`](CircuitBreaker::state) or
+    /// [`snapshot`](CircuitBreaker::snapshot)
     /// after it.
     pub at: Instant,
-}
-
-/// A circuit breaker. Share it in an [`Arc`](std::sync::Arc).
-pub struct CircuitBreaker<E> {
-    config: BreakerConfig<E>,
-}
-
-impl<E> Debug for CircuitBreaker<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CircuitBreaker").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-impl<E> CircuitBreaker<E> {
-    /// A closed breaker. `name` is what it is called in its figures and events: the dependency.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] when a time is zero.
-    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, ConfigError> {
-        let _ = name;
-        Ok(Self { config })
-    }
-
-    /// The same breaker, which tells `listener` of every change of state, in order.
-    ///
-    /// The listener is called by whoever caused or noticed the change, after the breaker has let go of
-    /// its lock: it may call the breaker.
-    #[must_use]
-    pub fn with_listener(self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
-        let _ = listener;
-        self
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-
-    /// Runs `op`, unless the breaker refuses.
-    ///
-    /// The result decides by the state in which the call was let in: what comes back after the state
-    /// has changed decides nothing any more. An error that is no failure ([`BreakerConfig::is_failure`])
-    /// passes through and decides nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`BreakerError::Open`] at once when it refuses; `op` is then not called.
-    /// [`BreakerError::Inner`] with the operation's error.
-    ///
-    /// # Panics
-    ///
-    /// A panic of `op` passes to the caller. It decides nothing and gives a probe's place back.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future drops the operation. It decides nothing, since the caller's reasons are not
-    /// the dependency's, and gives a probe's place back.
-    pub async fn call<T, F>(&self, op: impl FnOnce() -> F) -> Result<T, BreakerError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let _ = op;
-        todo!()
-    }
-
-    /// Runs `op`, or returns what `fallback` makes of the time to wait when the breaker refuses. The
-    /// fallback's value is no success for the breaker.
-    ///
-    /// # Errors
-    ///
-    /// The operation's error: a fallback does not hide it.
-    ///
-    /// # Cancellation
-    ///
-    /// As for [`call`](Self::call).
-    pub async fn call_or<T, F>(
-        &self,
-        op: impl FnOnce() -> F,
-        fallback: impl FnOnce(Duration) -> T,
-    ) -> Result<T, E>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        match self.call(op).await {
-            Ok(value) => Ok(value),
-            Err(BreakerError::Open { retry_after }) => Ok(fallback(retry_after)),
-            Err(BreakerError::Inner(error)) => Err(error),
-        }
-    }
-
-    /// The state now. Half-open from the instant at which the breaker has been open for its reset
-    /// timeout, whether or not a call has come since.
-    pub fn state(&self) -> State {
-        todo!()
-    }
-
-    /// The figures now.
-    pub fn snapshot(&self) -> Snapshot {
-        todo!()
-    }
-
-    /// The state as it changes. A receiver sees the latest state; see [`Transition::at`] for when
-    /// half-open is noticed.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        todo!()
-    }
 }

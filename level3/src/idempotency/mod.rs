@@ -4,10 +4,13 @@
 //! the work behind a key is done once: a repeat gets the stored answer, a repeat that comes while the
 //! work still runs joins it.
 
-use std::fmt::Debug;
-use std::marker::PhantomData;
+mod store;
+
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
+
+pub use store::Store;
 
 /// The longest key, in characters: the limit of Stripe's API.
 pub const LONGEST_KEY: usize = 255;
@@ -28,7 +31,7 @@ pub enum KeyError {
 
 /// An idempotency key of 1 to [`LONGEST_KEY`] characters. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(std::sync::Arc<str>);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// Checks `text`.
@@ -101,94 +104,4 @@ pub enum IdempotencyError<E> {
     /// again.
     #[error("the work behind the idempotency key ended without a result")]
     Lost,
-}
-
-/// Remembers what was answered to which key. `P` are the parameters of a request, `V` is an answer, `E`
-/// a failure that may pass. Cheap to clone; clones share one store.
-pub struct Store<P, V, E> {
-    _todo: PhantomData<fn() -> (P, V, E)>,
-}
-
-impl<P, V, E> Clone for Store<P, V, E> {
-    fn clone(&self) -> Self {
-        Self { _todo: PhantomData }
-    }
-}
-
-impl<P, V, E> Debug for Store<P, V, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the contents, which may hold what must not be logged.
-        f.debug_struct("Store").finish_non_exhaustive()
-    }
-}
-
-impl<P, V, E> Store<P, V, E>
-where
-    P: PartialEq + Send + 'static,
-    V: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
-{
-    /// An empty store.
-    #[must_use]
-    pub fn new(config: StoreConfig) -> Self {
-        let _ = config;
-        Self { _todo: PhantomData }
-    }
-
-    /// Answers the request with this key and these parameters, doing `work` if nobody has yet.
-    ///
-    /// * A new key: `work` is called and runs in a task of its own, so that it comes to its end even if
-    ///   this caller goes away. What it returns as `Ok` is final (a decline is an answer too) and is
-    ///   stored; what it returns as `Err` may pass, so the key is free again.
-    /// * A key whose work is running: waits for that work and returns its result, the error included.
-    /// * A key with a stored answer: returns it.
-    ///
-    /// # Errors
-    ///
-    /// [`IdempotencyError`]. Unless it is `Failed` or `Lost`, `work` was not called.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future leaves the work running; a repeat with the same key joins it.
-    pub async fn run<W, Fut>(
-        &self,
-        key: &Key,
-        params: P,
-        work: W,
-    ) -> Result<Answer<V>, IdempotencyError<E>>
-    where
-        W: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        let _ = (key, params, work);
-        todo!()
-    }
-
-    /// Puts an answer into the store that was given before, for instance by the process that ran
-    /// before this one. Does nothing if the key is known already.
-    ///
-    /// # Errors
-    ///
-    /// [`IdempotencyError::Full`], or [`IdempotencyError::Mismatch`] when the key is known with other
-    /// parameters.
-    pub fn restore(&self, key: &Key, params: P, value: V) -> Result<(), IdempotencyError<E>> {
-        let _ = (key, params, value);
-        todo!()
-    }
-
-    /// How many keys are kept, those whose work is running included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-
-    /// Whether none is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }

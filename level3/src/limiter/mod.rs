@@ -8,10 +8,13 @@
 //! One limiter belongs to one account and is shared by all that call with it. Each wire call takes a
 //! slot of its own: retries and compensations too.
 
-use std::num::NonZeroUsize;
+mod line;
+mod wait;
+mod window;
+
 use std::time::Duration;
 
-use crate::deadline::Deadline;
+pub use wait::{Permit, RateLimiter};
 
 /// Why a limiter cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,87 +55,4 @@ pub struct Usage {
     pub waiting_refunds: usize,
     /// Charges in the line.
     pub waiting_charges: usize,
-}
-
-/// A sliding-window rate limiter. Share it in an [`Arc`](std::sync::Arc).
-#[derive(Debug)]
-pub struct RateLimiter {}
-
-impl RateLimiter {
-    /// A limiter that lets at most `limit` calls through in any `window`: a call counts while its age
-    /// is below `window`.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::ZeroWindow`].
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
-        let _ = limit;
-        if window.is_zero() { Err(ConfigError::ZeroWindow) } else { Ok(Self {}) }
-    }
-
-    /// Waits for a slot and holds it for a call that is about to be made.
-    ///
-    /// Callers of the same [`Priority`] are served in the order in which they first polled; refunds go
-    /// before charges.
-    ///
-    /// # Errors
-    ///
-    /// [`LimitError::WouldMissDeadline`]: at once when, as things stand, no slot can come before the
-    /// deadline; later, at the deadline at the latest, when others were put before this caller meanwhile.
-    /// No slot is taken then.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future gives up the place in the line. Nobody behind is held up by it, and no slot
-    /// is lost.
-    pub async fn acquire(
-        &self,
-        priority: Priority,
-        deadline: Deadline,
-    ) -> Result<Permit<'_>, LimitError> {
-        let _ = (priority, deadline);
-        todo!()
-    }
-
-    /// [`acquire`](Self::acquire) for a call that is made at once: the slot is used when this returns.
-    ///
-    /// # Errors
-    ///
-    /// As for [`acquire`](Self::acquire).
-    ///
-    /// # Cancellation
-    ///
-    /// As for [`acquire`](Self::acquire).
-    pub async fn admit(&self, priority: Priority, deadline: Deadline) -> Result<(), LimitError> {
-        let _ = (priority, deadline);
-        todo!()
-    }
-
-    /// Lets nothing through for `time` from now: the server answered 429 and said when to come back.
-    /// The longest such wish holds.
-    pub fn pause_for(&self, time: Duration) {
-        let _ = time;
-        todo!()
-    }
-
-    /// The figures now.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        todo!()
-    }
-}
-
-/// A slot held for one call. Dropping it unused gives the slot back to the next in line.
-#[derive(Debug)]
-#[must_use = "a permit that is dropped unused gives its slot back: call `used` when the call is made"]
-pub struct Permit<'a> {
-    limiter: &'a RateLimiter,
-}
-
-impl Permit<'_> {
-    /// The call is made now: from here on it counts for one window.
-    pub fn used(self) {
-        let _ = self.limiter;
-        todo!()
-    }
 }

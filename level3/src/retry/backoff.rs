@@ -119,3 +119,94 @@ impl Backoff {
 fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn backoff(base: u64, factor: f64, cap: u64) -> Backoff {
+        Backoff::new(ms(base), factor, ms(cap), NonZeroU32::MIN).expect("a valid schedule")
+    }
+
+    #[test]
+    fn doubles_up_to_the_cap() {
+        let waits: Vec<_> = (1..=6).map(|n| backoff(1000, 2.0, 10_000).nominal(n)).collect();
+        assert_eq!(waits, [1000, 2000, 4000, 8000, 10_000, 10_000].map(ms));
+    }
+
+    #[test]
+    fn grows_by_other_factors() {
+        let waits: Vec<_> = (1..=4).map(|n| backoff(3000, 3.0, 30_000).nominal(n)).collect();
+        assert_eq!(waits, [3000, 9000, 27_000, 30_000].map(ms));
+    }
+
+    #[test]
+    fn the_default_is_the_lessons() {
+        let backoff = Backoff::default();
+        assert_eq!(backoff.attempts().get(), 3);
+        assert_eq!([1, 2, 5].map(|n| backoff.nominal(n)), [1000, 2000, 10_000].map(ms));
+    }
+
+    #[test]
+    fn refuses_what_is_no_schedule() {
+        let new = |base, factor, cap| Backoff::new(base, factor, cap, NonZeroU32::MIN);
+        let base = Duration::from_micros(999);
+        assert_eq!(new(base, 2.0, ms(10)), Err(ConfigError::BaseTooShort { base }));
+        for factor in [0.0, 0.99, -1.0, f64::INFINITY] {
+            assert_eq!(new(ms(1), factor, ms(10)), Err(ConfigError::BadFactor { factor }));
+        }
+        assert!(matches!(new(ms(1), f64::NAN, ms(1)), Err(ConfigError::BadFactor { .. })));
+        let below = ConfigError::CapBelowBase { base: ms(10), cap: ms(9) };
+        assert_eq!(new(ms(10), 2.0, ms(9)), Err(below));
+        assert!(new(ms(10), 1.0, ms(10)).is_ok());
+    }
+
+    #[test]
+    fn jitter_halves_at_most() {
+        let backoff = backoff(1000, 2.0, 10_000);
+        assert_eq!(backoff.delay(1, 0.0), ms(500));
+        assert_eq!(backoff.delay(2, 0.5), ms(1500));
+        assert_eq!(backoff.delay(5, 1.0), ms(10_000));
+        assert_eq!(backoff.delay(1, f64::NAN), ms(1000));
+        assert_eq!(backoff.delay(1, -3.0), ms(500));
+        assert_eq!(backoff.delay(1, f64::INFINITY), ms(1000));
+    }
+
+    proptest! {
+        #[test]
+        fn every_wait_is_within_its_bounds(
+            base in 1_u64..100_000,
+            factor in 1.0_f64..50.0,
+            extra in 0_u64..10_000_000,
+            attempt in prop_oneof![0_u32..20, any::<u32>()],
+            unit in prop_oneof![0.0_f64..=1.0, any::<f64>()],
+        ) {
+            let backoff = backoff(base, factor, base + extra);
+            // The model: multiply as often as it says, and stop at the cap.
+            let mut nominal = base as f64;
+            for _ in 1..attempt {
+                if nominal >= (base + extra) as f64 {
+                    break;
+                }
+                nominal *= factor;
+                if factor == 1.0 {
+                    break;
+                }
+            }
+            let nominal = nominal.min((base + extra) as f64);
+            let found = backoff.nominal(attempt);
+            // Multiplying step by step and a power round apart by less than a part in 10^9.
+            prop_assert!((found.as_millis() as f64 - nominal).abs() <= 1.0 + nominal * 1e-9);
+
+            let wait = backoff.delay(attempt, unit);
+            prop_assert!(wait <= found && wait * 2 >= found && wait >= ms(1));
+            prop_assert!(found <= ms(base + extra));
+            prop_assert_eq!(wait.subsec_nanos() % 1_000_000, 0);
+        }
+    }
+}

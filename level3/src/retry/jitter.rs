@@ -67,3 +67,63 @@ const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(jitter: &SeededJitter, count: usize) -> Vec<f64> {
+        (0..count).map(|_| jitter.unit()).collect()
+    }
+
+    #[test]
+    fn the_generator_is_splitmix64() {
+        // The first outputs for the seed 1234567, as published with the reference implementation.
+        let jitter = SeededJitter::new(1_234_567);
+        let expected = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973];
+        for bits in expected {
+            assert_eq!(jitter.unit(), (bits >> 11) as f64 / (1_u64 << 53) as f64);
+        }
+    }
+
+    #[test]
+    fn a_seed_determines_the_numbers() {
+        assert_eq!(draw(&SeededJitter::new(7), 20), draw(&SeededJitter::new(7), 20));
+        assert_ne!(draw(&SeededJitter::new(7), 20), draw(&SeededJitter::new(8), 20));
+    }
+
+    #[test]
+    fn numbers_fill_the_range_evenly() {
+        let numbers = draw(&SeededJitter::new(1), 10_000);
+        assert!(numbers.iter().all(|unit| (0.0..1.0).contains(unit)));
+        for tenth in 0..10 {
+            let low = f64::from(tenth) / 10.0;
+            let count = numbers.iter().filter(|&&unit| unit >= low && unit < low + 0.1).count();
+            assert!((850..1150).contains(&count), "{count} of 10000 numbers from {low} on");
+        }
+    }
+
+    #[test]
+    fn forks_depend_on_seed_and_stream_alone() {
+        let jitter = SeededJitter::new(7);
+        let before = draw(&jitter.fork(3), 5);
+        draw(&jitter, 10);
+        assert_eq!(draw(&jitter.fork(3), 5), before);
+        assert_ne!(draw(&jitter.fork(4), 5), before);
+        assert_ne!(draw(&SeededJitter::new(8).fork(3), 5), before);
+    }
+
+    #[test]
+    fn no_first_numbers_of_many_forks_meet() {
+        let jitter = SeededJitter::new(7);
+        let mut firsts: Vec<u64> = (0..10_000).map(|n| jitter.fork(n).unit().to_bits()).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts.len(), 10_000);
+    }
+
+    #[test]
+    fn no_jitter_is_the_whole() {
+        assert_eq!(NoJitter.unit(), 1.0);
+    }
+}

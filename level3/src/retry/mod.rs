@@ -3,7 +3,7 @@
 //! * [`Backoff`] is the schedule: pure arithmetic from the number of a failed attempt to a wait.
 //! * [`Jitter`] is the only source of chance in it, and it is handed in.
 //! * [`Disposition`] is what the caller's classifier says about an error.
-//! * [`retry`] ties them together and keeps a [`Deadline`].
+//! * [`retry`] ties them together and keeps a [`Deadline`](crate::deadline::Deadline).
 //!
 //! Everything counts **attempts**, the first call included: three attempts are three calls.
 

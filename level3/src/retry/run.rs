@@ -145,3 +145,6 @@ where
         number += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! The store: one entry per key, and a task that owns the work behind it.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Answer, IdempotencyError, Key, StoreConfig};
+
+/// Remembers what was answered to which key. `P` are the parameters of a request, `V` is an answer, `E`
+/// a failure that may pass. Cheap to clone; clones share one store.
+///
+/// Parameters are kept and compared as they are: a hash of them could take two requests for one.
+pub struct Store<P, V, E> {
+    shared: Arc<Shared<P, V, E>>,
+}
+
+struct Shared<P, V, E> {
+    config: StoreConfig,
+    state: Mutex<State<P, V, E>>,
+}
+
+struct State<P, V, E> {
+    entries: HashMap<Key, Entry<P, V, E>>,
+    // The keys with an answer, oldest answer first: the order in which they are forgotten.
+    answered: VecDeque<(Instant, Key)>,
+}
+
+struct Entry<P, V, E> {
+    params: P,
+    stage: Stage<V, E>,
+}
+
+enum Stage<V, E> {
+    Running(watch::Receiver<Option<Result<V, E>>>),
+    Answered(V),
+}
+
+impl<P, V, E> Clone for Store<P, V, E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<P, V, E> Debug for Store<P, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the contents, which may hold what must not be logged.
+        f.debug_struct("Store").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl<P, V, E> Store<P, V, E>
+where
+    P: PartialEq + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// An empty store.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Self {
+        let state = State { entries: HashMap::new(), answered: VecDeque::new() };
+        Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
+    }
+
+    /// Answers the request with this key and these parameters, doing `work` if nobody has yet.
+    ///
+    /// * A new key: `work` is called and runs in a task of its own, so that it comes to its end even if
+    ///   this caller goes away. What it returns as `Ok` is final (a decline is an answer too) and is
+    ///   stored; what it returns as `Err` may pass, so the key is free again.
+    /// * A key whose work is running: waits for that work and returns its result, the error included.
+    /// * A key with a stored answer: returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`IdempotencyError`]. For `Mismatch` and `Full`, `work` was not called.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the work running; a repeat with the same key joins it.
+    pub async fn run<W, Fut>(
+        &self,
+        key: &Key,
+        params: P,
+        work: W,
+    ) -> Result<Answer<V>, IdempotencyError<E>>
+    where
+        W: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let (mut result, replayed) = match self.claim(key, params)? {
+            Claim::Answered(value) => return Ok(Answer { value, replayed: true }),
+            Claim::Running(result) => (result, true),
+            Claim::Mine(owner, result) => {
+                let work = work();
+                tokio::spawn(async move { owner.end(work.await) });
+                (result, false)
+            }
+        };
+        // An error means that the owner is gone without a result.
+        let result = result.wait_for(Option::is_some).await.map_err(|_| IdempotencyError::Lost)?;
+        match result.as_ref() {
+            Some(Ok(value)) => Ok(Answer { value: value.clone(), replayed }),
+            Some(Err(error)) => Err(IdempotencyError::Failed(error.clone())),
+            None => Err(IdempotencyError::Lost),
+        }
+    }
+
+    /// Puts an answer into the store that was given before, for instance by the process that ran
+    /// before this one. Its age begins now. Does nothing if the key is known already.
+    ///
+    /// # Errors
+    ///
+    /// [`IdempotencyError::Full`], or [`IdempotencyError::Mismatch`] when the key is known with other
+    /// parameters.
+    pub fn restore(&self, key: &Key, params: P, value: V) -> Result<(), IdempotencyError<E>> {
+        if let Claim::Mine(owner, _) = self.claim(key, params)? {
+            owner.end(Ok(value));
+        }
+        Ok(())
+    }
+
+    /// How many keys are kept, those whose work is running included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let mut state = self.shared.lock();
+        state.forget(&self.shared.config, Instant::now());
+        state.entries.len()
+    }
+
+    /// Whether none is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks a key up and, if it is new, makes it this caller's: one step under one lock, so that of two
+    /// callers with a new key one is the owner and the other is not.
+    fn claim(&self, key: &Key, params: P) -> Result<Claim<P, V, E>, IdempotencyError<E>> {
+        let config = &self.shared.config;
+        let mut state = self.shared.lock();
+        state.forget(config, Instant::now());
+        let full = state.entries.len() >= config.capacity.get();
+        match state.entries.entry(key.clone()) {
+            Slot::Occupied(slot) if slot.get().params != params => Err(IdempotencyError::Mismatch),
+            Slot::Occupied(slot) => Ok(match &slot.get().stage {
+                Stage::Running(result) => Claim::Running(result.clone()),
+                Stage::Answered(value) => Claim::Answered(value.clone()),
+            }),
+            Slot::Vacant(_) if full => {
+                Err(IdempotencyError::Full { capacity: config.capacity.get() })
+            }
+            Slot::Vacant(slot) => {
+                let (sender, receiver) = watch::channel(None);
+                slot.insert(Entry { params, stage: Stage::Running(receiver.clone()) });
+                let shared = Arc::clone(&self.shared);
+                let owner = Owner { shared, key: key.clone(), result: Some(sender) };
+                Ok(Claim::Mine(owner, receiver))
+            }
+        }
+    }
+}
+
+enum Claim<P, V, E> {
+    Answered(V),
+    Running(watch::Receiver<Option<Result<V, E>>>),
+    Mine(Owner<P, V, E>, watch::Receiver<Option<Result<V, E>>>),
+}
+
+/// The right to answer a key. Dropped without an answer, it frees the key.
+struct Owner<P, V, E> {
+    shared: Arc<Shared<P, V, E>>,
+    key: Key,
+    // None once the result is out.
+    result: Option<watch::Sender<Option<Result<V, E>>>>,
+}
+
+impl<P, V: Clone, E> Owner<P, V, E> {
+    fn end(mut self, result: Result<V, E>) {
+        let Some(sender) = self.result.take() else { return };
+        let mut state = self.shared.lock();
+        match &result {
+            Ok(value) => {
+                if let Some(entry) = state.entries.get_mut(&self.key) {
+                    entry.stage = Stage::Answered(value.clone());
+                }
+                state.answered.push_back((Instant::now(), self.key.clone()));
+            }
+            Err(_) => {
+                state.entries.remove(&self.key);
+            }
+        }
+        drop(state);
+        // After the store knows: whoever is woken by it may ask again at once.
+        sender.send_replace(Some(result));
+    }
+}
+
+impl<P, V, E> Drop for Owner<P, V, E> {
+    fn drop(&mut self) {
+        if self.result.is_some() {
+            self.shared.lock().entries.remove(&self.key);
+        }
+    }
+}
+
+impl<P, V, E> Shared<P, V, E> {
+    fn lock(&self) -> MutexGuard<'_, State<P, V, E>> {
+        // `V::clone` and `P::eq` run under the lock, but nothing is half done while they do.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P, V, E> State<P, V, E> {
+    /// Forgets answers that are old enough. Each is forgotten once, so a call does a constant amount of
+    /// it on average, and nothing has to run in the background.
+    fn forget(&mut self, config: &StoreConfig, now: Instant) {
+        while let Some((at, key)) = self.answered.front()
+            && now.saturating_duration_since(*at) >= config.retention
+        {
+            self.entries.remove(key);
+            self.answered.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
