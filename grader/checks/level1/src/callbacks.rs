@@ -70,25 +70,26 @@ pub async fn dropped_callback(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// Two loads at once, with answers that cross: each callback gets its own profile.
+/// Two loads at once, one around the other: each callback gets its own profile.
 pub async fn loads_keep_apart(cx: Cx) -> Outcome {
-    let names = Arc::new(Mutex::new(Vec::new()));
-    for (id, after) in [(1, 300), (2, 100)] {
-        let fake = Fake::new(cx.timeline(), answer(after), answer(after));
-        let names = Arc::clone(&names);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    // Load 1 has its user at 100 ms and its posts at 400 ms, load 2 at 200 and 300 ms.
+    for (asked_for, user, posts) in [(1, 100, 300), (2, 200, 100)] {
+        let fake = Fake::new(cx.timeline(), answer(user), answer(posts));
+        let seen = Arc::clone(&seen);
         cx.call_fn(CALLBACKS.name, move || {
-            fetch_user_profile(fake.shared(), id, move |result| {
-                // Whether the profile itself is right is asked elsewhere.
-                let id = result.map(|profile| profile.user.id).ok();
-                names.lock().unwrap_or_else(PoisonError::into_inner).push((id, after));
+            fetch_user_profile(fake.shared(), asked_for, move |result| {
+                // Whether the rest of the profile is right is asked elsewhere.
+                let got = result.map(|profile| profile.user.id).ok();
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push((asked_for, got));
             });
         })
         .await?;
     }
-    tokio::time::sleep(Duration::from_millis(1000)).await;
-    let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure_eq!(names, vec![(Some(2), 100), (Some(1), 300)], "two loads at once got in each other's way";
+    cx.call(CALLBACKS.name, tokio::time::sleep(Duration::from_millis(1_000))).await?;
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    ensure_eq!(seen, vec![(2, Some(2)), (1, Some(1))], "two loads at once got in each other's way";
         help = "what a load remembers belongs into its own closures, not into a static. The pairs \
-                are the user that came back and the source's delay in ms");
+                are the user asked for and the user that came back");
     Ok(())
 }

@@ -33,7 +33,7 @@ fn ms(ms: u64) -> Duration {
 
 /// A promise that is settled with this result after a time.
 fn after(time: u64, result: Result<u32, Oops>) -> P {
-    Promise::new(|resolver| {
+    Promise::new(move |resolver| {
         tokio::spawn(async move {
             sleep(ms(time)).await;
             match result {
