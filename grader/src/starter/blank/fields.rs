@@ -78,6 +78,13 @@ fn named(
         pass.edits.replace(inner, format!("{newline}{lines}{outer}"));
         return Ok(());
     }
+    if let Some(last) = fields.named.last()
+        && !fields.named.trailing_punct()
+        && !going.contains(&last)
+    {
+        let end = last.span().byte_range().end;
+        pass.edits.replace(end..end, ",".to_owned());
+    }
     for field in going {
         pass.edits.remove(field.span().byte_range());
     }
