@@ -109,8 +109,7 @@ fn run() -> Result<(), ReportError> {
 }
 
 fn read(path: &Path) -> Result<String, ReportError> {
-    fs::read_to_string(path)
-        .map_err(|source| ReportError::File { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| ReportError::File { path: path.to_owned(), source })
 }
 
 /// The report without what was measured.

@@ -75,8 +75,7 @@ async fn callback_load(source: Arc<Delayed>) -> Answer {
 
 /// The bytes of the future that stands for one load; callbacks have none.
 pub fn future_sizes() -> [Option<usize>; 4] {
-    let source =
-        Arc::new(Delayed { delay: Duration::ZERO, user_fails: false, posts_fail: false });
+    let source = Arc::new(Delayed { delay: Duration::ZERO, user_fails: false, posts_fail: false });
     [
         None,
         Some(size_of_val(&combinators::fetch_user_profile(source.clone(), 1))),
