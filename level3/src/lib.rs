@@ -1,5 +1,7 @@
 //! Level 3: a payment gateway that never loses or doubles a payment.
 
+pub mod answer;
+pub mod event;
 pub mod ids;
 pub mod journal;
 pub mod money;
@@ -9,6 +11,9 @@ pub mod sim;
 pub mod breaker;
 pub mod dead_letters;
 pub mod deadline;
+pub mod gateway;
 pub mod idempotency;
 pub mod limiter;
+pub mod request;
 pub mod retry;
+pub mod saga;

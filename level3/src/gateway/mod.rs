@@ -1,0 +1,236 @@
+//! The gateway: takes a payment and answers within ten seconds, whatever happens.
+//!
+//! ```text
+//! pay ── key known? ── admission ── journal ── create ── fraud ── confirm ── save ── answer
+//!          │ stored answer, or                                      │ outbox
+//!          │ join what is running                                   └── receipt
+//! ```
+//!
+//! * The work behind a key runs in a task of its own: a client that goes away changes nothing.
+//! * Forward steps end early enough that everything can be undone within the ten seconds. If undoing
+//!   takes longer, the client is told so and the work goes on.
+//! * Everything is journalled before it is tried. [`Gateway::recover`] finishes what another process
+//!   left behind.
+
+mod call;
+mod config;
+mod receipts;
+mod recover;
+mod services;
+mod settle;
+mod state;
+mod steps;
+mod work;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::answer::{Answer, Dependency, PayError, Reply, Status};
+use crate::breaker;
+use crate::dead_letters::{DeadLetter, DeadLetters, Redriven};
+use crate::deadline::Deadline;
+use crate::event::Observer;
+use crate::idempotency::{IdempotencyError, Key, Store};
+use crate::ids::PaymentId;
+use crate::journal::Journal;
+use crate::provider::Providers;
+use crate::request::{Payment, PaymentRequest};
+use crate::saga::Saga;
+
+pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
+pub use receipts::Letter;
+pub use recover::Recovered;
+
+use services::Services;
+use state::PaymentState;
+use work::{Ending, Kept};
+
+/// A payment gateway. Cheap to clone; clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    services: Arc<Services>,
+    saga: Saga<PaymentState>,
+    journal: Arc<dyn Journal>,
+    store: Store<Payment, Kept, Ending>,
+    letters: DeadLetters<Letter>,
+    // One permit for each payment under way, until the last undo is done.
+    admission: Arc<Semaphore>,
+    receipts: Arc<Semaphore>,
+    draining: AtomicBool,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway in front of `providers` that writes to `journal`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the figures do not fit together.
+    pub fn new(
+        config: GatewayConfig,
+        providers: Providers,
+        journal: Arc<dyn Journal>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ConfigError> {
+        let services = Arc::new(Services::new(config, providers, observer)?);
+        let config = &services.config;
+        let undo_jitter = Arc::new(crate::retry::SeededJitter::new(config.seed));
+        let saga = steps::payment_saga(&services).undo_with(patient()?, undo_jitter);
+        if saga.reserve() >= config.total {
+            return Err(ConfigError::NoTimeToPay { reserve: saga.reserve(), total: config.total });
+        }
+        let inner = Inner {
+            saga,
+            journal,
+            store: Store::new(config.idempotency),
+            letters: DeadLetters::new(config.dead_letters, config.park_after),
+            admission: Arc::new(Semaphore::new(config.max_in_flight as usize)),
+            receipts: Arc::new(Semaphore::new(config.max_receipts)),
+            draining: AtomicBool::new(false),
+            services,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Takes one payment.
+    ///
+    /// A repeat with the same key and the same parameters gets the stored answer or joins what is
+    /// running, and calls nobody. After a failure that may pass, the same key tries again.
+    ///
+    /// The answer comes within [`GatewayConfig::total`]. By then the payment is paid, declined or
+    /// failed with nobody charged; or, if that could not be brought about in time, the answer is
+    /// [`Status::Compensating`], and the gateway goes on until it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`PayError`]: nothing was done for this request.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the payment running to its end. A repeat with the same key gets its
+    /// answer.
+    pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
+        let deadline = Deadline::after(self.inner.services.config.total);
+        let payment = request.validate()?;
+        // Checked again, since the front door's idea of a key is its own.
+        let Ok(key) = Key::new(payment.key.as_str()) else {
+            return Err(PayError::Invalid(crate::request::InvalidRequest::Key(
+                crate::ids::InvalidText::Empty,
+            )));
+        };
+        let (inner, mine) = (Arc::clone(&self.inner), payment.clone());
+        let result = self.inner.store.run(&key, payment.clone(), || inner.work(mine, deadline));
+        let Ok(result) = deadline.run(result).await else {
+            return Ok(unfinished(&payment, false));
+        };
+        match result {
+            Ok(stored) => Ok(Reply {
+                answer: stored.value.answer,
+                replayed: stored.replayed || stored.value.from_journal,
+            }),
+            Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
+            Err(IdempotencyError::Full { .. }) => Err(PayError::Overloaded),
+            // The task is gone without a result. What it did stands in the journal.
+            Err(IdempotencyError::Lost) => Ok(unfinished(&payment, false)),
+            Err(IdempotencyError::Failed(Ending::Answered(answer))) => {
+                Ok(Reply { answer, replayed: false })
+            }
+            Err(IdempotencyError::Failed(Ending::Refused(error))) => Err(error),
+        }
+    }
+
+    /// What could not be undone or sent, in order of arrival.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter<Letter>> {
+        self.inner.letters.letters()
+    }
+
+    /// Tries every dead letter once more.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the attempt it is at; the letter stays.
+    pub async fn redrive(&self) -> Redriven {
+        let inner = &self.inner;
+        inner.letters.redrive(|letter| Arc::clone(inner).redrive_one(letter)).await
+    }
+
+    /// How many payments are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        let free = u32::try_from(self.inner.admission.available_permits()).unwrap_or(u32::MAX);
+        self.inner.services.config.max_in_flight.saturating_sub(free)
+    }
+
+    /// What the breaker of a service does with calls now.
+    #[must_use]
+    pub fn breaker(&self, dependency: Dependency) -> breaker::State {
+        let services = &self.inner.services;
+        let protected = match dependency {
+            Dependency::Payments => &services.payments,
+            Dependency::Fraud => &services.fraud,
+            Dependency::Ledger => &services.ledger,
+            Dependency::Receipts => &services.receipts,
+        };
+        protected.breaker.state()
+    }
+
+    /// Takes no new payments from now on, and waits until those under way are over and their receipts
+    /// sent or put aside. Repeats of what is answered or running are still served.
+    ///
+    /// Returns how many payments are still under way at `limit`: they stand in the journal.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the waiting; the gateway stays closed.
+    pub async fn drain(&self, limit: Duration) -> u32 {
+        self.inner.draining.store(true, Ordering::Release);
+        let config = &self.inner.services.config;
+        let receipts = u32::try_from(config.max_receipts).unwrap_or(u32::MAX);
+        let all_over = async {
+            // All permits together are there when nobody holds one.
+            let _payments = self.inner.admission.acquire_many(config.max_in_flight).await;
+            let _receipts = self.inner.receipts.acquire_many(receipts).await;
+        };
+        match Deadline::after(limit).run(all_over).await {
+            Ok(()) => 0,
+            Err(_) => self.in_flight(),
+        }
+    }
+}
+
+/// How an undo is repeated: 15 attempts within some 80 s, so that a breaker's 60 s of outage are not
+/// the end of it, with pauses well below the time after which an owner counts as dead.
+fn patient() -> Result<crate::retry::Backoff, ConfigError> {
+    let attempts = std::num::NonZeroU32::MIN.saturating_add(14);
+    let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
+    Ok(crate::retry::Backoff::new(base, 2.0, cap, attempts)?)
+}
+
+/// The answer while there is none.
+fn unfinished(payment: &Payment, parked: bool) -> Reply {
+    let answer = Answer {
+        payment: PaymentId::derive(&payment.key, 1),
+        order: payment.order.clone(),
+        amount: payment.amount,
+        status: Status::Compensating { parked },
+    };
+    Reply { answer: Arc::new(answer), replayed: false }
+}

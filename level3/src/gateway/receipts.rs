@@ -1,0 +1,113 @@
+//! Receipts, off the payment's path, and what is done about dead letters.
+
+use std::sync::Arc;
+
+use super::call::{Spent, attempts};
+use super::state::PaymentState;
+use super::{Inner, steps};
+use crate::dead_letters::DeadLetter;
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::journal::{Claimed, SagaId};
+use crate::provider::{PendingReceipt, Receipt};
+
+/// What could not be brought to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Letter {
+    /// A step of a payment could not be undone.
+    Undo {
+        /// Which payment's saga.
+        saga: SagaId,
+        /// Which step.
+        step: String,
+    },
+    /// A receipt could not be sent.
+    Receipt(PendingReceipt),
+}
+
+impl Inner {
+    /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
+    /// if this process dies, whoever recovers finds it there.
+    pub(super) fn send_receipt(self: &Arc<Self>, state: &PaymentState) {
+        let Some(transaction) = state.transaction.clone() else { return };
+        let receipt = Receipt {
+            transaction,
+            order: state.payment.order.clone(),
+            amount: state.payment.amount,
+            email: state.payment.email.clone(),
+        };
+        self.deliver(PendingReceipt { payment: state.id.clone(), receipt });
+    }
+
+    /// Sends a receipt in the background.
+    pub(super) fn deliver(self: &Arc<Self>, pending: PendingReceipt) {
+        let inner = Arc::clone(self);
+        let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
+        tokio::spawn(async move {
+            let _one_of_many = queue.acquire_owned().await;
+            let payment = pending.payment.clone();
+            match inner.try_receipt(&pending).await {
+                Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
+                Err((cause, tries)) => {
+                    let letter = Letter::Receipt(pending);
+                    if inner.letters.push(letter, &cause, tries).is_err() {
+                        // The outbox still has it.
+                        tracing::error!(payment = payment.as_str(), "the dead letters are full");
+                    }
+                    observer.on_event(Event::ReceiptParked { payment, cause });
+                }
+            }
+        });
+    }
+
+    /// Sends it and takes it off the outbox.
+    async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
+        let services = &self.services;
+        let config = &services.config.receipt;
+        let jitter = services.jitter_of(&pending.payment);
+        let (deadline, spent) = (Deadline::never(), Spent::default());
+        let sent = attempts(config, &jitter, deadline, || {
+            let call = || services.providers.receipts.send(pending.receipt.clone());
+            services.receipts.charge(config.limit, deadline, &spent, call)
+        });
+        let sent = sent.await;
+        services.observer.on_event(Event::Called {
+            payment: pending.payment.clone(),
+            step: steps::RECEIPT,
+            attempts: sent.attempts,
+            waiting: spent.waiting(),
+            backoff: sent.backoff,
+            wire: spent.wire(),
+        });
+        sent.outcome.map_err(|error| (error.message, sent.attempts))?;
+        let noted = attempts(config, &jitter, deadline, || {
+            let transaction = pending.receipt.transaction.clone();
+            let call = || services.providers.ledger.receipt_sent(transaction);
+            services.ledger.charge(config.limit, deadline, &spent, call)
+        });
+        if let Err(error) = noted.await.outcome {
+            // The mail is out. Sending it again for the outbox's sake sends no second one.
+            tracing::warn!(payment = pending.payment.as_str(), %error, "still in the outbox");
+        }
+        Ok(())
+    }
+
+    /// One more attempt for a dead letter.
+    pub(super) async fn redrive_one(self: Arc<Self>, letter: DeadLetter<Letter>) -> Result<(), String> {
+        match letter.item.as_ref() {
+            Letter::Receipt(pending) => {
+                self.try_receipt(pending).await.map_err(|(cause, _)| cause)?;
+                let payment = pending.payment.clone();
+                self.services.observer.on_event(Event::ReceiptSent { payment });
+                Ok(())
+            }
+            Letter::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
+                Ok(Claimed::Yours(lease, story)) => self.redrive_undo(lease, &story).await,
+                Ok(Claimed::Busy { .. }) => Err("somebody is at it".to_owned()),
+                Ok(Claimed::Ended(_)) => Ok(()),
+                Ok(Claimed::Unknown) => Err("the journal does not know it".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+}

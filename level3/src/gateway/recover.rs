@@ -1,0 +1,179 @@
+//! Finishing what another process left behind.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::receipts::Letter;
+use super::{Gateway, Inner};
+use crate::answer::{PayError, Status};
+use crate::deadline::Deadline;
+use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, Standing, Story};
+use crate::saga::{End, Owner, SagaError, nobody};
+
+/// Sagas that one recovery works on at once, and receipts that it takes up at once.
+const AT_ONCE: usize = 64;
+const MOST_RECEIPTS: usize = 10_000;
+
+/// What a recovery found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Payments that are paid now.
+    pub finished: usize,
+    /// Payments that are undone now.
+    pub undone: usize,
+    /// Payments of which something could not be undone: see the dead letters.
+    pub parked: usize,
+    /// Receipts that were taken up.
+    pub receipts: usize,
+}
+
+impl Gateway {
+    /// Brings every payment to its end that another process has left open, and takes up parked ones
+    /// and receipts that are still to be sent.
+    ///
+    /// Waits for payments whose owner may still be alive until their leases have ended. Any number of
+    /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
+    /// in the middle of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]; what was done until then
+    /// stays done.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the payments that were claimed running to their end.
+    pub async fn recover(&self) -> Result<Recovered, PayError> {
+        let mut recovered = Recovered::default();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let mut running = FuturesUnordered::new();
+        for saga in self.inner.journal.list(Standing::Open).await.map_err(unavailable)? {
+            let (inner, turns) = (Arc::clone(&self.inner), Arc::clone(&turns));
+            // In a task of its own, so that a claimed payment gets to its end.
+            running.push(tokio::spawn(async move {
+                let turn = turns.acquire_owned().await;
+                let status = inner.take_over(saga).await;
+                drop(turn);
+                status
+            }));
+        }
+        while let Some(status) = running.next().await {
+            match status.unwrap_or(Ok(None))? {
+                Some(Status::Paid { .. }) => recovered.finished += 1,
+                Some(Status::Compensating { .. }) => recovered.parked += 1,
+                Some(_) => recovered.undone += 1,
+                None => {}
+            }
+        }
+        self.inner.collect_parked().await?;
+        recovered.receipts = self.inner.collect_receipts().await;
+        Ok(recovered)
+    }
+}
+
+fn unavailable(_: JournalError) -> PayError {
+    PayError::JournalUnavailable
+}
+
+fn unreadable(error: SagaError) -> PayError {
+    match error {
+        SagaError::State(why) => PayError::JournalUnreadable(why),
+        _ => PayError::JournalUnavailable,
+    }
+}
+
+impl Inner {
+    /// Claims a saga as soon as nobody owns it, and brings it to its end. None if somebody else did.
+    async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
+        loop {
+            let story = self.journal.read(saga.clone()).await.map_err(unavailable)?;
+            if !story.is_some_and(|story| self.is_payment(&story)) {
+                return Ok(None);
+            }
+            match self.journal.claim(saga.clone()).await.map_err(unavailable)? {
+                Claimed::Yours(lease, story) => {
+                    return match self.resume(lease, &story).await {
+                        Ok(answer) => Ok(Some(answer.status.clone())),
+                        Err(SagaError::Fenced) => Ok(None),
+                        Err(error) => Err(unreadable(error)),
+                    };
+                }
+                Claimed::Busy { remaining } => sleep(remaining).await,
+                Claimed::Ended(_) | Claimed::Unknown => return Ok(None),
+            }
+        }
+    }
+
+    /// A journal may keep other sagas as well.
+    fn is_payment(&self, story: &Story) -> bool {
+        matches!(story.records.first(), Some(Record::Begun { kind, .. }) if kind == self.saga.kind())
+    }
+
+    /// Puts what another process has parked into this one's dead letters.
+    async fn collect_parked(&self) -> Result<(), PayError> {
+        let known = self.letters.letters();
+        for saga in self.journal.list(Standing::Parked).await.map_err(unavailable)? {
+            let Some(story) = self.journal.read(saga.clone()).await.map_err(unavailable)? else {
+                continue;
+            };
+            if !self.is_payment(&story) {
+                continue;
+            }
+            if let Some(End::Parked { stuck, .. }) = self.saga.end_of(&story).map_err(unreadable)? {
+                for step in stuck {
+                    let letter = Letter::Undo { saga: saga.clone(), step: step.step };
+                    let is_known = known.iter().any(|known| *known.item == letter);
+                    if !is_known && self.letters.push(letter, step.cause, step.attempts).is_err() {
+                        // The rest stays where it is, in the journal.
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the receipts that were not sent. A failure is no reason to fail the recovery: they stay
+    /// in the outbox.
+    async fn collect_receipts(self: &Arc<Self>) -> usize {
+        let config = &self.services.config.receipt;
+        let known = self.letters.letters();
+        let deadline = Deadline::after(config.limit);
+        let read = || self.services.providers.ledger.pending_receipts(MOST_RECEIPTS);
+        let Ok(pending) = self.services.ledger.undo(deadline, read).await else { return 0 };
+        let mut taken = 0;
+        for receipt in pending {
+            let letter = Letter::Receipt(receipt.clone());
+            if !known.iter().any(|known| *known.item == letter) {
+                self.deliver(receipt);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// Tries what is parked once more.
+    pub(super) async fn redrive_undo(
+        self: &Arc<Self>,
+        lease: Lease,
+        story: &Story,
+    ) -> Result<(), String> {
+        let begun = tokio::time::Instant::now();
+        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &nobody };
+        let deadline = Deadline::after(self.services.config.total);
+        match self.saga.resume(&owner, story, deadline).await {
+            Ok(End::Parked { stuck, .. }) => {
+                Err(stuck.into_iter().map(|step| step.cause).next().unwrap_or_default())
+            }
+            Ok(end) => {
+                self.ended(end, begun);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

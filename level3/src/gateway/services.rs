@@ -1,0 +1,66 @@
+//! The services behind a gateway, each with what protects it.
+
+use std::sync::Arc;
+
+use super::call::{CallError, Protected};
+use super::config::{ConfigError, GatewayConfig};
+use crate::answer::Dependency;
+use crate::breaker::{BreakerConfig, CircuitBreaker};
+use crate::event::{Event, Observer};
+use crate::ids::PaymentId;
+use crate::limiter::RateLimiter;
+use crate::provider::Providers;
+use crate::retry::SeededJitter;
+
+/// What all payments share: one breaker for each service, one limiter for the account.
+pub(super) struct Services {
+    pub(super) config: GatewayConfig,
+    pub(super) providers: Providers,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) payments: Protected,
+    pub(super) fraud: Protected,
+    pub(super) ledger: Protected,
+    pub(super) receipts: Protected,
+    jitter: SeededJitter,
+}
+
+impl Services {
+    pub(super) fn new(
+        config: GatewayConfig,
+        providers: Providers,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ConfigError> {
+        let limiter = RateLimiter::new(config.rate, config.rate_window)?;
+        let protected = |dependency: Dependency, limiter| -> Result<Protected, ConfigError> {
+            let config = BreakerConfig::payment(CallError::is_outage);
+            let observer = Arc::clone(&observer);
+            let breaker = CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
+                observer.on_event(Event::Breaker { dependency, state: change.to });
+            });
+            Ok(Protected { dependency, breaker, limiter })
+        };
+        Ok(Self {
+            payments: protected(Dependency::Payments, Some(limiter))?,
+            fraud: protected(Dependency::Fraud, None)?,
+            ledger: protected(Dependency::Ledger, None)?,
+            receipts: protected(Dependency::Receipts, None)?,
+            jitter: SeededJitter::new(config.seed),
+            config,
+            providers,
+            observer,
+        })
+    }
+
+    /// Numbers of its own for each payment, so that payments that failed together do not come back
+    /// together; and the same ones after a restart.
+    pub(super) fn jitter_of(&self, payment: &PaymentId) -> SeededJitter {
+        // Eight bytes of the key's hash, behind "pay_".
+        let digits = payment.as_str().get(4..20).unwrap_or_default();
+        self.jitter.fork(u64::from_str_radix(digits, 16).unwrap_or_default())
+    }
+
+    /// The services without which no payment can succeed.
+    pub(super) fn critical(&self) -> [&Protected; 3] {
+        [&self.payments, &self.fraud, &self.ledger]
+    }
+}

@@ -1,0 +1,25 @@
+//! What a payment's saga works with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{IntentId, PaymentId, TransactionId};
+use crate::request::Payment;
+
+/// The state of a payment, as it stands in the journal after each step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PaymentState {
+    pub(super) id: PaymentId,
+    pub(super) payment: Payment,
+    /// Once the intent is made.
+    pub(super) intent: Option<IntentId>,
+    /// Once it is cancelled or refunded: nothing of it is left to undo.
+    pub(super) settled: bool,
+    /// Once the row is written.
+    pub(super) transaction: Option<TransactionId>,
+}
+
+impl PaymentState {
+    pub(super) fn new(id: PaymentId, payment: Payment) -> Self {
+        Self { id, payment, intent: None, settled: false, transaction: None }
+    }
+}

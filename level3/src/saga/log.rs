@@ -1,0 +1,32 @@
+//! Writing to the journal.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{Owner, SagaError};
+use crate::journal::{JournalError, Payload, Record};
+
+/// How often a batch is offered to a journal that cannot be reached, and the pause between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Owner<'_> {
+    /// Writes a batch, or says that the saga must stop here: without the record there is no effect.
+    ///
+    /// A batch that was written although the journal said otherwise is written twice. Reading one twice
+    /// changes nothing: see [`Progress`](super::progress::Progress).
+    pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), SagaError> {
+        for _ in 1..TRIES {
+            match self.journal.append(&self.lease, records.clone()).await {
+                Err(JournalError::Unavailable) => sleep(PAUSE).await,
+                written => return Ok(written?),
+            }
+        }
+        Ok(self.journal.append(&self.lease, records).await?)
+    }
+}
+
+pub(super) fn payload(state: &impl serde::Serialize) -> Result<Payload, SagaError> {
+    Payload::of(state).map_err(|why| SagaError::State(why.to_string()))
+}

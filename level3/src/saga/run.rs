@@ -1,0 +1,251 @@
+//! Forward: one step after another.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::log::payload;
+use super::progress::{Over, Progress};
+use super::{
+    End, Owner, Saga, SagaError, SagaEvent, State, Step, StepContext, StepError, Watcher, nobody,
+};
+use crate::deadline::Deadline;
+use crate::journal::{Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
+use crate::provider::Effect;
+
+impl<S: State> Saga<S> {
+    /// Runs a new saga in a task of its own, and waits for its end.
+    ///
+    /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. Undoing goes on after
+    /// the deadline, until everything is undone or parked.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError::Exists`] if there is a saga with this name: nothing was done then. For the others
+    /// the saga stays open in the journal.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the saga running to its end.
+    pub async fn execute(
+        self: &Arc<Self>,
+        journal: Arc<dyn Journal>,
+        id: SagaId,
+        state: S,
+        deadline: Deadline,
+    ) -> Result<End<S>, SagaError> {
+        let saga = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let lease = match saga.open(journal.as_ref(), id, &state).await? {
+                Opened::New(lease) => lease,
+                Opened::Known(story) => return Err(SagaError::Exists(Box::new(story))),
+            };
+            let owner = Owner { journal: journal.as_ref(), lease, watcher: &nobody };
+            saga.run(&owner, state, deadline).await
+        });
+        task.await.unwrap_or(Err(SagaError::Lost))
+    }
+
+    /// Writes down that there is a saga, unless it is known already.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be reached or the state cannot be written.
+    pub async fn open(
+        &self,
+        journal: &dyn Journal,
+        id: SagaId,
+        state: &S,
+    ) -> Result<Opened, SagaError> {
+        let first = Record::Begun { kind: self.kind.into(), state: payload(state)? };
+        Ok(journal.open(id, first).await?)
+    }
+
+    /// Runs a saga that was just [opened](Self::open), from its first step to its end.
+    ///
+    /// # Errors
+    ///
+    /// The saga stays open in the journal.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the saga where it is. Whoever must not let that happen spawns it, as
+    /// [`execute`](Self::execute) does.
+    pub async fn run(
+        &self,
+        owner: &Owner<'_>,
+        state: S,
+        deadline: Deadline,
+    ) -> Result<End<S>, SagaError> {
+        self.forward(owner, Progress::new(self, state), deadline).await
+    }
+
+    /// Takes a saga up that was [claimed](Journal::claim): finishes it if its pivot is done, and undoes
+    /// it otherwise. Parked undos are tried again.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); [`SagaError::State`] if the records are not those of such a saga.
+    pub async fn resume(
+        &self,
+        owner: &Owner<'_>,
+        story: &Story,
+        deadline: Deadline,
+    ) -> Result<End<S>, SagaError> {
+        let mut progress = Progress::read(self, &story.records)?;
+        if let Some(failure) = progress.failure.clone() {
+            progress.over = None;
+            return self.back(owner, progress, failure).await;
+        }
+        if progress.is_past_the_pivot(self) {
+            return self.forward(owner, progress, deadline).await;
+        }
+        // Where it stopped: at the step that was begun and not ended, or before its first one.
+        let at = self.steps.iter().zip(&progress.steps).rfind(|(_, trace)| trace.begun);
+        let failure = Failure {
+            step: at.map_or(self.kind, |(step, _)| step.name).into(),
+            kind: FailureKind::Interrupted,
+            message: "the process ended".to_owned(),
+        };
+        self.back(owner, progress, failure).await
+    }
+
+    /// How a saga ended, from its records; none while it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError::State`] if the records are not those of such a saga.
+    pub fn end_of(&self, story: &Story) -> Result<Option<End<S>>, SagaError> {
+        let progress = Progress::read(self, &story.records)?;
+        let stuck = progress.stuck();
+        let Progress { state, failure, over, .. } = progress;
+        let no_failure = || SagaError::State("undone for no reason".to_owned());
+        Ok(match over {
+            None => None,
+            Some(Over::Completed) => Some(End::Completed(state)),
+            Some(Over::Compensated) => {
+                Some(End::Compensated { state, failure: failure.ok_or_else(no_failure)? })
+            }
+            Some(Over::Parked) => {
+                Some(End::Parked { state, failure: failure.ok_or_else(no_failure)?, stuck })
+            }
+        })
+    }
+
+    /// The state that a saga began with, from its records.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError::State`] if the records are not those of such a saga.
+    pub fn begun_with(&self, story: &Story) -> Result<S, SagaError> {
+        let first = story.records.get(..1).unwrap_or_default();
+        Ok(Progress::read(self, first)?.state)
+    }
+
+    async fn forward(
+        &self,
+        owner: &Owner<'_>,
+        mut progress: Progress<S>,
+        deadline: Deadline,
+    ) -> Result<End<S>, SagaError> {
+        let deadline = deadline.earlier_by(self.reserve());
+        // Records wait here for the next write: that a step is done and that the next one begins go to
+        // the journal in one batch.
+        let mut batch = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let trace = &mut progress.steps[index];
+            if trace.done || trace.failed {
+                continue;
+            }
+            if deadline.is_over() {
+                let message = "no time left for it".to_owned();
+                let failure =
+                    Failure { step: step.name.into(), kind: FailureKind::Deadline, message };
+                if !batch.is_empty() {
+                    owner.write(std::mem::take(&mut batch)).await?;
+                }
+                return self.back(owner, progress, failure).await;
+            }
+            trace.begun = true;
+            batch.push(Record::StepStarted { step: step.name.into() });
+            owner.write(std::mem::take(&mut batch)).await?;
+            let begun = Instant::now();
+            (owner.watcher)(SagaEvent::StepStarted { step: step.name });
+            match self.attempt(step, progress.state.clone(), owner.saga(), deadline).await {
+                Ok(state) => {
+                    batch
+                        .push(Record::StepDone { step: step.name.into(), state: payload(&state)? });
+                    trace.done = true;
+                    progress.state = state;
+                    let took = begun.elapsed();
+                    (owner.watcher)(SagaEvent::StepDone { step: step.name, took });
+                }
+                Err(error) => {
+                    trace.failed = error.effect == Effect::None;
+                    let failure = failed(owner.watcher, step, begun, error, &mut batch);
+                    if step.critical {
+                        owner.write(std::mem::take(&mut batch)).await?;
+                        return self.back(owner, progress, failure).await;
+                    }
+                }
+            }
+        }
+        batch.push(Record::Completed);
+        owner.write(batch).await?;
+        Ok(End::Completed(progress.state))
+    }
+
+    /// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
+    async fn attempt(
+        &self,
+        step: &Step<S>,
+        state: S,
+        saga: &SagaId,
+        deadline: Deadline,
+    ) -> Result<S, StepError> {
+        let context = StepContext { saga: saga.clone(), deadline };
+        // The call is inside: a step may panic before it returns a future.
+        let work = AssertUnwindSafe(async { (step.run)(state, context).await }).catch_unwind();
+        let span = tracing::info_span!("step", name = step.name);
+        match deadline.run(work).instrument(span).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => {
+                Err(StepError::unknown(FailureKind::Panicked, panic_text(panic.as_ref())))
+            }
+            Err(elapsed) => Err(StepError::unknown(FailureKind::Deadline, elapsed)),
+        }
+    }
+}
+
+/// Notes the failure of a step.
+fn failed<S>(
+    watcher: Watcher<'_>,
+    step: &Step<S>,
+    begun: Instant,
+    error: StepError,
+    batch: &mut Vec<Record>,
+) -> Failure {
+    let failure = Failure { step: step.name.into(), kind: error.kind, message: error.message };
+    let event =
+        SagaEvent::StepFailed { failure: &failure, critical: step.critical, took: begun.elapsed() };
+    watcher(event);
+    let may_have_acted = error.effect == Effect::Unknown;
+    batch.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
+    failure
+}
+
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.as_deref().unwrap_or("no message"))
+}

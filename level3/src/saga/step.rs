@@ -1,0 +1,176 @@
+//! A step: something to do, and how to undo it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::deadline::Deadline;
+use crate::journal::{FailureKind, SagaId};
+use crate::provider::Effect;
+
+/// What a step is told.
+#[derive(Debug, Clone)]
+pub struct StepContext {
+    /// Which saga it runs for: the keys of its calls are derived from that.
+    pub saga: SagaId,
+    /// When it has to be over. It is stopped then, wherever it is.
+    pub deadline: Deadline,
+}
+
+/// What is known of a step that is to be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It has had its effect.
+    Done,
+    /// It may have had its effect, may still have it, or never did anything.
+    Unknown,
+}
+
+/// What an undo is told.
+#[derive(Debug, Clone)]
+pub struct UndoContext {
+    /// Which saga.
+    pub saga: SagaId,
+    /// What is known of the step.
+    pub known: Known,
+    /// Which attempt this is; the first is 1.
+    pub attempt: u32,
+    /// When the attempt has to be over. It is stopped then and tried again.
+    pub deadline: Deadline,
+}
+
+/// Why a step has failed, and whether it may have had its effect all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// [`Effect::None`] only if it is certain that nothing was done and nothing will be.
+    pub effect: Effect,
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What went wrong, for people and for the journal. Without secrets.
+    pub message: String,
+}
+
+impl StepError {
+    /// Nothing was done.
+    #[must_use]
+    pub fn not_done(kind: FailureKind, message: impl fmt::Display) -> Self {
+        Self { effect: Effect::None, kind, message: message.to_string() }
+    }
+
+    /// Nobody knows what was done.
+    #[must_use]
+    pub fn unknown(kind: FailureKind, message: impl fmt::Display) -> Self {
+        Self { effect: Effect::Unknown, kind, message: message.to_string() }
+    }
+}
+
+/// Why an attempt to undo has failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct UndoError {
+    /// Whether another attempt may succeed.
+    pub may_pass: bool,
+    /// What went wrong. Without secrets.
+    pub message: String,
+}
+
+impl UndoError {
+    /// Worth another attempt.
+    #[must_use]
+    pub fn transient(message: impl fmt::Display) -> Self {
+        Self { may_pass: true, message: message.to_string() }
+    }
+
+    /// Will be refused again: parked at once.
+    #[must_use]
+    pub fn permanent(message: impl fmt::Display) -> Self {
+        Self { may_pass: false, message: message.to_string() }
+    }
+}
+
+pub(super) type RunStep<S> =
+    Arc<dyn Fn(S, StepContext) -> BoxFuture<'static, Result<S, StepError>> + Send + Sync>;
+pub(super) type UndoStep<S> =
+    Arc<dyn Fn(S, UndoContext) -> BoxFuture<'static, Result<S, UndoError>> + Send + Sync>;
+
+/// One step of a [`Saga`](super::Saga).
+pub struct Step<S> {
+    pub(super) name: &'static str,
+    pub(super) run: RunStep<S>,
+    pub(super) undo: Option<(Duration, UndoStep<S>)>,
+    pub(super) critical: bool,
+    pub(super) pivot: bool,
+}
+
+impl<S> fmt::Debug for Step<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("name", &self.name)
+            .field("critical", &self.critical)
+            .field("pivot", &self.pivot)
+            .field("can be undone", &self.undo.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: 'static> Step<S> {
+    /// A critical step that needs no undo.
+    ///
+    /// It gets the state and returns the one that the next step gets. `name` stands in the journal, so
+    /// it must never change.
+    #[must_use]
+    pub fn new<F, Fut>(name: &'static str, run: F) -> Self
+    where
+        F: Fn(S, StepContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, StepError>> + Send + 'static,
+    {
+        Self {
+            name,
+            run: Arc::new(move |state, context| run(state, context).boxed()),
+            undo: None,
+            critical: true,
+            pivot: false,
+        }
+    }
+
+    /// How the step is undone, and how long one attempt of that may take.
+    ///
+    /// Called when the step has, or may have, had its effect; possibly more than once.
+    #[must_use]
+    pub fn undo<F, Fut>(mut self, limit: Duration, undo: F) -> Self
+    where
+        F: Fn(S, UndoContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, UndoError>> + Send + 'static,
+    {
+        self.undo = Some((limit, Arc::new(move |state, context| undo(state, context).boxed())));
+        self
+    }
+
+    /// A failure of this step does not end the saga: it goes on with the state from before.
+    #[must_use]
+    pub fn not_critical(mut self) -> Self {
+        self.critical = false;
+        self
+    }
+
+    /// From here on a saga whose process died is finished, not undone.
+    #[must_use]
+    pub fn pivot(mut self) -> Self {
+        self.pivot = true;
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn undo_limit(&self) -> Option<Duration> {
+        self.undo.as_ref().map(|(limit, _)| *limit)
+    }
+}
