@@ -48,7 +48,7 @@ impl Default for Timeouts {
 impl Timeouts {
     /// The limit for `section`.
     #[must_use]
-    pub const fn of(&self, section: Section) -> Duration {
+    pub fn of(&self, section: Section) -> Duration {
         match section {
             Section::Sales => self.sales,
             Section::Users => self.users,

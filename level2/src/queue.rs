@@ -26,8 +26,8 @@ impl Default for AsyncQueue {
 impl AsyncQueue {
     /// A queue that runs `concurrency` jobs at once.
     #[must_use]
-    pub const fn new(concurrency: NonZeroUsize) -> Self {
-        Self { permits: Semaphore::const_new(concurrency.get()) }
+    pub fn new(concurrency: NonZeroUsize) -> Self {
+        Self { permits: Semaphore::new(concurrency.get()) }
     }
 
     /// Waits for its turn, then calls `job` and runs the future it returns to its end.

@@ -52,10 +52,10 @@ impl Backoff {
     /// The wait after `failures` failures: `base` after the first, twice that after the second, four
     /// times after the third. Zero before the first failure. The wait stops growing after the 32nd.
     #[must_use]
-    pub const fn delay(&self, failures: u32) -> Duration {
+    pub fn delay(&self, failures: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         // The largest power of two that fits; with a base of a second that is 68 years.
-        let doublings = if doublings < u32::BITS { doublings } else { u32::BITS - 1 };
+        let doublings = doublings.min(u32::BITS - 1);
         self.base.saturating_mul(1 << doublings)
     }
 }
