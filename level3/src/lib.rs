@@ -17,3 +17,4 @@ pub mod limiter;
 pub mod request;
 pub mod retry;
 pub mod saga;
+pub mod trial;

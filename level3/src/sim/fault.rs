@@ -1,10 +1,13 @@
 //! What goes wrong, and who decides it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::ids::PaymentId;
 
 /// A kind of call that a simulated service takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,12 +125,12 @@ pub enum Fault {
 
 /// Decides about the `nth` call (counted from 1) of a kind.
 pub trait Faults: Send + Sync {
-    /// What happens to the call.
-    fn fault(&self, site: Site, nth: u32) -> Fault;
+    /// What happens to the call, which is made for `payment` if that can be seen.
+    fn fault(&self, site: Site, nth: u32, payment: Option<&PaymentId>) -> Fault;
 }
 
 impl<F: Fn(Site, u32) -> Fault + Send + Sync> Faults for F {
-    fn fault(&self, site: Site, nth: u32) -> Fault {
+    fn fault(&self, site: Site, nth: u32, _payment: Option<&PaymentId>) -> Fault {
         self(site, nth)
     }
 }
@@ -137,7 +140,7 @@ impl<F: Fn(Site, u32) -> Fault + Send + Sync> Faults for F {
 pub struct Flawless;
 
 impl Faults for Flawless {
-    fn fault(&self, _site: Site, _nth: u32) -> Fault {
+    fn fault(&self, _site: Site, _nth: u32, _payment: Option<&PaymentId>) -> Fault {
         Fault::None
     }
 }
@@ -220,34 +223,58 @@ impl Rates {
 ///
 /// Half of the failures happen before the effect, the other half after it, with the answer lost. One in
 /// ten of each at the payment provider is a stored 500 instead.
+///
+/// What happens to a call depends on the seed, the payment, the kind of call and how many of that kind
+/// there were for that payment: not on which payments run beside it, nor on the order in which their
+/// calls arrive. Two gateways that make the same attempts meet the same failures.
 #[derive(Debug)]
 pub struct RandomFaults {
     rates: Rates,
-    dice: Dice,
+    seed: u64,
+    seen: Mutex<HashMap<u64, u32>>,
 }
 
 impl RandomFaults {
-    /// The same failures for the same seed and the same order of calls.
+    /// The same failures for the same seed.
     #[must_use]
-    pub const fn new(rates: Rates, seed: u64) -> Self {
-        Self { rates, dice: Dice::new(seed) }
+    pub fn new(rates: Rates, seed: u64) -> Self {
+        Self { rates, seed, seen: Mutex::default() }
     }
 }
 
 impl Faults for RandomFaults {
-    fn fault(&self, site: Site, _nth: u32) -> Fault {
-        if self.dice.below(1000) < u64::from(self.rates.of(site)) {
-            let effect = self.dice.below(2) == 1;
-            if site.is_payment_provider() && self.dice.below(10) == 0 {
+    fn fault(&self, site: Site, nth: u32, payment: Option<&PaymentId>) -> Fault {
+        // Without a payment, the number of the call has to do.
+        let name = payment.map_or(u64::from(nth), |payment| fnv(payment.as_str().as_bytes()));
+        let place = name ^ ((site as u64 + 1) << 56);
+        let count = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = seen.entry(place).or_default();
+            *count += 1;
+            *count
+        };
+        let dice = Dice::new(self.seed ^ place.wrapping_add(u64::from(count) << 32));
+        if dice.below(1000) < u64::from(self.rates.of(site)) {
+            let effect = dice.below(2) == 1;
+            if site.is_payment_provider() && dice.below(10) == 0 {
                 return Fault::Internal { effect };
             }
             return if effect { Fault::LoseReply } else { Fault::FailBefore };
         }
-        if site == Site::Fraud && self.dice.below(1000) < u64::from(self.rates.declined) {
+        // A risky payment is risky however often one asks.
+        let risk = Dice::new(self.seed ^ name);
+        if site == Site::Fraud && risk.below(1000) < u64::from(self.rates.declined) {
             return Fault::Decline;
         }
         Fault::None
     }
+}
+
+/// FNV-1a.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// Faults set one by one: for the first calls of a kind, or for all of them.
@@ -292,7 +319,7 @@ impl Script {
 }
 
 impl Faults for Script {
-    fn fault(&self, site: Site, nth: u32) -> Fault {
+    fn fault(&self, site: Site, nth: u32, _payment: Option<&PaymentId>) -> Fault {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::fault::{Fault, Faults, Site};
 use super::process::Process;
+use crate::ids::PaymentId;
 use crate::provider::{Answer, ProviderError};
 
 /// How a call ended, as the services saw it.
@@ -47,9 +48,9 @@ impl Net {
         self.counts[site as usize].load(Ordering::Relaxed)
     }
 
-    fn began(&self, site: Site) -> (u32, Fault) {
+    fn began(&self, site: Site, payment: Option<&PaymentId>) -> (u32, Fault) {
         let nth = self.counts[site as usize].fetch_add(1, Ordering::Relaxed) + 1;
-        let fault = self.faults.fault(site, nth);
+        let fault = self.faults.fault(site, nth, payment);
         if let Some(probe) = &self.probe {
             probe.began(site, nth, fault);
         }
@@ -77,6 +78,7 @@ pub(super) fn call<T: Send + 'static>(
     net: &Arc<Net>,
     process: &Process,
     site: Site,
+    payment: Option<PaymentId>,
     latency: Duration,
     arrive: impl FnOnce() -> Option<Result<T, ProviderError>> + Send + 'static,
     work: impl FnOnce(Work) -> Result<T, ProviderError> + Send + 'static,
@@ -84,7 +86,7 @@ pub(super) fn call<T: Send + 'static>(
     let (net, process) = (Arc::clone(net), process.clone());
     Box::pin(async move {
         let action = process.begin().await;
-        let (nth, fault) = net.began(site);
+        let (nth, fault) = net.began(site, payment.as_ref());
         let mut watch = Watch { net: &net, site, nth, ended: false };
         match fault {
             Fault::CrashBefore => {

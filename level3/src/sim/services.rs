@@ -32,13 +32,14 @@ pub(super) struct FraudClient {
 }
 
 impl FraudCheck for FraudClient {
-    fn check(&self, _question: FraudQuestion) -> Answer<Verdict> {
+    fn check(&self, question: FraudQuestion) -> Answer<Verdict> {
         let dice = Arc::clone(&self.dice);
         let latency = self.latencies.of(Site::Fraud);
         call(
             &self.net,
             &self.process,
             Site::Fraud,
+            Some(question.payment),
             latency,
             || None,
             move |work| {
@@ -134,6 +135,7 @@ impl LedgerClient {
     fn send<T: Send + 'static>(
         &self,
         site: Site,
+        payment: Option<PaymentId>,
         execute: impl FnOnce(&mut BooksState, Work) -> Result<T, ProviderError> + Send + 'static,
     ) -> Answer<T> {
         let books = Arc::clone(&self.books);
@@ -142,6 +144,7 @@ impl LedgerClient {
             &self.net,
             &self.process,
             site,
+            payment,
             latency,
             || None,
             move |work| {
@@ -160,7 +163,7 @@ impl LedgerClient {
 
 impl Ledger for LedgerClient {
     fn save(&self, row: NewRow) -> Answer<Row> {
-        self.send(Site::Save, move |books, work| {
+        self.send(Site::Save, Some(row.payment.clone()), move |books, work| {
             let row = books.save(row)?;
             match work {
                 Work::WrongAmount => {
@@ -173,20 +176,20 @@ impl Ledger for LedgerClient {
     }
 
     fn void(&self, payment: PaymentId) -> Answer<()> {
-        self.send(Site::Void, move |books, _| {
+        self.send(Site::Void, Some(payment.clone()), move |books, _| {
             books.void(&payment);
             Ok(())
         })
     }
 
     fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
-        self.send(Site::PendingReceipts, move |books, _| {
+        self.send(Site::PendingReceipts, None, move |books, _| {
             Ok(books.outbox.iter().take(most).cloned().collect())
         })
     }
 
     fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
-        self.send(Site::ReceiptSent, move |books, _| {
+        self.send(Site::ReceiptSent, None, move |books, _| {
             books.outbox.retain(|pending| pending.receipt.transaction != transaction);
             Ok(())
         })
@@ -221,6 +224,7 @@ impl Receipts for MailClient {
             &self.net,
             &self.process,
             Site::Receipt,
+            None,
             latency,
             || None,
             move |work| {

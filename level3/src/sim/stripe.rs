@@ -270,12 +270,14 @@ pub(super) struct Client {
 
 impl Client {
     fn send(&self, site: Site, key: ProviderKey, request: Request) -> Answer<Intent> {
+        let payment = Some(key.payment.clone());
         let shared = Arc::new((Arc::clone(&self.account), key, request));
         let arriving = Arc::clone(&shared);
         call(
             &self.net,
             &self.process,
             site,
+            payment,
             self.latencies.of(site),
             move || {
                 let (account, key, request) = &*arriving;
@@ -315,6 +317,7 @@ impl PaymentProvider for Client {
             &self.net,
             &self.process,
             Site::Find,
+            Some(payment.clone()),
             self.latencies.of(Site::Find),
             || None,
             move |work| {

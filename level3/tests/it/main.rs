@@ -1,0 +1,4 @@
+//! The gateway against the simulated services.
+
+mod gateway;
+mod support;

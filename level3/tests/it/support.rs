@@ -1,0 +1,64 @@
+//! What the tests have in common.
+
+use std::sync::{Arc, Mutex};
+
+use level3::answer::Status;
+use level3::event::Event;
+use level3::gateway::{Gateway, GatewayConfig};
+use level3::journal::MemoryJournal;
+use level3::request::PaymentRequest;
+use level3::sim::{Faults, World};
+
+/// A gateway in a world of its own.
+pub struct Setup {
+    pub world: World,
+    pub journal: MemoryJournal,
+    pub gateway: Gateway,
+    pub events: Arc<Mutex<Vec<Event>>>,
+}
+
+pub fn setup(faults: impl Faults + 'static) -> Setup {
+    setup_with(faults, GatewayConfig::default())
+}
+
+pub fn setup_with(faults: impl Faults + 'static, config: GatewayConfig) -> Setup {
+    let world = World::new(faults);
+    let journal = MemoryJournal::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let gateway = Gateway::new(
+        config,
+        world.providers(),
+        Arc::new(journal.clone()),
+        Arc::new(move |event| seen.lock().unwrap().push(event)),
+    )
+    .unwrap();
+    Setup { world, journal, gateway, events }
+}
+
+impl Setup {
+    pub fn terminal_events(&self) -> Vec<Status> {
+        let events = self.events.lock().unwrap();
+        let status = |event: &Event| match event {
+            Event::Ended { status, .. } => Some(status.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(status).collect()
+    }
+
+    /// What customers have paid in the end.
+    pub fn net(&self) -> i64 {
+        self.world.intents().iter().map(|intent| intent.net()).sum()
+    }
+}
+
+pub fn request(key: &str) -> PaymentRequest {
+    PaymentRequest {
+        key: key.to_owned(),
+        order: format!("order of {key}"),
+        amount: 1999,
+        currency: "USD".to_owned(),
+        email: "someone@example.com".to_owned(),
+        card: "pm_card_visa".to_owned(),
+    }
+}
