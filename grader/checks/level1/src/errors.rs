@@ -4,7 +4,7 @@ use std::error::Error;
 use std::mem::discriminant;
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Diagnosis, Fail, Outcome, ensure, ensure_eq};
 use level1::errors::FetchError;
 use level1::source::{Request, SourceError};
 
@@ -147,10 +147,21 @@ pub async fn same_everywhere(cx: Cx) -> Outcome {
             [(fail(10, cause.clone()), answer(20)), (answer(20), fail(10, cause.clone()))]
         {
             let mut first = None;
+            let mut unusable = None;
             for style in [CALLBACKS, COMBINATORS, SEQUENTIAL, PARALLEL] {
                 let fake = Fake::new(cx.timeline(), user.clone(), posts.clone());
-                // A style that gives no error at all fails its own criteria.
-                let Ok(Err(error)) = style.run(&cx, &fake, 7).await else { continue };
+                let error = match style.run(&cx, &fake, 7).await {
+                    Ok(Err(error)) => error,
+                    Err(failure) if failure.diagnosis == Some(Diagnosis::NotStarted) => {
+                        return Err(failure);
+                    }
+                    // A style that gives no error at all fails its own criteria.
+                    Ok(Ok(_)) => continue,
+                    Err(failure) => {
+                        unusable = Some(failure);
+                        continue;
+                    }
+                };
                 let (reference, expected) = first.get_or_insert((style.name, error.clone()));
                 ensure!(discriminant(expected) == discriminant(&error),
                     "{cause:?}: {} and {} disagree about the class", reference, style.name;
@@ -158,9 +169,10 @@ pub async fn same_everywhere(cx: Cx) -> Outcome {
                     observed = format!("from {}: {error:?}", style.name),
                     help = "let FetchError::new decide the class, in every style");
             }
-            let Some(_) = first else {
-                return Err(Fail::new(format!("no style gives an error for {cause:?}")));
-            };
+            if first.is_none() {
+                let none = || Fail::new(format!("no style gives an error for {cause:?}"));
+                return Err(unusable.unwrap_or_else(none));
+            }
         }
     }
     Ok(())
