@@ -210,6 +210,7 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, 250, load(fake.source(), LESSON)).await?;
+    dropped_at(&cx, NAME, load(fake.twin().source(), LESSON), 250, load(fake.source(), LESSON))
+        .await?;
     nothing_left(&cx, &fake, "after the load was dropped").await
 }

@@ -79,6 +79,6 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, 250, load(fake.source())).await?;
+    dropped_at(&cx, NAME, load(fake.twin().source()), 250, load(fake.source())).await?;
     nothing_left(&cx, &fake, "after the load was dropped").await
 }

@@ -105,7 +105,8 @@ pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, 250, load(fake.source(), LIMITS)).await?;
+    dropped_at(&cx, NAME, load(fake.twin().source(), LIMITS), 250, load(fake.source(), LIMITS))
+        .await?;
     nothing_left(&cx, &fake, "after the load was dropped").await?;
     let fake = Fake::new(&cx).named("second");
     let (mut first, _) = first_phase(&cx, &fake).await?;

@@ -161,7 +161,7 @@ pub async fn too_few_tells_all(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, 250, load(fake.source())).await?;
+    dropped_at(&cx, NAME, load(fake.twin().source()), 250, load(fake.source())).await?;
     nothing_left(&cx, &fake, "after the load was dropped").await?;
     sleep(ms(1000)).await;
     let fake = Fake::new(&cx)

@@ -67,10 +67,11 @@ pub async fn names_the_failure(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, 550, load(fake.source())).await?;
+    dropped_at(&cx, NAME, load(fake.twin().source()), 550, load(fake.source())).await?;
+    let dropped = cx.timeline().now_ms();
     nothing_left(&cx, &fake, "after the load was dropped").await?;
     tokio::time::sleep(ms(5000)).await;
-    let later: Vec<_> = fake.seen().into_iter().filter(|seen| seen.at > 550).collect();
+    let later: Vec<_> = fake.seen().into_iter().filter(|seen| seen.at > dropped).collect();
     ensure!(later.is_empty(), "{} call(s) began after the load was dropped", later.len();
         expected = "no call", observed = names(later.iter().map(|seen| &seen.section)));
     Ok(())

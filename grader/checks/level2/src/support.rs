@@ -76,8 +76,10 @@ pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
     Ok(())
 }
 
-/// Runs `load` for `at` milliseconds and drops it.
-pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, at: u64, load: F) -> Outcome {
+/// Runs `load` for `at` milliseconds and drops it. A `whole` load comes first and must end: what never
+/// gets anywhere leaves nothing behind either.
+pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, whole: F, at: u64, load: F) -> Outcome {
+    cx.call(name, whole).await?;
     match timeout(ms(at), cx.call(name, load)).await {
         Err(_) => {
             cx.timeline().record("the grader", format!("drops {name}"));
