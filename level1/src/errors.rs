@@ -24,8 +24,8 @@ use crate::source::{Request, SourceError};
 
 /// Why a profile could not be fetched.
 ///
-/// The text of its `Display` names the request (or the argument) and the reason, so that one line in
-/// a log is enough; the cause is also at hand as [`source`](Error::source) for programs.
+/// The text of its `Display` names the class, the request (or the argument) and the reason, so that
+/// one line in a log is enough; the cause is also at hand as [`source`](Error::source) for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
     /// An argument cannot be right; no request was made.

@@ -46,6 +46,19 @@ async fn failures(cx: &Cx, tracker: &Tracker) -> Result<Vec<Failure>, Fail> {
     cx.call_fn("Tracker::failures", || tracker.failures()).await
 }
 
+/// The text of a failure names the task and the reason.
+async fn text_of(cx: &Cx, failures: &[Failure]) -> Outcome {
+    for failure in failures {
+        let text = cx.call_fn("Failure::fmt", || failure.to_string()).await?;
+        let (Cause::Error(reason) | Cause::Panic(reason)) = &failure.cause;
+        ensure!(text.contains(&failure.task) && text.contains(reason), "the text of a failure leaves something out";
+            expected = format!("a text with {:?} and {reason:?} in it", failure.task),
+            observed = format!("{text:?}"),
+            help = "the line in the log is all that is left of the task");
+    }
+    Ok(())
+}
+
 pub async fn errors(cx: Cx) -> Outcome {
     let (tracker, told) = tracker(&cx).await?;
     cx.call_fn(SPAWN, || {
@@ -70,6 +83,7 @@ pub async fn errors(cx: Cx) -> Outcome {
                 happened; a success is no failure");
     ensure_eq!(seen(&told), expected, "what the handler was told";
         help = "the handler is told of each failure once");
+    text_of(&cx, &expected).await?;
     Ok(())
 }
 
@@ -91,6 +105,7 @@ pub async fn panics(cx: Cx) -> Outcome {
         help = "a panic ends a task without a trace unless it is caught: FutureExt::catch_unwind, or \
                 the JoinError of its handle. panics::message has its text");
     ensure_eq!(seen(&told), expected, "what the handler was told after a panic");
+    text_of(&cx, &expected).await?;
     Ok(())
 }
 
@@ -138,6 +153,9 @@ pub async fn running(cx: Cx) -> Outcome {
         ensure_eq!(running, expected, "tasks counted as running {}", at);
         Ok(())
     };
+    let debug = cx.call_fn("Tracker::fmt", || format!("{tracker:?}")).await?;
+    ensure!(debug.contains("Tracker"), "the Debug text of a tracker is {debug:?}";
+        expected = "a text with the type's name in it");
     count("before the first", 0).await?;
     cx.call_fn(SPAWN, || {
         for after in [100, 200, 300] {

@@ -120,6 +120,16 @@ pub async fn text(cx: Cx) -> Outcome {
                         Display of Request and of SourceError have the words");
         }
     }
+    let mut texts = Vec::new();
+    for variant in [NOT_FOUND, AUTHENTICATION, NETWORK, DATABASE, BUG] {
+        let error = variant(Request::User(31), SourceError::Status { status: 418 });
+        let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
+        ensure!(!texts.contains(&text), "two classes of errors have the same text";
+            expected = "a text from which the class can be told",
+            observed = format!("{text:?}, for {error:?} and for another class"),
+            help = "one or two words for each class, for example \"not found\"");
+        texts.push(text);
+    }
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub(super) const ERRORS: Group = Group {
             title: "says which request failed and why",
             points: 2,
             kind: Kind::Core,
-            requirement: "The text of an error holds the request and the cause, that of a validation error the field and the reason.",
+            requirement: "The text of an error holds the request and the cause, that of a validation error the field and the reason; the classes differ in their texts.",
             hints: &[
                 "`Request` and `SourceError` have a Display of their own: put them together",
                 "`write!(f, \"{request}: ...: {cause}\")`",

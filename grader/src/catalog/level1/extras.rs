@@ -155,7 +155,7 @@ pub(super) const BACKGROUND: Group = Group {
             title: "records and reports every error",
             points: 1,
             kind: Kind::Bonus,
-            requirement: "With the task's name and the error's text, in the order of the failures, to the record and to the handler. Lecture, 5.3.",
+            requirement: "With the task's name and the error's text, in the order of the failures, to the record and to the handler; both are in the text of a Failure. Lecture, 5.3.",
             hints: &[
                 "wrap the future before you spawn it: what comes out of it is looked at in the task itself",
             ],

@@ -21,8 +21,8 @@ use crate::source::{Request, SourceError};
 
 /// Why a profile could not be fetched.
 ///
-/// The text of its `Display` names the request (or the argument) and the reason, so that one line in
-/// a log is enough; the cause is also at hand as source for programs.
+/// The text of its `Display` names the class, the request (or the argument) and the reason, so that
+/// one line in a log is enough; the cause is also at hand as source for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     #[error("{field} is wrong: {reason}")]
@@ -33,7 +33,7 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    #[error("request for {request} failed, {cause}")]
+    #[error("request for {request} failed (not found), {cause}")]
     /// What was asked for does not exist.
     NotFound {
         /// The request that failed.
@@ -42,7 +42,7 @@ pub enum FetchError {
         #[source]
         cause: SourceError,
     },
-    #[error("request for {request} failed, {cause}")]
+    #[error("request for {request} failed (who are we), {cause}")]
     /// The source does not accept who we are.
     Authentication {
         /// The request that failed.
@@ -51,7 +51,7 @@ pub enum FetchError {
         #[source]
         cause: SourceError,
     },
-    #[error("request for {request} failed, {cause}")]
+    #[error("request for {request} failed (out of reach), {cause}")]
     /// The source cannot be reached, or not now. Trying again later may help.
     Network {
         /// The request that failed.
@@ -60,7 +60,7 @@ pub enum FetchError {
         #[source]
         cause: SourceError,
     },
-    #[error("request for {request} failed, {cause}")]
+    #[error("request for {request} failed (database), {cause}")]
     /// The store behind the source failed.
     Database {
         /// The request that failed.
@@ -69,7 +69,7 @@ pub enum FetchError {
         #[source]
         cause: SourceError,
     },
-    #[error("request for {request} failed, {cause}")]
+    #[error("request for {request} failed (a bug), {cause}")]
     /// One of the programs involved is wrong. Trying again does not help.
     Bug {
         /// The request that failed.
