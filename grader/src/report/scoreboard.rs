@@ -7,7 +7,8 @@ use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 use super::{CriterionReport, GroupReport, LevelReport, Report, Score, Status, explain};
 use crate::catalog::Kind;
 
-/// Failures shown in full in a run over more than one group; the others are one line each.
+/// Failures shown in full in a run over more than one group: the first of a group, in so many groups.
+/// The others are two lines each: who mends one fault after the other reads less and gets further.
 const IN_FULL: usize = 3;
 
 const BAR: u32 = 20;
@@ -15,8 +16,8 @@ const BAR: u32 = 20;
 /// How much is told. Somebody who looks at one level wants each criterion; over several levels, what
 /// is open.
 struct Detail {
-    /// Failures that may still be shown in full.
-    in_full: usize,
+    /// Groups in which the first failure may still be shown in full; `None` shows every failure so.
+    in_full: Option<usize>,
     /// Whether the criteria of a group that is complete are listed too.
     passed: bool,
     /// Whether only one criterion is asked for; then what its code printed is of interest.
@@ -35,7 +36,7 @@ pub fn render(report: &Report) -> String {
 fn write_all(out: &mut String, report: &Report) -> fmt::Result {
     let groups: usize = report.levels.iter().map(|level| level.groups.len()).sum();
     let mut detail = Detail {
-        in_full: if groups <= 1 { usize::MAX } else { IN_FULL },
+        in_full: (groups > 1).then_some(IN_FULL),
         passed: report.levels.len() <= 1,
         single: report.criteria().count() == 1,
     };
@@ -99,11 +100,12 @@ fn group_lines(
     )?;
     let not_started = |c: &&CriterionReport| c.status == Status::NotStarted;
     let waiting = group.criteria.iter().filter(not_started).count();
+    let mut in_full = detail.in_full.is_none_or(|groups| groups > 0);
     for criterion in &group.criteria {
         match criterion.status {
             Status::NotStarted if waiting == group.criteria.len() => {}
             Status::Passed if won == of && !detail.passed => {}
-            _ => criterion_lines(out, criterion, group, detail)?,
+            _ => criterion_lines(out, criterion, group, detail, &mut in_full)?,
         }
     }
     if waiting == group.criteria.len() {
@@ -122,6 +124,7 @@ fn criterion_lines(
     criterion: &CriterionReport,
     group: &GroupReport,
     detail: &mut Detail,
+    in_full: &mut bool,
 ) -> fmt::Result {
     let (mark, style) = match criterion.status {
         Status::Passed => ("✔", GOOD),
@@ -146,8 +149,11 @@ fn criterion_lines(
     if !matches!(criterion.status, Status::Failed | Status::NotJudged) {
         return Ok(());
     }
-    if detail.in_full > 0 {
-        detail.in_full -= 1;
+    if *in_full {
+        if let Some(groups) = &mut detail.in_full {
+            *groups -= 1;
+            *in_full = false;
+        }
         return explain::criterion(out, criterion, group.file, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
