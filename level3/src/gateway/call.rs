@@ -178,8 +178,12 @@ pub(super) struct Tried<T> {
 }
 
 /// Makes as many attempts as the step has, and says what is known if none succeeds.
+///
+/// `keyed` says that all attempts carry the same idempotency key, so that a refusal of the last one is
+/// an answer to the earlier ones too.
 pub(super) async fn attempts<T, Fut>(
     step: &StepConfig,
+    keyed: bool,
     jitter: &dyn Jitter,
     deadline: Deadline,
     mut attempt: impl FnMut() -> Fut,
@@ -194,7 +198,7 @@ where
         async move {
             let outcome = attempt.await;
             if let Err(error) = &outcome {
-                if error.settles() {
+                if keyed && error.settles() {
                     open.store(false, Ordering::Relaxed);
                 } else if error.effect() == Effect::Unknown {
                     open.store(true, Ordering::Relaxed);

@@ -3,10 +3,10 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use crate::breaker;
 use crate::idempotency::StoreConfig;
 use crate::limiter;
 use crate::retry::{self, Backoff, RetryPolicy};
-use crate::breaker;
 
 /// How the calls of one step are made.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,6 +14,7 @@
 
 mod call;
 mod config;
+mod keys;
 mod receipts;
 mod recover;
 mod services;

@@ -66,7 +66,7 @@ impl Inner {
         let config = &services.config.receipt;
         let jitter = services.jitter_of(&pending.payment);
         let (deadline, spent) = (Deadline::never(), Spent::default());
-        let sent = attempts(config, &jitter, deadline, || {
+        let sent = attempts(config, false, &jitter, deadline, || {
             let call = || services.providers.receipts.send(pending.receipt.clone());
             services.receipts.charge(config.limit, deadline, &spent, call)
         });
@@ -80,7 +80,7 @@ impl Inner {
             wire: spent.wire(),
         });
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
-        let noted = attempts(config, &jitter, deadline, || {
+        let noted = attempts(config, false, &jitter, deadline, || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
             services.ledger.charge(config.limit, deadline, &spent, call)
@@ -93,7 +93,10 @@ impl Inner {
     }
 
     /// One more attempt for a dead letter.
-    pub(super) async fn redrive_one(self: Arc<Self>, letter: DeadLetter<Letter>) -> Result<(), String> {
+    pub(super) async fn redrive_one(
+        self: Arc<Self>,
+        letter: DeadLetter<Letter>,
+    ) -> Result<(), String> {
         match letter.item.as_ref() {
             Letter::Receipt(pending) => {
                 self.try_receipt(pending).await.map_err(|(cause, _)| cause)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::call::{CallError, Protected};
 use super::config::{ConfigError, GatewayConfig};
+use super::keys::Keys;
 use crate::answer::Dependency;
 use crate::breaker::{BreakerConfig, CircuitBreaker};
 use crate::event::{Event, Observer};
@@ -21,6 +22,7 @@ pub(super) struct Services {
     pub(super) fraud: Protected,
     pub(super) ledger: Protected,
     pub(super) receipts: Protected,
+    pub(super) keys: Keys,
     jitter: SeededJitter,
 }
 
@@ -34,9 +36,10 @@ impl Services {
         let protected = |dependency: Dependency, limiter| -> Result<Protected, ConfigError> {
             let config = BreakerConfig::payment(CallError::is_outage);
             let observer = Arc::clone(&observer);
-            let breaker = CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
-                observer.on_event(Event::Breaker { dependency, state: change.to });
-            });
+            let breaker =
+                CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
+                    observer.on_event(Event::Breaker { dependency, state: change.to });
+                });
             Ok(Protected { dependency, breaker, limiter })
         };
         Ok(Self {
@@ -44,6 +47,7 @@ impl Services {
             fraud: protected(Dependency::Fraud, None)?,
             ledger: protected(Dependency::Ledger, None)?,
             receipts: protected(Dependency::Receipts, None)?,
+            keys: Keys::default(),
             jitter: SeededJitter::new(config.seed),
             config,
             providers,

@@ -10,13 +10,11 @@ use super::services::Services;
 use super::state::PaymentState;
 use crate::deadline::Deadline;
 use crate::ids::{IntentId, PaymentId};
-use crate::provider::{
-    CreateIntent, Intent, IntentStatus, Operation, ProviderError, ProviderKey,
-};
+use crate::provider::{CreateIntent, Intent, IntentStatus, Operation, ProviderError};
 use crate::saga::UndoError;
 
-/// Stored 500s in a row after which an attempt ends; the next one starts with the first key again.
-const GENERATIONS: u32 = 4;
+/// Burnt keys in a row after which an attempt ends; the next one goes on from there.
+const BURNT_AT_MOST: u32 = 4;
 
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
@@ -34,10 +32,9 @@ pub(super) async fn which_intent(
     state: &PaymentState,
     deadline: Deadline,
 ) -> Result<Option<IntentId>, UndoError> {
-    let mut key = ProviderKey::new(state.id.clone(), Operation::CreateIntent);
-    for _ in 0..GENERATIONS {
+    for _ in 0..BURNT_AT_MOST {
         let request = CreateIntent {
-            key: key.clone(),
+            key: services.keys.key(&state.id, Operation::CreateIntent),
             payment: state.id.clone(),
             amount: state.payment.amount,
             card: state.payment.card.clone(),
@@ -49,7 +46,7 @@ pub(super) async fn which_intent(
                 if let Some(intent) = find(services, &state.id, deadline).await? {
                     return Ok(Some(intent.id));
                 }
-                key = key.next();
+                services.keys.burn(&state.id, Operation::CreateIntent);
             }
             // The provider takes no such request: there is no intent.
             Err(CallError::Provider(error)) if !error.is_transient() => return Ok(None),
@@ -66,20 +63,18 @@ pub(super) async fn call_off(
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    let mut key = ProviderKey::new(payment.clone(), Operation::Cancel);
-    for _ in 0..GENERATIONS {
-        let call = || services.providers.payments.cancel(key.clone(), intent.clone());
+    for _ in 0..BURNT_AT_MOST {
+        let key = services.keys.key(payment, Operation::Cancel);
+        let call = || services.providers.payments.cancel(key, intent.clone());
         let status = match services.payments.undo(deadline, call).await {
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
-                key = key.next();
-                match find(services, payment, deadline).await? {
-                    Some(intent) => intent.status,
-                    None => IntentStatus::RequiresConfirmation,
-                }
+                let found = find(services, payment, deadline).await?;
+                services.keys.burn(payment, Operation::Cancel);
+                found.map_or(IntentStatus::RequiresConfirmation, |intent| intent.status)
             }
-            Err(error) => return Err(undo_error(error)),
+            Err(error) => return Err(refused(services, payment, Operation::Cancel, error)),
         };
         match status {
             IntentStatus::Canceled => return Ok(()),
@@ -100,9 +95,9 @@ pub(super) async fn give_back(
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    let mut key = ProviderKey::new(payment.clone(), Operation::Refund);
-    for _ in 0..GENERATIONS {
-        let call = || services.providers.payments.refund(key.clone(), intent.clone());
+    for _ in 0..BURNT_AT_MOST {
+        let key = services.keys.key(payment, Operation::Refund);
+        let call = || services.providers.payments.refund(key, intent.clone());
         match services.payments.undo(deadline, call).await {
             Ok(_) => return Ok(()),
             Err(CallError::Provider(
@@ -113,13 +108,29 @@ pub(super) async fn give_back(
                 Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
                     return Ok(());
                 }
-                _ if error == ProviderError::Internal => key = key.next(),
-                _ => return Err(UndoError::permanent(error)),
+                _ if error == ProviderError::Internal => {
+                    services.keys.burn(payment, Operation::Refund);
+                }
+                _ => return Err(refused(services, payment, Operation::Refund, error.into())),
             },
-            Err(error) => return Err(undo_error(error)),
+            Err(error) => return Err(refused(services, payment, Operation::Refund, error)),
         }
     }
     Err(UndoError::transient(ProviderError::Internal))
+}
+
+/// A refusal is stored for its key: whoever tries again, when its reason is gone, needs another one.
+fn refused(
+    services: &Services,
+    payment: &PaymentId,
+    operation: Operation,
+    error: CallError,
+) -> UndoError {
+    let error_of_undo = undo_error(error);
+    if !error_of_undo.may_pass {
+        services.keys.burn(payment, operation);
+    }
+    error_of_undo
 }
 
 async fn find(

@@ -1,7 +1,7 @@
 //! The four critical steps of a payment, and how each is undone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::{CallError, Spent, Tried, attempts};
 use super::config::StepConfig;
@@ -13,8 +13,8 @@ use crate::event::Event;
 use crate::ids::PaymentId;
 use crate::journal::FailureKind;
 use crate::provider::{
-    CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, ProviderError,
-    ProviderKey, RiskScore, Row, RowStatus,
+    CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, ProviderError, RiskScore,
+    Row, RowStatus,
 };
 use crate::saga::{Saga, Step, StepContext, StepError, UndoContext, UndoError};
 
@@ -42,18 +42,22 @@ pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState> {
     let for_void = Arc::clone(services);
     Saga::new("payment")
         .step(
-            Step::new(CREATE, move |state, context| create(Arc::clone(&for_create), state, context))
-                .undo(limits.create, move |state, context| {
-                    undo_create(Arc::clone(&for_cancel), state, context)
-                }),
+            Step::new(CREATE, move |state, context| {
+                create(Arc::clone(&for_create), state, context)
+            })
+            .undo(limits.create, move |state, context| {
+                undo_create(Arc::clone(&for_cancel), state, context)
+            }),
         )
         .step(Step::new(FRAUD, move |state, context| check(Arc::clone(&for_check), state, context)))
         .step(
-            Step::new(CONFIRM, move |state, context| confirm(Arc::clone(&for_confirm), state, context))
-                .undo(limits.confirm, move |state, context| {
-                    undo_confirm(Arc::clone(&for_settle), state, context)
-                })
-                .pivot(),
+            Step::new(CONFIRM, move |state, context| {
+                confirm(Arc::clone(&for_confirm), state, context)
+            })
+            .undo(limits.confirm, move |state, context| {
+                undo_confirm(Arc::clone(&for_settle), state, context)
+            })
+            .pivot(),
         )
         .step(
             Step::new(SAVE, move |state, context| save(Arc::clone(&for_save), state, context))
@@ -77,8 +81,10 @@ where
     Fut: Future<Output = Result<T, CallError>>,
 {
     let jitter = services.jitter_of(id);
+    // The ledger and the fraud check know no keys.
+    let keyed = matches!(name, CREATE | CONFIRM);
     let Tried { outcome, attempts, backoff } =
-        attempts(config, &jitter, deadline, attempt).await;
+        attempts(config, keyed, &jitter, deadline, attempt).await;
     services.observer.on_event(Event::Called {
         payment: id.clone(),
         step: name,
@@ -90,44 +96,26 @@ where
     outcome
 }
 
-/// What the attempts of one step at the payment provider know together.
-#[derive(Debug, Default)]
-struct Knowledge {
-    /// How many keys are burnt by a stored 500.
-    burnt: AtomicU32,
-    /// The provider has to be asked before the next attempt: repeating the key would repeat the answer.
-    ask_first: AtomicBool,
-}
-
-impl Knowledge {
-    fn key(&self, id: &PaymentId, operation: Operation) -> ProviderKey {
-        let generation = self.burnt.load(Ordering::Relaxed);
-        ProviderKey { generation, ..ProviderKey::new(id.clone(), operation) }
-    }
-
-    /// The last request is known to have had no effect, and its key answers with 500 for ever.
-    fn burn(&self) {
-        self.burnt.fetch_add(1, Ordering::Relaxed);
-        self.ask_first.store(false, Ordering::Relaxed);
-    }
-}
-
 async fn create(services: Arc<Services>, mut state: PaymentState, context: StepContext) -> Stepped {
     let (config, deadline) = (&services.config.create, context.deadline);
-    let (spent, knowledge) = (Spent::default(), Knowledge::default());
+    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
+    let (spent, ask_first) = (Spent::default(), AtomicBool::new(false));
     let intent = stepped(&services, &state.id, CREATE, config, deadline, &spent, || {
-        let (services, state, spent, knowledge) = (&services, &state, &spent, &knowledge);
+        let (services, state, spent, ask_first) = (&services, &state, &spent, &ask_first);
         async move {
             let (payments, limit) = (&services.payments, config.limit);
-            if knowledge.ask_first.load(Ordering::Relaxed) {
+            if ask_first.load(Ordering::Relaxed) {
                 let find = || services.providers.payments.find_intent(state.id.clone());
                 match payments.charge(limit, deadline, spent, find).await? {
                     Some(intent) => return fits(state, intent),
-                    None => knowledge.burn(),
+                    None => {
+                        services.keys.burn(&state.id, Operation::CreateIntent);
+                        ask_first.store(false, Ordering::Relaxed);
+                    }
                 }
             }
             let request = CreateIntent {
-                key: knowledge.key(&state.id, Operation::CreateIntent),
+                key: services.keys.key(&state.id, Operation::CreateIntent),
                 payment: state.id.clone(),
                 amount: state.payment.amount,
                 card: state.payment.card.clone(),
@@ -135,7 +123,7 @@ async fn create(services: Arc<Services>, mut state: PaymentState, context: StepC
             let call = || services.providers.payments.create_intent(request);
             let answer = payments.charge(limit, deadline, spent, call).await;
             if answer == Err(CallError::Provider(ProviderError::Internal)) {
-                knowledge.ask_first.store(true, Ordering::Relaxed);
+                ask_first.store(true, Ordering::Relaxed);
             }
             fits(state, answer?)
         }
@@ -171,25 +159,26 @@ async fn check(services: Arc<Services>, state: PaymentState, context: StepContex
 
 async fn confirm(services: Arc<Services>, state: PaymentState, context: StepContext) -> Stepped {
     let (config, deadline) = (&services.config.confirm, context.deadline);
-    let (spent, knowledge) = (Spent::default(), Knowledge::default());
+    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
+    let (spent, ask_first) = (Spent::default(), AtomicBool::new(false));
     let Some(intent) = state.intent.clone() else {
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
     let confirmed = stepped(&services, &state.id, CONFIRM, config, deadline, &spent, || {
-        let (services, state, spent, knowledge, intent) =
-            (&services, &state, &spent, &knowledge, intent.clone());
+        let (services, state, spent, ask_first, intent) =
+            (&services, &state, &spent, &ask_first, intent.clone());
         async move {
             let (payments, limit) = (&services.payments, config.limit);
-            if knowledge.ask_first.load(Ordering::Relaxed) {
+            if ask_first.load(Ordering::Relaxed) {
                 let find = || services.providers.payments.find_intent(state.id.clone());
                 match payments.charge(limit, deadline, spent, find).await? {
                     Some(found) if found.status != IntentStatus::RequiresConfirmation => {
                         return charged(state, found);
                     }
-                    _ => knowledge.burn(),
+                    _ => services.keys.burn(&state.id, Operation::Confirm),
                 }
             }
-            let key = knowledge.key(&state.id, Operation::Confirm);
+            let key = services.keys.key(&state.id, Operation::Confirm);
             let call = || services.providers.payments.confirm(key, intent);
             let answer = payments.charge(limit, deadline, spent, call).await;
             let status = match &answer {
@@ -201,7 +190,7 @@ async fn confirm(services: Arc<Services>, state: PaymentState, context: StepCont
             let ask = answer == Err(CallError::Provider(ProviderError::Internal))
                 || status == Some(IntentStatus::Processing)
                 || (answer.is_err() && status == Some(IntentStatus::Succeeded));
-            knowledge.ask_first.store(ask, Ordering::Relaxed);
+            ask_first.store(ask, Ordering::Relaxed);
             match answer {
                 // Charged already: by a request whose answer was lost. What it is, find says.
                 Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
@@ -278,7 +267,11 @@ fn recorded(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     Ok(row)
 }
 
-async fn undo_create(services: Arc<Services>, mut state: PaymentState, context: UndoContext) -> Undone {
+async fn undo_create(
+    services: Arc<Services>,
+    mut state: PaymentState,
+    context: UndoContext,
+) -> Undone {
     if state.settled {
         return Ok(state);
     }
@@ -292,7 +285,11 @@ async fn undo_create(services: Arc<Services>, mut state: PaymentState, context: 
     Ok(state)
 }
 
-async fn undo_confirm(services: Arc<Services>, mut state: PaymentState, context: UndoContext) -> Undone {
+async fn undo_confirm(
+    services: Arc<Services>,
+    mut state: PaymentState,
+    context: UndoContext,
+) -> Undone {
     if let (false, Some(intent)) = (state.settled, state.intent.clone()) {
         match context.known {
             crate::saga::Known::Done => {

@@ -211,6 +211,7 @@ impl Inner {
             }
             return answer;
         }
+        self.services.keys.forget(&state.id);
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
         if let End::Completed(state) = &end {
@@ -242,20 +243,11 @@ impl Inner {
 
 /// The journal's payment under this name is the one that is asked for.
 fn same(asked: &PaymentState, kept: &PaymentState) -> Result<(), Ending> {
-    if asked.payment == kept.payment {
-        Ok(())
-    } else {
-        Err(Ending::Refused(PayError::KeyReused))
-    }
+    if asked.payment == kept.payment { Ok(()) } else { Err(Ending::Refused(PayError::KeyReused)) }
 }
 
 fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answer {
-    Answer {
-        payment: id.clone(),
-        order: payment.order.clone(),
-        amount: payment.amount,
-        status,
-    }
+    Answer { payment: id.clone(), order: payment.order.clone(), amount: payment.amount, status }
 }
 
 /// Whether every repeat gets this answer.

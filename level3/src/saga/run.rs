@@ -174,6 +174,9 @@ impl<S: State> Saga<S> {
                 }
                 return self.back(owner, progress, failure).await;
             }
+            // Begun before by an owner who did not live to see the outcome: whatever comes of it now,
+            // that attempt may have had its effect.
+            let begun_before = trace.begun;
             trace.begun = true;
             batch.push(Record::StepStarted { step: step.name.into() });
             owner.write(std::mem::take(&mut batch)).await?;
@@ -188,7 +191,10 @@ impl<S: State> Saga<S> {
                     let took = begun.elapsed();
                     (owner.watcher)(SagaEvent::StepDone { step: step.name, took });
                 }
-                Err(error) => {
+                Err(mut error) => {
+                    if begun_before {
+                        error.effect = Effect::Unknown;
+                    }
                     trace.failed = error.effect == Effect::None;
                     let failure = failed(owner.watcher, step, begun, error, &mut batch);
                     if step.critical {
