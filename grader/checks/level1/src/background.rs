@@ -93,14 +93,14 @@ pub async fn panics(cx: Cx) -> Outcome {
         tracker.spawn("index", async {
             sleep(ms(100)).await;
             if true {
-                panic!("index out of paper");
+                panic!("the printer is on fire");
             }
             Ok::<(), &str>(())
         });
     })
     .await?;
     wait(&cx, 1_000).await?;
-    let expected = vec![failure("index", Cause::Panic("index out of paper".to_owned()))];
+    let expected = vec![failure("index", Cause::Panic("the printer is on fire".to_owned()))];
     ensure_eq!(failures(&cx, &tracker).await?, expected, "the record after a panic";
         help = "a panic ends a task without a trace unless it is caught: FutureExt::catch_unwind, or \
                 the JoinError of its handle. panics::message has its text");
