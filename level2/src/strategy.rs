@@ -8,7 +8,8 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::all_settled::Timeouts;
-use crate::model::Section;
+use crate::error::SectionError;
+use crate::model::{Loaded, Section};
 use crate::source::DashboardSource;
 use crate::{all_settled, parallel, race, sequential};
 
@@ -34,8 +35,8 @@ pub struct Summary {
     pub sections: usize,
     /// The sections that arrived after the return, and when.
     pub followed: Vec<(Section, Duration)>,
-    /// The failures, each on a line of its own.
-    pub failures: Vec<String>,
+    /// The sections that failed, as far as the load tells.
+    pub failures: Vec<SectionError>,
 }
 
 impl Strategy {
@@ -69,20 +70,22 @@ impl Strategy {
                         returned: started.elapsed(),
                         sections: first.arrived.len(),
                         followed: Vec::new(),
-                        failures: first.failed.iter().map(ToString::to_string).collect(),
+                        failures: first.failed,
                     };
                     let mut rest = first.rest;
                     while let Some(outcome) = rest.next().await {
                         match outcome {
                             Ok(data) => summary.followed.push((data.section(), started.elapsed())),
-                            Err(error) => summary.failures.push(error.to_string()),
+                            Err(error) => summary.failures.push(error),
                         }
                     }
                     summary
                 }
                 Err(error) => Summary {
+                    returned: started.elapsed(),
                     sections: error.arrived.len(),
-                    ..Summary::failed(started.elapsed(), &error)
+                    followed: Vec::new(),
+                    failures: error.failed,
                 },
             },
             Self::AllSettled => {
@@ -92,7 +95,7 @@ impl Strategy {
                     returned: started.elapsed(),
                     sections: settled.reports().len() - errors.len(),
                     followed: Vec::new(),
-                    failures: errors.iter().map(ToString::to_string).collect(),
+                    failures: errors,
                 }
             }
         }
@@ -105,22 +108,12 @@ impl fmt::Display for Strategy {
     }
 }
 
-impl Summary {
-    fn failed(returned: Duration, error: &impl fmt::Display) -> Self {
-        Self { returned, sections: 0, followed: Vec::new(), failures: vec![error.to_string()] }
-    }
-}
-
 /// The summary of a strategy that returns the whole page or nothing.
-fn whole<T, E: fmt::Display>(started: Instant, outcome: Result<T, E>) -> Summary {
+fn whole(started: Instant, outcome: Result<Loaded, SectionError>) -> Summary {
     let returned = started.elapsed();
-    match outcome {
-        Ok(_) => Summary {
-            returned,
-            sections: Section::ALL.len(),
-            followed: Vec::new(),
-            failures: Vec::new(),
-        },
-        Err(error) => Summary::failed(returned, &error),
-    }
+    let (sections, failures) = match outcome {
+        Ok(_) => (Section::ALL.len(), Vec::new()),
+        Err(error) => (0, vec![error]),
+    };
+    Summary { returned, sections, followed: Vec::new(), failures }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use futures::FutureExt as _;
 use level2::all_settled::Timeouts;
-use level2::error::SectionFailure;
+use level2::error::{SectionError, SectionFailure};
 use level2::model::Section;
 use level2::source::SimulatedSource;
 use level2::strategy::{Strategy, Summary};
@@ -90,7 +90,7 @@ impl Ending {
                 lines.extend(summary.followed.iter().map(|(section, at)| {
                     format!("{section} followed at {} ms", in_source_time(*at, speed))
                 }));
-                lines.extend(summary.failures.iter().cloned());
+                lines.extend(summary.failures.iter().map(|error| in_source_terms(error, speed)));
                 lines
             }
             Self::Stopped => vec![format!(
@@ -123,6 +123,17 @@ async fn load(strategy: Strategy, args: &Args, speed: f64, trace: &Arc<Trace>) -
             other => Ending::Panicked(other.to_string()),
         },
         Err(_) => Ending::Stopped,
+    }
+}
+
+/// The text of a failure of a load at `speed`, with the limit as the real source would have it.
+fn in_source_terms(error: &SectionError, speed: f64) -> String {
+    match error.failure {
+        SectionFailure::TimedOut { limit } => {
+            let limit = Duration::from_millis(in_source_time(limit, speed));
+            SectionError::new(error.section, SectionFailure::TimedOut { limit }).to_string()
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -73,7 +73,8 @@ async fn a_trace_shows_what_was_stopped() {
     let source = SimulatedSource::default().with(Section::Users, Behaviour::Fails);
     let source = Arc::new(Observed::new(Arc::new(source), Arc::clone(&trace)));
     let summary = Strategy::Parallel.run(source, Timeouts::default()).await;
-    assert_eq!(summary.failures, ["users: unavailable: the users service is down"]);
+    let failures: Vec<_> = summary.failures.iter().map(ToString::to_string).collect();
+    assert_eq!(failures, ["users: unavailable: the users service is down"]);
     let states: Vec<_> = trace.spans().iter().map(|span| (span.section, span.state)).collect();
     for (section, state) in states {
         let expected = match section {
