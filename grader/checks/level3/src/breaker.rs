@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Trip};
 use tokio::time::{sleep, timeout};
@@ -241,12 +241,15 @@ pub async fn closes_at_the_second_success(cx: Cx) -> Outcome {
 
 pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
     let bench = Bench::half_open(&cx).await?;
-    // More successes than it takes: when exactly it closes is a criterion of its own.
-    for _ in 0..3 {
+    // As many good probes as it takes: how many is a criterion of its own.
+    for _ in 0..10 {
         let _ = bench.end(Ok(())).await?;
+        if bench.breaker.state() == State::Closed {
+            break;
+        }
     }
     // Whether a success ends a row of failures is one, too: none comes between these.
-    for number in 1..=4 {
+    for number in 1..=3 {
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure_eq!(bench.breaker.state(), State::Closed, "the state at failure {number} after it has closed";
             help = "closing forgets the failures from before the trip");
@@ -302,7 +305,10 @@ pub async fn a_gone_caller_is_no_failure(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx)?;
     for _ in 0..6 {
         let call = bench.breaker.call(pending::<Result<(), Trouble>>);
-        ensure!(timeout(ms(100), call).await.is_err(), "a call that hangs has ended");
+        if timeout(ms(100), call).await.is_ok() {
+            // Refused: the breaker has opened.
+            break;
+        }
         cx.timeline().record("the grader", "drops a call");
     }
     ensure!(bench.lets_through().await?, "6 callers that went away have opened the breaker";
@@ -318,13 +324,13 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
         sleep(ms(1)).await;
         bench.trip().await?;
         // The first late failure comes at 30 s, while open, the second one at 61 s.
-        sleep(ms(60_000)).await;
-        ensure_eq!(bench.breaker.state(), State::HalfOpen,
-            "60 s after the trip, with a failure at 30 s of a call from before it";
+        sleep(ms(60_001)).await;
+        ensure!(bench.lets_through().await?, "60 s after the trip a call is refused: a call from before it has failed at 30 s";
+            expected = "half-open 60 s after the trip",
             help = "a failure while open does not begin the open time anew");
         sleep(ms(1500)).await;
-        ensure_eq!(bench.breaker.state(), State::HalfOpen,
-            "half-open, and a call from before the trip has failed";
+        ensure!(bench.lets_through().await?, "half-open, a call from before the trip has failed, and now a call is refused";
+            expected = "half-open still: the probe has succeeded",
             help = "only a probe's failure opens it again: remember with each call in which state it was \
                     let in (a generation number), and ignore the others");
         Ok(())
@@ -342,19 +348,20 @@ pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
         sleep(ms(1)).await;
         bench.trip().await?;
         sleep(ms(40_000)).await;
-        ensure_eq!(
-            bench.breaker.state(),
-            State::Open,
-            "open, and a call from before the trip has succeeded"
-        );
+        ensure!(!bench.lets_through().await?, "open, a call from before the trip has succeeded, and now a call is let through";
+            expected = "open for 60 s");
         sleep(ms(20_001)).await;
-        ensure_eq!(bench.breaker.state(), State::HalfOpen, "60 s after the trip");
-        sleep(ms(5000)).await;
-        ensure_eq!(bench.breaker.state(), State::HalfOpen,
-            "half-open, and two calls from before the trip have succeeded";
-            help = "they say how the dependency was then: remember with each call in which state it was \
-                    let in (a generation number), and ignore the others");
-        Ok(())
+        let (probe, outcome) = join(bench.slow(5000, Err(Trouble::Down)), async {
+            sleep(ms(3000)).await;
+            ensure_eq!(bench.breaker.state(), State::HalfOpen,
+                "half-open, a probe is on its way, and two calls from before the trip have succeeded";
+                help = "they say how the dependency was then: remember with each call in which state it \
+                        was let in (a generation number), and ignore the others");
+            Ok(())
+        })
+        .await;
+        let _ = probe?;
+        outcome
     };
     let (first, second, third, outcome) =
         futures::join!(late(30_000), late(61_000), late(62_000), script);
@@ -416,8 +423,8 @@ pub async fn falls_back_only_while_open(cx: Cx) -> Outcome {
     sleep(ms(10_000)).await;
     ensure_eq!(ask(Ok(Some(1))).await?.value, Ok(None), "a call while open did not return the fallback's value";
         help = "None, 0 and an empty text are values too");
-    ensure_eq!(*asked.borrow(), [ms(50_000)], "what the fallback was called with";
-        help = "once, with the time until the breaker is half-open");
+    ensure!(asked.borrow().len() == 1, "the fallback was called {} times", asked.borrow().len();
+        expected = "once, for the refused call");
     Ok(())
 }
 
@@ -448,8 +455,8 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
     }
     sleep(ms(30_000)).await;
     let _ = bench.end(Err(Trouble::Down)).await?;
-    ensure!(bench.lets_through().await?, "the first of 5 failures is 60 s old, and the breaker is open";
-        expected = "closed: a failure counts while its age is below 60 s");
+    ensure_eq!(bench.breaker.state(), State::Closed, "the state when the first of 5 failures is 60 s old";
+        help = "a failure counts while its age is below the window");
     let _ = bench.end(Err(Trouble::Down)).await?;
     ensure!(!bench.lets_through().await?, "5 failures within the last 30 s have not opened the breaker";
         expected = "open: the window ends now, wherever it began",
@@ -464,6 +471,12 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     let _ = bench.end(Ok(())).await?;
     let _ = bench.end(Err(Trouble::Declined)).await?;
     let _ = bench.end(Err(Trouble::Down)).await?;
+    let snapshot = bench.breaker.snapshot();
+    ensure_eq!(
+        (snapshot.failures, snapshot.opened_at),
+        (1, None),
+        "`failures` and `opened_at` while closed"
+    );
     let hung = bench.breaker.call(pending::<Result<(), Trouble>>);
     ensure!(timeout(ms(100), hung).await.is_err(), "a call that hangs has ended");
     let snapshot = bench.breaker.snapshot();
@@ -473,11 +486,6 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         counts(&snapshot),
         (5, 2, 1, 1, 1, 0),
         "calls, ok, failed, neutral, dropped, refused after 2 successes, a decline, a failure and a dropped call"
-    );
-    ensure_eq!(
-        (snapshot.failures, snapshot.opened_at),
-        (1, None),
-        "`failures` and `opened_at` while closed"
     );
     // As many more as it lets through.
     while bench.breaker.state() == State::Closed && bench.calls.get() < 20 {
@@ -509,23 +517,19 @@ pub async fn watchers_see_each_change(cx: Cx) -> Outcome {
     bench.trip().await?;
     look();
     sleep(ms(60_001)).await;
-    bench.breaker.state();
-    look();
-    let _ = bench.end(Err(Trouble::Down)).await?;
-    look();
-    sleep(ms(60_001)).await;
-    bench.breaker.state();
-    look();
-    for _ in 0..3 {
+    let (probe, ()) = join(bench.slow(100, Ok(())), async {
+        sleep(ms(50)).await;
+        look();
+    })
+    .await;
+    let _ = probe?;
+    for _ in 0..2 {
         let _ = bench.end(Ok(())).await?;
     }
     look();
     use State::{Closed, HalfOpen, Open};
-    ensure_eq!(
-        seen,
-        [Closed, Open, HalfOpen, Open, HalfOpen, Closed],
-        "a watcher saw other states"
-    );
+    ensure_eq!(seen, [Closed, Open, HalfOpen, Closed], "a watcher saw other states";
+        help = "send the new state whenever it changes, half-open included");
     Ok(())
 }
 

@@ -95,40 +95,35 @@ impl Bench {
     }
 }
 
-pub async fn the_next_one_waits(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx, 100)?;
-    bench.crowd(101).await?;
-    let at_once = bench.instants().iter().filter(|at| **at < 999).count();
-    ensure!(at_once == 100, "{at_once} of 101 calls that came together went at once";
-        expected = "100, the limit", help = "the 101st has to wait");
-    Ok(())
-}
-
 pub async fn goes_again_after_one_window(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx, 2)?;
     bench.crowd(1).await?;
     sleep(ms(400)).await;
     bench.crowd(3).await?;
-    // As many as there are before: whether two may go is another criterion.
+    // Not later: whether too many went before is a criterion of its own.
     let last = bench.instants().last().copied().unwrap_or_default();
-    ensure!(last == 1400 || bench.instants().len() != 4 || last < 1000, "2 a second, one call at 0 and three at 400 ms: the last went at {last} ms";
+    ensure!(last <= 1400, "2 a second, one call at 0 and three at 400 ms: the last went at {last} ms";
         expected = "1400 ms: a call counts while its age is below 1000 ms",
         help = "sleep until the call that is in the way is exactly a window old, not longer");
     Ok(())
 }
 
 pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx, 100)?;
-    // Calls at the end of one second and at the begin of the next one.
-    sleep(ms(950)).await;
-    bench.crowd(100).await?;
-    sleep(ms(100)).await;
-    bench.crowd(100).await?;
-    let (most, from) = bench.most_in_a_second();
-    ensure!(most <= 100, "{most} calls in the second from {from} ms on";
-        expected = "at most 100 in any second, wherever it begins",
-        help = "a counter that starts anew every second lets 200 through around the turn; a token bucket \
-                lets its burst through and refills meanwhile. Remember the instants of the last 100 calls");
+    for (begin, pause) in [(0, 0), (950, 100)] {
+        let bench = Bench::new(&cx, 100)?;
+        // Calls at the end of one second and at the begin of the next one; or all at once.
+        sleep(ms(begin)).await;
+        bench.crowd(100).await?;
+        sleep(ms(pause)).await;
+        bench.crowd(if pause == 0 { 1 } else { 100 }).await?;
+        let (most, from) = bench.most_in_a_second();
+        ensure!(most <= 100, "{most} calls in the second from {from} ms on";
+            expected = "at most 100 in any second, wherever it begins",
+            observed = format!("100 calls came at {begin} ms, more at {} ms", begin + pause),
+            help = "a counter that starts anew every second lets 200 through around the turn; a token \
+                    bucket lets its burst through and refills meanwhile. Remember the instants of the \
+                    last 100 calls");
+    }
     Ok(())
 }
 
@@ -154,16 +149,23 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
             bench.go(name, Charge, Deadline::never()).await
         }
     });
-    // A newcomer asks in the very millisecond in which a slot comes free, after the one who waits.
+    cx.call(NAME, join_all(calls)).await?;
+    ensure_eq!(bench.callers(), names, "calls were made in another order than they came";
+        help = "waiters that all wake up and race have no order. Keep them in a queue, and let the first \
+                one wait for the slot");
+
+    let bench = Bench::new(&cx, 1)?;
+    let permit = cx.call(NAME, bench.limiter.acquire(Charge, Deadline::never())).await?.value;
+    // It gives its slot back and asks anew in one breath, before the one who waits has had a turn.
     let newcomer = async {
-        sleep(ms(1000)).await;
+        sleep(ms(50)).await;
+        drop(permit);
         bench.go("newcomer", Charge, Deadline::never()).await
     };
-    cx.call(NAME, join(join_all(calls), newcomer)).await?;
-    let expected = ["a", "b", "c", "d", "e", "f", "g", "newcomer"];
-    ensure_eq!(bench.callers(), expected, "calls were made in another order than they came";
-        help = "waiters that all wake up and race have no order. Keep them in a queue, let the first one \
-                wait for the slot, and let a newcomer join the queue if there is one");
+    cx.call(NAME, join(bench.go("waiting", Charge, Deadline::never()), newcomer)).await?;
+    ensure_eq!(bench.callers(), ["waiting", "newcomer"], "a newcomer went before one who waited";
+        help = "between waking a waiter and its turn to run, a newcomer finds the slot free: let it join the \
+                queue if there is one");
     Ok(())
 }
 
@@ -208,11 +210,12 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
 pub async fn a_refused_caller_takes_no_slot(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx, 2)?;
     bench.crowd(2).await?;
+    sleep(ms(500)).await;
     for _ in 0..10 {
         let _ =
             cx.call(NAME, bench.go("a hopeless charge", Charge, Deadline::after(ms(10)))).await?;
     }
-    sleep(ms(1001)).await;
+    sleep(ms(501)).await;
     let now = bench.now();
     bench.crowd_of(2, "a later charge").await?;
     let later: Vec<u64> = bench
@@ -264,14 +267,14 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx, 1)?;
     let permit = cx.call(NAME, bench.limiter.acquire(Charge, Deadline::never())).await?;
     let Ok(permit) = permit.value else { return Err(Fail::new("a free slot was refused")) };
-    sleep(ms(900)).await;
+    sleep(ms(1000)).await;
     permit.used();
     bench.wire.borrow_mut().push(("slow", bench.now()));
     cx.timeline().record("provider", "is called by slow");
     cx.call(NAME, bench.go("a charge", Charge, Deadline::never())).await?;
     let (most, from) = bench.most_in_a_second();
     ensure!(most <= 1, "1 a second: {most} calls in the second from {from} ms on";
-        expected = "the second call at 1900 ms, a second after the first one was made",
+        expected = "the second call at 2000 ms, a second after the first one was made",
         observed = format!("calls at {} ms", list(&bench.instants())),
         help = "a slot is taken as long as its permit is held; its second begins when the permit is used");
     Ok(())
@@ -309,11 +312,9 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     };
     cx.call("RateLimiter::pause_for", pause).await?;
     bench.crowd(1).await?;
-    ensure_eq!(
-        bench.instants(),
-        [3000],
-        "the server asked for a pause of 3000 ms, the call was made at another time"
-    );
+    let at = bench.instants().first().copied().unwrap_or_default();
+    ensure!((3000..3500).contains(&at), "the server asked for a pause of 3000 ms, the call was made at {at} ms";
+        help = "the longest pause that was asked for holds");
     Ok(())
 }
 

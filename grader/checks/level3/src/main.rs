@@ -1,4 +1,5 @@
 //! The criteria of level 3.
+
 mod breaker;
 mod dead_letters;
 mod deadline;
@@ -6,6 +7,14 @@ mod idempotency;
 mod limiter;
 mod parts;
 mod retry;
+
+mod assignment;
+mod gateway;
+mod recovery;
+mod request;
+mod saga;
+mod sweep;
+mod world;
 use std::process::ExitCode;
 
 use grader_kit::criteria;
@@ -33,7 +42,6 @@ fn main() -> ExitCode {
         "level3/retry/keeps-the-last-error" => retry::keeps_the_last_error,
         "level3/retry/reports-attempts-and-waits" => retry::reports_attempts_and_waits,
         "level3/retry/refuses-bad-schedules" => retry::refuses_bad_schedules,
-        "level3/retry/a-dropped-retry-stops" => retry::a_dropped_retry_stops,
 
         "level3/breaker/opens-at-the-fifth-failure" => breaker::opens_at_the_fifth_failure,
         "level3/breaker/a-success-ends-the-row" => breaker::a_success_ends_the_row,
@@ -60,7 +68,6 @@ fn main() -> ExitCode {
         "level3/breaker/listeners-may-call-the-breaker" => breaker::listeners_may_call_the_breaker,
         "level3/breaker/refuses-times-of-zero" => breaker::refuses_times_of_zero,
 
-        "level3/limiter/the-next-one-waits" => limiter::the_next_one_waits,
         "level3/limiter/goes-again-after-one-window" => limiter::goes_again_after_one_window,
         "level3/limiter/no-window-sees-too-many" => limiter::no_window_sees_too_many,
         "level3/limiter/those-who-waited-do-not-storm" => limiter::those_who_waited_do_not_storm,
@@ -98,5 +105,62 @@ fn main() -> ExitCode {
         "level3/idempotency/keys-are-checked" => idempotency::keys_are_checked,
         "level3/idempotency/answers-are-kept-for-their-time" => idempotency::answers_are_kept_for_their_time,
         "level3/idempotency/the-store-is-bounded" => idempotency::the_store_is_bounded,
+
+        "level3/request/refuses-bad-amounts" => request::bad_amounts,
+        "level3/request/refuses-unknown-currencies" => request::unknown_currencies,
+        "level3/request/refuses-bad-keys" => request::bad_keys,
+        "level3/request/refuses-broken-addresses" => request::broken_addresses,
+
+        "level3/saga/runs-in-order" => saga::runs_in_order,
+        "level3/saga/undoes-in-reverse" => saga::undoes_in_reverse,
+        "level3/saga/undoes-the-unknown" => saga::unknown_is_undone,
+        "level3/saga/leaves-what-was-not-done" => saga::not_done_is_not_undone,
+        "level3/saga/a-failed-undo-stops-no-other" => saga::a_failed_undo_stops_no_other,
+        "level3/saga/tries-an-undo-again" => saga::tries_an_undo_again,
+        "level3/saga/parks-what-will-not-go" => saga::parks_what_will_not_go,
+        "level3/saga/optional-steps-may-fail" => saga::optional_steps,
+        "level3/saga/contains-panics" => saga::contains_panics,
+        "level3/saga/keeps-a-reserve" => saga::keeps_a_reserve,
+        "level3/saga/survives-a-dropped-caller" => saga::survives_a_dropped_caller,
+        "level3/saga/writes-ahead" => saga::writes_ahead,
+        "level3/saga/finishes-past-the-pivot" => saga::finishes_past_the_pivot,
+        "level3/saga/undoes-before-the-pivot" => saga::undoes_before_the_pivot,
+        "level3/saga/stops-when-fenced" => saga::stops_when_fenced,
+
+        "level3/gateway/takes-1100-ms" => gateway::takes_1100,
+        "level3/gateway/a-receipt-fails-nothing" => gateway::a_receipt_fails_nothing,
+        "level3/gateway/declines-are-answers" => gateway::declines_are_answers,
+        "level3/gateway/bad-input-calls-nobody" => gateway::bad_input_calls_nobody,
+        "level3/gateway/answers-within-ten-seconds" => gateway::answers_within_ten_seconds,
+        "level3/gateway/compensating-goes-on" => gateway::compensating_goes_on,
+        "level3/gateway/keys-are-stable" => gateway::keys_are_stable,
+        "level3/gateway/fails-fast-when-open" => gateway::fails_fast_when_open,
+        "level3/gateway/undoing-passes-an-open-breaker" => gateway::undoing_passes_an_open_breaker,
+        "level3/gateway/meters-every-wire-call" => gateway::meters_every_wire_call,
+        "level3/gateway/one-terminal-event" => gateway::one_terminal_event,
+        "level3/gateway/tells-no-secrets" => gateway::tells_no_secrets,
+        "level3/gateway/sheds-load" => gateway::sheds_load,
+        "level3/gateway/drains" => gateway::drains,
+        "level3/gateway/splits-the-time" => gateway::time_is_split,
+
+        "level3/assignment/succeeds-despite-failures" => assignment::succeeds,
+        "level3/assignment/nothing-gets-stuck" => assignment::nothing_stuck,
+        "level3/assignment/no-cascade" => assignment::no_cascade,
+        "level3/assignment/compensates" => assignment::compensates,
+        "level3/assignment/is-idempotent" => assignment::is_idempotent,
+        "level3/assignment/latencies" => assignment::latencies,
+
+        "level3/sweep/create" => sweep::create,
+        "level3/sweep/fraud" => sweep::fraud,
+        "level3/sweep/confirm" => sweep::confirm,
+        "level3/sweep/save" => sweep::save,
+        "level3/sweep/receipt" => sweep::receipt,
+        "level3/sweep/cancel" => sweep::cancel,
+        "level3/sweep/refund" => sweep::refund,
+        "level3/sweep/void" => sweep::void,
+
+        "level3/recovery/at-every-point" => recovery::at_every_point,
+        "level3/recovery/two-at-once" => recovery::two_at_once,
+        "level3/recovery/while-recovering" => recovery::while_recovering,
     })
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::deadline::Deadline;
 use level3::retry::{
-    Backoff, Disposition, Jitter, NoJitter, Reason, Retried, RetryError, RetryPolicy, SeededJitter,
-    retry,
+    Attempt, Backoff, Disposition, Jitter, NoJitter, Reason, Retried, RetryError, RetryPolicy,
+    SeededJitter, retry,
 };
 use tokio::time::sleep;
 
-use crate::parts::{Calls, dropped_at, list, ms, nz};
+use crate::parts::{Calls, list, ms, nz};
 
 const NAME: &str = "retry";
 
@@ -127,12 +127,13 @@ pub async fn backs_off_exponentially(cx: Cx) -> Outcome {
 pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
     let schedule = backoff(1000, 2.0, 10_000, 3)?;
     for attempt in [5, 6, 40, 70, 5000, u32::MAX] {
-        for unit in [0.0, 0.37, 1.0] {
+        for unit in [0.0, 0.9, 1.0] {
             let wait = cx.call_fn("Backoff::delay", || schedule.delay(attempt, unit)).await?;
             ensure!(wait <= ms(10_000), "the wait after attempt {attempt} is {wait:?}";
                 expected = "at most the cap of 10 s, jitter included",
                 help = "cut at the cap first, then apply jitter that only shortens");
-            ensure!(wait >= ms(5000), "the wait after attempt {attempt} is {wait:?}";
+            // How it grows, and what jitter makes of it, are criteria of their own.
+            ensure!(attempt < 40 || unit < 0.5 || wait >= ms(5000), "the wait after attempt {attempt} is {wait:?}";
                 expected = "at least half the cap: the schedule has long reached it",
                 help = "an overflow must end at the cap, not at zero: compute in f64, where it becomes \
                         infinity");
@@ -143,10 +144,13 @@ pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
 
 pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
     let schedule = backoff(1000, 2.0, 10_000, 3)?;
-    for (attempt, nominal) in [(1, 1000), (2, 2000), (3, 4000)] {
-        for (unit, expected) in [(0.0, nominal / 2), (0.5, nominal * 3 / 4), (1.0, nominal)] {
-            let wait = cx.call_fn("Backoff::delay", || schedule.delay(attempt, unit)).await?;
-            ensure_eq!(wait, ms(expected), "delay({attempt}, {unit}) is wrong";
+    for attempt in [1, 2, 3] {
+        let delay =
+            async |unit| cx.call_fn("Backoff::delay", || schedule.delay(attempt, unit)).await;
+        let nominal = delay(1.0).await?;
+        for (unit, expected) in [(0.0, nominal / 2), (0.5, nominal * 3 / 4)] {
+            let wait = delay(unit).await?;
+            ensure_eq!(wait, expected, "delay({attempt}, 1.0) is {nominal:?}, and delay({attempt}, {unit}) is wrong";
                 help = "equal jitter: half of the nominal wait, and `unit` of the other half");
         }
     }
@@ -233,7 +237,8 @@ pub async fn obeys_retry_after(cx: Cx) -> Outcome {
         let calls = Calls::new(&cx, "operation");
         let fails = |number| (number == 1).then_some(Disposition::RetryAfter(ms(wait)));
         let _ = run(&cx, &calls, &policy(3)?, jitter, Deadline::never(), fails).await?;
-        ensure_eq!(calls.at(), [0, wait], "the server asked for {wait} ms, the attempts came at other times";
+        let second = calls.at().get(1).copied();
+        ensure_eq!(second, Some(wait), "the server asked for {wait} ms, the second attempt came at another time";
             help = "Retry-After stands above the backoff, its cap and its jitter");
     }
     Ok(())
@@ -290,35 +295,35 @@ pub async fn keeps_the_last_error(cx: Cx) -> Outcome {
 }
 
 pub async fn reports_attempts_and_waits(cx: Cx) -> Outcome {
-    let attempts = |works_at: u64| {
-        let cx = cx.clone();
-        async move {
-            let policy = policy(3)?;
-            let op = |attempt: level3::retry::Attempt| async move {
+    // What is reported must be what happened: how often and how long are criteria of their own.
+    for works_at in [2, 99] {
+        let calls = Calls::new(&cx, "operation");
+        let policy = policy(3)?;
+        let op = |attempt: Attempt| {
+            let number = calls.note();
+            async move {
                 sleep(ms(100)).await;
-                if u64::from(attempt.number) == works_at { Ok(attempt.of) } else { Err(()) }
-            };
-            let classify = |&(): &()| Disposition::Retry;
-            let call = retry(&policy, &NoJitter, Deadline::never(), classify, op);
-            Ok::<_, Fail>(cx.call(NAME, call).await?.value)
-        }
-    };
-    match attempts(2).await? {
-        Ok(retried) => {
-            ensure_eq!(
-                (retried.attempts, retried.backoff),
-                (2, ms(1000)),
-                "`attempts` and `backoff` of a success at the second attempt are wrong"
-            );
-            ensure_eq!(retried.value, 3, "`Attempt::of` is wrong");
-        }
-        Err(_) => return Err(Fail::new("`Attempt::number` never said 2")),
-    }
-    match attempts(99).await? {
-        Err(error) => ensure_eq!((error.attempts, error.backoff), (3, ms(3000)),
-            "`attempts` and `backoff` of three failures are wrong";
-            help = "backoff is the time between the attempts, not the time of the attempts"),
-        Ok(_) => return Err(Fail::new("`Attempt::number` said 99")),
+                if attempt.number < works_at { Err(()) } else { Ok((number, attempt)) }
+            }
+        };
+        let classify = |&(): &()| Disposition::Retry;
+        let call =
+            cx.call(NAME, retry(&policy, &NoJitter, Deadline::never(), classify, op)).await?;
+        let waited = call.took.saturating_sub(ms(100 * calls.count()));
+        let reported = match call.value {
+            Ok(retried) => {
+                let (number, attempt) = retried.value;
+                ensure_eq!(
+                    (u64::from(attempt.number), attempt.of),
+                    (number, 3),
+                    "`number` and `of` of an Attempt"
+                );
+                (u64::from(retried.attempts), retried.backoff)
+            }
+            Err(error) => (u64::from(error.attempts), error.backoff),
+        };
+        ensure_eq!(reported, (calls.count(), waited), "`attempts` and `backoff` are not what happened";
+            help = "backoff is the time spent between the attempts, not that of the attempts");
     }
     Ok(())
 }
@@ -340,20 +345,5 @@ pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
             help = "NaN compares with nothing: `factor < 1.0` does not catch it");
     }
     backoff(1, 1.0, 1, 1)?;
-    Ok(())
-}
-
-pub async fn a_dropped_retry_stops(cx: Cx) -> Outcome {
-    let calls = Calls::new(&cx, "operation");
-    let policy = policy(3)?;
-    let op = |_| {
-        calls.note();
-        async { Err::<(), _>(()) }
-    };
-    let call = retry(&policy, &NoJitter, Deadline::never(), |&(): &()| Disposition::Retry, op);
-    dropped_at(&cx, NAME, 500, call).await?;
-    sleep(ms(60_000)).await;
-    ensure!(calls.count() == 1 && cx.alive_tasks() == 0, "{} calls, although retry was dropped after the first", calls.count();
-        expected = "1 call, and no task left");
     Ok(())
 }

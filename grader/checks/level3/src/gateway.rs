@@ -1,0 +1,432 @@
+//! The gateway as its clients and its providers see it.
+
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use level3::answer::{Dependency, PayError, Status};
+use level3::breaker::State;
+use level3::event::Event;
+use level3::gateway::GatewayConfig;
+use level3::ids::{IntentId, PaymentId};
+use level3::provider::{
+    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
+};
+use level3::request::PaymentRequest;
+use level3::sim::{Fault, Script, Site};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{is_paid, lock, ms, request, stage, stage_with, status};
+
+pub async fn takes_1100(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new())?;
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    ensure!(
+        is_paid(&status(&call.value, "although nothing fails")?),
+        "not paid although nothing fails"
+    );
+    ensure_eq!(
+        call.took, ms(1100), "answered at {} ms", call.took.as_millis();
+        help = "create 200, fraud check 500, confirm 300, save 100; the receipt is not waited for"
+    );
+    Ok(())
+}
+
+pub async fn a_receipt_fails_nothing(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().always(Site::Receipt, Fault::FailBefore))?;
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    ensure!(
+        is_paid(&status(&call.value, "although only the receipt fails")?),
+        "a receipt that cannot be sent fails the payment"
+    );
+    sleep(ms(30_000)).await;
+    let letters = stage.gateway.dead_letters();
+    ensure!(
+        letters.len() == 1 && letters.iter().all(|letter| letter.attempts == 3 && !letter.cause.is_empty()),
+        "a receipt that could not be sent is not in the dead letters with its cause and 3 attempts";
+        observed = format!("{:?}", letters.iter().map(|l| (l.attempts, l.cause.clone())).collect::<Vec<_>>())
+    );
+    stage.script.heal(Site::Receipt);
+    cx.call("Gateway::redrive", stage.gateway.redrive()).await?;
+    stage.gateway.redrive().await;
+    ensure!(
+        stage.world.mails().len() == 1 && stage.gateway.dead_letters().is_empty(),
+        "after redriving twice the customer has {} receipts", stage.world.mails().len();
+        expected = "one receipt, and no dead letter left"
+    );
+    Ok(())
+}
+
+pub async fn declines_are_answers(cx: Cx) -> Outcome {
+    for (site, by) in [(Site::Fraud, "the fraud check"), (Site::Confirm, "the bank")] {
+        let stage = stage(&cx, Script::new().always(site, Fault::Decline))?;
+        for _ in 0..7 {
+            let key = format!("{site} {}", stage.world.calls(site));
+            let reply = cx.call("Gateway::pay", stage.gateway.pay(request(&key))).await?.value;
+            let status = status(&reply, "for a payment that is declined")?;
+            ensure!(
+                matches!(status, Status::Declined { .. }),
+                "a payment that {by} declines is not Declined";
+                observed = format!("{status:?}"),
+                help = "a decline is a business answer: neither a failure of the service nor a reason to try again"
+            );
+        }
+        ensure_eq!(stage.world.calls(site), 7, "7 payments that {} declines are not 7 calls", by);
+        ensure_eq!(stage.net(), 0, "somebody is charged although declined");
+        let dependency = if site == Site::Fraud { Dependency::Fraud } else { Dependency::Payments };
+        ensure_eq!(
+            stage.gateway.breaker(dependency),
+            State::Closed,
+            "declines open the breaker, although the service works"
+        );
+    }
+    Ok(())
+}
+
+pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new())?;
+    let bad = [
+        PaymentRequest { amount: -5, ..request("a") },
+        PaymentRequest { currency: "XYZ".to_owned(), ..request("b") },
+        PaymentRequest { key: String::new(), ..request("c") },
+        PaymentRequest { email: "nobody".to_owned(), ..request("d") },
+    ];
+    for bad in bad {
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(bad)).await?.value;
+        ensure!(matches!(reply, Err(PayError::Invalid(_))), "bad input is not refused as such"; observed = format!("{reply:?}"));
+    }
+    sleep(ms(1000)).await;
+    ensure_eq!(stage.world.all_calls(), 0, "bad input reaches the services");
+    Ok(())
+}
+
+pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
+    for site in [Site::Create, Site::Fraud, Site::Confirm, Site::Save] {
+        for fault in [Fault::Hang, Fault::SwallowReply, Fault::Slow(ms(1400))] {
+            let stage = stage(&cx, Script::new().always(site, fault))?;
+            let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+            ensure!(
+                call.took <= ms(10_000),
+                "with {site} under {fault:?}, pay answers after {} ms", call.took.as_millis();
+                expected = "an answer within 10 000 ms, compensation included",
+                help = "one deadline for the whole payment; every attempt and every wait asks it first"
+            );
+            let status = status(&call.value, "when a service hangs")?;
+            ensure!(
+                !matches!(status, Status::Compensating { .. }),
+                "with {site} under {fault:?}, there is no time left to undo it within the 10 s";
+                expected = "Failed, with nobody charged: undoing has its reserve", observed = format!("{status:?}")
+            );
+        }
+    }
+    Ok(())
+}
+
+pub async fn compensating_goes_on(cx: Cx) -> Outcome {
+    let script =
+        Script::new().always(Site::Save, Fault::FailBefore).always(Site::Refund, Fault::Hang);
+    let stage = stage(&cx, script)?;
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    let answer = status(&call.value, "while a refund hangs")?;
+    ensure!(
+        matches!(answer, Status::Compensating { .. }) && call.took <= ms(10_000),
+        "a refund that hangs is not answered with Compensating within 10 s";
+        observed = format!("{answer:?} at {} ms", call.took.as_millis())
+    );
+    stage.script.heal(Site::Refund);
+    sleep(ms(60_000)).await;
+    ensure!(
+        stage.net() == 0 && stage.open() == 0,
+        "after the answer nobody goes on with the refund";
+        expected = "refunded as soon as the provider lets it", observed = format!("{} charged", stage.net()),
+        help = "the answer has a deadline, the work has none: it belongs into a task of its own"
+    );
+    Ok(())
+}
+
+/// A provider that notes the keys it is given.
+struct Noting {
+    inner: Arc<dyn PaymentProvider>,
+    keys: Arc<Mutex<Vec<(Site, String)>>>,
+}
+
+impl PaymentProvider for Noting {
+    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+        lock(&self.keys).push((Site::Create, request.key.to_string()));
+        self.inner.create_intent(request)
+    }
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        lock(&self.keys).push((Site::Confirm, key.to_string()));
+        self.inner.confirm(key, intent)
+    }
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        lock(&self.keys).push((Site::Cancel, key.to_string()));
+        self.inner.cancel(key, intent)
+    }
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        lock(&self.keys).push((Site::Refund, key.to_string()));
+        self.inner.refund(key, intent)
+    }
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        self.inner.find_intent(payment)
+    }
+}
+
+pub async fn keys_are_stable(cx: Cx) -> Outcome {
+    let mut all = Vec::new();
+    for site in [Site::Create, Site::Confirm, Site::Refund] {
+        let mut script =
+            Script::new().on(site, 1, Fault::FailBefore).on(site, 2, Fault::FailBefore);
+        if site == Site::Refund {
+            script = script.always(Site::Save, Fault::FailBefore);
+        }
+        let keys: Arc<Mutex<Vec<(Site, String)>>> = Arc::default();
+        let noted = Arc::clone(&keys);
+        let wrap = move |providers: Providers| {
+            let inner = Arc::clone(&providers.payments);
+            Providers { payments: Arc::new(Noting { inner, keys: noted }), ..providers }
+        };
+        let stage = stage_with(&cx, script, GatewayConfig::default(), wrap)?;
+        cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+        sleep(ms(60_000)).await;
+        let keys: Vec<String> =
+            lock(&keys).iter().filter(|(of, _)| *of == site).map(|(_, key)| key.clone()).collect();
+        ensure!(
+            keys.len() >= 3 && keys.iter().all(|key| *key == keys[0]),
+            "the attempts of {site} do not carry one key";
+            expected = "the same key three times: an attempt whose answer was lost has happened",
+            observed = format!("{keys:?}"),
+            help = "derive the key from the payment and the purpose, not from the attempt, the time or chance"
+        );
+        all.extend(keys.into_iter().take(1));
+    }
+    let different: std::collections::BTreeSet<_> = all.iter().collect();
+    ensure_eq!(different.len(), 3, "different purposes share a key: {:?}", all);
+    Ok(())
+}
+
+pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().always(Site::Fraud, Fault::FailBefore))?;
+    for number in 0..6 {
+        // What comes of these does not matter here.
+        let _ = stage.gateway.pay(request(&format!("first {number}"))).await;
+    }
+    ensure_eq!(
+        stage.gateway.breaker(Dependency::Fraud),
+        State::Open,
+        "18 failures in a row do not open the fraud check's breaker"
+    );
+    let before = stage.world.all_calls();
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("b"))).await?;
+    ensure!(
+        call.took < ms(10),
+        "with an open breaker, pay answers after {} ms", call.took.as_millis();
+        expected = "less than 10 ms",
+        help = "look at the breakers before the first call: a payment that cannot succeed need not begin"
+    );
+    ensure_eq!(stage.world.all_calls(), before, "with an open breaker services are called");
+    ensure!(
+        call.value.is_err() || !is_paid(&status(&call.value, "")?),
+        "paid with an open breaker"
+    );
+    Ok(())
+}
+
+pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().always(Site::Confirm, Fault::FailBefore))?;
+    for number in 0..2 {
+        // What comes of these does not matter here.
+        let _ = stage.gateway.pay(request(&format!("first {number}"))).await;
+    }
+    let state = stage.gateway.breaker(Dependency::Payments);
+    ensure_eq!(state, State::Open, "6 failures in a row do not open the provider's breaker");
+    let statuses: Vec<_> = stage.world.intents().iter().map(|intent| intent.status).collect();
+    ensure!(
+        statuses.iter().all(|status| *status == IntentStatus::Canceled),
+        "an open breaker keeps an intent from being cancelled";
+        expected = "every intent cancelled", observed = format!("{statuses:?}"),
+        help = "what undoes goes past the breaker: an outage is no reason to keep somebody's money"
+    );
+    Ok(())
+}
+
+pub async fn meters_every_wire_call(cx: Cx) -> Outcome {
+    // Every create fails twice before it works, for 60 payments at once.
+    let faults = |site: Site, nth: u32| {
+        if site == Site::Create && nth % 3 != 0 { Fault::RateLimited(None) } else { Fault::None }
+    };
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let world = level3::sim::World::with(
+        level3::sim::Latencies::ASSIGNMENT,
+        Arc::new(faults),
+        Some(Arc::new(Meter(Arc::clone(&times)))),
+    );
+    let journal = Arc::new(level3::journal::MemoryJournal::new());
+    let observer = Arc::new(level3::event::NoObserver);
+    let gateway = level3::gateway::Gateway::new(
+        GatewayConfig::default(),
+        world.providers(),
+        journal,
+        observer,
+    )
+    .map_err(|why| grader_kit::Fail::new(format!("Gateway::new refuses: {why}")))?;
+    let running: Vec<_> = (0..120)
+        .map(|number| {
+            let gateway = gateway.clone();
+            tokio::spawn(async move { gateway.pay(request(&format!("k{number}"))).await })
+        })
+        .collect();
+    for payment in running {
+        let _ = payment.await;
+    }
+    let times = lock(&times).clone();
+    let most = times
+        .iter()
+        .map(|start| times.iter().filter(|at| **at >= *start && **at < *start + ms(1000)).count())
+        .max()
+        .unwrap_or(0);
+    ensure!(
+        most <= 100,
+        "{most} calls to the provider within one second";
+        expected = "100 at most, retries and compensation included",
+        help = "one limiter for the account, and a slot for each wire call, not for each step or payment"
+    );
+    ensure!(times.len() > 120, "the provider is hardly called"; observed = format!("{} calls", times.len()));
+    Ok(())
+}
+
+struct Meter(Arc<Mutex<Vec<Instant>>>);
+
+impl level3::sim::Probe for Meter {
+    fn began(&self, site: Site, _nth: u32, _fault: Fault) {
+        if site.is_payment_provider() {
+            lock(&self.0).push(Instant::now());
+        }
+    }
+    fn ended(&self, _site: Site, _nth: u32, _ending: &level3::sim::Ending) {}
+}
+
+pub async fn sheds_load(cx: Cx) -> Outcome {
+    let config = GatewayConfig { max_in_flight: 3, ..GatewayConfig::default() };
+    let stage = stage_with(&cx, Script::new(), config, |providers| providers)?;
+    let running: Vec<_> = (0..3)
+        .map(|number| {
+            let gateway = stage.gateway.clone();
+            tokio::spawn(async move { gateway.pay(request(&format!("k{number}"))).await })
+        })
+        .collect();
+    sleep(ms(100)).await;
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("one too many"))).await?;
+    ensure!(
+        call.value == Err(PayError::Overloaded) && call.took < ms(10),
+        "the fourth of three payments is not refused at once";
+        expected = "Err(Overloaded) at 0 ms", observed = format!("{:?} at {} ms", call.value, call.took.as_millis())
+    );
+    for payment in running {
+        let reply = payment.await;
+        ensure!(matches!(&reply, Ok(reply) if is_paid(&status(reply, "")?)), "a payment that was let in is not paid"; observed = format!("{reply:?}"));
+    }
+    let call = cx.call("Gateway::pay", stage.gateway.pay(request("one too many"))).await?;
+    ensure!(call.value.is_ok(), "there is no place although all are over"; observed = format!("{:?}", call.value));
+    Ok(())
+}
+
+pub async fn drains(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new())?;
+    let gateway = stage.gateway.clone();
+    let running = tokio::spawn(async move { gateway.pay(request("a")).await });
+    sleep(ms(100)).await;
+    let (gateway, late) = (stage.gateway.clone(), stage.gateway.clone());
+    let draining = tokio::spawn(async move { gateway.drain(ms(60_000)).await });
+    sleep(ms(100)).await;
+    let reply = cx.call("Gateway::pay", late.pay(request("b"))).await?.value;
+    ensure_eq!(
+        reply,
+        Err(PayError::ShuttingDown),
+        "a payment is taken on while the gateway drains"
+    );
+    let left = draining.await;
+    ensure!(matches!(left, Ok(0)), "drain does not wait until all are over"; observed = format!("{left:?}"));
+    let paid = running.await;
+    ensure!(
+        matches!(&paid, Ok(reply) if is_paid(&status(reply, "while the gateway drains")?)),
+        "a payment under way is not brought to its end"
+    );
+    ensure_eq!(stage.world.mails().len(), 1, "drain does not wait for receipts");
+    Ok(())
+}
+
+pub async fn one_terminal_event(cx: Cx) -> Outcome {
+    for script in [
+        Script::new(),
+        Script::new().always(Site::Save, Fault::FailBefore),
+        Script::new().always(Site::Fraud, Fault::Decline),
+    ] {
+        let stage = stage(&cx, script)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        sleep(ms(30_000)).await;
+        // A repeat is no second payment.
+        let _ = stage.gateway.pay(request("a")).await;
+        let first = status(&reply, "")?;
+        let terminal = stage.terminal();
+        let same = terminal.iter().filter(|(_, status)| *status == first).count();
+        ensure!(
+            same == 1 || (matches!(first, Status::Failed { .. }) && same >= 1),
+            "{same} Ended events for one payment";
+            expected = "exactly one, which says what the client was told", observed = format!("{terminal:?}")
+        );
+        if !matches!(first, Status::Failed { .. }) {
+            ensure_eq!(terminal.len(), 1, "another number of Ended events than payments");
+        }
+    }
+    Ok(())
+}
+
+pub async fn tells_no_secrets(cx: Cx) -> Outcome {
+    let script =
+        Script::new().on(Site::Confirm, 1, Fault::LoseReply).always(Site::Save, Fault::Decline);
+    let stage = stage(&cx, script)?;
+    let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let bad = stage
+        .gateway
+        .pay(PaymentRequest { email: "broken secret@x".to_owned(), ..request("b") })
+        .await;
+    let said = [
+        ("the answer", format!("{reply:?}")),
+        ("an event", format!("{:?}", lock(&stage.events))),
+        ("a request", format!("{:?}", request("a"))),
+        ("an error", format!("{bad:?}")),
+        ("the checked payment", format!("{:?}", request("a").validate())),
+    ];
+    for (what, text) in said {
+        for secret in ["someone@example.com", "pm_card_secret", "broken secret"] {
+            ensure!(!text.contains(secret), "{what} gives a secret away"; observed = text.clone());
+        }
+    }
+    Ok(())
+}
+
+pub async fn time_is_split(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().on(Site::Confirm, 1, Fault::FailBefore))?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    let events = lock(&stage.events).clone();
+    let called = events.iter().find_map(|(_, event)| match event {
+        Event::Called { step: "confirm", attempts, waiting, backoff, wire, .. } => {
+            Some((*attempts, waiting.as_millis(), *backoff, wire.as_millis()))
+        }
+        _ => None,
+    });
+    let Some((attempts, waiting, backoff, wire)) = called else {
+        return Err(grader_kit::Fail::new("no event says what the calls of confirm took"));
+    };
+    ensure_eq!(
+        (attempts, waiting, wire),
+        (2, 0, 600),
+        "two calls of 300 ms are told as other attempts, waiting or wire ms"
+    );
+    ensure!(
+        backoff >= ms(100) && backoff <= ms(200),
+        "the pause between them is told as {} ms",
+        backoff.as_millis()
+    );
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Every fault at every kind of call, singly and in all pairs.
+
+use grader_kit::{Cx, Fail, Outcome};
+use level3::gateway::GatewayConfig;
+use level3::sim::Site;
+use level3::trial::{Case, Trial, pairs, singles, timeline};
+
+fn broken(case: &Case, trial: &Trial) -> Fail {
+    let rule = trial.broken.first().cloned().unwrap_or_default();
+    let told = match &trial.answer {
+        Some(Ok(reply)) => format!("{:?}", reply.answer.status),
+        Some(Err(error)) => error.to_string(),
+        None => "nothing: it went away, or the process died".to_owned(),
+    };
+    Fail::new(format!("{case}: {rule}"))
+        .expected("net charge 0 or the amount; charged exactly if one row stands and the client is told so; an answer within 10 s; no call after the end; one receipt at most")
+        .observed(format!("told {told}\n{}", timeline(&trial.calls).join("\n")))
+        .help(format!("again, with the timeline: cargo run -p level3 --example sweep -- --case '{case}'"))
+}
+
+async fn sweep(cx: Cx, sites: &[Site]) -> Outcome {
+    let config = GatewayConfig::default();
+    let singles = singles(&config).await;
+    for single in singles.iter().filter(|single| sites.contains(&single.slot.site)) {
+        if !single.trial.broken.is_empty() {
+            return Err(broken(&Case { slots: vec![single.slot] }, &single.trial));
+        }
+    }
+    let mut run = 0;
+    for site in sites {
+        let swept = pairs(*site, &singles, &config, |_, _| {}).await;
+        run += swept.run;
+        if let Some(tried) = swept.broken {
+            return Err(broken(&tried.case, &tried.trial));
+        }
+    }
+    cx.note(format!("{run} pairs of faults"));
+    Ok(())
+}
+
+pub async fn create(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Create]).await
+}
+pub async fn fraud(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Fraud]).await
+}
+pub async fn confirm(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Confirm]).await
+}
+pub async fn save(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Save]).await
+}
+pub async fn receipt(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Receipt, Site::ReceiptSent]).await
+}
+pub async fn cancel(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Cancel]).await
+}
+pub async fn refund(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Refund]).await
+}
+pub async fn void(cx: Cx) -> Outcome {
+    sweep(cx, &[Site::Void, Site::Find]).await
+}

@@ -1,0 +1,125 @@
+//! A gateway in a simulated world, for the criteria.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail};
+use level3::answer::{PayError, Reply, Status};
+use level3::event::Event;
+use level3::gateway::{Gateway, GatewayConfig};
+use level3::journal::{MemoryJournal, Standing};
+use level3::provider::{Providers, RowStatus};
+use level3::request::PaymentRequest;
+use level3::sim::{Ending, Fault, Faults, Latencies, Probe, Script, Site, World};
+
+pub const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes every call into the criterion's timeline.
+struct Lines(grader_kit::Timeline);
+
+impl Probe for Lines {
+    fn began(&self, site: Site, nth: u32, fault: Fault) {
+        match fault {
+            Fault::None => self.0.record(site.name(), format!("called, #{nth}")),
+            fault => self.0.record(site.name(), format!("called, #{nth}, meets {fault:?}")),
+        }
+    }
+
+    fn ended(&self, site: Site, nth: u32, ending: &Ending) {
+        self.0.record(site.name(), format!("#{nth} {ending:?}"));
+    }
+}
+
+/// A gateway, the services it calls and what is true there.
+pub struct Stage {
+    pub world: World,
+    pub script: Arc<Script>,
+    pub journal: MemoryJournal,
+    pub gateway: Gateway,
+    pub events: Arc<Mutex<Vec<(Duration, Event)>>>,
+}
+
+pub fn stage(cx: &Cx, script: Script) -> Result<Stage, Fail> {
+    stage_with(cx, script, GatewayConfig::default(), |providers| providers)
+}
+
+pub fn stage_with(
+    cx: &Cx,
+    script: Script,
+    config: GatewayConfig,
+    wrap: impl FnOnce(Providers) -> Providers,
+) -> Result<Stage, Fail> {
+    let script = Arc::new(script);
+    let faults = Arc::clone(&script) as Arc<dyn Faults>;
+    let lines = Arc::new(Lines(cx.timeline().clone()));
+    let world = World::with(Latencies::ASSIGNMENT, faults, Some(lines));
+    let journal = MemoryJournal::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (seen, timeline) = (Arc::clone(&events), cx.timeline().clone());
+    let gateway = Gateway::new(
+        config,
+        wrap(world.providers()),
+        Arc::new(journal.clone()),
+        Arc::new(move |event: Event| {
+            let at = Duration::from_millis(timeline.now_ms());
+            lock(&seen).push((at, event));
+        }),
+    )
+    .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+    Ok(Stage { world, script, journal, gateway, events })
+}
+
+impl Stage {
+    /// What customers have paid in the end, in minor units.
+    pub fn net(&self) -> i64 {
+        self.world.intents().iter().map(|intent| intent.net()).sum()
+    }
+
+    /// Rows that stand.
+    pub fn rows(&self) -> usize {
+        self.world.rows().iter().filter(|row| row.status == RowStatus::Completed).count()
+    }
+
+    pub fn open(&self) -> usize {
+        self.journal.count(Standing::Open)
+    }
+
+    pub fn terminal(&self) -> Vec<(Duration, Status)> {
+        let status = |(at, event): &(Duration, Event)| match event {
+            Event::Ended { status, .. } => Some((*at, status.clone())),
+            _ => None,
+        };
+        lock(&self.events).iter().filter_map(status).collect()
+    }
+}
+
+pub fn request(key: &str) -> PaymentRequest {
+    PaymentRequest {
+        key: key.to_owned(),
+        order: format!("order {key}"),
+        amount: 1999,
+        currency: "USD".to_owned(),
+        email: "someone@example.com".to_owned(),
+        card: "pm_card_secret".to_owned(),
+    }
+}
+
+/// The status, or what the learner is told when there is none.
+pub fn status(reply: &Result<Reply, PayError>, when: &str) -> Result<Status, Fail> {
+    match reply {
+        Ok(reply) => Ok(reply.answer.status.clone()),
+        Err(error) => {
+            Err(Fail::new(format!("pay gives an error {when}")).observed(format!("{error:?}")))
+        }
+    }
+}
+
+pub fn is_paid(status: &Status) -> bool {
+    matches!(status, Status::Paid { .. })
+}
