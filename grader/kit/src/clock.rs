@@ -102,7 +102,7 @@ impl Cx {
     /// Dropping the returned future drops the learner's.
     pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
         let alive_before = self.alive_tasks();
-        let meter = self.shared.meter.read();
+        let meter = self.shared.meter.start();
         let watch = Watch::new();
         let result = {
             let mut future = pin!(future);

@@ -30,17 +30,19 @@ impl Meter {
         Meter {}
     }
 
-    pub(crate) fn read(&self) -> Reading {
-        Reading { wall: std::time::Instant::now(), busy: self.busy() }
+    /// The two clocks cannot be read in one instant, and the thread may lose its core between them.
+    /// So the wall clock is read last here and first in [`blocked_since`](Meter::blocked_since):
+    /// whatever happens in between is missing from the wall time, never from the busy time.
+    pub(crate) fn start(&self) -> Reading {
+        let busy = self.busy();
+        Reading { wall: std::time::Instant::now(), busy }
     }
 
     /// How long the thread was asleep in the kernel since `start`; zero where it cannot be known.
     pub(crate) fn blocked_since(&self, start: &Reading) -> Duration {
-        let now = self.read();
-        match (start.busy, now.busy) {
-            (Some(before), Some(after)) => {
-                (now.wall - start.wall).saturating_sub(after.saturating_sub(before))
-            }
+        let wall = start.wall.elapsed();
+        match (start.busy, self.busy()) {
+            (Some(before), Some(after)) => wall.saturating_sub(after.saturating_sub(before)),
             _ => Duration::ZERO,
         }
     }
@@ -73,11 +75,11 @@ mod tests {
     #[test]
     fn sleep_is_blocked_time_and_work_is_not() {
         let meter = Meter::new();
-        let start = meter.read();
+        let start = meter.start();
         std::thread::sleep(Duration::from_millis(60));
         assert!(meter.blocked_since(&start) >= Duration::from_millis(50));
 
-        let start = meter.read();
+        let start = meter.start();
         let mut x = 1u64;
         while start.wall.elapsed() < Duration::from_millis(60) {
             x = std::hint::black_box(x.wrapping_mul(3));
