@@ -1,11 +1,12 @@
 //! Grades a planted solution and compares.
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use grader::build::Options;
 use grader::catalog::Level;
 use grader::grade::{Quiet, grade};
 use grader::report::{Report, Status, explain};
-use grader::select::{Entry, select};
+use grader::select::select;
 use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
 
@@ -14,55 +15,50 @@ use crate::planted::Planted;
 /// What can stand in the way of a proof.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A workspace to grade solutions of one level in, one after the other.
+/// A workspace to grade solutions in, one after the other.
 #[derive(Debug)]
 pub struct Bench {
+    pristine: PathBuf,
     scratch: Scratch,
     options: Options,
-    level: &'static Level,
-    entries: Vec<Entry>,
-    reference: Files,
+    /// Held as long as the bench is: another process that grades in the same folder waits.
+    _lock: File,
 }
 
 impl Bench {
-    /// Copies the workspace at `root` into `folder`.
+    /// Copies the workspace at `root` into `folder`, once no other bench has it.
     ///
     /// # Errors
     ///
     /// When the copy cannot be made.
-    pub fn new(root: &Path, folder: &Path, level: &'static Level) -> Result<Bench, Failure> {
+    pub fn new(root: &Path, folder: &Path) -> Result<Bench, Failure> {
+        std::fs::create_dir_all(folder)?;
+        let lock = File::create(folder.join("lock"))?;
+        lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
-        let (reference, _) = Files::read(root, level)?;
-        Ok(Bench {
-            options: scratch.options(),
-            scratch,
-            level,
-            entries: select(&[level.name.to_owned()])?,
-            reference,
-        })
+        let options = scratch.options();
+        Ok(Bench { pristine: root.to_path_buf(), scratch, options, _lock: lock })
     }
 
-    /// The reference's files.
-    #[must_use]
-    pub fn reference(&self) -> &Files {
-        &self.reference
+    /// The reference's files of a level.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn reference(&self, level: &Level) -> Result<Files, Failure> {
+        Ok(Files::read(&self.pristine, level)?.0)
     }
 
-    /// The copy's root.
-    #[must_use]
-    pub fn root(&self) -> PathBuf {
-        self.scratch.root().to_path_buf()
-    }
-
-    /// Grades the level with these files.
+    /// Grades a level with these files.
     ///
     /// # Errors
     ///
     /// When they cannot be laid out or cargo cannot run.
-    pub fn grade(&self, files: &Files) -> Result<Report, Failure> {
-        self.scratch.lay(self.level, files)?;
+    pub fn grade(&self, level: &Level, files: &Files) -> Result<Report, Failure> {
+        self.scratch.lay(level, files)?;
+        let entries = select(&[level.name.to_owned()])?;
         let limits = Limits::default();
-        Ok(grade(self.scratch.root(), &self.entries, &self.options, &limits, &Quiet)?)
+        Ok(grade(self.scratch.root(), &entries, &self.options, &limits, &Quiet)?)
     }
 
     /// Grades a planted solution and compares with what its header says.
@@ -70,9 +66,9 @@ impl Bench {
     /// # Errors
     ///
     /// The difference, in words.
-    pub fn prove(&self, planted: &Planted) -> Result<(), Failure> {
-        let files = planted.files(&self.reference, self.level)?;
-        compare(planted, &self.grade(&files)?).map_err(Into::into)
+    pub fn prove(&self, level: &Level, planted: &Planted) -> Result<(), Failure> {
+        let files = planted.files(&self.reference(level)?, level)?;
+        compare(planted, &self.grade(level, &files)?).map_err(Into::into)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grader::catalog::{LEVELS, Level};
+use grader::report::Status;
 use grader::select::select;
 use grader_proofs::planted::{Planted, of_level};
 use grader_proofs::prove::{Bench, Failure};
@@ -28,6 +29,7 @@ fn main() {
 
 fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failure> {
     let root = grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let bench = Arc::new(Lazy { root: root.clone(), bench: Mutex::new(None) });
     let mut trials = Vec::new();
     for level in LEVELS {
         let planted = of_level(&root, level)?;
@@ -43,53 +45,44 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failure> {
                 if found { Ok(()) } else { Err("no planted solution fails only there".into()) }
             }));
         }
-        let bench = Arc::new(Lazy::new(root.clone(), level));
-        trials.push(reference(&bench));
-        trials.extend(planted.into_iter().map(|planted| trial(planted, &bench)));
+        trials.push(reference(level, &bench));
+        trials.extend(planted.into_iter().map(|planted| trial(level, planted, &bench)));
     }
     let _ = arguments;
     Ok(trials)
 }
 
-fn reference(bench: &Arc<Lazy>) -> Trial {
+fn reference(level: &'static Level, bench: &Arc<Lazy>) -> Trial {
     let bench = Arc::clone(bench);
-    Trial::test(format!("{}/reference", bench.level.name), move || {
+    Trial::test(format!("{}/reference", level.name), move || {
         bench.with(|bench| {
-            let report = bench.grade(bench.reference())?;
-            let failed: Vec<&str> = report
-                .criteria()
-                .filter(|c| c.status != grader::report::Status::Passed)
-                .map(|c| c.id)
-                .collect();
+            let report = bench.grade(level, &bench.reference(level)?)?;
+            let failed: Vec<&str> =
+                report.criteria().filter(|c| c.status != Status::Passed).map(|c| c.id).collect();
             if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
         })
     })
 }
 
-fn trial(planted: Planted, bench: &Arc<Lazy>) -> Trial {
+fn trial(level: &'static Level, planted: Planted, bench: &Arc<Lazy>) -> Trial {
     let bench = Arc::clone(bench);
-    Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(&planted)))
+    Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(level, &planted)))
 }
 
-/// A bench that is set up when the first test needs it: a filter may keep none of its level.
+/// A bench that is set up when the first test needs it: a filter may keep none that does.
 struct Lazy {
     root: PathBuf,
-    level: &'static Level,
     bench: Mutex<Option<Bench>>,
 }
 
 impl Lazy {
-    fn new(root: PathBuf, level: &'static Level) -> Lazy {
-        Lazy { root, level, bench: Mutex::new(None) }
-    }
-
     fn with(&self, work: impl FnOnce(&Bench) -> Result<(), Failure>) -> Result<(), Failed> {
         let mut bench = self.bench.lock().unwrap_or_else(PoisonError::into_inner);
         let bench = match &mut *bench {
             Some(bench) => bench,
             empty => {
                 let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("planted");
-                empty.insert(Bench::new(&self.root, &folder, self.level)?)
+                empty.insert(Bench::new(&self.root, &folder)?)
             }
         };
         work(bench).map_err(Failed::from)

@@ -4,7 +4,6 @@
 //! a level whose asynchronous functions never resolve. The second catches criteria that are met by
 //! doing nothing ("no call is left running" holds for a load that never began).
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use grader::catalog::{LEVELS, Level};
 use grader::report::{Report, Status};
@@ -12,21 +11,17 @@ use grader::starter::plan;
 use grader::submission::Files;
 use grader_proofs::prove::{Bench, Failure};
 
-/// One workspace for all: levels are graded one after the other.
-static BENCH: Mutex<()> = Mutex::new(());
-
 fn root() -> PathBuf {
     grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace")
 }
 
 /// Grades every level with its blank, as `change` makes it.
 fn grade_blanks(change: impl Fn(&str) -> String) -> Result<Vec<(&'static Level, Report)>, Failure> {
-    let _one_at_a_time = BENCH.lock();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+    let bench = Bench::new(&root(), &folder)?;
     let mut reports = Vec::new();
     for level in LEVELS {
-        let bench = Bench::new(&root(), &folder, level)?;
-        let mut files: Files = bench.reference().clone();
+        let mut files: Files = bench.reference(level)?;
         let blank = plan(&root(), level)?;
         for file in blank.files() {
             let path = file.path.strip_prefix(level.name)?.to_string_lossy().replace('\\', "/");
@@ -35,7 +30,7 @@ fn grade_blanks(change: impl Fn(&str) -> String) -> Result<Vec<(&'static Level, 
                 None => files.remove(&path),
             }
         }
-        reports.push((*level, bench.grade(&files)?));
+        reports.push((*level, bench.grade(level, &files)?));
     }
     Ok(reports)
 }
