@@ -4,6 +4,7 @@
 //! one must get full marks. And for every criterion there is a solution that fails only there.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grader::catalog::{LEVELS, Level};
@@ -14,11 +15,9 @@ use grader_proofs::prove::{Bench, Failure};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // One workspace for all: solutions are graded one after the other.
-    arguments.test_threads = Some(1);
+    let arguments = Arguments::from_args();
     grader::interrupt::install();
-    match trials(&arguments) {
+    match trials() {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit(),
         Err(why) => {
             eprintln!("error: {why}");
@@ -27,9 +26,10 @@ fn main() {
     }
 }
 
-fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failure> {
+fn trials() -> Result<Vec<Trial>, Failure> {
     let root = grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
-    let bench = Arc::new(Lazy { root: root.clone(), bench: Mutex::new(None) });
+    let bench =
+        Arc::new(Pool { root: root.clone(), free: Mutex::default(), made: AtomicUsize::new(0) });
     let mut trials = Vec::new();
     for level in LEVELS {
         let planted = of_level(&root, level)?;
@@ -48,11 +48,10 @@ fn trials(arguments: &Arguments) -> Result<Vec<Trial>, Failure> {
         trials.push(reference(level, &bench));
         trials.extend(planted.into_iter().map(|planted| trial(level, planted, &bench)));
     }
-    let _ = arguments;
     Ok(trials)
 }
 
-fn reference(level: &'static Level, bench: &Arc<Lazy>) -> Trial {
+fn reference(level: &'static Level, bench: &Arc<Pool>) -> Trial {
     let bench = Arc::clone(bench);
     Trial::test(format!("{}/reference", level.name), move || {
         bench.with(|bench| {
@@ -64,27 +63,32 @@ fn reference(level: &'static Level, bench: &Arc<Lazy>) -> Trial {
     })
 }
 
-fn trial(level: &'static Level, planted: Planted, bench: &Arc<Lazy>) -> Trial {
+fn trial(level: &'static Level, planted: Planted, bench: &Arc<Pool>) -> Trial {
     let bench = Arc::clone(bench);
     Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(level, &planted)))
 }
 
-/// A bench that is set up when the first test needs it: a filter may keep none that does.
-struct Lazy {
+/// Benches that no test uses now. There are as many as tests run at a time, made when they are needed:
+/// a filter may keep none that does.
+struct Pool {
     root: PathBuf,
-    bench: Mutex<Option<Bench>>,
+    free: Mutex<Vec<Bench>>,
+    made: AtomicUsize,
 }
 
-impl Lazy {
+impl Pool {
     fn with(&self, work: impl FnOnce(&Bench) -> Result<(), Failure>) -> Result<(), Failed> {
-        let mut bench = self.bench.lock().unwrap_or_else(PoisonError::into_inner);
-        let bench = match &mut *bench {
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = free().pop();
+        let bench = match taken {
             Some(bench) => bench,
-            empty => {
-                let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("planted");
-                empty.insert(Bench::new(&self.root, &folder)?)
+            None => {
+                let name = format!("planted-{}", self.made.fetch_add(1, Ordering::Relaxed));
+                Bench::new(&self.root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))?
             }
         };
-        work(bench).map_err(Failed::from)
+        let result = work(&bench).map_err(Failed::from);
+        free().push(bench);
+        result
     }
 }
