@@ -14,8 +14,8 @@ use level3::limiter::{Priority, RateLimiter};
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
 use tokio::time::Instant;
 
-const ROUNDS: u32 = 15;
-const CALLS: u32 = 200_000;
+const ROUNDS: u32 = 300;
+const CALLS: u32 = 10_000;
 
 /// The least time of a call of `call`, in nanoseconds.
 fn measure(mut call: impl FnMut()) -> f64 {

@@ -137,13 +137,14 @@ impl RateLimiter {
         purpose: Purpose,
     ) -> Result<Option<Waiting<'_>>, LimitError> {
         let mut state = self.lock();
-        let (now, until) = (self.now(), self.nanos_at(deadline.instant()));
+        let clock = Instant::now();
+        let now = self.nanos_at(clock);
         let ahead = state.line.ahead(priority);
-        if ahead == 0 && now < until && state.take(purpose, now) {
+        if ahead == 0 && clock < deadline.instant() && state.take(purpose, now) {
             return Ok(None);
         }
         let earliest = state.window.earliest(now, ahead);
-        if earliest >= until {
+        if earliest >= self.nanos_at(deadline.instant()) {
             return Err(would_miss(now, earliest));
         }
         let turn = Arc::new(Notify::new());
@@ -274,7 +275,8 @@ fn would_miss(now: Nanos, earliest: Nanos) -> LimitError {
 }
 
 fn nanos(time: Duration) -> Nanos {
-    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
+    // In u64: `as_nanos` computes in u128, which a call would notice.
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 #[cfg(test)]
