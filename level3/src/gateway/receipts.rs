@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::call::{Spent, attempts};
 use super::state::PaymentState;
 use super::{Inner, steps};
@@ -28,7 +30,13 @@ pub enum Letter {
 impl Inner {
     /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
     /// if this process dies, whoever recovers finds it there.
-    pub(super) fn send_receipt(self: &Arc<Self>, state: &PaymentState) {
+    ///
+    /// The payment keeps its place until the receipt has one, so that a drain never finds neither.
+    pub(super) fn send_receipt(
+        self: &Arc<Self>,
+        state: &PaymentState,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let Some(transaction) = state.transaction.clone() else { return };
         let receipt = Receipt {
             transaction,
@@ -36,15 +44,20 @@ impl Inner {
             amount: state.payment.amount,
             email: state.payment.email.clone(),
         };
-        self.deliver(PendingReceipt { payment: state.id.clone(), receipt });
+        self.deliver(PendingReceipt { payment: state.id.clone(), receipt }, place);
     }
 
     /// Sends a receipt in the background.
-    pub(super) fn deliver(self: &Arc<Self>, pending: PendingReceipt) {
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        pending: PendingReceipt,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
         tokio::spawn(async move {
             let _one_of_many = queue.acquire_owned().await;
+            drop(place);
             let payment = pending.payment.clone();
             match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),

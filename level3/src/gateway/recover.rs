@@ -149,7 +149,7 @@ impl Inner {
         for receipt in pending {
             let letter = Letter::Receipt(receipt.clone());
             if !known.iter().any(|known| *known.item == letter) {
-                self.deliver(receipt);
+                self.deliver(receipt, None);
                 taken += 1;
             }
         }
@@ -170,7 +170,7 @@ impl Inner {
                 Err(stuck.into_iter().map(|step| step.cause).next().unwrap_or_default())
             }
             Ok(end) => {
-                self.ended(end, begun);
+                self.ended(end, begun, None);
                 Ok(())
             }
             Err(error) => Err(error.to_string()),

@@ -143,9 +143,8 @@ impl Inner {
         let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &watcher };
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
-        drop(permit);
         match end {
-            Ok(end) => self.ended(end, begun),
+            Ok(end) => self.ended(end, begun, Some(permit)),
             // Somebody else ends it, now or when the journal is back.
             Err(error) => {
                 tracing::warn!(payment = id.as_str(), %error, "left to whoever recovers it");
@@ -168,7 +167,7 @@ impl Inner {
         let deadline = Deadline::after(self.services.config.total);
         let span = tracing::info_span!("recovery", id = id.as_str());
         let end = self.saga.resume(&owner, story, deadline).instrument(span).await?;
-        Ok(self.ended(end, begun))
+        Ok(self.ended(end, begun, None))
     }
 
     /// What a run that was begun before comes to.
@@ -197,7 +196,12 @@ impl Inner {
     }
 
     /// Everything that follows from the end of a saga, once it is written.
-    pub(super) fn ended(self: &Arc<Self>, end: End<PaymentState>, begun: Instant) -> Arc<Answer> {
+    pub(super) fn ended(
+        self: &Arc<Self>,
+        end: End<PaymentState>,
+        begun: Instant,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Arc<Answer> {
         let (state, status) = status_of(&end);
         let answer = Arc::new(answer(&state.id, &state.payment, status.clone()));
         if let End::Parked { stuck, .. } = &end {
@@ -215,7 +219,7 @@ impl Inner {
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
         if let End::Completed(state) = &end {
-            self.send_receipt(state);
+            self.send_receipt(state, place);
         }
         answer
     }

@@ -103,7 +103,7 @@ impl<S: State> Saga<S> {
         let mut progress = Progress::read(self, &story.records)?;
         if let Some(failure) = progress.failure.clone() {
             progress.over = None;
-            return self.back(owner, progress, failure).await;
+            return self.back(owner, progress, failure, Vec::new()).await;
         }
         if progress.is_past_the_pivot(self) {
             return self.forward(owner, progress, deadline).await;
@@ -115,7 +115,7 @@ impl<S: State> Saga<S> {
             kind: FailureKind::Interrupted,
             message: "the process ended".to_owned(),
         };
-        self.back(owner, progress, failure).await
+        self.back(owner, progress, failure, Vec::new()).await
     }
 
     /// How a saga ended, from its records; none while it is open.
@@ -169,10 +169,7 @@ impl<S: State> Saga<S> {
                 let message = "no time left for it".to_owned();
                 let failure =
                     Failure { step: step.name.into(), kind: FailureKind::Deadline, message };
-                if !batch.is_empty() {
-                    owner.write(std::mem::take(&mut batch)).await?;
-                }
-                return self.back(owner, progress, failure).await;
+                return self.back(owner, progress, failure, batch).await;
             }
             // Begun before by an owner who did not live to see the outcome: whatever comes of it now,
             // that attempt may have had its effect.
@@ -198,8 +195,9 @@ impl<S: State> Saga<S> {
                     trace.failed = error.effect == Effect::None;
                     let failure = failed(owner.watcher, step, begun, error, &mut batch);
                     if step.critical {
-                        owner.write(std::mem::take(&mut batch)).await?;
-                        return self.back(owner, progress, failure).await;
+                        // In one batch with the decision to go back: a crash in between would leave a
+                        // saga that has failed and does not know what follows.
+                        return self.back(owner, progress, failure, batch).await;
                     }
                 }
             }

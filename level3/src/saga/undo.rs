@@ -29,17 +29,17 @@ impl<S: State> Saga<S> {
     /// Undoes everything that is armed, the last step first.
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
-    /// longer than its own limit.
+    /// longer than its own limit. `batch` holds records that were not written yet.
     pub(super) async fn back(
         &self,
         owner: &Owner<'_>,
         mut progress: Progress<S>,
         failure: Failure,
+        mut batch: Vec<Record>,
     ) -> Result<End<S>, SagaError> {
-        let mut batch = match progress.failure {
-            Some(_) => Vec::new(),
-            None => vec![Record::Compensating { failure: failure.clone() }],
-        };
+        if progress.failure.is_none() {
+            batch.push(Record::Compensating { failure: failure.clone() });
+        }
         let mut armed: Vec<Armed<'_, S>> = Vec::new();
         for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
             if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {

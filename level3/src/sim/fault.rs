@@ -307,6 +307,12 @@ impl Script {
         self.line(Line { site, nth: None, fault })
     }
 
+    /// From now on, every call of this kind meets the fault.
+    pub fn add(&self, site: Site, fault: Fault) {
+        let line = Line { site, nth: None, fault };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
     /// From now on, calls of this kind meet no fault any more.
     pub fn heal(&self, site: Site) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|line| line.site != site);

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::gateway::{Gateway, GatewayConfig};
 use crate::journal::{MemoryJournal, Standing};
 use crate::provider::{IntentStatus, RowStatus};
-use crate::sim::{Faults, Latencies, Process, Script, Site, World};
+use crate::sim::{Ending, Faults, Latencies, Process, Script, Site, World};
 
 /// By then `pay` has answered, whatever happens.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -36,6 +36,20 @@ pub struct Trial {
     pub calls: Vec<Seen>,
     /// The rules that were broken. Empty when all is well.
     pub broken: Vec<String>,
+}
+
+impl Trial {
+    /// The gateway panicked in its caller's face.
+    pub(super) fn panicked() -> Self {
+        Self {
+            answer: None,
+            answered_at: None,
+            parked: false,
+            again: None,
+            calls: Vec::new(),
+            broken: vec!["the gateway panics".to_owned()],
+        }
+    }
 }
 
 /// The rules, checked as the trial goes on.
@@ -313,16 +327,17 @@ impl Judge {
         let (mails, rows) = (self.world.mails().len(), self.completed());
         self.check(mails <= 1, || format!("{mails} receipts for one payment"));
         self.check(mails <= rows, || "a receipt for a payment without a row".to_owned());
-        let checked = self
-            .recorder
-            .calls()
-            .iter()
-            .find(|call| call.site == Site::Fraud && call.over.is_some())
-            .map(|call| call.at);
+        let checked =
+            self.recorder.calls().iter().filter(|call| call.site == Site::Fraud).find_map(|call| {
+                match &call.over {
+                    Some((at, Ending::Answered)) => Some(*at),
+                    _ => None,
+                }
+            });
         let confirmed =
             self.recorder.calls().iter().find(|call| call.site == Site::Confirm).map(|c| c.at);
-        self.check(confirmed.is_none() || (checked.is_some() && checked < confirmed), || {
-            "confirmed before the fraud check".to_owned()
+        self.check(confirmed.is_none() || (checked.is_some() && checked <= confirmed), || {
+            "confirmed before the fraud check has answered".to_owned()
         });
     }
 

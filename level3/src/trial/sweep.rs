@@ -55,16 +55,20 @@ pub struct Single {
 }
 
 /// Tries every slot alone.
+///
+/// All cases run side by side, each with a world of its own, so that they share virtual time.
 pub async fn singles(config: &GatewayConfig) -> Vec<Single> {
-    let mut singles = Vec::new();
-    for site in SITES {
-        for slot in Slot::all_of(site) {
-            let trial = one_payment(&Case { slots: vec![slot] }, config).await;
+    let slots: Vec<Slot> = SITES.into_iter().flat_map(Slot::all_of).collect();
+    let cases = slots.iter().map(|slot| Case { slots: vec![*slot] }).collect();
+    let trials = side_by_side(cases, config).await;
+    slots
+        .into_iter()
+        .zip(trials)
+        .map(|(slot, (_, trial))| {
             let sites = trial.calls.iter().map(|call| call.site).collect();
-            singles.push(Single { slot, trial, sites });
-        }
-    }
-    singles
+            Single { slot, trial, sites }
+        })
+        .collect()
 }
 
 /// All pairs of which `site` is the later one in a payment's order.
@@ -78,6 +82,7 @@ pub async fn pairs(
     mut visit: impl FnMut(&Case, &Trial),
 ) -> Swept {
     let mut swept = Swept::default();
+    let mut cases = Vec::new();
     let place = |site: Site| SITES.iter().position(|known| *known == site);
     for later in singles.iter().filter(|single| single.slot.site == site) {
         for earlier in singles.iter().filter(|single| place(single.slot.site) <= place(site)) {
@@ -86,23 +91,39 @@ pub async fn pairs(
             if !compatible(earlier.slot, later.slot) || (same_site && earlier.slot.always) {
                 continue;
             }
-            let both = earlier.sites.contains(&site) && later.sites.contains(&earlier.slot.site);
-            if !both {
-                swept.equal_to_single += 1;
-                continue;
-            }
             if !earlier.trial.broken.is_empty() || !later.trial.broken.is_empty() {
                 swept.not_judged += 1;
                 continue;
             }
-            let case = Case { slots: vec![earlier.slot, later.slot] };
-            let trial = one_payment(&case, config).await;
-            swept.run += 1;
-            visit(&case, &trial);
-            if !trial.broken.is_empty() && swept.broken.is_none() {
-                swept.broken = Some(Tried { case, trial });
+            if !earlier.sites.contains(&site) || !later.sites.contains(&earlier.slot.site) {
+                swept.equal_to_single += 1;
+                continue;
             }
+            cases.push(Case { slots: vec![earlier.slot, later.slot] });
+        }
+    }
+    swept.run = cases.len();
+    for (case, trial) in side_by_side(cases, config).await {
+        visit(&case, &trial);
+        if !trial.broken.is_empty() && swept.broken.is_none() {
+            swept.broken = Some(Tried { case, trial });
         }
     }
     swept
+}
+
+async fn side_by_side(cases: Vec<Case>, config: &GatewayConfig) -> Vec<(Case, Trial)> {
+    let running: Vec<_> = cases
+        .into_iter()
+        .map(|case| {
+            let (config, mine) = (config.clone(), case.clone());
+            (case, tokio::spawn(async move { one_payment(&mine, &config).await }))
+        })
+        .collect();
+    let mut trials = Vec::with_capacity(running.len());
+    for (case, trial) in running {
+        let trial = trial.await.unwrap_or_else(|_| Trial::panicked());
+        trials.push((case, trial));
+    }
+    trials
 }

@@ -1,12 +1,14 @@
 //! The five pass criteria of the assignment, and the latencies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::answer::{PayError, Status};
-use level3::gateway::GatewayConfig;
-use level3::journal::Standing;
-use level3::sim::{Dice, Fault, Rates, Script, Site};
+use level3::event::NoObserver;
+use level3::gateway::{Gateway, GatewayConfig};
+use level3::journal::{MemoryJournal, Standing};
+use level3::sim::{Dice, Fault, Rates, Script, Site, World};
 use level3::trial::{Load, Tally, percentile};
 use tokio::time::{Instant, sleep};
 
@@ -66,37 +68,49 @@ fn uber(dice: &Dice) -> Fault {
 }
 
 pub async fn nothing_stuck(cx: Cx) -> Outcome {
-    for seed in 0..60 {
-        let dice = Dice::new(seed);
-        let world = level3::sim::World::new(move |_: Site, _: u32| uber(&dice));
-        let journal = level3::journal::MemoryJournal::new();
-        let gateway = level3::gateway::Gateway::new(
-            GatewayConfig::default(),
-            world.providers(),
-            std::sync::Arc::new(journal.clone()),
-            std::sync::Arc::new(level3::event::NoObserver),
-        )
-        .map_err(|why| Fail::new(format!("Gateway::new refuses: {why}")))?;
-        for number in 0..4 {
-            let begun = Instant::now();
-            let key = format!("k{seed}-{number}");
-            // A call that is never answered is cx.call's to diagnose.
-            let reply = cx.call("Gateway::pay", gateway.pay(request(&key))).await?.value;
-            drop(reply);
-            let took = begun.elapsed();
-            ensure!(took <= ms(60_000), "a payment is stuck for {} s", took.as_secs());
+    // Few payments one after another, and more at once than the provider's limit lets through.
+    for (crowd, gateways) in [(1, 100), (700, 1)] {
+        let running: Vec<_> =
+            (0..gateways).map(|seed| tokio::spawn(crowded(crowd, seed))).collect();
+        for (seed, one) in running.into_iter().enumerate() {
+            let wait = async { one.await.unwrap_or_else(|_| Err(Fail::new("pay panics"))) };
+            let (unanswered, open) = cx.call("Gateway::pay", wait).await?.value?;
+            ensure!(
+                unanswered == 0 && open == 0,
+                "{unanswered} payments get no answer and {open} are stuck when calls hang, get lost or come late";
+                expected = "each is paid, or undone to the last step",
+                observed = format!("{crowd} at once, seed {seed}"),
+                help = "at Uber 2 % of the payments were stuck: a capture hung for ever, and nobody released what was reserved"
+            );
         }
-        sleep(Duration::from_secs(200)).await;
-        gateway.redrive().await;
-        let open = journal.count(Standing::Open) + journal.count(Standing::Parked);
-        ensure!(
-            open == 0,
-            "{open} of 4 payments are stuck when calls hang, get lost or come late";
-            expected = "each is paid, or undone to the last step", observed = format!("seed {seed}"),
-            help = "at Uber 2 % of the payments were stuck: a capture hung for ever, and nobody released what was reserved"
-        );
     }
     Ok(())
+}
+
+/// How many payments get no answer, and how many stay open, of four times so many at once.
+async fn crowded(crowd: u32, seed: u64) -> Result<(usize, usize), Fail> {
+    let dice = Dice::new(seed);
+    let world = World::new(move |_: Site, _: u32| uber(&dice));
+    let journal = MemoryJournal::new();
+    let (kept, observer) = (Arc::new(journal.clone()), Arc::new(NoObserver));
+    let gateway = Gateway::new(GatewayConfig::default(), world.providers(), kept, observer)
+        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+    let mut unanswered = 0;
+    let rounds = if crowd == 1 { 4 } else { 1 };
+    for round in 0..rounds {
+        let running: Vec<_> = (0..crowd)
+            .map(|number| {
+                let (gateway, key) = (gateway.clone(), format!("k{seed}-{round}-{number}"));
+                let pay = async move { gateway.pay(request(&key)).await };
+                tokio::spawn(tokio::time::timeout(ms(30_000), pay))
+            })
+            .collect();
+        for payment in running {
+            unanswered += usize::from(!matches!(payment.await, Ok(Ok(_))));
+        }
+    }
+    sleep(Duration::from_secs(200)).await;
+    Ok((unanswered, journal.count(Standing::Open) + journal.count(Standing::Parked)))
 }
 
 pub async fn no_cascade(cx: Cx) -> Outcome {
@@ -129,9 +143,9 @@ pub async fn no_cascade(cx: Cx) -> Outcome {
         let Ok((number, reply, took)) = payment.await else { continue };
         let fast = took < ms(10);
         match reply {
-            Err(PayError::Unavailable { .. }) if fast => refused += 1,
             Ok(reply) if is_paid(&reply.answer.status) => paid += 1,
-            _ if number < 1200 && number > 40 && !fast => slow += 1,
+            _ if fast => refused += 1,
+            _ if (41..1200).contains(&number) => slow += 1,
             _ => {}
         }
     }
@@ -158,7 +172,11 @@ pub async fn compensates(cx: Cx) -> Outcome {
         let stage = stage(&cx, Script::new().always(site, Fault::FailBefore))?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let answer = status(&reply, "when a step fails")?;
-        ensure!(matches!(answer, Status::Failed { .. }), "with {site} failing for good, the payment is not Failed"; observed = format!("{answer:?}"));
+        ensure!(
+            matches!(&answer, Status::Failed { step, may_pass: true, .. } if step == site.name()),
+            "with {site} failing for good, the payment is not Failed because of it";
+            expected = format!("Failed {{ step: {site}, may_pass: true }}"), observed = format!("{answer:?}")
+        );
         ensure!(
             stage.net() == 0 && stage.rows() == 0,
             "with {site} failing for good, {} minor units stay charged with {} rows", stage.net(), stage.rows();
@@ -169,7 +187,7 @@ pub async fn compensates(cx: Cx) -> Outcome {
 }
 
 pub async fn is_idempotent(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new().on(Site::Confirm, 1, Fault::LoseReply))?;
+    let stage = stage(&cx, Script::new())?;
     let both = async {
         tokio::join!(stage.gateway.pay(request("a")), async {
             sleep(ms(50)).await;
@@ -178,7 +196,7 @@ pub async fn is_idempotent(cx: Cx) -> Outcome {
     };
     let (first, second) = cx.call("two Gateway::pay", both).await?.value;
     let (one, two) = (status(&first, "")?, status(&second, "for a repeat")?);
-    ensure!(is_paid(&one), "a lost answer fails the payment"; observed = format!("{one:?}"));
+    ensure!(is_paid(&one), "not paid although nothing fails"; observed = format!("{one:?}"));
     ensure_eq!(two, one, "a repeat at the same time gets another answer");
     sleep(ms(5_000)).await;
     let calls = stage.world.all_calls();
