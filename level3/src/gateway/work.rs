@@ -55,7 +55,7 @@ enum Next {
     /// Its run is over, with this answer.
     Over(Arc<Answer>),
     /// Its run ended in a way that another one may not.
-    NextRun,
+    Rerun,
     /// Somebody else has it; look again.
     Again,
 }
@@ -92,7 +92,7 @@ impl Inner {
                     return Ok(Kept { answer, from_journal: true });
                 }
                 Next::Over(answer) => return Err(Ending::Answered(answer)),
-                Next::NextRun => run += 1,
+                Next::Rerun => run += 1,
                 Next::Again => {}
             }
         }
@@ -190,7 +190,7 @@ impl Inner {
         let (ended, status) = status_of(&end);
         same(state, ended)?;
         match status {
-            Status::Failed { may_pass: true, .. } => Ok(Next::NextRun),
+            Status::Failed { may_pass: true, .. } => Ok(Next::Rerun),
             status => Ok(Next::Over(Arc::new(answer(&ended.id, &ended.payment, status)))),
         }
     }

@@ -24,7 +24,7 @@ async fn a_payment_takes_the_sum_of_its_critical_steps() {
     sleep(ms(1000)).await;
     assert_eq!(setup.world.mails().len(), 1);
     assert_eq!(setup.world.outbox(), 0);
-    assert_eq!(setup.terminal_events(), [reply.answer.status.clone()]);
+    assert_eq!(setup.terminal_events(), std::slice::from_ref(&reply.answer.status));
     assert_eq!(setup.net(), 1999);
 }
 

@@ -12,7 +12,6 @@ use level3::sim::{Faults, World};
 /// A gateway in a world of its own.
 pub struct Setup {
     pub world: World,
-    pub journal: MemoryJournal,
     pub gateway: Gateway,
     pub events: Arc<Mutex<Vec<Event>>>,
 }
@@ -23,22 +22,21 @@ pub fn setup(faults: impl Faults + 'static) -> Setup {
 
 pub fn setup_with(faults: impl Faults + 'static, config: GatewayConfig) -> Setup {
     let world = World::new(faults);
-    let journal = MemoryJournal::new();
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let gateway = Gateway::new(
         config,
         world.providers(),
-        Arc::new(journal.clone()),
-        Arc::new(move |event| seen.lock().unwrap().push(event)),
+        Arc::new(MemoryJournal::new()),
+        Arc::new(move |event| seen.lock().expect("no panic").push(event)),
     )
-    .unwrap();
-    Setup { world, journal, gateway, events }
+    .expect("a valid configuration");
+    Setup { world, gateway, events }
 }
 
 impl Setup {
     pub fn terminal_events(&self) -> Vec<Status> {
-        let events = self.events.lock().unwrap();
+        let events = self.events.lock().expect("no panic");
         let status = |event: &Event| match event {
             Event::Ended { status, .. } => Some(status.clone()),
             _ => None,
