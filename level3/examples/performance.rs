@@ -9,7 +9,7 @@ async fn main() {
     for rates in [Rates::ASSIGNMENT, Rates::TEN_PERCENT] {
         let load =
             Load { payments: 50_000, every: Duration::from_millis(2), share: 10, rates, seed };
-        let t = load.run(&GatewayConfig::default()).await.unwrap();
+        let t = load.run(&GatewayConfig::default()).await.expect("a valid configuration");
         println!(
             "{:?} paid {} declined {} failed {} comp {} refused {} unb {} stuck {} longest {:?} p50 {:?} p95 {:?} p99 {:?}",
             t.success(),

@@ -264,7 +264,11 @@ pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
 pub async fn meters_every_wire_call(_cx: Cx) -> Outcome {
     // Every create fails twice before it works, for 60 payments at once.
     let faults = |site: Site, nth: u32| {
-        if site == Site::Create && nth % 3 != 0 { Fault::RateLimited(None) } else { Fault::None }
+        if site == Site::Create && !nth.is_multiple_of(3) {
+            Fault::RateLimited(None)
+        } else {
+            Fault::None
+        }
     };
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let world = level3::sim::World::with(

@@ -12,8 +12,11 @@ use tokio::time::sleep;
 
 use crate::world::{ms, request};
 
+/// Makes the faults of one payment anew.
+type Scripted = fn() -> Script;
+
 /// Payments whose crashes are looked at: one that goes well, and ones that go back from each step.
-fn scripts() -> [(&'static str, fn() -> Script); 4] {
+fn scripts() -> [(&'static str, Scripted); 4] {
     [
         ("a payment that goes well", Script::new),
         ("a payment whose row cannot be written", || {
