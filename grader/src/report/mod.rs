@@ -4,6 +4,8 @@ pub mod explain;
 pub mod json;
 pub mod scoreboard;
 mod style;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,160 @@
+//! The report on made-up verdicts.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use grader_protocol::{Diagnosis, Event, Fail, Jail, PanicSite};
+
+use super::{Report, Status, json, scoreboard};
+use crate::build::{Built, LevelBuild};
+use crate::select::{Entry, select};
+use crate::supervise::Verdict;
+
+fn verdict(fail: Option<Fail>) -> Verdict {
+    Verdict {
+        fail,
+        notes: Vec::new(),
+        output: String::new(),
+        virtual_us: 600_000,
+        real_us: 2000,
+        jail: Jail::Syscalls,
+    }
+}
+
+fn wrong() -> Fail {
+    let mut fail =
+        Fail::new("returned at 600 ms").expected("400 ms").observed("600 ms").help("wait less");
+    fail.timeline.push(Event { at_us: 200_000, who: "reviews".into(), what: "answers".into() });
+    fail
+}
+
+fn not_started() -> Fail {
+    let site = PanicSite {
+        message: "not yet implemented".into(),
+        file: "level2/src/race.rs".into(),
+        line: 7,
+    };
+    Fail { panics: vec![site], ..Fail::diagnosed("race::load", Diagnosis::NotStarted) }
+}
+
+/// A report on level 2 in which the first criterion of each group has `fail`.
+fn report(fail: Option<fn() -> Fail>) -> Report {
+    let entries = entries();
+    let mut verdicts: BTreeMap<&'static str, Verdict> = BTreeMap::new();
+    for entry in &entries {
+        let first = entry.group.criteria.first().map(|c| c.id) == Some(entry.criterion.id);
+        let fail = fail.filter(|_| first).map(|fail| fail());
+        verdicts.insert(entry.criterion.id, verdict(fail));
+    }
+    Report::new(&entries, &built(ready()), verdicts, Duration::from_millis(300))
+}
+
+fn entries() -> Vec<Entry> {
+    select(&["level2".to_owned()]).expect("level 2")
+}
+
+fn ready() -> LevelBuild {
+    LevelBuild::Ready { binary: PathBuf::from("check-level2"), warnings: Vec::new() }
+}
+
+fn built(level: LevelBuild) -> Built {
+    Built { levels: BTreeMap::from([("level2".to_owned(), level)]), took: Duration::from_secs(1) }
+}
+
+fn shown(report: &Report) -> String {
+    anstream::adapter::strip_str(&scoreboard::render(report)).to_string()
+}
+
+#[test]
+fn full_marks_ask_for_nothing_more() {
+    let report = report(None);
+    assert!(report.has_full_core_marks() && !report.has_not_judged());
+    assert_eq!(report.score.core, report.score.core_of);
+    let text = shown(&report);
+    assert!(!text.contains("next:") && !text.contains('✘'), "{text}");
+}
+
+#[test]
+fn the_first_failures_are_told_in_full_and_the_others_in_two_lines() {
+    let report = report(Some(wrong));
+    assert!(!report.has_full_core_marks());
+    let text = shown(&report);
+    assert_eq!(text.matches("expected  400 ms").count(), 3, "{text}");
+    let groups = report.levels.first().map_or(0, |level| level.groups.len());
+    assert_eq!(text.matches("returned at 600 ms").count(), groups, "{text}");
+    assert!(
+        text.contains("200 ms  reviews  answers") && text.contains("help      wait less"),
+        "{text}"
+    );
+    assert!(text.contains("next: cargo grade hint level2/"), "{text}");
+}
+
+#[test]
+fn what_is_not_started_is_no_failure_to_read_about() {
+    let report = report(Some(not_started));
+    assert!(report.criteria().any(|c| c.status == Status::NotStarted));
+    let text = shown(&report);
+    assert!(!text.contains('✘') && !text.contains("not yet implemented"), "{text}");
+    assert!(text.contains("next: cargo grade show level2/"), "{text}");
+}
+
+#[test]
+fn a_level_that_does_not_compile_says_so_once() {
+    let broken = LevelBuild::Broken { package: "level2".into(), errors: "error[E0308]: no".into() };
+    let report = Report::new(&entries(), &built(broken), BTreeMap::new(), Duration::ZERO);
+    assert!(report.criteria().all(|c| c.status == Status::DoesNotCompile));
+    assert_eq!(report.score.total().0, 0);
+    let text = shown(&report);
+    assert_eq!(text.matches("E0308").count(), 1, "{text}");
+    assert!(text.contains("next: cargo check -p level2"), "{text}");
+}
+
+#[test]
+fn a_criterion_without_a_verdict_is_not_passed() {
+    let report = Report::new(&entries(), &built(ready()), BTreeMap::new(), Duration::ZERO);
+    assert!(report.has_not_judged() && !report.has_full_core_marks());
+    assert_eq!(report.score.total().0, 0);
+}
+
+#[test]
+fn one_process_without_a_jail_is_said_so() {
+    let entries = entries();
+    let mut loose = verdict(None);
+    loose.jail = Jail::None;
+    let verdicts = entries.iter().map(|e| (e.criterion.id, loose.clone())).collect();
+    let report = Report::new(&entries, &built(ready()), verdicts, Duration::ZERO);
+    assert!(shown(&report).contains("without a jail"));
+}
+
+/// The fields that grader/README.md promises.
+#[test]
+fn json_has_the_documented_fields() {
+    let text = json::render(&report(Some(wrong))).expect("plain data");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["schema_version"], json::SCHEMA_VERSION);
+    assert_eq!(json["full_core_marks"], false);
+    assert_eq!(json["jail"], "syscalls");
+    assert_eq!(json["build_ms"], 1000);
+    assert_eq!(json["judge_ms"], 300);
+    let level = &json["levels"][0];
+    assert_eq!(level["name"], "level2");
+    assert!(level["broken"].is_null() && level["warnings"].is_array());
+    let group = &level["groups"][0];
+    assert!(group["file"].is_string() && group["title"].is_string());
+    assert!(group["score"]["core_of"].is_u64() && group["score"]["bonus"].is_u64());
+    let criterion = &group["criteria"][0];
+    assert_eq!(criterion["status"], "failed");
+    assert_eq!(criterion["kind"], "core");
+    let fail = &criterion["verdict"]["fail"];
+    assert_eq!(fail["headline"], "returned at 600 ms");
+    assert_eq!(fail["expected"], "400 ms");
+    assert!(fail["diagnosis"].is_null() && fail["panics"].is_array());
+    assert_eq!(fail["timeline"][0]["at_us"], 200_000);
+    assert!(criterion["verdict"]["output"].is_string() && criterion["verdict"]["notes"].is_array());
+    let readme = include_str!("../../README.md");
+    for field in
+        ["schema_version", "full_core_marks", "build_ms", "broken", "timeline", "virtual_us"]
+    {
+        assert!(readme.contains(field), "README.md does not document {field}");
+    }
+}
