@@ -217,10 +217,11 @@ impl Gateway {
     }
 }
 
-/// How an undo is repeated: 15 attempts within some 80 s, so that a breaker's 60 s of outage are not
-/// the end of it, with pauses well below the time after which an owner counts as dead.
+/// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
+/// breaker stays open are not the end of it, and each of them well below the time after which an owner
+/// counts as dead.
 fn patient() -> Result<crate::retry::Backoff, ConfigError> {
-    let attempts = std::num::NonZeroU32::MIN.saturating_add(14);
+    let attempts = std::num::NonZeroU32::MIN.saturating_add(22);
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
     Ok(crate::retry::Backoff::new(base, 2.0, cap, attempts)?)
 }

@@ -185,8 +185,8 @@ impl<S: State> Saga<S> {
         self
     }
 
-    /// How often an undo is tried and how long the pauses are. The default is 15 attempts within some
-    /// 80 s, more than a breaker stays open.
+    /// How often an undo is tried and how long the pauses are. The default is 23 attempts with
+    /// more than two minutes of pauses, longer than a breaker stays open.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;
@@ -210,7 +210,7 @@ impl<S: State> Saga<S> {
 
 fn patient() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
-    let attempts = NonZeroU32::MIN.saturating_add(14);
+    let attempts = NonZeroU32::MIN.saturating_add(22);
     // These figures are fine: the default is only there because the constructor checks them.
     Backoff::new(base, 2.0, cap, attempts).unwrap_or_default()
 }
