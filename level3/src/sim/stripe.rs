@@ -256,7 +256,9 @@ impl Account {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.lock().intents.iter().any(|record| record.busy || record.settles.is_some())
+        let now = Instant::now();
+        let on_its_way = |record: &Record| record.settles.is_some_and(|at| at > now);
+        self.lock().intents.iter().any(|record| record.busy || on_its_way(record))
     }
 }
 

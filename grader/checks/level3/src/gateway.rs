@@ -101,24 +101,37 @@ pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
 }
 
 pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
+    let mut scripts = Vec::new();
     for site in [Site::Create, Site::Fraud, Site::Confirm, Site::Save] {
         for fault in [Fault::Hang, Fault::SwallowReply, Fault::Slow(ms(1400))] {
-            let stage = stage(&cx, Script::new().always(site, fault))?;
-            let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
-            ensure!(
-                call.took <= ms(10_000),
-                "with {site} under {fault:?}, pay answers after {} ms", call.took.as_millis();
-                expected = "an answer within 10 000 ms, compensation included",
-                help = "one deadline for the whole payment; every attempt and every wait asks it first"
-            );
-            let status = status(&call.value, "when a service hangs")?;
-            ensure!(
-                // To call off an intent that may exist takes the very service that hangs.
-                site == Site::Create || !matches!(status, Status::Compensating { .. }),
-                "with {site} under {fault:?}, there is no time left to undo it within the 10 s";
-                expected = "Failed, with nobody charged: undoing has its reserve", observed = format!("{status:?}")
-            );
+            scripts.push((
+                format!("{site} under {fault:?}"),
+                site,
+                Script::new().always(site, fault),
+            ));
         }
+    }
+    let both = Script::new().always(Site::Fraud, Fault::Slow(ms(1400)));
+    let both = both.always(Site::Confirm, Fault::Hang);
+    scripts.push(("a slow fraud check and confirm under Hang".to_owned(), Site::Confirm, both));
+    for (what, site, script) in scripts {
+        let stage = stage(&cx, script)?;
+        let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+        ensure!(
+            call.took <= ms(10_000),
+            "with {what}, pay answers after {} ms",
+            call.took.as_millis();
+            expected = "an answer within 10 000 ms, compensation included",
+            help = "one deadline for the whole payment; every attempt and every wait asks it first"
+        );
+        let status = status(&call.value, "when a service hangs")?;
+        ensure!(
+            // To call off an intent that may exist takes the very service that hangs.
+            site == Site::Create || !matches!(status, Status::Compensating { .. }),
+            "with {what}, there is no time left to undo it within the 10 s";
+            expected = "Failed, with nobody charged: undoing has its reserve",
+            observed = format!("{status:?}")
+        );
     }
     Ok(())
 }
@@ -134,6 +147,8 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
         "a refund that hangs is not answered with Compensating within 10 s";
         observed = format!("{answer:?} at {} ms", call.took.as_millis())
     );
+    // As long as a short outage.
+    sleep(ms(20_000)).await;
     stage.script.heal(Site::Refund);
     sleep(ms(60_000)).await;
     ensure!(
