@@ -11,6 +11,7 @@ use super::receipts::Letter;
 use super::{Gateway, Inner};
 use crate::answer::{PayError, Status};
 use crate::deadline::Deadline;
+use crate::ids::PaymentId;
 use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, Standing, Story};
 use crate::saga::{End, Owner, SagaError, nobody};
 
@@ -148,12 +149,22 @@ impl Inner {
         let mut taken = 0;
         for receipt in pending {
             let letter = Letter::Receipt(receipt.clone());
-            if !known.iter().any(|known| *known.item == letter) {
+            let is_known = known.iter().any(|known| *known.item == letter);
+            // A row that is still to be taken back has its entry as well.
+            if !is_known && self.is_paid(&receipt.payment).await {
                 self.deliver(receipt, None);
                 taken += 1;
             }
         }
         taken
+    }
+
+    /// Whether the payment has come to its end and is paid.
+    async fn is_paid(&self, payment: &PaymentId) -> bool {
+        match self.journal.read(SagaId::from(payment)).await {
+            Ok(Some(story)) => matches!(self.saga.end_of(&story), Ok(Some(End::Completed(_)))),
+            _ => false,
+        }
     }
 
     /// Tries what is parked once more.
