@@ -147,8 +147,8 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
         "a refund that hangs is not answered with Compensating within 10 s";
         observed = format!("{answer:?} at {} ms", call.took.as_millis())
     );
-    // As long as a short outage.
-    sleep(ms(20_000)).await;
+    // As long as an outage that opens a breaker.
+    sleep(ms(50_000)).await;
     stage.script.heal(Site::Refund);
     sleep(ms(60_000)).await;
     ensure!(

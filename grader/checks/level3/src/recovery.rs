@@ -185,14 +185,17 @@ async fn heir(
     point: CrashPoint,
     second: CrashPoint,
 ) -> Outcome {
-    let when = format!("{what}, dead {point:?}, its heir dead {second:?}");
+    let when = format!("{what}, dead {point:?}, its heirs dead {second:?}");
     let scene = Scene::new(script());
     scene.crash(point).await?;
-    let heir = Process::that_dies(second);
-    let gateway = scene.gateway(&heir)?;
-    tokio::select! {
-        _ = gateway.recover() => sleep(ms(2000)).await,
-        () = heir.death() => {}
+    // And the one after it.
+    for _ in 0..2 {
+        let heir = Process::that_dies(second);
+        let gateway = scene.gateway(&heir)?;
+        tokio::select! {
+            _ = gateway.recover() => sleep(ms(2000)).await,
+            () = heir.death() => {}
+        }
     }
     recover(&scene.gateway(&Process::new())?, &when).await?;
     sleep(ms(2000)).await;
