@@ -30,13 +30,10 @@ fn main() -> Result<ExitCode, Failure> {
     writeln!(table, "# Mutants of the levels\n")?;
     writeln!(
         table,
-        "Made by `.ci/mutants` with cargo-mutants. The exercises are judged by the grader alone, the"
+        "Made by `.ci/mutants` with cargo-mutants: the exercises, judged by the grader alone. A mutant\n\
+         that does not compile is unviable.\n"
     )?;
-    writeln!(
-        table,
-        "course's own files by the tests of their level. A mutant that does not compile is unviable.\n"
-    )?;
-    writeln!(table, "| what | mutants | caught | unviable | timeouts | let live |")?;
+    writeln!(table, "| level | mutants | caught | unviable | timeouts | let live |")?;
     writeln!(table, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
     let mut living = Vec::new();
     let mut runs: Vec<PathBuf> = std::fs::read_dir(&folder)?.flatten().map(|e| e.path()).collect();
