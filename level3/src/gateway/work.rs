@@ -35,12 +35,14 @@ pub(super) enum Ending {
     Refused(PayError),
 }
 
+// starter: drop
 impl From<JournalError> for Ending {
     fn from(_: JournalError) -> Self {
         Self::Refused(PayError::JournalUnavailable)
     }
 }
 
+// starter: drop
 impl From<SagaError> for Ending {
     fn from(error: SagaError) -> Self {
         Self::Refused(match error {
