@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{IntentId, PaymentId, TransactionId};
 use crate::request::Payment;
 
+// starter: drop
 /// The state of a payment, as it stands in the journal after each step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PaymentState {
@@ -18,6 +19,7 @@ pub(super) struct PaymentState {
     pub(super) transaction: Option<TransactionId>,
 }
 
+// starter: drop
 impl PaymentState {
     pub(super) fn new(id: PaymentId, payment: Payment) -> Self {
         Self { id, payment, intent: None, settled: false, transaction: None }

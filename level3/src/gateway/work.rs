@@ -18,6 +18,7 @@ use crate::journal::{Claimed, FailureKind, JournalError, Lease, Opened, SagaId, 
 use crate::request::Payment;
 use crate::saga::{End, Owner, SagaError, SagaEvent};
 
+// starter: drop
 /// A final answer, as the store keeps it.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
@@ -26,6 +27,7 @@ pub(super) struct Kept {
     pub(super) from_journal: bool,
 }
 
+// starter: drop
 /// What leaves the key free.
 #[derive(Debug, Clone)]
 pub(super) enum Ending {
@@ -62,6 +64,7 @@ enum Next {
     Again,
 }
 
+// starter: drop
 impl Inner {
     /// Brings the payment to an end, whatever it takes: this future is not dropped at a deadline.
     pub(super) async fn work(
