@@ -92,17 +92,24 @@ impl UndoError {
     }
 }
 
+// starter: drop
 pub(super) type RunStep<S> =
     Arc<dyn Fn(S, StepContext) -> BoxFuture<'static, Result<S, StepError>> + Send + Sync>;
+// starter: drop
 pub(super) type UndoStep<S> =
     Arc<dyn Fn(S, UndoContext) -> BoxFuture<'static, Result<S, UndoError>> + Send + Sync>;
 
 /// One step of a [`Saga`](super::Saga).
 pub struct Step<S> {
+    // starter: drop
     pub(super) name: &'static str,
+    // starter: drop
     pub(super) run: RunStep<S>,
+    // starter: drop
     pub(super) undo: Option<(Duration, UndoStep<S>)>,
+    // starter: drop
     pub(super) critical: bool,
+    // starter: drop
     pub(super) pivot: bool,
 }
 
