@@ -12,7 +12,7 @@ use level3::sim::{Dice, Fault, Rates, Script, Site, World};
 use level3::trial::{Load, Tally, percentile};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{is_paid, ms, request, stage, status};
+use crate::world::{is_paid, is_written, ms, request, stage, status};
 
 async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
     let load = Load { payments, every: ms(1), share: 10, rates, seed: 1 };
@@ -22,6 +22,7 @@ async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
 }
 
 pub async fn succeeds(cx: Cx) -> Outcome {
+    is_written(&cx).await?;
     let tally = load(50_000, Rates::TEN_PERCENT).await?;
     let success = tally.success();
     cx.note(format!(
@@ -39,6 +40,7 @@ pub async fn succeeds(cx: Cx) -> Outcome {
 }
 
 pub async fn latencies(cx: Cx) -> Outcome {
+    is_written(&cx).await?;
     let tally = load(5_000, Rates::ASSIGNMENT).await?;
     let [p50, p95, p99] = [50, 95, 99].map(|p| percentile(&tally.latencies, p));
     cx.note(format!(
@@ -68,6 +70,7 @@ fn uber(dice: &Dice) -> Fault {
 }
 
 pub async fn nothing_stuck(cx: Cx) -> Outcome {
+    is_written(&cx).await?;
     // Few payments one after another, and more at once than the provider's limit lets through.
     for (crowd, gateways) in [(1, 100), (700, 1)] {
         let running: Vec<_> =

@@ -107,6 +107,7 @@ async fn everywhere<F>(
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
+    crate::world::is_written(cx).await?;
     for (what, script) in scripts() {
         let actions = actions(script()).await?;
         ensure!(actions > 5, "{what}: the process is seen to do {actions} things only"; help = "journal each effect before it is tried");

@@ -19,6 +19,7 @@ fn broken(case: &Case, trial: &Trial) -> Fail {
 }
 
 async fn sweep(cx: Cx, sites: &[Site]) -> Outcome {
+    crate::world::is_written(&cx).await?;
     let config = GatewayConfig::default();
     let singles = singles(&config).await;
     for single in singles.iter().filter(|single| sites.contains(&single.slot.site)) {

@@ -123,3 +123,11 @@ pub fn status(reply: &Result<Reply, PayError>, when: &str) -> Result<Status, Fai
 pub fn is_paid(status: &Status) -> bool {
     matches!(status, Status::Paid { .. })
 }
+
+/// One payment in the script itself, whatever comes of it: a gateway that is not written yet is found
+/// here, and not in the tasks of a trial.
+pub async fn is_written(cx: &Cx) -> Result<(), Fail> {
+    let stage = stage(cx, Script::new())?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("first"))).await?;
+    Ok(())
+}
