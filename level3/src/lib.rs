@@ -1,4 +1,15 @@
 //! Level 3: a payment gateway that never loses or doubles a payment.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`deadline`], [`retry`], [`breaker`], [`limiter`], [`dead_letters`], [`idempotency`] | the parts, each of use alone |
+//! | [`request`] | what is refused before anything is called |
+//! | [`saga`] | steps that succeed together or are undone |
+//! | [`gateway`] | all of them together |
+//!
+//! The course provides [`money`] and [`ids`], the services as traits ([`provider`]) and simulated
+//! ([`sim`]), the [`journal`], what a gateway says ([`answer`], [`event`]) and the trials that the grader
+//! runs ([`trial`]). Everything else is an exercise; the README is the assignment.
 
 pub mod answer;
 pub mod event;
@@ -18,3 +29,6 @@ pub mod request;
 pub mod retry;
 pub mod saga;
 pub mod trial;
+
+#[cfg(test)]
+mod mocked;

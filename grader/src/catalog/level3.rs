@@ -19,6 +19,7 @@ pub const LEVEL: Level = Level {
         "src/answer.rs",
         "src/event.rs",
         "src/ids.rs",
+        "src/mocked.rs",
         "src/money.rs",
         "src/provider/mod.rs",
         "src/provider/error.rs",
