@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::build::{self, BuildError, Built, LevelBuild};
 use crate::catalog::Level;
@@ -90,10 +90,7 @@ fn judge_all(
     let verdicts = Mutex::new(BTreeMap::new());
     let work = || {
         while let Some((entry, binary)) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut limits = limits.clone();
-            if let Some(seconds) = entry.criterion.cpu_seconds() {
-                limits.cpu = limits.cpu.max(Duration::from_secs(seconds));
-            }
+            let limits = limits.of(entry.criterion);
             let verdict = judge(binary, entry.criterion.id, root, &limits);
             progress.judged(entry, &verdict);
             let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);

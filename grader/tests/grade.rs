@@ -63,7 +63,7 @@ fn grade(entry: &Entry, built: &Built, root: &Path) -> Result<(), Failed> {
                 .into())
         }
         Some(LevelBuild::Ready { binary, .. }) => {
-            let verdict = judge(binary, id, root, &Limits::default());
+            let verdict = judge(binary, id, root, &Limits::default().of(entry.criterion));
             if verdict.passed() {
                 return Ok(());
             }

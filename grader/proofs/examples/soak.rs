@@ -41,7 +41,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut work = Vec::new();
     for entry in &entries {
         match &built.levels[entry.level.name] {
-            LevelBuild::Ready { binary, .. } => work.push((entry.criterion.id, binary)),
+            LevelBuild::Ready { binary, .. } => work.push((entry.criterion, binary)),
             LevelBuild::Broken { errors, .. } => return Err(errors.clone().into()),
         }
     }
@@ -57,8 +57,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             if nr >= total {
                 return;
             }
-            let (id, binary) = work[nr % work.len()];
-            let verdict = judge(binary, id, &root, &Limits::default());
+            let (criterion, binary) = work[nr % work.len()];
+            let id = criterion.id;
+            let verdict = judge(binary, id, &root, &Limits::default().of(criterion));
             let expected = *first.lock().expect("no panic").entry(id).or_insert(verdict.passed());
             if verdict.passed() != expected {
                 differing.fetch_add(1, Ordering::Relaxed);

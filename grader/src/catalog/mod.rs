@@ -51,9 +51,10 @@ pub struct Criterion {
     pub read: &'static [&'static str],
 }
 
-/// Criteria that need more CPU time than the rest, in seconds; [`Criterion::cpu_seconds`] tells.
+/// Criteria that need more CPU time than the rest, in seconds: about four times what the reference
+/// takes in a debug build.
 const CPU_SECONDS: &[(&str, u64)] = &[
-    // 50 000 payments: some 8 s in a debug build.
+    // 50 000 payments: some 4.5 s.
     ("level3/assignment/succeeds-despite-failures", 18),
     // Up to 5600 payments with faults: some 1.5 s.
     ("level3/sweep/confirm", 10),

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 use serde::Serialize;
 
+use crate::catalog::Criterion;
 use crate::interrupt::Guarded;
 pub use output::MOST as MOST_OUTPUT;
 
@@ -38,6 +39,16 @@ impl Default for Limits {
     fn default() -> Self {
         let asleep = Duration::from_millis(1500);
         Limits { cpu: Duration::from_secs(3), asleep, real: Duration::from_secs(60) }
+    }
+}
+
+impl Limits {
+    /// These limits, widened to what the criterion says that it needs.
+    #[must_use]
+    pub fn of(&self, criterion: &Criterion) -> Limits {
+        let cpu = self.cpu.max(Duration::from_secs(criterion.cpu_seconds().unwrap_or_default()));
+        // On a machine that is ten times too busy the CPU limit is still the one that counts.
+        Limits { cpu, real: self.real.max(cpu * 10), ..self.clone() }
     }
 }
 
