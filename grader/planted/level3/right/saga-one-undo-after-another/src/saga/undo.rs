@@ -1,0 +1,126 @@
+//! Backward: undoing what was done, or may have been.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::sleep;
+use tracing::Instrument as _;
+
+use super::log::payload;
+use super::progress::Progress;
+use super::run::panic_text;
+use super::step::UndoStep;
+use super::{End, Known, Owner, Saga, SagaError, SagaEvent, State, Stuck, UndoContext, UndoError};
+use crate::deadline::Deadline;
+use crate::journal::{Failure, Record};
+
+/// A step to undo.
+struct Armed<'a, S> {
+    index: usize,
+    name: &'static str,
+    known: Known,
+    limit: Duration,
+    undo: &'a UndoStep<S>,
+    attempts: u32,
+}
+
+impl<S: State> Saga<S> {
+    /// Undoes everything that is armed, the last step first.
+    ///
+    /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
+    /// longer than its own limit. `batch` holds records that were not written yet.
+    pub(super) async fn back(
+        &self,
+        owner: &Owner<'_>,
+        mut progress: Progress<S>,
+        failure: Failure,
+        mut batch: Vec<Record>,
+    ) -> Result<End<S>, SagaError> {
+        if progress.failure.is_none() {
+            batch.push(Record::Compensating { failure: failure.clone() });
+        }
+        let mut armed: Vec<Armed<'_, S>> = Vec::new();
+        for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
+            if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {
+                let limit = *limit;
+                let attempts = trace.attempts;
+                armed.push(Armed { index, name: step.name, known, limit, undo, attempts });
+            }
+        }
+        let mut stuck: Vec<Stuck> = Vec::new();
+        for mut step in armed {
+            loop {
+                step.attempts += 1;
+                batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
+                owner.write(std::mem::take(&mut batch)).await?;
+                let error = match attempt(&step, progress.state.clone(), owner).await {
+                    Ok(state) => {
+                        let record = Record::UndoDone {
+                            step: step.name.into(),
+                            state: payload(&state)?,
+                        };
+                        batch.push(record);
+                        progress.state = state;
+                        progress.steps[step.index].undone = true;
+                        let attempts = step.attempts;
+                        (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
+                        break;
+                    }
+                    Err(error) => error,
+                };
+                let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
+                (owner.watcher)(SagaEvent::UndoFailed {
+                    step: step.name,
+                    cause: &error.message,
+                    attempts: step.attempts,
+                    parked,
+                });
+                if parked {
+                    batch.push(Record::UndoParked {
+                        step: step.name.into(),
+                        cause: error.message.clone(),
+                        attempts: step.attempts,
+                    });
+                    stuck.push(Stuck {
+                        step: step.name.to_owned(),
+                        cause: error.message,
+                        attempts: step.attempts,
+                    });
+                    break;
+                }
+                sleep(self.undo.delay(step.attempts, self.jitter.unit())).await;
+            }
+        }
+        let parked = !stuck.is_empty();
+        batch.push(if parked { Record::Parked } else { Record::Compensated });
+        owner.write(batch).await?;
+        let state = progress.state;
+        Ok(if parked {
+            End::Parked { state, failure, stuck }
+        } else {
+            End::Compensated { state, failure }
+        })
+    }
+}
+
+async fn attempt<S: State>(
+    step: &Armed<'_, S>,
+    state: S,
+    owner: &Owner<'_>,
+) -> Result<S, UndoError> {
+    let deadline = Deadline::after(step.limit);
+    let context = UndoContext {
+        saga: owner.saga().clone(),
+        known: step.known,
+        attempt: step.attempts,
+        deadline,
+    };
+    let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
+    let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
+    match deadline.run(work).instrument(span).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(UndoError::transient(panic_text(panic.as_ref()))),
+        Err(elapsed) => Err(UndoError::transient(elapsed)),
+    }
+}
