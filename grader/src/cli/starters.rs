@@ -51,8 +51,11 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
     writeln!(out, "{BOLD}{}{BOLD:#} is yours now; write", level.name)?;
     // In the order to work in; what no group names comes last.
     let order = |path: &std::path::PathBuf| {
-        // A module in a folder is named by its `mod.rs`; what lies beside it belongs to it.
-        let position = |file: &str| path.starts_with(file.trim_end_matches("/mod.rs"));
+        // What lies in the same folder below `src` belongs to the same module.
+        let position = |file: &str| match file.rsplit_once('/') {
+            Some((folder, _)) if !folder.ends_with("/src") => path.starts_with(folder),
+            _ => path.ends_with(file),
+        };
         level.groups.iter().position(|group| position(group.file)).unwrap_or(usize::MAX)
     };
     let mut blanked = applied.blanked.clone();
@@ -60,8 +63,10 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
     for path in &blanked {
         writeln!(out, "  {}", path.display())?;
     }
-    for path in &applied.removed {
-        writeln!(out, "  {DIM}{} is gone: only the reference needs it{DIM:#}", path.display())?;
+    if !applied.removed.is_empty() {
+        let count = applied.removed.len();
+        let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        writeln!(out, "  {DIM}{files} of the reference's own are gone{DIM:#}")?;
     }
     if let Some(backup) = &applied.backup {
         writeln!(out, "  your earlier work is in {}", backup.display())?;
