@@ -1,5 +1,6 @@
 //! `cargo run -q -p grader-proofs --example given -- LEVEL` lists the course's own files of a level,
-//! one a line, for tools that treat them apart from the learner's.
+//! one a line, for tools that treat them apart from the learner's. A folder is listed as a pattern:
+//! `level3/src/adapters/**`.
 use std::process::ExitCode;
 
 use grader::catalog::LEVELS;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     for file in level.given {
-        println!("{}/{file}", level.name);
+        let all = if file.ends_with('/') { "**" } else { "" };
+        println!("{}/{file}{all}", level.name);
     }
     ExitCode::SUCCESS
 }

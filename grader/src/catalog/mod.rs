@@ -11,12 +11,23 @@ pub struct Level {
     pub name: &'static str,
     /// One line for the scoreboard.
     pub title: &'static str,
-    /// Files below `src/` that the course provides, relative to the level's folder: a starter leaves
-    /// them as they are and a submission cannot replace them. Everything else below `src/` is the
-    /// learner's.
+    /// What the course provides below `src/`: files, or folders with a slash at their end, relative to
+    /// the level's folder. A starter leaves them as they are and a submission cannot replace them.
+    /// Everything else below `src/` is the learner's.
     pub given: &'static [&'static str],
     /// The groups of criteria in the order in which they are best worked on.
     pub groups: &'static [Group],
+}
+
+impl Level {
+    /// Whether the course provides this file, named relative to the level's folder: `src/lib.rs`.
+    #[must_use]
+    pub fn gives(&self, path: &str) -> bool {
+        self.given.iter().any(|given| match given.strip_suffix('/') {
+            Some(folder) => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+            None => *given == path,
+        })
+    }
 }
 
 /// The criteria of one exercise, usually of one module: a strategy, a style, a pattern.

@@ -134,7 +134,7 @@ pub(super) fn read(
     }
     let source = |(path, text): (String, String)| {
         let path = path[level.name.len() + 1..].to_owned();
-        Source { given: is_given(level, &path), path, text }
+        Source { given: level.gives(&path), path, text }
     };
     Ok(texts.into_iter().map(source).collect())
 }
@@ -148,11 +148,6 @@ fn copy(root: &Path) -> PathBuf {
 pub(super) fn save(root: &Path, level: &str, sources: &[Source]) -> Result<(), FileError> {
     let folder = copy(root).join(level);
     sources.iter().try_for_each(|source| files::write(&folder.join(&source.path), &source.text))
-}
-
-fn is_given(level: &Level, path: &str) -> bool {
-    let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    level.given.iter().any(|given| *given == path || below(given.trim_end_matches('/')))
 }
 
 fn from_folder(root: &Path, folder: &str) -> Result<Vec<(String, String)>, FileError> {

@@ -75,12 +75,14 @@ impl Files {
     #[must_use]
     pub fn over(mut self, pristine: &Files, level: &Level) -> (Files, Vec<Finding>) {
         let mut findings = Vec::new();
-        for given in level.given {
-            let Some(original) = pristine.0.get(*given) else { continue };
-            match self.0.insert((*given).to_owned(), original.clone()) {
+        for (path, original) in &pristine.0 {
+            if !level.gives(path) {
+                continue;
+            }
+            match self.0.insert(path.clone(), original.clone()) {
                 Some(found) if found == *original => {}
-                Some(_) => findings.push(Finding::GivenChanged((*given).to_owned())),
-                None => findings.push(Finding::GivenMissing((*given).to_owned())),
+                Some(_) => findings.push(Finding::GivenChanged(path.clone())),
+                None => findings.push(Finding::GivenMissing(path.clone())),
             }
         }
         (self, findings)
