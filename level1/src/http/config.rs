@@ -41,9 +41,7 @@ impl HttpConfig {
         let invalid = |reason: String| SetupError::BaseUrl { url: self.base_url.clone(), reason };
         let mut url = Url::parse(&self.base_url).map_err(|error| invalid(error.to_string()))?;
         match url.scheme() {
-            "http" => {}
-            "https" if cfg!(feature = "tls") => {}
-            "https" => return Err(SetupError::NoTls { url: self.base_url.clone() }),
+            "http" | "https" => {}
             other => return Err(invalid(format!("the scheme is {other}, not http or https"))),
         }
         if url.query().is_some() || url.fragment().is_some() {
@@ -66,15 +64,6 @@ pub enum SetupError {
         url: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// The base URL is `https`, and this build has no TLS.
-    #[error(
-        "{url:?} needs TLS, which this build leaves out: use an http URL, or build with \
-         `--features tls`"
-    )]
-    NoTls {
-        /// The URL as given.
-        url: String,
     },
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {reason}")]

@@ -31,14 +31,19 @@ impl HttpSource {
     /// A source for the server of `config`. No connection is made yet.
     ///
     /// # Errors
-    /// [`SetupError`] when the base URL cannot be used, needs TLS that is not built in, or the client
-    /// cannot be set up.
+    /// [`SetupError`] when the base URL cannot be used or the client cannot be set up.
     pub fn new(config: HttpConfig) -> Result<Self, SetupError> {
         let root = config.root()?;
         let mut builder = Client::builder().redirect(Policy::limited(config.max_redirects));
         if !config.system_proxy {
             builder = builder.no_proxy();
         }
+        if root.scheme() == "http" {
+            // The machine's certificates are read for https only: there may be none.
+            builder = builder.tls_certs_only([]);
+        }
+        // reqwest brings no cryptography of its own. The first one in a process stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client =
             builder.build().map_err(|error| SetupError::Client { reason: chain(&error) })?;
         Ok(Self { shared: Arc::new(Shared { client, root, config }) })

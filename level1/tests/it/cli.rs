@@ -73,7 +73,4 @@ async fn wrong_arguments() {
     assert_fails(&run("http://a", "1", "threads").await, 2, "possible values: callbacks");
     assert_fails(&run("http://a", "one", "parallel").await, 2, "invalid value 'one'");
     assert_fails(&run("no url", "1", "parallel").await, 2, "the base URL \"no url\"");
-    if !cfg!(feature = "tls") {
-        assert_fails(&run("https://a", "1", "parallel").await, 2, "--features tls");
-    }
 }

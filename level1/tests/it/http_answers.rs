@@ -141,7 +141,23 @@ fn base_urls_that_cannot_be_used() {
     {
         assert!(matches!(setup(url), SetupError::BaseUrl { .. }), "{url}: {:?}", setup(url));
     }
-    if !cfg!(feature = "tls") {
-        assert!(setup("https://localhost").to_string().contains("--features tls"));
-    }
+}
+
+#[tokio::test]
+async fn an_https_url_is_spoken_to_in_tls() {
+    // The peer sends what no TLS server sends.
+    let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", peer.local_addr().unwrap());
+    let greet = async {
+        let (mut stream, _) = peer.accept().await.unwrap();
+        let mut first = [0];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        first[0]
+    };
+    let source = HttpSource::new(HttpConfig::new(url)).unwrap();
+    let (first, answer) = tokio::join!(greet, source.user(1));
+    // 22: a record of the TLS handshake (RFC 8446, 5.1).
+    assert_eq!(first, 22);
+    assert!(matches!(answer, Err(SourceError::Connection { .. })), "{answer:?}");
 }
