@@ -2,6 +2,7 @@
 
 mod assignment;
 mod gateway;
+mod models;
 mod parts;
 mod recovery;
 mod request;
@@ -50,6 +51,7 @@ pub const LEVEL: Level = Level {
         parts::LIMITER,
         parts::DEAD_LETTERS,
         parts::IDEMPOTENCY,
+        models::GROUP,
         request::GROUP,
         saga::GROUP,
         gateway::GROUP,

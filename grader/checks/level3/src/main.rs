@@ -5,6 +5,7 @@ mod dead_letters;
 mod deadline;
 mod idempotency;
 mod limiter;
+mod models;
 mod parts;
 mod retry;
 
@@ -105,6 +106,10 @@ fn main() -> ExitCode {
         "level3/idempotency/keys-are-checked" => idempotency::keys_are_checked,
         "level3/idempotency/answers-are-kept-for-their-time" => idempotency::answers_are_kept_for_their_time,
         "level3/idempotency/the-store-is-bounded" => idempotency::the_store_is_bounded,
+
+        "level3/models/breaker" => models::breaker,
+        "level3/models/limiter" => models::limiter,
+        "level3/models/idempotency" => models::idempotency,
 
         "level3/request/refuses-bad-amounts" => request::bad_amounts,
         "level3/request/refuses-unknown-currencies" => request::unknown_currencies,

@@ -1,0 +1,113 @@
+//! The parts against reference models: random scripts, made smaller until only the difference is left.
+//!
+//! A model says what the documentation says, in the plainest way there is: it keeps everything and
+//! looks through it for every question. No script has two timers that end in the same millisecond
+//! where their order would matter, so a part that is written in another way agrees with it as well.
+
+mod breaker;
+mod idempotency;
+mod limiter;
+
+use grader_kit::{Cx, Fail, Outcome};
+use proptest::strategy::{Strategy, ValueTree as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+pub use breaker::breaker;
+pub use idempotency::idempotency;
+pub use limiter::limiter;
+
+/// Scripts for each part: a fault that shows in one script of fifty is missed once in 400 runs of this
+/// many, if the scripts were drawn anew each time. They are not: the seed is fixed, so that a verdict
+/// is the same every time.
+const SCRIPTS: u32 = 300;
+
+/// Smaller scripts that are tried once one has failed.
+const MOST_TRIES: u32 = 300;
+
+/// Something that can be played through, and read by a learner.
+pub(super) trait Script {
+    /// What is done, one line a step.
+    fn lines(&self) -> Vec<String>;
+}
+
+/// Where the part and its model part.
+pub(super) struct Difference {
+    /// After which step, as [`Script::lines`] counts them.
+    pub(super) step: usize,
+    pub(super) headline: String,
+    pub(super) expected: String,
+    pub(super) observed: String,
+}
+
+/// What one script comes to. The outer error is the learner's code at fault: a panic, a hang.
+pub(super) type Played = Result<Result<(), Difference>, Fail>;
+
+/// Plays scripts until one differs from the model, and shows the smallest that still does.
+pub(super) async fn compare<S>(
+    cx: &Cx,
+    scripts: S,
+    mut play: impl AsyncFnMut(&S::Value) -> Played,
+) -> Outcome
+where
+    S: Strategy,
+    S::Value: Script,
+{
+    let config = Config { failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    for number in 1..=SCRIPTS {
+        let mut tree = scripts.new_tree(&mut runner).map_err(|why| Fail::new(why.to_string()))?;
+        let Some(mut worst) = failed(play(&tree.current()).await) else { continue };
+        let mut smallest = tree.current();
+        let mut tries = 0;
+        while tries < MOST_TRIES && tree.simplify() {
+            // Simplified until it passes, then less so until it fails again.
+            loop {
+                tries += 1;
+                let script = tree.current();
+                match failed(play(&script).await) {
+                    Some(failure) => {
+                        (worst, smallest) = (failure, script);
+                        break;
+                    }
+                    None if tries < MOST_TRIES && tree.complicate() => {}
+                    None => break,
+                }
+            }
+        }
+        return Err(told(cx, number, &smallest, worst));
+    }
+    Ok(())
+}
+
+enum Failure {
+    Differs(Difference),
+    Broken(Fail),
+}
+
+fn failed(played: Played) -> Option<Failure> {
+    match played {
+        Ok(Ok(())) => None,
+        Ok(Err(difference)) => Some(Failure::Differs(difference)),
+        Err(fail) => Some(Failure::Broken(fail)),
+    }
+}
+
+fn told(cx: &Cx, number: u32, script: &impl Script, failure: Failure) -> Fail {
+    let lines = script.lines();
+    let (shown, fail) = match failure {
+        Failure::Broken(fail) => (lines.len(), fail),
+        Failure::Differs(difference) => {
+            let fail = Fail::new(difference.headline)
+                .expected(difference.expected)
+                .observed(difference.observed)
+                .help("play the script by hand: the criteria of the part say each rule alone");
+            (difference.step + 1, fail)
+        }
+    };
+    cx.note(format!("the smallest script that shows it, of script {number} of {SCRIPTS}:"));
+    for (step, line) in lines.iter().take(shown).enumerate() {
+        cx.note(format!("{:>3}. {line}", step + 1));
+    }
+    fail
+}
