@@ -2,3 +2,12 @@
 //!
 //! Nothing here is an exercise. The traits are the ones that the simulated services implement, so the
 //! gateway that a learner writes runs on these without a change.
+//!
+//! | port | here |
+//! |---|---|
+//! | [`PaymentProvider`](crate::provider::PaymentProvider) | [`stripe::Stripe::new`] |
+
+mod http;
+pub mod stripe;
+
+pub use http::{Limits, SetupError};

@@ -1,0 +1,281 @@
+//! What the clients over HTTP have in common: limits, and what a broken call says about its effect.
+//!
+//! No redirect is followed: a request with a key and an effect goes where it was sent or nowhere.
+
+use std::error::Error as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use tokio::time::Instant;
+
+/// Longer waits than this are not taken at their word: the bound of Stripe's own libraries.
+const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(60);
+
+/// How long and how much a server may answer.
+///
+/// They are the client's own and wide. The gateway's limits of an attempt are narrower, and what they cut
+/// off is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For the connection, TLS included. 3 s unless changed.
+    pub connect: Duration,
+    /// Between two pieces of an answer. 10 s unless changed.
+    pub read: Duration,
+    /// For the whole call, from the connection to the last byte. 30 s unless changed.
+    pub total: Duration,
+    /// The longest body, in bytes. 4 MiB unless changed: a page of a hundred intents with their charges
+    /// has about one.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            read: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+            body: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The base URL is not one that can be called.
+    #[error("the base URL {url:?} cannot be used: {reason}")]
+    BaseUrl {
+        /// The URL as given, without a user name and a password.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key would go over a network that anybody may listen to.
+    #[error("{url:?} would send the key in the clear: use https, or a server on this machine")]
+    PlainHttp {
+        /// The URL as given.
+        url: String,
+    },
+    /// The HTTP client could not be built.
+    #[error("the HTTP client cannot be set up: {reason}")]
+    Client {
+        /// What reqwest says: the machine has no certificates, for instance.
+        reason: String,
+    },
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WireError {
+    /// There was no connection: nothing has left.
+    NotSent { reason: String },
+    /// The request may have left, and the connection broke.
+    Lost { reason: String },
+    /// The request may have left, and no answer came in time.
+    TimedOut { limit: Duration },
+    /// The answer is longer than it may be.
+    TooLong { status: u16, most: usize },
+}
+
+/// An answer, whatever it says.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answered {
+    /// A header as text, if it is one.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Retry-After` in seconds, at most a minute. The other form, a date, is not understood: it would
+    /// have to be compared with a clock that may be wrong.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(RETRY_AFTER_AT_MOST))
+    }
+}
+
+/// A pool of connections to one server, with the key for it.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    root: Url,
+    limits: Limits,
+}
+
+impl Http {
+    /// A client that sends `key` with every request. No connection is made yet.
+    pub(super) fn new(base_url: &str, key: &str, limits: Limits) -> Result<Self, SetupError> {
+        let root = root(base_url)?;
+        let failed = |reason: String| SetupError::Client { reason };
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {key}"))
+            .map_err(|_| failed("the key has characters that no header takes".to_owned()))?;
+        // Keeps it out of every `{:?}` of a request or a client.
+        bearer.set_sensitive(true);
+        // reqwest brings no cryptography of its own. The first one in a process stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .user_agent("level3")
+            .redirect(Policy::none())
+            .connect_timeout(limits.connect)
+            .read_timeout(limits.read)
+            .timeout(limits.total);
+        if root.scheme() == "http" {
+            // A server on this machine: no proxy is in between, and no certificate is needed.
+            builder = builder.no_proxy().tls_certs_only([]);
+        } else {
+            builder = builder.https_only(true);
+        }
+        let client = builder.build().map_err(|error| failed(cause(&error)))?;
+        Ok(Self { client, root, limits })
+    }
+
+    /// A request to a path below the base URL. The segments are escaped.
+    pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.client.request(method, self.url(segments))
+    }
+
+    /// The same with a query.
+    pub(super) fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = self.url(segments);
+        url.query_pairs_mut().extend_pairs(query);
+        self.client.get(url)
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.root.clone();
+        // Only URLs without a host have no segments, and `root` lets none through.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// Sends it and reads the whole answer.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the connection. What has left may still take effect.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answered, WireError> {
+        let begun = Instant::now();
+        let broken = |error| self.wire_error(&error, begun);
+        let mut response = request.send().await.map_err(broken)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > self.limits.body {
+                let (status, most) = (status.as_u16(), self.limits.body);
+                return Err(WireError::TooLong { status, most });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answered { status, headers, body })
+    }
+
+    /// Only two kinds of errors say that nothing has left: no request could be made, or no connection.
+    fn wire_error(&self, error: &reqwest::Error, begun: Instant) -> WireError {
+        if error.is_builder() || error.is_connect() {
+            WireError::NotSent { reason: cause(error) }
+        } else if error.is_timeout() {
+            let Limits { read, total, .. } = self.limits;
+            WireError::TimedOut { limit: if begun.elapsed() < total { read } else { total } }
+        } else {
+            WireError::Lost { reason: cause(error) }
+        }
+    }
+}
+
+/// The base URL, unless the key must not be sent there.
+fn root(text: &str) -> Result<Url, SetupError> {
+    let invalid =
+        |reason: &str| SetupError::BaseUrl { url: text.to_owned(), reason: reason.into() };
+    let mut url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // Neither fails for a URL that has them.
+        let _ = (url.set_username(""), url.set_password(None));
+        let reason = "it has a user name or a password".to_owned();
+        return Err(SetupError::BaseUrl { url: url.into(), reason });
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("it has a query or a fragment"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_this_machine(&url) => Ok(url),
+        "http" => Err(SetupError::PlainHttp { url: text.to_owned() }),
+        _ => Err(invalid("it is neither http nor https")),
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The innermost error says what happened ("connection refused"); those around it repeat it, with the
+/// URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut innermost = error.source();
+    while let Some(inner) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(inner);
+    }
+    innermost.map_or_else(|| "the request broke off".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> SetupError {
+        Http::new(url, "key", Limits::default()).expect_err(url)
+    }
+
+    #[test]
+    fn a_key_goes_over_tls_or_stays_on_the_machine() {
+        for fine in [
+            "https://api.stripe.com",
+            "http://localhost:1/x",
+            "http://127.0.0.1",
+            "http://[::1]:8/",
+        ] {
+            assert!(Http::new(fine, "key", Limits::default()).is_ok(), "{fine}");
+        }
+        for open in ["http://api.stripe.com", "http://10.0.0.1", "http://localhost.example.com"] {
+            assert!(matches!(refused(open), SetupError::PlainHttp { .. }), "{open}");
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot_be_used_say_why() {
+        for bad in
+            ["", "api.stripe.com", "ftp://localhost", "http://", "https://a/?q", "https://a/#f"]
+        {
+            assert!(matches!(refused(bad), SetupError::BaseUrl { .. }), "{bad}");
+        }
+        let shown = refused("https://me:secret@api.stripe.com").to_string();
+        assert!(shown.contains("password") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let http =
+            Http::new("https://api.stripe.com", "sk_test_hidden", Limits::default()).unwrap();
+        let request = http.request(Method::POST, &["v1"]);
+        let shown = format!("{http:?} {request:?} {:?}", request.try_clone().unwrap().build());
+        assert!(!shown.contains("hidden"), "{shown}");
+    }
+
+    #[test]
+    fn segments_are_escaped() {
+        let http = Http::new("http://localhost/worlds/a/", "key", Limits::default()).unwrap();
+        assert_eq!(http.url(&["v1", "a/b?c"]).path(), "/worlds/a/v1/a%2Fb%3Fc");
+    }
+}
