@@ -8,9 +8,12 @@ mod breaker;
 mod idempotency;
 mod limiter;
 
+use std::time::Duration;
+
 use grader_kit::{Cx, Fail, Outcome};
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tokio::time::Instant;
 
 pub use breaker::breaker;
 pub use idempotency::idempotency;
@@ -23,6 +26,9 @@ const SCRIPTS: u32 = 300;
 
 /// Smaller scripts that are tried once one has failed.
 const MOST_TRIES: u32 = 300;
+
+/// Nor more of them once so much time has gone by, of the 20 virtual minutes that a criterion has.
+const LAST_TRY: Duration = Duration::from_secs(15 * 60);
 
 /// Something that can be played through, and read by a learner.
 pub(super) trait Script {
@@ -55,12 +61,13 @@ where
     let config = Config { failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
+    let began = Instant::now();
     for number in 1..=SCRIPTS {
         let mut tree = scripts.new_tree(&mut runner).map_err(|why| Fail::new(why.to_string()))?;
         let Some(mut worst) = failed(play(&tree.current()).await) else { continue };
         let mut smallest = tree.current();
         let mut tries = 0;
-        while tries < MOST_TRIES && tree.simplify() {
+        while tries < MOST_TRIES && began.elapsed() < LAST_TRY && tree.simplify() {
             // Simplified until it passes, then less so until it fails again.
             loop {
                 tries += 1;
