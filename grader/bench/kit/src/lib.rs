@@ -1,0 +1,18 @@
+//! What the benchmarks of the levels share.
+//!
+//! Two clocks, never mixed. What happens *in time* (when a strategy returns, how long a payment takes) is
+//! measured on tokio's paused clock: exact, the same on every machine ([`paused`]). What a call *costs* is
+//! measured in CPU time of the thread, in turns with a peer, and told as a ratio with bounds
+//! ([`contest`]): on a machine that others use too, a nanosecond means little and a ratio something.
+//!
+//! This crate knows nothing of criterion, so that `cargo test` need not build it; `bench-criterion` does.
+
+pub mod args;
+pub mod contest;
+pub mod cpu;
+pub mod fit;
+pub mod learner;
+pub mod paused;
+pub mod reference;
+pub mod report;
+pub mod stats;
