@@ -6,8 +6,11 @@
 //! | port | here |
 //! |---|---|
 //! | [`PaymentProvider`](crate::provider::PaymentProvider) | [`stripe::Stripe::new`] |
+//! | [`Journal`](crate::journal::Journal) and [`Ledger`](crate::provider::Ledger) | [`sqlite::SqliteStore::open`] |
 
 mod http;
+pub mod sql;
+pub mod sqlite;
 pub mod stripe;
 
 pub use http::{Limits, SetupError};

@@ -1,0 +1,150 @@
+//! Everything that is said to SQLite.
+
+/// The schema, one text for each version.
+pub(super) const MIGRATIONS: &[&str] = &[V1];
+
+/// `sagas.number` and `payments.number` count up, so that what is written at the same time lies on the same
+/// pages: with the names, which are hashes, as keys of `journal` and `outbox`, each of 64 payments in a
+/// group would write pages of its own.
+const V1: &str = "
+    CREATE TABLE instances (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        opened_at   INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE sagas (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        kind        TEXT NOT NULL,
+        owner       INTEGER NOT NULL,
+        epoch       INTEGER NOT NULL CHECK (epoch >= 1),
+        standing    TEXT NOT NULL CHECK (standing IN ('open', 'parked', 'ended'))
+    ) STRICT;
+    CREATE INDEX sagas_unfinished ON sagas (standing, number) WHERE standing <> 'ended';
+    CREATE TABLE journal (
+        saga        INTEGER NOT NULL REFERENCES sagas (number),
+        seq         INTEGER NOT NULL CHECK (seq >= 1),
+        epoch       INTEGER NOT NULL,
+        source      TEXT NOT NULL CHECK (source IN ('saga', 'ledger')),
+        body        TEXT NOT NULL,
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (saga, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE payments (
+        number      INTEGER PRIMARY KEY,
+        payment     TEXT NOT NULL UNIQUE,
+        transaction_id TEXT NOT NULL UNIQUE,
+        status      TEXT NOT NULL CHECK (status IN ('completed', 'voided')),
+        order_id    TEXT,
+        intent      TEXT UNIQUE,
+        minor       INTEGER CHECK (minor > 0),
+        currency    TEXT,
+        email       TEXT,
+        saved_at    INTEGER,
+        voided_at   INTEGER,
+        CHECK (status = 'voided' OR (order_id IS NOT NULL AND intent IS NOT NULL AND minor IS NOT NULL
+            AND currency IS NOT NULL AND email IS NOT NULL AND saved_at IS NOT NULL))
+    ) STRICT;
+    CREATE TABLE outbox (
+        payment     INTEGER PRIMARY KEY REFERENCES payments (number),
+        failures    INTEGER NOT NULL DEFAULT 0,
+        cause       TEXT
+    ) STRICT;
+";
+
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+/// Whether there is any table, and whether there is the one that says which schema this is.
+pub(super) const TABLES: &str = "
+    SELECT count(*), coalesce(sum(name = 'level3_migrations'), 0) FROM sqlite_schema
+    WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+pub(super) const MAKE_MIGRATIONS: &str = "
+    CREATE TABLE level3_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
+pub(super) const SCHEMA: &str = "SELECT coalesce(max(version), 0) FROM level3_migrations";
+pub(super) const MIGRATED: &str = "
+    INSERT INTO level3_migrations VALUES (?1, CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+
+pub(super) const NEW_INSTANCE: &str = "
+    INSERT INTO instances (opened_at) VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    RETURNING id";
+pub(super) const INSTANCE: &str = "SELECT 1 FROM instances WHERE id = ?1";
+pub(super) const INSTANCES: &str = "SELECT id FROM instances WHERE id <> ?1";
+pub(super) const END_INSTANCE: &str = "DELETE FROM instances WHERE id = ?1";
+
+pub(super) const OPEN: &str = "
+    INSERT INTO sagas (name, kind, owner, epoch, standing) VALUES (?1, ?2, ?3, 1, 'open')
+    ON CONFLICT (name) DO NOTHING RETURNING number";
+pub(super) const FIRST: &str = "
+    INSERT INTO journal VALUES (?1, 1, 1, 'saga', ?2, CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+/// Writes only under the latest epoch: no row means that the writer is fenced.
+pub(super) const APPEND: &str = "
+    INSERT INTO journal
+    SELECT number, (SELECT max(seq) + 1 FROM journal WHERE saga = number), epoch, 'saga', ?3,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM sagas WHERE name = ?1 AND epoch = ?2";
+pub(super) const STAND: &str = "UPDATE sagas SET standing = ?2 WHERE name = ?1";
+/// A note of the ledger, where this store has the payment's saga.
+pub(super) const NOTE: &str = "
+    INSERT INTO journal
+    SELECT number, (SELECT max(seq) + 1 FROM journal WHERE saga = number), epoch, 'ledger', ?2,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM sagas WHERE name = ?1";
+pub(super) const SAGA: &str = "
+    SELECT number, epoch, standing, owner, (SELECT max(seq) FROM journal WHERE saga = number)
+    FROM sagas WHERE name = ?1";
+pub(super) const RECORDS: &str = "
+    SELECT body FROM journal WHERE saga = ?1 AND source = 'saga' ORDER BY seq";
+pub(super) const ENTRIES: &str = "
+    SELECT seq, epoch, at, source, body FROM journal WHERE saga = ?1 ORDER BY seq";
+pub(super) const CLAIM: &str = "
+    UPDATE sagas SET epoch = epoch + 1, owner = ?2, standing = 'open' WHERE name = ?1
+    RETURNING epoch";
+/// The first condition is the one of the index.
+pub(super) const LIST_UNFINISHED: &str = "
+    SELECT name FROM sagas WHERE standing <> 'ended' AND standing = ?1 ORDER BY number LIMIT ?2";
+pub(super) const LIST_ENDED: &str = "
+    SELECT name FROM sagas WHERE standing = ?1 ORDER BY number LIMIT ?2";
+
+pub(super) const SAVE: &str = "
+    INSERT INTO payments
+        (payment, transaction_id, status, order_id, intent, minor, currency, email, saved_at)
+    VALUES (?1, ?2, 'completed', ?3, ?4, ?5, ?6, ?7, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (payment) DO NOTHING RETURNING number";
+pub(super) const RECEIPT_DUE: &str = "INSERT INTO outbox (payment) VALUES (?1)";
+pub(super) const SAVED: &str = "SELECT status, minor, currency FROM payments WHERE payment = ?1";
+/// Where there is no row yet, a tombstone takes its place.
+pub(super) const VOID: &str = "
+    INSERT INTO payments (payment, transaction_id, status, voided_at)
+    VALUES (?1, ?2, 'voided', CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (payment) DO UPDATE SET status = 'voided', voided_at = excluded.voided_at
+        WHERE status <> 'voided'
+    RETURNING number";
+pub(super) const NO_RECEIPT: &str = "DELETE FROM outbox WHERE payment = ?1";
+pub(super) const PENDING: &str = "
+    SELECT p.payment, p.transaction_id, p.order_id, p.minor, p.currency, p.email
+    FROM outbox o JOIN payments p ON p.number = o.payment ORDER BY o.payment LIMIT ?1";
+pub(super) const RECEIPT_SENT: &str = "
+    DELETE FROM outbox
+    WHERE payment = (SELECT number FROM payments WHERE transaction_id = ?1)";
+
+pub(super) const RECEIPT_FAILED: &str = "
+    UPDATE outbox SET failures = failures + 1, cause = ?2
+    WHERE payment = (SELECT number FROM payments WHERE payment = ?1)";
+pub(super) const FAILED_RECEIPTS: &str = "
+    SELECT p.payment, o.cause, o.failures
+    FROM outbox o JOIN payments p ON p.number = o.payment
+    WHERE o.cause IS NOT NULL ORDER BY o.payment LIMIT ?1";
+pub(super) const IS_PENDING: &str = "
+    SELECT count(*) FROM outbox
+    WHERE payment = (SELECT number FROM payments WHERE payment = ?1)";
+pub(super) const ROW: &str = "
+    SELECT number, payment, transaction_id, order_id, intent, minor, currency, status, saved_at
+    FROM payments WHERE payment = ?1 AND saved_at IS NOT NULL";
+pub(super) const ROWS: &str = "
+    SELECT number, payment, transaction_id, order_id, intent, minor, currency, status, saved_at
+    FROM payments WHERE number > ?1 AND saved_at IS NOT NULL ORDER BY number LIMIT ?2";
+pub(super) const COUNTS: &str = "
+    SELECT standing, count(*) FROM sagas GROUP BY standing
+    UNION ALL SELECT status, count(*) FROM payments GROUP BY status
+    UNION ALL SELECT 'receipts', count(*) FROM outbox";

@@ -1,0 +1,65 @@
+//! The stores that a case runs on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use level3::adapters::sqlite::{SqliteOptions, SqliteStore};
+use level3::journal::{Journal, MemoryJournal};
+use level3::provider::Ledger;
+use level3::sim::{Flawless, Latencies, World};
+use tokio::runtime::{Builder, Runtime};
+
+/// How long an owner may be silent where a test waits for that. Long enough for a machine that is busy
+/// with other tests to get a write done.
+pub const SHORT: Duration = Duration::from_millis(600);
+/// The same where nobody is to be found silent.
+pub const LONG: Duration = Duration::from_secs(600);
+
+/// A journal and a ledger that a case is tried on.
+#[derive(Clone)]
+pub struct Subject {
+    pub journal: Arc<dyn Journal>,
+    pub ledger: Arc<dyn Ledger>,
+    /// How long an owner may be silent.
+    pub lease: Duration,
+}
+
+impl Subject {
+    fn of<S: Journal + Ledger + Clone + 'static>(store: S, lease: Duration) -> Self {
+        Self { journal: Arc::new(store.clone()), ledger: Arc::new(store), lease }
+    }
+}
+
+/// A runtime for what is real: two threads, and a clock that runs.
+pub fn real() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Everything in memory, in virtual time: the model of what the others have to do. It has a lease of its
+/// own.
+pub fn memory(_: Duration, case: impl AsyncFnOnce(Subject)) {
+    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let subject = Subject {
+        journal: Arc::new(MemoryJournal::new()),
+        ledger: world.providers().ledger,
+        lease: Duration::from_secs(20),
+    };
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(case(subject));
+}
+
+/// The default's options with another lease.
+pub fn leased(lease: Duration) -> SqliteOptions {
+    SqliteOptions { lease, ..SqliteOptions::default() }
+}
+
+/// A file in a folder of its own.
+pub fn sqlite_file(lease: Duration, case: impl AsyncFnOnce(Subject)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    real().block_on(async {
+        let path = folder.path().join("store.db");
+        let store = SqliteStore::open_with(path, leased(lease)).await.expect("a store");
+        case(Subject::of(store.clone(), lease)).await;
+        store.close().await;
+    });
+}

@@ -1,0 +1,57 @@
+//! What every store keeps, and what becomes of payments on each of them.
+//!
+//! The promises of `Journal` and `Ledger` are checked alike in memory, on SQLite and on PostgreSQL. A
+//! PostgreSQL of the machine is started for it; where there is none, its tests say so and pass.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
+
+mod backend;
+mod contract;
+mod model;
+mod sqlite;
+
+/// The contract on one backend.
+macro_rules! contract {
+    ($backend:ident: $($module:ident ($lease:ident) { $($case:ident)* })*) => {
+        mod $backend {
+            $(mod $module {
+                $(#[test]
+                fn $case() {
+                    crate::backend::$backend(crate::backend::$lease, crate::$module::$case);
+                })*
+            })*
+        }
+    };
+}
+
+macro_rules! contract_everywhere {
+    ($($backend:ident)*) => {
+        $(contract! { $backend:
+            contract (SHORT) {
+                a_new_saga_is_yours
+                a_known_saga_is_left_alone
+                one_of_many_opens_it
+                records_come_back_as_they_were
+                an_old_epoch_is_fenced
+                nobody_writes_about_the_unknown
+                an_owner_that_writes_keeps_it
+                one_of_many_claims_it
+                what_is_parked_can_be_claimed_at_once
+                what_is_over_stays_over
+                lists_are_by_standing_and_age
+                a_batch_is_whole
+                a_repeat_gives_the_same_row
+                another_amount_is_refused
+                a_void_is_for_good
+                a_void_without_a_row_leaves_a_mark
+                receipts_wait_in_order
+                currencies_keep_their_units
+                one_of_many_saves_writes
+                a_save_beside_a_void_leaves_no_row
+            }
+            model (LONG) { random_scripts_agree }
+        })*
+    };
+}
+
+contract_everywhere! { memory sqlite_file }
