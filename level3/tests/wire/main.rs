@@ -1,0 +1,8 @@
+//! The clients over HTTP against real sockets: mocked answers, broken connections, an emulator of Stripe,
+//! and Stripe's test mode where a key is at hand. No clock is paused here, and no test waits for a margin.
+
+mod peer;
+mod stripe_answers;
+mod stripe_faults;
+mod stripe_find;
+mod support;
