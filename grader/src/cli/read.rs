@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use grader::catalog::{Kind, LEVELS};
+use grader::catalog::{Kind, LEVELS, file_of};
 use grader::select::{one, select};
 
 use super::{Exit, Failure, write};
@@ -45,7 +45,7 @@ pub(super) fn show(id: &str) -> Result<Exit, Failure> {
     writeln!(out, "{BOLD}{}{BOLD:#}\n{}\n", criterion.id, criterion.title)?;
     writeln!(out, "{}\n", criterion.requirement)?;
     writeln!(out, "worth  {} {points}, {kind}", criterion.points)?;
-    writeln!(out, "file   {}", entry.group.file)?;
+    writeln!(out, "file   {}", file_of(criterion.id, entry.group.file))?;
     for (nr, read) in criterion.read.iter().enumerate() {
         writeln!(out, "{:<6} {read}", if nr == 0 { "read" } else { "" })?;
     }

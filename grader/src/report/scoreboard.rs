@@ -5,7 +5,7 @@ use grader_protocol::Jail;
 
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 use super::{CriterionReport, GroupReport, LevelReport, Report, Score, Status, explain};
-use crate::catalog::Kind;
+use crate::catalog::{Kind, file_of};
 
 /// Failures shown in full in a run over more than one group: the first of a group, in so many groups.
 /// The others are two lines each: who mends one fault after the other reads less and gets further.
@@ -154,7 +154,8 @@ fn criterion_lines(
             *groups -= 1;
             *in_full = false;
         }
-        return explain::criterion(out, criterion, group.file, "        ");
+        let file = file_of(criterion.id, group.file);
+        return explain::criterion(out, criterion, file, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;

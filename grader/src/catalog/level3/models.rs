@@ -6,7 +6,7 @@ use crate::catalog::{Criterion, Group, Kind};
 pub(super) const GROUP: Group = Group {
     name: "models",
     title: "The parts against their models",
-    file: "level3/src/lib.rs",
+    file: "level3/src/breaker/mod.rs",
     criteria: CRITERIA,
 };
 
