@@ -4,9 +4,9 @@
 
 use std::error::Error as _;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use tokio::time::Instant;
@@ -93,11 +93,29 @@ impl Answered {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// `Retry-After` in seconds, at most a minute. The other form, a date, is not understood: it would
-    /// have to be compared with a clock that may be wrong.
+    /// `Retry-After` (RFC 9110, 10.2.3), at most a minute. A date is compared with the server's own
+    /// clock, the header `Date`: ours may be wrong.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(RETRY_AFTER_AT_MOST))
+        let text = self.header(RETRY_AFTER.as_str())?.trim();
+        let wait = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => self.since_now(httpdate::parse_http_date(text).ok()?)?,
+        };
+        Some(wait.min(RETRY_AFTER_AT_MOST))
+    }
+
+    /// A header with the time at which the limit is lifted, in seconds since 1970: `X-RateLimit-Reset`.
+    /// At most a minute.
+    pub(super) fn wait_until(&self, name: &str) -> Option<Duration> {
+        let seconds = self.header(name)?.trim().parse().ok()?;
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+        Some(self.since_now(at)?.min(RETRY_AFTER_AT_MOST))
+    }
+
+    /// How long after the server's now.
+    fn since_now(&self, at: SystemTime) -> Option<Duration> {
+        let now = httpdate::parse_http_date(self.header(DATE.as_str())?).ok()?;
+        Some(at.duration_since(now).unwrap_or_default())
     }
 }
 
@@ -232,6 +250,8 @@ fn cause(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     fn refused(url: &str) -> SetupError {
@@ -271,6 +291,37 @@ mod tests {
         let request = http.request(Method::POST, &["v1"]);
         let shown = format!("{http:?} {request:?} {:?}", request.try_clone().unwrap().build());
         assert!(!shown.contains("hidden"), "{shown}");
+    }
+
+    #[test]
+    fn waits_are_read_by_the_servers_clock() {
+        let answered = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|&(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            let (status, body) = (StatusCode::TOO_MANY_REQUESTS, Vec::new());
+            Answered { status, headers: headers.collect(), body }
+        };
+        let date = ("date", "Fri, 31 Dec 1999 23:59:50 GMT");
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (after, wait) in [
+            ("7", seconds(7)),
+            ("0", seconds(0)),
+            ("1000000", seconds(60)),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", seconds(9)),
+            ("Fri, 31 Dec 1999 23:59:00 GMT", seconds(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(answered(&[("retry-after", after), date]).retry_after(), wait, "{after}");
+        }
+        let no_date = answered(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")]);
+        assert_eq!(no_date.retry_after(), None);
+        // 1999-12-31 23:59:55 is 946684795.
+        let reset = answered(&[("x-ratelimit-reset", "946684795"), date]);
+        assert_eq!(reset.wait_until("x-ratelimit-reset"), seconds(5));
+        let nonsense = answered(&[("x-ratelimit-reset", "18446744073709551615"), date]);
+        assert_eq!(nonsense.wait_until("x-ratelimit-reset"), None);
     }
 
     #[test]

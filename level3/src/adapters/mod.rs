@@ -6,9 +6,11 @@
 //! | port | here |
 //! |---|---|
 //! | [`PaymentProvider`](crate::provider::PaymentProvider) | [`stripe::Stripe::new`] |
+//! | [`Receipts`](crate::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](crate::journal::Journal) and [`Ledger`](crate::provider::Ledger) | [`sqlite::SqliteStore::open`] |
 
 mod http;
+pub mod sendgrid;
 pub mod sql;
 pub mod sqlite;
 pub mod stripe;
