@@ -1,7 +1,9 @@
 //! The clients over HTTP against real sockets: mocked answers, broken connections, an emulator of Stripe,
 //! and Stripe's test mode where a key is at hand. No clock is paused here, and no test waits for a margin.
 
+mod outbox;
 mod peer;
+mod sendgrid;
 mod stripe_answers;
 mod stripe_faults;
 mod stripe_find;

@@ -239,9 +239,8 @@ async fn retry_after_is_obeyed_after_a_503_as_well() {
 }
 
 #[tokio::test]
-async fn a_retry_after_that_is_no_number_is_ignored() {
-    let busy =
-        ResponseTemplate::new(429).insert_header("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
+async fn a_retry_after_that_is_not_understood_is_ignored() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "soon");
     let limited = confirmed(busy).await;
     assert_eq!(limited, Err(ProviderError::RateLimited { retry_after: None }));
     let no_hurry = ResponseTemplate::new(429).insert_header("stripe-should-retry", "false");

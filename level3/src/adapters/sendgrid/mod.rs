@@ -11,8 +11,7 @@
 //! 3. What is left are the attempts whose answer nobody saw: a connection that broke, a process that died
 //!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. Both
 //!    mails then have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
-//!    one;
-//!    both carry the transaction as `custom_args`, and SendGrid's events tell that there were two.
+//!    one. Both carry the transaction as `custom_args`, so SendGrid's events tell that there were two.
 //!
 //! So the promise is *at least once*, and once unless an answer was lost.
 //!
