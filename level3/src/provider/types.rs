@@ -8,7 +8,7 @@ use crate::ids::{CardToken, Email, IntentId, OrderId, PaymentId, TransactionId};
 use crate::money::Money;
 
 /// What a call is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// [`PaymentProvider::create_intent`](super::PaymentProvider::create_intent).
     CreateIntent,
@@ -39,7 +39,7 @@ impl Operation {
 /// The generation rises in one case only. A provider replays a stored 500 for ever, so once it has been
 /// asked and has said that the failed request had no effect, the next request needs a key that has not
 /// been burnt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProviderKey {
     /// Which payment.
     pub payment: PaymentId,
@@ -214,7 +214,7 @@ pub struct Row {
 }
 
 /// A mail to the customer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The same for every attempt: no second mail for the same transaction.
     pub transaction: TransactionId,

@@ -4,12 +4,17 @@
 //! true there is kept apart from what a client was told, which is the point of the whole exercise: an
 //! answer that is lost has been given all the same.
 
+mod account;
+mod book;
 mod fault;
 mod net;
 mod process;
 mod services;
 mod stripe;
 
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +22,10 @@ use tokio::sync::Notify;
 
 use crate::provider::{Providers, Receipt, Row};
 
+pub use account::IntentTruth;
 pub use fault::{Dice, Fault, Faults, Flawless, RandomFaults, Rates, Script, Site};
 pub use net::{Ending, Probe};
 pub use process::{CrashPoint, Process};
-pub use stripe::IntentTruth;
 
 /// A panic under one of these locks is a fault that was asked for; what they guard stays whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -30,32 +35,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How long the services take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latencies {
-    /// Makes every service answer at once. For measuring what the gateway itself costs.
-    pub instant: bool,
+    /// How many times faster than the assignment's; none answers at once.
+    speed: Option<NonZeroU32>,
 }
 
 impl Latencies {
     /// The assignment's latencies.
-    pub const ASSIGNMENT: Self = Self { instant: false };
-    /// None at all.
-    pub const NONE: Self = Self { instant: true };
+    pub const ASSIGNMENT: Self = Self { speed: Some(NonZeroU32::MIN) };
+    /// None at all. For measuring what the gateway itself costs.
+    pub const NONE: Self = Self { speed: None };
+
+    /// The assignment's, so many times faster.
+    #[must_use]
+    pub const fn faster(times: NonZeroU32) -> Self {
+        Self { speed: Some(times) }
+    }
 
     /// How long this kind of call takes. The assignment and the lesson give the figures for the five
     /// steps and the refund; for the rest, the nearest of them.
     #[must_use]
     pub const fn of(&self, site: Site) -> Duration {
-        if self.instant {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(match site {
-            Site::Create | Site::Cancel => 200,
-            Site::Fraud => 500,
-            Site::Confirm => 300,
-            Site::Save | Site::Void | Site::Find => 100,
-            Site::Receipt => 400,
-            Site::Refund => 250,
-            Site::ReceiptSent | Site::PendingReceipts => 20,
-        })
+        let Some(speed) = self.speed else { return Duration::ZERO };
+        let micros = match site {
+            Site::Create | Site::Cancel => 200_000,
+            Site::Fraud => 500_000,
+            Site::Confirm => 300_000,
+            Site::Save | Site::Void | Site::Find => 100_000,
+            Site::Receipt => 400_000,
+            Site::Refund => 250_000,
+            Site::ReceiptSent | Site::PendingReceipts => 20_000,
+        };
+        Duration::from_micros(micros / speed.get() as u64)
     }
 }
 
@@ -64,7 +74,7 @@ impl Latencies {
 pub struct World {
     net: Arc<net::Net>,
     latencies: Latencies,
-    account: Arc<stripe::Account>,
+    account: Arc<account::Account>,
     books: Arc<services::Books>,
     outgoing: Arc<services::Outgoing>,
     dice: Arc<Dice>,
@@ -98,6 +108,38 @@ impl World {
             outgoing: Arc::default(),
             dice: Arc::new(Dice::new(7)),
         }
+    }
+
+    /// The same world, whose payment provider and mails outlive this process: they are kept in two
+    /// files, `NAME.provider` and `NAME.mails`, which any number of processes may share. Everything that
+    /// was done in them before is done in this world.
+    ///
+    /// A request is written before it takes effect. If it cannot be written, it has none, and the answer
+    /// is [`ProviderError::Unavailable`](crate::provider::ProviderError::Unavailable).
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or written, or holds something else.
+    pub fn kept_in(self, name: &Path) -> io::Result<Self> {
+        let file = |extension: &str| {
+            let mut file = name.as_os_str().to_owned();
+            file.push(extension);
+            file
+        };
+        let account = account::Account::kept_in(Path::new(&file(".provider")))?;
+        let outgoing = services::Outgoing::kept_in(Path::new(&file(".mails")))?;
+        Ok(Self { account: Arc::new(account), outgoing: Arc::new(outgoing), ..self })
+    }
+
+    /// Learns what other processes have done in a world that is [kept in files](Self::kept_in). Every
+    /// request does that first; whoever only looks at the truth calls this before.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn catch_up(&self) -> io::Result<()> {
+        self.account.catch_up()?;
+        self.outgoing.catch_up()
     }
 
     /// Clients of the services for a process that lives as long as it wants.

@@ -1,8 +1,11 @@
 //! The fraud check, the ledger and the mail.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::book::Book;
 use super::fault::{Dice, Site};
 use super::net::{Net, Work, call};
 use super::process::Process;
@@ -199,12 +202,53 @@ impl Ledger for LedgerClient {
 /// The mails that went out.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    state: Mutex<(Vec<Receipt>, HashSet<TransactionId>)>,
+    state: Mutex<Sent>,
+    book: Option<Mutex<Book<Receipt>>>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    mails: Vec<Receipt>,
+    of: HashSet<TransactionId>,
+}
+
+impl Sent {
+    fn add(&mut self, receipt: Receipt) {
+        if self.of.insert(receipt.transaction.clone()) {
+            self.mails.push(receipt);
+        }
+    }
 }
 
 impl Outgoing {
+    pub(super) fn kept_in(path: &Path) -> io::Result<Self> {
+        let outgoing = Self { book: Some(Mutex::new(Book::open(path)?)), state: Mutex::default() };
+        outgoing.catch_up()?;
+        Ok(outgoing)
+    }
+
+    pub(super) fn catch_up(&self) -> io::Result<()> {
+        let Some(book) = &self.book else { return Ok(()) };
+        let mut state = lock(&self.state);
+        lock(book).turn()?.read(|receipt| state.add(receipt))
+    }
+
     pub(super) fn sent(&self) -> Vec<Receipt> {
-        lock(&self.state).0.clone()
+        lock(&self.state).mails.clone()
+    }
+
+    fn send(&self, receipt: Receipt) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        if let Some(book) = &self.book {
+            let mut book = lock(book);
+            let mut turn = book.turn()?;
+            turn.read(|receipt| state.add(receipt))?;
+            if !state.of.contains(&receipt.transaction) {
+                turn.write(&receipt)?;
+            }
+        }
+        state.add(receipt);
+        Ok(())
     }
 }
 
@@ -231,9 +275,9 @@ impl Receipts for MailClient {
                 if let Some(refused) = refusal(work, "address_rejected") {
                     return Err(refused);
                 }
-                let mut state = lock(&outgoing.state);
-                if state.1.insert(receipt.transaction.clone()) {
-                    state.0.push(receipt);
+                if let Err(error) = outgoing.send(receipt) {
+                    tracing::error!(%error, "the simulated mail service cannot write its file");
+                    return Err(ProviderError::Unavailable);
                 }
                 match work {
                     Work::Break { .. } => Err(ProviderError::Internal),

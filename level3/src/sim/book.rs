@@ -1,0 +1,91 @@
+//! What the simulated services still know when a process is killed.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::marker::PhantomData;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A file of lines, one for each thing that was done: written before anybody is answered, read again by
+/// the next process. Any number of processes may share it, one at a time.
+///
+/// Nothing is flushed to the disk. What is written belongs to the kernel and outlives the process, and
+/// a simulated service need not outlive the machine.
+#[derive(Debug)]
+pub(super) struct Book<L> {
+    #[expect(clippy::disallowed_types, reason = "the other side of a simulated wire")]
+    file: std::fs::File,
+    /// Everything before this place is known.
+    read_to: u64,
+    lines: PhantomData<fn() -> L>,
+}
+
+impl<L: Serialize + DeserializeOwned> Book<L> {
+    /// Opens or makes the file, for its owner alone: there are addresses in it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Ok(Self { file: options.open(path)?, read_to: 0, lines: PhantomData })
+    }
+
+    /// Waits until no other process is at it. Blocks, for as long as another one writes a line.
+    pub(super) fn turn(&mut self) -> io::Result<Turn<'_, L>> {
+        self.file.lock()?;
+        Ok(Turn { book: self })
+    }
+}
+
+/// The right to read and write, until it is dropped.
+pub(super) struct Turn<'a, L> {
+    book: &'a mut Book<L>,
+}
+
+impl<L: Serialize + DeserializeOwned> Turn<'_, L> {
+    /// Hands on every line that was written since the last time.
+    pub(super) fn read(&mut self, mut line: impl FnMut(L)) -> io::Result<()> {
+        let Book { file, read_to, .. } = &mut *self.book;
+        file.seek(SeekFrom::Start(*read_to))?;
+        let mut new = Vec::new();
+        file.read_to_end(&mut new)?;
+        let mut rest = new.as_slice();
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            line(serde_json::from_slice(&rest[..end])?);
+            rest = &rest[end + 1..];
+            *read_to += end as u64 + 1;
+        }
+        if !rest.is_empty() {
+            // Whoever began this line died before it was whole, and so before anybody was answered.
+            file.set_len(*read_to)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a line, after everything was read. It is there as a whole or not at all.
+    pub(super) fn write(&mut self, line: &L) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let Book { file, read_to, .. } = &mut *self.book;
+        file.seek(SeekFrom::Start(*read_to))?;
+        if let Err(error) = file.write_all(&text) {
+            // The next turn drops what is left of it, should this fail too.
+            let _ = file.set_len(*read_to);
+            return Err(error);
+        }
+        *read_to += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl<L> Drop for Turn<'_, L> {
+    fn drop(&mut self) {
+        // A lock that cannot be given back ends with the process.
+        let _ = self.book.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests;
