@@ -7,9 +7,10 @@
 //! |---|---|
 //! | [`PaymentProvider`](crate::provider::PaymentProvider) | [`stripe::Stripe::new`] |
 //! | [`Receipts`](crate::provider::Receipts) | [`sendgrid::SendGrid::new`] |
-//! | [`Journal`](crate::journal::Journal) and [`Ledger`](crate::provider::Ledger) | [`sqlite::SqliteStore::open`] |
+//! | [`Journal`](crate::journal::Journal) and [`Ledger`](crate::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
 
 mod http;
+pub mod postgres;
 pub mod sendgrid;
 pub mod sql;
 pub mod sqlite;

@@ -1,13 +1,16 @@
 //! The stores that a case runs on.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use level3::adapters::postgres::{PostgresOptions, PostgresStore};
 use level3::adapters::sqlite::{SqliteOptions, SqliteStore};
 use level3::journal::{Journal, MemoryJournal};
 use level3::provider::Ledger;
 use level3::sim::{Flawless, Latencies, World};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::server::{Flush, Server};
 
 /// How long an owner may be silent where a test waits for that. Long enough for a machine that is busy
 /// with other tests to get a write done.
@@ -59,6 +62,21 @@ pub fn sqlite_file(lease: Duration, case: impl AsyncFnOnce(Subject)) {
     real().block_on(async {
         let path = folder.path().join("store.db");
         let store = SqliteStore::open_with(path, leased(lease)).await.expect("a store");
+        case(Subject::of(store.clone(), lease)).await;
+        store.close().await;
+    });
+}
+
+/// A database of its own on a server that all tests share; nothing where there is no PostgreSQL.
+pub fn postgres_database(lease: Duration, case: impl AsyncFnOnce(Subject)) {
+    // Never dropped: the server ends with the process.
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Server::start(Flush::Cache).expect("a server"));
+    let Some(server) = server else { return };
+    let url = server.database().expect("a database");
+    real().block_on(async {
+        let options = PostgresOptions { lease, ..PostgresOptions::default() };
+        let store = PostgresStore::connect_with(&url, options).await.expect("a store");
         case(Subject::of(store.clone(), lease)).await;
         store.close().await;
     });

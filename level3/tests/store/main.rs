@@ -8,6 +8,8 @@
 mod backend;
 mod contract;
 mod model;
+#[path = "../support/postgres.rs"]
+mod server;
 mod sqlite;
 
 /// The contract on one backend.
@@ -54,4 +56,4 @@ macro_rules! contract_everywhere {
     };
 }
 
-contract_everywhere! { memory sqlite_file }
+contract_everywhere! { memory sqlite_file postgres_database }

@@ -141,6 +141,14 @@ pub enum StoreError {
         /// What does not fit.
         why: String,
     },
+    /// Another payment has what only one may have: an intent that is recorded already, for instance.
+    #[error("{place} has another payment with it: {why}. Find out which; nothing was written")]
+    Conflict {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
     /// The database refuses a statement: a fault of this program.
     #[error("{place} refuses a statement: {why}. This is a fault of the program: please report it")]
     Statement {
@@ -177,9 +185,10 @@ impl From<StoreError> for JournalError {
 impl From<StoreError> for ProviderError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the ledger");
-        match error.effect() {
-            Effect::None => Self::Unavailable,
-            Effect::Unknown => Self::ConnectionLost,
+        match (&error, error.effect()) {
+            (StoreError::Conflict { .. }, _) => Self::Invalid { message: error.to_string() },
+            (_, Effect::None) => Self::Unavailable,
+            (_, Effect::Unknown) => Self::ConnectionLost,
         }
     }
 }

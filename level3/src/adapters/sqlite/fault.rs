@@ -42,6 +42,8 @@ impl Fault {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 StoreError::Locked { place }
             }
+            // Keys and checks alike, but no check is refused that the types have not refused before.
+            Some(ErrorCode::ConstraintViolation) => StoreError::Conflict { place, why },
             Some(ErrorCode::SystemIoFailure) => StoreError::Io { place, why },
             _ => StoreError::Statement { place, why },
         }

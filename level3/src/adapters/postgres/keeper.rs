@@ -1,0 +1,70 @@
+//! Being seen to be alive.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_postgres::Client;
+
+use super::fault::Fault;
+use super::session::{Address, migrate};
+use super::statements::{LOCK_INSTANCE, NEW_INSTANCE};
+
+/// How often the lock's connection is looked at, and the pause between two attempts to get it back.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Holds this instance's advisory lock on a connection of its own.
+///
+/// The server gives the lock back when the connection is gone, so the lock says whether the process
+/// lives. When the server itself was gone, the lock is taken again as soon as it is back. Whoever claims
+/// one of this instance's sagas in between raises its epoch: a mistake costs an owner, never a payment.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    id: i32,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Brings the schema up to date, takes a number and locks it.
+    pub(super) async fn start(address: &Address) -> Result<Self, Fault> {
+        let client = address.connect().await?;
+        migrate(&client, &address.place).await?;
+        let id: i32 = client.query_one(NEW_INSTANCE, &[]).await?.try_get(0)?;
+        client.query(LOCK_INSTANCE, &[&id]).await?;
+        let task = tokio::spawn(keep(address.clone(), id, client));
+        Ok(Self { id, task })
+    }
+
+    pub(super) const fn id(&self) -> i32 {
+        self.id
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep(address: Address, id: i32, mut client: Client) {
+    loop {
+        while !client.is_closed() {
+            sleep(PAUSE).await;
+        }
+        tracing::warn!(place = address.place, "the connection was lost");
+        client = loop {
+            sleep(PAUSE).await;
+            match lock(&address, id).await {
+                Ok(client) => break client,
+                Err(fault) => tracing::debug!(error = %fault.at(&address.place), "not back yet"),
+            }
+        };
+        tracing::info!(place = address.place, "connected again");
+    }
+}
+
+async fn lock(address: &Address, id: i32) -> Result<Client, Fault> {
+    let client = address.connect().await?;
+    client.query(LOCK_INSTANCE, &[&id]).await?;
+    Ok(client)
+}

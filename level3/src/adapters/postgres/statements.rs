@@ -1,0 +1,211 @@
+//! Everything that is said to PostgreSQL.
+
+use futures::future::try_join_all;
+use tokio_postgres::{Client, Error, Statement};
+
+/// The schema, one text for each version.
+pub(super) const MIGRATIONS: &[&str] = &[V1];
+
+const V1: &str = "
+    CREATE SEQUENCE instances AS integer;
+    CREATE TABLE sagas (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        kind        text NOT NULL,
+        owner       integer NOT NULL,
+        epoch       bigint NOT NULL CHECK (epoch >= 1),
+        next_seq    bigint NOT NULL,
+        standing    text NOT NULL CHECK (standing IN ('open', 'parked', 'ended'))
+    ) WITH (fillfactor = 50);
+    CREATE INDEX sagas_unfinished ON sagas (standing, number) WHERE standing <> 'ended';
+    CREATE TABLE journal (
+        saga        bigint NOT NULL REFERENCES sagas (number),
+        seq         bigint NOT NULL CHECK (seq >= 1),
+        epoch       bigint NOT NULL,
+        source      text NOT NULL CHECK (source IN ('saga', 'ledger')),
+        body        text NOT NULL,
+        at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (saga, seq)
+    );
+    CREATE TABLE payments (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        payment     text NOT NULL UNIQUE,
+        transaction_id text NOT NULL UNIQUE,
+        status      text NOT NULL CHECK (status IN ('completed', 'voided')),
+        order_id    text,
+        intent      text UNIQUE,
+        minor       bigint CHECK (minor > 0),
+        currency    text,
+        email       text,
+        saved_at    timestamptz,
+        voided_at   timestamptz,
+        CHECK (status = 'voided' OR (order_id IS NOT NULL AND intent IS NOT NULL AND minor IS NOT NULL
+            AND currency IS NOT NULL AND email IS NOT NULL AND saved_at IS NOT NULL))
+    );
+    CREATE TABLE outbox (
+        payment     bigint PRIMARY KEY REFERENCES payments (number),
+        failures    bigint NOT NULL DEFAULT 0,
+        cause       text
+    );
+";
+
+pub(super) const BEGIN: &str = "BEGIN";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+/// An answer comes after the flush, whatever the server's default is.
+pub(super) const CONFIGURE: &str = "SET synchronous_commit = on";
+
+/// Whether there is the table that says which schema this is, and how many others have our names.
+pub(super) const TABLES: &str = "
+    SELECT count(*) FILTER (WHERE tablename = 'level3_migrations'),
+        count(*) FILTER (WHERE tablename IN ('sagas', 'journal', 'payments', 'outbox'))
+    FROM pg_tables WHERE schemaname = current_schema()";
+pub(super) const MAKE_MIGRATIONS: &str = "
+    CREATE TABLE level3_migrations (
+        version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
+    )";
+pub(super) const SCHEMA: &str = "SELECT coalesce(max(version), 0)::bigint FROM level3_migrations";
+pub(super) const MIGRATED: &str = "INSERT INTO level3_migrations (version) VALUES ($1::bigint)";
+
+/// Locks of a store are those of its schema; number 0 is for whoever changes the tables.
+pub(super) const LOCK_SCHEMA: &str = "
+    SELECT pg_advisory_xact_lock(hashtext('level3 ' || current_schema()), 0)";
+pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
+/// Held by the session, so that the server gives it back when the session is over.
+pub(super) const LOCK_INSTANCE: &str = "
+    SELECT pg_advisory_lock(hashtext('level3 ' || current_schema()), $1)";
+
+/// Declares what is prepared on each connection.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        /// What is prepared on each connection.
+        pub(super) struct Statements {
+            $($(#[$doc])* pub(super) $name: Statement,)*
+        }
+
+        impl Statements {
+            /// Prepares all of them in one round trip.
+            pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+                let texts = [$($text),*];
+                let prepared = try_join_all(texts.map(|text| client.prepare(text))).await?;
+                let mut prepared = prepared.into_iter();
+                $(let $name = match prepared.next() {
+                    Some(statement) => statement,
+                    // As many come out as went in.
+                    None => client.prepare($text).await?,
+                };)*
+                Ok(Self { $($name),* })
+            }
+        }
+    };
+}
+
+statements! {
+    open = "
+        WITH opened AS (
+            INSERT INTO sagas (name, kind, owner, epoch, next_seq, standing)
+            VALUES ($1, $2, $3, 1, 2, 'open')
+            ON CONFLICT (name) DO NOTHING RETURNING number
+        )
+        INSERT INTO journal (saga, seq, epoch, source, body)
+        SELECT number, 1, 1, 'saga', $4 FROM opened";
+    /// The row of the saga is locked: a claim and a write come one after the other, and the later of
+    /// them sees the epoch that the earlier has left.
+    append = "
+        WITH mine AS (
+            UPDATE sagas SET next_seq = next_seq + 1, standing = coalesce($4, standing)
+            WHERE name = $1 AND epoch = $2
+            RETURNING number, next_seq - 1 AS seq, epoch
+        )
+        INSERT INTO journal (saga, seq, epoch, source, body)
+        SELECT number, seq, epoch, 'saga', $3 FROM mine";
+    saga = "
+        SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1";
+    saga_locked = "
+        SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1 FOR UPDATE";
+    /// Whether nobody holds the instance's lock. Shared and until the end of the transaction, so that
+    /// two who ask at the same time do not take each other for the owner.
+    is_gone = "
+        SELECT pg_try_advisory_xact_lock_shared(hashtext('level3 ' || current_schema()), $1)";
+    claim = "
+        UPDATE sagas SET epoch = epoch + 1, owner = $2, standing = 'open' WHERE number = $1
+        RETURNING epoch";
+    records = "SELECT body FROM journal WHERE saga = $1 AND source = 'saga' ORDER BY seq";
+    entries = "
+        SELECT seq, epoch, (extract(epoch FROM at) * 1000)::bigint, source, body
+        FROM journal WHERE saga = $1 ORDER BY seq";
+    /// The first condition is the one of the index.
+    list_unfinished = "
+        SELECT name FROM sagas WHERE standing <> 'ended' AND standing = $1 ORDER BY number LIMIT $2";
+    list_ended = "SELECT name FROM sagas WHERE standing = $1 ORDER BY number LIMIT $2";
+
+    /// Row, outbox and note, or nothing.
+    save = "
+        WITH saved AS (
+            INSERT INTO payments (payment, transaction_id, status, order_id, intent, minor, currency,
+                email, saved_at)
+            VALUES ($1, $2, 'completed', $3, $4, $5, $6, $7, clock_timestamp())
+            ON CONFLICT (payment) DO NOTHING RETURNING number
+        ), due AS (
+            INSERT INTO outbox (payment) SELECT number FROM saved
+        ), noted AS (
+            UPDATE sagas SET next_seq = next_seq + 1
+            WHERE name = $1 AND EXISTS (SELECT 1 FROM saved)
+            RETURNING number, next_seq - 1 AS seq, epoch
+        ), entry AS (
+            INSERT INTO journal (saga, seq, epoch, source, body)
+            SELECT number, seq, epoch, 'ledger', $8 FROM noted
+        )
+        SELECT number FROM saved";
+    saved = "SELECT status, minor, currency FROM payments WHERE payment = $1";
+    /// Where there is no row yet, a tombstone takes its place.
+    void = "
+        WITH voided AS (
+            INSERT INTO payments (payment, transaction_id, status, voided_at)
+            VALUES ($1, $2, 'voided', clock_timestamp())
+            ON CONFLICT (payment) DO UPDATE SET status = 'voided', voided_at = clock_timestamp()
+                WHERE payments.status <> 'voided'
+            RETURNING number
+        ), noted AS (
+            UPDATE sagas SET next_seq = next_seq + 1
+            WHERE name = $1 AND EXISTS (SELECT 1 FROM voided)
+            RETURNING number, next_seq - 1 AS seq, epoch
+        ), entry AS (
+            INSERT INTO journal (saga, seq, epoch, source, body)
+            SELECT number, seq, epoch, 'ledger', $3 FROM noted
+        )
+        SELECT number FROM voided";
+    /// A statement of its own: the one before may have waited for a save, whose entry in the outbox is
+    /// later than what it sees.
+    no_receipt = "DELETE FROM outbox WHERE payment = $1";
+    pending = "
+        SELECT p.payment, p.transaction_id, p.order_id, p.minor, p.currency, p.email
+        FROM outbox o JOIN payments p ON p.number = o.payment ORDER BY o.payment LIMIT $1";
+    receipt_sent = "
+        DELETE FROM outbox
+        WHERE payment = (SELECT number FROM payments WHERE transaction_id = $1)";
+
+    receipt_failed = "
+        UPDATE outbox SET failures = failures + 1, cause = $2
+        WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
+    failed_receipts = "
+        SELECT p.payment, o.cause, o.failures
+        FROM outbox o JOIN payments p ON p.number = o.payment
+        WHERE o.cause IS NOT NULL ORDER BY o.payment LIMIT $1";
+    is_pending = "
+        SELECT count(*) FROM outbox
+        WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
+    row = "
+        SELECT number, payment, transaction_id, order_id, intent, minor, currency, status,
+            (extract(epoch FROM saved_at) * 1000)::bigint
+        FROM payments WHERE payment = $1 AND saved_at IS NOT NULL";
+    rows = "
+        SELECT number, payment, transaction_id, order_id, intent, minor, currency, status,
+            (extract(epoch FROM saved_at) * 1000)::bigint
+        FROM payments WHERE number > $1 AND saved_at IS NOT NULL ORDER BY number LIMIT $2";
+    counts = "
+        SELECT standing, count(*) FROM sagas GROUP BY standing
+        UNION ALL SELECT status, count(*) FROM payments GROUP BY status
+        UNION ALL SELECT 'receipts', count(*) FROM outbox";
+}
