@@ -18,7 +18,6 @@ use crate::args::Args;
 use crate::reference::{self, ReferenceError};
 use crate::report::{self, ReportError};
 use crate::stats::Bounded;
-use child::Child;
 
 pub use child::NoFigures;
 
@@ -129,14 +128,14 @@ fn first_lines(error: &ReferenceError) -> String {
 }
 
 fn measure(name: &'static str, own: &Path, reference: Option<&Path>, turns: usize) -> Row {
-    let first = Child::new(own, name).run();
-    let other = reference.map(|path| Child::new(path, name).run());
+    let first = child::run(own, name);
+    let other = reference.map(|path| child::run(path, name));
     let mut pairs = Vec::new();
     if let (Ok(_), Some(Ok(_)), Some(reference)) = (&first, &other, reference) {
         for turn in 0..turns {
             // Who goes first changes, so that neither always follows the other.
             let order = if turn % 2 == 0 { [own, reference] } else { [reference, own] };
-            let figures = order.map(|path| Child::new(path, name).run());
+            let figures = order.map(|path| child::run(path, name));
             if let [Ok(one), Ok(two)] = figures {
                 let ratio = one.nanos / two.nanos.max(1e-3);
                 pairs.push(if turn % 2 == 0 { ratio } else { 1.0 / ratio });

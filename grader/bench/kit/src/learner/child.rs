@@ -1,14 +1,12 @@
 //! A measurement in a process of its own.
 
-use std::io::Read;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
-use std::{env, fmt, io};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use std::{env, fmt};
 
 use super::{Figures, Subject};
+use crate::process::{self, ProcessError};
 
 /// Names the subject that a process is to measure.
 const VARIABLE: &str = "BENCH_KIT_SUBJECT";
@@ -63,41 +61,15 @@ pub(super) fn answer(subject: Option<&Subject>) -> ExitCode {
     }
 }
 
-/// A process that measures one subject.
-pub(super) struct Child {
-    command: Command,
-}
-
-impl Child {
-    pub(super) fn new(executable: &Path, subject: &str) -> Self {
-        let mut command = Command::new(executable);
-        command.env(VARIABLE, subject).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command }
-    }
-
-    /// Runs it to its end, or to the limit.
-    pub(super) fn run(mut self) -> Result<Figures, NoFigures> {
-        let failed = |error: io::Error| NoFigures::Failed(format!("cannot be run: {error}"));
-        let mut child = self.command.spawn().map_err(failed)?;
-        // Read while it runs: a full pipe would stop it.
-        let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(failed)? {
-                break status;
-            }
-            if begin.elapsed() > LIMIT {
-                // It may end by itself in this very moment; then there is nothing to kill.
-                let _ = child.kill();
-                child.wait().map_err(failed)?;
-                return Err(NoFigures::NoAnswer);
-            }
-            thread::sleep(Duration::from_millis(1));
-        };
-        let (out, err) = (out.recv().unwrap_or_default(), err.recv().unwrap_or_default());
-        figures(&out).ok_or_else(|| no_figures(&err, &status.to_string()))
-    }
+/// Measures one subject in a process of `executable`.
+pub(super) fn run(executable: &Path, subject: &str) -> Result<Figures, NoFigures> {
+    let mut command = Command::new(executable);
+    command.env(VARIABLE, subject);
+    let output = process::run(&mut command, LIMIT).map_err(|error| match error {
+        ProcessError::TooLong { .. } => NoFigures::NoAnswer,
+        ProcessError::Io(error) => NoFigures::Failed(format!("cannot be run: {error}")),
+    })?;
+    figures(&output.out).ok_or_else(|| no_figures(&output.err, &output.status.to_string()))
 }
 
 fn figures(output: &str) -> Option<Figures> {
@@ -115,20 +87,6 @@ fn no_figures(errors: &str, status: &str) -> NoFigures {
     };
     let said = errors.lines().map(str::trim).rfind(is_said);
     NoFigures::Failed(said.unwrap_or(status).to_owned())
-}
-
-fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            // What was read before an error is what there is.
-            let _ = stream.read_to_end(&mut bytes);
-        }
-        // Nobody listens after a kill.
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    receiver
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! The lesson's JavaScript, measured beside the course's Rust.
+//!
+//! The lesson's text is not part of the course. `LESSON` names it (Markdown); its code is unpacked into a
+//! temporary folder, run by Node with `grader/bench/javascript/level3.js`, and removed.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::process;
+use crate::report::{self, Table};
+
+/// Five runs of some seconds each, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Names the lesson's text.
+const VARIABLE: &str = "LESSON";
+
+/// What the script prints.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Figures {
+    /// Node's version: `v20.20.2`.
+    pub version: String,
+    /// How often everything was measured.
+    pub runs: usize,
+    /// For each name the figures of all runs: nanoseconds of CPU time, or bytes.
+    pub figures: BTreeMap<String, Vec<f64>>,
+}
+
+/// Measures level 3 of the lesson.
+///
+/// # Errors
+///
+/// Why it cannot be: no text, no Node, or what either says.
+pub fn level3(root: &Path) -> Result<Figures, String> {
+    let lesson = env::var_os(VARIABLE)
+        .ok_or_else(|| format!("the variable {VARIABLE} does not name the lesson's text"))?;
+    let script = root.join("grader/bench/javascript/level3.js");
+    let mut command = Command::new("node");
+    command.arg("--expose-gc").arg(script).arg(lesson);
+    let output = process::run(&mut command, LIMIT).map_err(|error| format!("Node {error}"))?;
+    if !output.status.success() {
+        let last = output.err.lines().rfind(|line| !line.trim().is_empty());
+        return Err(format!("Node ended with {}: {}", output.status, last.unwrap_or_default()));
+    }
+    serde_json::from_str(&output.out).map_err(|error| format!("Node's figures: {error}"))
+}
+
+impl Figures {
+    /// A table of what both have: `own` gives this course's figure of a name, none where it has none.
+    #[must_use]
+    pub fn table(&self, own: impl Fn(&str) -> Option<f64>) -> String {
+        let head = [
+            "what",
+            "JavaScript",
+            "least to largest",
+            "this course",
+            "JavaScript over this course",
+        ];
+        let mut table = Table::new(&head);
+        for (name, runs) in &self.figures {
+            let mut sorted = runs.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let (Some(own), [least, .., largest]) = (own(name), &sorted[..]) else { continue };
+            let median = sorted[sorted.len() / 2];
+            let show = |value: f64| match name.starts_with("memory") {
+                true => format!("{value:.0} bytes"),
+                false => report::nanos(value),
+            };
+            table.row(&[
+                name.clone(),
+                show(median),
+                format!("{} to {}", show(*least), show(*largest)),
+                show(own),
+                format!("{:.0}", median / own),
+            ]);
+        }
+        table.text().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_what_both_have() {
+        let json = r#"{"version":"v20","runs":3,"figures":{
+            "payment":[99000,96000,106000],"other":[1,2,3],"memory in flight":[8000,8100,7900]}}"#;
+        let figures: Figures = serde_json::from_str(json).expect("that is what the script prints");
+        let table = figures.table(|name| (name != "other").then_some(1000.0));
+        assert!(table.contains("| payment | 99 us | 96 us to 106 us | 1.0 us | 99 |"), "{table}");
+        assert!(table.contains("| memory in flight | 8000 bytes |"));
+        assert!(!table.contains("other"));
+    }
+}

@@ -1,0 +1,220 @@
+//! The wording of what was measured.
+
+use bench_criterion::plot;
+use bench_kit::report::{self, Table};
+use bench_kit::stats::Bounded;
+
+use crate::parts::{
+    BREAKER, BREAKER_PEERS, CLOCK, LIMITER, LIMITER_LARGE, LIMITER_PEERS, OPEN, OPEN_PEERS, RETRY,
+    RETRY_PEERS,
+};
+use crate::payments::PAYMENT;
+use crate::{Measured, curves, promises};
+
+type Failed = Box<dyn std::error::Error>;
+
+/// The text between the marks, and the pictures that it shows, by their file names.
+pub fn text(measured: &Measured) -> Result<(String, Vec<(&'static str, String)>), Failed> {
+    let mut text = format!(
+        "## What it costs\n\n\
+         CPU time of one run on {}. Cases are measured in turns; a ratio is the median over all rounds, with\n\
+         the bounds within which it lies in 95 of 100 such runs. Absolute figures are of this machine.\n\n\
+         ### Goals\n\n{}",
+        machine(),
+        goals(measured)
+    );
+    for why in &measured.skipped {
+        text.push_str(&format!("\n{why}\n"));
+    }
+    text.push_str(&format!(
+        "\n### Beside other people's crates\n\n\
+         The same work for all: an operation that succeeds at once (for the open breakers: that is refused).\n\n{}\n\
+         What the cheaper ones do not promise, counted in the same run where it can be counted:\n\n{}",
+        peers(measured),
+        promises::table()?
+    ));
+    if let Some(javascript) = &measured.javascript {
+        text.push_str(&format!(
+            "\n### Beside the lesson's JavaScript\n\n\
+             Its code as it stands on Node {}, CPU time of the process; the median of {} runs, and the least and\n\
+             the largest of them.\n\n{}",
+            javascript.version,
+            javascript.runs,
+            javascript.table(|name| figure(measured, name))
+        ));
+    }
+    text.push_str(&format!("\n### How costs grow\n\n{}", growth(measured)));
+    let mut pictures = Vec::new();
+    // A quick run may have left out everything that could be drawn.
+    if !measured.held.is_empty() {
+        text.push_str(
+            "\n![CPU time against size](bench/cost-by-size.svg)\n\n\
+             ![Memory against size](bench/memory-by-size.svg)\n",
+        );
+        pictures.push(("cost-by-size.svg", curves::picture(&measured.curves)?));
+        let memory = [curves::memory(&measured.held)];
+        pictures.push((
+            "memory-by-size.svg",
+            plot::svg("Memory of a payment", "payments in flight", "bytes", &memory)?,
+        ));
+    }
+    Ok((text, pictures))
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{cores} {} cores ({})", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+/// This course's figure for something that the JavaScript is measured at too, in nanoseconds or bytes.
+fn figure(measured: &Measured, name: &str) -> Option<f64> {
+    let nanos = |name| Some(measured.outcome.nanos(name).median);
+    match name {
+        "payment" => nanos(PAYMENT),
+        "breaker" => nanos(BREAKER),
+        "open breaker" => nanos(OPEN),
+        "retry" => nanos(RETRY),
+        "limiter, 100 live" => nanos(LIMITER),
+        "limiter, 1 000 000 live" => nanos(LIMITER_LARGE),
+        "memory in flight" => measured.held.iter().find(|h| h.payments == 100_000).map(|h| h.bytes),
+        _ => None,
+    }
+}
+
+/// A row of the goals: how much of what was allowed was used.
+fn goals(measured: &Measured) -> String {
+    let outcome = &measured.outcome;
+    let mut table = Table::new(&["goal", "measured", "of what is allowed"]);
+    let mut row =
+        |goal: &str, found: String, share: String| table.row(&[goal.to_owned(), found, share]);
+
+    let of_limit = |found: Bounded, limit: f64| Bounded {
+        median: found.median / limit,
+        low: found.low / limit,
+        high: found.high / limit,
+    };
+    let payment = outcome.nanos(PAYMENT);
+    row(
+        "a payment with instant services and all protections: 5 us of CPU time",
+        report::nanos(payment.median),
+        report::ratio(of_limit(payment, 5000.0)),
+    );
+    match measured.held.last() {
+        Some(held) => {
+            row(
+                "memory of a payment in flight: 2 KiB",
+                format!("{:.0} bytes, of {} in flight", held.bytes, held.payments),
+                format!("{:.2}", held.bytes / 2048.0),
+            );
+            row(
+                "1 000 000 in flight in one process",
+                format!(
+                    "{} in flight, {} of CPU time each",
+                    held.payments,
+                    report::nanos(held.nanos)
+                ),
+                if held.payments >= 1_000_000 { "reached" } else { "not tried in this run" }
+                    .to_owned(),
+            );
+        }
+        None => {
+            row("memory of a payment in flight: 2 KiB", "not measured".to_owned(), String::new())
+        }
+    }
+    let breaker = outcome.fastest(&BREAKER_PEERS);
+    row(
+        "a breaker's call on success: half of the faster of failsafe and recloser",
+        format!("{}; {}: {}", time(measured, BREAKER), short(breaker), time(measured, breaker)),
+        report::ratio(of_limit(outcome.ratio(BREAKER, breaker), 0.5)),
+    );
+    row(
+        "an admission by the exact sliding window: 60 ns",
+        time(measured, LIMITER),
+        report::ratio(of_limit(outcome.nanos(LIMITER), 60.0)),
+    );
+    row(
+        "the same with 1 000 000 live entries: as with 100",
+        time(measured, LIMITER_LARGE),
+        report::ratio(outcome.ratio(LIMITER_LARGE, LIMITER)),
+    );
+    row(
+        "a retry that succeeds at once: as backon",
+        format!("{}; backon: {}", time(measured, RETRY), time(measured, RETRY_PEERS[0])),
+        report::ratio(outcome.ratio(RETRY, RETRY_PEERS[0])),
+    );
+    if let Some(grading) = measured.grading {
+        row(
+            "grading: from saving a file to the verdicts on it",
+            format!("{:.1} s", grading.edit_to_verdict.as_secs_f64()),
+            "no goal".to_owned(),
+        );
+        row(
+            "grading: all levels, without the build",
+            format!("{:.1} s for {} criteria", grading.suite.as_secs_f64(), grading.criteria),
+            "no goal".to_owned(),
+        );
+    }
+    format!(
+        "{}\nBelow 1 the goal is reached. Reading tokio's clock once takes {} here, which an admission and a\n\
+         retry need to keep to a deadline. Payments that are durable before they are answered have a report of\n\
+         their own, since they depend on the disk.\n",
+        table.text(),
+        time(measured, CLOCK)
+    )
+}
+
+fn time(measured: &Measured, name: &str) -> String {
+    report::nanos(measured.outcome.nanos(name).median)
+}
+
+fn peers(measured: &Measured) -> String {
+    let mut table =
+        Table::new(&["peer", "its CPU time", "this course", "this course over the peer"]);
+    let rows = [
+        (BREAKER, BREAKER_PEERS),
+        (OPEN, OPEN_PEERS),
+        (RETRY, RETRY_PEERS),
+        (LIMITER, LIMITER_PEERS),
+    ];
+    for (own, peers) in rows {
+        for peer in peers {
+            let ratio = report::ratio(measured.outcome.ratio(own, peer));
+            let what = own.split('/').next().unwrap_or(own);
+            table.row(&[
+                format!("{what}: {}", short(peer)),
+                time(measured, peer),
+                time(measured, own),
+                ratio,
+            ]);
+        }
+    }
+    table.text().to_owned()
+}
+
+/// `failsafe` for `breaker/failsafe`.
+fn short(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn growth(measured: &Measured) -> String {
+    let mut table = Table::new(&["what", "from", "to", "exponent"]);
+    let memory = curves::memory(&measured.held);
+    let costs = measured.curves.iter().map(|curve| (curve, true));
+    for (curve, is_time) in costs.chain([(&memory, false)]) {
+        let (Some(first), Some(last), Some(exponent)) =
+            (curve.points.first(), curve.points.last(), curve.exponent())
+        else {
+            continue;
+        };
+        let cell = |point: &(f64, f64)| match is_time {
+            true => format!("{} at {:.0}", report::nanos(point.1), point.0),
+            false => format!("{:.0} bytes at {:.0}", point.1, point.0),
+        };
+        table.row(&[curve.name.clone(), cell(first), cell(last), format!("{exponent:.2}")]);
+    }
+    format!(
+        "{}\nThe exponent is that of the power law that fits best: 0 is flat, 1 would be proportional. What is left\n\
+         above 0 is the caches': a thing of which there are a million is not in one.\n",
+        table.text()
+    )
+}
