@@ -39,7 +39,7 @@ impl Peer {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (script, seen) = (script.clone(), Arc::clone(&seen));
                 tokio::spawn(async move {
-                    if read_request(&mut stream).await.is_some() {
+                    if read_message(&mut stream).await.is_some() {
                         seen.fetch_add(1, Ordering::SeqCst);
                         play(stream, script).await;
                     }
@@ -74,8 +74,8 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Then {
     Then::Send(text.into_bytes())
 }
 
-/// Reads up to the end of the body that the head announces.
-async fn read_request(stream: &mut TcpStream) -> Option<()> {
+/// Reads a request or an answer, up to the end of the body that the head announces.
+pub async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     loop {
         let end = read.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -84,7 +84,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<()> {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(Some(0), |text| text.trim().parse().ok())?;
             if read.len() >= end + 4 + length {
-                return Some(());
+                return Some(read);
             }
         }
         let mut chunk = [0; 4096];
