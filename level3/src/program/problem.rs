@@ -1,0 +1,102 @@
+//! Why the program cannot go on: what, where, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use level3::adapters::SetupError;
+use level3::adapters::sendgrid::NotAKey;
+use level3::adapters::sql::StoreError;
+use level3::adapters::stripe::{KeyError, StripeError};
+use level3::answer::PayError;
+use level3::gateway::ConfigError;
+
+/// What the program ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is done, and the books balance.
+    Done,
+    /// The books do not balance, or something is left undone.
+    Unsettled,
+    /// Ended at once, by a second Ctrl-C.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Unsettled => Self::from(1),
+            // 128 and the number of SIGINT, as a shell has it.
+            Outcome::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// Why the program cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A command that needs a store which is there.
+    #[error("there is no store {}. Pay something first (level3), or name the store with --store", file.display())]
+    NoStore { file: PathBuf },
+    /// The store, with no more known of it than the gateway says.
+    #[error("{place}: {error}")]
+    Gateway { place: String, error: PayError },
+    /// The files of the simulated services.
+    #[error(
+        "the simulated services cannot use {}: {why}. Make it readable and writable, or name another \
+         place with --simulated", path.display()
+    )]
+    Simulated { path: PathBuf, why: io::Error },
+    /// An environment variable that has to hold a key.
+    #[error("{option} needs a key: set the environment variable {variable}")]
+    NoKey { option: &'static str, variable: &'static str },
+    /// A key of Stripe's that is none.
+    #[error("STRIPE_SECRET_KEY holds {0}")]
+    StripeKey(#[from] KeyError),
+    /// A key of SendGrid's that is none.
+    #[error("SENDGRID_API_KEY holds {0}")]
+    SendGridKey(#[from] NotAKey),
+    /// A URL that cannot be used.
+    #[error("{option}: {why}")]
+    Url { option: &'static str, why: SetupError },
+    /// Stripe does not answer, or not us.
+    #[error("Stripe at {url}: {why}. {advice}")]
+    Stripe { url: String, why: StripeError, advice: &'static str },
+    /// Figures that do not fit together.
+    #[error("the gateway cannot be made: {0}")]
+    Config(#[from] ConfigError),
+    /// A name that names no payment.
+    #[error("{name} is neither a payment's key nor a payment's name: {why}")]
+    Name { name: String, why: String },
+    /// A payment that nobody has heard of.
+    #[error("{place} has no payment {name}")]
+    UnknownPayment { place: String, name: String },
+    /// The operating system.
+    #[error("the program cannot run: {0}")]
+    System(io::Error),
+    /// Nobody can read what is written.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+}
+
+impl Problem {
+    /// What the program ends with.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoKey { .. }
+            | Self::NoStore { .. }
+            | Self::StripeKey(_)
+            | Self::SendGridKey(_)
+            | Self::Url { .. }
+            | Self::Name { .. }
+            | Self::UnknownPayment { .. }
+            | Self::Config(_)
+            | Self::Store(StoreError::Url { .. }) => 2,
+            _ => 3,
+        }
+    }
+}
