@@ -13,12 +13,18 @@
 //! `Fails` is the exact set of criteria that must fail (ids or whole prefixes, separated by commas);
 //! `Says` must stand in what the learner is told for the first of them. A right solution has only a
 //! `Why`.
+//!
+//! Exact over which criteria? Trials ([`Group::trial`](grader::catalog::Group::trial)) fail for a
+//! fault of any part, beside the criterion that is about it; which of them do, and at which seed,
+//! says nothing about the grader. So a wrong solution that names no trial is judged by all criteria
+//! but the trials. One that names a trial is judged by every criterion: it has a fault that the
+//! others cannot see. A right solution is judged by every criterion.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use grader::catalog::Level;
-use grader::select::{SelectError, select};
+use grader::select::{Entry, SelectError, select};
 use grader::submission::{Files, Finding, ReadError};
 use thiserror::Error;
 
@@ -150,6 +156,20 @@ impl Planted {
             ids
         };
         Ok(Planted { name: format!("{prefix}/{name}"), fails, says, why, path })
+    }
+
+    /// The criteria that judge this solution, by the rule above.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectError`] when the catalog does not have the level.
+    pub fn judges(&self, level: &Level) -> Result<Vec<Entry>, SelectError> {
+        let mut entries = select(&[level.name.to_owned()])?;
+        let named = |entry: &Entry| self.fails.contains(&entry.criterion.id);
+        let by_trials =
+            self.fails.is_empty() || entries.iter().any(|entry| entry.group.trial && named(entry));
+        entries.retain(|entry| by_trials || !entry.group.trial);
+        Ok(entries)
     }
 
     /// The level's files with this solution in them.

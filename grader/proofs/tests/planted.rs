@@ -3,8 +3,8 @@
 //! A wrong solution must fail exactly the criteria that it names, with the words it names; a right
 //! one must get full marks. And for every criterion there is a solution that fails only there.
 //!
-//! The solutions of level 3 take some 10 s each, half an hour in all: they are ignored unless
-//! `-- --ignored` (or `--include-ignored`) asks for them.
+//! Trials (whole gateways under load, random scripts) judge only the solutions that name one and
+//! those that are right: `grader_proofs::planted` says why.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +16,6 @@ use grader::select::select;
 use grader_proofs::planted::{Planted, of_level};
 use grader_proofs::prove::{Bench, Failure};
 use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Levels whose criteria take seconds.
-const SLOW: &[&str] = &["level3"];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -72,7 +69,6 @@ fn reference(level: &'static Level, bench: &Arc<Pool>) -> Trial {
 fn trial(level: &'static Level, planted: Planted, bench: &Arc<Pool>) -> Trial {
     let bench = Arc::clone(bench);
     Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(level, &planted)))
-        .with_ignored_flag(SLOW.contains(&level.name))
 }
 
 /// Benches that no test uses now. There are as many as tests run at a time, made when they are needed:

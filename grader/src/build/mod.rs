@@ -73,6 +73,9 @@ pub struct Options {
     pub target_dir: Option<PathBuf>,
     /// Whether rustc's words are coloured.
     pub color: bool,
+    /// Values that stand above those of the workspace's manifest, as `cargo --config` takes them:
+    /// `profile.dev.debug=0`.
+    pub config: Vec<String>,
 }
 
 /// Builds the check binaries of `levels` in the workspace at `root`. `progress` hears the name of
@@ -106,6 +109,7 @@ pub fn build(
     if let Some(folder) = &options.target_dir {
         command.arg("--target-dir").arg(folder);
     }
+    command.args(options.config.iter().flat_map(|value| ["--config", value]));
     // What an outer `cargo run` or `cargo test` set for this process; a nested cargo that inherits
     // it builds everything anew.
     for (key, _) in std::env::vars_os() {

@@ -59,7 +59,7 @@ impl Scratch {
     /// How to build in it.
     #[must_use]
     pub fn options(&self) -> build::Options {
-        build::Options { target_dir: Some(self.target.clone()), color: false }
+        build::Options { target_dir: Some(self.target.clone()), ..build::Options::default() }
     }
 
     /// Makes `files` the level's files. What is equal stays untouched.

@@ -7,6 +7,7 @@ pub(super) const CALLBACKS: Group = Group {
     name: "callbacks",
     title: "Error-first callbacks",
     file: "level1/src/callbacks.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/callbacks/profile",
@@ -116,6 +117,7 @@ pub(super) const PROMISIFY: Group = Group {
     name: "promisify",
     title: "From callbacks to futures and back",
     file: "level1/src/promisify.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/promisify/error-first",

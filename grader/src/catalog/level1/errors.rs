@@ -7,6 +7,7 @@ pub(super) const ERRORS: Group = Group {
     name: "errors",
     title: "Errors that say what failed and why",
     file: "level1/src/errors.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/errors/statuses",

@@ -7,6 +7,7 @@ pub(super) const TRANSPORT: Group = Group {
     name: "transport",
     title: "One answer over HTTP",
     file: "level1/src/transport.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/transport/status",
@@ -90,6 +91,7 @@ pub(super) const PAGES: Group = Group {
     name: "pages",
     title: "A paged API as a stream",
     file: "level1/src/pages.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/pages/in-order",
@@ -149,6 +151,7 @@ pub(super) const BACKGROUND: Group = Group {
     name: "background",
     title: "Failures of tasks that nobody awaits",
     file: "level1/src/background.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/background/errors",

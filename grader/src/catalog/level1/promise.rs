@@ -7,6 +7,7 @@ pub(super) const PROMISE: Group = Group {
     name: "promise",
     title: "A promise by hand",
     file: "level1/src/promise/mod.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/promise/executor-at-once",

@@ -7,6 +7,7 @@ pub(super) const SEQUENTIAL: Group = Group {
     name: "sequential",
     title: "async/await, one request after the other",
     file: "level1/src/async_await.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/sequential/profile",
@@ -87,6 +88,7 @@ pub(super) const PARALLEL: Group = Group {
     name: "parallel",
     title: "async/await, both requests at once",
     file: "level1/src/async_await.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/parallel/profile",
@@ -172,6 +174,7 @@ pub(super) const COMBINATORS: Group = Group {
     name: "combinators",
     title: "Future combinators, without async/await",
     file: "level1/src/combinators.rs",
+    trial: false,
     criteria: &[
         Criterion {
             id: "level1/combinators/profile",

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "all-settled",
     title: "Every section on its own",
     file: "level2/src/all_settled.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "any",
     title: "The first success of several replicas",
     file: "level2/src/any.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

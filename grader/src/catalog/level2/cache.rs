@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "cache",
     title: "The last good page as a fallback",
     file: "level2/src/cache.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "critical",
     title: "Critical and optional sections",
     file: "level2/src/critical.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

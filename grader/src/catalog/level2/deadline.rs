@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "deadline",
     title: "One limit for the whole load",
     file: "level2/src/deadline.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "metrics",
     title: "Figures and alerts",
     file: "level2/src/metrics.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

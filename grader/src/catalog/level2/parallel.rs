@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "parallel",
     title: "All at once, all or nothing",
     file: "level2/src/parallel.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

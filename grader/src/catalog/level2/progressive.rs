@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "progressive",
     title: "Two phases",
     file: "level2/src/progressive.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

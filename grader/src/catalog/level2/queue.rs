@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "queue",
     title: "Bounded concurrency",
     file: "level2/src/queue.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "race",
     title: "The first three, then the rest",
     file: "level2/src/race.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

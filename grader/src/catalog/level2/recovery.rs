@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "recovery",
     title: "Default, retry, degradation",
     file: "level2/src/recovery.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "retry-failed",
     title: "A second try for what failed",
     file: "level2/src/retry_failed.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "sequential",
     title: "One call after another",
     file: "level2/src/sequential.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "assignment",
     title: "The assignment's pass criteria",
     file: "level3/src/gateway/mod.rs",
+    trial: true,
     criteria: CRITERIA,
 };
 

@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "gateway",
     title: "The gateway",
     file: "level3/src/gateway/mod.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

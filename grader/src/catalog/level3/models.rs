@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "models",
     title: "The parts against their models",
     file: "level3/src/breaker/mod.rs",
+    trial: true,
     criteria: CRITERIA,
 };
 

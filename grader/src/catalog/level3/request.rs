@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "request",
     title: "Refusing bad input",
     file: "level3/src/request.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

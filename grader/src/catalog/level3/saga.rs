@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "saga",
     title: "Steps that succeed together or are undone",
     file: "level3/src/saga/mod.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

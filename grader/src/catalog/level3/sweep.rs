@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "sweep",
     title: "Every fault at every call",
     file: "level3/src/gateway/mod.rs",
+    trial: true,
     criteria: CRITERIA,
 };
 

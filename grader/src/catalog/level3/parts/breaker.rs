@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "breaker",
     title: "Circuit breaker",
     file: "level3/src/breaker/mod.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

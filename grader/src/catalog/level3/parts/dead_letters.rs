@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "dead-letters",
     title: "Dead letter queue",
     file: "level3/src/dead_letters.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

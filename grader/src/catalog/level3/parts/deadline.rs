@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "deadline",
     title: "One deadline for everything",
     file: "level3/src/deadline.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

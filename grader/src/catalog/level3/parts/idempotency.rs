@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "idempotency",
     title: "Idempotency",
     file: "level3/src/idempotency/store.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

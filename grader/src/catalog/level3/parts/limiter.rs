@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "limiter",
     title: "Rate limiter",
     file: "level3/src/limiter/mod.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 

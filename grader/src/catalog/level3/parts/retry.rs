@@ -7,6 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "retry",
     title: "Retry with backoff and jitter",
     file: "level3/src/retry/run.rs",
+    trial: false,
     criteria: CRITERIA,
 };
 
