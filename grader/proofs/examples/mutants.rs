@@ -39,9 +39,7 @@ fn main() -> Result<ExitCode, Failure> {
     let mut runs: Vec<PathBuf> = std::fs::read_dir(&folder)?.flatten().map(|e| e.path()).collect();
     runs.sort();
     for run in runs {
-        let results = run.join("mutants.out");
-        let Ok(outcomes) = std::fs::read(results.join("outcomes.json")) else { continue };
-        let counts = count(&serde_json::from_slice(&outcomes)?, &results);
+        let Some(counts) = both_runs(&run)? else { continue };
         let all = counts.caught + counts.unviable + counts.timeouts + counts.missed.len();
         let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
         writeln!(
@@ -79,6 +77,24 @@ fn accepted(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
         .filter_map(|line| line.split_once(" :: "))
         .map(|(a, b)| (a.to_owned(), b.to_owned()))
         .collect())
+}
+
+/// The mutants of a level: of its one run or, where the trials came last, of the run without them
+/// and of the one in which those that lived met them too.
+fn both_runs(level: &Path) -> Result<Option<Counts>, Failure> {
+    let of = |results: PathBuf| -> Result<Option<Counts>, Failure> {
+        let Ok(outcomes) = std::fs::read(results.join("outcomes.json")) else { return Ok(None) };
+        Ok(Some(count(&serde_json::from_slice(&outcomes)?, &results)))
+    };
+    let (first, last) = (of(level.join("without-trials"))?, of(level.join("mutants.out"))?);
+    Ok(match (first, last) {
+        (Some(first), Some(last)) => Some(Counts {
+            caught: first.caught + last.caught,
+            unviable: first.unviable + last.unviable,
+            ..last
+        }),
+        (first, last) => last.or(first),
+    })
 }
 
 fn count(outcomes: &Value, results: &Path) -> Counts {
