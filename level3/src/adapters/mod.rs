@@ -8,9 +8,12 @@
 //! | [`PaymentProvider`](crate::provider::PaymentProvider) | [`stripe::Stripe::new`] |
 //! | [`Receipts`](crate::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](crate::journal::Journal) and [`Ledger`](crate::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
+//!
+//! [`reconcile`] compares what the provider and the ledger say.
 
 mod http;
 pub mod postgres;
+pub mod reconcile;
 pub mod sendgrid;
 pub mod sql;
 pub mod sqlite;

@@ -56,6 +56,7 @@ use calls::Calls;
 use find::Known;
 
 use super::http::SetupError;
+use super::reconcile::{IntentList, IntentPage};
 use crate::ids::{IntentId, InvalidText, PaymentId};
 use crate::provider::{
     Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Refund,
@@ -221,6 +222,45 @@ impl PaymentProvider for Stripe {
     fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
         self.answer("find", |shared| async move {
             find::find(&shared.calls, &shared.known, shared.find_pages, &payment).await
+        })
+    }
+}
+
+impl Shared {
+    async fn page(&self, after: Option<IntentId>) -> Result<IntentPage, StripeError> {
+        let after = after.as_ref().map(segment).transpose()?;
+        let page = find::page(&self.calls, after).await?;
+        let last = page.data.last().filter(|_| page.has_more).map(|last| last.id.clone());
+        let next = last.map(IntentId::new).transpose().map_err(StripeError::IntentName)?;
+        let mut read = IntentPage { next, ..IntentPage::default() };
+        for intent in page.data {
+            if intent.payment().is_none() {
+                read.foreign += 1;
+                continue;
+            }
+            let id = intent.id.clone();
+            match intent.into_intent() {
+                Ok(intent) => read.intents.push(intent),
+                Err(error) => {
+                    // One that nobody understands must not hide all the others.
+                    tracing::warn!(id, %error, "an intent that cannot be read");
+                    read.unreadable += 1;
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl IntentList for Stripe {
+    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage> {
+        self.answer("list", |shared| async move { shared.page(after).await })
+    }
+
+    fn intent(&self, id: IntentId) -> Answer<Option<Intent>> {
+        self.answer("retrieve", |shared| async move {
+            let found = find::retrieve(&shared.calls, &id).await?;
+            found.map(body::IntentBody::into_intent).transpose()
         })
     }
 }
