@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use level3::ids::Email;
+use level3::ids::{CardToken, Email};
 
 use super::place::StorePlace;
 
@@ -14,7 +14,7 @@ use super::place::StorePlace;
 /// Without a command: recovers what an earlier run has left open, pays the payments, shows what happens,
 /// and checks the books at the end. Store and services are built in unless others are named.
 #[derive(Debug, Parser)]
-#[command(name = "level3", after_help = EXIT_CODES)]
+#[command(name = "level3", args_override_self = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -55,8 +55,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     /// How many payments
-    #[arg(long, default_value_t = 400, value_name = "N")]
-    pub payments: u32,
+    #[arg(long, default_value = "400", value_name = "N")]
+    pub payments: NonZeroU32,
 
     /// Payments in a second. Each takes two calls of the provider and a few more for what fails: with
     /// 100 calls in a second, the account's limit, some 45 payments go through
@@ -69,8 +69,8 @@ pub struct StreamArgs {
     pub key_prefix: Option<String>,
 
     /// The card that pays
-    #[arg(long, default_value = "pm_card_visa", value_name = "TOKEN")]
-    pub card: String,
+    #[arg(long, default_value = "pm_card_visa", value_name = "TOKEN", value_parser = card)]
+    pub card: CardToken,
 
     /// Where the receipts go
     #[arg(long, default_value = "someone@example.com", value_name = "ADDRESS", value_parser = email)]
@@ -165,6 +165,10 @@ fn email(text: &str) -> Result<Email, String> {
     Email::new(text).map_err(|why| why.to_string())
 }
 
+fn card(text: &str) -> Result<CardToken, String> {
+    CardToken::new(text).map_err(|why| why.to_string())
+}
+
 /// Leaves room for the number behind it, and fits into an order's name.
 fn key_prefix(text: &str) -> Result<String, String> {
     let is_fine =
@@ -194,6 +198,8 @@ mod tests {
             "--rate NaN",
             "--rate -1",
             "--payments -1",
+            "--payments 0",
+            "--card=",
             "--failure-rate 101",
             "--speed 0",
             "--speed 1001",

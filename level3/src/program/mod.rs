@@ -107,7 +107,7 @@ async fn pay(cli: &Cli, stop: &Stop) -> Result<Outcome, Problem> {
         Some(prefix) => prefix.clone(),
         None => new_prefix(&engine).await?,
     };
-    let payments = cli.stream.payments;
+    let payments = cli.stream.payments.get();
     say(&format!(
         "Paying {payments} payments, {prefix}-1 to {prefix}-{payments}, {} in a second: charged by {}, \
          kept in {}.",

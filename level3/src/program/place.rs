@@ -29,7 +29,7 @@ impl fmt::Debug for StorePlace {
     }
 }
 
-/// Why a text names no store. It is not repeated, since there may be a password in it.
+/// Why a text names no store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoStore {
     /// Neither of the two.

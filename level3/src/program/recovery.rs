@@ -24,13 +24,16 @@ pub struct Recovery {
 }
 
 impl Engine {
-    /// Says what an earlier run has left, if it has left something, and finishes it.
+    /// Says what is open, if something is, and finishes what an earlier run has left.
+    ///
+    /// What another process has under way is open too. It is waited for: nobody knows yet that its owner
+    /// lives.
     pub async fn recover(&self) -> Result<Recovery, Problem> {
         let store = &self.store.store;
         let before = store.counts().await?;
         if let Some(left) = left(&before) {
             say(&format!(
-                "{}: an earlier run has left {left}. Finishing that first.",
+                "{}: {left}. Finishing first what an earlier run has left.",
                 store.place()
             ));
         }

@@ -32,7 +32,7 @@ impl Stream<'_> {
     pub async fn pay(&self, stop: &Stop) -> Duration {
         let (begun, every) = (Instant::now(), self.args.every());
         let mut clients = JoinSet::new();
-        for number in 1..=self.args.payments {
+        for number in 1..=self.args.payments.get() {
             let at = begun + every.mul_f64(f64::from(number - 1));
             tokio::select! {
                 biased;
@@ -72,7 +72,7 @@ impl Stream<'_> {
             amount: 1000 + i64::from(number % 9000),
             currency: "USD".to_owned(),
             email: self.args.email.expose().to_owned(),
-            card: self.args.card.clone(),
+            card: self.args.card.expose().to_owned(),
         }
     }
 }

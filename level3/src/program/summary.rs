@@ -81,7 +81,7 @@ impl Summary {
             provider: engine.payments.name(),
             recovered: run.recovered,
             payments: Payments {
-                wanted: run.args.payments,
+                wanted: run.args.payments.get(),
                 answered: figures.all(),
                 paid: figures.paid.get(),
                 declined: figures.declined.get(),
@@ -139,17 +139,30 @@ impl fmt::Display for Summary {
         for Unlucky { key, why } in &self.unlucky {
             writeln!(f, "    {key}: {why}")?;
         }
+        if answered == declined {
+            // Nobody could succeed or fail.
+            return self.effort(f);
+        }
         let Success { share, low, high } = &self.success;
         writeln!(
             f,
             "success  {share:.2} % of those that were not declined ({low:.2} to {high:.2} % with a \
              confidence of 95 %)"
         )?;
+        if *paid == 0 {
+            return self.effort(f);
+        }
         let Percentiles { p50_ms, p95_ms, p99_ms, longest_ms } = &self.latency;
         writeln!(
             f,
             "paid in  p50 {p50_ms} ms, p95 {p95_ms} ms, p99 {p99_ms} ms, the longest {longest_ms} ms"
         )?;
+        self.effort(f)
+    }
+}
+
+impl Summary {
+    fn effort(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "effort   {}{} calls to the provider, {} retries, {} steps undone, {} receipts sent, {} dead \

@@ -53,7 +53,11 @@ impl<L: Serialize + DeserializeOwned> Turn<'_, L> {
         file.read_to_end(&mut new)?;
         let mut rest = new.as_slice();
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-            line(serde_json::from_slice(&rest[..end])?);
+            let read = serde_json::from_slice(&rest[..end]).map_err(|why| {
+                let why = format!("at byte {read_to}, something else stands there: {why}");
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            });
+            line(read?);
             rest = &rest[end + 1..];
             *read_to += end as u64 + 1;
         }

@@ -1,0 +1,43 @@
+//! `kill -9` at any moment, again and again, and what is left in the end.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::oracles;
+use crate::process::{Place, Running, dice, run};
+use crate::server::{Flush, Server};
+
+/// Kills the program so many times, each time at another moment: while it starts, recovers or pays.
+fn killed(place: &Place, times: u32) {
+    let dice = dice();
+    for _ in 0..times {
+        let seed = dice.below(1_000_000);
+        let program =
+            place.program(&format!("--payments 100000 --rate 400 --failure-rate 10 --seed {seed}"));
+        let mut running = Running::quietly(program);
+        thread::sleep(Duration::from_millis(dice.below(600)));
+        assert!(running.is_running(), "the program has ended by itself");
+        running.kill();
+    }
+    // What is left is finished, and a last few payments go through as if nothing had been.
+    let last = run(place.program("--payments 20 --json --failure-rate 0"));
+    assert_eq!(last.code, Some(0), "{last:#?}");
+    let last = last.json();
+    assert_eq!(last["books"]["wrong"], 0, "{last:#}");
+    assert_eq!(last["books"]["receipts_pending"], 0, "{last:#}");
+    let seen = oracles::check(place);
+    println!("killed {times} times: {seen:?}");
+    assert!(seen.taken_over > times as usize / 4, "hardly anything was under way: {seen:?}");
+    assert!(seen.charged > times as usize, "hardly anything was paid: {seen:?}");
+}
+
+#[test]
+fn a_hundred_times_on_sqlite() {
+    killed(&Place::sqlite(), 100);
+}
+
+#[test]
+fn thirty_times_on_postgres() {
+    let Some(server) = Server::start(Flush::Cache).unwrap() else { return };
+    killed(&Place::postgres(server.database().unwrap()), 30);
+}

@@ -1,0 +1,149 @@
+//! What a user may get wrong: the program says what, where and what to do, and with which exit code.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::oracles;
+use crate::process::{Ended, Place, program, run};
+
+fn says(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{ended:#?}");
+    for words in words {
+        assert!(ended.stderr.contains(words), "{words:?} in {ended:#?}");
+    }
+    for secret in ["hidden", "panicked"] {
+        assert!(!ended.stderr.contains(secret), "{ended:#?}");
+    }
+}
+
+#[test]
+fn options() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        ("--store payments.db", "sqlite:FILE"),
+        ("--store sqlite:", "a file is missing"),
+        ("--rate 0", "0.01"),
+        ("--payments 0", "--payments"),
+        ("--card=", "empty"),
+        ("--sendgrid https://api.sendgrid.com", "--mail-from"),
+        ("--stripe https://api.stripe.com", "STRIPE_SECRET_KEY"),
+        ("--sendgrid https://api.sendgrid.com --mail-from a@example.com", "SENDGRID_API_KEY"),
+        ("show run-1-1", "there is no store"),
+        ("recover", "there is no store"),
+        ("dead-letters", "there is no store"),
+    ] {
+        says(&run(program(folder.path(), args)), 2, &[words]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn keys_and_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    for (key, url, code, words) in [
+        ("sk_live_hidden", "http://127.0.0.1:1", 2, "a live key"),
+        ("pk_test_hidden", "http://127.0.0.1:1", 2, "a publishable key"),
+        ("sk_test_hidden", "http://example.com", 2, "in the clear"),
+        ("sk_test_hidden", "nonsense", 2, "cannot be used"),
+        ("sk_test_hidden", "http://127.0.0.1:1", 3, "cannot be reached"),
+    ] {
+        let mut program = program(folder.path(), "--payments 1 --stripe");
+        program.arg(url).env("STRIPE_SECRET_KEY", key);
+        says(&run(program), code, &[words]);
+    }
+    let args = "--store postgres://me:hidden@127.0.0.1:1/shop --payments 1";
+    let words = ["127.0.0.1:1", "cannot be reached", "Start the server"];
+    says(&run(program(folder.path(), args)), 3, &words);
+}
+
+#[tokio::test]
+async fn a_key_that_stripe_does_not_know() {
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+    let server = MockServer::start().await;
+    let error =
+        r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key: sk_hidden"}}"#;
+    let refused = ResponseTemplate::new(401).set_body_raw(error, "application/json");
+    Mock::given(any()).respond_with(refused).mount(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = program(folder.path(), "--payments 1 --stripe");
+    program.arg(server.uri()).env("STRIPE_SECRET_KEY", "sk_test_hidden");
+    let ended = tokio::task::spawn_blocking(move || run(program)).await.unwrap();
+    says(&ended, 3, &["401", "Correct the key in STRIPE_SECRET_KEY"]);
+}
+
+#[test]
+fn stores_that_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = run(program(folder.path(), "--store sqlite:nowhere/store --payments 1"));
+    says(&missing, 3, &["nowhere", "Make its folder"]);
+    fs::write(folder.path().join("text"), "something else, and quite long enough").unwrap();
+    let text = run(program(folder.path(), "--store sqlite:text --payments 1"));
+    says(&text, 3, &["text", "is not a database"]);
+    let kept = fs::read_to_string(folder.path().join("text")).unwrap();
+    assert_eq!(kept, "something else, and quite long enough");
+    // The simulated services beside a new store.
+    fs::write(folder.path().join("new.provider"), "something else\n").unwrap();
+    let services = run(program(folder.path(), "--store sqlite:new --payments 1"));
+    says(&services, 3, &["new.{provider,mails}", "something else stands there", "--simulated"]);
+}
+
+#[test]
+fn a_store_of_a_later_version() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 1")).code, Some(0));
+    let file = place.url.strip_prefix("sqlite:").unwrap();
+    let db = rusqlite::Connection::open(file).unwrap();
+    db.execute("UPDATE level3_migrations SET version = version + 1000", ()).unwrap();
+    drop(db);
+    says(&run(place.program("--payments 1")), 3, &[file, "schema", "a later one"]);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(folder.path().join("probe"), "").is_ok() {
+        println!("skipped: this user may write everywhere");
+        return;
+    }
+    says(&run(program(folder.path(), "--payments 1")), 3, &["Permission denied"]);
+}
+
+/// Answers are shown as they were given, and by the key that was asked with.
+#[test]
+fn payments_are_shown_with_their_steps() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 3 --failure-rate 0")).code, Some(0));
+    let shown = run(place.program("show run-1-2"));
+    assert_eq!(shown.code, Some(0));
+    for words in ["create: done", "confirm: done", "save: done", "completed", "10.02 USD paid"] {
+        assert!(shown.stdout.contains(words), "{shown:#?}");
+    }
+    let shown = run(place.program("show run-1-2 --json")).json();
+    let name = shown[0]["payment"].as_str().unwrap().to_owned();
+    assert_eq!(run(place.program(&format!("show {name} --json"))).json(), shown);
+    says(&run(place.program("show run-1-4")), 2, &["has no payment run-1-4"]);
+}
+
+/// A receipt that cannot be sent is listed, and goes out when it is redriven.
+#[test]
+fn dead_letters_are_listed_and_redriven() {
+    let place = Place::sqlite();
+    // One receipt in eleven fails three times.
+    let ended = run(place.program("--payments 30 --failure-rate 45 --seed 3"));
+    assert!(matches!(ended.code, Some(0 | 1)), "{ended:#?}");
+    let listed = run(place.program("dead-letters --json")).json();
+    assert!(!listed.as_array().unwrap().is_empty(), "{ended:#?}");
+    let redriven = run(place.program("redrive --failure-rate 0 --json"));
+    assert_eq!(redriven.code, Some(0), "{redriven:#?}");
+    assert_eq!(run(place.program("dead-letters --json")).json().as_array().unwrap().len(), 0);
+    let seen = oracles::check(&place);
+    assert_eq!(
+        oracles::block_on(async { oracles::open(&place.url).await.counts().await })
+            .unwrap()
+            .receipts,
+        0
+    );
+    println!("{seen:?}");
+}
