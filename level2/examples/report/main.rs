@@ -1,15 +1,14 @@
 //! Writes `level2/performance-report.md`.
 //!
 //! ```text
-//! cargo run --release -p level2 --example report              # measure and write
+//! cargo run --release -p level2 --example report              # simulate and write
 //! cargo run --release -p level2 --example report -- --check   # is the file fresh?
 //! ```
 //!
 //! Everything that happens in virtual time is the same in every run; `--check` compares that part with
-//! the file and ends with exit code 1 when they differ. What is measured on the machine stands between
-//! two marks and is not compared.
+//! the file and ends with exit code 1 when they differ. What was measured on a machine stands between two
+//! marks; it is neither compared nor changed. `cargo bench -p level2-bench -- --write` measures it anew.
 
-mod measure;
 mod simulate;
 mod text;
 
@@ -18,11 +17,6 @@ use std::process::ExitCode;
 use std::{env, fs, io};
 
 use clap::Parser;
-use peak_alloc::PeakAlloc;
-
-/// Counts what is allocated, for the memory column.
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Writes the performance report of level 2, or checks it.
 #[derive(Debug, Parser)]
@@ -49,8 +43,8 @@ fn run(args: &Args) -> io::Result<ExitCode> {
         .ok_or_else(|| io::Error::other("start me with `cargo run -p level2 --example report`"))?;
     let path = PathBuf::from(folder).join("performance-report.md");
     let simulated = simulate::all()?;
+    let committed = fs::read_to_string(&path)?;
     if args.check {
-        let committed = fs::read_to_string(&path)?;
         return Ok(if text::is_fresh(&committed, &simulated) {
             println!("performance-report.md is fresh");
             ExitCode::SUCCESS
@@ -59,10 +53,9 @@ fn run(args: &Args) -> io::Result<ExitCode> {
             ExitCode::FAILURE
         });
     }
-    let measured = measure::all(&ALLOCATOR)?;
     // Written beside the old file and renamed: an interrupted run leaves no half of a report.
     let fresh = path.with_extension("md.new");
-    fs::write(&fresh, text::report(&simulated, &measured))?;
+    fs::write(&fresh, text::report(&simulated, text::measured(&committed)))?;
     fs::rename(&fresh, &path)?;
     println!("wrote performance-report.md");
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use level2::strategy::Strategy;
 
-use crate::measure::Measured;
 use crate::simulate::{LOADS, Simulated, Statistics};
 
 /// Around the part that differs between machines.
@@ -16,10 +15,10 @@ const INTRODUCTION: &str = "\
 
 Five sources: sales 500 ms, users 300 ms, orders 400 ms, low stock 600 ms, reviews 200 ms. All times
 are virtual: tokio's paused clock jumps from timer to timer, so a load of 2000 ms is exactly that, on
-every machine. Real time appears in one table only, which says what the strategies themselves cost.
+every machine. Real time appears in one part only, which says what the strategies themselves cost.
 
-This file is written by `cargo run --release -p level2 --example report`. With `-- --check` the command
-compares it with a fresh simulation instead.
+`cargo bench -p level2-bench -- --write` brings this file up to date: it simulates, then measures. CI
+compares the simulated parts (`cargo run --release -p level2 --example report -- --check`).
 
 ## One load of each
 
@@ -67,10 +66,17 @@ the page. Sales and orders are critical, so `critical::load` is the same with on
   queue bounds it.
 ";
 
-/// The whole report.
-pub fn report(simulated: &[Simulated], measured: &[Measured]) -> String {
+/// The whole report; `measured` is what stands between the marks.
+pub fn report(simulated: &[Simulated], measured: &str) -> String {
     let (head, tail) = in_virtual_time(simulated);
-    format!("{head}{MEASURED_BEGINS}\n{}{MEASURED_ENDS}\n{tail}", costs(measured))
+    format!("{head}{MEASURED_BEGINS}\n{measured}{MEASURED_ENDS}\n{tail}")
+}
+
+/// What stands between the marks; nothing in a report without marks.
+pub fn measured(committed: &str) -> &str {
+    let inner =
+        committed.split_once(MEASURED_BEGINS).and_then(|(_, rest)| rest.split_once(MEASURED_ENDS));
+    inner.map_or("", |(measured, _)| measured.trim_start_matches(['\r', '\n']))
 }
 
 /// Whether the part of `committed` that happens in virtual time is what `simulated` says.
@@ -141,26 +147,4 @@ fn in_virtual_time(simulated: &[Simulated]) -> (String, String) {
     }
     head.push('\n');
     (head, format!("\n{CHOICE}"))
-}
-
-fn costs(measured: &[Measured]) -> String {
-    let mut table = "## CPU and memory of one load\n\n\
-         CPU time is the median of 51 batches of 100 loads on the paused clock, where nothing waits. Memory is\n\
-         the most that was allocated at once during a load, futures and timers included.\n\n\
-         | strategy | CPU time | of the load's virtual time | peak memory |\n|---|---:|---:|---:|\n"
-        .to_owned();
-    for Measured { strategy, cpu, peak } in measured {
-        let virtual_ms = match strategy {
-            Strategy::Sequential => 2000.0,
-            // A race is measured with its rest.
-            Strategy::Parallel | Strategy::Race | Strategy::AllSettled => 600.0,
-        };
-        let micros = cpu.as_secs_f64() * 1e6;
-        let _ = writeln!(
-            table,
-            "| {strategy} | {micros:.1} us | {:.4} % | {peak} bytes |",
-            micros / (virtual_ms * 1000.0) * 100.0
-        );
-    }
-    table
 }

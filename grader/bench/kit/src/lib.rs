@@ -12,6 +12,7 @@ pub mod contest;
 pub mod cpu;
 pub mod fit;
 pub mod grading;
+pub mod instructions;
 pub mod javascript;
 pub mod learner;
 pub mod paused;

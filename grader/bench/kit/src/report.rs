@@ -1,8 +1,11 @@
 //! The documents that benchmarks write.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs, io};
 
+use crate::process::{self, ProcessError};
 use crate::stats::Bounded;
 
 /// What stands before and after the part of a document that was measured on a machine.
@@ -22,6 +25,16 @@ pub enum ReportError {
         /// The system's words.
         source: io::Error,
     },
+    /// The part that is exact could not be written anew.
+    #[error("`cargo run --release -p {package} --example {example}` {how}")]
+    Exact {
+        /// Of which level.
+        package: String,
+        /// The example that writes it.
+        example: String,
+        /// What became of it.
+        how: String,
+    },
     /// It has no place for what was measured.
     #[error("{} has no lines `{}` and `{}`", .path.display(), MARKS[0], MARKS[1])]
     NoMarks {
@@ -35,6 +48,32 @@ impl ReportError {
         let path = path.to_path_buf();
         move |source| Self::File { path, source }
     }
+}
+
+/// Brings a whole document up to date: lets the example of the level that simulates write the exact part,
+/// then puts `measured` in its place.
+///
+/// # Errors
+///
+/// [`ReportError`].
+pub fn bring_up_to_date(
+    path: &Path,
+    package: &str,
+    example: &str,
+    measured: &str,
+) -> Result<(), ReportError> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "--release", "--package", package, "--example", example]);
+    // Cargo looks for the workspace from here on upwards.
+    command.current_dir(path.parent().unwrap_or(Path::new(".")));
+    let failed = |how| ReportError::Exact { package: package.into(), example: example.into(), how };
+    let output = process::run(&mut command, Duration::from_secs(900))
+        .map_err(|error: ProcessError| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(format!("ended with {}: {}", output.status, output.err.trim())));
+    }
+    replace_measured(path, measured)
 }
 
 /// Puts `text` between the [`MARKS`] of a document and leaves the rest as it is.

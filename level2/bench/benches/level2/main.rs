@@ -44,8 +44,8 @@ fn main() -> Result<(), Failed> {
             // Cargo tells a program where its package is.
             let package = std::env::var_os("CARGO_MANIFEST_DIR")
                 .ok_or("start me with `cargo bench -p level2-bench`")?;
-            let path = Path::new(&package).join("../performance-report.md");
-            report::replace_measured(&path, &text)?;
+            let path = Path::new(&package).with_file_name("performance-report.md");
+            report::bring_up_to_date(&path, "level2", "report", &text)?;
         } else {
             println!("\n{text}");
         }

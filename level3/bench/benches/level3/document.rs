@@ -13,8 +13,16 @@ use crate::{Measured, curves, promises};
 
 type Failed = Box<dyn std::error::Error>;
 
-/// The text between the marks, and the pictures that it shows, by their file names.
-pub fn text(measured: &Measured) -> Result<(String, Vec<(&'static str, String)>), Failed> {
+/// What a report consists of.
+pub struct Document {
+    /// What stands between the marks.
+    pub text: String,
+    /// The pictures that it shows: file names and SVG.
+    pub pictures: Vec<(&'static str, String)>,
+}
+
+/// The words for what was measured.
+pub fn write(measured: &Measured) -> Result<Document, Failed> {
     let mut text = format!(
         "## What it costs\n\n\
          CPU time of one run on {}. Cases are measured in turns; a ratio is the median over all rounds, with\n\
@@ -58,7 +66,7 @@ pub fn text(measured: &Measured) -> Result<(String, Vec<(&'static str, String)>)
             plot::svg("Memory of a payment", "payments in flight", "bytes", &memory)?,
         ));
     }
-    Ok((text, pictures))
+    Ok(Document { text, pictures })
 }
 
 fn machine() -> String {

@@ -42,15 +42,17 @@ fn main() -> Result<(), Failed> {
     }
     if args.all {
         let measured = measure(&runtime, args)?;
-        let (text, pictures) = document::text(&measured)?;
+        let document::Document { text, pictures } = document::write(&measured)?;
         let level = level_folder()?;
         let folder = if args.write { level.join("bench") } else { level.join("../target/bench") };
         for (name, svg) in pictures {
             report::write(&folder.join(name), &svg)?;
         }
-        match args.write {
-            true => report::replace_measured(&level.join("performance-report.md"), &text)?,
-            false => println!("\n{text}"),
+        if args.write {
+            let path = level.join("performance-report.md");
+            report::bring_up_to_date(&path, "level3", "performance", &text)?;
+        } else {
+            println!("\n{text}");
         }
     }
     Ok(())

@@ -230,7 +230,7 @@ fn limiters(runtime: &Runtime) -> Result<Vec<Case<'_>>, Failed> {
         Case::new(LIMITER_PEERS[0], move |times| {
             runtime.block_on(async {
                 for _ in 0..times {
-                    black_box(governor.until_ready().await);
+                    black_box(&governor).until_ready().await;
                 }
             });
         }),

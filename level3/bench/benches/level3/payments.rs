@@ -10,6 +10,7 @@ use bench_kit::contest::Case;
 use futures::FutureExt as _;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, StepConfig};
+use level3::idempotency::StoreConfig;
 use level3::ids::{IntentId, PaymentId, TransactionId};
 use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
@@ -143,13 +144,19 @@ impl Receipts for AtOnce {
 pub fn gateway(services: &AtOnce, in_flight: u32) -> Result<Gateway, Failed> {
     let hour = Duration::from_secs(3600);
     let wide = |step: StepConfig| StepConfig { limit: hour, ..step };
-    let mut config = GatewayConfig::default();
-    config.rate = NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?;
-    config.total = hour * 10;
-    [config.create, config.fraud, config.confirm, config.save] =
-        [config.create, config.fraud, config.confirm, config.save].map(wide);
-    config.max_in_flight = in_flight.max(config.max_in_flight);
-    config.idempotency.capacity = config.idempotency.capacity.saturating_add(in_flight as usize);
+    let figures = GatewayConfig::default();
+    let capacity = figures.idempotency.capacity.saturating_add(in_flight as usize);
+    let config = GatewayConfig {
+        rate: NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?,
+        total: hour * 10,
+        create: wide(figures.create),
+        fraud: wide(figures.fraud),
+        confirm: wide(figures.confirm),
+        save: wide(figures.save),
+        max_in_flight: in_flight.max(figures.max_in_flight),
+        idempotency: StoreConfig { capacity, ..figures.idempotency },
+        ..figures
+    };
     let journal = Arc::new(MemoryJournal::new());
     Ok(Gateway::new(config, services.providers(), journal, Arc::new(NoObserver))?)
 }
