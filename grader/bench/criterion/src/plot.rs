@@ -22,7 +22,7 @@ impl Curve {
 
     fn label(&self) -> String {
         match self.exponent() {
-            Some(exponent) => format!("{}, size^{exponent:.2}", self.name),
+            Some(exponent) => format!("{}, size^{}", self.name, fit::text(exponent)),
             None => self.name.clone(),
         }
     }

@@ -20,6 +20,13 @@ pub fn exponent(points: &[(f64, f64)]) -> Option<f64> {
     (across > 0.0).then(|| along / across)
 }
 
+/// An exponent as reports show it: `0.09`, and no `-0.00`.
+#[must_use]
+pub fn text(exponent: f64) -> String {
+    // Adding zero makes a zero positive.
+    format!("{:.2}", (exponent * 100.0).round() / 100.0 + 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +39,12 @@ mod tests {
             let found = exponent(&points).expect("three sizes");
             assert!((found - power).abs() < 1e-9, "{found} instead of {power}");
         }
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!(text(-0.003), "0.00");
+        assert_eq!((text(-0.034), text(1.0)), ("-0.03".to_owned(), "1.00".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The wording of what was measured.
 
 use bench_criterion::plot;
+use bench_kit::fit;
 use bench_kit::report::{self, Table};
 use bench_kit::stats::Bounded;
 
@@ -218,7 +219,7 @@ fn growth(measured: &Measured) -> String {
             true => format!("{} at {:.0}", report::nanos(point.1), point.0),
             false => format!("{:.0} bytes at {:.0}", point.1, point.0),
         };
-        table.row(&[curve.name.clone(), cell(first), cell(last), format!("{exponent:.2}")]);
+        table.row(&[curve.name.clone(), cell(first), cell(last), fit::text(exponent)]);
     }
     format!(
         "{}\nThe exponent is that of the power law that fits best: 0 is flat, 1 would be proportional. What is left\n\
