@@ -10,6 +10,7 @@ use level3::provider::Ledger;
 use level3::sim::{Flawless, Latencies, World};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::payments::Place;
 use crate::server::{Flush, Server};
 
 /// How long an owner may be silent where a test waits for that. Long enough for a machine that is busy
@@ -67,17 +68,34 @@ pub fn sqlite_file(lease: Duration, case: impl AsyncFnOnce(Subject)) {
     });
 }
 
-/// A database of its own on a server that all tests share; nothing where there is no PostgreSQL.
-pub fn postgres_database(lease: Duration, case: impl AsyncFnOnce(Subject)) {
+/// A database of its own on a server that all tests share; none where there is no PostgreSQL.
+pub fn database() -> Option<String> {
     // Never dropped: the server ends with the process.
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| Server::start(Flush::Cache).expect("a server"));
-    let Some(server) = server else { return };
-    let url = server.database().expect("a database");
+    server.as_ref().map(|server| server.database().expect("a database"))
+}
+
+/// A database of its own; nothing where there is no PostgreSQL.
+pub fn postgres_database(lease: Duration, case: impl AsyncFnOnce(Subject)) {
+    let Some(url) = database() else { return };
     real().block_on(async {
         let options = PostgresOptions { lease, ..PostgresOptions::default() };
         let store = PostgresStore::connect_with(&url, options).await.expect("a store");
         case(Subject::of(store.clone(), lease)).await;
         store.close().await;
     });
+}
+
+/// A file that a case opens as often as it likes.
+pub fn in_a_file(case: impl FnOnce(Place)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    case(Place::File(folder.path().join("store.db")));
+}
+
+/// A database that a case connects to as often as it likes.
+pub fn in_postgres(case: impl FnOnce(Place)) {
+    if let Some(url) = database() {
+        case(Place::Url(url));
+    }
 }

@@ -326,7 +326,7 @@ pub async fn one_of_many_saves_writes(subject: Subject) {
 }
 
 pub async fn a_save_beside_a_void_leaves_no_row(subject: Subject) {
-    for round in 0..20 {
+    for round in 0..100 {
         let key = format!("a{round}");
         let (save, void) =
             (subject.ledger.save(row(&key, 1999)), subject.ledger.void(payment(&key)));

@@ -7,7 +7,10 @@
 
 mod backend;
 mod contract;
+mod durable;
 mod model;
+mod payments;
+mod postgres;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;
@@ -57,3 +60,45 @@ macro_rules! contract_everywhere {
 }
 
 contract_everywhere! { memory sqlite_file postgres_database }
+
+/// What a process leaves behind, and whole gateways.
+macro_rules! durable {
+    ($($backend:ident)*) => {
+        $(durable! { $backend: durable {
+            everything_is_kept
+            the_dead_are_known
+            one_that_fails_fails_alone
+            a_payment_is_shown_with_its_steps
+            dead_letters_are_listed
+            rows_and_counts_are_told
+            two_processes_never_both_write
+        } payments {
+            books_balance
+        } crashes {
+            crashes_lose_nothing
+            two_recover_at_once
+        }})*
+    };
+    ($backend:ident: durable { $($case:ident)* } payments { $($load:ident)* }
+        crashes { $($crash:ident)* }) => {
+        mod $backend {
+            use crate::backend::real;
+
+            $(#[test]
+            fn $case() {
+                crate::backend::$backend(|place| real().block_on(crate::durable::$case(place)));
+            })*
+            $(#[test]
+            fn $load() {
+                crate::backend::$backend(|place| real().block_on(crate::payments::$load(place)));
+            })*
+            // These make their own runtimes, and end them in the middle of everything.
+            $(#[test]
+            fn $crash() {
+                crate::backend::$backend(crate::payments::$crash);
+            })*
+        }
+    };
+}
+
+durable! { in_a_file in_postgres }

@@ -15,7 +15,7 @@ const STEPS: u32 = 300;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 /// `STORE_SEED=n cargo test -p level3 --test store random_scripts` runs the script of a seed again.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("STORE_SEED").ok().and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(|| {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);

@@ -28,11 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the server until the pipe ends, and clears away then; a word on the pipe keeps the data.
 const WATCHDOG: &str = r#"
+exec 2>/dev/null
 "$@" </dev/null >>log 2>&1 &
 server=$!
 word=
 read -r word
-kill -QUIT $server 2>/dev/null
+kill -QUIT $server
 wait $server
 [ -n "$word" ] || rm -rf "$PWD"
 "#;

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use super::statements::TRANSACTION_KEY;
 use crate::adapters::sql::StoreError;
 
 /// Why an operation failed: the server or the wire to it, or something that was read.
@@ -46,11 +47,19 @@ impl Fault {
             if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION))
     }
 
-    /// Whether the same may succeed when it is done again at once.
+    /// Whether the same may succeed when it is done again at once: two transactions were in each other's
+    /// way.
     pub(super) fn is_a_collision(&self) -> bool {
-        matches!(self, Self::Postgres(error)
-            if matches!(error.code(), Some(code) if *code == SqlState::T_R_DEADLOCK_DETECTED
-                || *code == SqlState::T_R_SERIALIZATION_FAILURE))
+        let Self::Postgres(error) = self else { return false };
+        let Some(error) = error.as_db_error() else { return false };
+        match *error.code() {
+            SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => true,
+            // Two inserts of the same payment at the same time: `ON CONFLICT (payment)` settles that in
+            // the index of payments, but the later one may meet the earlier in this index first. Done
+            // again it finds the row.
+            SqlState::UNIQUE_VIOLATION => error.constraint() == Some(TRANSACTION_KEY),
+            _ => false,
+        }
     }
 
     /// The error of the store at `place`. For one that [is lost](Self::is_lost), nothing was written.

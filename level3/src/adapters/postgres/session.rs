@@ -41,7 +41,8 @@ impl Address {
         }
         // A peer that is gone without a word is noticed.
         config.tcp_user_timeout(patience);
-        config.keepalives_idle(patience);
+        // Whole seconds, and 0 is none to the operating system.
+        config.keepalives_idle(patience.max(Duration::from_secs(1)));
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             #[cfg(unix)]

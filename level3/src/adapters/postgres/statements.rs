@@ -30,7 +30,7 @@ const V1: &str = "
     CREATE TABLE payments (
         number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         payment     text NOT NULL UNIQUE,
-        transaction_id text NOT NULL UNIQUE,
+        transaction_id text NOT NULL CONSTRAINT payments_transaction UNIQUE,
         status      text NOT NULL CHECK (status IN ('completed', 'voided')),
         order_id    text,
         intent      text UNIQUE,
@@ -48,6 +48,9 @@ const V1: &str = "
         cause       text
     );
 ";
+
+/// The name of that constraint.
+pub(super) const TRANSACTION_KEY: &str = "payments_transaction";
 
 pub(super) const BEGIN: &str = "BEGIN";
 pub(super) const COMMIT: &str = "COMMIT";
