@@ -39,8 +39,9 @@ pub struct Group {
     pub title: &'static str,
     /// The file to write, relative to the workspace: `level2/src/race.rs`.
     pub file: &'static str,
-    /// Whether its criteria try everything at once: whole gateways under load, a fault at every call,
-    /// random scripts. A trial fails for a fault of any part, beside the criterion that is about it.
+    /// Whether its criteria try everything at once: whole gateways under load, a fault at every call, a
+    /// crash at every point, random scripts. A trial fails for a fault of any part, beside the
+    /// criterion that is about it.
     pub trial: bool,
     /// In the order in which a learner should meet them.
     pub criteria: &'static [Criterion],

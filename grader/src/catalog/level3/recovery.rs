@@ -7,7 +7,7 @@ pub(super) const GROUP: Group = Group {
     name: "recovery",
     title: "After a crash",
     file: "level3/src/gateway/recover.rs",
-    trial: false,
+    trial: true,
     criteria: CRITERIA,
 };
 
