@@ -4,6 +4,7 @@
 mod bad_wire;
 mod outbox;
 mod peer;
+mod reconcile;
 mod sendgrid;
 mod stripe_answers;
 mod stripe_faults;

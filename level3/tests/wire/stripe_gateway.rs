@@ -26,14 +26,14 @@ use crate::stripe_world::account;
 use crate::support::KEY;
 
 /// An account of Stripe's, asked directly.
-struct Account {
+pub struct Account {
     url: String,
     key: String,
     http: reqwest::Client,
 }
 
 impl Account {
-    async fn emulated(name: &str) -> Option<Self> {
+    pub async fn emulated(name: &str) -> Option<Self> {
         Some(Self::new(account(name).await?, KEY.to_owned()))
     }
 
@@ -44,7 +44,7 @@ impl Account {
         Self { url, key, http: http.expect("a client") }
     }
 
-    fn stripe(&self) -> Stripe {
+    pub fn stripe(&self) -> Stripe {
         self.stripe_at(self.url.clone())
     }
 
@@ -60,7 +60,7 @@ impl Account {
     }
 
     /// A payment method of one of Stripe's test cards.
-    async fn card(&self, token: &str) -> String {
+    pub async fn card(&self, token: &str) -> String {
         let form = [("type", "card"), ("card[token]", token)];
         let url = format!("{}/v1/payment_methods", self.url);
         let made = self.send(self.http.post(url).form(&form)).await;
@@ -75,7 +75,7 @@ impl Account {
     }
 
     /// The newest hundred intents of the account.
-    async fn all_intents(&self) -> Vec<Value> {
+    pub async fn all_intents(&self) -> Vec<Value> {
         let list = "v1/payment_intents?limit=100&expand[]=data.latest_charge";
         let page = self.send(self.http.get(format!("{}/{list}", self.url))).await;
         page["data"].as_array().expect("a list").clone()
@@ -83,7 +83,7 @@ impl Account {
 }
 
 /// What the customer has paid for an intent in the end.
-fn net(intent: &Value) -> i64 {
+pub fn net(intent: &Value) -> i64 {
     let refunded = intent["latest_charge"]["amount_refunded"].as_i64().unwrap_or(0);
     intent["amount_received"].as_i64().expect("an amount") - refunded
 }
@@ -144,7 +144,7 @@ fn id(key: &str) -> PaymentId {
 }
 
 /// The one intent of a payment: its status and what is paid for it.
-async fn only(account: &Account, payment: &PaymentId) -> (String, i64) {
+pub async fn only(account: &Account, payment: &PaymentId) -> (String, i64) {
     let intents = account.intents(payment).await;
     assert_eq!(intents.len(), 1, "{intents:?}");
     (status_of(&intents[0]).to_owned(), net(&intents[0]))

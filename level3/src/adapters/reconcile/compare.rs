@@ -1,6 +1,7 @@
 //! Going through both sides.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::report::{Discrepancy, Finding, Outcome, Report, about};
@@ -9,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::ids::PaymentId;
 use crate::journal::{Record, SagaId, Standing, Story};
 use crate::provider::{Intent, IntentStatus, ProviderError, RowStatus};
-use crate::retry::{Disposition, NoJitter, RetryPolicy, retry};
+use crate::retry::{Backoff, Disposition, NoJitter, RetryPolicy, retry};
 
 /// Rows that are read at once.
 const ROWS: usize = 500;
@@ -27,8 +28,8 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`] when one of the sides cannot be read, after three attempts each. A repair that
-    /// fails is a finding, not an error.
+    /// [`ReconcileError`] when one of the sides cannot be read, the provider after six attempts. A repair
+    /// that fails is a finding, not an error.
     ///
     /// # Cancellation
     ///
@@ -50,7 +51,7 @@ impl Reconciler {
             if after.is_none() {
                 break;
             }
-            if self.config.pages == Some(pages) {
+            if self.config.pages.is_some_and(|most| pages >= most) {
                 report.complete = false;
                 break;
             }
@@ -238,7 +239,16 @@ impl Reconciler {
     }
 }
 
-/// Makes a call up to three times, when the provider says so or with the default pauses.
+/// Six attempts with 6 s of pauses: nobody waits for a reconciliation, and one that stops half way has to
+/// begin again.
+fn patient() -> Backoff {
+    let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
+    let attempts = NonZeroU32::MIN.saturating_add(5);
+    // These figures are fine: the default is only there because the constructor checks them.
+    Backoff::new(base, 2.0, cap, attempts).unwrap_or_default()
+}
+
+/// Makes a call until it works, with pauses of the provider's or of our own.
 pub(super) async fn call<T, Fut>(mut attempt: impl FnMut() -> Fut) -> Result<T, ProviderError>
 where
     Fut: Future<Output = Result<T, ProviderError>>,
@@ -248,7 +258,8 @@ where
         error if error.is_transient() => Disposition::Retry,
         _ => Disposition::GiveUp,
     };
-    let (policy, deadline) = (RetryPolicy::default(), Deadline::after(PATIENCE));
+    let policy = RetryPolicy { backoff: patient(), ..RetryPolicy::default() };
+    let deadline = Deadline::after(PATIENCE);
     let tried = retry(&policy, &NoJitter, deadline, disposition, |_| attempt());
     match tried.await {
         Ok(done) => Ok(done.value),
