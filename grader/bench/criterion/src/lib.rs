@@ -8,7 +8,9 @@
 mod clocks;
 pub mod plot;
 
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use bench_kit::contest::Case;
 use criterion::measurement::Measurement;
@@ -16,14 +18,40 @@ use criterion::{Criterion, SamplingMode};
 
 pub use clocks::{CpuTime, VirtualTime};
 
-/// A criterion that measures virtual time.
+/// A criterion that measures virtual time. Its pages are in `target/criterion-virtual`.
 ///
 /// Samples are few and short: every one of them is the same.
-#[must_use]
-pub fn virtual_time() -> Criterion<VirtualTime> {
-    short(Criterion::default().with_measurement(VirtualTime))
+///
+/// # Errors
+///
+/// When its folder cannot be read or written.
+pub fn virtual_time() -> io::Result<Criterion<VirtualTime>> {
+    let folder = bench_kit::target_folder()?.join("criterion-virtual");
+    forget_earlier_runs(&folder)?;
+    Ok(short(Criterion::default().with_measurement(VirtualTime))
         .measurement_time(Duration::from_millis(50))
-        .configure_from_args()
+        .output_directory(&folder)
+        .configure_from_args())
+}
+
+/// Removes what criterion would compare with. Two runs of exact figures differ or they do not; criterion
+/// draws a t test of them, divides by a variance of zero, and panics.
+fn forget_earlier_runs(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        match entry.file_name() == "base" {
+            true => fs::remove_dir_all(entry.path())?,
+            false => forget_earlier_runs(&entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 /// A criterion that measures CPU time.

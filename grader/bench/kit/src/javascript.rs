@@ -76,11 +76,16 @@ impl Figures {
                 show(median),
                 format!("{} to {}", show(*least), show(*largest)),
                 show(own),
-                format!("{:.0}", median / own),
+                times(median / own),
             ]);
         }
         table.text().to_owned()
     }
+}
+
+/// `0.5`, `59`: a digit behind the point where it says something.
+fn times(ratio: f64) -> String {
+    format!("{ratio:.digits$}", digits = usize::from(ratio < 9.95))
 }
 
 #[cfg(test)]
@@ -95,6 +100,7 @@ mod tests {
         let table = figures.table(|name| (name != "other").then_some(1000.0));
         assert!(table.contains("| payment | 99 us | 96 us to 106 us | 1.0 us | 99 |"), "{table}");
         assert!(table.contains("| memory in flight | 8000 bytes |"));
+        assert!(times(0.51) == "0.5" && times(59.2) == "59");
         assert!(!table.contains("other"));
     }
 }

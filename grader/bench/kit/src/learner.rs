@@ -97,7 +97,7 @@ fn compare(
     let package = package.ok_or_else(|| LearnerError::NotByCargo(level.to_owned()))?;
     let root = grader::workspace::find(&package)?;
     let own = env::current_exe()?;
-    let target = target_folder(&own).unwrap_or_else(|| root.join("target"));
+    let target = crate::target_folder()?;
     let reference = reference::benchmark(&root, &target, level, bench);
     match &reference {
         Ok(Some(_)) => {}
@@ -116,11 +116,6 @@ fn compare(
     report::write(&path, &page::html(level, &rows, turns))?;
     println!("{level}: the page is {}", path.display());
     Ok(())
-}
-
-/// `target`, of `target/release/deps/learner-1234`.
-fn target_folder(executable: &Path) -> Option<PathBuf> {
-    executable.ancestors().nth(3).map(Path::to_path_buf)
 }
 
 fn first_lines(error: &ReferenceError) -> String {

@@ -20,3 +20,17 @@ pub mod process;
 pub mod reference;
 pub mod report;
 pub mod stats;
+
+use std::path::{Path, PathBuf};
+use std::{env, io};
+
+/// Cargo's target folder, in which this program lies: `target` of `target/release/deps/level2-1234`.
+///
+/// # Errors
+///
+/// When the system does not tell where the program is, or it lies nowhere in a target folder.
+pub fn target_folder() -> io::Result<PathBuf> {
+    let own = env::current_exe()?;
+    let folder = own.ancestors().nth(3).map(Path::to_path_buf);
+    folder.ok_or_else(|| io::Error::other("this program lies in no target folder"))
+}

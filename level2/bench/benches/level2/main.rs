@@ -30,7 +30,7 @@ fn main() -> Result<(), Failed> {
     // Nothing waits on a paused clock: the CPU time that passes is the strategy's own, timers included.
     let runtime = paused::runtime()?;
     if !args.write {
-        let mut criterion = bench_criterion::virtual_time();
+        let mut criterion = bench_criterion::virtual_time()?;
         strategies::pages(&mut criterion, &runtime);
         criterion.final_summary();
         let mut criterion = bench_criterion::cpu_time();

@@ -26,8 +26,9 @@ pub struct Document {
 pub fn write(measured: &Measured) -> Result<Document, Failed> {
     let mut text = format!(
         "## What it costs\n\n\
-         CPU time of one run on {}. Cases are measured in turns; a ratio is the median over all rounds, with\n\
-         the bounds within which it lies in 95 of 100 such runs. Absolute figures are of this machine.\n\n\
+         CPU time of one run on {}. Cases are measured in turns; a ratio is the\n\
+         median over all rounds, with the bounds within which it lies in 95 of 100 such runs. Absolute figures\n\
+         are of this machine.\n\n\
          ### Goals\n\n{}",
         machine(),
         goals(measured)
@@ -166,7 +167,7 @@ fn goals(measured: &Measured) -> String {
     format!(
         "{}\nBelow 1 the goal is reached. Reading tokio's clock once takes {} here, which an admission and a\n\
          retry need to keep to a deadline. Payments that are durable before they are answered have a report of\n\
-         their own, since they depend on the disk.\n",
+         their own, since they depend on the disk. Grading is told in real time: others on the machine make it longer.\n",
         table.text(),
         time(measured, CLOCK)
     )

@@ -32,7 +32,7 @@ fn main() -> Result<(), Failed> {
     let args = Args::of_process();
     let runtime = parts::runtime()?;
     if !args.write {
-        let mut criterion = bench_criterion::virtual_time();
+        let mut criterion = bench_criterion::virtual_time()?;
         latency::pages(&mut criterion)?;
         criterion.final_summary();
         let mut criterion = bench_criterion::cpu_time();
@@ -44,7 +44,10 @@ fn main() -> Result<(), Failed> {
         let measured = measure(&runtime, args)?;
         let document::Document { text, pictures } = document::write(&measured)?;
         let level = level_folder()?;
-        let folder = if args.write { level.join("bench") } else { level.join("../target/bench") };
+        let folder = match args.write {
+            true => level.join("bench"),
+            false => bench_kit::target_folder()?.join("bench"),
+        };
         for (name, svg) in pictures {
             report::write(&folder.join(name), &svg)?;
         }
