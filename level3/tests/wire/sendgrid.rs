@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use level3::adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
+use level3::adapters::sendgrid::{CheckError, SendGrid, SendGridConfig, SendGridKey};
 use level3::ids::{Email, OrderId, TransactionId};
 use level3::provider::{Effect, ProviderError, Receipt, Receipts};
 use serde_json::{Value, json};
@@ -172,6 +172,29 @@ async fn a_lost_answer_is_asked_for_again() {
         // Nobody has taken it, as far as is known.
         assert_eq!(peer.requests(), requests);
     }
+}
+
+#[tokio::test]
+async fn check_says_what_has_to_be_put_right() {
+    let checked = async |status: u16, body: Value| {
+        let server = MockServer::start().await;
+        let answer = ResponseTemplate::new(status).set_body_json(body);
+        let scopes = Mock::given(method("GET")).and(path("/v3/scopes"));
+        scopes
+            .and(header("authorization", format!("Bearer {KEY}")))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        sendgrid(&server.uri()).check().await
+    };
+    assert_eq!(checked(200, json!({ "scopes": ["alerts.read", "mail.send"] })).await, Ok(()));
+    let read_only = checked(200, json!({ "scopes": ["alerts.read"] })).await;
+    assert_eq!(read_only, Err(CheckError::Permission));
+    assert_eq!(checked(401, json!({ "errors": [] })).await, Err(CheckError::Key { status: 401 }));
+    assert_eq!(checked(200, json!([])).await, Err(CheckError::NoAnswer { status: 200 }));
+    assert_eq!(checked(500, json!({})).await, Err(CheckError::NoAnswer { status: 500 }));
+    let nobody = sendgrid("http://127.0.0.1:1").check().await.unwrap_err().to_string();
+    assert!(nobody.contains("cannot be reached") && nobody.contains("refused"), "{nobody}");
 }
 
 #[tokio::test]

@@ -66,7 +66,63 @@ impl fmt::Debug for SendGrid {
     }
 }
 
+/// Why no receipts can be sent with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// No connection, or no answer in time.
+    #[error("SendGrid cannot be reached: {reason}")]
+    Unreachable {
+        /// What the innermost error says.
+        reason: String,
+    },
+    /// The key is not valid, or was revoked.
+    #[error("SendGrid does not take the key ({status}): check SENDGRID_API_KEY")]
+    Key {
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The key is valid and may not send mail.
+    #[error("the key of SendGrid may not send mail: give it the permission mail.send")]
+    Permission,
+    /// Something else answers, or SendGrid is out of order.
+    #[error("no answer of SendGrid's ({status})")]
+    NoAnswer {
+        /// The status that came.
+        status: u16,
+    },
+}
+
 impl SendGrid {
+    /// Asks SendGrid what the key may do (`/v3/scopes`). Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`] says what has to be put right.
+    pub async fn check(&self) -> Result<(), CheckError> {
+        #[derive(Deserialize)]
+        struct Body {
+            scopes: Vec<String>,
+        }
+        let http = &self.shared.http;
+        let answered = http.send(http.request(Method::GET, &["v3", "scopes"])).await;
+        let answered = answered.map_err(|error| CheckError::Unreachable {
+            reason: match error {
+                WireError::NotSent { reason } | WireError::Lost { reason } => reason,
+                WireError::TimedOut { limit } => {
+                    format!("no answer within {} ms", limit.as_millis())
+                }
+                WireError::TooLong { .. } => "the answer is too long".to_owned(),
+            },
+        })?;
+        let status = answered.status.as_u16();
+        match (status, serde_json::from_slice::<Body>(&answered.body)) {
+            (200, Ok(body)) if body.scopes.iter().any(|scope| scope == "mail.send") => Ok(()),
+            (200, Ok(_)) => Err(CheckError::Permission),
+            (401 | 403, _) => Err(CheckError::Key { status }),
+            _ => Err(CheckError::NoAnswer { status }),
+        }
+    }
+
     /// A client. No connection is made yet.
     ///
     /// # Errors
