@@ -49,6 +49,25 @@ pub enum Command {
     Redrive,
     /// Bring to an end what a killed run has left open, and take no payments
     Recover,
+    /// Hold the ledger against the provider's intents, and repair what does not fit
+    Reconcile(ReconcileArgs),
+}
+
+/// How far a reconciliation goes.
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// Only say what does not fit
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Give back charges that the journal knows nothing of. They may be another system's that uses the
+    /// same account
+    #[arg(long)]
+    pub refund_unknown: bool,
+
+    /// Look at so many pages of a hundred intents, the newest first [default: all]
+    #[arg(long, value_name = "N")]
+    pub pages: Option<NonZeroU32>,
 }
 
 /// Which payments.

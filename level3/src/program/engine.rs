@@ -30,13 +30,14 @@ pub struct Engine {
     pub payments: Payments,
     /// The fraud check is always simulated; the payment provider and the mail unless others are named.
     pub world: World,
+    pub simulated_mail: bool,
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
 }
 
 /// Who charges.
 pub enum Payments {
     Simulated,
-    Stripe { url: String },
+    Stripe { client: Stripe, url: String },
 }
 
 impl Payments {
@@ -44,7 +45,7 @@ impl Payments {
     pub fn name(&self) -> String {
         match self {
             Self::Simulated => "the simulated provider".to_owned(),
-            Self::Stripe { url } => format!("Stripe at {url}"),
+            Self::Stripe { url, .. } => format!("Stripe at {url}"),
         }
     }
 }
@@ -61,11 +62,14 @@ impl Engine {
         let store = args.store.open().await?;
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
+        let simulated_mail = mail.is_none();
         let (sender, failed_receipts) = unbounded_channel();
         let figures = Arc::new(Figures::new(sender));
         let simulated = world.providers();
         let (charges, payments) = match stripe {
-            Some((client, url)) => (Arc::new(client) as _, Payments::Stripe { url }),
+            Some((client, url)) => {
+                (Arc::new(client.clone()) as _, Payments::Stripe { client, url })
+            }
             None => (simulated.payments, Payments::Simulated),
         };
         let provider = Arc::new(Metered::new(charges));
@@ -78,7 +82,16 @@ impl Engine {
         let journal = Arc::clone(&store.store) as _;
         let gateway = Gateway::new(config(args), providers, journal, Arc::clone(&figures) as _)?;
         let failed_receipts = Mutex::new(failed_receipts);
-        Ok(Self { gateway, store, figures, provider, payments, world, failed_receipts })
+        Ok(Self {
+            gateway,
+            store,
+            figures,
+            provider,
+            payments,
+            world,
+            simulated_mail,
+            failed_receipts,
+        })
     }
 
     /// Writes down which receipts could not be sent, so that other processes know of them.

@@ -17,6 +17,7 @@ mod health;
 mod meter;
 mod place;
 mod problem;
+mod reconcile;
 mod recovery;
 mod show;
 mod stop;
@@ -33,7 +34,7 @@ use clap::Parser as _;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use args::{Cli, Command, ServiceArgs};
+use args::{Cli, Command, ReconcileArgs, ServiceArgs};
 use books::Books;
 use engine::{Engine, Payments};
 use health::Health;
@@ -81,11 +82,14 @@ async fn run(cli: &Cli) -> Result<Outcome, Problem> {
             Some(Command::DeadLetters) => dead_letters(&cli.services).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
+            Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
         }
     };
+    // A stream is drained first. The other commands can be run again as they are.
+    let times = if cli.command.is_none() { 2 } else { 1 };
     tokio::select! {
         outcome = work => outcome,
-        () = stop.asked(2) => {
+        () = stop.asked(times) => {
             say("level3: ended at once. The next start finishes what was under way.");
             Ok(Outcome::Interrupted)
         }
@@ -195,7 +199,8 @@ async fn finish(engine: &Engine) -> Result<(), Problem> {
 async fn books(engine: &Engine) -> Result<Option<Books>, Problem> {
     match engine.payments {
         Payments::Simulated => {
-            Books::check(engine.store.store.as_ref(), &engine.world).await.map(Some)
+            let store = engine.store.store.as_ref();
+            Books::check(store, &engine.world, engine.simulated_mail).await.map(Some)
         }
         Payments::Stripe { .. } => Ok(None),
     }
@@ -284,6 +289,22 @@ async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, Problem> 
             print(&format!("books\n{books}"))?;
         }
     }
+    Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
+}
+
+async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, Problem> {
+    args.store.exists()?;
+    let engine = Engine::start(args).await?;
+    let report = reconcile::reconcile(&engine, how).await;
+    let against = engine.payments.name();
+    engine.close(FINISHING).await;
+    let report = report?;
+    if args.json {
+        print_json(&reconcile::json(&report))?;
+    } else {
+        print(&reconcile::text(&report, &against))?;
+    }
+    let is_fine = report.found == report.repaired && report.unreadable == 0;
     Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use level3::adapters::SetupError;
+use level3::adapters::reconcile::ReconcileError;
 use level3::adapters::sendgrid::NotAKey;
 use level3::adapters::sql::StoreError;
 use level3::adapters::stripe::{KeyError, StripeError};
@@ -51,6 +52,9 @@ pub enum Problem {
          place with --simulated", path.display()
     )]
     Simulated { path: PathBuf, why: io::Error },
+    /// The same, at the end of a run.
+    #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
+    Services(io::Error),
     /// An environment variable that has to hold a key.
     #[error("{option} needs a key: set the environment variable {variable}")]
     NoKey { option: &'static str, variable: &'static str },
@@ -66,6 +70,11 @@ pub enum Problem {
     /// Stripe does not answer, or not us.
     #[error("Stripe at {url}: {why}. {advice}")]
     Stripe { url: String, why: StripeError, advice: &'static str },
+    /// A comparison that has stopped half way.
+    #[error(
+        "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
+    )]
+    Reconcile { provider: String, error: ReconcileError },
     /// Figures that do not fit together.
     #[error("the gateway cannot be made: {0}")]
     Config(#[from] ConfigError),

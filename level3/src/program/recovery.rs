@@ -1,12 +1,18 @@
 //! Finishing what an earlier run has left behind, and trying dead letters once more.
 
-use level3::adapters::sql::Counts;
+use std::time::Duration;
+
+use level3::adapters::sql::{Counts, DEFAULT_LEASE};
 use level3::answer::PayError;
 use level3::gateway::Recovered;
+use tokio::time::timeout;
 
 use super::engine::Engine;
 use super::problem::Problem;
 use super::view::say;
+
+/// Longer than it takes to finish what is left, as a rule.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was found at the start, and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -38,7 +44,7 @@ impl Engine {
             ));
         }
         let Recovered { finished, undone, parked, receipts } =
-            self.gateway.recover().await.map_err(|error| self.problem(error))?;
+            explained(self.gateway.recover()).await.map_err(|error| self.problem(error))?;
         let recovery = Recovery { open: before.open, finished, undone, parked, receipts };
         if recovery.open > 0 {
             say(&recovery.text());
@@ -54,6 +60,20 @@ impl Engine {
             None => Problem::Gateway { place: store.place().to_owned(), error },
         }
     }
+}
+
+/// Says why it takes long, if it does.
+async fn explained<T>(recovering: impl Future<Output = T>) -> T {
+    let mut recovering = std::pin::pin!(recovering);
+    if let Ok(recovered) = timeout(PATIENCE, &mut recovering).await {
+        return recovered;
+    }
+    say(&format!(
+        "Still at it. What another process may have under way is taken over when nothing was heard of it \
+         for {} s.",
+        DEFAULT_LEASE.as_secs()
+    ));
+    recovering.await
 }
 
 /// What there is to be finished, in words.

@@ -91,7 +91,12 @@ impl Summary {
                 replayed: figures.replayed.get(),
                 seconds: (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
             },
-            success: Success { share: success.share, low: success.low, high: success.high },
+            success: Success {
+                share: success.share,
+                // Rounding may leave a little less than nothing.
+                low: success.low.max(0.0) + 0.0,
+                high: success.high.min(100.0),
+            },
             latency: figures.percentiles(),
             retries: figures.retries.get(),
             undone_steps: figures.undone.get(),
@@ -177,6 +182,9 @@ impl Summary {
         if let Some(books) = &self.books {
             writeln!(f, "books    of {}, against {}", self.store, self.provider)?;
             write!(f, "{books}")?;
+        } else {
+            let (store, provider) = (&self.store, &self.provider);
+            writeln!(f, "books    of {store}: level3 reconcile compares them with {provider}")?;
         }
         Ok(())
     }
@@ -188,8 +196,11 @@ impl fmt::Display for Books {
         let sums = if sums.is_empty() { "nothing".to_owned() } else { sums.join(", ") };
         writeln!(
             f,
-            "  {} customers charged ({sums}), {} rows, {} receipts out, {} to be sent",
-            self.charged, self.rows, self.mails, self.receipts_pending
+            "  {} customers charged ({sums}), {} rows, {}{} receipts to be sent",
+            self.charged,
+            self.rows,
+            self.mails.map_or_else(String::new, |mails| format!("{mails} receipts out, ")),
+            self.receipts_pending
         )?;
         writeln!(f, "  {} payments open, {} that cannot be undone", self.open, self.parked)?;
         if self.balance() {

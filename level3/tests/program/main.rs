@@ -11,6 +11,7 @@
 )]
 
 mod away;
+mod commands;
 mod full;
 mod kill;
 mod oracles;

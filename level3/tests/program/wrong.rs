@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::oracles;
 use crate::process::{Ended, Place, program, run};
 
 fn says(ended: &Ended, code: i32, words: &[&str]) {
@@ -108,42 +107,4 @@ fn a_folder_that_may_not_be_written_to() {
         return;
     }
     says(&run(program(folder.path(), "--payments 1")), 3, &["Permission denied"]);
-}
-
-/// Answers are shown as they were given, and by the key that was asked with.
-#[test]
-fn payments_are_shown_with_their_steps() {
-    let place = Place::sqlite();
-    assert_eq!(run(place.program("--payments 3 --failure-rate 0")).code, Some(0));
-    let shown = run(place.program("show run-1-2"));
-    assert_eq!(shown.code, Some(0));
-    for words in ["create: done", "confirm: done", "save: done", "completed", "10.02 USD paid"] {
-        assert!(shown.stdout.contains(words), "{shown:#?}");
-    }
-    let shown = run(place.program("show run-1-2 --json")).json();
-    let name = shown[0]["payment"].as_str().unwrap().to_owned();
-    assert_eq!(run(place.program(&format!("show {name} --json"))).json(), shown);
-    says(&run(place.program("show run-1-4")), 2, &["has no payment run-1-4"]);
-}
-
-/// A receipt that cannot be sent is listed, and goes out when it is redriven.
-#[test]
-fn dead_letters_are_listed_and_redriven() {
-    let place = Place::sqlite();
-    // One receipt in eleven fails three times.
-    let ended = run(place.program("--payments 30 --failure-rate 45 --seed 3"));
-    assert!(matches!(ended.code, Some(0 | 1)), "{ended:#?}");
-    let listed = run(place.program("dead-letters --json")).json();
-    assert!(!listed.as_array().unwrap().is_empty(), "{ended:#?}");
-    let redriven = run(place.program("redrive --failure-rate 0 --json"));
-    assert_eq!(redriven.code, Some(0), "{redriven:#?}");
-    assert_eq!(run(place.program("dead-letters --json")).json().as_array().unwrap().len(), 0);
-    let seen = oracles::check(&place);
-    assert_eq!(
-        oracles::block_on(async { oracles::open(&place.url).await.counts().await })
-            .unwrap()
-            .receipts,
-        0
-    );
-    println!("{seen:?}");
 }

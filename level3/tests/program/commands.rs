@@ -1,0 +1,114 @@
+//! The commands beside the stream, and services that are not simulated.
+
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::oracles;
+use crate::process::{Place, run};
+
+const SENDGRID: &str = "--mail-from shop@example.com --sendgrid";
+
+/// Answers are shown as they were given, and by the key that was asked with.
+#[test]
+fn payments_are_shown_with_their_steps() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 3 --failure-rate 0")).code, Some(0));
+    let shown = run(place.program("show run-1-2"));
+    assert_eq!(shown.code, Some(0));
+    for words in ["create: done", "confirm: done", "save: done", "completed", "10.02 USD paid"] {
+        assert!(shown.stdout.contains(words), "{shown:#?}");
+    }
+    let shown = run(place.program("show run-1-2 --json")).json();
+    let name = shown[0]["payment"].as_str().unwrap().to_owned();
+    assert_eq!(run(place.program(&format!("show {name} --json"))).json(), shown);
+    let unknown = run(place.program("show run-1-4"));
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("has no payment run-1-4"), "{unknown:#?}");
+}
+
+/// A receipt that cannot be sent is listed, and goes out when it is redriven.
+#[tokio::test]
+async fn dead_letters_are_listed_and_redriven() {
+    let server = MockServer::start().await;
+    // An answer that no second attempt changes, and that is no outage.
+    Mock::given(any()).respond_with(ResponseTemplate::new(400)).mount(&server).await;
+    let place = Place::sqlite();
+    let (here, url) = (&place, server.uri());
+    let mailing = |command: &str| {
+        let mut program = here.program(&format!("{command} {SENDGRID} {url}"));
+        program.env("SENDGRID_API_KEY", "SG.hidden.hidden");
+        async { tokio::task::spawn_blocking(|| run(program)).await.unwrap() }
+    };
+    let ended = mailing("--payments 20 --failure-rate 0 --json").await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let paid = ended.json()["payments"]["paid"].as_u64().unwrap();
+    assert!(paid > 10, "{ended:#?}");
+    assert_eq!(ended.json()["dead_letters"], paid, "{ended:#?}");
+    let listed = || run(place.program("dead-letters --json")).json();
+    let letters = listed();
+    assert_eq!(letters.as_array().unwrap().len() as u64, paid);
+    assert_eq!(letters[0]["kind"], "receipt", "{letters:#}");
+    assert!(letters[0]["cause"].as_str().unwrap().contains("400 from SendGrid"), "{letters:#}");
+
+    server.reset().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(202)).mount(&server).await;
+    let redriven = mailing("redrive --json").await;
+    assert_eq!(redriven.code, Some(0), "{redriven:#?}");
+    assert_eq!(redriven.json()["receipts_pending"], 0, "{redriven:#?}");
+    assert_eq!(listed().as_array().unwrap().len(), 0);
+    assert_eq!(mailing("redrive").await.code, Some(0));
+    assert_eq!(server.received_requests().await.unwrap().len() as u64, paid, "one mail each");
+}
+
+/// A ledger from an old backup has lost a row: it is found, and written again, without a second receipt.
+#[test]
+fn a_row_that_is_missing_is_found() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 5 --failure-rate 0")).code, Some(0));
+    let fits = run(place.program("reconcile --failure-rate 0"));
+    assert_eq!(fits.code, Some(0), "{fits:#?}");
+    assert!(fits.stdout.contains("Everything fits"), "{fits:#?}");
+
+    let db = rusqlite::Connection::open(place.url.strip_prefix("sqlite:").unwrap()).unwrap();
+    assert_eq!(db.execute("DELETE FROM payments WHERE number = 2", ()).unwrap(), 1);
+    drop(db);
+    let dry = run(place.program("reconcile --dry-run --failure-rate 0"));
+    assert_eq!(dry.code, Some(1), "{dry:#?}");
+    assert!(dry.stdout.contains("charged, and not recorded; reported"), "{dry:#?}");
+    let repaired = run(place.program("reconcile --json --failure-rate 0"));
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+    assert_eq!(repaired.json()["repaired"], 1, "{repaired:#?}");
+    assert_eq!(run(place.program("reconcile --dry-run --failure-rate 0")).code, Some(0));
+    assert_eq!(run(place.program("recover --failure-rate 0")).code, Some(0));
+    oracles::check(&place);
+}
+
+/// One request for each payment that is paid, with the key and without a second one in a later run.
+#[tokio::test]
+async fn receipts_go_out_by_sendgrid() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/v3/mail/send"))
+        .respond_with(ResponseTemplate::new(202))
+        .mount(&server)
+        .await;
+    let place = Place::sqlite();
+    let with = format!("{SENDGRID} {}", server.uri());
+    let mut program = place.program(&format!("--payments 20 --failure-rate 0 --json {with}"));
+    program.env("SENDGRID_API_KEY", "SG.hidden.hidden");
+    let ended = tokio::task::spawn_blocking(move || run(program)).await.unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let paid = ended.json()["payments"]["paid"].as_u64().unwrap();
+    assert_eq!(ended.json()["receipts_sent"], paid, "{ended:#?}");
+    let sent = server.received_requests().await.unwrap();
+    assert_eq!(sent.len() as u64, paid);
+    assert!(
+        sent.iter().all(|request| request.headers["authorization"] == "Bearer SG.hidden.hidden")
+    );
+
+    let mut again = place.program(&format!("recover {with}"));
+    again.env("SENDGRID_API_KEY", "SG.hidden.hidden");
+    let ended = tokio::task::spawn_blocking(move || run(again)).await.unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(server.received_requests().await.unwrap().len() as u64, paid);
+}
