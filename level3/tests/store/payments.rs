@@ -250,11 +250,14 @@ pub fn crashes_lose_nothing(place: Place) {
 }
 
 /// Two processes recover the same store at the same time: each saga has one owner.
+///
+/// Their lease is longer than the pauses between the attempts to undo something, as it has to be.
 pub fn two_recover_at_once(place: Place) {
+    const LEASE: Duration = Duration::from_secs(4);
     let shop = Shop::new();
     crash_under_load(&shop, &place, 120, Duration::from_millis(200));
     real().block_on(async {
-        let (first, second) = (place.open(SHORT).await, place.open(SHORT).await);
+        let (first, second) = (place.open(LEASE).await, place.open(LEASE).await);
         let open = first.list(Standing::Open).await.unwrap();
         let (one, other) = (shop.gateway(&first), shop.gateway(&second));
         let recoveries = async { tokio::join!(one.recover(), other.recover()) };

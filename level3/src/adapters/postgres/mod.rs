@@ -48,7 +48,8 @@ pub struct PostgresOptions {
     pub connections: NonZeroUsize,
     /// Writes that share one transaction, at most. 1 turns group commit off.
     pub group: NonZeroUsize,
-    /// How long an owner of a saga that is alive may be silent before the saga can be claimed.
+    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
+    /// than any step takes and than the longest pause between two attempts to undo one.
     pub lease: Duration,
     /// How long the server may be away, or silent, before a write fails.
     pub patience: Duration,

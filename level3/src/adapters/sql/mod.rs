@@ -12,7 +12,7 @@
 //! | `journal` | what was written about a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `outbox` | receipts that are still to be sent | key payment |
-//! | `instances` | who has the store open | key id |
+//! | `instances` | numbers for those who have the store open | key id; in PostgreSQL a sequence |
 //! | `level3_migrations` | which schema this is | key version |
 //!
 //! The name of a payment's saga is a hash of the client's key, so that `sagas.name` is also the durable
@@ -40,7 +40,8 @@
 //! rusqlite on a thread of its own, and tokio-postgres. Measured beside sqlx with an fsync for each
 //! answer and 64 payments in flight, rusqlite with group commit made some 30 times as many payments and
 //! tokio-postgres twice as many, for 27 CPU seconds of building against 70. What sqlx would check at
-//! compile time, the contract suite in `tests/store` checks on both databases.
+//! compile time, the contract suite in `tests/store` checks on both databases. What the stores here come
+//! to is in `throughput-report.md`.
 //!
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore

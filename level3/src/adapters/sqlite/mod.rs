@@ -41,7 +41,8 @@ use crate::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Row
 pub struct SqliteOptions {
     /// Writes that share one transaction and one flush, at most. 1 turns group commit off.
     pub group: NonZeroUsize,
-    /// How long an owner of a saga that is alive may be silent before the saga can be claimed.
+    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
+    /// than any step takes and than the longest pause between two attempts to undo one.
     pub lease: Duration,
     /// Pages of 4096 bytes that the file may have; none for no limit but SQLite's own.
     pub max_pages: Option<u32>,
