@@ -9,7 +9,7 @@ use level3::adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
 use level3::adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::ids::PaymentId;
-use level3::provider::{Providers, Receipts};
+use level3::provider::Providers;
 use level3::retry::Backoff;
 use level3::sim::{Latencies, RandomFaults, Rates, World};
 use tokio::sync::Mutex;
@@ -59,6 +59,10 @@ impl Engine {
         if let Some((client, url)) = &stripe {
             client.check().await.map_err(|why| stripe_problem(url, why))?;
         }
+        if let (Some(client), Some(url)) = (&mail, &args.sendgrid) {
+            let url = url.clone();
+            client.check().await.map_err(|why| Problem::SendGrid { url, why })?;
+        }
         let store = args.store.open().await?;
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
@@ -77,7 +81,7 @@ impl Engine {
             payments: Arc::clone(&provider) as _,
             fraud: simulated.fraud,
             ledger: Arc::clone(&store.store) as _,
-            receipts: mail.unwrap_or(simulated.receipts),
+            receipts: mail.map_or(simulated.receipts, |client| Arc::new(client) as _),
         };
         let journal = Arc::clone(&store.store) as _;
         let gateway = Gateway::new(config(args), providers, journal, Arc::clone(&figures) as _)?;
@@ -133,7 +137,7 @@ fn stripe_problem(url: &str, why: StripeError) -> Problem {
     Problem::Stripe { url: url.to_owned(), why, advice }
 }
 
-fn send_grid(url: &str, args: &ServiceArgs) -> Result<Arc<dyn Receipts>, Problem> {
+fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, Problem> {
     let key = SendGridKey::new(&variable("--sendgrid", "SENDGRID_API_KEY")?)?;
     let no_sender = Problem::NoKey { option: "--sendgrid", variable: "--mail-from" };
     let from = args.mail_from.clone().ok_or(no_sender)?;
@@ -142,8 +146,7 @@ fn send_grid(url: &str, args: &ServiceArgs) -> Result<Arc<dyn Receipts>, Problem
         sandbox: args.mail_sandbox,
         ..SendGridConfig::new(key, from)
     };
-    let client = SendGrid::new(config).map_err(|why| Problem::Url { option: "--sendgrid", why })?;
-    Ok(Arc::new(client))
+    SendGrid::new(config).map_err(|why| Problem::Url { option: "--sendgrid", why })
 }
 
 fn variable(option: &'static str, variable: &'static str) -> Result<String, Problem> {

@@ -33,6 +33,7 @@ impl Counter {
 /// What the clients were told, and what the gateway says of itself.
 #[derive(Debug)]
 pub struct Figures {
+    pub asked: Counter,
     pub paid: Counter,
     pub declined: Counter,
     pub failed: Counter,
@@ -80,6 +81,7 @@ impl Figures {
     /// store.
     pub fn new(failed_receipts: UnboundedSender<(PaymentId, String)>) -> Self {
         Self {
+            asked: Counter::default(),
             paid: Counter::default(),
             declined: Counter::default(),
             failed: Counter::default(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use level3::adapters::SetupError;
 use level3::adapters::reconcile::ReconcileError;
-use level3::adapters::sendgrid::NotAKey;
+use level3::adapters::sendgrid::{CheckError, NotAKey};
 use level3::adapters::sql::StoreError;
 use level3::adapters::stripe::{KeyError, StripeError};
 use level3::answer::PayError;
@@ -70,6 +70,9 @@ pub enum Problem {
     /// Stripe does not answer, or not us.
     #[error("Stripe at {url}: {why}. {advice}")]
     Stripe { url: String, why: StripeError, advice: &'static str },
+    /// SendGrid does not answer, or not us.
+    #[error("SendGrid at {url}: {why}. Or leave --sendgrid out: receipts are simulated then")]
+    SendGrid { url: String, why: CheckError },
     /// A comparison that has stopped half way.
     #[error(
         "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"

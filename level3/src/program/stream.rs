@@ -56,6 +56,7 @@ impl Stream<'_> {
         let (gateway, figures) = (self.engine.gateway.clone(), Arc::clone(&self.engine.figures));
         let (store, health) = (Arc::clone(&self.engine.store.store), Arc::clone(&self.health));
         async move {
+            figures.asked.add(1);
             let (begun, key) = (Instant::now(), request.key.clone());
             let result = gateway.pay(request).await;
             figures.answered(&key, &result, begun.elapsed());

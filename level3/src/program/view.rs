@@ -117,7 +117,7 @@ fn lines(engine: &Engine) -> [String; 3] {
         ),
         format!(
             "{} under way, {} steps undone; {} receipts sent, {} dead letters",
-            gateway.in_flight(),
+            figures.asked.get().saturating_sub(figures.all()),
             figures.undone.get(),
             figures.receipts_sent.get(),
             gateway.dead_letters().len(),

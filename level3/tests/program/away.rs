@@ -1,13 +1,13 @@
 //! A database server that fails and comes back while payments are under way.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::oracles::{self, open_sagas};
-use crate::process::{Followed, Place};
+use crate::process::{Followed, Place, run};
 use crate::server::{Flush, Server};
 
-/// The stream goes on by itself, and everybody who was refused meanwhile is counted as such.
+/// The stream goes on by itself: everybody is answered, and the books balance.
 #[test]
 fn the_program_waits_for_its_database() {
     // Survives a kill of the server: what the program was told is written is written.
@@ -15,7 +15,9 @@ fn the_program_waits_for_its_database() {
     let place = Place::postgres(server.database().unwrap());
     let running =
         Followed::start(place.program("--payments 600 --rate 100 --failure-rate 10 --json"));
+    let begun = Instant::now();
     while open_sagas(&place).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no payment has begun");
         thread::sleep(Duration::from_millis(50));
     }
     thread::sleep(Duration::from_secs(1));
@@ -27,7 +29,12 @@ fn the_program_waits_for_its_database() {
     let result = ended.json();
     assert_eq!(result["payments"]["answered"], 600, "{result:#}");
     assert_eq!(result["books"]["wrong"], 0, "{result:#}");
-    let seen = oracles::check(&place);
-    assert!(seen.charged > 200, "{seen:?}");
-    println!("{} {seen:?}", result["payments"]);
+    oracles::check(&place);
+    // How many were paid depends on whether the ledger's breaker has opened, which is for a minute. The
+    // next run has breakers of its own.
+    let next = run(place.program("--payments 20 --failure-rate 0 --json"));
+    assert_eq!(next.code, Some(0), "{next:#?}");
+    let told = &next.json()["payments"];
+    assert_eq!(told["paid"].as_u64().unwrap() + told["declined"].as_u64().unwrap(), 20, "{told:#}");
+    println!("{} {:?}", result["payments"], oracles::check(&place));
 }

@@ -1,12 +1,24 @@
 //! The commands beside the stream, and services that are not simulated.
 
-use wiremock::matchers::{any, method, path};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use serde_json::json;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::oracles;
 use crate::process::{Place, run};
 
 const SENDGRID: &str = "--mail-from shop@example.com --sendgrid";
+
+/// The program asks for it when it starts.
+async fn a_key_that_may_send(server: &MockServer) {
+    let scopes = ResponseTemplate::new(200).set_body_json(json!({ "scopes": ["mail.send"] }));
+    Mock::given(path("/v3/scopes")).respond_with(scopes).mount(server).await;
+}
+
+async fn mails(server: &MockServer) -> Vec<Request> {
+    let requests = server.received_requests().await.unwrap();
+    requests.into_iter().filter(|request| request.url.path() == "/v3/mail/send").collect()
+}
 
 /// Answers are shown as they were given, and by the key that was asked with.
 #[test]
@@ -30,8 +42,9 @@ fn payments_are_shown_with_their_steps() {
 #[tokio::test]
 async fn dead_letters_are_listed_and_redriven() {
     let server = MockServer::start().await;
+    a_key_that_may_send(&server).await;
     // An answer that no second attempt changes, and that is no outage.
-    Mock::given(any()).respond_with(ResponseTemplate::new(400)).mount(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(400)).mount(&server).await;
     let place = Place::sqlite();
     let (here, url) = (&place, server.uri());
     let mailing = |command: &str| {
@@ -51,13 +64,14 @@ async fn dead_letters_are_listed_and_redriven() {
     assert!(letters[0]["cause"].as_str().unwrap().contains("400 from SendGrid"), "{letters:#}");
 
     server.reset().await;
-    Mock::given(any()).respond_with(ResponseTemplate::new(202)).mount(&server).await;
+    a_key_that_may_send(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&server).await;
     let redriven = mailing("redrive --json").await;
     assert_eq!(redriven.code, Some(0), "{redriven:#?}");
     assert_eq!(redriven.json()["receipts_pending"], 0, "{redriven:#?}");
     assert_eq!(listed().as_array().unwrap().len(), 0);
     assert_eq!(mailing("redrive").await.code, Some(0));
-    assert_eq!(server.received_requests().await.unwrap().len() as u64, paid, "one mail each");
+    assert_eq!(mails(&server).await.len() as u64, paid, "one mail each");
 }
 
 /// A ledger from an old backup has lost a row: it is found, and written again, without a second receipt.
@@ -87,6 +101,7 @@ fn a_row_that_is_missing_is_found() {
 #[tokio::test]
 async fn receipts_go_out_by_sendgrid() {
     let server = MockServer::start().await;
+    a_key_that_may_send(&server).await;
     Mock::given(method("POST"))
         .and(path("/v3/mail/send"))
         .respond_with(ResponseTemplate::new(202))
@@ -100,7 +115,7 @@ async fn receipts_go_out_by_sendgrid() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let paid = ended.json()["payments"]["paid"].as_u64().unwrap();
     assert_eq!(ended.json()["receipts_sent"], paid, "{ended:#?}");
-    let sent = server.received_requests().await.unwrap();
+    let sent = mails(&server).await;
     assert_eq!(sent.len() as u64, paid);
     assert!(
         sent.iter().all(|request| request.headers["authorization"] == "Bearer SG.hidden.hidden")
@@ -110,5 +125,5 @@ async fn receipts_go_out_by_sendgrid() {
     again.env("SENDGRID_API_KEY", "SG.hidden.hidden");
     let ended = tokio::task::spawn_blocking(move || run(again)).await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(server.received_requests().await.unwrap().len() as u64, paid);
+    assert_eq!(mails(&server).await.len() as u64, paid);
 }

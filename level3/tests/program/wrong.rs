@@ -46,10 +46,13 @@ fn keys_and_addresses() {
         ("sk_test_hidden", "nonsense", 2, "cannot be used"),
         ("sk_test_hidden", "http://127.0.0.1:1", 3, "cannot be reached"),
     ] {
-        let mut program = program(folder.path(), "--payments 1 --stripe");
-        program.arg(url).env("STRIPE_SECRET_KEY", key);
-        says(&run(program), code, &[words]);
+        let mut paying = program(folder.path(), "--payments 1 --stripe");
+        paying.arg(url).env("STRIPE_SECRET_KEY", key);
+        says(&run(paying), code, &[words]);
     }
+    let mut mailing = program(folder.path(), "--payments 1 --mail-from a@example.com --sendgrid");
+    mailing.arg("http://127.0.0.1:1").env("SENDGRID_API_KEY", "SG.hidden");
+    says(&run(mailing), 3, &["SendGrid", "cannot be reached", "leave --sendgrid out"]);
     let args = "--store postgres://me:hidden@127.0.0.1:1/shop --payments 1";
     let words = ["127.0.0.1:1", "cannot be reached", "Start the server"];
     says(&run(program(folder.path(), args)), 3, &words);
