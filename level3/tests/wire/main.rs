@@ -5,6 +5,7 @@ mod bad_wire;
 mod outbox;
 mod peer;
 mod reconcile;
+mod reconcile_shop;
 mod sendgrid;
 mod stripe_answers;
 mod stripe_faults;

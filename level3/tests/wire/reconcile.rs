@@ -6,153 +6,23 @@ use std::time::Duration;
 
 use level3::adapters::reconcile::{
     Booked, Books, IntentList, IntentPage, Outcome, ReconcileConfig, ReconcileError, Reconciler,
-    Report, Sides,
+    Sides,
 };
 use level3::adapters::sql::Asked;
 use level3::adapters::sqlite::SqliteStore;
 use level3::answer::Status;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
-use level3::ids::{CardToken, Email, IntentId, OrderId, PaymentId};
-use level3::journal::{
-    Failure, FailureKind, Journal, MemoryJournal, Opened, Payload, Record, SagaId,
-};
+use level3::ids::{IntentId, PaymentId};
+use level3::journal::{Journal, MemoryJournal, Record};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, Ledger, NewRow, Operation, PaymentProvider,
-    ProviderError, ProviderKey, Providers, RowStatus,
+    Answer, Intent, IntentStatus, Ledger, NewRow, Operation, ProviderError, ProviderKey, Providers,
+    RowStatus,
 };
-use level3::request::PaymentRequest;
 use level3::sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Script, Site, World};
-use serde_json::json;
 
+use crate::reconcile_shop::{NOTHING, Shop, confirm, make, request, row, saga, told, undone};
 use crate::support::{payment, usd};
-
-/// A shop with everything in memory.
-struct Shop {
-    world: World,
-    journal: MemoryJournal,
-    gateway: Gateway,
-}
-
-impl Shop {
-    fn new(faults: impl Faults + 'static) -> Self {
-        let (world, journal) = (World::new(faults), MemoryJournal::new());
-        let gateway = Gateway::new(
-            GatewayConfig::default(),
-            world.providers(),
-            Arc::new(journal.clone()),
-            Arc::new(NoObserver),
-        );
-        Self { gateway: gateway.expect("a configuration"), world, journal }
-    }
-
-    fn sides(&self) -> Sides {
-        let world = Arc::new(self.world.clone());
-        let Providers { payments, ledger, .. } = self.world.providers();
-        let journal = Arc::new(self.journal.clone());
-        Sides { payments, intents: Arc::clone(&world) as _, journal, ledger, books: world }
-    }
-
-    async fn reconcile(&self) -> Report {
-        self.reconcile_with(ReconcileConfig::default()).await
-    }
-
-    async fn reconcile_with(&self, config: ReconcileConfig) -> Report {
-        Reconciler::new(self.sides(), config).run().await.expect("all sides can be read")
-    }
-
-    /// Pays, unless a breaker lets nothing through.
-    async fn pay(&self, key: &str) -> Option<Status> {
-        let reply = self.gateway.pay(request(key)).await.ok()?;
-        Some(reply.answer.status.clone())
-    }
-
-    /// Makes an intent for the payment, past any gateway.
-    async fn intent(&self, name: &str, generation: u32) -> IntentId {
-        make(self.world.providers().payments.as_ref(), name, generation, "pm_card_visa").await
-    }
-
-    /// The same, charged.
-    async fn charge(&self, name: &str, generation: u32) -> IntentId {
-        let id = self.intent(name, generation).await;
-        confirm(self.world.providers().payments.as_ref(), name, generation, &id).await;
-        id
-    }
-
-    fn net(&self) -> i64 {
-        self.world.intents().iter().map(|intent| intent.net()).sum()
-    }
-
-    fn status(&self, id: &IntentId) -> IntentStatus {
-        let intents = self.world.intents();
-        intents.iter().find(|intent| intent.id == *id).expect("it is there").status
-    }
-}
-
-async fn make(to: &dyn PaymentProvider, name: &str, generation: u32, card: &str) -> IntentId {
-    let key =
-        ProviderKey { generation, ..ProviderKey::new(payment(name), Operation::CreateIntent) };
-    let card = CardToken::new(card).expect("a token");
-    let request = CreateIntent { key, payment: payment(name), amount: usd(1999), card };
-    to.create_intent(request).await.expect("an intent").id
-}
-
-async fn confirm(to: &dyn PaymentProvider, name: &str, generation: u32, id: &IntentId) {
-    let key = ProviderKey { generation, ..ProviderKey::new(payment(name), Operation::Confirm) };
-    to.confirm(key, id.clone()).await.expect("a charge");
-}
-
-fn request(key: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_visa".to_owned(),
-    }
-}
-
-fn row(name: &str, intent: &str) -> NewRow {
-    NewRow {
-        payment: payment(name),
-        order: OrderId::new("order").expect("a name"),
-        intent: IntentId::new(intent).expect("a name"),
-        amount: usd(1999),
-        email: Email::new("someone@example.com").expect("an address"),
-    }
-}
-
-/// A saga that has come this far.
-async fn saga(journal: &dyn Journal, name: &str, records: Vec<Record>) {
-    let state = Payload::of(&json!({ "id": payment(name) })).expect("JSON");
-    let first = Record::Begun { kind: "payment".into(), state };
-    let opened = journal.open(SagaId::from(&payment(name)), first).await;
-    let Ok(Opened::New(lease)) = opened else { panic!("{opened:?}") };
-    if !records.is_empty() {
-        journal.append(&lease, records).await.expect("a journal");
-    }
-}
-
-fn undone() -> Vec<Record> {
-    let failure = Failure {
-        step: "confirm".into(),
-        kind: FailureKind::Transient,
-        message: "no answer".to_owned(),
-    };
-    vec![Record::Compensating { failure }, Record::Compensated]
-}
-
-/// What the report says, one line for each finding.
-fn told(report: &Report) -> Vec<String> {
-    let without_name = |finding: &level3::adapters::reconcile::Finding| {
-        format!("{}; {}", finding.discrepancy, finding.outcome)
-    };
-    assert_eq!(report.found, report.findings.len() as u64);
-    report.findings.iter().map(without_name).collect()
-}
-
-const NOTHING: [String; 0] = [];
 
 #[tokio::test(start_paused = true)]
 async fn what_fits_is_left_alone() {
