@@ -64,6 +64,7 @@ impl Engine {
             client.check().await.map_err(|why| Problem::SendGrid { url, why })?;
         }
         let store = args.store.open().await?;
+        same_provider(args, &store).await?;
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
         let simulated_mail = mail.is_none();
@@ -153,6 +154,28 @@ fn variable(option: &'static str, variable: &'static str) -> Result<String, Prob
     env::var(variable).map_err(|_| Problem::NoKey { option, variable })
 }
 
+/// What one provider has charged, no other can refund: a store belongs to the provider that it was begun
+/// with.
+async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Problem> {
+    let mut book = services(args).into_os_string();
+    book.push(".provider");
+    // Missing is as good as empty.
+    let simulated = std::fs::metadata(&book).is_ok_and(|book| book.len() > 0);
+    let (place, book) = (store.store.place().to_owned(), PathBuf::from(book));
+    if args.stripe.is_some() && simulated {
+        return Err(Problem::SimulatedBefore { place });
+    }
+    if args.stripe.is_none() && !simulated && store.store.counts().await?.completed > 0 {
+        return Err(Problem::ProviderUnknown { place, book });
+    }
+    Ok(())
+}
+
+/// Where the simulated services keep what they know.
+fn services(args: &ServiceArgs) -> PathBuf {
+    args.simulated.clone().unwrap_or_else(|| args.store.simulated())
+}
+
 /// The simulated services, as far as they are needed.
 fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, Problem> {
     let faults = RandomFaults::new(rates(args.failure_rate), args.seed);
@@ -161,7 +184,7 @@ fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, Problem>
         // The fraud check keeps nothing.
         return Ok(world);
     }
-    let path = args.simulated.clone().unwrap_or_else(|| args.store.simulated());
+    let path = services(args);
     world.kept_in(&path).map_err(|why| Problem::Simulated { path: files(path), why })
 }
 

@@ -52,7 +52,20 @@ pub enum Problem {
          place with --simulated", path.display()
     )]
     Simulated { path: PathBuf, why: io::Error },
-    /// The same, at the end of a run.
+    /// Two providers for one store.
+    #[error(
+        "the payments in {place} were charged by the simulated provider. Name another store with --store, \
+         or leave --stripe out"
+    )]
+    SimulatedBefore { place: String },
+    /// The same the other way round, or the simulated provider has lost its memory.
+    #[error(
+        "the payments in {place} were charged by another provider than the one of {}. Pay with --stripe as \
+         before, bring the file back, or name another place with --simulated or another store with \
+         --store", book.display()
+    )]
+    ProviderUnknown { place: String, book: PathBuf },
+    /// The files of the simulated services, at the end of a run.
     #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
     Services(io::Error),
     /// An environment variable that has to hold a key.
@@ -101,6 +114,8 @@ impl Problem {
         match self {
             Self::NoKey { .. }
             | Self::NoStore { .. }
+            | Self::SimulatedBefore { .. }
+            | Self::ProviderUnknown { .. }
             | Self::StripeKey(_)
             | Self::SendGridKey(_)
             | Self::Url { .. }

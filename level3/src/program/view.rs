@@ -74,7 +74,8 @@ impl View {
             }
             Self::Lines => {
                 let answered = engine.figures.all();
-                say(&format!("{answered} answered; {}", lines.join("; ")));
+                let stopping = if stopping { "Stopping (Ctrl-C again ends at once): " } else { "" };
+                say(&format!("{stopping}{answered} answered; {}", lines.join("; ")));
             }
         }
     }

@@ -111,3 +111,24 @@ fn a_folder_that_may_not_be_written_to() {
     }
     says(&run(program(folder.path(), "--payments 1")), 3, &["Permission denied"]);
 }
+
+/// What one provider has charged, no other can refund.
+#[tokio::test]
+async fn a_store_of_another_provider() {
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+    let place = Place::sqlite();
+    let paid = || run(place.program("--payments 5 --failure-rate 0"));
+    assert_eq!(paid().code, Some(0));
+    let server = MockServer::start().await;
+    let page = ResponseTemplate::new(200)
+        .set_body_raw(r#"{"object":"list","data":[],"has_more":false}"#, "application/json");
+    Mock::given(any()).respond_with(page).mount(&server).await;
+    let mut other = place.program(&format!("recover --stripe {}", server.uri()));
+    other.env("STRIPE_SECRET_KEY", "sk_test_hidden");
+    let other = tokio::task::spawn_blocking(move || run(other)).await.unwrap();
+    says(&other, 2, &["charged by the simulated provider", "--store"]);
+
+    fs::remove_file(place.folder().join("services.provider")).unwrap();
+    says(&paid(), 2, &["another provider", "services.provider", "bring the file back"]);
+}
