@@ -132,7 +132,9 @@ pub struct ServiceArgs {
     pub failure_rate: Option<f64>,
 
     /// Which calls fail: the same seed and the same payments meet the same failures
-    #[arg(long, global = true, default_value_t = 1, value_name = "S")]
+    // Not 1: with 10 % failures, its first payments fail five times in a row in half of the runs, and an
+    // open breaker refuses the rest.
+    #[arg(long, global = true, default_value_t = 7, value_name = "S")]
     pub seed: u64,
 
     /// How many times faster the simulated services are than the real ones. The provider's limit and

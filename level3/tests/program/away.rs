@@ -36,5 +36,5 @@ fn the_program_waits_for_its_database() {
     assert_eq!(next.code, Some(0), "{next:#?}");
     let told = &next.json()["payments"];
     assert_eq!(told["paid"].as_u64().unwrap() + told["declined"].as_u64().unwrap(), 20, "{told:#}");
-    println!("{} {:?}", result["payments"], oracles::check(&place));
+    println!("{} {} {:?}", result["payments"], result["unlucky"], oracles::check(&place));
 }
