@@ -1,0 +1,237 @@
+//! Sagas: several steps that succeed together or are undone.
+//!
+//! No transaction spans a payment provider, a ledger and a ride service. A saga replaces it: its steps
+//! run one after another, and when one fails for good, what was done before it is undone in reverse
+//! order. Four rules make that hold:
+//!
+//! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
+//!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
+//! 2. **Everything is announced in the [`journal`](crate::journal) before it is tried**, so that
+//!    whoever finds a saga without an owner can finish it.
+//! 3. **One undo that fails stops no other.** Each is tried again with growing pauses, and is parked
+//!    with its cause when it will not go.
+//! 4. **What is undone may be undone twice**: after a crash nobody knows whether the last attempt got
+//!    through. Undos have to be idempotent.
+//!
+//! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
+//! it.
+
+mod play;
+mod step;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::journal::{Failure, JournalError, Lease, SagaId, Story};
+use crate::retry::{Backoff, Jitter, NoJitter};
+
+pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
+
+/// What a saga works with: handed from step to step, and written to the journal after each.
+pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<S: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
+
+/// A kind of saga: its steps, in order. Shared by all sagas of the kind.
+pub struct Saga<S> {
+    kind: &'static str,
+    steps: Vec<Step<S>>,
+    undo: Backoff,
+    jitter: Arc<dyn Jitter>,
+}
+
+impl<S: 'static> fmt::Debug for Saga<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saga")
+            .field("kind", &self.kind)
+            .field("steps", &self.steps.iter().map(Step::name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a saga ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End<S> {
+    /// All critical steps are done.
+    Completed(S),
+    /// A critical step failed, and everything that may have been done is undone.
+    Compensated {
+        /// The state after the last undo.
+        state: S,
+        /// Why.
+        failure: Failure,
+    },
+    /// A critical step failed, and something of what may have been done could not be undone.
+    Parked {
+        /// The state after the last undo.
+        state: S,
+        /// Why.
+        failure: Failure,
+        /// What could not be undone.
+        stuck: Vec<Stuck>,
+    },
+}
+
+/// A step that could not be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which step.
+    pub step: String,
+    /// Why the last attempt failed.
+    pub cause: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// Why a saga has no end yet. It stays open in the journal; whoever claims it can
+/// [resume](Saga::resume) it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SagaError {
+    /// Another owner has taken it over, and will end it.
+    #[error("another owner has taken the saga over")]
+    Fenced,
+    /// The journal cannot be reached.
+    #[error("the journal cannot be reached")]
+    JournalUnavailable,
+    /// The state cannot be written down or read back: a fault of the program.
+    #[error("the state of the saga cannot be written or read: {0}")]
+    State(String),
+    /// A saga with this name was begun before; its [`Story`] says what became of it.
+    #[error("a saga with this name exists")]
+    Exists(Box<Story>),
+    /// The engine's task panicked or its runtime shut down.
+    #[error("the saga's task ended without a result")]
+    Lost,
+}
+
+impl From<JournalError> for SagaError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Fenced => Self::Fenced,
+            JournalError::Unavailable => Self::JournalUnavailable,
+        }
+    }
+}
+
+/// What happens within a saga, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SagaEvent<'a> {
+    /// A step is about to be called.
+    StepStarted {
+        /// Which.
+        step: &'static str,
+    },
+    /// A step is done.
+    StepDone {
+        /// Which.
+        step: &'static str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A step has failed. Unless it is critical, the saga goes on.
+    StepFailed {
+        /// Why.
+        failure: &'a Failure,
+        /// Whether the saga is undone because of it.
+        critical: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A step is undone.
+    Undone {
+        /// Which.
+        step: &'static str,
+        /// How many attempts it took.
+        attempts: u32,
+    },
+    /// An attempt to undo a step has failed.
+    UndoFailed {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        cause: &'a str,
+        /// How many attempts there were so far.
+        attempts: u32,
+        /// Whether there will be none any more.
+        parked: bool,
+    },
+}
+
+/// Watches a saga. Called on the saga's task, so it must not block.
+pub type Watcher<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
+
+/// A [`Watcher`] that does not look.
+pub fn nobody(_: SagaEvent<'_>) {}
+
+impl<S: State> Saga<S> {
+    /// A saga without steps. `kind` stands in the journal, so it must never change.
+    #[must_use]
+    pub fn new(kind: &'static str) -> Self {
+        Self { kind, steps: Vec::new(), undo: patient(), jitter: Arc::new(NoJitter) }
+    }
+
+    /// Adds a step after those that are there.
+    #[must_use]
+    pub fn step(mut self, step: Step<S>) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// How often an undo is tried and how long the pauses are. The default is 23 attempts with
+    /// more than two minutes of pauses, longer than a breaker stays open.
+    #[must_use]
+    pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
+        self.undo = backoff;
+        self.jitter = jitter;
+        self
+    }
+
+    /// The kind, as it stands in the journal.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The time to keep free at the end of a deadline so that every undo can be tried once up to its
+    /// own limit. The forward steps have to be over before that.
+    #[must_use]
+    pub fn reserve(&self) -> Duration {
+        self.steps.iter().filter_map(Step::undo_limit).sum()
+    }
+}
+
+fn patient() -> Backoff {
+    let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
+    let attempts = NonZeroU32::MIN.saturating_add(22);
+    // These figures are fine: the default is only there because the constructor checks them.
+    Backoff::new(base, 2.0, cap, attempts).unwrap_or_default()
+}
+
+/// What [`Saga::run`] and [`Saga::resume`] need besides the steps.
+pub struct Owner<'a> {
+    /// Where to write.
+    pub journal: &'a dyn crate::journal::Journal,
+    /// With which right.
+    pub lease: Lease,
+    /// Who watches.
+    pub watcher: Watcher<'a>,
+}
+
+impl fmt::Debug for Owner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}
+
+impl Owner<'_> {
+    /// The saga that is owned.
+    #[must_use]
+    pub fn saga(&self) -> &SagaId {
+        &self.lease.saga
+    }
+}
