@@ -349,8 +349,7 @@ impl<S: State> Saga<S> {
                 };
                 let parked = !error.may_pass || attempt >= self.undo.attempts().get();
                 let (cause, attempts) = (error.message, attempt);
-                let event =
-                    SagaEvent::UndoFailed { step: name, cause: &cause, attempts, parked };
+                let event = SagaEvent::UndoFailed { step: name, cause: &cause, attempts, parked };
                 (owner.watcher)(event);
                 if parked {
                     let (step, told) = (name.into(), cause.clone());
