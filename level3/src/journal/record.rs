@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
 /// The name of a step, which stays the same for as long as journals are kept.
 pub type StepName = Cow<'static, str>;
 
 /// A saga's state as JSON. It holds what the saga works with, secrets too, so `Debug` shows its length
-/// only.
+/// only. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Payload(String);
+pub struct Payload(Arc<str>);
+
+/// Room for most states, so that writing one allocates once and not each time it doubles.
+const ROOM: usize = 512;
 
 impl Payload {
     /// Writes a value down.
@@ -21,7 +26,11 @@ impl Payload {
     ///
     /// When the value cannot be written as JSON: a map with keys that are no text, for instance.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        serde_json::to_string(value).map(Self)
+        let mut json = Vec::with_capacity(ROOM);
+        serde_json::to_writer(&mut json, value)?;
+        // serde_json writes UTF-8.
+        let json = String::from_utf8(json).map_err(serde_json::Error::custom)?;
+        Ok(Self(json.into()))
     }
 
     /// Reads the value again.
