@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use futures::FutureExt as _;
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
 use super::{Answer, IdempotencyError, Key, StoreConfig};
@@ -35,9 +36,12 @@ struct Entry<P, V, E> {
 }
 
 enum Stage<V, E> {
-    Running(watch::Receiver<Option<Result<V, E>>>),
+    Running(Arc<Outcome<V, E>>),
     Answered(V),
 }
+
+/// What the work came to, for those who wait for it; `None` if its task ended without a result.
+type Outcome<V, E> = SetOnce<Option<Result<V, E>>>;
 
 impl<P, V, E> Clone for Store<P, V, E> {
     fn clone(&self) -> Self {
@@ -94,18 +98,18 @@ where
         W: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let (mut result, replayed) = match self.claim(key, params)? {
+        let (outcome, replayed) = match self.claim(key, params)? {
             Claim::Answered(value) => return Ok(Answer { value, replayed: true }),
-            Claim::Running(result) => (result, true),
-            Claim::Mine(owner, result) => {
-                let work = work();
-                tokio::spawn(async move { owner.end(work.await) });
-                (result, false)
+            Claim::Running(outcome) => (outcome, true),
+            Claim::Mine(owner) => {
+                let outcome = Arc::clone(&owner.outcome);
+                // A combinator and not `async move { owner.end(work.await) }`, which would keep room for
+                // the work twice: where it is captured and where it is awaited.
+                tokio::spawn(work().map(|result| owner.end(result)));
+                (outcome, false)
             }
         };
-        // An error means that the owner is gone without a result.
-        let result = result.wait_for(Option::is_some).await.map_err(|_| IdempotencyError::Lost)?;
-        match result.as_ref() {
+        match outcome.wait().await {
             Some(Ok(value)) => Ok(Answer { value: value.clone(), replayed }),
             Some(Err(error)) => Err(IdempotencyError::Failed(error.clone())),
             None => Err(IdempotencyError::Lost),
@@ -120,7 +124,7 @@ where
     /// [`IdempotencyError::Full`], or [`IdempotencyError::Mismatch`] when the key is known with other
     /// parameters.
     pub fn restore(&self, key: &Key, params: P, value: V) -> Result<(), IdempotencyError<E>> {
-        if let Claim::Mine(owner, _) = self.claim(key, params)? {
+        if let Claim::Mine(owner) = self.claim(key, params)? {
             owner.end(Ok(value));
         }
         Ok(())
@@ -150,18 +154,17 @@ where
         match state.entries.entry(key.clone()) {
             Slot::Occupied(slot) if slot.get().params != params => Err(IdempotencyError::Mismatch),
             Slot::Occupied(slot) => Ok(match &slot.get().stage {
-                Stage::Running(result) => Claim::Running(result.clone()),
+                Stage::Running(outcome) => Claim::Running(Arc::clone(outcome)),
                 Stage::Answered(value) => Claim::Answered(value.clone()),
             }),
             Slot::Vacant(_) if full => {
                 Err(IdempotencyError::Full { capacity: config.capacity.get() })
             }
             Slot::Vacant(slot) => {
-                let (sender, receiver) = watch::channel(None);
-                slot.insert(Entry { params, stage: Stage::Running(receiver.clone()) });
+                let outcome = Arc::new(SetOnce::new());
+                slot.insert(Entry { params, stage: Stage::Running(Arc::clone(&outcome)) });
                 let shared = Arc::clone(&self.shared);
-                let owner = Owner { shared, key: key.clone(), result: Some(sender) };
-                Ok(Claim::Mine(owner, receiver))
+                Ok(Claim::Mine(Owner { shared, key: key.clone(), outcome, ended: false }))
             }
         }
     }
@@ -169,21 +172,21 @@ where
 
 enum Claim<P, V, E> {
     Answered(V),
-    Running(watch::Receiver<Option<Result<V, E>>>),
-    Mine(Owner<P, V, E>, watch::Receiver<Option<Result<V, E>>>),
+    Running(Arc<Outcome<V, E>>),
+    Mine(Owner<P, V, E>),
 }
 
 /// The right to answer a key. Dropped without an answer, it frees the key.
 struct Owner<P, V, E> {
     shared: Arc<Shared<P, V, E>>,
     key: Key,
-    // None once the result is out.
-    result: Option<watch::Sender<Option<Result<V, E>>>>,
+    outcome: Arc<Outcome<V, E>>,
+    ended: bool,
 }
 
 impl<P, V: Clone, E> Owner<P, V, E> {
     fn end(mut self, result: Result<V, E>) {
-        let Some(sender) = self.result.take() else { return };
+        self.ended = true;
         let mut state = self.shared.lock();
         match &result {
             Ok(value) => {
@@ -197,15 +200,23 @@ impl<P, V: Clone, E> Owner<P, V, E> {
             }
         }
         drop(state);
-        // After the store knows: whoever is woken by it may ask again at once.
-        sender.send_replace(Some(result));
+        self.tell(Some(result));
+    }
+}
+
+impl<P, V, E> Owner<P, V, E> {
+    /// After the store knows: whoever is woken by it may ask again at once.
+    fn tell(&self, outcome: Option<Result<V, E>>) {
+        // An owner ends once, so nothing was told before.
+        let _ = self.outcome.set(outcome);
     }
 }
 
 impl<P, V, E> Drop for Owner<P, V, E> {
     fn drop(&mut self) {
-        if self.result.is_some() {
+        if !self.ended {
             self.shared.lock().entries.remove(&self.key);
+            self.tell(None);
         }
     }
 }

@@ -125,7 +125,8 @@ impl RateLimiter {
     ) -> Result<(), LimitError> {
         match self.enter(priority, deadline, purpose)? {
             None => Ok(()),
-            Some(waiting) => waiting.turn(deadline, purpose).await,
+            // Boxed, so that callers that need not wait carry no room for it.
+            Some(waiting) => Box::pin(waiting.turn(deadline, purpose)).await,
         }
     }
 
