@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Owner, SagaError};
+use super::progress::Progress;
+use super::{Owner, SagaError, State};
 use crate::journal::{JournalError, Payload, Record};
 
 /// How often a batch is offered to a journal that cannot be reached, and the pause between.
@@ -29,4 +30,18 @@ impl Owner<'_> {
 
 pub(super) fn payload(state: &impl serde::Serialize) -> Result<Payload, SagaError> {
     Payload::of(state).map_err(|why| SagaError::State(why.to_string()))
+}
+
+impl<S: State> Progress<S> {
+    /// Takes the state after a step, and gives it as it is to be written. Writing is the dearest thing
+    /// that an engine does for a step, so it is done once for each state and not once for each step.
+    pub(super) fn advance(&mut self, state: S) -> Result<Payload, SagaError> {
+        let written = match self.written.take() {
+            Some(written) if state == self.state => written,
+            _ => payload(&state)?,
+        };
+        self.written = Some(written.clone());
+        self.state = state;
+        Ok(written)
+    }
 }

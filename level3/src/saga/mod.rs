@@ -35,10 +35,11 @@ use crate::retry::{Backoff, Jitter, NoJitter};
 
 pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
 
-/// What a saga works with: handed from step to step, and written to the journal after each.
-pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+/// What a saga works with: handed from step to step, and written to the journal after each. Compared
+/// with the one before, since a state that a step has left alone is not written down anew.
+pub trait State: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
-impl<S: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
+impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
 
 /// A kind of saga: its steps, in order. Shared by all sagas of the kind.
 pub struct Saga<S> {

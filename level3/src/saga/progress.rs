@@ -1,16 +1,18 @@
 //! What a journal's records say about where a saga stands.
 
 use super::{Known, Saga, SagaError, State, Stuck};
-use crate::journal::{Failure, Record};
+use crate::journal::{Failure, Payload, Record};
 
 /// Where a saga stands.
 #[derive(Debug, Clone)]
 pub(super) struct Progress<S> {
     pub(super) state: S,
+    /// The state as it was written last, if it was written since it was read.
+    pub(super) written: Option<Payload>,
     /// One for each step of the saga.
     pub(super) steps: Vec<Trace>,
-    /// Why it goes back, if it does.
-    pub(super) failure: Option<Failure>,
+    /// Why it goes back, if it does. Boxed, since few do.
+    pub(super) failure: Option<Box<Failure>>,
     pub(super) over: Option<Over>,
 }
 
@@ -23,7 +25,8 @@ pub(super) struct Trace {
     pub(super) failed: bool,
     pub(super) undone: bool,
     pub(super) attempts: u32,
-    pub(super) stuck: Option<Stuck>,
+    /// Boxed, since hardly any step ever is: a saga under way keeps one trace for each step.
+    pub(super) stuck: Option<Box<Stuck>>,
 }
 
 impl Trace {
@@ -48,7 +51,7 @@ pub(super) enum Over {
 impl<S: State> Progress<S> {
     pub(super) fn new(saga: &Saga<S>, state: S) -> Self {
         let steps = vec![Trace::default(); saga.steps.len()];
-        Self { state, steps, failure: None, over: None }
+        Self { state, written: None, steps, failure: None, over: None }
     }
 
     /// Reads the records in order. Reading one twice changes nothing.
@@ -87,7 +90,7 @@ impl<S: State> Progress<S> {
             Record::StepFailed { failure, may_have_acted } => {
                 self.trace(saga, &failure.step)?.failed = !may_have_acted;
             }
-            Record::Compensating { failure } => self.failure = Some(failure.clone()),
+            Record::Compensating { failure } => self.failure = Some(Box::new(failure.clone())),
             Record::UndoStarted { step, attempt } => {
                 let trace = self.trace(saga, step)?;
                 trace.attempts = *attempt;
@@ -100,7 +103,7 @@ impl<S: State> Progress<S> {
             Record::UndoParked { step, cause, attempts } => {
                 let stuck =
                     Stuck { step: step.to_string(), cause: cause.clone(), attempts: *attempts };
-                self.trace(saga, step)?.stuck = Some(stuck);
+                self.trace(saga, step)?.stuck = Some(Box::new(stuck));
             }
             Record::Parked => self.over = Some(Over::Parked),
             Record::Completed => self.over = Some(Over::Completed),
@@ -123,6 +126,6 @@ impl<S: State> Progress<S> {
     }
 
     pub(super) fn stuck(&self) -> Vec<Stuck> {
-        self.steps.iter().filter_map(|trace| trace.stuck.clone()).collect()
+        self.steps.iter().filter_map(|trace| trace.stuck.as_deref().cloned()).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! Forward: one step after another.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
 use super::log::payload;
@@ -13,7 +15,7 @@ use super::progress::{Over, Progress};
 use super::{
     End, Owner, Saga, SagaError, SagaEvent, State, Step, StepContext, StepError, Watcher, nobody,
 };
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Elapsed};
 use crate::journal::{Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
 use crate::provider::Effect;
 
@@ -85,7 +87,8 @@ impl<S: State> Saga<S> {
         state: S,
         deadline: Deadline,
     ) -> Result<End<S>, SagaError> {
-        self.forward(owner, Progress::new(self, state), deadline).await
+        let mut progress = Progress::new(self, state);
+        self.forward(owner, &mut progress, deadline).await
     }
 
     /// Takes a saga up that was [claimed](Journal::claim): finishes it if its pivot is done, and undoes
@@ -103,10 +106,10 @@ impl<S: State> Saga<S> {
         let mut progress = Progress::read(self, &story.records)?;
         if let Some(failure) = progress.failure.clone() {
             progress.over = None;
-            return self.back(owner, progress, failure, Vec::new()).await;
+            return self.back(owner, &mut progress, *failure, Vec::new()).await;
         }
         if progress.is_past_the_pivot(self) {
-            return self.forward(owner, progress, deadline).await;
+            return self.forward(owner, &mut progress, deadline).await;
         }
         // Where it stopped: at the step that was begun and not ended, or before its first one.
         let at = self.steps.iter().zip(&progress.steps).rfind(|(_, trace)| trace.begun);
@@ -115,7 +118,7 @@ impl<S: State> Saga<S> {
             kind: FailureKind::Interrupted,
             message: "the process ended".to_owned(),
         };
-        self.back(owner, progress, failure, Vec::new()).await
+        self.back(owner, &mut progress, failure, Vec::new()).await
     }
 
     /// How a saga ended, from its records; none while it is open.
@@ -132,10 +135,10 @@ impl<S: State> Saga<S> {
             None => None,
             Some(Over::Completed) => Some(End::Completed(state)),
             Some(Over::Compensated) => {
-                Some(End::Compensated { state, failure: failure.ok_or_else(no_failure)? })
+                Some(End::Compensated { state, failure: *failure.ok_or_else(no_failure)? })
             }
             Some(Over::Parked) => {
-                Some(End::Parked { state, failure: failure.ok_or_else(no_failure)?, stuck })
+                Some(End::Parked { state, failure: *failure.ok_or_else(no_failure)?, stuck })
             }
         })
     }
@@ -153,19 +156,21 @@ impl<S: State> Saga<S> {
     async fn forward(
         &self,
         owner: &Owner<'_>,
-        mut progress: Progress<S>,
+        progress: &mut Progress<S>,
         deadline: Deadline,
     ) -> Result<End<S>, SagaError> {
         let deadline = deadline.earlier_by(self.reserve());
         // Records wait here for the next write: that a step is done and that the next one begins go to
         // the journal in one batch.
         let mut batch = Vec::new();
+        // One look at the clock ends a step and decides whether there is time for the next.
+        let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
             let trace = &mut progress.steps[index];
             if trace.done || trace.failed {
                 continue;
             }
-            if deadline.is_over() {
+            if now >= deadline.instant() {
                 let message = "no time left for it".to_owned();
                 let failure =
                     Failure { step: step.name.into(), kind: FailureKind::Deadline, message };
@@ -179,21 +184,28 @@ impl<S: State> Saga<S> {
             owner.write(std::mem::take(&mut batch)).await?;
             let begun = Instant::now();
             (owner.watcher)(SagaEvent::StepStarted { step: step.name });
-            match self.attempt(step, progress.state.clone(), owner.saga(), deadline).await {
+            let outcome = if begun < deadline.instant() {
+                let context = StepContext { saga: owner.saga().clone(), deadline };
+                Self::attempt(step, progress.state.clone(), context).await
+            } else {
+                // The journal has taken all the time there was.
+                Err(StepError::not_done(FailureKind::Deadline, Elapsed))
+            };
+            now = Instant::now();
+            let took = now - begun;
+            match outcome {
                 Ok(state) => {
-                    batch
-                        .push(Record::StepDone { step: step.name.into(), state: payload(&state)? });
-                    trace.done = true;
-                    progress.state = state;
-                    let took = begun.elapsed();
+                    let state = progress.advance(state)?;
+                    batch.push(Record::StepDone { step: step.name.into(), state });
+                    progress.steps[index].done = true;
                     (owner.watcher)(SagaEvent::StepDone { step: step.name, took });
                 }
                 Err(mut error) => {
                     if begun_before {
                         error.effect = Effect::Unknown;
                     }
-                    trace.failed = error.effect == Effect::None;
-                    let failure = failed(owner.watcher, step, begun, error, &mut batch);
+                    progress.steps[index].failed = error.effect == Effect::None;
+                    let failure = failed(owner.watcher, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
                         // saga that has failed and does not know what follows.
@@ -204,43 +216,48 @@ impl<S: State> Saga<S> {
         }
         batch.push(Record::Completed);
         owner.write(batch).await?;
-        Ok(End::Completed(progress.state))
+        Ok(End::Completed(progress.state.clone()))
     }
 
     /// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
-    async fn attempt(
-        &self,
+    ///
+    /// Like [`Deadline::run`], without a look at the clock: the caller has had one.
+    fn attempt(
         step: &Step<S>,
         state: S,
-        saga: &SagaId,
-        deadline: Deadline,
-    ) -> Result<S, StepError> {
-        let context = StepContext { saga: saga.clone(), deadline };
-        // The call is inside: a step may panic before it returns a future.
-        let work = AssertUnwindSafe(async { (step.run)(state, context).await }).catch_unwind();
+        context: StepContext,
+    ) -> impl Future<Output = Result<S, StepError>> + use<S> {
+        let deadline = context.deadline.instant();
         let span = tracing::info_span!("step", name = step.name);
-        match deadline.run(work).instrument(span).await {
+        // A step may panic before it returns a future.
+        let work = match catch_unwind(AssertUnwindSafe(|| (step.run)(state, context))) {
+            Ok(work) => AssertUnwindSafe(work).catch_unwind(),
+            Err(panic) => return ready(Err(panicked(panic.as_ref()))).left_future(),
+        };
+        let work = timeout_at(deadline, work).instrument(span);
+        let outcome = work.map(|outcome| match outcome {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => {
-                Err(StepError::unknown(FailureKind::Panicked, panic_text(panic.as_ref())))
-            }
-            Err(elapsed) => Err(StepError::unknown(FailureKind::Deadline, elapsed)),
-        }
+            Ok(Err(panic)) => Err(panicked(panic.as_ref())),
+            Err(_) => Err(StepError::unknown(FailureKind::Deadline, Elapsed)),
+        });
+        outcome.right_future()
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StepError {
+    StepError::unknown(FailureKind::Panicked, panic_text(panic))
 }
 
 /// Notes the failure of a step.
 fn failed<S>(
     watcher: Watcher<'_>,
     step: &Step<S>,
-    begun: Instant,
+    took: Duration,
     error: StepError,
     batch: &mut Vec<Record>,
 ) -> Failure {
     let failure = Failure { step: step.name.into(), kind: error.kind, message: error.message };
-    let event =
-        SagaEvent::StepFailed { failure: &failure, critical: step.critical, took: begun.elapsed() };
-    watcher(event);
+    watcher(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
     let may_have_acted = error.effect == Effect::Unknown;
     batch.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
     failure

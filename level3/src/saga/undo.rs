@@ -4,10 +4,10 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
-use super::log::payload;
 use super::progress::Progress;
 use super::run::panic_text;
 use super::step::UndoStep;
@@ -30,10 +30,22 @@ impl<S: State> Saga<S> {
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
     /// longer than its own limit. `batch` holds records that were not written yet.
-    pub(super) async fn back(
+    ///
+    /// Boxed, since few sagas go back: one that goes forward has no room for it.
+    pub(super) fn back<'a>(
+        &'a self,
+        owner: &'a Owner<'_>,
+        progress: &'a mut Progress<S>,
+        failure: Failure,
+        batch: Vec<Record>,
+    ) -> BoxFuture<'a, Result<End<S>, SagaError>> {
+        self.undo_all(owner, progress, failure, batch).boxed()
+    }
+
+    async fn undo_all(
         &self,
         owner: &Owner<'_>,
-        mut progress: Progress<S>,
+        progress: &mut Progress<S>,
         failure: Failure,
         mut batch: Vec<Record>,
     ) -> Result<End<S>, SagaError> {
@@ -58,11 +70,8 @@ impl<S: State> Saga<S> {
                 owner.write(std::mem::take(&mut batch)).await?;
                 match attempt(&step, progress.state.clone(), owner).await {
                     Ok(state) => {
-                        batch.push(Record::UndoDone {
-                            step: step.name.into(),
-                            state: payload(&state)?,
-                        });
-                        progress.state = state;
+                        let state = progress.advance(state)?;
+                        batch.push(Record::UndoDone { step: step.name.into(), state });
                         progress.steps[step.index].undone = true;
                         let attempts = step.attempts;
                         (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
@@ -101,7 +110,7 @@ impl<S: State> Saga<S> {
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
-        let state = progress.state;
+        let state = progress.state.clone();
         Ok(if parked {
             End::Parked { state, failure, stuck }
         } else {
