@@ -5,20 +5,19 @@
 //! breaker, so that a hang is a failure that it sees; the limiter is inside the breaker, so that a
 //! refused call costs no slot.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use futures::TryFutureExt as _;
+use tokio::time::{Instant, timeout_at};
 
-use super::config::StepConfig;
 use crate::answer::Dependency;
 use crate::breaker::{BreakerError, CircuitBreaker};
 use crate::deadline::Deadline;
 use crate::journal::FailureKind;
 use crate::limiter::{LimitError, Priority, RateLimiter};
 use crate::provider::{Answer, Effect, ProviderError};
-use crate::retry::{Disposition, Jitter, retry};
-use crate::saga::StepError;
+use crate::retry::Disposition;
 
 /// Why a call gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +41,7 @@ impl CallError {
         matches!(self, Self::Provider(error) if error.is_outage())
     }
 
-    fn disposition(&self) -> Disposition {
+    pub(super) fn disposition(&self) -> Disposition {
         match self {
             Self::Provider(ProviderError::RateLimited { retry_after: Some(after) }) => {
                 Disposition::RetryAfter(*after)
@@ -52,7 +51,7 @@ impl CallError {
         }
     }
 
-    fn effect(&self) -> Effect {
+    pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Provider(error) => error.effect(),
             _ => Effect::None,
@@ -61,7 +60,7 @@ impl CallError {
 
     /// Whether it settles what an earlier attempt left open: it is the answer to *this* key, so the
     /// earlier attempt with the same key came to the same.
-    fn settles(&self) -> bool {
+    pub(super) fn settles(&self) -> bool {
         matches!(
             self,
             Self::Provider(
@@ -93,37 +92,55 @@ pub(super) struct Protected {
 
 /// Where the time of a step's calls went, in microseconds.
 #[derive(Debug, Default)]
-pub(super) struct Spent {
+struct Spent {
     waiting: AtomicU64,
     wire: AtomicU64,
 }
 
 impl Spent {
-    fn add(to: &AtomicU64, since: Instant) {
-        let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+    fn add(to: &AtomicU64, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         to.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+/// What holds for each call of a step, and what became of their time.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// How long one call may take, once it is sent.
+    limit: Duration,
+    /// When it has to be over.
+    deadline: Deadline,
+    spent: Spent,
+}
+
+impl Terms {
+    pub(super) fn new(limit: Duration, deadline: Deadline) -> Self {
+        Self { limit, deadline, spent: Spent::default() }
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deadline
     }
 
     pub(super) fn waiting(&self) -> Duration {
-        Duration::from_micros(self.waiting.load(Ordering::Relaxed))
+        Duration::from_micros(self.spent.waiting.load(Ordering::Relaxed))
     }
 
     pub(super) fn wire(&self) -> Duration {
-        Duration::from_micros(self.wire.load(Ordering::Relaxed))
+        Duration::from_micros(self.spent.wire.load(Ordering::Relaxed))
     }
 }
 
 impl Protected {
     /// One wire call on behalf of a charge.
-    pub(super) async fn charge<T>(
+    pub(super) fn charge<T>(
         &self,
-        limit: Duration,
-        deadline: Deadline,
-        spent: &Spent,
+        terms: &Terms,
         call: impl FnOnce() -> Answer<T>,
-    ) -> Result<T, CallError> {
-        let guarded = || self.wire(Priority::Charge, limit, deadline, spent, call);
-        self.breaker.call(guarded).await.map_err(|error| match error {
+    ) -> impl Future<Output = Result<T, CallError>> {
+        let guarded = || self.wire(Priority::Charge, terms, call);
+        self.breaker.call(guarded).map_err(|error| match error {
             BreakerError::Open { .. } => CallError::Open { dependency: self.dependency },
             BreakerError::Inner(error) => error,
         })
@@ -136,30 +153,31 @@ impl Protected {
         deadline: Deadline,
         call: impl FnOnce() -> Answer<T>,
     ) -> Result<T, CallError> {
-        let limit = deadline.remaining();
-        self.wire(Priority::Refund, limit, deadline, &Spent::default(), call).await
+        let terms = Terms::new(deadline.remaining(), deadline);
+        self.wire(Priority::Refund, &terms, call).await
     }
 
     async fn wire<T>(
         &self,
         priority: Priority,
-        limit: Duration,
-        deadline: Deadline,
-        spent: &Spent,
+        terms: &Terms,
         call: impl FnOnce() -> Answer<T>,
     ) -> Result<T, CallError> {
+        let deadline = terms.deadline;
+        let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
-            let since = Instant::now();
             limiter.admit(priority, deadline).await?;
-            Spent::add(&spent.waiting, since);
+            let admitted = Instant::now();
+            Spent::add(&terms.spent.waiting, admitted - begun);
+            begun = admitted;
         }
-        let limit = limit.min(deadline.remaining());
+        let limit = terms.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
-        let since = Instant::now();
-        let answer = timeout(limit, call()).await.unwrap_or(Err(ProviderError::TimedOut { limit }));
-        Spent::add(&spent.wire, since);
+        let answer = timeout_at(begun + limit, call()).await;
+        let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
+        Spent::add(&terms.spent.wire, begun.elapsed());
         if let (Some(limiter), Err(ProviderError::RateLimited { retry_after: Some(after) })) =
             (&self.limiter, &answer)
         {
@@ -167,55 +185,5 @@ impl Protected {
             limiter.pause_for(*after);
         }
         Ok(answer?)
-    }
-}
-
-/// What the attempts of a step came to.
-pub(super) struct Tried<T> {
-    pub(super) outcome: Result<T, StepError>,
-    pub(super) attempts: u32,
-    pub(super) backoff: Duration,
-}
-
-/// Makes as many attempts as the step has, and says what is known if none succeeds.
-///
-/// `keyed` says that all attempts carry the same idempotency key, so that a refusal of the last one is
-/// an answer to the earlier ones too.
-pub(super) async fn attempts<T, Fut>(
-    step: &StepConfig,
-    keyed: bool,
-    jitter: &dyn Jitter,
-    deadline: Deadline,
-    mut attempt: impl FnMut() -> Fut,
-) -> Tried<T>
-where
-    Fut: Future<Output = Result<T, CallError>>,
-{
-    // Once one attempt may have had its effect, a later one that had none does not change that.
-    let open = AtomicBool::new(false);
-    let tried = retry(&step.retry, jitter, deadline, CallError::disposition, |_| {
-        let (attempt, open) = (attempt(), &open);
-        async move {
-            let outcome = attempt.await;
-            if let Err(error) = &outcome {
-                if keyed && error.settles() {
-                    open.store(false, Ordering::Relaxed);
-                } else if error.effect() == Effect::Unknown {
-                    open.store(true, Ordering::Relaxed);
-                }
-            }
-            outcome
-        }
-    });
-    match tried.await {
-        Ok(done) => {
-            Tried { outcome: Ok(done.value), attempts: done.attempts, backoff: done.backoff }
-        }
-        Err(failed) => {
-            let error = failed.last.unwrap_or(CallError::NoTime);
-            let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
-            let error = StepError { effect, kind: error.kind(), message: error.to_string() };
-            Tried { outcome: Err(error), attempts: failed.attempts, backoff: failed.backoff }
-        }
     }
 }

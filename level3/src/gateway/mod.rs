@@ -17,6 +17,7 @@ mod config;
 mod keys;
 mod receipts;
 mod recover;
+mod round;
 mod services;
 mod settle;
 mod state;
@@ -24,6 +25,7 @@ mod steps;
 mod work;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,7 +62,7 @@ struct Inner {
     services: Arc<Services>,
     saga: Saga<PaymentState>,
     journal: Arc<dyn Journal>,
-    store: Store<Payment, Kept, Ending>,
+    store: Store<Arc<Payment>, Kept, Ending>,
     letters: DeadLetters<Letter>,
     // One permit for each payment under way, until the last undo is done.
     admission: Arc<Semaphore>,
@@ -129,15 +131,21 @@ impl Gateway {
     /// answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
-        let payment = request.validate()?;
+        // The request goes with its block: it is not kept until the answer comes.
+        let payment = {
+            let request = request;
+            Arc::new(request.validate()?)
+        };
         // Checked again, since the front door's idea of a key is its own.
         let Ok(key) = Key::new(payment.key.as_str()) else {
             return Err(PayError::Invalid(crate::request::InvalidRequest::Key(
                 crate::ids::InvalidText::Empty,
             )));
         };
-        let (inner, mine) = (Arc::clone(&self.inner), payment.clone());
-        let result = self.inner.store.run(&key, payment.clone(), || inner.work(mine, deadline));
+        let (inner, mine) = (Arc::clone(&self.inner), Arc::clone(&payment));
+        let params = Arc::clone(&payment);
+        // Pinned here and lent: what is handed on by value is kept twice.
+        let result = pin!(self.inner.store.run(&key, params, || inner.work(mine, deadline)));
         let Ok(result) = deadline.run(result).await else {
             return Ok(unfinished(&payment, false));
         };

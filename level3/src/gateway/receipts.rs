@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::call::{Spent, attempts};
+use super::round::Round;
 use super::state::PaymentState;
 use super::{Inner, steps};
 use crate::dead_letters::DeadLetter;
@@ -76,31 +76,22 @@ impl Inner {
     /// Sends it and takes it off the outbox.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let services = &self.services;
-        let config = &services.config.receipt;
-        let jitter = services.jitter_of(&pending.payment);
-        let (deadline, spent) = (Deadline::never(), Spent::default());
-        let sent = attempts(config, false, &jitter, deadline, || {
+        let (payment, config) = (&pending.payment, &services.config.receipt);
+        let round = Round::new(services, payment, steps::RECEIPT, config, Deadline::never());
+        let send = || {
             let call = || services.providers.receipts.send(pending.receipt.clone());
-            services.receipts.charge(config.limit, deadline, &spent, call)
-        });
-        let sent = sent.await;
-        services.observer.on_event(Event::Called {
-            payment: pending.payment.clone(),
-            step: steps::RECEIPT,
-            attempts: sent.attempts,
-            waiting: spent.waiting(),
-            backoff: sent.backoff,
-            wire: spent.wire(),
-        });
+            services.receipts.charge(&round.terms, call)
+        };
+        let sent = round.run(&send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
-        let noted = attempts(config, false, &jitter, deadline, || {
+        let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
-            services.ledger.charge(config.limit, deadline, &spent, call)
-        });
-        if let Err(error) = noted.await.outcome {
+            services.ledger.charge(&round.terms, call)
+        };
+        if let Err(error) = round.attempts(&note).await.outcome {
             // The mail is out. Sending it again for the outbox's sake sends no second one.
-            tracing::warn!(payment = pending.payment.as_str(), %error, "still in the outbox");
+            tracing::warn!(payment = payment.as_str(), %error, "still in the outbox");
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What a payment's saga works with.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{IntentId, PaymentId, TransactionId};
@@ -10,7 +12,8 @@ use crate::request::Payment;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PaymentState {
     pub(super) id: PaymentId,
-    pub(super) payment: Payment,
+    // Shared: the state is handed on from step to step, and this part of it never changes.
+    pub(super) payment: Arc<Payment>,
     /// Once the intent is made.
     pub(super) intent: Option<IntentId>,
     /// Once it is cancelled or refunded: nothing of it is left to undo.
@@ -21,7 +24,7 @@ pub(super) struct PaymentState {
 
 // starter: drop
 impl PaymentState {
-    pub(super) fn new(id: PaymentId, payment: Payment) -> Self {
+    pub(super) fn new(id: PaymentId, payment: Arc<Payment>) -> Self {
         Self { id, payment, intent: None, settled: false, transaction: None }
     }
 }

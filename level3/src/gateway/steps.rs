@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::call::{CallError, Spent, Tried, attempts};
-use super::config::StepConfig;
+use super::call::CallError;
+use super::round::Round;
 use super::services::Services;
 use super::settle;
 use super::state::PaymentState;
 use crate::deadline::Deadline;
-use crate::event::Event;
-use crate::ids::PaymentId;
 use crate::journal::FailureKind;
 use crate::provider::{
     CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, ProviderError, RiskScore,
     Row, RowStatus,
 };
-use crate::saga::{Saga, Step, StepContext, StepError, UndoContext, UndoError};
+use crate::saga::{Saga, Step, StepError, UndoContext, UndoError};
 
 /// The names of the steps: they stand in journals and answers.
 pub(super) const CREATE: &str = "create";
@@ -43,16 +41,18 @@ pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState> {
     Saga::new("payment")
         .step(
             Step::new(CREATE, move |state, context| {
-                create(Arc::clone(&for_create), state, context)
+                create(Arc::clone(&for_create), state, context.deadline)
             })
             .undo(limits.create, move |state, context| {
                 undo_create(Arc::clone(&for_cancel), state, context)
             }),
         )
-        .step(Step::new(FRAUD, move |state, context| check(Arc::clone(&for_check), state, context)))
+        .step(Step::new(FRAUD, move |state, context| {
+            check(Arc::clone(&for_check), state, context.deadline)
+        }))
         .step(
             Step::new(CONFIRM, move |state, context| {
-                confirm(Arc::clone(&for_confirm), state, context)
+                confirm(Arc::clone(&for_confirm), state, context.deadline)
             })
             .undo(limits.confirm, move |state, context| {
                 undo_confirm(Arc::clone(&for_settle), state, context)
@@ -60,96 +60,67 @@ pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState> {
             .pivot(),
         )
         .step(
-            Step::new(SAVE, move |state, context| save(Arc::clone(&for_save), state, context))
-                .undo(limits.save, move |state, context| {
-                    undo_save(Arc::clone(&for_void), state, context)
-                }),
+            Step::new(SAVE, move |state, context| {
+                save(Arc::clone(&for_save), state, context.deadline)
+            })
+            .undo(limits.save, move |state, context| {
+                undo_save(Arc::clone(&for_void), state, context)
+            }),
         )
 }
 
-/// Runs the attempts of one step and tells what they cost.
-async fn stepped<T, Fut>(
-    services: &Services,
-    id: &PaymentId,
-    name: &'static str,
-    config: &StepConfig,
-    deadline: Deadline,
-    spent: &Spent,
-    attempt: impl FnMut() -> Fut,
-) -> Result<T, StepError>
-where
-    Fut: Future<Output = Result<T, CallError>>,
-{
-    let jitter = services.jitter_of(id);
-    // The ledger and the fraud check know no keys.
-    let keyed = matches!(name, CREATE | CONFIRM);
-    let Tried { outcome, attempts, backoff } =
-        attempts(config, keyed, &jitter, deadline, attempt).await;
-    services.observer.on_event(Event::Called {
-        payment: id.clone(),
-        step: name,
-        attempts,
-        waiting: spent.waiting(),
-        backoff,
-        wire: spent.wire(),
-    });
-    outcome
-}
-
-async fn create(services: Arc<Services>, mut state: PaymentState, context: StepContext) -> Stepped {
-    let (config, deadline) = (&services.config.create, context.deadline);
+async fn create(services: Arc<Services>, mut state: PaymentState, deadline: Deadline) -> Stepped {
+    let (payments, keys) = (&services.payments, &services.keys);
+    let config = &services.config.create;
+    let round = Round::new(&services, &state.id, CREATE, config, deadline);
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
-    let (spent, ask_first) = (Spent::default(), AtomicBool::new(false));
-    let intent = stepped(&services, &state.id, CREATE, config, deadline, &spent, || {
-        let (services, state, spent, ask_first) = (&services, &state, &spent, &ask_first);
-        async move {
-            let (payments, limit) = (&services.payments, config.limit);
-            if ask_first.load(Ordering::Relaxed) {
-                let find = || services.providers.payments.find_intent(state.id.clone());
-                match payments.charge(limit, deadline, spent, find).await? {
-                    Some(intent) => return fits(state, intent),
-                    None => {
-                        services.keys.burn(&state.id, Operation::CreateIntent);
-                        ask_first.store(false, Ordering::Relaxed);
-                    }
+    let ask_first = AtomicBool::new(false);
+    let attempt = async || {
+        if ask_first.load(Ordering::Relaxed) {
+            let find = || services.providers.payments.find_intent(state.id.clone());
+            match payments.charge(&round.terms, find).await? {
+                Some(intent) => return fits(&state, intent),
+                None => {
+                    keys.burn(&state.id, Operation::CreateIntent);
+                    ask_first.store(false, Ordering::Relaxed);
                 }
             }
-            let request = CreateIntent {
-                key: services.keys.key(&state.id, Operation::CreateIntent),
+        }
+        let call = || {
+            services.providers.payments.create_intent(CreateIntent {
+                key: keys.key(&state.id, Operation::CreateIntent),
                 payment: state.id.clone(),
                 amount: state.payment.amount,
                 card: state.payment.card.clone(),
-            };
-            let call = || services.providers.payments.create_intent(request);
-            let answer = payments.charge(limit, deadline, spent, call).await;
-            if answer == Err(CallError::Provider(ProviderError::Internal)) {
-                ask_first.store(true, Ordering::Relaxed);
-            }
-            fits(state, answer?)
+            })
+        };
+        let answer = payments.charge(&round.terms, call).await;
+        if answer == Err(CallError::Provider(ProviderError::Internal)) {
+            ask_first.store(true, Ordering::Relaxed);
         }
-    });
-    state.intent = Some(intent.await?.id);
+        fits(&state, answer?)
+    };
+    let intent = round.run(&attempt).await.outcome?.id;
+    state.intent = Some(intent);
     Ok(state)
 }
 
-async fn check(services: Arc<Services>, state: PaymentState, context: StepContext) -> Stepped {
-    let (config, deadline) = (&services.config.fraud, context.deadline);
-    let spent = Spent::default();
-    let verdict = stepped(&services, &state.id, FRAUD, config, deadline, &spent, || {
-        let (services, state, spent) = (&services, &state, &spent);
-        async move {
-            let question = FraudQuestion {
+async fn check(services: Arc<Services>, state: PaymentState, deadline: Deadline) -> Stepped {
+    let config = &services.config.fraud;
+    let round = Round::new(&services, &state.id, FRAUD, config, deadline);
+    let attempt = || {
+        services.fraud.charge(&round.terms, || {
+            services.providers.fraud.check(FraudQuestion {
                 payment: state.id.clone(),
                 order: state.payment.order.clone(),
                 amount: state.payment.amount,
                 email: state.payment.email.clone(),
-            };
-            let call = || services.providers.fraud.check(question);
-            services.fraud.charge(config.limit, deadline, spent, call).await
-        }
-    });
+            })
+        })
+    };
     // No verdict is no permission; and a check has no effect, whatever became of it.
-    let verdict = verdict.await.map_err(|error| StepError::not_done(error.kind, error.message))?;
+    let verdict = round.run(&attempt).await.outcome;
+    let verdict = verdict.map_err(|error| StepError::not_done(error.kind, error.message))?;
     if verdict.score >= RiskScore::DECLINED_FROM {
         let message = format!("risk score {}", verdict.score);
         return Err(StepError::not_done(FailureKind::Declined, message));
@@ -157,75 +128,72 @@ async fn check(services: Arc<Services>, state: PaymentState, context: StepContex
     Ok(state)
 }
 
-async fn confirm(services: Arc<Services>, state: PaymentState, context: StepContext) -> Stepped {
-    let (config, deadline) = (&services.config.confirm, context.deadline);
-    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
-    let (spent, ask_first) = (Spent::default(), AtomicBool::new(false));
-    let Some(intent) = state.intent.clone() else {
+async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadline) -> Stepped {
+    let (payments, keys) = (&services.payments, &services.keys);
+    let Some(intent) = &state.intent else {
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
-    let confirmed = stepped(&services, &state.id, CONFIRM, config, deadline, &spent, || {
-        let (services, state, spent, ask_first, intent) =
-            (&services, &state, &spent, &ask_first, intent.clone());
-        async move {
-            let (payments, limit) = (&services.payments, config.limit);
-            if ask_first.load(Ordering::Relaxed) {
-                let find = || services.providers.payments.find_intent(state.id.clone());
-                match payments.charge(limit, deadline, spent, find).await? {
-                    Some(found) if found.status != IntentStatus::RequiresConfirmation => {
-                        return charged(state, found);
-                    }
-                    _ => services.keys.burn(&state.id, Operation::Confirm),
+    let config = &services.config.confirm;
+    let round = Round::new(&services, &state.id, CONFIRM, config, deadline);
+    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
+    let ask_first = AtomicBool::new(false);
+    let attempt = async || {
+        if ask_first.load(Ordering::Relaxed) {
+            let find = || services.providers.payments.find_intent(state.id.clone());
+            match payments.charge(&round.terms, find).await? {
+                Some(found) if found.status != IntentStatus::RequiresConfirmation => {
+                    return charged(&state, found);
                 }
-            }
-            let key = services.keys.key(&state.id, Operation::Confirm);
-            let call = || services.providers.payments.confirm(key, intent);
-            let answer = payments.charge(limit, deadline, spent, call).await;
-            let status = match &answer {
-                Ok(intent) => Some(intent.status),
-                Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
-                _ => None,
-            };
-            // Where the key would only repeat what it says now, or what it says is not enough.
-            let ask = answer == Err(CallError::Provider(ProviderError::Internal))
-                || status == Some(IntentStatus::Processing)
-                || (answer.is_err() && status == Some(IntentStatus::Succeeded));
-            ask_first.store(ask, Ordering::Relaxed);
-            match answer {
-                // Charged already: by a request whose answer was lost. What it is, find says.
-                Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
-                    Err(CallError::Provider(ProviderError::InFlight))
-                }
-                answer => charged(state, answer?),
+                _ => keys.burn(&state.id, Operation::Confirm),
             }
         }
-    });
-    confirmed.await?;
+        let call = || {
+            let key = keys.key(&state.id, Operation::Confirm);
+            services.providers.payments.confirm(key, intent.clone())
+        };
+        let answer = payments.charge(&round.terms, call).await;
+        let status = match &answer {
+            Ok(intent) => Some(intent.status),
+            Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
+            _ => None,
+        };
+        // Where the key would only repeat what it says now, or what it says is not enough.
+        let ask = answer == Err(CallError::Provider(ProviderError::Internal))
+            || status == Some(IntentStatus::Processing)
+            || (answer.is_err() && status == Some(IntentStatus::Succeeded));
+        ask_first.store(ask, Ordering::Relaxed);
+        match answer {
+            // Charged already: by a request whose answer was lost. What it is, find says.
+            Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
+                Err(CallError::Provider(ProviderError::InFlight))
+            }
+            answer => charged(&state, answer?),
+        }
+    };
+    round.run(&attempt).await.outcome?;
     Ok(state)
 }
 
-async fn save(services: Arc<Services>, mut state: PaymentState, context: StepContext) -> Stepped {
-    let (config, deadline) = (&services.config.save, context.deadline);
-    let spent = Spent::default();
-    let Some(intent) = state.intent.clone() else {
+async fn save(services: Arc<Services>, mut state: PaymentState, deadline: Deadline) -> Stepped {
+    let Some(intent) = &state.intent else {
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
-    let row = stepped(&services, &state.id, SAVE, config, deadline, &spent, || {
-        let (services, state, spent) = (&services, &state, &spent);
-        let row = NewRow {
-            payment: state.id.clone(),
-            order: state.payment.order.clone(),
-            intent: intent.clone(),
-            amount: state.payment.amount,
-            email: state.payment.email.clone(),
+    let config = &services.config.save;
+    let round = Round::new(&services, &state.id, SAVE, config, deadline);
+    let attempt = async || {
+        let call = || {
+            services.providers.ledger.save(NewRow {
+                payment: state.id.clone(),
+                order: state.payment.order.clone(),
+                intent: intent.clone(),
+                amount: state.payment.amount,
+                email: state.payment.email.clone(),
+            })
         };
-        async move {
-            let call = || services.providers.ledger.save(row);
-            let row = services.ledger.charge(config.limit, deadline, spent, call).await?;
-            recorded(state, row)
-        }
-    });
-    state.transaction = Some(row.await?.transaction);
+        recorded(&state, services.ledger.charge(&round.terms, call).await?)
+    };
+    let transaction = round.run(&attempt).await.outcome?.transaction;
+    state.transaction = Some(transaction);
     Ok(state)
 }
 

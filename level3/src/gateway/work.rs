@@ -69,30 +69,24 @@ impl Inner {
     /// Brings the payment to an end, whatever it takes: this future is not dropped at a deadline.
     pub(super) async fn work(
         self: Arc<Self>,
-        payment: Payment,
+        payment: Arc<Payment>,
         deadline: Deadline,
     ) -> Result<Kept, Ending> {
         let mut run = 1;
-        loop {
-            let state = PaymentState::new(PaymentId::derive(&payment.key, run), payment.clone());
-            let saga = SagaId::from(&state.id);
+        let (lease, permit, state) = loop {
+            let state =
+                PaymentState::new(PaymentId::derive(&payment.key, run), Arc::clone(&payment));
             if let Some(refusal) = self.refusal()
-                && self.journal.read(saga.clone()).await?.is_none()
+                && self.journal.read(SagaId::from(&state.id)).await?.is_none()
             {
                 return Err(Ending::Refused(refusal));
             }
             let story = match self.open(&state).await? {
-                Ok((lease, permit)) => {
-                    let answer = self.new_payment(lease, permit, state, deadline).await;
-                    return if is_final(&answer) {
-                        Ok(Kept { answer, from_journal: false })
-                    } else {
-                        Err(Ending::Answered(answer))
-                    };
-                }
+                Ok((lease, permit)) => break (lease, permit, state),
                 Err(story) => story,
             };
-            match self.known(&state, &story).await? {
+            // Boxed, so that a payment which nobody knows yet has no room for it.
+            match Box::pin(self.known(&state, &story)).await? {
                 Next::Over(answer) if is_final(&answer) => {
                     return Ok(Kept { answer, from_journal: true });
                 }
@@ -100,6 +94,12 @@ impl Inner {
                 Next::Rerun => run += 1,
                 Next::Again => {}
             }
+        };
+        let answer = self.new_payment(lease, permit, state, deadline).await;
+        if is_final(&answer) {
+            Ok(Kept { answer, from_journal: false })
+        } else {
+            Err(Ending::Answered(answer))
         }
     }
 

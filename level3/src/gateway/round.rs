@@ -1,0 +1,96 @@
+//! The attempts at one step of one payment.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::call::{CallError, Terms};
+use super::config::StepConfig;
+use super::services::Services;
+use super::steps::{CONFIRM, CREATE};
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::ids::PaymentId;
+use crate::provider::Effect;
+use crate::retry::retry;
+use crate::saga::StepError;
+
+/// One step of one payment, with what holds for all attempts at it.
+pub(super) struct Round<'a> {
+    services: &'a Services,
+    payment: &'a PaymentId,
+    step: &'static str,
+    config: &'a StepConfig,
+    pub(super) terms: Terms,
+}
+
+/// What the attempts came to.
+pub(super) struct Tried<T> {
+    pub(super) outcome: Result<T, StepError>,
+    pub(super) attempts: u32,
+    backoff: Duration,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(
+        services: &'a Services,
+        payment: &'a PaymentId,
+        step: &'static str,
+        config: &'a StepConfig,
+        deadline: Deadline,
+    ) -> Self {
+        Self { services, payment, step, config, terms: Terms::new(config.limit, deadline) }
+    }
+
+    /// Makes as many attempts as the step has, and says what is known if none succeeds.
+    ///
+    /// `attempt` is lent: what is given to a future takes room in it twice, where it comes in and where
+    /// it is used.
+    pub(super) async fn attempts<T, Fut>(&self, attempt: &impl Fn() -> Fut) -> Tried<T>
+    where
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        // All attempts carry the same idempotency key, so that a refusal of the last one is an answer
+        // to the earlier ones too. The ledger and the fraud check know no keys.
+        let keyed = matches!(self.step, CREATE | CONFIRM);
+        // Once one attempt may have had its effect, a later one that had none does not change that.
+        let open = AtomicBool::new(false);
+        let note = |outcome: &Result<T, CallError>| match outcome {
+            Err(error) if keyed && error.settles() => open.store(false, Ordering::Relaxed),
+            Err(error) if error.effect() == Effect::Unknown => open.store(true, Ordering::Relaxed),
+            _ => {}
+        };
+        let op = |_| attempt().inspect(note);
+        let jitter = self.services.jitter_of(self.payment);
+        let (policy, deadline) = (&self.config.retry, self.terms.deadline());
+        match retry(policy, &jitter, deadline, CallError::disposition, op).await {
+            Ok(done) => {
+                Tried { outcome: Ok(done.value), attempts: done.attempts, backoff: done.backoff }
+            }
+            Err(failed) => {
+                let error = failed.last.unwrap_or(CallError::NoTime);
+                let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
+                let error = StepError { effect, kind: error.kind(), message: error.to_string() };
+                Tried { outcome: Err(error), attempts: failed.attempts, backoff: failed.backoff }
+            }
+        }
+    }
+
+    /// [`attempts`](Self::attempts), and tells what they cost.
+    pub(super) fn run<T, Fut>(&self, attempt: &impl Fn() -> Fut) -> impl Future<Output = Tried<T>>
+    where
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        self.attempts(attempt).inspect(|tried| {
+            self.services.observer.on_event(Event::Called {
+                payment: self.payment.clone(),
+                step: self.step,
+                attempts: tried.attempts,
+                waiting: self.terms.waiting(),
+                backoff: tried.backoff,
+                wire: self.terms.wire(),
+            });
+        })
+    }
+}
