@@ -5,6 +5,7 @@
 //! answer that is lost has been given all the same.
 
 mod account;
+mod at_once;
 mod book;
 mod fault;
 mod net;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 use crate::provider::{Providers, Receipt, Row};
 
 pub use account::IntentTruth;
+pub use at_once::AtOnce;
 pub use fault::{Dice, Fault, Faults, Flawless, RandomFaults, Rates, Script, Site};
 pub use net::{Ending, Probe};
 pub use process::{CrashPoint, Process};
