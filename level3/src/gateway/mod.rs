@@ -41,7 +41,7 @@ use crate::idempotency::{IdempotencyError, Key, Store};
 use crate::ids::PaymentId;
 use crate::journal::Journal;
 use crate::provider::Providers;
-use crate::request::{Payment, PaymentRequest};
+use crate::request::{InvalidRequest, Payment, PaymentRequest};
 use crate::saga::Saga;
 
 pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
@@ -131,16 +131,10 @@ impl Gateway {
     /// answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
-        // The request goes with its block: it is not kept until the answer comes.
-        let payment = {
-            let request = request;
-            Arc::new(request.validate()?)
-        };
+        let payment = Arc::new(checked(request)?);
         // Checked again, since the front door's idea of a key is its own.
         let Ok(key) = Key::new(payment.key.as_str()) else {
-            return Err(PayError::Invalid(crate::request::InvalidRequest::Key(
-                crate::ids::InvalidText::Empty,
-            )));
+            return Err(PayError::Invalid(InvalidRequest::Key(crate::ids::InvalidText::Empty)));
         };
         let (inner, mine) = (Arc::clone(&self.inner), Arc::clone(&payment));
         let params = Arc::clone(&payment);
@@ -223,6 +217,11 @@ impl Gateway {
             Err(_) => self.in_flight(),
         }
     }
+}
+
+/// Takes the request, so that its texts go here and are not kept until the answer comes.
+fn checked(request: PaymentRequest) -> Result<Payment, InvalidRequest> {
+    request.validate()
 }
 
 /// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
