@@ -33,7 +33,7 @@ impl<S: State> Saga<S> {
     pub(super) async fn back(
         &self,
         owner: &Owner<'_>,
-        mut progress: Progress<S>,
+        progress: &mut Progress<S>,
         failure: Failure,
         mut batch: Vec<Record>,
     ) -> Result<End<S>, SagaError> {
@@ -95,7 +95,7 @@ impl<S: State> Saga<S> {
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
-        let state = progress.state;
+        let state = progress.state.clone();
         Ok(if parked {
             End::Parked { state, failure, stuck }
         } else {
