@@ -45,11 +45,14 @@ fn main() -> Result<(), Failed> {
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 100_000, 1_000_000];
     }
-    println!("in flight  journal           heap B each  allocations each  resident B each  s");
+    println!("in flight  journal            heap B each  allocations each  s to get there");
     for size in sizes {
         // A runtime of its own for each, so that what one leaves behind is gone before the next.
         show(size, "on other machines", Arc::new(Elsewhere))?;
         show(size, "in memory", Arc::new(MemoryJournal::new()))?;
+    }
+    if let Some(most) = most_resident() {
+        println!("the most real memory that this process had: {} MiB", most / 1024);
     }
     Ok(())
 }
@@ -58,10 +61,9 @@ fn show(size: u32, journal: &str, kept: Arc<dyn Journal>) -> Result<(), Failed> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let figures = runtime.block_on(hold(size, kept))?;
     println!(
-        "{size:>9}  {journal:<17} {:>11}  {:>16.1}  {:>15}  {:.1}",
+        "{size:>9}  {journal:<17}  {:>11}  {:>16.1}  {:>14.1}",
         figures.heap / size as usize,
         figures.blocks as f64 / f64::from(size),
-        figures.resident.map_or("unknown".to_owned(), |bytes| (bytes / size as usize).to_string()),
         figures.took.as_secs_f64(),
     );
     Ok(())
@@ -70,7 +72,6 @@ fn show(size: u32, journal: &str, kept: Arc<dyn Journal>) -> Result<(), Failed> 
 struct Figures {
     heap: usize,
     blocks: usize,
-    resident: Option<usize>,
     took: Duration,
 }
 
@@ -96,7 +97,7 @@ async fn hold(size: u32, journal: Arc<dyn Journal>) -> Result<Figures, Failed> {
     let providers = Providers { payments, ..provider.rest.providers() };
     let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver))?;
 
-    let (region, resident, begin) = (Region::new(ALLOCATOR), resident(), Instant::now());
+    let (region, begin) = (Region::new(ALLOCATOR), Instant::now());
     let mut clients = Vec::with_capacity(size as usize);
     for number in 0..size {
         let gateway = gateway.clone();
@@ -111,7 +112,6 @@ async fn hold(size: u32, journal: Arc<dyn Journal>) -> Result<Figures, Failed> {
     Ok(Figures {
         heap: change.bytes_allocated.saturating_sub(change.bytes_deallocated),
         blocks: change.allocations.saturating_sub(change.deallocations),
-        resident: self::resident().zip(resident).map(|(now, before)| now.saturating_sub(before)),
         took: begin.elapsed(),
     })
 }
@@ -120,12 +120,12 @@ fn request(number: u32) -> PaymentRequest {
     PaymentRequest { amount: AMOUNT, ..level3::trial::request(number) }
 }
 
-/// What the process has in real memory (Linux, proc_pid_statm(5)); none where nobody says.
-fn resident() -> Option<usize> {
+/// The most that the process has had in real memory, in KiB (Linux, proc_pid_status(5)); none where
+/// nobody says.
+fn most_resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// A payment provider that never answers a charge.
