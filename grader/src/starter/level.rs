@@ -63,6 +63,9 @@ struct File<'a> {
     /// What else paths call it, because the modules above re-export all of it.
     also: Vec<String>,
     public: bool,
+    /// The file that its crate begins with. A program is another crate than the library, and can name
+    /// only what is `pub` there, which stays anyway.
+    root: Option<usize>,
     /// Whether a private `mod` of another file leads to it.
     private_module_of: Option<usize>,
     blank: String,
@@ -105,6 +108,7 @@ impl<'a> Crate<'a> {
                 also: Vec::new(),
                 folder,
                 public: true,
+                root: None,
                 private_module_of: None,
                 blank: if source.given { source.text.clone() } else { String::new() },
                 gone: false,
@@ -128,6 +132,9 @@ impl<'a> Crate<'a> {
             .collect();
         let roots = self.files.iter().enumerate().filter(|(_, file)| is_root(&file.source.path));
         let mut open: Vec<usize> = roots.map(|(at, _)| at).collect();
+        for &root in &open {
+            self.files[root].root = Some(root);
+        }
         let mut seen = BTreeSet::new();
         while let Some(at) = open.pop() {
             if !seen.insert(at) {
@@ -157,6 +164,7 @@ impl<'a> Crate<'a> {
                 // With its declaration goes the whole file, and what is below it.
                 self.files[child].gone = self.files[at].gone || blank::is_for_tests(&module.attrs);
                 self.files[child].public = public && is_public;
+                self.files[child].root = self.files[at].root;
                 self.files[child].private_module_of = (!is_public).then_some(at);
                 open.push(child);
             }
@@ -180,8 +188,9 @@ impl<'a> Crate<'a> {
                     public: file.public,
                     module: blank::module_name(&file.module),
                     entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
-                    named: &self.named_outside(at),
-                    constants: &others(&self.constants, at),
+                    named: &self.named_outside(at, &self.others(&self.named, at)),
+                    near: &self.named_outside(at, &self.neighbours(at)),
+                    constants: &self.others(&self.constants, at),
                     hollow: file.hollow.clone(),
                 };
                 blank::blank_in(&file.source.text, &scope).map_err(name)?
@@ -200,9 +209,9 @@ impl<'a> Crate<'a> {
         Ok(more)
     }
 
-    /// What the other files name, in the terms of this one.
-    fn named_outside(&self, at: usize) -> Names {
-        let mut names = others(&self.named, at);
+    /// `names` in the terms of this file.
+    fn named_outside(&self, at: usize, names: &Names) -> Names {
+        let mut names = names.clone();
         let file = &self.files[at];
         let called = blank::module_name(&file.module);
         for also in &file.also {
@@ -212,6 +221,26 @@ impl<'a> Crate<'a> {
             names.extend(meant);
         }
         names
+    }
+
+    /// What the other files of its crate have of `names`.
+    fn others(&self, names: &[Names], at: usize) -> Names {
+        let root = self.files[at].root;
+        let others = (0..self.files.len()).filter(|&other| other != at);
+        let mine = others.filter(|&other| self.files[other].root == root);
+        mine.flat_map(|other| names[other].iter().cloned()).collect()
+    }
+
+    /// What is named in the parent module and below.
+    fn neighbours(&self, at: usize) -> Names {
+        let file = &self.files[at];
+        let parent = &file.module[..file.module.len().saturating_sub(1)];
+        let others = (0..self.files.len()).filter(|&other| other != at);
+        let near = others.filter(|&other| {
+            let other = &self.files[other];
+            other.root == file.root && other.module.starts_with(parent)
+        });
+        near.flat_map(|other| self.named[other].iter().cloned()).collect()
     }
 
     /// Finds private modules that have no item left; tells whether there are new ones.
@@ -248,11 +277,6 @@ fn opens<'i>(item: &'i Item, module: &syn::Ident) -> Option<&'i Visibility> {
     }
     let UseTree::Path(path) = tree else { return None };
     (path.ident == *module && matches!(&*path.tree, UseTree::Glob(_))).then_some(&import.vis)
-}
-
-fn others(names: &[Names], at: usize) -> Names {
-    let others = names.iter().enumerate().filter(|(other, _)| *other != at);
-    others.flat_map(|(_, names)| names.iter().cloned()).collect()
 }
 
 #[cfg(test)]

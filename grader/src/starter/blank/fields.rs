@@ -54,7 +54,7 @@ fn named(
             || name == PLACE
             || pass.uses.members.contains(&name)
             || (!matches!(field.vis, syn::Visibility::Inherited)
-                && pass.scope.named.contains(&name));
+                && pass.seen_by(&field.vis).contains(&name));
         if marked.drop || !(marked.keep || stays) {
             going.push(field);
         }

@@ -161,7 +161,18 @@ impl<'a> Pass<'a> {
         match vis {
             Visibility::Public(_) if self.public => true,
             Visibility::Inherited => self.named_here(name),
-            _ => self.named_here(name) || self.named_outside(name),
+            _ => self.named_here(name) || self.named_in(self.seen_by(vis), name),
+        }
+    }
+
+    /// What is named where an item of this visibility can be seen.
+    pub(super) fn seen_by(&self, vis: &Visibility) -> &'a Names {
+        match vis {
+            // In an inline module `super` is this file's own.
+            Visibility::Restricted(to) if to.path.is_ident("super") && self.module.is_empty() => {
+                self.scope.near
+            }
+            _ => self.scope.named,
         }
     }
 
@@ -172,7 +183,11 @@ impl<'a> Pass<'a> {
 
     /// Whether another file names an item of the inline module that is looked at.
     pub(super) fn named_outside(&self, name: &str) -> bool {
-        let named = |module: &str| self.scope.named.contains(&format!("{module}::{name}"));
+        self.named_in(self.scope.named, name)
+    }
+
+    fn named_in(&self, names: &Names, name: &str) -> bool {
+        let named = |module: &str| names.contains(&format!("{module}::{name}"));
         named(self.called()) || named("*")
     }
 
@@ -265,7 +280,7 @@ impl<'a> Pass<'a> {
             || match vis {
                 Visibility::Public(_) if owner.public => true,
                 Visibility::Inherited => self.uses.associated(&name),
-                _ => self.uses.associated(&name) || self.scope.named.contains(&name),
+                _ => self.uses.associated(&name) || self.seen_by(vis).contains(&name),
             };
         if marked.drop || is_for_tests(attributes) || !stays {
             self.edits.remove(range);

@@ -94,6 +94,8 @@ pub(super) struct Scope<'a> {
     pub(super) module: &'a str,
     /// What the rest of the crate names, as [`Uses::for_other_files`] has it.
     pub(super) named: &'a Names,
+    /// The part of it that stands in the parent module and below: all that can name `pub(super)` items.
+    pub(super) near: &'a Names,
     /// What the constants of the rest of the crate need while they are compiled.
     pub(super) constants: &'a Names,
     /// The file's modules in other files that have nothing left in them.
@@ -116,6 +118,7 @@ pub fn blank(source: &str) -> Result<String, BlankError> {
         entry: false,
         module: "self",
         named: &none,
+        near: &none,
         constants: &none,
         hollow: BTreeSet::new(),
     };

@@ -64,6 +64,39 @@ fn given_files_name_things_too() {
 }
 
 #[test]
+fn a_program_names_nothing_private_of_the_library() {
+    assert_blanks(
+        &[
+            ("!src/lib.rs", "pub mod a;\n"),
+            ("!src/main.rs", "mod b;\nfn main() {\n    b::write();\n}\n"),
+            ("!src/b.rs", "pub(crate) fn write() {}\n"),
+            ("src/a.rs", "pub(crate) fn write() {}\npub fn read() {}\n"),
+        ],
+        &[Some("pub fn read() {\n    todo!()\n}\n")],
+    );
+}
+
+#[test]
+fn what_the_parent_module_sees_is_named_there_or_nowhere() {
+    assert_blanks(
+        &[
+            ("!src/lib.rs", "pub mod a;\npub mod b;\n"),
+            ("!src/b.rs", "fn f() {\n    anything::help();\n    x.more();\n}\n"),
+            ("src/a/mod.rs", "pub mod tools;\npub struct S;\n"),
+            (
+                "src/a/tools.rs",
+                "use super::S;\npub(super) fn help() {}\nimpl S {\n    pub(super) fn more(&self) \
+                 {}\n    pub fn most(&self) {}\n}\n",
+            ),
+        ],
+        &[
+            Some("pub mod tools;\npub struct S;\n"),
+            Some("use super::S;\nimpl S {\n    pub fn most(&self) {\n        todo!()\n    }\n}\n"),
+        ],
+    );
+}
+
+#[test]
 fn a_private_module_goes_with_its_declaration_when_nothing_is_left_of_it() {
     assert_blanks(
         &[

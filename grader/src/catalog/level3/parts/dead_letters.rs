@@ -59,7 +59,8 @@ const CRITERIA: &[Criterion] = &[
         points: 2,
         kind: Kind::Core,
         requirement: "A letter is parked after the given number of failed redrives and passed by \
-                      until it is unparked.",
+                      until it is unparked, which gives it as many redrives anew, or removed for \
+                      good.",
         hints: &["Count redrives apart from the attempts made before."],
         read: &["level3/README.md, Dead letters"],
     },
