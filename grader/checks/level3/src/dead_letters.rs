@@ -79,7 +79,7 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
     let queue =
         cx.call("DeadLetters::push", async { queue(3, 3, &["a", "b", "c"]) }).await?.value?;
     let pushed = cx.call_fn("DeadLetters::push", || queue.push("d", "mail server down", 3)).await?;
-    ensure!(queue.len() == 3, "a queue of 3 holds {} items", queue.len();
+    ensure!(queue.len() == 3 && !queue.is_empty(), "a queue of 3 holds {} items", queue.len();
         expected = "3: memory is bounded, however long the mail server is down");
     ensure_eq!(items(&queue), ["a", "b", "c"], "an older item made room for a newer one";
         help = "both are owed: let the caller know instead");
@@ -98,12 +98,13 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
 
 pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
     let queue = queue(10, 5, &["a", "b"])?;
-    let there = RefCell::new(Vec::new());
+    let (there, taken_out) = (RefCell::new(Vec::new()), Cell::new(false));
     let handler = |letter: Letter| {
-        let (queue, there) = (&queue, &there);
+        let (queue, there, taken_out) = (&queue, &there, &taken_out);
         async move {
             sleep(ms(100)).await;
             there.borrow_mut().push(items(queue).contains(&*letter.item));
+            taken_out.set(taken_out.get() || queue.remove(letter.id).is_some());
             if *letter.item == "b" { Err("mailbox full") } else { Ok(()) }
         }
     };
@@ -111,6 +112,8 @@ pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
     ensure!(there.borrow().iter().all(|there| *there), "an item is gone while its handler still works";
         expected = "removed when the handler has succeeded",
         help = "if the process ends now, or the handler fails, the item is lost");
+    ensure!(!taken_out.get(), "remove() takes out an item that a redrive is at";
+        expected = "None: whether it is delivered is being found out");
     ensure_eq!(
         items(&queue),
         ["b"],
@@ -149,15 +152,28 @@ pub async fn counts_each_redrive(cx: Cx) -> Outcome {
 pub async fn parks_poison(cx: Cx) -> Outcome {
     let queue = queue(10, 2, &["poison"])?;
     redrive(&cx, &queue, &["poison"]).await?;
-    ensure!(!only(&queue)?.parked, "parked after one failed redrive"; expected = "after two");
-    redrive(&cx, &queue, &["poison"]).await?;
+    let letter = only(&queue)?;
+    ensure!(!letter.parked, "parked after one failed redrive"; expected = "after two");
+    ensure!(!queue.unpark(letter.id), "unpark says that it has unparked what was not parked");
+    let (redriven, _) = redrive(&cx, &queue, &["poison"]).await?;
     ensure!(only(&queue)?.parked, "not parked after two failed redrives";
         expected = "set aside for a human: it would be tried for ever");
+    ensure_eq!(
+        redriven,
+        Redriven { delivered: 0, failed: 0, parked: 1 },
+        "what the redrive came to that parked the item"
+    );
     let (_, seen) = redrive(&cx, &queue, &[]).await?;
     ensure!(seen.is_empty(), "a parked item was tried again"; expected = "passed by until it is unparked");
     let unparked = queue.unpark(only(&queue)?.id);
-    let (_, seen) = redrive(&cx, &queue, &[]).await?;
+    let (_, seen) = redrive(&cx, &queue, &["poison"]).await?;
     ensure!(unparked && seen == ["poison"], "an unparked item was not tried again");
+    let letter = only(&queue)?;
+    ensure!(!letter.parked, "parked again after one failed redrive";
+        expected = "unparked, it has as many redrives as at first");
+    let settled = queue.remove(letter.id).map(|letter| *letter.item);
+    ensure_eq!(settled, Some("poison"), "what remove() took out of the queue");
+    ensure!(queue.is_empty() && queue.remove(letter.id).is_none(), "a removed item is still there");
     Ok(())
 }
 

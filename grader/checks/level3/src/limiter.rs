@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::deadline::Deadline;
-use level3::limiter::{LimitError, Priority, RateLimiter};
+use level3::limiter::{LimitError, Priority, RateLimiter, Usage};
 use tokio::time::{Instant, sleep};
 
 use crate::parts::{dropped_at, list, ms, nzu};
@@ -359,5 +359,46 @@ pub async fn refuses_a_window_of_zero(cx: Cx) -> Outcome {
     let made = cx.call_fn("RateLimiter::new", || RateLimiter::new(nzu(1), ms(0)).is_err()).await?;
     ensure!(made, "RateLimiter::new accepts a window of zero"; expected = "a ConfigError");
     limiter(1, 1)?;
+    Ok(())
+}
+
+pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
+    let limiter = limiter(2, 1000)?;
+    // That a slot counts from its use, and that there are two lanes, are criteria of their own.
+    let figures = || {
+        let Usage { in_window, held, waiting_refunds, waiting_charges } = limiter.usage();
+        (in_window + held, waiting_refunds + waiting_charges)
+    };
+    let wait = |priority| limiter.acquire(priority, Deadline::never());
+    let play = async {
+        let admitted = limiter.admit(Charge, Deadline::never()).await;
+        sleep(ms(100)).await;
+        let held = wait(Charge).await;
+        let (Ok(()), Ok(held)) = (admitted, held) else { return Err("a free slot was refused") };
+        let mut while_they_wait = (0, 0);
+        let looks = async {
+            sleep(ms(100)).await;
+            while_they_wait = figures();
+        };
+        tokio::select! {
+            _ = join_all([wait(Refund), wait(Charge), wait(Charge)]) => {
+                return Err("more than two calls in a second");
+            }
+            () = looks => {}
+        }
+        // Those who waited have gone; 1050 ms after the first call, 950 ms after the other permit.
+        sleep(ms(850)).await;
+        let with_one_held = figures();
+        held.used();
+        Ok([while_they_wait, with_one_held, figures()])
+    };
+    let seen = cx.call("RateLimiter::usage", play).await?.value.map_err(Fail::new)?;
+    ensure_eq!(
+        seen,
+        [(2, 3), (1, 0), (1, 0)],
+        "the slots that are taken (used or held), and those who wait, in usage(): while a slot is held, one is used \
+         and three wait; when the used one is older than the window and all have gone away; when the other is used";
+        help = "a slot is held, then it is used and counts for one window; who goes away waits no more"
+    );
     Ok(())
 }

@@ -83,6 +83,7 @@ fn main() -> ExitCode {
         "level3/limiter/waits-when-the-server-says-so" => limiter::waits_when_the_server_says_so,
         "level3/limiter/waits-without-looking" => limiter::waits_without_looking,
         "level3/limiter/takes-the-same-time-at-any-limit" => limiter::takes_the_same_time_at_any_limit,
+        "level3/limiter/figures-are-those-of-now" => limiter::figures_are_those_of_now,
         "level3/limiter/refuses-a-window-of-zero" => limiter::refuses_a_window_of_zero,
 
         "level3/dead-letters/keeps-cause-and-attempts" => dead_letters::keeps_cause_and_attempts,

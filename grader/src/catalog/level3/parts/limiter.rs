@@ -218,6 +218,16 @@ const CRITERIA: &[Criterion] = &[
         ],
     },
     Criterion {
+        id: "level3/limiter/figures-are-those-of-now",
+        title: "tells how things stand",
+        points: 1,
+        kind: Kind::Bonus,
+        requirement: "`usage`: the calls that are younger than the window, the slots that are held, \
+                      and who waits in each lane; not who has gone away.",
+        hints: &["Leaving the line is a `Drop`.", "Ask how old a call is now, not when it came."],
+        read: &["level3/README.md, Rate limiter"],
+    },
+    Criterion {
         id: "level3/limiter/refuses-a-window-of-zero",
         title: "refuses a window of zero",
         points: 1,
