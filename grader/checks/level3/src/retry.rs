@@ -265,7 +265,7 @@ pub async fn no_wait_past_the_deadline(cx: Cx) -> Outcome {
 pub async fn no_attempt_that_cannot_finish(cx: Cx) -> Outcome {
     let retries = |_| Some(Disposition::Retry);
     let policy = RetryPolicy { min_attempt: ms(200), ..policy(3)? };
-    for (limit, expected) in [(1201, 2), (1199, 1), (199, 0)] {
+    for (limit, expected) in [(1201, 2), (1200, 2), (1199, 1), (200, 1), (199, 0)] {
         let calls = Calls::new(&cx, "operation");
         let deadline = Deadline::after(ms(limit));
         let (result, _) = run(&cx, &calls, &policy, &NoJitter, deadline, retries).await?;
