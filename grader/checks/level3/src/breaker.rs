@@ -467,6 +467,7 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
 
 pub async fn figures_add_up(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx)?;
+    ensure_eq!(bench.breaker.name(), "payments", "the name that the figures stand under");
     let _ = bench.end(Ok(())).await?;
     let _ = bench.end(Ok(())).await?;
     let _ = bench.end(Err(Trouble::Declined)).await?;
