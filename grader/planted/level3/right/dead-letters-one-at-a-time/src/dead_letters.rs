@@ -86,6 +86,8 @@ pub struct DeadLetters<T> {
     next: std::sync::atomic::AtomicU64,
     letters: Mutex<Vec<DeadLetter<T>>>,
     turns: Turns<()>,
+    // Which letter the redrive is at that has the turn.
+    delivering: Mutex<Option<LetterId>>,
 }
 
 impl<T> Debug for DeadLetters<T> {
@@ -104,6 +106,7 @@ impl<T> DeadLetters<T> {
             next: std::sync::atomic::AtomicU64::new(0),
             letters: Mutex::new(Vec::new()),
             turns: Turns::const_new(()),
+            delivering: Mutex::new(None),
         }
     }
 
@@ -147,6 +150,7 @@ impl<T> DeadLetters<T> {
                 continue;
             }
             let id = letter.id;
+            *self.delivering.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
             let delivery = AssertUnwindSafe(async { handler(letter).await }).catch_unwind().await;
             let mut letters = self.lock();
             let Some(index) = letters.iter().position(|letter| letter.id == id) else { continue };
@@ -188,6 +192,10 @@ impl<T> DeadLetters<T> {
     /// Takes a letter out.
     pub fn remove(&self, id: LetterId) -> Option<DeadLetter<T>> {
         let mut letters = self.lock();
+        let at = *self.delivering.lock().unwrap_or_else(PoisonError::into_inner);
+        if at == Some(id) && self.turns.try_lock().is_err() {
+            return None;
+        }
         let index = letters.iter().position(|letter| letter.id == id)?;
         Some(letters.remove(index))
     }
