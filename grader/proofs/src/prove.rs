@@ -3,7 +3,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use grader::build::Options;
-use grader::catalog::Level;
+use grader::catalog::{Level, file_of};
 use grader::grade::{Quiet, grade};
 use grader::report::{Report, Status, explain};
 use grader::select::{Entry, select};
@@ -119,7 +119,7 @@ fn told(report: &Report, id: &str) -> String {
         |(group, criterion)| {
             let verdict = criterion.verdict.as_ref().filter(|_| criterion.id == id)?;
             let mut text = String::new();
-            explain::failure(&mut text, verdict, group.file).ok()?;
+            explain::failure(&mut text, verdict, file_of(id, group.file)).ok()?;
             Some(anstream::adapter::strip_str(&text).to_string())
         },
     );

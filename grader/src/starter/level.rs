@@ -188,8 +188,8 @@ impl<'a> Crate<'a> {
                     public: file.public,
                     module: blank::module_name(&file.module),
                     entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
-                    named: &self.named_outside(at, &self.others(&self.named, at)),
-                    near: &self.named_outside(at, &self.neighbours(at)),
+                    named: &self.in_its_terms(at, self.others(&self.named, at)),
+                    near: &self.in_its_terms(at, self.neighbours(at)),
                     constants: &self.others(&self.constants, at),
                     hollow: file.hollow.clone(),
                 };
@@ -210,8 +210,7 @@ impl<'a> Crate<'a> {
     }
 
     /// `names` in the terms of this file.
-    fn named_outside(&self, at: usize, names: &Names) -> Names {
-        let mut names = names.clone();
+    fn in_its_terms(&self, at: usize, mut names: Names) -> Names {
         let file = &self.files[at];
         let called = blank::module_name(&file.module);
         for also in &file.also {
@@ -225,22 +224,23 @@ impl<'a> Crate<'a> {
 
     /// What the other files of its crate have of `names`.
     fn others(&self, names: &[Names], at: usize) -> Names {
-        let root = self.files[at].root;
-        let others = (0..self.files.len()).filter(|&other| other != at);
-        let mine = others.filter(|&other| self.files[other].root == root);
-        mine.flat_map(|other| names[other].iter().cloned()).collect()
+        self.below(names, at, &[])
     }
 
     /// What is named in the parent module and below.
     fn neighbours(&self, at: usize) -> Names {
-        let file = &self.files[at];
-        let parent = &file.module[..file.module.len().saturating_sub(1)];
-        let others = (0..self.files.len()).filter(|&other| other != at);
-        let near = others.filter(|&other| {
-            let other = &self.files[other];
-            other.root == file.root && other.module.starts_with(parent)
+        let module = &self.files[at].module;
+        self.below(&self.named, at, &module[..module.len().saturating_sub(1)])
+    }
+
+    /// What the other files of its crate, in `module` and below, have of `names`.
+    fn below(&self, names: &[Names], at: usize, module: &[String]) -> Names {
+        let root = self.files[at].root;
+        let files = self.files.iter().zip(names).enumerate();
+        let below = files.filter(|(other, (file, _))| {
+            *other != at && file.root == root && file.module.starts_with(module)
         });
-        near.flat_map(|other| self.named[other].iter().cloned()).collect()
+        below.flat_map(|(_, (_, names))| names.iter().cloned()).collect()
     }
 
     /// Finds private modules that have no item left; tells whether there are new ones.

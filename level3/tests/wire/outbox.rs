@@ -13,12 +13,12 @@ use level3::gateway::{Gateway, GatewayConfig, Letter};
 use level3::ids::{PaymentId, TransactionId};
 use level3::journal::MemoryJournal;
 use level3::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row};
-use level3::request::PaymentRequest;
 use level3::retry::Backoff;
 use level3::sim::{Flawless, Latencies, World};
 use wiremock::{MockServer, ResponseTemplate};
 
 use crate::sendgrid::{bodies, sendgrid, server};
+use crate::support::request;
 
 /// A ledger that can be kept from hearing that a receipt is out.
 struct HardOfHearing {
@@ -78,15 +78,7 @@ impl Shop {
 
 /// Pays, and waits until the receipt is out or put aside.
 async fn pay(gateway: &Gateway, key: &str) {
-    let request = PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_visa".to_owned(),
-    };
-    let reply = gateway.pay(request).await.expect("an answer");
+    let reply = gateway.pay(request(key)).await.expect("an answer");
     assert!(matches!(reply.answer.status, Status::Paid { .. }), "{reply:?}");
     assert_eq!(gateway.drain(Duration::from_secs(10)).await, 0, "it goes on");
 }
@@ -168,17 +160,9 @@ async fn every_payment_has_one_receipt() {
     let (shop, server) = (Shop::new(), server(ResponseTemplate::new(202)).await);
     let gateway = shop.gateway(&sendgrid(&server.uri()));
     let keys: Vec<String> = (0..20).map(|n| format!("order-{n}")).collect();
-    futures::future::join_all(keys.iter().map(|key| async {
-        let request = PaymentRequest {
-            key: key.clone(),
-            order: key.clone(),
-            amount: 1999,
-            currency: "USD".to_owned(),
-            email: "someone@example.com".to_owned(),
-            card: "pm_card_visa".to_owned(),
-        };
-        gateway.pay(request).await.expect("an answer")
-    }))
+    futures::future::join_all(
+        keys.iter().map(|key| async { gateway.pay(request(key)).await.expect("an answer") }),
+    )
     .await;
     assert_eq!(gateway.drain(Duration::from_secs(10)).await, 0);
     let mails = bodies(&server).await;

@@ -13,11 +13,10 @@ use level3::journal::{
 use level3::provider::{
     CreateIntent, IntentStatus, NewRow, Operation, PaymentProvider, ProviderKey, Providers,
 };
-use level3::request::PaymentRequest;
 use level3::sim::{Faults, World};
 use serde_json::json;
 
-use crate::support::{payment, usd};
+use crate::support::{payment, request, usd};
 
 /// A shop with everything in memory.
 pub struct Shop {
@@ -92,17 +91,6 @@ pub async fn make(to: &dyn PaymentProvider, name: &str, generation: u32, card: &
 pub async fn confirm(to: &dyn PaymentProvider, name: &str, generation: u32, id: &IntentId) {
     let key = ProviderKey { generation, ..ProviderKey::new(payment(name), Operation::Confirm) };
     to.confirm(key, id.clone()).await.expect("a charge");
-}
-
-pub fn request(key: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_visa".to_owned(),
-    }
 }
 
 pub fn row(name: &str, intent: &str) -> NewRow {

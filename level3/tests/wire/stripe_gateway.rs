@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::bad_wire::BadWire;
 use crate::stripe_world::account;
-use crate::support::KEY;
+use crate::support::{KEY, request};
 
 /// An account of Stripe's, asked directly.
 pub struct Account {
@@ -124,18 +124,11 @@ impl Shop {
     }
 
     async fn pay(&self, key: &str, card: &str) -> Arc<Answer> {
-        self.gateway.pay(request(key, card)).await.expect("an answer").answer
-    }
-}
-
-fn request(key: &str, card: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: card.to_owned(),
+        self.gateway
+            .pay(PaymentRequest { card: card.to_owned(), ..request(key) })
+            .await
+            .expect("an answer")
+            .answer
     }
 }
 

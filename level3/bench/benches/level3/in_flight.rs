@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench_kit::{cpu, process};
 use tokio::sync::watch;
 
-use crate::payments::{AtOnce, gateway, request};
+use crate::payments::{Services, gateway, request};
 
 /// Tells a process how many payments to hold.
 const VARIABLE: &str = "LEVEL3_BENCH_IN_FLIGHT";
@@ -62,7 +62,7 @@ pub fn measure(payments: u32) -> Result<Held, String> {
 fn hold(payments: u32) -> Result<(), Failed> {
     let runtime = bench_kit::paused::running()?;
     let (open, gate) = watch::channel(false);
-    let services = AtOnce::new(Some(gate))?;
+    let services = Services::new(Some(gate))?;
     let gateway = gateway(&services, payments)?;
     runtime.block_on(async {
         // One payment first: what is there once for all is not any payment's.

@@ -11,15 +11,14 @@ use futures::FutureExt as _;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, StepConfig};
 use level3::idempotency::StoreConfig;
-use level3::ids::{IntentId, PaymentId, TransactionId};
+use level3::ids::{IntentId, PaymentId};
 use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
 use level3::provider::{
-    Answer, CreateIntent, FraudCheck, FraudQuestion, Intent, IntentStatus, Ledger, NewRow,
-    PaymentProvider, PendingReceipt, ProviderError, ProviderKey, Providers, Receipt, Receipts,
-    Refund, RiskScore, Row, RowStatus, Verdict,
+    Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
+use level3::sim::AtOnce;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -33,115 +32,62 @@ const AMOUNT: i64 = 1999;
 
 type Failed = Box<dyn std::error::Error>;
 
-/// Services that answer at once and remember nothing. With a gate, charges wait until it opens.
-#[derive(Clone)]
-pub struct AtOnce {
-    amount: Money,
-    made: Arc<AtomicU64>,
+/// The services that answer at once. With a gate, charges wait until it opens.
+pub struct Services {
+    rest: AtOnce,
     gate: Option<watch::Receiver<bool>>,
     /// How many charges have been asked for.
-    pub arrived: Arc<AtomicU64>,
+    pub arrived: AtomicU64,
 }
 
-impl AtOnce {
-    pub fn new(gate: Option<watch::Receiver<bool>>) -> Result<Self, Failed> {
-        let amount = Money::new(AMOUNT, Currency::USD)?;
-        Ok(Self { amount, made: Arc::default(), gate, arrived: Arc::default() })
+impl Services {
+    pub fn new(gate: Option<watch::Receiver<bool>>) -> Result<Arc<Self>, Failed> {
+        let rest = AtOnce::new(Money::new(AMOUNT, Currency::USD)?)?;
+        Ok(Arc::new(Self { rest, gate, arrived: AtomicU64::new(0) }))
     }
 
-    pub fn providers(&self) -> Providers {
-        let it = Arc::new(self.clone());
-        Providers { payments: it.clone(), fraud: it.clone(), ledger: it.clone(), receipts: it }
+    fn providers(self: &Arc<Self>) -> Providers {
+        let all = self.rest.providers();
+        match self.gate {
+            Some(_) => Providers { payments: Arc::clone(self) as _, ..all },
+            None => all,
+        }
     }
-
-    fn next(&self) -> u64 {
-        self.made.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
-fn ready<T: Send + 'static>(answer: Result<T, ProviderError>) -> Answer<T> {
-    std::future::ready(answer).boxed()
-}
-
-/// An intent's name that this provider made, or an answer that no gateway takes for paid.
-fn intent(name: &str, payment: PaymentId, amount: Money, status: IntentStatus) -> Answer<Intent> {
-    let id = IntentId::new(name).map_err(|_| ProviderError::Unavailable);
-    ready(id.map(|id| Intent { id, payment, amount, status, refunded: false }))
-}
-
-impl PaymentProvider for AtOnce {
+impl PaymentProvider for Services {
     fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
-        let name = format!("pi_{}", self.next());
-        intent(&name, request.payment, request.amount, IntentStatus::RequiresConfirmation)
+        self.rest.create_intent(request)
     }
 
-    fn confirm(&self, key: ProviderKey, id: IntentId) -> Answer<Intent> {
-        let status = IntentStatus::Succeeded;
-        let paid =
-            Intent { id, payment: key.payment, amount: self.amount, status, refunded: false };
-        let Some(mut gate) = self.gate.clone() else { return ready(Ok(paid)) };
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        let paid = self.rest.confirm(key, intent);
+        let Some(mut gate) = self.gate.clone() else { return paid };
         self.arrived.fetch_add(1, Ordering::Relaxed);
         async move {
             // An error means that nobody will open it any more.
             gate.wait_for(|open| *open).await.map_err(|_| ProviderError::Unavailable)?;
-            Ok(paid)
+            paid.await
         }
         .boxed()
     }
 
-    fn cancel(&self, _: ProviderKey, _: IntentId) -> Answer<Intent> {
-        ready(Err(ProviderError::Unavailable))
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.rest.cancel(key, intent)
     }
 
-    fn refund(&self, _: ProviderKey, _: IntentId) -> Answer<Refund> {
-        ready(Err(ProviderError::Unavailable))
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        self.rest.refund(key, intent)
     }
 
-    fn find_intent(&self, _: PaymentId) -> Answer<Option<Intent>> {
-        ready(Ok(None))
-    }
-}
-
-impl FraudCheck for AtOnce {
-    fn check(&self, _: FraudQuestion) -> Answer<Verdict> {
-        ready(Ok(Verdict { score: RiskScore { hundredths: 100 } }))
-    }
-}
-
-impl Ledger for AtOnce {
-    fn save(&self, row: NewRow) -> Answer<Row> {
-        let name = format!("txn_{}", self.next());
-        let transaction = TransactionId::new(name).map_err(|_| ProviderError::Unavailable);
-        ready(transaction.map(|transaction| Row {
-            transaction,
-            payment: row.payment,
-            amount: row.amount,
-            status: RowStatus::Completed,
-        }))
-    }
-
-    fn void(&self, _: PaymentId) -> Answer<()> {
-        ready(Ok(()))
-    }
-
-    fn pending_receipts(&self, _: usize) -> Answer<Vec<PendingReceipt>> {
-        ready(Ok(Vec::new()))
-    }
-
-    fn receipt_sent(&self, _: TransactionId) -> Answer<()> {
-        ready(Ok(()))
-    }
-}
-
-impl Receipts for AtOnce {
-    fn send(&self, _: Receipt) -> Answer<()> {
-        ready(Ok(()))
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        self.rest.find_intent(payment)
     }
 }
 
 /// A gateway with every protection on, whose limits are never met: this measures what a call costs, not
 /// how long it waits.
-pub fn gateway(services: &AtOnce, in_flight: u32) -> Result<Gateway, Failed> {
+pub fn gateway(services: &Arc<Services>, in_flight: u32) -> Result<Gateway, Failed> {
     let hour = Duration::from_secs(3600);
     let wide = |step: StepConfig| StepConfig { limit: hour, ..step };
     let figures = GatewayConfig::default();
@@ -167,7 +113,7 @@ pub fn request(number: u32) -> PaymentRequest {
 
 /// One payment after another, receipts included, paid every one.
 pub fn case(runtime: &Runtime) -> Result<Case<'_>, Failed> {
-    let services = AtOnce::new(None)?;
+    let services = Services::new(None)?;
     // Made before the clock starts: writing requests is the clients' work.
     let requests: Vec<PaymentRequest> = (0..BATCH).map(|number| request(number as u32)).collect();
     Ok(Case::new(PAYMENT, move |_| {

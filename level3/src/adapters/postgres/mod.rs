@@ -33,7 +33,7 @@ use self::session::Address;
 use self::writer::{Operation, Writer};
 use super::sql::{
     Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Shown, Store, StoreError, Watch, encode,
-    saga_kind, standing_after,
+    limit, saga_kind, standing_after,
 };
 use crate::ids::{PaymentId, TransactionId};
 use crate::journal::{
@@ -238,8 +238,4 @@ impl Store for PostgresStore {
     fn last_error(&self) -> Option<StoreError> {
         self.writer.last_error()
     }
-}
-
-fn limit(most: usize) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,8 @@ use super::journal::{list, read, saga};
 use super::session::Session;
 use super::writer::Operation;
 use crate::adapters::sql::{
-    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, Stuck, UnixMillis, entry,
+    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, UnixMillis, entry,
+    stuck_in, unsigned,
 };
 use crate::ids::PaymentId;
 use crate::journal::Standing;
@@ -56,7 +57,7 @@ impl Operation for DeadLetters {
         let mut letters = Vec::new();
         for saga in list(session, Standing::Parked, self.0).await? {
             if let Some(story) = read(session, saga.as_str()).await? {
-                letters.push(DeadLetter::Undo { saga, stuck: Stuck::of(&story.records) });
+                letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&story.records) });
             }
         }
         let failed = &session.statements.failed_receipts;
@@ -133,9 +134,4 @@ fn booked(row: &tokio_postgres::Row) -> Result<BookedRow, Fault> {
         saved_at: row.try_get(8)?,
     };
     Ok(columns.try_into()?)
-}
-
-/// Numbers and counts of this store are never negative.
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::fault::Fault;
 use super::session::{Address, Session};
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
-use crate::adapters::sql::StoreError;
+use crate::adapters::sql::{Slot, StoreError};
 
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -53,8 +53,7 @@ trait Work: Send {
 struct Job<O: Operation> {
     operation: O,
     since: Instant,
-    done: Option<O::Output>,
-    reply: oneshot::Sender<Result<O::Output, StoreError>>,
+    slot: Slot<O::Output>,
 }
 
 impl<O: Operation> Work for Job<O> {
@@ -68,20 +67,14 @@ impl<O: Operation> Work for Job<O> {
 
     fn run<'a>(&'a mut self, session: &'a Session) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            self.done = Some(self.operation.run(session).await?);
+            self.slot.fill(self.operation.run(session).await?);
             Ok(())
         }
         .boxed()
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Job { done, reply, .. } = *self;
-        match (outcome, done) {
-            (Ok(()), Some(done)) => drop(reply.send(Ok(done))),
-            (Err(error), _) => drop(reply.send(Err(error))),
-            // Dropping the sender tells as much: it was never run.
-            (Ok(()), None) => {}
-        }
+        self.slot.answer(outcome);
     }
 }
 
@@ -140,7 +133,7 @@ impl Writer {
         async move {
             let (reply, answer) = oneshot::channel();
             let closed = || StoreError::Closed { place: writer.place().to_owned() };
-            let job = Box::new(Job { operation, since: Instant::now(), done: None, reply });
+            let job = Box::new(Job { operation, since: Instant::now(), slot: Slot::new(reply) });
             let queue = writer.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
             queue.ok_or_else(closed)?.send(job).map_err(|_| closed())?;
             answer.await.unwrap_or_else(|_| Err(closed()))

@@ -49,19 +49,19 @@
 mod error;
 mod lease;
 mod log;
+mod slot;
 mod view;
 
 use futures::future::BoxFuture;
 
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
-pub use view::{
-    BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, Stuck, UnixMillis, Written,
-};
+pub use view::{BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, UnixMillis, Written};
 
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, entry, note, saga_kind, standing_after, standing_name};
-pub(crate) use view::{RowColumns, money, standing};
+pub(crate) use slot::Slot;
+pub(crate) use view::{RowColumns, money, standing, stuck_in, unsigned};
 
 use crate::ids::{PaymentId, TransactionId};
 use crate::journal::Journal;
@@ -106,4 +106,9 @@ pub(crate) fn transaction_of(payment: &PaymentId) -> Result<TransactionId, Store
     let name = payment.as_str();
     let name = format!("txn_{}", name.strip_prefix("pay_").unwrap_or(name));
     TransactionId::new(name).map_err(|why| StoreError::unreadable("transaction", why))
+}
+
+/// How many rows are asked for, as both databases count.
+pub(crate) fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }

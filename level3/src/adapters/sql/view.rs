@@ -10,6 +10,7 @@ use crate::ids::{IntentId, OrderId, PaymentId, TransactionId};
 use crate::journal::{Record, SagaId, Standing};
 use crate::money::{Currency, Money};
 use crate::provider::{Row, RowStatus};
+use crate::saga::Stuck;
 
 /// A wall clock's time, in milliseconds since the beginning of 1970. For people: nothing is decided by
 /// it, since wall clocks go backwards.
@@ -112,37 +113,24 @@ pub enum DeadLetter {
     },
 }
 
-/// A step that could not be undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// Which.
-    pub step: String,
-    /// Why the last attempt failed.
-    pub cause: String,
-    /// How many attempts were made.
-    pub attempts: u32,
-}
-
-impl Stuck {
-    /// The steps that these records leave parked.
-    pub(crate) fn of(records: &[Record]) -> Vec<Self> {
-        let mut stuck: Vec<Self> = Vec::new();
-        for record in records {
-            match record {
-                Record::UndoParked { step, cause, attempts } => {
-                    stuck.retain(|known| known.step != *step);
-                    stuck.push(Self {
-                        step: step.to_string(),
-                        cause: cause.clone(),
-                        attempts: *attempts,
-                    });
-                }
-                Record::UndoDone { step, .. } => stuck.retain(|known| known.step != *step),
-                _ => {}
+/// The steps that these records leave parked.
+pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
+    let mut stuck: Vec<Stuck> = Vec::new();
+    for record in records {
+        match record {
+            Record::UndoParked { step, cause, attempts } => {
+                stuck.retain(|known| known.step != *step);
+                stuck.push(Stuck {
+                    step: step.to_string(),
+                    cause: cause.clone(),
+                    attempts: *attempts,
+                });
             }
+            Record::UndoDone { step, .. } => stuck.retain(|known| known.step != *step),
+            _ => {}
         }
-        stuck
     }
+    stuck
 }
 
 /// How much there is of everything in a store.
@@ -230,4 +218,9 @@ pub(crate) fn standing(name: &str) -> Result<Standing, StoreError> {
         .into_iter()
         .find(|standing| standing_name(*standing) == name)
         .ok_or_else(|| StoreError::unreadable("standing", name))
+}
+
+/// Numbers and counts of a store are never negative.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
 }

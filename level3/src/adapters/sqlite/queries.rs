@@ -6,7 +6,8 @@ use super::fault::Fault;
 use super::journal::{list, read, saga};
 use super::statements::{COUNTS, ENTRIES, FAILED_RECEIPTS, IS_PENDING, RECEIPT_FAILED, ROW, ROWS};
 use crate::adapters::sql::{
-    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, Stuck, UnixMillis, entry,
+    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, UnixMillis, entry,
+    stuck_in, unsigned,
 };
 use crate::ids::PaymentId;
 use crate::journal::Standing;
@@ -48,7 +49,7 @@ pub(super) fn dead_letters(db: &Connection, most: i64) -> Result<Vec<DeadLetter>
     let mut letters = Vec::new();
     for saga in list(db, Standing::Parked, most)? {
         if let Some(story) = read(db, &saga)? {
-            letters.push(DeadLetter::Undo { saga, stuck: Stuck::of(&story.records) });
+            letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&story.records) });
         }
     }
     let mut statement = db.prepare_cached(FAILED_RECEIPTS)?;
@@ -95,9 +96,4 @@ fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<RowColumns> {
         status: row.get(7)?,
         saved_at: row.get(8)?,
     })
-}
-
-/// Numbers and counts of this store are never negative.
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::fault::Fault;
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
-use crate::adapters::sql::StoreError;
+use crate::adapters::sql::{Slot, StoreError};
 
 /// What is done within a transaction, possibly more than once.
 trait Work: Send {
@@ -27,8 +27,7 @@ trait Work: Send {
 
 struct Job<T, F> {
     run: F,
-    done: Option<T>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    slot: Slot<T>,
 }
 
 impl<T, F> Work for Job<T, F>
@@ -37,18 +36,12 @@ where
     F: FnMut(&Connection) -> Result<T, Fault> + Send,
 {
     fn run(&mut self, db: &Connection) -> Result<(), Fault> {
-        self.done = Some((self.run)(db)?);
+        self.slot.fill((self.run)(db)?);
         Ok(())
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Job { done, reply, .. } = *self;
-        match (outcome, done) {
-            (Ok(()), Some(done)) => drop(reply.send(Ok(done))),
-            (Err(error), _) => drop(reply.send(Err(error))),
-            // Dropping the sender tells as much: the job was never run.
-            (Ok(()), None) => {}
-        }
+        self.slot.answer(outcome);
     }
 }
 
@@ -106,7 +99,7 @@ impl Writer {
         let writer = Arc::clone(self);
         async move {
             let (reply, answer) = oneshot::channel();
-            let job = Order::Do(Box::new(Job { run, done: None, reply }));
+            let job = Order::Do(Box::new(Job { run, slot: Slot::new(reply) }));
             let closed = || StoreError::Closed { place: writer.shared.place.clone() };
             writer.orders.send(job).map_err(|_| closed())?;
             answer.await.unwrap_or_else(|_| Err(closed()))

@@ -1,7 +1,6 @@
 //! `breaker::CircuitBreaker` against its model.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
@@ -287,7 +286,7 @@ async fn played(play: &Play) -> Result<(), Difference> {
                         let found = match found {
                             Ok(_) => "let through".to_owned(),
                             Err(Err(BreakerError::Open { retry_after })) => {
-                                format!("refused, for another {} ms", shown(retry_after))
+                                format!("refused, for another {} ms", retry_after.as_millis())
                             }
                             Err(other) => format!("{other:?}"),
                         };
@@ -324,8 +323,4 @@ async fn played(play: &Play) -> Result<(), Difference> {
         }
     }
     Ok(())
-}
-
-fn shown(time: Duration) -> u128 {
-    time.as_millis()
 }

@@ -6,7 +6,7 @@ use level3::idempotency::{Answer, IdempotencyError, Key, Store, StoreConfig};
 use proptest::prelude::{Strategy, any, prop};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Difference, Script, compare};
+use super::{Script, compare, compared};
 use crate::parts::{ms, nzu};
 
 /// Requests come at full tens of milliseconds, work ends and callers go away in between.
@@ -149,22 +149,10 @@ fn gone() -> String {
 pub async fn idempotency(cx: Cx) -> Outcome {
     compare(&cx, plays(), async |play: &Play| {
         let found = cx.call("Store::run", told(play)).await?.value;
-        Ok(difference(play, &model(play), &found))
+        let headline = |number| format!("request {number} does not get what it should");
+        Ok(compared(&model(play), &found, headline, |(at, what)| format!("{what}, at {at} ms")))
     })
     .await
-}
-
-fn difference(play: &Play, wanted: &[Told], found: &[Told]) -> Result<(), Difference> {
-    let at = |(at, what): &Told| format!("{what}, at {at} ms");
-    match wanted.iter().zip(found).position(|(wanted, found)| wanted != found) {
-        None => Ok(()),
-        Some(number) => Err(Difference {
-            step: play.requests.len(),
-            headline: format!("request {} does not get what it should", number + 1),
-            expected: at(&wanted[number]),
-            observed: at(&found[number]),
-        }),
-    }
 }
 
 async fn told(play: &Play) -> Vec<Told> {

@@ -9,7 +9,7 @@ use level3::limiter::{Priority, RateLimiter};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Difference, Script, compare};
+use super::{Script, compare, compared};
 use crate::parts::{ms, nzu};
 
 /// Short, since a criterion has 20 virtual minutes for all its scripts.
@@ -125,30 +125,13 @@ pub async fn limiter(cx: Cx) -> Outcome {
         let last = wanted.iter().flatten().max().copied().unwrap_or_default();
         let end = COMES_BEFORE.max(last) + 2 * WINDOW + LONGEST_HOLD;
         let found = cx.call("RateLimiter::acquire", granted(play, end)).await?.value;
-        Ok(difference(play, &wanted, &found))
+        let headline = |number| format!("caller {number} does not get its permit when it should");
+        Ok(compared(&wanted, &found, headline, |at| match at {
+            Some(at) => format!("at {at} ms"),
+            None => "never".to_owned(),
+        }))
     })
     .await
-}
-
-fn difference(
-    play: &Play,
-    wanted: &[Option<u64>],
-    found: &[Option<u64>],
-) -> Result<(), Difference> {
-    let when = |at: Option<u64>| match at {
-        Some(at) => format!("at {at} ms"),
-        None => "never".to_owned(),
-    };
-    let differing = wanted.iter().zip(found).position(|(wanted, found)| wanted != found);
-    match differing {
-        None => Ok(()),
-        Some(number) => Err(Difference {
-            step: play.callers.len(),
-            headline: format!("caller {} does not get its permit when it should", number + 1),
-            expected: when(wanted[number]),
-            observed: when(found[number]),
-        }),
-    }
 }
 
 async fn granted(play: &Play, end: u64) -> Vec<Option<u64>> {

@@ -87,6 +87,25 @@ where
     Ok(())
 }
 
+/// Holds what each of those in a script got against what the model gives it.
+pub(super) fn compared<T: PartialEq>(
+    wanted: &[T],
+    found: &[T],
+    headline: impl FnOnce(usize) -> String,
+    said: impl Fn(&T) -> String,
+) -> Result<(), Difference> {
+    match wanted.iter().zip(found).position(|(wanted, found)| wanted != found) {
+        None => Ok(()),
+        Some(at) => Err(Difference {
+            // All of the script: what one gets may depend on those who come later.
+            step: wanted.len(),
+            headline: headline(at + 1),
+            expected: said(&wanted[at]),
+            observed: said(&found[at]),
+        }),
+    }
+}
+
 enum Failure {
     Differs(Difference),
     Broken(Fail),
