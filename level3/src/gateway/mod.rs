@@ -27,10 +27,10 @@ mod work;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::answer::{Answer, Dependency, PayError, Reply, Status};
 use crate::breaker;
@@ -64,10 +64,14 @@ struct Inner {
     journal: Arc<dyn Journal>,
     store: Store<Arc<Payment>, Kept, Ending>,
     letters: DeadLetters<Letter>,
-    // One permit for each payment under way, until the last undo is done.
+    // One permit for each payment that was let in, until its last undo is done or its receipt is on its
+    // way.
     admission: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
-    draining: AtomicBool,
+    // What a drain waits for: the work behind keys and the payments that are recovered; once closed, no
+    // new payment is begun. And the receipts that are to be sent.
+    payments: TaskTracker,
+    mails: TaskTracker,
 }
 
 impl fmt::Debug for Gateway {
@@ -102,7 +106,8 @@ impl Gateway {
             letters: DeadLetters::new(config.dead_letters, config.park_after),
             admission: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             receipts: Arc::new(Semaphore::new(config.max_receipts)),
-            draining: AtomicBool::new(false),
+            payments: TaskTracker::new(),
+            mails: TaskTracker::new(),
             services,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -139,7 +144,8 @@ impl Gateway {
         let (inner, mine) = (Arc::clone(&self.inner), Arc::clone(&payment));
         let params = Arc::clone(&payment);
         // Pinned here and lent: what is handed on by value is kept twice.
-        let result = pin!(self.inner.store.run(&key, params, || inner.work(mine, deadline)));
+        let work = || self.inner.payments.track_future(inner.work(mine, deadline));
+        let result = pin!(self.inner.store.run(&key, params, work));
         let Ok(result) = deadline.run(result).await else {
             return Ok(unfinished(&payment, false));
         };
@@ -175,11 +181,10 @@ impl Gateway {
         inner.letters.redrive(|letter| Arc::clone(inner).redrive_one(letter)).await
     }
 
-    /// How many payments are under way.
+    /// How many payments are under way, those that are recovered included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        let free = u32::try_from(self.inner.admission.available_permits()).unwrap_or(u32::MAX);
-        self.inner.services.config.max_in_flight.saturating_sub(free)
+        u32::try_from(self.inner.payments.len()).unwrap_or(u32::MAX)
     }
 
     /// What the breaker of a service does with calls now.
@@ -204,13 +209,14 @@ impl Gateway {
     ///
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
-        self.inner.draining.store(true, Ordering::Release);
-        let config = &self.inner.services.config;
-        let receipts = u32::try_from(config.max_receipts).unwrap_or(u32::MAX);
+        let (payments, mails) = (&self.inner.payments, &self.inner.mails);
+        // Whoever begins after this sees it, since whoever begins is counted first.
+        payments.close();
+        mails.close();
         let all_over = async {
-            // All permits together are there when nobody holds one.
-            let _payments = self.inner.admission.acquire_many(config.max_in_flight).await;
-            let _receipts = self.inner.receipts.acquire_many(receipts).await;
+            // In this order: a payment hands on to its receipt.
+            payments.wait().await;
+            mails.wait().await;
         };
         match Deadline::after(limit).run(all_over).await {
             Ok(()) => 0,

@@ -31,7 +31,8 @@ impl Inner {
     /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
     /// if this process dies, whoever recovers finds it there.
     ///
-    /// The payment keeps its place until the receipt has one, so that a drain never finds neither.
+    /// The payment keeps its place until the receipt has one, so that receipts which wait for a slow
+    /// sender are a load as well.
     pub(super) fn send_receipt(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -47,7 +48,7 @@ impl Inner {
         self.deliver(PendingReceipt { payment: state.id.clone(), receipt }, place);
     }
 
-    /// Sends a receipt in the background.
+    /// Sends a receipt in the background. A drain waits for it from now on.
     pub(super) fn deliver(
         self: &Arc<Self>,
         pending: PendingReceipt,
@@ -55,7 +56,7 @@ impl Inner {
     ) {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
-        tokio::spawn(async move {
+        self.mails.spawn(async move {
             let _one_of_many = queue.acquire_owned().await;
             drop(place);
             let payment = pending.payment.clone();

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::receipts::Letter;
+use super::work::LOOK_AGAIN;
 use super::{Gateway, Inner};
 use crate::answer::{PayError, Status};
 use crate::deadline::Deadline;
@@ -36,7 +37,7 @@ impl Gateway {
     /// Brings every payment to its end that another process has left open, and takes up parked ones
     /// and receipts that are still to be sent.
     ///
-    /// Waits for payments whose owner may still be alive until their leases have ended. Any number of
+    /// Waits for payments whose owner may still be alive until they or their leases have ended. Any number of
     /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
     /// in the middle of it.
     ///
@@ -95,6 +96,7 @@ impl Inner {
             if !story.is_some_and(|story| self.is_payment(&story)) {
                 return Ok(None);
             }
+            let under_way = self.payments.token();
             match self.journal.claim(saga.clone()).await.map_err(unavailable)? {
                 Claimed::Yours(lease, story) => {
                     return match self.resume(lease, &story).await {
@@ -103,7 +105,10 @@ impl Inner {
                         Err(error) => Err(unreadable(error)),
                     };
                 }
-                Claimed::Busy { remaining } => sleep(remaining).await,
+                Claimed::Busy { remaining } => {
+                    drop(under_way);
+                    sleep(remaining.min(LOOK_AGAIN)).await;
+                }
                 Claimed::Ended(_) | Claimed::Unknown => return Ok(None),
             }
         }

@@ -1,7 +1,7 @@
 //! The work behind a key: find out what is known of it, and do what is not done yet.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
@@ -17,6 +17,10 @@ use crate::ids::PaymentId;
 use crate::journal::{Claimed, FailureKind, JournalError, Lease, Opened, SagaId, Story};
 use crate::request::Payment;
 use crate::saga::{End, Owner, SagaError, SagaEvent};
+
+/// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
+/// longer: what is not dead is over soon.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 // starter: drop
 /// A final answer, as the store keeps it.
@@ -105,7 +109,7 @@ impl Inner {
 
     /// Why no new payment is begun now, if none is.
     fn refusal(&self) -> Option<PayError> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.payments.is_closed() {
             return Some(PayError::ShuttingDown);
         }
         let open = self.services.critical().into_iter().find(|service| {
@@ -186,7 +190,7 @@ impl Inner {
                     Ok(Next::Again)
                 }
                 Claimed::Busy { remaining } => {
-                    sleep(remaining).await;
+                    sleep(remaining.min(LOOK_AGAIN)).await;
                     Ok(Next::Again)
                 }
                 Claimed::Ended(_) | Claimed::Unknown => Ok(Next::Again),

@@ -118,7 +118,7 @@ fn lines(engine: &Engine) -> [String; 3] {
         ),
         format!(
             "{} under way, {} steps undone; {} receipts sent, {} dead letters",
-            figures.asked.get().saturating_sub(figures.all()),
+            gateway.in_flight(),
             figures.undone.get(),
             figures.receipts_sent.get(),
             gateway.dead_letters().len(),

@@ -2,5 +2,6 @@
 
 mod gateway;
 mod load;
+mod recovery;
 mod support;
 mod sweep;

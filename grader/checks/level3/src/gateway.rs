@@ -375,6 +375,8 @@ pub async fn drains(cx: Cx) -> Outcome {
         Err(PayError::ShuttingDown),
         "a payment is taken on while the gateway drains"
     );
+    let counted = stage.gateway.in_flight();
+    ensure_eq!(counted, 1, "in_flight() is wrong while the gateway drains"; help = "count the payments under way, and nothing else");
     let left = draining.await;
     ensure!(matches!(left, Ok(0)), "drain does not wait until all are over"; observed = format!("{left:?}"));
     let paid = running.await;

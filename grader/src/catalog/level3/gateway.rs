@@ -144,7 +144,7 @@ const CRITERIA: &[Criterion] = &[
         points: 3,
         kind: Kind::Bonus,
         requirement: "`drain` lets no new payment in and waits for those under way and their receipts.",
-        hints: &["All permits of a semaphore are there when nobody holds one."],
+        hints: &["TaskTracker of tokio-util counts what is under way, and waits until nothing is."],
         read: &["level3/README.md, Gateway"],
     },
     Criterion {

@@ -17,7 +17,7 @@ const CRITERIA: &[Criterion] = &[
         title: "recovers from a crash at any point",
         points: 4,
         kind: Kind::Bonus,
-        requirement: "The process dies before or after any of its calls and journal writes; recover() on a fresh gateway brings the payment to its end, and sends the receipt that was owed.",
+        requirement: "The process dies before or after any of its calls and journal writes; recover() on a fresh gateway brings the payment to its end, and takes up the receipt that was owed: a drain waits for it.",
         hints: &["Journal::list, Journal::claim, Saga::resume.", "Ledger::pending_receipts."],
         read: &["level3/README.md, Recovery"],
     },

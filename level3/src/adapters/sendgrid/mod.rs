@@ -9,11 +9,13 @@
 //! 2. This client remembers what SendGrid has taken, and sends nothing twice at once. A redrive after the
 //!    outbox could not be told finds the mail out already, and makes no request.
 //! 3. What is left are the attempts whose answer nobody saw: a connection that broke, a process that died
-//!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. Both
-//!    mails then have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
+//!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. And a
+//!    process that recovers beside a living one cannot see what that one is just sending. Both mails then
+//!    have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
 //!    one. Both carry the transaction as `custom_args`, so SendGrid's events tell that there were two.
 //!
-//! So the promise is *at least once*, and once unless an answer was lost.
+//! So the promise is *at least once*, and once unless an answer was lost or two processes recover side by
+//! side.
 //!
 //! # What an answer means
 //!
