@@ -21,7 +21,9 @@ pub(super) struct Progress<S> {
 pub(super) struct Trace {
     pub(super) begun: bool,
     pub(super) done: bool,
-    /// Failed without an effect, or failed and was not critical.
+    /// Failed, and the saga went on: it is not called again, even if nobody knows what it did.
+    pub(super) given_up: bool,
+    /// Failed without an effect: there is nothing to undo.
     pub(super) failed: bool,
     pub(super) undone: bool,
     pub(super) attempts: u32,
@@ -88,7 +90,9 @@ impl<S: State> Progress<S> {
                 self.state = state.read().map_err(unreadable)?;
             }
             Record::StepFailed { failure, may_have_acted } => {
-                self.trace(saga, &failure.step)?.failed = !may_have_acted;
+                let trace = self.trace(saga, &failure.step)?;
+                trace.given_up = true;
+                trace.failed = !may_have_acted;
             }
             Record::Compensating { failure } => self.failure = Some(Box::new(failure.clone())),
             Record::UndoStarted { step, attempt } => {

@@ -137,7 +137,7 @@ const CRITERIA: &[Criterion] = &[
         title: "finishes what is past its pivot",
         points: 3,
         kind: Kind::Bonus,
-        requirement: "A saga that is resumed and whose pivot is done goes on behind the last step that is done.",
+        requirement: "A saga that is resumed and whose pivot is done goes on behind the last step that is done, or that was optional and has failed.",
         hints: &["Read the records into the same structure that the run keeps."],
         read: &["level3/README.md, Saga"],
     },
