@@ -192,8 +192,10 @@ async fn heir(
     let when = format!("{what}, dead {point:?}, its heirs dead {second:?}");
     let scene = Scene::new(script());
     scene.crash(point).await?;
-    // And the one after it.
+    // And the one after it. Each comes when the lease of the one before has ended, so that it dies at
+    // work and not while it waits.
     for _ in 0..2 {
+        sleep(ms(60_000)).await;
         let heir = Process::that_dies(second);
         let gateway = scene.gateway(&heir)?;
         tokio::select! {
