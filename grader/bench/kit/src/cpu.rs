@@ -1,4 +1,4 @@
-//! The CPU time of the calling thread.
+//! The CPU time of the calling thread, or of the process.
 //!
 //! Not the wall clock: a benchmark that has to share its core is not slower, it only waits. What others
 //! do to the caches and to the clock rate remains, hence the ratios of [`contest`](crate::contest).
@@ -14,6 +14,22 @@ pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     // CPU time is never negative.
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The CPU time that all threads of this process have used so far: for what has threads of its own.
+#[cfg(unix)]
+#[must_use]
+pub fn process_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    // CPU time is never negative.
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Where processes have no clock of their own: the time since the first call.
+#[cfg(not(unix))]
+#[must_use]
+pub fn process_time() -> Duration {
+    thread_time()
 }
 
 /// Where threads have no clock of their own: the time since the first call.

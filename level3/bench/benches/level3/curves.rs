@@ -28,12 +28,23 @@ fn sizes(first: usize, most: usize) -> impl Iterator<Item = usize> {
 pub fn all(runtime: &Runtime, held: &[Held], quick: bool) -> Result<Vec<Curve>, Failed> {
     let most = if quick { 10_000 } else { 1_000_000 };
     let payments = held.iter().map(|held| (f64::from(held.payments), held.nanos)).collect();
-    Ok(vec![
+    let curves = [
         Curve { name: "a payment, by payments in flight".to_owned(), points: payments },
         callers(runtime, most)?,
         keys(runtime, most, quick)?,
         windows(runtime, most, quick)?,
-    ])
+    ];
+    Ok(curves.into_iter().chain(rows(runtime, most)?).collect())
+}
+
+#[cfg(feature = "stores")]
+fn rows(runtime: &Runtime, most: usize) -> Result<Vec<Curve>, Failed> {
+    Ok(crate::stores::rows(runtime, sizes(1000, most))?.into())
+}
+
+#[cfg(not(feature = "stores"))]
+fn rows(_: &Runtime, _: usize) -> Result<Vec<Curve>, Failed> {
+    Ok(Vec::new())
 }
 
 /// Memory for each payment against the payments in flight.

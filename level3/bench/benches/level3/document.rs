@@ -10,7 +10,7 @@ use crate::parts::{
     RETRY_PEERS,
 };
 use crate::payments::PAYMENT;
-use crate::{Measured, curves, promises};
+use crate::{Measured, curves, price, promises};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -36,6 +36,17 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
     for why in &measured.skipped {
         text.push_str(&format!("\n{why}\n"));
     }
+    text.push_str(&format!(
+        "\n### What a payment pays for\n\n\
+         A payment that survives its client and its process has a task of its own, a store that knows its\n\
+         key, and a journal that knows of every effect before it is tried; each call has a breaker, a time\n\
+         limit and a retry around it, which look at the clock. What that comes to:\n\n{}\n\
+         The memory of a payment in flight is mostly the futures of its task, of the step it is at and of\n\
+         the client who waits, with a timer in each, and the journal's records.\n\
+         `cargo run --release -p level3 --example in_flight` tells the bytes on the heap, with the journal\n\
+         in memory and without.\n",
+        price::table(measured)
+    ));
     text.push_str(&format!(
         "\n### Beside other people's crates\n\n\
          The same work for all: an operation that succeeds at once (for the open breakers: that is refused).\n\n{}\n\

@@ -16,7 +16,10 @@ mod in_flight;
 mod latency;
 mod parts;
 mod payments;
+mod price;
 mod promises;
+#[cfg(feature = "stores")]
+mod stores;
 
 use std::path::{Path, PathBuf};
 
@@ -75,6 +78,7 @@ struct Measured {
 fn measure(runtime: &tokio::runtime::Runtime, args: Args) -> Result<Measured, Failed> {
     let mut cases = parts::cases(runtime)?;
     cases.push(payments::case(runtime)?);
+    cases.extend(price::cases(runtime)?);
     let outcome = contest::run(&mut cases, args.quick);
     drop(cases);
     let mut skipped = Vec::new();
@@ -86,6 +90,10 @@ fn measure(runtime: &tokio::runtime::Runtime, args: Args) -> Result<Measured, Fa
             Ok(figures) => held.push(figures),
             Err(why) => skipped.push(why),
         }
+    }
+    if !cfg!(feature = "stores") {
+        skipped
+            .push("Rows in a store are left out: built without the feature `stores`.".to_owned());
     }
     let curves = curves::all(runtime, &held, args.quick)?;
     // The grader and Node take their time, and only the report has a place for them.
