@@ -206,6 +206,7 @@ impl<E> CircuitBreaker<E> {
         self.states.subscribe()
     }
 
+    #[inline]
     fn admit(&self) -> Result<Running<'_, E>, Duration> {
         let ticket = match self.gate.closed() {
             Some(ticket) => ticket,
@@ -307,6 +308,8 @@ impl<E> Drop for Running<'_, E> {
     }
 }
 
+// Inlined where a call is made, which is in other crates as a rule: a function call costs as much as what
+// these do.
 impl Gate {
     fn show(&self, core: &Core) {
         let closed = core.is_closed();
@@ -315,12 +318,14 @@ impl Gate {
     }
 
     /// The ticket for a call, if the breaker is closed.
+    #[inline]
     fn closed(&self) -> Option<Ticket> {
         let generation = self.generation.load(Ordering::Acquire);
         (generation & 1 == 0).then_some(Ticket(generation >> 1))
     }
 
     /// Whether the core has to hear of the success of a call that was let in with `ticket`.
+    #[inline]
     fn wants_success(&self, ticket: Ticket) -> bool {
         let generation = self.generation.load(Ordering::Acquire);
         let (current, closed) = (generation >> 1 == ticket.0, generation & 1 == 0);
@@ -329,6 +334,7 @@ impl Gate {
 }
 
 impl Counts {
+    #[inline]
     fn add(count: &AtomicU64) {
         // Figures for people: no decision rests on them, so no order does either.
         count.fetch_add(1, Ordering::Relaxed);
