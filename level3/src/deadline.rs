@@ -51,6 +51,7 @@ impl Deadline {
 
     /// The time that is left; zero once the deadline is over.
     #[must_use]
+    #[inline]
     pub fn remaining(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
@@ -71,6 +72,7 @@ impl Deadline {
     /// Whether something that takes `needed` can still be started and be done by the deadline: the
     /// deadline is not over, and at least `needed` is left.
     #[must_use]
+    #[inline]
     pub fn allows(self, needed: Duration) -> bool {
         let remaining = self.remaining();
         !remaining.is_zero() && remaining >= needed
