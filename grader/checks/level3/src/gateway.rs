@@ -1,5 +1,6 @@
 //! The gateway as its clients and its providers see it.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq};
@@ -385,6 +386,8 @@ pub async fn drains(cx: Cx) -> Outcome {
         "a payment under way is not brought to its end"
     );
     ensure_eq!(stage.world.mails().len(), 1, "drain does not wait for receipts");
+    let counted = stage.gateway.in_flight();
+    ensure_eq!(counted, 0, "in_flight() is wrong when all are over");
     Ok(())
 }
 
@@ -460,6 +463,32 @@ pub async fn time_is_split(cx: Cx) -> Outcome {
         backoff >= ms(1) && backoff <= ms(2000),
         "the pause between them is told as {} ms",
         backoff.as_millis()
+    );
+    // One call a second: create at 0 ms, so that confirm, due at 700 ms, waits for 300. Whether it does
+    // is another criterion's matter; here it is told.
+    let config = GatewayConfig { rate: NonZeroUsize::MIN, ..GatewayConfig::default() };
+    let stage = stage_with(&cx, Script::new(), config, |providers| providers)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("b"))).await?;
+    let events = lock(&stage.events).clone();
+    let called = |name| {
+        events.iter().find_map(|(at, event)| match event {
+            Event::Called { step, waiting, wire, .. } if *step == name => {
+                Some((*at, *waiting, *wire))
+            }
+            _ => None,
+        })
+    };
+    let (Some((checked, ..)), Some((confirmed, waiting, wire))) =
+        (called("fraud"), called("confirm"))
+    else {
+        return Err(grader_kit::Fail::new("no event says what the calls of confirm took"));
+    };
+    let waited = confirmed.saturating_sub(checked).saturating_sub(wire);
+    ensure!(
+        waiting.abs_diff(waited) <= ms(1),
+        "a call waits {} ms for the limiter, and is told to have waited {} ms",
+        waited.as_millis(),
+        waiting.as_millis()
     );
     Ok(())
 }

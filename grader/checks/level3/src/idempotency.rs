@@ -187,6 +187,8 @@ pub async fn keys_are_checked(cx: Cx) -> Outcome {
         Err(KeyError::TooLong { characters }),
         "a key of 256 characters"
     );
+    let kept = check("key-1".to_owned()).await?.map(|key| key.as_str().to_owned());
+    ensure_eq!(kept, Ok("key-1".to_owned()), "a key has another text");
     for text in ["k".repeat(255), "é".repeat(255), "k".to_owned()] {
         ensure!(check(text.clone()).await?.is_ok(), "a key of {} characters is refused", text.chars().count();
             expected = "1 to 255 characters are valid", observed = text,
