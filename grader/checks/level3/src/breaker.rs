@@ -254,6 +254,13 @@ pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
         ensure_eq!(bench.breaker.state(), State::Closed, "the state at failure {number} after it has closed";
             help = "closing forgets the failures from before the trip");
     }
+    // At which failure it opens is a criterion of its own, too.
+    for _ in 4..=10 {
+        let _ = bench.end(Err(Trouble::Down)).await?;
+    }
+    ensure!(bench.breaker.state() != State::Closed, "10 failures in a row do not open it a second time";
+        help = "a breaker that has closed is as good as new: what calls are told when they are let in has to fit \
+                the state that it is in now");
     Ok(())
 }
 

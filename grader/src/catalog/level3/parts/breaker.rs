@@ -106,7 +106,7 @@ const CRITERIA: &[Criterion] = &[
         title: "closes with empty counts",
         points: 1,
         kind: Kind::Core,
-        requirement: "After closing, five new failures in a row are needed. (BRK7)",
+        requirement: "After closing, five new failures in a row open it again, and three do not. (BRK7)",
         hints: &[
             "Keep the counts inside the state (an enum with data): a new state begins with new \
              counts.",
