@@ -116,20 +116,6 @@ where
         }
     }
 
-    /// Puts an answer into the store that was given before, for instance by the process that ran
-    /// before this one. Its age begins now. Does nothing if the key is known already.
-    ///
-    /// # Errors
-    ///
-    /// [`IdempotencyError::Full`], or [`IdempotencyError::Mismatch`] when the key is known with other
-    /// parameters.
-    pub fn restore(&self, key: &Key, params: P, value: V) -> Result<(), IdempotencyError<E>> {
-        if let Claim::Mine(owner) = self.claim(key, params)? {
-            owner.end(Ok(value));
-        }
-        Ok(())
-    }
-
     /// How many keys are kept, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -464,6 +464,21 @@ pub async fn time_is_split(cx: Cx) -> Outcome {
         "the pause between them is told as {} ms",
         backoff.as_millis()
     );
+    let done: Vec<_> = events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::StepDone { step, took, .. } => Some((*step, took.as_millis())),
+            _ => None,
+        })
+        .collect();
+    let due =
+        [("create", 200), ("fraud", 500), ("confirm", 600 + backoff.as_millis()), ("save", 100)];
+    let fits =
+        due.iter().zip(&done).all(|(due, done)| due.0 == done.0 && due.1.abs_diff(done.1) <= 1);
+    ensure!(
+        fits && done.len() == due.len(), "Event::StepDone tells other steps or milliseconds";
+        expected = format!("{due:?}"), observed = format!("{done:?}")
+    );
     // One call a second: create at 0 ms, so that confirm, due at 700 ms, waits for 300. Whether it does
     // is another criterion's matter; here it is told.
     let config = GatewayConfig { rate: NonZeroUsize::MIN, ..GatewayConfig::default() };

@@ -222,11 +222,15 @@ pub async fn answers_are_kept_for_their_time(cx: Cx) -> Outcome {
 
 pub async fn the_store_is_bounded(cx: Cx) -> Outcome {
     let bench = Bench::with(&cx, StoreConfig { retention: ms(1000), capacity: nzu(2) });
+    ensure!(bench.store.is_empty(), "a new store is not empty");
     let _ = bench.ask("a", 1, 0, false).await?;
     let hung = key("hung")?;
     let hung = timeout(ms(500), bench.store.run(&hung, 1, pending));
     let script = async {
         sleep(ms(10)).await;
+        let (kept, is_empty) = (bench.store.len(), bench.store.is_empty());
+        ensure!(kept == 2 && !is_empty, "an answer and a request under way are not two keys";
+            observed = format!("len() is {kept}, is_empty() {is_empty}"));
         let third = bench.ask("b", 1, 0, false).await?;
         ensure_eq!(third, Err(IdempotencyError::Full { capacity: 2 }), "a third key in a store of 2";
             help = "no key may go before its time: a repeat would pay again. Refuse the new one instead");

@@ -152,7 +152,7 @@ const CRITERIA: &[Criterion] = &[
         title: "says where the time went",
         points: 2,
         kind: Kind::Bonus,
-        requirement: "Event::Called splits the time of a step into waiting for the limiter, backoff and wire.",
+        requirement: "Event::StepDone says how long each step took; Event::Called splits that into waiting for the limiter, backoff and wire.",
         hints: &["Measure around each of the three."],
         read: &["level3/README.md, Gateway"],
     },

@@ -127,20 +127,6 @@ where
         Ok(Answer { value: pending.await?, replayed })
     }
 
-    /// Puts an answer back.
-    ///
-    /// # Errors
-    ///
-    /// [`IdempotencyError`].
-    pub fn restore(&self, key: &Key, params: P, value: V) -> Result<(), IdempotencyError<E>> {
-        let mut entries = self.fresh();
-        if self.known(&entries, key, &params)?.is_none() {
-            let pending = ready(Ok(value)).boxed().shared();
-            entries.insert(key.clone(), Entry { params, answered: Some(Instant::now()), pending });
-        }
-        Ok(())
-    }
-
     /// How many keys are kept.
     #[must_use]
     pub fn len(&self) -> usize {
