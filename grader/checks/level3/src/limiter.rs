@@ -189,21 +189,27 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
 }
 
 pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx, 2)?;
-    let crowd = bench.crowd(7);
-    let late = async {
-        sleep(ms(500)).await;
-        // Two went at 0; two go at 1000, two at 2000, and one at 3000, as this one would.
-        let deadline = Deadline::after(ms(2000));
-        cx.call(NAME, bench.go("a charge", Charge, deadline)).await
+    // Two go at 0, two at 1000, two at 2000, and one at 3000, as one more does that comes at 500.
+    let after = async |deadline| {
+        let bench = Bench::new(&cx, 2)?;
+        let one_more = async {
+            sleep(ms(500)).await;
+            cx.call(NAME, bench.go("a charge", Charge, Deadline::after(deadline))).await
+        };
+        let (crowd, one_more) = join(bench.crowd(7), one_more).await;
+        crowd?;
+        one_more
     };
-    let (crowd, late) = join(crowd, late).await;
-    crowd?;
-    let late = late?;
+    let late = after(ms(2000)).await?;
     ensure!(late.value.is_err() && late.took == ms(0),
         "2 a second, 5 before it, a deadline in 2000 ms: came to its end after {} ms", late.took.as_millis();
         expected = "refused at once: the slot comes in 2500 ms, after those of the callers before it",
         help = "each of those before takes a slot, and each slot comes free once a window");
+    let in_time = after(ms(2600)).await?;
+    ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
+        in_time.took.as_millis();
+        expected = "called after 2500 ms",
+        help = "each slot comes free once a window: whoever has 5 before him waits for the third window and no longer");
     Ok(())
 }
 
@@ -315,6 +321,19 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     let at = bench.instants().first().copied().unwrap_or_default();
     ensure!((3000..3500).contains(&at), "the server asked for a pause of 3000 ms, the call was made at {at} ms";
         help = "the longest pause that was asked for holds");
+    // Two went, so that the next one waits in the line when it learns of the pause.
+    let bench = Bench::new(&cx, 2)?;
+    bench.crowd(2).await?;
+    let pause = async {
+        sleep(ms(500)).await;
+        bench.limiter.pause_for(ms(3000));
+    };
+    let waiting = bench.go("a charge", Charge, Deadline::after(ms(1500)));
+    let call = cx.call(NAME, async { join(waiting, pause).await.0 }).await?;
+    ensure!(call.value.is_err() && call.took <= ms(1500),
+        "a pause that goes beyond the deadline of a call that waits: told after {} ms", call.took.as_millis();
+        expected = "refused by its deadline, 1500 ms",
+        help = "wait until the slot or until the deadline, whichever comes first");
     Ok(())
 }
 

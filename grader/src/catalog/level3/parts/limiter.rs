@@ -180,7 +180,7 @@ const CRITERIA: &[Criterion] = &[
         points: 1,
         kind: Kind::Bonus,
         requirement: "After `pause_for` nothing goes before the time has passed; the longest wish \
-                      holds.",
+                      holds. Who waits is refused by his deadline all the same.",
         hints: &["Keep the instant until which nothing goes, and take the later of the two."],
         read: &[
             "level3/README.md, Rate limiter",
