@@ -283,6 +283,20 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
         expected = "the second call at 2000 ms, a second after the first one was made",
         observed = format!("calls at {} ms", list(&bench.instants())),
         help = "a slot is taken as long as its permit is held; its second begins when the permit is used");
+    // Somebody who comes while the permit is held cannot know when its second will end.
+    let bench = Bench::new(&cx, 1)?;
+    let permit = cx.call(NAME, bench.limiter.acquire(Charge, Deadline::never())).await?;
+    let Ok(permit) = permit.value else { return Err(Fail::new("a free slot was refused")) };
+    let using = async {
+        sleep(ms(1000)).await;
+        permit.used();
+    };
+    let waiting = bench.go("a charge", Charge, Deadline::after(ms(5000)));
+    let call = cx.call(NAME, async { join(waiting, using).await.0 }).await?;
+    ensure!(call.value.is_ok(), "a caller who came while the permit was held is refused after {} ms",
+        call.took.as_millis();
+        expected = "called a second after the permit was used, at 2000 ms",
+        help = "using a permit changes what those in the line wait for: wake the first of them");
     Ok(())
 }
 
