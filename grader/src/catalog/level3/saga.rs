@@ -98,7 +98,7 @@ const CRITERIA: &[Criterion] = &[
         title: "takes a panic for a failure",
         points: 2,
         kind: Kind::Core,
-        requirement: "A step that panics is a failure of the kind Panicked, and what was done before it is undone.",
+        requirement: "A step that panics is a failure of the kind Panicked, with what the panic said, and what was done before it is undone.",
         hints: &[
             "FutureExt::catch_unwind with AssertUnwindSafe.",
             "Call the step inside of the future that is watched: it may panic before it returns one.",
@@ -128,7 +128,7 @@ const CRITERIA: &[Criterion] = &[
         title: "announces what it is about to do",
         points: 3,
         kind: Kind::Bonus,
-        requirement: "StepStarted is in the journal before a step is called, UndoStarted before an undo is.",
+        requirement: "StepStarted is in the journal before a step is called, UndoStarted before an undo is; and `end_of` reads from the records how it ended.",
         hints: &["One batch can say that a step is done and that the next one begins."],
         read: &["level3/README.md, Saga"],
     },

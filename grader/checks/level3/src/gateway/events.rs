@@ -1,0 +1,130 @@
+//! What the gateway tells whoever watches, and what it must not.
+
+use std::num::NonZeroUsize;
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use level3::answer::Status;
+use level3::event::Event;
+use level3::gateway::GatewayConfig;
+use level3::request::PaymentRequest;
+use level3::sim::{Fault, Script, Site};
+use tokio::time::sleep;
+
+use crate::world::{lock, ms, request, stage, stage_with, status};
+
+pub async fn one_terminal_event(cx: Cx) -> Outcome {
+    for script in [
+        Script::new(),
+        Script::new().always(Site::Save, Fault::FailBefore),
+        Script::new().always(Site::Fraud, Fault::Decline),
+    ] {
+        let stage = stage(&cx, script)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        sleep(ms(30_000)).await;
+        // A repeat is no second payment.
+        let _ = stage.gateway.pay(request("a")).await;
+        let first = status(&reply, "")?;
+        let terminal = stage.terminal();
+        let same = terminal.iter().filter(|(_, status)| *status == first).count();
+        ensure!(
+            same == 1 || (matches!(first, Status::Failed { .. }) && same >= 1),
+            "{same} Ended events for one payment";
+            expected = "exactly one, which says what the client was told", observed = format!("{terminal:?}")
+        );
+        if !matches!(first, Status::Failed { .. }) {
+            ensure_eq!(terminal.len(), 1, "another number of Ended events than payments");
+        }
+    }
+    Ok(())
+}
+
+pub async fn tells_no_secrets(cx: Cx) -> Outcome {
+    let script =
+        Script::new().on(Site::Confirm, 1, Fault::LoseReply).always(Site::Save, Fault::Decline);
+    let stage = stage(&cx, script)?;
+    let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let bad = stage
+        .gateway
+        .pay(PaymentRequest { email: "broken secret@x".to_owned(), ..request("b") })
+        .await;
+    let said = [
+        ("the answer", format!("{reply:?}")),
+        ("an event", format!("{:?}", lock(&stage.events))),
+        ("a request", format!("{:?}", request("a"))),
+        ("an error", format!("{bad:?}")),
+        ("the checked payment", format!("{:?}", request("a").validate())),
+    ];
+    for (what, text) in said {
+        for secret in ["someone@example.com", "pm_card_secret", "broken secret"] {
+            ensure!(!text.contains(secret), "{what} gives a secret away"; observed = text.clone());
+        }
+    }
+    Ok(())
+}
+
+pub async fn time_is_split(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().on(Site::Confirm, 1, Fault::FailBefore))?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    let events = lock(&stage.events).clone();
+    let called = events.iter().find_map(|(_, event)| match event {
+        Event::Called { step: "confirm", attempts, waiting, backoff, wire, .. } => {
+            Some((*attempts, waiting.as_millis(), *backoff, wire.as_millis()))
+        }
+        _ => None,
+    });
+    let Some((attempts, waiting, backoff, wire)) = called else {
+        return Err(grader_kit::Fail::new("no event says what the calls of confirm took"));
+    };
+    ensure_eq!(
+        (attempts, waiting, wire),
+        (2, 0, 600),
+        "two calls of 300 ms are told as other attempts, waiting or wire ms"
+    );
+    ensure!(
+        backoff >= ms(1) && backoff <= ms(2000),
+        "the pause between them is told as {} ms",
+        backoff.as_millis()
+    );
+    let done: Vec<_> = events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::StepDone { step, took, .. } => Some((*step, took.as_millis())),
+            _ => None,
+        })
+        .collect();
+    let due =
+        [("create", 200), ("fraud", 500), ("confirm", 600 + backoff.as_millis()), ("save", 100)];
+    let fits =
+        due.iter().zip(&done).all(|(due, done)| due.0 == done.0 && due.1.abs_diff(done.1) <= 1);
+    ensure!(
+        fits && done.len() == due.len(), "Event::StepDone tells other steps or milliseconds";
+        expected = format!("{due:?}"), observed = format!("{done:?}")
+    );
+    // One call a second: create at 0 ms, so that confirm, due at 700 ms, waits for 300. Whether it does
+    // is another criterion's matter; here it is told.
+    let config = GatewayConfig { rate: NonZeroUsize::MIN, ..GatewayConfig::default() };
+    let stage = stage_with(&cx, Script::new(), config, |providers| providers)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("b"))).await?;
+    let events = lock(&stage.events).clone();
+    let called = |name| {
+        events.iter().find_map(|(at, event)| match event {
+            Event::Called { step, waiting, wire, .. } if *step == name => {
+                Some((*at, *waiting, *wire))
+            }
+            _ => None,
+        })
+    };
+    let (Some((checked, ..)), Some((confirmed, waiting, wire))) =
+        (called("fraud"), called("confirm"))
+    else {
+        return Err(grader_kit::Fail::new("no event says what the calls of confirm took"));
+    };
+    let waited = confirmed.saturating_sub(checked).saturating_sub(wire);
+    ensure!(
+        waiting.abs_diff(waited) <= ms(1),
+        "a call waits {} ms for the limiter, and is told to have waited {} ms",
+        waited.as_millis(),
+        waiting.as_millis()
+    );
+    Ok(())
+}
