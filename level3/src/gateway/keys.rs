@@ -45,3 +45,25 @@ impl Keys {
         self.burnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PaymentKey;
+
+    #[test]
+    fn a_payment_that_is_over_takes_no_other_ones_keys_with_it() {
+        let id = |key: &str| PaymentId::derive(&PaymentKey::new(key).expect("a key"), 1);
+        let (over, running, keys) = (id("over"), id("running"), Keys::default());
+        let unburnt = keys.key(&running, Operation::Refund);
+        for payment in [&over, &running] {
+            keys.burn(payment, Operation::Refund);
+        }
+        let burnt = keys.key(&running, Operation::Refund);
+        assert_ne!(burnt, unburnt);
+        keys.forget(&over);
+        assert_eq!(keys.key(&running, Operation::Refund), burnt);
+        assert_eq!(keys.lock().len(), 1);
+        assert_eq!(keys.key(&running, Operation::Confirm).generation, 0, "another purpose");
+    }
+}

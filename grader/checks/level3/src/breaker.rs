@@ -479,10 +479,11 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     let _ = bench.end(Ok(())).await?;
     let _ = bench.end(Err(Trouble::Declined)).await?;
     let _ = bench.end(Err(Trouble::Down)).await?;
+    let _ = bench.end(Err(Trouble::Down)).await?;
     let snapshot = bench.breaker.snapshot();
     ensure_eq!(
         (snapshot.failures, snapshot.opened_at),
-        (1, None),
+        (2, None),
         "`failures` and `opened_at` while closed"
     );
     let hung = bench.breaker.call(pending::<Result<(), Trouble>>);
@@ -492,8 +493,8 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         |s: &level3::breaker::Snapshot| (s.calls, s.ok, s.failed, s.neutral, s.dropped, s.refused);
     ensure_eq!(
         counts(&snapshot),
-        (5, 2, 1, 1, 1, 0),
-        "calls, ok, failed, neutral, dropped, refused after 2 successes, a decline, a failure and a dropped call"
+        (6, 2, 2, 1, 1, 0),
+        "calls, ok, failed, neutral, dropped, refused after 2 successes, a decline, 2 failures and a dropped call"
     );
     // As many more as it lets through.
     while bench.breaker.state() == State::Closed && bench.calls.get() < 20 {

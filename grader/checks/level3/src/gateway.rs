@@ -2,15 +2,19 @@
 
 pub mod events;
 
+use std::future::ready;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt as _;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq};
 use level3::answer::{Dependency, PayError, Status};
 use level3::breaker::State;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
+    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
+    Providers, Refund,
 };
 use level3::request::PaymentRequest;
 use level3::sim::{Fault, Script, Site};
@@ -58,7 +62,12 @@ pub async fn a_receipt_fails_nothing(cx: Cx) -> Outcome {
 }
 
 pub async fn declines_are_answers(cx: Cx) -> Outcome {
-    for (site, by) in [(Site::Fraud, "the fraud check"), (Site::Confirm, "the bank")] {
+    let all = [
+        (Site::Create, "the bank, at once,"),
+        (Site::Fraud, "the fraud check"),
+        (Site::Confirm, "the bank"),
+    ];
+    for (site, by) in all {
         let stage = stage(&cx, Script::new().always(site, Fault::Decline))?;
         for _ in 0..7 {
             let key = format!("{site} {}", stage.world.calls(site));
@@ -78,6 +87,75 @@ pub async fn declines_are_answers(cx: Cx) -> Outcome {
             stage.gateway.breaker(dependency),
             State::Closed,
             "declines open the breaker, although the service works"
+        );
+    }
+    Ok(())
+}
+
+/// A provider that finds something wrong with every request for an intent.
+struct Refusing {
+    inner: Arc<dyn PaymentProvider>,
+    asked: Arc<AtomicU32>,
+}
+
+impl PaymentProvider for Refusing {
+    fn create_intent(&self, _: CreateIntent) -> Answer<Intent> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        ready(Err(ProviderError::Invalid { message: "no such card".to_owned() })).boxed()
+    }
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.inner.confirm(key, intent)
+    }
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.inner.cancel(key, intent)
+    }
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        self.inner.refund(key, intent)
+    }
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        self.inner.find_intent(payment)
+    }
+}
+
+pub async fn refusals_are_final(cx: Cx) -> Outcome {
+    let asked = Arc::new(AtomicU32::new(0));
+    let mine = Arc::clone(&asked);
+    let wrap = move |providers: Providers| {
+        let inner = Arc::clone(&providers.payments);
+        Providers { payments: Arc::new(Refusing { inner, asked: mine }), ..providers }
+    };
+    let stage = stage_with(&cx, Script::new(), GatewayConfig::default(), wrap)?;
+    for time in ["first", "second"] {
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let status = status(&reply, "for a request that the provider refuses")?;
+        ensure!(
+            matches!(status, Status::Failed { may_pass: false, .. }),
+            "a request that the provider refuses for good is answered otherwise, the {time} time";
+            expected = "Failed, with may_pass: false", observed = format!("{status:?}"),
+            help = "ProviderError::is_transient tells what another attempt may change"
+        );
+        sleep(ms(1000)).await;
+    }
+    let asked = asked.load(Ordering::Relaxed);
+    ensure_eq!(asked, 1, "what is refused for good is asked for again");
+    Ok(())
+}
+
+pub async fn obeys_retry_after(cx: Cx) -> Outcome {
+    // Longer than any backoff, and short enough for the deadline.
+    let told = Fault::RateLimited(Some(ms(3500)));
+    for (site, name) in [(Site::Fraud, "the fraud check"), (Site::Save, "the ledger")] {
+        let stage = stage(&cx, Script::new().on(site, 1, told))?;
+        let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+        ensure!(
+            is_paid(&status(&call.value, "although a call is only put off")?),
+            "{name} asks to be called again in 3500 ms, and the payment is not paid"
+        );
+        ensure!(
+            call.took >= ms(3500),
+            "{name} asks to be called again in 3500 ms, and the payment is over after {} ms",
+            call.took.as_millis();
+            help = "ProviderError::RateLimited tells the time, Disposition::RetryAfter takes it"
         );
     }
     Ok(())

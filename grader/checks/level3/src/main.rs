@@ -136,6 +136,8 @@ fn main() -> ExitCode {
         "level3/gateway/takes-1100-ms" => gateway::takes_1100,
         "level3/gateway/a-receipt-fails-nothing" => gateway::a_receipt_fails_nothing,
         "level3/gateway/declines-are-answers" => gateway::declines_are_answers,
+        "level3/gateway/refusals-are-final" => gateway::refusals_are_final,
+        "level3/gateway/obeys-retry-after" => gateway::obeys_retry_after,
         "level3/gateway/bad-input-calls-nobody" => gateway::bad_input_calls_nobody,
         "level3/gateway/answers-within-ten-seconds" => gateway::answers_within_ten_seconds,
         "level3/gateway/compensating-goes-on" => gateway::compensating_goes_on,
@@ -168,5 +170,6 @@ fn main() -> ExitCode {
         "level3/recovery/at-every-point" => recovery::at_every_point,
         "level3/recovery/two-at-once" => recovery::two_at_once,
         "level3/recovery/while-recovering" => recovery::while_recovering,
+        "level3/recovery/parked-are-dead-letters" => recovery::parked_are_dead_letters,
     })
 }

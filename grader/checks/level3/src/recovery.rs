@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use grader_kit::{Cx, Fail, Outcome, ensure};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::event::NoObserver;
-use level3::gateway::{Gateway, GatewayConfig, Recovered};
-use level3::journal::{MemoryJournal, Standing};
+use level3::gateway::{Gateway, GatewayConfig, Letter, Recovered};
+use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
 use level3::provider::{IntentStatus, RowStatus};
-use level3::sim::{CrashPoint, Fault, Process, Script, Site, World};
+use level3::sim::{CrashPoint, Fault, Faults, Latencies, Process, Script, Site, World};
 use tokio::time::sleep;
 
 use crate::world::{ms, request};
@@ -138,7 +138,13 @@ async fn once(what: &'static str, script: fn() -> Script, point: CrashPoint) -> 
     let scene = Scene::new(script());
     scene.crash(point).await?;
     let gateway = scene.gateway(&Process::new())?;
-    recover(&gateway, &when).await?;
+    let was_open = scene.journal.count(Standing::Open);
+    let recovered = recover(&gateway, &when).await?;
+    let told = recovered.finished + recovered.undone;
+    ensure!(
+        told == was_open, "{when}: recover() tells of {told} payments, and {was_open} were open";
+        observed = format!("{recovered:?}")
+    );
     let left = gateway.drain(ms(60_000)).await;
     ensure!(left == 0, "{when}: {left} payments under way after a drain of 60 s");
     scene.check(&when)?;
@@ -209,7 +215,76 @@ async fn heir(
 }
 
 pub async fn at_every_point(cx: Cx) -> Outcome {
+    leaves_strangers_alone().await?;
     everywhere(&cx, "Gateway::recover", once).await
+}
+
+/// Something else that writes to the same journal.
+async fn leaves_strangers_alone() -> Outcome {
+    let scene = Scene::new(Script::new());
+    let state = Payload::of(&"a ride").map_err(|_| Fail::new("a state cannot be written"))?;
+    let first = Record::Begun { kind: "ride".into(), state };
+    let opened = scene.journal.open(SagaId::new("ride-1"), first).await;
+    ensure!(matches!(opened, Ok(Opened::New(_))), "the journal in memory does not work");
+    sleep(ms(60_000)).await;
+    recover(&scene.gateway(&Process::new())?, "a saga of another kind in the journal").await?;
+    ensure!(
+        scene.journal.count(Standing::Open) == 1,
+        "recover() ends a saga in the journal that is no payment";
+        help = "Record::Begun tells the kind of a saga, Saga::kind that of payments"
+    );
+    Ok(())
+}
+
+/// The first process could not undo a payment, and is gone.
+pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
+    crate::world::is_written(&cx).await?;
+    let script = Arc::new(
+        Script::new().always(Site::Save, Fault::FailBefore).always(Site::Refund, Fault::Decline),
+    );
+    let faults = Arc::clone(&script) as Arc<dyn Faults>;
+    let world = World::with(Latencies::ASSIGNMENT, faults, None);
+    let scene = Scene { world, journal: MemoryJournal::new() };
+    let first = Process::new();
+    let _ = scene.gateway(&first)?.pay(request("a")).await;
+    sleep(ms(200_000)).await;
+    first.kill();
+    ensure_eq!(
+        scene.journal.count(Standing::Parked),
+        1,
+        "a payment whose refund is refused for good is not parked in the journal"
+    );
+    let gateway = scene.gateway(&Process::new())?;
+    // One for each step that cannot be undone: both that have to do with the charge, or the last of them.
+    let mut letters = Vec::new();
+    for time in ["once", "twice"] {
+        cx.call("Gateway::recover", recover(&gateway, "a parked payment")).await?.value?;
+        let before = std::mem::replace(
+            &mut letters,
+            gateway.dead_letters().iter().map(|letter| Letter::clone(&letter.item)).collect(),
+        );
+        let undos = letters.iter().all(|letter| matches!(letter, Letter::Undo { .. }));
+        ensure!(
+            !letters.is_empty() && undos && (time == "once" || letters == before),
+            "recovered {time}: what the first process could not undo is not among the dead letters once";
+            observed = format!("{letters:?}"),
+            help = "Journal::list(Standing::Parked), and Saga::end_of tells what is stuck"
+        );
+    }
+    script.heal(Site::Refund);
+    // A key whose refusal the provider remembers may cost the first one.
+    for _ in 0..2 {
+        cx.call("Gateway::redrive", gateway.redrive()).await?;
+    }
+    let net: i64 = scene.world.intents().iter().map(|intent| intent.net()).sum();
+    let parked = scene.journal.count(Standing::Parked);
+    ensure!(
+        net == 0 && parked == 0 && gateway.dead_letters().is_empty(),
+        "the refund works again and the letters are redriven twice: {net} stay charged, {parked} parked, {} letters",
+        gateway.dead_letters().len();
+        help = "claim the parked saga and resume it"
+    );
+    Ok(())
 }
 
 pub async fn two_at_once(cx: Cx) -> Outcome {

@@ -39,4 +39,13 @@ const CRITERIA: &[Criterion] = &[
         hints: &["A claimed saga that is open can be claimed again."],
         read: &["level3/README.md, Recovery"],
     },
+    Criterion {
+        id: "level3/recovery/parked-are-dead-letters",
+        title: "takes up what was parked",
+        points: 2,
+        kind: Kind::Bonus,
+        requirement: "What another process could not undo is a dead letter of the one that recovers, once, and redriving ends it.",
+        hints: &["Journal::list with Standing::Parked.", "Saga::end_of tells what is stuck."],
+        read: &["level3/README.md, Recovery"],
+    },
 ];
