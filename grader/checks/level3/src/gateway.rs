@@ -1,20 +1,17 @@
 //! The gateway as its clients and its providers see it.
 
+pub mod answers;
 pub mod events;
 
-use std::future::ready;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt as _;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq};
 use level3::answer::{Dependency, PayError, Status};
 use level3::breaker::State;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
-    Providers, Refund,
+    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
 use level3::sim::{Fault, Script, Site};
@@ -89,55 +86,6 @@ pub async fn declines_are_answers(cx: Cx) -> Outcome {
             "declines open the breaker, although the service works"
         );
     }
-    Ok(())
-}
-
-/// A provider that finds something wrong with every request for an intent.
-struct Refusing {
-    inner: Arc<dyn PaymentProvider>,
-    asked: Arc<AtomicU32>,
-}
-
-impl PaymentProvider for Refusing {
-    fn create_intent(&self, _: CreateIntent) -> Answer<Intent> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        ready(Err(ProviderError::Invalid { message: "no such card".to_owned() })).boxed()
-    }
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        self.inner.confirm(key, intent)
-    }
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        self.inner.cancel(key, intent)
-    }
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
-        self.inner.refund(key, intent)
-    }
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
-        self.inner.find_intent(payment)
-    }
-}
-
-pub async fn refusals_are_final(cx: Cx) -> Outcome {
-    let asked = Arc::new(AtomicU32::new(0));
-    let mine = Arc::clone(&asked);
-    let wrap = move |providers: Providers| {
-        let inner = Arc::clone(&providers.payments);
-        Providers { payments: Arc::new(Refusing { inner, asked: mine }), ..providers }
-    };
-    let stage = stage_with(&cx, Script::new(), GatewayConfig::default(), wrap)?;
-    for time in ["first", "second"] {
-        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
-        let status = status(&reply, "for a request that the provider refuses")?;
-        ensure!(
-            matches!(status, Status::Failed { may_pass: false, .. }),
-            "a request that the provider refuses for good is answered otherwise, the {time} time";
-            expected = "Failed, with may_pass: false", observed = format!("{status:?}"),
-            help = "ProviderError::is_transient tells what another attempt may change"
-        );
-        sleep(ms(1000)).await;
-    }
-    let asked = asked.load(Ordering::Relaxed);
-    ensure_eq!(asked, 1, "what is refused for good is asked for again");
     Ok(())
 }
 

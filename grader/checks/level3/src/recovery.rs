@@ -237,11 +237,8 @@ async fn leaves_strangers_alone() -> Outcome {
 }
 
 /// The first process could not undo a payment, and is gone.
-pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
-    crate::world::is_written(&cx).await?;
-    let script = Arc::new(
-        Script::new().always(Site::Save, Fault::FailBefore).always(Site::Refund, Fault::Decline),
-    );
+async fn parked(script: Script) -> Result<(Scene, Arc<Script>), Fail> {
+    let script = Arc::new(script);
     let faults = Arc::clone(&script) as Arc<dyn Faults>;
     let world = World::with(Latencies::ASSIGNMENT, faults, None);
     let scene = Scene { world, journal: MemoryJournal::new() };
@@ -252,8 +249,15 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
     ensure_eq!(
         scene.journal.count(Standing::Parked),
         1,
-        "a payment whose refund is refused for good is not parked in the journal"
+        "a payment of which something cannot be undone is not parked in the journal"
     );
+    Ok((scene, script))
+}
+
+pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
+    crate::world::is_written(&cx).await?;
+    let script = Script::new().always(Site::Save, Fault::FailBefore);
+    let (scene, script) = parked(script.always(Site::Refund, Fault::Decline)).await?;
     let gateway = scene.gateway(&Process::new())?;
     // One for each step that cannot be undone: both that have to do with the charge, or the last of them.
     let mut letters = Vec::new();
@@ -283,6 +287,24 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
         "the refund works again and the letters are redriven twice: {net} stay charged, {parked} parked, {} letters",
         gateway.dead_letters().len();
         help = "claim the parked saga and resume it"
+    );
+    a_row_to_be_taken_back_brings_no_receipt().await
+}
+
+async fn a_row_to_be_taken_back_brings_no_receipt() -> Outcome {
+    // The row is written, and nobody learns of it.
+    let script = Script::new().always(Site::Save, Fault::LoseReply);
+    let (scene, _) = parked(script.always(Site::Void, Fault::Decline)).await?;
+    let gateway = scene.gateway(&Process::new())?;
+    recover(&gateway, "a row that cannot be taken back").await?;
+    gateway.drain(ms(60_000)).await;
+    let (mails, net) =
+        (scene.world.mails().len(), scene.world.intents().iter().map(|i| i.net()).sum::<i64>());
+    ensure!(
+        mails == 0 && net == 0,
+        "a row could not be taken back: {net} stay charged, and {mails} receipts are sent";
+        expected = "nothing charged, no receipt",
+        help = "an entry of the outbox is owed when its payment is paid: ask the journal"
     );
     Ok(())
 }

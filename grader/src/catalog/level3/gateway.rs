@@ -49,6 +49,18 @@ const CRITERIA: &[Criterion] = &[
         read: &["level3/README.md, Gateway"],
     },
     Criterion {
+        id: "level3/gateway/reads-the-answers",
+        title: "reads what is answered",
+        points: 2,
+        kind: Kind::Bonus,
+        requirement: "A charge that is `processing` is not paid: what became of it is asked for. An intent of another payment or amount is no answer.",
+        hints: &[
+            "PaymentProvider::find_intent.",
+            "Compare the payment, the amount and the id of an intent with what was asked for.",
+        ],
+        read: &["level3/README.md, Gateway"],
+    },
+    Criterion {
         id: "level3/gateway/obeys-retry-after",
         title: "comes back when it is told to",
         points: 1,

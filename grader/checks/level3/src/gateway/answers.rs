@@ -1,0 +1,141 @@
+//! What the gateway makes of answers that the simulated provider does not give.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::FutureExt as _;
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use level3::answer::Status;
+use level3::gateway::GatewayConfig;
+use level3::ids::{IntentId, PaymentId, PaymentKey};
+use level3::money::{Currency, Money};
+use level3::provider::{
+    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
+    Providers, Refund,
+};
+use level3::sim::Script;
+use tokio::time::sleep;
+
+use crate::world::{Stage, is_paid, ms, request, stage_with, status};
+
+/// What is odd about a provider's answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Oddity {
+    /// It finds something wrong with every request for an intent.
+    Refuses,
+    /// Confirming says `processing`, as often as it is asked with the same key; the charge succeeds.
+    Processes,
+    /// Its intents are of another amount.
+    OtherAmount,
+    /// Its intents are of another payment.
+    OtherPayment,
+}
+
+struct Odd {
+    inner: Arc<dyn PaymentProvider>,
+    oddity: Oddity,
+    other: PaymentId,
+    creates: Arc<AtomicU32>,
+}
+
+impl Odd {
+    /// A gateway in front of such a provider, and how many intents it was asked for.
+    fn stage(cx: &Cx, oddity: Oddity) -> Result<(Stage, Arc<AtomicU32>), Fail> {
+        let creates = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&creates);
+        let another = PaymentKey::new("another").map_err(|_| Fail::new("a key is refused"))?;
+        let other = PaymentId::derive(&another, 1);
+        let wrap = move |providers: Providers| {
+            let inner = Arc::clone(&providers.payments);
+            Providers {
+                payments: Arc::new(Self { inner, oddity, other, creates: counted }),
+                ..providers
+            }
+        };
+        let stage = stage_with(cx, Script::new(), GatewayConfig::default(), wrap)?;
+        Ok((stage, creates))
+    }
+}
+
+impl PaymentProvider for Odd {
+    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+        self.creates.fetch_add(1, Ordering::Relaxed);
+        let (oddity, other) = (self.oddity, self.other.clone());
+        if oddity == Oddity::Refuses {
+            let message = "no such card".to_owned();
+            return ready(Err(ProviderError::Invalid { message })).boxed();
+        }
+        let answer = self.inner.create_intent(request);
+        let change = move |intent: Intent| match oddity {
+            Oddity::OtherAmount => {
+                let amount = Money::new(1, Currency::USD).unwrap_or(intent.amount);
+                Intent { amount, ..intent }
+            }
+            Oddity::OtherPayment => Intent { payment: other, ..intent },
+            _ => intent,
+        };
+        answer.map(move |answer| answer.map(change)).boxed()
+    }
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        let answer = self.inner.confirm(key, intent);
+        if self.oddity != Oddity::Processes {
+            return answer;
+        }
+        let status = IntentStatus::Processing;
+        answer.map(move |answer| answer.map(|intent| Intent { status, ..intent })).boxed()
+    }
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.inner.cancel(key, intent)
+    }
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        self.inner.refund(key, intent)
+    }
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        self.inner.find_intent(payment)
+    }
+}
+
+pub async fn refusals_are_final(cx: Cx) -> Outcome {
+    let (stage, creates) = Odd::stage(&cx, Oddity::Refuses)?;
+    for time in ["first", "second"] {
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let status = status(&reply, "for a request that the provider refuses")?;
+        ensure!(
+            matches!(status, Status::Failed { may_pass: false, .. }),
+            "a request that the provider refuses for good is answered otherwise, the {time} time";
+            expected = "Failed, with may_pass: false", observed = format!("{status:?}"),
+            help = "ProviderError::is_transient tells what another attempt may change"
+        );
+        sleep(ms(1000)).await;
+    }
+    let asked = creates.load(Ordering::Relaxed);
+    ensure_eq!(asked, 1, "what is refused for good is asked for again");
+    Ok(())
+}
+
+pub async fn answers_are_read(cx: Cx) -> Outcome {
+    let (stage, _) = Odd::stage(&cx, Oddity::Processes)?;
+    let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let status = status(&reply, "while a charge is processing")?;
+    ensure!(
+        is_paid(&status) && stage.net() == 1999,
+        "a charge is `processing` first and succeeds: the payment is not paid";
+        expected = "paid, as soon as the provider says that it has succeeded",
+        observed = format!("{status:?}, {} charged", stage.net()),
+        help = "the same key brings the same answer, for good: ask what became of the intent"
+    );
+    for oddity in [Oddity::OtherAmount, Oddity::OtherPayment] {
+        let (stage, _) = Odd::stage(&cx, oddity)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        sleep(ms(200_000)).await;
+        let paid = reply.as_ref().is_ok_and(|reply| is_paid(&reply.answer.status));
+        ensure!(
+            !paid && stage.net() == 0,
+            "the provider answers with an intent of another payment or amount ({oddity:?}), and it is taken";
+            expected = "nobody is charged", observed = format!("{reply:?}, {} charged", stage.net()),
+            help = "compare what comes back with what was asked for"
+        );
+    }
+    Ok(())
+}
