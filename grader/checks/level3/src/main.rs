@@ -137,6 +137,7 @@ fn main() -> ExitCode {
         "level3/gateway/a-receipt-fails-nothing" => gateway::a_receipt_fails_nothing,
         "level3/gateway/declines-are-answers" => gateway::declines_are_answers,
         "level3/gateway/refusals-are-final" => gateway::answers::refusals_are_final,
+        "level3/gateway/what-may-pass-is-tried-again" => gateway::answers::what_may_pass_is_tried_again,
         "level3/gateway/reads-the-answers" => gateway::answers::answers_are_read,
         "level3/gateway/obeys-retry-after" => gateway::obeys_retry_after,
         "level3/gateway/bad-input-calls-nobody" => gateway::bad_input_calls_nobody,

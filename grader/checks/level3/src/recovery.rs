@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Letter, Recovered};
 use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
 use level3::provider::{IntentStatus, RowStatus};
+use level3::request::PaymentRequest;
 use level3::sim::{CrashPoint, Fault, Faults, Latencies, Process, Script, Site, World};
 use tokio::time::sleep;
 
@@ -155,6 +157,16 @@ async fn once(what: &'static str, script: fn() -> Script, point: CrashPoint) -> 
         expected = "sent once: it stands in the outbox",
         help = "a drain waits for a receipt from the moment that recover() has taken it up"
     );
+    if paid {
+        let other = PaymentRequest { amount: 5, ..request("a") };
+        let reply = gateway.pay(other).await;
+        ensure!(
+            reply == Err(PayError::KeyReused),
+            "{when}: the same key with another amount is not refused by the new process";
+            expected = "KeyReused", observed = format!("{reply:?}"),
+            help = "compare with the state that the saga began with: Saga::begun_with"
+        );
+    }
     Ok(())
 }
 

@@ -49,6 +49,15 @@ const CRITERIA: &[Criterion] = &[
         read: &["level3/README.md, Gateway"],
     },
     Criterion {
+        id: "level3/gateway/what-may-pass-is-tried-again",
+        title: "tries again under the same key",
+        points: 1,
+        kind: Kind::Bonus,
+        requirement: "A failure that may pass leaves the key free: the same request tries again, as often as it comes.",
+        hints: &["PaymentId::derive takes the number of the run."],
+        read: &["level3/README.md, Gateway"],
+    },
+    Criterion {
         id: "level3/gateway/reads-the-answers",
         title: "reads what is answered",
         points: 2,

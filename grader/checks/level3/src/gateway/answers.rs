@@ -14,10 +14,10 @@ use level3::provider::{
     Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
     Providers, Refund,
 };
-use level3::sim::Script;
+use level3::sim::{Fault, Script, Site};
 use tokio::time::sleep;
 
-use crate::world::{Stage, is_paid, ms, request, stage_with, status};
+use crate::world::{Stage, is_paid, ms, request, stage, stage_with, status};
 
 /// What is odd about a provider's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,31 @@ pub async fn refusals_are_final(cx: Cx) -> Outcome {
     }
     let asked = creates.load(Ordering::Relaxed);
     ensure_eq!(asked, 1, "what is refused for good is asked for again");
+    Ok(())
+}
+
+pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
+    let stage = stage(&cx, Script::new().always(Site::Fraud, Fault::FailBefore))?;
+    for time in ["first", "second"] {
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let status = status(&reply, "while a service is down")?;
+        ensure!(
+            matches!(status, Status::Failed { may_pass: true, .. }),
+            "a payment that fails because a service is down is answered otherwise, the {time} time";
+            expected = "Failed, with may_pass: true", observed = format!("{status:?}")
+        );
+        // Longer than a breaker stays open.
+        sleep(ms(61_000)).await;
+    }
+    stage.script.heal(Site::Fraud);
+    let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let paid = is_paid(&status(&reply, "when the service is back")?);
+    ensure!(
+        paid && stage.net() == 1999,
+        "the service is back, and the same key does not pay";
+        observed = format!("{reply:?}, {} charged", stage.net()),
+        help = "what may pass is no answer to keep: leave the key free, and let another run of the saga follow"
+    );
     Ok(())
 }
 
