@@ -2,6 +2,7 @@
 
 use super::{Known, Saga, SagaError, State, Stuck};
 use crate::journal::{Failure, Payload, Record};
+use crate::provider::Effect;
 
 /// Where a saga stands.
 #[derive(Debug, Clone)]
@@ -21,10 +22,9 @@ pub(super) struct Progress<S> {
 pub(super) struct Trace {
     pub(super) begun: bool,
     pub(super) done: bool,
-    /// Failed, and the saga went on: it is not called again, even if nobody knows what it did.
-    pub(super) given_up: bool,
-    /// Failed without an effect: there is nothing to undo.
-    pub(super) failed: bool,
+    /// Failed, with this effect. It is not called again, whatever that is; without one, there is nothing
+    /// to undo.
+    pub(super) failed: Option<Effect>,
     pub(super) undone: bool,
     pub(super) attempts: u32,
     /// Boxed, since hardly any step ever is: a saga under way keeps one trace for each step.
@@ -37,7 +37,7 @@ impl Trace {
         match self {
             Self { undone: true, .. } | Self { begun: false, .. } => None,
             Self { done: true, .. } => Some(Known::Done),
-            Self { failed: true, .. } => None,
+            Self { failed: Some(Effect::None), .. } => None,
             _ => Some(Known::Unknown),
         }
     }
@@ -90,9 +90,8 @@ impl<S: State> Progress<S> {
                 self.state = state.read().map_err(unreadable)?;
             }
             Record::StepFailed { failure, may_have_acted } => {
-                let trace = self.trace(saga, &failure.step)?;
-                trace.given_up = true;
-                trace.failed = !may_have_acted;
+                let effect = if *may_have_acted { Effect::Unknown } else { Effect::None };
+                self.trace(saga, &failure.step)?.failed = Some(effect);
             }
             Record::Compensating { failure } => self.failure = Some(Box::new(failure.clone())),
             Record::UndoStarted { step, attempt } => {

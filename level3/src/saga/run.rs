@@ -167,7 +167,7 @@ impl<S: State> Saga<S> {
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
             let trace = &mut progress.steps[index];
-            if trace.done || trace.given_up {
+            if trace.done || trace.failed.is_some() {
                 continue;
             }
             if now >= deadline.instant() {
@@ -204,8 +204,7 @@ impl<S: State> Saga<S> {
                     if begun_before {
                         error.effect = Effect::Unknown;
                     }
-                    progress.steps[index].given_up = true;
-                    progress.steps[index].failed = error.effect == Effect::None;
+                    progress.steps[index].failed = Some(error.effect);
                     let failure = failed(owner.watcher, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
