@@ -6,7 +6,8 @@ use level3::answer::{PayError, Status};
 use level3::sim::{Fault, Flawless, Script, Site};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{request, setup};
+use crate::request::request;
+use crate::support::setup;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -3,5 +3,7 @@
 mod gateway;
 mod load;
 mod recovery;
+#[path = "../support/request.rs"]
+mod request;
 mod support;
 mod sweep;

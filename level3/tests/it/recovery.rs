@@ -9,7 +9,7 @@ use level3::journal::{MemoryJournal, Standing};
 use level3::sim::{Fault, Flawless, Process, Script, Site, World};
 use tokio::time::{Instant, sleep};
 
-use crate::support::request;
+use crate::request::request;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

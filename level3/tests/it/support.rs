@@ -6,7 +6,6 @@ use level3::answer::Status;
 use level3::event::Event;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
-use level3::request::PaymentRequest;
 use level3::sim::{Faults, World};
 
 /// A gateway in a world of its own.
@@ -47,16 +46,5 @@ impl Setup {
     /// What customers have paid in the end.
     pub fn net(&self) -> i64 {
         self.world.intents().iter().map(|intent| intent.net()).sum()
-    }
-}
-
-pub fn request(key: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_visa".to_owned(),
     }
 }

@@ -6,6 +6,8 @@ mod outbox;
 mod peer;
 mod reconcile;
 mod reconcile_shop;
+#[path = "../support/request.rs"]
+mod request;
 mod sendgrid;
 mod stripe_answers;
 mod stripe_faults;

@@ -17,8 +17,8 @@ use level3::retry::Backoff;
 use level3::sim::{Flawless, Latencies, World};
 use wiremock::{MockServer, ResponseTemplate};
 
+use crate::request::request;
 use crate::sendgrid::{bodies, sendgrid, server};
-use crate::support::request;
 
 /// A ledger that can be kept from hearing that a receipt is out.
 struct HardOfHearing {

@@ -22,7 +22,8 @@ use level3::provider::{
 use level3::sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Script, Site, World};
 
 use crate::reconcile_shop::{NOTHING, Shop, confirm, make, row, saga, told, undone};
-use crate::support::{payment, request, usd};
+use crate::request::request;
+use crate::support::{payment, usd};
 
 #[tokio::test(start_paused = true)]
 async fn what_fits_is_left_alone() {

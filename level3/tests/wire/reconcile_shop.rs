@@ -16,7 +16,8 @@ use level3::provider::{
 use level3::sim::{Faults, World};
 use serde_json::json;
 
-use crate::support::{payment, request, usd};
+use crate::request::request;
+use crate::support::{payment, usd};
 
 /// A shop with everything in memory.
 pub struct Shop {

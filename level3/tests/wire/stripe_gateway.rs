@@ -22,8 +22,9 @@ use level3::sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Scrip
 use serde_json::Value;
 
 use crate::bad_wire::BadWire;
+use crate::request::request;
 use crate::stripe_world::account;
-use crate::support::{KEY, request};
+use crate::support::KEY;
 
 /// An account of Stripe's, asked directly.
 pub struct Account {

@@ -7,7 +7,6 @@ use level3::adapters::stripe::{Stripe, StripeConfig, StripeKey};
 use level3::ids::{CardToken, IntentId, PaymentId, PaymentKey};
 use level3::money::{Currency, Money};
 use level3::provider::{CreateIntent, Operation, ProviderKey};
-use level3::request::PaymentRequest;
 use serde_json::{Value, json};
 
 /// The key of all tests. It must not be found in anything that is shown.
@@ -73,15 +72,4 @@ pub fn error_json(class: &str, code: &str) -> Value {
         "type": class, "code": code, "message": format!("A sentence about {KEY}."),
         "doc_url": "https://stripe.com/docs/error-codes",
     } })
-}
-
-pub fn request(key: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order of {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_visa".to_owned(),
-    }
 }

@@ -11,16 +11,19 @@ use std::time::Duration;
 #[cfg(unix)]
 #[must_use]
 pub fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // CPU time is never negative.
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    read(rustix::time::ClockId::ThreadCPUTime)
 }
 
 /// The CPU time that all threads of this process have used so far: for what has threads of its own.
 #[cfg(unix)]
 #[must_use]
 pub fn process_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    read(rustix::time::ClockId::ProcessCPUTime)
+}
+
+#[cfg(unix)]
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     // CPU time is never negative.
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -60,12 +60,16 @@ impl Scene {
         Ok(process.is_dead())
     }
 
+    /// What customers have paid in the end, in minor units.
+    fn net(&self) -> i64 {
+        self.world.intents().iter().map(|intent| intent.net()).sum()
+    }
+
     /// The books balance, and nothing is open.
     fn check(&self, when: &str) -> Outcome {
         let rows =
             self.world.rows().iter().filter(|row| row.status == RowStatus::Completed).count();
-        let intents = self.world.intents();
-        let net: i64 = intents.iter().map(|intent| intent.net()).sum();
+        let (intents, net) = (self.world.intents(), self.net());
         let help = "claim every open saga; finish it if the customer is charged, undo it otherwise, with the same keys";
         ensure!(
             self.journal.count(Standing::Open) == 0,
@@ -227,8 +231,8 @@ async fn heir(
 }
 
 pub async fn at_every_point(cx: Cx) -> Outcome {
-    leaves_strangers_alone().await?;
-    everywhere(&cx, "Gateway::recover", once).await
+    everywhere(&cx, "Gateway::recover", once).await?;
+    leaves_strangers_alone().await
 }
 
 /// Something else that writes to the same journal.
@@ -292,7 +296,7 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
     for _ in 0..2 {
         cx.call("Gateway::redrive", gateway.redrive()).await?;
     }
-    let net: i64 = scene.world.intents().iter().map(|intent| intent.net()).sum();
+    let net = scene.net();
     let parked = scene.journal.count(Standing::Parked);
     ensure!(
         net == 0 && parked == 0 && gateway.dead_letters().is_empty(),
@@ -310,8 +314,7 @@ async fn a_row_to_be_taken_back_brings_no_receipt() -> Outcome {
     let gateway = scene.gateway(&Process::new())?;
     recover(&gateway, "a row that cannot be taken back").await?;
     gateway.drain(ms(60_000)).await;
-    let (mails, net) =
-        (scene.world.mails().len(), scene.world.intents().iter().map(|i| i.net()).sum::<i64>());
+    let (mails, net) = (scene.world.mails().len(), scene.net());
     ensure!(
         mails == 0 && net == 0,
         "a row could not be taken back: {net} stay charged, and {mails} receipts are sent";

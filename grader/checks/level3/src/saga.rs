@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq};
 use level3::deadline::Deadline;
-use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId, Standing};
-use level3::saga::{End, Known, Saga, Step, StepError, UndoError};
+use level3::journal::{FailureKind, MemoryJournal, SagaId, Standing};
+use level3::saga::{End, Known, Saga, SagaError, Step, StepError, UndoError};
 use tokio::time::sleep;
 
 use crate::world::{lock, ms};
@@ -99,20 +99,22 @@ impl Bench {
     /// Runs it, and returns its end.
     async fn run(self, cx: &Cx) -> Result<(End<Vec<String>>, Log, MemoryJournal, Duration), Fail> {
         let journal = MemoryJournal::new();
-        let saga = Arc::new(self.saga);
-        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
-        let deadline = Deadline::after(ms(10_000));
-        let call = cx
-            .call("Saga::execute", async {
-                saga.execute(kept, SagaId::new("one"), Vec::new(), deadline).await
-            })
-            .await?;
+        let call = cx.call("Saga::execute", execute(Arc::new(self.saga), &journal)).await?;
         let took = call.took;
         match call.value {
             Ok(end) => Ok((end, self.log, journal, took)),
             Err(error) => Err(Fail::new("the saga has no end").observed(format!("{error:?}"))),
         }
     }
+}
+
+/// Runs the saga `one`, which has ten seconds.
+async fn execute(
+    saga: Arc<Saga<Vec<String>>>,
+    journal: &MemoryJournal,
+) -> Result<End<Vec<String>>, SagaError> {
+    let deadline = Deadline::after(ms(10_000));
+    saga.execute(Arc::new(journal.clone()), SagaId::new("one"), Vec::new(), deadline).await
 }
 
 fn undone(log: &Log) -> Vec<String> {
@@ -335,10 +337,8 @@ pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
         .step("ride", Does::Works, Undo::Works)
         .step("capture", Does::Works, Undo::Works);
     let journal = MemoryJournal::new();
-    let kept: Arc<dyn Journal> = Arc::new(journal.clone());
     let (saga, log) = (Arc::new(bench.saga), bench.log);
-    let deadline = Deadline::after(ms(10_000));
-    let running = saga.execute(kept, SagaId::new("one"), Vec::new(), deadline);
+    let running = execute(saga, &journal);
     let dropped = tokio::time::timeout(ms(15), running).await.is_err();
     ensure!(dropped, "the saga is over before its steps can be");
     cx.timeline().record("caller", "goes away");

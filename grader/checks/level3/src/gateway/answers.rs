@@ -1,4 +1,5 @@
-//! What the gateway makes of answers that the simulated provider does not give.
+//! What the gateway makes of what it is answered: failures that may pass, and answers that the simulated
+//! provider does not give.
 
 use std::future::ready;
 use std::sync::Arc;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
 use level3::deadline::Deadline;
 use level3::journal::{
-    Claimed, Failure, FailureKind, Journal, MemoryJournal, Opened, Payload, Record, SagaId,
+    Claimed, Failure, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaId,
+    Story,
 };
 use level3::saga::{End, Owner, Saga, SagaError, Step, StepError, nobody};
 use tokio::time::sleep;
 
-use super::{Bench, Does, Undo};
+use super::{Bench, Does, Undo, execute};
 use crate::world::{lock, ms};
 
 /// A journal that notes what the steps had done when a record was written.
@@ -91,13 +92,10 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
             .step("reserve", Does::Works, undo)
             .step("ride", Does::Works, Undo::Works)
             .step("capture", capture, Undo::Works);
-        let (saga, journal, id) = (Arc::new(bench.saga), MemoryJournal::new(), SagaId::new("one"));
-        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
-        let deadline = Deadline::after(ms(10_000));
-        let run = async { saga.execute(kept, id.clone(), Vec::new(), deadline).await };
+        let (saga, journal) = (Arc::new(bench.saga), MemoryJournal::new());
         // What it says itself is other criteria's matter.
-        let _ = cx.call("Saga::execute", run).await?;
-        let Ok(Some(story)) = journal.read(id).await else {
+        let _ = cx.call("Saga::execute", execute(Arc::clone(&saga), &journal)).await?;
+        let Ok(Some(story)) = journal.read(SagaId::new("one")).await else {
             return Err(Fail::new("the journal knows no such saga"));
         };
         let read = saga.end_of(&story);
@@ -126,7 +124,7 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
 async fn left_behind(
     bench: &Bench,
     records: Vec<Record>,
-) -> Result<(MemoryJournal, Claimed), Fail> {
+) -> Result<(MemoryJournal, Lease, Story), Fail> {
     let journal = MemoryJournal::new();
     let gone = |_| Fail::new("the journal in memory does not work");
     let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
@@ -135,8 +133,22 @@ async fn left_behind(
     };
     journal.append(&lease, records).await.map_err(gone)?;
     sleep(ms(60_000)).await;
-    let claimed = journal.claim(SagaId::new("one")).await.map_err(gone)?;
-    Ok((journal, claimed))
+    match journal.claim(SagaId::new("one")).await.map_err(gone)? {
+        Claimed::Yours(lease, story) => Ok((journal, lease, story)),
+        _ => Err(Fail::new("a saga without an owner cannot be claimed")),
+    }
+}
+
+/// What comes of it when somebody takes it over.
+async fn resumed(
+    cx: &Cx,
+    bench: &Bench,
+    records: Vec<Record>,
+) -> Result<Result<End<Vec<String>>, SagaError>, Fail> {
+    let (journal, lease, story) = left_behind(bench, records).await?;
+    let owner = Owner { journal: &journal, lease, watcher: &nobody };
+    let call = bench.saga.resume(&owner, &story, Deadline::after(ms(10_000)));
+    Ok(cx.call("Saga::resume", call).await?.value)
 }
 
 fn done(step: &'static str, state: &[&str]) -> Result<Vec<Record>, Fail> {
@@ -162,13 +174,7 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
     };
     records.push(Record::StepStarted { step: "mail".into() });
     records.push(Record::StepFailed { failure, may_have_acted: true });
-    let (journal, claimed) = left_behind(&bench, records).await?;
-    let Claimed::Yours(lease, story) = claimed else {
-        return Err(Fail::new("a saga without an owner cannot be claimed"));
-    };
-    let owner = Owner { journal: &journal, lease, watcher: &nobody };
-    let call = bench.saga.resume(&owner, &story, Deadline::after(ms(10_000)));
-    let end = cx.call("Saga::resume", call).await?.value;
+    let end = resumed(&cx, &bench, records).await?;
     ensure!(
         matches!(&end, Ok(End::Completed(state)) if state.last().is_some_and(|s| s == "close")),
         "a saga whose pivot is done is not finished";
@@ -188,13 +194,7 @@ pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
         .step("close", Does::Works, Undo::Works);
     let mut records = done("reserve", &["reserve"])?;
     records.push(Record::StepStarted { step: "capture".into() });
-    let (journal, claimed) = left_behind(&bench, records).await?;
-    let Claimed::Yours(lease, story) = claimed else {
-        return Err(Fail::new("a saga without an owner cannot be claimed"));
-    };
-    let owner = Owner { journal: &journal, lease, watcher: &nobody };
-    let call = bench.saga.resume(&owner, &story, Deadline::after(ms(10_000)));
-    let end = cx.call("Saga::resume", call).await?.value;
+    let end = resumed(&cx, &bench, records).await?;
     ensure!(matches!(end, Ok(End::Compensated { .. })), "a saga whose pivot is not done is not undone"; observed = format!("{end:?}"));
     let mut undone = lock(&bench.log).clone();
     undone.sort();
@@ -211,10 +211,7 @@ pub async fn stops_when_fenced(cx: Cx) -> Outcome {
         .step("reserve", Does::Works, Undo::Works)
         .step("ride", Does::Works, Undo::Works)
         .step("capture", Does::Works, Undo::Works);
-    let (journal, claimed) = left_behind(&bench, Vec::new()).await?;
-    let Claimed::Yours(mut lease, _) = claimed else {
-        return Err(Fail::new("a saga without an owner cannot be claimed"));
-    };
+    let (journal, mut lease, _) = left_behind(&bench, Vec::new()).await?;
     // The right of the owner before.
     lease.epoch -= 1;
     let owner = Owner { journal: &journal, lease, watcher: &nobody };
