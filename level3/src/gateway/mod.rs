@@ -21,27 +21,27 @@ mod round;
 mod services;
 mod settle;
 mod state;
+mod status;
 mod steps;
 mod work;
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::{Answer, Dependency, PayError, Reply, Status};
+use crate::answer::{Dependency, PayError, Reply, Status};
 use crate::breaker;
 use crate::dead_letters::{DeadLetter, DeadLetters, Redriven};
 use crate::deadline::Deadline;
 use crate::event::Observer;
-use crate::idempotency::{IdempotencyError, Key, Store};
-use crate::ids::PaymentId;
+use crate::idempotency::{Answered, Completion, IdempotencyError, Store};
+use crate::ids::{PaymentId, PaymentKey};
 use crate::journal::Journal;
 use crate::provider::Providers;
-use crate::request::{InvalidRequest, Payment, PaymentRequest};
+use crate::request::{Payment, PaymentRequest};
 use crate::saga::Saga;
 
 pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
@@ -50,7 +50,7 @@ pub use recover::Recovered;
 
 use services::Services;
 use state::PaymentState;
-use work::{Ending, Kept};
+use work::{KnownAnswer, PaymentResult};
 
 /// A payment gateway. Cheap to clone; clones are the same gateway.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ struct Inner {
     services: Arc<Services>,
     saga: Saga<PaymentState>,
     journal: Arc<dyn Journal>,
-    store: Store<Arc<Payment>, Kept, Ending>,
+    store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
     letters: DeadLetters<Letter>,
     // One permit for each payment that was let in, until its last undo is done or its receipt is on its
     // way.
@@ -136,32 +136,27 @@ impl Gateway {
     /// answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
-        let payment = Arc::new(checked(request)?);
-        // Checked again, since the front door's idea of a key is its own.
-        let Ok(key) = Key::new(payment.key.as_str()) else {
-            return Err(PayError::Invalid(InvalidRequest::Key(crate::ids::InvalidText::Empty)));
-        };
-        let (inner, mine) = (Arc::clone(&self.inner), Arc::clone(&payment));
-        let params = Arc::clone(&payment);
-        // Pinned here and lent: what is handed on by value is kept twice.
-        let work = || self.inner.payments.track_future(inner.work(mine, deadline));
-        let result = pin!(self.inner.store.run(&key, params, work));
-        let Ok(result) = deadline.run(result).await else {
-            return Ok(unfinished(&payment, false));
+        let payment = Arc::new(request.validate()?);
+        let (inner, params, work) =
+            (Arc::clone(&self.inner), Arc::clone(&payment), Arc::clone(&payment));
+        let work = || self.inner.payments.track_future(inner.work(work, deadline));
+        let Ok(result) = deadline.run(self.inner.store.run(&payment.key, params, work)).await
+        else {
+            return Ok(unfinished(&payment));
         };
         match result {
-            Ok(stored) => Ok(Reply {
-                answer: stored.value.answer,
-                replayed: stored.replayed || stored.value.from_journal,
-            }),
+            Ok(Answered { completion: Completion::Stored(result), replayed }) => {
+                let KnownAnswer { answer, from_journal } = result?;
+                Ok(Reply { answer, replayed: replayed || from_journal })
+            }
+            // Not the last word, so a repeat may get another one.
+            Ok(Answered { completion: Completion::Released(result), .. }) => {
+                Ok(Reply { answer: result?.answer, replayed: false })
+            }
             Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
             Err(IdempotencyError::Full { .. }) => Err(PayError::Overloaded),
             // The task is gone without a result. What it did stands in the journal.
-            Err(IdempotencyError::Lost) => Ok(unfinished(&payment, false)),
-            Err(IdempotencyError::Failed(Ending::Answered(answer))) => {
-                Ok(Reply { answer, replayed: false })
-            }
-            Err(IdempotencyError::Failed(Ending::Refused(error))) => Err(error),
+            Err(IdempotencyError::Lost) => Ok(unfinished(&payment)),
         }
     }
 
@@ -225,11 +220,6 @@ impl Gateway {
     }
 }
 
-/// Takes the request, so that its texts go here and are not kept until the answer comes.
-fn checked(request: PaymentRequest) -> Result<Payment, InvalidRequest> {
-    request.validate()
-}
-
 /// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
 /// breaker stays open are not the end of it, and each of them well below the time after which an owner
 /// counts as dead.
@@ -240,12 +230,8 @@ fn patient() -> Result<crate::retry::Backoff, ConfigError> {
 }
 
 /// The answer while there is none.
-fn unfinished(payment: &Payment, parked: bool) -> Reply {
-    let answer = Answer {
-        payment: PaymentId::derive(&payment.key, 1),
-        order: payment.order.clone(),
-        amount: payment.amount,
-        status: Status::Compensating { parked },
-    };
+fn unfinished(payment: &Payment) -> Reply {
+    let id = PaymentId::derive(&payment.key, 1);
+    let answer = status::answer(&id, payment, Status::Compensating { parked: false });
     Reply { answer: Arc::new(answer), replayed: false }
 }

@@ -77,14 +77,16 @@ impl Gateway {
     }
 }
 
-fn unavailable(_: JournalError) -> PayError {
+pub(super) fn unavailable(_: JournalError) -> PayError {
     PayError::JournalUnavailable
 }
 
-fn unreadable(error: SagaError) -> PayError {
-    match error {
-        SagaError::State(why) => PayError::JournalUnreadable(why),
-        _ => PayError::JournalUnavailable,
+impl From<SagaError> for PayError {
+    fn from(error: SagaError) -> Self {
+        match error {
+            SagaError::State(why) => Self::JournalUnreadable(why),
+            _ => Self::JournalUnavailable,
+        }
     }
 }
 
@@ -102,7 +104,7 @@ impl Inner {
                     return match self.resume(lease, &story).await {
                         Ok(answer) => Ok(Some(answer.status.clone())),
                         Err(SagaError::Fenced) => Ok(None),
-                        Err(error) => Err(unreadable(error)),
+                        Err(error) => Err(error.into()),
                     };
                 }
                 Claimed::Busy { remaining } => {
@@ -129,7 +131,7 @@ impl Inner {
             if !self.is_payment(&story) {
                 continue;
             }
-            if let Some(End::Parked { stuck, .. }) = self.saga.end_of(&story).map_err(unreadable)? {
+            if let Some(End::Parked { stuck, .. }) = self.saga.end_of(&story)? {
                 for step in stuck {
                     let letter = Letter::Undo { saga: saga.clone(), step: step.step };
                     let is_known = known.iter().any(|known| *known.item == letter);

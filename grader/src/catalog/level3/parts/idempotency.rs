@@ -63,8 +63,8 @@ const CRITERIA: &[Criterion] = &[
         title: "frees the key after a failure that may pass",
         points: 2,
         kind: Kind::Core,
-        requirement: "When the work returns `Err`, the key can be used again.",
-        hints: &["Only `Ok` is final."],
+        requirement: "When the work returns `Released`, the key can be used again.",
+        hints: &["Only `Stored` is final."],
         read: &["level3/README.md, Idempotency", "https://docs.stripe.com/api/idempotent_requests"],
     },
     Criterion {
@@ -92,7 +92,7 @@ const CRITERIA: &[Criterion] = &[
         points: 1,
         kind: Kind::Bonus,
         requirement: "Requests that joined get the failure of the work that they waited for.",
-        hints: &["Send the whole `Result` over the channel."],
+        hints: &["Send the whole `Completion` over the channel."],
         read: &["level3/README.md, Idempotency", "https://docs.stripe.com/api/idempotent_requests"],
     },
     Criterion {
