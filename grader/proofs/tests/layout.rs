@@ -57,7 +57,7 @@ struct Package {
 }
 
 fn root() -> PathBuf {
-    grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace")
+    grader::workspace::of_this_run().expect("the workspace")
 }
 
 fn relative(path: &Path) -> String {
