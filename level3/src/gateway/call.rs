@@ -133,31 +133,32 @@ impl Terms {
 }
 
 impl Protected {
-    /// One wire call on behalf of a charge.
-    pub(super) fn charge<T>(
+    /// One wire call on behalf of a payment that goes forward, if the breaker lets it through.
+    pub(super) fn call<T>(
         &self,
         terms: &Terms,
         call: impl FnOnce() -> Answer<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
-        let guarded = || self.wire(Priority::Charge, terms, call);
+        let guarded = || self.send(Priority::Charge, terms, call);
         self.breaker.call(guarded).map_err(|error| match error {
             BreakerError::Open { .. } => CallError::Open { dependency: self.dependency },
             BreakerError::Inner(error) => error,
         })
     }
 
-    /// One wire call that undoes something: past the breaker, since an outage is no reason to keep
-    /// somebody's money, and before all charges at the limiter.
-    pub(super) async fn undo<T>(
+    /// One wire call that must be tried whatever the breaker says, and that the limiter prefers to those
+    /// of payments that go forward. Undoing needs both: an outage is no reason to keep a customer's money.
+    pub(super) async fn call_past_breaker<T>(
         &self,
         deadline: Deadline,
         call: impl FnOnce() -> Answer<T>,
     ) -> Result<T, CallError> {
         let terms = Terms::new(deadline.remaining(), deadline);
-        self.wire(Priority::Refund, &terms, call).await
+        self.send(Priority::Refund, &terms, call).await
     }
 
-    async fn wire<T>(
+    /// Waits for a slot of the rate limiter and makes the call, within its time limit.
+    async fn send<T>(
         &self,
         priority: Priority,
         terms: &Terms,

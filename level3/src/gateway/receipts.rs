@@ -81,14 +81,14 @@ impl Inner {
         let round = Round::new(services, payment, steps::RECEIPT, config, Deadline::never());
         let send = || {
             let call = || services.providers.receipts.send(pending.receipt.clone());
-            services.receipts.charge(&round.terms, call)
+            services.receipts.call(&round.terms, call)
         };
         let sent = round.run(&send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
-            services.ledger.charge(&round.terms, call)
+            services.ledger.call(&round.terms, call)
         };
         if let Err(error) = round.attempts(&note).await.outcome {
             // The mail is out. Sending it again for the outbox's sake sends no second one.

@@ -40,7 +40,7 @@ pub(super) async fn which_intent(
             card: state.payment.card.clone(),
         };
         let call = || services.providers.payments.create_intent(request);
-        match services.payments.undo(deadline, call).await {
+        match services.payments.call_past_breaker(deadline, call).await {
             Ok(intent) => return Ok(Some(intent.id)),
             Err(CallError::Provider(ProviderError::Internal)) => {
                 if let Some(intent) = find(services, &state.id, deadline).await? {
@@ -66,7 +66,7 @@ pub(super) async fn call_off(
     for _ in 0..BURNT_AT_MOST {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
-        let status = match services.payments.undo(deadline, call).await {
+        let status = match services.payments.call_past_breaker(deadline, call).await {
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
@@ -98,7 +98,7 @@ pub(super) async fn give_back(
     for _ in 0..BURNT_AT_MOST {
         let key = services.keys.key(payment, Operation::Refund);
         let call = || services.providers.payments.refund(key, intent.clone());
-        match services.payments.undo(deadline, call).await {
+        match services.payments.call_past_breaker(deadline, call).await {
             Ok(_) => return Ok(()),
             Err(CallError::Provider(
                 error @ (ProviderError::Internal
@@ -139,5 +139,5 @@ async fn find(
     deadline: Deadline,
 ) -> Result<Option<Intent>, UndoError> {
     let call = || services.providers.payments.find_intent(payment.clone());
-    services.payments.undo(deadline, call).await.map_err(undo_error)
+    services.payments.call_past_breaker(deadline, call).await.map_err(undo_error)
 }

@@ -78,7 +78,7 @@ async fn create(services: Arc<Services>, mut state: PaymentState, deadline: Dead
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.charge(&round.terms, find).await? {
+            match payments.call(&round.terms, find).await? {
                 Some(intent) => return fits(&state, intent),
                 None => {
                     keys.burn(&state.id, Operation::CreateIntent);
@@ -94,7 +94,7 @@ async fn create(services: Arc<Services>, mut state: PaymentState, deadline: Dead
                 card: state.payment.card.clone(),
             })
         };
-        let answer = payments.charge(&round.terms, call).await;
+        let answer = payments.call(&round.terms, call).await;
         if answer == Err(CallError::Provider(ProviderError::Internal)) {
             ask_first.store(true, Ordering::Relaxed);
         }
@@ -109,7 +109,7 @@ async fn check(services: Arc<Services>, state: PaymentState, deadline: Deadline)
     let config = &services.config.fraud;
     let round = Round::new(&services, &state.id, FRAUD, config, deadline);
     let attempt = || {
-        services.fraud.charge(&round.terms, || {
+        services.fraud.call(&round.terms, || {
             services.providers.fraud.check(FraudQuestion {
                 payment: state.id.clone(),
                 order: state.payment.order.clone(),
@@ -140,7 +140,7 @@ async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadlin
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.charge(&round.terms, find).await? {
+            match payments.call(&round.terms, find).await? {
                 Some(found) if found.status != IntentStatus::RequiresConfirmation => {
                     return charged(&state, found);
                 }
@@ -151,7 +151,7 @@ async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadlin
             let key = keys.key(&state.id, Operation::Confirm);
             services.providers.payments.confirm(key, intent.clone())
         };
-        let answer = payments.charge(&round.terms, call).await;
+        let answer = payments.call(&round.terms, call).await;
         let status = match &answer {
             Ok(intent) => Some(intent.status),
             Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
@@ -190,7 +190,7 @@ async fn save(services: Arc<Services>, mut state: PaymentState, deadline: Deadli
                 email: state.payment.email.clone(),
             })
         };
-        recorded(&state, services.ledger.charge(&round.terms, call).await?)
+        recorded(&state, services.ledger.call(&round.terms, call).await?)
     };
     let transaction = round.run(&attempt).await.outcome?.transaction;
     state.transaction = Some(transaction);
@@ -274,6 +274,6 @@ async fn undo_confirm(
 
 async fn undo_save(services: Arc<Services>, state: PaymentState, context: UndoContext) -> Undone {
     let call = || services.providers.ledger.void(state.id.clone());
-    services.ledger.undo(context.deadline, call).await.map_err(settle::undo_error)?;
+    services.ledger.call_past_breaker(context.deadline, call).await.map_err(settle::undo_error)?;
     Ok(state)
 }
