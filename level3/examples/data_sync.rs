@@ -6,13 +6,13 @@
 //! `cargo run -p level3 --example data_sync`
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
 use level3::limiter::{Priority, RateLimiter};
+use level3::nonzero;
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
 use level3::saga::{End, Saga, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ fn service(
     down: &[&'static str],
     hangs: &[&'static str],
 ) -> Result<Sync, level3::limiter::ConfigError> {
-    let limiter = RateLimiter::new(NonZeroUsize::MIN.saturating_add(9), Duration::from_secs(1))?;
+    let limiter = RateLimiter::new(nonzero!(10), Duration::from_secs(1))?;
     Ok(Sync {
         limiter: Arc::new(limiter),
         down: down.iter().copied().collect(),

@@ -22,6 +22,7 @@ mod services;
 mod settle;
 mod state;
 mod status;
+mod step;
 mod steps;
 mod work;
 
@@ -42,7 +43,7 @@ use crate::ids::{PaymentId, PaymentKey};
 use crate::journal::Journal;
 use crate::provider::Providers;
 use crate::request::{Payment, PaymentRequest};
-use crate::saga::Saga;
+use crate::saga::{Saga, undo_backoff};
 
 pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
 pub use receipts::Letter;
@@ -60,7 +61,7 @@ pub struct Gateway {
 
 struct Inner {
     services: Arc<Services>,
-    saga: Saga<PaymentState>,
+    saga: Saga<PaymentState, Services>,
     journal: Arc<dyn Journal>,
     store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
     letters: DeadLetters<Letter>,
@@ -95,7 +96,7 @@ impl Gateway {
         let services = Arc::new(Services::new(config, providers, observer)?);
         let config = &services.config;
         let undo_jitter = Arc::new(crate::retry::SeededJitter::new(config.seed));
-        let saga = steps::payment_saga(&services).undo_with(patient()?, undo_jitter);
+        let saga = steps::payment_saga(&services).undo_with(undo_backoff(), undo_jitter);
         if saga.reserve() >= config.total {
             return Err(ConfigError::NoTimeToPay { reserve: saga.reserve(), total: config.total });
         }
@@ -218,15 +219,6 @@ impl Gateway {
             Err(_) => self.in_flight(),
         }
     }
-}
-
-/// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
-/// breaker stays open are not the end of it, and each of them well below the time after which an owner
-/// counts as dead.
-fn patient() -> Result<crate::retry::Backoff, ConfigError> {
-    let attempts = std::num::NonZeroU32::MIN.saturating_add(22);
-    let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
-    Ok(crate::retry::Backoff::new(base, 2.0, cap, attempts)?)
 }
 
 /// The answer while there is none.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Inner;
 use super::round::Round;
 use super::state::PaymentState;
-use super::{Inner, steps};
+use super::step::PaymentStep;
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::event::Event;
@@ -78,19 +79,19 @@ impl Inner {
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let services = &self.services;
         let (payment, config) = (&pending.payment, &services.config.receipt);
-        let round = Round::new(services, payment, steps::RECEIPT, config, Deadline::never());
+        let round = Round::new(services, payment, PaymentStep::Receipt, config, Deadline::never());
         let send = || {
             let call = || services.providers.receipts.send(pending.receipt.clone());
             services.receipts.call(&round.terms, call)
         };
-        let sent = round.run(&send).await;
+        let sent = round.run(send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
             services.ledger.call(&round.terms, call)
         };
-        if let Err(error) = round.attempts(&note).await.outcome {
+        if let Err(error) = round.attempts(note).await.outcome {
             // The mail is out. Sending it again for the outbox's sake sends no second one.
             tracing::warn!(payment = payment.as_str(), %error, "still in the outbox");
         }

@@ -152,7 +152,9 @@ impl Inner {
         let known = self.letters.letters();
         let deadline = Deadline::after(config.limit);
         let read = || self.services.providers.ledger.pending_receipts(MOST_RECEIPTS);
-        let Ok(pending) = self.services.ledger.call_past_breaker(deadline, read).await else { return 0 };
+        let Ok(pending) = self.services.ledger.call_past_breaker(deadline, read).await else {
+            return 0;
+        };
         let mut taken = 0;
         for receipt in pending {
             let letter = Letter::Receipt(receipt.clone());

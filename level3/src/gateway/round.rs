@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use super::call::{CallError, Terms};
 use super::config::StepConfig;
 use super::services::Services;
-use super::steps::{CONFIRM, CREATE};
+use super::step::PaymentStep;
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::ids::PaymentId;
@@ -20,7 +20,7 @@ use crate::saga::StepError;
 pub(super) struct Round<'a> {
     services: &'a Services,
     payment: &'a PaymentId,
-    step: &'static str,
+    step: PaymentStep,
     config: &'a StepConfig,
     pub(super) terms: Terms,
 }
@@ -36,7 +36,7 @@ impl<'a> Round<'a> {
     pub(super) fn new(
         services: &'a Services,
         payment: &'a PaymentId,
-        step: &'static str,
+        step: PaymentStep,
         config: &'a StepConfig,
         deadline: Deadline,
     ) -> Self {
@@ -44,20 +44,18 @@ impl<'a> Round<'a> {
     }
 
     /// Makes as many attempts as the step has, and says what is known if none succeeds.
-    ///
-    /// `attempt` is lent: what is given to a future takes room in it twice, where it comes in and where
-    /// it is used.
-    pub(super) async fn attempts<T, Fut>(&self, attempt: &impl Fn() -> Fut) -> Tried<T>
+    pub(super) async fn attempts<T, Fut>(&self, attempt: impl Fn() -> Fut) -> Tried<T>
     where
         Fut: Future<Output = Result<T, CallError>>,
     {
-        // All attempts carry the same idempotency key, so that a refusal of the last one is an answer
-        // to the earlier ones too. The ledger and the fraud check know no keys.
-        let keyed = matches!(self.step, CREATE | CONFIRM);
-        // Once one attempt may have had its effect, a later one that had none does not change that.
+        // Once one attempt may have had its effect, a later one that had none does not change that;
+        // only an answer to the key that both carry does. Atomic because the future must be `Send` and
+        // the attempts share it; they follow one another, so there is nothing to order.
         let open = AtomicBool::new(false);
         let note = |outcome: &Result<T, CallError>| match outcome {
-            Err(error) if keyed && error.settles() => open.store(false, Ordering::Relaxed),
+            Err(error) if self.step.is_keyed() && error.settles() => {
+                open.store(false, Ordering::Relaxed);
+            }
             Err(error) if error.effect() == Effect::Unknown => open.store(true, Ordering::Relaxed),
             _ => {}
         };
@@ -77,20 +75,20 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// [`attempts`](Self::attempts), and tells what they cost.
-    pub(super) fn run<T, Fut>(&self, attempt: &impl Fn() -> Fut) -> impl Future<Output = Tried<T>>
+    /// [`attempts`](Self::attempts), and an event that says what they cost.
+    pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> Tried<T>
     where
         Fut: Future<Output = Result<T, CallError>>,
     {
-        self.attempts(attempt).inspect(|tried| {
-            self.services.observer.on_event(Event::Called {
-                payment: self.payment.clone(),
-                step: self.step,
-                attempts: tried.attempts,
-                waiting: self.terms.waiting(),
-                backoff: tried.backoff,
-                wire: self.terms.wire(),
-            });
-        })
+        let tried = self.attempts(attempt).await;
+        self.services.observer.on_event(Event::Called {
+            payment: self.payment.clone(),
+            step: self.step.name(),
+            attempts: tried.attempts,
+            waiting: self.terms.waiting(),
+            backoff: tried.backoff,
+            wire: self.terms.wire(),
+        });
+        tried
     }
 }

@@ -50,13 +50,13 @@ pub(super) enum Over {
 }
 
 impl<S: State> Progress<S> {
-    pub(super) fn new(saga: &Saga<S>, state: S) -> Self {
+    pub(super) fn new<C>(saga: &Saga<S, C>, state: S) -> Self {
         let steps = vec![Trace::default(); saga.steps.len()];
         Self { state, written: None, steps, failure: None, over: None }
     }
 
     /// Reads the records in order. Reading one twice changes nothing.
-    pub(super) fn read(saga: &Saga<S>, records: &[Record]) -> Result<Self, SagaError> {
+    pub(super) fn read<C>(saga: &Saga<S, C>, records: &[Record]) -> Result<Self, SagaError> {
         let unreadable = |why: String| SagaError::State(why);
         let mut found: Option<Self> = None;
         for record in records {
@@ -79,7 +79,7 @@ impl<S: State> Progress<S> {
         found.ok_or_else(|| unreadable("an empty journal".to_owned()))
     }
 
-    fn add(&mut self, saga: &Saga<S>, record: &Record) -> Result<(), SagaError> {
+    fn add<C>(&mut self, saga: &Saga<S, C>, record: &Record) -> Result<(), SagaError> {
         let unreadable = |why: serde_json::Error| SagaError::State(why.to_string());
         match record {
             Record::Begun { .. } => {}
@@ -114,7 +114,7 @@ impl<S: State> Progress<S> {
         Ok(())
     }
 
-    fn trace(&mut self, saga: &Saga<S>, name: &str) -> Result<&mut Trace, SagaError> {
+    fn trace<C>(&mut self, saga: &Saga<S, C>, name: &str) -> Result<&mut Trace, SagaError> {
         saga.steps
             .iter()
             .zip(&mut self.steps)
@@ -123,7 +123,7 @@ impl<S: State> Progress<S> {
     }
 
     /// Whether a step is done after which a saga is finished rather than undone.
-    pub(super) fn is_past_the_pivot(&self, saga: &Saga<S>) -> bool {
+    pub(super) fn is_past_the_pivot<C>(&self, saga: &Saga<S, C>) -> bool {
         saga.steps.iter().zip(&self.steps).any(|(step, trace)| step.pivot && trace.done)
     }
 

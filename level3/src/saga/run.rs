@@ -1,13 +1,12 @@
 //! Forward: one step after another.
 
 use std::any::Any;
-use std::future::ready;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::log::payload;
@@ -18,7 +17,7 @@ use super::{
 use crate::deadline::{Deadline, Elapsed};
 use crate::journal::{Effect, Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
 
-impl<S: State> Saga<S> {
+impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
     /// Runs a new saga in a task of its own, and waits for its end.
     ///
     /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. Undoing goes on after
@@ -184,8 +183,9 @@ impl<S: State> Saga<S> {
             let begun = Instant::now();
             (owner.watcher)(SagaEvent::StepStarted { step: step.name });
             let outcome = if begun < deadline.instant() {
-                let context = StepContext { saga: owner.saga().clone(), deadline };
-                Self::attempt(step, progress.state.clone(), context).await
+                let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+                let context = StepContext { shared, saga, deadline };
+                attempt(step, progress.state.clone(), context).await
             } else {
                 // The journal has taken all the time there was.
                 Err(StepError::not_done(FailureKind::Deadline, Elapsed))
@@ -217,40 +217,31 @@ impl<S: State> Saga<S> {
         owner.write(batch).await?;
         Ok(End::Completed(progress.state.clone()))
     }
+}
 
-    /// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
-    ///
-    /// Like [`Deadline::run`], without a look at the clock: the caller has had one.
-    fn attempt(
-        step: &Step<S>,
-        state: S,
-        context: StepContext,
-    ) -> impl Future<Output = Result<S, StepError>> + use<S> {
-        let deadline = context.deadline.instant();
-        let span = tracing::info_span!("step", name = step.name);
-        // A step may panic before it returns a future.
-        let work = match catch_unwind(AssertUnwindSafe(|| (step.run)(state, context))) {
-            Ok(work) => AssertUnwindSafe(work).catch_unwind(),
-            Err(panic) => return ready(Err(panicked(panic.as_ref()))).left_future(),
-        };
-        let work = timeout_at(deadline, work).instrument(span);
-        let outcome = work.map(|outcome| match outcome {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(panicked(panic.as_ref())),
-            Err(_) => Err(StepError::unknown(FailureKind::Deadline, Elapsed)),
-        });
-        outcome.right_future()
+/// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
+async fn attempt<S, C>(
+    step: &Step<S, C>,
+    state: S,
+    context: StepContext<C>,
+) -> Result<S, StepError> {
+    let deadline = context.deadline;
+    // The call is inside: a step may panic before it returns a future.
+    let work = AssertUnwindSafe(async { (step.run)(state, context).await }).catch_unwind();
+    let span = tracing::info_span!("step", name = step.name);
+    match deadline.run(work).instrument(span).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            Err(StepError::unknown(FailureKind::Panicked, panic_text(panic.as_ref())))
+        }
+        Err(elapsed) => Err(StepError::unknown(FailureKind::Deadline, elapsed)),
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> StepError {
-    StepError::unknown(FailureKind::Panicked, panic_text(panic))
-}
-
 /// Notes the failure of a step.
-fn failed<S>(
+fn failed<S, C>(
     watcher: Watcher<'_>,
-    step: &Step<S>,
+    step: &Step<S, C>,
     took: Duration,
     error: StepError,
     batch: &mut Vec<Record>,

@@ -1,6 +1,7 @@
 //! Backward: undoing what was done, or may have been.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -16,16 +17,16 @@ use crate::deadline::Deadline;
 use crate::journal::{Failure, Record};
 
 /// A step to undo.
-struct Armed<'a, S> {
+struct Armed<'a, S, C> {
     index: usize,
     name: &'static str,
     known: Known,
     limit: Duration,
-    undo: &'a UndoStep<S>,
+    undo: &'a UndoStep<S, C>,
     attempts: u32,
 }
 
-impl<S: State> Saga<S> {
+impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
@@ -52,7 +53,7 @@ impl<S: State> Saga<S> {
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        let mut armed: Vec<Armed<'_, S>> = Vec::new();
+        let mut armed: Vec<Armed<'_, S, C>> = Vec::new();
         for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
             if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {
                 let limit = *limit;
@@ -68,7 +69,7 @@ impl<S: State> Saga<S> {
                 step.attempts += 1;
                 batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
                 owner.write(std::mem::take(&mut batch)).await?;
-                match attempt(&step, progress.state.clone(), owner).await {
+                match self.attempt(&step, progress.state.clone(), owner).await {
                     Ok(state) => {
                         let state = progress.advance(state)?;
                         batch.push(Record::UndoDone { step: step.name.into(), state });
@@ -117,25 +118,27 @@ impl<S: State> Saga<S> {
             End::Compensated { state, failure }
         })
     }
-}
 
-async fn attempt<S: State>(
-    step: &Armed<'_, S>,
-    state: S,
-    owner: &Owner<'_>,
-) -> Result<S, UndoError> {
-    let deadline = Deadline::after(step.limit);
-    let context = UndoContext {
-        saga: owner.saga().clone(),
-        known: step.known,
-        attempt: step.attempts,
-        deadline,
-    };
-    let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
-    let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
-    match deadline.run(work).instrument(span).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(UndoError::transient(panic_text(panic.as_ref()))),
-        Err(elapsed) => Err(UndoError::transient(elapsed)),
+    async fn attempt(
+        &self,
+        step: &Armed<'_, S, C>,
+        state: S,
+        owner: &Owner<'_>,
+    ) -> Result<S, UndoError> {
+        let deadline = Deadline::after(step.limit);
+        let context = UndoContext {
+            shared: Arc::clone(&self.shared),
+            saga: owner.saga().clone(),
+            known: step.known,
+            attempt: step.attempts,
+            deadline,
+        };
+        let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
+        let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
+        match deadline.run(work).instrument(span).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Err(UndoError::transient(panic_text(panic.as_ref()))),
+            Err(elapsed) => Err(UndoError::transient(elapsed)),
+        }
     }
 }

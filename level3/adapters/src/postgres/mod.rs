@@ -31,6 +31,7 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
 };
+use level3_domain::nonzero;
 use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, Row};
 
 use self::keeper::Keeper;
@@ -60,8 +61,8 @@ impl Default for PostgresOptions {
     /// takes to start again.
     fn default() -> Self {
         Self {
-            connections: NonZeroUsize::MIN.saturating_add(3),
-            group: NonZeroUsize::MIN.saturating_add(255),
+            connections: nonzero!(4),
+            group: nonzero!(256),
             lease: DEFAULT_LEASE,
             patience: Duration::from_secs(5),
         }

@@ -26,6 +26,7 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
 };
+use level3_domain::nonzero;
 use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Row};
 
 use self::fault::Fault;
@@ -51,7 +52,7 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     /// Groups of 256, the default lease, no limit.
     fn default() -> Self {
-        Self { group: NonZeroUsize::MIN.saturating_add(255), lease: DEFAULT_LEASE, max_pages: None }
+        Self { group: nonzero!(256), lease: DEFAULT_LEASE, max_pages: None }
     }
 }
 

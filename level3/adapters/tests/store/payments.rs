@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use level3::gateway::{Gateway, GatewayConfig};
+use level3::nonzero;
 use level3_adapters::postgres::{PostgresOptions, PostgresStore};
 use level3_adapters::sql::{Counts, Store};
 use level3_adapters::sqlite::SqliteStore;
@@ -112,7 +113,7 @@ impl Shop {
             dice: Arc::new(Dice::new(self.seed)),
         });
         let providers = Providers { ledger, ..self.world.providers() };
-        let rate = std::num::NonZeroUsize::MIN.saturating_add(9_999_999);
+        let rate = nonzero!(10_000_000);
         let config = GatewayConfig { rate, seed: self.seed, ..GatewayConfig::default() };
         Gateway::new(config, providers, Arc::clone(store) as _, Arc::new(NoObserver)).unwrap()
     }

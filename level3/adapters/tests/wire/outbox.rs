@@ -1,12 +1,12 @@
 //! The gateway's outbox worker with SendGrid behind it: one receipt for each payment, whatever is tried
 //! again.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use level3::gateway::{Gateway, GatewayConfig, Letter};
+use level3::nonzero;
 use level3::retry::Backoff;
 use level3_adapters::sendgrid::SendGrid;
 use level3_domain::answer::Status;
@@ -68,7 +68,7 @@ impl Shop {
     fn gateway(&self, receipts: &SendGrid) -> Gateway {
         let mut config = GatewayConfig::default();
         let ms = Duration::from_millis;
-        let three = NonZeroU32::MIN.saturating_add(2);
+        let three = nonzero!(3);
         config.receipt.retry.backoff = Backoff::new(ms(1), 2.0, ms(5), three).expect("figures");
         let receipts = Arc::new(receipts.clone());
         let ledger = Arc::clone(&self.ledger) as Arc<dyn Ledger>;

@@ -1,13 +1,13 @@
 //! The whole gateway in front of a Stripe that is not ours: the emulator, and Stripe's own test mode where
 //! a key is at hand. What counts is what Stripe says afterwards, asked past the client under test.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use level3::breaker;
 use level3::gateway::{Gateway, GatewayConfig};
+use level3::nonzero;
 use level3::request::PaymentRequest;
 use level3::retry::Backoff;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeKey};
@@ -110,7 +110,7 @@ impl Shop {
             ..GatewayConfig::default()
         };
         let ms = Duration::from_millis;
-        let attempts = NonZeroU32::MIN.saturating_add(4);
+        let attempts = nonzero!(5);
         let backoff = Backoff::new(ms(5), 2.0, ms(50), attempts).expect("figures");
         for step in [&mut config.create, &mut config.fraud, &mut config.confirm, &mut config.save] {
             step.limit = Duration::from_secs(10);

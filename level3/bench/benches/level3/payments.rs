@@ -1,7 +1,6 @@
 //! The gateway with services that answer at once: what is left is the gateway.
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use level3::idempotency::StoreConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
+use level3::nonzero;
 use level3::provider::{
     Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers, Refund,
 };
@@ -93,7 +93,7 @@ pub fn gateway(services: &Arc<Services>, in_flight: u32) -> Result<Gateway, Fail
     let figures = GatewayConfig::default();
     let capacity = figures.idempotency.capacity.saturating_add(in_flight as usize);
     let config = GatewayConfig {
-        rate: NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?,
+        rate: nonzero!(10_000_000),
         total: hour * 10,
         create: wide(figures.create),
         fraud: wide(figures.fraud),

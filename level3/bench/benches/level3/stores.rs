@@ -1,6 +1,5 @@
 //! A durable payment, with ever more rows in the store.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use level3::gateway::{Gateway, GatewayConfig};
 use level3::ids::{Email, IntentId, OrderId, PaymentId, PaymentKey};
 use level3::journal::{Journal, Opened, Payload, Record, SagaId, Standing};
 use level3::money::{Currency, Money};
+use level3::nonzero;
 use level3::provider::{Ledger, NewRow, Providers};
 use level3::request::PaymentRequest;
 use level3_adapters::sqlite::SqliteStore;
@@ -94,7 +94,7 @@ fn gateway(store: &SqliteStore) -> Result<Gateway, Failed> {
     let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
     let providers = Providers { ledger: Arc::new(store.clone()), ..world.providers() };
     // A limit that is never met, and time enough for any disk.
-    let rate = NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?;
+    let rate = nonzero!(10_000_000);
     let mut config = GatewayConfig { rate, total: PATIENCE, ..GatewayConfig::default() };
     config.save.limit = PATIENCE / 2;
     Ok(Gateway::new(config, providers, Arc::new(store.clone()), Arc::new(NoObserver))?)
