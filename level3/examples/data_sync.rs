@@ -43,24 +43,24 @@ impl Sync {
     }
 
     async fn fetch(
-        self,
         part: &'static str,
         mut synced: Synced,
-        context: StepContext,
+        context: StepContext<Self>,
     ) -> Result<Synced, StepError> {
+        let sync = &context.shared;
         let policy = RetryPolicy::default();
         let classify = |_: &String| Disposition::Retry;
         let fetched = retry(&policy, &NoJitter, context.deadline, classify, |_| async {
-            self.limiter
+            sync.limiter
                 .admit(Priority::Charge, context.deadline)
                 .await
                 .map_err(|error| error.to_string())?;
             let answer = async {
                 sleep(Duration::from_millis(150)).await;
-                if self.hangs.contains(part) {
+                if sync.hangs.contains(part) {
                     std::future::pending::<()>().await;
                 }
-                if self.down.contains(part) {
+                if sync.down.contains(part) {
                     Err("unavailable".to_owned())
                 } else {
                     Ok(format!("{part} of 7"))
@@ -74,19 +74,20 @@ impl Sync {
         synced.parts.insert(part.to_owned(), value);
         Ok(synced)
     }
+
+    async fn record(synced: Synced, context: StepContext<Self>) -> Result<Synced, StepError> {
+        context.shared.lock().push(synced.parts.keys().cloned().collect());
+        Ok(synced)
+    }
 }
 
-fn sync_saga(sync: &Sync) -> Saga<Synced> {
-    let saga = PARTS.into_iter().fold(Saga::new("sync"), |saga, part| {
-        let sync = sync.clone();
-        let fetch = move |synced, context| sync.clone().fetch(part, synced, context);
+fn sync_saga(sync: &Sync) -> Saga<Synced, Sync> {
+    let saga = Saga::sharing("sync", Arc::new(sync.clone()));
+    let saga = PARTS.into_iter().fold(saga, |saga, part| {
+        let fetch = move |synced, context| Sync::fetch(part, synced, context);
         saga.step(Step::new(part, fetch).not_critical())
     });
-    let sync = sync.clone();
-    saga.step(Step::new("record", move |synced: Synced, _| {
-        sync.lock().push(synced.parts.keys().cloned().collect());
-        async move { Ok(synced) }
-    }))
+    saga.step(Step::new("record", Sync::record))
 }
 
 fn service(

@@ -5,6 +5,8 @@
 //! cancelled intent can never be charged; one that cannot be cancelled because it has been charged can
 //! be refunded. Either settles it, whatever order the requests arrive in.
 
+use std::ops::ControlFlow;
+
 use super::call::CallError;
 use super::services::Services;
 use super::state::PaymentState;
@@ -23,6 +25,20 @@ pub(super) fn undo_error(error: CallError) -> UndoError {
     }
 }
 
+/// Makes attempts until one of them ends it. An attempt that met a burnt key continues with a fresh one,
+/// up to [`BURNT_AT_MOST`] attempts.
+async fn until_settled<T, Fut>(attempt: impl Fn() -> Fut) -> Result<T, UndoError>
+where
+    Fut: Future<Output = Result<ControlFlow<T>, UndoError>>,
+{
+    for _ in 0..BURNT_AT_MOST {
+        if let ControlFlow::Break(settled) = attempt().await? {
+            return Ok(settled);
+        }
+    }
+    Err(UndoError::transient(ProviderError::Internal))
+}
+
 /// The intent of a payment whose request for one has no known outcome.
 ///
 /// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
@@ -32,7 +48,7 @@ pub(super) async fn which_intent(
     state: &PaymentState,
     deadline: Deadline,
 ) -> Result<Option<IntentId>, UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let request = CreateIntent {
             key: services.keys.key(&state.id, Operation::CreateIntent),
             payment: state.id.clone(),
@@ -41,29 +57,33 @@ pub(super) async fn which_intent(
         };
         let call = || services.providers.payments.create_intent(request);
         match services.payments.call_past_breaker(deadline, call).await {
-            Ok(intent) => return Ok(Some(intent.id)),
+            Ok(intent) => Ok(ControlFlow::Break(Some(intent.id))),
             Err(CallError::Provider(ProviderError::Internal)) => {
-                if let Some(intent) = find(services, &state.id, deadline).await? {
-                    return Ok(Some(intent.id));
+                let found = find(services, &state.id, deadline).await?;
+                if found.is_none() {
+                    services.keys.burn(&state.id, Operation::CreateIntent);
+                    return Ok(ControlFlow::Continue(()));
                 }
-                services.keys.burn(&state.id, Operation::CreateIntent);
+                Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
             // The provider takes no such request: there is no intent.
-            Err(CallError::Provider(error)) if !error.is_transient() => return Ok(None),
-            Err(error) => return Err(undo_error(error)),
+            Err(CallError::Provider(error)) if !error.is_transient() => {
+                Ok(ControlFlow::Break(None))
+            }
+            Err(error) => Err(undo_error(error)),
         }
-    }
-    Err(UndoError::transient(ProviderError::Internal))
+    };
+    until_settled(attempt).await
 }
 
-/// Cancels the intent or, if it has been charged, gives the money back.
+/// Cancels the intent or, if it has been charged, refunds it.
 pub(super) async fn call_off(
     services: &Services,
     payment: &PaymentId,
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
         let status = match services.payments.call_past_breaker(deadline, call).await {
@@ -77,15 +97,17 @@ pub(super) async fn call_off(
             Err(error) => return Err(refused(services, payment, Operation::Cancel, error)),
         };
         match status {
-            IntentStatus::Canceled => return Ok(()),
-            IntentStatus::Succeeded => {
-                return give_back(services, payment, intent, deadline).await;
+            IntentStatus::Canceled | IntentStatus::Succeeded => Ok(ControlFlow::Break(status)),
+            IntentStatus::Processing => Err(UndoError::transient(ProviderError::InFlight)),
+            IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {
+                Ok(ControlFlow::Continue(()))
             }
-            IntentStatus::Processing => return Err(UndoError::transient(ProviderError::InFlight)),
-            IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {}
         }
+    };
+    if until_settled(attempt).await? == IntentStatus::Succeeded {
+        give_back(services, payment, intent, deadline).await?;
     }
-    Err(UndoError::transient(ProviderError::Internal))
+    Ok(())
 }
 
 /// Refunds an intent that has been charged.
@@ -95,28 +117,30 @@ pub(super) async fn give_back(
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let key = services.keys.key(payment, Operation::Refund);
         let call = || services.providers.payments.refund(key, intent.clone());
-        match services.payments.call_past_breaker(deadline, call).await {
-            Ok(_) => return Ok(()),
+        let error = match services.payments.call_past_breaker(deadline, call).await {
+            Ok(_) => return Ok(ControlFlow::Break(())),
             Err(CallError::Provider(
                 error @ (ProviderError::Internal
                 | ProviderError::Invalid { .. }
                 | ProviderError::WrongState { .. }),
-            )) => match find(services, payment, deadline).await? {
-                Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
-                    return Ok(());
-                }
-                _ if error == ProviderError::Internal => {
-                    services.keys.burn(payment, Operation::Refund);
-                }
-                _ => return Err(refused(services, payment, Operation::Refund, error.into())),
-            },
+            )) => error,
             Err(error) => return Err(refused(services, payment, Operation::Refund, error)),
+        };
+        match find(services, payment, deadline).await? {
+            Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
+                Ok(ControlFlow::Break(()))
+            }
+            _ if error == ProviderError::Internal => {
+                services.keys.burn(payment, Operation::Refund);
+                Ok(ControlFlow::Continue(()))
+            }
+            _ => Err(refused(services, payment, Operation::Refund, error.into())),
         }
-    }
-    Err(UndoError::transient(ProviderError::Internal))
+    };
+    until_settled(attempt).await
 }
 
 /// A refusal is stored for its key: whoever tries again, when its reason is gone, needs another one.

@@ -128,7 +128,7 @@ pub async fn runs_in_order(cx: Cx) -> Outcome {
         .step("ride", Does::Works, Undo::Works)
         .step("capture", Does::Works, Undo::Works);
     ensure_eq!(bench.saga.kind(), "test", "a saga is of another kind than it was made");
-    let idle = Step::new("idle", |state: Vec<String>, _| async { Ok(state) });
+    let idle: Step<Vec<String>> = Step::new("idle", |state: Vec<String>, _| async { Ok(state) });
     ensure_eq!(idle.name(), "idle", "a step has another name than it was given");
     let (end, log, _, took) = bench.run(&cx).await?;
     ensure_eq!(

@@ -20,7 +20,6 @@ mod play;
 mod step;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +27,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::journal::{Failure, JournalError, Lease, SagaId, Story};
+use crate::nonzero;
 use crate::retry::{Backoff, Jitter, NoJitter};
 
+pub use crate::journal::{Effect, Stuck};
 pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
 
 /// What a saga works with: handed from step to step, and written to the journal after each.
@@ -37,15 +38,17 @@ pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<S: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
 
-/// A kind of saga: its steps, in order. Shared by all sagas of the kind.
-pub struct Saga<S> {
+/// A kind of saga: its steps, in order, and what they share. Used by all sagas of the kind.
+pub struct Saga<S, C = ()> {
     kind: &'static str,
-    steps: Vec<Step<S>>,
+    steps: Vec<Step<S, C>>,
+    // Handed to every step and undo, so that a step can be a plain function.
+    shared: Arc<C>,
     undo: Backoff,
     jitter: Arc<dyn Jitter>,
 }
 
-impl<S: 'static> fmt::Debug for Saga<S> {
+impl<S: 'static, C: 'static> fmt::Debug for Saga<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Saga")
             .field("kind", &self.kind)
@@ -75,17 +78,6 @@ pub enum End<S> {
         /// What could not be undone.
         stuck: Vec<Stuck>,
     },
-}
-
-/// A step that could not be undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// Which step.
-    pub step: String,
-    /// Why the last attempt failed.
-    pub cause: String,
-    /// How many attempts were made.
-    pub attempts: u32,
 }
 
 /// Why a saga has no end yet. It stays open in the journal; whoever claims it can
@@ -169,21 +161,31 @@ pub type Watcher<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 pub fn nobody(_: SagaEvent<'_>) {}
 
 impl<S: State> Saga<S> {
-    /// A saga without steps. `kind` stands in the journal, so it must never change.
+    /// A saga without steps, whose steps share nothing. `kind` stands in the journal, so it must never
+    /// change.
     #[must_use]
     pub fn new(kind: &'static str) -> Self {
-        Self { kind, steps: Vec::new(), undo: patient(), jitter: Arc::new(NoJitter) }
+        Self::sharing(kind, Arc::new(()))
+    }
+}
+
+impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
+    /// A saga without steps. Every step and undo gets `shared` in its context: the clients of the
+    /// services that they call, for instance. `kind` stands in the journal, so it must never change.
+    #[must_use]
+    pub fn sharing(kind: &'static str, shared: Arc<C>) -> Self {
+        Self { kind, steps: Vec::new(), shared, undo: undo_backoff(), jitter: Arc::new(NoJitter) }
     }
 
     /// Adds a step after those that are there.
     #[must_use]
-    pub fn step(mut self, step: Step<S>) -> Self {
+    pub fn step(mut self, step: Step<S, C>) -> Self {
         self.steps.push(step);
         self
     }
 
-    /// How often an undo is tried and how long the pauses are. The default is 23 attempts with
-    /// more than two minutes of pauses, longer than a breaker stays open.
+    /// How often an undo is tried and how long the pauses are. The default is [`undo_backoff`] without
+    /// jitter.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;
@@ -205,11 +207,13 @@ impl<S: State> Saga<S> {
     }
 }
 
-fn patient() -> Backoff {
+/// The schedule of undos: 23 attempts, with pauses of 140 s in all without jitter and at least 70 s with
+/// it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most, is well
+/// below the 20 s after which a journal lets another owner claim a saga, so the owner keeps its lease.
+#[must_use]
+pub fn undo_backoff() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
-    let attempts = NonZeroU32::MIN.saturating_add(22);
-    // These figures are fine: the default is only there because the constructor checks them.
-    Backoff::new(base, 2.0, cap, attempts).unwrap_or_default()
+    Backoff::new(base, 2.0, cap, nonzero!(23)).expect("a base below the cap, a factor above 1")
 }
 
 /// What [`Saga::run`] and [`Saga::resume`] need besides the steps.

@@ -79,7 +79,7 @@ impl<S> Stand<S> {
     }
 }
 
-impl<S: State> Saga<S> {
+impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
     /// See the reference: the promises are the same.
     ///
     /// # Errors
@@ -279,7 +279,8 @@ impl<S: State> Saga<S> {
             write(owner, std::mem::take(&mut unwritten)).await?;
             (owner.watcher)(SagaEvent::StepStarted { step: step.name });
             let begun = Instant::now();
-            let context = StepContext { saga: owner.saga().clone(), deadline };
+            let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+            let context = StepContext { shared, saga, deadline };
             let state = stand.state.clone();
             let outcome = guarded(deadline, async { (step.run)(state, context).await }).await;
             let took = begun.elapsed();
@@ -332,8 +333,9 @@ impl<S: State> Saga<S> {
                 unwritten.push(Record::UndoStarted { step: name.into(), attempt });
                 write(owner, std::mem::take(&mut unwritten)).await?;
                 let deadline = Deadline::after(*limit);
-                let (saga, known) = (owner.saga().clone(), armed.known);
-                let context = UndoContext { saga, known, attempt, deadline };
+                let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+                let known = armed.known;
+                let context = UndoContext { shared, saga, known, attempt, deadline };
                 let state = stand.state.clone();
                 let outcome = guarded(deadline, async { undo(state, context).await }).await;
                 let error = match outcome {
