@@ -8,7 +8,7 @@ use tokio_postgres::Statement;
 use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing, standing_name};
+use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -57,7 +57,7 @@ pub(super) async fn list(
         Standing::Ended => &statements.list_ended,
         Standing::Open | Standing::Parked => &statements.list_unfinished,
     };
-    let rows = session.client.query(statement, &[&standing_name(standing), &most]).await?;
+    let rows = session.client.query(statement, &[&standing.name(), &most]).await?;
     rows.iter().map(|row| Ok(SagaId::new(row.try_get(0)?))).collect()
 }
 
@@ -106,7 +106,7 @@ impl Operation for Append {
     }
 
     async fn run(&self, session: &Session) -> Result<bool, Fault> {
-        let stands = self.stands.map(standing_name);
+        let stands = self.stands.map(Standing::name);
         let written = session
             .client
             .execute(

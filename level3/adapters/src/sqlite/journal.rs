@@ -8,7 +8,7 @@ use super::presence::Presence;
 use super::statements::{
     APPEND, CLAIM, FIRST, LIST_ENDED, LIST_UNFINISHED, OPEN, RECORDS, SAGA, STAND,
 };
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing, standing_name};
+use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -70,7 +70,7 @@ pub(super) fn append(
         return Ok(false);
     }
     if let Some(stands) = stands {
-        db.prepare_cached(STAND)?.execute(params![saga, standing_name(stands)])?;
+        db.prepare_cached(STAND)?.execute(params![saga, stands.name()])?;
     }
     Ok(true)
 }
@@ -105,7 +105,7 @@ pub(super) fn list(db: &Connection, standing: Standing, most: i64) -> Result<Vec
     let text = if standing == Standing::Ended { LIST_ENDED } else { LIST_UNFINISHED };
     let mut statement = db.prepare_cached(text)?;
     let names = statement
-        .query_map(params![standing_name(standing), most], |row| row.get::<_, String>(0))?;
+        .query_map(params![standing.name(), most], |row| row.get::<_, String>(0))?;
     Ok(names.map(|name| name.map(SagaId::from)).collect::<Result<_, _>>()?)
 }
 

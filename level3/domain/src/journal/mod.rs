@@ -96,6 +96,24 @@ pub enum Standing {
     Ended,
 }
 
+impl Standing {
+    /// The name, as a store writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Parked => "parked",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The standing with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Open, Self::Parked, Self::Ended].into_iter().find(|known| known.name() == name)
+    }
+}
+
 /// A saga as the journal holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
