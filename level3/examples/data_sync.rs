@@ -14,7 +14,7 @@ use level3::journal::{FailureKind, MemoryJournal, SagaId};
 use level3::limiter::{Priority, RateLimiter};
 use level3::nonzero;
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3::saga::{End, Saga, Step, StepContext, StepError};
+use level3::saga::{Saga, SagaOutcome, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
@@ -108,7 +108,7 @@ async fn synchronize(sync: &Sync) -> Result<Vec<String>, Box<dyn std::error::Err
     let deadline = Deadline::after(Duration::from_secs(60));
     let journal = Arc::new(MemoryJournal::new());
     match saga.execute(journal, SagaId::new("user-7"), Synced::default(), deadline).await? {
-        End::Completed(synced) => Ok(synced.parts.into_keys().collect()),
+        SagaOutcome::Completed(synced) => Ok(synced.parts.into_keys().collect()),
         end => Err(format!("{end:?}").into()),
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
-use level3::saga::{End, Saga, SagaError, Step, StepContext, StepError, UndoContext, UndoError};
+use level3::saga::{
+    Saga, SagaError, SagaOutcome, Step, StepContext, StepError, UndoContext, UndoError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -109,7 +111,7 @@ fn order_saga(shop: &Shop) -> Saga<Order, Shop> {
         .step(Step::new("mail", Shop::mail).not_critical())
 }
 
-async fn process(shop: &Shop) -> Result<End<Order>, SagaError> {
+async fn process(shop: &Shop) -> Result<SagaOutcome<Order>, SagaError> {
     let items = vec![("book".to_owned(), 2), ("pen".to_owned(), 1)];
     let order = Order { id: 1, items, cents: 4200 };
     let deadline = Deadline::after(Duration::from_secs(15));
@@ -144,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_order_goes_through() {
         let shop = stocked(5);
-        assert!(matches!(process(&shop).await, Ok(End::Completed(_))));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Completed(_))));
         let state = shop.lock().clone();
         assert_eq!((state.stock["book"], state.charged, state.mails), (3, 4200, 1));
     }
@@ -152,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_sold_out_leaves_the_rest_on_the_shelf() {
         let shop = stocked(0);
-        assert!(matches!(process(&shop).await, Ok(End::Compensated { .. })));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Compensated { .. })));
         let state = shop.lock().clone();
         assert_eq!((state.stock["book"], state.charged), (5, 0));
         assert!(state.reserved.is_empty());
@@ -163,7 +165,7 @@ mod tests {
         let shop = Shop { bank_declines: true, ..stocked(5) };
         let end = process(&shop).await.unwrap();
         assert!(
-            matches!(&end, End::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
         );
         assert_eq!(shop.lock().stock["book"], 5);
     }
@@ -171,7 +173,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mail_that_fails_fails_nothing() {
         let shop = Shop { mail_is_down: true, ..stocked(5) };
-        assert!(matches!(process(&shop).await, Ok(End::Completed(_))));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Completed(_))));
         assert!(shop.lock().confirmed);
     }
 }

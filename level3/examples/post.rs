@@ -13,7 +13,9 @@ use futures::future::try_join_all;
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3::saga::{End, Saga, SagaError, Step, StepContext, StepError, UndoContext, UndoError};
+use level3::saga::{
+    Saga, SagaError, SagaOutcome, Step, StepContext, StepError, UndoContext, UndoError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -121,7 +123,7 @@ fn post_saga(site: &Site) -> Saga<Post, Site> {
     })
 }
 
-async fn create(site: &Site, author: &str) -> Result<End<Post>, SagaError> {
+async fn create(site: &Site, author: &str) -> Result<SagaOutcome<Post>, SagaError> {
     let media = vec!["a.jpg".to_owned(), "b.jpg".to_owned()];
     let post = Post { author: author.to_owned(), media, urls: Vec::new() };
     let deadline = Deadline::after(Duration::from_secs(30));
@@ -151,7 +153,7 @@ mod tests {
     async fn uploads_run_side_by_side() {
         let site = Site { upload_failures: 1, ..Site::default() };
         let begun = tokio::time::Instant::now();
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Completed(_))));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
         // 20 to authorize; 100, a pause of 1000, 100 for each upload, at the same time.
         assert_eq!(begun.elapsed(), Duration::from_millis(1220));
         assert_eq!(site.lock().told, ["followers", "search", "analytics"]);
@@ -160,14 +162,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_post_that_cannot_be_written_leaves_no_files() {
         let site = Site { database_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Compensated { .. })));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Compensated { .. })));
         assert_eq!(*site.lock(), State::default());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_told_stops_nobody() {
         let site = Site { search_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Completed(_))));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
         assert_eq!(site.lock().told, ["followers", "analytics"]);
     }
 
@@ -176,7 +178,7 @@ mod tests {
         let site = Site::default();
         let end = create(&site, "suspended").await.unwrap();
         assert!(
-            matches!(&end, End::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
         );
         assert_eq!(*site.lock(), State::default());
     }

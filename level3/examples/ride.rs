@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
-use level3::saga::{End, Saga, SagaError, Step, StepError};
+use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -85,7 +85,7 @@ fn ride_saga(books: &Shared, capture_hangs: bool) -> Saga<Ride, Mutex<Books>> {
         )
 }
 
-async fn drive(books: &Shared, capture_hangs: bool) -> Result<End<Ride>, SagaError> {
+async fn drive(books: &Shared, capture_hangs: bool) -> Result<SagaOutcome<Ride>, SagaError> {
     let saga = Arc::new(ride_saga(books, capture_hangs));
     let ride = Ride { id: 7, cents: 2350 };
     // The lesson: all transactions end within 30 s.
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ride_is_charged_once() {
         let books = Shared::default();
-        assert!(matches!(drive(&books, false).await, Ok(End::Completed(_))));
+        assert!(matches!(drive(&books, false).await, Ok(SagaOutcome::Completed(_))));
         let expected = Books { reserved: 0, charged: 2350, completed: true };
         assert_eq!(*books.lock().unwrap(), expected);
     }
@@ -122,7 +122,9 @@ mod tests {
         let books = Shared::default();
         let begun = tokio::time::Instant::now();
         let end = drive(&books, true).await.unwrap();
-        assert!(matches!(&end, End::Compensated { failure, .. } if failure.step == "capture"));
+        assert!(
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.step == "capture")
+        );
         assert!(begun.elapsed() < Duration::from_secs(30));
         assert_eq!(*books.lock().unwrap(), Books::default());
     }

@@ -27,7 +27,7 @@ use level3_domain::event::NoObserver;
 use level3_domain::journal::Journal;
 use level3_domain::provider::{Ledger, Providers};
 use level3_harness::request;
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use tokio::time::{Instant, sleep};
 
 #[path = "../tests/support/postgres.rs"]
@@ -217,7 +217,7 @@ async fn drive<S>(store: S, in_flight: usize, length: Duration) -> Result<f64, F
 where
     S: Journal + Ledger + Clone + 'static,
 {
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let providers = Providers { ledger: Arc::new(store.clone()), ..world.providers() };
     // A limit that is never met: the stores are measured here, not the provider's patience.
     let rate = nonzero!(10_000_000);

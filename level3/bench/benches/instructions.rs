@@ -15,7 +15,7 @@ use level3::journal::MemoryJournal;
 use level3::limiter::{Priority, RateLimiter};
 use level3::nonzero;
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -90,7 +90,7 @@ fn limiter(times: u64) {
 /// With the simulated services: what they take is the same each time, and a fault of theirs would show.
 fn payments(times: u64) {
     block_on(async {
-        let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+        let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
         let rate = nonzero!(1_000_000);
         let config = GatewayConfig { rate, ..GatewayConfig::default() };
         let journal = Arc::new(MemoryJournal::new());

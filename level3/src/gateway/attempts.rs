@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::call::{CallError, Terms};
+use super::call::{CallBudget, CallError};
 use super::config::StepConfig;
 use super::services::Services;
 use super::step::PaymentStep;
@@ -17,22 +17,22 @@ use crate::retry::retry;
 use crate::saga::StepError;
 
 /// One step of one payment, with what holds for all attempts at it.
-pub(super) struct Round<'a> {
+pub(super) struct StepAttempts<'a> {
     services: &'a Services,
     payment: &'a PaymentId,
     step: PaymentStep,
     config: &'a StepConfig,
-    pub(super) terms: Terms,
+    pub(super) budget: CallBudget,
 }
 
 /// What the attempts came to.
-pub(super) struct Tried<T> {
+pub(super) struct AttemptsReport<T> {
     pub(super) outcome: Result<T, StepError>,
     pub(super) attempts: u32,
     backoff: Duration,
 }
 
-impl<'a> Round<'a> {
+impl<'a> StepAttempts<'a> {
     pub(super) fn new(
         services: &'a Services,
         payment: &'a PaymentId,
@@ -40,11 +40,14 @@ impl<'a> Round<'a> {
         config: &'a StepConfig,
         deadline: Deadline,
     ) -> Self {
-        Self { services, payment, step, config, terms: Terms::new(config.limit, deadline) }
+        Self { services, payment, step, config, budget: CallBudget::new(config.limit, deadline) }
     }
 
     /// Makes as many attempts as the step has, and says what is known if none succeeds.
-    pub(super) async fn attempts<T, Fut>(&self, attempt: impl Fn() -> Fut) -> Tried<T>
+    pub(super) async fn run_unreported<T, Fut>(
+        &self,
+        attempt: impl Fn() -> Fut,
+    ) -> AttemptsReport<T>
     where
         Fut: Future<Output = Result<T, CallError>>,
     {
@@ -61,34 +64,40 @@ impl<'a> Round<'a> {
         };
         let op = |_| attempt().inspect(note);
         let jitter = self.services.jitter_of(self.payment);
-        let (policy, deadline) = (&self.config.retry, self.terms.deadline());
+        let (policy, deadline) = (&self.config.retry, self.budget.deadline());
         match retry(policy, &jitter, deadline, CallError::disposition, op).await {
-            Ok(done) => {
-                Tried { outcome: Ok(done.value), attempts: done.attempts, backoff: done.backoff }
-            }
+            Ok(done) => AttemptsReport {
+                outcome: Ok(done.value),
+                attempts: done.attempts,
+                backoff: done.backoff,
+            },
             Err(failed) => {
                 let error = failed.last.unwrap_or(CallError::NoTime);
                 let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
                 let error = StepError { effect, kind: error.kind(), message: error.to_string() };
-                Tried { outcome: Err(error), attempts: failed.attempts, backoff: failed.backoff }
+                AttemptsReport {
+                    outcome: Err(error),
+                    attempts: failed.attempts,
+                    backoff: failed.backoff,
+                }
             }
         }
     }
 
-    /// [`attempts`](Self::attempts), and an event that says what they cost.
-    pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> Tried<T>
+    /// [`run_unreported`](Self::run_unreported), and an event that says what they cost.
+    pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> AttemptsReport<T>
     where
         Fut: Future<Output = Result<T, CallError>>,
     {
-        let tried = self.attempts(attempt).await;
+        let report = self.run_unreported(attempt).await;
         self.services.observer.on_event(Event::Called {
             payment: self.payment.clone(),
             step: self.step.name(),
-            attempts: tried.attempts,
-            waiting: self.terms.waiting(),
-            backoff: tried.backoff,
-            wire: self.terms.wire(),
+            attempts: report.attempts,
+            waiting: self.budget.waiting(),
+            backoff: report.backoff,
+            wire: self.budget.wire(),
         });
-        tried
+        report
     }
 }

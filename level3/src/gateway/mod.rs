@@ -12,12 +12,12 @@
 //! * Everything is journalled before it is tried. [`Gateway::recover`] finishes what another process
 //!   left behind.
 
+mod attempts;
 mod call;
 mod config;
 mod keys;
 mod receipts;
 mod recover;
-mod round;
 mod services;
 mod settle;
 mod state;
@@ -45,8 +45,8 @@ use crate::provider::Providers;
 use crate::request::{Payment, PaymentRequest};
 use crate::saga::{Saga, undo_backoff};
 
-pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
-pub use receipts::Letter;
+pub use config::{GatewayConfig, GatewayConfigError, StepConfig, UndoLimits};
+pub use receipts::Undelivered;
 pub use recover::Recovered;
 
 use services::Services;
@@ -64,7 +64,7 @@ struct Inner {
     saga: Saga<PaymentState, Services>,
     journal: Arc<dyn Journal>,
     store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
-    letters: DeadLetters<Letter>,
+    letters: DeadLetters<Undelivered>,
     // One permit for each payment that was let in, until its last undo is done or its receipt is on its
     // way.
     admission: Arc<Semaphore>,
@@ -72,7 +72,7 @@ struct Inner {
     // What a drain waits for: the work behind keys and the payments that are recovered; once closed, no
     // new payment is begun. And the receipts that are to be sent.
     payments: TaskTracker,
-    mails: TaskTracker,
+    receipt_tasks: TaskTracker,
 }
 
 impl fmt::Debug for Gateway {
@@ -86,19 +86,22 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the figures do not fit together.
+    /// [`GatewayConfigError`] if the figures do not fit together.
     pub fn new(
         config: GatewayConfig,
         providers: Providers,
         journal: Arc<dyn Journal>,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, GatewayConfigError> {
         let services = Arc::new(Services::new(config, providers, observer)?);
         let config = &services.config;
         let undo_jitter = Arc::new(crate::retry::SeededJitter::new(config.seed));
         let saga = steps::payment_saga(&services).undo_with(undo_backoff(), undo_jitter);
         if saga.reserve() >= config.total {
-            return Err(ConfigError::NoTimeToPay { reserve: saga.reserve(), total: config.total });
+            return Err(GatewayConfigError::NoTimeToPay {
+                reserve: saga.reserve(),
+                total: config.total,
+            });
         }
         let inner = Inner {
             saga,
@@ -108,7 +111,7 @@ impl Gateway {
             admission: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             receipts: Arc::new(Semaphore::new(config.max_receipts)),
             payments: TaskTracker::new(),
-            mails: TaskTracker::new(),
+            receipt_tasks: TaskTracker::new(),
             services,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -163,7 +166,7 @@ impl Gateway {
 
     /// What could not be undone or sent, in order of arrival.
     #[must_use]
-    pub fn dead_letters(&self) -> Vec<DeadLetter<Letter>> {
+    pub fn dead_letters(&self) -> Vec<DeadLetter<Undelivered>> {
         self.inner.letters.letters()
     }
 
@@ -205,14 +208,14 @@ impl Gateway {
     ///
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
-        let (payments, mails) = (&self.inner.payments, &self.inner.mails);
+        let (payments, receipt_tasks) = (&self.inner.payments, &self.inner.receipt_tasks);
         // Whoever begins after this sees it, since whoever begins is counted first.
         payments.close();
-        mails.close();
+        receipt_tasks.close();
         let all_over = async {
             // In this order: a payment hands on to its receipt.
             payments.wait().await;
-            mails.wait().await;
+            receipt_tasks.wait().await;
         };
         match Deadline::after(limit).run(all_over).await {
             Ok(()) => 0,

@@ -16,7 +16,7 @@ use crate::provider::{CreateIntent, Intent, IntentStatus, Operation, ProviderErr
 use crate::saga::UndoError;
 
 /// Burnt keys in a row after which an attempt ends; the next one goes on from there.
-const BURNT_AT_MOST: u32 = 4;
+const MAX_BURNT_KEYS: u32 = 4;
 
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
@@ -26,12 +26,12 @@ pub(super) fn undo_error(error: CallError) -> UndoError {
 }
 
 /// Makes attempts until one of them ends it. An attempt that met a burnt key continues with a fresh one,
-/// up to [`BURNT_AT_MOST`] attempts.
+/// up to [`MAX_BURNT_KEYS`] attempts.
 async fn until_settled<T, Fut>(attempt: impl Fn() -> Fut) -> Result<T, UndoError>
 where
     Fut: Future<Output = Result<ControlFlow<T>, UndoError>>,
 {
-    for _ in 0..BURNT_AT_MOST {
+    for _ in 0..MAX_BURNT_KEYS {
         if let ControlFlow::Break(settled) = attempt().await? {
             return Ok(settled);
         }
@@ -43,7 +43,7 @@ where
 ///
 /// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
 /// that the first request is still running. Looking for it could miss one that is still on its way.
-pub(super) async fn which_intent(
+pub(super) async fn resolve_intent(
     services: &Services,
     state: &PaymentState,
     deadline: Deadline,
@@ -77,7 +77,7 @@ pub(super) async fn which_intent(
 }
 
 /// Cancels the intent or, if it has been charged, refunds it.
-pub(super) async fn call_off(
+pub(super) async fn cancel_or_refund(
     services: &Services,
     payment: &PaymentId,
     intent: IntentId,
@@ -105,13 +105,13 @@ pub(super) async fn call_off(
         }
     };
     if until_settled(attempt).await? == IntentStatus::Succeeded {
-        give_back(services, payment, intent, deadline).await?;
+        refund(services, payment, intent, deadline).await?;
     }
     Ok(())
 }
 
 /// Refunds an intent that has been charged.
-pub(super) async fn give_back(
+pub(super) async fn refund(
     services: &Services,
     payment: &PaymentId,
     intent: IntentId,

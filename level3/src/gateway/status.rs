@@ -5,7 +5,7 @@ use crate::answer::{Answer, Status};
 use crate::ids::PaymentId;
 use crate::journal::FailureKind;
 use crate::request::Payment;
-use crate::saga::End;
+use crate::saga::SagaOutcome;
 
 // starter: drop
 /// The answer about a payment.
@@ -25,9 +25,9 @@ pub(super) fn is_final(answer: &Answer) -> bool {
 
 // starter: drop
 /// The status that an end of the saga means for the client, and the state that it ended with.
-pub(super) fn status_of(end: &End<PaymentState>) -> (&PaymentState, Status) {
+pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Status) {
     match end {
-        End::Completed(state) => match (&state.transaction, &state.intent) {
+        SagaOutcome::Completed(state) => match (&state.transaction, &state.intent) {
             (Some(transaction), Some(intent)) => {
                 let (transaction, intent) = (transaction.clone(), intent.clone());
                 (state, Status::Paid { transaction, intent })
@@ -35,7 +35,7 @@ pub(super) fn status_of(end: &End<PaymentState>) -> (&PaymentState, Status) {
             // All steps are done, so both are there; without them nobody may be told "paid".
             _ => (state, Status::Compensating { parked: true }),
         },
-        End::Compensated { state, failure } => {
+        SagaOutcome::Compensated { state, failure } => {
             let (step, reason) = (failure.step.to_string(), failure.message.clone());
             let status = match failure.kind {
                 FailureKind::Declined => Status::Declined { by: step, reason },
@@ -43,6 +43,6 @@ pub(super) fn status_of(end: &End<PaymentState>) -> (&PaymentState, Status) {
             };
             (state, status)
         }
-        End::Parked { state, .. } => (state, Status::Compensating { parked: true }),
+        SagaOutcome::Parked { state, .. } => (state, Status::Compensating { parked: true }),
     }
 }

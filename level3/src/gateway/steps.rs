@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::attempts::StepAttempts;
 use super::call::CallError;
-use super::round::Round;
 use super::services::Services;
 use super::settle;
 use super::state::PaymentState;
@@ -14,7 +14,7 @@ use crate::provider::{
     CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, ProviderError, RiskScore,
     Row, RowStatus,
 };
-use crate::saga::{Known, Saga, Step, StepContext, StepError, UndoContext, UndoError};
+use crate::saga::{Saga, Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
 type Stepped = Result<PaymentState, StepError>;
 type Undone = Result<PaymentState, UndoError>;
@@ -41,7 +41,8 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
     let services = &context.shared;
     let (payments, keys) = (&services.payments, &services.keys);
     let config = &services.config.create;
-    let round = Round::new(services, &state.id, PaymentStep::Create, config, context.deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Create, config, context.deadline);
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
     // Atomic because the future must be `Send` and the attempts share it; they follow one another, so
     // there is nothing to order.
@@ -49,8 +50,8 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.call(&round.terms, find).await? {
-                Some(intent) => return fits(&state, intent),
+            match payments.call(&attempts.budget, find).await? {
+                Some(intent) => return verify_intent(&state, intent),
                 None => {
                     keys.burn(&state.id, Operation::CreateIntent);
                     ask_first.store(false, Ordering::Relaxed);
@@ -65,13 +66,13 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
                 card: state.payment.card.clone(),
             })
         };
-        let answer = payments.call(&round.terms, call).await;
+        let answer = payments.call(&attempts.budget, call).await;
         if answer == Err(CallError::Provider(ProviderError::Internal)) {
             ask_first.store(true, Ordering::Relaxed);
         }
-        fits(&state, answer?)
+        verify_intent(&state, answer?)
     };
-    let intent = round.run(attempt).await.outcome?.id;
+    let intent = attempts.run(attempt).await.outcome?.id;
     state.intent = Some(intent);
     Ok(state)
 }
@@ -79,9 +80,10 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
 async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
     let services = &context.shared;
     let config = &services.config.fraud;
-    let round = Round::new(services, &state.id, PaymentStep::Fraud, config, context.deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Fraud, config, context.deadline);
     let attempt = || {
-        services.fraud.call(&round.terms, || {
+        services.fraud.call(&attempts.budget, || {
             services.providers.fraud.check(FraudQuestion {
                 payment: state.id.clone(),
                 order: state.payment.order.clone(),
@@ -92,7 +94,7 @@ async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
     };
     // Fail closed: without a score the payment is not approved. The check has no effect, so a failed one
     // leaves nothing to undo.
-    let verdict = round.run(attempt).await.outcome;
+    let verdict = attempts.run(attempt).await.outcome;
     let verdict = verdict.map_err(|error| StepError::not_done(error.kind, error.message))?;
     if verdict.score >= RiskScore::DECLINED_FROM {
         let message = format!("risk score {}", verdict.score);
@@ -108,15 +110,16 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
     let config = &services.config.confirm;
-    let round = Round::new(services, &state.id, PaymentStep::Confirm, config, context.deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Confirm, config, context.deadline);
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.call(&round.terms, find).await? {
+            match payments.call(&attempts.budget, find).await? {
                 Some(found) if found.status != IntentStatus::RequiresConfirmation => {
-                    return charged(&state, found);
+                    return verify_charged(&state, found);
                 }
                 _ => keys.burn(&state.id, Operation::Confirm),
             }
@@ -125,7 +128,7 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
             let key = keys.key(&state.id, Operation::Confirm);
             services.providers.payments.confirm(key, intent.clone())
         };
-        let answer = payments.call(&round.terms, call).await;
+        let answer = payments.call(&attempts.budget, call).await;
         let status = match &answer {
             Ok(intent) => Some(intent.status),
             Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
@@ -141,10 +144,10 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
             Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
                 Err(CallError::Provider(ProviderError::InFlight))
             }
-            answer => charged(&state, answer?),
+            answer => verify_charged(&state, answer?),
         }
     };
-    round.run(attempt).await.outcome?;
+    attempts.run(attempt).await.outcome?;
     Ok(state)
 }
 
@@ -154,7 +157,8 @@ async fn save(mut state: PaymentState, context: StepContext<Services>) -> Steppe
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
     let config = &services.config.save;
-    let round = Round::new(services, &state.id, PaymentStep::Save, config, context.deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Save, config, context.deadline);
     let attempt = async || {
         let call = || {
             services.providers.ledger.save(NewRow {
@@ -165,9 +169,9 @@ async fn save(mut state: PaymentState, context: StepContext<Services>) -> Steppe
                 email: state.payment.email.clone(),
             })
         };
-        recorded(&state, services.ledger.call(&round.terms, call).await?)
+        verify_row(&state, services.ledger.call(&attempts.budget, call).await?)
     };
-    let transaction = round.run(attempt).await.outcome?.transaction;
+    let transaction = attempts.run(attempt).await.outcome?.transaction;
     state.transaction = Some(transaction);
     Ok(state)
 }
@@ -177,7 +181,7 @@ fn mismatch(message: &str) -> CallError {
 }
 
 /// The intent is the one that was asked for.
-fn fits(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     if intent.payment != state.id || intent.amount != state.payment.amount {
         return Err(mismatch("another payment or amount"));
     }
@@ -185,12 +189,12 @@ fn fits(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
 }
 
 /// The customer has paid, and the right amount.
-fn charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     match intent.status {
         IntentStatus::Succeeded if state.intent.as_ref() != Some(&intent.id) => {
             Err(mismatch("another intent"))
         }
-        IntentStatus::Succeeded => fits(state, intent),
+        IntentStatus::Succeeded => verify_intent(state, intent),
         IntentStatus::Processing => Err(CallError::Provider(ProviderError::InFlight)),
         IntentStatus::RequiresAction => Err(CallError::Provider(ProviderError::Declined {
             code: "authentication_required".to_owned(),
@@ -200,7 +204,7 @@ fn charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
 }
 
 /// The row is there and says what was paid.
-fn recorded(state: &PaymentState, row: Row) -> Result<Row, CallError> {
+fn verify_row(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     if row.status != RowStatus::Completed
         || row.payment != state.id
         || row.amount != state.payment.amount
@@ -216,10 +220,10 @@ async fn undo_create(mut state: PaymentState, context: UndoContext<Services>) ->
         return Ok(state);
     }
     if state.intent.is_none() {
-        state.intent = settle::which_intent(services, &state, context.deadline).await?;
+        state.intent = settle::resolve_intent(services, &state, context.deadline).await?;
     }
     if let Some(intent) = state.intent.clone() {
-        settle::call_off(services, &state.id, intent, context.deadline).await?;
+        settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
     }
     state.settled = true;
     Ok(state)
@@ -229,11 +233,11 @@ async fn undo_confirm(mut state: PaymentState, context: UndoContext<Services>) -
     let services = &context.shared;
     if let (false, Some(intent)) = (state.settled, state.intent.clone()) {
         match context.known {
-            Known::Done => {
-                settle::give_back(services, &state.id, intent, context.deadline).await?;
+            StepOutcome::Done => {
+                settle::refund(services, &state.id, intent, context.deadline).await?;
             }
-            Known::Unknown => {
-                settle::call_off(services, &state.id, intent, context.deadline).await?;
+            StepOutcome::Unknown => {
+                settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
             }
         }
         state.settled = true;

@@ -22,20 +22,20 @@ use tracing::Instrument as _;
 use super::recover::unavailable;
 use super::state::PaymentState;
 use super::status::{answer, is_final, status_of};
-use super::{Inner, receipts::Letter};
+use super::{Inner, receipts::Undelivered};
 use crate::answer::{Answer, PayError, Status};
 use crate::breaker::State;
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::idempotency::Completion;
 use crate::ids::PaymentId;
-use crate::journal::{Claimed, Lease, Opened, SagaId, Story};
+use crate::journal::{Claimed, Lease, Opened, SagaId, SagaLog};
 use crate::request::Payment;
-use crate::saga::{End, Owner, SagaError, SagaEvent};
+use crate::saga::{SagaError, SagaEvent, SagaOutcome, SagaOwner};
 
 /// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
 /// longer: what is not dead is over soon.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 // starter: drop
 /// What a payment comes to: an answer, or why there is none.
@@ -55,7 +55,7 @@ enum Run {
     /// Nobody had begun it. It is this gateway's now.
     New { lease: Lease, permit: OwnedSemaphorePermit },
     /// It was begun before.
-    Known(Story),
+    Known(SagaLog),
 }
 
 /// What to do about a run that was begun before.
@@ -92,15 +92,15 @@ impl Inner {
         loop {
             let id = PaymentId::derive(&payment.key, number);
             let state = PaymentState::new(id, Arc::clone(&payment));
-            let story = match self.open(&state).await? {
+            let saga_log = match self.open(&state).await? {
                 Run::New { lease, permit } => {
                     let answer = self.new_payment(lease, permit, state, deadline).await;
                     return Ok(KnownAnswer { answer, from_journal: false });
                 }
-                Run::Known(story) => story,
+                Run::Known(saga_log) => saga_log,
             };
             // Boxed to keep this rare path out of the size of the common one, a new payment.
-            match Box::pin(self.known(&state, &story)).await? {
+            match Box::pin(self.known(&state, &saga_log)).await? {
                 RunDecision::Finished(answer) => {
                     return Ok(KnownAnswer { answer, from_journal: true });
                 }
@@ -126,11 +126,11 @@ impl Inner {
         match permit {
             Ok(permit) => Ok(match self.saga.open(self.journal.as_ref(), saga, state).await? {
                 Opened::New(lease) => Run::New { lease, permit },
-                Opened::Known(story) => Run::Known(story),
+                Opened::Known(saga_log) => Run::Known(saga_log),
             }),
             Err(refusal) => {
-                let story = self.journal.read(saga).await.map_err(unavailable)?;
-                story.map(Run::Known).ok_or(refusal)
+                let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
+                saga_log.map(Run::Known).ok_or(refusal)
             }
         }
     }
@@ -159,8 +159,8 @@ impl Inner {
         let begun = Instant::now();
         let (id, payment) = (state.id.clone(), state.payment.clone());
         self.services.observer.on_event(Event::Begun { payment: id.clone() });
-        let watcher = |event: SagaEvent<'_>| self.tell(&id, event);
-        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &watcher };
+        let observer = |event: SagaEvent<'_>| self.tell(&id, event);
+        let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
@@ -176,16 +176,16 @@ impl Inner {
     /// Everything that follows from the end of a saga, once it is written.
     pub(super) fn ended(
         self: &Arc<Self>,
-        end: End<PaymentState>,
+        end: SagaOutcome<PaymentState>,
         begun: Instant,
         place: Option<OwnedSemaphorePermit>,
     ) -> Arc<Answer> {
         let (state, status) = status_of(&end);
         let answer = Arc::new(answer(&state.id, &state.payment, status.clone()));
-        if let End::Parked { stuck, .. } = &end {
+        if let SagaOutcome::Parked { stuck, .. } = &end {
             for step in stuck {
                 let saga = SagaId::from(&state.id);
-                let letter = Letter::Undo { saga, step: step.step.clone() };
+                let letter = Undelivered::Undo { saga, step: step.step.clone() };
                 // A full queue loses nothing: the journal knows what is parked.
                 if self.letters.push(letter, &step.cause, step.attempts).is_err() {
                     tracing::error!(payment = state.id.as_str(), "the dead letters are full");
@@ -196,7 +196,7 @@ impl Inner {
         self.services.keys.forget(&state.id);
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
-        if let End::Completed(state) = &end {
+        if let SagaOutcome::Completed(state) = &end {
             self.send_receipt(state, place);
         }
         answer
@@ -206,23 +206,23 @@ impl Inner {
     async fn known(
         self: &Arc<Self>,
         state: &PaymentState,
-        story: &Story,
+        saga_log: &SagaLog,
     ) -> Result<RunDecision, PayError> {
-        let Some(end) = self.saga.end_of(story)? else {
+        let Some(end) = self.saga.outcome_of(saga_log)? else {
             let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
             match claimed {
-                Claimed::Yours(lease, story) => {
-                    let kept = self.saga.begun_with(&story)?;
-                    self.resume(lease, &story).await?;
-                    same(state, &kept)?;
+                Claimed::Acquired(lease, saga_log) => {
+                    let kept = self.saga.begun_with(&saga_log)?;
+                    self.resume(lease, &saga_log).await?;
+                    verify_same_payment(state, &kept)?;
                 }
-                Claimed::Busy { remaining } => sleep(remaining.min(LOOK_AGAIN)).await,
+                Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
                 Claimed::Ended(_) | Claimed::Unknown => {}
             }
             return Ok(RunDecision::ReadAgain);
         };
         let (kept, status) = status_of(&end);
-        same(state, kept)?;
+        verify_same_payment(state, kept)?;
         match status {
             Status::Failed { may_pass: true, .. } => Ok(RunDecision::StartNewRun),
             status => {
@@ -236,16 +236,16 @@ impl Inner {
     pub(super) async fn resume(
         self: &Arc<Self>,
         lease: Lease,
-        story: &Story,
+        saga_log: &SagaLog,
     ) -> Result<Arc<Answer>, SagaError> {
         let begun = Instant::now();
         let id = PaymentId::try_from(lease.saga.as_str().to_owned())
             .map_err(|why| SagaError::State(why.to_string()))?;
-        let watcher = |event: SagaEvent<'_>| self.tell(&id, event);
-        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &watcher };
+        let observer = |event: SagaEvent<'_>| self.tell(&id, event);
+        let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let deadline = Deadline::after(self.services.config.total);
         let span = tracing::info_span!("recovery", id = id.as_str());
-        let end = self.saga.resume(&owner, story, deadline).instrument(span).await?;
+        let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
         Ok(self.ended(end, begun, None))
     }
 
@@ -271,6 +271,6 @@ impl Inner {
 }
 
 /// The journal's payment under this name is the one that is asked for.
-fn same(asked: &PaymentState, kept: &PaymentState) -> Result<(), PayError> {
+fn verify_same_payment(asked: &PaymentState, kept: &PaymentState) -> Result<(), PayError> {
     if asked.payment == kept.payment { Ok(()) } else { Err(PayError::KeyReused) }
 }

@@ -29,18 +29,21 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::{Failure, JournalError, Lease, SagaId, Story};
+use crate::journal::{JournalError, Lease, SagaFailure, SagaId, SagaLog};
 use crate::nonzero;
 use crate::retry::{Backoff, Jitter, NoJitter};
 
 pub use crate::journal::{Effect, Stuck};
-pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
+pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
 /// What a saga works with: handed from step to step, and written to the journal after each. Compared
 /// with the one before, since a state that a step has left alone is not written down anew.
-pub trait State: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub trait SagaState:
+    Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
 
-impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
+impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> SagaState for S {}
 
 /// A kind of saga: its steps, in order, and what they share. Used by all sagas of the kind.
 pub struct Saga<S, C = ()> {
@@ -63,7 +66,7 @@ impl<S: 'static, C: 'static> fmt::Debug for Saga<S, C> {
 
 /// How a saga ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End<S> {
+pub enum SagaOutcome<S> {
     /// All critical steps are done.
     Completed(S),
     /// A critical step failed, and everything that may have been done is undone.
@@ -71,14 +74,14 @@ pub enum End<S> {
         /// The state after the last undo.
         state: S,
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
     },
     /// A critical step failed, and something of what may have been done could not be undone.
     Parked {
         /// The state after the last undo.
         state: S,
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
         /// What could not be undone.
         stuck: Vec<Stuck>,
     },
@@ -97,9 +100,9 @@ pub enum SagaError {
     /// The state cannot be written down or read back: a fault of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
-    /// A saga with this name was begun before; its [`Story`] says what became of it.
+    /// A saga with this name was begun before; its [`SagaLog`] says what became of it.
     #[error("a saga with this name exists")]
-    Exists(Box<Story>),
+    Exists(Box<SagaLog>),
     /// The engine's task panicked or its runtime shut down.
     #[error("the saga's task ended without a result")]
     Lost,
@@ -132,7 +135,7 @@ pub enum SagaEvent<'a> {
     /// A step has failed. Unless it is critical, the saga goes on.
     StepFailed {
         /// Why.
-        failure: &'a Failure,
+        failure: &'a SagaFailure,
         /// Whether the saga is undone because of it.
         critical: bool,
         /// How long it took.
@@ -159,12 +162,12 @@ pub enum SagaEvent<'a> {
 }
 
 /// Watches a saga. Called on the saga's task, so it must not block.
-pub type Watcher<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
+pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
-/// A [`Watcher`] that does not look.
-pub fn nobody(_: SagaEvent<'_>) {}
+/// A [`SagaObserver`] that does not look.
+pub fn ignore_events(_: SagaEvent<'_>) {}
 
-impl<S: State> Saga<S> {
+impl<S: SagaState> Saga<S> {
     /// A saga without steps, whose steps share nothing. `kind` stands in the journal, so it must never
     /// change.
     #[must_use]
@@ -173,7 +176,7 @@ impl<S: State> Saga<S> {
     }
 }
 
-impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// A saga without steps. Every step and undo gets `shared` in its context: the clients of the
     /// services that they call, for instance. `kind` stands in the journal, so it must never change.
     #[must_use]
@@ -221,22 +224,22 @@ pub fn undo_backoff() -> Backoff {
 }
 
 /// What [`Saga::run`] and [`Saga::resume`] need besides the steps.
-pub struct Owner<'a> {
+pub struct SagaOwner<'a> {
     /// Where to write.
     pub journal: &'a dyn crate::journal::Journal,
     /// With which right.
     pub lease: Lease,
     /// Who watches.
-    pub watcher: Watcher<'a>,
+    pub observer: SagaObserver<'a>,
 }
 
-impl fmt::Debug for Owner<'_> {
+impl fmt::Debug for SagaOwner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owner").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("SagaOwner").field("lease", &self.lease).finish_non_exhaustive()
     }
 }
 
-impl Owner<'_> {
+impl SagaOwner<'_> {
     /// The saga that is owned.
     #[must_use]
     pub fn saga(&self) -> &SagaId {

@@ -22,7 +22,7 @@ pub struct StepContext<C = ()> {
 
 /// What is known of a step that is to be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum StepOutcome {
     /// It has had its effect.
     Done,
     /// It may have had its effect, may still have it, or never did anything.
@@ -36,7 +36,7 @@ pub struct UndoContext<C = ()> {
     /// Which saga.
     pub saga: SagaId,
     /// What is known of the step.
-    pub known: Known,
+    pub known: StepOutcome,
     /// Which attempt this is; the first is 1.
     pub attempt: u32,
     /// When the attempt has to be over. It is stopped then and tried again.

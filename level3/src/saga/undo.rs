@@ -12,21 +12,24 @@ use tracing::Instrument as _;
 use super::progress::Progress;
 use super::run::panic_text;
 use super::step::UndoStep;
-use super::{End, Known, Owner, Saga, SagaError, SagaEvent, State, Stuck, UndoContext, UndoError};
+use super::{
+    Saga, SagaError, SagaEvent, SagaOutcome, SagaOwner, SagaState, StepOutcome, Stuck, UndoContext,
+    UndoError,
+};
 use crate::deadline::Deadline;
-use crate::journal::{Failure, Record};
+use crate::journal::{Record, SagaFailure};
 
 /// A step to undo.
-struct Armed<'a, S, C> {
+struct PendingUndo<'a, S, C> {
     index: usize,
     name: &'static str,
-    known: Known,
+    known: StepOutcome,
     limit: Duration,
     undo: &'a UndoStep<S, C>,
     attempts: u32,
 }
 
-impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
@@ -35,30 +38,31 @@ impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
     /// Boxed, since few sagas go back: one that goes forward has no room for it.
     pub(super) fn back<'a>(
         &'a self,
-        owner: &'a Owner<'_>,
+        owner: &'a SagaOwner<'_>,
         progress: &'a mut Progress<S>,
-        failure: Failure,
+        failure: SagaFailure,
         batch: Vec<Record>,
-    ) -> BoxFuture<'a, Result<End<S>, SagaError>> {
+    ) -> BoxFuture<'a, Result<SagaOutcome<S>, SagaError>> {
         self.undo_all(owner, progress, failure, batch).boxed()
     }
 
     async fn undo_all(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         progress: &mut Progress<S>,
-        failure: Failure,
+        failure: SagaFailure,
         mut batch: Vec<Record>,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        let mut armed: Vec<Armed<'_, S, C>> = Vec::new();
-        for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
-            if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {
+        let mut armed: Vec<PendingUndo<'_, S, C>> = Vec::new();
+        for (index, (step, step_state)) in self.steps.iter().zip(&progress.steps).enumerate().rev()
+        {
+            if let (Some(known), Some((limit, undo))) = (step_state.armed(), &step.undo) {
                 let limit = *limit;
-                let attempts = trace.attempts;
-                armed.push(Armed { index, name: step.name, known, limit, undo, attempts });
+                let attempts = step_state.attempts;
+                armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
         let mut stuck: Vec<Stuck> = Vec::new();
@@ -75,11 +79,11 @@ impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
                         batch.push(Record::UndoDone { step: step.name.into(), state });
                         progress.steps[step.index].undone = true;
                         let attempts = step.attempts;
-                        (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
+                        (owner.observer)(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
                         let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
-                        (owner.watcher)(SagaEvent::UndoFailed {
+                        (owner.observer)(SagaEvent::UndoFailed {
                             step: step.name,
                             cause: &error.message,
                             attempts: step.attempts,
@@ -113,17 +117,17 @@ impl<S: State, C: Send + Sync + 'static> Saga<S, C> {
         owner.write(batch).await?;
         let state = progress.state.clone();
         Ok(if parked {
-            End::Parked { state, failure, stuck }
+            SagaOutcome::Parked { state, failure, stuck }
         } else {
-            End::Compensated { state, failure }
+            SagaOutcome::Compensated { state, failure }
         })
     }
 
     async fn attempt(
         &self,
-        step: &Armed<'_, S, C>,
+        step: &PendingUndo<'_, S, C>,
         state: S,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
     ) -> Result<S, UndoError> {
         let deadline = Deadline::after(step.limit);
         let context = UndoContext {

@@ -16,7 +16,7 @@ use level3::nonzero;
 use level3::provider::{Ledger, NewRow, Providers};
 use level3::request::PaymentRequest;
 use level3_adapters::sqlite::SqliteStore;
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use tokio::runtime::Runtime;
 
 type Failed = Box<dyn std::error::Error>;
@@ -91,7 +91,7 @@ async fn past(store: &SqliteStore, state: Payload, number: usize) -> Result<(), 
 }
 
 fn gateway(store: &SqliteStore) -> Result<Gateway, Failed> {
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let providers = Providers { ledger: Arc::new(store.clone()), ..world.providers() };
     // A limit that is never met, and time enough for any disk.
     let rate = nonzero!(10_000_000);
