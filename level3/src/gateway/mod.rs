@@ -141,9 +141,11 @@ impl Gateway {
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
         let payment = Arc::new(request.validate()?);
-        let (inner, params, work) =
-            (Arc::clone(&self.inner), Arc::clone(&payment), Arc::clone(&payment));
-        let work = || self.inner.payments.track_future(inner.work(work, deadline));
+        let params = Arc::clone(&payment);
+        let work = || {
+            let work = Arc::clone(&self.inner).work(Arc::clone(&payment), deadline);
+            self.inner.payments.track_future(work)
+        };
         let Ok(result) = deadline.run(self.inner.store.run(&payment.key, params, work)).await
         else {
             return Ok(unfinished(&payment));
