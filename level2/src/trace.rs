@@ -103,9 +103,7 @@ impl Trace {
 /// }
 /// ```
 #[must_use]
-pub fn observe(
-    source: impl DashboardSource + 'static,
-) -> (Arc<dyn DashboardSource>, Arc<Trace>) {
+pub fn observe(source: impl DashboardSource + 'static) -> (Arc<dyn DashboardSource>, Arc<Trace>) {
     let trace = Arc::new(Trace::default());
     (Arc::new(Observed::new(Arc::new(source), Arc::clone(&trace))), trace)
 }
