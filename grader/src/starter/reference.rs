@@ -113,10 +113,10 @@ const README: &str = "\
   reference is not lost when you blank a level: `cargo grade solution LEVEL` shows it from that commit.
 - `reference/` is a copy of the reference. It is there only if the workspace was in no git repository, or
   had no commit, when you started.
-- `backup/LEVEL-1`, `-2` and so on hold your earlier work, moved there by
+- `backup/LEVEL-1`, `-2` and so on hold your earlier work, copied there by
   `cargo grade start LEVEL --restart`. Delete them when you do not need them any more.
 
-`cargo grade start LEVEL --restart` puts your edited files into `backup/` and blanks the level again. Files
+`cargo grade start LEVEL --restart` copies your edited files into `backup/` and blanks the level again. Files
 that you added stay where they are.
 ";
 
