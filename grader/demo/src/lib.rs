@@ -36,7 +36,6 @@ static LAST: Mutex<Option<Unwritten>> = Mutex::new(None);
 
 /// From now on a `todo!()` prints nothing when it runs; [`take`] knows of it. Every other panic is reported
 /// as before.
-#[expect(clippy::disallowed_methods, reason = "called by programs")]
 pub fn watch() {
     HOOK.call_once(|| {
         let report = panic::take_hook();

@@ -219,7 +219,7 @@ impl<'ast> Visit<'ast> for Collector {
         }
         if !invocation.path.is_ident("todo") {
             self.uses.calls_methods |= self.body;
-            self.loose(idents(invocation.tokens.clone()));
+            self.macro_arguments(invocation.tokens.clone());
         }
     }
 
@@ -321,6 +321,32 @@ impl Collector {
         if glob && let Some(names) = self.uses.heads.get(&self.module).cloned() {
             let above = self.module[..self.module.len() - 1].to_vec();
             self.uses.heads.entry(above).or_default().extend(names);
+        }
+    }
+
+    /// The tokens of a macro call: an identifier may mean anything, but behind a dot only what belongs to
+    /// a value.
+    fn macro_arguments(&mut self, tokens: TokenStream) {
+        let mut after_dot = false;
+        for tree in tokens {
+            match &tree {
+                TokenTree::Group(group) => self.macro_arguments(group.stream()),
+                TokenTree::Ident(ident) if after_dot => {
+                    let name = ident.to_string();
+                    self.uses.tails.insert(name.clone());
+                    self.uses.methods.insert(name.clone());
+                    self.uses.members.insert(name);
+                }
+                TokenTree::Ident(_) | TokenTree::Literal(_) => {
+                    self.loose(idents(tree.clone().into()));
+                }
+                TokenTree::Punct(_) => {}
+            }
+            // `..` is a range, and what follows it a value.
+            after_dot = match tree {
+                TokenTree::Punct(punct) => punct.as_char() == '.' && !after_dot,
+                _ => false,
+            };
         }
     }
 

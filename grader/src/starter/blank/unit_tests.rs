@@ -144,7 +144,9 @@ pub(in crate::starter) fn imports_to_add(
     }
     let mut missing = imports(reference);
     let left = imports(blank);
-    missing.retain(|name, _| !left.contains_key(name) && !own_imports.contains_key(name));
+    missing.retain(|name, _| {
+        name != "_" && !left.contains_key(name) && !own_imports.contains_key(name)
+    });
     let uses = Uses::of(&tests);
     let named = missing.into_iter().filter(|(name, _)| uses.in_scope(&[], name));
     let named: Vec<_> = named.filter(|(name, _)| !search.own.items.contains(name)).collect();
