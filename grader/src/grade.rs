@@ -9,7 +9,7 @@ use crate::build::{self, BuildError, Built, LevelBuild};
 use crate::catalog::Level;
 use crate::report::Report;
 use crate::select::Entry;
-use crate::supervise::{Limits, Verdict, judge};
+use crate::supervise::{Limits, Subject, Verdict, judge};
 
 /// Told about what goes on, for a progress display. Called from several threads.
 pub trait Progress: Sync {
@@ -91,7 +91,7 @@ fn judge_all(
     let work = || {
         while let Some((entry, binary)) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
             let limits = limits.of(entry.criterion);
-            let verdict = judge(binary, entry.criterion.id, root, &limits);
+            let verdict = judge(binary, Subject::of(entry), root, &limits);
             progress.judged(entry, &verdict);
             let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
             verdicts.insert(entry.criterion.id, verdict);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use grader::build::{Built, LevelBuild, Options, build};
 use grader::grade::levels_of;
-use grader::report::explain;
+use grader::report::explain::{self, Place};
 use grader::select::{Entry, all};
-use grader::supervise::{Limits, judge};
+use grader::supervise::{Limits, Subject, judge};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -63,12 +63,14 @@ fn grade(entry: &Entry, built: &Built, root: &Path) -> Result<(), Failed> {
                 .into())
         }
         Some(LevelBuild::Ready { binary, .. }) => {
-            let verdict = judge(binary, id, root, &Limits::default().of(entry.criterion));
+            let verdict =
+                judge(binary, Subject::of(entry), root, &Limits::default().of(entry.criterion));
             if verdict.passed() {
                 return Ok(());
             }
             let mut text = String::new();
-            explain::failure(&mut text, &verdict, entry.group.file)?;
+            let place = Place { level: entry.level.name, file: entry.criterion.file };
+            explain::failure(&mut text, &verdict, place)?;
             text += &format!("next      cargo grade hint {id}");
             Err(anstream::adapter::strip_str(&text).to_string().into())
         }

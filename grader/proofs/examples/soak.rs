@@ -14,12 +14,12 @@ use clap::Parser;
 use grader::build::{LevelBuild, Options, build};
 use grader::grade::levels_of;
 use grader::select::select;
-use grader::supervise::{Limits, judge};
+use grader::supervise::{Limits, Subject, judge};
 
 /// Judges the same criteria again and again on a busy machine.
 #[derive(Parser)]
 struct Arguments {
-    /// Levels, groups or criteria; all if none is named
+    /// Levels, exercises or criteria; all if none is named
     names: Vec<String>,
     /// How often each is judged
     #[arg(long, default_value_t = 1000)]
@@ -41,7 +41,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut work = Vec::new();
     for entry in &entries {
         match &built.levels[entry.level.name] {
-            LevelBuild::Ready { binary, .. } => work.push((entry.criterion, binary)),
+            LevelBuild::Ready { binary, .. } => work.push((entry, binary)),
             LevelBuild::Broken { errors, .. } => return Err(errors.clone().into()),
         }
     }
@@ -57,9 +57,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             if nr >= total {
                 return;
             }
-            let (criterion, binary) = work[nr % work.len()];
-            let id = criterion.id;
-            let verdict = judge(binary, id, &root, &Limits::default().of(criterion));
+            let (entry, binary) = work[nr % work.len()];
+            let id = entry.criterion.id;
+            let verdict =
+                judge(binary, Subject::of(entry), &root, &Limits::default().of(entry.criterion));
             let expected = *first.lock().expect("no panic").entry(id).or_insert(verdict.passed());
             if verdict.passed() != expected {
                 differing.fetch_add(1, Ordering::Relaxed);

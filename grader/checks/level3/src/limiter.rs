@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 
 use futures::future::{join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimitError, Priority, RateLimiter, Usage};
 use tokio::time::{Instant, sleep};
 
-use crate::parts::{dropped_at, list, ms, nzu};
+use crate::parts::nzu;
 use Priority::{Charge, Refund};
 
 const NAME: &str = "RateLimiter::acquire";
