@@ -5,7 +5,7 @@ use grader::catalog::LEVELS;
 use grader_proofs::tables;
 
 fn root() -> PathBuf {
-    grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace")
+    grader::workspace::of_this_run().expect("the workspace")
 }
 
 fn read(path: &Path) -> String {
