@@ -168,9 +168,10 @@ fn nearest(name: &str) -> Option<String> {
         let last = full.rsplit('/').next().unwrap_or(full);
         strsim::jaro_winkler(name, full).max(strsim::jaro_winkler(name, last))
     };
-    let all = levels.chain(exercises()).chain(ids());
-    let best = all.max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
-    (alike(&best) > 0.75).then_some(best)
+    let mut names: Vec<String> = levels.chain(exercises()).chain(ids()).collect();
+    // A stable sort: of equally alike names an exercise comes before a criterion.
+    names.sort_by(|a, b| alike(b).total_cmp(&alike(a)));
+    names.into_iter().next().filter(|best| alike(best) > 0.75)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@
 pub mod generate;
 mod read;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -128,10 +128,11 @@ fn line_suffix(line: &Option<usize>) -> String {
     line.map(|line| format!(":{line}")).unwrap_or_default()
 }
 
-/// The folder of the data: this package's own, as seen from the package that Cargo builds or tests.
+/// The folder of the data: this package's own, relative to the package that Cargo builds or tests.
+///
+/// Relative, since clones that share a target folder share what is built in it.
 #[must_use]
 pub fn folder() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let folders = Path::new(&package).ancestors().map(|folder| folder.join("criteria"));
-    folders.into_iter().find(|folder| folder.is_dir()).unwrap_or_default()
+    let up = ["criteria", "../criteria", "../../criteria"].map(PathBuf::from);
+    up.into_iter().find(|folder| folder.is_dir()).unwrap_or_default()
 }

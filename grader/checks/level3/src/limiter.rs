@@ -281,7 +281,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
     let (most, from) = bench.most_in_a_second();
     ensure!(most <= 1, "1 a second: {most} calls in the second from {from} ms on";
         expected = "the second call at 2000 ms, a second after the first one was made",
-        observed = format!("calls at {} ms", list(&bench.instants())),
+        observed = format!("calls at {} ms", list(bench.instants())),
         help = "a slot is taken as long as its permit is held; its second begins when the permit is used");
     // Somebody who comes while the permit is held cannot know when its second will end.
     let bench = Bench::new(&cx, 1)?;

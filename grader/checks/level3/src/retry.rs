@@ -110,7 +110,7 @@ pub async fn backs_off_exponentially(cx: Cx) -> Outcome {
         let at = calls.at();
         ensure!(at.iter().zip(expected).all(|(at, expected)| *at == expected),
             "attempts began at {} ms", list(&at);
-            expected = format!("{} ms: waits of base * factor^(n - 1)", list(&expected)),
+            expected = format!("{} ms: waits of base * factor^(n - 1)", list(expected)),
             help = "the wait after attempt n is base * factor^(n - 1): the first wait is the base");
     }
     Ok(())
