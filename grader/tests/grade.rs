@@ -1,14 +1,13 @@
 //! `cargo test -p grader` grades: every criterion of the catalog is one test.
 //!
-//! Lines, filters, `--exact`, `--list` and exit codes are libtest's. Only the levels that the filter
-//! keeps are built, and none for `--list`. Under nextest every test is a process of its own: the
-//! first one builds, the others wait for it and use what it built.
+//! Lines, filters, `--exact`, `--list` and exit codes are libtest's. Only what the filter keeps is built,
+//! and nothing for `--list`. Under nextest every test is a process of its own: the first one builds, the
+//! others wait for it and use what it built.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use grader::build::{Built, LevelBuild, Options, build};
-use grader::grade::levels_of;
+use grader::build::{Built, LevelBuild, Options, Part, build};
 use grader::report::explain::{self, Place};
 use grader::select::{Entry, all};
 use grader::supervise::{Limits, Subject, judge};
@@ -101,7 +100,7 @@ fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error
 }
 
 fn build_now(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
-    let built = build(root, &levels_of(wanted), &Options::default(), &mut |_| {})?;
+    let built = build(root, &Part::of(wanted), &Options::default(), &mut |_| {})?;
     for (level, result) in &built.levels {
         if let LevelBuild::Broken { errors, .. } = result {
             eprintln!("{level} does not compile\n{errors}");

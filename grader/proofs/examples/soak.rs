@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use grader::build::{LevelBuild, Options, build};
-use grader::grade::levels_of;
+use grader::build::{LevelBuild, Options, Part, build};
 use grader::select::select;
 use grader::supervise::{Limits, Subject, judge};
 
@@ -36,7 +35,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     grader::interrupt::install();
     let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
-    let built = build(&root, &levels_of(&entries), &Options::default(), &mut |_| {})?;
+    let built = build(&root, &Part::of(&entries), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();
     for entry in &entries {
         match &built.levels[entry.level.name] {

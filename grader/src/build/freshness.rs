@@ -6,12 +6,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Makes cargo look at the level anew if its files are not those of the last time.
+/// Makes cargo look at the level again if its files are not those of the last time, which `folder`
+/// remembers.
 ///
 /// Does nothing where it cannot: a folder that may not be written cannot be built in either, and
 /// cargo says so better.
-pub(super) fn ensure(level: &Path, target: Option<&Path>) {
-    let Some(record) = record(level, target) else { return };
+pub(super) fn ensure(level: &Path, folder: &Path) {
+    let Some(name) = level.file_name() else { return };
+    let record = folder.join(name);
     let now = fingerprint(level).to_string();
     if fs::read_to_string(&record).is_ok_and(|last| last == now) {
         return;
@@ -20,23 +22,10 @@ pub(super) fn ensure(level: &Path, target: Option<&Path>) {
         .append(true)
         .open(level.join("src/lib.rs"))
         .and_then(|file| file.set_modified(SystemTime::now()));
-    if touched.is_ok()
-        && let Some(folder) = record.parent()
-        && fs::create_dir_all(folder).is_ok()
-    {
+    if touched.is_ok() {
         // Not written: the next run builds once more than it needs.
         let _ = fs::write(record, now);
     }
-}
-
-/// Where the last fingerprint stands: beside what was built, so that it goes when that goes.
-fn record(level: &Path, target: Option<&Path>) -> Option<PathBuf> {
-    let target = match (target, std::env::var_os("CARGO_TARGET_DIR")) {
-        (Some(target), _) => target.to_path_buf(),
-        (None, Some(target)) => level.parent()?.join(target),
-        (None, None) => level.parent()?.join("target"),
-    };
-    Some(target.join("grader").join(level.file_name()?))
 }
 
 /// Paths and contents of all that the level is built from.
@@ -84,6 +73,7 @@ mod tests {
         fs::write(&lib, "pub mod a;").expect("lib");
         fs::write(level.join("src/a.rs"), "one").expect("a");
         let target = folder.path().join("target");
+        fs::create_dir(&target).expect("target");
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let age = |path: &Path| {
             File::options()
@@ -94,14 +84,14 @@ mod tests {
         };
         let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("time");
 
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         age(&lib);
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         assert_eq!(modified(&lib), long_ago, "nothing has changed");
 
         fs::write(level.join("src/a.rs"), "two").expect("a");
         age(&level.join("src/a.rs"));
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         assert!(modified(&lib) > long_ago, "a.rs is another one");
     }
 }
