@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use crate::event::BreakerState as State;
 pub use call::CircuitBreaker;
 
 /// When a closed breaker opens.
@@ -125,17 +126,6 @@ pub enum BreakerError<E> {
     /// The operation's own error.
     #[error(transparent)]
     Inner(E),
-}
-
-/// What a breaker does with calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Calls run.
-    Closed,
-    /// Calls are refused.
-    Open,
-    /// A few calls find out whether the dependency is back.
-    HalfOpen,
 }
 
 /// A breaker's figures.
