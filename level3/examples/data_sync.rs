@@ -93,7 +93,7 @@ fn sync_saga(sync: &Sync) -> Saga<Synced, Sync> {
 fn service(
     down: &[&'static str],
     hangs: &[&'static str],
-) -> Result<Sync, level3::limiter::ConfigError> {
+) -> Result<Sync, level3::limiter::LimiterConfigError> {
     let limiter = RateLimiter::new(nonzero!(10), Duration::from_secs(1))?;
     Ok(Sync {
         limiter: Arc::new(limiter),

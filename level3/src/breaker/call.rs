@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::core::{Core, Rules, Ticket, Verdict};
-use super::{BreakerConfig, BreakerError, ConfigError, Snapshot, State, Transition, Trip};
+use super::core::{Core, Rules, Ticket, FraudAssessment};
+use super::{BreakerConfig, BreakerError, BreakerConfigError, Snapshot, State, Transition, Trip};
 
 type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 
@@ -62,13 +62,13 @@ impl<E> CircuitBreaker<E> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when a time is zero.
-    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, ConfigError> {
+    /// [`BreakerConfigError`] when a time is zero.
+    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, BreakerConfigError> {
         if config.reset_timeout.is_zero() {
-            return Err(ConfigError::ZeroResetTimeout);
+            return Err(BreakerConfigError::ZeroResetTimeout);
         }
         if let Trip::InWindow { window: Duration::ZERO, .. } = config.trip {
-            return Err(ConfigError::ZeroWindow);
+            return Err(BreakerConfigError::ZeroWindow);
         }
         let rules = Rules {
             trip: config.trip,
@@ -279,7 +279,7 @@ impl<E> Running<'_, E> {
         self.ended = true;
         Counts::add(&self.breaker.counts.ok);
         if self.breaker.gate.wants_success(self.ticket) {
-            self.settle(Verdict::Success);
+            self.settle(FraudAssessment::Success);
         }
     }
 
@@ -287,14 +287,14 @@ impl<E> Running<'_, E> {
         self.ended = true;
         if counts {
             Counts::add(&self.breaker.counts.failed);
-            self.settle(Verdict::Failure);
+            self.settle(FraudAssessment::Failure);
         } else {
             Counts::add(&self.breaker.counts.neutral);
-            self.settle(Verdict::Nothing);
+            self.settle(FraudAssessment::Nothing);
         }
     }
 
-    fn settle(&self, verdict: Verdict) {
+    fn settle(&self, verdict: FraudAssessment) {
         self.breaker.with_core(|core, now| core.settle(self.ticket, verdict, now));
     }
 }
@@ -303,7 +303,7 @@ impl<E> Drop for Running<'_, E> {
     fn drop(&mut self) {
         if !self.ended {
             Counts::add(&self.breaker.counts.dropped);
-            self.settle(Verdict::Nothing);
+            self.settle(FraudAssessment::Nothing);
         }
     }
 }

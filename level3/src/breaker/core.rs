@@ -23,7 +23,7 @@ pub(super) struct Rules {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FraudAssessment {
     Success,
     Failure,
     /// Neither: a business error, a panic, or a caller that went away.
@@ -93,29 +93,29 @@ impl Core {
     }
 
     /// Takes the outcome of a call that was let in with `ticket`. Exactly one outcome per ticket.
-    pub(super) fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+    pub(super) fn settle(&mut self, ticket: Ticket, verdict: FraudAssessment, now: Instant) {
         if ticket.0 != self.generation {
             return;
         }
         match &mut self.phase {
             Phase::Closed(failures) => match verdict {
-                Verdict::Success => failures.forgive(),
-                Verdict::Failure if failures.add(self.rules.trip, now) => self.open(now),
-                Verdict::Failure | Verdict::Nothing => {}
+                FraudAssessment::Success => failures.forgive(),
+                FraudAssessment::Failure if failures.add(self.rules.trip, now) => self.open(now),
+                FraudAssessment::Failure | FraudAssessment::Nothing => {}
             },
             Phase::HalfOpen { probing, successes } => {
                 // First of all, whatever the verdict: a probe that decides nothing must not keep its
                 // place, or the breaker stays half-open for ever.
                 *probing -= 1;
                 match verdict {
-                    Verdict::Success => {
+                    FraudAssessment::Success => {
                         *successes += 1;
                         if *successes >= self.rules.successes_to_close.get() {
                             self.enter(Phase::Closed(Failures::none(self.rules.trip)), now);
                         }
                     }
-                    Verdict::Failure => self.open(now),
-                    Verdict::Nothing => {}
+                    FraudAssessment::Failure => self.open(now),
+                    FraudAssessment::Nothing => {}
                 }
             }
             // Nobody is let in while it is open, so no ticket has this generation.

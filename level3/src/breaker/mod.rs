@@ -104,7 +104,7 @@ impl<E> Debug for BreakerConfig<E> {
 
 /// Why a breaker cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum BreakerConfigError {
     /// It would be half-open at the instant in which it opens.
     #[error("the reset timeout of a breaker must not be zero")]
     ZeroResetTimeout,

@@ -18,7 +18,7 @@ pub(super) fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answe
 pub(super) fn is_final(answer: &Answer) -> bool {
     match answer.status {
         Status::Paid { .. } | Status::Declined { .. } => true,
-        Status::Failed { may_pass, .. } => !may_pass,
+        Status::Failed { retryable, .. } => !retryable,
         Status::Compensating { .. } => false,
     }
 }
@@ -39,7 +39,7 @@ pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Stat
             let (step, reason) = (failure.step.to_string(), failure.message.clone());
             let status = match failure.kind {
                 FailureKind::Declined => Status::Declined { by: step, reason },
-                kind => Status::Failed { step, reason, may_pass: kind.may_pass() },
+                kind => Status::Failed { step, reason, retryable: kind.is_transient() },
             };
             (state, status)
         }

@@ -224,7 +224,7 @@ impl Inner {
         let (kept, status) = status_of(&end);
         verify_same_payment(state, kept)?;
         match status {
-            Status::Failed { may_pass: true, .. } => Ok(RunDecision::StartNewRun),
+            Status::Failed { retryable: true, .. } => Ok(RunDecision::StartNewRun),
             status => {
                 let answer = answer(&kept.id, &kept.payment, status);
                 Ok(RunDecision::Finished(Arc::new(answer)))

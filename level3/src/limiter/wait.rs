@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::line::{Line, Place};
 use super::window::{Nanos, Window};
-use super::{ConfigError, LimitError, Priority, Usage};
+use super::{LimiterConfigError, LimitError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A sliding-window rate limiter. Share it in an [`Arc`].
@@ -46,10 +46,10 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ZeroWindow`].
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
+    /// [`LimiterConfigError::ZeroWindow`].
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
         if window.is_zero() {
-            return Err(ConfigError::ZeroWindow);
+            return Err(LimiterConfigError::ZeroWindow);
         }
         let window = Window::new(limit.get(), nanos(window));
         let state = Mutex::new(Limits { window, line: Line::default() });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Why a [`Backoff`] cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum ConfigError {
+pub enum BackoffConfigError {
     /// The base is shorter than the clock's grid of 1 ms: retries would follow each other without a
     /// pause.
     #[error("the base of a backoff must be at least 1 ms, not {base:?}")]
@@ -63,23 +63,23 @@ impl Backoff {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when `base` is below 1 ms, `factor` is below 1 or not finite, or `cap` is below
+    /// [`BackoffConfigError`] when `base` is below 1 ms, `factor` is below 1 or not finite, or `cap` is below
     /// `base`.
     pub fn new(
         base: Duration,
         factor: f64,
         cap: Duration,
         attempts: NonZeroU32,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, BackoffConfigError> {
         if base < Duration::from_millis(1) {
-            return Err(ConfigError::BaseTooShort { base });
+            return Err(BackoffConfigError::BaseTooShort { base });
         }
         // Written so that NaN, which compares with nothing, is refused as well.
         if !(factor.is_finite() && factor >= 1.0) {
-            return Err(ConfigError::BadFactor { factor });
+            return Err(BackoffConfigError::BadFactor { factor });
         }
         if cap < base {
-            return Err(ConfigError::CapBelowBase { base, cap });
+            return Err(BackoffConfigError::CapBelowBase { base, cap });
         }
         Ok(Self { base, factor, cap, attempts })
     }
@@ -156,12 +156,12 @@ mod tests {
     fn refuses_what_is_no_schedule() {
         let new = |base, factor, cap| Backoff::new(base, factor, cap, NonZeroU32::MIN);
         let base = Duration::from_micros(999);
-        assert_eq!(new(base, 2.0, ms(10)), Err(ConfigError::BaseTooShort { base }));
+        assert_eq!(new(base, 2.0, ms(10)), Err(BackoffConfigError::BaseTooShort { base }));
         for factor in [0.0, 0.99, -1.0, f64::INFINITY] {
-            assert_eq!(new(ms(1), factor, ms(10)), Err(ConfigError::BadFactor { factor }));
+            assert_eq!(new(ms(1), factor, ms(10)), Err(BackoffConfigError::BadFactor { factor }));
         }
-        assert!(matches!(new(ms(1), f64::NAN, ms(1)), Err(ConfigError::BadFactor { .. })));
-        let below = ConfigError::CapBelowBase { base: ms(10), cap: ms(9) };
+        assert!(matches!(new(ms(1), f64::NAN, ms(1)), Err(BackoffConfigError::BadFactor { .. })));
+        let below = BackoffConfigError::CapBelowBase { base: ms(10), cap: ms(9) };
         assert_eq!(new(ms(10), 2.0, ms(9)), Err(below));
         assert!(new(ms(10), 1.0, ms(10)).is_ok());
     }

@@ -11,6 +11,6 @@ mod backoff;
 mod jitter;
 mod run;
 
-pub use backoff::{Backoff, ConfigError};
+pub use backoff::{Backoff, BackoffConfigError};
 pub use jitter::{Jitter, NoJitter, SeededJitter};
 pub use run::{Attempt, Disposition, Reason, Retried, RetryError, RetryPolicy, retry};

@@ -191,7 +191,7 @@ async fn a_row_that_cannot_be_written_refunds_once() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: true, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: true, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +208,7 @@ async fn an_answer_about_another_amount_is_given_back() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: false, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: false, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,7 +168,7 @@ async fn a_pause_holds_those_who_wait_already() {
 #[test]
 fn refuses_a_window_of_zero() {
     let refused = RateLimiter::new(NonZeroUsize::MIN, ms(0)).map(|_| ());
-    assert_eq!(refused, Err(ConfigError::ZeroWindow));
+    assert_eq!(refused, Err(LimiterConfigError::ZeroWindow));
 }
 
 /// Somebody who wants to call.

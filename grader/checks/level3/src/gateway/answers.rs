@@ -103,9 +103,9 @@ pub async fn refusals_are_final(cx: Cx) -> Outcome {
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let status = status(&reply, "for a request that the provider refuses")?;
         ensure!(
-            matches!(status, Status::Failed { may_pass: false, .. }),
+            matches!(status, Status::Failed { retryable: false, .. }),
             "a request that the provider refuses for good is answered otherwise, the {time} time";
-            expected = "Failed, with may_pass: false", observed = format!("{status:?}"),
+            expected = "Failed, with retryable: false", observed = format!("{status:?}"),
             help = "ProviderError::is_transient tells what another attempt may change"
         );
         sleep(ms(1000)).await;
@@ -122,9 +122,9 @@ pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let status = status(&reply, "while a service is down")?;
         ensure!(
-            matches!(status, Status::Failed { may_pass: true, .. }),
+            matches!(status, Status::Failed { retryable: true, .. }),
             "a payment that fails because a service is down is answered otherwise, the {time} time";
-            expected = "Failed, with may_pass: true", observed = format!("{status:?}")
+            expected = "Failed, with retryable: true", observed = format!("{status:?}")
         );
         stage.script.heal(site);
         // Longer than a breaker stays open, should it be.
