@@ -14,6 +14,7 @@ pub const LEVEL: Level = Level {
     title: "One profile, three styles",
     given: &[
         "src/lib.rs",
+        "src/lessons.rs",
         "src/main.rs",
         "src/model.rs",
         "src/panics.rs",
