@@ -5,6 +5,11 @@
 //! to their end: nothing is cancelled.
 //!
 //! All four panic when called outside a tokio runtime with at least one promise.
+// starter: doc `all`, `all_settled`, `race` and `any`.
+// starter: doc
+// starter: doc The promises that lost run on to their end: nothing is cancelled.
+// starter: doc
+// starter: doc All four panic when called outside a tokio runtime with at least one promise.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
