@@ -1,6 +1,6 @@
 //! Where the reference of a level is: in the working tree, in a commit, or in a copy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,15 @@ const README: &str = "\
 that you added stay where they are.
 ";
 
+/// The names of the levels that were started in the workspace at `root`.
+///
+/// # Errors
+///
+/// [`ReferenceError::File`] and [`ReferenceError::Record`].
+pub fn started(root: &Path) -> Result<BTreeSet<String>, ReferenceError> {
+    Ok(record(root)?.levels.into_keys().collect())
+}
+
 /// Where the reference of a level is kept, or `None` when the level was never started.
 pub(super) fn recorded(root: &Path, level: &str) -> Result<Option<Origin>, ReferenceError> {
     let mut record = record(root)?;
@@ -196,7 +205,7 @@ pub(super) fn read(
     }
     let source = |(path, text): (String, String)| {
         let path = path[level.name.len() + 1..].to_owned();
-        Source { given: level.gives(&path), path, text }
+        Source { given: level.provides(&path), path, text }
     };
     Ok(texts.into_iter().map(source).collect())
 }

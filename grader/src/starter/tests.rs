@@ -10,7 +10,8 @@ use super::solution::of_level;
 use super::{Edited, FileState, ReferenceError, SolutionError, StarterError, plan, solution};
 use crate::catalog::Level;
 
-const LEVEL: Level = Level { name: "level7", title: "", given: &["src/model.rs"], groups: &[] };
+const LEVEL: Level =
+    Level { name: "level7", title: "", provided: &["src/model.rs"], exercises: &[] };
 
 const LIB: &str = "//! Seven.\npub mod model;\npub mod race;\nmod tools;\n";
 const LIB_BLANK: &str = "//! Seven.\npub mod model;\npub mod race;\n";
