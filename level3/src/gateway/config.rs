@@ -105,7 +105,7 @@ pub enum ConfigError {
     Limiter(#[from] limiter::ConfigError),
     /// The breaker's figures.
     #[error(transparent)]
-    Breaker(#[from] breaker::ConfigError),
+    Breaker(#[from] breaker::BreakerConfigError),
     /// The pauses between attempts.
     #[error(transparent)]
     Retry(#[from] retry::ConfigError),
