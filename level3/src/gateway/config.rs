@@ -102,7 +102,7 @@ impl Default for GatewayConfig {
 pub enum ConfigError {
     /// The limiter's figures.
     #[error(transparent)]
-    Limiter(#[from] limiter::ConfigError),
+    Limiter(#[from] limiter::LimiterConfigError),
     /// The breaker's figures.
     #[error(transparent)]
     Breaker(#[from] breaker::BreakerConfigError),
