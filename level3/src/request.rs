@@ -1,4 +1,4 @@
-//! A payment as a client asks for it, and what has to be right about it before anything is called.
+//! The client's request for a payment, and the checks that it has to pass before any service is called.
 
 use std::fmt;
 
@@ -7,25 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CardToken, Email, InvalidText, OrderId, PaymentKey};
 use crate::money::{Currency, Money, MoneyError, UnknownCurrency};
 
-/// What a client sends: nothing of it has been checked.
+/// A request as the client sends it, unchecked. Its `Debug` leaves out the secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRequest {
     /// The client's idempotency key: the same for every repeat of the same payment.
     pub key: String,
     /// The merchant's order.
     pub order: String,
-    /// How much, in minor units of the currency.
+    /// The amount in minor units of the currency.
     pub amount: i64,
-    /// A code of ISO 4217.
+    /// The currency's code by ISO 4217, such as `USD`.
     pub currency: String,
-    /// Where the receipt goes. A secret.
+    /// The address that the receipt is sent to. A secret.
     pub email: String,
-    /// What the provider knows the card by. A secret.
+    /// The provider's token for the card. A secret.
     pub card: String,
 }
 
 impl fmt::Debug for PaymentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the e-mail and the card: a request ends up in logs.
         f.debug_struct("PaymentRequest")
             .field("key", &self.key)
             .field("order", &self.order)
@@ -35,22 +36,22 @@ impl fmt::Debug for PaymentRequest {
     }
 }
 
-/// Why a request is refused. Nothing was called.
+/// Why a request is refused. No service was called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// The idempotency key is empty, too long or has characters that no header takes.
+    /// The idempotency key is empty, too long, or has characters that an HTTP header cannot carry.
     #[error("the key {0}")]
     Key(InvalidText),
-    /// The order's name is empty or too long.
+    /// The order's identifier is empty or too long.
     #[error("the order {0}")]
     Order(InvalidText),
     /// The amount is zero, negative or too large.
     #[error(transparent)]
     Amount(#[from] MoneyError),
-    /// There is no such currency.
+    /// The code is not one of a known currency.
     #[error(transparent)]
     Currency(#[from] UnknownCurrency),
-    /// No e-mail address. The message does not repeat what was given.
+    /// The text is no e-mail address. The message does not repeat it, since it may be a secret.
     #[error("the e-mail {0}")]
     Email(InvalidText),
     /// The card's token is empty or too long.
@@ -58,27 +59,28 @@ pub enum InvalidRequest {
     Card(InvalidText),
 }
 
-/// A request that has been checked.
+/// A request that has passed all checks. Its types hold the checked values, so nothing checks them again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The client's idempotency key.
     pub key: PaymentKey,
     /// The merchant's order.
     pub order: OrderId,
-    /// How much.
+    /// The amount to charge.
     pub amount: Money,
-    /// Where the receipt goes.
+    /// The address that the receipt is sent to.
     pub email: Email,
-    /// Which card.
+    /// The provider's token for the card.
     pub card: CardToken,
 }
 
 impl PaymentRequest {
-    /// Checks everything that can be checked without asking anybody.
+    /// Checks everything that can be checked without calling a service.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] names the first thing that is wrong.
+    /// [`InvalidRequest`], with the first check that failed. The currency is checked first, since the
+    /// limits of the amount depend on it.
     pub fn validate(&self) -> Result<Payment, InvalidRequest> {
         let currency: Currency = self.currency.parse()?;
         Ok(Payment {

@@ -108,7 +108,7 @@ pub enum ConfigError {
     Breaker(#[from] breaker::BreakerConfigError),
     /// The pauses between attempts.
     #[error(transparent)]
-    Retry(#[from] retry::ConfigError),
+    Retry(#[from] retry::BackoffConfigError),
     /// Undoing would take all the time there is.
     #[error("undoing needs {reserve:?} of the {total:?} there are")]
     NoTimeToPay {
