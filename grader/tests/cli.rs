@@ -78,8 +78,7 @@ fn a_report_that_cannot_be_written_is_refused_before_the_work() {
 
 #[test]
 fn no_cargo_is_said_so() {
-    let root =
-        grader::workspace::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).expect("root");
+    let root = grader::workspace::of_this_run().expect("root");
     let output = Command::new(env!("CARGO_BIN_EXE_grader"))
         .args(["level2", "--root"])
         .arg(root)

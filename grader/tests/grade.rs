@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments = Arguments::from_args();
     grader::interrupt::install();
-    let root = match grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+    let root = match grader::workspace::of_this_run() {
         Ok(root) => root,
         Err(why) => fail(&why),
     };

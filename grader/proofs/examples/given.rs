@@ -1,6 +1,6 @@
 //! `cargo run -q -p grader-proofs --example given -- LEVEL` lists the course's own files of a level,
 //! one a line, for tools that treat them apart from the learner's. A folder is listed as a pattern:
-//! `level3/src/adapters/**`.
+//! `level1/src/http/**`.
 use std::process::ExitCode;
 
 use grader::catalog::LEVELS;

@@ -4,7 +4,6 @@
 //! every criterion (or those that are named) a thousand times while four threads do nothing but use
 //! the cores, and reports each verdict that differs from the first one. Exit code 1 if there is one.
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +34,7 @@ struct Arguments {
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     grader::interrupt::install();
-    let root = grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
     let built = build(&root, &levels_of(&entries), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();

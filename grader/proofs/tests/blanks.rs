@@ -13,7 +13,7 @@ use grader::submission::Scratch;
 use serde_json::Value;
 
 fn workspace() -> PathBuf {
-    grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace")
+    grader::workspace::of_this_run().expect("the workspace")
 }
 
 fn folder(name: &str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Ctrl-C in the middle of a run: an answer, no half-written file, no process left behind.
 #![cfg(target_os = "linux")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,7 @@ fn processes(text: &str) -> Vec<String> {
 
 #[test]
 fn ctrl_c_while_cargo_builds() {
-    let root =
-        grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace");
+    let root = grader::workspace::of_this_run().expect("the workspace");
     let folder = tempfile::tempdir().expect("a folder");
     let report = folder.path().join("report.json");
     // An empty target folder: cargo has minutes of work.

@@ -12,7 +12,7 @@ use grader::submission::Files;
 use grader_proofs::prove::{Bench, Failure};
 
 fn root() -> PathBuf {
-    grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the workspace")
+    grader::workspace::of_this_run().expect("the workspace")
 }
 
 /// Grades every level with its blank, as `change` makes it.

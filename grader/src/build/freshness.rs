@@ -6,19 +6,37 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Makes cargo look at the level anew if its files are not those of the last time.
+/// Makes cargo look again at each package of the level whose files are not those of the last time: the
+/// learner's, and those that the course provides for it in folders below.
 ///
 /// Does nothing where it cannot: a folder that may not be written cannot be built in either, and
 /// cargo says so better.
 pub(super) fn ensure(level: &Path, target: Option<&Path>) {
-    let Some(record) = record(level, target) else { return };
-    let now = fingerprint(level).to_string();
-    if fs::read_to_string(&record).is_ok_and(|last| last == now) {
+    let Some(records) = records(level, target) else { return };
+    let Some(name) = level.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return;
+    };
+    ensure_package(level, &records.join(&name));
+    let below = fs::read_dir(level).into_iter().flatten().flatten();
+    for entry in below.filter(|entry| is_package(&entry.path())) {
+        let record = format!("{name}-{}", entry.file_name().to_string_lossy());
+        ensure_package(&entry.path(), &records.join(record));
+    }
+}
+
+/// Whether a folder holds a library that others can be built from.
+fn is_package(folder: &Path) -> bool {
+    folder.join("Cargo.toml").is_file() && folder.join("src/lib.rs").is_file()
+}
+
+fn ensure_package(package: &Path, record: &Path) {
+    let now = fingerprint(package).to_string();
+    if fs::read_to_string(record).is_ok_and(|last| last == now) {
         return;
     }
     let touched = File::options()
         .append(true)
-        .open(level.join("src/lib.rs"))
+        .open(package.join("src/lib.rs"))
         .and_then(|file| file.set_modified(SystemTime::now()));
     if touched.is_ok()
         && let Some(folder) = record.parent()
@@ -29,21 +47,21 @@ pub(super) fn ensure(level: &Path, target: Option<&Path>) {
     }
 }
 
-/// Where the last fingerprint stands: beside what was built, so that it goes when that goes.
-fn record(level: &Path, target: Option<&Path>) -> Option<PathBuf> {
+/// Where the last fingerprints stand: beside what was built, so that they go when that goes.
+fn records(level: &Path, target: Option<&Path>) -> Option<PathBuf> {
     let target = match (target, std::env::var_os("CARGO_TARGET_DIR")) {
         (Some(target), _) => target.to_path_buf(),
         (None, Some(target)) => level.parent()?.join(target),
         (None, None) => level.parent()?.join("target"),
     };
-    Some(target.join("grader").join(level.file_name()?))
+    Some(target.join("grader"))
 }
 
-/// Paths and contents of all that the level is built from.
-fn fingerprint(level: &Path) -> u64 {
+/// Paths and contents of all that a package is built from.
+fn fingerprint(package: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hash_file(&level.join("Cargo.toml"), &mut hasher);
-    hash_folder(&level.join("src"), &mut hasher);
+    hash_file(&package.join("Cargo.toml"), &mut hasher);
+    hash_folder(&package.join("src"), &mut hasher);
     hasher.finish()
 }
 
@@ -103,5 +121,30 @@ mod tests {
         age(&level.join("src/a.rs"));
         ensure(&level, Some(&target));
         assert!(modified(&lib) > long_ago, "a.rs is another one");
+    }
+
+    #[test]
+    fn a_provided_package_is_looked_at_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let level = folder.path().join("level9");
+        let sim = level.join("sim");
+        for package in [&level, &sim] {
+            fs::create_dir_all(package.join("src")).expect("src");
+            fs::write(package.join("Cargo.toml"), "").expect("manifest");
+            fs::write(package.join("src/lib.rs"), "").expect("lib");
+        }
+        let target = folder.path().join("target");
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let (own, provided) = (level.join("src/lib.rs"), sim.join("src/lib.rs"));
+        ensure(&level, Some(&target));
+        fs::write(&provided, "pub struct World;").expect("lib");
+        for lib in [&own, &provided] {
+            let file = File::options().append(true).open(lib).expect("lib");
+            file.set_modified(long_ago).expect("time");
+        }
+        ensure(&level, Some(&target));
+        let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("time");
+        assert!(modified(&provided) > long_ago, "the simulator has changed");
+        assert_eq!(modified(&own), long_ago, "the level has not");
     }
 }

@@ -82,13 +82,18 @@ impl Messages {
         if let Some(errors) = self.errors.get(level) {
             return LevelBuild::Broken { package: level.to_owned(), errors: errors.concat() };
         }
-        if let Some(errors) = self.errors.get(&check) {
+        // The course's packages of the level use its items too: `level3_harness`.
+        let provided = format!("{level}_");
+        let callers = self.errors.iter().find(|(target, _)| {
+            **target == check || target.replace('-', "_").starts_with(&provided)
+        });
+        if let Some((target, errors)) = callers {
             let errors = format!(
                 "{level} itself compiles, but not what the criteria call: keep the public items as \
                  the starter has them (`cargo grade solution {level}` shows them).\n\n{}",
                 errors.concat()
             );
-            return LevelBuild::Broken { package: check, errors };
+            return LevelBuild::Broken { package: target.replace('_', "-"), errors };
         }
         match self.binaries.get(&check) {
             Some(binary) => LevelBuild::Ready {

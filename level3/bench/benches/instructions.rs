@@ -15,7 +15,7 @@ use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
 use level3::limiter::{Priority, RateLimiter};
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3::sim::{Flawless, Latencies, World};
+use level3_sim::{Flawless, Latencies, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -97,7 +97,7 @@ fn payments(times: u64) {
         let gateway = Gateway::new(config, world.providers(), journal, Arc::new(NoObserver));
         let gateway = gateway.expect("the figures fit together");
         for number in 0..times {
-            let request = level3::trial::request(u32::try_from(number).expect("few payments"));
+            let request = level3_harness::request(u32::try_from(number).expect("few payments"));
             let _ = black_box(gateway.pay(request).await);
         }
         gateway.drain(HOUR).await;

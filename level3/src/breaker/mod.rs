@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use crate::event::BreakerState as State;
 pub use call::CircuitBreaker;
 
 /// When a closed breaker opens.
@@ -125,17 +126,6 @@ pub enum BreakerError<E> {
     /// The operation's own error.
     #[error(transparent)]
     Inner(E),
-}
-
-/// The state of a breaker, which decides what happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Calls run.
-    Closed,
-    /// Calls are refused.
-    Open,
-    /// A few calls, the probes, run and find out whether the dependency is back.
-    HalfOpen,
 }
 
 /// The state and the counts of a breaker at one instant.

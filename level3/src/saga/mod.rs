@@ -33,6 +33,7 @@ use serde::de::DeserializeOwned;
 use crate::journal::{Failure, JournalError, Lease, SagaId, Story};
 use crate::retry::{Backoff, Jitter, NoJitter};
 
+pub use crate::journal::{Effect, Stuck};
 pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
 
 /// What a saga works with: handed from step to step, and written to the journal after each. Compared
@@ -79,17 +80,6 @@ pub enum End<S> {
         /// What could not be undone.
         stuck: Vec<Stuck>,
     },
-}
-
-/// A step that could not be undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// Which step.
-    pub step: String,
-    /// Why the last attempt failed.
-    pub cause: String,
-    /// How many attempts were made.
-    pub attempts: u32,
 }
 
 /// Why a saga has no end yet. It stays open in the journal; whoever claims it can

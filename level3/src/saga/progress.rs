@@ -1,8 +1,7 @@
 //! What a journal's records say about where a saga stands.
 
 use super::{Known, Saga, SagaError, State, Stuck};
-use crate::journal::{Failure, Payload, Record};
-use crate::provider::Effect;
+use crate::journal::{Effect, Failure, Payload, Record};
 
 /// Where a saga stands.
 #[derive(Debug, Clone)]

@@ -16,8 +16,7 @@ use super::{
     End, Owner, Saga, SagaError, SagaEvent, State, Step, StepContext, StepError, Watcher, nobody,
 };
 use crate::deadline::{Deadline, Elapsed};
-use crate::journal::{Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
-use crate::provider::Effect;
+use crate::journal::{Effect, Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
 
 impl<S: State> Saga<S> {
     /// Runs a new saga in a task of its own, and waits for its end.

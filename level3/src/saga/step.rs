@@ -8,8 +8,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::deadline::Deadline;
-use crate::journal::{FailureKind, SagaId};
-use crate::provider::Effect;
+use crate::journal::{Effect, FailureKind, SagaId};
 
 /// What a step is told.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use level3::answer::{PayError, Status};
-use level3::sim::{Fault, Flawless, Script, Site};
+use level3_sim::{Fault, Flawless, Script, Site};
 use tokio::time::{Instant, sleep};
 
 use crate::request::request;

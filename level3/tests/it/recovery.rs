@@ -6,7 +6,7 @@ use std::time::Duration;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Recovered};
 use level3::journal::{MemoryJournal, Standing};
-use level3::sim::{Fault, Flawless, Process, Script, Site, World};
+use level3_sim::{Fault, Flawless, MortalJournal, Process, Script, Site, World};
 use tokio::time::{Instant, sleep};
 
 use crate::request::request;
@@ -16,7 +16,7 @@ const fn ms(millis: u64) -> Duration {
 }
 
 fn gateway(world: &World, process: &Process, journal: &MemoryJournal) -> Gateway {
-    let journal = Arc::new(journal.of(process));
+    let journal = Arc::new(MortalJournal::new(journal, process));
     let providers = world.providers_of(process);
     Gateway::new(GatewayConfig::default(), providers, journal, Arc::new(NoObserver))
         .expect("valid figures")

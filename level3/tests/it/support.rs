@@ -6,7 +6,7 @@ use level3::answer::Status;
 use level3::event::Event;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
-use level3::sim::{Faults, World};
+use level3_sim::{Faults, World};
 
 /// A gateway in a world of its own.
 pub struct Setup {

@@ -8,8 +8,8 @@ use level3::answer::{PayError, Status};
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
-use level3::sim::{Dice, Fault, Rates, Script, Site, World};
-use level3::trial::{Load, Tally, percentile};
+use level3_harness::{Load, Tally, percentile};
+use level3_sim::{Dice, Fault, Rates, Script, Site, World};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{is_paid, is_written, ms, request, stage, status};

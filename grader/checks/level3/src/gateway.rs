@@ -14,7 +14,7 @@ use level3::provider::{
     Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
-use level3::sim::{Fault, Script, Site};
+use level3_sim::{Fault, Script, Site};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{is_paid, lock, ms, request, stage, stage_with, status};
@@ -313,8 +313,8 @@ pub async fn meters_every_wire_call(_cx: Cx) -> Outcome {
         }
     };
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    let world = level3::sim::World::with(
-        level3::sim::Latencies::ASSIGNMENT,
+    let world = level3_sim::World::with(
+        level3_sim::Latencies::ASSIGNMENT,
         Arc::new(faults),
         Some(Arc::new(Meter(Arc::clone(&times)))),
     );
@@ -354,13 +354,13 @@ pub async fn meters_every_wire_call(_cx: Cx) -> Outcome {
 
 struct Meter(Arc<Mutex<Vec<Instant>>>);
 
-impl level3::sim::Probe for Meter {
+impl level3_sim::Probe for Meter {
     fn began(&self, site: Site, _nth: u32, _fault: Fault) {
         if site.is_payment_provider() {
             lock(&self.0).push(Instant::now());
         }
     }
-    fn ended(&self, _site: Site, _nth: u32, _ending: &level3::sim::Ending) {}
+    fn ended(&self, _site: Site, _nth: u32, _ending: &level3_sim::Ending) {}
 }
 
 pub async fn sheds_load(cx: Cx) -> Outcome {

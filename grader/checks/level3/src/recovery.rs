@@ -9,7 +9,9 @@ use level3::gateway::{Gateway, GatewayConfig, Letter, Recovered};
 use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
 use level3::provider::{IntentStatus, RowStatus};
 use level3::request::PaymentRequest;
-use level3::sim::{CrashPoint, Fault, Faults, Latencies, Process, Script, Site, World};
+use level3_sim::{
+    CrashPoint, Fault, Faults, Latencies, MortalJournal, Process, Script, Site, World,
+};
 use tokio::time::sleep;
 
 use crate::world::{ms, request};
@@ -44,7 +46,8 @@ impl Scene {
     }
 
     fn gateway(&self, process: &Process) -> Result<Gateway, Fail> {
-        let (providers, journal) = (self.world.providers_of(process), self.journal.of(process));
+        let (providers, journal) =
+            (self.world.providers_of(process), MortalJournal::new(&self.journal, process));
         Gateway::new(GatewayConfig::default(), providers, Arc::new(journal), Arc::new(NoObserver))
             .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
     }

@@ -2,8 +2,8 @@
 
 use grader_kit::{Cx, Fail, Outcome};
 use level3::gateway::GatewayConfig;
-use level3::sim::Site;
-use level3::trial::{Case, Trial, pairs, singles, timeline};
+use level3_harness::{Case, Trial, pairs, singles, timeline};
+use level3_sim::Site;
 
 fn broken(case: &Case, trial: &Trial) -> Fail {
     let rule = trial.broken.first().cloned().unwrap_or_default();
@@ -15,7 +15,7 @@ fn broken(case: &Case, trial: &Trial) -> Fail {
     Fail::new(format!("{case}: {rule}"))
         .expected("net charge 0 or the amount; charged exactly if one row stands and the client is told so; an answer within 10 s; no call after the end; one receipt at most")
         .observed(format!("told {told}\n{}", timeline(&trial.calls).join("\n")))
-        .help(format!("again, with the timeline: cargo run -p level3 --example sweep -- --case '{case}'"))
+        .help(format!("again, with the timeline: cargo run -p level3-harness --example sweep -- --case '{case}'"))
 }
 
 async fn sweep(cx: Cx, sites: &[Site]) -> Outcome {

@@ -10,7 +10,7 @@ use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
 use level3::provider::{Providers, RowStatus};
 use level3::request::PaymentRequest;
-use level3::sim::{Ending, Fault, Faults, Latencies, Probe, Script, Site, World};
+use level3_sim::{Ending, Fault, Faults, Latencies, Probe, Script, Site, World};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

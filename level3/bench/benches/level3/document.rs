@@ -43,7 +43,7 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
          limit and a retry around it, which look at the clock. What that comes to:\n\n{}\n\
          The memory of a payment in flight is mostly the futures of its task, of the step it is at and of\n\
          the client who waits, with a timer in each, and the journal's records.\n\
-         `cargo run --release -p level3 --example in_flight` tells the bytes on the heap, with the journal\n\
+         `cargo run --release -p level3-harness --example in_flight` tells the bytes on the heap, with the journal\n\
          in memory and without.\n",
         price::table(measured)
     ));

@@ -6,8 +6,8 @@ use bench_criterion::VirtualTime;
 use bench_kit::paused;
 use criterion::{Criterion, SamplingMode};
 use level3::gateway::GatewayConfig;
-use level3::sim::Rates;
-use level3::trial::{Load, percentile};
+use level3_harness::{Load, percentile};
+use level3_sim::Rates;
 
 /// As in `level3/examples/performance.rs`, with fewer payments: a benchmark runs its load many times.
 fn load(rates: Rates) -> Load {

@@ -18,7 +18,7 @@ use level3::provider::{
     Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
-use level3::sim::AtOnce;
+use level3_sim::AtOnce;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -108,7 +108,7 @@ pub fn gateway(services: &Arc<Services>, in_flight: u32) -> Result<Gateway, Fail
 }
 
 pub fn request(number: u32) -> PaymentRequest {
-    PaymentRequest { amount: AMOUNT, ..level3::trial::request(number) }
+    PaymentRequest { amount: AMOUNT, ..level3_harness::request(number) }
 }
 
 /// One payment after another, receipts included, paid every one.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bench_criterion::plot::Curve;
 use bench_kit::cpu;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use level3::adapters::sqlite::SqliteStore;
 use level3::answer::Status;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
@@ -16,7 +15,8 @@ use level3::journal::{Journal, Opened, Payload, Record, SagaId, Standing};
 use level3::money::{Currency, Money};
 use level3::provider::{Ledger, NewRow, Providers};
 use level3::request::PaymentRequest;
-use level3::sim::{Flawless, Latencies, World};
+use level3_adapters::sqlite::SqliteStore;
+use level3_sim::{Flawless, Latencies, World};
 use tokio::runtime::Runtime;
 
 type Failed = Box<dyn std::error::Error>;
@@ -103,7 +103,7 @@ fn gateway(store: &SqliteStore) -> Result<Gateway, Failed> {
 async fn pay(gateway: &Gateway, numbers: std::ops::Range<usize>) -> Result<(), Failed> {
     let request = |number: usize| PaymentRequest {
         key: format!("now-{number}"),
-        ..level3::trial::request(u32::try_from(number).unwrap_or(u32::MAX))
+        ..level3_harness::request(u32::try_from(number).unwrap_or(u32::MAX))
     };
     let replies = stream::iter(numbers)
         .map(|number| gateway.pay(request(number)))

@@ -15,7 +15,7 @@ use level3::provider::{
     Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
     Providers, Refund,
 };
-use level3::sim::{Fault, Script, Site};
+use level3_sim::{Fault, Script, Site};
 use tokio::time::sleep;
 
 use crate::world::{Stage, is_paid, ms, request, stage, stage_with, status};

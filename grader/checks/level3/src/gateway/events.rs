@@ -7,7 +7,7 @@ use level3::answer::Status;
 use level3::event::Event;
 use level3::gateway::GatewayConfig;
 use level3::request::PaymentRequest;
-use level3::sim::{Fault, Script, Site};
+use level3_sim::{Fault, Script, Site};
 use tokio::time::sleep;
 
 use crate::world::{lock, ms, request, stage, stage_with, status};

@@ -1,0 +1,222 @@
+//! A planted solution: what differs from the reference, and what the grader must say of it.
+//!
+//! A planted solution is a file (`NAME.toml`) or a folder (`NAME/`, with `about.toml` and files that take
+//! the place of the reference's):
+//!
+//! ```toml
+//! fails = ["level3/breaker/opens-at-the-fifth-failure"]
+//! says = "after 4 failures in a row"
+//! why = "Compares before it counts, with one less."
+//!
+//! [[edit]]
+//! file = "src/breaker/core.rs"
+//! item = "impl Failures / fn count"
+//! find = "*count >= most.get()"
+//! replace = "*count + 1 >= most.get()"
+//! ```
+//!
+//! `fails` is the exact set of criteria that must fail (ids, groups or levels); `says` must stand in what
+//! the learner is told for the first of them. A right solution has neither. [`edit`] says what an edit is,
+//! [`items`] how an item is named; `remove` lists files to take away.
+//!
+//! Exact over which criteria? Trials ([`Group::trial`](grader::catalog::Group::trial)) fail for a
+//! fault of any part, beside the criterion that is about it; which of them do, and at which seed,
+//! says nothing about the grader. So a wrong solution that names no trial is judged by all criteria
+//! but the trials. One that names a trial is judged by every criterion: it has a fault that the
+//! others cannot see. A right solution is judged by every criterion.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use grader::catalog::Level;
+use grader::select::{Entry, SelectError, select};
+use grader::submission::{Files, Finding, ReadError};
+use thiserror::Error;
+
+pub mod edit;
+mod header;
+pub mod items;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+
+use edit::EditError;
+use header::Header;
+
+/// A planted solution.
+#[derive(Debug, Clone)]
+pub struct Planted {
+    /// `level2/wrong/race-waits-for-all`.
+    pub name: String,
+    /// Criteria that must fail: exactly these.
+    pub fails: Vec<&'static str>,
+    /// What the learner must be told, in the first of them.
+    pub says: Option<String>,
+    /// What is wrong with it, or what is different.
+    pub why: String,
+    header: Header,
+    path: PathBuf,
+}
+
+/// A planted solution that cannot be used.
+#[derive(Debug, Error)]
+pub enum PlantedError {
+    /// The system said no.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// What was to be read.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The description is not as described above.
+    #[error("{}: {what}", .path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An edit does not fit the reference.
+    #[error("{}: {source}", .path.display())]
+    Edit {
+        /// The file or folder of the planted solution.
+        path: PathBuf,
+        /// What does not fit.
+        source: EditError,
+    },
+    /// It changes what it may not, or nothing.
+    #[error("{}: {what}", .path.display())]
+    Change {
+        /// The file or folder of the planted solution.
+        path: PathBuf,
+        /// What is wrong with the change.
+        what: String,
+    },
+    /// A name in `fails`.
+    #[error("{}: {source}", .path.display())]
+    Fails {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the name.
+        source: SelectError,
+    },
+    /// A file of the folder, or of the reference.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// All planted solutions of a level, sorted by name, wrong ones first.
+///
+/// # Errors
+///
+/// [`PlantedError`] for the first one that cannot be used.
+pub fn of_level(root: &Path, level: &Level) -> Result<Vec<Planted>, PlantedError> {
+    let mut found = Vec::new();
+    for kind in ["wrong", "right"] {
+        let folder = root.join("grader/planted").join(level.name).join(kind);
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            found.push(Planted::read(path, &format!("{}/{kind}", level.name), kind == "wrong")?);
+        }
+    }
+    Ok(found)
+}
+
+impl Planted {
+    fn read(path: PathBuf, prefix: &str, wrong: bool) -> Result<Planted, PlantedError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let about = if path.is_dir() { path.join("about.toml") } else { path.clone() };
+        let text = fs::read_to_string(&about)
+            .map_err(|source| PlantedError::Io { path: about.clone(), source })?;
+        let header = Header::read(&text, wrong)
+            .map_err(|what| PlantedError::Header { path: about, what })?;
+        let fails = match header.fails.first() {
+            None => Vec::new(),
+            Some(first) => {
+                let mut ids: Vec<&'static str> = select(&header.fails)
+                    .map_err(|source| PlantedError::Fails { path: path.clone(), source })?
+                    .iter()
+                    .map(|entry| entry.criterion.id)
+                    .collect();
+                // The first that is named is the one that `says` is about.
+                ids.sort_by_key(|id| !id.starts_with(first.as_str()));
+                ids
+            }
+        };
+        let (says, why) = (header.says.clone(), header.why.clone());
+        Ok(Planted { name: format!("{prefix}/{name}"), fails, says, why, header, path })
+    }
+
+    /// The criteria that judge this solution, by the rule above.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectError`] when the catalog does not have the level.
+    pub fn judges(&self, level: &Level) -> Result<Vec<Entry>, SelectError> {
+        let mut entries = select(&[level.name.to_owned()])?;
+        let named = |entry: &Entry| self.fails.contains(&entry.criterion.id);
+        let by_trials =
+            self.fails.is_empty() || entries.iter().any(|entry| entry.group.trial && named(entry));
+        entries.retain(|entry| by_trials || !entry.group.trial);
+        Ok(entries)
+    }
+
+    /// The level's files with this solution in them.
+    ///
+    /// # Errors
+    ///
+    /// [`PlantedError`] when it does not fit the reference, touches the course's own files or changes
+    /// nothing.
+    pub fn files(&self, reference: &Files, level: &Level) -> Result<Files, PlantedError> {
+        let mut files = reference.clone();
+        edit::apply(&self.header.edits, &mut files)
+            .map_err(|source| PlantedError::Edit { path: self.path.clone(), source })?;
+        if self.path.is_dir() {
+            PlantedFolder { path: &self.path }.lay(&mut files)?;
+        }
+        let wrong = |what| PlantedError::Change { path: self.path.clone(), what };
+        for file in &self.header.remove {
+            if files.get(file).is_none() {
+                return Err(wrong(format!("there is no {file} to remove")));
+            }
+            files.remove(file);
+        }
+        let (files, findings) = files.over(reference, level);
+        match findings.into_iter().next() {
+            Some(Finding::GivenChanged(file) | Finding::GivenMissing(file)) => {
+                Err(wrong(format!("{file} is the course's own file")))
+            }
+            _ if files == *reference => Err(wrong("it changes nothing".to_owned())),
+            _ => Ok(files),
+        }
+    }
+}
+
+/// Replacement files in a folder.
+struct PlantedFolder<'a> {
+    path: &'a Path,
+}
+
+impl PlantedFolder<'_> {
+    fn lay(&self, files: &mut Files) -> Result<(), PlantedError> {
+        let mut open = vec![self.path.join("src")];
+        while let Some(folder) = open.pop() {
+            let io = |source| PlantedError::Io { path: folder.clone(), source };
+            for entry in fs::read_dir(&folder).map_err(io)? {
+                let path = entry.map_err(io)?.path();
+                if path.is_dir() {
+                    open.push(path);
+                    continue;
+                }
+                let bytes = fs::read(&path).map_err(io)?;
+                let relative = path.strip_prefix(self.path).unwrap_or(&path);
+                let name: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+                files.insert(name.join("/"), bytes);
+            }
+        }
+        Ok(())
+    }
+}

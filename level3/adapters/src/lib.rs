@@ -1,0 +1,22 @@
+//! The gateway's ports, for real: a payment provider, a store, a sender of mail that are not simulated.
+//!
+//! Nothing here is an exercise. The traits are the ones that the simulated services implement, so the
+//! gateway that a learner writes runs on these without a change.
+//!
+//! | port | here |
+//! |---|---|
+//! | [`PaymentProvider`](level3_domain::provider::PaymentProvider) | [`stripe::Stripe::new`] |
+//! | [`Receipts`](level3_domain::provider::Receipts) | [`sendgrid::SendGrid::new`] |
+//! | [`Journal`](level3_domain::journal::Journal) and [`Ledger`](level3_domain::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
+//!
+//! [`reconcile`] compares what the provider and the ledger say.
+
+mod http;
+pub mod postgres;
+pub mod reconcile;
+pub mod sendgrid;
+pub mod sql;
+pub mod sqlite;
+pub mod stripe;
+
+pub use http::{Limits, SetupError};

@@ -1,0 +1,177 @@
+//! The journal's operations.
+
+use std::sync::Arc;
+
+use level3_domain::journal::{Claimed, Lease, Opened, SagaId, Standing, Story};
+use tokio_postgres::Statement;
+
+use super::fault::Fault;
+use super::session::Session;
+use super::writer::Operation;
+use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing, standing_name};
+
+/// A saga's row, and the number of its last entry.
+pub(super) struct SagaRow {
+    pub(super) number: i64,
+    pub(super) mark: Mark,
+    pub(super) standing: Standing,
+    owner: i32,
+}
+
+pub(super) async fn saga(
+    session: &Session,
+    statement: &Statement,
+    saga: &str,
+) -> Result<Option<SagaRow>, Fault> {
+    let Some(row) = session.client.query_opt(statement, &[&saga]).await? else { return Ok(None) };
+    Ok(Some(SagaRow {
+        number: row.try_get(0)?,
+        mark: Mark { epoch: row.try_get(1)?, seq: row.try_get(2)? },
+        standing: standing(row.try_get(3)?)?,
+        owner: row.try_get(4)?,
+    }))
+}
+
+async fn story(session: &Session, row: &SagaRow) -> Result<Story, Fault> {
+    let mut records = Vec::new();
+    for row in session.client.query(&session.statements.records, &[&row.number]).await? {
+        records.extend(decode(row.try_get(0)?)?);
+    }
+    Ok(Story { standing: row.standing, records: records.into() })
+}
+
+pub(super) async fn read(session: &Session, saga_id: &str) -> Result<Option<Story>, Fault> {
+    match saga(session, &session.statements.saga, saga_id).await? {
+        Some(row) => Ok(Some(story(session, &row).await?)),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn list(
+    session: &Session,
+    standing: Standing,
+    most: i64,
+) -> Result<Vec<SagaId>, Fault> {
+    let statements = &session.statements;
+    let statement = match standing {
+        Standing::Ended => &statements.list_ended,
+        Standing::Open | Standing::Parked => &statements.list_unfinished,
+    };
+    let rows = session.client.query(statement, &[&standing_name(standing), &most]).await?;
+    rows.iter().map(|row| Ok(SagaId::new(row.try_get(0)?))).collect()
+}
+
+pub(super) struct Open {
+    pub(super) saga: SagaId,
+    pub(super) kind: String,
+    pub(super) owner: i32,
+    pub(super) body: String,
+}
+
+impl Operation for Open {
+    type Output = Opened;
+
+    fn key(&self) -> &str {
+        self.saga.as_str()
+    }
+
+    async fn run(&self, session: &Session) -> Result<Opened, Fault> {
+        let (client, statements) = (&session.client, &session.statements);
+        let values = (self.saga.as_str(), &self.kind, self.owner, &self.body);
+        let opened =
+            client.execute(&statements.open, &[&values.0, values.1, &values.2, values.3]).await?;
+        if opened == 1 {
+            return Ok(Opened::New(Lease { saga: self.saga.clone(), epoch: 1 }));
+        }
+        let known = read(session, self.saga.as_str()).await?;
+        Ok(Opened::Known(known.ok_or_else(|| {
+            StoreError::unreadable("saga", "it is there and is not there within one transaction")
+        })?))
+    }
+}
+
+pub(super) struct Append {
+    pub(super) saga: SagaId,
+    pub(super) epoch: i64,
+    pub(super) body: String,
+    pub(super) stands: Option<Standing>,
+}
+
+impl Operation for Append {
+    /// Whether the lease was the latest one.
+    type Output = bool;
+
+    fn key(&self) -> &str {
+        self.saga.as_str()
+    }
+
+    async fn run(&self, session: &Session) -> Result<bool, Fault> {
+        let stands = self.stands.map(standing_name);
+        let written = session
+            .client
+            .execute(
+                &session.statements.append,
+                &[&self.saga.as_str(), &self.epoch, &self.body, &stands],
+            )
+            .await?;
+        Ok(written == 1)
+    }
+}
+
+pub(super) struct Claim {
+    pub(super) saga: SagaId,
+    pub(super) watch: Arc<Watch>,
+    pub(super) me: i32,
+}
+
+impl Operation for Claim {
+    type Output = Claimed;
+
+    fn key(&self) -> &str {
+        self.saga.as_str()
+    }
+
+    async fn run(&self, session: &Session) -> Result<Claimed, Fault> {
+        let (client, statements) = (&session.client, &session.statements);
+        let name = self.saga.as_str();
+        // Locked until the end of the transaction: nobody else claims it or writes meanwhile.
+        let Some(mut row) = saga(session, &statements.saga_locked, name).await? else {
+            return Ok(Claimed::Unknown);
+        };
+        let is_gone = row.standing == Standing::Open
+            && row.owner != self.me
+            && client.query_one(&statements.is_gone, &[&row.owner]).await?.try_get(0)?;
+        match self.watch.turn(&self.saga, row.standing, row.mark, is_gone) {
+            Turn::Over => Ok(Claimed::Ended(story(session, &row).await?)),
+            Turn::Busy(remaining) => Ok(Claimed::Busy { remaining }),
+            Turn::Yours => {
+                let claimed = client.query_one(&statements.claim, &[&row.number, &self.me]).await?;
+                let epoch = u64::try_from(claimed.try_get::<_, i64>(0)?)
+                    .map_err(|why| StoreError::unreadable("epoch", why))?;
+                row.standing = Standing::Open;
+                let lease = Lease { saga: self.saga.clone(), epoch };
+                Ok(Claimed::Yours(lease, story(session, &row).await?))
+            }
+        }
+    }
+}
+
+pub(super) struct Read(pub(super) SagaId);
+
+impl Operation for Read {
+    type Output = Option<Story>;
+
+    async fn run(&self, session: &Session) -> Result<Option<Story>, Fault> {
+        read(session, self.0.as_str()).await
+    }
+}
+
+pub(super) struct List(pub(super) Standing);
+
+impl Operation for List {
+    type Output = Vec<SagaId>;
+
+    async fn run(&self, session: &Session) -> Result<Vec<SagaId>, Fault> {
+        list(session, self.0, i64::MAX).await
+    }
+}

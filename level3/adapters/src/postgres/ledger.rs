@@ -1,0 +1,136 @@
+//! The ledger's operations.
+
+use level3_domain::ids::{Email, OrderId, PaymentId, TransactionId};
+use level3_domain::provider::{NewRow, PendingReceipt, ProviderError, Receipt, Row, RowStatus};
+
+use super::fault::Fault;
+use super::session::Session;
+use super::writer::Operation;
+use crate::sql::{LedgerNote, StoreError, money, note, transaction_of};
+
+pub(super) struct Save(pub(super) NewRow);
+
+impl Operation for Save {
+    type Output = Result<Row, ProviderError>;
+
+    fn key(&self) -> &str {
+        self.0.payment.as_str()
+    }
+
+    async fn run(&self, session: &Session) -> Result<Self::Output, Fault> {
+        let new = &self.0;
+        let transaction = transaction_of(&new.payment)?;
+        let body = note(&LedgerNote::RowSaved { transaction: transaction.clone() })?;
+        let saved = session
+            .client
+            .query_opt(
+                &session.statements.save,
+                &[
+                    &new.payment.as_str(),
+                    &transaction.as_str(),
+                    &new.order.as_str(),
+                    &new.intent.as_str(),
+                    &new.amount.minor(),
+                    &new.amount.currency().code(),
+                    &new.email.expose(),
+                    &body,
+                ],
+            )
+            .await?;
+        let row = Row {
+            transaction,
+            payment: new.payment.clone(),
+            amount: new.amount,
+            status: RowStatus::Completed,
+        };
+        if saved.is_some() { Ok(Ok(row)) } else { saved_before(session, row).await }
+    }
+}
+
+/// The row that is there already, if it says the same.
+async fn saved_before(session: &Session, asked: Row) -> Result<Result<Row, ProviderError>, Fault> {
+    let row =
+        session.client.query_one(&session.statements.saved, &[&asked.payment.as_str()]).await?;
+    if row.try_get::<_, &str>(0)? == "voided" {
+        return Ok(Err(ProviderError::Invalid { message: "the payment was voided".to_owned() }));
+    }
+    let amount = money(row.try_get(1)?, row.try_get(2)?)?;
+    Ok(if amount == asked.amount { Ok(asked) } else { Err(ProviderError::KeyReused) })
+}
+
+pub(super) struct Void(pub(super) PaymentId);
+
+impl Operation for Void {
+    type Output = ();
+
+    fn key(&self) -> &str {
+        self.0.as_str()
+    }
+
+    async fn run(&self, session: &Session) -> Result<(), Fault> {
+        let (client, statements) = (&session.client, &session.statements);
+        let transaction = transaction_of(&self.0)?;
+        let body = note(&LedgerNote::RowVoided)?;
+        let voided = client
+            .query_opt(&statements.void, &[&self.0.as_str(), &transaction.as_str(), &body])
+            .await?;
+        // None: it was voided before.
+        if let Some(row) = voided {
+            client.execute(&statements.no_receipt, &[&row.try_get::<_, i64>(0)?]).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct PendingReceipts(pub(super) i64);
+
+impl Operation for PendingReceipts {
+    type Output = Vec<PendingReceipt>;
+
+    async fn run(&self, session: &Session) -> Result<Vec<PendingReceipt>, Fault> {
+        let rows = session.client.query(&session.statements.pending, &[&self.0]).await?;
+        rows.iter().map(pending).collect()
+    }
+}
+
+fn pending(row: &tokio_postgres::Row) -> Result<PendingReceipt, Fault> {
+    let bad = |why: &dyn std::fmt::Display| StoreError::unreadable("receipt", why);
+    let text = |column: usize| row.try_get::<_, String>(column);
+    let receipt = Receipt {
+        transaction: TransactionId::new(text(1)?).map_err(|why| bad(&why))?,
+        order: OrderId::new(text(2)?).map_err(|why| bad(&why))?,
+        amount: money(row.try_get(3)?, text(4)?)?,
+        email: Email::new(text(5)?).map_err(|why| bad(&why))?,
+    };
+    let payment = PaymentId::try_from(text(0)?).map_err(|why| bad(&why))?;
+    Ok(PendingReceipt { payment, receipt })
+}
+
+/// The receipt of this payment's row is sent.
+pub(super) struct ReceiptSent {
+    transaction: TransactionId,
+    key: String,
+}
+
+impl ReceiptSent {
+    pub(super) fn new(transaction: TransactionId) -> Self {
+        let name = transaction.as_str();
+        let key = name.strip_prefix("txn_").map_or(name.to_owned(), |name| format!("pay_{name}"));
+        Self { transaction, key }
+    }
+}
+
+impl Operation for ReceiptSent {
+    type Output = ();
+
+    /// That of its payment: see [`transaction_of`].
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    async fn run(&self, session: &Session) -> Result<(), Fault> {
+        let sent = &session.statements.receipt_sent;
+        session.client.execute(sent, &[&self.transaction.as_str()]).await?;
+        Ok(())
+    }
+}

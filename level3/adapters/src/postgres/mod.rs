@@ -1,0 +1,241 @@
+//! A store in PostgreSQL.
+//!
+//! [`PostgresStore::connect`] makes its tables in the schema that is first in the connection's search
+//! path; any number of processes may use them. A few connections commit in groups, one more says that
+//! this process is alive.
+//!
+//! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each connection.
+//! What else makes a flush one, `fsync` and `full_page_writes`, is the server's configuration, and on by
+//! default.
+//!
+//! A connection that is lost is made again. Writes wait for that for as long as
+//! [`PostgresOptions::patience`] says, and then fail; one whose commit was under way when the connection
+//! broke fails at once with [`StoreError::Lost`], since nobody knows what became of it.
+
+mod fault;
+mod journal;
+mod keeper;
+mod ledger;
+mod queries;
+mod session;
+mod statements;
+mod writer;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use level3_domain::ids::{PaymentId, TransactionId};
+use level3_domain::journal::{
+    Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+};
+use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, Row};
+
+use self::keeper::Keeper;
+use self::session::Address;
+use self::writer::{Operation, Writer};
+use super::sql::{
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Shown, Store, StoreError, Watch, encode,
+    limit, saga_kind, standing_after,
+};
+
+/// How a store in PostgreSQL is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// Connections that write. One more is held to show that this process is alive.
+    pub connections: NonZeroUsize,
+    /// Writes that share one transaction, at most. 1 turns group commit off.
+    pub group: NonZeroUsize,
+    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
+    /// than any step takes and than the longest pause between two attempts to undo one.
+    pub lease: Duration,
+    /// How long the server may be away, or silent, before a write fails.
+    pub patience: Duration,
+}
+
+impl Default for PostgresOptions {
+    /// Four connections, groups of 256, the default lease, and 5 s, which is about as long as a server
+    /// takes to start again.
+    fn default() -> Self {
+        Self {
+            connections: NonZeroUsize::MIN.saturating_add(3),
+            group: NonZeroUsize::MIN.saturating_add(255),
+            lease: DEFAULT_LEASE,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Journal and ledger in PostgreSQL. Cheap to clone; clones are the same store.
+#[derive(Clone)]
+pub struct PostgresStore {
+    writer: Arc<Writer>,
+    watch: Arc<Watch>,
+    keeper: Arc<Keeper>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("place", &self.writer.place())
+            .field("instance", &self.keeper.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: [`Url`](StoreError::Url), [`Unreachable`](StoreError::Unreachable),
+    /// [`Refused`](StoreError::Refused) if user, password or database are wrong,
+    /// [`ReadOnly`](StoreError::ReadOnly) if the user may not make tables,
+    /// [`Foreign`](StoreError::Foreign) or [`NewerSchema`](StoreError::NewerSchema), which leaves the
+    /// database as it is.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the connection. The tables may have been made.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::connect_with(url, PostgresOptions::default()).await
+    }
+
+    /// The same with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let address = Address::new(url, options.patience)?;
+        let keeper = Keeper::start(&address).await.map_err(|fault| fault.at(&address.place))?;
+        let (connections, group) = (options.connections.get(), options.group.get());
+        let writer = Writer::start(address, connections, group, options.patience);
+        Ok(Self {
+            writer: Arc::new(writer),
+            watch: Arc::new(Watch::new(options.lease)),
+            keeper: Arc::new(keeper),
+        })
+    }
+
+    /// Finishes what was asked for before, and closes the connections. What is asked for later, through
+    /// a clone, is refused with [`StoreError::Closed`].
+    ///
+    /// Dropping the last clone does the same without waiting for it.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the waiting; the connections are closed all the same.
+    pub async fn close(self) {
+        self.writer.stop().await;
+    }
+
+    /// An operation of the journal.
+    fn log<T: Send + 'static>(
+        &self,
+        operation: Result<impl Operation<Output = T>, StoreError>,
+    ) -> Reply<'static, T> {
+        match operation {
+            Ok(operation) => {
+                let done = self.writer.submit(operation);
+                async move { Ok(done.await?) }.boxed()
+            }
+            Err(error) => std::future::ready(Err(error.into())).boxed(),
+        }
+    }
+
+    /// An operation of the ledger.
+    fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> Answer<T> {
+        let done = self.writer.submit(operation);
+        async move { Ok(done.await?) }.boxed()
+    }
+}
+
+impl Journal for PostgresStore {
+    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+        let (owner, kind) = (self.keeper.id(), saga_kind(&first).to_owned());
+        self.log(encode(&[first]).map(|body| journal::Open { saga, kind, owner, body }))
+    }
+
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+        // No store gives an epoch that this refuses.
+        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
+        let (saga, stands) = (lease.saga.clone(), standing_after(&records));
+        let written =
+            self.log(encode(&records).map(|body| journal::Append { saga, epoch, body, stands }));
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+
+    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+        let (watch, me) = (Arc::clone(&self.watch), self.keeper.id());
+        self.log(Ok(journal::Claim { saga, watch, me }))
+    }
+
+    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
+        self.log(Ok(journal::Read(saga)))
+    }
+
+    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+        self.log(Ok(journal::List(standing)))
+    }
+}
+
+impl Ledger for PostgresStore {
+    fn save(&self, row: NewRow) -> Answer<Row> {
+        let saved = self.writer.submit(ledger::Save(row));
+        async move { saved.await? }.boxed()
+    }
+
+    fn void(&self, payment: PaymentId) -> Answer<()> {
+        self.book(ledger::Void(payment))
+    }
+
+    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+        self.book(ledger::PendingReceipts(limit(most)))
+    }
+
+    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+        self.book(ledger::ReceiptSent::new(transaction))
+    }
+}
+
+impl Store for PostgresStore {
+    fn place(&self) -> &str {
+        self.writer.place()
+    }
+
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>> {
+        self.writer.submit(queries::Show(payment)).boxed()
+    }
+
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>> {
+        self.writer.submit(queries::DeadLetters(limit(most))).boxed()
+    }
+
+    fn counts(&self) -> Asked<'_, Counts> {
+        self.writer.submit(queries::Count).boxed()
+    }
+
+    fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.writer.submit(queries::Rows { after, most: limit(most) }).boxed()
+    }
+
+    fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()> {
+        self.writer.submit(queries::ReceiptFailed { payment, cause }).boxed()
+    }
+
+    fn last_error(&self) -> Option<StoreError> {
+        self.writer.last_error()
+    }
+}

@@ -1,0 +1,300 @@
+//! Several connections, each of which commits in groups.
+//!
+//! A connection takes whatever has queued up, sends all of it without waiting for answers in between
+//! (*pipelining*), and commits once. The flush is the server's, which itself lets commits of several
+//! connections share one; what a group saves besides is a round trip and a transaction for each write.
+//!
+//! A group that fails is rolled back and each of its operations done alone, as in
+//! [`sqlite`](crate::sqlite).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join, join_all};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::fault::Fault;
+use super::session::{Address, Session};
+use super::statements::{BEGIN, COMMIT, ROLLBACK};
+use crate::sql::{Slot, StoreError};
+
+/// The pause before the next attempt to connect.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often what collided with another process is done again.
+const COLLISIONS: u32 = 5;
+
+/// What is done within a transaction, possibly more than once.
+pub(super) trait Operation: Send + Sync + 'static {
+    /// What it answers.
+    type Output: Send + 'static;
+
+    /// What it writes to. Operations of a group are sent in the order of their keys, so that two groups
+    /// that lock the same rows lock them in the same order.
+    fn key(&self) -> &str {
+        ""
+    }
+
+    /// Does it.
+    fn run(&self, session: &Session) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
+}
+
+trait Work: Send {
+    fn key(&self) -> &str;
+    fn since(&self) -> Instant;
+    fn run<'a>(&'a mut self, session: &'a Session) -> BoxFuture<'a, Result<(), Fault>>;
+    /// The transaction is on disk, or failed.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Job<O: Operation> {
+    operation: O,
+    since: Instant,
+    slot: Slot<O::Output>,
+}
+
+impl<O: Operation> Work for Job<O> {
+    fn key(&self) -> &str {
+        self.operation.key()
+    }
+
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn run<'a>(&'a mut self, session: &'a Session) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            self.slot.fill(self.operation.run(session).await?);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        self.slot.answer(outcome);
+    }
+}
+
+type Group = Vec<Box<dyn Work>>;
+
+/// The clients' end of the connections. They end when the last one is dropped.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Option<UnboundedSender<Box<dyn Work>>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    group: usize,
+    patience: Duration,
+    last_error: Mutex<Option<StoreError>>,
+}
+
+impl std::fmt::Debug for dyn Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+impl Writer {
+    pub(super) fn start(
+        address: Address,
+        connections: usize,
+        group: usize,
+        patience: Duration,
+    ) -> Self {
+        let (queue, work) = unbounded_channel();
+        let work = Arc::new(AsyncMutex::new(work));
+        let shared = Arc::new(Shared { address, group, patience, last_error: Mutex::default() });
+        let tasks = (0..connections).map(|_| {
+            let connection =
+                Connection { work: Arc::clone(&work), shared: Arc::clone(&shared), session: None };
+            tokio::spawn(connection.serve())
+        });
+        let tasks = Mutex::new(tasks.collect());
+        Self { queue: Mutex::new(Some(queue)), tasks, shared }
+    }
+
+    /// Does the operation in a transaction and answers when that is on disk.
+    ///
+    /// It is queued when the future is first polled. Dropping the future after that does not call it
+    /// off.
+    pub(super) fn submit<O: Operation>(
+        self: &Arc<Self>,
+        operation: O,
+    ) -> impl Future<Output = Result<O::Output, StoreError>> + Send + 'static {
+        let writer = Arc::clone(self);
+        async move {
+            let (reply, answer) = oneshot::channel();
+            let closed = || StoreError::Closed { place: writer.place().to_owned() };
+            let job = Box::new(Job { operation, since: Instant::now(), slot: Slot::new(reply) });
+            let queue = writer.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            queue.ok_or_else(closed)?.send(job).map_err(|_| closed())?;
+            answer.await.unwrap_or_else(|_| Err(closed()))
+        }
+    }
+
+    /// Ends the connections when everything that was submitted before is done.
+    pub(super) async fn stop(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        join_all(tasks).await;
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.shared.address.place
+    }
+
+    pub(super) fn last_error(&self) -> Option<StoreError> {
+        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Where a group has failed.
+enum Failed {
+    /// The connection broke before the commit was sent: nothing is there.
+    Lost(Fault),
+    /// It broke after that: nobody knows.
+    InDoubt(Fault),
+    /// The server refuses something.
+    Refused(Fault),
+}
+
+/// One connection and its turn at the queue.
+struct Connection {
+    work: Arc<AsyncMutex<UnboundedReceiver<Box<dyn Work>>>>,
+    shared: Arc<Shared>,
+    session: Option<Session>,
+}
+
+impl Connection {
+    async fn serve(mut self) {
+        while let Some(mut group) = self.next().await {
+            group.sort_by(|a, b| a.key().cmp(b.key()));
+            if let Some(group) = self.settle(group).await {
+                for work in group {
+                    // Alone it does not come back.
+                    let _ = self.settle(vec![work]).await;
+                }
+            }
+        }
+    }
+
+    /// Whatever is queued, or the next that comes. None when there will be nothing any more.
+    async fn next(&self) -> Option<Group> {
+        let mut work = self.work.lock().await;
+        let mut group = vec![work.recv().await?];
+        while group.len() < self.shared.group {
+            match work.try_recv() {
+                Ok(next) => group.push(next),
+                Err(_) => break,
+            }
+        }
+        Some(group)
+    }
+
+    /// Does a group and answers it. Gives it back if it has to be done one by one.
+    ///
+    /// While the server is away it is tried again, until somebody has waited for the store's patience.
+    async fn settle(&mut self, mut group: Group) -> Option<Group> {
+        let mut collisions = 0;
+        loop {
+            match self.transact(&mut group).await {
+                Ok(()) => {
+                    self.answer(group, Ok(()));
+                    return None;
+                }
+                Err(Failed::InDoubt(fault)) => {
+                    self.session = None;
+                    let place = self.shared.address.place.clone();
+                    let why = fault.at(&place).to_string();
+                    self.answer(group, Err(StoreError::Lost { place, why }));
+                    return None;
+                }
+                Err(Failed::Lost(fault)) => {
+                    self.session = None;
+                    let error = fault.at(&self.shared.address.place);
+                    let oldest = group.iter().map(|work| work.since()).min();
+                    if oldest.is_none_or(|since| since.elapsed() >= self.shared.patience) {
+                        self.answer(group, Err(error));
+                        return None;
+                    }
+                    sleep(PAUSE).await;
+                }
+                Err(Failed::Refused(_)) if group.len() > 1 => return Some(group),
+                Err(Failed::Refused(fault))
+                    if fault.is_a_collision() && collisions < COLLISIONS =>
+                {
+                    collisions += 1;
+                }
+                Err(Failed::Refused(fault)) => {
+                    let error = fault.at(&self.shared.address.place);
+                    self.answer(group, Err(error));
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), Failed> {
+        let patience = self.shared.patience;
+        let session = match self.session.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => Session::connect(&self.shared.address).await.map_err(Failed::Lost)?,
+        };
+        let session = &*self.session.insert(session);
+        let client = &session.client;
+        let operations = join_all(group.iter_mut().map(|work| work.run(session)));
+        // Polled in this order, and therefore sent in it.
+        let sent = timeout(patience, join(client.batch_execute(BEGIN), operations)).await;
+        let Ok((begun, done)) = sent else { return Err(Failed::Lost(hangs(patience))) };
+        let outcomes = std::iter::once(begun.map_err(Fault::from)).chain(done);
+        let failures = outcomes.filter_map(Result::err);
+        if let Some(fault) = failures.min_by_key(severity) {
+            if fault.is_lost() {
+                return Err(Failed::Lost(fault));
+            }
+            return match timeout(patience, client.batch_execute(ROLLBACK)).await {
+                Ok(Ok(())) => Err(Failed::Refused(fault)),
+                _ => Err(Failed::Lost(fault)),
+            };
+        }
+        match timeout(patience, client.batch_execute(COMMIT)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let fault = Fault::from(error);
+                Err(if fault.is_lost() { Failed::InDoubt(fault) } else { Failed::Refused(fault) })
+            }
+            Err(_) => Err(Failed::InDoubt(hangs(patience))),
+        }
+    }
+
+    fn answer(&self, group: Group, outcome: Result<(), StoreError>) {
+        let mut last = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(&outcome.as_ref().err().cloned());
+        drop(last);
+        for work in group {
+            work.answer(outcome.clone());
+        }
+    }
+}
+
+/// The one that says most comes first: a lost connection, then what was refused, then its echoes.
+fn severity(fault: &Fault) -> u8 {
+    match (fault.is_lost(), fault.is_an_echo()) {
+        (true, _) => 0,
+        (_, false) => 1,
+        _ => 2,
+    }
+}
+
+fn hangs(patience: Duration) -> Fault {
+    let why = format!("no answer within {} ms", patience.as_millis());
+    Fault::Store(StoreError::Unreachable { place: "the server".to_owned(), why })
+}

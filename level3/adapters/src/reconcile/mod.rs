@@ -1,0 +1,120 @@
+//! Compares the provider's intents with the ledger's rows and the journal, and repairs what does not fit.
+//!
+//! The gateway leaves nothing behind as long as every party keeps its word. Sometimes one does not: a
+//! provider charges after it was told to cancel, or makes an intent whose request it had refused; a backup
+//! of the ledger is older than its last rows; somebody refunds by hand. That is found by looking, and
+//! nothing but looking.
+//!
+//! | the journal says | the intent | the row | what is done |
+//! |---|---|---|---|
+//! | paid | charged | stands | nothing: it fits |
+//! | paid | charged | missing | recorded |
+//! | paid | charged | another intent's | refunded |
+//! | paid | not charged, or refunded | stands | reported |
+//! | undone | charged | any | refunded, and the row voided |
+//! | paid or undone | open | not this one's | cancelled |
+//! | nothing | charged | | reported; refunded if [`ReconcileConfig::refund_unknown`] says so |
+//! | under way or parked | any | any | nothing: recovery and dead letters have it |
+//!
+//! # Beside a running gateway
+//!
+//! Only payments are touched whose saga has ended, and that is for good: nobody else has anything to do
+//! for them. A page of the list may be older than that end, so the intent is read once more after the
+//! journal, and nothing is decided by the list. Repairs use the gateway's own idempotency keys and the
+//! ledger's unique rows. So any number of reconciliations may run at once, each may stop anywhere, and a
+//! second one finds nothing left to do.
+//!
+//! # Cost
+//!
+//! One call for a hundred intents, one read of journal and ledger for each of ours, and one call for each
+//! row that no charge on the pages was matched with. Memory does not grow with the account. The calls go
+//! past the gateway's rate limiter, one at a time.
+
+mod compare;
+mod repair;
+mod report;
+mod sides;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use report::{Discrepancy, Finding, Outcome, Report};
+pub use sides::{Booked, Books};
+
+use level3_domain::journal::{Journal, JournalError};
+use level3_domain::provider::{IntentList, Ledger, PaymentProvider, ProviderError};
+
+use super::sql::StoreError;
+
+/// What is compared, and with what it is repaired.
+#[derive(Clone)]
+pub struct Sides {
+    /// Refunds and cancels.
+    pub payments: Arc<dyn PaymentProvider>,
+    /// Lists the same account.
+    pub intents: Arc<dyn IntentList>,
+    /// Says what became of a payment.
+    pub journal: Arc<dyn Journal>,
+    /// Takes rows.
+    pub ledger: Arc<dyn Ledger>,
+    /// Shows them.
+    pub books: Arc<dyn Books>,
+}
+
+impl fmt::Debug for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sides")
+    }
+}
+
+/// How far a reconciliation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconcileConfig {
+    /// Whether anything is repaired. Otherwise everything is only reported. `true` unless changed.
+    pub repair: bool,
+    /// Whether a charge is given back that the journal knows nothing of. Where two systems share an
+    /// account, it may be the other one's: `false` unless changed.
+    pub refund_unknown: bool,
+    /// How many pages of intents are looked at, the newest first. All of them unless changed.
+    pub pages: Option<u32>,
+    /// How many payments are kept in mind between the pages and the rows. 100 000 unless changed, some
+    /// 10 MB; the rows beyond cost one call each.
+    pub matched: usize,
+    /// How many findings are told one by one. 1000 unless changed; the rest is counted, and in the log.
+    pub findings: usize,
+}
+
+impl Default for ReconcileConfig {
+    fn default() -> Self {
+        Self { repair: true, refund_unknown: false, pages: None, matched: 100_000, findings: 1000 }
+    }
+}
+
+/// Why a reconciliation has stopped half way. What it had repaired stays repaired.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReconcileError {
+    /// The provider.
+    #[error("the payment provider: {0}")]
+    Provider(#[from] ProviderError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The books.
+    #[error(transparent)]
+    Books(#[from] StoreError),
+}
+
+/// Compares and repairs.
+#[derive(Debug, Clone)]
+pub struct Reconciler {
+    sides: Sides,
+    config: ReconcileConfig,
+}
+
+impl Reconciler {
+    /// A reconciler of these sides.
+    #[must_use]
+    pub const fn new(sides: Sides, config: ReconcileConfig) -> Self {
+        Self { sides, config }
+    }
+}

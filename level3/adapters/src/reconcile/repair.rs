@@ -1,0 +1,96 @@
+//! Putting right what does not fit.
+
+use level3_domain::journal::{Record, Story};
+use level3_domain::payment::Payment;
+use level3_domain::provider::{
+    Intent, IntentStatus, NewRow, Operation, ProviderError, ProviderKey, RowStatus,
+};
+use serde::Deserialize;
+
+use super::Reconciler;
+use super::compare::call;
+use super::report::Outcome;
+
+/// Keys that are tried for one purpose: the gateway burns no more than that either.
+const GENERATIONS: u32 = 8;
+
+/// As much of a payment's saga as is needed to write its row.
+#[derive(Deserialize)]
+struct Kept {
+    payment: Payment,
+}
+
+impl Reconciler {
+    /// Gives the money back.
+    pub(super) async fn refund(&self, intent: &Intent) -> Outcome {
+        self.settle(intent, Operation::Refund, Outcome::Refunded).await
+    }
+
+    /// Ends the intent.
+    pub(super) async fn cancel(&self, intent: &Intent) -> Outcome {
+        self.settle(intent, Operation::Cancel, Outcome::Canceled).await
+    }
+
+    /// Refunds or cancels, with the keys that the gateway uses: whoever else is at it, it is done once.
+    ///
+    /// A key may be burnt by an answer that is stored, or spent on another intent of the payment. What
+    /// counts is what the intent is like afterwards.
+    async fn settle(&self, intent: &Intent, operation: Operation, done: Outcome) -> Outcome {
+        let mut cause = "no key is left for it".to_owned();
+        for generation in 0..GENERATIONS {
+            let key =
+                ProviderKey { generation, ..ProviderKey::new(intent.payment.clone(), operation) };
+            let sent = call(|| {
+                let (key, id) = (key.clone(), intent.id.clone());
+                let payments = &self.sides.payments;
+                async move {
+                    match operation {
+                        Operation::Refund => payments.refund(key, id).await.map(|_| ()),
+                        _ => payments.cancel(key, id).await.map(|_| ()),
+                    }
+                }
+            });
+            let Err(error) = sent.await else { return done };
+            match call(|| self.sides.intents.intent(intent.id.clone())).await {
+                Ok(Some(now)) if now.refunded || now.status == IntentStatus::Canceled => {
+                    return done;
+                }
+                Ok(_) => cause = error.to_string(),
+                Err(unseen) => return Outcome::Failed(unseen.to_string()),
+            }
+            // Another key helps where this one only repeats what it said.
+            if error.is_transient() && error != ProviderError::Internal {
+                break;
+            }
+        }
+        Outcome::Failed(cause)
+    }
+
+    /// Writes the row that is missing, from what the saga has in the journal.
+    pub(super) async fn record(&self, intent: &Intent, story: &Story) -> Outcome {
+        let begun = story.records.iter().find_map(|record| match record {
+            Record::Begun { state, .. } => state.read::<Kept>().ok(),
+            _ => None,
+        });
+        let Some(Kept { payment }) = begun else {
+            return Outcome::Failed("the journal does not say what was ordered".to_owned());
+        };
+        if payment.amount != intent.amount {
+            return Outcome::Failed("the journal says another amount".to_owned());
+        }
+        let saved = call(|| {
+            self.sides.ledger.save(NewRow {
+                payment: intent.payment.clone(),
+                order: payment.order.clone(),
+                intent: intent.id.clone(),
+                amount: intent.amount,
+                email: payment.email.clone(),
+            })
+        });
+        match saved.await {
+            Ok(row) if row.status == RowStatus::Completed => Outcome::Recorded,
+            Ok(_) => Outcome::Failed("the row was taken back".to_owned()),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+}

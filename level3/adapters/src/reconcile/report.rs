@@ -1,0 +1,148 @@
+//! What a reconciliation has found.
+
+use std::fmt;
+
+use level3_domain::ids::{IntentId, PaymentId};
+use level3_domain::money::Money;
+use level3_domain::provider::{Intent, IntentStatus};
+
+/// What does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discrepancy {
+    /// Charged, paid by the journal, and there is no row.
+    NotRecorded,
+    /// Charged although everything was undone: the charge came through late.
+    ChargedAfterAll,
+    /// Charged a second time: the row is another intent's.
+    ChargedTwice,
+    /// Charged for a payment that the journal does not know.
+    Unknown,
+    /// Neither charged nor cancelled, and nobody will do either.
+    LeftOpen,
+    /// There is a row, and the money is not there.
+    NotCharged {
+        /// Where the intent stands; none if there is none.
+        status: Option<IntentStatus>,
+    },
+    /// Row and charge say different amounts.
+    OtherAmount {
+        /// What the row says.
+        recorded: Money,
+        /// What was charged.
+        charged: Money,
+    },
+}
+
+impl fmt::Display for Discrepancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRecorded => f.write_str("charged, and not recorded"),
+            Self::ChargedAfterAll => f.write_str("charged after it was undone"),
+            Self::ChargedTwice => f.write_str("charged twice"),
+            Self::Unknown => f.write_str("charged, and unknown to the journal"),
+            Self::LeftOpen => f.write_str("left open"),
+            Self::NotCharged { status: Some(IntentStatus::Succeeded) } => {
+                f.write_str("recorded, and the money was given back")
+            }
+            Self::NotCharged { status: Some(status) } => write!(f, "recorded, and {status}"),
+            Self::NotCharged { status: None } => f.write_str("recorded, and there is no intent"),
+            Self::OtherAmount { recorded, charged } => {
+                write!(f, "recorded as {recorded}, and charged as {charged}")
+            }
+        }
+    }
+}
+
+/// What was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: somebody has to look at it, or nothing was to be changed.
+    Reported,
+    /// The row is written now, and its receipt is in the outbox.
+    Recorded,
+    /// The money is given back now.
+    Refunded,
+    /// The intent is cancelled now.
+    Canceled,
+    /// It did not go. The next reconciliation tries again.
+    Failed(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported => f.write_str("reported"),
+            Self::Recorded => f.write_str("recorded"),
+            Self::Refunded => f.write_str("refunded"),
+            Self::Canceled => f.write_str("cancelled"),
+            Self::Failed(cause) => write!(f, "not repaired: {cause}"),
+        }
+    }
+}
+
+/// One thing that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which payment.
+    pub payment: PaymentId,
+    /// Which intent, if there is one.
+    pub intent: Option<IntentId>,
+    /// What does not fit.
+    pub discrepancy: Discrepancy,
+    /// What was done about it.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Finding {
+    /// `pay_..._1 (pi_1): charged twice; refunded`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.payment)?;
+        if let Some(intent) = &self.intent {
+            write!(f, " ({intent})")?;
+        }
+        write!(f, ": {}; {}", self.discrepancy, self.outcome)
+    }
+}
+
+/// What a reconciliation has looked at and found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Intents of ours that were looked at.
+    pub intents: u64,
+    /// Intents of others in the account.
+    pub foreign: u64,
+    /// Intents of ours that cannot be understood. They are in the log.
+    pub unreadable: u64,
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Intents whose payment is under way, or waits to be recovered.
+    pub unfinished: u64,
+    /// Intents whose payment is among the dead letters.
+    pub parked: u64,
+    /// Whether all intents were looked at, and not only the newest.
+    pub complete: bool,
+    /// How many things do not fit.
+    pub found: u64,
+    /// How many of them are repaired.
+    pub repaired: u64,
+    /// The first of them; see [`ReconcileConfig::findings`](super::ReconcileConfig::findings).
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, finding: Finding, most: usize) {
+        tracing::warn!(%finding, "reconciliation");
+        self.found += 1;
+        if matches!(finding.outcome, Outcome::Recorded | Outcome::Refunded | Outcome::Canceled) {
+            self.repaired += 1;
+        }
+        if self.findings.len() < most {
+            self.findings.push(finding);
+        }
+    }
+}
+
+pub(super) fn about(intent: &Intent, discrepancy: Discrepancy, outcome: Outcome) -> Finding {
+    let (payment, intent) = (intent.payment.clone(), Some(intent.id.clone()));
+    Finding { payment, intent, discrepancy, outcome }
+}

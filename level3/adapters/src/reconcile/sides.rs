@@ -1,0 +1,46 @@
+//! What the books say, as a trait. What the provider lists is [`IntentList`](level3_domain::provider::IntentList).
+
+use futures::FutureExt as _;
+
+use level3_domain::ids::{IntentId, PaymentId};
+use level3_domain::provider::Row;
+
+use crate::sql::{Asked, BookedRow, Store};
+
+/// A row of the ledger, as far as it is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booked {
+    /// Its number in the ledger.
+    pub number: u64,
+    /// The row.
+    pub row: Row,
+    /// The intent that was charged, where the ledger knows it.
+    pub intent: Option<IntentId>,
+}
+
+impl From<BookedRow> for Booked {
+    fn from(booked: BookedRow) -> Self {
+        Self { number: booked.number, row: booked.row, intent: Some(booked.intent) }
+    }
+}
+
+/// A ledger that can be read. Every [`Store`] can.
+pub trait Books: Send + Sync {
+    /// The row of a payment, whether it stands or was taken back.
+    fn row(&self, payment: PaymentId) -> Asked<'_, Option<Booked>>;
+    /// The rows in the order in which they were written, from the one after number `after` (0 for the
+    /// first), `most` at most.
+    fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>>;
+}
+
+impl<S: Store + ?Sized> Books for S {
+    fn row(&self, payment: PaymentId) -> Asked<'_, Option<Booked>> {
+        let shown = self.show(payment);
+        async move { Ok(shown.await?.and_then(|shown| shown.row).map(Booked::from)) }.boxed()
+    }
+
+    fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>> {
+        let rows = Store::rows(self, after, most);
+        async move { Ok(rows.await?.into_iter().map(Booked::from).collect()) }.boxed()
+    }
+}

@@ -1,0 +1,94 @@
+//! Where SendGrid is, with which key, and who writes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use level3_domain::ids::Email;
+
+use crate::http::Limits;
+
+/// A key of SendGrid's API. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SendGridKey(Arc<str>);
+
+/// The text is no key. It is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no API key of SendGrid's: it begins with \"SG.\" and has no blanks")]
+pub struct NotAKey;
+
+impl SendGridKey {
+    /// Checks the key's form.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAKey`] unless it has the form of one.
+    pub fn new(text: &str) -> Result<Self, NotAKey> {
+        let text = text.trim();
+        let is_key = (4..=255).contains(&text.len())
+            && text.starts_with("SG.")
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_key { Ok(Self(text.into())) } else { Err(NotAKey) }
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SendGridKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendGridKey(***)")
+    }
+}
+
+/// How to reach SendGrid. [`SendGridConfig::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct SendGridConfig {
+    /// The account.
+    pub key: SendGridKey,
+    /// Who the receipts come from: an address that SendGrid has verified.
+    pub from: Email,
+    /// The name beside it. None unless changed.
+    pub from_name: Option<String>,
+    /// Whether SendGrid only checks the request and sends nothing (its sandbox mode). `false` unless
+    /// changed.
+    pub sandbox: bool,
+    /// `https://api.sendgrid.com` unless changed. `/v3/mail/send` is put behind it.
+    pub base_url: String,
+    /// How long and how much an answer may take.
+    pub limits: Limits,
+    /// How many transactions are remembered whose receipt is out. 100 000 unless changed, about 20 MB.
+    pub remembered: usize,
+}
+
+impl SendGridConfig {
+    /// The defaults, for this account and sender.
+    #[must_use]
+    pub fn new(key: SendGridKey, from: Email) -> Self {
+        Self {
+            key,
+            from,
+            from_name: None,
+            sandbox: false,
+            base_url: "https://api.sendgrid.com".to_owned(),
+            limits: Limits::default(),
+            remembered: 100_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_checked_and_hidden() {
+        for text in ["", "SG.", "sk_test_1", "SG.a b", "SG.\u{e4}\u{e4}"] {
+            assert_eq!(SendGridKey::new(text), Err(NotAKey), "{text}");
+        }
+        let key = SendGridKey::new(" SG.hidden.hidden\n").unwrap();
+        let config = SendGridConfig::new(key, Email::new("shop@example.com").unwrap());
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hidden") && !shown.contains("shop@"), "{shown}");
+    }
+}

@@ -1,0 +1,239 @@
+//! SendGrid as the sender of receipts, over its v3 Web API.
+//!
+//! # One mail for each payment, and where that ends
+//!
+//! SendGrid has no idempotency keys: a request that is repeated is a second mail. What keeps it to one:
+//!
+//! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid has
+//!    taken the mail. It is sent for no other reason.
+//! 2. This client remembers what SendGrid has taken, and sends nothing twice at once. A redrive after the
+//!    outbox could not be told finds the mail out already, and makes no request.
+//! 3. What is left are the attempts whose answer nobody saw: a connection that broke, a process that died
+//!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. And a
+//!    process that recovers beside a living one cannot see what that one is just sending. Both mails then
+//!    have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
+//!    one. Both carry the transaction as `custom_args`, so SendGrid's events tell that there were two.
+//!
+//! So the promise is *at least once*, and once unless an answer was lost or two processes recover side by
+//! side.
+//!
+//! # What an answer means
+//!
+//! | what comes back | the gateway sees | effect |
+//! |---|---|---|
+//! | 202; 200 in sandbox mode | sent | |
+//! | 429 | `RateLimited` with `Retry-After` or until `X-RateLimit-Reset` | none |
+//! | 401, 403: the key or the sender is not accepted | `Unavailable` | none |
+//! | other 4xx | `Invalid` with the fields that are wrong | none |
+//! | 5xx | `Internal` | unknown |
+//! | no connection | `Unavailable` | none |
+//! | a connection that breaks, a redirect, another status | `ConnectionLost` | unknown |
+//! | nothing in time | `TimedOut` | unknown |
+
+mod config;
+mod message;
+mod sent;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+pub use config::{NotAKey, SendGridConfig, SendGridKey};
+
+use level3_domain::provider::{Answer, ProviderError, Receipt, Receipts};
+use sent::{Place, Sent};
+
+use super::http::{Answered, Http, SetupError, WireError};
+
+/// A client of one account. Cheap to clone; clones share connections and what they remember.
+#[derive(Clone)]
+pub struct SendGrid {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: Http,
+    config: SendGridConfig,
+    sent: Sent,
+}
+
+impl fmt::Debug for SendGrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendGrid")
+            .field("sandbox", &self.shared.config.sandbox)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no receipts can be sent with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// No connection, or no answer in time.
+    #[error("SendGrid cannot be reached: {reason}")]
+    Unreachable {
+        /// What the innermost error says.
+        reason: String,
+    },
+    /// The key is not valid, or was revoked.
+    #[error("SendGrid does not take the key ({status}): check SENDGRID_API_KEY")]
+    Key {
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The key is valid and may not send mail.
+    #[error("the key of SendGrid may not send mail: give it the permission mail.send")]
+    Permission,
+    /// Something else answers, or SendGrid is out of order.
+    #[error("no answer of SendGrid's ({status})")]
+    NoAnswer {
+        /// The status that came.
+        status: u16,
+    },
+}
+
+impl SendGrid {
+    /// Asks SendGrid what the key may do (`/v3/scopes`). Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`] says what has to be put right.
+    pub async fn check(&self) -> Result<(), CheckError> {
+        #[derive(Deserialize)]
+        struct Body {
+            scopes: Vec<String>,
+        }
+        let http = &self.shared.http;
+        let answered = http.send(http.request(Method::GET, &["v3", "scopes"])).await;
+        let answered = answered.map_err(|error| CheckError::Unreachable {
+            reason: match error {
+                WireError::NotSent { reason } | WireError::Lost { reason } => reason,
+                WireError::TimedOut { limit } => {
+                    format!("no answer within {} ms", limit.as_millis())
+                }
+                WireError::TooLong { .. } => "the answer is too long".to_owned(),
+            },
+        })?;
+        let status = answered.status.as_u16();
+        match (status, serde_json::from_slice::<Body>(&answered.body)) {
+            (200, Ok(body)) if body.scopes.iter().any(|scope| scope == "mail.send") => Ok(()),
+            (200, Ok(_)) => Err(CheckError::Permission),
+            (401 | 403, _) => Err(CheckError::Key { status }),
+            _ => Err(CheckError::NoAnswer { status }),
+        }
+    }
+
+    /// A client. No connection is made yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] if the base URL cannot be used, or would send the key in the clear.
+    pub fn new(config: SendGridConfig) -> Result<Self, SetupError> {
+        let http = Http::new(&config.base_url, config.key.expose(), config.limits)?;
+        let sent = Sent::new(config.remembered);
+        Ok(Self { shared: Arc::new(Shared { http, config, sent }) })
+    }
+}
+
+impl Receipts for SendGrid {
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the connection. A request that has left may still be a mail; see the
+    /// [module](self) for what a repeat does.
+    fn send(&self, receipt: Receipt) -> Answer<()> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            match shared.sent.begin(&receipt.transaction) {
+                Place::Out => Ok(()),
+                Place::UnderWay => Err(ProviderError::InFlight),
+                Place::Yours(sending) => {
+                    shared.request(&receipt).await?;
+                    sending.done();
+                    Ok(())
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Shared {
+    async fn request(&self, receipt: &Receipt) -> Result<(), ProviderError> {
+        let body = message::body(&self.config, receipt).to_string();
+        let request = self.http.request(Method::POST, &["v3", "mail", "send"]);
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let transaction = receipt.transaction.as_str();
+        let answered = self.http.send(request).await.map_err(|error| {
+            tracing::warn!(transaction, ?error, "no answer of SendGrid's");
+            broken(&error)
+        })?;
+        let (status, id) = (answered.status.as_u16(), answered.header("x-message-id"));
+        tracing::debug!(transaction, status, id, "SendGrid");
+        match status {
+            202 => Ok(()),
+            200 if self.config.sandbox => Ok(()),
+            _ => {
+                let error = refused(&answered);
+                match status {
+                    401 | 403 => tracing::error!(
+                        status,
+                        "SendGrid does not take the key or the sender: check SENDGRID_API_KEY, and \
+                         that the sender is verified"
+                    ),
+                    _ => tracing::warn!(transaction, status, %error, "SendGrid has refused"),
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn broken(error: &WireError) -> ProviderError {
+    match error {
+        WireError::NotSent { .. } => ProviderError::Unavailable,
+        WireError::Lost { .. } | WireError::TooLong { .. } => ProviderError::ConnectionLost,
+        WireError::TimedOut { limit } => ProviderError::TimedOut { limit: *limit },
+    }
+}
+
+fn refused(answered: &Answered) -> ProviderError {
+    match answered.status.as_u16() {
+        401 | 403 => ProviderError::Unavailable,
+        429 => ProviderError::RateLimited {
+            retry_after: answered
+                .retry_after()
+                .or_else(|| answered.wait_until("x-ratelimit-reset")),
+        },
+        status @ 400..500 => ProviderError::Invalid { message: invalid(status, &answered.body) },
+        500.. => ProviderError::Internal,
+        _ => ProviderError::ConnectionLost,
+    }
+}
+
+/// The status and the fields that are wrong. SendGrid's sentences about them may repeat the address.
+fn invalid(status: u16, body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Body {
+        errors: Vec<Error>,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        field: Option<String>,
+    }
+    let is_name = |field: &String| {
+        (1..=100).contains(&field.len())
+            && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let errors =
+        serde_json::from_slice::<Body>(body).map_or_else(|_| Vec::new(), |body| body.errors);
+    let fields: Vec<_> =
+        errors.into_iter().filter_map(|error| error.field).filter(is_name).take(5).collect();
+    if fields.is_empty() {
+        format!("{status} from SendGrid")
+    } else {
+        format!("{status} from SendGrid: {}", fields.join(", "))
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes wrong with a store: what, where, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use level3_domain::journal::JournalError;
+use level3_domain::provider::{Effect, ProviderError};
+
+/// Why a store cannot be used, or could not do something.
+///
+/// The texts are for whoever runs the program. None has a password, a card or an address in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The folder of the file is missing or is none.
+    #[error(
+        "{} cannot be made: {why}. Make its folder, or give the store another path", path.display()
+    )]
+    Folder {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// What the operating system says.
+        why: String,
+    },
+    /// The file cannot be opened.
+    #[error("{place} cannot be opened: {why}. This user must be able to read and write it")]
+    Open {
+        /// Which store.
+        place: String,
+        /// What the operating system or the database says.
+        why: String,
+    },
+    /// The file holds something else than a database.
+    #[error("{place} is not a database. It was left as it is; give the store another path")]
+    NotADatabase {
+        /// Which file.
+        place: String,
+    },
+    /// A database with other tables than a store's.
+    #[error(
+        "{place} is a database of something else. It was left as it is; give the store another"
+    )]
+    Foreign {
+        /// Which store.
+        place: String,
+    },
+    /// A later version of the program has changed the tables.
+    #[error(
+        "{place} has schema {found}, and this program knows schemas up to {known}. It was left as it \
+         is; use the program that wrote it, or a later one"
+    )]
+    NewerSchema {
+        /// Which store.
+        place: String,
+        /// The schema it has.
+        found: i64,
+        /// The latest schema that is known here.
+        known: i64,
+    },
+    /// Writing is not allowed.
+    #[error("{place} may not be written to: {why}. Change its permissions, or its folder's")]
+    ReadOnly {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+    /// Another process has held the lock for too long.
+    #[error("{place} is locked by another process. End what holds a long transaction on it")]
+    Locked {
+        /// Which store.
+        place: String,
+    },
+    /// No space is left.
+    #[error(
+        "no space is left for {place}: {why}. Make room; nothing that was acknowledged is lost, and \
+         the store goes on by itself"
+    )]
+    Full {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+    /// The database says that its own file is broken.
+    #[error("{place} is damaged: {why}. Restore a backup before you go on")]
+    Damaged {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+    /// Reading, writing or flushing failed half way. Whether it was written is unknown.
+    #[error("{place} failed: {why}. Look at its disk; whether the last write is there is unknown")]
+    Io {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+    /// The URL is none, or not one of a store.
+    #[error("not the URL of a store: {why}. Write postgres://USER@HOST:PORT/DATABASE")]
+    Url {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answers there.
+    #[error("{place} cannot be reached: {why}. Start the server, or correct host and port")]
+    Unreachable {
+        /// Which server.
+        place: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// The server answers, and does not let us in.
+    #[error("{place} refuses the connection: {why}. Correct user, password or database")]
+    Refused {
+        /// Which server.
+        place: String,
+        /// What the server says.
+        why: String,
+    },
+    /// The connection broke before the answer. Whether it was written is unknown.
+    #[error("the connection to {place} was lost: {why}. The store connects again by itself")]
+    Lost {
+        /// Which server.
+        place: String,
+        /// What is known of it.
+        why: String,
+    },
+    /// The store was closed, or its thread has died.
+    #[error("{place} is closed")]
+    Closed {
+        /// Which store.
+        place: String,
+    },
+    /// Something that was read does not fit.
+    #[error("the {what} in the store cannot be read: {why}. Somebody else has changed it")]
+    Unreadable {
+        /// What was read.
+        what: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+    /// Another payment has what only one may have: an intent that is recorded already, for instance.
+    #[error("{place} has another payment with it: {why}. Find out which; nothing was written")]
+    Conflict {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+    /// The database refuses a statement: a fault of this program.
+    #[error("{place} refuses a statement: {why}. This is a fault of the program: please report it")]
+    Statement {
+        /// Which store.
+        place: String,
+        /// What the database says.
+        why: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn unreadable(what: &'static str, why: impl fmt::Display) -> Self {
+        Self::Unreadable { what, why: why.to_string() }
+    }
+
+    /// Whether a write that failed with it may be there all the same.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::Io { .. } | Self::Lost { .. } | Self::Closed { .. } => Effect::Unknown,
+            _ => Effect::None,
+        }
+    }
+}
+
+impl From<StoreError> for JournalError {
+    /// A saga must stop at any of them: without the record there is no effect.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the journal");
+        Self::Unavailable
+    }
+}
+
+impl From<StoreError> for ProviderError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the ledger");
+        match (&error, error.effect()) {
+            (StoreError::Conflict { .. }, _) => Self::Invalid { message: error.to_string() },
+            (_, Effect::None) => Self::Unavailable,
+            (_, Effect::Unknown) => Self::ConnectionLost,
+        }
+    }
+}

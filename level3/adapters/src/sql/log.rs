@@ -1,0 +1,57 @@
+//! Records and notes as they stand in a journal's rows.
+
+use level3_domain::journal::{Record, Standing};
+
+use super::StoreError;
+use super::view::{LedgerNote, Written};
+
+/// A batch as the text of one row.
+pub(crate) fn encode(records: &[Record]) -> Result<String, StoreError> {
+    serde_json::to_string(records).map_err(|why| StoreError::unreadable("record", why))
+}
+
+/// The batch of one row.
+pub(crate) fn decode(body: &str) -> Result<Vec<Record>, StoreError> {
+    serde_json::from_str(body).map_err(|why| StoreError::unreadable("record", why))
+}
+
+/// A note of the ledger as the text of one row.
+pub(crate) fn note(note: &LedgerNote) -> Result<String, StoreError> {
+    serde_json::to_string(note).map_err(|why| StoreError::unreadable("note", why))
+}
+
+/// What a row says, for people. Its source is `saga` or `ledger`.
+pub(crate) fn entry(source: &str, body: &str) -> Result<Written, StoreError> {
+    if source == "saga" {
+        return decode(body).map(Written::Saga);
+    }
+    serde_json::from_str(body)
+        .map(Written::Ledger)
+        .map_err(|why| StoreError::unreadable("note", why))
+}
+
+/// The kind that a saga's first record names.
+pub(crate) fn saga_kind(first: &Record) -> &str {
+    match first {
+        Record::Begun { kind, .. } => kind,
+        _ => "",
+    }
+}
+
+/// Where a saga stands after these records, if they change it.
+pub(crate) fn standing_after(records: &[Record]) -> Option<Standing> {
+    records.iter().rev().find_map(|record| match record {
+        Record::Parked => Some(Standing::Parked),
+        Record::Completed | Record::Compensated => Some(Standing::Ended),
+        _ => None,
+    })
+}
+
+/// The standing as it is written.
+pub(crate) const fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Open => "open",
+        Standing::Parked => "parked",
+        Standing::Ended => "ended",
+    }
+}

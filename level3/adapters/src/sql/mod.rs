@@ -1,0 +1,114 @@
+//! What the stores in SQL have in common.
+//!
+//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers what a program
+//! wants to know about payments besides ([`Store`]). There are two: [`SqliteStore`] and
+//! [`PostgresStore`].
+//!
+//! # What is kept
+//!
+//! | table | holds | no doubles because of |
+//! |---|---|---|
+//! | `sagas` | each saga: its owner, its epoch, where it stands | unique name |
+//! | `journal` | what was written about a saga, one row for each batch | key (saga, seq) |
+//! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
+//! | `outbox` | receipts that are still to be sent | key payment |
+//! | `instances` | numbers for those who have the store open | key id; in PostgreSQL a sequence |
+//! | `level3_migrations` | which schema this is | key version |
+//!
+//! The name of a payment's saga is a hash of the client's key, so that `sagas.name` is also the durable
+//! idempotency key: the second process that is asked for the same payment finds the first one's saga.
+//!
+//! # One transaction
+//!
+//! [`Ledger::save`] writes the row, its entry in the outbox and an entry of its own in the saga's journal
+//! in one transaction, or nothing. The record that the step is done follows with the saga's next batch.
+//! A process that dies in between leaves a journal that says "begun" and a row that is there: whoever
+//! recovers saves again and is given that row, since the payment is its key. Neither order nor number of
+//! such deaths makes a second row or a second receipt.
+//!
+//! # Who owns a saga
+//!
+//! The epoch decides, time does not: every write names the epoch of its lease, and a claim raises it in
+//! the same transaction in which it looks. A saga can be claimed at once when the instance that owned it
+//! is gone, which the operating system knows (a locked file, a session's advisory lock) and a killed
+//! process cannot fake. Otherwise it can be claimed when nothing was written about it for the length of a
+//! lease, measured by the claimer's own monotonic clock from the moment it first looked. Wall clocks are
+//! written down for people and decide nothing: they may go backwards.
+//!
+//! # The libraries
+//!
+//! rusqlite on a thread of its own, and tokio-postgres. Measured beside sqlx with an fsync for each
+//! answer and 64 payments in flight, rusqlite with group commit made some 30 times as many payments and
+//! tokio-postgres twice as many, for 27 CPU seconds of building against 70. What sqlx would check at
+//! compile time, the contract suite in `tests/store` checks on both databases. What the stores here come
+//! to is in `throughput-report.md`.
+//!
+//! [`SqliteStore`]: super::sqlite::SqliteStore
+//! [`PostgresStore`]: super::postgres::PostgresStore
+
+mod error;
+mod lease;
+mod log;
+mod slot;
+mod view;
+
+use futures::future::BoxFuture;
+
+pub use error::StoreError;
+pub use lease::DEFAULT_LEASE;
+pub use view::{BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, UnixMillis, Written};
+
+pub(crate) use lease::{Mark, Turn, Watch};
+pub(crate) use log::{decode, encode, entry, note, saga_kind, standing_after, standing_name};
+pub(crate) use slot::Slot;
+pub(crate) use view::{RowColumns, money, standing, stuck_in, unsigned};
+
+use level3_domain::ids::{PaymentId, TransactionId};
+use level3_domain::journal::Journal;
+use level3_domain::provider::Ledger;
+
+/// What a question to a store comes to.
+pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A database that holds journal and ledger, as a program uses it.
+///
+/// Everything that is written is on disk before its future is ready. Dropping the future of a write
+/// leaves the write under way: whether it comes to pass is unknown, as with any other lost answer.
+pub trait Store: Journal + Ledger {
+    /// Where it is, for people: a path, or a server and a database. Without a password.
+    fn place(&self) -> &str;
+
+    /// One payment with everything that was written about it; none if there is neither saga nor row.
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
+
+    /// What could not be brought to its end: undos that are parked, and receipts that could not be sent,
+    /// the oldest first, `most` of each at most.
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
+
+    /// How much there is of everything.
+    fn counts(&self) -> Asked<'_, Counts>;
+
+    /// The ledger's rows in the order in which they were written, from the one after `after` (0 for the
+    /// first), `most` at most. Tombstones without a row are left out.
+    fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>>;
+
+    /// Notes that a receipt could not be sent, so that it is among the [dead letters](Self::dead_letters)
+    /// for every process. It stays in the outbox. Changes nothing if the receipt has been sent.
+    fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()>;
+
+    /// Why the last operation failed, if the last one did. The traits [`Journal`] and [`Ledger`] only
+    /// say that something is unavailable; this says what, where, and what to do.
+    fn last_error(&self) -> Option<StoreError>;
+}
+
+/// The row's name: made from the payment's, so that a payment can never have two.
+pub(crate) fn transaction_of(payment: &PaymentId) -> Result<TransactionId, StoreError> {
+    let name = payment.as_str();
+    let name = format!("txn_{}", name.strip_prefix("pay_").unwrap_or(name));
+    TransactionId::new(name).map_err(|why| StoreError::unreadable("transaction", why))
+}
+
+/// How many rows are asked for, as both databases count.
+pub(crate) fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,94 @@
+//! The ledger's operations within a transaction.
+
+use level3_domain::ids::{Email, OrderId, PaymentId, TransactionId};
+use level3_domain::provider::{NewRow, PendingReceipt, ProviderError, Receipt, Row, RowStatus};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::fault::Fault;
+use super::statements::{NO_RECEIPT, NOTE, PENDING, RECEIPT_DUE, RECEIPT_SENT, SAVE, SAVED, VOID};
+use crate::sql::{LedgerNote, StoreError, money, note, transaction_of};
+
+/// What the ledger answers; the outer error is the store's.
+type Booked<T> = Result<Result<T, ProviderError>, Fault>;
+
+pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
+    let transaction = transaction_of(&new.payment)?;
+    let number: Option<i64> = db
+        .prepare_cached(SAVE)?
+        .query_row(
+            params![
+                new.payment.as_str(),
+                transaction.as_str(),
+                new.order.as_str(),
+                new.intent.as_str(),
+                new.amount.minor(),
+                new.amount.currency().code(),
+                new.email.expose(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let row = Row {
+        transaction,
+        payment: new.payment.clone(),
+        amount: new.amount,
+        status: RowStatus::Completed,
+    };
+    let Some(number) = number else { return saved_before(db, row) };
+    db.prepare_cached(RECEIPT_DUE)?.execute([number])?;
+    let body = note(&LedgerNote::RowSaved { transaction: row.transaction.clone() })?;
+    db.prepare_cached(NOTE)?.execute(params![new.payment.as_str(), body])?;
+    Ok(Ok(row))
+}
+
+/// The row that is there already, if it says the same.
+fn saved_before(db: &Connection, asked: Row) -> Booked<Row> {
+    type Columns = (String, Option<i64>, Option<String>);
+    let (status, minor, currency): Columns = db
+        .prepare_cached(SAVED)?
+        .query_row([asked.payment.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if status == "voided" {
+        return Ok(Err(ProviderError::Invalid { message: "the payment was voided".to_owned() }));
+    }
+    let amount = money(minor.unwrap_or_default(), currency.unwrap_or_default())?;
+    Ok(if amount == asked.amount { Ok(asked) } else { Err(ProviderError::KeyReused) })
+}
+
+pub(super) fn void(db: &Connection, payment: &PaymentId) -> Result<(), Fault> {
+    let transaction = transaction_of(payment)?;
+    let number: Option<i64> = db
+        .prepare_cached(VOID)?
+        .query_row(params![payment.as_str(), transaction.as_str()], |row| row.get(0))
+        .optional()?;
+    // None: it was voided before.
+    if let Some(number) = number {
+        db.prepare_cached(NO_RECEIPT)?.execute([number])?;
+        let body = note(&LedgerNote::RowVoided)?;
+        db.prepare_cached(NOTE)?.execute(params![payment.as_str(), body])?;
+    }
+    Ok(())
+}
+
+pub(super) fn pending_receipts(db: &Connection, most: i64) -> Result<Vec<PendingReceipt>, Fault> {
+    let mut statement = db.prepare_cached(PENDING)?;
+    let mut rows = statement.query([most])?;
+    let mut pending = Vec::new();
+    let bad = |why: &dyn std::fmt::Display| StoreError::unreadable("receipt", why);
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get::<_, String>(column);
+        let receipt = Receipt {
+            transaction: TransactionId::new(text(1)?).map_err(|why| bad(&why))?,
+            order: OrderId::new(text(2)?).map_err(|why| bad(&why))?,
+            amount: money(row.get(3)?, text(4)?)?,
+            email: Email::new(text(5)?).map_err(|why| bad(&why))?,
+        };
+        let payment = PaymentId::try_from(text(0)?).map_err(|why| bad(&why))?;
+        pending.push(PendingReceipt { payment, receipt });
+    }
+    Ok(pending)
+}
+
+pub(super) fn receipt_sent(db: &Connection, transaction: &str) -> Result<(), Fault> {
+    db.prepare_cached(RECEIPT_SENT)?.execute([transaction])?;
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! A store in one file.
+//!
+//! [`SqliteStore::open`] makes or opens it. One thread owns the connection and commits in groups; any
+//! number of processes may have the file open. Beside `FILE` lie SQLite's `FILE-wal` and `FILE-shm`, and a
+//! `FILE-owner-ID` for each process that is at it. A network file system that knows no locks is no place
+//! for it.
+//!
+//! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
+
+mod fault;
+mod journal;
+mod ledger;
+mod presence;
+mod queries;
+mod setup;
+mod statements;
+mod writer;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use level3_domain::ids::{PaymentId, TransactionId};
+use level3_domain::journal::{
+    Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+};
+use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+
+use self::fault::Fault;
+use self::presence::Presence;
+use self::writer::Writer;
+use super::sql::{
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Shown, Store, StoreError, Watch, encode,
+    limit, saga_kind, standing_after,
+};
+
+/// How a store in a file is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// Writes that share one transaction and one flush, at most. 1 turns group commit off.
+    pub group: NonZeroUsize,
+    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
+    /// than any step takes and than the longest pause between two attempts to undo one.
+    pub lease: Duration,
+    /// Pages of 4096 bytes that the file may have; none for no limit but SQLite's own.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    /// Groups of 256, the default lease, no limit.
+    fn default() -> Self {
+        Self { group: NonZeroUsize::MIN.saturating_add(255), lease: DEFAULT_LEASE, max_pages: None }
+    }
+}
+
+/// Journal and ledger in a file. Cheap to clone; clones are the same store.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    writer: Arc<Writer>,
+    watch: Arc<Watch>,
+    presence: Arc<Presence>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: [`Folder`](StoreError::Folder) if it cannot be made,
+    /// [`Open`](StoreError::Open) or [`ReadOnly`](StoreError::ReadOnly) if it may not be used,
+    /// [`NotADatabase`](StoreError::NotADatabase), [`Foreign`](StoreError::Foreign) or
+    /// [`NewerSchema`](StoreError::NewerSchema) if it is something else, which leaves it as it is,
+    /// [`Full`](StoreError::Full), [`Damaged`](StoreError::Damaged), [`Locked`](StoreError::Locked).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves a file that may have been made, and nobody at it.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, SqliteOptions::default()).await
+    }
+
+    /// The same with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn open_with(
+        path: impl AsRef<Path>,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let place = path.display().to_string();
+        let opened = tokio::task::spawn_blocking(move || Self::open_now(&path, options)).await;
+        opened.unwrap_or(Err(StoreError::Closed { place }))
+    }
+
+    fn open_now(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let (db, presence, place) = setup::open(path)?;
+        if let Some(pages) = options.max_pages {
+            db.pragma_update(None, "max_page_count", pages)
+                .map_err(|error| Fault::from(error).at(&place))?;
+        }
+        let presence = Arc::new(presence);
+        let mine = Arc::clone(&presence);
+        let failed = StoreError::Closed { place: place.clone() };
+        let writer = Writer::start(db, place, options.group.get(), move |db| mine.leave(&db))
+            .map_err(|_| failed)?;
+        Ok(Self { writer: Arc::new(writer), watch: Arc::new(Watch::new(options.lease)), presence })
+    }
+
+    /// Finishes what was asked for before, and closes the file. What is asked for later, through a clone,
+    /// is refused with [`StoreError::Closed`].
+    ///
+    /// Dropping the last clone does the same without waiting for it.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the waiting; the file is closed all the same.
+    pub async fn close(self) {
+        self.writer.stop().await;
+    }
+}
+
+impl Journal for SqliteStore {
+    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+        let owner = self.presence.id();
+        let kind = saga_kind(&first).to_owned();
+        let body = match encode(&[first]) {
+            Ok(body) => body,
+            Err(error) => return std::future::ready(Err(error.into())).boxed(),
+        };
+        let opened = self.writer.submit(move |db| journal::open(db, owner, &saga, &kind, &body));
+        async move { Ok(opened.await?) }.boxed()
+    }
+
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+        // No store gives an epoch that this refuses.
+        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
+        let saga = lease.saga.clone();
+        let stands = standing_after(&records);
+        let body = match encode(&records) {
+            Ok(body) => body,
+            Err(error) => return std::future::ready(Err(error.into())).boxed(),
+        };
+        let written =
+            self.writer.submit(move |db| journal::append(db, saga.as_str(), epoch, &body, stands));
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+
+    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+        let (watch, me) = (Arc::clone(&self.watch), Arc::clone(&self.presence));
+        let claimed = self.writer.submit(move |db| journal::claim(db, &watch, &me, &saga));
+        async move { Ok(claimed.await?) }.boxed()
+    }
+
+    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
+        let story = self.writer.submit(move |db| journal::read(db, &saga));
+        async move { Ok(story.await?) }.boxed()
+    }
+
+    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+        let sagas = self.writer.submit(move |db| journal::list(db, standing, i64::MAX));
+        async move { Ok(sagas.await?) }.boxed()
+    }
+}
+
+impl Ledger for SqliteStore {
+    fn save(&self, row: NewRow) -> Answer<Row> {
+        let saved = self.writer.submit(move |db| ledger::save(db, &row));
+        async move { saved.await? }.boxed()
+    }
+
+    fn void(&self, payment: PaymentId) -> Answer<()> {
+        let voided = self.writer.submit(move |db| ledger::void(db, &payment));
+        async move { Ok(voided.await?) }.boxed()
+    }
+
+    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+        let most = limit(most);
+        let pending = self.writer.submit(move |db| ledger::pending_receipts(db, most));
+        async move { Ok(pending.await?) }.boxed()
+    }
+
+    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+        let sent = self.writer.submit(move |db| ledger::receipt_sent(db, transaction.as_str()));
+        async move { Ok::<_, ProviderError>(sent.await?) }.boxed()
+    }
+}
+
+impl Store for SqliteStore {
+    fn place(&self) -> &str {
+        self.writer.place()
+    }
+
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>> {
+        self.writer.submit(move |db| queries::show(db, &payment)).boxed()
+    }
+
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>> {
+        let most = limit(most);
+        self.writer.submit(move |db| queries::dead_letters(db, most)).boxed()
+    }
+
+    fn counts(&self) -> Asked<'_, Counts> {
+        self.writer.submit(queries::counts).boxed()
+    }
+
+    fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>> {
+        let (after, most) = (i64::try_from(after).unwrap_or(i64::MAX), limit(most));
+        self.writer.submit(move |db| queries::rows(db, after, most)).boxed()
+    }
+
+    fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()> {
+        self.writer.submit(move |db| queries::receipt_failed(db, payment.as_str(), &cause)).boxed()
+    }
+
+    fn last_error(&self) -> Option<StoreError> {
+        self.writer.last_error()
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening a file: what is refused, and bringing its schema up to date.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::Fault;
+use super::presence::Presence;
+use super::statements::{BEGIN, COMMIT, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES};
+use crate::sql::StoreError;
+
+/// How long another process may hold the write lock. A group of writes takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More than the statements that there are.
+const CACHED_STATEMENTS: usize = 64;
+
+/// Opens or makes the file and enters this process. Blocks.
+pub(super) fn open(path: &Path) -> Result<(Connection, Presence, String), StoreError> {
+    let path = absolute(path)?;
+    let place = path.display().to_string();
+    make(&path, &place)?;
+    let at = |fault: Fault| fault.at(&place);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&path, flags).map_err(|error| at(error.into()))?;
+    // What is not ours is not touched, not even its journal mode.
+    schema(&db, &place).map_err(at)?;
+    configure(&db, &place).map_err(at)?;
+    // Dropping the connection rolls back.
+    let presence = enter(&db, &path, &place).map_err(at)?;
+    Ok((db, presence, place))
+}
+
+/// The path in full: another name for the same file would be another store to whoever looks at locks.
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    let refused = |why: String| StoreError::Folder { path: path.to_owned(), why };
+    let name = path.file_name().ok_or_else(|| refused("it names no file".to_owned()))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = folder
+        .canonicalize()
+        .map_err(|why| refused(format!("its folder {}: {why}", folder.display())))?;
+    if !folder.is_dir() {
+        return Err(refused(format!("{} is no folder", folder.display())));
+    }
+    Ok(folder.join(name))
+}
+
+/// Makes an empty file that only its owner may read: there are addresses and card tokens in it.
+fn make(path: &Path, place: &str) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(StoreError::Full { place: place.to_owned(), why: error.to_string() })
+        }
+        Err(error) if path.exists() => {
+            Err(StoreError::Open { place: place.to_owned(), why: error.to_string() })
+        }
+        Err(error) => Err(StoreError::Folder { path: path.to_owned(), why: error.to_string() }),
+    }
+}
+
+fn configure(db: &Connection, place: &str) -> Result<(), Fault> {
+    db.busy_timeout(PATIENCE)?;
+    db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // WAL: a commit is one flush of one file. FULL: and it is flushed before the commit returns.
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    if mode != "wal" {
+        let why = format!("its file system takes no write-ahead log (journal mode {mode})");
+        return Err(StoreError::Open { place: place.to_owned(), why }.into());
+    }
+    db.execute_batch(
+        "PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cache_size = -16384;",
+    )?;
+    Ok(())
+}
+
+/// In one transaction, so that two processes that start at the same time do it one after the other.
+fn enter(db: &Connection, path: &Path, place: &str) -> Result<Presence, Fault> {
+    db.execute_batch(BEGIN)?;
+    migrate(db, place)?;
+    let presence = Presence::enter(db, path)?;
+    presence.sweep(db)?;
+    db.execute_batch(COMMIT)?;
+    Ok(presence)
+}
+
+/// The version of the schema, 0 for an empty file.
+fn schema(db: &Connection, place: &str) -> Result<i64, Fault> {
+    let (tables, ours): (i64, i64) =
+        db.query_row(TABLES, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = match (tables, ours) {
+        (0, _) => 0,
+        (_, 0) => return Err(StoreError::Foreign { place: place.to_owned() }.into()),
+        _ => db.query_row(SCHEMA, (), |row| row.get(0))?,
+    };
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::NewerSchema { place: place.to_owned(), found, known }.into());
+    }
+    Ok(found)
+}
+
+fn migrate(db: &Connection, place: &str) -> Result<(), Fault> {
+    let found = schema(db, place)?;
+    if found == 0 {
+        db.execute_batch(MAKE_MIGRATIONS)?;
+    }
+    for (version, text) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+        db.execute_batch(text)?;
+        db.execute(MIGRATED, [version])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The oracles: what the ledger says, held against what the provider did and which mails went out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use level3_adapters::sql::{BookedRow, Store};
+use level3_domain::ids::{PaymentId, TransactionId};
+use level3_domain::journal::Standing;
+use level3_domain::money::Money;
+use level3_domain::provider::{Row, RowStatus};
+use level3_sim::World;
+
+use super::problem::Problem;
+
+/// Rows that are read at once.
+const PAGE: usize = 1000;
+/// Faults that are told one by one.
+const TOLD: usize = 20;
+
+/// What the books come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Books {
+    /// Payments whose customer is charged.
+    pub charged: u64,
+    /// Rows that say so.
+    pub rows: u64,
+    /// Mails that went out; none if somebody else sends them.
+    pub mails: Option<u64>,
+    /// What was charged, in minor units of each currency.
+    pub sums: BTreeMap<String, i64>,
+    /// Payments that are under way, or left behind.
+    pub open: u64,
+    /// Payments of which something could not be undone.
+    pub parked: u64,
+    /// Receipts that are still to be sent.
+    pub receipts_pending: u64,
+    /// How many payments do not balance.
+    pub wrong: u64,
+    /// The first of them.
+    pub faults: Vec<String>,
+}
+
+/// What is the case with a payment at the provider.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    net: i64,
+    amount: Money,
+    doubled: bool,
+}
+
+impl Charge {
+    const fn is_there(&self) -> bool {
+        self.net != 0 || self.doubled
+    }
+}
+
+impl Books {
+    /// Looks at everything there is. The provider's truth is a simulated one.
+    ///
+    /// Payments that are open or parked are counted apart: nothing can be said of them yet. Other
+    /// processes may be paying at the same time: what does not fit at first sight is looked at again, and
+    /// a payment that is over then has a charge and a row, or neither.
+    pub async fn check(
+        store: &dyn Store,
+        world: &World,
+        simulated_mail: bool,
+    ) -> Result<Self, Problem> {
+        world.catch_up().map_err(Problem::Services)?;
+        let counts = store.counts().await?;
+        let mut books = Self {
+            open: counts.open,
+            parked: counts.parked,
+            receipts_pending: counts.receipts,
+            ..Self::default()
+        };
+        let mut mails = mails(world);
+        books.mails = simulated_mail.then(|| mails.values().copied().map(u64::from).sum());
+        let mut suspects = Vec::new();
+        let mut charges = charges(world);
+        let mut after = 0;
+        loop {
+            let page = store.rows(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            for BookedRow { row, .. } in page {
+                let charge = charges.remove(&row.payment);
+                let mails = mails.remove(&row.transaction).unwrap_or_default();
+                if judge(Some(&row), charge, mails).is_some() {
+                    suspects.push(row.payment);
+                } else {
+                    books.rows += u64::from(row.status == RowStatus::Completed);
+                    books.count(charge);
+                }
+            }
+        }
+        suspects.extend(
+            charges.into_iter().filter(|(_, charge)| charge.is_there()).map(|(payment, _)| payment),
+        );
+        books.look_again(store, world, suspects).await?;
+        for transaction in mails.into_keys() {
+            books.fault(format!("{transaction}: a receipt for a payment that has no row"));
+        }
+        Ok(books)
+    }
+
+    /// Whether everything that is over balances.
+    pub const fn balance(&self) -> bool {
+        self.wrong == 0
+    }
+
+    /// Whether nothing is left to be done, dead letters apart.
+    pub const fn is_settled(&self) -> bool {
+        self.open == 0
+    }
+
+    async fn look_again(
+        &mut self,
+        store: &dyn Store,
+        world: &World,
+        suspects: Vec<PaymentId>,
+    ) -> Result<(), Problem> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let mut shown = Vec::with_capacity(suspects.len());
+        for payment in suspects {
+            let found = store.show(payment.clone()).await?;
+            shown.push((payment, found));
+        }
+        // After the store, so that whatever has come to its end there has its charges here.
+        world.catch_up().map_err(Problem::Services)?;
+        let (charges, mails) = (charges(world), mails(world));
+        for (payment, found) in shown {
+            let standing = found.as_ref().and_then(|shown| shown.standing);
+            if matches!(standing, Some(Standing::Open | Standing::Parked)) {
+                continue;
+            }
+            let row = found.and_then(|shown| shown.row).map(|booked| booked.row);
+            let charge = charges.get(&payment).copied();
+            let mails = row.as_ref().and_then(|row| mails.get(&row.transaction)).copied();
+            self.rows += u64::from(row.as_ref().is_some_and(is_completed));
+            self.count(charge);
+            if let Some(what) = judge(row.as_ref(), charge, mails.unwrap_or_default()) {
+                self.fault(format!("{payment}: {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, charge: Option<Charge>) {
+        if let Some(charge) = charge.filter(Charge::is_there) {
+            self.charged += 1;
+            *self.sums.entry(charge.amount.currency().code().to_owned()).or_default() += charge.net;
+        }
+    }
+
+    fn fault(&mut self, what: String) {
+        self.wrong += 1;
+        if self.faults.len() < TOLD {
+            self.faults.push(what);
+        }
+    }
+}
+
+/// What is wrong with a payment that is over, if anything is: the customer is charged the amount and
+/// there is one row that says so, or neither; and there is one receipt at most.
+fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String> {
+    let is_charged = charge.is_some_and(|charge| charge.is_there());
+    let wrong = match row {
+        _ if charge.is_some_and(|charge| charge.doubled) => {
+            "charged or given back twice".to_owned()
+        }
+        None if is_charged => "charged, and there is no row".to_owned(),
+        None => return None,
+        Some(row) if is_completed(row) => match charge {
+            Some(charge) if charge.net == row.amount.minor() && charge.amount == row.amount => {
+                return (mails > 1).then(|| format!("{mails} receipts"));
+            }
+            Some(charge) if is_charged => {
+                format!("{} charged, and the row says {}", charge.amount, row.amount)
+            }
+            _ => "a row, and nobody is charged".to_owned(),
+        },
+        Some(_) if is_charged => "charged, and its row was taken back".to_owned(),
+        Some(_) if mails > 0 => "a receipt, and its row was taken back".to_owned(),
+        Some(_) => return None,
+    };
+    Some(wrong)
+}
+
+fn is_completed(row: &Row) -> bool {
+    row.status == RowStatus::Completed
+}
+
+fn mails(world: &World) -> HashMap<TransactionId, u32> {
+    let mut mails = HashMap::new();
+    for mail in world.mails() {
+        *mails.entry(mail.transaction).or_default() += 1;
+    }
+    mails
+}
+
+/// What the provider did for each payment. A payment may have more than one intent: one was made, and
+/// its answer lost.
+fn charges(world: &World) -> HashMap<PaymentId, Charge> {
+    let mut charges: HashMap<PaymentId, Charge> = HashMap::new();
+    for intent in world.intents() {
+        let net = intent.net();
+        let charge = charges.entry(intent.payment.clone()).or_insert(Charge {
+            net: 0,
+            amount: intent.amount,
+            doubled: false,
+        });
+        charge.doubled |= intent.charges > 1 || intent.refunds > intent.charges;
+        charge.doubled |= charge.net != 0 && net != 0;
+        charge.net += net;
+    }
+    charges
+}

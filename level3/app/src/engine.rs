@@ -1,0 +1,245 @@
+//! The gateway with the store and the services that the command line names.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use level3::gateway::{Gateway, GatewayConfig};
+use level3::retry::Backoff;
+use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
+use level3_adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
+use level3_domain::ids::PaymentId;
+use level3_domain::provider::Providers;
+use level3_sim::{Latencies, RandomFaults, Rates, World};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::args::ServiceArgs;
+use super::figures::Figures;
+use super::meter::Metered;
+use super::place::OpenStore;
+use super::problem::Problem;
+
+/// Everything that pays, recovers and sends.
+pub struct Engine {
+    pub gateway: Gateway,
+    pub store: OpenStore,
+    pub figures: Arc<Figures>,
+    pub provider: Arc<Metered>,
+    pub payments: Payments,
+    /// The fraud check is always simulated; the payment provider and the mail unless others are named.
+    pub world: World,
+    pub simulated_mail: bool,
+    failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
+}
+
+/// Who charges.
+pub enum Payments {
+    Simulated,
+    Stripe { client: Stripe, url: String },
+}
+
+impl Payments {
+    /// For people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Simulated => "the simulated provider".to_owned(),
+            Self::Stripe { url, .. } => format!("Stripe at {url}"),
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the store, reaches for the services, and takes no payments yet.
+    pub async fn start(args: &ServiceArgs) -> Result<Self, Problem> {
+        // What the command line and the environment say is wrong before anything is opened.
+        let stripe = args.stripe.as_deref().map(stripe).transpose()?;
+        let mail = args.sendgrid.as_deref().map(|url| send_grid(url, args)).transpose()?;
+        if let Some((client, url)) = &stripe {
+            client.check().await.map_err(|why| stripe_problem(url, why))?;
+        }
+        if let (Some(client), Some(url)) = (&mail, &args.sendgrid) {
+            let url = url.clone();
+            client.check().await.map_err(|why| Problem::SendGrid { url, why })?;
+        }
+        let store = args.store.open().await?;
+        same_provider(args, &store).await?;
+        let world = world(args, stripe.is_some(), mail.is_some())?;
+
+        let simulated_mail = mail.is_none();
+        let (sender, failed_receipts) = unbounded_channel();
+        let figures = Arc::new(Figures::new(sender));
+        let simulated = world.providers();
+        let (charges, payments) = match stripe {
+            Some((client, url)) => {
+                (Arc::new(client.clone()) as _, Payments::Stripe { client, url })
+            }
+            None => (simulated.payments, Payments::Simulated),
+        };
+        let provider = Arc::new(Metered::new(charges));
+        let providers = Providers {
+            payments: Arc::clone(&provider) as _,
+            fraud: simulated.fraud,
+            ledger: Arc::clone(&store.store) as _,
+            receipts: mail.map_or(simulated.receipts, |client| Arc::new(client) as _),
+        };
+        let journal = Arc::clone(&store.store) as _;
+        let gateway = Gateway::new(config(args), providers, journal, Arc::clone(&figures) as _)?;
+        let failed_receipts = Mutex::new(failed_receipts);
+        Ok(Self {
+            gateway,
+            store,
+            figures,
+            provider,
+            payments,
+            world,
+            simulated_mail,
+            failed_receipts,
+        })
+    }
+
+    /// Writes down which receipts could not be sent, so that other processes know of them.
+    ///
+    /// A failure changes nothing: the outbox has the receipts, and whoever recovers tries them again.
+    pub async fn note_failed_receipts(&self) {
+        let mut failed = self.failed_receipts.lock().await;
+        while let Ok((payment, cause)) = failed.try_recv() {
+            let _ = self.store.store.receipt_failed(payment, cause).await;
+        }
+    }
+
+    /// Waits until nothing is under way any more, or for so long, and closes the store.
+    pub async fn close(self, limit: Duration) {
+        self.gateway.drain(limit).await;
+        self.note_failed_receipts().await;
+        self.store.close().await;
+    }
+}
+
+fn stripe(url: &str) -> Result<(Stripe, String), Problem> {
+    let key = StripeKey::new(&variable("--stripe", "STRIPE_SECRET_KEY")?)?;
+    let config = StripeConfig { base_url: url.to_owned(), ..StripeConfig::new(key) };
+    let client = Stripe::new(config).map_err(|why| Problem::Url { option: "--stripe", why })?;
+    Ok((client, url.to_owned()))
+}
+
+fn stripe_problem(url: &str, why: StripeError) -> Problem {
+    let advice = match &why {
+        StripeError::Unreachable { .. } | StripeError::TimedOut { .. } => {
+            "Correct the address, or see whether the network and the server are up"
+        }
+        StripeError::Refused(refusal) if matches!(refusal.status, 401 | 403) => {
+            "Correct the key in STRIPE_SECRET_KEY"
+        }
+        StripeError::Unreadable { .. } => "Correct the address: something else answers there",
+        _ => "Try again later",
+    };
+    Problem::Stripe { url: url.to_owned(), why, advice }
+}
+
+fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, Problem> {
+    let key = SendGridKey::new(&variable("--sendgrid", "SENDGRID_API_KEY")?)?;
+    let no_sender = Problem::NoKey { option: "--sendgrid", variable: "--mail-from" };
+    let from = args.mail_from.clone().ok_or(no_sender)?;
+    let config = SendGridConfig {
+        base_url: url.to_owned(),
+        sandbox: args.mail_sandbox,
+        ..SendGridConfig::new(key, from)
+    };
+    SendGrid::new(config).map_err(|why| Problem::Url { option: "--sendgrid", why })
+}
+
+fn variable(option: &'static str, variable: &'static str) -> Result<String, Problem> {
+    env::var(variable).map_err(|_| Problem::NoKey { option, variable })
+}
+
+/// What one provider has charged, no other can refund: a store belongs to the provider that it was begun
+/// with.
+async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Problem> {
+    let mut book = services(args).into_os_string();
+    book.push(".provider");
+    // Missing is as good as empty.
+    let simulated = std::fs::metadata(&book).is_ok_and(|book| book.len() > 0);
+    let (place, book) = (store.store.place().to_owned(), PathBuf::from(book));
+    if args.stripe.is_some() && simulated {
+        return Err(Problem::SimulatedBefore { place });
+    }
+    if args.stripe.is_none() && !simulated && store.store.counts().await?.completed > 0 {
+        return Err(Problem::ProviderUnknown { place, book });
+    }
+    Ok(())
+}
+
+/// Where the simulated services keep what they know.
+fn services(args: &ServiceArgs) -> PathBuf {
+    args.simulated.clone().unwrap_or_else(|| args.store.simulated())
+}
+
+/// The simulated services, as far as they are needed.
+fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, Problem> {
+    let faults = RandomFaults::new(rates(args.failure_rate), args.seed);
+    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
+    if stripe && mail {
+        // The fraud check keeps nothing.
+        return Ok(world);
+    }
+    let path = services(args);
+    world.kept_in(&path).map_err(|why| Problem::Simulated { path: files(path), why })
+}
+
+fn files(path: PathBuf) -> PathBuf {
+    let mut files = path.into_os_string();
+    files.push(".{provider,mails}");
+    files.into()
+}
+
+fn rates(percent: Option<f64>) -> Rates {
+    let Some(percent) = percent else { return Rates::ASSIGNMENT };
+    // The percentage was checked: at most 1000 of 1000.
+    let rate = (percent * 10.0).round() as u32;
+    let declined = Rates::ASSIGNMENT.declined;
+    Rates {
+        create: rate,
+        fraud: rate,
+        confirm: rate,
+        save: rate,
+        receipt: rate,
+        other: rate,
+        declined,
+    }
+}
+
+/// The gateway's figures. What is measured against the simulated services' pace, the limit of their
+/// account and the pauses between attempts, goes with their speed. What protects against the machine's
+/// own hiccups, the limits of time, does not.
+fn config(args: &ServiceArgs) -> GatewayConfig {
+    let mut config = GatewayConfig { seed: args.seed, ..GatewayConfig::default() };
+    let calls = args.calls.map(|calls| calls.get()).or(args.stripe.as_ref().map(|_| 25));
+    if let Some(rate) = calls.and_then(|calls| (calls as usize).try_into().ok()) {
+        config.rate = rate;
+    }
+    let speed = args.speed.get();
+    if speed > 1 {
+        config.rate_window /= speed;
+        let steps = [
+            &mut config.create,
+            &mut config.fraud,
+            &mut config.confirm,
+            &mut config.save,
+            &mut config.receipt,
+        ];
+        for step in steps {
+            step.retry.backoff = faster(&step.retry.backoff, speed);
+        }
+    }
+    config
+}
+
+/// The same schedule in less time; a pause has 1 ms at least.
+fn faster(backoff: &Backoff, times: u32) -> Backoff {
+    let shorter = |pause: Duration| (pause / times).max(Duration::from_millis(1));
+    // The pause after so many attempts is the cap.
+    let (base, cap) = (shorter(backoff.nominal(1)), shorter(backoff.nominal(u32::MAX)));
+    Backoff::new(base, 2.0, cap, backoff.attempts()).unwrap_or(*backoff)
+}

@@ -1,0 +1,126 @@
+//! Whether the store still takes payments.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use level3_adapters::sql::StoreError;
+use level3_domain::answer::{PayError, Reply};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How long a store may fail before the stream is stopped. A database server starts again in that time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Follows what clients are told, and says when it is no use to go on.
+#[derive(Debug)]
+pub struct Health {
+    failing: Mutex<Option<Failing>>,
+    given_up: watch::Sender<bool>,
+}
+
+#[derive(Debug, Clone)]
+struct Failing {
+    since: Instant,
+    error: PayError,
+    cause: Option<StoreError>,
+}
+
+impl Health {
+    pub fn new() -> Self {
+        Self { failing: Mutex::default(), given_up: watch::Sender::new(false) }
+    }
+
+    /// A client was told this, and `last_error` is the store's.
+    pub fn saw(&self, result: &Result<Reply, PayError>, last_error: Option<StoreError>) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = match result {
+            Err(error @ (PayError::JournalUnavailable | PayError::JournalUnreadable(_))) => {
+                error.clone()
+            }
+            // A refusal for another reason says nothing about the store.
+            Err(_) => return,
+            Ok(_) => {
+                if !*self.given_up.borrow() {
+                    *failing = None;
+                }
+                return;
+            }
+        };
+        let failing =
+            failing.get_or_insert_with(|| Failing { since: Instant::now(), error, cause: None });
+        failing.cause = last_error.or(failing.cause.take());
+        let hopeless = failing.cause.as_ref().is_some_and(needs_somebody);
+        if hopeless || failing.since.elapsed() >= PATIENCE {
+            self.given_up.send_replace(true);
+        }
+    }
+
+    /// Returns when it is no use to go on.
+    pub async fn given_up(&self) {
+        // The sender is here, so the channel is not closed.
+        let _ = self.given_up.subscribe().wait_for(|given_up| *given_up).await;
+    }
+
+    /// Why it is no use to go on, if it is none.
+    pub fn verdict(&self) -> Option<(PayError, Option<StoreError>)> {
+        if !*self.given_up.borrow() {
+            return None;
+        }
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some((failing.error, failing.cause))
+    }
+}
+
+/// What does not pass by itself.
+const fn needs_somebody(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Full { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Io { .. }
+            | StoreError::Closed { .. }
+            | StoreError::Unreadable { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOWN: Result<Reply, PayError> = Err(PayError::JournalUnavailable);
+
+    fn lost() -> Option<StoreError> {
+        Some(StoreError::Lost { place: "there".to_owned(), why: "gone".to_owned() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_may_be_away_for_a_while() {
+        let health = Health::new();
+        health.saw(&DOWN, lost());
+        tokio::time::sleep(PATIENCE - Duration::from_millis(1)).await;
+        health.saw(&DOWN, None);
+        assert_eq!(health.verdict(), None);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        health.saw(&DOWN, None);
+        assert_eq!(health.verdict(), Some((PayError::JournalUnavailable, lost())));
+        health.given_up().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_needs_somebody() {
+        let health = Health::new();
+        let full = StoreError::Full { place: "there".to_owned(), why: "full".to_owned() };
+        health.saw(&DOWN, Some(full.clone()));
+        assert_eq!(health.verdict(), Some((PayError::JournalUnavailable, Some(full))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overloaded_gateway_is_no_broken_store() {
+        let health = Health::new();
+        health.saw(&Err(PayError::Overloaded), lost());
+        tokio::time::sleep(PATIENCE * 2).await;
+        health.saw(&Err(PayError::Overloaded), lost());
+        assert_eq!(health.verdict(), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! Pays a stream of payments through the gateway, on a store and services for real, and loses none of
+//! them. `cargo run -p payment-gateway -- --help` says how.
+//!
+//! ```text
+//! args ── engine: store, services, gateway ── recovery ── stream ── drain ── books ── summary
+//!                                                          │ live figures: figures, meter, view
+//!                                                          └ ends early: stop (Ctrl-C), health (store)
+//! ```
+//!
+//! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock that
+//! goes backwards changes no figure.
+
+mod args;
+mod books;
+mod engine;
+mod figures;
+mod health;
+mod meter;
+mod place;
+mod problem;
+mod reconcile;
+mod recovery;
+mod show;
+mod stop;
+mod stream;
+mod summary;
+mod view;
+
+use std::io::{self, ErrorKind, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use args::{Cli, Command, ReconcileArgs, ServiceArgs};
+use books::Books;
+use engine::{Engine, Payments};
+use health::Health;
+use level3_domain::answer::PayError;
+use problem::{Outcome, Problem};
+use stop::Stop;
+use stream::Stream;
+use summary::{Run, Summary};
+use view::{View, say};
+
+/// Dead letters of each kind that are listed.
+const LISTED: usize = 1000;
+/// How long a command waits for what is under way at its end: receipts, with their retries.
+const FINISHING: Duration = Duration::from_secs(60);
+
+/// Runs the program as the command line asks.
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Problem::System(error)),
+    };
+    let outcome = runtime.block_on(run(&cli));
+    // What is under way after a second Ctrl-C is not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        // The reader has seen enough, as with `payment-gateway show pay_... | head`.
+        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn fail(problem: &Problem) -> ExitCode {
+    say(&format!("payment-gateway: {problem}"));
+    problem.exit_code().into()
+}
+
+async fn run(cli: &Cli) -> Result<Outcome, Problem> {
+    let stop = Stop::listen()?;
+    let work = async {
+        match &cli.command {
+            None => pay(cli, &stop).await,
+            Some(Command::Show { payment }) => show(&cli.services, payment).await,
+            Some(Command::DeadLetters) => dead_letters(&cli.services).await,
+            Some(Command::Recover) => recover(&cli.services, false).await,
+            Some(Command::Redrive) => recover(&cli.services, true).await,
+            Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
+        }
+    };
+    // A stream is drained first. The other commands can be run again as they are.
+    let times = if cli.command.is_none() { 2 } else { 1 };
+    tokio::select! {
+        outcome = work => outcome,
+        () = stop.asked(times) => {
+            say("payment-gateway: ended at once. The next start finishes what was under way.");
+            Ok(Outcome::Interrupted)
+        }
+    }
+}
+
+/// Recovers, pays, drains, and checks the books.
+async fn pay(cli: &Cli, stop: &Stop) -> Result<Outcome, Problem> {
+    let engine = Engine::start(&cli.services).await?;
+    let recovered = tokio::select! {
+        recovered = engine.recover() => recovered?,
+        () = stop.asked(1) => {
+            say("payment-gateway: stopped before any payment. The next start goes on with recovering.");
+            engine.close(FINISHING).await;
+            return Ok(Outcome::Done);
+        }
+    };
+    let prefix = match &cli.stream.key_prefix {
+        Some(prefix) => prefix.clone(),
+        None => new_prefix(&engine).await?,
+    };
+    let payments = cli.stream.payments.get();
+    say(&format!(
+        "Paying {payments} payments, {prefix}-1 to {prefix}-{payments}, {} in a second: charged by {}, \
+         kept in {}.",
+        cli.stream.rate,
+        engine.payments.name(),
+        engine.store.store.place()
+    ));
+    let health = Arc::new(Health::new());
+    let stream =
+        Stream { args: &cli.stream, prefix: &prefix, engine: &engine, health: Arc::clone(&health) };
+    let took = watched(&engine, payments, stop, stream.pay(stop)).await;
+    let verdict = health.verdict();
+    let books = match &verdict {
+        None => {
+            finish(&engine).await?;
+            books(&engine).await?
+        }
+        Some(_) => None,
+    };
+    let is_fine = books.as_ref().is_none_or(|books| books.balance() && books.is_settled());
+    let args = &cli.stream;
+    let run = Run { args, prefix, seed: cli.services.seed, recovered, took, books };
+    let summary = Summary::new(&engine, run);
+    if cli.services.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary.to_string())?;
+    }
+    let problem = verdict.map(|(error, cause)| gave_up(&engine, error, cause));
+    engine.close(FINISHING).await;
+    match problem {
+        Some(problem) => Err(problem),
+        None if is_fine => Ok(Outcome::Done),
+        None => Ok(Outcome::Unsettled),
+    }
+}
+
+/// Another one for each run: a store that has seen no payment has seen no key.
+///
+/// Two runs that begin at the same moment on an empty store get the same one. They pay the same payments
+/// then, each of them once.
+async fn new_prefix(engine: &Engine) -> Result<String, Problem> {
+    let counts = engine.store.store.counts().await?;
+    Ok(format!("run-{}", counts.open + counts.parked + counts.ended + 1))
+}
+
+/// Draws while the payments are under way.
+async fn watched(
+    engine: &Engine,
+    payments: u32,
+    stop: &Stop,
+    paying: impl Future<Output = Duration>,
+) -> Duration {
+    let view = View::new(payments);
+    let mut ticks = interval(view.period());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // The first one comes at once, when there is nothing to be seen.
+    ticks.tick().await;
+    let mut paying = std::pin::pin!(paying);
+    let took = loop {
+        tokio::select! {
+            took = &mut paying => break took,
+            _ = ticks.tick() => {
+                view.draw(engine, stop.is_asked());
+                engine.note_failed_receipts().await;
+            }
+        }
+    };
+    view.finish();
+    engine.note_failed_receipts().await;
+    took
+}
+
+/// Takes up what is open although nothing is under way: the store was away when it was to be ended.
+async fn finish(engine: &Engine) -> Result<(), Problem> {
+    if engine.store.store.counts().await?.open > 0 {
+        say("Some payments are still open. Finishing them.");
+        engine.gateway.recover().await.map_err(|error| engine.problem(error))?;
+        engine.gateway.drain(FINISHING).await;
+        engine.note_failed_receipts().await;
+    }
+    Ok(())
+}
+
+async fn books(engine: &Engine) -> Result<Option<Books>, Problem> {
+    match engine.payments {
+        Payments::Simulated => {
+            let store = engine.store.store.as_ref();
+            Books::check(store, &engine.world, engine.simulated_mail).await.map(Some)
+        }
+        Payments::Stripe { .. } => Ok(None),
+    }
+}
+
+fn gave_up(
+    engine: &Engine,
+    error: PayError,
+    cause: Option<level3_adapters::sql::StoreError>,
+) -> Problem {
+    say("The stream was stopped. The next start finishes what was under way.");
+    match cause {
+        Some(cause) => Problem::Store(cause),
+        None => engine.problem(error),
+    }
+}
+
+async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, Problem> {
+    let store = args.store.open_existing().await?;
+    let found = show::find(store.store.as_ref(), name).await;
+    store.close().await;
+    let found = found?;
+    if args.json {
+        print_json(&found.iter().map(show::json).collect::<Vec<_>>())?;
+    } else {
+        print(&found.iter().map(show::text).collect::<String>())?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, Problem> {
+    let store = args.store.open_existing().await?;
+    let letters = store.store.dead_letters(LISTED).await;
+    store.close().await;
+    let letters = letters?;
+    if args.json {
+        print_json(&letters.iter().map(show::letter_json).collect::<Vec<Value>>())?;
+    } else if letters.is_empty() {
+        print("No dead letters: everything was undone and sent, or is under way.\n")?;
+    } else {
+        let lines: Vec<_> = letters.iter().map(show::letter_text).collect();
+        print(&format!("{}\n", lines.join("\n")))?;
+        if letters.len() >= LISTED {
+            print(&format!(
+                "The first {LISTED} of each kind. payment-gateway redrive tries them again.\n"
+            ))?;
+        } else {
+            print("payment-gateway redrive tries them again.\n")?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Finishes what is open, and with `redrive` tries once more what is parked.
+async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, Problem> {
+    args.store.exists()?;
+    let engine = Engine::start(args).await?;
+    let recovered = engine.recover().await?;
+    // The receipts that were taken up.
+    engine.gateway.drain(FINISHING).await;
+    let redriven = if redrive { Some(engine.gateway.redrive().await) } else { None };
+    engine.note_failed_receipts().await;
+    let books = books(&engine).await?;
+    let left = engine.store.store.counts().await?;
+    let (sent, given_up) =
+        (engine.figures.receipts_sent.get(), engine.figures.receipts_failed.get());
+    engine.close(FINISHING).await;
+    let is_fine = books.as_ref().is_none_or(Books::balance) && left.open == 0 && left.parked == 0;
+    if args.json {
+        print_json(&json!({
+            "recovered": recovered,
+            "redriven": redriven.map(|it| json!({ "delivered": it.delivered, "failed": it.failed + it.parked })),
+            "receipts_sent": sent, "receipts_given_up": given_up,
+            "open": left.open, "parked": left.parked, "receipts_pending": left.receipts,
+            "books": books,
+        }))?;
+    } else {
+        print(&format!("{}\n", recovered.text()))?;
+        if let Some(redriven) = redriven {
+            let failed = redriven.failed + redriven.parked;
+            print(&format!("Redriven: {} done, {failed} failed again.\n", redriven.delivered))?;
+        }
+        print(&format!(
+            "{sent} receipts sent, {} still to be sent; {} payments open, {} that cannot be undone.\n",
+            left.receipts, left.open, left.parked
+        ))?;
+        if let Some(books) = &books {
+            print(&format!("books\n{books}"))?;
+        }
+    }
+    Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
+}
+
+async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, Problem> {
+    args.store.exists()?;
+    let engine = Engine::start(args).await?;
+    let report = reconcile::reconcile(&engine, how).await;
+    let against = engine.payments.name();
+    engine.close(FINISHING).await;
+    let report = report?;
+    if args.json {
+        print_json(&reconcile::json(&report))?;
+    } else {
+        print(&reconcile::text(&report, &against))?;
+    }
+    let is_fine = report.found == report.repaired && report.unreadable == 0;
+    Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
+}
+
+fn print(text: &str) -> Result<(), Problem> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Problem::Output)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Problem> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|why| Problem::Output(io::Error::other(why)))?;
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,105 @@
+//! Counts the calls to a payment provider, whichever it is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use level3_domain::ids::{IntentId, PaymentId};
+use level3_domain::provider::{Answer, CreateIntent, Intent, PaymentProvider, ProviderKey, Refund};
+use tokio::time::Instant;
+
+/// A payment provider whose calls are counted on their way.
+pub struct Metered {
+    inner: Arc<dyn PaymentProvider>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    all: u64,
+    /// Those of the last second.
+    last: VecDeque<Instant>,
+}
+
+impl Metered {
+    pub fn new(inner: Arc<dyn PaymentProvider>) -> Self {
+        Self { inner, calls: Mutex::default() }
+    }
+
+    /// How many calls there were.
+    pub fn all(&self) -> u64 {
+        self.calls().all
+    }
+
+    /// How many of them in the last second.
+    pub fn last_second(&self) -> usize {
+        let mut calls = self.calls();
+        calls.forget(Instant::now());
+        calls.last.len()
+    }
+
+    fn count(&self) -> &dyn PaymentProvider {
+        let now = Instant::now();
+        let mut calls = self.calls();
+        calls.all += 1;
+        calls.last.push_back(now);
+        calls.forget(now);
+        self.inner.as_ref()
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    fn forget(&mut self, now: Instant) {
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= Duration::from_secs(1);
+        while self.last.front().is_some_and(is_old) {
+            self.last.pop_front();
+        }
+    }
+}
+
+impl PaymentProvider for Metered {
+    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+        self.count().create_intent(request)
+    }
+
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.count().confirm(key, intent)
+    }
+
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.count().cancel(key, intent)
+    }
+
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        self.count().refund(key, intent)
+    }
+
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        self.count().find_intent(payment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use level3_domain::ids::PaymentKey;
+    use level3_sim::{Flawless, World};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_second_slides() {
+        let meter = Metered::new(World::new(Flawless).providers().payments);
+        let payment = PaymentId::derive(&PaymentKey::new("a").unwrap(), 1);
+        for _ in 0..3 {
+            // 100 ms each.
+            meter.find_intent(payment.clone()).await.unwrap();
+        }
+        assert_eq!((meter.all(), meter.last_second()), (3, 3));
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!((meter.all(), meter.last_second()), (3, 1));
+    }
+}

@@ -1,0 +1,175 @@
+//! Which store, as it is written on the command line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use level3_adapters::postgres::PostgresStore;
+use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
+
+use super::problem::Problem;
+
+/// Where payments are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// `sqlite:FILE`, or `sqlite:FILE?max_pages=N` for a file that may have N pages of 4096 bytes.
+    Sqlite { file: PathBuf, max_pages: Option<u32> },
+    /// `postgres://...`, which may hold a password.
+    Postgres(String),
+}
+
+impl fmt::Debug for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { file, .. } => write!(f, "sqlite:{}", file.display()),
+            Self::Postgres(_) => f.write_str("postgres://***"),
+        }
+    }
+}
+
+/// Why a text names no store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoStore {
+    /// Neither of the two.
+    #[error("write sqlite:FILE or postgres://USER@HOST:PORT/DATABASE")]
+    Scheme,
+    /// `sqlite:` alone.
+    #[error("a file is missing: write sqlite:FILE")]
+    NoFile,
+    /// `?max_pages=` with something that is no number.
+    #[error("max_pages is a whole number of pages of 4096 bytes")]
+    Pages,
+}
+
+impl FromStr for StorePlace {
+    type Err = NoStore;
+
+    fn from_str(text: &str) -> Result<Self, NoStore> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        let rest = text.strip_prefix("sqlite:").ok_or(NoStore::Scheme)?;
+        // As a URL it has an empty host: sqlite:///home/me/payments.sqlite.
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (file, max_pages) = match rest.rsplit_once("?max_pages=") {
+            Some((file, pages)) => (file, Some(pages.parse().map_err(|_| NoStore::Pages)?)),
+            None => (rest, None),
+        };
+        if file.is_empty() {
+            return Err(NoStore::NoFile);
+        }
+        Ok(Self::Sqlite { file: file.into(), max_pages })
+    }
+}
+
+/// An open store, of either kind.
+pub struct OpenStore {
+    pub store: Arc<dyn Store>,
+    kind: Kind,
+}
+
+enum Kind {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl StorePlace {
+    /// Opens or makes it.
+    pub async fn open(&self) -> Result<OpenStore, StoreError> {
+        Ok(match self {
+            Self::Sqlite { file, max_pages } => {
+                let options = SqliteOptions { max_pages: *max_pages, ..SqliteOptions::default() };
+                let store = SqliteStore::open_with(file, options).await?;
+                OpenStore { store: Arc::new(store.clone()), kind: Kind::Sqlite(store) }
+            }
+            Self::Postgres(url) => {
+                let store = PostgresStore::connect(url).await?;
+                OpenStore { store: Arc::new(store.clone()), kind: Kind::Postgres(store) }
+            }
+        })
+    }
+
+    /// Opens it if it is there. Looking for a payment in the wrong folder makes no file.
+    pub async fn open_existing(&self) -> Result<OpenStore, Problem> {
+        self.exists()?;
+        Ok(self.open().await?)
+    }
+
+    /// Whether there is something to open. A database server finds out by itself.
+    pub fn exists(&self) -> Result<(), Problem> {
+        match self {
+            Self::Sqlite { file, .. } if !file.exists() => {
+                Err(Problem::NoStore { file: file.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where simulated services keep what they know, beside this store.
+    pub fn simulated(&self) -> PathBuf {
+        match self {
+            Self::Sqlite { file, .. } => file.clone(),
+            Self::Postgres(url) => {
+                // Two databases have two worlds. The name is a file's, whatever the URL holds.
+                let path = url.split(['?', '#']).next().unwrap_or_default();
+                let name = path.rsplit('/').next().unwrap_or_default();
+                let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                let name: String = name.chars().filter(|c| is_fine(*c)).collect();
+                Path::new(if name.is_empty() { "postgres" } else { &name }).to_owned()
+            }
+        }
+    }
+}
+
+impl OpenStore {
+    /// Finishes what was asked for, and closes it.
+    pub async fn close(self) {
+        match self.kind {
+            Kind::Sqlite(store) => store.close().await,
+            Kind::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sqlite(file: &str, max_pages: Option<u32>) -> StorePlace {
+        StorePlace::Sqlite { file: file.into(), max_pages }
+    }
+
+    #[test]
+    fn stores_are_named_by_urls() {
+        assert_eq!("sqlite:a.db".parse(), Ok(sqlite("a.db", None)));
+        assert_eq!("sqlite:/a/b.db".parse(), Ok(sqlite("/a/b.db", None)));
+        assert_eq!("sqlite:///a/b.db".parse(), Ok(sqlite("/a/b.db", None)));
+        assert_eq!("sqlite:a.db?max_pages=20".parse(), Ok(sqlite("a.db", Some(20))));
+        assert_eq!("sqlite:".parse::<StorePlace>(), Err(NoStore::NoFile));
+        assert_eq!("sqlite:a.db?max_pages=x".parse::<StorePlace>(), Err(NoStore::Pages));
+        for text in ["", "a.db", "mysql://localhost/a", "http://localhost"] {
+            assert_eq!(text.parse::<StorePlace>(), Err(NoStore::Scheme), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let place: StorePlace = "postgres://me:secret@localhost/shop".parse().unwrap();
+        assert!(!format!("{place:?}").contains("secret"));
+        assert_eq!(place.simulated(), Path::new("shop"));
+    }
+
+    #[test]
+    fn the_simulated_services_of_any_database_have_a_file() {
+        for (url, name) in [
+            ("postgres://localhost", "localhost"),
+            ("postgres://localhost/", "postgres"),
+            ("postgres://me:a/../b@h/shop?sslmode=disable", "shop"),
+        ] {
+            let place: StorePlace = url.parse().unwrap();
+            assert_eq!(place.simulated(), Path::new(name), "{url}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Why the program cannot go on: what, where, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use level3::gateway::ConfigError;
+use level3_adapters::SetupError;
+use level3_adapters::reconcile::ReconcileError;
+use level3_adapters::sendgrid::{CheckError, NotAKey};
+use level3_adapters::sql::StoreError;
+use level3_adapters::stripe::{KeyError, StripeError};
+use level3_domain::answer::PayError;
+
+/// What the program ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is done, and the books balance.
+    Done,
+    /// The books do not balance, or something is left undone.
+    Unsettled,
+    /// Ended at once, by a second Ctrl-C.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Unsettled => Self::from(1),
+            // 128 and the number of SIGINT, as a shell has it.
+            Outcome::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// Why the program cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A command that needs a store which is there.
+    #[error("there is no store {}. Pay something first (payment-gateway), or name the store with --store", file.display())]
+    NoStore { file: PathBuf },
+    /// The store, with no more known of it than the gateway says.
+    #[error("{place}: {error}")]
+    Gateway { place: String, error: PayError },
+    /// The files of the simulated services.
+    #[error(
+        "the simulated services cannot use {}: {why}. Make it readable and writable, or name another \
+         place with --simulated", path.display()
+    )]
+    Simulated { path: PathBuf, why: io::Error },
+    /// Two providers for one store.
+    #[error(
+        "the payments in {place} were charged by the simulated provider. Name another store with --store, \
+         or leave --stripe out"
+    )]
+    SimulatedBefore { place: String },
+    /// The same the other way round, or the simulated provider has lost its memory.
+    #[error(
+        "the payments in {place} were charged by another provider than the one of {}. Pay with --stripe as \
+         before, bring the file back, or name another place with --simulated or another store with \
+         --store", book.display()
+    )]
+    ProviderUnknown { place: String, book: PathBuf },
+    /// The files of the simulated services, at the end of a run.
+    #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
+    Services(io::Error),
+    /// An environment variable that has to hold a key.
+    #[error("{option} needs a key: set the environment variable {variable}")]
+    NoKey { option: &'static str, variable: &'static str },
+    /// A key of Stripe's that is none.
+    #[error("STRIPE_SECRET_KEY holds {0}")]
+    StripeKey(#[from] KeyError),
+    /// A key of SendGrid's that is none.
+    #[error("SENDGRID_API_KEY holds {0}")]
+    SendGridKey(#[from] NotAKey),
+    /// A URL that cannot be used.
+    #[error("{option}: {why}")]
+    Url { option: &'static str, why: SetupError },
+    /// Stripe does not answer, or not us.
+    #[error("Stripe at {url}: {why}. {advice}")]
+    Stripe { url: String, why: StripeError, advice: &'static str },
+    /// SendGrid does not answer, or not us.
+    #[error("SendGrid at {url}: {why}. Or leave --sendgrid out: receipts are simulated then")]
+    SendGrid { url: String, why: CheckError },
+    /// A comparison that has stopped half way.
+    #[error(
+        "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
+    )]
+    Reconcile { provider: String, error: ReconcileError },
+    /// Figures that do not fit together.
+    #[error("the gateway cannot be made: {0}")]
+    Config(#[from] ConfigError),
+    /// A name that names no payment.
+    #[error("{name} is neither a payment's key nor a payment's name: {why}")]
+    Name { name: String, why: String },
+    /// A payment that nobody has heard of.
+    #[error("{place} has no payment {name}")]
+    UnknownPayment { place: String, name: String },
+    /// The operating system.
+    #[error("the program cannot run: {0}")]
+    System(io::Error),
+    /// Nobody can read what is written.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+}
+
+impl Problem {
+    /// What the program ends with.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoKey { .. }
+            | Self::NoStore { .. }
+            | Self::SimulatedBefore { .. }
+            | Self::ProviderUnknown { .. }
+            | Self::StripeKey(_)
+            | Self::SendGridKey(_)
+            | Self::Url { .. }
+            | Self::Name { .. }
+            | Self::UnknownPayment { .. }
+            | Self::Config(_)
+            | Self::Store(StoreError::Url { .. }) => 2,
+            _ => 3,
+        }
+    }
+}

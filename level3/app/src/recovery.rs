@@ -1,0 +1,130 @@
+//! Finishing what an earlier run has left behind, and trying dead letters once more.
+
+use std::time::Duration;
+
+use level3::gateway::Recovered;
+use level3_adapters::sql::{Counts, DEFAULT_LEASE};
+use level3_domain::answer::PayError;
+use tokio::time::timeout;
+
+use super::engine::Engine;
+use super::problem::Problem;
+use super::view::say;
+
+/// Longer than it takes to finish what is left, as a rule.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was found at the start, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Recovery {
+    /// Payments that were open.
+    pub open: u64,
+    /// Of which so many are paid now,
+    pub finished: usize,
+    /// so many undone,
+    pub undone: usize,
+    /// and so many cannot be undone.
+    pub parked: usize,
+    /// Receipts that were taken up.
+    pub receipts: usize,
+}
+
+impl Engine {
+    /// Says what is open, if something is, and finishes what an earlier run has left.
+    ///
+    /// What another process has under way is open too. It is waited for: nobody knows yet that its owner
+    /// lives.
+    pub async fn recover(&self) -> Result<Recovery, Problem> {
+        let store = &self.store.store;
+        let before = store.counts().await?;
+        if let Some(left) = left(&before) {
+            say(&format!(
+                "{}: {left}. Finishing first what an earlier run has left.",
+                store.place()
+            ));
+        }
+        let Recovered { finished, undone, parked, receipts } =
+            explained(self.gateway.recover()).await.map_err(|error| self.problem(error))?;
+        let recovery = Recovery { open: before.open, finished, undone, parked, receipts };
+        if recovery.open > 0 {
+            say(&recovery.text());
+        }
+        Ok(recovery)
+    }
+
+    /// What the store says of an error, or else what the gateway says.
+    pub fn problem(&self, error: PayError) -> Problem {
+        let store = &self.store.store;
+        match store.last_error() {
+            Some(error) => Problem::Store(error),
+            None => Problem::Gateway { place: store.place().to_owned(), error },
+        }
+    }
+}
+
+/// Says why it takes long, if it does.
+async fn explained<T>(recovering: impl Future<Output = T>) -> T {
+    let mut recovering = std::pin::pin!(recovering);
+    if let Ok(recovered) = timeout(PATIENCE, &mut recovering).await {
+        return recovered;
+    }
+    say(&format!(
+        "Still at it. What another process may have under way is taken over when nothing was heard of it \
+         for {} s.",
+        DEFAULT_LEASE.as_secs()
+    ));
+    recovering.await
+}
+
+/// What there is to be finished, in words.
+fn left(counts: &Counts) -> Option<String> {
+    let mut left = Vec::new();
+    if counts.open > 0 {
+        left.push(plural(counts.open, "payment", "open"));
+    }
+    if counts.parked > 0 {
+        left.push(plural(counts.parked, "payment", "that cannot be undone"));
+    }
+    if counts.receipts > 0 {
+        left.push(plural(counts.receipts, "receipt", "unsent"));
+    }
+    if left.is_empty() { None } else { Some(left.join(", ")) }
+}
+
+fn plural(count: u64, what: &str, how: &str) -> String {
+    format!("{count} {what}{} {how}", if count == 1 { "" } else { "s" })
+}
+
+impl Recovery {
+    /// One sentence.
+    pub fn text(&self) -> String {
+        let Self { open, finished, undone, parked, receipts } = self;
+        if *open == 0 {
+            return format!("No payment was open; {receipts} receipts taken up.");
+        }
+        let elsewhere = open.saturating_sub((finished + undone + parked) as u64);
+        let mut text = format!(
+            "Recovered {}: {finished} paid, {undone} undone",
+            plural(*open, "open payment", "").trim_end()
+        );
+        if *parked > 0 {
+            text += &format!(", {parked} that cannot be undone (see payment-gateway dead-letters)");
+        }
+        if elsewhere > 0 {
+            text += &format!(", {elsewhere} ended by another process");
+        }
+        text + &format!("; {receipts} receipts taken up.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told() {
+        assert_eq!(left(&Counts::default()), None);
+        let counts = Counts { open: 1, receipts: 3, ..Counts::default() };
+        assert_eq!(left(&counts).unwrap(), "1 payment open, 3 receipts unsent");
+    }
+}

@@ -1,0 +1,244 @@
+//! What a run came to.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::StreamArgs;
+use super::books::Books;
+use super::engine::Engine;
+use super::figures::{Percentiles, Unlucky};
+use super::recovery::Recovery;
+
+/// Everything about one run, as it is printed.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The payments' keys are this, a dash and a number.
+    pub key_prefix: String,
+    pub seed: u64,
+    pub store: String,
+    pub provider: String,
+    /// What was found open at the start.
+    pub recovered: Recovery,
+    pub payments: Payments,
+    /// Share of the payments that succeeded, of those that were not declined, in percent.
+    pub success: Success,
+    /// How long the paid ones took.
+    pub latency: Percentiles,
+    pub retries: u64,
+    pub undone_steps: u64,
+    pub provider_calls: u64,
+    pub receipts_sent: u64,
+    pub dead_letters: usize,
+    /// The first payments that were neither paid nor declined.
+    pub unlucky: Vec<Unlucky>,
+    /// The store against the provider and the mails; none if there is no way to know everything.
+    pub books: Option<Books>,
+}
+
+/// What the clients were told.
+#[derive(Debug, Serialize)]
+pub struct Payments {
+    pub wanted: u32,
+    pub answered: u64,
+    pub paid: u64,
+    pub declined: u64,
+    pub failed: u64,
+    pub compensating: u64,
+    pub refused: u64,
+    /// Of all these, answered from the store.
+    pub replayed: u64,
+    pub seconds: f64,
+}
+
+/// A share with its interval, in percent.
+#[derive(Debug, Serialize)]
+pub struct Success {
+    pub share: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// What the engine does not know of itself.
+pub struct Run<'a> {
+    pub args: &'a StreamArgs,
+    pub prefix: String,
+    pub seed: u64,
+    pub recovered: Recovery,
+    pub took: Duration,
+    pub books: Option<Books>,
+}
+
+impl Summary {
+    pub fn new(engine: &Engine, run: Run<'_>) -> Self {
+        let figures = &engine.figures;
+        let success = figures.success();
+        Self {
+            key_prefix: run.prefix,
+            seed: run.seed,
+            store: engine.store.store.place().to_owned(),
+            provider: engine.payments.name(),
+            recovered: run.recovered,
+            payments: Payments {
+                wanted: run.args.payments.get(),
+                answered: figures.all(),
+                paid: figures.paid.get(),
+                declined: figures.declined.get(),
+                failed: figures.failed.get(),
+                compensating: figures.compensating.get(),
+                refused: figures.refused.get(),
+                replayed: figures.replayed.get(),
+                seconds: (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            },
+            success: Success {
+                share: success.share,
+                // Rounding may leave a little less than nothing.
+                low: success.low.max(0.0) + 0.0,
+                high: success.high.min(100.0),
+            },
+            latency: figures.percentiles(),
+            retries: figures.retries.get(),
+            undone_steps: figures.undone.get(),
+            provider_calls: engine.provider.all(),
+            receipts_sent: figures.receipts_sent.get(),
+            dead_letters: engine.gateway.dead_letters().len(),
+            unlucky: figures.unlucky(),
+            books: run.books,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Payments {
+            wanted,
+            answered,
+            paid,
+            declined,
+            failed,
+            compensating,
+            refused,
+            replayed,
+            seconds,
+        } = &self.payments;
+        let prefix = &self.key_prefix;
+        let a_second = if *seconds > 0.0 { *answered as f64 / seconds } else { 0.0 };
+        writeln!(
+            f,
+            "{answered} of {wanted} payments ({prefix}-1 and on) answered in {seconds:.1} s, \
+             {a_second:.0} in a second"
+        )?;
+        writeln!(f, "  paid         {paid:6}")?;
+        writeln!(f, "  declined     {declined:6}   nobody charged; asking again does not help")?;
+        writeln!(f, "  failed       {failed:6}   nobody charged; asking again may help")?;
+        if *compensating > 0 {
+            writeln!(f, "  compensating {compensating:6}   told so after ten seconds")?;
+        }
+        if *refused > 0 {
+            writeln!(f, "  refused      {refused:6}   nothing was tried")?;
+        }
+        if *replayed > 0 {
+            writeln!(f, "  {replayed} of them were answered from the store")?;
+        }
+        for Unlucky { key, why } in &self.unlucky {
+            writeln!(f, "    {key}: {why}")?;
+        }
+        if answered == declined {
+            // Nobody could succeed or fail.
+            return self.effort(f);
+        }
+        let Success { share, low, high } = &self.success;
+        writeln!(
+            f,
+            "success  {share:.2} % of those that were not declined ({low:.2} to {high:.2} % with a \
+             confidence of 95 %)"
+        )?;
+        if *paid == 0 {
+            return self.effort(f);
+        }
+        let Percentiles { p50_ms, p95_ms, p99_ms, longest_ms } = &self.latency;
+        writeln!(
+            f,
+            "paid in  p50 {p50_ms} ms, p95 {p95_ms} ms, p99 {p99_ms} ms, the longest {longest_ms} ms"
+        )?;
+        self.effort(f)
+    }
+}
+
+impl Summary {
+    fn effort(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "effort   {}{} calls to the provider, {} retries, {} steps undone, {} receipts sent, {} dead \
+             letters",
+            if self.recovered == Recovery::default() { "" } else { "with the recovery's, " },
+            self.provider_calls,
+            self.retries,
+            self.undone_steps,
+            self.receipts_sent,
+            self.dead_letters
+        )?;
+        if let Some(books) = &self.books {
+            writeln!(f, "books    of {}, against {}", self.store, self.provider)?;
+            write!(f, "{books}")?;
+        } else {
+            let (store, provider) = (&self.store, &self.provider);
+            writeln!(
+                f,
+                "books    of {store}: payment-gateway reconcile compares them with {provider}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sums: Vec<_> = self.sums.iter().map(|(code, minor)| amount(code, *minor)).collect();
+        let sums = if sums.is_empty() { "nothing".to_owned() } else { sums.join(", ") };
+        writeln!(
+            f,
+            "  {} customers charged ({sums}), {} rows, {}{} receipts to be sent",
+            self.charged,
+            self.rows,
+            self.mails.map_or_else(String::new, |mails| format!("{mails} receipts out, ")),
+            self.receipts_pending
+        )?;
+        writeln!(f, "  {} payments open, {} that cannot be undone", self.open, self.parked)?;
+        if self.balance() {
+            return writeln!(
+                f,
+                "  they balance: charged once and recorded once, or not at all; no receipt twice"
+            );
+        }
+        writeln!(f, "  THEY DO NOT BALANCE: {} faults", self.wrong)?;
+        for fault in &self.faults {
+            writeln!(f, "    {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A sum, which may be larger than a payment.
+fn amount(code: &str, minor: i64) -> String {
+    use level3_domain::money::Currency;
+    let decimals = Currency::try_from(code.to_owned()).map_or(0, |known| known.decimals());
+    let unit = 10_i64.pow(u32::from(decimals));
+    if decimals == 0 {
+        return format!("{minor} {code}");
+    }
+    format!("{}.{:0width$} {code}", minor / unit, minor % unit, width = usize::from(decimals))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_have_the_decimals_of_their_currency() {
+        assert_eq!(amount("USD", 12_345_678_905), "123456789.05 USD");
+        assert_eq!(amount("JPY", 500), "500 JPY");
+        assert_eq!(amount("KWD", 1_002), "1.002 KWD");
+    }
+}

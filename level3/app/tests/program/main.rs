@@ -1,0 +1,23 @@
+//! The program as a process: killed, crowded, short of space, stopped, and told nonsense.
+//!
+//! Real processes, files and servers, and no paused clock. Every wait is bounded.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "starts programs, kills them and waits for them; what a test unwraps fails the test"
+)]
+
+mod away;
+mod commands;
+mod full;
+mod kill;
+mod oracles;
+mod process;
+#[path = "../../../adapters/tests/support/postgres.rs"]
+mod server;
+mod stop;
+mod together;
+mod wrong;

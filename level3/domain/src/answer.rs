@@ -1,0 +1,143 @@
+//! What a payment comes to, as its client is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{IntentId, OrderId, PaymentId, TransactionId};
+use crate::money::Money;
+use crate::payment::InvalidRequest;
+
+/// Where a payment stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// Charged once, and recorded.
+    Paid {
+        /// The ledger's row.
+        transaction: TransactionId,
+        /// The provider's intent.
+        intent: IntentId,
+    },
+    /// Refused by the fraud check or by the card's bank. Nobody was charged. A business answer: asking
+    /// again does not help.
+    Declined {
+        /// Who refused: the name of the step.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Something failed. Nobody was charged, or the charge was given back.
+    Failed {
+        /// The step that failed.
+        step: String,
+        /// Why.
+        reason: String,
+        /// Whether the same request, with the same key, may succeed later.
+        may_pass: bool,
+    },
+    /// It failed or its outcome is unknown, and it is being undone. Somebody goes on with that until
+    /// it is done; ask again with the same key.
+    Compensating {
+        /// Whether somebody has to look at it: what is left to be undone does not go.
+        parked: bool,
+    },
+}
+
+/// The answer to a request. It is stored, and every repeat gets it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The gateway's name of the payment, for asking about it.
+    pub payment: PaymentId,
+    /// The merchant's order.
+    pub order: OrderId,
+    /// How much.
+    pub amount: Money,
+    /// What became of it.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+impl Answer {
+    /// The answer as it goes over a wire: the same bytes every time.
+    ///
+    /// # Errors
+    ///
+    /// Never for an answer of a gateway; the type is `serde_json`'s.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+/// An answer, and whether it is a repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The answer.
+    pub answer: Arc<Answer>,
+    /// Whether it was there before this request, or another request with the same key got it too.
+    pub replayed: bool,
+}
+
+/// A service that a payment needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dependency {
+    /// The payment provider.
+    Payments,
+    /// The fraud check.
+    Fraud,
+    /// The ledger.
+    Ledger,
+    /// The receipts.
+    Receipts,
+}
+
+impl Dependency {
+    /// The name in messages and of the breaker: `payments`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Fraud => "fraud",
+            Self::Ledger => "ledger",
+            Self::Receipts => "receipts",
+        }
+    }
+}
+
+impl std::fmt::Display for Dependency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a request has no answer. Nothing was done for it, except where it says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PayError {
+    /// The request is wrong.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// The key was used before, for another payment.
+    #[error("the key was used before with other parameters")]
+    KeyReused,
+    /// A service is known to be down. Worth another try after that time.
+    #[error("{dependency} is down, try again in {} ms", retry_after.as_millis())]
+    Unavailable {
+        /// Which.
+        dependency: Dependency,
+        /// When a call may be let through again.
+        retry_after: Duration,
+    },
+    /// As many payments are under way as may be.
+    #[error("too many payments at once")]
+    Overloaded,
+    /// The gateway takes no new payments any more.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// The journal cannot be reached, and without it nothing is done.
+    #[error("the journal cannot be reached")]
+    JournalUnavailable,
+    /// The journal holds something else under this name.
+    #[error("the journal cannot be read: {0}")]
+    JournalUnreadable(String),
+}

@@ -1,0 +1,164 @@
+//! What a saga has done so far, kept where a crash does not reach it.
+//!
+//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, somebody
+//! who reads the journal knows what may have been done and how to undo it. Records are added one batch
+//! at a time, and a batch is there as a whole or not at all.
+//!
+//! # Who may write
+//!
+//! A saga has one owner at a time. Ownership is a *lease*: it ends by itself when nothing was written
+//! for a while, so a saga whose process died can be claimed by another. Each claim has a higher
+//! *epoch*, and a write with an old epoch is refused ([`JournalError::Fenced`]). An owner that was only
+//! slow therefore finds out at its next write, which comes before its next effect.
+
+mod memory;
+mod record;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+pub use memory::{LEASE, MemoryJournal};
+pub use record::{Effect, Failure, FailureKind, Payload, Record, StepName, Stuck};
+
+/// What an operation of the journal comes to.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
+
+/// Names a saga: unique among all sagas in a journal. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct SagaId(Arc<str>);
+
+impl SagaId {
+    /// The saga with this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SagaId {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<SagaId> for String {
+    fn from(id: SagaId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+impl From<Arc<str>> for SagaId {
+    fn from(name: Arc<str>) -> Self {
+        Self(name)
+    }
+}
+
+impl fmt::Debug for SagaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SagaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The right to write about a saga, as long as nobody else has claimed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Which saga.
+    pub saga: SagaId,
+    /// The number of the claim; the first is 1.
+    pub epoch: u64,
+}
+
+/// Where a saga stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Under way, or left behind by a process that died.
+    Open,
+    /// Something could not be undone, and somebody has to look at it.
+    Parked,
+    /// Over: nothing more happens.
+    Ended,
+}
+
+/// A saga as the journal holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Everything that was written, in order. Shared, since most readers only look.
+    pub records: Arc<[Record]>,
+}
+
+/// What became of an attempt to begin a saga.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// It is new, and yours.
+    New(Lease),
+    /// It was begun before. Nothing was written.
+    Known(Story),
+}
+
+/// What became of an attempt to take a saga over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is yours.
+    Yours(Lease, Story),
+    /// Its owner wrote not long ago.
+    Busy {
+        /// When the lease ends, unless the owner writes again before that.
+        remaining: Duration,
+    },
+    /// It is over.
+    Ended(Story),
+    /// There is no such saga.
+    Unknown,
+}
+
+/// Why the journal could not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Another owner has claimed the saga: stop, and do nothing more for it.
+    #[error("another owner has taken the saga over")]
+    Fenced,
+    /// It cannot be reached. Whether the batch was written is unknown.
+    #[error("the journal cannot be reached")]
+    Unavailable,
+}
+
+/// Keeps the records of sagas.
+pub trait Journal: Send + Sync {
+    /// Begins a saga with its first record, unless it is known.
+    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened>;
+
+    /// Adds records and renews the lease.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Fenced`] when the lease is not the latest one; nothing was written then.
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()>;
+
+    /// Takes a saga over whose lease has ended.
+    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed>;
+
+    /// What is known of a saga.
+    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>>;
+
+    /// The sagas with this standing, the oldest first.
+    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>>;
+}

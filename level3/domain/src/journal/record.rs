@@ -1,0 +1,189 @@
+//! What is written about a saga.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize};
+
+/// The name of a step, which stays the same for as long as journals are kept.
+pub type StepName = Cow<'static, str>;
+
+/// A saga's state as JSON. It holds what the saga works with, secrets too, so `Debug` shows its length
+/// only. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload(Arc<str>);
+
+/// Room for most states, so that writing one allocates once and not each time it doubles.
+const ROOM: usize = 512;
+
+impl Payload {
+    /// Writes a value down.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as JSON: a map with keys that are no text, for instance.
+    pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let mut json = Vec::with_capacity(ROOM);
+        serde_json::to_writer(&mut json, value)?;
+        // serde_json writes UTF-8.
+        let json = String::from_utf8(json).map_err(serde_json::Error::custom)?;
+        Ok(Self(json.into()))
+    }
+
+    /// Reads the value again.
+    ///
+    /// # Errors
+    ///
+    /// When something else was written.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.0)
+    }
+
+    /// The JSON text. Not for logs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// Whether a call or a step that failed may have done what it was asked for.
+///
+/// There is no third case "it did": a call that is known to have succeeded has not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It has done nothing, and nothing will come of it later.
+    None,
+    /// Nobody on this side can tell. It may even still be under way.
+    Unknown,
+}
+
+/// What kind of failure ended a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A business answer: the saga is over for good, and nothing is broken.
+    Declined,
+    /// It would be refused again: bad input, or an answer that does not fit.
+    Rejected,
+    /// It may succeed another time.
+    Transient,
+    /// It was not tried, because the service is known to be down or overloaded.
+    Unavailable,
+    /// The time was over.
+    Deadline,
+    /// The step panicked.
+    Panicked,
+    /// The process died before the step had an outcome.
+    Interrupted,
+}
+
+impl FailureKind {
+    /// Whether the same saga may succeed another time.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        !matches!(self, Self::Declined | Self::Rejected)
+    }
+}
+
+/// Why a saga is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The step that failed.
+    pub step: StepName,
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What went wrong, for people. Without secrets.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.message)
+    }
+}
+
+/// A step that could not be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which step.
+    pub step: String,
+    /// Why the last attempt failed.
+    pub cause: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The saga exists.
+    Begun {
+        /// Which kind of saga: whoever recovers has to know its steps.
+        kind: StepName,
+        /// The state that it begins with.
+        state: Payload,
+    },
+    /// The step is about to be tried. From here on it may have had its effect.
+    StepStarted {
+        /// Which step.
+        step: StepName,
+    },
+    /// The step has had its effect.
+    StepDone {
+        /// Which step.
+        step: StepName,
+        /// The state after it.
+        state: Payload,
+    },
+    /// The step has failed, and the saga goes on or back.
+    StepFailed {
+        /// Why.
+        failure: Failure,
+        /// Whether it may have had its effect all the same.
+        may_have_acted: bool,
+    },
+    /// From here on the saga goes back.
+    Compensating {
+        /// Why.
+        failure: Failure,
+    },
+    /// A step is about to be undone.
+    UndoStarted {
+        /// Which step.
+        step: StepName,
+        /// Which attempt; the first is 1.
+        attempt: u32,
+    },
+    /// The step is undone.
+    UndoDone {
+        /// Which step.
+        step: StepName,
+        /// The state after it.
+        state: Payload,
+    },
+    /// The step could not be undone, and nobody tries any more until somebody asks for it.
+    UndoParked {
+        /// Which step.
+        step: StepName,
+        /// Why the last attempt failed.
+        cause: String,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+    /// Everything else is undone; see the parked ones.
+    Parked,
+    /// All steps are done.
+    Completed,
+    /// All steps that may have been done are undone.
+    Compensated,
+}

@@ -1,0 +1,21 @@
+//! The words that the gateway, its services and its tests share. Nothing here is an exercise.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`money`] | amounts in minor units, currencies |
+//! | [`ids`] | names of payments, orders, intents; secrets that no `Debug` shows |
+//! | [`payment`] | a checked payment, and why a request is refused |
+//! | [`journal`] | what a saga has done, kept where a crash does not reach it |
+//! | [`provider`] | the services as traits, their requests, answers and errors |
+//! | [`answer`] | what a client is told about its payment |
+//! | [`event`] | what an observer is told about a gateway |
+//!
+//! [`journal`] is about sagas of any kind and imports none of the others.
+
+pub mod answer;
+pub mod event;
+pub mod ids;
+pub mod journal;
+pub mod money;
+pub mod payment;
+pub mod provider;

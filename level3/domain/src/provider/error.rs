@@ -1,0 +1,106 @@
+//! Why a call failed, and whether it may have had an effect.
+
+use std::time::Duration;
+
+use super::IntentStatus;
+use crate::journal::Effect;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// A business answer: the card was refused, for instance. The service works.
+    #[error("declined: {code}")]
+    Declined {
+        /// The service's code: `card_declined`, `insufficient_funds`.
+        code: String,
+    },
+    /// The request itself is wrong (400, 404): it will be refused again.
+    #[error("invalid request: {message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+    },
+    /// The intent is not in a state that allows this.
+    #[error("not possible for an intent that is {status}")]
+    WrongState {
+        /// What it is in.
+        status: IntentStatus,
+    },
+    /// The key was used before with other parameters (Stripe's `idempotency_error`).
+    #[error("the key was used with other parameters")]
+    KeyReused,
+    /// A request with this key, or on this object, is still running (409).
+    #[error("a request with this key is still running")]
+    InFlight,
+    /// Too many requests (429). Refused before anything else was looked at.
+    #[error("too many requests")]
+    RateLimited {
+        /// From the header `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Refused before it was worked on (503, no connection).
+    #[error("unavailable")]
+    Unavailable,
+    /// The service broke while it worked on the request (500). Stored: the same key gets the same answer.
+    #[error("internal error of the service")]
+    Internal,
+    /// The request was sent, and the connection broke before the answer.
+    #[error("connection lost before the answer")]
+    ConnectionLost,
+    /// No answer within the limit. The request may still be under way.
+    #[error("no answer within {} ms", limit.as_millis())]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// An answer that does not fit what was asked: another amount, another intent.
+    #[error("the answer does not fit: {message}")]
+    Mismatch {
+        /// What does not fit.
+        message: String,
+    },
+}
+
+impl ProviderError {
+    /// Whether the call may have had its effect all the same.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::Declined { .. }
+            | Self::Invalid { .. }
+            | Self::WrongState { .. }
+            | Self::KeyReused
+            | Self::RateLimited { .. }
+            | Self::Unavailable => Effect::None,
+            Self::InFlight
+            | Self::Internal
+            | Self::ConnectionLost
+            | Self::TimedOut { .. }
+            | Self::Mismatch { .. } => Effect::Unknown,
+        }
+    }
+
+    /// Whether another attempt may succeed.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::InFlight
+                | Self::RateLimited { .. }
+                | Self::Unavailable
+                | Self::Internal
+                | Self::ConnectionLost
+                | Self::TimedOut { .. }
+        )
+    }
+
+    /// Whether it says that the service is ill. A refusal by a service that works does not, and a
+    /// breaker takes no notice of it.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable | Self::Internal | Self::ConnectionLost | Self::TimedOut { .. }
+        )
+    }
+}

@@ -1,0 +1,120 @@
+//! Writes `level3/performance-report.md`.
+//!
+//! ```text
+//! cargo run --release -p level3-harness --example performance              # run and write
+//! cargo run --release -p level3-harness --example performance -- --check   # is the file fresh?
+//! ```
+//!
+//! What this writes happens in virtual time and is the same in every run. What was measured on a machine
+//! stands at the end, between two marks; it is neither compared nor changed.
+//! `cargo bench -p level3-bench -- --write` measures it anew.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, fs, io};
+
+use level3::gateway::GatewayConfig;
+use level3_harness::{Load, Tally, percentile};
+use level3_sim::Rates;
+
+const PAYMENTS: u32 = 50_000;
+
+/// Around the part that differs between machines.
+const MARKS: [&str; 2] = [
+    "<!-- measured: differs between machines, not checked -->",
+    "<!-- end of what was measured -->",
+];
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() -> ExitCode {
+    match run(env::args().nth(1).as_deref() == Some("--check")).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("performance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(check: bool) -> io::Result<bool> {
+    // Cargo tells a program where its package is; the report stands beside it, in the level's folder.
+    let folder = env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| {
+        io::Error::other("start me with `cargo run -p level3-harness --example performance`")
+    })?;
+    let path = PathBuf::from(folder).with_file_name("performance-report.md");
+    let text = report().await?;
+    // A checkout on Windows may have carriage returns.
+    let committed = fs::read_to_string(&path)?.replace("\r\n", "\n");
+    let [begin, end] = MARKS;
+    let (exact, measured) = committed.split_once(begin).unwrap_or((&committed, ""));
+    if check {
+        let fresh = exact == text;
+        println!("performance-report.md is {}", if fresh { "fresh" } else { "stale" });
+        return Ok(fresh);
+    }
+    let fresh = path.with_extension("md.new");
+    let measured = measured.split_once(end).map_or("\n", |(measured, _)| measured);
+    fs::write(&fresh, format!("{text}{begin}{measured}{end}\n"))?;
+    fs::rename(&fresh, &path)?;
+    println!("wrote performance-report.md");
+    Ok(true)
+}
+
+async fn report() -> io::Result<String> {
+    let mut text = format!(
+        "# Performance\n\n\
+         `cargo bench -p level3-bench -- --write` brings this file up to date: it simulates, then measures. CI\n\
+         compares the simulated part (`cargo run --release -p level3-harness --example performance -- --check`).\n\n\
+         ## Success and latency\n\n\
+         {PAYMENTS} payments for each row, one every 2 ms, in virtual time, with the assignment's latencies and\n\
+         seeded failures. Ten payments share a gateway, so that a breaker that opens by chance (five failures\n\
+         in a row come once in some 111 000 attempts at 10 %) does not decide about all of them.\n\n\
+         | calls that fail | success | 95 % interval | p50 ms | p95 ms | p99 ms | longest ms | longest answer of all ms |\n\
+         |---|---:|---|---:|---:|---:|---:|---:|\n"
+    );
+    let mut counts = String::from(
+        "\n| calls that fail | paid | declined | failed | compensating | refused | out of balance | stuck |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (name, rates) in [
+        ("as in the assignment (1, 0.5, 2, 0.1 and 5 %)", Rates::ASSIGNMENT),
+        ("10 % of each kind", Rates::TEN_PERCENT),
+    ] {
+        let load =
+            Load { payments: PAYMENTS, every: Duration::from_millis(2), share: 10, rates, seed: 1 };
+        let tally = load.run(&GatewayConfig::default()).await.map_err(io::Error::other)?;
+        text.push_str(&row(name, &tally));
+        counts.push_str(&format!(
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |\n",
+            tally.paid,
+            tally.declined,
+            tally.failed,
+            tally.compensating,
+            tally.refused,
+            tally.unbalanced,
+            tally.stuck
+        ));
+    }
+    text.push_str(&counts);
+    text.push_str(
+        "\nSuccess is the share of the payments that were not declined. The latencies are those of the paid\n\
+         ones. The least there can be is 1100 ms: create 200, fraud check 500, confirm 300, save 100. Three\n\
+         attempts at 10 % give 0.999^4 = 99.60 % on average.\n\n",
+    );
+    Ok(text)
+}
+
+fn row(name: &str, tally: &Tally) -> String {
+    let success = tally.success();
+    let ms = |time: Duration| time.as_millis();
+    let [p50, p95, p99, most] = [50, 95, 99, 100].map(|p| ms(percentile(&tally.latencies, p)));
+    format!(
+        "| {name} | {:.3} % | {:.3} to {:.3} % | {p50} | {p95} | {p99} | {most} | {} |\n",
+        success.share,
+        success.low,
+        success.high,
+        ms(tally.longest)
+    )
+}

@@ -1,0 +1,23 @@
+//! Trials of a gateway: many payments at once, and every way in which one payment can go wrong.
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`Load`], [`Tally`] | payments that arrive one after another at a given failure rate, and how they ended |
+//! | [`Case`], [`Slot`] | which call fails, in which way |
+//! | [`one_payment`], [`Trial`] | one payment under a case, and the rules that it broke |
+//! | [`singles`], [`pairs`] | every fault alone, and two at a time |
+//! | [`Recorder`], [`timeline`] | the calls of a payment, in order |
+//!
+//! The grader, the reports and the tests of this package run the same trials.
+
+mod case;
+mod load;
+mod one;
+mod sweep;
+mod watch;
+
+pub use case::{Case, NoCase, Slot, compatible};
+pub use load::{Interval, Load, Tally, percentile, request};
+pub use one::{LIMIT, Trial, one_payment};
+pub use sweep::{SITES, Single, Swept, Tried, pairs, singles};
+pub use watch::{Recorder, Seen, timeline};

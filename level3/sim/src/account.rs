@@ -1,0 +1,387 @@
+//! The account at a payment provider that behaves as Stripe does.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use level3_domain::ids::{IntentId, PaymentId};
+use level3_domain::money::Money;
+use level3_domain::provider::{Intent, IntentStatus, ProviderError, ProviderKey};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::book::Book;
+use super::lock;
+use super::net::Work;
+
+/// What really is the case with an intent, whatever any client was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentTruth {
+    /// Its name.
+    pub id: IntentId,
+    /// Which payment it was made for.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// Where it stands.
+    pub status: IntentStatus,
+    /// How often the customer was charged.
+    pub charges: u32,
+    /// How often the amount was given back.
+    pub refunds: u32,
+}
+
+impl IntentTruth {
+    /// What the customer has paid in the end, in minor units.
+    #[must_use]
+    pub fn net(&self) -> i64 {
+        (i64::from(self.charges) - i64::from(self.refunds)) * self.amount.minor()
+    }
+}
+
+/// The provider's side: one account, whatever number of clients.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    state: Mutex<State>,
+    book: Option<Mutex<Book<Executed>>>,
+}
+
+/// A request that was executed, with all that its outcome depends on: whoever executes the same requests
+/// in the same order has the same account.
+#[derive(Debug, Serialize, Deserialize)]
+struct Executed {
+    key: ProviderKey,
+    request: Request,
+    work: Work,
+    /// The intent's charge, which was on its way, had come through by then.
+    settled: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    intents: Vec<Record>,
+    by_id: HashMap<IntentId, usize>,
+    by_payment: HashMap<PaymentId, usize>,
+    keys: HashMap<ProviderKey, Stored>,
+}
+
+#[derive(Debug)]
+struct Record {
+    truth: IntentTruth,
+    /// A request on it is running: Stripe lets only one at a time.
+    busy: bool,
+    /// Charged from then on.
+    settles: Option<Instant>,
+}
+
+/// What the provider knows of a key.
+#[derive(Debug)]
+struct Stored {
+    request: Request,
+    /// `None` while the request is running.
+    answer: Option<Result<Intent, ProviderError>>,
+}
+
+/// The parameters that have to be the same for the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Request {
+    Create(PaymentId, Money),
+    Confirm(IntentId),
+    Cancel(IntentId),
+    Refund(IntentId),
+}
+
+impl Request {
+    /// The intent that has to be there for it.
+    const fn intent(&self) -> Option<&IntentId> {
+        match self {
+            Self::Create(..) => None,
+            Self::Confirm(id) | Self::Cancel(id) | Self::Refund(id) => Some(id),
+        }
+    }
+}
+
+impl Record {
+    /// As the provider reports it.
+    fn shown(&self) -> Intent {
+        Intent {
+            id: self.truth.id.clone(),
+            payment: self.truth.payment.clone(),
+            amount: self.truth.amount,
+            status: if self.busy { IntentStatus::Processing } else { self.truth.status },
+            refunded: self.truth.refunds > 0,
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.settles.is_some_and(|at| at <= Instant::now()) {
+            self.settle_now();
+        }
+    }
+
+    fn settle_now(&mut self) {
+        if self.settles.take().is_some() {
+            self.truth.status = IntentStatus::Succeeded;
+            self.truth.charges += 1;
+        }
+    }
+}
+
+impl State {
+    fn record(&mut self, id: &IntentId) -> Option<&mut Record> {
+        let index = *self.by_id.get(id)?;
+        let record = self.intents.get_mut(index)?;
+        record.settle();
+        Some(record)
+    }
+
+    /// What Stripe does before it executes anything: an answer from here is not stored, or was stored
+    /// before.
+    fn arrive(
+        &mut self,
+        key: &ProviderKey,
+        request: &Request,
+    ) -> Option<Result<Intent, ProviderError>> {
+        if let Some(stored) = self.keys.get(key) {
+            return Some(match &stored.answer {
+                _ if stored.request != *request => Err(ProviderError::KeyReused),
+                None => Err(ProviderError::InFlight),
+                Some(answer) => answer.clone(),
+            });
+        }
+        if let Some(id) = request.intent() {
+            let Some(record) = self.record(id) else {
+                return Some(Err(ProviderError::Invalid { message: format!("no intent {id}") }));
+            };
+            if record.busy {
+                return Some(Err(ProviderError::InFlight));
+            }
+            if record.truth.status == IntentStatus::Processing {
+                // Nothing can be done to it now, and a later request may find it otherwise.
+                return Some(Err(ProviderError::WrongState { status: IntentStatus::Processing }));
+            }
+            record.busy = true;
+        }
+        self.keys.insert(key.clone(), Stored { request: request.clone(), answer: None });
+        None
+    }
+
+    /// Executes the request and stores the answer.
+    fn work(
+        &mut self,
+        key: &ProviderKey,
+        request: &Request,
+        work: Work,
+    ) -> Result<Intent, ProviderError> {
+        if let Some(record) = request.intent().and_then(|id| self.record(id)) {
+            record.busy = false;
+        }
+        let answer = match work {
+            Work::Refuse => Err(ProviderError::Declined { code: "card_declined".to_owned() }),
+            Work::Break { effect: false } => Err(ProviderError::Internal),
+            Work::Break { effect: true } => {
+                self.execute(request, Work::Normal).and(Err(ProviderError::Internal))
+            }
+            work => self.execute(request, work),
+        };
+        let stored = Stored { request: request.clone(), answer: Some(answer.clone()) };
+        self.keys.insert(key.clone(), stored);
+        answer.map(|intent| match work {
+            Work::WrongAmount => Intent { amount: another(intent.amount), ..intent },
+            _ => intent,
+        })
+    }
+
+    /// Does again what another process has done, or an earlier one.
+    fn redo(&mut self, done: &Executed) {
+        let record = done.request.intent().and_then(|id| self.record(id));
+        if let (true, Some(record)) = (done.settled, record) {
+            record.settle_now();
+        }
+        // Whoever asked for it has been answered, or is no more.
+        let _ = self.work(&done.key, &done.request, done.work);
+    }
+
+    fn execute(&mut self, request: &Request, work: Work) -> Result<Intent, ProviderError> {
+        use IntentStatus::{Canceled, Processing, RequiresAction, RequiresConfirmation, Succeeded};
+        let (Request::Confirm(id) | Request::Cancel(id) | Request::Refund(id)) = request else {
+            return self.create(request);
+        };
+        let Some(record) = self.record(id) else {
+            return Err(ProviderError::Invalid { message: format!("no intent {id}") });
+        };
+        let truth = &mut record.truth;
+        match (request, truth.status) {
+            (Request::Confirm(_), RequiresConfirmation | RequiresAction) => match work {
+                Work::AskForAction => truth.status = RequiresAction,
+                Work::TakeTime(time) => {
+                    truth.status = Processing;
+                    record.settles = Some(Instant::now() + time);
+                }
+                _ => {
+                    truth.status = Succeeded;
+                    truth.charges += 1;
+                }
+            },
+            (Request::Cancel(_), RequiresConfirmation | RequiresAction) => truth.status = Canceled,
+            (Request::Refund(_), Succeeded) if truth.refunds == 0 => truth.refunds = 1,
+            (Request::Refund(_), Succeeded) => {
+                return Err(ProviderError::Invalid {
+                    message: "charge_already_refunded".to_owned(),
+                });
+            }
+            (_, status) => return Err(ProviderError::WrongState { status }),
+        }
+        Ok(record.shown())
+    }
+
+    /// Forgets a request that has arrived and is not executed.
+    fn give_up(&mut self, key: &ProviderKey, request: &Request) {
+        self.keys.remove(key);
+        if let Some(record) = request.intent().and_then(|id| self.record(id)) {
+            record.busy = false;
+        }
+    }
+
+    fn create(&mut self, request: &Request) -> Result<Intent, ProviderError> {
+        let Request::Create(payment, amount) = request else {
+            return Err(ProviderError::Invalid { message: "no such request".to_owned() });
+        };
+        let index = self.intents.len();
+        let id = IntentId::new(format!("pi_{:06}", index + 1))
+            .map_err(|why| ProviderError::Invalid { message: why.to_string() })?;
+        let truth = IntentTruth {
+            id: id.clone(),
+            payment: payment.clone(),
+            amount: *amount,
+            status: IntentStatus::RequiresConfirmation,
+            charges: 0,
+            refunds: 0,
+        };
+        let record = Record { truth, busy: false, settles: None };
+        let shown = record.shown();
+        self.intents.push(record);
+        self.by_id.insert(id, index);
+        // The latest one: a search by metadata gives the newest first.
+        self.by_payment.insert(payment.clone(), index);
+        Ok(shown)
+    }
+}
+
+/// What a client sees of a provider that cannot read or write its book.
+fn closed(error: io::Error) -> ProviderError {
+    tracing::error!(%error, "the simulated payment provider cannot use its file");
+    ProviderError::Unavailable
+}
+
+/// One minor unit more or, at the bound, less.
+fn another(amount: Money) -> Money {
+    Money::new(amount.minor() + 1, amount.currency())
+        .or_else(|_| Money::new(amount.minor() - 1, amount.currency()))
+        .unwrap_or(amount)
+}
+
+impl Account {
+    pub(super) fn kept_in(path: &Path) -> io::Result<Self> {
+        let account = Self { book: Some(Mutex::new(Book::open(path)?)), state: Mutex::default() };
+        account.catch_up()?;
+        Ok(account)
+    }
+
+    pub(super) fn catch_up(&self) -> io::Result<()> {
+        let Some(book) = &self.book else { return Ok(()) };
+        let mut state = self.lock();
+        lock(book).turn()?.read(|done| state.redo(&done))
+    }
+
+    /// The same for a request: without its book the account answers nobody.
+    fn current(&self) -> Result<MutexGuard<'_, State>, ProviderError> {
+        self.catch_up().map_err(closed)?;
+        Ok(self.lock())
+    }
+
+    /// What is answered at once, when the request comes in.
+    pub(super) fn arrive(
+        &self,
+        key: &ProviderKey,
+        request: &Request,
+    ) -> Option<Result<Intent, ProviderError>> {
+        match self.current() {
+            Ok(mut state) => state.arrive(key, request),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Executes a request that has arrived.
+    pub(super) fn work(
+        &self,
+        key: &ProviderKey,
+        request: &Request,
+        work: Work,
+    ) -> Result<Intent, ProviderError> {
+        let mut state = self.lock();
+        match self.write(&mut state, key, request, work) {
+            Ok(None) => state.work(key, request, work),
+            Ok(Some(answer)) => answer,
+            Err(error) => {
+                state.give_up(key, request);
+                Err(closed(error))
+            }
+        }
+    }
+
+    /// Writes the request into the book, if there is one. Gives the answer if another process was faster
+    /// with the same request.
+    fn write(
+        &self,
+        state: &mut State,
+        key: &ProviderKey,
+        request: &Request,
+        work: Work,
+    ) -> io::Result<Option<Result<Intent, ProviderError>>> {
+        let Some(book) = &self.book else { return Ok(None) };
+        let mut book = lock(book);
+        let mut turn = book.turn()?;
+        turn.read(|done| state.redo(&done))?;
+        if let Some(Stored { answer: Some(answer), .. }) = state.keys.get(key) {
+            return Ok(Some(answer.clone()));
+        }
+        let record = request.intent().and_then(|id| state.record(id));
+        let settled = record.is_some_and(|record| record.settles.is_none());
+        turn.write(&Executed { key: key.clone(), request: request.clone(), work, settled })?;
+        Ok(None)
+    }
+
+    /// The latest intent of a payment.
+    pub(super) fn find(&self, payment: &PaymentId) -> Result<Option<Intent>, ProviderError> {
+        let mut state = self.current()?;
+        let Some(index) = state.by_payment.get(payment).copied() else { return Ok(None) };
+        Ok(state.intents.get_mut(index).map(|record| {
+            record.settle();
+            record.shown()
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn truth(&self) -> Vec<IntentTruth> {
+        let mut state = self.lock();
+        state
+            .intents
+            .iter_mut()
+            .map(|record| {
+                record.settle();
+                record.truth.clone()
+            })
+            .collect()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        let now = Instant::now();
+        let on_its_way = |record: &Record| record.settles.is_some_and(|at| at > now);
+        self.lock().intents.iter().any(|record| record.busy || on_its_way(record))
+    }
+}

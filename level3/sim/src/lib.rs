@@ -1,0 +1,243 @@
+//! Simulated services: latencies and failures of the assignment, on tokio's clock, from a seed.
+//!
+//! A [`World`] is the other side: the provider's account, the ledger, the mails that went out. What is
+//! true there is kept apart from what a client was told, which is the point of the whole exercise: an
+//! answer that is lost has been given all the same.
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`World`] | the services, and the truth about them |
+//! | [`Faults`]: [`Flawless`], [`Script`], [`RandomFaults`] | which call fails, and how |
+//! | [`Latencies`], [`Dice`] | how long calls take; chance from a seed |
+//! | [`Process`], [`MortalJournal`] | a process that dies at a given point, and the journal as that process sees it |
+//! | [`Probe`] | watches the calls |
+//! | [`AtOnce`] | services that answer at once, for measuring a gateway |
+
+mod account;
+mod at_once;
+mod book;
+mod fault;
+mod listed;
+mod mortal;
+mod net;
+mod process;
+mod services;
+mod stripe;
+
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use level3_domain::provider::{Providers, Receipt, Row};
+use tokio::sync::Notify;
+
+pub use account::IntentTruth;
+pub use at_once::AtOnce;
+pub use fault::{Dice, Fault, Faults, Flawless, RandomFaults, Rates, Script, Site};
+pub use mortal::MortalJournal;
+pub use net::{Ending, Probe};
+pub use process::{CrashPoint, Process};
+
+/// A panic under one of these locks is a fault that was asked for; what they guard stays whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long the services take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latencies {
+    /// How many times faster than the assignment's; none answers at once.
+    speed: Option<NonZeroU32>,
+}
+
+impl Latencies {
+    /// The assignment's latencies.
+    pub const ASSIGNMENT: Self = Self { speed: Some(NonZeroU32::MIN) };
+    /// None at all. For measuring what the gateway itself costs.
+    pub const NONE: Self = Self { speed: None };
+
+    /// The assignment's, so many times faster.
+    #[must_use]
+    pub const fn faster(times: NonZeroU32) -> Self {
+        Self { speed: Some(times) }
+    }
+
+    /// How long this kind of call takes. The assignment and the lesson give the figures for the five
+    /// steps and the refund; for the rest, the nearest of them.
+    #[must_use]
+    pub const fn of(&self, site: Site) -> Duration {
+        let Some(speed) = self.speed else { return Duration::ZERO };
+        let micros = match site {
+            Site::Create | Site::Cancel => 200_000,
+            Site::Fraud => 500_000,
+            Site::Confirm => 300_000,
+            Site::Save | Site::Void | Site::Find => 100_000,
+            Site::Receipt => 400_000,
+            Site::Refund => 250_000,
+            Site::ReceiptSent | Site::PendingReceipts => 20_000,
+        };
+        Duration::from_micros(micros / speed.get() as u64)
+    }
+}
+
+/// The services and everything that is true about them.
+#[derive(Clone)]
+pub struct World {
+    net: Arc<net::Net>,
+    latencies: Latencies,
+    account: Arc<account::Account>,
+    books: Arc<services::Books>,
+    outgoing: Arc<services::Outgoing>,
+    dice: Arc<Dice>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("latencies", &self.latencies).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world with the assignment's latencies in which `faults` happen.
+    #[must_use]
+    pub fn new(faults: impl Faults + 'static) -> Self {
+        Self::with(Latencies::ASSIGNMENT, Arc::new(faults), None)
+    }
+
+    /// The same with other latencies and somebody watching.
+    #[must_use]
+    pub fn with(
+        latencies: Latencies,
+        faults: Arc<dyn Faults>,
+        probe: Option<Arc<dyn Probe>>,
+    ) -> Self {
+        Self {
+            net: Arc::new(net::Net::new(faults, probe)),
+            latencies,
+            account: Arc::default(),
+            books: Arc::default(),
+            outgoing: Arc::default(),
+            dice: Arc::new(Dice::new(7)),
+        }
+    }
+
+    /// The same world, whose payment provider and mails outlive this process: they are kept in two
+    /// files, `NAME.provider` and `NAME.mails`, which any number of processes may share. Everything that
+    /// was done in them before is done in this world.
+    ///
+    /// A request is written before it takes effect. If it cannot be written, it has none, and the answer
+    /// is [`ProviderError::Unavailable`](level3_domain::provider::ProviderError::Unavailable).
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or written, or holds something else.
+    pub fn kept_in(self, name: &Path) -> io::Result<Self> {
+        let file = |extension: &str| {
+            let mut file = name.as_os_str().to_owned();
+            file.push(extension);
+            file
+        };
+        let account = account::Account::kept_in(Path::new(&file(".provider")))?;
+        let outgoing = services::Outgoing::kept_in(Path::new(&file(".mails")))?;
+        Ok(Self { account: Arc::new(account), outgoing: Arc::new(outgoing), ..self })
+    }
+
+    /// Learns what other processes have done in a world that is [kept in files](Self::kept_in). Every
+    /// request does that first; whoever only looks at the truth calls this before.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn catch_up(&self) -> io::Result<()> {
+        self.account.catch_up()?;
+        self.outgoing.catch_up()
+    }
+
+    /// Clients of the services for a process that lives as long as it wants.
+    #[must_use]
+    pub fn providers(&self) -> Providers {
+        self.providers_of(&Process::new())
+    }
+
+    /// Clients of the services for one process.
+    #[must_use]
+    pub fn providers_of(&self, process: &Process) -> Providers {
+        let (net, process, latencies) = (&self.net, process, self.latencies);
+        Providers {
+            payments: Arc::new(stripe::Client {
+                net: Arc::clone(net),
+                process: process.clone(),
+                latencies,
+                account: Arc::clone(&self.account),
+            }),
+            fraud: Arc::new(services::FraudClient {
+                net: Arc::clone(net),
+                process: process.clone(),
+                latencies,
+                dice: Arc::clone(&self.dice),
+            }),
+            ledger: Arc::new(services::LedgerClient {
+                net: Arc::clone(net),
+                process: process.clone(),
+                latencies,
+                books: Arc::clone(&self.books),
+            }),
+            receipts: Arc::new(services::MailClient {
+                net: Arc::clone(net),
+                process: process.clone(),
+                latencies,
+                outgoing: Arc::clone(&self.outgoing),
+            }),
+        }
+    }
+
+    /// How many calls of a kind have arrived.
+    #[must_use]
+    pub fn calls(&self, site: Site) -> u32 {
+        self.net.calls(site)
+    }
+
+    /// How many calls of all kinds have arrived.
+    #[must_use]
+    pub fn all_calls(&self) -> u32 {
+        Site::ALL.iter().map(|&site| self.calls(site)).sum()
+    }
+
+    /// Every intent, as it really is.
+    #[must_use]
+    pub fn intents(&self) -> Vec<IntentTruth> {
+        self.account.truth()
+    }
+
+    /// Whether a request is still running at the payment provider, or a charge is on its way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.account.is_busy()
+    }
+
+    /// Every row of the ledger.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        self.books.rows()
+    }
+
+    /// How many receipts are still to be sent.
+    #[must_use]
+    pub fn outbox(&self) -> usize {
+        self.books.outbox()
+    }
+
+    /// The mails that went out.
+    #[must_use]
+    pub fn mails(&self) -> Vec<Receipt> {
+        self.outgoing.sent()
+    }
+
+    /// Notified by [`Fault::DropCaller`].
+    #[must_use]
+    pub fn caller_leaves(&self) -> Arc<Notify> {
+        Arc::clone(&self.net.caller_leaves)
+    }
+}

@@ -1,0 +1,59 @@
+//! The journal as a process sees that can die.
+
+use futures::FutureExt as _;
+use level3_domain::journal::{
+    Claimed, Journal, Lease, MemoryJournal, Opened, Record, Reply, SagaId, Standing, Story,
+};
+
+use crate::Process;
+
+/// A [`MemoryJournal`] on the far side of a process that can die: see [`Process`].
+#[derive(Debug, Clone)]
+pub struct MortalJournal {
+    inner: MemoryJournal,
+    process: Process,
+}
+
+impl MortalJournal {
+    /// The journal as `process` sees it. What it writes is in `journal`, and stays there when it dies.
+    #[must_use]
+    pub fn new(journal: &MemoryJournal, process: &Process) -> Self {
+        Self { inner: journal.clone(), process: process.clone() }
+    }
+
+    fn guarded<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&'a MemoryJournal) -> Reply<'a, T> + Send + 'a,
+    ) -> Reply<'a, T> {
+        async move {
+            let action = self.process.begin().await;
+            let reply = act(&self.inner).await;
+            self.process.end(action).await;
+            reply
+        }
+        .boxed()
+    }
+}
+
+impl Journal for MortalJournal {
+    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+        self.guarded(move |journal| journal.open(saga, first))
+    }
+
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+        let lease = lease.clone();
+        self.guarded(move |journal| journal.append(&lease, records))
+    }
+
+    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+        self.guarded(move |journal| journal.claim(saga))
+    }
+
+    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
+        self.guarded(move |journal| journal.read(saga))
+    }
+
+    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+        self.guarded(move |journal| journal.list(standing))
+    }
+}

@@ -1,0 +1,290 @@
+//! The fraud check, the ledger and the mail.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use level3_domain::ids::{PaymentId, TransactionId};
+use level3_domain::money::Money;
+use level3_domain::provider::{
+    Answer, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt, ProviderError, Receipt,
+    Receipts, RiskScore, Row, RowStatus, Verdict,
+};
+
+use super::book::Book;
+use super::fault::{Dice, Site};
+use super::net::{Net, Work, call};
+use super::process::Process;
+use super::{Latencies, lock};
+
+/// Faults that make no sense for a service that answers from a table: it breaks, or it refuses.
+fn refusal(work: Work, code: &str) -> Option<ProviderError> {
+    match work {
+        Work::Break { effect: false } => Some(ProviderError::Internal),
+        Work::Refuse => Some(ProviderError::Declined { code: code.to_owned() }),
+        _ => None,
+    }
+}
+
+/// A client of the fraud check.
+pub(super) struct FraudClient {
+    pub(super) net: Arc<Net>,
+    pub(super) process: Process,
+    pub(super) latencies: Latencies,
+    pub(super) dice: Arc<Dice>,
+}
+
+impl FraudCheck for FraudClient {
+    fn check(&self, question: FraudQuestion) -> Answer<Verdict> {
+        let dice = Arc::clone(&self.dice);
+        let latency = self.latencies.of(Site::Fraud);
+        call(
+            &self.net,
+            &self.process,
+            Site::Fraud,
+            Some(question.payment),
+            latency,
+            || None,
+            move |work| {
+                // Scores below the bound; who is above it, the plan of faults decides.
+                let low = dice.below(u64::from(RiskScore::DECLINED_FROM.hundredths));
+                match work {
+                    Work::Break { .. } => Err(ProviderError::Internal),
+                    Work::Refuse => Ok(Verdict { score: RiskScore { hundredths: 9900 } }),
+                    _ => Ok(Verdict {
+                        score: RiskScore { hundredths: u16::try_from(low).unwrap_or(0) },
+                    }),
+                }
+            },
+        )
+    }
+}
+
+/// What stands in the ledger, whatever any client was told.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    state: Mutex<BooksState>,
+}
+
+#[derive(Debug, Default)]
+struct BooksState {
+    rows: Vec<Row>,
+    by_payment: HashMap<PaymentId, usize>,
+    /// Payments that must not get a row any more.
+    voided: HashSet<PaymentId>,
+    outbox: Vec<PendingReceipt>,
+}
+
+impl Books {
+    pub(super) fn rows(&self) -> Vec<Row> {
+        lock(&self.state).rows.clone()
+    }
+
+    pub(super) fn outbox(&self) -> usize {
+        lock(&self.state).outbox.len()
+    }
+}
+
+impl BooksState {
+    fn save(&mut self, new: NewRow) -> Result<Row, ProviderError> {
+        if let Some(row) = self.by_payment.get(&new.payment).and_then(|&at| self.rows.get(at)) {
+            return match row.status {
+                RowStatus::Completed if row.amount == new.amount => Ok(row.clone()),
+                RowStatus::Completed => Err(ProviderError::KeyReused),
+                RowStatus::Voided => Err(voided()),
+            };
+        }
+        if self.voided.contains(&new.payment) {
+            return Err(voided());
+        }
+        let transaction = TransactionId::new(format!("txn_{:06}", self.rows.len() + 1))
+            .map_err(|why| ProviderError::Invalid { message: why.to_string() })?;
+        let row = Row {
+            transaction: transaction.clone(),
+            payment: new.payment.clone(),
+            amount: new.amount,
+            status: RowStatus::Completed,
+        };
+        self.by_payment.insert(new.payment.clone(), self.rows.len());
+        self.rows.push(row.clone());
+        let receipt =
+            Receipt { transaction, order: new.order, amount: new.amount, email: new.email };
+        self.outbox.push(PendingReceipt { payment: new.payment, receipt });
+        Ok(row)
+    }
+
+    fn void(&mut self, payment: &PaymentId) {
+        if let Some(row) = self.by_payment.get(payment).and_then(|&at| self.rows.get_mut(at)) {
+            row.status = RowStatus::Voided;
+        }
+        self.outbox.retain(|pending| pending.payment != *payment);
+        self.voided.insert(payment.clone());
+    }
+}
+
+fn voided() -> ProviderError {
+    ProviderError::Invalid { message: "the payment was voided".to_owned() }
+}
+
+/// A client of the ledger.
+pub(super) struct LedgerClient {
+    pub(super) net: Arc<Net>,
+    pub(super) process: Process,
+    pub(super) latencies: Latencies,
+    pub(super) books: Arc<Books>,
+}
+
+impl LedgerClient {
+    fn send<T: Send + 'static>(
+        &self,
+        site: Site,
+        payment: Option<PaymentId>,
+        execute: impl FnOnce(&mut BooksState, Work) -> Result<T, ProviderError> + Send + 'static,
+    ) -> Answer<T> {
+        let books = Arc::clone(&self.books);
+        let latency = self.latencies.of(site);
+        call(
+            &self.net,
+            &self.process,
+            site,
+            payment,
+            latency,
+            || None,
+            move |work| {
+                if let Some(refused) = refusal(work, "constraint_violation") {
+                    return Err(refused);
+                }
+                let answer = execute(&mut lock(&books.state), work);
+                match work {
+                    Work::Break { effect: true } => answer.and(Err(ProviderError::Internal)),
+                    _ => answer,
+                }
+            },
+        )
+    }
+}
+
+impl Ledger for LedgerClient {
+    fn save(&self, row: NewRow) -> Answer<Row> {
+        self.send(Site::Save, Some(row.payment.clone()), move |books, work| {
+            let row = books.save(row)?;
+            match work {
+                Work::WrongAmount => {
+                    let amount = Money::new(row.amount.minor() + 1, row.amount.currency());
+                    Ok(Row { amount: amount.unwrap_or(row.amount), ..row })
+                }
+                _ => Ok(row),
+            }
+        })
+    }
+
+    fn void(&self, payment: PaymentId) -> Answer<()> {
+        self.send(Site::Void, Some(payment.clone()), move |books, _| {
+            books.void(&payment);
+            Ok(())
+        })
+    }
+
+    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+        self.send(Site::PendingReceipts, None, move |books, _| {
+            Ok(books.outbox.iter().take(most).cloned().collect())
+        })
+    }
+
+    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+        self.send(Site::ReceiptSent, None, move |books, _| {
+            books.outbox.retain(|pending| pending.receipt.transaction != transaction);
+            Ok(())
+        })
+    }
+}
+
+/// The mails that went out.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    state: Mutex<Sent>,
+    book: Option<Mutex<Book<Receipt>>>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    mails: Vec<Receipt>,
+    of: HashSet<TransactionId>,
+}
+
+impl Sent {
+    fn add(&mut self, receipt: Receipt) {
+        if self.of.insert(receipt.transaction.clone()) {
+            self.mails.push(receipt);
+        }
+    }
+}
+
+impl Outgoing {
+    pub(super) fn kept_in(path: &Path) -> io::Result<Self> {
+        let outgoing = Self { book: Some(Mutex::new(Book::open(path)?)), state: Mutex::default() };
+        outgoing.catch_up()?;
+        Ok(outgoing)
+    }
+
+    pub(super) fn catch_up(&self) -> io::Result<()> {
+        let Some(book) = &self.book else { return Ok(()) };
+        let mut state = lock(&self.state);
+        lock(book).turn()?.read(|receipt| state.add(receipt))
+    }
+
+    pub(super) fn sent(&self) -> Vec<Receipt> {
+        lock(&self.state).mails.clone()
+    }
+
+    fn send(&self, receipt: Receipt) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        if let Some(book) = &self.book {
+            let mut book = lock(book);
+            let mut turn = book.turn()?;
+            turn.read(|receipt| state.add(receipt))?;
+            if !state.of.contains(&receipt.transaction) {
+                turn.write(&receipt)?;
+            }
+        }
+        state.add(receipt);
+        Ok(())
+    }
+}
+
+/// A client of the mail service.
+pub(super) struct MailClient {
+    pub(super) net: Arc<Net>,
+    pub(super) process: Process,
+    pub(super) latencies: Latencies,
+    pub(super) outgoing: Arc<Outgoing>,
+}
+
+impl Receipts for MailClient {
+    fn send(&self, receipt: Receipt) -> Answer<()> {
+        let outgoing = Arc::clone(&self.outgoing);
+        let latency = self.latencies.of(Site::Receipt);
+        call(
+            &self.net,
+            &self.process,
+            Site::Receipt,
+            None,
+            latency,
+            || None,
+            move |work| {
+                if let Some(refused) = refusal(work, "address_rejected") {
+                    return Err(refused);
+                }
+                if let Err(error) = outgoing.send(receipt) {
+                    tracing::error!(%error, "the simulated mail service cannot write its file");
+                    return Err(ProviderError::Unavailable);
+                }
+                match work {
+                    Work::Break { .. } => Err(ProviderError::Internal),
+                    _ => Ok(()),
+                }
+            },
+        )
+    }
+}

@@ -1,0 +1,84 @@
+//! A client of a payment provider that behaves as Stripe does.
+
+use std::sync::Arc;
+
+use level3_domain::ids::{IntentId, PaymentId};
+use level3_domain::provider::{
+    Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Refund,
+};
+
+use super::Latencies;
+use super::account::{Account, Request};
+use super::fault::Site;
+use super::net::{Net, Work, call};
+use super::process::Process;
+
+/// A client of the account.
+pub(super) struct Client {
+    pub(super) net: Arc<Net>,
+    pub(super) process: Process,
+    pub(super) latencies: Latencies,
+    pub(super) account: Arc<Account>,
+}
+
+impl Client {
+    fn send(&self, site: Site, key: ProviderKey, request: Request) -> Answer<Intent> {
+        let payment = Some(key.payment.clone());
+        let shared = Arc::new((Arc::clone(&self.account), key, request));
+        let arriving = Arc::clone(&shared);
+        call(
+            &self.net,
+            &self.process,
+            site,
+            payment,
+            self.latencies.of(site),
+            move || {
+                let (account, key, request) = &*arriving;
+                account.arrive(key, request)
+            },
+            move |work| {
+                let (account, key, request) = &*shared;
+                account.work(key, request, work)
+            },
+        )
+    }
+}
+
+impl PaymentProvider for Client {
+    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+        self.send(Site::Create, request.key, Request::Create(request.payment, request.amount))
+    }
+
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.send(Site::Confirm, key, Request::Confirm(intent))
+    }
+
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+        self.send(Site::Cancel, key, Request::Cancel(intent))
+    }
+
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+        let answer = self.send(Site::Refund, key, Request::Refund(intent));
+        Box::pin(async move {
+            answer.await.map(|intent| Refund { intent: intent.id, amount: intent.amount })
+        })
+    }
+
+    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+        let account = Arc::clone(&self.account);
+        call(
+            &self.net,
+            &self.process,
+            Site::Find,
+            Some(payment.clone()),
+            self.latencies.of(Site::Find),
+            || None,
+            move |work| {
+                if let Work::Break { .. } = work {
+                    return Err(ProviderError::Internal);
+                }
+                account.find(&payment)
+            },
+        )
+    }
+}
