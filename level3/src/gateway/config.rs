@@ -99,7 +99,7 @@ impl Default for GatewayConfig {
 
 /// Why a gateway cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum ConfigError {
+pub enum GatewayConfigError {
     /// The limiter's figures.
     #[error(transparent)]
     Limiter(#[from] limiter::LimiterConfigError),

@@ -44,7 +44,7 @@ const CRITERIA: &[Criterion] = &[
         title: "takes a refusal for the last word",
         points: 1,
         kind: Kind::Bonus,
-        requirement: "What the provider finds wrong with a request is Status::Failed with may_pass: false; a repeat gets that answer and calls nobody.",
+        requirement: "What the provider finds wrong with a request is Status::Failed with retryable: false; a repeat gets that answer and calls nobody.",
         hints: &["ProviderError::is_transient tells what another attempt may change."],
         read: &["level3/README.md, Gateway"],
     },

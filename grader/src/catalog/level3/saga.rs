@@ -79,7 +79,7 @@ const CRITERIA: &[Criterion] = &[
         kind: Kind::Core,
         requirement: "After a bounded number of attempts, or at once when the error is permanent, the end is Parked with step, cause and attempts, and the journal says so. (The lesson: dead letter queue for manual intervention.)",
         hints: &[
-            "UndoError::may_pass tells the two apart.",
+            "UndoError::retryable tells the two apart.",
             "Record::UndoParked for the step, Record::Parked for the saga.",
         ],
         read: &["level3/README.md, Saga"],

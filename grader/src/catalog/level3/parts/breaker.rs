@@ -278,7 +278,7 @@ const CRITERIA: &[Criterion] = &[
         title: "refuses times of zero",
         points: 1,
         kind: Kind::Core,
-        requirement: "A reset timeout or a window of zero is refused with a `ConfigError`.",
+        requirement: "A reset timeout or a window of zero is refused with a `BreakerConfigError`.",
         hints: &["Check in `new`."],
         read: &["level3/README.md, Circuit breaker"],
     },

@@ -232,7 +232,7 @@ const CRITERIA: &[Criterion] = &[
         title: "refuses a window of zero",
         points: 1,
         kind: Kind::Core,
-        requirement: "A window of zero is refused with a `ConfigError`.",
+        requirement: "A window of zero is refused with a `LimiterConfigError`.",
         hints: &["Check in `new`."],
         read: &[
             "level3/README.md, Rate limiter",

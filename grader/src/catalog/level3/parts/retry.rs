@@ -162,7 +162,7 @@ const CRITERIA: &[Criterion] = &[
         points: 1,
         kind: Kind::Core,
         requirement: "A base below 1 ms, a factor below 1, infinite or NaN, and a cap below the \
-                      base are refused with a `ConfigError`.",
+                      base are refused with a `BackoffConfigError`.",
         hints: &["NaN compares with nothing.", "`!(factor.is_finite() && factor >= 1.0)`."],
         read: &["level3/README.md, Retry", "https://docs.rs/tokio/latest/tokio/time/fn.sleep.html"],
     },
