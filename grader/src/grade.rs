@@ -5,17 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::build::{self, BuildError, Built, LevelBuild};
-use crate::catalog::Level;
+use crate::build::{self, BuildError, Built, LevelBuild, Part};
 use crate::report::Report;
 use crate::select::Entry;
-use crate::supervise::{Limits, Verdict, judge};
+use crate::supervise::{Limits, Subject, Verdict, judge};
 
 /// Told about what goes on, for a progress display. Called from several threads.
 pub trait Progress: Sync {
     /// The nested cargo begins.
-    fn building(&self, levels: &[&Level]) {
-        let _ = levels;
+    fn building(&self, parts: &[Part]) {
+        let _ = parts;
     }
     /// The nested cargo has finished a package.
     fn built(&self, package: &str) {
@@ -37,18 +36,6 @@ pub struct Quiet;
 
 impl Progress for Quiet {}
 
-/// The levels that `entries` belong to, in the order of the course.
-#[must_use]
-pub fn levels_of(entries: &[Entry]) -> Vec<&'static Level> {
-    let mut levels: Vec<&'static Level> = Vec::new();
-    for entry in entries {
-        if !levels.iter().any(|level| level.name == entry.level.name) {
-            levels.push(entry.level);
-        }
-    }
-    levels
-}
-
 /// Builds what `entries` need and judges each of them.
 ///
 /// # Errors
@@ -61,9 +48,9 @@ pub fn grade(
     limits: &Limits,
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
-    let levels = levels_of(entries);
-    progress.building(&levels);
-    let built = build::build(root, &levels, options, &mut |package| progress.built(package))?;
+    let parts = Part::of(entries);
+    progress.building(&parts);
+    let built = build::build(root, &parts, options, &mut |package| progress.built(package))?;
     let judging = Instant::now();
     progress.judging(entries.len());
     let verdicts = judge_all(root, entries, &built, limits, progress);
@@ -91,7 +78,7 @@ fn judge_all(
     let work = || {
         while let Some((entry, binary)) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
             let limits = limits.of(entry.criterion);
-            let verdict = judge(binary, entry.criterion.id, root, &limits);
+            let verdict = judge(binary, Subject::of(entry), root, &limits);
             progress.judged(entry, &verdict);
             let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
             verdicts.insert(entry.criterion.id, verdict);

@@ -1,31 +1,41 @@
-//! Which criteria somebody asks for.
+//! Which criteria the learner asks for.
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
-use crate::catalog::{Criterion, Group, LEVELS, Level};
+use crate::catalog::{Criterion, Exercise, LEVELS, Level};
 
 /// A criterion with its place in the catalog.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// The level it belongs to.
     pub level: &'static Level,
-    /// The group it belongs to.
-    pub group: &'static Group,
+    /// The exercise it belongs to.
+    pub exercise: &'static Exercise,
     /// The criterion.
     pub criterion: &'static Criterion,
 }
 
-/// A name that the catalog does not know.
+/// A name that the catalog does not know, or that is not clear enough.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SelectError {
-    /// Neither a level nor a group nor a criterion.
-    #[error("there is no level, group or criterion `{name}`{}; `cargo grade list` names them all", did_you_mean(.nearest.as_deref()))]
+    /// Neither a level nor an exercise nor a criterion.
+    #[error("there is no level, exercise or criterion `{name}`{}; `cargo grade list` names them all", did_you_mean(.nearest.as_deref()))]
     Unknown {
         /// What was asked for.
         name: String,
         /// The name that looks most like it.
         nearest: Option<String>,
     },
-    /// A level or group where one criterion is needed.
+    /// A short name that several exercises or criteria end with.
+    #[error("`{name}` may be {}: type one of them", .candidates.join(" or "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The full names.
+        candidates: Vec<String>,
+    },
+    /// A level or an exercise where one criterion is needed.
     #[error("`{name}` names {count} criteria and this command needs one, for example `{example}`")]
     NotOne {
         /// What was asked for.
@@ -41,38 +51,63 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
 }
 
+/// The names of the levels whose starter is under way: a short name means them first.
+pub type Started = BTreeSet<String>;
+
 /// All criteria, in the order of the course.
 pub fn all() -> impl Iterator<Item = Entry> {
     LEVELS.iter().flat_map(|level| {
-        level.groups.iter().flat_map(move |group| {
-            group.criteria.iter().map(move |criterion| Entry { level, group, criterion })
+        level.exercises.iter().flat_map(move |exercise| {
+            exercise.criteria.iter().map(move |criterion| Entry { level, exercise, criterion })
         })
     })
 }
 
 /// The criteria that `names` ask for, in the order of the course and each once; all of them when no
-/// name is given. A name is a level (`level2`), a group (`level2/race`) or a criterion's id.
+/// name is given. Names are read as [`full_name`] reads them where no level is started.
 ///
 /// # Errors
 ///
-/// [`SelectError::Unknown`] for the first name that names nothing.
+/// The [`SelectError`] of the first name that is not clear.
 pub fn select(names: &[String]) -> Result<Vec<Entry>, SelectError> {
-    for name in names {
-        if !all().any(|entry| covers(name, entry.criterion.id)) {
-            return Err(SelectError::Unknown { name: name.clone(), nearest: nearest(name) });
-        }
-    }
-    let wanted = |id: &str| names.is_empty() || names.iter().any(|name| covers(name, id));
+    let none = Started::new();
+    let full = names.iter().map(|name| full_name(name, &none)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = |id: &str| full.is_empty() || full.iter().any(|name| covers(name, id));
     Ok(all().filter(|entry| wanted(entry.criterion.id)).collect())
 }
 
-/// The one criterion called `name`.
+/// The full form of a name: a level (`level2`), an exercise (`level2/race`) or a criterion's id.
+///
+/// `_` counts as `-`. A name that is not full may be the end of one: the name of an exercise (`race`)
+/// or, where no exercise is called so, the last part or parts of an id (`returns-at-the-third`). If
+/// several full names end so, those of the `started` levels are meant.
 ///
 /// # Errors
 ///
-/// [`SelectError::Unknown`], or [`SelectError::NotOne`] when the name is a level or a group.
-pub fn one(name: &str) -> Result<Entry, SelectError> {
-    let found = select(&[name.to_owned()])?;
+/// [`SelectError::Unknown`] and [`SelectError::Ambiguous`].
+pub fn full_name(name: &str, started: &Started) -> Result<String, SelectError> {
+    let wanted = normal(name);
+    if all().any(|entry| covers(&wanted, entry.criterion.id)) {
+        return Ok(wanted);
+    }
+    let found = match pick(name, exercises(), started)? {
+        Some(exercise) => Some(exercise),
+        None => pick(name, ids(), started)?,
+    };
+    found.ok_or_else(|| SelectError::Unknown { name: name.to_owned(), nearest: nearest(&wanted) })
+}
+
+/// The one criterion called `name`: an id, or its last part or parts, as [`full_name`] reads them.
+///
+/// # Errors
+///
+/// Those of [`full_name`], and [`SelectError::NotOne`] when the name is a level or an exercise.
+pub fn one(name: &str, started: &Started) -> Result<Entry, SelectError> {
+    let full = match pick(name, ids(), started)? {
+        Some(id) => id,
+        None => full_name(name, started)?,
+    };
+    let found: Vec<Entry> = all().filter(|entry| covers(&full, entry.criterion.id)).collect();
     match found.as_slice() {
         [entry] => Ok(*entry),
         [first, ..] => Err(SelectError::NotOne {
@@ -84,61 +119,126 @@ pub fn one(name: &str) -> Result<Entry, SelectError> {
     }
 }
 
-/// Whether `name` is the id or a whole part of its beginning.
+fn normal(name: &str) -> String {
+    name.trim_end_matches('/').replace('_', "-")
+}
+
+fn exercises() -> impl Iterator<Item = String> {
+    LEVELS.iter().flat_map(|level| {
+        level.exercises.iter().map(move |exercise| format!("{}/{}", level.name, exercise.name))
+    })
+}
+
+fn ids() -> impl Iterator<Item = String> {
+    all().map(|entry| entry.criterion.id.to_owned())
+}
+
+/// The one full name that ends with `name`; of several, the one in a started level.
+fn pick(
+    name: &str,
+    full_names: impl Iterator<Item = String>,
+    started: &Started,
+) -> Result<Option<String>, SelectError> {
+    let wanted = normal(name);
+    let ends = |full: &String| {
+        full.strip_suffix(&wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    let mut candidates: Vec<String> = full_names.filter(ends).collect();
+    let in_started =
+        |full: &String| full.split('/').next().is_some_and(|level| started.contains(level));
+    if candidates.len() > 1 && candidates.iter().any(in_started) {
+        candidates.retain(in_started);
+    }
+    if candidates.len() > 1 {
+        return Err(SelectError::Ambiguous { name: name.to_owned(), candidates });
+    }
+    Ok(candidates.pop())
+}
+
+/// Whether the full name `name` is the id or a whole part of its beginning.
 fn covers(name: &str, id: &str) -> bool {
-    let name = name.trim_end_matches('/');
     id.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         && !name.is_empty()
 }
 
+/// The full name that looks most like `name`, or whose last part does.
 fn nearest(name: &str) -> Option<String> {
-    let names = all().flat_map(|entry| {
-        let group = format!("{}/{}", entry.level.name, entry.group.name);
-        [entry.level.name.to_owned(), group, entry.criterion.id.to_owned()]
-    });
-    // Somebody who leaves the level or the group out still means the whole id.
-    let ends = |full: &String| full.rsplit('/').next() == Some(name);
-    let closest = |full: &String| strsim::jaro_winkler(name, full);
-    let mut names: Vec<String> = names.collect();
-    if let Some(full) = names.iter().find(|full| ends(full)) {
-        return Some(full.clone());
-    }
-    names.sort_by(|a, b| closest(b).total_cmp(&closest(a)));
-    names.into_iter().next().filter(|best| closest(best) > 0.75)
+    let levels = LEVELS.iter().map(|level| level.name.to_owned());
+    let alike = |full: &String| {
+        let last = full.rsplit('/').next().unwrap_or(full);
+        strsim::jaro_winkler(name, full).max(strsim::jaro_winkler(name, last))
+    };
+    let mut names: Vec<String> = levels.chain(exercises()).chain(ids()).collect();
+    // A stable sort: of equally alike names an exercise comes before a criterion.
+    names.sort_by(|a, b| alike(b).total_cmp(&alike(a)));
+    names.into_iter().next().filter(|best| alike(best) > 0.75)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn started(levels: &[&str]) -> Started {
+        levels.iter().map(|level| (*level).to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn means(name: &str, levels: &[&str], full: &str) {
+        assert_eq!(full_name(name, &started(levels)).as_deref(), Ok(full), "{name}");
+    }
+
     #[test]
     fn a_name_covers_whole_parts_only() {
         assert!(covers("level2", "level2/race/returns-at-the-third"));
-        assert!(covers("level2/race/", "level2/race/returns-at-the-third"));
+        assert!(covers("level2/race", "level2/race/returns-at-the-third"));
         assert!(!covers("level2/rac", "level2/race/returns-at-the-third"));
         assert!(!covers("", "level2/race/returns-at-the-third"));
     }
 
     #[test]
-    fn an_unknown_name_gets_a_suggestion() {
-        let Err(SelectError::Unknown { nearest, .. }) = select(&["levl2".to_owned()]) else {
-            panic!("levl2 is no level");
-        };
-        assert_eq!(nearest.as_deref(), Some("level2"));
+    fn a_full_name_means_itself_with_either_sign_between_its_words() {
+        means("level2", &[], "level2");
+        means("level2/race/", &[], "level2/race");
+        means("level2/all_settled", &[], "level2/all-settled");
+        means("level2/all_settled/contains_panics", &[], "level2/all-settled/contains-panics");
     }
 
     #[test]
-    fn ids_are_unique_and_name_their_level_and_group() {
-        let mut ids = std::collections::BTreeSet::new();
-        for entry in all() {
-            let id = entry.criterion.id;
-            assert!(ids.insert(id), "{id} stands twice in the catalog");
-            let prefix = format!("{}/{}/", entry.level.name, entry.group.name);
-            assert!(id.starts_with(&prefix), "{id} does not begin with {prefix}");
-            assert!(entry.criterion.points > 0, "{id} is worth nothing");
-            assert!((1..=3).contains(&entry.criterion.hints.len()), "{id}: one to three hints");
-            assert!(!entry.criterion.read.is_empty(), "{id} names nothing to read");
-            assert!(!entry.criterion.requirement.is_empty(), "{id} names no requirement");
+    fn the_end_of_a_name_is_enough() {
+        means("returns-at-the-third", &[], "level2/race/returns-at-the-third");
+        means("race/returns_at_the_third", &[], "level2/race/returns-at-the-third");
+        means("all_settled", &[], "level2/all-settled");
+        // A criterion of level 1 is called so, too: a short name is an exercise's first.
+        means("race", &["level1"], "level2/race");
+        let third = one("returns_at_the_third", &started(&[])).expect("one criterion");
+        assert_eq!(third.criterion.id, "level2/race/returns-at-the-third");
+        // Where one criterion is needed, an exercise is not meant.
+        let race = one("race", &started(&[])).expect("one criterion");
+        assert_eq!(race.criterion.id, "level1/promise/race");
+    }
+
+    #[test]
+    fn a_short_name_means_the_level_that_is_under_way() {
+        means("deadline", &["level2"], "level2/deadline");
+        means("deadline", &["level3"], "level3/deadline");
+        for levels in [&[][..], &["level1"], &["level2", "level3"]] {
+            let Err(SelectError::Ambiguous { candidates, .. }) =
+                full_name("deadline", &started(levels))
+            else {
+                panic!("`deadline` is in two levels");
+            };
+            assert_eq!(candidates, ["level2/deadline", "level3/deadline"]);
         }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_a_suggestion() {
+        for (name, meant) in [("levl2", "level2"), ("all-setled", "level2/all-settled")] {
+            let Err(SelectError::Unknown { nearest, .. }) = full_name(name, &started(&[])) else {
+                panic!("{name} is no name");
+            };
+            assert_eq!(nearest.as_deref(), Some(meant));
+        }
+        assert!(full_name("/", &started(&[])).is_err());
     }
 }

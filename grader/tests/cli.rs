@@ -39,7 +39,7 @@ fn list_names_every_criterion_once_and_without_colours() {
 fn show_and_hint_say_what_the_catalog_says() {
     let entry = grader::select::all().next().expect("a criterion");
     let shown = text(&grader(&["show", entry.criterion.id]).stdout);
-    assert!(shown.contains(entry.criterion.requirement) && shown.contains(entry.group.file));
+    assert!(shown.contains(entry.criterion.requirement) && shown.contains(entry.criterion.file));
     for (nr, hint) in entry.criterion.hints.iter().enumerate() {
         let number = (nr + 1).to_string();
         let hinted = text(&grader(&["hint", entry.criterion.id, &number]).stdout);
@@ -52,7 +52,7 @@ fn show_and_hint_say_what_the_catalog_says() {
 #[test]
 fn bad_names_get_a_suggestion() {
     refuses(&["levl2"], &["levl2", "did you mean `level2`", "cargo grade list"]);
-    refuses(&["show", "nonsense"], &["no level, group or criterion `nonsense`"]);
+    refuses(&["show", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
     refuses(&["show", "level2"], &["names", "criteria", "for example"]);
     let id = grader::select::all().next().expect("a criterion").criterion.id;
     refuses(&["hint", id, "9"], &["and 9 is none of them"]);
@@ -88,4 +88,43 @@ fn no_cargo_is_said_so() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("cannot start `no-such-cargo`") && said.contains("rustup"), "{said}");
+}
+
+/// A workspace in which `level` is started, as far as names are concerned.
+fn workspace_with_started(level: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("Cargo.toml"), "").expect("a manifest");
+    std::fs::create_dir_all(folder.path().join("grader/checks")).expect("a folder");
+    std::fs::create_dir(folder.path().join(".course")).expect("a folder");
+    let record = format!(r#"{{"schema":1,"levels":{{"{level}":"copy"}}}}"#);
+    std::fs::write(folder.path().join(".course/starters.json"), record).expect("a record");
+    folder
+}
+
+#[test]
+fn the_end_of_a_name_is_enough() {
+    let id = "level2/race/returns-at-the-third";
+    for name in [id, "returns-at-the-third", "returns_at_the_third", "race/returns-at-the-third"] {
+        let shown = text(&grader(&["show", name]).stdout);
+        assert!(shown.contains(id), "{name}: {shown}");
+        assert!(text(&grader(&["hint", name]).stdout).contains("1/"), "{name}");
+    }
+    let listed = text(&grader(&["list", "all_settled"]).stdout);
+    assert!(listed.contains("level2/all-settled/contains-panics"), "{listed}");
+    assert!(!listed.contains("level2/race"), "{listed}");
+}
+
+#[test]
+fn a_short_name_means_the_level_that_is_under_way() {
+    for level in ["level2", "level3"] {
+        let workspace = workspace_with_started(level);
+        let root = workspace.path().to_str().expect("UTF-8");
+        let listed = text(&grader(&["list", "deadline", "--root", root]).stdout);
+        assert!(listed.contains(&format!("{level}/deadline/")), "{listed}");
+        assert_eq!(listed.lines().filter(|line| line.starts_with("level")).count(), 1, "{listed}");
+    }
+    let workspace = workspace_with_started("level1");
+    let root = workspace.path().to_str().expect("UTF-8");
+    let ambiguous = ["`deadline` may be", "level2/deadline", "level3/deadline"];
+    refuses(&["list", "deadline", "--root", root], &ambiguous);
 }

@@ -1,17 +1,16 @@
 //! `cargo test -p grader` grades: every criterion of the catalog is one test.
 //!
-//! Lines, filters, `--exact`, `--list` and exit codes are libtest's. Only the levels that the filter
-//! keeps are built, and none for `--list`. Under nextest every test is a process of its own: the
-//! first one builds, the others wait for it and use what it built.
+//! Lines, filters, `--exact`, `--list` and exit codes are libtest's. Only what the filter keeps is built,
+//! and nothing for `--list`. Under nextest every test is a process of its own: the first one builds, the
+//! others wait for it and use what it built.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use grader::build::{Built, LevelBuild, Options, build};
-use grader::grade::levels_of;
-use grader::report::explain;
+use grader::build::{Built, LevelBuild, Options, Part, build};
+use grader::report::explain::{self, Place};
 use grader::select::{Entry, all};
-use grader::supervise::{Limits, judge};
+use grader::supervise::{Limits, Subject, judge};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -63,12 +62,14 @@ fn grade(entry: &Entry, built: &Built, root: &Path) -> Result<(), Failed> {
                 .into())
         }
         Some(LevelBuild::Ready { binary, .. }) => {
-            let verdict = judge(binary, id, root, &Limits::default().of(entry.criterion));
+            let verdict =
+                judge(binary, Subject::of(entry), root, &Limits::default().of(entry.criterion));
             if verdict.passed() {
                 return Ok(());
             }
             let mut text = String::new();
-            explain::failure(&mut text, &verdict, entry.group.file)?;
+            let place = Place { level: entry.level.name, file: entry.criterion.file };
+            explain::failure(&mut text, &verdict, place)?;
             text += &format!("next      cargo grade hint {id}");
             Err(anstream::adapter::strip_str(&text).to_string().into())
         }
@@ -99,7 +100,7 @@ fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error
 }
 
 fn build_now(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
-    let built = build(root, &levels_of(wanted), &Options::default(), &mut |_| {})?;
+    let built = build(root, &Part::of(wanted), &Options::default(), &mut |_| {})?;
     for (level, result) in &built.levels {
         if let LevelBuild::Broken { errors, .. } = result {
             eprintln!("{level} does not compile\n{errors}");

@@ -113,7 +113,12 @@ async fn synchronize(sync: &Sync) -> Result<Vec<String>, Box<dyn std::error::Err
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    demo_kit::or_recorded(include_str!("recorded/data_sync.txt"), show()).await
+}
+
+async fn show() -> Result<(), Box<dyn std::error::Error>> {
     for sync in [service(&[], &[])?, service(&["preferences"], &["activity"])?] {
         println!("synchronized: {:?}", synchronize(&sync).await?);
     }

@@ -129,7 +129,12 @@ fn stocked(pens: u32) -> Shop {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/order.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     for shop in [
         stocked(5),
         stocked(0),

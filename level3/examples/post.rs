@@ -128,7 +128,12 @@ async fn create(site: &Site, author: &str) -> Result<End<Post>, SagaError> {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/post.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     let sites = [
         Site::default(),
         Site { upload_failures: 2, ..Site::default() },

@@ -118,7 +118,12 @@ async fn drive(books: &Shared, capture_hangs: bool) -> Result<End<Ride>, SagaErr
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/ride.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     for hangs in [false, true] {
         let books = Shared::default();
         let end = drive(&books, hangs).await?;

@@ -1,16 +1,9 @@
-//! What a check process may use.
-
-/// Address space. A check needs a few MiB; the paused runtime reserves little.
-pub(crate) const MEMORY_MIB: u64 = 1024;
-
-/// CPU seconds after which the kernel ends the process. The grader stops it long before; this is
-/// for the case that the grader cannot look (no `/proc`) or is gone.
-#[cfg(unix)]
-const CPU_SECONDS: u64 = 20;
+//! Sets the limits of a check process.
 
 /// Sets the limits of this process, as far as the platform knows them.
 #[cfg(unix)]
 pub(crate) fn set() {
+    use grader_protocol::limits::{CPU_SECONDS, MEMORY_MIB};
     use rustix::process::{Resource, Rlimit, setrlimit};
 
     let limit = |what, most: u64| {

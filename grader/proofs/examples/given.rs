@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         eprintln!("there is no level `{name}`");
         return ExitCode::from(2);
     };
-    for file in level.given {
+    for file in level.provided {
         let all = if file.ends_with('/') { "**" } else { "" };
         println!("{}/{file}{all}", level.name);
     }

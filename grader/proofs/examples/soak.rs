@@ -10,15 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use grader::build::{LevelBuild, Options, build};
-use grader::grade::levels_of;
+use grader::build::{LevelBuild, Options, Part, build};
 use grader::select::select;
-use grader::supervise::{Limits, judge};
+use grader::supervise::{Limits, Subject, judge};
 
 /// Judges the same criteria again and again on a busy machine.
 #[derive(Parser)]
 struct Arguments {
-    /// Levels, groups or criteria; all if none is named
+    /// Levels, exercises or criteria; all if none is named
     names: Vec<String>,
     /// How often each is judged
     #[arg(long, default_value_t = 1000)]
@@ -36,11 +35,11 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     grader::interrupt::install();
     let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
-    let built = build(&root, &levels_of(&entries), &Options::default(), &mut |_| {})?;
+    let built = build(&root, &Part::of(&entries), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();
     for entry in &entries {
         match &built.levels[entry.level.name] {
-            LevelBuild::Ready { binary, .. } => work.push((entry.criterion, binary)),
+            LevelBuild::Ready { binary, .. } => work.push((entry, binary)),
             LevelBuild::Broken { errors, .. } => return Err(errors.clone().into()),
         }
     }
@@ -56,9 +55,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             if nr >= total {
                 return;
             }
-            let (criterion, binary) = work[nr % work.len()];
-            let id = criterion.id;
-            let verdict = judge(binary, id, &root, &Limits::default().of(criterion));
+            let (entry, binary) = work[nr % work.len()];
+            let id = entry.criterion.id;
+            let verdict =
+                judge(binary, Subject::of(entry), &root, &Limits::default().of(entry.criterion));
             let expected = *first.lock().expect("no panic").entry(id).or_insert(verdict.passed());
             if verdict.passed() != expected {
                 differing.fetch_add(1, Ordering::Relaxed);

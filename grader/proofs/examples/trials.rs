@@ -1,4 +1,4 @@
-//! `cargo run -q -p grader-proofs --example trials -- LEVEL` lists the groups of a level that try
+//! `cargo run -q -p grader-proofs --example trials -- LEVEL` lists the exercises of a level that try
 //! everything at once, one a line, for tools that leave them for last: `level3/sweep/`.
 use std::process::ExitCode;
 
@@ -10,8 +10,8 @@ fn main() -> ExitCode {
         eprintln!("there is no level `{name}`");
         return ExitCode::from(2);
     };
-    for group in level.groups.iter().filter(|group| group.trial) {
-        println!("{}/{}/", level.name, group.name);
+    for exercise in level.exercises.iter().filter(|exercise| exercise.trial) {
+        println!("{}/{}/", level.name, exercise.name);
     }
     ExitCode::SUCCESS
 }

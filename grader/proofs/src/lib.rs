@@ -6,3 +6,4 @@
 
 pub mod planted;
 pub mod prove;
+pub mod tables;

@@ -3,9 +3,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use grader::build::Options;
-use grader::catalog::{Level, file_of};
+use grader::catalog::Level;
 use grader::grade::{Quiet, grade};
-use grader::report::{Report, Status, explain};
+use grader::report::explain::{self, Place};
+use grader::report::{Report, Status};
 use grader::select::{Entry, select};
 use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
@@ -64,10 +65,13 @@ impl Bench {
     fn grade_by(&self, entries: &[Entry], level: &Level, files: &Files) -> Result<Report, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
-        let has_trials = level.groups.iter().any(|group| group.trial);
-        if has_trials && !entries.iter().any(|entry| entry.group.trial) {
+        let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
+        if has_trials && !entries.iter().any(|entry| entry.exercise.trial) {
             // Only trials run long enough to give back what optimising takes, half of the build.
-            options.config.push(format!("profile.dev.package.{}.opt-level=0", level.name));
+            // The harness is built anew with each solution, as the level is.
+            for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
+                options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
+            }
         }
         Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), &Quiet)?)
     }
@@ -114,14 +118,13 @@ fn told(report: &Report, id: &str) -> String {
     if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
         return broken.errors.clone();
     }
-    let groups = report.levels.iter().flat_map(|level| &level.groups);
-    let told = groups.flat_map(|group| group.criteria.iter().map(move |c| (group, c))).find_map(
-        |(group, criterion)| {
-            let verdict = criterion.verdict.as_ref().filter(|_| criterion.id == id)?;
-            let mut text = String::new();
-            explain::failure(&mut text, verdict, file_of(id, group.file)).ok()?;
-            Some(anstream::adapter::strip_str(&text).to_string())
-        },
-    );
+    let told = report.levels.iter().find_map(|level| {
+        let mut criteria = level.exercises.iter().flat_map(|exercise| &exercise.criteria);
+        let criterion = criteria.find(|criterion| criterion.id == id)?;
+        let place = Place { level: level.name, file: criterion.file };
+        let mut text = String::new();
+        explain::failure(&mut text, criterion.verdict.as_ref()?, place).ok()?;
+        Some(anstream::adapter::strip_str(&text).to_string())
+    });
     told.unwrap_or_default()
 }

@@ -1,7 +1,8 @@
 //! What the documents say about the criteria is what the catalog says, and their links lead somewhere.
 use std::path::{Path, PathBuf};
 
-use grader::catalog::{Kind, LEVELS};
+use grader::catalog::LEVELS;
+use grader_proofs::tables;
 
 fn root() -> PathBuf {
     grader::workspace::of_this_run().expect("the workspace")
@@ -12,31 +13,31 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn a_levels_readme_lists_its_criteria_with_their_points() {
+fn a_levels_readme_has_the_tables_of_its_criteria() {
     for level in LEVELS {
         let text = read(&root().join(level.name).join("README.md"));
-        for criterion in level.groups.iter().flat_map(|group| group.criteria) {
-            let id = format!("`{}`", criterion.id);
-            let row = text.lines().find(|line| line.starts_with('|') && line.contains(&id));
-            let row = row.unwrap_or_else(|| panic!("{}/README.md has no row for {id}", level.name));
-            let points = criterion.points.to_string();
-            assert!(row.contains(criterion.title), "another title in: {row}");
-            assert!(row.split('|').any(|cell| cell.trim() == points), "not {points} points: {row}");
-        }
-        let sum = |kind: Kind| -> u32 {
-            let criteria = level.groups.iter().flat_map(|group| group.criteria);
-            criteria.filter(|c| c.kind == kind).map(|c| c.points).sum()
-        };
-        for (points, what) in [(sum(Kind::Core), "core"), (sum(Kind::Bonus), "bonus")] {
-            let said = text.lines().any(|line| {
-                !line.starts_with('|')
-                    && line.split(|c: char| !c.is_ascii_digit()).any(|n| n == points.to_string())
-            });
-            assert!(
-                said,
-                "{}/README.md does not say that there are {points} {what} points",
-                level.name
-            );
+        let wanted = tables::replace(&text, level);
+        let wanted = wanted.unwrap_or_else(|what| panic!("{}/README.md {what}", level.name));
+        assert!(
+            wanted == text,
+            "{}/README.md is out of date: {}",
+            level.name,
+            "cargo run -q -p grader-proofs --example readme-tables -- --write"
+        );
+    }
+}
+
+#[test]
+fn what_the_criteria_name_is_there() {
+    let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|e| e.criteria);
+    for criterion in criteria {
+        let file = root().join(criterion.file);
+        assert!(file.is_file(), "{} names {}", criterion.id, criterion.file);
+    }
+    for level in LEVELS {
+        for provided in level.provided {
+            let path = root().join(level.name).join(provided);
+            assert!(path.exists(), "{} provides {provided}", level.name);
         }
     }
 }

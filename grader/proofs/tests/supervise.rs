@@ -7,13 +7,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use grader::report::explain;
-use grader::supervise::{Limits, Verdict, judge};
+use grader::report::explain::{self, Place};
+use grader::supervise::{Limits, Subject, Verdict, judge};
 use grader_protocol::Diagnosis;
 
 fn verdict(id: &str) -> Verdict {
     let binary = Path::new(env!("CARGO_BIN_EXE_specimens"));
-    judge(binary, &format!("specimen/{id}"), Path::new("."), &Limits::default())
+    let (id, exercise) = (format!("specimen/{id}"), id.split('/').next().unwrap_or(id));
+    judge(binary, Subject { id: &id, exercise }, Path::new("."), &Limits::default())
 }
 
 #[track_caller]
@@ -26,7 +27,8 @@ fn diagnosis(id: &str) -> Diagnosis {
 
 fn told(verdict: &Verdict) -> String {
     let mut text = String::new();
-    explain::failure(&mut text, verdict, "level0/src/code.rs").expect("a string takes it");
+    let place = Place { level: "level0", file: "level0/src/code.rs" };
+    explain::failure(&mut text, verdict, place).expect("a string takes it");
     anstream::adapter::strip_str(&text).to_string()
 }
 
@@ -145,6 +147,11 @@ fn two_hangs_cost_less_than_ten_seconds() {
 
 #[test]
 fn a_binary_that_is_not_there_is_no_verdict() {
-    let verdict = judge(Path::new("no/such/binary"), "a/b/c", Path::new("."), &Limits::default());
+    let verdict = judge(
+        Path::new("no/such/binary"),
+        Subject { id: "a/b/c", exercise: "b" },
+        Path::new("."),
+        &Limits::default(),
+    );
     assert!(verdict.is_not_judged());
 }

@@ -6,6 +6,7 @@
 
 mod diagnosis;
 mod fail;
+pub mod limits;
 
 pub use diagnosis::Diagnosis;
 pub use fail::{Event, Fail, PanicSite};

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Makes cargo look again at each package of the level whose files are not those of the last time: the
-/// learner's, and those that the course provides for it in folders below.
+/// learner's, and those that the course provides for it in folders below. `records` is the folder that
+/// remembers.
 ///
 /// Does nothing where it cannot: a folder that may not be written cannot be built in either, and
 /// cargo says so better.
-pub(super) fn ensure(level: &Path, target: Option<&Path>) {
-    let Some(records) = records(level, target) else { return };
+pub(super) fn ensure(level: &Path, records: &Path) {
     let Some(name) = level.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return;
     };
@@ -38,23 +38,10 @@ fn ensure_package(package: &Path, record: &Path) {
         .append(true)
         .open(package.join("src/lib.rs"))
         .and_then(|file| file.set_modified(SystemTime::now()));
-    if touched.is_ok()
-        && let Some(folder) = record.parent()
-        && fs::create_dir_all(folder).is_ok()
-    {
+    if touched.is_ok() {
         // Not written: the next run builds once more than it needs.
         let _ = fs::write(record, now);
     }
-}
-
-/// Where the last fingerprints stand: beside what was built, so that they go when that goes.
-fn records(level: &Path, target: Option<&Path>) -> Option<PathBuf> {
-    let target = match (target, std::env::var_os("CARGO_TARGET_DIR")) {
-        (Some(target), _) => target.to_path_buf(),
-        (None, Some(target)) => level.parent()?.join(target),
-        (None, None) => level.parent()?.join("target"),
-    };
-    Some(target.join("grader"))
 }
 
 /// Paths and contents of all that a package is built from.
@@ -102,6 +89,7 @@ mod tests {
         fs::write(&lib, "pub mod a;").expect("lib");
         fs::write(level.join("src/a.rs"), "one").expect("a");
         let target = folder.path().join("target");
+        fs::create_dir(&target).expect("target");
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let age = |path: &Path| {
             File::options()
@@ -112,14 +100,14 @@ mod tests {
         };
         let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("time");
 
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         age(&lib);
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         assert_eq!(modified(&lib), long_ago, "nothing has changed");
 
         fs::write(level.join("src/a.rs"), "two").expect("a");
         age(&level.join("src/a.rs"));
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         assert!(modified(&lib) > long_ago, "a.rs is another one");
     }
 
@@ -134,15 +122,16 @@ mod tests {
             fs::write(package.join("src/lib.rs"), "").expect("lib");
         }
         let target = folder.path().join("target");
+        fs::create_dir(&target).expect("target");
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let (own, provided) = (level.join("src/lib.rs"), sim.join("src/lib.rs"));
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         fs::write(&provided, "pub struct World;").expect("lib");
         for lib in [&own, &provided] {
             let file = File::options().append(true).open(lib).expect("lib");
             file.set_modified(long_ago).expect("time");
         }
-        ensure(&level, Some(&target));
+        ensure(&level, &target);
         let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).expect("time");
         assert!(modified(&provided) > long_ago, "the simulator has changed");
         assert_eq!(modified(&own), long_ago, "the level has not");

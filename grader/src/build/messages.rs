@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{LevelBuild, check_name};
+use super::{LevelBuild, Part};
 
 /// All that was said, sorted by target.
 #[derive(Debug, Default)]
@@ -76,8 +76,8 @@ impl Messages {
     }
 
     /// What became of a level.
-    pub(super) fn level(&self, level: &str, stderr: &str) -> LevelBuild {
-        let check = check_name(level);
+    pub(super) fn level(&self, part: &Part, stderr: &str) -> LevelBuild {
+        let (level, check) = (part.level.name, part.package());
         // The level's own errors say more than those of the checks that cannot find its items.
         if let Some(errors) = self.errors.get(level) {
             return LevelBuild::Broken { package: level.to_owned(), errors: errors.concat() };

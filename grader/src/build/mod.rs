@@ -1,8 +1,10 @@
 //! Builds the check binaries with a nested cargo. A level that does not compile costs only itself.
 
+mod folder;
 mod freshness;
 mod limits;
 mod messages;
+mod part;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,9 +15,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::catalog::Level;
 use crate::interrupt::Guarded;
+use folder::Folder;
 use messages::Messages;
+pub use part::Part;
 
 /// What cargo made of each level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ pub struct Options {
     pub config: Vec<String>,
 }
 
-/// Builds the check binaries of `levels` in the workspace at `root`. `progress` hears the name of
+/// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears the name of
 /// each package as it is done.
 ///
 /// # Errors
@@ -87,24 +90,27 @@ pub struct Options {
 /// [`LevelBuild::Broken`].
 pub fn build(
     root: &Path,
-    levels: &[&Level],
+    parts: &[Part],
     options: &Options,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
     let start = Instant::now();
-    if levels.is_empty() {
+    if parts.is_empty() {
         // A cargo that is told no package builds them all.
         return Ok(Built { levels: BTreeMap::new(), took: Duration::ZERO });
     }
-    for level in levels {
-        freshness::ensure(&root.join(level.name), options.target_dir.as_deref());
+    let folder = Folder::open(root, options.target_dir.as_deref());
+    for part in parts {
+        freshness::ensure(&root.join(part.level.name), folder.path());
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(&cargo);
     command.current_dir(root).args(["build", "--quiet", "--keep-going", "--message-format"]);
     command.arg(if options.color { "json-diagnostic-rendered-ansi" } else { "json" });
-    for level in levels {
-        command.args(["--package", &check_name(level.name)]);
+    command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
+    command.arg("--no-default-features");
+    for part in parts {
+        command.args(["--bin", &part.package(), "--features", &part.feature()]);
     }
     if let Some(folder) = &options.target_dir {
         command.arg("--target-dir").arg(folder);
@@ -147,14 +153,13 @@ pub fn build(
     if messages.is_empty() {
         return Err(BuildError::Cargo { stderr });
     }
-    let levels = levels
-        .iter()
-        .map(|level| (level.name.to_owned(), messages.level(level.name, &stderr)))
-        .collect();
+    let levels = parts.iter().map(|part| {
+        let mut level = messages.level(part, &stderr);
+        if let LevelBuild::Ready { binary, .. } = &mut level {
+            *binary = folder.keep(part, binary);
+        }
+        (part.level.name.to_owned(), level)
+    });
+    let levels = levels.collect();
     Ok(Built { levels, took: start.elapsed() })
-}
-
-/// The package, and the binary, that judges a level.
-fn check_name(level: &str) -> String {
-    format!("check-{level}")
 }

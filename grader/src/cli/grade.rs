@@ -9,7 +9,8 @@ use super::progress::{Lines, Spinner};
 use super::{Arguments, Exit, Failure, Format, write};
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let entries = grader::select::select(&arguments.names)?;
+    let names = super::full_names(arguments, &arguments.names)?;
+    let entries = grader::select::select(&names)?;
     let root = super::root(arguments)?;
     let file = arguments.output.as_deref().map(write::Pending::create).transpose()?;
     let to_terminal = file.is_none() && std::io::stdout().is_terminal();
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Some(file) => file.finish(&text)?,
         None => write::to_stdout(&text)?,
     }
-    Ok(exit(&report, &arguments.names))
+    Ok(exit(&report, &names))
 }
 
 fn exit(report: &Report, names: &[String]) -> Exit {

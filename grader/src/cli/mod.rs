@@ -10,7 +10,8 @@ mod write;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
-use grader::starter::Edited;
+use grader::select::{SelectError, Started, full_name};
+use grader::starter::{Edited, started as started_levels};
 
 pub use exit_code::Exit;
 
@@ -21,7 +22,9 @@ pub use exit_code::Exit;
     bin_name = "cargo grade",
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 full core marks, 1 some criteria failed, 2 could not grade, 130 interrupted.\n\
-                  A NAME is a level (level2), a group (level2/race) or a criterion's id."
+                  A NAME is a level (level2), an exercise (level2/race) or a criterion (level2/race/returns-at-the-third). \
+                  The end of a name is enough where only one ends so (race, returns-at-the-third); \
+                  of several, the one in a level that you have started is meant. `_` counts as `-`."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -62,12 +65,12 @@ enum Command {
     },
     /// Show what a criterion demands, and why
     Show {
-        /// The criterion's id
+        /// The criterion: its id, or the end of it
         id: String,
     },
     /// Show a criterion's hints, from the first to number N
     Hint {
-        /// The criterion's id
+        /// The criterion: its id, or the end of it
         id: String,
         /// How many of the hints to show
         #[arg(default_value_t = 1)]
@@ -97,9 +100,9 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     let done = match &arguments.command {
         None => grade::run(arguments),
-        Some(Command::List { names }) => read::list(names),
-        Some(Command::Show { id }) => read::show(id),
-        Some(Command::Hint { id, number }) => read::hint(id, *number),
+        Some(Command::List { names }) => read::list(arguments, names),
+        Some(Command::Show { id }) => read::show(arguments, id),
+        Some(Command::Hint { id, number }) => read::hint(arguments, id, *number),
         Some(Command::Start { level, restart }) => {
             let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
             starters::start(arguments, level.as_deref(), edited)
@@ -126,4 +129,16 @@ fn root(arguments: &Arguments) -> Result<PathBuf, Failure> {
     };
     let start = start.canonicalize().map_err(|error| format!("{}: {error}", start.display()))?;
     Ok(grader::workspace::find(&start)?)
+}
+
+/// The levels whose starter is under way; none where there is no workspace or no readable record:
+/// `start` says what is wrong with it.
+fn started(arguments: &Arguments) -> Started {
+    root(arguments).ok().and_then(|root| started_levels(&root).ok()).unwrap_or_default()
+}
+
+/// The full names of what was named.
+fn full_names(arguments: &Arguments, names: &[String]) -> Result<Vec<String>, SelectError> {
+    let started = started(arguments);
+    names.iter().map(|name| full_name(name, &started)).collect()
 }

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use grader::catalog::Level;
+use grader::build::Part;
 use grader::grade::Progress;
 use grader::select::Entry;
 use grader::supervise::Verdict;
@@ -27,8 +27,8 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
 }
 
 impl Progress for Spinner {
-    fn building(&self, levels: &[&Level]) {
-        let names: Vec<&str> = levels.iter().map(|level| level.name).collect();
+    fn building(&self, parts: &[Part]) {
+        let names: Vec<String> = parts.iter().map(Part::to_string).collect();
         let bar = styled(ProgressBar::new_spinner(), "{spinner} building {prefix}: {msg}");
         bar.set_prefix(names.join(", "));
         self.building.get_or_init(|| bar);
@@ -70,8 +70,8 @@ impl Drop for Spinner {
 pub(super) struct Lines;
 
 impl Progress for Lines {
-    fn building(&self, levels: &[&Level]) {
-        let names: Vec<&str> = levels.iter().map(|level| level.name).collect();
+    fn building(&self, parts: &[Part]) {
+        let names: Vec<String> = parts.iter().map(Part::to_string).collect();
         anstream::eprintln!("building {}", names.join(", "));
     }
 

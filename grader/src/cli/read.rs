@@ -2,16 +2,16 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use grader::catalog::{Kind, LEVELS, file_of};
+use grader::catalog::{Kind, LEVELS};
 use grader::select::{one, select};
 
-use super::{Exit, Failure, write};
+use super::{Arguments, Exit, Failure, write};
 
 const BOLD: Style = Style::new().bold();
 const CODE: Style = AnsiColor::Cyan.on_default();
 
-pub(super) fn list(names: &[String]) -> Result<Exit, Failure> {
-    let entries = select(names)?;
+pub(super) fn list(arguments: &Arguments, names: &[String]) -> Result<Exit, Failure> {
+    let entries = select(&super::full_names(arguments, names)?)?;
     let mut out = String::new();
     for level in LEVELS {
         let of_level: Vec<_> = entries.iter().filter(|e| e.level.name == level.name).collect();
@@ -33,9 +33,8 @@ pub(super) fn list(names: &[String]) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-pub(super) fn show(id: &str) -> Result<Exit, Failure> {
-    let entry = one(id)?;
-    let criterion = entry.criterion;
+pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
+    let criterion = one(name, &super::started(arguments))?.criterion;
     let mut out = String::new();
     let kind = match criterion.kind {
         Kind::Core => "core: the assignment asks for it",
@@ -45,7 +44,7 @@ pub(super) fn show(id: &str) -> Result<Exit, Failure> {
     writeln!(out, "{BOLD}{}{BOLD:#}\n{}\n", criterion.id, criterion.title)?;
     writeln!(out, "{}\n", criterion.requirement)?;
     writeln!(out, "worth  {} {points}, {kind}", criterion.points)?;
-    writeln!(out, "file   {}", file_of(criterion.id, entry.group.file))?;
+    writeln!(out, "file   {}", criterion.file)?;
     for (nr, read) in criterion.read.iter().enumerate() {
         writeln!(out, "{:<6} {read}", if nr == 0 { "read" } else { "" })?;
     }
@@ -55,9 +54,9 @@ pub(super) fn show(id: &str) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-pub(super) fn hint(id: &str, number: usize) -> Result<Exit, Failure> {
-    let entry = one(id)?;
-    let hints = entry.criterion.hints;
+pub(super) fn hint(arguments: &Arguments, name: &str, number: usize) -> Result<Exit, Failure> {
+    let criterion = one(name, &super::started(arguments))?.criterion;
+    let (id, hints) = (criterion.id, criterion.hints);
     if number == 0 || number > hints.len() {
         let there_are = match hints.len() {
             1 => "there is 1 hint".to_owned(),

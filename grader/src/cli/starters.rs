@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use grader::catalog::{LEVELS, Level};
-use grader::starter::{Applied, Edited, plan, solution as reference};
+use grader::select::select;
+use grader::starter::{Applied, Edited, SolutionError, plan, solution as reference};
 
 use super::{Arguments, Exit, Failure, write};
 
@@ -38,6 +39,10 @@ pub(super) fn start(
     writeln!(out, "\nread  {CODE}{first}/README.md{CODE:#}, the assignment")?;
     writeln!(
         out,
+        "keep  {CODE}.course{CODE:#} in git with your work: it leads back to the reference"
+    )?;
+    writeln!(
+        out,
         "then  {CODE}cargo grade {first}{CODE:#}; a first run that scores nothing is right"
     )?;
     write::to_stdout(&out)?;
@@ -49,16 +54,18 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
         return writeln!(out, "{BOLD}{}{BOLD:#} is blank already", level.name);
     }
     writeln!(out, "{BOLD}{}{BOLD:#} is yours now; write", level.name)?;
-    // In the order to work in; what no group names comes last.
+    // In the order to work in; what no exercise names comes last.
     let order = |path: &std::path::PathBuf| {
         // What lies in the same folder below `src` belongs to the same module.
         let position = |file: &str| match file.rsplit_once('/') {
             Some((folder, _)) if !folder.ends_with("/src") => path.starts_with(folder),
             _ => path.ends_with(file),
         };
-        level.groups.iter().position(|group| position(group.file)).unwrap_or(usize::MAX)
+        level.exercises.iter().position(|exercise| position(exercise.file)).unwrap_or(usize::MAX)
     };
     let mut blanked = applied.blanked.clone();
+    // Unit tests are there to be run.
+    blanked.retain(|path| !path.ends_with("tests.rs"));
     blanked.sort_by_key(order);
     for path in &blanked {
         writeln!(out, "  {}", path.display())?;
@@ -66,7 +73,10 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
     if !applied.removed.is_empty() {
         let count = applied.removed.len();
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        writeln!(out, "  {DIM}{files} of the reference's own are gone{DIM:#}")?;
+        writeln!(
+            out,
+            "  {DIM}{files} with private parts of the reference removed: divide your code as you like{DIM:#}"
+        )?;
     }
     if let Some(backup) = &applied.backup {
         writeln!(out, "  your earlier work is in {}", backup.display())?;
@@ -83,10 +93,24 @@ fn one_level(name: &str) -> Result<&'static Level, Failure> {
 
 pub(super) fn solution(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
     let root = super::root(arguments)?;
+    let files = match reference(&root, &name.replace('-', "_")) {
+        // No module is called so; perhaps an exercise is, and its file has another name.
+        Err(SolutionError::UnknownLevel { .. } | SolutionError::UnknownModule { .. }) => {
+            reference(&root, &file_of(arguments, name))
+        }
+        read => read,
+    }?;
     let mut out = String::new();
-    for (path, text) in reference(&root, name)? {
+    for (path, text) in files {
         writeln!(out, "{DIM}// ---- {}{DIM:#}\n{text}", path.display())?;
     }
     write::to_stdout(&out)?;
     Ok(Exit::Success)
+}
+
+/// The file of the exercise or criterion called `name`; where nothing is, the name itself.
+fn file_of(arguments: &Arguments, name: &str) -> String {
+    let full = super::full_names(arguments, &[name.to_owned()]);
+    let entries = full.and_then(|full| select(&full)).unwrap_or_default();
+    entries.first().map_or(name, |entry| entry.criterion.file).to_owned()
 }

@@ -1,5 +1,6 @@
 //! One failure in full: what was expected, what was seen, where to look, what to type next.
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 use grader_protocol::{Diagnosis, Event, Fail, PanicSite};
 
@@ -11,20 +12,29 @@ use crate::supervise::Verdict;
 const MOST_OUTPUT: usize = 12;
 const MOST_EVENTS: usize = 40;
 
-/// The lines below a failed criterion, each indented by `indent`.
+/// Where the learner should look.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The level's folder, as the compiler names it in a panic's place: `level2`.
+    pub level: &'a str,
+    /// The file to write: `level2/src/race.rs`.
+    pub file: &'a str,
+}
+
+/// The lines below a failed criterion of `level`, each indented by `indent`.
 ///
 /// # Errors
 ///
 /// Only if writing into the string fails, which it does not.
 pub fn criterion(
     out: &mut String,
+    level: &str,
     criterion: &CriterionReport,
-    file: &str,
     indent: &str,
 ) -> fmt::Result {
     let Some(verdict) = &criterion.verdict else { return Ok(()) };
     let mut text = String::new();
-    failure(&mut text, verdict, file)?;
+    failure(&mut text, verdict, Place { level, file: criterion.file })?;
     if criterion.status == Status::Failed {
         writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
     }
@@ -54,7 +64,7 @@ pub fn passed(out: &mut String, criterion: &CriterionReport, indent: &str) -> fm
 /// # Errors
 ///
 /// Only if writing into the string fails, which it does not.
-pub fn failure(out: &mut String, verdict: &Verdict, file: &str) -> fmt::Result {
+pub fn failure(out: &mut String, verdict: &Verdict, place: Place<'_>) -> fmt::Result {
     let Some(fail) = &verdict.fail else { return Ok(()) };
     writeln!(out, "{}", Styled(BAD, &fail.headline))?;
     part(out, "expected", fail.expected.as_deref())?;
@@ -66,7 +76,7 @@ pub fn failure(out: &mut String, verdict: &Verdict, file: &str) -> fmt::Result {
     }
     output(out, &verdict.output)?;
     part(out, "help", fail.help.as_deref())?;
-    part(out, "file", Some(&place(fail, file)))
+    part(out, "file", Some(&file(fail, place)))
 }
 
 /// A label and a text; further lines of the text are set below its first.
@@ -79,12 +89,11 @@ fn part(out: &mut String, label: &str, text: Option<&str>) -> fmt::Result {
 }
 
 /// The learner's file; with the line where it panicked, if it did there.
-fn place(fail: &Fail, file: &str) -> String {
-    let level = file.split('/').next().unwrap_or_default();
-    let in_level = |p: &&PanicSite| p.file.starts_with(level) && !level.is_empty();
+fn file(fail: &Fail, place: Place<'_>) -> String {
+    let in_level = |panic: &&PanicSite| Path::new(&panic.file).starts_with(place.level);
     match fail.panics.iter().find(in_level) {
         Some(panic) => format!("{}:{}", panic.file, panic.line),
-        None => file.to_owned(),
+        None => place.file.to_owned(),
     }
 }
 

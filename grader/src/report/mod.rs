@@ -57,9 +57,10 @@ pub struct LevelReport {
     pub broken: Option<Broken>,
     /// rustc's warnings about it.
     pub warnings: Vec<String>,
-    /// Its groups, in the order to work in.
-    pub groups: Vec<GroupReport>,
-    /// The sum over its groups.
+    /// Its exercises, in the order to work in.
+    #[serde(rename = "groups")]
+    pub exercises: Vec<ExerciseReport>,
+    /// The sum over its exercises.
     pub score: Score,
 }
 
@@ -72,9 +73,9 @@ pub struct Broken {
     pub errors: String,
 }
 
-/// One group of criteria.
+/// One exercise.
 #[derive(Debug, Serialize)]
-pub struct GroupReport {
+pub struct ExerciseReport {
     /// `race`.
     pub name: &'static str,
     /// One line about it.
@@ -98,6 +99,8 @@ pub struct CriterionReport {
     pub points: u32,
     /// `core` or `bonus`.
     pub kind: Kind,
+    /// The file to write.
+    pub file: &'static str,
     /// How it stands.
     pub status: Status,
     /// The judgement; `null` if its level does not compile.
@@ -179,33 +182,34 @@ impl Report {
                     title: entry.level.title,
                     broken,
                     warnings,
-                    groups: Vec::new(),
+                    exercises: Vec::new(),
                     score: Score::default(),
                 });
             }
             let Some(level) = levels.last_mut() else { continue };
-            if level.groups.last().is_none_or(|group| group.name != entry.group.name) {
-                level.groups.push(GroupReport {
-                    name: entry.group.name,
-                    title: entry.group.title,
-                    file: entry.group.file,
+            if level.exercises.last().is_none_or(|last| last.name != entry.exercise.name) {
+                level.exercises.push(ExerciseReport {
+                    name: entry.exercise.name,
+                    title: entry.exercise.title,
+                    file: entry.exercise.file,
                     criteria: Vec::new(),
                     score: Score::default(),
                 });
             }
-            let Some(group) = level.groups.last_mut() else { continue };
-            group.score.add(entry.criterion, status);
-            group.criteria.push(CriterionReport {
+            let Some(exercise) = level.exercises.last_mut() else { continue };
+            exercise.score.add(entry.criterion, status);
+            exercise.criteria.push(CriterionReport {
                 id: entry.criterion.id,
                 title: entry.criterion.title,
                 points: entry.criterion.points,
                 kind: entry.criterion.kind,
+                file: entry.criterion.file,
                 status,
                 verdict,
             });
         }
         for level in &mut levels {
-            level.score = Score::sum(level.groups.iter().map(|group| group.score));
+            level.score = Score::sum(level.exercises.iter().map(|exercise| exercise.score));
         }
         let score = Score::sum(levels.iter().map(|level| level.score));
         let mut report = Report {
@@ -226,7 +230,10 @@ impl Report {
 
     /// All criteria, in the catalog's order.
     pub fn criteria(&self) -> impl Iterator<Item = &CriterionReport> {
-        self.levels.iter().flat_map(|level| level.groups.iter().flat_map(|group| &group.criteria))
+        self.levels
+            .iter()
+            .flat_map(|level| &level.exercises)
+            .flat_map(|exercise| &exercise.criteria)
     }
 
     /// Whether every core criterion is met.

@@ -4,10 +4,11 @@ use std::fmt::{self, Write as _};
 use grader_protocol::Jail;
 
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
-use super::{CriterionReport, GroupReport, LevelReport, Report, Score, Status, explain};
-use crate::catalog::{Kind, file_of};
+use super::{CriterionReport, ExerciseReport, LevelReport, Report, Score, Status, explain};
+use crate::catalog::Kind;
 
-/// Failures shown in full in a run over more than one group: the first of a group, in so many groups.
+/// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
+/// exercises.
 /// The others are two lines each: who mends one fault after the other reads less and gets further.
 const IN_FULL: usize = 3;
 
@@ -16,9 +17,9 @@ const BAR: u32 = 20;
 /// How much is told. Somebody who looks at one level wants each criterion; over several levels, what
 /// is open.
 struct Detail {
-    /// Groups in which the first failure may still be shown in full; `None` shows every failure so.
+    /// Exercises in which the first failure may still be shown in full; `None` shows every failure so.
     in_full: Option<usize>,
-    /// Whether the criteria of a group that is complete are listed too.
+    /// Whether the criteria of an exercise that is complete are listed too.
     passed: bool,
     /// Whether only one criterion is asked for; then what its code printed is of interest.
     single: bool,
@@ -34,9 +35,9 @@ pub fn render(report: &Report) -> String {
 }
 
 fn write_all(out: &mut String, report: &Report) -> fmt::Result {
-    let groups: usize = report.levels.iter().map(|level| level.groups.len()).sum();
+    let exercises: usize = report.levels.iter().map(|level| level.exercises.len()).sum();
     let mut detail = Detail {
-        in_full: (groups > 1).then_some(IN_FULL),
+        in_full: (exercises > 1).then_some(IN_FULL),
         passed: report.levels.len() <= 1,
         single: report.criteria().count() == 1,
     };
@@ -61,9 +62,9 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         }
         return Ok(());
     }
-    let width = level.groups.iter().map(|g| g.title.chars().count()).max().unwrap_or_default();
-    for group in &level.groups {
-        group_lines(out, group, width, detail)?;
+    let width = level.exercises.iter().map(|e| e.title.chars().count()).max().unwrap_or_default();
+    for exercise in &level.exercises {
+        exercise_lines(out, level, exercise, width, detail)?;
     }
     if !level.warnings.is_empty() && level.score.core < level.score.core_of {
         writeln!(
@@ -83,37 +84,38 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
     Ok(())
 }
 
-fn group_lines(
+fn exercise_lines(
     out: &mut String,
-    group: &GroupReport,
+    level: &LevelReport,
+    exercise: &ExerciseReport,
     width: usize,
     detail: &mut Detail,
 ) -> fmt::Result {
-    let (won, of) = group.score.total();
-    let bonus = if group.score.core_of == 0 { "  bonus" } else { "" };
+    let (won, of) = exercise.score.total();
+    let bonus = if exercise.score.core_of == 0 { "  bonus" } else { "" };
     writeln!(
         out,
         "  {} {:<width$}  {won:>2}/{of}{}",
         bar(won, of),
-        group.title,
+        exercise.title,
         Styled(DIM, bonus)
     )?;
     let not_started = |c: &&CriterionReport| c.status == Status::NotStarted;
-    let waiting = group.criteria.iter().filter(not_started).count();
-    let mut in_full = detail.in_full.is_none_or(|groups| groups > 0);
-    for criterion in &group.criteria {
+    let waiting = exercise.criteria.iter().filter(not_started).count();
+    let mut in_full = detail.in_full.is_none_or(|exercises| exercises > 0);
+    for criterion in &exercise.criteria {
         match criterion.status {
-            Status::NotStarted if waiting == group.criteria.len() => {}
+            Status::NotStarted if waiting == exercise.criteria.len() => {}
             Status::Passed if won == of && !detail.passed => {}
-            _ => criterion_lines(out, criterion, group, detail, &mut in_full)?,
+            _ => criterion_lines(out, level, exercise, criterion, detail, &mut in_full)?,
         }
     }
-    if waiting == group.criteria.len() {
+    if waiting == exercise.criteria.len() {
         writeln!(
             out,
             "    {} {}",
             Styled(DIM, format!("· not started: {waiting} criteria; write")),
-            Styled(CODE, group.file)
+            Styled(CODE, exercise.file)
         )?;
     }
     Ok(())
@@ -121,8 +123,9 @@ fn group_lines(
 
 fn criterion_lines(
     out: &mut String,
+    level: &LevelReport,
+    exercise: &ExerciseReport,
     criterion: &CriterionReport,
-    group: &GroupReport,
     detail: &mut Detail,
     in_full: &mut bool,
 ) -> fmt::Result {
@@ -133,7 +136,7 @@ fn criterion_lines(
     };
     let name = criterion.id.rsplit('/').next().unwrap_or(criterion.id);
     let bonus =
-        if criterion.kind == Kind::Bonus && group.score.core_of > 0 { " bonus" } else { "" };
+        if criterion.kind == Kind::Bonus && exercise.score.core_of > 0 { " bonus" } else { "" };
     writeln!(
         out,
         "    {} {:<34} {:>2}  {}{}",
@@ -150,12 +153,11 @@ fn criterion_lines(
         return Ok(());
     }
     if *in_full {
-        if let Some(groups) = &mut detail.in_full {
-            *groups -= 1;
+        if let Some(exercises) = &mut detail.in_full {
+            *exercises -= 1;
             *in_full = false;
         }
-        let file = file_of(criterion.id, group.file);
-        return explain::criterion(out, criterion, file, "        ");
+        return explain::criterion(out, level.name, criterion, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;

@@ -37,12 +37,12 @@ fn not_started() -> Fail {
     Fail { panics: vec![site], ..Fail::diagnosed("race::load", Diagnosis::NotStarted) }
 }
 
-/// A report on level 2 in which the first criterion of each group has `fail`.
+/// A report on level 2 in which the first criterion of each exercise has `fail`.
 fn report(fail: Option<fn() -> Fail>) -> Report {
     let entries = entries();
     let mut verdicts: BTreeMap<&'static str, Verdict> = BTreeMap::new();
     for entry in &entries {
-        let first = entry.group.criteria.first().map(|c| c.id) == Some(entry.criterion.id);
+        let first = entry.exercise.criteria.first().map(|c| c.id) == Some(entry.criterion.id);
         let fail = fail.filter(|_| first).map(|fail| fail());
         verdicts.insert(entry.criterion.id, verdict(fail));
     }
@@ -80,8 +80,8 @@ fn the_first_failures_are_told_in_full_and_the_others_in_two_lines() {
     assert!(!report.has_full_core_marks());
     let text = shown(&report);
     assert_eq!(text.matches("expected  400 ms").count(), 3, "{text}");
-    let groups = report.levels.first().map_or(0, |level| level.groups.len());
-    assert_eq!(text.matches("returned at 600 ms").count(), groups, "{text}");
+    let exercises = report.levels.first().map_or(0, |level| level.exercises.len());
+    assert_eq!(text.matches("returned at 600 ms").count(), exercises, "{text}");
     assert!(
         text.contains("200 ms  reviews  answers") && text.contains("help      wait less"),
         "{text}"

@@ -76,7 +76,7 @@ impl Files {
     pub fn over(mut self, pristine: &Files, level: &Level) -> (Files, Vec<Finding>) {
         let mut findings = Vec::new();
         for (path, original) in &pristine.0 {
-            if !level.gives(path) {
+            if !level.provides(path) {
                 continue;
             }
             match self.0.insert(path.clone(), original.clone()) {

@@ -2,9 +2,7 @@
 use std::process::ExitStatus;
 
 use grader_protocol::Diagnosis;
-
-/// As `grader_kit` sets it.
-const MEMORY_MIB: u64 = 1024;
+use grader_protocol::limits::{CPU_SECONDS, MEMORY_MIB};
 
 /// What the status and the runtime's last words say. The words may be the judged code's own, so they
 /// only choose between kinds of failure.
@@ -18,7 +16,7 @@ pub(super) fn of(status: ExitStatus, output: &str) -> Diagnosis {
     match (status.code(), signal(status)) {
         (_, Some(6)) => Diagnosis::Aborted,
         // SIGXCPU, or SIGKILL at the hard limit.
-        (_, Some(9 | 24)) => Diagnosis::EndlessLoop { cpu_ms: 20_000 },
+        (_, Some(9 | 24)) => Diagnosis::EndlessLoop { cpu_ms: CPU_SECONDS * 1000 },
         (_, Some(signal)) => Diagnosis::Killed { signal },
         (Some(code), None) => Diagnosis::Exited { code },
         (None, None) => Diagnosis::Aborted,

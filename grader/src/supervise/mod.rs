@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::catalog::Criterion;
 use crate::interrupt::Guarded;
+use crate::select::Entry;
 pub use output::MOST as MOST_OUTPUT;
 
 use channel::Heard;
@@ -46,9 +47,26 @@ impl Limits {
     /// These limits, widened to what the criterion says that it needs.
     #[must_use]
     pub fn of(&self, criterion: &Criterion) -> Limits {
-        let cpu = self.cpu.max(Duration::from_secs(criterion.cpu_seconds().unwrap_or_default()));
+        let cpu = self.cpu.max(Duration::from_secs(criterion.cpu_seconds.unwrap_or_default()));
         // On a machine that is ten times too busy the CPU limit is still the one that counts.
         Limits { cpu, real: self.real.max(cpu * 10), ..self.clone() }
+    }
+}
+
+/// What a check process judges.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The criterion, as the check binary knows it.
+    pub id: &'a str,
+    /// How messages call the exercise when they cannot name a call: `race`.
+    pub exercise: &'a str,
+}
+
+impl Subject<'static> {
+    /// A criterion of the catalog.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        Subject { id: entry.criterion.id, exercise: entry.exercise.name }
     }
 }
 
@@ -97,43 +115,43 @@ impl Verdict {
     }
 }
 
-/// Judges the criterion `id` with the check binary of its level, in the workspace at `root`.
+/// Judges a criterion with the check binary that knows it, in the workspace at `root`.
 ///
 /// A verdict that rests on real time alone is taken twice: a page that had to come from a slow disk,
 /// or a machine that was stopped for a moment, looks like a thread that blocks, once.
 #[must_use]
-pub fn judge(binary: &Path, id: &str, root: &Path, limits: &Limits) -> Verdict {
-    let first = judge_once(binary, id, root, limits);
+pub fn judge(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) -> Verdict {
+    let first = judge_once(binary, subject, root, limits);
     let diagnosis = first.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
     match diagnosis {
         Some(
             Diagnosis::BlocksThread { .. }
             | Diagnosis::BlockedForGood { .. }
             | Diagnosis::TimedOut { .. },
-        ) => judge_once(binary, id, root, limits),
+        ) => judge_once(binary, subject, root, limits),
         _ => first,
     }
 }
 
-fn judge_once(binary: &Path, id: &str, root: &Path, limits: &Limits) -> Verdict {
+fn judge_once(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) -> Verdict {
     let start = Instant::now();
-    let mut verdict = attempt(binary, id, root, limits).unwrap_or_else(|why| {
+    let mut verdict = attempt(binary, subject, root, limits).unwrap_or_else(|why| {
         let why = why.to_string();
-        Verdict::without_process(Fail::diagnosed(&name(id), Diagnosis::NotJudged { why }))
+        Verdict::without_process(Fail::diagnosed(subject.exercise, Diagnosis::NotJudged { why }))
     });
     verdict.real_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     verdict
 }
 
-/// How messages call the exercise when they cannot name a call: `race` of `level2/race/...`.
-fn name(id: &str) -> String {
-    id.split('/').nth(1).unwrap_or(id).to_owned()
-}
-
-fn attempt(binary: &Path, id: &str, root: &Path, limits: &Limits) -> std::io::Result<Verdict> {
+fn attempt(
+    binary: &Path,
+    subject: Subject<'_>,
+    root: &Path,
+    limits: &Limits,
+) -> std::io::Result<Verdict> {
     let nonce = secret()?;
     let mut command = Command::new(binary);
-    command.arg(id).current_dir(root).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(subject.id).current_dir(root).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Nothing of the grader's environment reaches the judged code.
     command.env_clear();
     #[cfg(unix)]
@@ -155,9 +173,9 @@ fn attempt(binary: &Path, id: &str, root: &Path, limits: &Limits) -> std::io::Re
     let output = [out.finish(), err.finish()].concat();
 
     let (fail, message) = match (stopped, line) {
-        (Some(diagnosis), _) => (Some(Fail::diagnosed(&name(id), diagnosis)), None),
-        (None, Some(line)) => read(&line, &nonce, id),
-        (None, None) => (Some(Fail::diagnosed(&name(id), cause::of(status, &output))), None),
+        (Some(diagnosis), _) => (Some(Fail::diagnosed(subject.exercise, diagnosis)), None),
+        (None, Some(line)) => read(&line, &nonce, subject),
+        (None, None) => (Some(Fail::diagnosed(subject.exercise, cause::of(status, &output))), None),
     };
     Ok(match message {
         Some(message) => Verdict {
@@ -180,10 +198,10 @@ fn secret() -> std::io::Result<String> {
 }
 
 /// Whether the line is this check's verdict.
-fn read(line: &str, nonce: &str, id: &str) -> (Option<Fail>, Option<Message>) {
-    let refuse = |diagnosis| (Some(Fail::diagnosed(&name(id), diagnosis)), None);
+fn read(line: &str, nonce: &str, subject: Subject<'_>) -> (Option<Fail>, Option<Message>) {
+    let refuse = |diagnosis| (Some(Fail::diagnosed(subject.exercise, diagnosis)), None);
     match serde_json::from_str::<Message>(line) {
-        Ok(message) if message.nonce != nonce || message.id != id => {
+        Ok(message) if message.nonce != nonce || message.id != subject.id => {
             refuse(Diagnosis::ForgedVerdict)
         }
         Ok(message) if message.version == VERSION => (None, Some(message)),

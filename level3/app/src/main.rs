@@ -58,7 +58,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Problem::System(error)),
     };
-    let outcome = runtime.block_on(run(&cli));
+    let outcome = runtime.block_on(demo_kit::written(run(&cli)));
+    let outcome = outcome.unwrap_or_else(|part| Err(Problem::Unwritten(part)));
+    if let Some(part) = demo_kit::take() {
+        say(&format!("payment-gateway: some payments needed a part that is {part}"));
+    }
     // What is under way after a second Ctrl-C is not waited for.
     runtime.shutdown_background();
     match outcome {

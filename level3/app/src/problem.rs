@@ -91,6 +91,9 @@ pub enum Problem {
         "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
     )]
     Reconcile { provider: String, error: ReconcileError },
+    /// A part of the gateway that the learner has not written.
+    #[error("the gateway needs a part that is {0}")]
+    Unwritten(demo_kit::Unwritten),
     /// Figures that do not fit together.
     #[error("the gateway cannot be made: {0}")]
     Config(#[from] GatewayConfigError),

@@ -1,17 +1,12 @@
 //! Failures of tasks that nobody awaits.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::time::sleep;
 
 const SPAWN: &str = "Tracker::spawn";
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 type Told = Arc<Mutex<Vec<Failure>>>;
 

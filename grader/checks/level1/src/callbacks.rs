@@ -1,4 +1,4 @@
-//! What is asked of callbacks alone: when and how often they are called.
+//! The criteria of the load with callbacks.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,28 @@ use level1::callbacks::fetch_user_profile;
 use level1::source::{Request, SourceError};
 
 use crate::fake::{Fake, answer, dropped, fail, status};
-use crate::styles::{CALLBACKS, parts};
+use crate::styles::{self, CALLBACKS, parts};
+pub use crate::syntax::callbacks_alone as own_work;
+
+pub async fn profile(cx: Cx) -> Outcome {
+    styles::gives_the_profile(cx, CALLBACKS).await
+}
+
+pub async fn user_first(cx: Cx) -> Outcome {
+    styles::user_first(cx, CALLBACKS).await
+}
+
+pub async fn no_posts_without_user(cx: Cx) -> Outcome {
+    styles::no_posts_without_user(cx, CALLBACKS).await
+}
+
+pub async fn names_the_request(cx: Cx) -> Outcome {
+    styles::names_the_request(cx, CALLBACKS).await
+}
+
+pub async fn refuses_id_0(cx: Cx) -> Outcome {
+    styles::refuses_id_0(cx, CALLBACKS).await
+}
 
 /// A source that answers at once must not make the callback come before the function returned.
 pub async fn never_early(cx: Cx) -> Outcome {

@@ -10,15 +10,15 @@ pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, PARALLEL).await
 }
 
-pub async fn names(cx: Cx) -> Outcome {
+pub async fn names_the_request(cx: Cx) -> Outcome {
     styles::names_the_request(cx, PARALLEL).await
 }
 
-pub async fn id_0(cx: Cx) -> Outcome {
+pub async fn refuses_id_0(cx: Cx) -> Outcome {
     styles::refuses_id_0(cx, PARALLEL).await
 }
 
-pub async fn dropped(cx: Cx) -> Outcome {
+pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     styles::stops_when_dropped(cx, PARALLEL, &[Request::User(7), Request::Posts(7)]).await
 }
 

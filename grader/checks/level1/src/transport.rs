@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level1::source::SourceError;
 use level1::transport::{check_status, read_text, within};
 use tokio::time::sleep;
 
 const READ: &str = "transport::read_text";
 const WITHIN: &str = "transport::within";
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 pub async fn status(cx: Cx) -> Outcome {
     for status in 100..=999 {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level2::all_settled::{Timeouts, load};
 use level2::error::SectionFailure;
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 
 use crate::fake::{Fake, Step, down, latency, refused};
-use crate::support::{dropped_at, ms, names, nothing_left, returned_at, states_time};
+use crate::support::{dropped_at, names, nothing_left, returned_at, states_time};
 
 const NAME: &str = "all_settled::load";
 
@@ -52,7 +52,7 @@ fn carries(settled: &Settled, fake: &Fake, expected: &[Section]) -> Outcome {
     Ok(())
 }
 
-pub async fn takes_600(cx: Cx) -> Outcome {
+pub async fn takes_600_ms(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     let (settled, took) = settled(&cx, &fake, LESSON).await?;
     returned_at(

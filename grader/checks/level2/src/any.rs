@@ -1,11 +1,11 @@
 //! `any::fetch`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed};
 use level2::any::{AllFailed, Winner, fetch};
 use level2::model::Section;
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{failed, nothing_left, returned_at, succeeded};
+use crate::support::{nothing_left, returned_at, succeeded};
 
 const NAME: &str = "any::fetch";
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level2::cache::{Answer, CacheError, CachedDashboard, DEFAULT_TTL};
 use level2::error::SectionError;
 use level2::model::Section;
@@ -10,7 +10,7 @@ use level2::parallel;
 use tokio::time::sleep;
 
 use crate::fake::{Fake, Step, down, latency, refused};
-use crate::support::{ms, succeeded};
+use crate::support::succeeded;
 
 const NAME: &str = "CachedDashboard::load";
 

@@ -1,13 +1,13 @@
 //! `critical::load`.
 
-use grader_kit::{Cx, Outcome, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure_eq, failed, ms};
 use level2::all_settled::Timeouts;
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
 use level2::model::Section;
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{failed, ms, nothing_left, returned_at, states_time, succeeded};
+use crate::support::{nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "critical::load";
 const LIMITS: Timeouts = Timeouts {

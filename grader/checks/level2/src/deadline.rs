@@ -1,13 +1,13 @@
 //! `deadline::load` and `deadline::load_partial`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
 use level2::deadline::{DeadlineError, load, load_partial};
 use level2::error::{SectionError, SectionFailure};
 use level2::model::Section;
 use level2::parallel;
 
 use crate::fake::{Fake, Step, refused};
-use crate::support::{failed, ms, names, nothing_left, returned_at, states_time, succeeded};
+use crate::support::{names, nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "deadline::load";
 const PARTIAL: &str = "deadline::load_partial";

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use grader_kit::{Cx, Timeline};
+use grader_kit::{Cx, Timeline, ms};
 use level2::error::SourceError;
 use level2::model::{
     Cents, Dashboard, LowStock, Orders, Rating, Reviews, Sales, Section, SectionData, StockItem,
@@ -13,8 +13,6 @@ use level2::model::{
 };
 use level2::source::{DashboardSource, SourceResult};
 use tokio::time::sleep;
-
-use crate::support::ms;
 
 /// What a source does when it is called. Times in virtual milliseconds after the call.
 #[derive(Debug, Clone)]

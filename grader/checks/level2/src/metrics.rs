@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure_eq, ms};
 use level2::error::SectionFailure;
 use level2::metrics::{Alerts, LoadMetrics, Severity};
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 
 use crate::fake::{Fake, down, refused};
-use crate::support::ms;
 
 use Severity::{Critical, Normal, Warning};
 

@@ -1,18 +1,16 @@
 //! `parallel::load`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed};
 use level2::error::SectionError;
 use level2::model::{Loaded, Section};
 use level2::parallel::load;
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{
-    dropped_at, failed, names, nothing_left, returned_at, states_time, succeeded,
-};
+use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "parallel::load";
 
-pub async fn takes_600(cx: Cx) -> Outcome {
+pub async fn takes_600_ms(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     let call = cx.call(NAME, load(fake.source())).await?;
     returned_at(

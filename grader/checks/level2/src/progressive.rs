@@ -1,7 +1,7 @@
 //! `progressive::load`.
 
 use futures::StreamExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
 use level2::all_settled::Timeouts;
 use level2::error::{SectionError, SectionFailure};
 use level2::model::Section;
@@ -9,9 +9,7 @@ use level2::progressive::{FirstPhase, load};
 use tokio::time::timeout;
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{
-    dropped_at, failed, ms, names, nothing_left, returned_at, states_time, succeeded,
-};
+use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "progressive::load";
 const LIMITS: Timeouts = Timeouts {

@@ -6,11 +6,9 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
 use tokio::time::{sleep, timeout};
-
-use crate::support::ms;
 
 const NAME: &str = "AsyncQueue::add";
 

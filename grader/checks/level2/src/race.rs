@@ -1,16 +1,14 @@
 //! `race::load`.
 
 use futures::StreamExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
 use level2::error::SectionError;
 use level2::model::{Section, SectionData};
 use level2::race::{FirstThree, TooFew, load};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{
-    dropped_at, failed, ms, names, nothing_left, returned_at, states_time, succeeded,
-};
+use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "race::load";
 

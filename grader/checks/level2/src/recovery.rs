@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
 use level2::error::{SectionError, SectionFailure, SourceError};
 use level2::model::{Dashboard, LowStock, Section, Users};
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
 use level2::settled::{SectionReport, Settled};
 
 use crate::fake::{Fake, down, refused};
-use crate::support::{failed, ms, returned_at, succeeded};
+use crate::support::{returned_at, succeeded};
 
 const NAME: &str = "recovery::retry";
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level2::all_settled::Timeouts;
 use level2::error::{SectionError, SectionFailure};
 use level2::model::Section;
@@ -10,7 +10,7 @@ use level2::retry_failed::retry;
 use level2::settled::{SectionReport, Settled};
 
 use crate::fake::{Fake, Step, down, refused};
-use crate::support::{ms, names, returned_at};
+use crate::support::{names, returned_at};
 
 const NAME: &str = "retry_failed::retry";
 

@@ -1,18 +1,16 @@
 //! `sequential::load`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
 use level2::error::SectionError;
 use level2::model::{Loaded, Section};
 use level2::sequential::load;
 
 use crate::fake::{Fake, Step, refused};
-use crate::support::{
-    dropped_at, failed, ms, names, nothing_left, returned_at, states_time, succeeded,
-};
+use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
 
 const NAME: &str = "sequential::load";
 
-pub async fn takes_2000(cx: Cx) -> Outcome {
+pub async fn takes_2000_ms(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     let call = cx.call(NAME, load(fake.source())).await?;
     returned_at(

@@ -1,23 +1,17 @@
 //! What the criteria have in common.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure};
+use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
 use level2::model::Section;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::fake::Fake;
 
-/// `count` milliseconds.
-pub const fn ms(count: u64) -> Duration {
-    Duration::from_millis(count)
-}
-
 /// Sections as a learner reads them: `sales, users`.
 pub fn names<'a>(sections: impl IntoIterator<Item = &'a Section>) -> String {
-    let names: Vec<_> = sections.into_iter().map(|section| section.name()).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    list(sections.into_iter().map(|section| section.name()))
 }
 
 /// What a call returned, when it had to succeed.
@@ -25,21 +19,6 @@ pub fn succeeded<T, E: Display>(result: Result<T, E>, why: &str) -> Result<T, Fa
     result.map_err(|error| {
         Fail::new(format!("returned an error although {why}")).observed(error.to_string())
     })
-}
-
-/// The error a call returned, when it had to fail.
-pub fn failed<T: Debug, E>(result: Result<T, E>, why: &str) -> Result<E, Fail> {
-    match result {
-        Err(error) => Ok(error),
-        Ok(value) => {
-            let mut value = format!("{value:?}");
-            if value.len() > 300 {
-                value.truncate(value.floor_char_boundary(300));
-                value.push_str("...");
-            }
-            Err(Fail::new(format!("returned a success although {why}")).observed(value))
-        }
-    }
 }
 
 /// The moment of the return, in virtual time.
@@ -82,15 +61,5 @@ pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, whole: F, at: u64, load:
     cx.call(name, whole).await?;
     // What that load may have left in the background is another criterion's business: it ends now.
     sleep(ms(10_000)).await;
-    match timeout(ms(at), cx.call(name, load)).await {
-        Err(_) => {
-            cx.timeline().record("the grader", format!("drops {name}"));
-            Ok(())
-        }
-        Ok(Err(fail)) => Err(fail),
-        Ok(Ok(call)) => Err(Fail::new(format!(
-            "{name} returned at {} ms, before it could be dropped at {at} ms",
-            call.took.as_millis()
-        ))),
-    }
+    grader_kit::dropped_at(cx, name, at, load).await
 }

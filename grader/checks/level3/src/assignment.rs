@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::{PayError, Status};
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
@@ -12,7 +12,7 @@ use level3_harness::{Load, Tally, percentile};
 use level3_sim::{Dice, Fault, Rates, Script, Site, World};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{is_paid, is_written, ms, request, stage, status};
+use crate::world::{is_paid, is_written, request, stage, status};
 
 async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
     let load = Load { payments, every: ms(1), share: 10, rates, seed: 1 };
@@ -21,7 +21,7 @@ async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
         .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
 }
 
-pub async fn succeeds(cx: Cx) -> Outcome {
+pub async fn succeeds_despite_failures(cx: Cx) -> Outcome {
     is_written(&cx).await?;
     let tally = load(50_000, Rates::TEN_PERCENT).await?;
     let success = tally.success();
@@ -69,7 +69,7 @@ fn uber(dice: &Dice) -> Fault {
     }
 }
 
-pub async fn nothing_stuck(cx: Cx) -> Outcome {
+pub async fn nothing_gets_stuck(cx: Cx) -> Outcome {
     is_written(&cx).await?;
     // Few payments one after another, and more at once than the provider's limit lets through.
     for (crowd, gateways) in [(1, 100), (700, 1)] {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Trip};
 use tokio::time::{sleep, timeout};
 
-use crate::parts::{ms, nz, nzu};
+use crate::parts::{nz, nzu};
 
 const NAME: &str = "CircuitBreaker::call";
 

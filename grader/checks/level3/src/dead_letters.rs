@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::future::pending;
 
 use futures::future::join;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::dead_letters::{DeadLetter, DeadLetters, Redriven};
 use tokio::time::{Instant, sleep};
 
-use crate::parts::{dropped_at, ms, nz, nzu};
+use crate::parts::{nz, nzu};
 
 const NAME: &str = "DeadLetters::redrive";
 

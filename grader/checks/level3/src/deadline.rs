@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level3::deadline::{Deadline, Elapsed};
 use tokio::time::sleep;
 
-use crate::parts::{OnDrop, ms};
+use crate::parts::OnDrop;
 
 pub async fn counts_down(cx: Cx) -> Outcome {
     let observed = cx.call("Deadline", async {

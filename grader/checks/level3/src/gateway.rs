@@ -1,11 +1,14 @@
 //! The gateway as its clients and its providers see it.
 
-pub mod answers;
-pub mod events;
+mod answers;
+mod events;
+
+pub use answers::*;
+pub use events::*;
 
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, lock, ms};
 use level3::answer::{Dependency, PayError, Status};
 use level3::breaker::State;
 use level3::gateway::GatewayConfig;
@@ -17,9 +20,9 @@ use level3::request::PaymentRequest;
 use level3_sim::{Fault, Script, Site};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{is_paid, lock, ms, request, stage, stage_with, status};
+use crate::world::{is_paid, request, stage, stage_with, status};
 
-pub async fn takes_1100(cx: Cx) -> Outcome {
+pub async fn takes_1100_ms(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
     let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
     ensure!(

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::{join, pending};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::idempotency::{Answer, IdempotencyError, Key, KeyError, Store, StoreConfig};
 use tokio::time::{sleep, timeout};
 
-use crate::parts::{dropped_at, ms, nzu};
+use crate::parts::nzu;
 
 const NAME: &str = "Store::run";
 

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 
 use futures::future::{join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimitError, Priority, RateLimiter, Usage};
 use tokio::time::{Instant, sleep};
 
-use crate::parts::{dropped_at, list, ms, nzu};
+use crate::parts::nzu;
 use Priority::{Charge, Refund};
 
 const NAME: &str = "RateLimiter::acquire";
@@ -281,7 +281,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
     let (most, from) = bench.most_in_a_second();
     ensure!(most <= 1, "1 a second: {most} calls in the second from {from} ms on";
         expected = "the second call at 2000 ms, a second after the first one was made",
-        observed = format!("calls at {} ms", list(&bench.instants())),
+        observed = format!("calls at {} ms", list(bench.instants())),
         help = "a slot is taken as long as its permit is held; its second begins when the permit is used");
     // Somebody who comes while the permit is held cannot know when its second will end.
     let bench = Bench::new(&cx, 1)?;

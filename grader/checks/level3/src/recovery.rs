@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Letter, Recovered};
@@ -14,7 +14,7 @@ use level3_sim::{
 };
 use tokio::time::sleep;
 
-use crate::world::{ms, request};
+use crate::world::request;
 
 /// Makes the faults of one payment anew.
 type Scripted = fn() -> Script;

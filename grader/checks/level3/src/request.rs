@@ -21,7 +21,7 @@ fn refused(
     Ok(())
 }
 
-pub async fn bad_amounts(_cx: Cx) -> Outcome {
+pub async fn refuses_bad_amounts(_cx: Cx) -> Outcome {
     for amount in [0, -1, i64::MIN, 100_000_000, i64::MAX] {
         let bad = PaymentRequest { amount, ..request("a") };
         refused(&bad, &format!("an amount of {amount}"), |e| {
@@ -36,7 +36,7 @@ pub async fn bad_amounts(_cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn unknown_currencies(_cx: Cx) -> Outcome {
+pub async fn refuses_unknown_currencies(_cx: Cx) -> Outcome {
     for currency in ["", "DOLLAR", "ZZZ", "US"] {
         let bad = PaymentRequest { currency: currency.to_owned(), ..request("a") };
         refused(&bad, &format!("the currency {currency:?}"), |e| {
@@ -54,7 +54,7 @@ pub async fn unknown_currencies(_cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn bad_keys(_cx: Cx) -> Outcome {
+pub async fn refuses_bad_keys(_cx: Cx) -> Outcome {
     for (key, what) in
         [(String::new(), "an empty key"), ("k".repeat(256), "a key of 256 characters")]
     {
@@ -70,7 +70,7 @@ pub async fn bad_keys(_cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn broken_addresses(_cx: Cx) -> Outcome {
+pub async fn refuses_broken_addresses(_cx: Cx) -> Outcome {
     for email in ["", "someone", "someone@", "@example.com", "some one@example.com", "a@b"] {
         let bad = PaymentRequest { email: email.to_owned(), ..request("a") };
         refused(&bad, &format!("the address {email:?}"), |e| {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, list, ms};
 use level3::deadline::Deadline;
 use level3::retry::{
     Attempt, Backoff, Disposition, Jitter, NoJitter, Reason, Retried, RetryError, RetryPolicy,
@@ -12,7 +12,7 @@ use level3::retry::{
 };
 use tokio::time::sleep;
 
-use crate::parts::{Calls, list, ms, nz};
+use crate::parts::{Calls, nz};
 
 const NAME: &str = "retry";
 
@@ -64,14 +64,6 @@ async fn run<J: Jitter + ?Sized>(
     Ok((call.value, call.took))
 }
 
-fn failed<T: Debug>(result: Ended<T>, why: &str) -> Result<RetryError<Trouble>, Fail> {
-    match result {
-        Err(error) => Ok(error),
-        Ok(value) => Err(Fail::new(format!("retry returned a success although {why}"))
-            .observed(format!("{value:?}"))),
-    }
-}
-
 pub async fn three_attempts_are_three_calls(cx: Cx) -> Outcome {
     let retries = |_| Some(Disposition::Retry);
     for attempts in [3, 1, 8] {
@@ -118,7 +110,7 @@ pub async fn backs_off_exponentially(cx: Cx) -> Outcome {
         let at = calls.at();
         ensure!(at.iter().zip(expected).all(|(at, expected)| *at == expected),
             "attempts began at {} ms", list(&at);
-            expected = format!("{} ms: waits of base * factor^(n - 1)", list(&expected)),
+            expected = format!("{} ms: waits of base * factor^(n - 1)", list(expected)),
             help = "the wait after attempt n is base * factor^(n - 1): the first wait is the base");
     }
     Ok(())

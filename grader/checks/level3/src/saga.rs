@@ -1,18 +1,18 @@
 //! The saga engine, on steps that are nothing but names.
 
-pub mod journalled;
+mod journalled;
+
+pub use journalled::*;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId, Standing};
 use level3::saga::{End, Known, Saga, SagaError, Step, StepError, UndoError};
 use tokio::time::sleep;
-
-use crate::world::{lock, ms};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -170,7 +170,7 @@ const KINDS: [FailureKind; 4] = [
     FailureKind::Interrupted,
 ];
 
-pub async fn unknown_is_undone(cx: Cx) -> Outcome {
+pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
     for kind in KINDS {
         let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
             "capture",
@@ -188,7 +188,7 @@ pub async fn unknown_is_undone(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn not_done_is_not_undone(cx: Cx) -> Outcome {
+pub async fn leaves_what_was_not_done(cx: Cx) -> Outcome {
     for kind in KINDS {
         let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
             "capture",
@@ -269,7 +269,7 @@ pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn optional_steps(cx: Cx) -> Outcome {
+pub async fn optional_steps_may_fail(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx)
         .step("capture", Does::Works, Undo::Works)
         .add("mail", Does::NotDone(FailureKind::Transient), Undo::Works, Step::not_critical)

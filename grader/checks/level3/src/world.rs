@@ -1,9 +1,9 @@
 //! A gateway in a simulated world, for the criteria.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail};
+use grader_kit::{Cx, Fail, lock};
 use level3::answer::{PayError, Reply, Status};
 use level3::event::Event;
 use level3::gateway::{Gateway, GatewayConfig};
@@ -11,14 +11,6 @@ use level3::journal::{MemoryJournal, Standing};
 use level3::provider::{Providers, RowStatus};
 use level3::request::PaymentRequest;
 use level3_sim::{Ending, Fault, Faults, Latencies, Probe, Script, Site, World};
-
-pub const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Writes every call into the criterion's timeline.
 struct Lines(grader_kit::Timeline);

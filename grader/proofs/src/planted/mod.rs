@@ -19,7 +19,7 @@
 //! the learner is told for the first of them. A right solution has neither. [`edit`] says what an edit is,
 //! [`items`] how an item is named; `remove` lists files to take away.
 //!
-//! Exact over which criteria? Trials ([`Group::trial`](grader::catalog::Group::trial)) fail for a
+//! Exact over which criteria? Trials ([`Exercise::trial`](grader::catalog::Exercise::trial)) fail for a
 //! fault of any part, beside the criterion that is about it; which of them do, and at which seed,
 //! says nothing about the grader. So a wrong solution that names no trial is judged by all criteria
 //! but the trials. One that names a trial is judged by every criterion: it has a fault that the
@@ -158,9 +158,9 @@ impl Planted {
     pub fn judges(&self, level: &Level) -> Result<Vec<Entry>, SelectError> {
         let mut entries = select(&[level.name.to_owned()])?;
         let named = |entry: &Entry| self.fails.contains(&entry.criterion.id);
-        let by_trials =
-            self.fails.is_empty() || entries.iter().any(|entry| entry.group.trial && named(entry));
-        entries.retain(|entry| by_trials || !entry.group.trial);
+        let by_trials = self.fails.is_empty()
+            || entries.iter().any(|entry| entry.exercise.trial && named(entry));
+        entries.retain(|entry| by_trials || !entry.exercise.trial);
         Ok(entries)
     }
 

@@ -1,13 +1,13 @@
 //! all, all_settled, race and any.
 
 use grader_kit::{Cx, Outcome, ensure_eq};
-use level1::promise::{AggregateError, State, all, all_settled, any, race};
+use level1::promise::{self, AggregateError, State};
 
 use super::{Oops, P, after, no, outcome};
 
-pub async fn all_values(cx: Cx) -> Outcome {
+pub async fn all(cx: Cx) -> Outcome {
     let (result, took) = outcome(&cx, "promise::all", || {
-        all([after(200, Ok(1)), after(300, Ok(2)), after(100, Ok(3))])
+        promise::all([after(200, Ok(1)), after(300, Ok(2)), after(100, Ok(3))])
     })
     .await?;
     ensure_eq!(result, Ok(vec![1, 2, 3]), "the values of all";
@@ -18,7 +18,7 @@ pub async fn all_values(cx: Cx) -> Outcome {
 
 pub async fn all_fails_fast(cx: Cx) -> Outcome {
     let (result, took) = outcome(&cx, "promise::all", || {
-        all([after(100, Ok(1)), after(300, no("late")), after(200, no("first"))])
+        promise::all([after(100, Ok(1)), after(300, no("late")), after(200, no("first"))])
     })
     .await?;
     ensure_eq!(result, Err(Oops::Said("first")), "the error of all");
@@ -27,9 +27,9 @@ pub async fn all_fails_fast(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn settled(cx: Cx) -> Outcome {
+pub async fn all_settled(cx: Cx) -> Outcome {
     let (result, took) = outcome(&cx, "promise::all_settled", || {
-        all_settled([after(200, Ok(1)), after(300, no("late")), after(100, no("first"))])
+        promise::all_settled([after(200, Ok(1)), after(300, no("late")), after(100, no("first"))])
     })
     .await?;
     let expected = Ok(vec![Ok(1), no("late"), no("first")]);
@@ -39,10 +39,10 @@ pub async fn settled(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn race_value(cx: Cx) -> Outcome {
+pub async fn race(cx: Cx) -> Outcome {
     for (first, expected) in [(Ok(2), Ok(2)), (no("first"), no("first"))] {
         let (result, took) = outcome(&cx, "promise::race", || {
-            race([after(200, Ok(1)), after(100, first), after(300, no("late"))])
+            promise::race([after(200, Ok(1)), after(100, first), after(300, no("late"))])
         })
         .await?;
         ensure_eq!(result, expected, "the winner of a race";
@@ -52,9 +52,9 @@ pub async fn race_value(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn any_value(cx: Cx) -> Outcome {
+pub async fn any(cx: Cx) -> Outcome {
     let (result, took) = outcome(&cx, "promise::any", || {
-        any([after(100, no("early")), after(300, Ok(1)), after(200, Ok(2))])
+        promise::any([after(100, no("early")), after(300, Ok(1)), after(200, Ok(2))])
     })
     .await?;
     ensure_eq!(result, Ok(2), "the value of any";
@@ -65,7 +65,7 @@ pub async fn any_value(cx: Cx) -> Outcome {
 
 pub async fn any_all_rejected(cx: Cx) -> Outcome {
     let (result, took) = outcome(&cx, "promise::any", || {
-        any([after(300, no("a")), after(100, no("b")), after(200, no("c"))])
+        promise::any([after(300, no("a")), after(100, no("b")), after(200, no("c"))])
     })
     .await?;
     let errors = ["a", "b", "c"].map(Oops::Said).to_vec();
@@ -77,14 +77,14 @@ pub async fn any_all_rejected(cx: Cx) -> Outcome {
 
 pub async fn of_nothing(cx: Cx) -> Outcome {
     let none = || Vec::<P>::new();
-    let (result, _) = outcome(&cx, "promise::all", || all(none())).await?;
+    let (result, _) = outcome(&cx, "promise::all", || promise::all(none())).await?;
     ensure_eq!(result, Ok(vec![]), "all of no promises");
-    let (result, _) = outcome(&cx, "promise::all_settled", || all_settled(none())).await?;
+    let (result, _) = outcome(&cx, "promise::all_settled", || promise::all_settled(none())).await?;
     ensure_eq!(result, Ok(vec![]), "all_settled of no promises");
-    let (result, _) = outcome(&cx, "promise::any", || any(none())).await?;
+    let (result, _) = outcome(&cx, "promise::any", || promise::any(none())).await?;
     ensure_eq!(result, Err(AggregateError { errors: vec![] }), "any of no promises";
         help = "all of them have failed, so it is rejected, with no errors");
-    let promise = cx.call_fn("promise::race", || race(none())).await?;
+    let promise = cx.call_fn("promise::race", || promise::race(none())).await?;
     cx.settle().await;
     let state = cx.call_fn("Promise::state", || promise.state()).await?;
     ensure_eq!(state, State::Pending, "race of no promises";

@@ -1,14 +1,17 @@
 //! The hand-written promise.
 
-pub mod chain;
-pub mod combine;
-pub mod life;
+mod chain;
+mod combine;
+mod life;
+
+pub use chain::*;
+pub use combine::*;
+pub use life::*;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use grader_kit::{Cx, Fail};
+use grader_kit::{Cx, Fail, ms};
 use level1::promise::{Broken, Promise};
 use tokio::time::sleep;
 
@@ -26,10 +29,6 @@ impl From<Broken> for Oops {
 }
 
 pub type P<T = u32> = Promise<T, Oops>;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// A promise that is settled with this result after a time.
 fn after(time: u64, result: Result<u32, Oops>) -> P {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::FutureExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::Status;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId, PaymentKey};
@@ -18,7 +18,7 @@ use level3::provider::{
 use level3_sim::{Fault, Script, Site};
 use tokio::time::sleep;
 
-use crate::world::{Stage, is_paid, ms, request, stage, stage_with, status};
+use crate::world::{Stage, is_paid, request, stage, stage_with, status};
 
 /// What is odd about a provider's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn answers_are_read(cx: Cx) -> Outcome {
+pub async fn reads_the_answers(cx: Cx) -> Outcome {
     let (stage, _) = Odd::stage(&cx, Oddity::Processes)?;
     let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
     let status = status(&reply, "while a charge is processing")?;

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, lock, ms};
 use level3::answer::Status;
 use level3::event::Event;
 use level3::gateway::GatewayConfig;
@@ -10,7 +10,7 @@ use level3::request::PaymentRequest;
 use level3_sim::{Fault, Script, Site};
 use tokio::time::sleep;
 
-use crate::world::{lock, ms, request, stage, stage_with, status};
+use crate::world::{request, stage, stage_with, status};
 
 pub async fn one_terminal_event(cx: Cx) -> Outcome {
     for script in [
@@ -62,7 +62,7 @@ pub async fn tells_no_secrets(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn time_is_split(cx: Cx) -> Outcome {
+pub async fn splits_the_time(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new().on(Site::Confirm, 1, Fault::FailBefore))?;
     cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
     let events = lock(&stage.events).clone();

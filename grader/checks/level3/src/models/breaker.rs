@@ -4,13 +4,13 @@ use std::pin::Pin;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use grader_kit::{Cx, Outcome};
+use grader_kit::{Cx, Outcome, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Trip};
 use proptest::prelude::{Just, Strategy, prop, prop_oneof};
 use tokio::time::sleep;
 
 use super::{Difference, Script, compare};
-use crate::parts::{ms, nz, nzu};
+use crate::parts::{nz, nzu};
 
 /// How an operation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

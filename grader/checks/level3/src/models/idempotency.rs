@@ -1,13 +1,13 @@
 //! `idempotency::Store` against its model.
 
 use futures::future::join_all;
-use grader_kit::{Cx, Outcome};
+use grader_kit::{Cx, Outcome, ms};
 use level3::idempotency::{Answer, IdempotencyError, Key, Store, StoreConfig};
 use proptest::prelude::{Strategy, any, prop};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Script, compare, compared};
-use crate::parts::{ms, nzu};
+use crate::parts::nzu;
 
 /// Requests come at full tens of milliseconds, work ends and callers go away in between.
 const RETENTION: u64 = 100;

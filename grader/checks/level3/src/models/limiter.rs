@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 
 use futures::future::join_all;
-use grader_kit::{Cx, Outcome};
+use grader_kit::{Cx, Outcome, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, RateLimiter};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Script, compare, compared};
-use crate::parts::{ms, nzu};
+use crate::parts::nzu;
 
 /// Short, since a criterion has 20 virtual minutes for all its scripts.
 const WINDOW: u64 = 250;

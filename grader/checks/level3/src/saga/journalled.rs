@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{
     Claimed, Failure, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaId,
@@ -13,7 +13,6 @@ use level3::saga::{End, Owner, Saga, SagaError, Step, StepError, nobody};
 use tokio::time::sleep;
 
 use super::{Bench, Does, Undo, execute};
-use crate::world::{lock, ms};
 
 /// A journal that notes what the steps had done when a record was written.
 fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usize> {

@@ -1,0 +1,5 @@
+//! Generates the catalog from the criteria's files.
+
+fn main() {
+    grader_criteria::generate::catalog();
+}

@@ -1,0 +1,124 @@
+//! Rust code from the criteria, for build scripts.
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use crate::{CriteriaError, Criterion, Exercise, Kind, Level, folder, read};
+
+/// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, into Cargo's
+/// output folder. A bad file ends the build with its place.
+pub fn catalog() {
+    // The levels are found by their folders: a new one counts.
+    println!("cargo::rerun-if-changed={}", folder().display());
+    finish(read(&folder()).and_then(|levels| {
+        let levels: String = levels.iter().map(level_code).collect();
+        write("catalog.rs", &format!("&[{levels}]"))
+    }));
+}
+
+/// For the build script of a check package, `check-LEVEL`: writes `checks.rs`, an expression of type
+/// `&[Criterion]`, into Cargo's output folder. It holds the criteria of the exercises whose features
+/// are on.
+///
+/// The function that judges `level2/all-settled/contains-panics` is
+/// `crate::all_settled::contains_panics`. A bad file ends the build with its place.
+pub fn checks() {
+    let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
+    let level = package.strip_prefix("check-").unwrap_or_default();
+    println!("cargo::rerun-if-changed={}", folder().join(level).display());
+    finish(read(&folder()).and_then(|levels| {
+        let Some(level) = levels.into_iter().find(|known| known.name == level) else {
+            let what = format!("has no folder for `{level}`, the level of the package `{package}`");
+            return Err(CriteriaError { path: folder(), line: None, what });
+        };
+        let on = |exercise: &&Exercise| {
+            let feature = rust_name(&exercise.name).to_uppercase();
+            env::var_os(format!("CARGO_FEATURE_{feature}")).is_some()
+        };
+        let exercises = level.exercises.iter().filter(on);
+        let table: String = exercises.map(|exercise| check_lines(&level.name, exercise)).collect();
+        write("checks.rs", &format!("&[\n{table}]\n"))
+    }));
+}
+
+fn finish(result: Result<(), CriteriaError>) {
+    if let Err(error) = result {
+        println!("cargo::error={error}");
+    }
+}
+
+fn write(name: &str, text: &str) -> Result<(), CriteriaError> {
+    let path = Path::new(&env::var_os("OUT_DIR").unwrap_or_default()).join(name);
+    fs::write(&path, text).map_err(|error| CriteriaError {
+        path: PathBuf::from(name),
+        line: None,
+        what: format!("cannot be written into Cargo's output folder: {error}"),
+    })
+}
+
+fn level_code(level: &Level) -> String {
+    let exercises: String = level.exercises.iter().map(|e| exercise_code(level, e)).collect();
+    // Rust's Debug form of strings, numbers and options is Rust code.
+    format!(
+        "&Level {{ name: {:?}, title: {:?}, provided: &{:?}, exercises: &[{exercises}] }},\n",
+        level.name, level.title, level.provided
+    )
+}
+
+fn exercise_code(level: &Level, exercise: &Exercise) -> String {
+    let criteria: String =
+        exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
+    format!(
+        "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, criteria: &[{criteria}] }},\n",
+        exercise.name,
+        exercise.title,
+        in_workspace(level, &exercise.file),
+        exercise.trial
+    )
+}
+
+fn criterion_code(level: &Level, exercise: &Exercise, criterion: &Criterion) -> String {
+    let kind = match criterion.kind {
+        Kind::Core => "Core",
+        Kind::Bonus => "Bonus",
+    };
+    format!(
+        "Criterion {{ id: {:?}, title: {:?}, points: {:?}, kind: Kind::{kind}, file: {:?}, \
+         cpu_seconds: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
+        id(&level.name, exercise, criterion),
+        criterion.title,
+        criterion.points,
+        in_workspace(level, &criterion.file),
+        criterion.cpu_seconds,
+        criterion.requirement,
+        criterion.hints,
+        criterion.read
+    )
+}
+
+fn check_lines(level: &str, exercise: &Exercise) -> String {
+    let mut table = String::new();
+    for criterion in &exercise.criteria {
+        let id = id(level, exercise, criterion);
+        let function = format!("{}::{}", rust_name(&exercise.name), rust_name(&criterion.name));
+        // Writing into a string does not fail.
+        let _ = writeln!(
+            table,
+            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)) }},"
+        );
+    }
+    table
+}
+
+fn id(level: &str, exercise: &Exercise, criterion: &Criterion) -> String {
+    format!("{level}/{}/{}", exercise.name, criterion.name)
+}
+
+fn in_workspace(level: &Level, file: &str) -> String {
+    format!("{}/{file}", level.name)
+}
+
+/// A part of an id as the name of a module or function.
+fn rust_name(name: &str) -> String {
+    name.replace('-', "_")
+}

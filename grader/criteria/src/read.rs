@@ -1,0 +1,258 @@
+//! Reads and checks the files.
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+
+use crate::{CriteriaError, Criterion, Exercise, Kind, Level};
+
+/// The file that makes a folder a level.
+const LEVEL_FILE: &str = "level.toml";
+
+/// Hints of a criterion: each says more than the one before, and the last one nearly all.
+const MOST_HINTS: usize = 3;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelFile {
+    title: String,
+    exercises: Vec<Spanned<String>>,
+    provided: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExerciseFile {
+    title: String,
+    file: String,
+    #[serde(default)]
+    trial: bool,
+    #[serde(default)]
+    read: Vec<String>,
+    criterion: Vec<CriterionTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CriterionTable {
+    name: Spanned<String>,
+    title: String,
+    points: u32,
+    kind: Kind,
+    file: Option<String>,
+    cpu_seconds: Option<u64>,
+    requirement: String,
+    hints: Vec<String>,
+    #[serde(default)]
+    read: Vec<String>,
+}
+
+/// All levels whose criteria lie below `folder`, sorted by name.
+///
+/// # Errors
+///
+/// [`CriteriaError`] for the first file that cannot be read or breaks a rule of the format.
+pub fn read(folder: &Path) -> Result<Vec<Level>, CriteriaError> {
+    let mut folders: Vec<PathBuf> = entries(folder)?;
+    folders.retain(|path| path.join(LEVEL_FILE).is_file());
+    folders.iter().map(|folder| level(folder)).collect()
+}
+
+fn level(folder: &Path) -> Result<Level, CriteriaError> {
+    let source = Source::load(folder.join(LEVEL_FILE))?;
+    let file: LevelFile = source.parse()?;
+    let mut listed = BTreeSet::new();
+    let mut exercises = Vec::new();
+    for name in &file.exercises {
+        if !listed.insert(name.as_ref().as_str()) {
+            return Err(source.error(name.span(), format!("`{}` stands twice", name.as_ref())));
+        }
+        source.check_name(name)?;
+        let path = folder.join(format!("{}.toml", name.as_ref()));
+        if !path.is_file() {
+            let what = format!("there is no {}: write it, or take the name out", path.display());
+            return Err(source.error(name.span(), what));
+        }
+        exercises.push(exercise(path, name.as_ref())?);
+    }
+    for path in entries(folder)? {
+        let name = stem(&path);
+        let is_exercise = path.extension().is_some_and(|extension| extension == "toml")
+            && path.file_name().is_some_and(|file| file != LEVEL_FILE);
+        if is_exercise && !listed.contains(name.as_str()) {
+            let what = format!("is not listed: add \"{name}\" to `exercises` in {LEVEL_FILE}");
+            return Err(CriteriaError { path, line: None, what });
+        }
+    }
+    Ok(Level { name: stem(folder), title: file.title, provided: file.provided, exercises })
+}
+
+fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
+    let source = Source::load(path)?;
+    let file: ExerciseFile = source.parse()?;
+    let mut names = BTreeSet::new();
+    let mut criteria = Vec::new();
+    for table in file.criterion {
+        source.check_name(&table.name)?;
+        let refuse = |what: &str| {
+            Err(source.error(table.name.span(), format!("`{}` {what}", table.name.as_ref())))
+        };
+        if table.points == 0 {
+            return refuse("is worth no points");
+        }
+        if !(1..=MOST_HINTS).contains(&table.hints.len()) {
+            return refuse("needs one to three hints");
+        }
+        if table.requirement.trim().is_empty() {
+            return refuse("has an empty requirement");
+        }
+        if !names.insert(table.name.as_ref().clone()) {
+            return refuse("stands twice in this file");
+        }
+        criteria.push(Criterion {
+            name: table.name.into_inner(),
+            title: table.title,
+            points: table.points,
+            kind: table.kind,
+            file: table.file.unwrap_or_else(|| file.file.clone()),
+            cpu_seconds: table.cpu_seconds,
+            requirement: one_line(&table.requirement),
+            hints: table.hints.iter().map(|hint| one_line(hint)).collect(),
+            read: file.read.iter().chain(&table.read).cloned().collect(),
+        });
+    }
+    let (title, trial) = (file.title, file.trial);
+    Ok(Exercise { name: name.to_owned(), title, file: file.file, trial, criteria })
+}
+
+/// A file and its text.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn load(path: PathBuf) -> Result<Source, CriteriaError> {
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Source { path, text }),
+            Err(error) => Err(unreadable(&path, &error)),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, CriteriaError> {
+        toml::from_str(&self.text).map_err(|error| CriteriaError {
+            path: self.path.clone(),
+            line: error.span().map(|span| self.line(span.start)),
+            what: error.message().to_owned(),
+        })
+    }
+
+    fn error(&self, span: Range<usize>, what: String) -> CriteriaError {
+        CriteriaError { path: self.path.clone(), line: Some(self.line(span.start)), what }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    /// A name is a part of an id and, with underscores, the name of a Rust module or function.
+    fn check_name(&self, name: &Spanned<String>) -> Result<(), CriteriaError> {
+        let text = name.as_ref();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(allowed) {
+            return Ok(());
+        }
+        let what = format!("`{text}` is no name: a letter, then a-z, 0-9 and `-`");
+        Err(self.error(name.span(), what))
+    }
+}
+
+/// What lies in a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, CriteriaError> {
+    let read = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    let mut paths = read().map_err(|error| unreadable(folder, &error))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CriteriaError {
+    CriteriaError { path: path.to_path_buf(), line: None, what: format!("cannot be read: {error}") }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The text with every run of white space as one space.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVEL: &str = "title = \"A level\"\nexercises = [\"race\"]\nprovided = []\n";
+    const EXERCISE: &str = "title = \"An exercise\"\nfile = \"src/race.rs\"\nread = [\"a book\"]\n\
+        [[criterion]]\nname = \"is-fast\"\ntitle = \"is fast\"\npoints = 2\nkind = \"core\"\n\
+        requirement = \"\"\"\nFast,\n  and right.\"\"\"\nhints = [\"Do less.\"]\n";
+
+    /// What reading a folder with this level and this exercise yields.
+    fn read_with(level: &str, exercise: &str) -> Result<Vec<Level>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("level9")).expect("a level's folder");
+        fs::write(folder.path().join("level9/level.toml"), level).expect("a level");
+        fs::write(folder.path().join("level9/race.toml"), exercise).expect("an exercise");
+        read(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refuses(level: &str, exercise: &str, parts: &[&str]) {
+        let said = read_with(level, exercise).expect_err("a bad file");
+        for part in parts {
+            assert!(said.contains(part), "no `{part}` in: {said}");
+        }
+    }
+
+    #[test]
+    fn a_folder_with_a_level_file_is_a_level() {
+        let levels = read_with(LEVEL, EXERCISE).expect("good files");
+        let [level] = levels.as_slice() else { panic!("one level: {levels:?}") };
+        assert_eq!(level.name, "level9");
+        let criterion = &level.exercises[0].criteria[0];
+        assert_eq!(criterion.requirement, "Fast, and right.");
+        assert_eq!((criterion.file.as_str(), criterion.cpu_seconds), ("src/race.rs", None));
+        assert_eq!(criterion.read, ["a book"]);
+    }
+
+    #[test]
+    fn a_bad_file_is_named_with_its_line() {
+        let unknown = EXERCISE.replace("points = 2", "pionts = 2");
+        refuses(LEVEL, &unknown, &["race.toml:7", "pionts"]);
+        let syntax = EXERCISE.replace("points = 2", "points = ");
+        refuses(LEVEL, &syntax, &["race.toml:7"]);
+        refuses(LEVEL, &EXERCISE.replace("= 2", "= 0"), &["race.toml:5", "no points"]);
+        refuses(LEVEL, &EXERCISE.replace("\"Do less.\"", ""), &["race.toml:5", "hints"]);
+        refuses(LEVEL, &EXERCISE.replace("is-fast", "Is fast"), &["race.toml:5", "no name"]);
+        let twice = format!("{EXERCISE}{}", &EXERCISE[EXERCISE.find("[[").expect("a table")..]);
+        refuses(LEVEL, &twice, &["race.toml:14", "twice"]);
+    }
+
+    #[test]
+    fn the_list_of_exercises_and_the_files_agree() {
+        refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:2", "rice.toml"]);
+        refuses(&LEVEL.replace("\"race\"", ""), EXERCISE, &["race.toml", "not listed"]);
+    }
+
+    #[test]
+    fn the_courses_own_criteria_are_read() {
+        let levels = read(&crate::folder()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(levels.iter().any(|level| level.name == "level1"));
+    }
+}

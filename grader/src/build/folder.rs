@@ -1,0 +1,55 @@
+//! The grader's own folder in cargo's target folder: it goes when that goes.
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::part::Part;
+
+/// The folder, for builds of the workspace at `root`. One grader builds in it at a time.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Held as long as the folder is in use; `None` where it cannot be written, and there cargo cannot
+    /// build either and says so better.
+    _lock: Option<File>,
+}
+
+impl Folder {
+    /// Waits until no other grader builds in the same target folder.
+    pub(super) fn open(root: &Path, target: Option<&Path>) -> Folder {
+        let target = match (target, std::env::var_os("CARGO_TARGET_DIR")) {
+            (Some(target), _) => target.to_path_buf(),
+            (None, Some(target)) => root.join(target),
+            (None, None) => root.join("target"),
+        };
+        let path = target.join("grader");
+        let locked = || -> io::Result<File> {
+            fs::create_dir_all(&path)?;
+            let lock = File::create(path.join("lock"))?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let lock = locked().ok();
+        Folder { path, _lock: lock }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the binary of a part a name of its own. Cargo gives all binaries of a package the same
+    /// one, and a second grader may have another one built while the first still judges.
+    pub(super) fn keep(&self, part: &Part, binary: &Path) -> PathBuf {
+        let mut kept = self.path.join(part.file_name());
+        if let Some(extension) = binary.extension() {
+            kept.set_extension(extension);
+        }
+        let new = self.path.join("new");
+        let _ = fs::remove_file(&new); // what an interrupted run left
+        let linked = fs::hard_link(binary, &new).or_else(|_| fs::copy(binary, &new).map(drop));
+        match linked.and_then(|()| fs::rename(&new, &kept)) {
+            Ok(()) => kept,
+            Err(_) => binary.to_path_buf(), // right as long as no other grader runs
+        }
+    }
+}

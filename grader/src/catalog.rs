@@ -1,0 +1,101 @@
+//! What is graded: pure data, generated at build time from the files of `grader/criteria`. How each
+//! criterion is judged stands in `grader/checks/levelN`.
+
+/// One level of the course.
+#[derive(Debug)]
+pub struct Level {
+    /// The package's name, which is also its folder: `level2`.
+    pub name: &'static str,
+    /// One line for the scoreboard.
+    pub title: &'static str,
+    /// What the course provides below `src/`: files, or folders with a slash at their end, relative to
+    /// the level's folder. A starter leaves them as they are and a submission cannot replace them.
+    /// Everything else below `src/` is the learner's.
+    pub provided: &'static [&'static str],
+    /// In the order in which they are best worked on.
+    pub exercises: &'static [Exercise],
+}
+
+impl Level {
+    /// Whether the course provides this file, named relative to the level's folder: `src/lib.rs`.
+    #[must_use]
+    pub fn provides(&self, path: &str) -> bool {
+        self.provided.iter().any(|provided| match provided.strip_suffix('/') {
+            Some(folder) => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+            None => *provided == path,
+        })
+    }
+}
+
+/// One thing to write, usually a module, with its criteria: a strategy, a style, a pattern.
+#[derive(Debug)]
+pub struct Exercise {
+    /// The middle part of the criteria's ids: `race`.
+    pub name: &'static str,
+    /// One line for the scoreboard.
+    pub title: &'static str,
+    /// The file to write, relative to the workspace: `level2/src/race.rs`.
+    pub file: &'static str,
+    /// Whether its criteria try everything at once: whole gateways under load, a fault at every call, a
+    /// crash at every point, random scripts. A trial fails for a fault of any part, beside the
+    /// criterion that is about it.
+    pub trial: bool,
+    /// In the order in which a learner should meet them.
+    pub criteria: &'static [Criterion],
+}
+
+/// One thing that a solution must do, judged on its own.
+#[derive(Debug)]
+pub struct Criterion {
+    /// `level2/race/returns-at-the-third`.
+    pub id: &'static str,
+    /// What is demanded, as a short clause: "returns at the third success".
+    pub title: &'static str,
+    /// What it is worth.
+    pub points: u32,
+    /// Whether the assignment asks for it or it goes beyond.
+    pub kind: Kind,
+    /// The file to write, relative to the workspace; mostly the exercise's.
+    pub file: &'static str,
+    /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:
+    /// about four times what the reference takes.
+    pub cpu_seconds: Option<u64>,
+    /// The demand in full, with its source in the assignment.
+    pub requirement: &'static str,
+    /// One to three hints, each saying more than the one before.
+    pub hints: &'static [&'static str],
+    /// Where to read: a heading of the level's README, a documentation page.
+    pub read: &'static [&'static str],
+}
+
+/// Whether a criterion counts for the assignment as given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The assignment asks for it.
+    Core,
+    /// It goes beyond the assignment and is scored apart.
+    Bonus,
+}
+
+/// Every level, in the order of the course.
+pub const LEVELS: &[&Level] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel ends a check process at its own limit, which says less than the grader does.
+    #[test]
+    fn the_grader_stops_a_criterion_before_the_kernel_does() {
+        let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|e| e.criteria);
+        for criterion in criteria {
+            let seconds = criterion.cpu_seconds.unwrap_or_default();
+            assert!(
+                seconds < grader_protocol::limits::CPU_SECONDS,
+                "{}: {seconds} s",
+                criterion.id
+            );
+        }
+    }
+}
