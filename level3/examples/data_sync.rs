@@ -92,7 +92,7 @@ fn sync_saga(sync: &Sync) -> Saga<Synced> {
 fn service(
     down: &[&'static str],
     hangs: &[&'static str],
-) -> Result<Sync, level3::limiter::ConfigError> {
+) -> Result<Sync, level3::limiter::LimiterConfigError> {
     let limiter = RateLimiter::new(NonZeroUsize::MIN.saturating_add(9), Duration::from_secs(1))?;
     Ok(Sync {
         limiter: Arc::new(limiter),

@@ -23,7 +23,7 @@ use level3::journal::{
 };
 use level3::money::{Currency, Money};
 use level3::provider::{
-    Answer, CreateIntent, Intent, PaymentProvider, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
 use level3_sim::AtOnce;
@@ -135,24 +135,24 @@ struct Silent {
 }
 
 impl PaymentProvider for Silent {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.rest.create_intent(request)
     }
 
-    fn confirm(&self, _key: ProviderKey, _intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, _key: ProviderKey, _intent: IntentId) -> CallFuture<Intent> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         std::future::pending().boxed()
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.rest.cancel(key, intent)
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.rest.refund(key, intent)
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.rest.find_intent(payment)
     }
 }

@@ -121,7 +121,7 @@ fn told(answer: &Told) -> &'static str {
     match answer.as_ref().map(|reply| &reply.answer.status) {
         Ok(Status::Paid { .. }) => "paid",
         Ok(Status::Declined { .. }) => "declined",
-        Ok(Status::Failed { may_pass: true, .. }) => "failed, may pass",
+        Ok(Status::Failed { retryable: true, .. }) => "failed, may pass",
         Ok(Status::Failed { .. }) => "failed",
         Ok(Status::Compensating { .. }) => "compensating",
         Err(_) => "refused",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use level3_domain::ids::PaymentId;
-use level3_domain::provider::{Answer, ProviderError};
+use level3_domain::provider::{CallFuture, ProviderError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
@@ -83,7 +83,7 @@ pub(super) fn call<T: Send + 'static>(
     latency: Duration,
     arrive: impl FnOnce() -> Option<Result<T, ProviderError>> + Send + 'static,
     work: impl FnOnce(Work) -> Result<T, ProviderError> + Send + 'static,
-) -> Answer<T> {
+) -> CallFuture<T> {
     let (net, process) = (Arc::clone(net), process.clone());
     Box::pin(async move {
         let action = process.begin().await;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::money::Money;
 use level3_domain::provider::{
-    Answer, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt, ProviderError, Receipt,
-    Receipts, RiskScore, Row, RowStatus, Verdict,
+    CallFuture, FraudAssessment, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt,
+    ProviderError, Receipt, Receipts, RiskScore, Row, RowStatus,
 };
 
 use super::book::Book;
@@ -36,7 +36,7 @@ pub(super) struct FraudClient {
 }
 
 impl FraudCheck for FraudClient {
-    fn check(&self, question: FraudQuestion) -> Answer<Verdict> {
+    fn check(&self, question: FraudQuestion) -> CallFuture<FraudAssessment> {
         let dice = Arc::clone(&self.dice);
         let latency = self.latencies.of(Site::Fraud);
         call(
@@ -51,8 +51,8 @@ impl FraudCheck for FraudClient {
                 let low = dice.below(u64::from(RiskScore::DECLINED_FROM.hundredths));
                 match work {
                     Work::Break { .. } => Err(ProviderError::Internal),
-                    Work::Refuse => Ok(Verdict { score: RiskScore { hundredths: 9900 } }),
-                    _ => Ok(Verdict {
+                    Work::Refuse => Ok(FraudAssessment { score: RiskScore { hundredths: 9900 } }),
+                    _ => Ok(FraudAssessment {
                         score: RiskScore { hundredths: u16::try_from(low).unwrap_or(0) },
                     }),
                 }
@@ -141,7 +141,7 @@ impl LedgerClient {
         site: Site,
         payment: Option<PaymentId>,
         execute: impl FnOnce(&mut BooksState, Work) -> Result<T, ProviderError> + Send + 'static,
-    ) -> Answer<T> {
+    ) -> CallFuture<T> {
         let books = Arc::clone(&self.books);
         let latency = self.latencies.of(site);
         call(
@@ -166,7 +166,7 @@ impl LedgerClient {
 }
 
 impl Ledger for LedgerClient {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         self.send(Site::Save, Some(row.payment.clone()), move |books, work| {
             let row = books.save(row)?;
             match work {
@@ -179,20 +179,20 @@ impl Ledger for LedgerClient {
         })
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.send(Site::Void, Some(payment.clone()), move |books, _| {
             books.void(&payment);
             Ok(())
         })
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.send(Site::PendingReceipts, None, move |books, _| {
             Ok(books.outbox.iter().take(most).cloned().collect())
         })
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.send(Site::ReceiptSent, None, move |books, _| {
             books.outbox.retain(|pending| pending.receipt.transaction != transaction);
             Ok(())
@@ -262,7 +262,7 @@ pub(super) struct MailClient {
 }
 
 impl Receipts for MailClient {
-    fn send(&self, receipt: Receipt) -> Answer<()> {
+    fn send(&self, receipt: Receipt) -> CallFuture<()> {
         let outgoing = Arc::clone(&self.outgoing);
         let latency = self.latencies.of(Site::Receipt);
         call(

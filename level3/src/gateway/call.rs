@@ -16,7 +16,7 @@ use crate::breaker::{BreakerError, CircuitBreaker};
 use crate::deadline::Deadline;
 use crate::journal::FailureKind;
 use crate::limiter::{LimitError, Priority, RateLimiter};
-use crate::provider::{Answer, Effect, ProviderError};
+use crate::provider::{CallFuture, Effect, ProviderError};
 use crate::retry::Disposition;
 
 /// Why a call gave nothing.
@@ -137,7 +137,7 @@ impl Protected {
     pub(super) fn charge<T>(
         &self,
         terms: &Terms,
-        call: impl FnOnce() -> Answer<T>,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
         let guarded = || self.wire(Priority::Charge, terms, call);
         self.breaker.call(guarded).map_err(|error| match error {
@@ -151,7 +151,7 @@ impl Protected {
     pub(super) async fn undo<T>(
         &self,
         deadline: Deadline,
-        call: impl FnOnce() -> Answer<T>,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let terms = Terms::new(deadline.remaining(), deadline);
         self.wire(Priority::Refund, &terms, call).await
@@ -161,7 +161,7 @@ impl Protected {
         &self,
         priority: Priority,
         terms: &Terms,
-        call: impl FnOnce() -> Answer<T>,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = terms.deadline;
         let mut begun = Instant::now();

@@ -99,16 +99,16 @@ impl Default for GatewayConfig {
 
 /// Why a gateway cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum ConfigError {
+pub enum GatewayConfigError {
     /// The limiter's figures.
     #[error(transparent)]
-    Limiter(#[from] limiter::ConfigError),
+    Limiter(#[from] limiter::LimiterConfigError),
     /// The breaker's figures.
     #[error(transparent)]
-    Breaker(#[from] breaker::ConfigError),
+    Breaker(#[from] breaker::BreakerConfigError),
     /// The pauses between attempts.
     #[error(transparent)]
-    Retry(#[from] retry::ConfigError),
+    Retry(#[from] retry::BackoffConfigError),
     /// Undoing would take all the time there is.
     #[error("undoing needs {reserve:?} of the {total:?} there are")]
     NoTimeToPay {

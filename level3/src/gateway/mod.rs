@@ -44,7 +44,7 @@ use crate::provider::Providers;
 use crate::request::{InvalidRequest, Payment, PaymentRequest};
 use crate::saga::Saga;
 
-pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
+pub use config::{GatewayConfig, GatewayConfigError, StepConfig, UndoLimits};
 pub use receipts::Letter;
 pub use recover::Recovered;
 
@@ -85,19 +85,22 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the figures do not fit together.
+    /// [`GatewayConfigError`] if the figures do not fit together.
     pub fn new(
         config: GatewayConfig,
         providers: Providers,
         journal: Arc<dyn Journal>,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, GatewayConfigError> {
         let services = Arc::new(Services::new(config, providers, observer)?);
         let config = &services.config;
         let undo_jitter = Arc::new(crate::retry::SeededJitter::new(config.seed));
         let saga = steps::payment_saga(&services).undo_with(patient()?, undo_jitter);
         if saga.reserve() >= config.total {
-            return Err(ConfigError::NoTimeToPay { reserve: saga.reserve(), total: config.total });
+            return Err(GatewayConfigError::NoTimeToPay {
+                reserve: saga.reserve(),
+                total: config.total,
+            });
         }
         let inner = Inner {
             saga,
@@ -233,7 +236,7 @@ fn checked(request: PaymentRequest) -> Result<Payment, InvalidRequest> {
 /// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
 /// breaker stays open are not the end of it, and each of them well below the time after which an owner
 /// counts as dead.
-fn patient() -> Result<crate::retry::Backoff, ConfigError> {
+fn patient() -> Result<crate::retry::Backoff, GatewayConfigError> {
     let attempts = std::num::NonZeroU32::MIN.saturating_add(22);
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
     Ok(crate::retry::Backoff::new(base, 2.0, cap, attempts)?)

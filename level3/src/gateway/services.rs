@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::{CallError, Protected};
-use super::config::{ConfigError, GatewayConfig};
+use super::config::{GatewayConfig, GatewayConfigError};
 use super::keys::Keys;
 use crate::answer::Dependency;
 use crate::breaker::{BreakerConfig, CircuitBreaker};
@@ -31,17 +31,18 @@ impl Services {
         config: GatewayConfig,
         providers: Providers,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, GatewayConfigError> {
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
-        let protected = |dependency: Dependency, limiter| -> Result<Protected, ConfigError> {
-            let config = BreakerConfig::payment(CallError::is_outage);
-            let observer = Arc::clone(&observer);
-            let breaker =
-                CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
-                    observer.on_event(Event::Breaker { dependency, state: change.to });
-                });
-            Ok(Protected { dependency, breaker, limiter })
-        };
+        let protected =
+            |dependency: Dependency, limiter| -> Result<Protected, GatewayConfigError> {
+                let config = BreakerConfig::payment(CallError::is_outage);
+                let observer = Arc::clone(&observer);
+                let breaker =
+                    CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
+                        observer.on_event(Event::Breaker { dependency, state: change.to });
+                    });
+                Ok(Protected { dependency, breaker, limiter })
+            };
         Ok(Self {
             payments: protected(Dependency::Payments, Some(limiter))?,
             fraud: protected(Dependency::Fraud, None)?,

@@ -127,7 +127,7 @@ fn refused(
     error: CallError,
 ) -> UndoError {
     let error_of_undo = undo_error(error);
-    if !error_of_undo.may_pass {
+    if !error_of_undo.retryable {
         services.keys.burn(payment, operation);
     }
     error_of_undo

@@ -199,7 +199,7 @@ impl Inner {
         let (ended, status) = status_of(&end);
         same(state, ended)?;
         match status {
-            Status::Failed { may_pass: true, .. } => Ok(Next::Rerun),
+            Status::Failed { retryable: true, .. } => Ok(Next::Rerun),
             status => Ok(Next::Over(Arc::new(answer(&ended.id, &ended.payment, status)))),
         }
     }
@@ -267,7 +267,7 @@ fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answer {
 fn is_final(answer: &Answer) -> bool {
     match answer.status {
         Status::Paid { .. } | Status::Declined { .. } => true,
-        Status::Failed { may_pass, .. } => !may_pass,
+        Status::Failed { retryable, .. } => !retryable,
         Status::Compensating { .. } => false,
     }
 }
@@ -286,7 +286,7 @@ fn status_of(end: &End<PaymentState>) -> (&PaymentState, Status) {
             let (step, reason) = (failure.step.to_string(), failure.message.clone());
             let status = match failure.kind {
                 FailureKind::Declined => Status::Declined { by: step, reason },
-                kind => Status::Failed { step, reason, may_pass: kind.may_pass() },
+                kind => Status::Failed { step, reason, retryable: kind.is_transient() },
             };
             (state, status)
         }

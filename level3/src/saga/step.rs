@@ -72,7 +72,7 @@ impl StepError {
 #[error("{message}")]
 pub struct UndoError {
     /// Whether another attempt may succeed.
-    pub may_pass: bool,
+    pub retryable: bool,
     /// What went wrong. Without secrets.
     pub message: String,
 }
@@ -81,13 +81,13 @@ impl UndoError {
     /// Worth another attempt.
     #[must_use]
     pub fn transient(message: impl fmt::Display) -> Self {
-        Self { may_pass: true, message: message.to_string() }
+        Self { retryable: true, message: message.to_string() }
     }
 
     /// Will be refused again: parked at once.
     #[must_use]
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Self { may_pass: false, message: message.to_string() }
+        Self { retryable: false, message: message.to_string() }
     }
 }
 

@@ -77,7 +77,8 @@ impl<S: State> Saga<S> {
                         (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
-                        let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
+                        let parked =
+                            !error.retryable || step.attempts >= self.undo.attempts().get();
                         (owner.watcher)(SagaEvent::UndoFailed {
                             step: step.name,
                             cause: &error.message,

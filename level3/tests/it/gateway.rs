@@ -47,7 +47,7 @@ async fn a_repeat_gets_the_same_bytes_and_calls_nobody() {
 async fn a_save_that_never_works_gives_the_money_back() {
     let setup = setup(Script::new().always(Site::Save, Fault::FailBefore));
     let reply = setup.gateway.pay(request("a")).await.unwrap();
-    assert!(matches!(reply.answer.status, Status::Failed { may_pass: true, .. }), "{reply:?}");
+    assert!(matches!(reply.answer.status, Status::Failed { retryable: true, .. }), "{reply:?}");
     assert_eq!(setup.net(), 0);
     assert_eq!(setup.world.calls(Site::Refund), 1);
     assert_eq!(setup.world.calls(Site::Cancel), 0);

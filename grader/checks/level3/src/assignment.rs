@@ -176,9 +176,9 @@ pub async fn compensates(cx: Cx) -> Outcome {
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let answer = status(&reply, "when a step fails")?;
         ensure!(
-            matches!(&answer, Status::Failed { step, may_pass: true, .. } if step == site.name()),
+            matches!(&answer, Status::Failed { step, retryable: true, .. } if step == site.name()),
             "with {site} failing for good, the payment is not Failed because of it";
-            expected = format!("Failed {{ step: {site}, may_pass: true }}"), observed = format!("{answer:?}")
+            expected = format!("Failed {{ step: {site}, retryable: true }}"), observed = format!("{answer:?}")
         );
         ensure!(
             stage.net() == 0 && stage.rows() == 0,

@@ -14,7 +14,7 @@ use level3::breaker::State;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
 use level3_sim::{Fault, Script, Site};
@@ -197,23 +197,23 @@ struct Noting {
 }
 
 impl PaymentProvider for Noting {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         lock(&self.keys).push((Site::Create, request.key.to_string()));
         self.inner.create_intent(request)
     }
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         lock(&self.keys).push((Site::Confirm, key.to_string()));
         self.inner.confirm(key, intent)
     }
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         lock(&self.keys).push((Site::Cancel, key.to_string()));
         self.inner.cancel(key, intent)
     }
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         lock(&self.keys).push((Site::Refund, key.to_string()));
         self.inner.refund(key, intent)
     }
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.inner.find_intent(payment)
     }
 }

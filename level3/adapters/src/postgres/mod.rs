@@ -31,7 +31,7 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
 };
-use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, Row};
+use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
 
 use self::keeper::Keeper;
 use self::session::Address;
@@ -155,7 +155,7 @@ impl PostgresStore {
     }
 
     /// An operation of the ledger.
-    fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> Answer<T> {
+    fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> CallFuture<T> {
         let done = self.writer.submit(operation);
         async move { Ok(done.await?) }.boxed()
     }
@@ -191,20 +191,20 @@ impl Journal for PostgresStore {
 }
 
 impl Ledger for PostgresStore {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         let saved = self.writer.submit(ledger::Save(row));
         async move { saved.await? }.boxed()
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.book(ledger::Void(payment))
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.book(ledger::PendingReceipts(limit(most)))
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.book(ledger::ReceiptSent::new(transaction))
     }
 }

@@ -26,7 +26,7 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
 };
-use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
 
 use self::fault::Fault;
 use self::presence::Presence;
@@ -175,23 +175,23 @@ impl Journal for SqliteStore {
 }
 
 impl Ledger for SqliteStore {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         let saved = self.writer.submit(move |db| ledger::save(db, &row));
         async move { saved.await? }.boxed()
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         let voided = self.writer.submit(move |db| ledger::void(db, &payment));
         async move { Ok(voided.await?) }.boxed()
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         let most = limit(most);
         let pending = self.writer.submit(move |db| ledger::pending_receipts(db, most));
         async move { Ok(pending.await?) }.boxed()
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         let sent = self.writer.submit(move |db| ledger::receipt_sent(db, transaction.as_str()));
         async move { Ok::<_, ProviderError>(sent.await?) }.boxed()
     }

@@ -17,7 +17,7 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{PaymentId, PaymentKey, TransactionId};
 use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::{
-    Answer, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row, RowStatus,
+    CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row, RowStatus,
 };
 use level3_harness::request;
 use level3_sim::{Dice, Latencies, RandomFaults, Rates, World};
@@ -57,7 +57,7 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn call<T: Send + 'static>(&self, call: Answer<T>) -> Answer<T> {
+    fn call<T: Send + 'static>(&self, call: CallFuture<T>) -> CallFuture<T> {
         match self.dice.below(20) {
             0 => {
                 // Takes as long as a call that works: of many at once, those that fail would all be
@@ -72,19 +72,19 @@ impl Flaky {
 }
 
 impl Ledger for Flaky {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         self.call(self.ledger.save(row))
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.call(self.ledger.void(payment))
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.call(self.ledger.pending_receipts(most))
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.call(self.ledger.receipt_sent(transaction))
     }
 }

@@ -14,7 +14,7 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::MemoryJournal;
 use level3_domain::provider::{
-    Answer, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row,
+    CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row,
 };
 use level3_sim::{Flawless, Latencies, World};
 use wiremock::{MockServer, ResponseTemplate};
@@ -29,19 +29,19 @@ struct HardOfHearing {
 }
 
 impl Ledger for HardOfHearing {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         self.inner.save(row)
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.inner.void(payment)
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.inner.pending_receipts(most)
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         if self.deaf.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Err(ProviderError::Unavailable)));
         }

@@ -15,8 +15,8 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::journal::{Journal, MemoryJournal, Record};
 use level3_domain::provider::{
-    Answer, Intent, IntentList, IntentPage, IntentStatus, Ledger, NewRow, Operation, ProviderError,
-    ProviderKey, Providers, RowStatus,
+    CallFuture, Intent, IntentList, IntentPage, IntentStatus, Ledger, NewRow, Operation,
+    ProviderError, ProviderKey, Providers, RowStatus,
 };
 use level3_sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Script, Site, World};
 
@@ -260,7 +260,7 @@ struct Shaky {
 }
 
 impl IntentList for Shaky {
-    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage> {
+    fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage> {
         let nth = self.world.calls(Site::Find) + 1;
         let fault = self.script.fault(Site::Find, nth, None);
         // Counted by a call that looks for nobody.
@@ -276,7 +276,7 @@ impl IntentList for Shaky {
         })
     }
 
-    fn intent(&self, id: IntentId) -> Answer<Option<Intent>> {
+    fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>> {
         self.world.intent(id)
     }
 }

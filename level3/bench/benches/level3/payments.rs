@@ -15,7 +15,8 @@ use level3::ids::{IntentId, PaymentId};
 use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
 use level3::provider::{
-    Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers,
+    Refund,
 };
 use level3::request::PaymentRequest;
 use level3_sim::AtOnce;
@@ -56,11 +57,11 @@ impl Services {
 }
 
 impl PaymentProvider for Services {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.rest.create_intent(request)
     }
 
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         let paid = self.rest.confirm(key, intent);
         let Some(mut gate) = self.gate.clone() else { return paid };
         self.arrived.fetch_add(1, Ordering::Relaxed);
@@ -72,15 +73,15 @@ impl PaymentProvider for Services {
         .boxed()
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.rest.cancel(key, intent)
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.rest.refund(key, intent)
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.rest.find_intent(payment)
     }
 }

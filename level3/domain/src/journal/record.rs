@@ -89,7 +89,7 @@ pub enum FailureKind {
 impl FailureKind {
     /// Whether the same saga may succeed another time.
     #[must_use]
-    pub const fn may_pass(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         !matches!(self, Self::Declined | Self::Rejected)
     }
 }

@@ -11,9 +11,9 @@ use level3::gateway::{Gateway, GatewayConfig, Letter};
 use level3::ids::{IntentId, PaymentId, TransactionId};
 use level3::journal::MemoryJournal;
 use level3::provider::{
-    Answer, CreateIntent, FraudCheck, FraudQuestion, Intent, IntentStatus, Ledger, NewRow,
-    Operation, PaymentProvider, PendingReceipt, ProviderError, ProviderKey, Providers, Receipt,
-    Receipts, Refund, RiskScore, Row, RowStatus, Verdict,
+    CallFuture, CreateIntent, FraudAssessment, FraudCheck, FraudQuestion, Intent, IntentStatus,
+    Ledger, NewRow, Operation, PaymentProvider, PendingReceipt, ProviderError, ProviderKey,
+    Providers, Receipt, Receipts, Refund, RiskScore, Row, RowStatus,
 };
 use level3_harness::request;
 use mockall::mock;
@@ -22,39 +22,39 @@ use mockall::predicate::function;
 mock! {
     PaymentProvider {}
     impl PaymentProvider for PaymentProvider {
-        fn create_intent(&self, request: CreateIntent) -> Answer<Intent>;
-        fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
-        fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
-        fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund>;
-        fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>>;
+        fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent>;
+        fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
+        fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
+        fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund>;
+        fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>>;
     }
 }
 
 mock! {
     FraudCheck {}
     impl FraudCheck for FraudCheck {
-        fn check(&self, question: FraudQuestion) -> Answer<Verdict>;
+        fn check(&self, question: FraudQuestion) -> CallFuture<FraudAssessment>;
     }
 }
 
 mock! {
     Ledger {}
     impl Ledger for Ledger {
-        fn save(&self, row: NewRow) -> Answer<Row>;
-        fn void(&self, payment: PaymentId) -> Answer<()>;
-        fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>>;
-        fn receipt_sent(&self, transaction: TransactionId) -> Answer<()>;
+        fn save(&self, row: NewRow) -> CallFuture<Row>;
+        fn void(&self, payment: PaymentId) -> CallFuture<()>;
+        fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>>;
+        fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()>;
     }
 }
 
 mock! {
     Receipts {}
     impl Receipts for Receipts {
-        fn send(&self, receipt: Receipt) -> Answer<()>;
+        fn send(&self, receipt: Receipt) -> CallFuture<()>;
     }
 }
 
-fn answer<T: Send + 'static>(result: Result<T, ProviderError>) -> Answer<T> {
+fn answer<T: Send + 'static>(result: Result<T, ProviderError>) -> CallFuture<T> {
     std::future::ready(result).boxed()
 }
 
@@ -64,7 +64,7 @@ fn intent(key: &ProviderKey, status: IntentStatus) -> Intent {
     Intent { id, payment: key.payment.clone(), amount, status, refunded: false }
 }
 
-fn created(request: &CreateIntent) -> Answer<Intent> {
+fn created(request: &CreateIntent) -> CallFuture<Intent> {
     answer(Ok(intent(&request.key, IntentStatus::RequiresConfirmation)))
 }
 
@@ -89,7 +89,7 @@ impl Mocks {
     }
 
     fn approved(mut self) -> Self {
-        let verdict = Verdict { score: RiskScore { hundredths: 100 } };
+        let verdict = FraudAssessment { score: RiskScore { hundredths: 100 } };
         self.fraud.expect_check().times(1).returning(move |_| answer(Ok(verdict)));
         self
     }
@@ -147,7 +147,7 @@ async fn a_payment_calls_each_service_once() {
 #[tokio::test(start_paused = true)]
 async fn a_risky_payment_is_cancelled_and_never_confirmed() {
     let mut mocks = Mocks::new();
-    let verdict = Verdict { score: RiskScore::DECLINED_FROM };
+    let verdict = FraudAssessment { score: RiskScore::DECLINED_FROM };
     mocks.fraud.expect_check().times(1).returning(move |_| answer(Ok(verdict)));
     mocks.payments.expect_confirm().never();
     mocks
@@ -192,7 +192,7 @@ async fn a_row_that_cannot_be_written_refunds_once() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: true, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: true, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn an_answer_about_another_amount_is_given_back() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: false, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: false, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]

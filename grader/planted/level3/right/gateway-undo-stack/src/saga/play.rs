@@ -347,7 +347,7 @@ impl<S: State> Saga<S> {
                     Ok(Err(error)) => error,
                     Err((_, message)) => UndoError::transient(message),
                 };
-                let parked = !error.may_pass || attempt >= self.undo.attempts().get();
+                let parked = !error.retryable || attempt >= self.undo.attempts().get();
                 let (cause, attempts) = (error.message, attempt);
                 let event = SagaEvent::UndoFailed { step: name, cause: &cause, attempts, parked };
                 (owner.watcher)(event);

@@ -69,7 +69,7 @@ impl<S: State> Saga<S> {
                     }
                     Err(error) => error,
                 };
-                let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
+                let parked = !error.retryable || step.attempts >= self.undo.attempts().get();
                 (owner.watcher)(SagaEvent::UndoFailed {
                     step: step.name,
                     cause: &error.message,
