@@ -59,8 +59,8 @@ fn answer<T: Send + 'static>(result: Result<T, ProviderError>) -> CallFuture<T> 
 }
 
 fn intent(key: &ProviderKey, status: IntentStatus) -> Intent {
-    let amount = request(0).validate().unwrap().amount;
-    let id = IntentId::new("pi_1").unwrap();
+    let amount = request(0).validate().expect("a valid request").amount;
+    let id = IntentId::new("pi_1").expect("a name");
     Intent { id, payment: key.payment.clone(), amount, status, refunded: false }
 }
 
@@ -116,8 +116,9 @@ impl Mocks {
         };
         let journal = Arc::new(MemoryJournal::new());
         let config = GatewayConfig::default();
-        let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver)).unwrap();
-        let reply = gateway.pay(request(0)).await.unwrap();
+        let gateway =
+            Gateway::new(config, providers, journal, Arc::new(NoObserver)).expect("valid figures");
+        let reply = gateway.pay(request(0)).await.expect("an answer");
         // What goes on in the background.
         tokio::time::sleep(Duration::from_secs(60)).await;
         (reply.answer.status.clone(), gateway)
@@ -126,7 +127,7 @@ impl Mocks {
 
 fn written(row: &NewRow) -> Row {
     Row {
-        transaction: TransactionId::new("txn_1").unwrap(),
+        transaction: TransactionId::new("txn_1").expect("a name"),
         payment: row.payment.clone(),
         amount: row.amount,
         status: RowStatus::Completed,
