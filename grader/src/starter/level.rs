@@ -216,6 +216,7 @@ impl<'a> Crate<'a> {
         let file = &self.files[at];
         let scope = Scope {
             public: file.public,
+            private: file.private_module_of.is_some(),
             module: blank::module_name(&file.module),
             entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
             named: &self.in_its_terms(at, self.others(&self.named, at)),

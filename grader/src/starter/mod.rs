@@ -35,7 +35,8 @@
 //! | `// starter: doc TEXT` | `TEXT` becomes the documentation; several such lines make several lines |
 //!
 //! `doc` right below the `//!` lines at the head of a file replaces those. It is for documentation that
-//! explains the reference's private design, where the learner needs the task.
+//! explains the reference's private design, where the learner needs the task. A private module's
+//! documentation goes without it.
 //!
 //! The blank has no markers left. `body` is what a function needs that returns an opaque type for which
 //! no value is known: anything but `Future`, `Stream`, `Iterator`, `Fn` and the traits that `!`

@@ -1,4 +1,4 @@
-//! JavaScript's promise, written by hand on a mutex and a waker.
+//! JavaScript's promise, written by hand.
 //!
 //! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not

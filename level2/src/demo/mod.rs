@@ -83,6 +83,11 @@ impl Ending {
         }
     }
 
+    /// Whether there was nothing to load with.
+    fn is_unwritten(&self) -> bool {
+        matches!(self, Self::Unwritten(_))
+    }
+
     /// One line on the outcome and one on each thing to remark. `speed` is that of the load.
     fn lines(&self, speed: f64) -> Vec<String> {
         match self {

@@ -69,6 +69,10 @@ impl<'a> Pass<'a> {
         };
         let inner = file.attrs.iter().map(|attribute| attribute.span().byte_range().end).max();
         let docs = markers.of_file(inner.unwrap_or(0));
+        if docs.is_empty() && scope.private {
+            let docs = file.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+            docs.for_each(|attribute| pass.edits.remove(attribute.span().byte_range()));
+        }
         pass.document(&file.attrs, &docs, "//!", 0);
         pass.sort_types(&file.items)?;
         pass.items(&file.items)?;

@@ -92,6 +92,8 @@ pub enum BlankError {
 pub(super) struct Scope<'a> {
     /// Whether a `pub` item of the file can be named outside the crate.
     pub(super) public: bool,
+    /// Whether the file's module is private: its documentation is for readers of the reference.
+    pub(super) private: bool,
     /// Whether the file is the root of a program, with a `main` that has to stay.
     pub(super) entry: bool,
     /// What paths call the file's module.
@@ -121,6 +123,7 @@ pub fn blank(source: &str) -> Result<String, BlankError> {
     let none = Names::new();
     let mut scope = Scope {
         public: true,
+        private: false,
         entry: false,
         module: "self",
         named: &none,

@@ -185,6 +185,31 @@ fn what_is_re_exported_by_a_star_stays() {
 }
 
 #[test]
+fn documentation_of_a_private_module_goes() {
+    let text = "//! A lock around a map.\n//!\n//! More.\n\npub struct Kept;\n";
+    let marked = text.replace("More.\n", "More.\n// starter: doc What is kept.\n");
+    assert_blanks(
+        &[
+            (
+                "src/lib.rs",
+                "mod kept;\nmod marked;\npub mod open;\npub use kept::Kept;\npub use marked::Kept as B;\n",
+            ),
+            ("src/kept.rs", text),
+            ("src/marked.rs", &marked),
+            ("src/open.rs", text),
+        ],
+        &[
+            Some(
+                "mod kept;\nmod marked;\npub mod open;\npub use kept::Kept;\npub use marked::Kept as B;\n",
+            ),
+            Some("pub struct Kept;\n"),
+            Some("//! What is kept.\n\npub struct Kept;\n"),
+            Some(text),
+        ],
+    );
+}
+
+#[test]
 fn tests_stay_that_use_only_what_stays() {
     let lib = "use std::time::Duration;\n\npub fn f() {}\n\nfn helper() -> Duration {\n    \
                Duration::ZERO\n}\n\n#[cfg(test)]\nmod private;\n#[cfg(test)]\nmod public;\n";
