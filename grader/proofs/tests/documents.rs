@@ -42,7 +42,44 @@ fn what_the_criteria_name_is_there() {
     }
 }
 
-/// Targets of the Markdown links in `text` that name a file of the repository. Code is left out.
+/// Whether `text` is a name as criteria have them: `user-first`.
+fn is_criterion_like(text: &str) -> bool {
+    text.contains('-')
+        && text.split('-').all(|word| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        })
+}
+
+#[test]
+fn a_lesson_names_the_criteria_of_its_exercise() {
+    for level in LEVELS {
+        for exercise in level.exercises {
+            let lessons = root().join(level.name).join("lessons");
+            let names = [exercise.name.to_owned(), exercise.name.replace('-', "_")];
+            let files = names.iter().map(|name| lessons.join(format!("{name}.md")));
+            let Some(lesson) = files.into_iter().find(|file| file.is_file()) else { continue };
+            let text = read(&lesson);
+            let section = text.split("\n## ").find(|section| section.starts_with("What to write"));
+            let section = section.unwrap_or_else(|| panic!("{}: no steps", lesson.display()));
+            let named: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
+            let criteria = exercise.criteria.iter().filter_map(|c| c.id.rsplit('/').next());
+            let criteria: Vec<&str> = criteria.collect();
+            let unnamed: Vec<_> = criteria.iter().filter(|name| !named.contains(name)).collect();
+            let unknown: Vec<_> = named
+                .iter()
+                .filter(|name| is_criterion_like(name) && !criteria.contains(name))
+                .collect();
+            assert!(
+                unnamed.is_empty() && unknown.is_empty(),
+                "{}: \"What to write\" does not name {unnamed:?}; no criteria are {unknown:?}",
+                lesson.display()
+            );
+        }
+    }
+}
+
+/// Targets of the Markdown links in `text` that name a file of the repository: inline ones and the
+/// definitions of reference links. Code is left out.
 fn links(text: &str) -> Vec<String> {
     let mut prose = String::new();
     let mut fence: Option<&str> = None;
@@ -61,8 +98,10 @@ fn links(text: &str) -> Vec<String> {
             }
         }
     }
-    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files = targets.map(|target| target.split('#').next().unwrap_or_default());
+    let inline = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let defined = prose.lines().filter(|line| line.starts_with('['));
+    let defined = defined.filter_map(|line| line.split_once("]: ")).map(|(_, target)| target);
+    let files = inline.chain(defined).map(|target| target.split('#').next().unwrap_or_default());
     let files = files.filter(|file| !file.is_empty() && !file.contains("://"));
     files.map(str::to_owned).collect()
 }
@@ -101,9 +140,8 @@ fn links_lead_to_files() {
 
 #[test]
 fn code_holds_no_links() {
-    let text =
-        "[a](one.md) `[b](two.md)`\n```rust\n[c](three.md)\n```\n[d](four.md#part) [e](#f)\n";
-    assert_eq!(links(text), ["one.md", "four.md"]);
+    let text = "[a](one.md) `[b](two.md)`\n```rust\n[c](three.md)\n```\n[d](four.md#part) [e](#f)\n\n[g]: five.md\n";
+    assert_eq!(links(text), ["one.md", "four.md", "five.md"]);
 }
 
 /// The value of `key` in the first line of the workspace's manifest that sets it.

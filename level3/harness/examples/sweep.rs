@@ -14,8 +14,8 @@ use std::{env, fs, io};
 
 use level3::answer::Status;
 use level3::gateway::GatewayConfig;
-use level3_harness::{Case, SITES, Single, Trial, one_payment, pairs, singles, timeline};
-use level3_sim::Site;
+use level3_harness::{Case, FaultCase, SITES, Single, one_payment, pairs, singles, timeline};
+use level3_sim::CallSite;
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> ExitCode {
@@ -98,11 +98,11 @@ fn rows(singles: &[Single]) -> String {
         let trial = &single.trial;
         let told = trial.answer.as_ref().map_or("nothing", told);
         let at = trial.answered_at.map_or(String::new(), |at| at.as_millis().to_string());
-        let undone: Vec<&str> = [Site::Cancel, Site::Refund, Site::Void]
+        let undone: Vec<&str> = [CallSite::Cancel, CallSite::Refund, CallSite::Void]
             .into_iter()
             // What comes after the answer to a repeat is another run.
             .filter(|site| trial.calls.iter().any(|call| call.site == *site))
-            .map(Site::name)
+            .map(CallSite::name)
             .collect();
         let parked = if trial.parked { ", by hand" } else { "" };
         let again = trial.again.as_ref().map_or("nothing", told_again);
@@ -121,7 +121,7 @@ fn told(answer: &Told) -> &'static str {
     match answer.as_ref().map(|reply| &reply.answer.status) {
         Ok(Status::Paid { .. }) => "paid",
         Ok(Status::Declined { .. }) => "declined",
-        Ok(Status::Failed { may_pass: true, .. }) => "failed, may pass",
+        Ok(Status::Failed { retryable: true, .. }) => "failed, may pass",
         Ok(Status::Failed { .. }) => "failed",
         Ok(Status::Compensating { .. }) => "compensating",
         Err(_) => "refused",
@@ -207,7 +207,7 @@ fn recorded(case: &str, part: &demo_kit::Unwritten) -> io::Result<bool> {
 
 async fn one(name: &str) -> io::Result<bool> {
     let case: Case = name.parse().map_err(io::Error::other)?;
-    let trial: Trial = one_payment(&case, &GatewayConfig::default()).await;
+    let trial: FaultCase = one_payment(&case, &GatewayConfig::default()).await;
     println!("case: {case}");
     println!("answer: {:?}", trial.answer);
     println!("answered at: {:?}", trial.answered_at);
