@@ -1,7 +1,7 @@
 //! What the documents say about the criteria is what the catalog says, and their links lead somewhere.
 use std::path::{Path, PathBuf};
 
-use grader::catalog::{Kind, LEVELS};
+use grader::catalog::LEVELS;
 use grader_proofs::tables;
 
 fn root() -> PathBuf {
@@ -175,36 +175,20 @@ fn settings_are_json() {
     }
 }
 
-/// The FNV-1a hash of what a grade consists of: ids, points and kinds.
-fn fingerprint() -> String {
-    let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
-    let text: String =
-        criteria.map(|it| format!("{} {} {:?}\n", it.id, it.points, it.kind)).collect();
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
-}
-
 #[test]
 fn the_changelog_is_about_these_criteria() {
     let text = read(&root().join("CHANGELOG.md"));
-    let newest = text.split("\n## ").nth(1).expect("a version");
     let version = of_manifest("version");
-    assert!(newest.starts_with(&format!("{version}\n")), "CHANGELOG.md has no section {version}");
-    let mut wanted = vec![format!("criteria: fingerprint {}", fingerprint())];
-    for level in LEVELS {
-        let criteria: Vec<_> = level.exercises.iter().flat_map(|it| it.criteria).collect();
-        let points = |kind| -> u32 {
-            criteria.iter().filter(|it| it.kind == kind).map(|it| it.points).sum()
-        };
-        let (core, bonus) = (points(Kind::Core), points(Kind::Bonus));
-        wanted.push(format!("| {} | {} | {core} | {bonus} |", level.name, criteria.len()));
-    }
-    let missing: Vec<_> = wanted.iter().filter(|line| !newest.contains(*line)).collect();
+    let newest = text.split("\n## ").nth(1).expect("a version");
     assert!(
-        missing.is_empty(),
-        "the criteria have changed. List what was added, changed and removed in CHANGELOG.md, raise the \
-         version in Cargo.toml by the rule at its head, and put these there:\n{missing:#?}"
+        newest.starts_with(&format!("{version}\n")) && newest.contains(tables::BEGIN),
+        "CHANGELOG.md: the newest section is not that of {version}, with the sums of its criteria"
+    );
+    let wanted = tables::replace_sums(&text, LEVELS).expect("the marks");
+    assert!(
+        wanted == text,
+        "the criteria have changed: say in CHANGELOG.md what was added, changed and removed, raise the \
+         version in Cargo.toml by the rule at its head, and run `cargo run -q -p grader-proofs --example \
+         readme-tables -- --write`"
     );
 }
