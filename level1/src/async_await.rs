@@ -1,4 +1,7 @@
 //! The profile with async/await, one request after the other and both at once.
+//!
+//! Lessons: [`lessons/sequential.md`](crate::lessons::sequential),
+//! [`lessons/parallel.md`](crate::lessons::parallel).
 
 use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 //! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends and
 //! nobody learns of it. Node calls this an unhandled rejection and ends the process. Here a tracker
 //! spawns the tasks, keeps what failed, and tells a handler.
+//!
+//! Lesson: [`lessons/background.md`](crate::lessons::background).
 
 use std::any::Any;
 use std::fmt;
@@ -43,6 +45,21 @@ impl fmt::Display for Failure {
 }
 
 /// Spawns tasks and keeps track of those that fail. Clones share one record.
+///
+/// ```
+/// use level1::background::{Cause, Tracker};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let tracker = Tracker::new(|failure| println!("{failure}"));
+/// tracker.spawn("mail to ben", async { Err::<(), _>("mailbox full") });
+/// tracker.drained().await;
+///
+/// let failures = tracker.failures();
+/// assert_eq!(failures[0].task, "mail to ben");
+/// assert_eq!(failures[0].cause, Cause::Error("mailbox full".to_owned()));
+/// # }
+/// ```
 ///
 /// Dropping the tracker does not stop its tasks, and they still reach the handler.
 #[derive(Clone)]

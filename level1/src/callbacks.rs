@@ -3,6 +3,8 @@
 //! A callback is a promise that only discipline keeps: it must be called once, in every case, and
 //! never before the function that took it has returned, or the caller's own next line runs at a time
 //! that depends on the source. `FnOnce` rules out the second call. The rest is this module's work.
+//!
+//! Lesson: [`lessons/callbacks.md`](crate::lessons::callbacks).
 
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ use crate::source::{Callback, CallbackSource, Request, SourceError};
 /// The callback gets
 /// - [`FetchError::Validation`] for the id 0, before any request;
 /// - the error of the request that failed, as [`FetchError::new`] classifies it;
-/// - that of [`SourceError::CallbackDropped`] when the source drops its callback uncalled.
+/// - that of [`CallbackDropped`](crate::source::SourceError::CallbackDropped) when the source drops its callback uncalled.
 ///
 /// # Panics
 /// When called outside a tokio runtime.

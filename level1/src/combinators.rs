@@ -2,6 +2,8 @@
 //!
 //! This is how a chain of promises reads: each step is a closure, and a value that a later step
 //! needs is moved along by hand.
+//!
+//! Lesson: [`lessons/combinators.md`](crate::lessons::combinators).
 
 use std::future::Future;
 use std::sync::Arc;

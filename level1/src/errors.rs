@@ -1,8 +1,8 @@
 //! What a caller is told when a load fails: which request, of which class, and why.
 //!
-//! The classes are the lecture's: validation, not found, authentication, network and database errors
-//! are *operational*, they happen to correct programs and a caller can react to them. What is left
-//! is a *bug*: nothing but a change of a program mends it.
+//! Validation, not found, authentication, network and database errors are *operational*: they happen
+//! to correct programs, and a caller can react to them. What is left is a *bug*: only a change of a
+//! program helps.
 //!
 //! | cause | class | status towards our own client |
 //! | --- | --- | --- |
@@ -15,6 +15,8 @@
 //!
 //! A 400 from the server is a bug, not a validation error: the id was checked before it was sent, so
 //! it is our request that is wrong.
+//!
+//! Lesson: [`lessons/errors.md`](crate::lessons::errors).
 
 use std::error::Error;
 use std::fmt;
@@ -26,6 +28,16 @@ use crate::source::{Request, SourceError};
 ///
 /// The text of its `Display` names the class, the request (or the argument) and the reason, so that
 /// one line in a log is enough; the cause is also at hand as [`source`](Error::source) for programs.
+///
+/// ```
+/// use level1::errors::FetchError;
+/// use level1::source::{Request, SourceError};
+///
+/// let error = FetchError::new(Request::User(99), SourceError::Status { status: 404 });
+/// assert!(matches!(error, FetchError::NotFound { .. }));
+/// assert_eq!(error.request(), Some(Request::User(99)));
+/// assert!(error.is_operational());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
     /// An argument cannot be right; no request was made.

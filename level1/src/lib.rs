@@ -19,6 +19,7 @@
 //! | [`promise`] | JavaScript's promise, written by hand | exercise, bonus |
 //! | [`pages`] | a paged API as a stream | exercise, bonus |
 //! | [`background`] | failures of tasks that nobody awaits | exercise, bonus |
+//! | [`lessons`] | a chapter for each exercise; only in this documentation and in its tests | given |
 
 pub mod model;
 pub mod panics;
@@ -26,6 +27,9 @@ pub mod source;
 
 #[cfg(feature = "http")]
 pub mod http;
+
+#[cfg(any(doc, doctest))]
+pub mod lessons;
 
 pub mod async_await;
 pub mod background;

@@ -1,7 +1,8 @@
 //! Prints a user's profile as JSON, fetched in the style of your choice.
 //!
 //! Exit codes: 0 the profile was printed; 1 it could not be written; 2 wrong arguments; then by the
-//! class of the error: 3 validation, 4 not found, 5 authentication, 6 network, 7 database, 8 a bug.
+//! class of the error: 3 validation, 4 not found, 5 authentication, 6 network, 7 database, 8 a bug;
+//! 9 a part of the level is not written yet.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use tokio::sync::oneshot;
     after_help = "Exit codes:\n  0  the profile was printed\n  1  the profile could not be \
                   written\n  2  wrong arguments\n  3  validation error\n  4  not found\n  5  \
                   authentication failed\n  6  network failure\n  7  database failure\n  8  a bug: \
-                  one of the programs is wrong"
+                  one of the programs is wrong\n  9  a part of the level is not written yet"
 )]
 struct Arguments {
     /// Scheme, host and port of the server, for example http://localhost:3000
@@ -69,6 +70,8 @@ enum Failure {
     Fetch(#[from] FetchError),
     #[error("cannot write the profile: {0}")]
     Output(#[from] io::Error),
+    #[error("{0}")]
+    Unwritten(demo_kit::Unwritten),
 }
 
 impl Failure {
@@ -82,13 +85,20 @@ impl Failure {
             Self::Fetch(FetchError::Network { .. }) => 6,
             Self::Fetch(FetchError::Database { .. }) => 7,
             Self::Fetch(FetchError::Bug { .. }) => 8,
+            Self::Unwritten(_) => 9,
         }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    let ended = demo_kit::written(run(Arguments::parse())).await;
+    let ended = match (ended, demo_kit::take()) {
+        // In a task of its own it shows as another failure.
+        (Err(part), _) | (Ok(Err(_)), Some(part)) => Err(Failure::Unwritten(part)),
+        (Ok(ended), _) => ended,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Standard error may be closed too; then the exit code has to do.

@@ -36,6 +36,21 @@ pub struct Post {
 }
 
 /// A user together with the posts, in the order in which the source lists them.
+///
+/// ```
+/// use level1::model::Profile;
+///
+/// let profile: Profile = serde_json::from_str(
+///     r#"{
+///         "user": { "id": 1, "name": "Ann", "email": "ann@example.com", "city": "Oslo" },
+///         "posts": [{ "id": 7, "title": "Hello World", "likes": 10 }]
+///     }"#,
+/// )?;
+/// assert_eq!(profile.user.name, "Ann");
+/// assert_eq!(profile.posts[0].likes, Some(10));
+/// assert_eq!(profile.posts[0].body, None);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Who it is.
@@ -45,6 +60,14 @@ pub struct Profile {
 }
 
 /// One page of a paged API.
+///
+/// ```
+/// use level1::model::Page;
+///
+/// let page: Page<u32> = serde_json::from_str(r#"{ "items": [1, 2], "has_next": false }"#)?;
+/// assert_eq!(page.items, [1, 2]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The items on this page, in order. A page may be empty and still not be the last.

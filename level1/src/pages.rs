@@ -1,4 +1,6 @@
 //! A paged API as a [`Stream`], the counterpart of an async generator and `for await`.
+//!
+//! Lesson: [`lessons/pages.md`](crate::lessons::pages).
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::source::{PageSource, Request};
 ///
 /// # Errors
 /// An item is the error of the page that failed, as [`FetchError::new`] classifies it for
-/// [`Request::Page`].
+/// [that page](crate::source::Request::Page).
 pub fn items<T>(
     source: Arc<dyn PageSource<T>>,
 ) -> impl Stream<Item = Result<T, FetchError>> + Send + 'static

@@ -2,6 +2,8 @@
 //!
 //! The difference to Node: a callback that is dropped without having been called is noticed here. In
 //! JavaScript such a promise stays pending for ever.
+//!
+//! Lesson: [`lessons/promisify.md`](crate::lessons::promisify).
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -15,9 +17,32 @@ use crate::panics::message;
 pub type ErrorFirst<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// A callback of an older API, with the result first. Nothing rules out that it gets both or neither.
+///
+/// ```
+/// use level1::promisify::{ResultFirst, promisify_result_first};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let read = |callback: ResultFirst<&str, u32>| callback(Some("content"), None);
+/// assert_eq!(promisify_result_first(read).await, Ok("content"));
+/// # }
+/// ```
 pub type ResultFirst<T, E> = Box<dyn FnOnce(Option<T>, Option<E>) + Send>;
 
 /// Why there is no result.
+///
+/// ```
+/// use level1::promisify::{CallbackError, ErrorFirst, promisify};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let failed = promisify(|callback: ErrorFirst<u32, &str>| callback(Err("no such file")));
+/// assert_eq!(failed.await, Err(CallbackError::Failed("no such file")));
+///
+/// let dropped = promisify(|callback: ErrorFirst<u32, &str>| drop(callback));
+/// assert_eq!(dropped.await, Err(CallbackError::Dropped));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError<E> {
     /// The operation failed and said so.

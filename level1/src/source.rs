@@ -17,6 +17,34 @@ use crate::model::{Page, Post, User, UserId};
 /// The futures are `'static`: they own what they need, as those of `tower::Service` do, so that they
 /// can be combined, boxed and spawned freely. A future does nothing before it is polled, and
 /// dropping it gives its request up.
+///
+/// A source for a test, which knows one user without posts:
+///
+/// ```
+/// use futures::future::{BoxFuture, FutureExt, ready};
+/// use level1::model::{Post, User, UserId};
+/// use level1::source::{ProfileSource, SourceError};
+///
+/// struct OnlyAnn;
+///
+/// impl ProfileSource for OnlyAnn {
+///     fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
+///         let ann = User { id: 1, name: "Ann".to_owned(), email: "ann@example.com".to_owned() };
+///         let missing = SourceError::Status { status: 404 };
+///         ready(if id == 1 { Ok(ann) } else { Err(missing) }).boxed()
+///     }
+///
+///     fn posts(&self, _: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
+///         ready(Ok(Vec::new())).boxed()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(OnlyAnn.user(1).await.unwrap().name, "Ann");
+/// assert_eq!(OnlyAnn.user(2).await, Err(SourceError::Status { status: 404 }));
+/// # }
+/// ```
 pub trait ProfileSource: Send + Sync {
     /// Fetches the user, `/users/:id`.
     fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>>;
@@ -30,6 +58,15 @@ pub trait ProfileSource: Send + Sync {
 /// JavaScript's convention passes `(error, result)`, the error first so that it is not forgotten.
 /// [`Result`] says the same and cannot hold both or neither, and `FnOnce` cannot be called twice.
 /// What remains to be forgotten is to call it at all.
+///
+/// ```
+/// use level1::source::{Callback, SourceError};
+///
+/// let callback: Callback<u32> = Box::new(|answer| {
+///     assert_eq!(answer, Err(SourceError::Status { status: 404 }));
+/// });
+/// callback(Err(SourceError::Status { status: 404 }));
+/// ```
 pub type Callback<T> = Box<dyn FnOnce(Result<T, SourceError>) + Send>;
 
 /// A source of users and posts that answers by calling back.
@@ -54,6 +91,36 @@ pub trait PageSource<T>: Send + Sync {
 /// calls back with the answer.
 ///
 /// When the request panics, its task ends and the callback is dropped uncalled.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::future::{BoxFuture, FutureExt, ready};
+/// use level1::model::{Post, User, UserId};
+/// use level1::source::{CallbackAdapter, CallbackSource, ProfileSource, SourceError};
+/// use tokio::sync::oneshot;
+///
+/// struct NoPosts;
+///
+/// impl ProfileSource for NoPosts {
+///     fn user(&self, _: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
+///         ready(Err(SourceError::Status { status: 404 })).boxed()
+///     }
+///
+///     fn posts(&self, _: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
+///         ready(Ok(Vec::new())).boxed()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (sender, receiver) = oneshot::channel();
+/// CallbackAdapter::new(Arc::new(NoPosts)).posts(1, Box::new(move |posts| {
+///     let _ = sender.send(posts);
+/// }));
+/// assert_eq!(receiver.await.unwrap(), Ok(Vec::new()));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CallbackAdapter(Arc<dyn ProfileSource>);
 
@@ -82,7 +149,13 @@ impl CallbackSource for CallbackAdapter {
     }
 }
 
-/// One of the requests that a load makes.
+/// One of the requests that a load makes. Its text names it in a log.
+///
+/// ```
+/// use level1::source::Request;
+///
+/// assert_eq!(Request::Posts(7).to_string(), "posts of user 7");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Request {
     /// The user with this id.
@@ -104,6 +177,15 @@ impl fmt::Display for Request {
 }
 
 /// Why a source has no answer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level1::source::SourceError;
+///
+/// let error = SourceError::Timeout { limit: Duration::from_secs(2) };
+/// assert_eq!(error.to_string(), "no answer within 2000 ms");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The server answered, with a status that is not a success.

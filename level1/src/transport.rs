@@ -1,9 +1,10 @@
 //! Reading one HTTP answer: its status, its body, and the time it may take.
 //!
-//! The lecture's own client gets three of these wrong: it appends each chunk as text, so that a
-//! character cut in two by the network arrives as two wrong ones; it has no time limit, so that a
-//! silent server keeps it waiting for ever; it has no limit on the length. `http` is built on the
-//! functions here.
+//! A simple client gets three things wrong. It appends each chunk as text, so that a character that
+//! the network cuts in two arrives as two wrong ones. It has no time limit, so that a silent server
+//! keeps it waiting without end. It has no limit on the length. `http` is built on the functions here.
+//!
+//! Lesson: [`lessons/transport.md`](crate::lessons::transport).
 
 use std::future::Future;
 use std::time::Duration;

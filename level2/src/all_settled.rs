@@ -2,6 +2,8 @@
 //!
 //! The counterpart of `Promise.allSettled`, made safe against what that leaves open: a source that
 //! never answers is cut by a limit of its own, and a panic stays within its section.
+//!
+//! Lesson: `level2/lessons/all_settled.md`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use crate::source::DashboardSource;
 
 /// How long each source is given.
 ///
-/// The default is the lesson's recommendation for production: sales 5000 ms, users 3000 ms, orders
-/// 3000 ms, low stock 5000 ms, reviews 3000 ms.
+/// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and
+/// not one that is slow: sales 5000 ms, users 3000 ms, orders 3000 ms, low stock 5000 ms, reviews 3000 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// The limit for [`Section::Sales`].

@@ -2,6 +2,8 @@
 //!
 //! The counterpart of `Promise.any`: failures are ignored as long as a replica is left that may still
 //! answer, and the losers are stopped.
+//!
+//! Lesson: `level2/lessons/any.md`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! The last good page as a fallback, with its age, for a limited time.
+//!
+//! Lesson: `level2/lessons/cache.md`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +12,8 @@ use crate::model::Dashboard;
 use crate::parallel;
 use crate::source::DashboardSource;
 
-/// How long a page may stand in for a fresh one: the lesson's 60 s.
+/// How long a page may stand in for a fresh one: the figures of a dashboard may be a minute old without
+/// leading to a wrong decision.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 /// A page, and whether it is fresh.

@@ -1,4 +1,6 @@
 //! Critical and optional sections: some the page cannot do without, the others it can.
+//!
+//! Lesson: `level2/lessons/critical.md`.
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::model::Section;
 use crate::settled::Settled;
 use crate::source::DashboardSource;
 
-/// The sections the lesson calls critical for the shop's page.
+/// The sections without which the shop's page is of no use.
 pub const CRITICAL: [Section; 2] = [Section::Sales, Section::Orders];
 
 /// Loads all sections at once. A section in `critical` must arrive; any other may fail.

@@ -1,6 +1,8 @@
 //! One limit for the whole load.
 //!
 //! A page that is not there after a second is of no use, however many sources are still at work.
+//!
+//! Lesson: `level2/lessons/deadline.md`.
 
 use std::sync::Arc;
 use std::time::Duration;

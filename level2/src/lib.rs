@@ -18,6 +18,9 @@
 //! the results that several strategies share ([`settled`], [`rest`]) and what the demo and the report are
 //! made of ([`strategy`], [`trace`], [`picture`]). Everything else is an exercise.
 //!
+//! The page of each exercise's module begins with its lesson, a chapter of `level2/lessons`. The chapters'
+//! programs are compiled and run by `cargo test -p level2 --doc`.
+//!
 //! # What all strategies have in common
 //!
 //! * A future does nothing until it is polled, and stops where it is when it is dropped. Dropping a
@@ -29,6 +32,23 @@
 //!   [`critical`], [`progressive`]): there it becomes a failure of its section. Everywhere else it
 //!   passes to the caller of the load.
 
+/// The chapter of an exercise, for the documentation of its module. The module's own documentation
+/// follows it.
+///
+/// A chapter refers to other chapters with links such as `[race][lesson-race]`. Its file defines them at
+/// its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// definitions the first one counts.
+#[cfg(doc)]
+macro_rules! lesson {
+    ($file:literal) => {
+        concat!(
+            include_str!("../lessons/rustdoc-links.txt"),
+            include_str!(concat!("../lessons/", $file)),
+            "\n# The module\n\n",
+        )
+    };
+}
+
 pub mod error;
 pub mod model;
 pub mod picture;
@@ -38,17 +58,30 @@ pub mod source;
 pub mod strategy;
 pub mod trace;
 
+#[cfg_attr(doc, doc = lesson!("all_settled.md"))]
 pub mod all_settled;
+#[cfg_attr(doc, doc = lesson!("parallel.md"))]
 pub mod parallel;
+#[cfg_attr(doc, doc = lesson!("race.md"))]
 pub mod race;
+#[cfg_attr(doc, doc = lesson!("sequential.md"))]
 pub mod sequential;
 
+#[cfg_attr(doc, doc = lesson!("any.md"))]
 pub mod any;
+#[cfg_attr(doc, doc = lesson!("cache.md"))]
 pub mod cache;
+#[cfg_attr(doc, doc = lesson!("critical.md"))]
 pub mod critical;
+#[cfg_attr(doc, doc = lesson!("deadline.md"))]
 pub mod deadline;
+#[cfg_attr(doc, doc = lesson!("metrics.md"))]
 pub mod metrics;
+#[cfg_attr(doc, doc = lesson!("progressive.md"))]
 pub mod progressive;
+#[cfg_attr(doc, doc = lesson!("queue.md"))]
 pub mod queue;
+#[cfg_attr(doc, doc = lesson!("recovery.md"))]
 pub mod recovery;
+#[cfg_attr(doc, doc = lesson!("retry_failed.md"))]
 pub mod retry_failed;

@@ -1,6 +1,6 @@
 //! What a load says about the health of the sources, and when to raise an alert.
 //!
-//! Pure functions: no clock, no input or output. The thresholds are the lesson's.
+//! Pure functions: no clock, no input or output. The thresholds:
 //!
 //! | metric | warning | critical |
 //! |---|---|---|
@@ -8,6 +8,8 @@
 //! | success rate | below 80 % | below 50 % |
 //! | failures | 2 or more | 3 or more |
 //! | timeout rate | more than 10 % | more than 25 % |
+//!
+//! Lesson: `level2/lessons/metrics.md`.
 
 use std::iter::Sum;
 use std::ops::Add;

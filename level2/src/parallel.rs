@@ -2,6 +2,8 @@
 //!
 //! The counterpart of `Promise.all`, with one difference that matters: when one call fails, the
 //! others are stopped instead of running on for nothing.
+//!
+//! Lesson: `level2/lessons/parallel.md`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! Two phases: what the page cannot do without, and then the rest.
 //!
-//! Unlike [`race`](crate::race), which shows whatever is fastest, a progressive load knows what
+//! Unlike [the race](crate::race), which shows whatever is fastest, a progressive load knows what
 //! matters: sales and orders come first and have the services to themselves (500 ms). The other three
 //! sections are asked for afterwards.
+//!
+//! Lesson: `level2/lessons/progressive.md`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,12 @@
-//! Bounded concurrency: the lecture's `AsyncQueue`, first come, first served.
+//! Bounded concurrency: so many jobs at once and no more, first come, first served.
+//!
+//! Lesson: `level2/lessons/queue.md`.
 
 use std::num::NonZeroUsize;
 
 use tokio::sync::Semaphore;
 
-/// How many jobs run at once unless told otherwise: the lecture's default of 5.
+/// How many jobs a default queue runs at once: as many as a page has sections.
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not 0");
 
 /// Runs jobs as they come, but never more than a fixed number at once. Jobs that have to wait start

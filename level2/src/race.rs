@@ -2,6 +2,8 @@
 //!
 //! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
 //! it settles on the first *outcome*, failures included, and keeps no hold of the others.
+//!
+//! Lesson: `level2/lessons/race.md`.
 
 use std::sync::Arc;
 use std::time::Duration;

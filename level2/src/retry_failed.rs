@@ -1,4 +1,6 @@
 //! A second try for the sections that failed, and only for those.
+//!
+//! Lesson: `level2/lessons/retry_failed.md`.
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 //!
 //! The slowest way, and the right one when a call needs the answer of the one before, when a service
 //! must not see two calls at once, or when a failure must keep the later calls from happening.
+//!
+//! Lesson: `level2/lessons/sequential.md`.
 
 use std::sync::Arc;
 

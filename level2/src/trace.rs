@@ -84,6 +84,30 @@ impl Trace {
     }
 }
 
+/// Puts `source` under observation: the source to load from, and the trace of its calls.
+///
+/// The trace begins now, on tokio's clock.
+///
+/// ```
+/// use level2::picture::timeline;
+/// use level2::source::SimulatedSource;
+/// use level2::trace::observe;
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() {
+///     let (source, trace) = observe(SimulatedSource::default());
+///     assert!(source.reviews().await.is_ok());
+///     let now = trace.elapsed();
+///     assert_eq!(now.as_millis(), 200);
+///     print!("{}", timeline(&trace.spans(), Some(now), now));
+/// }
+/// ```
+#[must_use]
+pub fn observe(source: impl DashboardSource + 'static) -> (Arc<dyn DashboardSource>, Arc<Trace>) {
+    let trace = Arc::new(Trace::default());
+    (Arc::new(Observed::new(Arc::new(source), Arc::clone(&trace))), trace)
+}
+
 /// A source that records every call to another source.
 pub struct Observed {
     inner: Arc<dyn DashboardSource>,

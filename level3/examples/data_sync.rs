@@ -6,15 +6,15 @@
 //! `cargo run -p level3 --example data_sync`
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
 use level3::limiter::{Priority, RateLimiter};
+use level3::nonzero;
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3::saga::{End, Saga, Step, StepContext, StepError};
+use level3::saga::{Saga, SagaOutcome, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
@@ -43,24 +43,24 @@ impl Sync {
     }
 
     async fn fetch(
-        self,
         part: &'static str,
         mut synced: Synced,
-        context: StepContext,
+        context: StepContext<Self>,
     ) -> Result<Synced, StepError> {
+        let sync = &context.shared;
         let policy = RetryPolicy::default();
         let classify = |_: &String| Disposition::Retry;
         let fetched = retry(&policy, &NoJitter, context.deadline, classify, |_| async {
-            self.limiter
+            sync.limiter
                 .admit(Priority::Charge, context.deadline)
                 .await
                 .map_err(|error| error.to_string())?;
             let answer = async {
                 sleep(Duration::from_millis(150)).await;
-                if self.hangs.contains(part) {
+                if sync.hangs.contains(part) {
                     std::future::pending::<()>().await;
                 }
-                if self.down.contains(part) {
+                if sync.down.contains(part) {
                     Err("unavailable".to_owned())
                 } else {
                     Ok(format!("{part} of 7"))
@@ -74,26 +74,27 @@ impl Sync {
         synced.parts.insert(part.to_owned(), value);
         Ok(synced)
     }
+
+    async fn record(synced: Synced, context: StepContext<Self>) -> Result<Synced, StepError> {
+        context.shared.lock().push(synced.parts.keys().cloned().collect());
+        Ok(synced)
+    }
 }
 
-fn sync_saga(sync: &Sync) -> Saga<Synced> {
-    let saga = PARTS.into_iter().fold(Saga::new("sync"), |saga, part| {
-        let sync = sync.clone();
-        let fetch = move |synced, context| sync.clone().fetch(part, synced, context);
+fn sync_saga(sync: &Sync) -> Saga<Synced, Sync> {
+    let saga = Saga::sharing("sync", Arc::new(sync.clone()));
+    let saga = PARTS.into_iter().fold(saga, |saga, part| {
+        let fetch = move |synced, context| Sync::fetch(part, synced, context);
         saga.step(Step::new(part, fetch).not_critical())
     });
-    let sync = sync.clone();
-    saga.step(Step::new("record", move |synced: Synced, _| {
-        sync.lock().push(synced.parts.keys().cloned().collect());
-        async move { Ok(synced) }
-    }))
+    saga.step(Step::new("record", Sync::record))
 }
 
 fn service(
     down: &[&'static str],
     hangs: &[&'static str],
-) -> Result<Sync, level3::limiter::ConfigError> {
-    let limiter = RateLimiter::new(NonZeroUsize::MIN.saturating_add(9), Duration::from_secs(1))?;
+) -> Result<Sync, level3::limiter::LimiterConfigError> {
+    let limiter = RateLimiter::new(nonzero!(10), Duration::from_secs(1))?;
     Ok(Sync {
         limiter: Arc::new(limiter),
         down: down.iter().copied().collect(),
@@ -107,13 +108,18 @@ async fn synchronize(sync: &Sync) -> Result<Vec<String>, Box<dyn std::error::Err
     let deadline = Deadline::after(Duration::from_secs(60));
     let journal = Arc::new(MemoryJournal::new());
     match saga.execute(journal, SagaId::new("user-7"), Synced::default(), deadline).await? {
-        End::Completed(synced) => Ok(synced.parts.into_keys().collect()),
+        SagaOutcome::Completed(synced) => Ok(synced.parts.into_keys().collect()),
         end => Err(format!("{end:?}").into()),
     }
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    demo_kit::or_recorded(include_str!("recorded/data_sync.txt"), show()).await
+}
+
+async fn show() -> Result<(), Box<dyn std::error::Error>> {
     for sync in [service(&[], &[])?, service(&["preferences"], &["activity"])?] {
         println!("synchronized: {:?}", synchronize(&sync).await?);
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
-use level3::saga::{End, Saga, SagaError, Step, StepError};
+use level3::saga::{
+    Saga, SagaError, SagaOutcome, Step, StepContext, StepError, UndoContext, UndoError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -44,9 +46,9 @@ impl Shop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn reserve(self, order: Order) -> Result<Order, StepError> {
+    async fn reserve(order: Order, context: StepContext<Self>) -> Result<Order, StepError> {
         sleep(Duration::from_millis(50)).await;
-        let mut state = self.lock();
+        let mut state = context.shared.lock();
         for (article, pieces) in &order.items {
             let stock = state.stock.entry(article.clone()).or_default();
             let Some(left) = stock.checked_sub(*pieces) else {
@@ -61,60 +63,55 @@ impl Shop {
         Ok(order)
     }
 
-    fn release(&self, order: &Order) {
-        let mut state = self.lock();
+    async fn release(order: Order, context: UndoContext<Self>) -> Result<Order, UndoError> {
+        let mut state = context.shared.lock();
         for (article, _) in &order.items {
             if let Some(pieces) = state.reserved.remove(&(order.id, article.clone())) {
                 *state.stock.entry(article.clone()).or_default() += pieces;
             }
         }
+        drop(state);
+        Ok(order)
     }
 
-    async fn charge(self, order: Order) -> Result<Order, StepError> {
+    async fn charge(order: Order, context: StepContext<Self>) -> Result<Order, StepError> {
         sleep(Duration::from_millis(300)).await;
-        if self.bank_declines {
+        if context.shared.bank_declines {
             return Err(StepError::not_done(FailureKind::Declined, "card declined"));
         }
-        self.lock().charged = order.cents;
+        context.shared.lock().charged = order.cents;
         Ok(order)
     }
 
-    async fn mail(self, order: Order) -> Result<Order, StepError> {
-        if self.mail_is_down {
+    async fn refund(order: Order, context: UndoContext<Self>) -> Result<Order, UndoError> {
+        context.shared.lock().charged = 0;
+        Ok(order)
+    }
+
+    async fn confirm(order: Order, context: StepContext<Self>) -> Result<Order, StepError> {
+        context.shared.lock().confirmed = true;
+        Ok(order)
+    }
+
+    async fn mail(order: Order, context: StepContext<Self>) -> Result<Order, StepError> {
+        if context.shared.mail_is_down {
             return Err(StepError::not_done(FailureKind::Transient, "no mail server"));
         }
-        self.lock().mails += 1;
+        context.shared.lock().mails += 1;
         Ok(order)
     }
 }
 
-fn order_saga(shop: &Shop) -> Saga<Order> {
+fn order_saga(shop: &Shop) -> Saga<Order, Shop> {
     let second = Duration::from_secs(1);
-    let (reserve, release, charge) = (shop.clone(), shop.clone(), shop.clone());
-    let (refund, confirm, mail) = (shop.clone(), shop.clone(), shop.clone());
-    Saga::new("order")
-        .step(Step::new("reserve", move |order, _| reserve.clone().reserve(order)).undo(
-            second,
-            move |order: Order, _| {
-                release.release(&order);
-                async move { Ok(order) }
-            },
-        ))
-        .step(Step::new("charge", move |order, _| charge.clone().charge(order)).undo(
-            second,
-            move |order: Order, _| {
-                refund.lock().charged = 0;
-                async move { Ok(order) }
-            },
-        ))
-        .step(Step::new("confirm", move |order: Order, _| {
-            confirm.lock().confirmed = true;
-            async move { Ok(order) }
-        }))
-        .step(Step::new("mail", move |order, _| mail.clone().mail(order)).not_critical())
+    Saga::sharing("order", Arc::new(shop.clone()))
+        .step(Step::new("reserve", Shop::reserve).undo(second, Shop::release))
+        .step(Step::new("charge", Shop::charge).undo(second, Shop::refund))
+        .step(Step::new("confirm", Shop::confirm))
+        .step(Step::new("mail", Shop::mail).not_critical())
 }
 
-async fn process(shop: &Shop) -> Result<End<Order>, SagaError> {
+async fn process(shop: &Shop) -> Result<SagaOutcome<Order>, SagaError> {
     let items = vec![("book".to_owned(), 2), ("pen".to_owned(), 1)];
     let order = Order { id: 1, items, cents: 4200 };
     let deadline = Deadline::after(Duration::from_secs(15));
@@ -129,7 +126,12 @@ fn stocked(pens: u32) -> Shop {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/order.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     for shop in [
         stocked(5),
         stocked(0),
@@ -149,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_order_goes_through() {
         let shop = stocked(5);
-        assert!(matches!(process(&shop).await, Ok(End::Completed(_))));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Completed(_))));
         let state = shop.lock().clone();
         assert_eq!((state.stock["book"], state.charged, state.mails), (3, 4200, 1));
     }
@@ -157,7 +159,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_sold_out_leaves_the_rest_on_the_shelf() {
         let shop = stocked(0);
-        assert!(matches!(process(&shop).await, Ok(End::Compensated { .. })));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Compensated { .. })));
         let state = shop.lock().clone();
         assert_eq!((state.stock["book"], state.charged), (5, 0));
         assert!(state.reserved.is_empty());
@@ -168,7 +170,7 @@ mod tests {
         let shop = Shop { bank_declines: true, ..stocked(5) };
         let end = process(&shop).await.unwrap();
         assert!(
-            matches!(&end, End::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
         );
         assert_eq!(shop.lock().stock["book"], 5);
     }
@@ -176,7 +178,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mail_that_fails_fails_nothing() {
         let shop = Shop { mail_is_down: true, ..stocked(5) };
-        assert!(matches!(process(&shop).await, Ok(End::Completed(_))));
+        assert!(matches!(process(&shop).await, Ok(SagaOutcome::Completed(_))));
         assert!(shop.lock().confirmed);
     }
 }

@@ -13,7 +13,9 @@ use futures::future::try_join_all;
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3::saga::{End, Saga, SagaError, Step, StepContext, StepError};
+use level3::saga::{
+    Saga, SagaError, SagaOutcome, Step, StepContext, StepError, UndoContext, UndoError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -47,7 +49,7 @@ impl Site {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn authorize(post: Post) -> Result<Post, StepError> {
+    async fn authorize(post: Post, _: StepContext<Self>) -> Result<Post, StepError> {
         sleep(Duration::from_millis(20)).await;
         match post.author.as_str() {
             "suspended" => Err(StepError::not_done(FailureKind::Declined, "suspended")),
@@ -55,17 +57,17 @@ impl Site {
         }
     }
 
-    async fn upload(self, mut post: Post, context: StepContext) -> Result<Post, StepError> {
+    async fn upload(mut post: Post, context: StepContext<Self>) -> Result<Post, StepError> {
+        let site = &context.shared;
         let uploads = post.media.iter().map(|file| {
-            let (site, file) = (self.clone(), file.clone());
+            let deadline = context.deadline;
             async move {
                 let mut failures = site.upload_failures;
                 let policy = RetryPolicy::default();
                 let classify = |_: &&str| Disposition::Retry;
-                let done = retry(&policy, &NoJitter, context.deadline, classify, |_| {
+                let done = retry(&policy, &NoJitter, deadline, classify, |_| {
                     let fails = failures > 0;
                     failures = failures.saturating_sub(1);
-                    let (site, file) = (&site, &file);
                     async move {
                         sleep(Duration::from_millis(100)).await;
                         if fails {
@@ -84,42 +86,44 @@ impl Site {
         Ok(post)
     }
 
-    async fn write(self, post: Post) -> Result<Post, StepError> {
-        if self.database_is_down {
-            return Err(StepError::not_done(FailureKind::Transient, "no database"));
-        }
-        self.lock().posts += 1;
+    async fn remove(post: Post, context: UndoContext<Self>) -> Result<Post, UndoError> {
+        context.shared.lock().files.retain(|file| !post.media.contains(file));
         Ok(post)
     }
 
-    async fn tell(self, whom: &'static str, post: Post) -> Result<Post, StepError> {
-        if self.search_is_down && whom == "search" {
+    async fn write(post: Post, context: StepContext<Self>) -> Result<Post, StepError> {
+        if context.shared.database_is_down {
+            return Err(StepError::not_done(FailureKind::Transient, "no database"));
+        }
+        context.shared.lock().posts += 1;
+        Ok(post)
+    }
+
+    async fn tell(
+        whom: &'static str,
+        post: Post,
+        context: StepContext<Self>,
+    ) -> Result<Post, StepError> {
+        if context.shared.search_is_down && whom == "search" {
             return Err(StepError::not_done(FailureKind::Transient, "no search"));
         }
-        self.lock().told.push(whom);
+        context.shared.lock().told.push(whom);
         Ok(post)
     }
 }
 
-fn post_saga(site: &Site) -> Saga<Post> {
-    let (upload, remove, write) = (site.clone(), site.clone(), site.clone());
-    let saga = Saga::new("post")
-        .step(Step::new("authorize", |post, _| Site::authorize(post)))
-        .step(Step::new("upload", move |post, context| upload.clone().upload(post, context)).undo(
-            Duration::from_secs(1),
-            move |post: Post, _| {
-                remove.lock().files.retain(|file| !post.media.contains(file));
-                async move { Ok(post) }
-            },
-        ))
-        .step(Step::new("write", move |post, _| write.clone().write(post)));
+fn post_saga(site: &Site) -> Saga<Post, Site> {
+    let saga = Saga::sharing("post", Arc::new(site.clone()))
+        .step(Step::new("authorize", Site::authorize))
+        .step(Step::new("upload", Site::upload).undo(Duration::from_secs(1), Site::remove))
+        .step(Step::new("write", Site::write));
     ["followers", "search", "analytics"].into_iter().fold(saga, |saga, whom| {
-        let site = site.clone();
-        saga.step(Step::new(whom, move |post, _| site.clone().tell(whom, post)).not_critical())
+        let tell = move |post, context| Site::tell(whom, post, context);
+        saga.step(Step::new(whom, tell).not_critical())
     })
 }
 
-async fn create(site: &Site, author: &str) -> Result<End<Post>, SagaError> {
+async fn create(site: &Site, author: &str) -> Result<SagaOutcome<Post>, SagaError> {
     let media = vec!["a.jpg".to_owned(), "b.jpg".to_owned()];
     let post = Post { author: author.to_owned(), media, urls: Vec::new() };
     let deadline = Deadline::after(Duration::from_secs(30));
@@ -128,7 +132,12 @@ async fn create(site: &Site, author: &str) -> Result<End<Post>, SagaError> {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/post.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     let sites = [
         Site::default(),
         Site { upload_failures: 2, ..Site::default() },
@@ -149,7 +158,7 @@ mod tests {
     async fn uploads_run_side_by_side() {
         let site = Site { upload_failures: 1, ..Site::default() };
         let begun = tokio::time::Instant::now();
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Completed(_))));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
         // 20 to authorize; 100, a pause of 1000, 100 for each upload, at the same time.
         assert_eq!(begun.elapsed(), Duration::from_millis(1220));
         assert_eq!(site.lock().told, ["followers", "search", "analytics"]);
@@ -158,14 +167,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_post_that_cannot_be_written_leaves_no_files() {
         let site = Site { database_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Compensated { .. })));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Compensated { .. })));
         assert_eq!(*site.lock(), State::default());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_told_stops_nobody() {
         let site = Site { search_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(End::Completed(_))));
+        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
         assert_eq!(site.lock().told, ["followers", "analytics"]);
     }
 
@@ -174,7 +183,7 @@ mod tests {
         let site = Site::default();
         let end = create(&site, "suspended").await.unwrap();
         assert!(
-            matches!(&end, End::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Declined)
         );
         assert_eq!(*site.lock(), State::default());
     }

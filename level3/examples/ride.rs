@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId};
-use level3::saga::{End, Saga, SagaError, Step, StepError};
+use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -37,78 +37,55 @@ fn change(books: &Shared, what: impl FnOnce(&mut Books)) {
 }
 
 /// Reserve, complete, capture; `capture_hangs` is the lesson's bug on the other side.
-fn ride_saga(books: &Shared, capture_hangs: bool) -> Saga<Ride> {
+fn ride_saga(books: &Shared, capture_hangs: bool) -> Saga<Ride, Mutex<Books>> {
     let second = Duration::from_secs(1);
-    let (reserve, release) = (Arc::clone(books), Arc::clone(books));
-    let (complete, reopen) = (Arc::clone(books), Arc::clone(books));
-    let (capture, refund) = (Arc::clone(books), Arc::clone(books));
-    Saga::new("ride")
+    Saga::sharing("ride", Arc::clone(books))
         .step(
-            Step::new("reserve", move |ride: Ride, _| {
-                let books = Arc::clone(&reserve);
-                async move {
-                    sleep(Duration::from_millis(200)).await;
-                    change(&books, |books| books.reserved = ride.cents);
-                    Ok(ride)
-                }
+            Step::new("reserve", |ride: Ride, context| async move {
+                sleep(Duration::from_millis(200)).await;
+                change(&context.shared, |books| books.reserved = ride.cents);
+                Ok(ride)
             })
-            .undo(second, move |ride, _| {
-                let books = Arc::clone(&release);
-                async move {
-                    change(&books, |books| books.reserved = 0);
-                    Ok(ride)
-                }
+            .undo(second, |ride, context| async move {
+                change(&context.shared, |books| books.reserved = 0);
+                Ok(ride)
             }),
         )
         .step(
-            Step::new("complete", move |ride: Ride, _| {
-                let books = Arc::clone(&complete);
-                async move {
-                    sleep(Duration::from_millis(100)).await;
-                    change(&books, |books| books.completed = true);
-                    Ok(ride)
-                }
+            Step::new("complete", |ride, context| async move {
+                sleep(Duration::from_millis(100)).await;
+                change(&context.shared, |books| books.completed = true);
+                Ok(ride)
             })
-            .undo(second, move |ride, _| {
-                let books = Arc::clone(&reopen);
-                async move {
-                    change(&books, |books| books.completed = false);
-                    Ok(ride)
-                }
+            .undo(second, |ride, context| async move {
+                change(&context.shared, |books| books.completed = false);
+                Ok(ride)
             }),
         )
         .step(
-            Step::new("capture", move |ride: Ride, _| {
-                let books = Arc::clone(&capture);
-                async move {
-                    if capture_hangs {
-                        let hung = tokio::time::timeout(
-                            Duration::from_secs(5),
-                            std::future::pending::<()>(),
-                        );
-                        let no_answer =
-                            |_| StepError::unknown(FailureKind::Transient, "no answer within 5 s");
-                        hung.await.map_err(no_answer)?;
-                    }
-                    change(&books, |books| {
-                        books.charged = books.reserved;
-                        books.reserved = 0;
-                    });
-                    Ok(ride)
+            Step::new("capture", move |ride, context| async move {
+                if capture_hangs {
+                    let hung =
+                        tokio::time::timeout(Duration::from_secs(5), std::future::pending::<()>());
+                    let no_answer =
+                        |_| StepError::unknown(FailureKind::Transient, "no answer within 5 s");
+                    hung.await.map_err(no_answer)?;
                 }
+                change(&context.shared, |books| {
+                    books.charged = books.reserved;
+                    books.reserved = 0;
+                });
+                Ok(ride)
             })
             // The capture may have happened although it gave no answer.
-            .undo(second, move |ride, _| {
-                let books = Arc::clone(&refund);
-                async move {
-                    change(&books, |books| books.charged = 0);
-                    Ok(ride)
-                }
+            .undo(second, |ride, context| async move {
+                change(&context.shared, |books| books.charged = 0);
+                Ok(ride)
             }),
         )
 }
 
-async fn drive(books: &Shared, capture_hangs: bool) -> Result<End<Ride>, SagaError> {
+async fn drive(books: &Shared, capture_hangs: bool) -> Result<SagaOutcome<Ride>, SagaError> {
     let saga = Arc::new(ride_saga(books, capture_hangs));
     let ride = Ride { id: 7, cents: 2350 };
     // The lesson: all transactions end within 30 s.
@@ -118,7 +95,12 @@ async fn drive(books: &Shared, capture_hangs: bool) -> Result<End<Ride>, SagaErr
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 async fn main() -> Result<(), SagaError> {
+    demo_kit::or_recorded(include_str!("recorded/ride.txt"), show()).await
+}
+
+async fn show() -> Result<(), SagaError> {
     for hangs in [false, true] {
         let books = Shared::default();
         let end = drive(&books, hangs).await?;
@@ -135,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ride_is_charged_once() {
         let books = Shared::default();
-        assert!(matches!(drive(&books, false).await, Ok(End::Completed(_))));
+        assert!(matches!(drive(&books, false).await, Ok(SagaOutcome::Completed(_))));
         let expected = Books { reserved: 0, charged: 2350, completed: true };
         assert_eq!(*books.lock().unwrap(), expected);
     }
@@ -145,7 +127,9 @@ mod tests {
         let books = Shared::default();
         let begun = tokio::time::Instant::now();
         let end = drive(&books, true).await.unwrap();
-        assert!(matches!(&end, End::Compensated { failure, .. } if failure.step == "capture"));
+        assert!(
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.step == "capture")
+        );
         assert!(begun.elapsed() < Duration::from_secs(30));
         assert_eq!(*books.lock().unwrap(), Books::default());
     }

@@ -1,8 +1,9 @@
-//! What could not be delivered, kept until it can be.
+//! A dead letter queue: keeps items that could not be delivered until they can be.
 //!
-//! A receipt that the mail server refuses, or a refund that will not go through, must neither be lost
-//! nor tried for ever. It becomes a dead letter: kept with its cause and its attempts, tried again when
-//! somebody asks for it ([`DeadLetters::redrive`]), and set aside for a human after too many failures.
+//! A receipt that the mail server refuses, or a refund that keeps failing, must neither be lost nor
+//! retried without end. It becomes a dead letter: kept with its cause and its attempts, tried again when
+//! an operator or a schedule asks for it ([`DeadLetters::redrive`]), and *parked* for a human after too
+//! many failures.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
-/// Names a dead letter within its queue. Numbers are given out in the order of arrival, never twice.
+/// Identifies a dead letter within its queue. Numbers rise in the order of arrival and are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId(u64);
 
@@ -23,24 +24,24 @@ impl Display for LetterId {
     }
 }
 
-/// Something that could not be delivered.
+/// An item that could not be delivered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeadLetter<T> {
-    /// Its name.
+    /// Identifies the letter in calls such as [`DeadLetters::remove`].
     pub id: LetterId,
-    /// What is to be delivered.
+    /// The item to deliver. Shared, since a copy of the letter is handed to each redrive.
     pub item: Arc<T>,
     /// Why the last attempt failed.
     pub cause: String,
-    /// How many attempts failed, those before it came here included.
+    /// The number of failed attempts, those from before the item came here included.
     pub attempts: u32,
-    /// How many of them were redrives.
+    /// How many of these attempts were redrives since the letter came here or was unparked.
     pub redrives: u32,
-    /// When it came here.
+    /// When the item came here.
     pub first: Instant,
     /// When the last attempt failed.
     pub last: Instant,
-    /// Whether it is set aside: too many redrives failed, so [`DeadLetters::redrive`] passes it by.
+    /// Whether the letter waits for a human: too many redrives failed, so [`DeadLetters::redrive`] skips it.
     pub parked: bool,
 }
 
@@ -51,39 +52,43 @@ impl<T> Clone for DeadLetter<T> {
     }
 }
 
-/// The queue is full. Nothing was kept: the caller still has the item and must do something about it.
+/// The queue is full. It did not keep the item: the caller has it back and is responsible for it.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the dead letter queue holds {capacity} items, its limit")]
 pub struct Full<T> {
-    /// What was not taken.
+    /// The item that was refused.
     pub item: T,
-    /// How many items the queue holds.
+    /// The number of items that the queue holds, its limit.
     pub capacity: usize,
 }
 
 impl<T> Debug for Full<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the item: an error ends up in logs, and the item may hold what must not.
+        // Without the item: an error ends up in logs, and the item may hold a secret.
         f.debug_struct("Full").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 
-/// What a [redrive](DeadLetters::redrive) came to.
+/// The result of one [redrive](DeadLetters::redrive): how many letters ended in which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Redriven {
     /// Delivered, and removed.
     pub delivered: usize,
     /// Failed again, and kept for the next redrive.
     pub failed: usize,
-    /// Failed for the last time, and set aside.
+    /// Failed for the last time, and parked.
     pub parked: usize,
 }
 
 /// A bounded queue of dead letters in order of arrival. Share it in an [`Arc`].
 pub struct DeadLetters<T> {
+    /// Bounds the memory of an outage that lasts: without it the queue grows as long as items fail.
     capacity: NonZeroUsize,
+    /// How many failed redrives park a letter.
     park_after: NonZeroU32,
-    state: Mutex<State<T>>,
+    /// A `std` mutex: it is held for one look at the letters, never while a handler runs, and the drop
+    /// of a delivery takes it.
+    queue: Mutex<Queue<T>>,
 }
 
 impl<T> Debug for DeadLetters<T> {
@@ -95,93 +100,104 @@ impl<T> Debug for DeadLetters<T> {
     }
 }
 
-struct State<T> {
+struct Queue<T> {
+    /// The number of the next letter. It only rises, so that an id is never reused: an operator that
+    /// removes letter 7 cannot hit a later one.
     next: u64,
-    // By name, which is by arrival.
+    /// Ordered by id, which is the order of arrival, and found by id in logarithmic time.
     letters: BTreeMap<LetterId, Entry<T>>,
 }
 
 struct Entry<T> {
     letter: DeadLetter<T>,
-    // A redrive is at it: a second one at the same time must leave it alone, or it is delivered twice.
+    /// Whether a redrive is delivering the letter now. Another redrive at the same time skips it, or the
+    /// letter would be delivered twice; so does `remove`.
     busy: bool,
 }
 
 impl<T> DeadLetters<T> {
-    /// An empty queue of at most `capacity` items, parked ones included, which sets an item aside when
+    /// An empty queue of at most `capacity` items, parked ones included, which parks an item when
     /// `park_after` redrives of it have failed.
     #[must_use]
     pub const fn new(capacity: NonZeroUsize, park_after: NonZeroU32) -> Self {
-        let state = State { next: 1, letters: BTreeMap::new() };
-        Self { capacity, park_after, state: Mutex::new(state) }
+        let queue = Queue { next: 1, letters: BTreeMap::new() };
+        Self { capacity, park_after, queue: Mutex::new(queue) }
     }
 
-    /// Keeps `item`, which `attempts` attempts failed to deliver, the last one because of `cause`.
+    /// Keeps `item` after `attempts` failed attempts, the last of which failed because of `cause`.
     ///
     /// # Errors
     ///
-    /// [`Full`] with the item when the queue holds its capacity. Nothing is thrown out to make room: an
-    /// older letter is as much owed as a new one.
+    /// [`Full`] with the item when the queue is at its capacity. No older letter is evicted to make room:
+    /// it has to be delivered as much as the new one.
     pub fn push(&self, item: T, cause: impl Display, attempts: u32) -> Result<LetterId, Full<T>> {
-        let mut state = self.lock();
-        if state.letters.len() >= self.capacity.get() {
+        // Foreign code, and so before the lock: it may panic, or look at this queue.
+        let cause = cause.to_string();
+        let mut queue = self.lock();
+        if queue.letters.len() >= self.capacity.get() {
             return Err(Full { item, capacity: self.capacity.get() });
         }
-        let id = LetterId(state.next);
-        state.next += 1;
+        let id = LetterId(queue.next);
+        queue.next += 1;
         let now = Instant::now();
         let letter = DeadLetter {
             id,
             item: Arc::new(item),
-            cause: cause.to_string(),
+            cause,
             attempts,
             redrives: 0,
             first: now,
             last: now,
             parked: false,
         };
-        state.letters.insert(id, Entry { letter, busy: false });
+        queue.letters.insert(id, Entry { letter, busy: false });
         Ok(id)
     }
 
-    /// Hands every letter that is here now, and not parked, to `handler`, one after another in order of
+    /// Passes every letter that is here now, and not parked, to `handler`, one after another in order of
     /// arrival.
     ///
-    /// A letter is removed when the handler has returned `Ok`, and not before. When it returns an error,
-    /// or panics, the letter stays with the new cause and one more attempt, and is parked if that was
-    /// the last redrive it had; the next letter is tried all the same. A letter that another redrive is
-    /// at is left to that one. Letters that arrive meanwhile wait for the next redrive.
+    /// A letter is removed after the handler has returned `Ok`, and not before. When the handler returns
+    /// an error or panics, the letter stays, with the new cause and one more attempt, and is parked if
+    /// that was the last redrive it had; the next letter is tried all the same. A letter that another
+    /// redrive is delivering is skipped. Letters that arrive meanwhile wait for the next redrive.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future drops the handler's future. The letter it was at stays as it was: whether it
-    /// was delivered is unknown, so a handler must be safe to repeat.
+    /// Dropping the future drops the handler's future. The letter that was being delivered stays as it
+    /// was: whether it was delivered is unknown, so a handler must be safe to repeat.
     pub async fn redrive<E, H, Fut>(&self, mut handler: H) -> Redriven
     where
         E: Display,
         H: FnMut(DeadLetter<T>) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
+        // Ids and not letters: by the time its turn comes, a letter may be gone, parked or busy. The list
+        // also ends the loop when letters arrive faster than they are delivered.
         let waiting: Vec<LetterId> = self.lock().letters.keys().copied().collect();
         let mut outcome = Redriven::default();
         for id in waiting {
-            let Some(work) = self.take_up(id) else { continue };
-            let letter = work.letter.clone();
-            // The call of the handler is inside: it may panic before it returns a future.
-            let delivery = AssertUnwindSafe(async { handler(letter).await }).catch_unwind().await;
-            match delivery {
+            let Some(delivery) = self.claim(id) else { continue };
+            let letter = delivery.letter.clone();
+            // One bad letter must not keep the ones behind it from being delivered, so a panic is caught
+            // and counts as a failure. The handler is called inside of the `async` block, since it may
+            // panic before it returns a future. `AssertUnwindSafe`: the handler's own state may be
+            // half-changed by its panic; this queue's is not, because no lock is held while it runs.
+            let ended = AssertUnwindSafe(async { handler(letter).await }).catch_unwind().await;
+            match ended {
                 Ok(Ok(())) => {
-                    work.delivered();
+                    delivery.succeeded();
                     outcome.delivered += 1;
                 }
-                Ok(Err(error)) => outcome.count(work.failed(error.to_string())),
-                Err(_) => outcome.count(work.failed("the handler panicked".to_owned())),
+                Ok(Err(error)) => outcome.count(delivery.failed(error.to_string())),
+                Err(_) => outcome.count(delivery.failed("the handler panicked".to_owned())),
             }
         }
         outcome
     }
 
-    /// Gives a parked letter a new set of redrives. False if there is no such parked letter.
+    /// Puts a parked letter back into the queue with a full number of redrives. False if no parked letter
+    /// has this id.
     pub fn unpark(&self, id: LetterId) -> bool {
         match self.lock().letters.get_mut(&id) {
             Some(entry) if entry.letter.parked => {
@@ -193,14 +209,14 @@ impl<T> DeadLetters<T> {
         }
     }
 
-    /// Takes a letter out for good, because a human has settled it. None if there is no such letter, or
-    /// if a redrive is at it.
+    /// Removes a letter for good, because a human has settled it. `None` if no letter has this id, or if a
+    /// redrive is delivering it.
     pub fn remove(&self, id: LetterId) -> Option<DeadLetter<T>> {
-        let mut state = self.lock();
-        if state.letters.get(&id)?.busy {
+        let mut queue = self.lock();
+        if queue.letters.get(&id)?.busy {
             return None;
         }
-        state.letters.remove(&id).map(|entry| entry.letter)
+        queue.letters.remove(&id).map(|entry| entry.letter)
     }
 
     /// All letters in order of arrival, parked ones included.
@@ -209,32 +225,33 @@ impl<T> DeadLetters<T> {
         self.lock().letters.values().map(|entry| entry.letter.clone()).collect()
     }
 
-    /// How many letters there are, parked ones included.
+    /// The number of letters, parked ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().letters.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no letter at all, not even a parked one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Marks a letter as being worked on, unless it is gone, parked or taken.
-    fn take_up(&self, id: LetterId) -> Option<Work<'_, T>> {
-        let mut state = self.lock();
-        let entry = state.letters.get_mut(&id)?;
+    /// Marks a letter as being delivered, unless it is gone, parked or being delivered already. Looking
+    /// and marking are one step under one lock, so of two redrives only one gets the letter.
+    fn claim(&self, id: LetterId) -> Option<Delivery<'_, T>> {
+        let mut queue = self.lock();
+        let entry = queue.letters.get_mut(&id)?;
         if entry.busy || entry.letter.parked {
             return None;
         }
         entry.busy = true;
-        Some(Work { queue: self, letter: entry.letter.clone() })
+        Some(Delivery { letters: self, letter: entry.letter.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing here runs foreign code under the lock, so a poisoned state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+        // No foreign code runs under the lock, so a panic elsewhere cannot leave it half written.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,34 +265,38 @@ impl Redriven {
     }
 }
 
-/// A letter that a redrive is at. Dropping it leaves the letter to the next redrive.
-struct Work<'a, T> {
-    queue: &'a DeadLetters<T>,
+/// The delivery of one letter. Its drop makes the letter available to the next redrive, also when the
+/// redrive's future is dropped in the middle: a flag alone would then stay set, and the letter would
+/// never be tried again.
+struct Delivery<'a, T> {
+    letters: &'a DeadLetters<T>,
     letter: DeadLetter<T>,
 }
 
-impl<T> Work<'_, T> {
-    fn delivered(self) {
-        self.queue.lock().letters.remove(&self.letter.id);
+impl<T> Delivery<'_, T> {
+    fn succeeded(self) {
+        self.letters.lock().letters.remove(&self.letter.id);
     }
 
-    /// Whether that was the letter's last redrive.
+    /// Notes the failure. True if it was the letter's last redrive, so that it is parked now.
     fn failed(self, cause: String) -> bool {
-        let mut state = self.queue.lock();
-        let Some(entry) = state.letters.get_mut(&self.letter.id) else { return false };
+        let mut queue = self.letters.lock();
+        let Some(entry) = queue.letters.get_mut(&self.letter.id) else { return false };
         let letter = &mut entry.letter;
         letter.cause = cause;
         letter.attempts = letter.attempts.saturating_add(1);
         letter.redrives = letter.redrives.saturating_add(1);
         letter.last = Instant::now();
-        letter.parked = letter.redrives >= self.queue.park_after.get();
+        letter.parked = letter.redrives >= self.letters.park_after.get();
         letter.parked
     }
 }
 
-impl<T> Drop for Work<'_, T> {
+impl<T> Drop for Delivery<'_, T> {
     fn drop(&mut self) {
-        if let Some(entry) = self.queue.lock().letters.get_mut(&self.letter.id) {
+        // Runs after `succeeded` and `failed` too, which take `self`: they release their guard first, since
+        // it is declared later than `self`.
+        if let Some(entry) = self.letters.lock().letters.get_mut(&self.letter.id) {
             entry.busy = false;
         }
     }

@@ -1,14 +1,14 @@
-//! One instant by which everything has to be over.
+//! A deadline: one instant by which all of the work has to end.
 //!
 //! A payment has 10 s, compensation included. Limits that each count from their own start add up to
 //! more than that: three attempts of 10 s with backoff between them are 36 s. A deadline is an instant
-//! instead. It is computed once, handed down, and every wait below asks it before it begins.
+//! instead. It is computed once and passed down, and every wait checks it before the wait begins.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// What stands for "never": no caller waits that long, and adding it to an instant cannot overflow.
+/// Stands for "never": no caller waits for 30 years, and adding them to an instant cannot overflow.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// The deadline passed before the work was done.
@@ -16,10 +16,12 @@ const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 #[error("the deadline has passed")]
 pub struct Elapsed;
 
-/// An instant by which everything has to be over. Cheap to copy; [`Ord`] puts the earlier one first,
+/// An instant by which all of the work has to end. Cheap to copy; [`Ord`] puts the earlier one first,
 /// so `a.min(b)` is the stricter of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
+    /// An instant of tokio's clock, which tests can pause, and not a duration: copies that are passed
+    /// down cannot start counting again.
     at: Instant,
 }
 
@@ -28,6 +30,7 @@ impl Deadline {
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         let now = Instant::now();
+        // `now + limit` panics on overflow, and callers pass `Duration::MAX` for "no limit".
         Self { at: now.checked_add(limit).unwrap_or(now + FAR) }
     }
 
@@ -37,7 +40,7 @@ impl Deadline {
         Self { at: instant }
     }
 
-    /// So far away (30 years) that nobody meets it.
+    /// So far away (30 years) that no work reaches it.
     #[must_use]
     pub fn never() -> Self {
         Self::after(FAR)
@@ -49,28 +52,28 @@ impl Deadline {
         self.at
     }
 
-    /// The time that is left; zero once the deadline is over.
+    /// The time that is left; zero once the deadline has passed.
     #[must_use]
     #[inline]
     pub fn remaining(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// The same deadline, `reserve` earlier: what must be over by then leaves `reserve` for what comes
-    /// after it. Where the clock cannot express that, the deadline is now.
+    /// The same deadline, `reserve` earlier: work that keeps it leaves `reserve` for the work after it.
+    /// Where the clock cannot express that, the deadline is now.
     #[must_use]
     pub fn earlier_by(self, reserve: Duration) -> Self {
         Self { at: self.at.checked_sub(reserve).unwrap_or_else(Instant::now) }
     }
 
-    /// Whether nothing may be started any more: true from the instant of the deadline on.
+    /// Whether the deadline has passed, so that no work may start: true from its very instant on.
     #[must_use]
     pub fn is_over(self) -> bool {
         Instant::now() >= self.at
     }
 
-    /// Whether something that takes `needed` can still be started and be done by the deadline: the
-    /// deadline is not over, and at least `needed` is left.
+    /// Whether work that takes `needed` can start now and end by the deadline: the deadline has not
+    /// passed, and at least `needed` is left.
     #[must_use]
     #[inline]
     pub fn allows(self, needed: Duration) -> bool {
@@ -80,19 +83,21 @@ impl Deadline {
 
     /// Runs `work` up to the deadline.
     ///
-    /// Work that is ready at the very instant of the deadline has made it: it is polled before the
-    /// clock is asked. A deadline that is over from the start runs nothing: `work` is not polled.
+    /// Work that is ready at the very instant of the deadline is in time: it is polled before the clock
+    /// is read. If the deadline has passed before the start, `work` is not polled at all.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`] at the deadline; `work` is then dropped, which stops it wherever it was. What a
-    /// remote side makes of the request it already has is unknown: this is not the knowledge that
-    /// nothing happened.
+    /// [`Elapsed`] at the deadline; `work` is then dropped, which stops it wherever it is. A remote side
+    /// that has already received the request may still execute it: `Elapsed` does not mean that nothing
+    /// happened.
     ///
     /// # Cancellation
     ///
     /// Dropping the future drops `work`.
     pub async fn run<F: Future>(self, work: F) -> Result<F::Output, Elapsed> {
+        // `timeout_at` polls the work once even if the deadline has passed. That one poll may send a
+        // request.
         if self.is_over() {
             return Err(Elapsed);
         }

@@ -18,7 +18,7 @@
 //! | `level3-adapters` | Stripe, SendGrid, SQLite and PostgreSQL |
 //! | `payment-gateway` | a program that pays through this gateway |
 
-pub use level3_domain::{answer, event, ids, journal, money, payment, provider};
+pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
 
 pub mod breaker;
 pub mod dead_letters;

@@ -1,4 +1,4 @@
-//! A payment as a client asks for it, and what has to be right about it before anything is called.
+//! The client's request for a payment, and the checks that it has to pass before any service is called.
 
 use std::fmt;
 
@@ -7,25 +7,26 @@ use crate::money::{Currency, Money};
 
 pub use crate::payment::{InvalidRequest, Payment};
 
-/// What a client sends: nothing of it has been checked.
+/// A request as the client sends it, unchecked. Its `Debug` leaves out the secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRequest {
     /// The client's idempotency key: the same for every repeat of the same payment.
     pub key: String,
     /// The merchant's order.
     pub order: String,
-    /// How much, in minor units of the currency.
+    /// The amount in minor units of the currency.
     pub amount: i64,
-    /// A code of ISO 4217.
+    /// The currency's code by ISO 4217, such as `USD`.
     pub currency: String,
-    /// Where the receipt goes. A secret.
+    /// The address that the receipt is sent to. A secret.
     pub email: String,
-    /// What the provider knows the card by. A secret.
+    /// The provider's token for the card. A secret.
     pub card: String,
 }
 
 impl fmt::Debug for PaymentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the e-mail and the card: a request ends up in logs.
         f.debug_struct("PaymentRequest")
             .field("key", &self.key)
             .field("order", &self.order)
@@ -36,11 +37,12 @@ impl fmt::Debug for PaymentRequest {
 }
 
 impl PaymentRequest {
-    /// Checks everything that can be checked without asking anybody.
+    /// Checks everything that can be checked without calling a service.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] names the first thing that is wrong.
+    /// [`InvalidRequest`], with the first check that failed. The currency is checked first, since the
+    /// limits of the amount depend on it.
     pub fn validate(&self) -> Result<Payment, InvalidRequest> {
         let currency: Currency = self.currency.parse()?;
         Ok(Payment {

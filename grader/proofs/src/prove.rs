@@ -68,7 +68,10 @@ impl Bench {
         let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
         if has_trials && !entries.iter().any(|entry| entry.exercise.trial) {
             // Only trials run long enough to give back what optimising takes, half of the build.
-            options.config.push(format!("profile.dev.package.{}.opt-level=0", level.name));
+            // The harness is built anew with each solution, as the level is.
+            for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
+                options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
+            }
         }
         Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), &Quiet)?)
     }

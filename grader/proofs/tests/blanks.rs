@@ -1,5 +1,6 @@
-//! Proves that starters compile without a warning: the fixtures of the generator and the starter of
-//! every level. `cargo test -p grader-proofs --test blanks`.
+//! Proves that a starter is a place to work in: it compiles without a warning, rustc's or clippy's, its
+//! documentation has no dead link, its tests compile, and the programs that the READMEs name run.
+//! `cargo test -p grader-proofs --test blanks`.
 //!
 //! That a starter scores nothing is proved beside this, in `starters`.
 
@@ -20,13 +21,19 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("blanks").join(name)
 }
 
-/// What rustc says of `packages` in the workspace at `root`, warnings and errors.
-fn diagnostics(root: &Path, packages: &[&str], arguments: &[&str]) -> Vec<String> {
+fn cargo(root: &Path, command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.arg("check").args(["--offline", "--message-format=json"]).args(arguments);
+    // The target folder of the tests: the dependencies are built already. Lints come from the manifest.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    cargo.current_dir(root).env("CARGO_TARGET_DIR", target).env_remove("RUSTFLAGS");
+    cargo.args([command, "--offline"]);
+    cargo
+}
+
+/// What rustc, clippy or rustdoc say of `packages` in the workspace at `root`, warnings and errors.
+fn diagnostics(mut cargo: Command, packages: &[&str], arguments: &[&str]) -> Vec<String> {
+    cargo.arg("--message-format=json").args(arguments);
     cargo.args(packages.iter().flat_map(|package| ["-p", package]));
-    // One target folder for all: the dependencies are checked once. Lints come from the manifest.
-    cargo.current_dir(root).env("CARGO_TARGET_DIR", folder("target")).env_remove("RUSTFLAGS");
     let output = cargo.output().expect("cargo");
     let said = String::from_utf8_lossy(&output.stdout);
     let messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -74,24 +81,105 @@ fn fixture_package(name: &str, text: impl Fn(&str) -> String) -> PathBuf {
 fn fixtures_compile_without_warnings() {
     // The references too: a fixture that is wrong itself proves nothing.
     let references = fixture_package("references", str::to_owned);
-    let said = diagnostics(&references, &["fixtures"], &["--lib"]);
+    let said = diagnostics(cargo(&references, "check"), &["fixtures"], &["--all-targets"]);
     assert!(said.is_empty(), "references:\n{}", said.join("\n"));
     let blanks = fixture_package("fixtures", |source| blank(source).expect("a blank"));
-    let said = diagnostics(&blanks, &["fixtures"], &["--lib"]);
+    let said = diagnostics(cargo(&blanks, "check"), &["fixtures"], &["--all-targets"]);
     assert!(said.is_empty(), "blanks:\n{}", said.join("\n"));
 }
 
 #[test]
-fn starters_of_all_levels_compile_without_warnings() {
+fn starters_of_all_levels_are_a_place_to_work_in() {
     let root = workspace();
     let scratch = Scratch::create(&root, &folder("levels")).expect("a copy");
-    let mut packages = Vec::new();
     for level in LEVELS {
         let plan = plan(&root, level).unwrap_or_else(|error| panic!("{}: {error}", level.name));
         plan.write_onto(scratch.root()).expect("the starter");
-        packages.extend([level.name.to_owned(), format!("check-{}", level.name)]);
+        let src = scratch.root().join(level.name).join("src");
+        assert_eq!(empty_folders(&src), Vec::<PathBuf>::new(), "empty folders");
     }
+    // Everything that is built on a level, with its tests, examples and benchmarks. The checks are not for
+    // learners; that they compile is proved in `starters`.
+    let mut packages = above_the_levels(scratch.root());
+    packages.retain(|package| !package.starts_with("check-"));
     let packages: Vec<_> = packages.iter().map(String::as_str).collect();
-    let said = diagnostics(scratch.root(), &packages, &["--lib", "--bins"]);
-    assert!(said.is_empty(), "{}", said.join("\n"));
+    let clippy = cargo(scratch.root(), "clippy");
+    let said = diagnostics(clippy, &packages, &["--all-targets"]);
+    assert!(said.is_empty(), "clippy:\n{}", said.join("\n"));
+
+    let levels: Vec<_> = LEVELS.iter().map(|level| level.name).collect();
+    let mut doc = cargo(scratch.root(), "doc");
+    // A folder of its own: the documentation of the reference stays where it is.
+    doc.env("CARGO_TARGET_DIR", folder("target"));
+    let said = diagnostics(doc, &levels, &["--no-deps", "--no-default-features"]);
+    assert!(said.is_empty(), "rustdoc:\n{}", said.join("\n"));
+
+    programs_run(scratch.root());
+}
+
+/// What a learner sees first, as the READMEs say, on a blank.
+fn programs_run(root: &Path) {
+    let ran = |arguments: &[&str]| {
+        let output = cargo(root, "run").arg("-q").args(arguments).output().expect("cargo");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).expect("a text")
+    };
+    let demo = ran(&["-p", "level2"]);
+    for (strategy, file) in [
+        ("sequential", "sequential"),
+        ("parallel", "parallel"),
+        ("race", "race"),
+        ("all-settled", "all_settled"),
+    ] {
+        let part = format!("{strategy}\n");
+        let told = format!("not written yet: level2/src/{file}.rs:");
+        assert!(demo.contains(&part) && demo.contains(&told), "{demo}");
+    }
+    for example in ["ride", "order", "post", "data_sync"] {
+        let run = fs::read_to_string(root.join(format!("level3/examples/recorded/{example}.txt")));
+        let shown = ran(&["-p", "level3", "--example", example]);
+        assert!(shown.starts_with("not written yet: level3/src/"), "{shown}");
+        assert!(shown.ends_with(&run.expect("a recorded run")), "{shown}");
+    }
+    for case in ["confirm=lose-reply", "save=lose-reply+refund=hang"] {
+        let file = format!("{}.txt", case.replace(['=', '+'], "-"));
+        let run = fs::read_to_string(root.join("level3/harness/examples/recorded").join(file));
+        let shown = ran(&["-p", "level3-harness", "--example", "sweep", "--", "--case", case]);
+        assert!(shown.starts_with("not written yet: level3/src/"), "{shown}");
+        assert!(shown.ends_with(&run.expect("a recorded run")), "{shown}");
+    }
+}
+
+/// The levels, and the packages of the workspace that depend on one.
+fn above_the_levels(root: &Path) -> Vec<String> {
+    let mut metadata = cargo(root, "metadata");
+    let output = metadata.args(["--no-deps", "--format-version", "1"]).output().expect("cargo");
+    let all: Value = serde_json::from_slice(&output.stdout).expect("metadata");
+    let uses = |package: &Value| -> Vec<String> {
+        let dependencies = package["dependencies"].as_array().expect("a list");
+        let names = dependencies.iter().map(|it| it["name"].as_str().expect("a name").to_owned());
+        names.collect()
+    };
+    let mut found: Vec<String> = LEVELS.iter().map(|level| level.name.to_owned()).collect();
+    loop {
+        let more = all["packages"].as_array().expect("a list").iter().find(|package| {
+            let name = package["name"].as_str().expect("a name");
+            !found.iter().any(|it| it == name) && uses(package).iter().any(|it| found.contains(it))
+        });
+        match more {
+            Some(package) => found.push(package["name"].as_str().expect("a name").to_owned()),
+            None => return found,
+        }
+    }
+}
+
+fn empty_folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    if entries.is_empty() {
+        return vec![folder.to_owned()];
+    }
+    entries.iter().filter(|path| path.is_dir()).flat_map(|path| empty_folders(path)).collect()
 }

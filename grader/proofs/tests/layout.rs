@@ -13,8 +13,8 @@ enum Place {
     Level { number: u32, role: String },
     /// `grader/checks/levelN`.
     Checks { number: u32 },
-    /// `grader/bench/...`: what the benchmarks of the levels share.
-    Bench,
+    /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs share.
+    Shared,
     /// Everything else below `grader`.
     Grader,
 }
@@ -97,7 +97,7 @@ fn place(folder: &str) -> Place {
         ["grader", "checks", level] => {
             Place::Checks { number: number(level).expect("grader/checks/levelN") }
         }
-        ["grader", "bench", ..] => Place::Bench,
+        ["grader", "bench", ..] | ["grader", "demo"] => Place::Shared,
         ["grader", ..] => Place::Grader,
         [level, role @ ..] => {
             let number = number(level).unwrap_or_else(|| panic!("{folder}: no place of a package"));
@@ -145,17 +145,17 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 format!("checks may use only {} of their own level", listed(CHECKS_MAY_USE))
             })
         }
-        (Place::Grader | Place::Bench, Place::Level { .. } | Place::Checks { .. }) => {
+        (Place::Grader | Place::Shared, Place::Level { .. } | Place::Checks { .. }) => {
             Some("the grader links no level and no check: it builds and runs them".to_owned())
         }
         (Place::Level { .. }, Place::Grader | Place::Checks { .. }) => Some(
-            "a level does not know its judge; of the grader it may use grader/bench".to_owned(),
+            "a level does not know its judge; of the grader it may use grader/bench and grader/demo".to_owned(),
         ),
-        (Place::Checks { .. }, Place::Checks { .. } | Place::Bench) => {
+        (Place::Checks { .. }, Place::Checks { .. } | Place::Shared) => {
             Some("checks may use grader-kit and their level".to_owned())
         }
-        (Place::Level { .. } | Place::Grader | Place::Bench, Place::Bench)
-        | (Place::Checks { .. } | Place::Grader | Place::Bench, Place::Grader) => None,
+        (Place::Level { .. } | Place::Grader | Place::Shared, Place::Shared)
+        | (Place::Checks { .. } | Place::Grader | Place::Shared, Place::Grader) => None,
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) fn start(
     writeln!(out, "\nread  {CODE}{first}/README.md{CODE:#}, the assignment")?;
     writeln!(
         out,
+        "keep  {CODE}.course{CODE:#} in git with your work: it leads back to the reference"
+    )?;
+    writeln!(
+        out,
         "then  {CODE}cargo grade {first}{CODE:#}; a first run that scores nothing is right"
     )?;
     write::to_stdout(&out)?;
@@ -60,6 +64,8 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
         level.exercises.iter().position(|exercise| position(exercise.file)).unwrap_or(usize::MAX)
     };
     let mut blanked = applied.blanked.clone();
+    // Unit tests are there to be run.
+    blanked.retain(|path| !path.ends_with("tests.rs"));
     blanked.sort_by_key(order);
     for path in &blanked {
         writeln!(out, "  {}", path.display())?;
@@ -67,7 +73,10 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
     if !applied.removed.is_empty() {
         let count = applied.removed.len();
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        writeln!(out, "  {DIM}{files} of the reference's own are gone{DIM:#}")?;
+        writeln!(
+            out,
+            "  {DIM}{files} with private parts of the reference removed: divide your code as you like{DIM:#}"
+        )?;
     }
     if let Some(backup) = &applied.backup {
         writeln!(out, "  your earlier work is in {}", backup.display())?;

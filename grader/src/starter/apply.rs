@@ -58,8 +58,10 @@ impl Plan {
             // Before the blanks: a record without blanks does no harm, the reverse loses the way.
             reference::remember(&self.root, &self.level, &origin)?;
         }
+        reference::explain(&self.root)?;
         let backup = (!yours.is_empty()).then(|| self.back_up()).transpose()?;
         self.write()?;
+        self.remove_empty_folders(&self.root)?;
         let changed = |file: &&PlannedFile| file.state != FileState::Blank;
         let paths = |gone: bool| {
             let files =
@@ -89,9 +91,10 @@ impl Plan {
         };
         let folder = format!("{}/src", self.level);
         let Some(head) = git.head_with(&folder).map_err(failed)? else { return Ok(Origin::Copy) };
-        let files = git.uncommitted(&folder).map_err(failed)?;
+        let mut files = git.uncommitted(&folder).map_err(failed)?;
+        files.retain(|path| files::is_source(&path.to_string_lossy()));
         if files.is_empty() {
-            Ok(Origin::Commit(head))
+            Ok(Origin::Commit { tree: git.tree(&head, &folder), commit: head })
         } else {
             Err(StarterError::Uncommitted { level: self.level.clone(), files })
         }

@@ -46,7 +46,14 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
-/// The Rust files below `folder`, relative to `root`, with `/`, sorted. Links are not followed.
+/// Whether a path names a source file of a level. What editors and file systems leave beside one does not
+/// count: swap files (`.race.rs.swp`), locks (`.#race.rs`), resource forks (`._race.rs`) and backups
+/// (`race.rs.orig`), nor anything in a hidden folder.
+pub(super) fn is_source(path: &str) -> bool {
+    path.ends_with(".rs") && !path.split('/').any(|name| name.starts_with('.'))
+}
+
+/// The source files below `folder`, relative to `root`, with `/`, sorted. Links are not followed.
 pub(super) fn rust_files(root: &Path, folder: &str) -> Result<Vec<String>, FileError> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -59,9 +66,12 @@ pub(super) fn rust_files(root: &Path, folder: &str) -> Result<Vec<String>, FileE
             // Cargo knows no module whose name is not UTF-8.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = format!("{folder}/{name}");
+            if name.starts_with('.') {
+                continue;
+            }
             if kind.is_dir() {
                 open.push(path);
-            } else if kind.is_file() && name.ends_with(".rs") {
+            } else if kind.is_file() && is_source(&path) {
                 found.push(path);
             }
         }
@@ -129,4 +139,17 @@ pub(super) fn remove(path: &Path) -> Result<(), FileError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Removes the folders between `path` and `top` that are empty, the deepest first. `top` itself stays.
+pub(super) fn remove_empty_folders(path: &Path, top: &Path) -> Result<(), FileError> {
+    for folder in path.ancestors().skip(1).take_while(|folder| *folder != top) {
+        match std::fs::remove_dir(folder) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+            Err(cause) => return Err(FileError::new("remove", folder, cause)),
+        }
+    }
+    Ok(())
 }

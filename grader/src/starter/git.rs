@@ -60,8 +60,7 @@ impl Git {
             return Ok(None);
         };
         let head = head.trim().to_owned();
-        let files = self.files(&head, folder)?;
-        Ok((!files.is_empty()).then_some(head))
+        Ok(self.tree(&head, folder).is_some().then_some(head))
     }
 
     /// The files below `folder` that differ from what is committed, or are not committed at all.
@@ -84,19 +83,36 @@ impl Git {
     }
 
     /// Whether the repository has a commit.
-    pub(super) fn has(&self, commit: &str) -> bool {
+    pub(super) fn has_commit(&self, commit: &str) -> bool {
         self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
     }
 
-    /// The files below `folder` in a commit, relative to the workspace.
-    pub(super) fn files(&self, commit: &str, folder: &str) -> Result<Vec<String>, GitError> {
-        let out = self.run(&["ls-tree", "-r", "-z", "--name-only", commit, "--", folder])?;
+    /// Whether the repository has the contents of a folder, in whichever commit.
+    pub(super) fn has_tree(&self, tree: &str) -> bool {
+        self.run(&["cat-file", "-e", &format!("{tree}^{{tree}}")]).is_ok()
+    }
+
+    /// The name that git gives the contents of `folder` in a commit: it is the same in every commit, of
+    /// every history, that has the same files there.
+    pub(super) fn tree(&self, commit: &str, folder: &str) -> Option<String> {
+        let tree = self.run(&["rev-parse", "--verify", "--quiet", &format!("{commit}:./{folder}")]);
+        tree.ok().map(|tree| tree.trim().to_owned())
+    }
+
+    /// Whether this clone has only the end of the history.
+    pub(super) fn is_shallow(&self) -> bool {
+        self.run(&["rev-parse", "--is-shallow-repository"]).is_ok_and(|it| it.trim() == "true")
+    }
+
+    /// The files in a tree, relative to it.
+    pub(super) fn files(&self, tree: &str) -> Result<Vec<String>, GitError> {
+        let out = self.run(&["ls-tree", "-r", "-z", "--full-tree", "--name-only", tree])?;
         Ok(out.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     }
 
-    /// A file as a commit has it.
-    pub(super) fn show(&self, commit: &str, path: &str) -> Result<String, GitError> {
-        self.run(&["show", &format!("{commit}:./{path}")])
+    /// A file as a tree has it.
+    pub(super) fn show(&self, tree: &str, path: &str) -> Result<String, GitError> {
+        self.run(&["show", &format!("{tree}:{path}")])
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, GitError> {

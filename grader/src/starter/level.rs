@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{Item, UseTree, Visibility};
 
-use super::blank::{self, BlankError, Names, Scope, Uses};
+use super::blank::{self, BlankError, Names, Own, Scope, Uses};
 
 /// A module's source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub(super) fn blank(sources: &[Source]) -> Result<Vec<Blanked<'_>>, Unblankable>
     while krate.find_hollow()? {
         krate.pass()?;
     }
+    krate.keep_tests()?;
     let blanks = krate.files.into_iter().filter(|file| !file.source.given);
     Ok(blanks.map(|file| (file.source.path.as_str(), (!file.gone).then_some(file.blank))).collect())
 }
@@ -71,6 +72,12 @@ struct File<'a> {
     blank: String,
     gone: bool,
     hollow: BTreeSet<String>,
+}
+
+impl File<'_> {
+    fn parsed(&self, text: &str) -> Result<syn::File, Unblankable> {
+        blank::parse(text).map_err(|cause| self.source.unblankable(cause))
+    }
 }
 
 struct Crate<'a> {
@@ -184,16 +191,7 @@ impl<'a> Crate<'a> {
             let blank = if file.source.given {
                 file.source.text.clone()
             } else {
-                let scope = Scope {
-                    public: file.public,
-                    module: blank::module_name(&file.module),
-                    entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
-                    named: &self.in_its_terms(at, self.others(&self.named, at)),
-                    near: &self.in_its_terms(at, self.neighbours(at)),
-                    constants: &self.others(&self.constants, at),
-                    hollow: file.hollow.clone(),
-                };
-                blank::blank_in(&file.source.text, &scope).map_err(name)?
+                self.blank_of(at, BTreeMap::new())?
             };
             let uses = Uses::of(&blank::parse(&blank).map_err(name)?);
             self.files[at].blank = blank;
@@ -207,6 +205,83 @@ impl<'a> Crate<'a> {
             }
         }
         Ok(more)
+    }
+
+    /// The blank of a file, given what the others name so far. `tests` are its modules of tests that stay.
+    fn blank_of(
+        &self,
+        at: usize,
+        tests: BTreeMap<String, Vec<String>>,
+    ) -> Result<String, Unblankable> {
+        let file = &self.files[at];
+        let scope = Scope {
+            public: file.public,
+            private: file.private_module_of.is_some(),
+            module: blank::module_name(&file.module),
+            entry: is_root(&file.source.path) && file.source.path != "src/lib.rs",
+            named: &self.in_its_terms(at, self.others(&self.named, at)),
+            near: &self.in_its_terms(at, self.neighbours(at)),
+            constants: &self.others(&self.constants, at),
+            hollow: file.hollow.clone(),
+            tests,
+        };
+        blank::blank_in(&file.source.text, &scope).map_err(|cause| file.source.unblankable(cause))
+    }
+
+    /// Brings the tests back that use only what stays.
+    fn keep_tests(&mut self) -> Result<(), Unblankable> {
+        let mut known = Own::default();
+        for file in self.files.iter().filter(|file| !file.gone) {
+            known.add_file(&file.parsed(&file.blank)?);
+        }
+        for at in 0..self.files.len() {
+            let file = &self.files[at];
+            if file.gone || file.source.given {
+                continue;
+            }
+            let (reference, bare) = (file.parsed(&file.source.text)?, file.parsed(&file.blank)?);
+            let judge = |items: &[Item]| blank::imports_to_add(items, &reference, &bare, &known);
+            let mut tests = BTreeMap::new();
+            let mut texts = Vec::new();
+            for item in &reference.items {
+                let Item::Mod(module) = item else { continue };
+                if !blank::is_for_tests(&module.attrs) {
+                    continue;
+                }
+                let name = module.ident.to_string();
+                if let Some((_, items)) = &module.content {
+                    tests.extend(judge(items).map(|imports| (name, imports)));
+                    continue;
+                }
+                let mut path = file.module.clone();
+                path.push(name.clone());
+                let of_tests = |it: &usize| self.files[*it].module.starts_with(&path);
+                let mut kept = Some(Vec::new());
+                for it in (0..self.files.len()).filter(of_tests) {
+                    let file = &self.files[it];
+                    let tree = file.parsed(&file.source.text)?;
+                    let text = judge(&tree.items).map(|imports| {
+                        (it, blank::add_imports(&file.source.text, &tree.items, &imports))
+                    });
+                    kept = kept.zip(text).map(|(mut kept, text)| {
+                        kept.push(text);
+                        kept
+                    });
+                }
+                if let Some(kept) = kept {
+                    tests.insert(name, Vec::new());
+                    texts.extend(kept);
+                }
+            }
+            if !tests.is_empty() {
+                self.files[at].blank = self.blank_of(at, tests)?;
+            }
+            for (it, text) in texts {
+                self.files[it].blank = text;
+                self.files[it].gone = false;
+            }
+        }
+        Ok(())
     }
 
     /// `names` in the terms of this file.

@@ -159,7 +159,16 @@ impl Plan {
         self.files.iter().try_for_each(|file| match &file.blank {
             Some(text) => files::write(&root.join(&file.path), text),
             None => files::remove(&root.join(&file.path)),
-        })
+        })?;
+        self.remove_empty_folders(root)
+    }
+
+    /// Removes the folders of which nothing is left.
+    pub(super) fn remove_empty_folders(&self, root: &Path) -> Result<(), FileError> {
+        let top = root.join(&self.level).join("src");
+        let gone = self.files.iter().filter(|file| file.blank.is_none());
+        gone.map(|file| root.join(&file.path))
+            .try_for_each(|path| files::remove_empty_folders(&path, &top))
     }
 
     pub(super) fn in_state(&self, state: FileState) -> Vec<PathBuf> {

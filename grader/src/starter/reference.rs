@@ -35,14 +35,22 @@ pub enum ReferenceError {
     },
     /// The recorded commit is not in this clone.
     #[error(
-        "the reference of {level} is in commit {commit}, which this clone does not have: a clone made \
-         with --depth gets it by `git fetch --unshallow`, any other by `git fetch origin {commit}`"
+        "the reference of {level} is in commit {commit}, which this clone does not have; {}",
+        if *.shallow {
+            "it was made with --depth: `git fetch --unshallow` brings the rest of the history"
+        } else {
+            "a history that was squashed, or that began from a template, has lost it: fetch it from \
+             the repository of the course (the one that yours was made from), `git remote add course \
+             URL && git fetch course`, and try again"
+        }
     )]
     CommitMissing {
         /// The level.
         level: String,
         /// The recorded commit.
         commit: String,
+        /// Whether the clone has only the end of its history.
+        shallow: bool,
     },
     /// There is no such level in the commit or the copy.
     #[error("{level} has no source file in {place}")]
@@ -65,12 +73,25 @@ pub enum ReferenceError {
 }
 
 /// Where the reference of a started level is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// In this commit.
-    Commit(String),
+    /// In git.
+    Commit {
+        /// The commit that was checked out.
+        commit: String,
+        /// What git calls the contents of the level's `src` in it. A history that was rewritten may
+        /// have other commits with the same contents.
+        tree: Option<String>,
+    },
     /// Below `.course/reference/LEVEL`.
+    Copy,
+}
+
+/// An [`Origin`] as the record has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    Commit(String),
     Copy,
 }
 
@@ -78,8 +99,26 @@ pub(super) enum Origin {
 struct Record {
     schema: u32,
     #[serde(default)]
-    levels: BTreeMap<String, Origin>,
+    levels: BTreeMap<String, Place>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    trees: BTreeMap<String, String>,
 }
+
+const README: &str = "\
+# What the course remembers
+
+`cargo grade start` wrote this folder. Commit it together with your work.
+
+- `starters.json` says in which commit the reference solution of each level that you started is. The
+  reference is not lost when you blank a level: `cargo grade solution LEVEL` shows it from that commit.
+- `reference/` is a copy of the reference. It is there only if the workspace was in no git repository, or
+  had no commit, when you started.
+- `backup/LEVEL-1`, `-2` and so on hold your earlier work, copied there by
+  `cargo grade start LEVEL --restart`. Delete them when you do not need them any more.
+
+`cargo grade start LEVEL --restart` copies your edited files into `backup/` and blanks the level again. Files
+that you added stay where they are.
+";
 
 /// The names of the levels that were started in the workspace at `root`.
 ///
@@ -92,13 +131,26 @@ pub fn started(root: &Path) -> Result<BTreeSet<String>, ReferenceError> {
 
 /// Where the reference of a level is kept, or `None` when the level was never started.
 pub(super) fn recorded(root: &Path, level: &str) -> Result<Option<Origin>, ReferenceError> {
-    Ok(record(root)?.levels.remove(level))
+    let mut record = record(root)?;
+    Ok(record.levels.remove(level).map(|place| match place {
+        Place::Commit(commit) => Origin::Commit { commit, tree: record.trees.remove(level) },
+        Place::Copy => Origin::Copy,
+    }))
 }
 
 /// Remembers where the reference of a level is kept.
 pub(super) fn remember(root: &Path, level: &str, origin: &Origin) -> Result<(), ReferenceError> {
     let mut record = record(root)?;
-    record.levels.insert(level.to_owned(), origin.clone());
+    let place = match origin {
+        Origin::Copy => Place::Copy,
+        Origin::Commit { commit, tree } => {
+            if let Some(tree) = tree {
+                record.trees.insert(level.to_owned(), tree.clone());
+            }
+            Place::Commit(commit.clone())
+        }
+    };
+    record.levels.insert(level.to_owned(), place);
     let path = root.join(RECORD);
     let text = serde_json::to_string_pretty(&record).map_err(|cause| ReferenceError::Record {
         path: path.clone(),
@@ -107,10 +159,19 @@ pub(super) fn remember(root: &Path, level: &str, origin: &Origin) -> Result<(), 
     Ok(files::write(&path, &(text + "\n"))?)
 }
 
+/// Writes down what the folder of the course is for, unless it says so already.
+pub(super) fn explain(root: &Path) -> Result<(), FileError> {
+    let path = root.join(FOLDER).join("README.md");
+    match files::read(&path)? {
+        Some(_) => Ok(()),
+        None => files::write(&path, README),
+    }
+}
+
 fn record(root: &Path) -> Result<Record, ReferenceError> {
     let path = root.join(RECORD);
     let Some(text) = files::read(&path)? else {
-        return Ok(Record { schema: SCHEMA, levels: BTreeMap::new() });
+        return Ok(Record { schema: SCHEMA, levels: BTreeMap::new(), trees: BTreeMap::new() });
     };
     let damaged = |message| ReferenceError::Record { path: path.clone(), message };
     let record: Record = serde_json::from_str(&text).map_err(|cause| damaged(cause.to_string()))?;
@@ -134,9 +195,10 @@ pub(super) fn read(
             let copy = copy(root);
             (from_folder(&copy, &folder)?, format!("{FOLDER}/reference/{folder}"))
         }
-        Some(Origin::Commit(commit)) => {
-            (from_commit(root, level.name, &folder, commit)?, format!("commit {commit}"))
-        }
+        Some(Origin::Commit { commit, tree }) => (
+            from_commit(root, level.name, &folder, commit, tree.as_deref())?,
+            format!("commit {commit}"),
+        ),
     };
     if texts.is_empty() {
         return Err(ReferenceError::Empty { level: level.name.to_owned(), place });
@@ -174,21 +236,29 @@ fn from_commit(
     level: &str,
     folder: &str,
     commit: &str,
+    tree: Option<&str>,
 ) -> Result<Vec<(String, String)>, ReferenceError> {
     let failed =
         |cause| ReferenceError::Git { level: level.to_owned(), commit: commit.to_owned(), cause };
     let git = Git::open(root).map_err(failed)?;
-    if !git.has(commit) {
-        return Err(ReferenceError::CommitMissing {
-            level: level.to_owned(),
-            commit: commit.to_owned(),
-        });
-    }
+    // The contents first: they are the same in a history that was rewritten.
+    let tree = match tree.filter(|tree| git.has_tree(tree)) {
+        Some(tree) => Some(tree.to_owned()),
+        None if git.has_commit(commit) => git.tree(commit, folder),
+        None => {
+            return Err(ReferenceError::CommitMissing {
+                level: level.to_owned(),
+                commit: commit.to_owned(),
+                shallow: git.is_shallow(),
+            });
+        }
+    };
+    let Some(tree) = tree else { return Ok(Vec::new()) };
     let mut texts = Vec::new();
-    for path in git.files(commit, folder).map_err(failed)? {
-        if path.ends_with(".rs") {
-            let text = git.show(commit, &path).map_err(failed)?;
-            texts.push((path, text));
+    for path in git.files(&tree).map_err(failed)? {
+        if files::is_source(&path) {
+            let text = git.show(&tree, &path).map_err(failed)?;
+            texts.push((format!("{folder}/{path}"), text));
         }
     }
     Ok(texts)

@@ -290,13 +290,144 @@ fn a_commit_that_is_not_there_is_explained() {
     );
     let error = of_level(&workspace.root, &LEVEL, None).unwrap_err();
     let told = error.to_string();
-    assert!(told.contains(commit) && told.contains("git fetch --unshallow"), "{told}");
+    assert!(told.contains(commit) && told.contains("git remote add course URL"), "{told}");
     fs::remove_dir_all(workspace.root.join(".git")).unwrap();
     let error = of_level(&workspace.root, &LEVEL, None).unwrap_err();
     assert!(
         matches!(error, SolutionError::Reference(ReferenceError::Git { .. })),
         "without git: {error}"
     );
+}
+
+#[test]
+fn a_shallow_clone_is_told_how_to_get_the_rest() {
+    let upstream = Workspace::committed();
+    upstream.start(Edited::Refuse).unwrap();
+    upstream.commit();
+    upstream.write("level7/src/race.rs", "pub fn race(a: u8) -> u8 { a }\n");
+    upstream.commit();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", upstream.root.display());
+    let clone = folder.path().join("clone");
+    upstream.git(&["clone", "-q", "--depth", "1", &url, &clone.to_string_lossy()]);
+    let error = plan(&clone, &LEVEL).unwrap_err();
+    assert!(error.to_string().contains("`git fetch --unshallow`"), "{error}");
+    assert!(of_level(&clone, &LEVEL, None).is_err());
+}
+
+/// A history of one commit, as a squash leaves it and as a template begins: no commit of the old one is
+/// in it.
+fn squashed(workspace: &Workspace) -> Workspace {
+    let copy = Workspace::new("");
+    for path in ["level7/src/lib.rs", "level7/src/race.rs", "level7/src/tools.rs"] {
+        let _ = fs::remove_file(copy.root.join(path));
+        if let Ok(text) = fs::read_to_string(workspace.root.join(path)) {
+            copy.write(path, &text);
+        }
+    }
+    copy.write(".course/starters.json", &workspace.read(".course/starters.json"));
+    copy.git(&["init", "-q"]);
+    copy.commit();
+    copy
+}
+
+#[test]
+fn a_history_that_was_squashed_after_the_start_gets_the_reference_from_the_course() {
+    let course = Workspace::committed();
+    let learner = Workspace::committed();
+    learner.start(Edited::Refuse).unwrap();
+    let squashed = squashed(&learner);
+    for error in [
+        plan(&squashed.root, &LEVEL).unwrap_err().to_string(),
+        of_level(&squashed.root, &LEVEL, None).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("git remote add course URL && git fetch course"), "{error}");
+    }
+    // What the message advises. The course has the same files in another commit.
+    let url = course.root.to_string_lossy().into_owned();
+    squashed.git(&["remote", "add", "course", &url]);
+    squashed.git(&["fetch", "-q", "course"]);
+    assert_eq!(squashed.solution(), reference());
+    squashed.write("level7/src/race.rs", "pub fn race(a: u8) -> u8 { a }\n");
+    squashed.start(Edited::BackUp).unwrap();
+    squashed.assert_blank();
+}
+
+#[test]
+fn a_squashed_history_that_still_has_the_reference_is_enough() {
+    let learner = Workspace::committed();
+    learner.start(Edited::Refuse).unwrap();
+    let record = learner.read(".course/starters.json");
+    // A template made from the course: one commit, in which the level is the reference.
+    let template = Workspace::committed();
+    template.write(".course/starters.json", &record);
+    template.commit();
+    assert_eq!(template.solution(), reference());
+    template.start(Edited::Refuse).unwrap();
+    template.assert_blank();
+    template.commit();
+    template.start(Edited::BackUp).unwrap();
+    assert_eq!(template.solution(), reference());
+}
+
+#[test]
+fn a_record_of_an_earlier_version_is_understood() {
+    let workspace = Workspace::committed();
+    workspace.start(Edited::Refuse).unwrap();
+    let head = workspace.git(&["rev-parse", "HEAD"]);
+    workspace.write(
+        ".course/starters.json",
+        &format!("{{\"schema\": 1, \"levels\": {{\"level7\": {{\"commit\": \"{head}\"}}}}}}"),
+    );
+    assert_eq!(workspace.solution(), reference());
+}
+
+#[test]
+fn what_editors_leave_beside_a_file_is_no_work() {
+    let workspace = Workspace::committed();
+    for name in [".race.rs.swp", ".race.rs", "._race.rs", "race.rs.orig", ".idea/cache.rs"] {
+        workspace.write(&format!("level7/src/{name}"), "litter");
+    }
+    // Not UTF-8, as what a file system keeps beside a file.
+    fs::write(workspace.root.join("level7/src/._lib.rs"), [0, 5, 22, 7, 255]).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("me@host.1", workspace.root.join("level7/src/.#race.rs")).unwrap();
+    assert_eq!(workspace.solution(), reference());
+    workspace.start(Edited::Refuse).unwrap();
+    assert_eq!(workspace.read("level7/src/race.rs"), RACE_BLANK);
+    assert_eq!(workspace.read("level7/src/race.rs.orig"), "litter");
+    workspace.start(Edited::BackUp).unwrap();
+}
+
+#[test]
+fn folders_of_which_nothing_is_left_go() {
+    let workspace = Workspace::committed();
+    workspace.write("level7/src/tools/deep.rs", "pub fn more() {}\n");
+    workspace.write("level7/src/tools.rs", "mod deep;\npub fn help(a: u8) -> u8 {\n    a\n}\n");
+    workspace.commit();
+    workspace.start(Edited::Refuse).unwrap();
+    workspace.assert_blank();
+    assert!(!workspace.root.join("level7/src/tools").exists());
+    // An earlier version left them; what a learner keeps there stays.
+    fs::create_dir_all(workspace.root.join("level7/src/tools/more")).unwrap();
+    workspace.start(Edited::BackUp).unwrap();
+    assert!(workspace.root.join("level7/src/tools/more").exists(), "no folder of the reference");
+    fs::remove_dir(workspace.root.join("level7/src/tools/more")).unwrap();
+    workspace.start(Edited::BackUp).unwrap();
+    assert!(!workspace.root.join("level7/src/tools").exists());
+}
+
+#[test]
+fn the_folder_of_the_course_says_what_it_is() {
+    let workspace = Workspace::committed();
+    workspace.start(Edited::Refuse).unwrap();
+    let told = workspace.read(".course/README.md");
+    for word in ["Commit it", "starters.json", "reference/", "backup/", "--restart"] {
+        assert!(told.contains(word), "{word}");
+    }
+    workspace.write(".course/README.md", "my notes");
+    workspace.start(Edited::Refuse).unwrap();
+    assert_eq!(workspace.read(".course/README.md"), "my notes");
 }
 
 #[test]

@@ -5,6 +5,18 @@ use std::time::Duration;
 use reqwest::Url;
 
 /// How to reach a server. [`HttpConfig::new`] gives the defaults.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level1::http::HttpConfig;
+///
+/// let config = HttpConfig {
+///     timeout: Duration::from_secs(2),
+///     ..HttpConfig::new("http://localhost:3000")
+/// };
+/// assert_eq!(config.prefix, "/api");
+/// ```
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Scheme, host and port, for example `http://localhost:3000`. A path in it is kept in front of
@@ -55,6 +67,13 @@ impl HttpConfig {
 }
 
 /// Why no source can be made.
+///
+/// ```
+/// use level1::http::{HttpConfig, HttpSource, SetupError};
+///
+/// let refused = HttpSource::new(HttpConfig::new("ftp://localhost"));
+/// assert!(matches!(refused, Err(SetupError::BaseUrl { .. })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// The base URL is not one that can be asked.

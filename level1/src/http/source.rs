@@ -15,6 +15,18 @@ use crate::source::{ProfileSource, SourceError};
 use crate::transport::{check_status, read_text, within};
 
 /// A [`ProfileSource`] over HTTP. Clones share one pool of connections.
+///
+/// ```
+/// use level1::http::{HttpConfig, HttpSource};
+/// use level1::source::ProfileSource;
+///
+/// # fn main() -> Result<(), level1::http::SetupError> {
+/// let source = HttpSource::new(HttpConfig::new("http://localhost:3000"))?;
+/// let request = source.user(1); // a future: nothing is sent before it is polled
+/// drop(request);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct HttpSource {
     shared: Arc<Shared>,

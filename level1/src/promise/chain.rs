@@ -6,6 +6,17 @@ use super::{Broken, Promise};
 ///
 /// This is what keeps chains flat: a handler that returns a promise of a `U` makes a promise of a `U`,
 /// not a promise of a promise.
+///
+/// ```
+/// use level1::promise::{Broken, IntoPromise, Promise};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let plain: Promise<u32, Broken> = Ok(42).into_promise();
+/// let promise: Promise<u32, Broken> = plain.into_promise();
+/// assert_eq!(promise.await, Ok(42));
+/// # }
+/// ```
 pub trait IntoPromise<T, E> {
     /// The promise of the value.
     fn into_promise(self) -> Promise<T, E>;

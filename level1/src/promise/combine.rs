@@ -5,6 +5,11 @@
 //! to their end: nothing is cancelled.
 //!
 //! All four panic when called outside a tokio runtime with at least one promise.
+// starter: doc `all`, `all_settled`, `race` and `any`.
+// starter: doc
+// starter: doc The promises that lost run on to their end: nothing is cancelled.
+// starter: doc
+// starter: doc All four panic when called outside a tokio runtime with at least one promise.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +18,16 @@ use futures::FutureExt;
 use super::{Broken, Promise};
 
 /// The errors of all promises given to [`any`], in their order.
+///
+/// ```
+/// use level1::promise::{Broken, Promise, any};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let none = any([Promise::<u32, Broken>::rejected(Broken::Abandoned)]);
+/// assert_eq!(none.await.unwrap_err().errors, [Broken::Abandoned]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("all {} promises were rejected", errors.len())]
 pub struct AggregateError<E> {

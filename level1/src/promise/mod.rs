@@ -1,4 +1,4 @@
-//! JavaScript's promise, written by hand on a mutex and a waker.
+//! JavaScript's promise, written by hand.
 //!
 //! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
@@ -14,6 +14,8 @@
 //! | [`all_settled`] | all are settled: their results | never | fulfilled, no results |
 //! | [`race`] | the first to settle is | the first to settle is | pending for ever |
 //! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
+//!
+//! Lesson: [`lessons/promise.md`](crate::lessons::promise).
 
 mod chain;
 mod combine;
@@ -30,6 +32,13 @@ pub use self::combine::{AggregateError, all, all_settled, any, race};
 use crate::panics::message;
 
 /// Where a promise stands.
+///
+/// ```
+/// use level1::promise::{Broken, Promise, State};
+///
+/// let promise = Promise::<u32, Broken>::resolved(42);
+/// assert_eq!(promise.state(), State::Fulfilled);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Not settled yet.
@@ -42,6 +51,16 @@ pub enum State {
 
 /// How a promise was rejected by nobody's decision. The error type of a promise has to be able to say
 /// it: `E: From<Broken>`.
+///
+/// ```
+/// use level1::promise::{Broken, Promise};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let promise = Promise::<u32, Broken>::new(drop); // no resolver is left
+/// assert_eq!(promise.await, Err(Broken::Abandoned));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Every resolver was dropped before the promise was settled.
@@ -56,6 +75,17 @@ pub enum Broken {
 ///
 /// As a [`Future`] it gives that result; it must not be polled after it has done so (it panics).
 /// Dropping it stops nothing.
+///
+/// ```
+/// use level1::promise::{Broken, Promise};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let promise = Promise::<u32, Broken>::new(|resolver| resolver.resolve(20));
+/// let sum = promise.then(|n| Ok(n + 1)).then(|n| Promise::resolved(2 * n));
+/// assert_eq!(sum.await, Ok(42));
+/// # }
+/// ```
 #[must_use = "an error in it goes unnoticed unless it is awaited or caught"]
 #[derive(Debug)]
 pub struct Promise<T, E> {
@@ -160,6 +190,24 @@ where
 
 /// Settles a promise. Clones settle the same one, and the first call wins: all later ones are
 /// without effect.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level1::promise::{Broken, Promise};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let promise = Promise::<&str, Broken>::new(|resolver| {
+///     tokio::spawn(async move {
+///         tokio::time::sleep(Duration::from_millis(1)).await;
+///         resolver.resolve("first");
+///         resolver.resolve("too late");
+///     });
+/// });
+/// assert_eq!(promise.await, Ok("first"));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Resolver<T, E> {
     last: Arc<Last<T, E>>,

@@ -16,8 +16,8 @@ use level2::strategy::Strategy;
 /// No load of five sources that answer within 600 ms waits for so long.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The lesson's limits, spelled out: `Timeouts::default` is an exercise too, and nobody needs it for the
-/// other strategies.
+/// The default limits, spelled out: `Timeouts::default` is an exercise too, and the other strategies do
+/// not need it.
 const TIMEOUTS: Timeouts = Timeouts {
     sales: Duration::from_secs(5),
     users: Duration::from_secs(3),

@@ -31,6 +31,9 @@ pub async fn show(strategy: Strategy, args: &Args) -> io::Result<()> {
         }
     };
     bars.draw(&trace);
+    if ending.is_unwritten() {
+        bars.all.clear()?;
+    }
     bars.finish();
     let mut out = io::stdout().lock();
     if let Some(returned) = ending.returned() {

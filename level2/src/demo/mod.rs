@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_millis(6000);
 
 /// Runs the demo as the command line asks.
 pub fn main() -> ExitCode {
+    demo_kit::watch();
     let args = Args::parse();
     let live = io::stdout().is_terminal();
     let runtime =
@@ -67,7 +68,9 @@ enum Ending {
     Returned(Summary),
     /// The load was stopped when the demo ran out of patience.
     Stopped,
-    /// The load panicked, as the body of an exercise does that is not written yet.
+    /// The load needs a part that is not written yet.
+    Unwritten(demo_kit::Unwritten),
+    /// The load panicked.
     Panicked(String),
 }
 
@@ -76,8 +79,13 @@ impl Ending {
     fn returned(&self) -> Option<Duration> {
         match self {
             Self::Returned(summary) => Some(summary.returned),
-            Self::Stopped | Self::Panicked(_) => None,
+            Self::Stopped | Self::Unwritten(_) | Self::Panicked(_) => None,
         }
+    }
+
+    /// Whether there was nothing to load with.
+    fn is_unwritten(&self) -> bool {
+        matches!(self, Self::Unwritten(_))
     }
 
     /// One line on the outcome and one on each thing to remark. `speed` is that of the load.
@@ -97,6 +105,7 @@ impl Ending {
                 "still waiting after {} ms: stopped by the demo",
                 PATIENCE.as_millis()
             )],
+            Self::Unwritten(part) => vec![part.to_string()],
             Self::Panicked(message) => vec![format!("panicked: {message}")],
         }
     }
@@ -106,23 +115,40 @@ impl Ending {
 async fn load(strategy: Strategy, args: &Args, speed: f64, trace: &Arc<Trace>) -> Ending {
     let simulated: SimulatedSource = args.source().at_speed(speed);
     let source = Arc::new(Observed::new(Arc::new(simulated), Arc::clone(trace)));
+    let run = AssertUnwindSafe(async { strategy.run(source, timeouts(strategy, speed)).await });
+    match tokio::time::timeout(PATIENCE.div_f64(speed), run.catch_unwind()).await {
+        Ok(Ok(summary)) => Ending::Returned(summary),
+        Ok(Err(payload)) => {
+            match (demo_kit::take(), SectionFailure::from_panic(payload.as_ref())) {
+                (Some(part), _) => Ending::Unwritten(part),
+                (None, SectionFailure::Panicked { message }) => Ending::Panicked(message),
+                (None, other) => Ending::Panicked(other.to_string()),
+            }
+        }
+        Err(_) => Ending::Stopped,
+    }
+}
+
+/// The limits of the calls at `speed`. Only one strategy has limits, and their default is part of the same
+/// exercise: the others run without it.
+fn timeouts(strategy: Strategy, speed: f64) -> Timeouts {
+    let Timeouts { sales, users, orders, low_stock, reviews } = match strategy {
+        Strategy::AllSettled => Timeouts::default(),
+        Strategy::Sequential | Strategy::Parallel | Strategy::Race => Timeouts {
+            sales: PATIENCE,
+            users: PATIENCE,
+            orders: PATIENCE,
+            low_stock: PATIENCE,
+            reviews: PATIENCE,
+        },
+    };
     let scaled = |limit: Duration| limit.div_f64(speed);
-    let Timeouts { sales, users, orders, low_stock, reviews } = Timeouts::default();
-    let timeouts = Timeouts {
+    Timeouts {
         sales: scaled(sales),
         users: scaled(users),
         orders: scaled(orders),
         low_stock: scaled(low_stock),
         reviews: scaled(reviews),
-    };
-    let run = AssertUnwindSafe(strategy.run(source, timeouts)).catch_unwind();
-    match tokio::time::timeout(scaled(PATIENCE), run).await {
-        Ok(Ok(summary)) => Ending::Returned(summary),
-        Ok(Err(payload)) => match SectionFailure::from_panic(payload.as_ref()) {
-            SectionFailure::Panicked { message } => Ending::Panicked(message),
-            other => Ending::Panicked(other.to_string()),
-        },
-        Err(_) => Ending::Stopped,
     }
 }
 

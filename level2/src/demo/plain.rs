@@ -15,7 +15,9 @@ pub async fn show(strategy: Strategy, args: &Args) -> io::Result<()> {
     let ending = super::load(strategy, args, 1.0, &trace).await;
     let mut out = io::stdout().lock();
     writeln!(out, "{strategy}")?;
-    write!(out, "{}", picture::timeline(&trace.spans(), ending.returned(), trace.elapsed()))?;
+    if !ending.is_unwritten() {
+        write!(out, "{}", picture::timeline(&trace.spans(), ending.returned(), trace.elapsed()))?;
+    }
     for line in ending.lines(1.0) {
         writeln!(out, "  {line}")?;
     }

@@ -2,5 +2,6 @@
 
 mod beyond;
 mod given;
+mod lessons;
 mod sources;
 mod strategies;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use level3::gateway::{Gateway, GatewayConfig};
+use level3::nonzero;
 use level3_adapters::postgres::{PostgresOptions, PostgresStore};
 use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
 use level3_domain::answer::Status;
@@ -26,7 +27,7 @@ use level3_domain::event::NoObserver;
 use level3_domain::journal::Journal;
 use level3_domain::provider::{Ledger, Providers};
 use level3_harness::request;
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use tokio::time::{Instant, sleep};
 
 #[path = "../tests/support/postgres.rs"]
@@ -216,10 +217,10 @@ async fn drive<S>(store: S, in_flight: usize, length: Duration) -> Result<f64, F
 where
     S: Journal + Ledger + Clone + 'static,
 {
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let providers = Providers { ledger: Arc::new(store.clone()), ..world.providers() };
     // A limit that is never met: the stores are measured here, not the provider's patience.
-    let rate = NonZeroUsize::new(10_000_000).ok_or("not zero")?;
+    let rate = nonzero!(10_000_000);
     let mut config = GatewayConfig { rate, ..GatewayConfig::default() };
     // 256 in flight, one by one, on a slow disk: a payment may wait for longer than its 10 s, and would be
     // undone in the middle of the measurement.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use level3_domain::ids::{CardToken, Email};
 
-use super::place::StorePlace;
+use super::place::StoreUrl;
 
 /// Pay a stream of payments, and lose none of them.
 ///
@@ -101,7 +101,7 @@ pub struct StreamArgs {
 pub struct ServiceArgs {
     /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE
     #[arg(long, global = true, default_value = "sqlite:payments.sqlite", value_name = "URL")]
-    pub store: StorePlace,
+    pub store: StoreUrl,
 
     /// Pay with Stripe at this address (https://api.stripe.com), in test mode, with the key in
     /// STRIPE_SECRET_KEY [default: a simulated provider]

@@ -9,7 +9,7 @@ use level3_domain::money::Money;
 use level3_domain::provider::{Row, RowStatus};
 use level3_sim::World;
 
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
@@ -63,8 +63,8 @@ impl Books {
         store: &dyn Store,
         world: &World,
         simulated_mail: bool,
-    ) -> Result<Self, Problem> {
-        world.catch_up().map_err(Problem::Services)?;
+    ) -> Result<Self, ProgramError> {
+        world.catch_up().map_err(ProgramError::Services)?;
         let counts = store.counts().await?;
         let mut books = Self {
             open: counts.open,
@@ -117,7 +117,7 @@ impl Books {
         store: &dyn Store,
         world: &World,
         suspects: Vec<PaymentId>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ProgramError> {
         if suspects.is_empty() {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl Books {
             shown.push((payment, found));
         }
         // After the store, so that whatever has come to its end there has its charges here.
-        world.catch_up().map_err(Problem::Services)?;
+        world.catch_up().map_err(ProgramError::Services)?;
         let (charges, mails) = (charges(world), mails(world));
         for (payment, found) in shown {
             let standing = found.as_ref().and_then(|shown| shown.standing);

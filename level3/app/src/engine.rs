@@ -19,7 +19,7 @@ use super::args::ServiceArgs;
 use super::figures::Figures;
 use super::meter::Metered;
 use super::place::OpenStore;
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// Everything that pays, recovers and sends.
 pub struct Engine {
@@ -52,7 +52,7 @@ impl Payments {
 
 impl Engine {
     /// Opens the store, reaches for the services, and takes no payments yet.
-    pub async fn start(args: &ServiceArgs) -> Result<Self, Problem> {
+    pub async fn start(args: &ServiceArgs) -> Result<Self, ProgramError> {
         // What the command line and the environment say is wrong before anything is opened.
         let stripe = args.stripe.as_deref().map(stripe).transpose()?;
         let mail = args.sendgrid.as_deref().map(|url| send_grid(url, args)).transpose()?;
@@ -61,7 +61,7 @@ impl Engine {
         }
         if let (Some(client), Some(url)) = (&mail, &args.sendgrid) {
             let url = url.clone();
-            client.check().await.map_err(|why| Problem::SendGrid { url, why })?;
+            client.check().await.map_err(|why| ProgramError::SendGrid { url, why })?;
         }
         let store = args.store.open().await?;
         same_provider(args, &store).await?;
@@ -117,14 +117,15 @@ impl Engine {
     }
 }
 
-fn stripe(url: &str) -> Result<(Stripe, String), Problem> {
+fn stripe(url: &str) -> Result<(Stripe, String), ProgramError> {
     let key = StripeKey::new(&variable("--stripe", "STRIPE_SECRET_KEY")?)?;
     let config = StripeConfig { base_url: url.to_owned(), ..StripeConfig::new(key) };
-    let client = Stripe::new(config).map_err(|why| Problem::Url { option: "--stripe", why })?;
+    let client =
+        Stripe::new(config).map_err(|why| ProgramError::Url { option: "--stripe", why })?;
     Ok((client, url.to_owned()))
 }
 
-fn stripe_problem(url: &str, why: StripeError) -> Problem {
+fn stripe_problem(url: &str, why: StripeError) -> ProgramError {
     let advice = match &why {
         StripeError::Unreachable { .. } | StripeError::TimedOut { .. } => {
             "Correct the address, or see whether the network and the server are up"
@@ -135,38 +136,38 @@ fn stripe_problem(url: &str, why: StripeError) -> Problem {
         StripeError::Unreadable { .. } => "Correct the address: something else answers there",
         _ => "Try again later",
     };
-    Problem::Stripe { url: url.to_owned(), why, advice }
+    ProgramError::Stripe { url: url.to_owned(), why, advice }
 }
 
-fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, Problem> {
+fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, ProgramError> {
     let key = SendGridKey::new(&variable("--sendgrid", "SENDGRID_API_KEY")?)?;
-    let no_sender = Problem::NoKey { option: "--sendgrid", variable: "--mail-from" };
+    let no_sender = ProgramError::NoKey { option: "--sendgrid", variable: "--mail-from" };
     let from = args.mail_from.clone().ok_or(no_sender)?;
     let config = SendGridConfig {
         base_url: url.to_owned(),
         sandbox: args.mail_sandbox,
         ..SendGridConfig::new(key, from)
     };
-    SendGrid::new(config).map_err(|why| Problem::Url { option: "--sendgrid", why })
+    SendGrid::new(config).map_err(|why| ProgramError::Url { option: "--sendgrid", why })
 }
 
-fn variable(option: &'static str, variable: &'static str) -> Result<String, Problem> {
-    env::var(variable).map_err(|_| Problem::NoKey { option, variable })
+fn variable(option: &'static str, variable: &'static str) -> Result<String, ProgramError> {
+    env::var(variable).map_err(|_| ProgramError::NoKey { option, variable })
 }
 
 /// What one provider has charged, no other can refund: a store belongs to the provider that it was begun
 /// with.
-async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Problem> {
+async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), ProgramError> {
     let mut book = services(args).into_os_string();
     book.push(".provider");
     // Missing is as good as empty.
     let simulated = std::fs::metadata(&book).is_ok_and(|book| book.len() > 0);
     let (place, book) = (store.store.place().to_owned(), PathBuf::from(book));
     if args.stripe.is_some() && simulated {
-        return Err(Problem::SimulatedBefore { place });
+        return Err(ProgramError::SimulatedBefore { place });
     }
     if args.stripe.is_none() && !simulated && store.store.counts().await?.completed > 0 {
-        return Err(Problem::ProviderUnknown { place, book });
+        return Err(ProgramError::ProviderUnknown { place, book });
     }
     Ok(())
 }
@@ -177,7 +178,7 @@ fn services(args: &ServiceArgs) -> PathBuf {
 }
 
 /// The simulated services, as far as they are needed.
-fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, Problem> {
+fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
     let faults = RandomFaults::new(rates(args.failure_rate), args.seed);
     let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
     if stripe && mail {
@@ -185,7 +186,7 @@ fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, Problem>
         return Ok(world);
     }
     let path = services(args);
-    world.kept_in(&path).map_err(|why| Problem::Simulated { path: files(path), why })
+    world.kept_in(&path).map_err(|why| ProgramError::Simulated { path: files(path), why })
 }
 
 fn files(path: PathBuf) -> PathBuf {

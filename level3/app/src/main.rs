@@ -40,8 +40,8 @@ use books::Books;
 use engine::{Engine, Payments};
 use health::Health;
 use level3_domain::answer::PayError;
-use problem::{Outcome, Problem};
-use stop::Stop;
+use problem::{Outcome, ProgramError};
+use stop::Shutdown;
 use stream::Stream;
 use summary::{Run, Summary};
 use view::{View, say};
@@ -56,26 +56,32 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Problem::System(error)),
+        Err(error) => return fail(&ProgramError::System(error)),
     };
-    let outcome = runtime.block_on(run(&cli));
+    let outcome = runtime.block_on(demo_kit::written(run(&cli)));
+    let outcome = outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part)));
+    if let Some(part) = demo_kit::take() {
+        say(&format!("payment-gateway: some payments needed a part that is {part}"));
+    }
     // What is under way after a second Ctrl-C is not waited for.
     runtime.shutdown_background();
     match outcome {
         Ok(outcome) => outcome.into(),
         // The reader has seen enough, as with `payment-gateway show pay_... | head`.
-        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(ProgramError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(problem) => fail(&problem),
     }
 }
 
-fn fail(problem: &Problem) -> ExitCode {
+fn fail(problem: &ProgramError) -> ExitCode {
     say(&format!("payment-gateway: {problem}"));
     problem.exit_code().into()
 }
 
-async fn run(cli: &Cli) -> Result<Outcome, Problem> {
-    let stop = Stop::listen()?;
+async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
+    let stop = Shutdown::listen()?;
     let work = async {
         match &cli.command {
             None => pay(cli, &stop).await,
@@ -98,7 +104,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Problem> {
 }
 
 /// Recovers, pays, drains, and checks the books.
-async fn pay(cli: &Cli, stop: &Stop) -> Result<Outcome, Problem> {
+async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     let engine = Engine::start(&cli.services).await?;
     let recovered = tokio::select! {
         recovered = engine.recover() => recovered?,
@@ -154,7 +160,7 @@ async fn pay(cli: &Cli, stop: &Stop) -> Result<Outcome, Problem> {
 ///
 /// Two runs that begin at the same moment on an empty store get the same one. They pay the same payments
 /// then, each of them once.
-async fn new_prefix(engine: &Engine) -> Result<String, Problem> {
+async fn new_prefix(engine: &Engine) -> Result<String, ProgramError> {
     let counts = engine.store.store.counts().await?;
     Ok(format!("run-{}", counts.open + counts.parked + counts.ended + 1))
 }
@@ -163,7 +169,7 @@ async fn new_prefix(engine: &Engine) -> Result<String, Problem> {
 async fn watched(
     engine: &Engine,
     payments: u32,
-    stop: &Stop,
+    stop: &Shutdown,
     paying: impl Future<Output = Duration>,
 ) -> Duration {
     let view = View::new(payments);
@@ -187,7 +193,7 @@ async fn watched(
 }
 
 /// Takes up what is open although nothing is under way: the store was away when it was to be ended.
-async fn finish(engine: &Engine) -> Result<(), Problem> {
+async fn finish(engine: &Engine) -> Result<(), ProgramError> {
     if engine.store.store.counts().await?.open > 0 {
         say("Some payments are still open. Finishing them.");
         engine.gateway.recover().await.map_err(|error| engine.problem(error))?;
@@ -197,7 +203,7 @@ async fn finish(engine: &Engine) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn books(engine: &Engine) -> Result<Option<Books>, Problem> {
+async fn books(engine: &Engine) -> Result<Option<Books>, ProgramError> {
     match engine.payments {
         Payments::Simulated => {
             let store = engine.store.store.as_ref();
@@ -211,15 +217,15 @@ fn gave_up(
     engine: &Engine,
     error: PayError,
     cause: Option<level3_adapters::sql::StoreError>,
-) -> Problem {
+) -> ProgramError {
     say("The stream was stopped. The next start finishes what was under way.");
     match cause {
-        Some(cause) => Problem::Store(cause),
+        Some(cause) => ProgramError::Store(cause),
         None => engine.problem(error),
     }
 }
 
-async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, Problem> {
+async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
     let store = args.store.open_existing().await?;
     let found = show::find(store.store.as_ref(), name).await;
     store.close().await;
@@ -232,7 +238,7 @@ async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, Problem> {
     Ok(Outcome::Done)
 }
 
-async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, Problem> {
+async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
     let store = args.store.open_existing().await?;
     let letters = store.store.dead_letters(LISTED).await;
     store.close().await;
@@ -256,7 +262,7 @@ async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, Problem> {
 }
 
 /// Finishes what is open, and with `redrive` tries once more what is parked.
-async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, Problem> {
+async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramError> {
     args.store.exists()?;
     let engine = Engine::start(args).await?;
     let recovered = engine.recover().await?;
@@ -295,7 +301,7 @@ async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, Problem> 
     Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
 }
 
-async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, Problem> {
+async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, ProgramError> {
     args.store.exists()?;
     let engine = Engine::start(args).await?;
     let report = reconcile::reconcile(&engine, how).await;
@@ -311,13 +317,13 @@ async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, P
     Ok(if is_fine { Outcome::Done } else { Outcome::Unsettled })
 }
 
-fn print(text: &str) -> Result<(), Problem> {
+fn print(text: &str) -> Result<(), ProgramError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Problem::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(ProgramError::Output)
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<(), Problem> {
+fn print_json(value: &impl serde::Serialize) -> Result<(), ProgramError> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|why| Problem::Output(io::Error::other(why)))?;
+        .map_err(|why| ProgramError::Output(io::Error::other(why)))?;
     print(&format!("{text}\n"))
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use level3_domain::ids::{IntentId, PaymentId};
-use level3_domain::provider::{Answer, CreateIntent, Intent, PaymentProvider, ProviderKey, Refund};
+use level3_domain::provider::{
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderKey, Refund,
+};
 use tokio::time::Instant;
 
 /// A payment provider whose calls are counted on their way.
@@ -62,23 +64,23 @@ impl Calls {
 }
 
 impl PaymentProvider for Metered {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.count().create_intent(request)
     }
 
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.count().confirm(key, intent)
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.count().cancel(key, intent)
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.count().refund(key, intent)
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.count().find_intent(payment)
     }
 }
@@ -86,13 +88,13 @@ impl PaymentProvider for Metered {
 #[cfg(test)]
 mod tests {
     use level3_domain::ids::PaymentKey;
-    use level3_sim::{Flawless, World};
+    use level3_sim::{NoFaults, World};
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_last_second_slides() {
-        let meter = Metered::new(World::new(Flawless).providers().payments);
+        let meter = Metered::new(World::new(NoFaults).providers().payments);
         let payment = PaymentId::derive(&PaymentKey::new("a").unwrap(), 1);
         for _ in 0..3 {
             // 100 ms each.

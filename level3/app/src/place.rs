@@ -9,18 +9,18 @@ use level3_adapters::postgres::PostgresStore;
 use level3_adapters::sql::{Store, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
 
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// Where payments are kept.
 #[derive(Clone, PartialEq, Eq)]
-pub enum StorePlace {
+pub enum StoreUrl {
     /// `sqlite:FILE`, or `sqlite:FILE?max_pages=N` for a file that may have N pages of 4096 bytes.
     Sqlite { file: PathBuf, max_pages: Option<u32> },
     /// `postgres://...`, which may hold a password.
     Postgres(String),
 }
 
-impl fmt::Debug for StorePlace {
+impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { file, .. } => write!(f, "sqlite:{}", file.display()),
@@ -43,7 +43,7 @@ pub enum NoStore {
     Pages,
 }
 
-impl FromStr for StorePlace {
+impl FromStr for StoreUrl {
     type Err = NoStore;
 
     fn from_str(text: &str) -> Result<Self, NoStore> {
@@ -75,7 +75,7 @@ enum Kind {
     Postgres(PostgresStore),
 }
 
-impl StorePlace {
+impl StoreUrl {
     /// Opens or makes it.
     pub async fn open(&self) -> Result<OpenStore, StoreError> {
         Ok(match self {
@@ -92,16 +92,16 @@ impl StorePlace {
     }
 
     /// Opens it if it is there. Looking for a payment in the wrong folder makes no file.
-    pub async fn open_existing(&self) -> Result<OpenStore, Problem> {
+    pub async fn open_existing(&self) -> Result<OpenStore, ProgramError> {
         self.exists()?;
         Ok(self.open().await?)
     }
 
     /// Whether there is something to open. A database server finds out by itself.
-    pub fn exists(&self) -> Result<(), Problem> {
+    pub fn exists(&self) -> Result<(), ProgramError> {
         match self {
             Self::Sqlite { file, .. } if !file.exists() => {
-                Err(Problem::NoStore { file: file.clone() })
+                Err(ProgramError::NoStore { file: file.clone() })
             }
             _ => Ok(()),
         }
@@ -137,8 +137,8 @@ impl OpenStore {
 mod tests {
     use super::*;
 
-    fn sqlite(file: &str, max_pages: Option<u32>) -> StorePlace {
-        StorePlace::Sqlite { file: file.into(), max_pages }
+    fn sqlite(file: &str, max_pages: Option<u32>) -> StoreUrl {
+        StoreUrl::Sqlite { file: file.into(), max_pages }
     }
 
     #[test]
@@ -147,16 +147,16 @@ mod tests {
         assert_eq!("sqlite:/a/b.db".parse(), Ok(sqlite("/a/b.db", None)));
         assert_eq!("sqlite:///a/b.db".parse(), Ok(sqlite("/a/b.db", None)));
         assert_eq!("sqlite:a.db?max_pages=20".parse(), Ok(sqlite("a.db", Some(20))));
-        assert_eq!("sqlite:".parse::<StorePlace>(), Err(NoStore::NoFile));
-        assert_eq!("sqlite:a.db?max_pages=x".parse::<StorePlace>(), Err(NoStore::Pages));
+        assert_eq!("sqlite:".parse::<StoreUrl>(), Err(NoStore::NoFile));
+        assert_eq!("sqlite:a.db?max_pages=x".parse::<StoreUrl>(), Err(NoStore::Pages));
         for text in ["", "a.db", "mysql://localhost/a", "http://localhost"] {
-            assert_eq!(text.parse::<StorePlace>(), Err(NoStore::Scheme), "{text}");
+            assert_eq!(text.parse::<StoreUrl>(), Err(NoStore::Scheme), "{text}");
         }
     }
 
     #[test]
     fn a_password_is_not_shown() {
-        let place: StorePlace = "postgres://me:secret@localhost/shop".parse().unwrap();
+        let place: StoreUrl = "postgres://me:secret@localhost/shop".parse().unwrap();
         assert!(!format!("{place:?}").contains("secret"));
         assert_eq!(place.simulated(), Path::new("shop"));
     }
@@ -168,7 +168,7 @@ mod tests {
             ("postgres://localhost/", "postgres"),
             ("postgres://me:a/../b@h/shop?sslmode=disable", "shop"),
         ] {
-            let place: StorePlace = url.parse().unwrap();
+            let place: StoreUrl = url.parse().unwrap();
             assert_eq!(place.simulated(), Path::new(name), "{url}");
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use level3::gateway::ConfigError;
+use level3::gateway::GatewayConfigError;
 use level3_adapters::SetupError;
 use level3_adapters::reconcile::ReconcileError;
 use level3_adapters::sendgrid::{CheckError, NotAKey};
@@ -36,7 +36,7 @@ impl From<Outcome> for ExitCode {
 
 /// Why the program cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum ProgramError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,9 +91,12 @@ pub enum Problem {
         "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
     )]
     Reconcile { provider: String, error: ReconcileError },
+    /// A part of the gateway that the learner has not written.
+    #[error("the gateway needs a part that is {0}")]
+    Unwritten(demo_kit::Unwritten),
     /// Figures that do not fit together.
     #[error("the gateway cannot be made: {0}")]
-    Config(#[from] ConfigError),
+    Config(#[from] GatewayConfigError),
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]
     Name { name: String, why: String },
@@ -108,7 +111,7 @@ pub enum Problem {
     Output(io::Error),
 }
 
-impl Problem {
+impl ProgramError {
     /// What the program ends with.
     pub const fn exit_code(&self) -> u8 {
         match self {

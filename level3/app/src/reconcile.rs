@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::args::ReconcileArgs;
 use super::engine::{Engine, Payments};
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// The store's rows. A trait object of one trait cannot become one of another.
 struct Rows(Arc<dyn Store>);
@@ -28,12 +28,12 @@ impl Books for Rows {
 }
 
 /// Compares, and repairs unless it is not to.
-pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, Problem> {
+pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, ProgramError> {
     let store = &engine.store.store;
     let intents: Arc<dyn IntentList> = match &engine.payments {
         Payments::Simulated => {
             // The list of a simulated provider shows what this process knows.
-            engine.world.catch_up().map_err(Problem::Services)?;
+            engine.world.catch_up().map_err(ProgramError::Services)?;
             Arc::new(engine.world.clone())
         }
         Payments::Stripe { client, .. } => Arc::new(client.clone()),
@@ -52,10 +52,10 @@ pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, 
         ..ReconcileConfig::default()
     };
     Reconciler::new(sides, config).run().await.map_err(|error| match error {
-        ReconcileError::Books(error) => Problem::Store(error),
+        ReconcileError::Books(error) => ProgramError::Store(error),
         error => match (&error, store.last_error()) {
-            (ReconcileError::Journal(_), Some(cause)) => Problem::Store(cause),
-            _ => Problem::Reconcile { provider: engine.payments.name(), error },
+            (ReconcileError::Journal(_), Some(cause)) => ProgramError::Store(cause),
+            _ => ProgramError::Reconcile { provider: engine.payments.name(), error },
         },
     })
 }

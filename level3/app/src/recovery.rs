@@ -8,7 +8,7 @@ use level3_domain::answer::PayError;
 use tokio::time::timeout;
 
 use super::engine::Engine;
-use super::problem::Problem;
+use super::problem::ProgramError;
 use super::view::say;
 
 /// Longer than it takes to finish what is left, as a rule.
@@ -34,7 +34,7 @@ impl Engine {
     ///
     /// What another process has under way is open too. It is waited for: nobody knows yet that its owner
     /// lives.
-    pub async fn recover(&self) -> Result<Recovery, Problem> {
+    pub async fn recover(&self) -> Result<Recovery, ProgramError> {
         let store = &self.store.store;
         let before = store.counts().await?;
         if let Some(left) = left(&before) {
@@ -53,11 +53,11 @@ impl Engine {
     }
 
     /// What the store says of an error, or else what the gateway says.
-    pub fn problem(&self, error: PayError) -> Problem {
+    pub fn problem(&self, error: PayError) -> ProgramError {
         let store = &self.store.store;
         match store.last_error() {
-            Some(error) => Problem::Store(error),
-            None => Problem::Gateway { place: store.place().to_owned(), error },
+            Some(error) => ProgramError::Store(error),
+            None => ProgramError::Gateway { place: store.place().to_owned(), error },
         }
     }
 }

@@ -8,11 +8,11 @@ use level3_domain::journal::{Record, Standing};
 use level3_domain::provider::RowStatus;
 use serde_json::{Value, json};
 
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// The runs of the payment with this key, or the one with this name; at least one.
-pub async fn find(store: &dyn Store, name: &str) -> Result<Vec<Shown>, Problem> {
-    let bad = |why: String| Problem::Name { name: name.to_owned(), why };
+pub async fn find(store: &dyn Store, name: &str) -> Result<Vec<Shown>, ProgramError> {
+    let bad = |why: String| ProgramError::Name { name: name.to_owned(), why };
     let mut found = Vec::new();
     if name.starts_with("pay_") {
         let id = PaymentId::try_from(name.to_owned()).map_err(|why| bad(why.to_string()))?;
@@ -29,7 +29,7 @@ pub async fn find(store: &dyn Store, name: &str) -> Result<Vec<Shown>, Problem> 
     }
     if found.is_empty() {
         let (place, name) = (store.place().to_owned(), name.to_owned());
-        return Err(Problem::UnknownPayment { place, name });
+        return Err(ProgramError::UnknownPayment { place, name });
     }
     Ok(found)
 }

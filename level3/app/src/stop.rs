@@ -4,18 +4,18 @@ use std::io;
 
 use tokio::sync::watch;
 
-use super::problem::Problem;
+use super::problem::ProgramError;
 
 /// How often the program was asked to stop, by Ctrl-C or by the system. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<u8>);
+pub struct Shutdown(watch::Receiver<u8>);
 
-impl Stop {
+impl Shutdown {
     /// Listens from now on, for the rest of the program.
-    pub fn listen() -> Result<Self, Problem> {
+    pub fn listen() -> Result<Self, ProgramError> {
         let (times, stop) = watch::channel(0_u8);
         let heard = move || times.send_modify(|times| *times = times.saturating_add(1));
-        ctrlc::set_handler(heard).map_err(|why| Problem::System(io::Error::other(why)))?;
+        ctrlc::set_handler(heard).map_err(|why| ProgramError::System(io::Error::other(why)))?;
         Ok(Self(stop))
     }
 

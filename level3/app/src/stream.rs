@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::args::StreamArgs;
 use super::engine::Engine;
 use super::health::Health;
-use super::stop::Stop;
+use super::stop::Shutdown;
 
 /// How long payments whose clients are answered may still need: the gateway tries to undo for a good
 /// minute.
@@ -29,7 +29,7 @@ pub struct Stream<'a> {
 impl Stream<'_> {
     /// Asks for the payments until all are asked for, somebody stops it or the store has failed; waits
     /// for the answers, and until nothing is under way any more. Returns how long the clients took.
-    pub async fn pay(&self, stop: &Stop) -> Duration {
+    pub async fn pay(&self, stop: &Shutdown) -> Duration {
         let (begun, every) = (Instant::now(), self.args.every());
         let mut clients = JoinSet::new();
         for number in 1..=self.args.payments.get() {

@@ -1,7 +1,6 @@
 //! How many instructions the hot paths of level 3 take; see [`bench_kit::instructions`].
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,9 @@ use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
 use level3::limiter::{Priority, RateLimiter};
+use level3::nonzero;
 use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -77,7 +77,7 @@ fn retried(times: u64) {
 }
 
 fn limiter(times: u64) {
-    let room = NonZeroUsize::new(1_000_000).expect("not zero");
+    let room = nonzero!(1_000_000);
     block_on(async {
         let limiter = RateLimiter::new(room, HOUR).expect("a window");
         let deadline = Deadline::after(HOUR);
@@ -90,8 +90,8 @@ fn limiter(times: u64) {
 /// With the simulated services: what they take is the same each time, and a fault of theirs would show.
 fn payments(times: u64) {
     block_on(async {
-        let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
-        let rate = NonZeroUsize::new(1_000_000).expect("not zero");
+        let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
+        let rate = nonzero!(1_000_000);
         let config = GatewayConfig { rate, ..GatewayConfig::default() };
         let journal = Arc::new(MemoryJournal::new());
         let gateway = Gateway::new(config, world.providers(), journal, Arc::new(NoObserver));

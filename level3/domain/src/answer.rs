@@ -35,7 +35,7 @@ pub enum Status {
         /// Why.
         reason: String,
         /// Whether the same request, with the same key, may succeed later.
-        may_pass: bool,
+        retryable: bool,
     },
     /// It failed or its outcome is unknown, and it is being undone. Somebody goes on with that until
     /// it is done; ask again with the same key.

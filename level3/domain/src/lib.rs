@@ -19,3 +19,17 @@ pub mod journal;
 pub mod money;
 pub mod payment;
 pub mod provider;
+
+/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is the
+/// one that the place asks for.
+#[macro_export]
+macro_rules! nonzero {
+    ($number:expr) => {
+        const {
+            match ::core::num::NonZero::new($number) {
+                Some(number) => number,
+                None => panic!("the number is zero"),
+            }
+        }
+    };
+}

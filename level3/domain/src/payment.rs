@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CardToken, Email, InvalidText, OrderId, PaymentKey};
 use crate::money::{Money, MoneyError, UnknownCurrency};
 
-/// Why a request is refused. Nothing was called.
+/// Why a request is refused. No service was called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// The idempotency key is empty, too long or has characters that no header takes.
+    /// The idempotency key is empty, too long, or has characters that an HTTP header cannot carry.
     #[error("the key {0}")]
     Key(InvalidText),
-    /// The order's name is empty or too long.
+    /// The order's identifier is empty or too long.
     #[error("the order {0}")]
     Order(InvalidText),
     /// The amount is zero, negative or too large.
     #[error(transparent)]
     Amount(#[from] MoneyError),
-    /// There is no such currency.
+    /// The code is not one of a known currency.
     #[error(transparent)]
     Currency(#[from] UnknownCurrency),
-    /// No e-mail address. The message does not repeat what was given.
+    /// The text is no e-mail address. The message does not repeat it, since it may be a secret.
     #[error("the e-mail {0}")]
     Email(InvalidText),
     /// The card's token is empty or too long.
@@ -28,17 +28,17 @@ pub enum InvalidRequest {
     Card(InvalidText),
 }
 
-/// A request that has been checked.
+/// A request that has passed all checks. Its types hold the checked values, so nothing checks them again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The client's idempotency key.
     pub key: PaymentKey,
     /// The merchant's order.
     pub order: OrderId,
-    /// How much.
+    /// The amount to charge.
     pub amount: Money,
-    /// Where the receipt goes.
+    /// The address that the receipt is sent to.
     pub email: Email,
-    /// Which card.
+    /// The provider's token for the card.
     pub card: CardToken,
 }

@@ -19,7 +19,7 @@ use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
 use level3::provider::Providers;
 use level3::request::PaymentRequest;
-use level3_sim::{AtOnce, Flawless, Latencies, World};
+use level3_sim::{InstantServices, Latencies, NoFaults, World};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,8 +30,8 @@ const AMOUNT: i64 = 1999;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failed> {
-    let at_once = AtOnce::new(Money::new(AMOUNT, Currency::USD)?)?;
-    let simulated = || World::with(Latencies::NONE, Arc::new(Flawless), None).providers();
+    let at_once = InstantServices::new(Money::new(AMOUNT, Currency::USD)?)?;
+    let simulated = || World::with(Latencies::NONE, Arc::new(NoFaults), None).providers();
     show("services that answer at once", || at_once.providers(), 1).await?;
     show("the simulated services", simulated, 1).await?;
     show("services that answer at once, 1000 clients", || at_once.providers(), CLIENTS).await

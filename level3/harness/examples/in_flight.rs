@@ -19,14 +19,15 @@ use level3::gateway::{Gateway, GatewayConfig, StepConfig};
 use level3::idempotency::StoreConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::journal::{
-    Claimed, Journal, Lease, MemoryJournal, Opened, Record, Reply, SagaId, Standing, Story,
+    Claimed, Journal, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId, SagaLog,
+    Standing,
 };
 use level3::money::{Currency, Money};
 use level3::provider::{
-    Answer, CreateIntent, Intent, PaymentProvider, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
-use level3_sim::AtOnce;
+use level3_sim::InstantServices;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -90,7 +91,7 @@ async fn hold(size: u32, journal: Arc<dyn Journal>) -> Result<Figures, Failed> {
         ..ordinary
     };
     let provider = Arc::new(Silent {
-        rest: AtOnce::new(Money::new(AMOUNT, Currency::USD)?)?,
+        rest: InstantServices::new(Money::new(AMOUNT, Currency::USD)?)?,
         waiting: AtomicU32::new(0),
     });
     let payments: Arc<dyn PaymentProvider> = Arc::clone(&provider) as _;
@@ -130,29 +131,29 @@ fn most_resident() -> Option<usize> {
 
 /// A payment provider that never answers a charge.
 struct Silent {
-    rest: AtOnce,
+    rest: InstantServices,
     waiting: AtomicU32,
 }
 
 impl PaymentProvider for Silent {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.rest.create_intent(request)
     }
 
-    fn confirm(&self, _key: ProviderKey, _intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, _key: ProviderKey, _intent: IntentId) -> CallFuture<Intent> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         std::future::pending().boxed()
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.rest.cancel(key, intent)
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.rest.refund(key, intent)
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.rest.find_intent(payment)
     }
 }
@@ -161,23 +162,23 @@ impl PaymentProvider for Silent {
 struct Elsewhere;
 
 impl Journal for Elsewhere {
-    fn open(&self, saga: SagaId, _first: Record) -> Reply<'_, Opened> {
+    fn open(&self, saga: SagaId, _first: Record) -> JournalFuture<'_, Opened> {
         std::future::ready(Ok(Opened::New(Lease { saga, epoch: 1 }))).boxed()
     }
 
-    fn append(&self, _lease: &Lease, _records: Vec<Record>) -> Reply<'_, ()> {
+    fn append(&self, _lease: &Lease, _records: Vec<Record>) -> JournalFuture<'_, ()> {
         std::future::ready(Ok(())).boxed()
     }
 
-    fn claim(&self, _saga: SagaId) -> Reply<'_, Claimed> {
+    fn claim(&self, _saga: SagaId) -> JournalFuture<'_, Claimed> {
         std::future::ready(Ok(Claimed::Unknown)).boxed()
     }
 
-    fn read(&self, _saga: SagaId) -> Reply<'_, Option<Story>> {
+    fn read(&self, _saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
         std::future::ready(Ok(None)).boxed()
     }
 
-    fn list(&self, _standing: Standing) -> Reply<'_, Vec<SagaId>> {
+    fn list(&self, _standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use level3_sim::{Fault, Script, Site};
+use level3_sim::{CallSite, Fault, Script};
 
 /// What can go wrong with a call, by the name it has on the command line.
 const KINDS: [(&str, Fault); 17] = [
@@ -32,7 +32,7 @@ const KINDS: [(&str, Fault); 17] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// With which kind of call.
-    pub site: Site,
+    pub site: CallSite,
     /// Whether with every call of the kind, or with the first one.
     pub always: bool,
     /// What.
@@ -57,7 +57,7 @@ pub struct NoCase {
 impl Slot {
     /// Everything that can go wrong with a kind of call.
     #[must_use]
-    pub fn all_of(site: Site) -> Vec<Self> {
+    pub fn all_of(site: CallSite) -> Vec<Self> {
         let mut slots = Vec::new();
         for (_, fault) in KINDS {
             if !happens(site, fault) {
@@ -75,12 +75,12 @@ impl Slot {
 }
 
 /// Whether this can go wrong with this kind of call.
-fn happens(site: Site, fault: Fault) -> bool {
+fn happens(site: CallSite, fault: Fault) -> bool {
     match fault {
-        Fault::RequiresAction | Fault::Processing(_) => site == Site::Confirm,
-        Fault::WrongAmount => matches!(site, Site::Create | Site::Confirm | Site::Save),
+        Fault::RequiresAction | Fault::Processing(_) => site == CallSite::Confirm,
+        Fault::WrongAmount => matches!(site, CallSite::Create | CallSite::Confirm | CallSite::Save),
         // Asking has no effect, so there is nothing to refuse.
-        Fault::Decline => site != Site::Find,
+        Fault::Decline => site != CallSite::Find,
         _ => true,
     }
 }
@@ -141,7 +141,7 @@ impl FromStr for Case {
         let slot = |part: &str| {
             let (site, fault) = part.split_once('=')?;
             let (site, always) = site.strip_suffix('*').map_or((site, false), |site| (site, true));
-            let site = Site::ALL.into_iter().find(|known| known.name() == site)?;
+            let site = CallSite::ALL.into_iter().find(|known| known.name() == site)?;
             let fault = KINDS.iter().find(|(name, _)| *name == fault)?.1;
             Some(Slot { site, always, fault })
         };

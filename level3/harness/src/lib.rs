@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Load`], [`Tally`] | payments that arrive one after another at a given failure rate, and how they ended |
 //! | [`Case`], [`Slot`] | which call fails, in which way |
-//! | [`one_payment`], [`Trial`] | one payment under a case, and the rules that it broke |
+//! | [`one_payment`], [`FaultCase`] | one payment under a case, and the rules that it broke |
 //! | [`singles`], [`pairs`] | every fault alone, and two at a time |
 //! | [`Recorder`], [`timeline`] | the calls of a payment, in order |
 //!
@@ -18,6 +18,6 @@ mod watch;
 
 pub use case::{Case, NoCase, Slot, compatible};
 pub use load::{Interval, Load, Tally, percentile, request};
-pub use one::{LIMIT, Trial, one_payment};
+pub use one::{FaultCase, LIMIT, one_payment};
 pub use sweep::{SITES, Single, Swept, Tried, pairs, singles};
 pub use watch::{Recorder, Seen, timeline};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use level3::gateway::{ConfigError, Gateway, GatewayConfig};
+use level3::gateway::{Gateway, GatewayConfig, GatewayConfigError};
 use level3::request::PaymentRequest;
 use level3_domain::answer::{PayError, Status};
 use level3_domain::event::NoObserver;
@@ -110,8 +110,8 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the gateway does not take `config`.
-    pub async fn run(&self, config: &GatewayConfig) -> Result<Tally, ConfigError> {
+    /// [`GatewayConfigError`] if the gateway does not take `config`.
+    pub async fn run(&self, config: &GatewayConfig) -> Result<Tally, GatewayConfigError> {
         let begin = Instant::now();
         let mut tally = Tally::default();
         let mut cells = Vec::new();
@@ -142,7 +142,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn new(load: &Load, config: &GatewayConfig, first: u32) -> Result<Self, ConfigError> {
+    fn new(load: &Load, config: &GatewayConfig, first: u32) -> Result<Self, GatewayConfigError> {
         let faults = RandomFaults::new(load.rates, load.seed);
         let world = World::with(Latencies::ASSIGNMENT, Arc::new(faults), None);
         let journal = MemoryJournal::new();

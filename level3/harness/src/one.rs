@@ -8,7 +8,7 @@ use level3_domain::answer::{PayError, Reply, Status};
 use level3_domain::event::Event;
 use level3_domain::journal::{MemoryJournal, Standing};
 use level3_domain::provider::{IntentStatus, RowStatus};
-use level3_sim::{Ending, Faults, Latencies, MortalJournal, Process, Site, World};
+use level3_sim::{CallSite, Ending, Faults, Latencies, MortalJournal, Process, World};
 use tokio::time::sleep;
 
 use super::case::Case;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What one payment came to.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub struct FaultCase {
     /// What the client was told first; none if it went away or the process died.
     pub answer: Option<Result<Reply, PayError>>,
     /// When.
@@ -38,7 +38,7 @@ pub struct Trial {
     pub broken: Vec<String>,
 }
 
-impl Trial {
+impl FaultCase {
     /// The gateway panicked in its caller's face.
     pub(super) fn panicked() -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Trial {
 }
 
 /// The rules, checked as the trial goes on.
-struct Judge {
+struct Invariants {
     world: World,
     journal: MemoryJournal,
     recorder: Arc<Recorder>,
@@ -67,12 +67,12 @@ struct Judge {
 /// When the process dies, another one recovers; when something is parked, the services are healed and
 /// it is tried again; at the end the client asks once more. After each of these the books have to
 /// balance.
-pub async fn one_payment(case: &Case, config: &GatewayConfig) -> Trial {
+pub async fn one_payment(case: &Case, config: &GatewayConfig) -> FaultCase {
     let script = Arc::new(case.script());
     let recorder = Arc::new(Recorder::new());
     let faults: Arc<dyn Faults> = Arc::clone(&script) as Arc<dyn Faults>;
     let world = World::with(Latencies::ASSIGNMENT, faults, Some(Arc::clone(&recorder) as _));
-    let mut judge = Judge::new(world, recorder);
+    let mut judge = Invariants::new(world, recorder);
     let process = Process::new();
     let Some(mut gateway) = judge.gateway(&process, config) else {
         return judge.trial(None, None, false, None);
@@ -106,7 +106,7 @@ pub async fn one_payment(case: &Case, config: &GatewayConfig) -> Trial {
     judge.when_quiet(answer.as_ref());
 
     let parked = !gateway.dead_letters().is_empty();
-    for site in Site::ALL {
+    for site in CallSite::ALL {
         script.heal(site);
     }
     if parked {
@@ -124,7 +124,7 @@ pub async fn one_payment(case: &Case, config: &GatewayConfig) -> Trial {
     judge.trial(answer, answered_at, parked, again)
 }
 
-impl Judge {
+impl Invariants {
     fn new(world: World, recorder: Arc<Recorder>) -> Self {
         Self {
             world,
@@ -235,7 +235,7 @@ impl Judge {
 
     /// The rules when the gateway has stopped by itself.
     fn when_quiet(&mut self, answer: Option<&Result<Reply, PayError>>) {
-        self.never();
+        self.check_safety();
         let open = self.journal.count(Standing::Open);
         self.check(open == 0, || "the payment is stuck: its journal is open".to_owned());
         let parked = self.journal.count(Standing::Parked) > 0;
@@ -266,7 +266,7 @@ impl Judge {
 
     /// The rules when every service works again and what was parked was tried again.
     fn when_healed(&mut self) {
-        self.never();
+        self.check_safety();
         let parked = self.journal.count(Standing::Parked);
         self.check(parked == 0, || "still parked although every service works".to_owned());
         let (net, rows) = (self.net(), self.completed());
@@ -310,12 +310,12 @@ impl Judge {
         let paid = matches!(status, Some(Status::Paid { .. }));
         let right = if paid { net == self.amount && rows == 1 } else { net == 0 && rows == 0 };
         self.check(right, || format!("a repeat is told {status:?}: {net} charged, {rows} rows"));
-        self.never();
+        self.check_safety();
         again
     }
 
     /// What must never be the case.
-    fn never(&mut self) {
+    fn check_safety(&mut self) {
         for intent in self.world.intents() {
             self.check(intent.charges <= 1, || format!("{} charged twice", intent.id));
             self.check(intent.refunds <= intent.charges, || {
@@ -328,14 +328,14 @@ impl Judge {
         self.check(mails <= 1, || format!("{mails} receipts for one payment"));
         self.check(mails <= rows, || "a receipt for a payment without a row".to_owned());
         let checked =
-            self.recorder.calls().iter().filter(|call| call.site == Site::Fraud).find_map(|call| {
-                match &call.over {
+            self.recorder.calls().iter().filter(|call| call.site == CallSite::Fraud).find_map(
+                |call| match &call.over {
                     Some((at, Ending::Answered)) => Some(*at),
                     _ => None,
-                }
-            });
+                },
+            );
         let confirmed =
-            self.recorder.calls().iter().find(|call| call.site == Site::Confirm).map(|c| c.at);
+            self.recorder.calls().iter().find(|call| call.site == CallSite::Confirm).map(|c| c.at);
         self.check(confirmed.is_none() || (checked.is_some() && checked <= confirmed), || {
             "confirmed before the fraud check has answered".to_owned()
         });
@@ -344,8 +344,10 @@ impl Judge {
     fn no_call_after_the_answer(&mut self) {
         let Some(answered) = self.answered() else { return };
         let late = self.recorder.calls().into_iter().find(|call| {
-            !matches!(call.site, Site::Receipt | Site::ReceiptSent | Site::PendingReceipts)
-                && call.at > answered
+            !matches!(
+                call.site,
+                CallSite::Receipt | CallSite::ReceiptSent | CallSite::PendingReceipts
+            ) && call.at > answered
         });
         if let Some(call) = late {
             self.broken.push(format!(
@@ -388,9 +390,9 @@ impl Judge {
         answered_at: Option<Duration>,
         parked: bool,
         again: Option<Result<Reply, PayError>>,
-    ) -> Trial {
+    ) -> FaultCase {
         let mut broken = self.broken;
         broken.dedup();
-        Trial { answer, answered_at, parked, again, calls: self.recorder.calls(), broken }
+        FaultCase { answer, answered_at, parked, again, calls: self.recorder.calls(), broken }
     }
 }

@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 
 use level3::gateway::GatewayConfig;
-use level3_sim::Site;
+use level3_sim::CallSite;
 
 use super::case::{Case, Slot, compatible};
-use super::one::{Trial, one_payment};
+use super::one::{FaultCase, one_payment};
 
 /// The kinds of calls that the sweep disturbs, in the order of a payment.
-pub const SITES: [Site; 10] = [
-    Site::Create,
-    Site::Fraud,
-    Site::Confirm,
-    Site::Save,
-    Site::Receipt,
-    Site::ReceiptSent,
-    Site::Cancel,
-    Site::Refund,
-    Site::Void,
-    Site::Find,
+pub const SITES: [CallSite; 10] = [
+    CallSite::Create,
+    CallSite::Fraud,
+    CallSite::Confirm,
+    CallSite::Save,
+    CallSite::Receipt,
+    CallSite::ReceiptSent,
+    CallSite::Cancel,
+    CallSite::Refund,
+    CallSite::Void,
+    CallSite::Find,
 ];
 
 /// A case that was tried.
@@ -28,7 +28,7 @@ pub struct Tried {
     /// Which.
     pub case: Case,
     /// What became of it.
-    pub trial: Trial,
+    pub trial: FaultCase,
 }
 
 /// What a sweep has found.
@@ -51,8 +51,8 @@ pub struct Single {
     /// What went wrong.
     pub slot: Slot,
     /// What became of it.
-    pub trial: Trial,
-    sites: BTreeSet<Site>,
+    pub trial: FaultCase,
+    sites: BTreeSet<CallSite>,
 }
 
 /// Tries every slot alone.
@@ -77,14 +77,14 @@ pub async fn singles(config: &GatewayConfig) -> Vec<Single> {
 /// A pair of which one fault is never met when the other happens is not run: as long as a fault is not
 /// met, a run does not depend on it, so the pair is the other fault alone.
 pub async fn pairs(
-    site: Site,
+    site: CallSite,
     singles: &[Single],
     config: &GatewayConfig,
-    mut visit: impl FnMut(&Case, &Trial),
+    mut visit: impl FnMut(&Case, &FaultCase),
 ) -> Swept {
     let mut swept = Swept::default();
     let mut cases = Vec::new();
-    let place = |site: Site| SITES.iter().position(|known| *known == site);
+    let place = |site: CallSite| SITES.iter().position(|known| *known == site);
     for later in singles.iter().filter(|single| single.slot.site == site) {
         for earlier in singles.iter().filter(|single| place(single.slot.site) <= place(site)) {
             let same_site = earlier.slot.site == site;
@@ -113,7 +113,7 @@ pub async fn pairs(
     swept
 }
 
-async fn side_by_side(cases: Vec<Case>, config: &GatewayConfig) -> Vec<(Case, Trial)> {
+async fn side_by_side(cases: Vec<Case>, config: &GatewayConfig) -> Vec<(Case, FaultCase)> {
     let running: Vec<_> = cases
         .into_iter()
         .map(|case| {
@@ -123,7 +123,7 @@ async fn side_by_side(cases: Vec<Case>, config: &GatewayConfig) -> Vec<(Case, Tr
         .collect();
     let mut trials = Vec::with_capacity(running.len());
     for (case, trial) in running {
-        let trial = trial.await.unwrap_or_else(|_| Trial::panicked());
+        let trial = trial.await.unwrap_or_else(|_| FaultCase::panicked());
         trials.push((case, trial));
     }
     trials

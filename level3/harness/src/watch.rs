@@ -3,14 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use level3_sim::{Ending, Fault, Probe, Site};
+use level3_sim::{CallSite, Ending, Fault, Probe};
 use tokio::time::Instant;
 
 /// A call that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// What kind of call.
-    pub site: Site,
+    pub site: CallSite,
     /// Which of its kind; the first is 1.
     pub nth: u32,
     /// What happened to it.
@@ -59,12 +59,12 @@ impl Default for Recorder {
 }
 
 impl Probe for Recorder {
-    fn began(&self, site: Site, nth: u32, fault: Fault) {
+    fn began(&self, site: CallSite, nth: u32, fault: Fault) {
         let at = self.now();
         self.lock().push(Seen { site, nth, fault, at, over: None });
     }
 
-    fn ended(&self, site: Site, nth: u32, ending: &Ending) {
+    fn ended(&self, site: CallSite, nth: u32, ending: &Ending) {
         // Outside of the runtime, when it is torn down, there is no time any more.
         if tokio::runtime::Handle::try_current().is_err() {
             return;

@@ -11,7 +11,7 @@ use level3_domain::provider::{Intent, IntentStatus, ProviderError, ProviderKey};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::book::Book;
+use super::book::AppendLog;
 use super::lock;
 use super::net::Work;
 
@@ -44,7 +44,7 @@ impl IntentTruth {
 #[derive(Debug, Default)]
 pub(super) struct Account {
     state: Mutex<State>,
-    book: Option<Mutex<Book<Executed>>>,
+    book: Option<Mutex<AppendLog<Executed>>>,
 }
 
 /// A request that was executed, with all that its outcome depends on: whoever executes the same requests
@@ -284,7 +284,8 @@ fn another(amount: Money) -> Money {
 
 impl Account {
     pub(super) fn kept_in(path: &Path) -> io::Result<Self> {
-        let account = Self { book: Some(Mutex::new(Book::open(path)?)), state: Mutex::default() };
+        let account =
+            Self { book: Some(Mutex::new(AppendLog::open(path)?)), state: Mutex::default() };
         account.catch_up()?;
         Ok(account)
     }

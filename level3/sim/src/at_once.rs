@@ -7,9 +7,9 @@ use futures::FutureExt as _;
 use level3_domain::ids::{IntentId, InvalidText, PaymentId, TransactionId};
 use level3_domain::money::Money;
 use level3_domain::provider::{
-    Answer, CreateIntent, FraudCheck, FraudQuestion, Intent, IntentStatus, Ledger, NewRow,
-    PaymentProvider, PendingReceipt, ProviderError, ProviderKey, Providers, Receipt, Receipts,
-    Refund, RiskScore, Row, RowStatus, Verdict,
+    CallFuture, CreateIntent, FraudAssessment, FraudCheck, FraudQuestion, Intent, IntentStatus,
+    Ledger, NewRow, PaymentProvider, PendingReceipt, ProviderError, ProviderKey, Providers,
+    Receipt, Receipts, Refund, RiskScore, Row, RowStatus,
 };
 
 /// All four services: every call succeeds in its first poll.
@@ -18,13 +18,13 @@ use level3_domain::provider::{
 /// was charged: a [`World`](super::World) with [`Latencies::NONE`](super::Latencies::NONE) can be asked
 /// that, and costs more than a gateway does.
 #[derive(Debug, Clone)]
-pub struct AtOnce {
+pub struct InstantServices {
     intent: IntentId,
     transaction: TransactionId,
     amount: Money,
 }
 
-impl AtOnce {
+impl InstantServices {
     /// Services for payments of this amount: they remember none, and a gateway looks at what it was
     /// charged for.
     ///
@@ -48,67 +48,67 @@ impl AtOnce {
         }
     }
 
-    fn intent(&self, payment: PaymentId, status: IntentStatus) -> Answer<Intent> {
+    fn intent(&self, payment: PaymentId, status: IntentStatus) -> CallFuture<Intent> {
         let (id, amount) = (self.intent.clone(), self.amount);
         answer(Intent { id, payment, amount, status, refunded: false })
     }
 }
 
-fn answer<T: Send + 'static>(value: T) -> Answer<T> {
+fn answer<T: Send + 'static>(value: T) -> CallFuture<T> {
     ready(Ok::<_, ProviderError>(value)).boxed()
 }
 
-impl PaymentProvider for AtOnce {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+impl PaymentProvider for InstantServices {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.intent(request.payment, IntentStatus::RequiresConfirmation)
     }
 
-    fn confirm(&self, key: ProviderKey, _intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, _intent: IntentId) -> CallFuture<Intent> {
         self.intent(key.payment, IntentStatus::Succeeded)
     }
 
-    fn cancel(&self, key: ProviderKey, _intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, _intent: IntentId) -> CallFuture<Intent> {
         self.intent(key.payment, IntentStatus::Canceled)
     }
 
-    fn refund(&self, _key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, _key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         answer(Refund { intent, amount: self.amount })
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         let found = self.intent(payment, IntentStatus::Succeeded);
         async { found.await.map(Some) }.boxed()
     }
 }
 
-impl FraudCheck for AtOnce {
-    fn check(&self, _question: FraudQuestion) -> Answer<Verdict> {
-        answer(Verdict { score: RiskScore { hundredths: 0 } })
+impl FraudCheck for InstantServices {
+    fn check(&self, _question: FraudQuestion) -> CallFuture<FraudAssessment> {
+        answer(FraudAssessment { score: RiskScore { hundredths: 0 } })
     }
 }
 
-impl Ledger for AtOnce {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+impl Ledger for InstantServices {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         let NewRow { payment, amount, .. } = row;
         let transaction = self.transaction.clone();
         answer(Row { transaction, payment, amount, status: RowStatus::Completed })
     }
 
-    fn void(&self, _payment: PaymentId) -> Answer<()> {
+    fn void(&self, _payment: PaymentId) -> CallFuture<()> {
         answer(())
     }
 
-    fn pending_receipts(&self, _most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, _most: usize) -> CallFuture<Vec<PendingReceipt>> {
         answer(Vec::new())
     }
 
-    fn receipt_sent(&self, _transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, _transaction: TransactionId) -> CallFuture<()> {
         answer(())
     }
 }
 
-impl Receipts for AtOnce {
-    fn send(&self, _receipt: Receipt) -> Answer<()> {
+impl Receipts for InstantServices {
+    fn send(&self, _receipt: Receipt) -> CallFuture<()> {
         answer(())
     }
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 /// Nothing is flushed to the disk. What is written belongs to the kernel and outlives the process, and
 /// a simulated service need not outlive the machine.
 #[derive(Debug)]
-pub(super) struct Book<L> {
+pub(super) struct AppendLog<L> {
     #[expect(clippy::disallowed_types, reason = "the other side of a simulated wire")]
     file: std::fs::File,
     /// Everything before this place is known.
@@ -22,7 +22,7 @@ pub(super) struct Book<L> {
     lines: PhantomData<fn() -> L>,
 }
 
-impl<L: Serialize + DeserializeOwned> Book<L> {
+impl<L: Serialize + DeserializeOwned> AppendLog<L> {
     /// Opens or makes the file, for its owner alone: there are addresses in it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
@@ -33,21 +33,21 @@ impl<L: Serialize + DeserializeOwned> Book<L> {
     }
 
     /// Waits until no other process is at it. Blocks, for as long as another one writes a line.
-    pub(super) fn turn(&mut self) -> io::Result<Turn<'_, L>> {
+    pub(super) fn turn(&mut self) -> io::Result<LogGuard<'_, L>> {
         self.file.lock()?;
-        Ok(Turn { book: self })
+        Ok(LogGuard { book: self })
     }
 }
 
 /// The right to read and write, until it is dropped.
-pub(super) struct Turn<'a, L> {
-    book: &'a mut Book<L>,
+pub(super) struct LogGuard<'a, L> {
+    book: &'a mut AppendLog<L>,
 }
 
-impl<L: Serialize + DeserializeOwned> Turn<'_, L> {
+impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
     /// Hands on every line that was written since the last time.
     pub(super) fn read(&mut self, mut line: impl FnMut(L)) -> io::Result<()> {
-        let Book { file, read_to, .. } = &mut *self.book;
+        let AppendLog { file, read_to, .. } = &mut *self.book;
         file.seek(SeekFrom::Start(*read_to))?;
         let mut new = Vec::new();
         file.read_to_end(&mut new)?;
@@ -72,7 +72,7 @@ impl<L: Serialize + DeserializeOwned> Turn<'_, L> {
     pub(super) fn write(&mut self, line: &L) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        let Book { file, read_to, .. } = &mut *self.book;
+        let AppendLog { file, read_to, .. } = &mut *self.book;
         file.seek(SeekFrom::Start(*read_to))?;
         if let Err(error) = file.write_all(&text) {
             // The next turn drops what is left of it, should this fail too.
@@ -84,7 +84,7 @@ impl<L: Serialize + DeserializeOwned> Turn<'_, L> {
     }
 }
 
-impl<L> Drop for Turn<'_, L> {
+impl<L> Drop for LogGuard<'_, L> {
     fn drop(&mut self) {
         // A lock that cannot be given back ends with the process.
         let _ = self.book.file.unlock();

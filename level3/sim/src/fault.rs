@@ -10,7 +10,7 @@ use level3_domain::ids::PaymentId;
 
 /// A kind of call that a simulated service takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Site {
+pub enum CallSite {
     /// Making the intent.
     Create,
     /// Scoring.
@@ -35,7 +35,7 @@ pub enum Site {
     Find,
 }
 
-impl Site {
+impl CallSite {
     /// All of them, in the order of a payment; what undoes comes last.
     pub const ALL: [Self; 11] = [
         Self::Create,
@@ -76,7 +76,7 @@ impl Site {
     }
 }
 
-impl fmt::Display for Site {
+impl fmt::Display for CallSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -125,21 +125,21 @@ pub enum Fault {
 /// Decides about the `nth` call (counted from 1) of a kind.
 pub trait Faults: Send + Sync {
     /// What happens to the call, which is made for `payment` if that can be seen.
-    fn fault(&self, site: Site, nth: u32, payment: Option<&PaymentId>) -> Fault;
+    fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault;
 }
 
-impl<F: Fn(Site, u32) -> Fault + Send + Sync> Faults for F {
-    fn fault(&self, site: Site, nth: u32, _payment: Option<&PaymentId>) -> Fault {
+impl<F: Fn(CallSite, u32) -> Fault + Send + Sync> Faults for F {
+    fn fault(&self, site: CallSite, nth: u32, _payment: Option<&PaymentId>) -> Fault {
         self(site, nth)
     }
 }
 
 /// No faults at all.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Flawless;
+pub struct NoFaults;
 
-impl Faults for Flawless {
-    fn fault(&self, _site: Site, _nth: u32, _payment: Option<&PaymentId>) -> Fault {
+impl Faults for NoFaults {
+    fn fault(&self, _site: CallSite, _nth: u32, _payment: Option<&PaymentId>) -> Fault {
         Fault::None
     }
 }
@@ -206,13 +206,13 @@ impl Rates {
         declined: 50,
     };
 
-    const fn of(&self, site: Site) -> u32 {
+    const fn of(&self, site: CallSite) -> u32 {
         match site {
-            Site::Create => self.create,
-            Site::Fraud => self.fraud,
-            Site::Confirm => self.confirm,
-            Site::Save => self.save,
-            Site::Receipt => self.receipt,
+            CallSite::Create => self.create,
+            CallSite::Fraud => self.fraud,
+            CallSite::Confirm => self.confirm,
+            CallSite::Save => self.save,
+            CallSite::Receipt => self.receipt,
             _ => self.other,
         }
     }
@@ -242,7 +242,7 @@ impl RandomFaults {
 }
 
 impl Faults for RandomFaults {
-    fn fault(&self, site: Site, nth: u32, payment: Option<&PaymentId>) -> Fault {
+    fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
         // Without a payment, the number of the call has to do.
         let name = payment.map_or(u64::from(nth), |payment| fnv(payment.as_str().as_bytes()));
         let place = name ^ ((site as u64 + 1) << 56);
@@ -262,7 +262,7 @@ impl Faults for RandomFaults {
         }
         // A risky payment is risky however often one asks.
         let risk = Dice::new(self.seed ^ name);
-        if site == Site::Fraud && risk.below(1000) < u64::from(self.rates.declined) {
+        if site == CallSite::Fraud && risk.below(1000) < u64::from(self.rates.declined) {
             return Fault::Decline;
         }
         Fault::None
@@ -282,7 +282,7 @@ pub struct Script(Mutex<Vec<Line>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Line {
-    site: Site,
+    site: CallSite,
     nth: Option<u32>,
     fault: Fault,
 }
@@ -296,24 +296,24 @@ impl Script {
 
     /// The `nth` call of this kind, counted from 1, meets the fault.
     #[must_use]
-    pub fn on(self, site: Site, nth: u32, fault: Fault) -> Self {
+    pub fn on(self, site: CallSite, nth: u32, fault: Fault) -> Self {
         self.line(Line { site, nth: Some(nth), fault })
     }
 
     /// Every call of this kind meets the fault, unless a line for its number was given before.
     #[must_use]
-    pub fn always(self, site: Site, fault: Fault) -> Self {
+    pub fn always(self, site: CallSite, fault: Fault) -> Self {
         self.line(Line { site, nth: None, fault })
     }
 
     /// From now on, every call of this kind meets the fault.
-    pub fn add(&self, site: Site, fault: Fault) {
+    pub fn add(&self, site: CallSite, fault: Fault) {
         let line = Line { site, nth: None, fault };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     /// From now on, calls of this kind meet no fault any more.
-    pub fn heal(&self, site: Site) {
+    pub fn heal(&self, site: CallSite) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|line| line.site != site);
     }
 
@@ -324,7 +324,7 @@ impl Script {
 }
 
 impl Faults for Script {
-    fn fault(&self, site: Site, nth: u32, _payment: Option<&PaymentId>) -> Fault {
+    fn fault(&self, site: CallSite, nth: u32, _payment: Option<&PaymentId>) -> Fault {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()
@@ -335,7 +335,7 @@ impl Faults for Script {
 
 /// So that a script can be shared between the services and whoever heals them.
 impl Faults for Arc<Script> {
-    fn fault(&self, site: Site, nth: u32, payment: Option<&PaymentId>) -> Fault {
+    fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
         self.as_ref().fault(site, nth, payment)
     }
 }

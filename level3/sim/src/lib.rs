@@ -7,11 +7,11 @@
 //! | item | what it is |
 //! |---|---|
 //! | [`World`] | the services, and the truth about them |
-//! | [`Faults`]: [`Flawless`], [`Script`], [`RandomFaults`] | which call fails, and how |
+//! | [`Faults`]: [`NoFaults`], [`Script`], [`RandomFaults`] | which call fails, and how |
 //! | [`Latencies`], [`Dice`] | how long calls take; chance from a seed |
 //! | [`Process`], [`MortalJournal`] | a process that dies at a given point, and the journal as that process sees it |
 //! | [`Probe`] | watches the calls |
-//! | [`AtOnce`] | services that answer at once, for measuring a gateway |
+//! | [`InstantServices`] | services that answer at once, for measuring a gateway |
 
 mod account;
 mod at_once;
@@ -34,8 +34,8 @@ use level3_domain::provider::{Providers, Receipt, Row};
 use tokio::sync::Notify;
 
 pub use account::IntentTruth;
-pub use at_once::AtOnce;
-pub use fault::{Dice, Fault, Faults, Flawless, RandomFaults, Rates, Script, Site};
+pub use at_once::InstantServices;
+pub use fault::{CallSite, Dice, Fault, Faults, NoFaults, RandomFaults, Rates, Script};
 pub use mortal::MortalJournal;
 pub use net::{Ending, Probe};
 pub use process::{CrashPoint, Process};
@@ -67,16 +67,16 @@ impl Latencies {
     /// How long this kind of call takes. The assignment and the lesson give the figures for the five
     /// steps and the refund; for the rest, the nearest of them.
     #[must_use]
-    pub const fn of(&self, site: Site) -> Duration {
+    pub const fn of(&self, site: CallSite) -> Duration {
         let Some(speed) = self.speed else { return Duration::ZERO };
         let micros = match site {
-            Site::Create | Site::Cancel => 200_000,
-            Site::Fraud => 500_000,
-            Site::Confirm => 300_000,
-            Site::Save | Site::Void | Site::Find => 100_000,
-            Site::Receipt => 400_000,
-            Site::Refund => 250_000,
-            Site::ReceiptSent | Site::PendingReceipts => 20_000,
+            CallSite::Create | CallSite::Cancel => 200_000,
+            CallSite::Fraud => 500_000,
+            CallSite::Confirm => 300_000,
+            CallSite::Save | CallSite::Void | CallSite::Find => 100_000,
+            CallSite::Receipt => 400_000,
+            CallSite::Refund => 250_000,
+            CallSite::ReceiptSent | CallSite::PendingReceipts => 20_000,
         };
         Duration::from_micros(micros / speed.get() as u64)
     }
@@ -88,7 +88,7 @@ pub struct World {
     net: Arc<net::Net>,
     latencies: Latencies,
     account: Arc<account::Account>,
-    books: Arc<services::Books>,
+    books: Arc<services::LedgerState>,
     outgoing: Arc<services::Outgoing>,
     dice: Arc<Dice>,
 }
@@ -195,14 +195,14 @@ impl World {
 
     /// How many calls of a kind have arrived.
     #[must_use]
-    pub fn calls(&self, site: Site) -> u32 {
+    pub fn calls(&self, site: CallSite) -> u32 {
         self.net.calls(site)
     }
 
     /// How many calls of all kinds have arrived.
     #[must_use]
     pub fn all_calls(&self) -> u32 {
-        Site::ALL.iter().map(|&site| self.calls(site)).sum()
+        CallSite::ALL.iter().map(|&site| self.calls(site)).sum()
     }
 
     /// Every intent, as it really is.

@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use level3_domain::ids::IntentId;
-use level3_domain::provider::{Answer, Intent, IntentList, IntentPage, ProviderError};
+use level3_domain::provider::{CallFuture, Intent, IntentList, IntentPage, ProviderError};
 
 use crate::{IntentTruth, World};
 
@@ -21,7 +21,7 @@ fn shown(truth: IntentTruth) -> Intent {
 
 /// The simulated provider, without latencies and faults.
 impl IntentList for World {
-    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage> {
+    fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage> {
         let mut newest_first = World::intents(self).into_iter().rev().map(shown).peekable();
         if let Some(after) = after
             && !newest_first.by_ref().any(|intent| intent.id == after)
@@ -35,7 +35,7 @@ impl IntentList for World {
         std::future::ready(Ok(IntentPage { intents, next, ..IntentPage::default() })).boxed()
     }
 
-    fn intent(&self, id: IntentId) -> Answer<Option<Intent>> {
+    fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>> {
         let found = World::intents(self).into_iter().find(|truth| truth.id == id);
         std::future::ready(Ok(found.map(shown))).boxed()
     }

@@ -2,7 +2,8 @@
 
 use futures::FutureExt as _;
 use level3_domain::journal::{
-    Claimed, Journal, Lease, MemoryJournal, Opened, Record, Reply, SagaId, Standing, Story,
+    Claimed, Journal, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId, SagaLog,
+    Standing,
 };
 
 use crate::Process;
@@ -23,8 +24,8 @@ impl MortalJournal {
 
     fn guarded<'a, T: Send + 'a>(
         &'a self,
-        act: impl FnOnce(&'a MemoryJournal) -> Reply<'a, T> + Send + 'a,
-    ) -> Reply<'a, T> {
+        act: impl FnOnce(&'a MemoryJournal) -> JournalFuture<'a, T> + Send + 'a,
+    ) -> JournalFuture<'a, T> {
         async move {
             let action = self.process.begin().await;
             let reply = act(&self.inner).await;
@@ -36,24 +37,24 @@ impl MortalJournal {
 }
 
 impl Journal for MortalJournal {
-    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         self.guarded(move |journal| journal.open(saga, first))
     }
 
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
         let lease = lease.clone();
         self.guarded(move |journal| journal.append(&lease, records))
     }
 
-    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
         self.guarded(move |journal| journal.claim(saga))
     }
 
-    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
         self.guarded(move |journal| journal.read(saga))
     }
 
-    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
         self.guarded(move |journal| journal.list(standing))
     }
 }

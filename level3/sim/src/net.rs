@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use level3_domain::ids::PaymentId;
-use level3_domain::provider::{Answer, ProviderError};
+use level3_domain::provider::{CallFuture, ProviderError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use super::fault::{Fault, Faults, Site};
+use super::fault::{CallSite, Fault, Faults};
 use super::process::Process;
 
 /// How a call ended, as the services saw it.
@@ -27,16 +27,16 @@ pub enum Ending {
 /// Watches the calls. Called on the gateway's own tasks, so it must not block.
 pub trait Probe: Send + Sync {
     /// A call has arrived; `fault` is what will happen to it.
-    fn began(&self, site: Site, nth: u32, fault: Fault);
+    fn began(&self, site: CallSite, nth: u32, fault: Fault);
     /// It is over for the client.
-    fn ended(&self, site: Site, nth: u32, ending: &Ending);
+    fn ended(&self, site: CallSite, nth: u32, ending: &Ending);
 }
 
 /// What all simulated services share.
 pub(super) struct Net {
     faults: Arc<dyn Faults>,
     probe: Option<Arc<dyn Probe>>,
-    counts: [AtomicU32; Site::ALL.len()],
+    counts: [AtomicU32; CallSite::ALL.len()],
     pub(super) caller_leaves: Arc<Notify>,
 }
 
@@ -45,11 +45,11 @@ impl Net {
         Self { faults, probe, counts: Default::default(), caller_leaves: Arc::default() }
     }
 
-    pub(super) fn calls(&self, site: Site) -> u32 {
+    pub(super) fn calls(&self, site: CallSite) -> u32 {
         self.counts[site as usize].load(Ordering::Relaxed)
     }
 
-    fn began(&self, site: Site, payment: Option<&PaymentId>) -> (u32, Fault) {
+    fn began(&self, site: CallSite, payment: Option<&PaymentId>) -> (u32, Fault) {
         let nth = self.counts[site as usize].fetch_add(1, Ordering::Relaxed) + 1;
         let fault = self.faults.fault(site, nth, payment);
         if let Some(probe) = &self.probe {
@@ -78,12 +78,12 @@ pub(super) enum Work {
 pub(super) fn call<T: Send + 'static>(
     net: &Arc<Net>,
     process: &Process,
-    site: Site,
+    site: CallSite,
     payment: Option<PaymentId>,
     latency: Duration,
     arrive: impl FnOnce() -> Option<Result<T, ProviderError>> + Send + 'static,
     work: impl FnOnce(Work) -> Result<T, ProviderError> + Send + 'static,
-) -> Answer<T> {
+) -> CallFuture<T> {
     let (net, process) = (Arc::clone(net), process.clone());
     Box::pin(async move {
         let action = process.begin().await;
@@ -209,7 +209,7 @@ impl<F: Effect> Drop for Job<F> {
 /// Tells the probe how the call ended; a drop is the client giving up.
 struct Watch<'a> {
     net: &'a Net,
-    site: Site,
+    site: CallSite,
     nth: u32,
     ended: bool,
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::money::Money;
 use level3_domain::provider::{
-    Answer, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt, ProviderError, Receipt,
-    Receipts, RiskScore, Row, RowStatus, Verdict,
+    CallFuture, FraudAssessment, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt,
+    ProviderError, Receipt, Receipts, RiskScore, Row, RowStatus,
 };
 
-use super::book::Book;
-use super::fault::{Dice, Site};
+use super::book::AppendLog;
+use super::fault::{CallSite, Dice};
 use super::net::{Net, Work, call};
 use super::process::Process;
 use super::{Latencies, lock};
@@ -36,13 +36,13 @@ pub(super) struct FraudClient {
 }
 
 impl FraudCheck for FraudClient {
-    fn check(&self, question: FraudQuestion) -> Answer<Verdict> {
+    fn check(&self, question: FraudQuestion) -> CallFuture<FraudAssessment> {
         let dice = Arc::clone(&self.dice);
-        let latency = self.latencies.of(Site::Fraud);
+        let latency = self.latencies.of(CallSite::Fraud);
         call(
             &self.net,
             &self.process,
-            Site::Fraud,
+            CallSite::Fraud,
             Some(question.payment),
             latency,
             || None,
@@ -51,8 +51,8 @@ impl FraudCheck for FraudClient {
                 let low = dice.below(u64::from(RiskScore::DECLINED_FROM.hundredths));
                 match work {
                     Work::Break { .. } => Err(ProviderError::Internal),
-                    Work::Refuse => Ok(Verdict { score: RiskScore { hundredths: 9900 } }),
-                    _ => Ok(Verdict {
+                    Work::Refuse => Ok(FraudAssessment { score: RiskScore { hundredths: 9900 } }),
+                    _ => Ok(FraudAssessment {
                         score: RiskScore { hundredths: u16::try_from(low).unwrap_or(0) },
                     }),
                 }
@@ -63,7 +63,7 @@ impl FraudCheck for FraudClient {
 
 /// What stands in the ledger, whatever any client was told.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct LedgerState {
     state: Mutex<BooksState>,
 }
 
@@ -76,7 +76,7 @@ struct BooksState {
     outbox: Vec<PendingReceipt>,
 }
 
-impl Books {
+impl LedgerState {
     pub(super) fn rows(&self) -> Vec<Row> {
         lock(&self.state).rows.clone()
     }
@@ -132,16 +132,16 @@ pub(super) struct LedgerClient {
     pub(super) net: Arc<Net>,
     pub(super) process: Process,
     pub(super) latencies: Latencies,
-    pub(super) books: Arc<Books>,
+    pub(super) books: Arc<LedgerState>,
 }
 
 impl LedgerClient {
     fn send<T: Send + 'static>(
         &self,
-        site: Site,
+        site: CallSite,
         payment: Option<PaymentId>,
         execute: impl FnOnce(&mut BooksState, Work) -> Result<T, ProviderError> + Send + 'static,
-    ) -> Answer<T> {
+    ) -> CallFuture<T> {
         let books = Arc::clone(&self.books);
         let latency = self.latencies.of(site);
         call(
@@ -166,8 +166,8 @@ impl LedgerClient {
 }
 
 impl Ledger for LedgerClient {
-    fn save(&self, row: NewRow) -> Answer<Row> {
-        self.send(Site::Save, Some(row.payment.clone()), move |books, work| {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
+        self.send(CallSite::Save, Some(row.payment.clone()), move |books, work| {
             let row = books.save(row)?;
             match work {
                 Work::WrongAmount => {
@@ -179,21 +179,21 @@ impl Ledger for LedgerClient {
         })
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
-        self.send(Site::Void, Some(payment.clone()), move |books, _| {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
+        self.send(CallSite::Void, Some(payment.clone()), move |books, _| {
             books.void(&payment);
             Ok(())
         })
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
-        self.send(Site::PendingReceipts, None, move |books, _| {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
+        self.send(CallSite::PendingReceipts, None, move |books, _| {
             Ok(books.outbox.iter().take(most).cloned().collect())
         })
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
-        self.send(Site::ReceiptSent, None, move |books, _| {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
+        self.send(CallSite::ReceiptSent, None, move |books, _| {
             books.outbox.retain(|pending| pending.receipt.transaction != transaction);
             Ok(())
         })
@@ -204,7 +204,7 @@ impl Ledger for LedgerClient {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     state: Mutex<Sent>,
-    book: Option<Mutex<Book<Receipt>>>,
+    book: Option<Mutex<AppendLog<Receipt>>>,
 }
 
 #[derive(Debug, Default)]
@@ -223,7 +223,8 @@ impl Sent {
 
 impl Outgoing {
     pub(super) fn kept_in(path: &Path) -> io::Result<Self> {
-        let outgoing = Self { book: Some(Mutex::new(Book::open(path)?)), state: Mutex::default() };
+        let outgoing =
+            Self { book: Some(Mutex::new(AppendLog::open(path)?)), state: Mutex::default() };
         outgoing.catch_up()?;
         Ok(outgoing)
     }
@@ -262,13 +263,13 @@ pub(super) struct MailClient {
 }
 
 impl Receipts for MailClient {
-    fn send(&self, receipt: Receipt) -> Answer<()> {
+    fn send(&self, receipt: Receipt) -> CallFuture<()> {
         let outgoing = Arc::clone(&self.outgoing);
-        let latency = self.latencies.of(Site::Receipt);
+        let latency = self.latencies.of(CallSite::Receipt);
         call(
             &self.net,
             &self.process,
-            Site::Receipt,
+            CallSite::Receipt,
             None,
             latency,
             || None,

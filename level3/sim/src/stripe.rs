@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::provider::{
-    Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Refund,
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Refund,
 };
 
 use super::Latencies;
 use super::account::{Account, Request};
-use super::fault::Site;
+use super::fault::CallSite;
 use super::net::{Net, Work, call};
 use super::process::Process;
 
@@ -22,7 +22,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    fn send(&self, site: Site, key: ProviderKey, request: Request) -> Answer<Intent> {
+    fn send(&self, site: CallSite, key: ProviderKey, request: Request) -> CallFuture<Intent> {
         let payment = Some(key.payment.clone());
         let shared = Arc::new((Arc::clone(&self.account), key, request));
         let arriving = Arc::clone(&shared);
@@ -45,33 +45,33 @@ impl Client {
 }
 
 impl PaymentProvider for Client {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
-        self.send(Site::Create, request.key, Request::Create(request.payment, request.amount))
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
+        self.send(CallSite::Create, request.key, Request::Create(request.payment, request.amount))
     }
 
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        self.send(Site::Confirm, key, Request::Confirm(intent))
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        self.send(CallSite::Confirm, key, Request::Confirm(intent))
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        self.send(Site::Cancel, key, Request::Cancel(intent))
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        self.send(CallSite::Cancel, key, Request::Cancel(intent))
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
-        let answer = self.send(Site::Refund, key, Request::Refund(intent));
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
+        let answer = self.send(CallSite::Refund, key, Request::Refund(intent));
         Box::pin(async move {
             answer.await.map(|intent| Refund { intent: intent.id, amount: intent.amount })
         })
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         let account = Arc::clone(&self.account);
         call(
             &self.net,
             &self.process,
-            Site::Find,
+            CallSite::Find,
             Some(payment.clone()),
-            self.latencies.of(Site::Find),
+            self.latencies.of(CallSite::Find),
             || None,
             move |work| {
                 if let Work::Break { .. } = work {

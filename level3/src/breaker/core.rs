@@ -1,8 +1,17 @@
 //! The decisions of a breaker: a state machine without a clock, a lock or a future.
 //!
-//! Every change of state begins a new *generation*. A call carries the generation in which it was let
-//! in, and its outcome counts in that generation only: what a call from before the trip comes back with
-//! says nothing about the dependency now.
+//! Every change of state begins a new *generation*. A call carries the generation in which it was
+//! admitted, and its outcome counts in that generation only: a result from before the trip says nothing
+//! about the dependency now.
+//!
+//! ```text
+//!             the failure that trips it
+//!   closed ------------------------------> open <-----+
+//!     ^                                      |        |
+//!     | enough successes       reset timeout |        | a failure
+//!     |                                      v        |
+//!     +---------------------------------- half-open --+
+//! ```
 
 use std::collections::VecDeque;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -12,7 +21,8 @@ use tokio::time::Instant;
 
 use super::{State, Transition, Trip};
 
-/// The part of the configuration that decides.
+/// The part of the configuration that the state machine needs. The rest of it, the classifier of
+/// errors, has the type of the operation's error, which the state machine does not depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) trip: Trip,
@@ -21,42 +31,56 @@ pub(super) struct Rules {
     pub(super) successes_to_close: NonZeroU32,
 }
 
-/// How a call ended.
+/// What the end of a call says about the dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CallOutcome {
     Success,
     Failure,
-    /// Neither: a business error, a panic, or a caller that went away.
-    Nothing,
+    /// Nothing: a business error, a panic, or a caller that dropped the call.
+    Ignored,
 }
 
-/// The generation in which a call was let in.
+/// The generation in which a call was admitted. The caller hands it back with the call's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket(pub(super) u64);
+pub(super) struct Ticket(u64);
 
+/// A state, together with what is only known in that state. A breaker that is open has no count of
+/// successes, so there is no variable in which an old count could survive.
 #[derive(Debug)]
 enum Phase {
     Closed(Failures),
-    Open { since: Instant },
-    HalfOpen { probing: usize, successes: u32 },
+    /// Since when. The end is computed from it when somebody asks: no timer runs.
+    Open {
+        since: Instant,
+    },
+    /// How many probes run now, and how many have succeeded since the breaker became half-open.
+    HalfOpen {
+        probing: usize,
+        successes: u32,
+    },
 }
 
-/// The failures that count towards the trip.
+/// The failures that count towards the trip: one variant for each variant of [`Trip`].
 #[derive(Debug)]
 enum Failures {
-    InARow(u32),
-    // Never more instants than trip the breaker.
-    At(VecDeque<Instant>),
+    /// How many there were since the last success.
+    Streak(u32),
+    /// When they happened, oldest first. Never more instants than trip the breaker, so its memory is
+    /// bounded by the configuration and not by the load.
+    Recent(VecDeque<Instant>),
 }
 
 #[derive(Debug)]
 pub(super) struct Core {
     rules: Rules,
     phase: Phase,
+    /// Rises by one with every change of state. [`Core::settle`] compares it with the ticket's.
     generation: u64,
+    /// When the breaker opened last. It outlives the open phase: a snapshot reports it in every state.
     opened_at: Option<Instant>,
-    // Changes that nobody has been told of yet.
-    untold: VecDeque<Transition>,
+    /// Changes of state that no listener has been notified of yet, oldest first. They are collected
+    /// here because notifying runs foreign code, which must not happen under the wrapper's lock.
+    pending: VecDeque<Transition>,
 }
 
 impl Core {
@@ -66,11 +90,14 @@ impl Core {
             phase: Phase::Closed(Failures::none(rules.trip)),
             generation: 0,
             opened_at: None,
-            untold: VecDeque::new(),
+            pending: VecDeque::new(),
         }
     }
 
-    /// The state at `now`: time alone makes open half-open.
+    /// The state at `now`.
+    ///
+    /// Time alone makes open half-open. No timer does that: the change is made here, by the first look
+    /// at the state after the reset timeout. `admit` looks too, so a call cannot miss it.
     pub(super) fn state(&mut self, now: Instant) -> State {
         if let Phase::Open { since } = self.phase
             && now.saturating_duration_since(since) >= self.rules.reset_timeout
@@ -80,50 +107,56 @@ impl Core {
         self.phase.state()
     }
 
-    /// Lets a call in, or says how long it has to stay out.
+    /// Admits a call, or returns the time until one may be admitted.
     pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
         self.state(now);
         match &mut self.phase {
             Phase::Closed(_) => {}
             Phase::HalfOpen { probing, .. } if *probing < self.rules.probes.get() => *probing += 1,
+            // A probe that runs may end at any moment, so there is no time to name.
             Phase::HalfOpen { .. } => return Err(Duration::ZERO),
             Phase::Open { .. } => return Err(self.retry_after(now)),
         }
         Ok(Ticket(self.generation))
     }
 
-    /// Takes the outcome of a call that was let in with `ticket`. Exactly one outcome per ticket.
-    pub(super) fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+    /// Takes the outcome of the call that was admitted with `ticket`. There has to be exactly one
+    /// outcome for each ticket: without it the place of a probe is lost, and with two of them
+    /// `probing` drops below the number of probes that run.
+    pub(super) fn settle(&mut self, ticket: Ticket, outcome: CallOutcome, now: Instant) {
+        // The state has changed since the call was admitted. A failure from before the trip must not
+        // reopen a half-open breaker, and a success from before must not help to close it. The place
+        // of a probe needs no release either: entering a state starts with none taken.
         if ticket.0 != self.generation {
             return;
         }
         match &mut self.phase {
-            Phase::Closed(failures) => match verdict {
-                Verdict::Success => failures.forgive(),
-                Verdict::Failure if failures.add(self.rules.trip, now) => self.open(now),
-                Verdict::Failure | Verdict::Nothing => {}
+            Phase::Closed(failures) => match outcome {
+                CallOutcome::Success => failures.reset(),
+                CallOutcome::Failure if failures.add(self.rules.trip, now) => self.open(now),
+                CallOutcome::Failure | CallOutcome::Ignored => {}
             },
             Phase::HalfOpen { probing, successes } => {
-                // First of all, whatever the verdict: a probe that decides nothing must not keep its
-                // place, or the breaker stays half-open for ever.
+                // Release the place first, whatever the outcome. A probe that decides nothing and
+                // kept its place would leave the breaker half-open, with no probe to end that.
                 *probing -= 1;
-                match verdict {
-                    Verdict::Success => {
+                match outcome {
+                    CallOutcome::Success => {
                         *successes += 1;
                         if *successes >= self.rules.successes_to_close.get() {
                             self.enter(Phase::Closed(Failures::none(self.rules.trip)), now);
                         }
                     }
-                    Verdict::Failure => self.open(now),
-                    Verdict::Nothing => {}
+                    CallOutcome::Failure => self.open(now),
+                    CallOutcome::Ignored => {}
                 }
             }
-            // Nobody is let in while it is open, so no ticket has this generation.
+            // No call is admitted while the breaker is open, so no ticket has this generation.
             Phase::Open { .. } => {}
         }
     }
 
-    /// The time until it is half-open; zero unless open.
+    /// The time until the breaker is half-open; zero unless it is open.
     pub(super) fn retry_after(&self, now: Instant) -> Duration {
         match self.phase {
             Phase::Open { since } => {
@@ -133,7 +166,7 @@ impl Core {
         }
     }
 
-    /// The failures that count towards the trip at `now`.
+    /// The number of failures that count towards the trip at `now`; zero unless closed.
     pub(super) fn failures(&self, now: Instant) -> u32 {
         match &self.phase {
             Phase::Closed(failures) => failures.count(self.rules.trip, now),
@@ -145,25 +178,13 @@ impl Core {
         self.opened_at
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed(_))
-    }
-
-    /// Whether a success would change anything while closed.
-    pub(super) fn has_streak(&self) -> bool {
-        matches!(self.phase, Phase::Closed(Failures::InARow(1..)))
-    }
-
-    pub(super) fn has_untold(&self) -> bool {
-        !self.untold.is_empty()
-    }
-
-    pub(super) fn take_untold(&mut self) -> Option<Transition> {
-        self.untold.pop_front()
+    /// Takes the oldest change of state that has not been notified of.
+    pub(super) fn next_pending(&mut self) -> Option<Transition> {
+        self.pending.pop_front()
     }
 
     fn open(&mut self, now: Instant) {
@@ -171,11 +192,13 @@ impl Core {
         self.enter(Phase::Open { since: now }, now);
     }
 
+    /// The only place where the phase changes, so that no change forgets the generation or the
+    /// listeners.
     fn enter(&mut self, phase: Phase, now: Instant) {
         let from = self.phase.state();
         self.phase = phase;
         self.generation += 1;
-        self.untold.push_back(Transition { from, to: self.phase.state(), at: now });
+        self.pending.push_back(Transition { from, to: self.phase.state(), at: now });
     }
 }
 
@@ -192,26 +215,29 @@ impl Phase {
 impl Failures {
     const fn none(trip: Trip) -> Self {
         match trip {
-            Trip::Consecutive(_) => Self::InARow(0),
-            Trip::InWindow { .. } => Self::At(VecDeque::new()),
+            Trip::Consecutive(_) => Self::Streak(0),
+            Trip::InWindow { .. } => Self::Recent(VecDeque::new()),
         }
     }
 
-    /// A success ends a row of failures. What happened within a window stays there.
-    const fn forgive(&mut self) {
-        if let Self::InARow(count) = self {
+    /// A success ends a streak. Failures within a window count until they are too old, whatever
+    /// succeeded in between.
+    const fn reset(&mut self) {
+        if let Self::Streak(count) = self {
             *count = 0;
         }
     }
 
-    /// Counts a failure; true if it is the one that trips the breaker.
+    /// Counts a failure. True if it is the one that trips the breaker.
     fn add(&mut self, trip: Trip, now: Instant) -> bool {
         match (self, trip) {
-            (Self::InARow(count), Trip::Consecutive(most)) => {
+            (Self::Streak(count), Trip::Consecutive(most)) => {
                 *count += 1;
                 *count >= most.get()
             }
-            (Self::At(times), Trip::InWindow { failures, window }) => {
+            (Self::Recent(times), Trip::InWindow { failures, window }) => {
+                // Drop the old ones before counting. Each instant is pushed once and popped once, so
+                // this takes constant time on average.
                 while times.front().is_some_and(|&then| !is_fresh(then, window, now)) {
                     times.pop_front();
                 }
@@ -223,18 +249,20 @@ impl Failures {
         }
     }
 
+    /// How many count at `now`. Reading drops nothing, so it needs no `&mut` and filters instead.
     fn count(&self, trip: Trip, now: Instant) -> u32 {
         match (self, trip) {
-            (Self::InARow(count), _) => *count,
-            (Self::At(times), Trip::InWindow { window, .. }) => {
+            (Self::Streak(count), _) => *count,
+            (Self::Recent(times), Trip::InWindow { window, .. }) => {
                 let fresh = times.iter().filter(|&&then| is_fresh(then, window, now)).count();
                 u32::try_from(fresh).unwrap_or(u32::MAX)
             }
-            (Self::At(_), Trip::Consecutive(_)) => 0,
+            (Self::Recent(_), Trip::Consecutive(_)) => 0,
         }
     }
 }
 
+/// A failure counts while its age is below the window: one that is exactly a window old does not.
 fn is_fresh(then: Instant, window: Duration, now: Instant) -> bool {
     now.saturating_duration_since(then) < window
 }

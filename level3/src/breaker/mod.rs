@@ -1,4 +1,4 @@
-//! A circuit breaker: stops calling what is down, and finds out when it is up again.
+//! A circuit breaker: stops calling a dependency that is down, and finds out when it is up again.
 //!
 //! | state | calls | ends |
 //! |---|---|---|
@@ -6,9 +6,9 @@
 //! | open | are refused at once | after `reset_timeout` |
 //! | half-open | at most `probes` at a time run, the others are refused | closed after `successes_to_close` successes, open again at the first failure |
 //!
-//! One breaker belongs to one dependency and is shared by all that call it. Retry sits *outside* the
-//! breaker, so that it counts every wire call; the attempt's timeout sits *inside*, so that a hang is a
-//! failure that it sees.
+//! One breaker belongs to one dependency and is shared by all of its callers. Retry sits *outside* the
+//! breaker, so that the breaker counts every wire call. The timeout of an attempt sits *inside*, so that
+//! the breaker sees a hang as a failure.
 
 mod call;
 mod core;
@@ -27,33 +27,33 @@ pub use call::CircuitBreaker;
 pub enum Trip {
     /// At the given number of failures with no success between them.
     Consecutive(NonZeroU32),
-    /// At the given number of failures within a time, whatever succeeded between them. A failure counts
-    /// while its age is below `window`.
+    /// At the given number of failures within a window of time, whatever succeeded between them. A
+    /// failure counts while its age is below `window`.
     InWindow {
-        /// How many.
+        /// The number of failures that opens the breaker.
         failures: NonZeroU32,
-        /// Within which time.
+        /// How long a failure counts.
         window: Duration,
     },
 }
 
 /// How a breaker behaves.
 pub struct BreakerConfig<E> {
-    /// When it opens.
+    /// When the breaker opens.
     pub trip: Trip,
-    /// How long it stays open. It is half-open from exactly this age on.
+    /// How long the breaker stays open. It is half-open from exactly this age on.
     pub reset_timeout: Duration,
-    /// How many calls run at the same time while it is half-open.
+    /// The most calls that run at the same time while the breaker is half-open.
     pub probes: NonZeroUsize,
-    /// How many successes close it.
+    /// The number of successes that closes a half-open breaker.
     pub successes_to_close: NonZeroU32,
-    /// Whether an error says that the dependency is in trouble. An error that does not, such as a
+    /// Whether an error means that the dependency is in trouble. An error that does not, such as a
     /// decline or a 404, is neutral: neither a failure nor a success.
     pub is_failure: fn(&E) -> bool,
 }
 
 impl<E> BreakerConfig<E> {
-    /// The payment gateway's: opens at the 5th failure in a row, half-open after 60 s, one probe at a
+    /// The payment gateway's breaker: opens at the 5th failure in a row, half-open after 60 s, one probe at a
     /// time, closed after 2 successes.
     #[must_use]
     pub const fn payment(is_failure: fn(&E) -> bool) -> Self {
@@ -66,7 +66,7 @@ impl<E> BreakerConfig<E> {
         }
     }
 
-    /// The windowed kind: opens at the 5th failure within 60 s, half-open after 30 s, one probe at a
+    /// A breaker with a window: opens at the 5th failure within 60 s, half-open after 30 s, one probe at a
     /// time, closed after 3 successes.
     #[must_use]
     pub const fn windowed(is_failure: fn(&E) -> bool) -> Self {
@@ -102,25 +102,25 @@ impl<E> Debug for BreakerConfig<E> {
     }
 }
 
-/// Why a breaker cannot be made.
+/// A configuration that [`CircuitBreaker::new`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// It would be half-open at the instant in which it opens.
+pub enum BreakerConfigError {
+    /// `reset_timeout` is zero: the breaker would be half-open at the instant in which it opens.
     #[error("the reset timeout of a breaker must not be zero")]
     ZeroResetTimeout,
-    /// No failure would ever count.
+    /// The window of [`Trip::InWindow`] is zero: no failure would ever count.
     #[error("the window of a breaker must not be zero")]
     ZeroWindow,
 }
 
-/// Why a call has no result.
+/// Why a call returned no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerError<E> {
-    /// The breaker refused; the operation was not run.
+    /// The breaker refused the call; the operation was not run.
     #[error("the circuit breaker is open for another {} ms", retry_after.as_millis())]
     Open {
-        /// The time after which a call may be let through. Zero while the breaker is half-open and
-        /// other calls are probing: their result may come at any time.
+        /// The time after which a call may be admitted. Zero while the breaker is half-open and other
+        /// calls are probing: their results may come at any time.
         retry_after: Duration,
     },
     /// The operation's own error.
@@ -128,15 +128,15 @@ pub enum BreakerError<E> {
     Inner(E),
 }
 
-/// A breaker's figures.
+/// The state and the counts of a breaker at one instant.
 ///
 /// A call is counted when it has ended or was refused, so that always
 /// `calls == ok + failed + neutral + dropped + refused`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The state.
+    /// The state at that instant.
     pub state: State,
-    /// All calls.
+    /// All calls, the refused ones included.
     pub calls: u64,
     /// Calls that succeeded.
     pub ok: u64,
@@ -144,29 +144,28 @@ pub struct Snapshot {
     pub failed: u64,
     /// Calls that ended with an error that is no failure of the dependency.
     pub neutral: u64,
-    /// Calls that panicked, or whose caller went away.
+    /// Calls that panicked, or were dropped by their caller before they ended.
     pub dropped: u64,
     /// Calls that were refused.
     pub refused: u64,
     /// The failures that count towards the trip now: in a row, or within the window. Zero unless
-    /// closed.
+    /// the breaker is closed.
     pub failures: u32,
-    /// When the breaker opened last.
+    /// When the breaker opened last, in whatever state it is now; `None` if it never did.
     pub opened_at: Option<Instant>,
-    /// The time until it is half-open; zero unless open.
+    /// The time until the breaker is half-open; zero unless it is open.
     pub retry_after: Duration,
 }
 
 /// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
-    /// The state before.
+    /// The state before the change.
     pub from: State,
-    /// The state since then.
+    /// The state after it.
     pub to: State,
-    /// When it was noticed. Open becomes half-open by the mere passing of time: that is noticed by
-    /// the first call, [`state`](CircuitBreaker::state) or
-    /// [`snapshot`](CircuitBreaker::snapshot)
+    /// When the change was noticed. Open becomes half-open by the mere passing of time: that is noticed
+    /// by the first call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot)
     /// after it.
     pub at: Instant,
 }

@@ -16,7 +16,7 @@ use crate::breaker::{BreakerError, CircuitBreaker};
 use crate::deadline::Deadline;
 use crate::journal::FailureKind;
 use crate::limiter::{LimitError, Priority, RateLimiter};
-use crate::provider::{Answer, Effect, ProviderError};
+use crate::provider::{CallFuture, Effect, ProviderError};
 use crate::retry::Disposition;
 
 /// Why a call gave nothing.
@@ -84,7 +84,7 @@ impl CallError {
 
 /// A service with its breaker and, if its account has one, its rate limiter. Shared by all payments.
 #[derive(Debug)]
-pub(super) struct Protected {
+pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
     pub(super) breaker: CircuitBreaker<CallError>,
     pub(super) limiter: Option<RateLimiter>,
@@ -92,12 +92,12 @@ pub(super) struct Protected {
 
 /// Where the time of a step's calls went, in microseconds.
 #[derive(Debug, Default)]
-struct Spent {
+struct CallTimings {
     waiting: AtomicU64,
     wire: AtomicU64,
 }
 
-impl Spent {
+impl CallTimings {
     fn add(to: &AtomicU64, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         to.fetch_add(micros, Ordering::Relaxed);
@@ -106,17 +106,17 @@ impl Spent {
 
 /// What holds for each call of a step, and what became of their time.
 #[derive(Debug)]
-pub(super) struct Terms {
+pub(super) struct CallBudget {
     /// How long one call may take, once it is sent.
     limit: Duration,
     /// When it has to be over.
     deadline: Deadline,
-    spent: Spent,
+    timings: CallTimings,
 }
 
-impl Terms {
+impl CallBudget {
     pub(super) fn new(limit: Duration, deadline: Deadline) -> Self {
-        Self { limit, deadline, spent: Spent::default() }
+        Self { limit, deadline, timings: CallTimings::default() }
     }
 
     pub(super) fn deadline(&self) -> Deadline {
@@ -124,60 +124,61 @@ impl Terms {
     }
 
     pub(super) fn waiting(&self) -> Duration {
-        Duration::from_micros(self.spent.waiting.load(Ordering::Relaxed))
+        Duration::from_micros(self.timings.waiting.load(Ordering::Relaxed))
     }
 
     pub(super) fn wire(&self) -> Duration {
-        Duration::from_micros(self.spent.wire.load(Ordering::Relaxed))
+        Duration::from_micros(self.timings.wire.load(Ordering::Relaxed))
     }
 }
 
-impl Protected {
-    /// One wire call on behalf of a charge.
-    pub(super) fn charge<T>(
+impl GuardedService {
+    /// One wire call on behalf of a payment that goes forward, if the breaker lets it through.
+    pub(super) fn call<T>(
         &self,
-        terms: &Terms,
-        call: impl FnOnce() -> Answer<T>,
+        budget: &CallBudget,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
-        let guarded = || self.wire(Priority::Charge, terms, call);
+        let guarded = || self.send(Priority::Charge, budget, call);
         self.breaker.call(guarded).map_err(|error| match error {
             BreakerError::Open { .. } => CallError::Open { dependency: self.dependency },
             BreakerError::Inner(error) => error,
         })
     }
 
-    /// One wire call that undoes something: past the breaker, since an outage is no reason to keep
-    /// somebody's money, and before all charges at the limiter.
-    pub(super) async fn undo<T>(
+    /// One wire call that must be tried whatever the breaker says, and that the limiter prefers to those
+    /// of payments that go forward. Undoing needs both: an outage is no reason to keep a customer's money.
+    pub(super) async fn call_past_breaker<T>(
         &self,
         deadline: Deadline,
-        call: impl FnOnce() -> Answer<T>,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
-        let terms = Terms::new(deadline.remaining(), deadline);
-        self.wire(Priority::Refund, &terms, call).await
+        let budget = CallBudget::new(deadline.remaining(), deadline);
+        self.send(Priority::Refund, &budget, call).await
     }
 
-    async fn wire<T>(
+    /// Waits for a slot of the rate limiter and makes the call, within its time limit.
+    async fn send<T>(
         &self,
         priority: Priority,
-        terms: &Terms,
-        call: impl FnOnce() -> Answer<T>,
+        budget: &CallBudget,
+        call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
-        let deadline = terms.deadline;
+        let deadline = budget.deadline;
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
             limiter.admit(priority, deadline).await?;
             let admitted = Instant::now();
-            Spent::add(&terms.spent.waiting, admitted - begun);
+            CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
         }
-        let limit = terms.limit.min(deadline.instant().saturating_duration_since(begun));
+        let limit = budget.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
-        Spent::add(&terms.spent.wire, begun.elapsed());
+        CallTimings::add(&budget.timings.wire, begun.elapsed());
         if let (Some(limiter), Err(ProviderError::RateLimited { retry_after: Some(after) })) =
             (&self.limiter, &answer)
         {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::breaker;
 use crate::idempotency::StoreConfig;
 use crate::limiter;
+use crate::nonzero;
 use crate::retry::{self, Backoff, RetryPolicy};
 
 /// How the calls of one step are made.
@@ -71,7 +72,7 @@ impl Default for GatewayConfig {
         // 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With the
         // lesson's second between attempts the worst case is 16.8 s.
         let backoff = |attempts| Backoff::new(ms(200), 2.0, ms(2000), attempts).unwrap_or_default();
-        let three = NonZeroU32::MIN.saturating_add(2);
+        let three = nonzero!(3);
         let step = |limit, needs| StepConfig {
             limit: ms(limit),
             retry: RetryPolicy { backoff: backoff(three), min_attempt: ms(needs) },
@@ -85,12 +86,12 @@ impl Default for GatewayConfig {
             save: step(1000, 150),
             receipt: step(5000, 0),
             undo: UndoLimits { create: ms(900), confirm: ms(1000), save: ms(400) },
-            rate: NonZeroUsize::MIN.saturating_add(99),
+            rate: nonzero!(100),
             rate_window: Duration::from_secs(1),
             max_in_flight: 100_000,
             max_receipts: 1000,
-            dead_letters: NonZeroUsize::MIN.saturating_add(9_999),
-            park_after: NonZeroU32::MIN.saturating_add(4),
+            dead_letters: nonzero!(10_000),
+            park_after: nonzero!(5),
             idempotency: StoreConfig::default(),
             seed: 0,
         }
@@ -99,16 +100,16 @@ impl Default for GatewayConfig {
 
 /// Why a gateway cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum ConfigError {
+pub enum GatewayConfigError {
     /// The limiter's figures.
     #[error(transparent)]
-    Limiter(#[from] limiter::ConfigError),
+    Limiter(#[from] limiter::LimiterConfigError),
     /// The breaker's figures.
     #[error(transparent)]
-    Breaker(#[from] breaker::ConfigError),
+    Breaker(#[from] breaker::BreakerConfigError),
     /// The pauses between attempts.
     #[error(transparent)]
-    Retry(#[from] retry::ConfigError),
+    Retry(#[from] retry::BackoffConfigError),
     /// Undoing would take all the time there is.
     #[error("undoing needs {reserve:?} of the {total:?} there are")]
     NoTimeToPay {

@@ -12,45 +12,46 @@
 //! * Everything is journalled before it is tried. [`Gateway::recover`] finishes what another process
 //!   left behind.
 
+mod attempts;
 mod call;
 mod config;
 mod keys;
 mod receipts;
 mod recover;
-mod round;
 mod services;
 mod settle;
 mod state;
+mod status;
+mod step;
 mod steps;
 mod work;
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::{Answer, Dependency, PayError, Reply, Status};
+use crate::answer::{Dependency, PayError, Reply, Status};
 use crate::breaker;
 use crate::dead_letters::{DeadLetter, DeadLetters, Redriven};
 use crate::deadline::Deadline;
 use crate::event::Observer;
-use crate::idempotency::{IdempotencyError, Key, Store};
-use crate::ids::PaymentId;
+use crate::idempotency::{Answered, Completion, IdempotencyError, Store};
+use crate::ids::{PaymentId, PaymentKey};
 use crate::journal::Journal;
 use crate::provider::Providers;
-use crate::request::{InvalidRequest, Payment, PaymentRequest};
-use crate::saga::Saga;
+use crate::request::{Payment, PaymentRequest};
+use crate::saga::{Saga, undo_backoff};
 
-pub use config::{ConfigError, GatewayConfig, StepConfig, UndoLimits};
-pub use receipts::Letter;
+pub use config::{GatewayConfig, GatewayConfigError, StepConfig, UndoLimits};
+pub use receipts::Undelivered;
 pub use recover::Recovered;
 
 use services::Services;
 use state::PaymentState;
-use work::{Ending, Kept};
+use work::{KnownAnswer, PaymentResult};
 
 /// A payment gateway. Cheap to clone; clones are the same gateway.
 #[derive(Clone)]
@@ -60,10 +61,10 @@ pub struct Gateway {
 
 struct Inner {
     services: Arc<Services>,
-    saga: Saga<PaymentState>,
+    saga: Saga<PaymentState, Services>,
     journal: Arc<dyn Journal>,
-    store: Store<Arc<Payment>, Kept, Ending>,
-    letters: DeadLetters<Letter>,
+    store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
+    letters: DeadLetters<Undelivered>,
     // One permit for each payment that was let in, until its last undo is done or its receipt is on its
     // way.
     admission: Arc<Semaphore>,
@@ -71,7 +72,7 @@ struct Inner {
     // What a drain waits for: the work behind keys and the payments that are recovered; once closed, no
     // new payment is begun. And the receipts that are to be sent.
     payments: TaskTracker,
-    mails: TaskTracker,
+    receipt_tasks: TaskTracker,
 }
 
 impl fmt::Debug for Gateway {
@@ -85,19 +86,22 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the figures do not fit together.
+    /// [`GatewayConfigError`] if the figures do not fit together.
     pub fn new(
         config: GatewayConfig,
         providers: Providers,
         journal: Arc<dyn Journal>,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, GatewayConfigError> {
         let services = Arc::new(Services::new(config, providers, observer)?);
         let config = &services.config;
         let undo_jitter = Arc::new(crate::retry::SeededJitter::new(config.seed));
-        let saga = steps::payment_saga(&services).undo_with(patient()?, undo_jitter);
+        let saga = steps::payment_saga(&services).undo_with(undo_backoff(), undo_jitter);
         if saga.reserve() >= config.total {
-            return Err(ConfigError::NoTimeToPay { reserve: saga.reserve(), total: config.total });
+            return Err(GatewayConfigError::NoTimeToPay {
+                reserve: saga.reserve(),
+                total: config.total,
+            });
         }
         let inner = Inner {
             saga,
@@ -107,7 +111,7 @@ impl Gateway {
             admission: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             receipts: Arc::new(Semaphore::new(config.max_receipts)),
             payments: TaskTracker::new(),
-            mails: TaskTracker::new(),
+            receipt_tasks: TaskTracker::new(),
             services,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -136,38 +140,35 @@ impl Gateway {
     /// answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
-        let payment = Arc::new(checked(request)?);
-        // Checked again, since the front door's idea of a key is its own.
-        let Ok(key) = Key::new(payment.key.as_str()) else {
-            return Err(PayError::Invalid(InvalidRequest::Key(crate::ids::InvalidText::Empty)));
-        };
-        let (inner, mine) = (Arc::clone(&self.inner), Arc::clone(&payment));
+        let payment = Arc::new(request.validate()?);
         let params = Arc::clone(&payment);
-        // Pinned here and lent: what is handed on by value is kept twice.
-        let work = || self.inner.payments.track_future(inner.work(mine, deadline));
-        let result = pin!(self.inner.store.run(&key, params, work));
-        let Ok(result) = deadline.run(result).await else {
-            return Ok(unfinished(&payment, false));
+        let work = || {
+            let work = Arc::clone(&self.inner).work(Arc::clone(&payment), deadline);
+            self.inner.payments.track_future(work)
+        };
+        let Ok(result) = deadline.run(self.inner.store.run(&payment.key, params, work)).await
+        else {
+            return Ok(unfinished(&payment));
         };
         match result {
-            Ok(stored) => Ok(Reply {
-                answer: stored.value.answer,
-                replayed: stored.replayed || stored.value.from_journal,
-            }),
+            Ok(Answered { completion: Completion::Stored(result), replayed }) => {
+                let KnownAnswer { answer, from_journal } = result?;
+                Ok(Reply { answer, replayed: replayed || from_journal })
+            }
+            // Not the last word, so a repeat may get another one.
+            Ok(Answered { completion: Completion::Released(result), .. }) => {
+                Ok(Reply { answer: result?.answer, replayed: false })
+            }
             Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
             Err(IdempotencyError::Full { .. }) => Err(PayError::Overloaded),
             // The task is gone without a result. What it did stands in the journal.
-            Err(IdempotencyError::Lost) => Ok(unfinished(&payment, false)),
-            Err(IdempotencyError::Failed(Ending::Answered(answer))) => {
-                Ok(Reply { answer, replayed: false })
-            }
-            Err(IdempotencyError::Failed(Ending::Refused(error))) => Err(error),
+            Err(IdempotencyError::Lost) => Ok(unfinished(&payment)),
         }
     }
 
     /// What could not be undone or sent, in order of arrival.
     #[must_use]
-    pub fn dead_letters(&self) -> Vec<DeadLetter<Letter>> {
+    pub fn dead_letters(&self) -> Vec<DeadLetter<Undelivered>> {
         self.inner.letters.letters()
     }
 
@@ -209,14 +210,14 @@ impl Gateway {
     ///
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
-        let (payments, mails) = (&self.inner.payments, &self.inner.mails);
+        let (payments, receipt_tasks) = (&self.inner.payments, &self.inner.receipt_tasks);
         // Whoever begins after this sees it, since whoever begins is counted first.
         payments.close();
-        mails.close();
+        receipt_tasks.close();
         let all_over = async {
             // In this order: a payment hands on to its receipt.
             payments.wait().await;
-            mails.wait().await;
+            receipt_tasks.wait().await;
         };
         match Deadline::after(limit).run(all_over).await {
             Ok(()) => 0,
@@ -225,27 +226,9 @@ impl Gateway {
     }
 }
 
-/// Takes the request, so that its texts go here and are not kept until the answer comes.
-fn checked(request: PaymentRequest) -> Result<Payment, InvalidRequest> {
-    request.validate()
-}
-
-/// How an undo is repeated: 23 attempts, whose pauses last 70 s at least, so that the 60 s for which a
-/// breaker stays open are not the end of it, and each of them well below the time after which an owner
-/// counts as dead.
-fn patient() -> Result<crate::retry::Backoff, ConfigError> {
-    let attempts = std::num::NonZeroU32::MIN.saturating_add(22);
-    let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
-    Ok(crate::retry::Backoff::new(base, 2.0, cap, attempts)?)
-}
-
 /// The answer while there is none.
-fn unfinished(payment: &Payment, parked: bool) -> Reply {
-    let answer = Answer {
-        payment: PaymentId::derive(&payment.key, 1),
-        order: payment.order.clone(),
-        amount: payment.amount,
-        status: Status::Compensating { parked },
-    };
+fn unfinished(payment: &Payment) -> Reply {
+    let id = PaymentId::derive(&payment.key, 1);
+    let answer = status::answer(&id, payment, Status::Compensating { parked: false });
     Reply { answer: Arc::new(answer), replayed: false }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::round::Round;
+use super::Inner;
+use super::attempts::StepAttempts;
 use super::state::PaymentState;
-use super::{Inner, steps};
+use super::step::PaymentStep;
 use crate::dead_letters::DeadLetter;
 use crate::deadline::Deadline;
 use crate::event::Event;
@@ -15,7 +16,7 @@ use crate::provider::{PendingReceipt, Receipt};
 
 /// What could not be brought to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Letter {
+pub enum Undelivered {
     /// A step of a payment could not be undone.
     Undo {
         /// Which payment's saga.
@@ -56,14 +57,14 @@ impl Inner {
     ) {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
-        self.mails.spawn(async move {
+        self.receipt_tasks.spawn(async move {
             let _one_of_many = queue.acquire_owned().await;
             drop(place);
             let payment = pending.payment.clone();
             match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
-                    let letter = Letter::Receipt(pending);
+                    let letter = Undelivered::Receipt(pending);
                     if inner.letters.push(letter, &cause, tries).is_err() {
                         // The outbox still has it.
                         tracing::error!(payment = payment.as_str(), "the dead letters are full");
@@ -78,19 +79,20 @@ impl Inner {
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let services = &self.services;
         let (payment, config) = (&pending.payment, &services.config.receipt);
-        let round = Round::new(services, payment, steps::RECEIPT, config, Deadline::never());
+        let attempts =
+            StepAttempts::new(services, payment, PaymentStep::Receipt, config, Deadline::never());
         let send = || {
             let call = || services.providers.receipts.send(pending.receipt.clone());
-            services.receipts.charge(&round.terms, call)
+            services.receipts.call(&attempts.budget, call)
         };
-        let sent = round.run(&send).await;
+        let sent = attempts.run(send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
-            services.ledger.charge(&round.terms, call)
+            services.ledger.call(&attempts.budget, call)
         };
-        if let Err(error) = round.attempts(&note).await.outcome {
+        if let Err(error) = attempts.run_unreported(note).await.outcome {
             // The mail is out. Sending it again for the outbox's sake sends no second one.
             tracing::warn!(payment = payment.as_str(), %error, "still in the outbox");
         }
@@ -100,17 +102,17 @@ impl Inner {
     /// One more attempt for a dead letter.
     pub(super) async fn redrive_one(
         self: Arc<Self>,
-        letter: DeadLetter<Letter>,
+        letter: DeadLetter<Undelivered>,
     ) -> Result<(), String> {
         match letter.item.as_ref() {
-            Letter::Receipt(pending) => {
+            Undelivered::Receipt(pending) => {
                 self.try_receipt(pending).await.map_err(|(cause, _)| cause)?;
                 let payment = pending.payment.clone();
                 self.services.observer.on_event(Event::ReceiptSent { payment });
                 Ok(())
             }
-            Letter::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
-                Ok(Claimed::Yours(lease, story)) => self.redrive_undo(lease, &story).await,
+            Undelivered::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
+                Ok(Claimed::Acquired(lease, saga_log)) => self.redrive_undo(lease, &saga_log).await,
                 Ok(Claimed::Busy { .. }) => Err("somebody is at it".to_owned()),
                 Ok(Claimed::Ended(_)) => Ok(()),
                 Ok(Claimed::Unknown) => Err("the journal does not know it".to_owned()),

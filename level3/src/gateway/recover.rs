@@ -7,18 +7,18 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::receipts::Letter;
-use super::work::LOOK_AGAIN;
+use super::receipts::Undelivered;
+use super::work::LEASE_POLL_INTERVAL;
 use super::{Gateway, Inner};
 use crate::answer::{PayError, Status};
 use crate::deadline::Deadline;
 use crate::ids::PaymentId;
-use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, Standing, Story};
-use crate::saga::{End, Owner, SagaError, nobody};
+use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, SagaLog, Standing};
+use crate::saga::{SagaError, SagaOutcome, SagaOwner, ignore_events};
 
 /// Sagas that one recovery works on at once, and receipts that it takes up at once.
-const AT_ONCE: usize = 64;
-const MOST_RECEIPTS: usize = 10_000;
+const RECOVERY_CONCURRENCY: usize = 64;
+const MAX_RECEIPTS_PER_RECOVERY: usize = 10_000;
 
 /// What a recovery found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +51,7 @@ impl Gateway {
     /// Dropping the future leaves the payments that were claimed running to their end.
     pub async fn recover(&self) -> Result<Recovered, PayError> {
         let mut recovered = Recovered::default();
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let turns = Arc::new(Semaphore::new(RECOVERY_CONCURRENCY));
         let mut running = FuturesUnordered::new();
         for saga in self.inner.journal.list(Standing::Open).await.map_err(unavailable)? {
             let (inner, turns) = (Arc::clone(&self.inner), Arc::clone(&turns));
@@ -77,14 +77,16 @@ impl Gateway {
     }
 }
 
-fn unavailable(_: JournalError) -> PayError {
+pub(super) fn unavailable(_: JournalError) -> PayError {
     PayError::JournalUnavailable
 }
 
-fn unreadable(error: SagaError) -> PayError {
-    match error {
-        SagaError::State(why) => PayError::JournalUnreadable(why),
-        _ => PayError::JournalUnavailable,
+impl From<SagaError> for PayError {
+    fn from(error: SagaError) -> Self {
+        match error {
+            SagaError::State(why) => Self::JournalUnreadable(why),
+            _ => Self::JournalUnavailable,
+        }
     }
 }
 
@@ -92,22 +94,22 @@ impl Inner {
     /// Claims a saga as soon as nobody owns it, and brings it to its end. None if somebody else did.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
-            let story = self.journal.read(saga.clone()).await.map_err(unavailable)?;
-            if !story.is_some_and(|story| self.is_payment(&story)) {
+            let saga_log = self.journal.read(saga.clone()).await.map_err(unavailable)?;
+            if !saga_log.is_some_and(|saga_log| self.is_payment(&saga_log)) {
                 return Ok(None);
             }
             let under_way = self.payments.token();
             match self.journal.claim(saga.clone()).await.map_err(unavailable)? {
-                Claimed::Yours(lease, story) => {
-                    return match self.resume(lease, &story).await {
+                Claimed::Acquired(lease, saga_log) => {
+                    return match self.resume(lease, &saga_log).await {
                         Ok(answer) => Ok(Some(answer.status.clone())),
                         Err(SagaError::Fenced) => Ok(None),
-                        Err(error) => Err(unreadable(error)),
+                        Err(error) => Err(error.into()),
                     };
                 }
                 Claimed::Busy { remaining } => {
                     drop(under_way);
-                    sleep(remaining.min(LOOK_AGAIN)).await;
+                    sleep(remaining.min(LEASE_POLL_INTERVAL)).await;
                 }
                 Claimed::Ended(_) | Claimed::Unknown => return Ok(None),
             }
@@ -115,23 +117,23 @@ impl Inner {
     }
 
     /// A journal may keep other sagas as well.
-    fn is_payment(&self, story: &Story) -> bool {
-        matches!(story.records.first(), Some(Record::Begun { kind, .. }) if kind == self.saga.kind())
+    fn is_payment(&self, saga_log: &SagaLog) -> bool {
+        matches!(saga_log.records.first(), Some(Record::Begun { kind, .. }) if kind == self.saga.kind())
     }
 
     /// Puts what another process has parked into this one's dead letters.
     async fn collect_parked(&self) -> Result<(), PayError> {
         let known = self.letters.letters();
         for saga in self.journal.list(Standing::Parked).await.map_err(unavailable)? {
-            let Some(story) = self.journal.read(saga.clone()).await.map_err(unavailable)? else {
+            let Some(saga_log) = self.journal.read(saga.clone()).await.map_err(unavailable)? else {
                 continue;
             };
-            if !self.is_payment(&story) {
+            if !self.is_payment(&saga_log) {
                 continue;
             }
-            if let Some(End::Parked { stuck, .. }) = self.saga.end_of(&story).map_err(unreadable)? {
+            if let Some(SagaOutcome::Parked { stuck, .. }) = self.saga.outcome_of(&saga_log)? {
                 for step in stuck {
-                    let letter = Letter::Undo { saga: saga.clone(), step: step.step };
+                    let letter = Undelivered::Undo { saga: saga.clone(), step: step.step };
                     let is_known = known.iter().any(|known| *known.item == letter);
                     if !is_known && self.letters.push(letter, step.cause, step.attempts).is_err() {
                         // The rest stays where it is, in the journal.
@@ -149,11 +151,13 @@ impl Inner {
         let config = &self.services.config.receipt;
         let known = self.letters.letters();
         let deadline = Deadline::after(config.limit);
-        let read = || self.services.providers.ledger.pending_receipts(MOST_RECEIPTS);
-        let Ok(pending) = self.services.ledger.undo(deadline, read).await else { return 0 };
+        let read = || self.services.providers.ledger.pending_receipts(MAX_RECEIPTS_PER_RECOVERY);
+        let Ok(pending) = self.services.ledger.call_past_breaker(deadline, read).await else {
+            return 0;
+        };
         let mut taken = 0;
         for receipt in pending {
-            let letter = Letter::Receipt(receipt.clone());
+            let letter = Undelivered::Receipt(receipt.clone());
             let is_known = known.iter().any(|known| *known.item == letter);
             // A row that is still to be taken back has its entry as well.
             if !is_known && self.is_paid(&receipt.payment).await {
@@ -167,7 +171,9 @@ impl Inner {
     /// Whether the payment has come to its end and is paid.
     async fn is_paid(&self, payment: &PaymentId) -> bool {
         match self.journal.read(SagaId::from(payment)).await {
-            Ok(Some(story)) => matches!(self.saga.end_of(&story), Ok(Some(End::Completed(_)))),
+            Ok(Some(saga_log)) => {
+                matches!(self.saga.outcome_of(&saga_log), Ok(Some(SagaOutcome::Completed(_))))
+            }
             _ => false,
         }
     }
@@ -176,13 +182,13 @@ impl Inner {
     pub(super) async fn redrive_undo(
         self: &Arc<Self>,
         lease: Lease,
-        story: &Story,
+        saga_log: &SagaLog,
     ) -> Result<(), String> {
         let begun = tokio::time::Instant::now();
-        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &nobody };
+        let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &ignore_events };
         let deadline = Deadline::after(self.services.config.total);
-        match self.saga.resume(&owner, story, deadline).await {
-            Ok(End::Parked { stuck, .. }) => {
+        match self.saga.resume(&owner, saga_log, deadline).await {
+            Ok(SagaOutcome::Parked { stuck, .. }) => {
                 Err(stuck.into_iter().map(|step| step.cause).next().unwrap_or_default())
             }
             Ok(end) => {

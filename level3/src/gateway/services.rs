@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::call::{CallError, Protected};
-use super::config::{ConfigError, GatewayConfig};
+use super::call::{CallError, GuardedService};
+use super::config::{GatewayConfig, GatewayConfigError};
 use super::keys::Keys;
 use crate::answer::Dependency;
 use crate::breaker::{BreakerConfig, CircuitBreaker};
@@ -18,10 +18,10 @@ pub(super) struct Services {
     pub(super) config: GatewayConfig,
     pub(super) providers: Providers,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) payments: Protected,
-    pub(super) fraud: Protected,
-    pub(super) ledger: Protected,
-    pub(super) receipts: Protected,
+    pub(super) payments: GuardedService,
+    pub(super) fraud: GuardedService,
+    pub(super) ledger: GuardedService,
+    pub(super) receipts: GuardedService,
     pub(super) keys: Keys,
     jitter: SeededJitter,
 }
@@ -31,22 +31,23 @@ impl Services {
         config: GatewayConfig,
         providers: Providers,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, GatewayConfigError> {
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
-        let protected = |dependency: Dependency, limiter| -> Result<Protected, ConfigError> {
-            let config = BreakerConfig::payment(CallError::is_outage);
-            let observer = Arc::clone(&observer);
-            let breaker =
-                CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
-                    observer.on_event(Event::Breaker { dependency, state: change.to });
-                });
-            Ok(Protected { dependency, breaker, limiter })
-        };
+        let guarded =
+            |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {
+                let config = BreakerConfig::payment(CallError::is_outage);
+                let observer = Arc::clone(&observer);
+                let breaker =
+                    CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
+                        observer.on_event(Event::Breaker { dependency, state: change.to });
+                    });
+                Ok(GuardedService { dependency, breaker, limiter })
+            };
         Ok(Self {
-            payments: protected(Dependency::Payments, Some(limiter))?,
-            fraud: protected(Dependency::Fraud, None)?,
-            ledger: protected(Dependency::Ledger, None)?,
-            receipts: protected(Dependency::Receipts, None)?,
+            payments: guarded(Dependency::Payments, Some(limiter))?,
+            fraud: guarded(Dependency::Fraud, None)?,
+            ledger: guarded(Dependency::Ledger, None)?,
+            receipts: guarded(Dependency::Receipts, None)?,
             keys: Keys::default(),
             jitter: SeededJitter::new(config.seed),
             config,
@@ -64,7 +65,7 @@ impl Services {
     }
 
     /// The services without which no payment can succeed.
-    pub(super) fn critical(&self) -> [&Protected; 3] {
+    pub(super) fn critical(&self) -> [&GuardedService; 3] {
         [&self.payments, &self.fraud, &self.ledger]
     }
 }

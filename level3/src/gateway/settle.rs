@@ -5,6 +5,8 @@
 //! cancelled intent can never be charged; one that cannot be cancelled because it has been charged can
 //! be refunded. Either settles it, whatever order the requests arrive in.
 
+use std::ops::ControlFlow;
+
 use super::call::CallError;
 use super::services::Services;
 use super::state::PaymentState;
@@ -14,7 +16,7 @@ use crate::provider::{CreateIntent, Intent, IntentStatus, Operation, ProviderErr
 use crate::saga::UndoError;
 
 /// Burnt keys in a row after which an attempt ends; the next one goes on from there.
-const BURNT_AT_MOST: u32 = 4;
+const MAX_BURNT_KEYS: u32 = 4;
 
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
@@ -23,16 +25,30 @@ pub(super) fn undo_error(error: CallError) -> UndoError {
     }
 }
 
+/// Makes attempts until one of them ends it. An attempt that met a burnt key continues with a fresh one,
+/// up to [`MAX_BURNT_KEYS`] attempts.
+async fn until_settled<T, Fut>(attempt: impl Fn() -> Fut) -> Result<T, UndoError>
+where
+    Fut: Future<Output = Result<ControlFlow<T>, UndoError>>,
+{
+    for _ in 0..MAX_BURNT_KEYS {
+        if let ControlFlow::Break(settled) = attempt().await? {
+            return Ok(settled);
+        }
+    }
+    Err(UndoError::transient(ProviderError::Internal))
+}
+
 /// The intent of a payment whose request for one has no known outcome.
 ///
 /// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
 /// that the first request is still running. Looking for it could miss one that is still on its way.
-pub(super) async fn which_intent(
+pub(super) async fn resolve_intent(
     services: &Services,
     state: &PaymentState,
     deadline: Deadline,
 ) -> Result<Option<IntentId>, UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let request = CreateIntent {
             key: services.keys.key(&state.id, Operation::CreateIntent),
             payment: state.id.clone(),
@@ -40,33 +56,37 @@ pub(super) async fn which_intent(
             card: state.payment.card.clone(),
         };
         let call = || services.providers.payments.create_intent(request);
-        match services.payments.undo(deadline, call).await {
-            Ok(intent) => return Ok(Some(intent.id)),
+        match services.payments.call_past_breaker(deadline, call).await {
+            Ok(intent) => Ok(ControlFlow::Break(Some(intent.id))),
             Err(CallError::Provider(ProviderError::Internal)) => {
-                if let Some(intent) = find(services, &state.id, deadline).await? {
-                    return Ok(Some(intent.id));
+                let found = find(services, &state.id, deadline).await?;
+                if found.is_none() {
+                    services.keys.burn(&state.id, Operation::CreateIntent);
+                    return Ok(ControlFlow::Continue(()));
                 }
-                services.keys.burn(&state.id, Operation::CreateIntent);
+                Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
             // The provider takes no such request: there is no intent.
-            Err(CallError::Provider(error)) if !error.is_transient() => return Ok(None),
-            Err(error) => return Err(undo_error(error)),
+            Err(CallError::Provider(error)) if !error.is_transient() => {
+                Ok(ControlFlow::Break(None))
+            }
+            Err(error) => Err(undo_error(error)),
         }
-    }
-    Err(UndoError::transient(ProviderError::Internal))
+    };
+    until_settled(attempt).await
 }
 
-/// Cancels the intent or, if it has been charged, gives the money back.
-pub(super) async fn call_off(
+/// Cancels the intent or, if it has been charged, refunds it.
+pub(super) async fn cancel_or_refund(
     services: &Services,
     payment: &PaymentId,
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
-        let status = match services.payments.undo(deadline, call).await {
+        let status = match services.payments.call_past_breaker(deadline, call).await {
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
@@ -77,46 +97,50 @@ pub(super) async fn call_off(
             Err(error) => return Err(refused(services, payment, Operation::Cancel, error)),
         };
         match status {
-            IntentStatus::Canceled => return Ok(()),
-            IntentStatus::Succeeded => {
-                return give_back(services, payment, intent, deadline).await;
+            IntentStatus::Canceled | IntentStatus::Succeeded => Ok(ControlFlow::Break(status)),
+            IntentStatus::Processing => Err(UndoError::transient(ProviderError::InFlight)),
+            IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {
+                Ok(ControlFlow::Continue(()))
             }
-            IntentStatus::Processing => return Err(UndoError::transient(ProviderError::InFlight)),
-            IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {}
         }
+    };
+    if until_settled(attempt).await? == IntentStatus::Succeeded {
+        refund(services, payment, intent, deadline).await?;
     }
-    Err(UndoError::transient(ProviderError::Internal))
+    Ok(())
 }
 
 /// Refunds an intent that has been charged.
-pub(super) async fn give_back(
+pub(super) async fn refund(
     services: &Services,
     payment: &PaymentId,
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
-    for _ in 0..BURNT_AT_MOST {
+    let attempt = async || {
         let key = services.keys.key(payment, Operation::Refund);
         let call = || services.providers.payments.refund(key, intent.clone());
-        match services.payments.undo(deadline, call).await {
-            Ok(_) => return Ok(()),
+        let error = match services.payments.call_past_breaker(deadline, call).await {
+            Ok(_) => return Ok(ControlFlow::Break(())),
             Err(CallError::Provider(
                 error @ (ProviderError::Internal
                 | ProviderError::Invalid { .. }
                 | ProviderError::WrongState { .. }),
-            )) => match find(services, payment, deadline).await? {
-                Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
-                    return Ok(());
-                }
-                _ if error == ProviderError::Internal => {
-                    services.keys.burn(payment, Operation::Refund);
-                }
-                _ => return Err(refused(services, payment, Operation::Refund, error.into())),
-            },
+            )) => error,
             Err(error) => return Err(refused(services, payment, Operation::Refund, error)),
+        };
+        match find(services, payment, deadline).await? {
+            Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
+                Ok(ControlFlow::Break(()))
+            }
+            _ if error == ProviderError::Internal => {
+                services.keys.burn(payment, Operation::Refund);
+                Ok(ControlFlow::Continue(()))
+            }
+            _ => Err(refused(services, payment, Operation::Refund, error.into())),
         }
-    }
-    Err(UndoError::transient(ProviderError::Internal))
+    };
+    until_settled(attempt).await
 }
 
 /// A refusal is stored for its key: whoever tries again, when its reason is gone, needs another one.
@@ -127,7 +151,7 @@ fn refused(
     error: CallError,
 ) -> UndoError {
     let error_of_undo = undo_error(error);
-    if !error_of_undo.may_pass {
+    if !error_of_undo.retryable {
         services.keys.burn(payment, operation);
     }
     error_of_undo
@@ -139,5 +163,5 @@ async fn find(
     deadline: Deadline,
 ) -> Result<Option<Intent>, UndoError> {
     let call = || services.providers.payments.find_intent(payment.clone());
-    services.payments.undo(deadline, call).await.map_err(undo_error)
+    services.payments.call_past_breaker(deadline, call).await.map_err(undo_error)
 }

@@ -3,25 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::attempts::StepAttempts;
 use super::call::CallError;
-use super::round::Round;
 use super::services::Services;
 use super::settle;
 use super::state::PaymentState;
-use crate::deadline::Deadline;
+use super::step::PaymentStep;
 use crate::journal::FailureKind;
 use crate::provider::{
     CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, ProviderError, RiskScore,
     Row, RowStatus,
 };
-use crate::saga::{Saga, Step, StepError, UndoContext, UndoError};
-
-/// The names of the steps: they stand in journals and answers.
-pub(super) const CREATE: &str = "create";
-pub(super) const FRAUD: &str = "fraud";
-pub(super) const CONFIRM: &str = "confirm";
-pub(super) const SAVE: &str = "save";
-pub(super) const RECEIPT: &str = "receipt";
+use crate::saga::{Saga, Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
 type Stepped = Result<PaymentState, StepError>;
 type Undone = Result<PaymentState, UndoError>;
@@ -29,57 +22,36 @@ type Undone = Result<PaymentState, UndoError>;
 /// Create, check, confirm, save. The receipt is no step: it is sent from the outbox, which the row of
 /// the last step has filled.
 ///
-/// The check comes before the charge, so that a risky payment costs nobody a refund. Once the customer
-/// is charged a crash is no reason to give the money back: confirming is the pivot.
-pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState> {
-    let config = &services.config;
-    let limits = config.undo;
-    let (for_create, for_check) = (Arc::clone(services), Arc::clone(services));
-    let (for_confirm, for_save) = (Arc::clone(services), Arc::clone(services));
-    let (for_cancel, for_settle) = (Arc::clone(services), Arc::clone(services));
-    let for_void = Arc::clone(services);
-    Saga::new("payment")
+/// The check comes before the charge, so that a risky payment costs no refund. Confirming is the pivot:
+/// once the customer is charged, a crash is no reason to undo the payment.
+pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState, Services> {
+    let limits = services.config.undo;
+    Saga::sharing("payment", Arc::clone(services))
+        .step(Step::new(PaymentStep::Create.name(), create).undo(limits.create, undo_create))
+        .step(Step::new(PaymentStep::Fraud.name(), check))
         .step(
-            Step::new(CREATE, move |state, context| {
-                create(Arc::clone(&for_create), state, context.deadline)
-            })
-            .undo(limits.create, move |state, context| {
-                undo_create(Arc::clone(&for_cancel), state, context)
-            }),
+            Step::new(PaymentStep::Confirm.name(), confirm)
+                .undo(limits.confirm, undo_confirm)
+                .pivot(),
         )
-        .step(Step::new(FRAUD, move |state, context| {
-            check(Arc::clone(&for_check), state, context.deadline)
-        }))
-        .step(
-            Step::new(CONFIRM, move |state, context| {
-                confirm(Arc::clone(&for_confirm), state, context.deadline)
-            })
-            .undo(limits.confirm, move |state, context| {
-                undo_confirm(Arc::clone(&for_settle), state, context)
-            })
-            .pivot(),
-        )
-        .step(
-            Step::new(SAVE, move |state, context| {
-                save(Arc::clone(&for_save), state, context.deadline)
-            })
-            .undo(limits.save, move |state, context| {
-                undo_save(Arc::clone(&for_void), state, context)
-            }),
-        )
+        .step(Step::new(PaymentStep::Save.name(), save).undo(limits.save, undo_save))
 }
 
-async fn create(services: Arc<Services>, mut state: PaymentState, deadline: Deadline) -> Stepped {
+async fn create(mut state: PaymentState, context: StepContext<Services>) -> Stepped {
+    let services = &context.shared;
     let (payments, keys) = (&services.payments, &services.keys);
     let config = &services.config.create;
-    let round = Round::new(&services, &state.id, CREATE, config, deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Create, config, context.deadline);
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
+    // Atomic because the future must be `Send` and the attempts share it; they follow one another, so
+    // there is nothing to order.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.charge(&round.terms, find).await? {
-                Some(intent) => return fits(&state, intent),
+            match payments.call(&attempts.budget, find).await? {
+                Some(intent) => return verify_intent(&state, intent),
                 None => {
                     keys.burn(&state.id, Operation::CreateIntent);
                     ask_first.store(false, Ordering::Relaxed);
@@ -94,22 +66,24 @@ async fn create(services: Arc<Services>, mut state: PaymentState, deadline: Dead
                 card: state.payment.card.clone(),
             })
         };
-        let answer = payments.charge(&round.terms, call).await;
+        let answer = payments.call(&attempts.budget, call).await;
         if answer == Err(CallError::Provider(ProviderError::Internal)) {
             ask_first.store(true, Ordering::Relaxed);
         }
-        fits(&state, answer?)
+        verify_intent(&state, answer?)
     };
-    let intent = round.run(&attempt).await.outcome?.id;
+    let intent = attempts.run(attempt).await.outcome?.id;
     state.intent = Some(intent);
     Ok(state)
 }
 
-async fn check(services: Arc<Services>, state: PaymentState, deadline: Deadline) -> Stepped {
+async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
+    let services = &context.shared;
     let config = &services.config.fraud;
-    let round = Round::new(&services, &state.id, FRAUD, config, deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Fraud, config, context.deadline);
     let attempt = || {
-        services.fraud.charge(&round.terms, || {
+        services.fraud.call(&attempts.budget, || {
             services.providers.fraud.check(FraudQuestion {
                 payment: state.id.clone(),
                 order: state.payment.order.clone(),
@@ -118,8 +92,9 @@ async fn check(services: Arc<Services>, state: PaymentState, deadline: Deadline)
             })
         })
     };
-    // No verdict is no permission; and a check has no effect, whatever became of it.
-    let verdict = round.run(&attempt).await.outcome;
+    // Fail closed: without a score the payment is not approved. The check has no effect, so a failed one
+    // leaves nothing to undo.
+    let verdict = attempts.run(attempt).await.outcome;
     let verdict = verdict.map_err(|error| StepError::not_done(error.kind, error.message))?;
     if verdict.score >= RiskScore::DECLINED_FROM {
         let message = format!("risk score {}", verdict.score);
@@ -128,21 +103,23 @@ async fn check(services: Arc<Services>, state: PaymentState, deadline: Deadline)
     Ok(state)
 }
 
-async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadline) -> Stepped {
+async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped {
+    let services = &context.shared;
     let (payments, keys) = (&services.payments, &services.keys);
     let Some(intent) = &state.intent else {
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
     let config = &services.config.confirm;
-    let round = Round::new(&services, &state.id, CONFIRM, config, deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Confirm, config, context.deadline);
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
-            match payments.charge(&round.terms, find).await? {
+            match payments.call(&attempts.budget, find).await? {
                 Some(found) if found.status != IntentStatus::RequiresConfirmation => {
-                    return charged(&state, found);
+                    return verify_charged(&state, found);
                 }
                 _ => keys.burn(&state.id, Operation::Confirm),
             }
@@ -151,7 +128,7 @@ async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadlin
             let key = keys.key(&state.id, Operation::Confirm);
             services.providers.payments.confirm(key, intent.clone())
         };
-        let answer = payments.charge(&round.terms, call).await;
+        let answer = payments.call(&attempts.budget, call).await;
         let status = match &answer {
             Ok(intent) => Some(intent.status),
             Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
@@ -167,19 +144,21 @@ async fn confirm(services: Arc<Services>, state: PaymentState, deadline: Deadlin
             Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
                 Err(CallError::Provider(ProviderError::InFlight))
             }
-            answer => charged(&state, answer?),
+            answer => verify_charged(&state, answer?),
         }
     };
-    round.run(&attempt).await.outcome?;
+    attempts.run(attempt).await.outcome?;
     Ok(state)
 }
 
-async fn save(services: Arc<Services>, mut state: PaymentState, deadline: Deadline) -> Stepped {
+async fn save(mut state: PaymentState, context: StepContext<Services>) -> Stepped {
+    let services = &context.shared;
     let Some(intent) = &state.intent else {
         return Err(StepError::not_done(FailureKind::Rejected, "there is no intent"));
     };
     let config = &services.config.save;
-    let round = Round::new(&services, &state.id, SAVE, config, deadline);
+    let attempts =
+        StepAttempts::new(services, &state.id, PaymentStep::Save, config, context.deadline);
     let attempt = async || {
         let call = || {
             services.providers.ledger.save(NewRow {
@@ -190,9 +169,9 @@ async fn save(services: Arc<Services>, mut state: PaymentState, deadline: Deadli
                 email: state.payment.email.clone(),
             })
         };
-        recorded(&state, services.ledger.charge(&round.terms, call).await?)
+        verify_row(&state, services.ledger.call(&attempts.budget, call).await?)
     };
-    let transaction = round.run(&attempt).await.outcome?.transaction;
+    let transaction = attempts.run(attempt).await.outcome?.transaction;
     state.transaction = Some(transaction);
     Ok(state)
 }
@@ -202,7 +181,7 @@ fn mismatch(message: &str) -> CallError {
 }
 
 /// The intent is the one that was asked for.
-fn fits(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     if intent.payment != state.id || intent.amount != state.payment.amount {
         return Err(mismatch("another payment or amount"));
     }
@@ -210,12 +189,12 @@ fn fits(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
 }
 
 /// The customer has paid, and the right amount.
-fn charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     match intent.status {
         IntentStatus::Succeeded if state.intent.as_ref() != Some(&intent.id) => {
             Err(mismatch("another intent"))
         }
-        IntentStatus::Succeeded => fits(state, intent),
+        IntentStatus::Succeeded => verify_intent(state, intent),
         IntentStatus::Processing => Err(CallError::Provider(ProviderError::InFlight)),
         IntentStatus::RequiresAction => Err(CallError::Provider(ProviderError::Declined {
             code: "authentication_required".to_owned(),
@@ -225,7 +204,7 @@ fn charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
 }
 
 /// The row is there and says what was paid.
-fn recorded(state: &PaymentState, row: Row) -> Result<Row, CallError> {
+fn verify_row(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     if row.status != RowStatus::Completed
         || row.payment != state.id
         || row.amount != state.payment.amount
@@ -235,36 +214,30 @@ fn recorded(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     Ok(row)
 }
 
-async fn undo_create(
-    services: Arc<Services>,
-    mut state: PaymentState,
-    context: UndoContext,
-) -> Undone {
+async fn undo_create(mut state: PaymentState, context: UndoContext<Services>) -> Undone {
+    let services = &context.shared;
     if state.settled {
         return Ok(state);
     }
     if state.intent.is_none() {
-        state.intent = settle::which_intent(&services, &state, context.deadline).await?;
+        state.intent = settle::resolve_intent(services, &state, context.deadline).await?;
     }
     if let Some(intent) = state.intent.clone() {
-        settle::call_off(&services, &state.id, intent, context.deadline).await?;
+        settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
     }
     state.settled = true;
     Ok(state)
 }
 
-async fn undo_confirm(
-    services: Arc<Services>,
-    mut state: PaymentState,
-    context: UndoContext,
-) -> Undone {
+async fn undo_confirm(mut state: PaymentState, context: UndoContext<Services>) -> Undone {
+    let services = &context.shared;
     if let (false, Some(intent)) = (state.settled, state.intent.clone()) {
         match context.known {
-            crate::saga::Known::Done => {
-                settle::give_back(&services, &state.id, intent, context.deadline).await?;
+            StepOutcome::Done => {
+                settle::refund(services, &state.id, intent, context.deadline).await?;
             }
-            crate::saga::Known::Unknown => {
-                settle::call_off(&services, &state.id, intent, context.deadline).await?;
+            StepOutcome::Unknown => {
+                settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
             }
         }
         state.settled = true;
@@ -272,8 +245,9 @@ async fn undo_confirm(
     Ok(state)
 }
 
-async fn undo_save(services: Arc<Services>, state: PaymentState, context: UndoContext) -> Undone {
+async fn undo_save(state: PaymentState, context: UndoContext<Services>) -> Undone {
+    let services = &context.shared;
     let call = || services.providers.ledger.void(state.id.clone());
-    services.ledger.undo(context.deadline, call).await.map_err(settle::undo_error)?;
+    services.ledger.call_past_breaker(context.deadline, call).await.map_err(settle::undo_error)?;
     Ok(state)
 }

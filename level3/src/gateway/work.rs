@@ -1,4 +1,16 @@
 //! The work behind a key: find out what is known of it, and do what is not done yet.
+//!
+//! A key has one run after another; a run is a saga, with a name of its own. From the first run on:
+//!
+//! ```text
+//!            ┌── nobody has begun it ────────────── run the saga ──── answer
+//!            │   (refused: overload, outage, shutdown)
+//!  open ─────┤
+//!            │                 ┌─ over for good ───────────────────── answer
+//!            └── begun before ─┼─ failed, may pass ── open the next run
+//!                              ├─ owner alive ─────── wait, read again
+//!                              └─ owner gone ──────── take it over, read again
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,103 +19,119 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 
+use super::recover::unavailable;
 use super::state::PaymentState;
-use super::{Inner, receipts::Letter};
+use super::status::{answer, is_final, status_of};
+use super::{Inner, receipts::Undelivered};
 use crate::answer::{Answer, PayError, Status};
 use crate::breaker::State;
 use crate::deadline::Deadline;
 use crate::event::Event;
+use crate::idempotency::Completion;
 use crate::ids::PaymentId;
-use crate::journal::{Claimed, FailureKind, JournalError, Lease, Opened, SagaId, Story};
+use crate::journal::{Claimed, Lease, Opened, SagaId, SagaLog};
 use crate::request::Payment;
-use crate::saga::{End, Owner, SagaError, SagaEvent};
+use crate::saga::{SagaError, SagaEvent, SagaOutcome, SagaOwner};
 
 /// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
 /// longer: what is not dead is over soon.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 // starter: drop
-/// A final answer, as the store keeps it.
+/// What a payment comes to: an answer, or why there is none.
+pub(super) type PaymentResult = Result<KnownAnswer, PayError>;
+
+// starter: drop
+/// An answer, and where it is from.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct KnownAnswer {
     pub(super) answer: Arc<Answer>,
-    /// Whether another process gave it first.
+    /// Whether a run gave it that this request did not begin.
     pub(super) from_journal: bool,
 }
 
-// starter: drop
-/// What leaves the key free.
-#[derive(Debug, Clone)]
-pub(super) enum Ending {
-    /// An answer that is not the last word.
-    Answered(Arc<Answer>),
-    /// No answer: nothing was done.
-    Refused(PayError),
+/// A run of a payment, as its gateway finds it.
+enum Run {
+    /// Nobody had begun it. It is this gateway's now.
+    New { lease: Lease, permit: OwnedSemaphorePermit },
+    /// It was begun before.
+    Known(SagaLog),
 }
 
-// starter: drop
-impl From<JournalError> for Ending {
-    fn from(_: JournalError) -> Self {
-        Self::Refused(PayError::JournalUnavailable)
-    }
-}
-
-// starter: drop
-impl From<SagaError> for Ending {
-    fn from(error: SagaError) -> Self {
-        Self::Refused(match error {
-            SagaError::State(why) => PayError::JournalUnreadable(why),
-            _ => PayError::JournalUnavailable,
-        })
-    }
-}
-
-/// What a gateway is to do next for a key.
-enum Next {
-    /// Its run is over, with this answer.
-    Over(Arc<Answer>),
-    /// Its run ended in a way that another one may not.
-    Rerun,
-    /// Somebody else has it; look again.
-    Again,
+/// What to do about a run that was begun before.
+enum RunDecision {
+    /// It is over, with this answer.
+    Finished(Arc<Answer>),
+    /// It failed for a reason that may have passed: begin the next run.
+    StartNewRun,
+    /// It was under way when the journal was read: read it again.
+    ReadAgain,
 }
 
 // starter: drop
 impl Inner {
-    /// Brings the payment to an end, whatever it takes: this future is not dropped at a deadline.
+    /// The work behind a key. The store keeps the answer, unless it may still change.
+    ///
+    /// This future is not dropped at a deadline.
     pub(super) async fn work(
         self: Arc<Self>,
         payment: Arc<Payment>,
         deadline: Deadline,
-    ) -> Result<Kept, Ending> {
-        let mut run = 1;
-        let (lease, permit, state) = loop {
-            let state =
-                PaymentState::new(PaymentId::derive(&payment.key, run), Arc::clone(&payment));
-            if let Some(refusal) = self.refusal()
-                && self.journal.read(SagaId::from(&state.id)).await?.is_none()
-            {
-                return Err(Ending::Refused(refusal));
-            }
-            let story = match self.open(&state).await? {
-                Ok((lease, permit)) => break (lease, permit, state),
-                Err(story) => story,
-            };
-            // Boxed, so that a payment which nobody knows yet has no room for it.
-            match Box::pin(self.known(&state, &story)).await? {
-                Next::Over(answer) if is_final(&answer) => {
-                    return Ok(Kept { answer, from_journal: true });
+    ) -> Completion<PaymentResult> {
+        let result = self.pay_once(payment, deadline).await;
+        match &result {
+            Ok(known) if is_final(&known.answer) => Completion::Stored(result),
+            _ => Completion::Released(result),
+        }
+    }
+
+    /// Brings the payment to an end, whatever that takes: looks at one run after another until one of
+    /// them is over for good or can be begun.
+    async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
+        let mut number = 1;
+        loop {
+            let id = PaymentId::derive(&payment.key, number);
+            let state = PaymentState::new(id, Arc::clone(&payment));
+            let saga_log = match self.open(&state).await? {
+                Run::New { lease, permit } => {
+                    let answer = self.new_payment(lease, permit, state, deadline).await;
+                    return Ok(KnownAnswer { answer, from_journal: false });
                 }
-                Next::Over(answer) => return Err(Ending::Answered(answer)),
-                Next::Rerun => run += 1,
-                Next::Again => {}
+                Run::Known(saga_log) => saga_log,
+            };
+            // Boxed to keep this rare path out of the size of the common one, a new payment.
+            match Box::pin(self.known(&state, &saga_log)).await? {
+                RunDecision::Finished(answer) => {
+                    return Ok(KnownAnswer { answer, from_journal: true });
+                }
+                RunDecision::StartNewRun => number += 1,
+                RunDecision::ReadAgain => {}
+            }
+        }
+    }
+
+    /// Begins a run, unless it was begun before.
+    ///
+    /// # Errors
+    ///
+    /// Why no new payment is begun now. A run that was begun before is found all the same.
+    async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
+        let saga = SagaId::from(&state.id);
+        let permit = match self.refusal() {
+            Some(refusal) => Err(refusal),
+            None => {
+                Arc::clone(&self.admission).try_acquire_owned().map_err(|_| PayError::Overloaded)
             }
         };
-        let answer = self.new_payment(lease, permit, state, deadline).await;
-        if is_final(&answer) {
-            Ok(Kept { answer, from_journal: false })
-        } else {
-            Err(Ending::Answered(answer))
+        match permit {
+            Ok(permit) => Ok(match self.saga.open(self.journal.as_ref(), saga, state).await? {
+                Opened::New(lease) => Run::New { lease, permit },
+                Opened::Known(saga_log) => Run::Known(saga_log),
+            }),
+            Err(refusal) => {
+                let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
+                saga_log.map(Run::Known).ok_or(refusal)
+            }
         }
     }
 
@@ -120,24 +148,7 @@ impl Inner {
         Some(PayError::Unavailable { dependency: open.dependency, retry_after })
     }
 
-    /// Begins a run, or says what is known of it.
-    async fn open(
-        &self,
-        state: &PaymentState,
-    ) -> Result<Result<(Lease, OwnedSemaphorePermit), Story>, Ending> {
-        let Ok(permit) = Arc::clone(&self.admission).try_acquire_owned() else {
-            // What is known already costs nothing.
-            return match self.journal.read(SagaId::from(&state.id)).await? {
-                Some(story) => Ok(Err(story)),
-                None => Err(Ending::Refused(PayError::Overloaded)),
-            };
-        };
-        Ok(match self.saga.open(self.journal.as_ref(), SagaId::from(&state.id), state).await? {
-            Opened::New(lease) => Ok((lease, permit)),
-            Opened::Known(story) => Err(story),
-        })
-    }
-
+    /// Runs the saga of a payment that nobody had begun.
     async fn new_payment(
         self: &Arc<Self>,
         lease: Lease,
@@ -148,8 +159,8 @@ impl Inner {
         let begun = Instant::now();
         let (id, payment) = (state.id.clone(), state.payment.clone());
         self.services.observer.on_event(Event::Begun { payment: id.clone() });
-        let watcher = |event: SagaEvent<'_>| self.tell(&id, event);
-        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &watcher };
+        let observer = |event: SagaEvent<'_>| self.tell(&id, event);
+        let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
@@ -162,61 +173,19 @@ impl Inner {
         }
     }
 
-    /// Takes up a saga that was claimed, and brings it to its end.
-    pub(super) async fn resume(
-        self: &Arc<Self>,
-        lease: Lease,
-        story: &Story,
-    ) -> Result<Arc<Answer>, SagaError> {
-        let begun = Instant::now();
-        let id = PaymentId::try_from(lease.saga.as_str().to_owned())
-            .map_err(|why| SagaError::State(why.to_string()))?;
-        let watcher = |event: SagaEvent<'_>| self.tell(&id, event);
-        let owner = Owner { journal: self.journal.as_ref(), lease, watcher: &watcher };
-        let deadline = Deadline::after(self.services.config.total);
-        let span = tracing::info_span!("recovery", id = id.as_str());
-        let end = self.saga.resume(&owner, story, deadline).instrument(span).await?;
-        Ok(self.ended(end, begun, None))
-    }
-
-    /// What a run that was begun before comes to.
-    async fn known(self: &Arc<Self>, state: &PaymentState, story: &Story) -> Result<Next, Ending> {
-        let Some(end) = self.saga.end_of(story)? else {
-            return match self.journal.claim(SagaId::from(&state.id)).await? {
-                Claimed::Yours(lease, story) => {
-                    let mine = self.saga.begun_with(&story)?;
-                    self.resume(lease, &story).await?;
-                    same(state, &mine)?;
-                    Ok(Next::Again)
-                }
-                Claimed::Busy { remaining } => {
-                    sleep(remaining.min(LOOK_AGAIN)).await;
-                    Ok(Next::Again)
-                }
-                Claimed::Ended(_) | Claimed::Unknown => Ok(Next::Again),
-            };
-        };
-        let (ended, status) = status_of(&end);
-        same(state, ended)?;
-        match status {
-            Status::Failed { may_pass: true, .. } => Ok(Next::Rerun),
-            status => Ok(Next::Over(Arc::new(answer(&ended.id, &ended.payment, status)))),
-        }
-    }
-
     /// Everything that follows from the end of a saga, once it is written.
     pub(super) fn ended(
         self: &Arc<Self>,
-        end: End<PaymentState>,
+        end: SagaOutcome<PaymentState>,
         begun: Instant,
         place: Option<OwnedSemaphorePermit>,
     ) -> Arc<Answer> {
         let (state, status) = status_of(&end);
         let answer = Arc::new(answer(&state.id, &state.payment, status.clone()));
-        if let End::Parked { stuck, .. } = &end {
+        if let SagaOutcome::Parked { stuck, .. } = &end {
             for step in stuck {
                 let saga = SagaId::from(&state.id);
-                let letter = Letter::Undo { saga, step: step.step.clone() };
+                let letter = Undelivered::Undo { saga, step: step.step.clone() };
                 // A full queue loses nothing: the journal knows what is parked.
                 if self.letters.push(letter, &step.cause, step.attempts).is_err() {
                     tracing::error!(payment = state.id.as_str(), "the dead letters are full");
@@ -227,10 +196,57 @@ impl Inner {
         self.services.keys.forget(&state.id);
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
-        if let End::Completed(state) = &end {
+        if let SagaOutcome::Completed(state) = &end {
             self.send_receipt(state, place);
         }
         answer
+    }
+
+    /// Decides about a run that was begun before, and takes it over if its owner is gone.
+    async fn known(
+        self: &Arc<Self>,
+        state: &PaymentState,
+        saga_log: &SagaLog,
+    ) -> Result<RunDecision, PayError> {
+        let Some(end) = self.saga.outcome_of(saga_log)? else {
+            let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
+            match claimed {
+                Claimed::Acquired(lease, saga_log) => {
+                    let kept = self.saga.begun_with(&saga_log)?;
+                    self.resume(lease, &saga_log).await?;
+                    verify_same_payment(state, &kept)?;
+                }
+                Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
+                Claimed::Ended(_) | Claimed::Unknown => {}
+            }
+            return Ok(RunDecision::ReadAgain);
+        };
+        let (kept, status) = status_of(&end);
+        verify_same_payment(state, kept)?;
+        match status {
+            Status::Failed { retryable: true, .. } => Ok(RunDecision::StartNewRun),
+            status => {
+                let answer = answer(&kept.id, &kept.payment, status);
+                Ok(RunDecision::Finished(Arc::new(answer)))
+            }
+        }
+    }
+
+    /// Takes up a saga that was claimed, and brings it to its end.
+    pub(super) async fn resume(
+        self: &Arc<Self>,
+        lease: Lease,
+        saga_log: &SagaLog,
+    ) -> Result<Arc<Answer>, SagaError> {
+        let begun = Instant::now();
+        let id = PaymentId::try_from(lease.saga.as_str().to_owned())
+            .map_err(|why| SagaError::State(why.to_string()))?;
+        let observer = |event: SagaEvent<'_>| self.tell(&id, event);
+        let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
+        let deadline = Deadline::after(self.services.config.total);
+        let span = tracing::info_span!("recovery", id = id.as_str());
+        let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
+        Ok(self.ended(end, begun, None))
     }
 
     /// Passes on what happens within a saga.
@@ -255,41 +271,6 @@ impl Inner {
 }
 
 /// The journal's payment under this name is the one that is asked for.
-fn same(asked: &PaymentState, kept: &PaymentState) -> Result<(), Ending> {
-    if asked.payment == kept.payment { Ok(()) } else { Err(Ending::Refused(PayError::KeyReused)) }
-}
-
-fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answer {
-    Answer { payment: id.clone(), order: payment.order.clone(), amount: payment.amount, status }
-}
-
-/// Whether every repeat gets this answer.
-fn is_final(answer: &Answer) -> bool {
-    match answer.status {
-        Status::Paid { .. } | Status::Declined { .. } => true,
-        Status::Failed { may_pass, .. } => !may_pass,
-        Status::Compensating { .. } => false,
-    }
-}
-
-fn status_of(end: &End<PaymentState>) -> (&PaymentState, Status) {
-    match end {
-        End::Completed(state) => match (&state.transaction, &state.intent) {
-            (Some(transaction), Some(intent)) => {
-                let (transaction, intent) = (transaction.clone(), intent.clone());
-                (state, Status::Paid { transaction, intent })
-            }
-            // All steps are done, so both are there; without them nobody may be told "paid".
-            _ => (state, Status::Compensating { parked: true }),
-        },
-        End::Compensated { state, failure } => {
-            let (step, reason) = (failure.step.to_string(), failure.message.clone());
-            let status = match failure.kind {
-                FailureKind::Declined => Status::Declined { by: step, reason },
-                kind => Status::Failed { step, reason, may_pass: kind.may_pass() },
-            };
-            (state, status)
-        }
-        End::Parked { state, .. } => (state, Status::Compensating { parked: true }),
-    }
+fn verify_same_payment(asked: &PaymentState, kept: &PaymentState) -> Result<(), PayError> {
+    if asked.payment == kept.payment { Ok(()) } else { Err(PayError::KeyReused) }
 }

@@ -1,8 +1,8 @@
-//! The same request twice is one request.
+//! Idempotency: the same request sent twice is executed once.
 //!
-//! A client that got no answer asks again, with the key it asked with before. The store makes sure that
-//! the work behind a key is done once: a repeat gets the stored answer, a repeat that comes while the
-//! work still runs joins it.
+//! A client that got no answer sends its request again, with the same key. The store makes sure that the
+//! work behind a key is done once: a repeat gets the stored answer, and a repeat that comes while the
+//! work is running waits for the same result.
 
 mod store;
 
@@ -29,7 +29,8 @@ pub enum KeyError {
     },
 }
 
-/// An idempotency key of 1 to [`LONGEST_KEY`] characters. Cheap to clone.
+/// An idempotency key of 1 to [`LONGEST_KEY`] characters, for a caller that has no key type of its own:
+/// a [`Store`] takes any. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
@@ -57,12 +58,12 @@ impl Key {
     }
 }
 
-/// How a store behaves.
+/// The limits of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// How long an answer is kept: a key is forgotten at exactly this age of its answer.
+    /// How long an answer is kept: its key expires at exactly this age of the answer.
     pub retention: Duration,
-    /// How many keys are kept at once.
+    /// The most keys that are kept at the same time, those whose work is running included.
     pub capacity: NonZeroUsize,
 }
 
@@ -76,18 +77,27 @@ impl Default for StoreConfig {
     }
 }
 
-/// An answer, and whether it was there before.
+/// What the work behind a key returned, and whether the store keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer<V> {
-    /// The answer.
-    pub value: V,
+pub enum Completion<V> {
+    /// Final: the store keeps it, and every later request with the key gets it.
+    Stored(V),
+    /// Not final: the requests that wait for this work get it, and the key is free again.
+    Released(V),
+}
+
+/// What a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered<V> {
+    /// What the work behind the key returned.
+    pub completion: Completion<V>,
     /// True unless this very call started the work.
     pub replayed: bool,
 }
 
-/// Why there is no answer.
+/// Why a request gets nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum IdempotencyError<E> {
+pub enum IdempotencyError {
     /// The key was used before, with other parameters. Nothing was done.
     #[error("the idempotency key was used before with other parameters")]
     Mismatch,
@@ -97,9 +107,6 @@ pub enum IdempotencyError<E> {
         /// How many.
         capacity: usize,
     },
-    /// The work failed in a way that may pass. The key is free again.
-    #[error(transparent)]
-    Failed(E),
     /// The work ended without a result, because it panicked or its runtime shut down. The key is free
     /// again.
     #[error("the work behind the idempotency key ended without a result")]

@@ -1,66 +1,76 @@
-//! The store: one entry per key, and a task that owns the work behind it.
+//! The store: one entry for each key, and a task that owns the work behind it.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Debug};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
-use super::{Answer, IdempotencyError, Key, StoreConfig};
+use super::{Answered, Completion, IdempotencyError, StoreConfig};
 
-/// Remembers what was answered to which key. `P` are the parameters of a request, `V` is an answer, `E`
-/// a failure that may pass. Cheap to clone; clones share one store.
+/// Remembers the answer to each key. `K` is the key, `P` are the parameters of a request, `V` is
+/// what the work behind a key returns. Cheap to clone; clones share one store.
 ///
-/// Parameters are kept and compared as they are: a hash of them could take two requests for one.
-pub struct Store<P, V, E> {
-    shared: Arc<Shared<P, V, E>>,
+/// Parameters are kept and compared as they are: two requests with the same hash would pass for one.
+pub struct Store<K, P, V> {
+    shared: Arc<Shared<K, P, V>>,
 }
 
-struct Shared<P, V, E> {
+struct Shared<K, P, V> {
     config: StoreConfig,
-    state: Mutex<State<P, V, E>>,
+    /// A `std` mutex: it is held for one look at the entries, never across an `.await`, and the drop of an
+    /// owner takes it.
+    state: Mutex<State<K, P, V>>,
 }
 
-struct State<P, V, E> {
-    entries: HashMap<Key, Entry<P, V, E>>,
-    // The keys with an answer, oldest answer first: the order in which they are forgotten.
-    answered: VecDeque<(Instant, Key)>,
+struct State<K, P, V> {
+    /// Every key that is known: its work is running, or its answer is kept.
+    entries: HashMap<K, Entry<P, V>>,
+    /// The keys with an answer, oldest answer first: the order in which they expire. A key whose work is
+    /// running is not in it, so it cannot expire under the work.
+    answered: VecDeque<(Instant, K)>,
 }
 
-struct Entry<P, V, E> {
+struct Entry<P, V> {
+    /// What the first request asked for. A repeat with other parameters is a client's mistake.
     params: P,
-    stage: Stage<V, E>,
+    stage: Stage<V>,
 }
 
-enum Stage<V, E> {
-    Running(Arc<Outcome<V, E>>),
+enum Stage<V> {
+    /// The cell that the work will fill. Every caller that comes meanwhile waits for it.
+    Running(Arc<Outcome<V>>),
     Answered(V),
 }
 
-/// What the work came to, for those who wait for it; `None` if its task ended without a result.
-type Outcome<V, E> = SetOnce<Option<Result<V, E>>>;
+/// The result of the work; `None` if its task ended without one.
+///
+/// A [`SetOnce`] and not a channel: it is written once, any number of callers wait for it, and one that
+/// comes after the write sees the value too. With a `Notify` such a caller would wait without end.
+type Outcome<V> = SetOnce<Option<Completion<V>>>;
 
-impl<P, V, E> Clone for Store<P, V, E> {
+impl<K, P, V> Clone for Store<K, P, V> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<P, V, E> Debug for Store<P, V, E> {
+impl<K, P, V> Debug for Store<K, P, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the contents, which may hold what must not be logged.
+        // Without the contents: parameters and answers may hold secrets.
         f.debug_struct("Store").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }
 
-impl<P, V, E> Store<P, V, E>
+impl<K, P, V> Store<K, P, V>
 where
+    K: Clone + Eq + Hash + Send + 'static,
     P: PartialEq + Send + 'static,
     V: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
 {
     /// An empty store.
     #[must_use]
@@ -69,13 +79,14 @@ where
         Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
     }
 
-    /// Answers the request with this key and these parameters, doing `work` if nobody has yet.
+    /// Answers the request with this key and these parameters, running `work` if no request with the key has.
     ///
-    /// * A new key: `work` is called and runs in a task of its own, so that it comes to its end even if
-    ///   this caller goes away. What it returns as `Ok` is final (a decline is an answer too) and is
-    ///   stored; what it returns as `Err` may pass, so the key is free again.
-    /// * A key whose work is running: waits for that work and returns its result, the error included.
-    /// * A key with a stored answer: returns it.
+    /// * A new key: `work` is called and runs in a task of its own, so that it runs to its end even if
+    ///   this caller drops its future. [`Completion::Stored`] is final (a decline is an answer too) and is kept;
+    ///   after [`Completion::Released`] the key is free again.
+    /// * A key whose work is running: waits for that work and returns what it returns, stored or
+    ///   released.
+    /// * A key with a stored value: returns it.
     ///
     /// # Errors
     ///
@@ -90,33 +101,36 @@ where
     /// Dropping the future leaves the work running; a repeat with the same key joins it.
     pub async fn run<W, Fut>(
         &self,
-        key: &Key,
+        key: &K,
         params: P,
         work: W,
-    ) -> Result<Answer<V>, IdempotencyError<E>>
+    ) -> Result<Answered<V>, IdempotencyError>
     where
         W: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        Fut: Future<Output = Completion<V>> + Send + 'static,
     {
         let (outcome, replayed) = match self.claim(key, params)? {
-            Claim::Answered(value) => return Ok(Answer { value, replayed: true }),
+            Claim::Answered(value) => {
+                return Ok(Answered { completion: Completion::Stored(value), replayed: true });
+            }
             Claim::Running(outcome) => (outcome, true),
             Claim::Mine(owner) => {
                 let outcome = Arc::clone(&owner.outcome);
-                // A combinator and not `async move { owner.end(work.await) }`, which would keep room for
-                // the work twice: where it is captured and where it is awaited.
-                tokio::spawn(work().map(|result| owner.end(result)));
+                // Spawned, since the work must not die with the caller that happened to come first. The
+                // owner moves into the task: if the task is dropped or panics, so is the owner, and its
+                // drop frees the key. `map` and not an `async` block around `work.await`: an `async`
+                // block that takes a future by value stores it twice (rust-lang/rust#62958).
+                tokio::spawn(work().map(|completion| owner.end(completion)));
                 (outcome, false)
             }
         };
         match outcome.wait().await {
-            Some(Ok(value)) => Ok(Answer { value: value.clone(), replayed }),
-            Some(Err(error)) => Err(IdempotencyError::Failed(error.clone())),
+            Some(completion) => Ok(Answered { completion: completion.clone(), replayed }),
             None => Err(IdempotencyError::Lost),
         }
     }
 
-    /// How many keys are kept, those whose work is running included.
+    /// The number of keys that are kept, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {
         let mut state = self.shared.lock();
@@ -124,7 +138,7 @@ where
         state.entries.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no key is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -132,7 +146,7 @@ where
 
     /// Looks a key up and, if it is new, makes it this caller's: one step under one lock, so that of two
     /// callers with a new key one is the owner and the other is not.
-    fn claim(&self, key: &Key, params: P) -> Result<Claim<P, V, E>, IdempotencyError<E>> {
+    fn claim(&self, key: &K, params: P) -> Result<Claim<K, P, V>, IdempotencyError> {
         let config = &self.shared.config;
         let mut state = self.shared.lock();
         state.forget(config, Instant::now());
@@ -156,49 +170,53 @@ where
     }
 }
 
-enum Claim<P, V, E> {
+enum Claim<K: Eq + Hash, P, V> {
     Answered(V),
-    Running(Arc<Outcome<V, E>>),
-    Mine(Owner<P, V, E>),
+    Running(Arc<Outcome<V>>),
+    Mine(Owner<K, P, V>),
 }
 
-/// The right to answer a key. Dropped without an answer, it frees the key.
-struct Owner<P, V, E> {
-    shared: Arc<Shared<P, V, E>>,
-    key: Key,
-    outcome: Arc<Outcome<V, E>>,
+/// The right to answer a key; there is one for each entry whose work is running. Dropped without an
+/// answer, because the work panicked or its runtime shut down, it frees the key.
+struct Owner<K: Eq + Hash, P, V> {
+    shared: Arc<Shared<K, P, V>>,
+    key: K,
+    /// The same cell as in the entry. It outlives the entry when the key is freed.
+    outcome: Arc<Outcome<V>>,
+    /// Whether the drop has nothing left to do.
     ended: bool,
 }
 
-impl<P, V: Clone, E> Owner<P, V, E> {
-    fn end(mut self, result: Result<V, E>) {
+impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
+    fn end(mut self, completion: Completion<V>) {
         self.ended = true;
         let mut state = self.shared.lock();
-        match &result {
-            Ok(value) => {
+        match &completion {
+            Completion::Stored(value) => {
                 if let Some(entry) = state.entries.get_mut(&self.key) {
                     entry.stage = Stage::Answered(value.clone());
                 }
                 state.answered.push_back((Instant::now(), self.key.clone()));
             }
-            Err(_) => {
+            Completion::Released(_) => {
                 state.entries.remove(&self.key);
             }
         }
         drop(state);
-        self.tell(Some(result));
+        self.tell(Some(completion));
     }
 }
 
-impl<P, V, E> Owner<P, V, E> {
-    /// After the store knows: whoever is woken by it may ask again at once.
-    fn tell(&self, outcome: Option<Result<V, E>>) {
-        // An owner ends once, so nothing was told before.
+impl<K: Eq + Hash, P, V> Owner<K, P, V> {
+    /// Wakes the callers that wait. Called after the entries have changed, and without its lock: a caller that
+    /// is woken may come back with the same key at once, and has to find it answered or free.
+    fn tell(&self, outcome: Option<Completion<V>>) {
+        // `set` fails if the cell is full. It never is: an owner publishes once.
         let _ = self.outcome.set(outcome);
     }
 }
 
-impl<P, V, E> Drop for Owner<P, V, E> {
+impl<K: Eq + Hash, P, V> Drop for Owner<K, P, V> {
     fn drop(&mut self) {
         if !self.ended {
             self.shared.lock().entries.remove(&self.key);
@@ -207,16 +225,17 @@ impl<P, V, E> Drop for Owner<P, V, E> {
     }
 }
 
-impl<P, V, E> Shared<P, V, E> {
-    fn lock(&self) -> MutexGuard<'_, State<P, V, E>> {
-        // `V::clone` and `P::eq` run under the lock, but nothing is half done while they do.
+impl<K, P, V> Shared<K, P, V> {
+    fn lock(&self) -> MutexGuard<'_, State<K, P, V>> {
+        // `V::clone` and `P::eq` are foreign code that runs under the lock and may panic. Each runs before
+        // the entries change, so they are whole after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<P, V, E> State<P, V, E> {
-    /// Forgets answers that are old enough. Each is forgotten once, so a call does a constant amount of
-    /// it on average, and nothing has to run in the background.
+impl<K: Eq + Hash, P, V> State<K, P, V> {
+    /// Removes the answers that have expired. Each is removed once, so a call takes constant time on
+    /// average, and no background task is needed.
     fn forget(&mut self, config: &StoreConfig, now: Instant) {
         while let Some((at, key)) = self.answered.front()
             && now.saturating_duration_since(*at) >= config.retention

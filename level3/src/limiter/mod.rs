@@ -1,14 +1,14 @@
-//! At most so many wire calls in any window of time.
+//! A rate limiter: at most N wire calls in any window of time.
 //!
 //! A provider that allows 100 requests a second counts them in *every* second, not in seconds of our
-//! choosing. A counter that starts anew each second lets 200 through around the turn, a token bucket
-//! with a burst of 100 lets 199 through in the first second. This limiter remembers the instants of the
-//! last N calls: the next one may go when the N-th last is a window old.
+//! choosing. A counter that is reset each second lets 200 through around the reset; a token bucket with
+//! a burst of 100 lets 199 through in the first second. This limiter remembers the instants of the last
+//! N calls: the next one may be made when the N-th last is a window old.
 //!
-//! One limiter belongs to one account and is shared by all that call with it. Each wire call takes a
-//! slot of its own: retries and compensations too.
+//! One limiter belongs to one account and is shared by all callers that use the account. Each wire call
+//! takes a slot of its own, retries and compensations too.
 
-mod line;
+mod queue;
 mod wait;
 mod window;
 
@@ -16,43 +16,43 @@ use std::time::Duration;
 
 pub use wait::{Permit, RateLimiter};
 
-/// Why a limiter cannot be made.
+/// A configuration that [`RateLimiter::new`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A window in which nothing ever counts.
+pub enum LimiterConfigError {
+    /// The window is zero: no call would ever count.
     #[error("the window of a rate limiter must not be zero")]
     ZeroWindow,
 }
 
-/// Who goes first when calls have to wait.
+/// The order in which calls are served when they have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Gives money back, or calls a payment off: goes before all charges.
+    /// A call that gives money back or cancels a payment. It is served before all charges.
     Refund,
-    /// Everything else.
+    /// Every other call.
     Charge,
 }
 
-/// Why there is no slot.
+/// Why a caller gets no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
-    /// The slot would come too late.
+    /// No slot becomes free before the deadline.
     #[error("the rate limit allows no call for another {} ms, past the deadline", wait.as_millis())]
     WouldMissDeadline {
-        /// The least time until there would have been one.
+        /// The least time until one would have been free.
         wait: Duration,
     },
 }
 
-/// A limiter's figures.
+/// How much of a limiter is in use at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Calls made within the last window.
     pub in_window: usize,
-    /// Slots that are held by permits: calls that are about to be made.
+    /// Slots that permits hold, for calls that are about to be made.
     pub held: usize,
-    /// Refunds in the line.
+    /// Refunds in the queue.
     pub waiting_refunds: usize,
-    /// Charges in the line.
+    /// Charges in the queue.
     pub waiting_charges: usize,
 }

@@ -1,7 +1,8 @@
-//! The limiter: the window and the line under one lock, and the waiting.
+//! The limiter: the window and the queue under one lock, and the waiting.
 //!
-//! Nobody works for the limiter in the background. Whoever is first in the line sleeps until the next
-//! slot is free, takes it and wakes the next one. The others only wait to be first.
+//! There is no background task. The caller at the head of the queue sleeps until a slot becomes free,
+//! reserves it and wakes the next caller. The others only wait to be first: one timer runs, however
+//! many callers wait, and only the first of them looks at the window.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,32 +11,27 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::line::{Line, Place};
+use super::queue::{Ticket, WaitQueue};
 use super::window::{Nanos, Window};
-use super::{ConfigError, LimitError, Priority, Usage};
+use super::{LimitError, LimiterConfigError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A sliding-window rate limiter. Share it in an [`Arc`].
 #[derive(Debug)]
 pub struct RateLimiter {
-    // Where its nanoseconds begin.
-    epoch: Instant,
-    state: Mutex<Limits>,
+    /// Translates between tokio's clock and the window's nanoseconds.
+    epoch: Epoch,
+    /// One lock for both, since every decision needs both: a caller takes a slot only if one is free
+    /// *and* no caller waits before it. A `std` mutex: it is never held across an `.await`, and `Drop`
+    /// takes it.
+    shared: Mutex<Shared>,
 }
 
+/// What the lock guards.
 #[derive(Debug)]
-struct Limits {
+struct Shared {
     window: Window,
-    line: Line,
-}
-
-/// What a slot is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// A call that is about to be made.
-    Hold,
-    /// A call that is made at once.
-    Use,
+    queue: WaitQueue,
 }
 
 impl RateLimiter {
@@ -46,42 +42,45 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ZeroWindow`].
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
+    /// [`LimiterConfigError::ZeroWindow`].
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
         if window.is_zero() {
-            return Err(ConfigError::ZeroWindow);
+            return Err(LimiterConfigError::ZeroWindow);
         }
         let window = Window::new(limit.get(), nanos(window));
-        let state = Mutex::new(Limits { window, line: Line::default() });
-        Ok(Self { epoch: Instant::now(), state })
+        let shared = Mutex::new(Shared { window, queue: WaitQueue::default() });
+        Ok(Self { epoch: Epoch(Instant::now()), shared })
     }
 
-    /// Waits for a slot and holds it for a call that is about to be made.
+    /// Waits for a slot and reserves it for a call that is about to be made.
     ///
     /// Callers of the same [`Priority`] are served in the order in which they first polled; refunds go
-    /// before charges. As long as the permit is held its slot counts as taken, so that the call may be
-    /// made at any time and no window ever sees too many.
+    /// before charges. While the permit is held, its slot counts as taken, so that the call may be made
+    /// at any time and no window ever holds too many.
     ///
-    /// Without others in the line this takes the same time whatever the limit; so does joining or
-    /// leaving the line, however many wait.
+    /// Without others in the queue this takes the same time whatever the limit; so does joining or
+    /// leaving the queue, however many wait.
     ///
     /// # Errors
     ///
-    /// [`LimitError::WouldMissDeadline`]: at once when, as things stand, no slot can come before the
-    /// deadline; later, at the deadline at the latest, when others were put before this caller meanwhile.
-    /// No slot is taken then.
+    /// [`LimitError::WouldMissDeadline`]: at once when, as things stand, no slot can become free before
+    /// the deadline; later, at the deadline at the latest, when other callers were put before this one
+    /// meanwhile. No slot is taken then.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future gives up the place in the line. Nobody behind is held up by it, and no slot
-    /// is lost.
+    /// Dropping the future leaves the queue. The callers behind move up, and no slot is lost.
     pub async fn acquire(
         &self,
         priority: Priority,
         deadline: Deadline,
     ) -> Result<Permit<'_>, LimitError> {
-        self.slot(priority, deadline, Purpose::Hold).await?;
-        Ok(Permit { limiter: self, used: false })
+        match self.enter(priority, deadline)? {
+            Entry::Reserved(permit) => Ok(permit),
+            // Boxed to keep the rarely taken path out of the size of the common one: a call that need
+            // not wait has no timer in its future.
+            Entry::Queued(waiting) => Box::pin(waiting.reserve(deadline)).await,
+        }
     }
 
     /// [`acquire`](Self::acquire) for a call that is made at once: the slot is used when this returns.
@@ -94,148 +93,145 @@ impl RateLimiter {
     ///
     /// As for [`acquire`](Self::acquire).
     pub async fn admit(&self, priority: Priority, deadline: Deadline) -> Result<(), LimitError> {
-        self.slot(priority, deadline, Purpose::Use).await
+        // No `.await` stands between the two, so a dropped future cannot lose the slot in between.
+        self.acquire(priority, deadline).await?.used();
+        Ok(())
     }
 
-    /// Lets nothing through for `time` from now: the server answered 429 and said when to come back.
-    /// The longest such wish holds. Permits that are held already may still be used.
+    /// Lets no call through for `time` from now: the server answered 429 and said when to come back.
+    /// Of several pauses the longest holds. Permits that are held already may still be used.
     pub fn pause_for(&self, time: Duration) {
-        let until = self.now().saturating_add(nanos(time));
+        let until = self.epoch.now().saturating_add(nanos(time));
+        // No caller is woken. The first one wakes when its slot would have been free, finds the pause
+        // and sleeps until it ends.
         self.lock().window.pause_until(until);
     }
 
-    /// The figures now. Takes time with the logarithm of the limit.
+    /// The counts now. Takes time with the logarithm of the limit.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let state = self.lock();
+        let shared = self.lock();
         Usage {
-            in_window: state.window.in_window(self.now()),
-            held: state.window.held(),
-            waiting_refunds: state.line.waiting(Priority::Refund),
-            waiting_charges: state.line.waiting(Priority::Charge),
+            in_window: shared.window.in_window(self.epoch.now()),
+            held: shared.window.held(),
+            waiting_refunds: shared.queue.waiting(Priority::Refund),
+            waiting_charges: shared.queue.waiting(Priority::Charge),
         }
     }
 
-    /// Takes a slot, after waiting if need be.
-    async fn slot(
-        &self,
-        priority: Priority,
-        deadline: Deadline,
-        purpose: Purpose,
-    ) -> Result<(), LimitError> {
-        match self.enter(priority, deadline, purpose)? {
-            None => Ok(()),
-            // Boxed, so that callers that need not wait carry no room for it.
-            Some(waiting) => Box::pin(waiting.turn(deadline, purpose)).await,
+    /// Reserves a slot if one is free and no caller waits before this one. Otherwise joins the queue,
+    /// unless it is certain by now that no slot comes in time.
+    fn enter(&self, priority: Priority, deadline: Deadline) -> Result<Entry<'_>, LimitError> {
+        let mut shared = self.lock();
+        let (now, end) = (self.epoch.now(), self.epoch.nanos_at(deadline.instant()));
+        // A free slot is not enough: a newcomer would overtake the callers that wait.
+        let ahead = shared.queue.waiters_ahead(priority);
+        if ahead == 0 && now < end && shared.window.reserve(now) {
+            return Ok(Entry::Reserved(Permit { limiter: self, used: false }));
         }
-    }
-
-    /// Takes a slot if there is one and nobody stands before, or joins the line if that makes sense.
-    fn enter(
-        &self,
-        priority: Priority,
-        deadline: Deadline,
-        purpose: Purpose,
-    ) -> Result<Option<Waiting<'_>>, LimitError> {
-        let mut state = self.lock();
-        let clock = Instant::now();
-        let now = self.nanos_at(clock);
-        let ahead = state.line.ahead(priority);
-        if ahead == 0 && clock < deadline.instant() && state.take(purpose, now) {
-            return Ok(None);
-        }
-        let earliest = state.window.earliest(now, ahead);
-        if earliest >= self.nanos_at(deadline.instant()) {
+        let earliest = shared.window.earliest(now, ahead);
+        if earliest >= end {
             return Err(would_miss(now, earliest));
         }
-        let turn = Arc::new(Notify::new());
-        let place = state.line.join(priority, Arc::clone(&turn));
-        Ok(Some(Waiting { limiter: self, place, turn }))
+        let wake = Arc::new(Notify::new());
+        let ticket = shared.queue.join(priority, Arc::clone(&wake));
+        Ok(Entry::Queued(Waiting { limiter: self, ticket, wake }))
     }
 
-    fn now(&self) -> Nanos {
-        self.nanos_at(Instant::now())
-    }
-
-    fn nanos_at(&self, instant: Instant) -> Nanos {
-        nanos(instant.saturating_duration_since(self.epoch))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Limits> {
-        // No foreign code runs under the lock, so a poisoned state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // No foreign code runs under the lock, so a panic elsewhere cannot leave it half written.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Limits {
-    fn take(&mut self, purpose: Purpose, now: Nanos) -> bool {
-        let free = self.window.hold(now);
-        if free && purpose == Purpose::Use {
-            self.window.make_use(now);
-        }
-        free
-    }
+/// What a caller got when it came.
+enum Entry<'a> {
+    Reserved(Permit<'a>),
+    Queued(Waiting<'a>),
 }
 
-/// A place in the line. Dropping it leaves the line.
+/// A caller in the queue. Dropping it, because it was served, refused or cancelled, leaves the queue.
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
-    place: Place,
-    // Told when this place has become the first, or when the first has to look again.
-    turn: Arc<Notify>,
+    ticket: Ticket,
+    /// Notified when this caller has become the first, or when the first has to look again.
+    ///
+    /// `Notify` stores one permit: a `notify_one` that comes between a look at the queue and the wait
+    /// below is not lost, it ends the wait at once. Several of them make one look, which is enough.
+    wake: Arc<Notify>,
 }
 
-impl Waiting<'_> {
-    async fn turn(self, deadline: Deadline, purpose: Purpose) -> Result<(), LimitError> {
-        let limiter = self.limiter;
-        let until = limiter.nanos_at(deadline.instant());
+/// What a caller in the queue sees.
+enum Look<'a> {
+    Reserved(Permit<'a>),
+    /// Nothing will have changed before this instant, unless `wake` is notified.
+    NotBefore(Instant),
+}
+
+impl<'a> Waiting<'a> {
+    /// Waits until this caller is the first and a slot is free, and reserves it.
+    async fn reserve(self, deadline: Deadline) -> Result<Permit<'a>, LimitError> {
         loop {
-            let free_at = {
-                let mut state = limiter.lock();
-                let now = limiter.now();
-                if now >= until {
-                    // As long as it would take for somebody with no charge before him.
-                    let ahead = state.line.ahead(Priority::Refund);
-                    return Err(would_miss(now, state.window.earliest(now, ahead)));
-                }
-                let first = state.line.is_first(self.place);
-                if first && state.take(purpose, now) {
-                    // Leaving the line, on drop, wakes the next one.
-                    return Ok(());
-                }
-                if first { state.window.free_at() } else { None }
+            let wake_at = match self.look(deadline)? {
+                // `self` is dropped by the return: leaving the queue wakes the next caller.
+                Look::Reserved(permit) => return Ok(permit),
+                Look::NotBefore(instant) => instant,
             };
-            // Without a time to wait for, somebody else's doing ends the wait: those before leave the
-            // line, or a held slot is used or given back.
-            let wake_at = match free_at {
-                Some(at) if at < until => limiter.epoch + Duration::from_nanos(at),
-                _ => deadline.instant(),
-            };
+            // Either of them only means "look again", so it does not matter which one ends the wait.
+            // `biased` spares `select!` the random choice of the one that it polls first.
             tokio::select! {
                 biased;
-                () = self.turn.notified() => {}
+                () = self.wake.notified() => {}
                 () = sleep_until(wake_at) => {}
             }
         }
+    }
+
+    /// Reserves a slot if it is this caller's turn, or finds out how long that cannot be.
+    fn look(&self, deadline: Deadline) -> Result<Look<'a>, LimitError> {
+        let limiter = self.limiter;
+        let mut shared = limiter.lock();
+        let (now, end) = (limiter.epoch.now(), limiter.epoch.nanos_at(deadline.instant()));
+        if now >= end {
+            // Report the wait as if no charges were queued ahead.
+            let ahead = shared.queue.waiters_ahead(Priority::Refund);
+            return Err(would_miss(now, shared.window.earliest(now, ahead)));
+        }
+        if !shared.queue.is_first(self.ticket) {
+            // The caller before this one wakes it when it leaves.
+            return Ok(Look::NotBefore(deadline.instant()));
+        }
+        if shared.window.reserve(now) {
+            return Ok(Look::Reserved(Permit { limiter, used: false }));
+        }
+        Ok(Look::NotBefore(match shared.window.free_at() {
+            Some(at) if at < end => limiter.epoch.instant_at(at),
+            // Too late as things stand, or every slot is reserved and there is no time to wait for.
+            // A permit that is used or dropped wakes this caller.
+            _ => deadline.instant(),
+        }))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut state = self.limiter.lock();
-        let was_first = state.line.is_first(self.place);
-        state.line.leave(self.place);
-        let next = if was_first { state.line.first() } else { None };
-        drop(state);
+        let mut shared = self.limiter.lock();
+        let was_first = shared.queue.is_first(self.ticket);
+        shared.queue.leave(self.ticket);
+        // Only the first caller has a timer. If it leaves without waking the next one, no caller is
+        // awake to see the next slot become free.
+        let next = if was_first { shared.queue.first() } else { None };
+        drop(shared);
         wake(next);
     }
 }
 
-/// A slot held for one call. Dropping it unused gives the slot back to the next in line.
+/// A slot that is reserved for one call. Dropping it unused releases the slot to the next in the queue.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped unused gives its slot back: call `used` when the call is made"]
 pub struct Permit<'a> {
     limiter: &'a RateLimiter,
+    /// Whether the drop has nothing to release any more.
     used: bool,
 }
 
@@ -243,11 +239,12 @@ impl Permit<'_> {
     /// The call is made now: from here on it counts for one window.
     pub fn used(mut self) {
         self.used = true;
-        let mut state = self.limiter.lock();
-        // While every slot was held, the first in the line knew no time to wait for. Now there is one.
-        let first = if state.window.is_held() { state.line.first() } else { None };
-        state.window.make_use(self.limiter.now());
-        drop(state);
+        let mut shared = self.limiter.lock();
+        // While every slot was reserved, the first caller had no time to wait for. Now there is one: a
+        // window from now. Otherwise it sleeps until an older call is a window old, and that holds.
+        let first = if shared.window.is_fully_reserved() { shared.queue.first() } else { None };
+        shared.window.commit(self.limiter.epoch.now());
+        drop(shared);
         wake(first);
     }
 }
@@ -255,16 +252,17 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.used {
-            let mut state = self.limiter.lock();
-            state.window.give_back();
-            let first = state.line.first();
-            drop(state);
+            let mut shared = self.limiter.lock();
+            shared.window.release();
+            let first = shared.queue.first();
+            drop(shared);
             wake(first);
         }
     }
 }
 
-/// Outside of the lock: waking runs code of the caller's executor.
+/// Call it without the lock: waking a task runs code of the caller's executor, which may call the
+/// limiter.
 fn wake(caller: Option<Arc<Notify>>) {
     if let Some(caller) = caller {
         caller.notify_one();
@@ -275,9 +273,29 @@ fn would_miss(now: Nanos, earliest: Nanos) -> LimitError {
     LimitError::WouldMissDeadline { wait: Duration::from_nanos(earliest.saturating_sub(now)) }
 }
 
+/// The instant at which the window's time is 0. The window counts in nanoseconds from there, tokio in
+/// instants.
+#[derive(Debug, Clone, Copy)]
+struct Epoch(Instant);
+
+impl Epoch {
+    fn now(self) -> Nanos {
+        self.nanos_at(Instant::now())
+    }
+
+    /// 0 for an instant before the epoch.
+    fn nanos_at(self, instant: Instant) -> Nanos {
+        nanos(instant.saturating_duration_since(self.0))
+    }
+
+    fn instant_at(self, at: Nanos) -> Instant {
+        self.0 + Duration::from_nanos(at)
+    }
+}
+
+/// The nanoseconds of `time`, or as many as fit. [`Duration::as_nanos`] returns an `u128`.
 fn nanos(time: Duration) -> Nanos {
-    // In u64: `as_nanos` computes in u128, which a call would notice.
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 #[cfg(test)]

@@ -1,24 +1,28 @@
-//! The arithmetic of a sliding window: no clock, no lock, no line.
-//!
-//! Instants are nanoseconds since the limiter was made: half the size of an `Instant`, of which a
-//! limiter of a million calls keeps a million.
+//! The arithmetic of a sliding window: no clock, no lock, no queue.
 
 use std::collections::VecDeque;
 
 /// Nanoseconds since the limiter was made: enough for 584 years.
+///
+/// An `Instant` takes 16 bytes and this takes 8, of which a limiter of a million calls keeps a million.
+/// Saturating arithmetic on it cannot overflow, where `Instant + Duration` panics.
 pub(super) type Nanos = u64;
 
-/// The last calls, and the slots that are held for calls about to be made.
+/// The last calls, and the slots that are reserved for calls about to be made.
 ///
-/// Never are more slots held than `limit` less the calls of the last window. That is the whole promise.
+/// Invariant: `held + calls in the last window <= limit`.
 #[derive(Debug)]
 pub(super) struct Window {
     limit: usize,
+    /// A call counts while its age is below this.
     length: Nanos,
-    // In order of time, at most `limit`. Calls that are a window old stay until their place is needed:
-    // that way nothing ever has to be swept.
+    /// When the last calls were made, oldest first, at most `limit` of them. Calls that are a window
+    /// old stay until their place is needed, so nothing ever has to sweep them out, and no operation
+    /// takes longer when the limit is larger.
     calls: VecDeque<Nanos>,
+    /// Slots that are reserved for calls that have not been made yet.
     held: usize,
+    /// No slot is free before this time; the server asked for the pause.
     paused_until: Nanos,
 }
 
@@ -27,15 +31,15 @@ impl Window {
         Self { limit, length, calls: VecDeque::new(), held: 0, paused_until: 0 }
     }
 
-    /// When the next slot is free; none as long as every slot is held, since nobody knows when the calls
-    /// will be made.
+    /// When the next slot is free. `None` while every slot is reserved: then it depends on when the
+    /// reserved calls are made, which no clock knows.
     pub(super) fn free_at(&self) -> Option<Nanos> {
         let open = self.limit - self.held;
         if open == 0 {
             return None;
         }
-        // A slot is free when fewer than `open` calls are younger than a window, so when the call
-        // that is `open`-th from the end is old enough.
+        // A slot is free when fewer than `open` calls are younger than a window: when the call that is
+        // `open`-th from the end is old enough. One look at one call, however many there are.
         let free = match self.calls.len().checked_sub(open) {
             Some(index) => self.calls[index].saturating_add(self.length),
             None => 0,
@@ -43,12 +47,11 @@ impl Window {
         Some(free.max(self.paused_until))
     }
 
-    /// The least time at which there can be a slot for somebody who has `ahead` others before him, given
-    /// that held slots may come back at any moment.
+    /// The earliest time at which a caller with `ahead` others before it can get a slot. It is a lower
+    /// bound: reserved slots count as free now, since they may be released at any moment.
     pub(super) fn earliest(&self, now: Nanos, ahead: usize) -> Nanos {
-        // Each of the `limit` slots comes free once in a window: those without a call now, the others
-        // in the order of their calls. Whoever has more than `limit` before him waits for a whole
-        // further round.
+        // Each of the `limit` slots becomes free once in a window: those without a call now, the others
+        // in the order of their calls. More than `limit` callers ahead take a whole further window.
         let (rounds, slot) = (ahead / self.limit, ahead % self.limit);
         let unused = self.limit - self.calls.len();
         let free = match slot.checked_sub(unused) {
@@ -59,8 +62,8 @@ impl Window {
         free.max(self.paused_until).max(now).saturating_add(rounds.saturating_mul(self.length))
     }
 
-    /// Holds a slot if one is free.
-    pub(super) fn hold(&mut self, now: Nanos) -> bool {
+    /// Reserves a slot for a call that is about to be made. False if none is free.
+    pub(super) fn reserve(&mut self, now: Nanos) -> bool {
         let free = self.free_at().is_some_and(|at| at <= now);
         if free {
             self.held += 1;
@@ -68,36 +71,39 @@ impl Window {
         free
     }
 
-    /// A held slot is used for a call, now.
-    pub(super) fn make_use(&mut self, now: Nanos) {
+    /// The call of a reserved slot is made now. From here on the call counts, not the reservation.
+    pub(super) fn commit(&mut self, now: Nanos) {
         self.held -= 1;
         if self.calls.len() == self.limit {
-            // Older than a window: its place is the one that was held.
+            // It is older than a window, or its place could not have been reserved.
             self.calls.pop_front();
         }
         self.calls.push_back(now);
     }
 
-    /// A held slot is not needed.
-    pub(super) fn give_back(&mut self) {
+    /// The call of a reserved slot is not made.
+    pub(super) fn release(&mut self) {
         self.held -= 1;
     }
 
+    /// Nothing is free before `until`. Of several pauses the longest holds.
     pub(super) fn pause_until(&mut self, until: Nanos) {
         self.paused_until = self.paused_until.max(until);
     }
 
+    /// The number of reserved slots.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Whether every slot is held.
-    pub(super) fn is_held(&self) -> bool {
+    /// Whether every slot is reserved.
+    pub(super) fn is_fully_reserved(&self) -> bool {
         self.held == self.limit
     }
 
-    /// The calls of the last window.
+    /// The number of calls in the last window.
     pub(super) fn in_window(&self, now: Nanos) -> usize {
+        // The calls are in order of time, so the old ones end at a point that a binary search finds.
         let old = |&call: &Nanos| now.saturating_sub(call) >= self.length;
         self.calls.len() - self.calls.partition_point(old)
     }

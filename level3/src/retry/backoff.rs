@@ -1,19 +1,19 @@
-//! The schedule of waits.
+//! The schedule of waits: arithmetic without a clock and without randomness.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Why a [`Backoff`] cannot be made.
+/// A schedule that [`Backoff::new`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum ConfigError {
-    /// The base is shorter than the clock's grid of 1 ms: retries would follow each other without a
-    /// pause.
+pub enum BackoffConfigError {
+    /// The base is below 1 ms, the resolution of tokio's timer: retries would follow each other without
+    /// a pause.
     #[error("the base of a backoff must be at least 1 ms, not {base:?}")]
     BaseTooShort {
         /// The base that was asked for.
         base: Duration,
     },
-    /// The factor is not a finite number of at least 1: waits would shrink, or be no number at all.
+    /// The factor is below 1, so that waits would shrink, or it is infinite or NaN.
     #[error("the factor of a backoff must be a finite number of at least 1, not {factor}")]
     BadFactor {
         /// The factor that was asked for.
@@ -33,21 +33,25 @@ pub enum ConfigError {
 ///
 /// After the failed attempt number `n` (the first is 1) the *nominal* wait is
 /// `base * factor^(n - 1)`, at most `cap`. The real wait lies between one half of that and all of it:
-/// equal jitter. Full jitter, from zero on, spreads callers a little better, but now and then it
-/// retries at once, and a provider that asked for a pause by failing does not get one.
+/// *equal jitter*. Full jitter, from zero on, spreads callers a little better, but it sometimes retries
+/// at once, when a failing provider needs a pause.
 ///
-/// Waits are whole milliseconds, the grid of tokio's clock. Jitter only ever shortens, so a wait is
-/// never above the cap.
+/// Waits are whole milliseconds, the resolution of tokio's timer. Jitter only shortens a wait, so a wait
+/// is never above the cap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
+    /// The nominal wait after the first failed attempt; at least 1 ms.
     base: Duration,
+    /// Each nominal wait is the last one times this; finite and at least 1.
     factor: f64,
+    /// The longest nominal wait; at least `base`.
     cap: Duration,
+    /// How many calls there are in all. Not zero, so that `retry` returns a result or an error of `op`.
     attempts: NonZeroU32,
 }
 
 impl Default for Backoff {
-    /// The lesson's: 3 attempts, waits from 1 s, doubled each time, at most 10 s.
+    /// 3 attempts; waits from 1 s, doubled each time, at most 10 s.
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
@@ -59,32 +63,32 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A schedule of `attempts` attempts. Fractions of a millisecond in `base` and `cap` are cut off.
+    /// A schedule of `attempts` attempts. Fractions of a millisecond in `base` and `cap` are dropped.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when `base` is below 1 ms, `factor` is below 1 or not finite, or `cap` is below
+    /// [`BackoffConfigError`] when `base` is below 1 ms, `factor` is below 1 or not finite, or `cap` is below
     /// `base`.
     pub fn new(
         base: Duration,
         factor: f64,
         cap: Duration,
         attempts: NonZeroU32,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, BackoffConfigError> {
         if base < Duration::from_millis(1) {
-            return Err(ConfigError::BaseTooShort { base });
+            return Err(BackoffConfigError::BaseTooShort { base });
         }
-        // Written so that NaN, which compares with nothing, is refused as well.
+        // Negated as a whole, so that NaN is refused as well: every comparison with it is false.
         if !(factor.is_finite() && factor >= 1.0) {
-            return Err(ConfigError::BadFactor { factor });
+            return Err(BackoffConfigError::BadFactor { factor });
         }
         if cap < base {
-            return Err(ConfigError::CapBelowBase { base, cap });
+            return Err(BackoffConfigError::CapBelowBase { base, cap });
         }
         Ok(Self { base, factor, cap, attempts })
     }
 
-    /// How many attempts there are in all, the first call included.
+    /// The number of attempts in all, the first call included.
     #[must_use]
     pub const fn attempts(&self) -> NonZeroU32 {
         self.attempts
@@ -95,7 +99,7 @@ impl Backoff {
     #[must_use]
     pub fn nominal(&self, attempt: u32) -> Duration {
         let exponent = f64::from(attempt.saturating_sub(1));
-        // In f64 an overflow is infinity, which the cap cuts: attempt 70 is as harmless as attempt 7.
+        // In integers attempt 70 would overflow. In f64 an overflow is infinity, which the cap limits.
         let grown = whole_ms(self.base) as f64 * self.factor.powf(exponent);
         let cap = whole_ms(self.cap);
         let millis = if grown < cap as f64 { grown as u64 } else { cap };
@@ -109,7 +113,8 @@ impl Backoff {
     pub fn delay(&self, attempt: u32, unit: f64) -> Duration {
         let unit = if unit.is_nan() { 1.0 } else { unit.clamp(0.0, 1.0) };
         let nominal = whole_ms(self.nominal(attempt));
-        // Rounded up: never below one half, and not above the nominal wait, which is whole.
+        // Rounded up: never below one half. `min`, since f64 cannot represent every whole number above
+        // 2^53, and rounding must not lift a wait above the nominal one.
         let millis = (nominal as f64 * (0.5 + 0.5 * unit)).ceil() as u64;
         Duration::from_millis(millis.min(nominal))
     }
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_the_lessons() {
+    fn the_default_is_documented() {
         let backoff = Backoff::default();
         assert_eq!(backoff.attempts().get(), 3);
         assert_eq!([1, 2, 5].map(|n| backoff.nominal(n)), [1000, 2000, 10_000].map(ms));
@@ -156,12 +161,12 @@ mod tests {
     fn refuses_what_is_no_schedule() {
         let new = |base, factor, cap| Backoff::new(base, factor, cap, NonZeroU32::MIN);
         let base = Duration::from_micros(999);
-        assert_eq!(new(base, 2.0, ms(10)), Err(ConfigError::BaseTooShort { base }));
+        assert_eq!(new(base, 2.0, ms(10)), Err(BackoffConfigError::BaseTooShort { base }));
         for factor in [0.0, 0.99, -1.0, f64::INFINITY] {
-            assert_eq!(new(ms(1), factor, ms(10)), Err(ConfigError::BadFactor { factor }));
+            assert_eq!(new(ms(1), factor, ms(10)), Err(BackoffConfigError::BadFactor { factor }));
         }
-        assert!(matches!(new(ms(1), f64::NAN, ms(1)), Err(ConfigError::BadFactor { .. })));
-        let below = ConfigError::CapBelowBase { base: ms(10), cap: ms(9) };
+        assert!(matches!(new(ms(1), f64::NAN, ms(1)), Err(BackoffConfigError::BadFactor { .. })));
+        let below = BackoffConfigError::CapBelowBase { base: ms(10), cap: ms(9) };
         assert_eq!(new(ms(10), 2.0, ms(9)), Err(below));
         assert!(new(ms(10), 1.0, ms(10)).is_ok());
     }

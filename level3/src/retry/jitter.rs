@@ -1,12 +1,12 @@
-//! The only source of chance in a retry.
+//! Jitter: the only source of randomness in a retry.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A source of numbers that spreads retries out.
+/// A source of numbers that spreads retries out in time.
 ///
-/// Callers that failed together, because a provider went down, must not come back together. Each of
-/// them needs numbers of its own; the same numbers for all keep them in step.
+/// Callers that failed together, because a provider went down, must not retry together. Each of them
+/// needs numbers of its own; the same numbers for all keep them in step.
 pub trait Jitter: Debug + Send + Sync {
     /// The next number, from 0 to 1.
     fn unit(&self) -> f64;
@@ -22,13 +22,15 @@ impl Jitter for NoJitter {
     }
 }
 
-/// Numbers that a seed determines: the same seed gives the same waits, run after run.
+/// Pseudorandom numbers from a seed: the same seed produces the same waits in every run.
 ///
 /// The generator is SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
-/// 2014). It is no generator for secrets.
+/// 2014). It is not suitable for secrets.
 #[derive(Debug)]
 pub struct SeededJitter {
+    /// What [`fork`](Self::fork) starts from. It never changes, unlike `state`.
     seed: u64,
+    /// SplitMix64's state. An atomic, so that callers share the source by `&` and without a lock.
     state: AtomicU64,
 }
 
@@ -36,7 +38,7 @@ pub struct SeededJitter {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SeededJitter {
-    /// Numbers from `seed`.
+    /// A source whose numbers `seed` determines.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, state: AtomicU64::new(seed) }
@@ -44,19 +46,21 @@ impl SeededJitter {
 
     /// An independent source for one of many callers, for instance one payment.
     ///
-    /// It depends on the seed and on `stream` alone, not on how many numbers were drawn before, so that
-    /// a payment's waits do not depend on which payments ran beside it.
+    /// It depends on the seed and on `stream` only, not on how many numbers were drawn before, so that a
+    /// payment's waits do not depend on which payments ran beside it.
     #[must_use]
     pub fn fork(&self, stream: u64) -> Self {
-        // Mixed twice: neighbouring streams of neighbouring seeds must not meet.
+        // Mixed twice, so that neighbouring streams of neighbouring seeds do not share numbers.
         Self::new(mix(mix(self.seed).wrapping_add(stream.wrapping_mul(GOLDEN)).wrapping_add(1)))
     }
 }
 
 impl Jitter for SeededJitter {
     fn unit(&self) -> f64 {
+        // One step of the generator is one addition, so `fetch_add` hands each caller a state of its
+        // own. `Relaxed`: no other memory is published with it, and the order of callers is free.
         let state = self.state.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN);
-        // The 53 upper bits: as many as an f64 can tell apart between 0 and 1.
+        // The upper 53 bits: the precision of an f64. All 64 could round up to exactly 1.
         (mix(state) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -1,9 +1,9 @@
-//! Trying again: what, how often, when, and when not.
+//! Retry: which errors are worth another attempt, how many there are, and how long to wait between them.
 //!
 //! * [`Backoff`] is the schedule: pure arithmetic from the number of a failed attempt to a wait.
-//! * [`Jitter`] is the only source of chance in it, and it is handed in.
-//! * [`Disposition`] is what the caller's classifier says about an error.
-//! * [`retry`] ties them together and keeps a [`Deadline`](crate::deadline::Deadline).
+//! * [`Jitter`] is the only source of randomness, and the caller passes it in.
+//! * [`Disposition`] is the decision of the caller's classifier about an error.
+//! * [`retry`] is the loop that uses them and keeps a [`Deadline`](crate::deadline::Deadline).
 //!
 //! Everything counts **attempts**, the first call included: three attempts are three calls.
 
@@ -11,6 +11,6 @@ mod backoff;
 mod jitter;
 mod run;
 
-pub use backoff::{Backoff, ConfigError};
+pub use backoff::{Backoff, BackoffConfigError};
 pub use jitter::{Jitter, NoJitter, SeededJitter};
 pub use run::{Attempt, Disposition, Reason, Retried, RetryError, RetryPolicy, retry};

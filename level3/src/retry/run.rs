@@ -1,4 +1,4 @@
-//! The loop.
+//! The loop: call, classify the error, wait, call again.
 
 use std::time::Duration;
 
@@ -8,45 +8,45 @@ use super::backoff::Backoff;
 use super::jitter::Jitter;
 use crate::deadline::Deadline;
 
-/// What is to be done about an error.
+/// What [`retry`] does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// It may pass: try again after the backoff (a timeout, a lost connection, a 5xx).
+    /// The error is transient: try again after the backoff (a timeout, a lost connection, a 5xx).
     Retry,
-    /// It may pass, and the server said when: try again after exactly this time, which stands above
-    /// the backoff and its cap (a 429 with `Retry-After`).
+    /// The error is transient, and the server said when to come back: try again after exactly this
+    /// time, which takes precedence over the backoff and its cap (a 429 with `Retry-After`).
     RetryAfter(Duration),
-    /// Trying again cannot help (a decline, bad input, an open breaker).
+    /// Another attempt cannot help (a decline, bad input, an open breaker).
     GiveUp,
 }
 
 /// One attempt, as the operation sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// Its number; the first is 1.
+    /// The number of this attempt; the first is 1.
     pub number: u32,
-    /// How many there may be in all.
+    /// The most attempts that there can be, this one included.
     pub of: u32,
-    /// When everything has to be over.
+    /// The deadline of all attempts together.
     pub deadline: Deadline,
 }
 
-/// How [`retry`] goes about it.
+/// When [`retry`] makes another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RetryPolicy {
     /// The number of attempts and the waits between them.
     pub backoff: Backoff,
-    /// The time without which an attempt is not worth its start: no attempt begins with less than
-    /// this left before the deadline. Zero asks only that the deadline is not over.
+    /// The least time that an attempt needs: none begins with less than this left before the deadline.
+    /// Zero only demands that the deadline has not passed.
     pub min_attempt: Duration,
 }
 
-/// A success, and what it took.
+/// A success, and how many attempts and how much waiting it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retried<T> {
-    /// What the last attempt returned.
+    /// The value that the last attempt returned.
     pub value: T,
-    /// How many attempts were made.
+    /// The number of attempts made, the successful one included.
     pub attempts: u32,
     /// The time spent waiting between attempts.
     pub backoff: Duration,
@@ -57,9 +57,9 @@ pub struct Retried<T> {
 pub enum Reason {
     /// All attempts failed.
     Exhausted,
-    /// The classifier said [`Disposition::GiveUp`].
+    /// The classifier returned [`Disposition::GiveUp`].
     GivenUp,
-    /// The next attempt could not have been done by the deadline.
+    /// The next attempt could not have ended by the deadline.
     DeadlineTooClose,
 }
 
@@ -71,11 +71,11 @@ pub enum Reason {
     Reason::DeadlineTooClose => "too close to the deadline",
 })]
 pub struct RetryError<E> {
-    /// The error of the last attempt; none if the deadline was too close for the first one.
+    /// The error of the last attempt; `None` if the deadline was too close for the first one.
     pub last: Option<E>,
-    /// How many attempts were made.
+    /// The number of attempts made.
     pub attempts: u32,
-    /// Why there was no further one.
+    /// Why there was no further attempt.
     pub reason: Reason,
     /// The time spent waiting between attempts.
     pub backoff: Duration,
@@ -84,10 +84,10 @@ pub struct RetryError<E> {
 /// Calls `op` until it succeeds, at most [`Backoff::attempts`] times, with the waits of the policy
 /// between the attempts.
 ///
-/// Neither an attempt nor a wait begins that cannot be over by `deadline`: when the wait and
-/// [`RetryPolicy::min_attempt`] do not fit any more, the call ends at once and not after a sleep in
-/// vain. An attempt that has begun is not cut here. Cutting belongs into `op` (see [`Deadline::run`]),
-/// below the breaker, which has to see the timeout.
+/// No attempt and no wait begins that cannot end by `deadline`: when the wait and
+/// [`RetryPolicy::min_attempt`] do not fit any more, the call returns at once instead of after a useless
+/// sleep. An attempt that has begun is not cut short here. That belongs into `op` (see
+/// [`Deadline::run`]), inside the breaker, which has to see the timeout.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub struct RetryError<E> {
 ///
 /// # Cancellation
 ///
-/// Dropping the future drops the attempt that runs; no further one is made.
+/// Dropping the future drops the attempt that is running; no further one is made.
 pub async fn retry<T, E, J, C, Op, Fut>(
     policy: &RetryPolicy,
     jitter: &J,
@@ -111,6 +111,7 @@ where
 {
     let of = policy.backoff.attempts().get();
     let mut backoff = Duration::ZERO;
+    // The first attempt needs its time as well: a caller whose deadline has passed gets no call made.
     if !deadline.allows(policy.min_attempt) {
         let reason = Reason::DeadlineTooClose;
         return Err(RetryError { last: None, attempts: 0, reason, backoff });
@@ -122,23 +123,30 @@ where
             Err(error) => error,
         };
         let disposition = classify(&error);
+        // Moves the error when it is called, and the loop goes on when it is not: `error` is then
+        // dropped at the end of the round, since only the last one is reported.
         let give_up = |reason| RetryError { last: Some(error), attempts: number, reason, backoff };
         if disposition == Disposition::GiveUp {
             return Err(give_up(Reason::GivenUp));
         }
+        // Checked before the wait: there is nothing to wait for after the last attempt.
         if number == of {
             return Err(give_up(Reason::Exhausted));
         }
         let wait = match disposition {
+            // Neither jitter nor the cap changes it: earlier would break the server's rule, and the
+            // deadline bounds what is too late.
             Disposition::RetryAfter(wait) => wait,
+            // One draw for each wait, so that a seed determines the waits and nothing else.
             _ => policy.backoff.delay(number, jitter.unit()),
         };
-        // Strictly after the wait something must be left, even for an attempt that takes no time:
-        // nothing starts at the deadline itself.
+        // Some time must be left after the wait, even for an attempt that takes none: nothing starts at
+        // the deadline itself. `saturating_add`, since a server may ask for any wait.
         let left = deadline.remaining();
         if left <= wait || left < wait.saturating_add(policy.min_attempt) {
             return Err(give_up(Reason::DeadlineTooClose));
         }
+        // Measured and not assumed: a sleep ends later than asked for when the runtime is busy.
         let before = Instant::now();
         sleep(wait).await;
         backoff += before.elapsed();

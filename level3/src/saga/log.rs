@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::progress::Progress;
-use super::{Owner, SagaError, State};
+use super::{SagaError, SagaOwner, SagaState};
 use crate::journal::{JournalError, Payload, Record};
 
 /// How often a batch is offered to a journal that cannot be reached, and the pause between.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 
-impl Owner<'_> {
+impl SagaOwner<'_> {
     /// Writes a batch, or says that the saga must stop here: without the record there is no effect.
     ///
     /// A batch that was written although the journal said otherwise is written twice. Reading one twice
@@ -32,7 +32,7 @@ pub(super) fn payload(state: &impl serde::Serialize) -> Result<Payload, SagaErro
     Payload::of(state).map_err(|why| SagaError::State(why.to_string()))
 }
 
-impl<S: State> Progress<S> {
+impl<S: SagaState> Progress<S> {
     /// Takes the state after a step, and gives it as it is to be written. Writing is the dearest thing
     /// that an engine does for a step, so it is done once for each state and not once for each step.
     pub(super) fn advance(&mut self, state: S) -> Result<Payload, SagaError> {

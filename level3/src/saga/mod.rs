@@ -23,34 +23,39 @@ mod step;
 mod undo;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::{Failure, JournalError, Lease, SagaId, Story};
+use crate::journal::{JournalError, Lease, SagaFailure, SagaId, SagaLog};
+use crate::nonzero;
 use crate::retry::{Backoff, Jitter, NoJitter};
 
 pub use crate::journal::{Effect, Stuck};
-pub use step::{Known, Step, StepContext, StepError, UndoContext, UndoError};
+pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
 /// What a saga works with: handed from step to step, and written to the journal after each. Compared
 /// with the one before, since a state that a step has left alone is not written down anew.
-pub trait State: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub trait SagaState:
+    Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
 
-impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> State for S {}
+impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> SagaState for S {}
 
-/// A kind of saga: its steps, in order. Shared by all sagas of the kind.
-pub struct Saga<S> {
+/// A kind of saga: its steps, in order, and what they share. Used by all sagas of the kind.
+pub struct Saga<S, C = ()> {
     kind: &'static str,
-    steps: Vec<Step<S>>,
+    steps: Vec<Step<S, C>>,
+    // Handed to every step and undo, so that a step can be a plain function.
+    shared: Arc<C>,
     undo: Backoff,
     jitter: Arc<dyn Jitter>,
 }
 
-impl<S: 'static> fmt::Debug for Saga<S> {
+impl<S: 'static, C: 'static> fmt::Debug for Saga<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Saga")
             .field("kind", &self.kind)
@@ -61,7 +66,7 @@ impl<S: 'static> fmt::Debug for Saga<S> {
 
 /// How a saga ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End<S> {
+pub enum SagaOutcome<S> {
     /// All critical steps are done.
     Completed(S),
     /// A critical step failed, and everything that may have been done is undone.
@@ -69,14 +74,14 @@ pub enum End<S> {
         /// The state after the last undo.
         state: S,
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
     },
     /// A critical step failed, and something of what may have been done could not be undone.
     Parked {
         /// The state after the last undo.
         state: S,
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
         /// What could not be undone.
         stuck: Vec<Stuck>,
     },
@@ -95,9 +100,9 @@ pub enum SagaError {
     /// The state cannot be written down or read back: a fault of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
-    /// A saga with this name was begun before; its [`Story`] says what became of it.
+    /// A saga with this name was begun before; its [`SagaLog`] says what became of it.
     #[error("a saga with this name exists")]
-    Exists(Box<Story>),
+    Exists(Box<SagaLog>),
     /// The engine's task panicked or its runtime shut down.
     #[error("the saga's task ended without a result")]
     Lost,
@@ -130,7 +135,7 @@ pub enum SagaEvent<'a> {
     /// A step has failed. Unless it is critical, the saga goes on.
     StepFailed {
         /// Why.
-        failure: &'a Failure,
+        failure: &'a SagaFailure,
         /// Whether the saga is undone because of it.
         critical: bool,
         /// How long it took.
@@ -157,27 +162,37 @@ pub enum SagaEvent<'a> {
 }
 
 /// Watches a saga. Called on the saga's task, so it must not block.
-pub type Watcher<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
+pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
-/// A [`Watcher`] that does not look.
-pub fn nobody(_: SagaEvent<'_>) {}
+/// A [`SagaObserver`] that does not look.
+pub fn ignore_events(_: SagaEvent<'_>) {}
 
-impl<S: State> Saga<S> {
-    /// A saga without steps. `kind` stands in the journal, so it must never change.
+impl<S: SagaState> Saga<S> {
+    /// A saga without steps, whose steps share nothing. `kind` stands in the journal, so it must never
+    /// change.
     #[must_use]
     pub fn new(kind: &'static str) -> Self {
-        Self { kind, steps: Vec::new(), undo: patient(), jitter: Arc::new(NoJitter) }
+        Self::sharing(kind, Arc::new(()))
+    }
+}
+
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
+    /// A saga without steps. Every step and undo gets `shared` in its context: the clients of the
+    /// services that they call, for instance. `kind` stands in the journal, so it must never change.
+    #[must_use]
+    pub fn sharing(kind: &'static str, shared: Arc<C>) -> Self {
+        Self { kind, steps: Vec::new(), shared, undo: undo_backoff(), jitter: Arc::new(NoJitter) }
     }
 
     /// Adds a step after those that are there.
     #[must_use]
-    pub fn step(mut self, step: Step<S>) -> Self {
+    pub fn step(mut self, step: Step<S, C>) -> Self {
         self.steps.push(step);
         self
     }
 
-    /// How often an undo is tried and how long the pauses are. The default is 23 attempts with
-    /// more than two minutes of pauses, longer than a breaker stays open.
+    /// How often an undo is tried and how long the pauses are. The default is [`undo_backoff`] without
+    /// jitter.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;
@@ -199,30 +214,32 @@ impl<S: State> Saga<S> {
     }
 }
 
-fn patient() -> Backoff {
+/// The schedule of undos: 23 attempts, with pauses of 140 s in all without jitter and at least 70 s with
+/// it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most, is well
+/// below the 20 s after which a journal lets another owner claim a saga, so the owner keeps its lease.
+#[must_use]
+pub fn undo_backoff() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
-    let attempts = NonZeroU32::MIN.saturating_add(22);
-    // These figures are fine: the default is only there because the constructor checks them.
-    Backoff::new(base, 2.0, cap, attempts).unwrap_or_default()
+    Backoff::new(base, 2.0, cap, nonzero!(23)).expect("a base below the cap, a factor above 1")
 }
 
 /// What [`Saga::run`] and [`Saga::resume`] need besides the steps.
-pub struct Owner<'a> {
+pub struct SagaOwner<'a> {
     /// Where to write.
     pub journal: &'a dyn crate::journal::Journal,
     /// With which right.
     pub lease: Lease,
     /// Who watches.
-    pub watcher: Watcher<'a>,
+    pub observer: SagaObserver<'a>,
 }
 
-impl fmt::Debug for Owner<'_> {
+impl fmt::Debug for SagaOwner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owner").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("SagaOwner").field("lease", &self.lease).finish_non_exhaustive()
     }
 }
 
-impl Owner<'_> {
+impl SagaOwner<'_> {
     /// The saga that is owned.
     #[must_use]
     pub fn saga(&self) -> &SagaId {

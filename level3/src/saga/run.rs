@@ -1,24 +1,24 @@
 //! Forward: one step after another.
 
 use std::any::Any;
-use std::future::ready;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::log::payload;
-use super::progress::{Over, Progress};
+use super::progress::{Progress, Terminal};
 use super::{
-    End, Owner, Saga, SagaError, SagaEvent, State, Step, StepContext, StepError, Watcher, nobody,
+    Saga, SagaError, SagaEvent, SagaObserver, SagaOutcome, SagaOwner, SagaState, Step, StepContext,
+    StepError, ignore_events,
 };
 use crate::deadline::{Deadline, Elapsed};
-use crate::journal::{Effect, Failure, FailureKind, Journal, Opened, Record, SagaId, Story};
+use crate::journal::{Effect, FailureKind, Journal, Opened, Record, SagaFailure, SagaId, SagaLog};
 
-impl<S: State> Saga<S> {
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Runs a new saga in a task of its own, and waits for its end.
     ///
     /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. Undoing goes on after
@@ -42,14 +42,14 @@ impl<S: State> Saga<S> {
         id: SagaId,
         state: S,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let saga = Arc::clone(self);
         let task = tokio::spawn(async move {
             let lease = match saga.open(journal.as_ref(), id, &state).await? {
                 Opened::New(lease) => lease,
-                Opened::Known(story) => return Err(SagaError::Exists(Box::new(story))),
+                Opened::Known(saga_log) => return Err(SagaError::Exists(Box::new(saga_log))),
             };
-            let owner = Owner { journal: journal.as_ref(), lease, watcher: &nobody };
+            let owner = SagaOwner { journal: journal.as_ref(), lease, observer: &ignore_events };
             saga.run(&owner, state, deadline).await
         });
         task.await.unwrap_or(Err(SagaError::Lost))
@@ -82,10 +82,10 @@ impl<S: State> Saga<S> {
     /// [`execute`](Self::execute) does.
     pub async fn run(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         state: S,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let mut progress = Progress::new(self, state);
         self.forward(owner, &mut progress, deadline).await
     }
@@ -98,11 +98,11 @@ impl<S: State> Saga<S> {
     /// As [`run`](Self::run); [`SagaError::State`] if the records are not those of such a saga.
     pub async fn resume(
         &self,
-        owner: &Owner<'_>,
-        story: &Story,
+        owner: &SagaOwner<'_>,
+        saga_log: &SagaLog,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
-        let mut progress = Progress::read(self, &story.records)?;
+    ) -> Result<SagaOutcome<S>, SagaError> {
+        let mut progress = Progress::read(self, &saga_log.records)?;
         if let Some(failure) = progress.failure.clone() {
             progress.over = None;
             return self.back(owner, &mut progress, *failure, Vec::new()).await;
@@ -111,8 +111,8 @@ impl<S: State> Saga<S> {
             return self.forward(owner, &mut progress, deadline).await;
         }
         // Where it stopped: at the step that was begun and not ended, or before its first one.
-        let at = self.steps.iter().zip(&progress.steps).rfind(|(_, trace)| trace.begun);
-        let failure = Failure {
+        let at = self.steps.iter().zip(&progress.steps).rfind(|(_, step_state)| step_state.begun);
+        let failure = SagaFailure {
             step: at.map_or(self.kind, |(step, _)| step.name).into(),
             kind: FailureKind::Interrupted,
             message: "the process ended".to_owned(),
@@ -125,20 +125,22 @@ impl<S: State> Saga<S> {
     /// # Errors
     ///
     /// [`SagaError::State`] if the records are not those of such a saga.
-    pub fn end_of(&self, story: &Story) -> Result<Option<End<S>>, SagaError> {
-        let progress = Progress::read(self, &story.records)?;
+    pub fn outcome_of(&self, saga_log: &SagaLog) -> Result<Option<SagaOutcome<S>>, SagaError> {
+        let progress = Progress::read(self, &saga_log.records)?;
         let stuck = progress.stuck();
         let Progress { state, failure, over, .. } = progress;
         let no_failure = || SagaError::State("undone for no reason".to_owned());
         Ok(match over {
             None => None,
-            Some(Over::Completed) => Some(End::Completed(state)),
-            Some(Over::Compensated) => {
-                Some(End::Compensated { state, failure: *failure.ok_or_else(no_failure)? })
+            Some(Terminal::Completed) => Some(SagaOutcome::Completed(state)),
+            Some(Terminal::Compensated) => {
+                Some(SagaOutcome::Compensated { state, failure: *failure.ok_or_else(no_failure)? })
             }
-            Some(Over::Parked) => {
-                Some(End::Parked { state, failure: *failure.ok_or_else(no_failure)?, stuck })
-            }
+            Some(Terminal::Parked) => Some(SagaOutcome::Parked {
+                state,
+                failure: *failure.ok_or_else(no_failure)?,
+                stuck,
+            }),
         })
     }
 
@@ -147,17 +149,17 @@ impl<S: State> Saga<S> {
     /// # Errors
     ///
     /// [`SagaError::State`] if the records are not those of such a saga.
-    pub fn begun_with(&self, story: &Story) -> Result<S, SagaError> {
-        let first = story.records.get(..1).unwrap_or_default();
+    pub fn begun_with(&self, saga_log: &SagaLog) -> Result<S, SagaError> {
+        let first = saga_log.records.get(..1).unwrap_or_default();
         Ok(Progress::read(self, first)?.state)
     }
 
     async fn forward(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         progress: &mut Progress<S>,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let deadline = deadline.earlier_by(self.reserve());
         // Records wait here for the next write: that a step is done and that the next one begins go to
         // the journal in one batch.
@@ -165,27 +167,28 @@ impl<S: State> Saga<S> {
         // One look at the clock ends a step and decides whether there is time for the next.
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
-            let trace = &mut progress.steps[index];
-            if trace.done || trace.failed.is_some() {
+            let step_state = &mut progress.steps[index];
+            if step_state.done || step_state.failed.is_some() {
                 continue;
             }
             if now >= deadline.instant() {
                 let message = "no time left for it".to_owned();
                 let failure =
-                    Failure { step: step.name.into(), kind: FailureKind::Deadline, message };
+                    SagaFailure { step: step.name.into(), kind: FailureKind::Deadline, message };
                 return self.back(owner, progress, failure, batch).await;
             }
             // Begun before by an owner who did not live to see the outcome: whatever comes of it now,
             // that attempt may have had its effect.
-            let begun_before = trace.begun;
-            trace.begun = true;
+            let begun_before = step_state.begun;
+            step_state.begun = true;
             batch.push(Record::StepStarted { step: step.name.into() });
             owner.write(std::mem::take(&mut batch)).await?;
             let begun = Instant::now();
-            (owner.watcher)(SagaEvent::StepStarted { step: step.name });
+            (owner.observer)(SagaEvent::StepStarted { step: step.name });
             let outcome = if begun < deadline.instant() {
-                let context = StepContext { saga: owner.saga().clone(), deadline };
-                Self::attempt(step, progress.state.clone(), context).await
+                let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+                let context = StepContext { shared, saga, deadline };
+                attempt(step, progress.state.clone(), context).await
             } else {
                 // The journal has taken all the time there was.
                 Err(StepError::not_done(FailureKind::Deadline, Elapsed))
@@ -197,14 +200,14 @@ impl<S: State> Saga<S> {
                     let state = progress.advance(state)?;
                     batch.push(Record::StepDone { step: step.name.into(), state });
                     progress.steps[index].done = true;
-                    (owner.watcher)(SagaEvent::StepDone { step: step.name, took });
+                    (owner.observer)(SagaEvent::StepDone { step: step.name, took });
                 }
                 Err(mut error) => {
                     if begun_before {
                         error.effect = Effect::Unknown;
                     }
                     progress.steps[index].failed = Some(error.effect);
-                    let failure = failed(owner.watcher, step, took, error, &mut batch);
+                    let failure = failed(owner.observer, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
                         // saga that has failed and does not know what follows.
@@ -215,48 +218,39 @@ impl<S: State> Saga<S> {
         }
         batch.push(Record::Completed);
         owner.write(batch).await?;
-        Ok(End::Completed(progress.state.clone()))
-    }
-
-    /// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
-    ///
-    /// Like [`Deadline::run`], without a look at the clock: the caller has had one.
-    fn attempt(
-        step: &Step<S>,
-        state: S,
-        context: StepContext,
-    ) -> impl Future<Output = Result<S, StepError>> + use<S> {
-        let deadline = context.deadline.instant();
-        let span = tracing::info_span!("step", name = step.name);
-        // A step may panic before it returns a future.
-        let work = match catch_unwind(AssertUnwindSafe(|| (step.run)(state, context))) {
-            Ok(work) => AssertUnwindSafe(work).catch_unwind(),
-            Err(panic) => return ready(Err(panicked(panic.as_ref()))).left_future(),
-        };
-        let work = timeout_at(deadline, work).instrument(span);
-        let outcome = work.map(|outcome| match outcome {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(panicked(panic.as_ref())),
-            Err(_) => Err(StepError::unknown(FailureKind::Deadline, Elapsed)),
-        });
-        outcome.right_future()
+        Ok(SagaOutcome::Completed(progress.state.clone()))
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> StepError {
-    StepError::unknown(FailureKind::Panicked, panic_text(panic))
+/// Calls a step. A panic and a missed deadline are failures like others, whose effect is unknown.
+async fn attempt<S, C>(
+    step: &Step<S, C>,
+    state: S,
+    context: StepContext<C>,
+) -> Result<S, StepError> {
+    let deadline = context.deadline;
+    // The call is inside: a step may panic before it returns a future.
+    let work = AssertUnwindSafe(async { (step.run)(state, context).await }).catch_unwind();
+    let span = tracing::info_span!("step", name = step.name);
+    match deadline.run(work).instrument(span).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            Err(StepError::unknown(FailureKind::Panicked, panic_text(panic.as_ref())))
+        }
+        Err(elapsed) => Err(StepError::unknown(FailureKind::Deadline, elapsed)),
+    }
 }
 
 /// Notes the failure of a step.
-fn failed<S>(
-    watcher: Watcher<'_>,
-    step: &Step<S>,
+fn failed<S, C>(
+    observer: SagaObserver<'_>,
+    step: &Step<S, C>,
     took: Duration,
     error: StepError,
     batch: &mut Vec<Record>,
-) -> Failure {
-    let failure = Failure { step: step.name.into(), kind: error.kind, message: error.message };
-    watcher(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
+) -> SagaFailure {
+    let failure = SagaFailure { step: step.name.into(), kind: error.kind, message: error.message };
+    observer(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
     let may_have_acted = error.effect == Effect::Unknown;
     batch.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
     failure

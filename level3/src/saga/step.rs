@@ -10,9 +10,10 @@ use futures::future::BoxFuture;
 use crate::deadline::Deadline;
 use crate::journal::{Effect, FailureKind, SagaId};
 
-/// What a step is told.
-#[derive(Debug, Clone)]
-pub struct StepContext {
+/// What a step gets besides the state.
+pub struct StepContext<C = ()> {
+    /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
+    pub shared: Arc<C>,
     /// Which saga it runs for: the keys of its calls are derived from that.
     pub saga: SagaId,
     /// When it has to be over. It is stopped then, wherever it is.
@@ -21,24 +22,58 @@ pub struct StepContext {
 
 /// What is known of a step that is to be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum StepOutcome {
     /// It has had its effect.
     Done,
     /// It may have had its effect, may still have it, or never did anything.
     Unknown,
 }
 
-/// What an undo is told.
-#[derive(Debug, Clone)]
-pub struct UndoContext {
+/// What an undo gets besides the state.
+pub struct UndoContext<C = ()> {
+    /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
+    pub shared: Arc<C>,
     /// Which saga.
     pub saga: SagaId,
     /// What is known of the step.
-    pub known: Known,
+    pub known: StepOutcome,
     /// Which attempt this is; the first is 1.
     pub attempt: u32,
     /// When the attempt has to be over. It is stopped then and tried again.
     pub deadline: Deadline,
+}
+
+// By hand: a derive would ask `C` for `Clone` and `Debug`, although the context is shared.
+impl<C> Clone for StepContext<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), saga: self.saga.clone(), deadline: self.deadline }
+    }
+}
+
+impl<C> Clone for UndoContext<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), saga: self.saga.clone(), ..*self }
+    }
+}
+
+impl<C> fmt::Debug for StepContext<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepContext")
+            .field("saga", &self.saga)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for UndoContext<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UndoContext")
+            .field("saga", &self.saga)
+            .field("known", &self.known)
+            .field("attempt", &self.attempt)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a step has failed, and whether it may have had its effect all the same.
@@ -72,7 +107,7 @@ impl StepError {
 #[error("{message}")]
 pub struct UndoError {
     /// Whether another attempt may succeed.
-    pub may_pass: bool,
+    pub retryable: bool,
     /// What went wrong. Without secrets.
     pub message: String,
 }
@@ -81,38 +116,38 @@ impl UndoError {
     /// Worth another attempt.
     #[must_use]
     pub fn transient(message: impl fmt::Display) -> Self {
-        Self { may_pass: true, message: message.to_string() }
+        Self { retryable: true, message: message.to_string() }
     }
 
     /// Will be refused again: parked at once.
     #[must_use]
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Self { may_pass: false, message: message.to_string() }
+        Self { retryable: false, message: message.to_string() }
     }
 }
 
 // starter: drop
-pub(super) type RunStep<S> =
-    Arc<dyn Fn(S, StepContext) -> BoxFuture<'static, Result<S, StepError>> + Send + Sync>;
+pub(super) type RunStep<S, C> =
+    Arc<dyn Fn(S, StepContext<C>) -> BoxFuture<'static, Result<S, StepError>> + Send + Sync>;
 // starter: drop
-pub(super) type UndoStep<S> =
-    Arc<dyn Fn(S, UndoContext) -> BoxFuture<'static, Result<S, UndoError>> + Send + Sync>;
+pub(super) type UndoStep<S, C> =
+    Arc<dyn Fn(S, UndoContext<C>) -> BoxFuture<'static, Result<S, UndoError>> + Send + Sync>;
 
 /// One step of a [`Saga`](super::Saga).
-pub struct Step<S> {
+pub struct Step<S, C = ()> {
     // starter: drop
     pub(super) name: &'static str,
     // starter: drop
-    pub(super) run: RunStep<S>,
+    pub(super) run: RunStep<S, C>,
     // starter: drop
-    pub(super) undo: Option<(Duration, UndoStep<S>)>,
+    pub(super) undo: Option<(Duration, UndoStep<S, C>)>,
     // starter: drop
     pub(super) critical: bool,
     // starter: drop
     pub(super) pivot: bool,
 }
 
-impl<S> fmt::Debug for Step<S> {
+impl<S, C> fmt::Debug for Step<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Step")
             .field("name", &self.name)
@@ -123,7 +158,7 @@ impl<S> fmt::Debug for Step<S> {
     }
 }
 
-impl<S: 'static> Step<S> {
+impl<S: 'static, C: 'static> Step<S, C> {
     /// A critical step that needs no undo.
     ///
     /// It gets the state and returns the one that the next step gets. `name` stands in the journal, so
@@ -131,7 +166,7 @@ impl<S: 'static> Step<S> {
     #[must_use]
     pub fn new<F, Fut>(name: &'static str, run: F) -> Self
     where
-        F: Fn(S, StepContext) -> Fut + Send + Sync + 'static,
+        F: Fn(S, StepContext<C>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<S, StepError>> + Send + 'static,
     {
         Self {
@@ -149,7 +184,7 @@ impl<S: 'static> Step<S> {
     #[must_use]
     pub fn undo<F, Fut>(mut self, limit: Duration, undo: F) -> Self
     where
-        F: Fn(S, UndoContext) -> Fut + Send + Sync + 'static,
+        F: Fn(S, UndoContext<C>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<S, UndoError>> + Send + 'static,
     {
         self.undo = Some((limit, Arc::new(move |state, context| undo(state, context).boxed())));

@@ -1,6 +1,7 @@
 //! Backward: undoing what was done, or may have been.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -11,21 +12,24 @@ use tracing::Instrument as _;
 use super::progress::Progress;
 use super::run::panic_text;
 use super::step::UndoStep;
-use super::{End, Known, Owner, Saga, SagaError, SagaEvent, State, Stuck, UndoContext, UndoError};
+use super::{
+    Saga, SagaError, SagaEvent, SagaOutcome, SagaOwner, SagaState, StepOutcome, Stuck, UndoContext,
+    UndoError,
+};
 use crate::deadline::Deadline;
-use crate::journal::{Failure, Record};
+use crate::journal::{Record, SagaFailure};
 
 /// A step to undo.
-struct Armed<'a, S> {
+struct PendingUndo<'a, S, C> {
     index: usize,
     name: &'static str,
-    known: Known,
+    known: StepOutcome,
     limit: Duration,
-    undo: &'a UndoStep<S>,
+    undo: &'a UndoStep<S, C>,
     attempts: u32,
 }
 
-impl<S: State> Saga<S> {
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
@@ -34,30 +38,31 @@ impl<S: State> Saga<S> {
     /// Boxed, since few sagas go back: one that goes forward has no room for it.
     pub(super) fn back<'a>(
         &'a self,
-        owner: &'a Owner<'_>,
+        owner: &'a SagaOwner<'_>,
         progress: &'a mut Progress<S>,
-        failure: Failure,
+        failure: SagaFailure,
         batch: Vec<Record>,
-    ) -> BoxFuture<'a, Result<End<S>, SagaError>> {
+    ) -> BoxFuture<'a, Result<SagaOutcome<S>, SagaError>> {
         self.undo_all(owner, progress, failure, batch).boxed()
     }
 
     async fn undo_all(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         progress: &mut Progress<S>,
-        failure: Failure,
+        failure: SagaFailure,
         mut batch: Vec<Record>,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        let mut armed: Vec<Armed<'_, S>> = Vec::new();
-        for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
-            if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {
+        let mut armed: Vec<PendingUndo<'_, S, C>> = Vec::new();
+        for (index, (step, step_state)) in self.steps.iter().zip(&progress.steps).enumerate().rev()
+        {
+            if let (Some(known), Some((limit, undo))) = (step_state.armed(), &step.undo) {
                 let limit = *limit;
-                let attempts = trace.attempts;
-                armed.push(Armed { index, name: step.name, known, limit, undo, attempts });
+                let attempts = step_state.attempts;
+                armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
         let mut stuck: Vec<Stuck> = Vec::new();
@@ -68,17 +73,18 @@ impl<S: State> Saga<S> {
                 step.attempts += 1;
                 batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
                 owner.write(std::mem::take(&mut batch)).await?;
-                match attempt(&step, progress.state.clone(), owner).await {
+                match self.attempt(&step, progress.state.clone(), owner).await {
                     Ok(state) => {
                         let state = progress.advance(state)?;
                         batch.push(Record::UndoDone { step: step.name.into(), state });
                         progress.steps[step.index].undone = true;
                         let attempts = step.attempts;
-                        (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
+                        (owner.observer)(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
-                        let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
-                        (owner.watcher)(SagaEvent::UndoFailed {
+                        let parked =
+                            !error.retryable || step.attempts >= self.undo.attempts().get();
+                        (owner.observer)(SagaEvent::UndoFailed {
                             step: step.name,
                             cause: &error.message,
                             attempts: step.attempts,
@@ -112,30 +118,32 @@ impl<S: State> Saga<S> {
         owner.write(batch).await?;
         let state = progress.state.clone();
         Ok(if parked {
-            End::Parked { state, failure, stuck }
+            SagaOutcome::Parked { state, failure, stuck }
         } else {
-            End::Compensated { state, failure }
+            SagaOutcome::Compensated { state, failure }
         })
     }
-}
 
-async fn attempt<S: State>(
-    step: &Armed<'_, S>,
-    state: S,
-    owner: &Owner<'_>,
-) -> Result<S, UndoError> {
-    let deadline = Deadline::after(step.limit);
-    let context = UndoContext {
-        saga: owner.saga().clone(),
-        known: step.known,
-        attempt: step.attempts,
-        deadline,
-    };
-    let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
-    let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
-    match deadline.run(work).instrument(span).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(UndoError::transient(panic_text(panic.as_ref()))),
-        Err(elapsed) => Err(UndoError::transient(elapsed)),
+    async fn attempt(
+        &self,
+        step: &PendingUndo<'_, S, C>,
+        state: S,
+        owner: &SagaOwner<'_>,
+    ) -> Result<S, UndoError> {
+        let deadline = Deadline::after(step.limit);
+        let context = UndoContext {
+            shared: Arc::clone(&self.shared),
+            saga: owner.saga().clone(),
+            known: step.known,
+            attempt: step.attempts,
+            deadline,
+        };
+        let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
+        let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
+        match deadline.run(work).instrument(span).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Err(UndoError::transient(panic_text(panic.as_ref()))),
+            Err(elapsed) => Err(UndoError::transient(elapsed)),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use level3::answer::{PayError, Status};
-use level3_sim::{Fault, Flawless, Script, Site};
+use level3_sim::{CallSite, Fault, NoFaults, Script};
 use tokio::time::{Instant, sleep};
 
 use crate::request::request;
@@ -15,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_payment_takes_the_sum_of_its_critical_steps() {
-    let setup = setup(Flawless);
+    let setup = setup(NoFaults);
     let begun = Instant::now();
     let reply = setup.gateway.pay(request("a")).await.unwrap();
     assert_eq!(begun.elapsed(), ms(1100));
@@ -31,7 +31,7 @@ async fn a_payment_takes_the_sum_of_its_critical_steps() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_gets_the_same_bytes_and_calls_nobody() {
-    let setup = setup(Flawless);
+    let setup = setup(NoFaults);
     let first = setup.gateway.pay(request("a")).await.unwrap();
     sleep(ms(1000)).await;
     let calls = setup.world.all_calls();
@@ -45,17 +45,17 @@ async fn a_repeat_gets_the_same_bytes_and_calls_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_save_that_never_works_gives_the_money_back() {
-    let setup = setup(Script::new().always(Site::Save, Fault::FailBefore));
+    let setup = setup(Script::new().always(CallSite::Save, Fault::FailBefore));
     let reply = setup.gateway.pay(request("a")).await.unwrap();
-    assert!(matches!(reply.answer.status, Status::Failed { may_pass: true, .. }), "{reply:?}");
+    assert!(matches!(reply.answer.status, Status::Failed { retryable: true, .. }), "{reply:?}");
     assert_eq!(setup.net(), 0);
-    assert_eq!(setup.world.calls(Site::Refund), 1);
-    assert_eq!(setup.world.calls(Site::Cancel), 0);
+    assert_eq!(setup.world.calls(CallSite::Refund), 1);
+    assert_eq!(setup.world.calls(CallSite::Cancel), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_confirm_that_hangs_is_called_off_in_time() {
-    let setup = setup(Script::new().always(Site::Confirm, Fault::SwallowReply));
+    let setup = setup(Script::new().always(CallSite::Confirm, Fault::SwallowReply));
     let begun = Instant::now();
     let reply = setup.gateway.pay(request("a")).await.unwrap();
     assert!(begun.elapsed() <= ms(10_000), "{:?}", begun.elapsed());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Recovered};
 use level3::journal::{MemoryJournal, Standing};
-use level3_sim::{Fault, Flawless, MortalJournal, Process, Script, Site, World};
+use level3_sim::{CallSite, Fault, MortalJournal, NoFaults, Process, Script, World};
 use tokio::time::{Instant, sleep};
 
 use crate::request::request;
@@ -25,7 +25,7 @@ fn gateway(world: &World, process: &Process, journal: &MemoryJournal) -> Gateway
 /// The lease of a living owner lasts 20 s and more. Nobody waits for that once the payment is over.
 #[tokio::test(start_paused = true)]
 async fn what_another_one_ends_is_not_waited_for_any_longer() {
-    let (world, journal) = (World::new(Flawless), MemoryJournal::new());
+    let (world, journal) = (World::new(NoFaults), MemoryJournal::new());
     let owner = gateway(&world, &Process::new(), &journal);
     let paying = tokio::spawn(async move { owner.pay(request("a")).await });
     sleep(ms(300)).await;
@@ -41,7 +41,7 @@ async fn what_another_one_ends_is_not_waited_for_any_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_receipts_that_were_taken_up() {
-    let (world, journal) = (World::new(Flawless), MemoryJournal::new());
+    let (world, journal) = (World::new(NoFaults), MemoryJournal::new());
     let killed = Process::new();
     gateway(&world, &killed, &journal).pay(request("a")).await.unwrap();
     killed.kill();
@@ -55,7 +55,7 @@ async fn a_drain_waits_for_receipts_that_were_taken_up() {
 /// Nobody waits for the answer of a payment that is recovered, but a drain waits for its end.
 #[tokio::test(start_paused = true)]
 async fn recovered_payments_are_under_way() {
-    let script = Script::new().always(Site::Refund, Fault::FailBefore);
+    let script = Script::new().always(CallSite::Refund, Fault::FailBefore);
     let (world, journal) = (World::new(script), MemoryJournal::new());
     let killed = Process::new();
     let first = gateway(&world, &killed, &journal);

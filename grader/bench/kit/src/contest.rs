@@ -125,17 +125,6 @@ impl Outcome {
         Bounded::of(&pairs.map(|(one, other)| one / other.max(1e-3)).collect::<Vec<_>>())
     }
 
-    /// The case of `names` with the smallest median.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such case, or no name: a mistake in the benchmark.
-    #[must_use]
-    pub fn fastest<'n>(&self, names: &[&'n str]) -> &'n str {
-        let median = |name: &&&str| self.nanos(name).median;
-        names.iter().min_by(|a, b| median(a).total_cmp(&median(b))).expect("at least one name")
-    }
-
     fn rounds(&self, name: &str) -> &[f64] {
         let found = self.cases.iter().find(|(known, _)| known == name);
         &found.unwrap_or_else(|| panic!("no case is called {name:?}")).1
@@ -161,7 +150,6 @@ mod tests {
         let ratio = outcome.ratio("ten", "one");
         // Rough: this runs beside other tests.
         assert!(ratio.median > 3.0 && ratio.median < 30.0, "{ratio:?}");
-        assert_eq!(outcome.fastest(&["ten", "one"]), "one");
     }
 
     #[test]

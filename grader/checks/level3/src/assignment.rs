@@ -9,7 +9,7 @@ use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
 use level3_harness::{Load, Tally, percentile};
-use level3_sim::{Dice, Fault, Rates, Script, Site, World};
+use level3_sim::{CallSite, Dice, Fault, Rates, Script, World};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{is_paid, is_written, request, stage, status};
@@ -93,7 +93,7 @@ pub async fn nothing_gets_stuck(cx: Cx) -> Outcome {
 /// How many payments get no answer, and how many stay open, of four times so many at once.
 async fn crowded(crowd: u32, seed: u64) -> Result<(usize, usize), Fail> {
     let dice = Dice::new(seed);
-    let world = World::new(move |_: Site, _: u32| uber(&dice));
+    let world = World::new(move |_: CallSite, _: u32| uber(&dice));
     let journal = MemoryJournal::new();
     let (kept, observer) = (Arc::new(journal.clone()), Arc::new(NoObserver));
     let gateway = Gateway::new(GatewayConfig::default(), world.providers(), kept, observer)
@@ -120,7 +120,7 @@ pub async fn no_cascade(cx: Cx) -> Outcome {
     let script = Script::new();
     let stage = stage(&cx, script)?;
     let begin = Instant::now();
-    let outage = [Site::Create, Site::Confirm];
+    let outage = [CallSite::Create, CallSite::Confirm];
     for site in outage {
         stage.script.add(site, Fault::FailBefore);
     }
@@ -140,7 +140,7 @@ pub async fn no_cascade(cx: Cx) -> Outcome {
             (number, reply, begun.elapsed())
         }));
     }
-    let during = stage.world.calls(Site::Create);
+    let during = stage.world.calls(CallSite::Create);
     let (mut refused, mut slow, mut paid) = (0, 0, 0);
     for payment in running {
         let Ok((number, reply, took)) = payment.await else { continue };
@@ -170,15 +170,15 @@ pub async fn no_cascade(cx: Cx) -> Outcome {
 }
 
 pub async fn compensates(cx: Cx) -> Outcome {
-    let charged = [Site::Create, Site::Fraud, Site::Confirm, Site::Save];
+    let charged = [CallSite::Create, CallSite::Fraud, CallSite::Confirm, CallSite::Save];
     for site in charged {
         let stage = stage(&cx, Script::new().always(site, Fault::FailBefore))?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let answer = status(&reply, "when a step fails")?;
         ensure!(
-            matches!(&answer, Status::Failed { step, may_pass: true, .. } if step == site.name()),
+            matches!(&answer, Status::Failed { step, retryable: true, .. } if step == site.name()),
             "with {site} failing for good, the payment is not Failed because of it";
-            expected = format!("Failed {{ step: {site}, may_pass: true }}"), observed = format!("{answer:?}")
+            expected = format!("Failed {{ step: {site}, retryable: true }}"), observed = format!("{answer:?}")
         );
         ensure!(
             stage.net() == 0 && stage.rows() == 0,

@@ -575,7 +575,7 @@ pub async fn refuses_times_of_zero(cx: Cx) -> Outcome {
     ];
     for (what, config) in bad {
         let made = cx.call_fn("CircuitBreaker::new", || CircuitBreaker::new("x", config)).await?;
-        ensure!(made.is_err(), "CircuitBreaker::new accepts {what}"; expected = "a ConfigError");
+        ensure!(made.is_err(), "CircuitBreaker::new accepts {what}"; expected = "a BreakerConfigError");
     }
     made(config())?;
     Ok(())

@@ -13,7 +13,7 @@ use crate::parts::{nz, nzu};
 const NAME: &str = "DeadLetters::redrive";
 
 type Queue = DeadLetters<&'static str>;
-type Letter = DeadLetter<&'static str>;
+type Undelivered = DeadLetter<&'static str>;
 
 fn queue(capacity: usize, park_after: u32, items: &[&'static str]) -> Result<Queue, Fail> {
     let queue = DeadLetters::new(nzu(capacity), nz(park_after));
@@ -39,7 +39,7 @@ async fn redrive(
     fails: &[&str],
 ) -> Result<(Redriven, Vec<&'static str>), Fail> {
     let seen = RefCell::new(Vec::new());
-    let handler = |letter: Letter| {
+    let handler = |letter: Undelivered| {
         let item = *letter.item;
         seen.borrow_mut().push(item);
         let fails = fails.contains(&item);
@@ -51,7 +51,7 @@ async fn redrive(
     Ok((redriven, seen.into_inner()))
 }
 
-fn only(queue: &Queue) -> Result<Letter, Fail> {
+fn only(queue: &Queue) -> Result<Undelivered, Fail> {
     match queue.letters().as_slice() {
         [letter] => Ok(letter.clone()),
         letters => Err(Fail::new(format!("{} letters in the queue", letters.len())).expected("1")),
@@ -99,7 +99,7 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
 pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
     let queue = queue(10, 5, &["a", "b"])?;
     let (there, taken_out) = (RefCell::new(Vec::new()), Cell::new(false));
-    let handler = |letter: Letter| {
+    let handler = |letter: Undelivered| {
         let (queue, there, taken_out) = (&queue, &there, &taken_out);
         async move {
             sleep(ms(100)).await;
@@ -192,7 +192,7 @@ pub async fn one_failure_stops_nobody(cx: Cx) -> Outcome {
 pub async fn a_panic_stops_nobody(cx: Cx) -> Outcome {
     let queue = queue(10, 5, &["a", "b"])?;
     let seen = RefCell::new(Vec::new());
-    let handler = |letter: Letter| {
+    let handler = |letter: Undelivered| {
         seen.borrow_mut().push(*letter.item);
         async move {
             assert!(*letter.item != "a", "a handler with a bug");
@@ -224,7 +224,7 @@ pub async fn a_dropped_redrive_loses_nothing(cx: Cx) -> Outcome {
 pub async fn two_redrives_deliver_once(cx: Cx) -> Outcome {
     let queue = queue(10, 5, &["a", "b"])?;
     let count = Cell::new(0);
-    let handler = |letter: Letter| {
+    let handler = |letter: Undelivered| {
         cx.timeline().record("handler", format!("{} is delivered", letter.item));
         count.set(count.get() + 1);
         async {

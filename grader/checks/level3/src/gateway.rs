@@ -14,10 +14,10 @@ use level3::breaker::State;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
-use level3_sim::{Fault, Script, Site};
+use level3_sim::{CallSite, Fault, Script};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{is_paid, request, stage, stage_with, status};
@@ -37,7 +37,7 @@ pub async fn takes_1100_ms(cx: Cx) -> Outcome {
 }
 
 pub async fn a_receipt_fails_nothing(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new().always(Site::Receipt, Fault::FailBefore))?;
+    let stage = stage(&cx, Script::new().always(CallSite::Receipt, Fault::FailBefore))?;
     let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
     ensure!(
         is_paid(&status(&call.value, "although only the receipt fails")?),
@@ -50,7 +50,7 @@ pub async fn a_receipt_fails_nothing(cx: Cx) -> Outcome {
         "a receipt that could not be sent is not in the dead letters with its cause and 3 attempts";
         observed = format!("{:?}", letters.iter().map(|l| (l.attempts, l.cause.clone())).collect::<Vec<_>>())
     );
-    stage.script.heal(Site::Receipt);
+    stage.script.heal(CallSite::Receipt);
     cx.call("Gateway::redrive", stage.gateway.redrive()).await?;
     stage.gateway.redrive().await;
     ensure!(
@@ -63,9 +63,9 @@ pub async fn a_receipt_fails_nothing(cx: Cx) -> Outcome {
 
 pub async fn declines_are_answers(cx: Cx) -> Outcome {
     let all = [
-        (Site::Create, "the bank, at once,"),
-        (Site::Fraud, "the fraud check"),
-        (Site::Confirm, "the bank"),
+        (CallSite::Create, "the bank, at once,"),
+        (CallSite::Fraud, "the fraud check"),
+        (CallSite::Confirm, "the bank"),
     ];
     for (site, by) in all {
         let stage = stage(&cx, Script::new().always(site, Fault::Decline))?;
@@ -82,7 +82,8 @@ pub async fn declines_are_answers(cx: Cx) -> Outcome {
         }
         ensure_eq!(stage.world.calls(site), 7, "7 payments that {} declines are not 7 calls", by);
         ensure_eq!(stage.net(), 0, "somebody is charged although declined");
-        let dependency = if site == Site::Fraud { Dependency::Fraud } else { Dependency::Payments };
+        let dependency =
+            if site == CallSite::Fraud { Dependency::Fraud } else { Dependency::Payments };
         ensure_eq!(
             stage.gateway.breaker(dependency),
             State::Closed,
@@ -95,7 +96,7 @@ pub async fn declines_are_answers(cx: Cx) -> Outcome {
 pub async fn obeys_retry_after(cx: Cx) -> Outcome {
     // Longer than any backoff, and short enough for the deadline.
     let told = Fault::RateLimited(Some(ms(3500)));
-    for (site, name) in [(Site::Fraud, "the fraud check"), (Site::Save, "the ledger")] {
+    for (site, name) in [(CallSite::Fraud, "the fraud check"), (CallSite::Save, "the ledger")] {
         let stage = stage(&cx, Script::new().on(site, 1, told))?;
         let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
         ensure!(
@@ -132,7 +133,7 @@ pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
 
 pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
     let mut scripts = Vec::new();
-    for site in [Site::Create, Site::Fraud, Site::Confirm, Site::Save] {
+    for site in [CallSite::Create, CallSite::Fraud, CallSite::Confirm, CallSite::Save] {
         for fault in [Fault::Hang, Fault::SwallowReply, Fault::Slow(ms(1400))] {
             scripts.push((
                 format!("{site} under {fault:?}"),
@@ -141,9 +142,9 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
             ));
         }
     }
-    let both = Script::new().always(Site::Fraud, Fault::Slow(ms(1400)));
-    let both = both.always(Site::Confirm, Fault::Hang);
-    scripts.push(("a slow fraud check and confirm under Hang".to_owned(), Site::Confirm, both));
+    let both = Script::new().always(CallSite::Fraud, Fault::Slow(ms(1400)));
+    let both = both.always(CallSite::Confirm, Fault::Hang);
+    scripts.push(("a slow fraud check and confirm under Hang".to_owned(), CallSite::Confirm, both));
     for (what, site, script) in scripts {
         let stage = stage(&cx, script)?;
         let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
@@ -157,7 +158,7 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
         let status = status(&call.value, "when a service hangs")?;
         ensure!(
             // To call off an intent that may exist takes the very service that hangs.
-            site == Site::Create || !matches!(status, Status::Compensating { .. }),
+            site == CallSite::Create || !matches!(status, Status::Compensating { .. }),
             "with {what}, there is no time left to undo it within the 10 s";
             expected = "Failed, with nobody charged: undoing has its reserve",
             observed = format!("{status:?}")
@@ -167,8 +168,9 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
 }
 
 pub async fn compensating_goes_on(cx: Cx) -> Outcome {
-    let script =
-        Script::new().always(Site::Save, Fault::FailBefore).always(Site::Refund, Fault::Hang);
+    let script = Script::new()
+        .always(CallSite::Save, Fault::FailBefore)
+        .always(CallSite::Refund, Fault::Hang);
     let stage = stage(&cx, script)?;
     let call = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
     let answer = status(&call.value, "while a refund hangs")?;
@@ -179,7 +181,7 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
     );
     // As long as an outage that opens a breaker.
     sleep(ms(50_000)).await;
-    stage.script.heal(Site::Refund);
+    stage.script.heal(CallSite::Refund);
     sleep(ms(60_000)).await;
     ensure!(
         stage.net() == 0 && stage.open() == 0,
@@ -193,40 +195,40 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
 /// A provider that notes the keys it is given.
 struct Noting {
     inner: Arc<dyn PaymentProvider>,
-    keys: Arc<Mutex<Vec<(Site, String)>>>,
+    keys: Arc<Mutex<Vec<(CallSite, String)>>>,
 }
 
 impl PaymentProvider for Noting {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
-        lock(&self.keys).push((Site::Create, request.key.to_string()));
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
+        lock(&self.keys).push((CallSite::Create, request.key.to_string()));
         self.inner.create_intent(request)
     }
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        lock(&self.keys).push((Site::Confirm, key.to_string()));
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        lock(&self.keys).push((CallSite::Confirm, key.to_string()));
         self.inner.confirm(key, intent)
     }
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
-        lock(&self.keys).push((Site::Cancel, key.to_string()));
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        lock(&self.keys).push((CallSite::Cancel, key.to_string()));
         self.inner.cancel(key, intent)
     }
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
-        lock(&self.keys).push((Site::Refund, key.to_string()));
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
+        lock(&self.keys).push((CallSite::Refund, key.to_string()));
         self.inner.refund(key, intent)
     }
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.inner.find_intent(payment)
     }
 }
 
 pub async fn keys_are_stable(cx: Cx) -> Outcome {
     let mut all = Vec::new();
-    for site in [Site::Create, Site::Confirm, Site::Refund] {
+    for site in [CallSite::Create, CallSite::Confirm, CallSite::Refund] {
         let mut script =
             Script::new().on(site, 1, Fault::FailBefore).on(site, 2, Fault::FailBefore);
-        if site == Site::Refund {
-            script = script.always(Site::Save, Fault::FailBefore);
+        if site == CallSite::Refund {
+            script = script.always(CallSite::Save, Fault::FailBefore);
         }
-        let keys: Arc<Mutex<Vec<(Site, String)>>> = Arc::default();
+        let keys: Arc<Mutex<Vec<(CallSite, String)>>> = Arc::default();
         let noted = Arc::clone(&keys);
         let wrap = move |providers: Providers| {
             let inner = Arc::clone(&providers.payments);
@@ -252,7 +254,7 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
 }
 
 pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new().always(Site::Fraud, Fault::FailBefore))?;
+    let stage = stage(&cx, Script::new().always(CallSite::Fraud, Fault::FailBefore))?;
     for number in 0..6 {
         // What comes of these does not matter here.
         let _ = stage.gateway.pay(request(&format!("first {number}"))).await;
@@ -279,7 +281,7 @@ pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
 }
 
 pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new().always(Site::Confirm, Fault::FailBefore))?;
+    let stage = stage(&cx, Script::new().always(CallSite::Confirm, Fault::FailBefore))?;
     let running: Vec<_> = (0..6)
         .map(|number| {
             let gateway = stage.gateway.clone();
@@ -308,8 +310,8 @@ pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
 
 pub async fn meters_every_wire_call(_cx: Cx) -> Outcome {
     // Every create fails twice before it works, for 60 payments at once.
-    let faults = |site: Site, nth: u32| {
-        if site == Site::Create && !nth.is_multiple_of(3) {
+    let faults = |site: CallSite, nth: u32| {
+        if site == CallSite::Create && !nth.is_multiple_of(3) {
             Fault::RateLimited(None)
         } else {
             Fault::None
@@ -358,12 +360,12 @@ pub async fn meters_every_wire_call(_cx: Cx) -> Outcome {
 struct Meter(Arc<Mutex<Vec<Instant>>>);
 
 impl level3_sim::Probe for Meter {
-    fn began(&self, site: Site, _nth: u32, _fault: Fault) {
+    fn began(&self, site: CallSite, _nth: u32, _fault: Fault) {
         if site.is_payment_provider() {
             lock(&self.0).push(Instant::now());
         }
     }
-    fn ended(&self, _site: Site, _nth: u32, _ending: &level3_sim::Ending) {}
+    fn ended(&self, _site: CallSite, _nth: u32, _ending: &level3_sim::Ending) {}
 }
 
 pub async fn sheds_load(cx: Cx) -> Outcome {

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures::future::{join, pending};
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
-use level3::idempotency::{Answer, IdempotencyError, Key, KeyError, Store, StoreConfig};
+use level3::idempotency::{
+    Answered, Completion, IdempotencyError, Key, KeyError, Store, StoreConfig,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::parts::nzu;
 
 const NAME: &str = "Store::run";
 
-type Asked = Result<Answer<String>, IdempotencyError<&'static str>>;
+type Asked = Result<Answered<String>, IdempotencyError>;
 
 fn key(text: &str) -> Result<Key, Fail> {
     Key::new(text).map_err(|error| {
@@ -24,7 +26,7 @@ fn key(text: &str) -> Result<Key, Fail> {
 /// A provider behind a store.
 struct Bench {
     cx: Cx,
-    store: Store<u32, String, &'static str>,
+    store: Store<Key, u32, String>,
     calls: Arc<AtomicU32>,
 }
 
@@ -57,19 +59,30 @@ impl Bench {
                     "provider",
                     format!("call {number} {}", if fails { "fails" } else { "answers" }),
                 );
-                if fails { Err("down") } else { Ok(format!("transaction {number}")) }
+                if fails {
+                    Completion::Released("down".to_owned())
+                } else {
+                    Completion::Stored(format!("transaction {number}"))
+                }
             }
         };
         Ok(self.cx.call(NAME, self.store.run(&key, amount, work)).await?.value)
     }
 }
 
-/// The answer's value.
+/// The stored value.
 fn value(result: Asked, which: &str) -> Result<String, Fail> {
-    match result {
-        Ok(answer) => Ok(answer.value),
-        Err(error) => Err(Fail::new(format!("{which} got no answer")).observed(error.to_string())),
-    }
+    let observed = match result {
+        Ok(Answered { completion: Completion::Stored(value), .. }) => return Ok(value),
+        Ok(Answered { completion: Completion::Released(value), .. }) => value,
+        Err(error) => error.to_string(),
+    };
+    Err(Fail::new(format!("{which} got no answer")).observed(observed))
+}
+
+/// What a request gets, without the mark of a replay.
+fn completion(result: Asked) -> Result<Completion<String>, IdempotencyError> {
+    result.map(|answered| answered.completion)
 }
 
 pub async fn a_repeat_makes_no_call(cx: Cx) -> Outcome {
@@ -151,7 +164,8 @@ pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
 pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     let failed = bench.ask("k", 1, 10, true).await?;
-    ensure_eq!(failed, Err(IdempotencyError::Failed("down")), "a request whose work failed");
+    let released = Ok(Completion::Released("down".to_owned()));
+    ensure_eq!(completion(failed), released, "a request whose work failed");
     let answer = value(bench.ask("k", 1, 10, false).await?, "the next request with the same key")?;
     ensure_eq!(answer, "transaction 2", "the next request with the same key";
         help = "a failure that may pass is not an answer: take the key out of the store");
@@ -161,8 +175,9 @@ pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
 pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     let (one, other) = join(bench.ask("k", 1, 100, true), bench.ask("k", 1, 100, true)).await;
-    let failed = Err(IdempotencyError::Failed("down"));
-    ensure_eq!((one?, other?), (failed.clone(), failed), "two requests at once whose work failed";
+    let failed = Ok(Completion::Released("down".to_owned()));
+    let found = (completion(one?), completion(other?));
+    ensure_eq!(found, (failed.clone(), failed), "two requests at once whose work failed";
         help = "whoever waits for the work gets its failure, too");
     Ok(())
 }

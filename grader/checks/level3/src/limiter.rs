@@ -390,7 +390,7 @@ pub async fn takes_the_same_time_at_any_limit(cx: Cx) -> Outcome {
 
 pub async fn refuses_a_window_of_zero(cx: Cx) -> Outcome {
     let made = cx.call_fn("RateLimiter::new", || RateLimiter::new(nzu(1), ms(0)).is_err()).await?;
-    ensure!(made, "RateLimiter::new accepts a window of zero"; expected = "a ConfigError");
+    ensure!(made, "RateLimiter::new accepts a window of zero"; expected = "a LimiterConfigError");
     limiter(1, 1)?;
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::PayError;
 use level3::event::NoObserver;
-use level3::gateway::{Gateway, GatewayConfig, Letter, Recovered};
+use level3::gateway::{Gateway, GatewayConfig, Recovered, Undelivered};
 use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
 use level3::provider::{IntentStatus, RowStatus};
 use level3::request::PaymentRequest;
 use level3_sim::{
-    CrashPoint, Fault, Faults, Latencies, MortalJournal, Process, Script, Site, World,
+    CallSite, CrashPoint, Fault, Faults, Latencies, MortalJournal, Process, Script, World,
 };
 use tokio::time::sleep;
 
@@ -24,13 +24,13 @@ fn scripts() -> [(&'static str, Scripted); 4] {
     [
         ("a payment that goes well", Script::new),
         ("a payment whose row cannot be written", || {
-            Script::new().always(Site::Save, Fault::Decline)
+            Script::new().always(CallSite::Save, Fault::Decline)
         }),
-        ("a payment that is too risky", || Script::new().always(Site::Fraud, Fault::Decline)),
+        ("a payment that is too risky", || Script::new().always(CallSite::Fraud, Fault::Decline)),
         ("a payment that is charged without an answer", || {
             Script::new()
-                .on(Site::Confirm, 1, Fault::LoseReply)
-                .always(Site::Save, Fault::FailBefore)
+                .on(CallSite::Confirm, 1, Fault::LoseReply)
+                .always(CallSite::Save, Fault::FailBefore)
         }),
     ]
 }
@@ -183,13 +183,14 @@ async fn twice(what: &'static str, script: fn() -> Script, point: CrashPoint) ->
     scene.crash(point).await?;
     let (one, two) = (scene.gateway(&Process::new())?, scene.gateway(&Process::new())?);
     let calls = |site| scene.world.calls(site);
-    let before = (calls(Site::Refund), calls(Site::Cancel));
+    let before = (calls(CallSite::Refund), calls(CallSite::Cancel));
     let (one, two) = tokio::join!(recover(&one, &when), recover(&two, &when));
     let ended = |recovered: Recovered| recovered.finished + recovered.undone;
     let ended = ended(one?) + ended(two?);
     sleep(ms(10_000)).await;
     scene.check(&when)?;
-    let (refunds, cancels) = (calls(Site::Refund) - before.0, calls(Site::Cancel) - before.1);
+    let (refunds, cancels) =
+        (calls(CallSite::Refund) - before.0, calls(CallSite::Cancel) - before.1);
     ensure!(
         ended <= 1 && refunds <= 1 && cancels <= 1,
         "{when}: {ended} of them say that they have ended it, with {refunds} refunds and {cancels} cancels";
@@ -270,8 +271,8 @@ async fn left_by_another(script: Script) -> Result<(Scene, Arc<Script>), Fail> {
 
 pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
     crate::world::is_written(&cx).await?;
-    let script = Script::new().always(Site::Save, Fault::FailBefore);
-    let (scene, script) = left_by_another(script.always(Site::Refund, Fault::Decline)).await?;
+    let script = Script::new().always(CallSite::Save, Fault::FailBefore);
+    let (scene, script) = left_by_another(script.always(CallSite::Refund, Fault::Decline)).await?;
     ensure_eq!(
         scene.journal.count(Standing::Parked),
         1,
@@ -284,17 +285,17 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
         cx.call("Gateway::recover", recover(&gateway, "a parked payment")).await?.value?;
         let before = std::mem::replace(
             &mut letters,
-            gateway.dead_letters().iter().map(|letter| Letter::clone(&letter.item)).collect(),
+            gateway.dead_letters().iter().map(|letter| Undelivered::clone(&letter.item)).collect(),
         );
-        let undos = letters.iter().all(|letter| matches!(letter, Letter::Undo { .. }));
+        let undos = letters.iter().all(|letter| matches!(letter, Undelivered::Undo { .. }));
         ensure!(
             !letters.is_empty() && undos && (time == "once" || letters == before),
             "recovered {time}: what the first process could not undo is not among the dead letters once";
             observed = format!("{letters:?}"),
-            help = "Journal::list(Standing::Parked), and Saga::end_of tells what is stuck"
+            help = "Journal::list(Standing::Parked), and Saga::outcome_of tells what is stuck"
         );
     }
-    script.heal(Site::Refund);
+    script.heal(CallSite::Refund);
     // A key whose refusal the provider remembers may cost the first one.
     for _ in 0..2 {
         cx.call("Gateway::redrive", gateway.redrive()).await?;
@@ -312,8 +313,8 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
 
 async fn a_row_to_be_taken_back_brings_no_receipt() -> Outcome {
     // The row is written, and nobody learns of it.
-    let script = Script::new().always(Site::Save, Fault::LoseReply);
-    let (scene, _) = left_by_another(script.always(Site::Void, Fault::Decline)).await?;
+    let script = Script::new().always(CallSite::Save, Fault::LoseReply);
+    let (scene, _) = left_by_another(script.always(CallSite::Void, Fault::Decline)).await?;
     let gateway = scene.gateway(&Process::new())?;
     recover(&gateway, "a row that cannot be taken back").await?;
     gateway.drain(ms(60_000)).await;

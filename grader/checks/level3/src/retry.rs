@@ -333,7 +333,7 @@ pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
         let made =
             cx.call_fn("Backoff::new", || Backoff::new(ms(base), factor, ms(cap), nz(3))).await?;
         ensure!(made.is_err(), "Backoff::new accepts {what}";
-            expected = "a ConfigError that says what is wrong",
+            expected = "a BackoffConfigError that says what is wrong",
             help = "NaN compares with nothing: `factor < 1.0` does not catch it");
     }
     backoff(1, 1.0, 1, 1)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, SagaId, Standing};
-use level3::saga::{End, Known, Saga, SagaError, Step, StepError, UndoError};
+use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
 use tokio::time::sleep;
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -80,7 +80,7 @@ impl Bench {
         let calls = Arc::new(AtomicU32::new(0));
         let step = step.undo(ms(500), move |state: Vec<String>, context| {
             let nth = calls.fetch_add(1, Ordering::Relaxed) + 1;
-            let known = if context.known == Known::Done { "" } else { "?" };
+            let known = if context.known == StepOutcome::Done { "" } else { "?" };
             lock(&log).push(format!("undo {name}{known}"));
             timeline.record(name, format!("undone, attempt {nth}"));
             async move {
@@ -97,7 +97,10 @@ impl Bench {
     }
 
     /// Runs it, and returns its end.
-    async fn run(self, cx: &Cx) -> Result<(End<Vec<String>>, Log, MemoryJournal, Duration), Fail> {
+    async fn run(
+        self,
+        cx: &Cx,
+    ) -> Result<(SagaOutcome<Vec<String>>, Log, MemoryJournal, Duration), Fail> {
         let journal = MemoryJournal::new();
         let call = cx.call("Saga::execute", execute(Arc::new(self.saga), &journal)).await?;
         let took = call.took;
@@ -112,7 +115,7 @@ impl Bench {
 async fn execute(
     saga: Arc<Saga<Vec<String>>>,
     journal: &MemoryJournal,
-) -> Result<End<Vec<String>>, SagaError> {
+) -> Result<SagaOutcome<Vec<String>>, SagaError> {
     let deadline = Deadline::after(ms(10_000));
     saga.execute(Arc::new(journal.clone()), SagaId::new("one"), Vec::new(), deadline).await
 }
@@ -128,7 +131,7 @@ pub async fn runs_in_order(cx: Cx) -> Outcome {
         .step("ride", Does::Works, Undo::Works)
         .step("capture", Does::Works, Undo::Works);
     ensure_eq!(bench.saga.kind(), "test", "a saga is of another kind than it was made");
-    let idle = Step::new("idle", |state: Vec<String>, _| async { Ok(state) });
+    let idle: Step<Vec<String>> = Step::new("idle", |state: Vec<String>, _| async { Ok(state) });
     ensure_eq!(idle.name(), "idle", "a step has another name than it was given");
     let (end, log, _, took) = bench.run(&cx).await?;
     ensure_eq!(
@@ -138,7 +141,7 @@ pub async fn runs_in_order(cx: Cx) -> Outcome {
     );
     ensure_eq!(took, ms(30), "three steps of 10 ms do not take 30 ms");
     let state = ["reserve", "ride", "capture"].map(str::to_owned).to_vec();
-    ensure_eq!(end, End::Completed(state), "the state of one step does not reach the next");
+    ensure_eq!(end, SagaOutcome::Completed(state), "the state of one step does not reach the next");
     Ok(())
 }
 
@@ -156,7 +159,7 @@ pub async fn undoes_in_reverse(cx: Cx) -> Outcome {
         "the steps are not undone once each, the last one first"
     );
     ensure!(
-        matches!(&end, End::Compensated { failure, .. } if failure.step == "capture" && failure.kind == FailureKind::Transient),
+        matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.step == "capture" && failure.kind == FailureKind::Transient),
         "the end does not say which step failed, and how";
         expected = "Compensated, because of capture, transient", observed = format!("{end:?}")
     );
@@ -181,7 +184,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
         ensure!(
             undone(&log).contains(&"capture?".to_owned()),
             "a step whose outcome is unknown ({kind:?}) is not undone";
-            expected = "the undo of capture with Known::Unknown", observed = format!("{:?}", lock(&log)),
+            expected = "the undo of capture with StepOutcome::Unknown", observed = format!("{:?}", lock(&log)),
             help = "arm the undo before the step is called, not when it has returned: a request that timed out may have been carried out"
         );
     }
@@ -228,7 +231,7 @@ pub async fn tries_an_undo_again(cx: Cx) -> Outcome {
     );
     let (end, log, ..) = bench.run(&cx).await?;
     ensure!(
-        matches!(end, End::Compensated { .. }) && undone(&log).len() == 4,
+        matches!(end, SagaOutcome::Compensated { .. }) && undone(&log).len() == 4,
         "an undo that fails three times is not tried until it works";
         expected = "4 attempts, then Compensated",
         observed = format!("{} attempts, then {end:?}", undone(&log).len())
@@ -245,7 +248,7 @@ pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
         );
         let (end, log, journal, _) = bench.run(&cx).await?;
         let observed = format!("{end:?}");
-        let End::Parked { stuck, .. } = end else {
+        let SagaOutcome::Parked { stuck, .. } = end else {
             return Err(Fail::new("what cannot be undone is not parked").observed(observed));
         };
         let attempts = undone(&log).len();
@@ -276,7 +279,7 @@ pub async fn optional_steps_may_fail(cx: Cx) -> Outcome {
         .step("close", Does::Works, Undo::Works);
     let (end, log, ..) = bench.run(&cx).await?;
     ensure!(
-        matches!(end, End::Completed(_)),
+        matches!(end, SagaOutcome::Completed(_)),
         "a step that is not critical ends the saga"; observed = format!("{end:?}")
     );
     ensure_eq!(
@@ -295,7 +298,7 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
     );
     let (end, log, ..) = bench.run(&cx).await?;
     ensure!(
-        matches!(&end, End::Compensated { failure, .. } if failure.kind == FailureKind::Panicked),
+        matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Panicked),
         "a panic is not a failure like others";
         expected = "Compensated, because of a panic", observed = format!("{end:?}")
     );
@@ -303,7 +306,7 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
         undone(&log).contains(&"reserve".to_owned()),
         "after a panic the steps before it are not undone"; observed = format!("{:?}", lock(&log))
     );
-    let told = matches!(&end, End::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
+    let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
     ensure!(
         told, "what the panic said is lost"; observed = format!("{end:?}"),
         help = "the payload of a panic is a &str or a String: put it into the failure's message"

@@ -2,10 +2,10 @@
 
 use grader_kit::{Cx, Fail, Outcome};
 use level3::gateway::GatewayConfig;
-use level3_harness::{Case, Trial, pairs, singles, timeline};
-use level3_sim::Site;
+use level3_harness::{Case, FaultCase, pairs, singles, timeline};
+use level3_sim::CallSite;
 
-fn broken(case: &Case, trial: &Trial) -> Fail {
+fn broken(case: &Case, trial: &FaultCase) -> Fail {
     let rule = trial.broken.first().cloned().unwrap_or_default();
     let told = match &trial.answer {
         Some(Ok(reply)) => format!("{:?}", reply.answer.status),
@@ -18,7 +18,7 @@ fn broken(case: &Case, trial: &Trial) -> Fail {
         .help(format!("again, with the timeline: cargo run -p level3-harness --example sweep -- --case '{case}'"))
 }
 
-async fn sweep(cx: Cx, sites: &[Site]) -> Outcome {
+async fn sweep(cx: Cx, sites: &[CallSite]) -> Outcome {
     crate::world::is_written(&cx).await?;
     let config = GatewayConfig::default();
     let singles = singles(&config).await;
@@ -40,26 +40,26 @@ async fn sweep(cx: Cx, sites: &[Site]) -> Outcome {
 }
 
 pub async fn create(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Create]).await
+    sweep(cx, &[CallSite::Create]).await
 }
 pub async fn fraud(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Fraud]).await
+    sweep(cx, &[CallSite::Fraud]).await
 }
 pub async fn confirm(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Confirm]).await
+    sweep(cx, &[CallSite::Confirm]).await
 }
 pub async fn save(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Save]).await
+    sweep(cx, &[CallSite::Save]).await
 }
 pub async fn receipt(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Receipt, Site::ReceiptSent]).await
+    sweep(cx, &[CallSite::Receipt, CallSite::ReceiptSent]).await
 }
 pub async fn cancel(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Cancel]).await
+    sweep(cx, &[CallSite::Cancel]).await
 }
 pub async fn refund(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Refund]).await
+    sweep(cx, &[CallSite::Refund]).await
 }
 pub async fn void(cx: Cx) -> Outcome {
-    sweep(cx, &[Site::Void, Site::Find]).await
+    sweep(cx, &[CallSite::Void, CallSite::Find]).await
 }

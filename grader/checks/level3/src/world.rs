@@ -10,20 +10,20 @@ use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
 use level3::provider::{Providers, RowStatus};
 use level3::request::PaymentRequest;
-use level3_sim::{Ending, Fault, Faults, Latencies, Probe, Script, Site, World};
+use level3_sim::{CallSite, Ending, Fault, Faults, Latencies, Probe, Script, World};
 
 /// Writes every call into the criterion's timeline.
 struct Lines(grader_kit::Timeline);
 
 impl Probe for Lines {
-    fn began(&self, site: Site, nth: u32, fault: Fault) {
+    fn began(&self, site: CallSite, nth: u32, fault: Fault) {
         match fault {
             Fault::None => self.0.record(site.name(), format!("called, #{nth}")),
             fault => self.0.record(site.name(), format!("called, #{nth}, meets {fault:?}")),
         }
     }
 
-    fn ended(&self, site: Site, nth: u32, ending: &Ending) {
+    fn ended(&self, site: CallSite, nth: u32, ending: &Ending) {
         self.0.record(site.name(), format!("#{nth} {ending:?}"));
     }
 }

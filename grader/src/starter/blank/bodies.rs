@@ -2,9 +2,9 @@
 
 use quote::ToTokens;
 use syn::visit::Visit;
-use syn::{FnArg, Pat, PathArguments, ReturnType, Signature, Type, TypeParamBound};
+use syn::{FnArg, PathArguments, ReturnType, Signature, Type, TypeParamBound};
 
-use super::names::{Names, idents};
+use super::names::idents;
 
 /// The value that stands for a result until the learner writes one.
 ///
@@ -78,10 +78,11 @@ fn opaque_types(ty: &Type) -> usize {
 
 /// The lines of a blank body: hints, a use of every parameter, the value.
 ///
-/// rustc warns about parameters that a body does not use, also when all it does is `todo!()`. A
+/// rustc warns about a parameter that a body does not use, also when all it does is `todo!()`. A
 /// renamed parameter (`_limit`) or an `allow` would stay in the learner's file; a line of the body
-/// goes with the body. By reference, because a moved generic value is an error in a `const fn`
-/// (E0493) and a lock or a future that is let go is a lint.
+/// goes with the body. Taken by reference, because a future or a lock that is dropped at once is a
+/// lint. By `&mut` where the reference changes the parameter: then its `mut` stays without a warning,
+/// and the learner's first line that changes it compiles.
 pub(super) fn lines(
     sig: &Signature,
     body: Option<&str>,
@@ -92,69 +93,58 @@ pub(super) fn lines(
         None => stand_in(&sig.output)?,
     };
     let named = value.parse().map(idents).unwrap_or_default();
-    let unused: Vec<_> = parameters(sig).into_iter().filter(|name| !named.contains(name)).collect();
+    let unused = parameters(sig).into_iter().filter(|parameter| !named.contains(&parameter.name));
+    let unused: Vec<_> = unused.map(|parameter| parameter.borrowed()).collect();
     let mut lines: Vec<_> = hints.iter().map(|hint| format!("// Hint: {hint}")).collect();
     match &unused[..] {
         [] => {}
-        [name] => lines.push(format!("let _ = &{name};")),
-        names => lines.push(format!("let _ = (&{});", names.join(", &"))),
+        [one] => lines.push(format!("let _ = {one};")),
+        several => lines.push(format!("let _ = ({});", several.join(", "))),
     }
     lines.extend(value.lines().map(str::to_owned));
     Ok(lines)
 }
 
-/// The variables that the parameters bind.
-fn parameters(sig: &Signature) -> Vec<String> {
-    struct Bound(Vec<String>);
+/// A variable that a parameter binds.
+struct Parameter {
+    name: String,
+    mutable: bool,
+}
+
+impl Parameter {
+    fn borrowed(&self) -> String {
+        format!("&{}{}", if self.mutable { "mut " } else { "" }, self.name)
+    }
+}
+
+/// The variables of the parameters that a body has to use: `self` only where it is `mut self`.
+fn parameters(sig: &Signature) -> Vec<Parameter> {
+    struct Bound(Vec<Parameter>);
     impl<'ast> Visit<'ast> for Bound {
         fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
             let name = pattern.ident.to_string();
-            if !name.starts_with('_') {
-                self.0.push(name);
+            let mutable = pattern.mutability.is_some() && pattern.by_ref.is_none();
+            if mutable || !name.starts_with('_') {
+                self.0.push(Parameter { name, mutable });
             }
             syn::visit::visit_pat_ident(self, pattern);
         }
     }
     let mut bound = Bound(Vec::new());
     for input in &sig.inputs {
-        if let FnArg::Typed(typed) = input {
-            bound.visit_pat(&typed.pat);
-        }
-    }
-    bound.0
-}
-
-/// The spans of every `mut` in front of a parameter that a blank body does not change, up to the
-/// name: rustc would call them unused.
-pub(super) fn needless_mut(sig: &Signature, body: Option<&str>) -> Vec<std::ops::Range<usize>> {
-    let named: Names = body.and_then(|body| body.parse().ok()).map(idents).unwrap_or_default();
-    let mut found = Vec::new();
-    for input in &sig.inputs {
         match input {
+            FnArg::Typed(typed) => bound.visit_pat(&typed.pat),
             FnArg::Receiver(receiver) => {
                 // `&mut self` is a type, `mut self` a binding.
                 let binding = matches!(
                     receiver.kind,
                     syn::ReceiverKind::Value | syn::ReceiverKind::Typed(..)
                 );
-                if let Some(mutability) = receiver.mutability
-                    && binding
-                    && !named.contains("self")
-                {
-                    let name = receiver.self_token.span.byte_range();
-                    found.push(mutability.span.byte_range().start..name.start);
-                }
-            }
-            FnArg::Typed(typed) => {
-                let Pat::Ident(pattern) = &*typed.pat else { continue };
-                if let Some(mutability) = pattern.mutability
-                    && !named.contains(&pattern.ident.to_string())
-                {
-                    let name = pattern.ident.span().byte_range();
-                    found.push(mutability.span.byte_range().start..name.start);
+                if binding && receiver.mutability.is_some() {
+                    bound.0.push(Parameter { name: "self".to_owned(), mutable: true });
                 }
             }
         }
     }
-    found
+    bound.0
 }

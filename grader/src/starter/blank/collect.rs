@@ -4,6 +4,8 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Block, Expr, Item, UseTree};
 
+use super::debug;
+use super::items::is_for_tests;
 use super::names::{ModulePath, Names, Uses, captured, function, idents, is_blank, self_type};
 
 /// The names that `file` uses.
@@ -156,6 +158,10 @@ impl Collector {
 
 impl<'ast> Visit<'ast> for Collector {
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        // What only tests name does not stay for their sake.
+        if is_for_tests(&module.attrs) {
+            return;
+        }
         self.module.push(module.ident.to_string());
         visit::visit_item_mod(self, module);
         if let Some((_, items)) = &module.content {
@@ -166,8 +172,16 @@ impl<'ast> Visit<'ast> for Collector {
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         self.self_type = self_type(item);
+        let debug = debug::is_debug(item);
+        let before = debug.then(|| (self.uses.members.clone(), self.uses.calls_methods));
         visit::visit_item_impl(self, item);
         self.self_type = None;
+        if let Some((members, calls_methods)) = before {
+            // It shows fields that stay for another reason, by methods that need no import. Their names
+            // alone would keep namesakes.
+            self.uses.members = members;
+            self.uses.calls_methods = calls_methods;
+        }
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
@@ -205,7 +219,7 @@ impl<'ast> Visit<'ast> for Collector {
         }
         if !invocation.path.is_ident("todo") {
             self.uses.calls_methods |= self.body;
-            self.loose(idents(invocation.tokens.clone()));
+            self.macro_arguments(invocation.tokens.clone());
         }
     }
 
@@ -307,6 +321,32 @@ impl Collector {
         if glob && let Some(names) = self.uses.heads.get(&self.module).cloned() {
             let above = self.module[..self.module.len() - 1].to_vec();
             self.uses.heads.entry(above).or_default().extend(names);
+        }
+    }
+
+    /// The tokens of a macro call: an identifier may mean anything, but behind a dot only what belongs to
+    /// a value.
+    fn macro_arguments(&mut self, tokens: TokenStream) {
+        let mut after_dot = false;
+        for tree in tokens {
+            match &tree {
+                TokenTree::Group(group) => self.macro_arguments(group.stream()),
+                TokenTree::Ident(ident) if after_dot => {
+                    let name = ident.to_string();
+                    self.uses.tails.insert(name.clone());
+                    self.uses.methods.insert(name.clone());
+                    self.uses.members.insert(name);
+                }
+                TokenTree::Ident(_) | TokenTree::Literal(_) => {
+                    self.loose(idents(tree.clone().into()));
+                }
+                TokenTree::Punct(_) => {}
+            }
+            // `..` is a range, and what follows it a value.
+            after_dot = match tree {
+                TokenTree::Punct(punct) => punct.as_char() == '.' && !after_dot,
+                _ => false,
+            };
         }
     }
 

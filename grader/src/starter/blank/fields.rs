@@ -33,6 +33,31 @@ pub(super) fn blank(
     }
 }
 
+/// The names of the fields of `item` that stay: all of them if the struct is `kept` as it is.
+pub(super) fn staying(pass: &Pass<'_>, item: &ItemStruct, kept: bool) -> Result<Names, BlankError> {
+    let all = kept || derives_its_shape(item);
+    let mut names = Names::new();
+    for field in &item.fields {
+        if let Some(name) = &field.ident
+            && (all || stays(pass, field)?)
+        {
+            names.insert(name.to_string());
+        }
+    }
+    Ok(names)
+}
+
+fn stays(pass: &Pass<'_>, field: &Field) -> Result<bool, BlankError> {
+    let marked = pass.marked(field, &field.attrs)?;
+    let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
+    let stays = is_public(&field.vis)
+        || name == PLACE
+        || pass.uses.members.contains(&name)
+        || (!matches!(field.vis, syn::Visibility::Inherited)
+            && pass.seen_by(&field.vis).contains(&name));
+    Ok(!marked.drop && (marked.keep || stays))
+}
+
 fn derives_its_shape(item: &ItemStruct) -> bool {
     item.attrs.iter().filter(|attribute| attribute.path().is_ident("derive")).any(|attribute| {
         let derived = idents(attribute.meta.to_token_stream());
@@ -48,14 +73,7 @@ fn named(
 ) -> Result<(), BlankError> {
     let mut going = Vec::new();
     for field in &fields.named {
-        let marked = pass.marked(field, &field.attrs)?;
-        let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
-        let stays = is_public(&field.vis)
-            || name == PLACE
-            || pass.uses.members.contains(&name)
-            || (!matches!(field.vis, syn::Visibility::Inherited)
-                && pass.seen_by(&field.vis).contains(&name));
-        if marked.drop || !(marked.keep || stays) {
+        if !stays(pass, field)? {
             going.push(field);
         }
     }

@@ -1,5 +1,6 @@
 //! Which items of a file stay, which go, and what happens inside those that stay.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quote::ToTokens;
@@ -9,7 +10,8 @@ use syn::{AttrStyle, Attribute, Block, ImplItem, Item, Signature, TraitItem, Vis
 use super::edits::Edits;
 use super::markers::{Marked, Markers};
 use super::names::{self, ModulePath, Names, Uses, idents, is_blank};
-use super::{BlankError, Scope, bodies, fields, imports};
+use super::unit_tests::insertion;
+use super::{BlankError, Scope, bodies, debug, fields, imports};
 
 /// One pass over a file, given the names that the last pass left in use.
 pub(super) struct Pass<'a> {
@@ -31,6 +33,8 @@ pub(super) struct Pass<'a> {
     /// Types that stay without being `pub`. One that is, and stays, may be reached from outside
     /// although its module is not.
     private: Names,
+    /// The fields that stay, by the module and the name of their struct.
+    fields: BTreeMap<(ModulePath, String), Names>,
 }
 
 /// What an implementation is for.
@@ -61,7 +65,15 @@ impl<'a> Pass<'a> {
             defined: imports::Definitions::of(file),
             dropped: Names::new(),
             private: Names::new(),
+            fields: BTreeMap::new(),
         };
+        let inner = file.attrs.iter().map(|attribute| attribute.span().byte_range().end).max();
+        let docs = markers.of_file(inner.unwrap_or(0));
+        if docs.is_empty() && scope.private {
+            let docs = file.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+            docs.for_each(|attribute| pass.edits.remove(attribute.span().byte_range()));
+        }
+        pass.document(&file.attrs, &docs, "//!", 0);
         pass.sort_types(&file.items)?;
         pass.items(&file.items)?;
         Ok(pass.edits)
@@ -85,6 +97,10 @@ impl<'a> Pass<'a> {
             };
             let name = ident.to_string();
             let marked = self.marked(item, attributes(item))?;
+            if let Item::Struct(item) = item {
+                let staying = fields::staying(self, item, marked.keep)?;
+                self.fields.insert((self.module.clone(), name.clone()), staying);
+            }
             if marked.drop
                 || is_for_tests(attributes(item))
                 || !(marked.keep || self.keeps(vis, &name))
@@ -105,6 +121,20 @@ impl<'a> Pass<'a> {
         let marked = self.marked(item, attributes(item))?;
         let range = item.span().byte_range();
         if marked.keep {
+            return Ok(());
+        }
+        if let Item::Mod(module) = item
+            && !marked.drop
+            && self.module.is_empty()
+            && is_for_tests(&module.attrs)
+            && let Some(imports) = self.scope.tests.get(&module.ident.to_string())
+        {
+            let items = module.content.as_ref().map(|(_, items)| &items[..]).unwrap_or_default();
+            let indent = items.first().map(|first| self.edits.indent(&first.span().byte_range()));
+            let indent = indent.unwrap_or_default();
+            if let Some((at, text)) = insertion(items, imports, self.newline, indent) {
+                self.edits.replace(at..at, text);
+            }
             return Ok(());
         }
         if marked.drop || is_for_tests(attributes(item)) {
@@ -149,7 +179,9 @@ impl<'a> Pass<'a> {
             }
             _ => true,
         };
-        if !stays {
+        if stays {
+            self.document(attributes(item), &marked.docs, "///", range.start);
+        } else {
             self.edits.remove(range);
         }
         Ok(())
@@ -252,6 +284,13 @@ impl<'a> Pass<'a> {
         if head.iter().any(|name| self.dropped.contains(name)) {
             return Ok(false);
         }
+        if debug::is_debug(item) {
+            self.debug(item)?;
+            return Ok(true);
+        }
+        if debug::is_clone_of_copy(item) {
+            return Ok(true);
+        }
         let owner = Owner {
             name: names::self_type(item),
             public: !self_type.iter().any(|name| self.private.contains(name)),
@@ -286,10 +325,39 @@ impl<'a> Pass<'a> {
             self.edits.remove(range);
             return Ok(false);
         }
+        self.document(attributes, &marked.docs, "///", range.start);
         if let ImplItem::Fn(item) = item {
             self.body(owner.name.as_deref(), &item.sig, &item.block, &range, &marked)?;
         }
         Ok(true)
+    }
+
+    /// Looks at a `Debug` written by hand. It stays, or shows the name of the type: one that panics would
+    /// turn the learner's first `dbg!` into a riddle.
+    fn debug(&mut self, item: &syn::ItemImpl) -> Result<(), BlankError> {
+        let name = names::self_type(item);
+        let owner = (self.module.clone(), name.clone().unwrap_or_default());
+        let staying = self.fields.get(&owner).cloned().unwrap_or_default();
+        for inner in &item.items {
+            let ImplItem::Fn(function) = inner else { continue };
+            let marked = self.marked(inner, &function.attrs)?;
+            let range = inner.span().byte_range();
+            if marked.keep {
+                continue;
+            }
+            let explicit = marked.body.is_some() || !marked.hints.is_empty();
+            if explicit {
+                self.body(name.as_deref(), &function.sig, &function.block, &range, &marked)?;
+            } else if !debug::needs_only(function, &staying) {
+                let shown =
+                    name.clone().unwrap_or_else(|| item.self_ty.to_token_stream().to_string());
+                let body = debug::stand_in(&function.sig, &shown);
+                let (newline, indent) = (self.newline, self.edits.indent(&range));
+                let text = format!("{{{newline}{indent}    {body}{newline}{indent}}}");
+                self.edits.replace(function.block.span().byte_range(), text);
+            }
+        }
+        Ok(())
     }
 
     fn trait_items(&mut self, items: &[TraitItem]) -> Result<(), BlankError> {
@@ -334,10 +402,32 @@ impl<'a> Pass<'a> {
         }
         text += &format!("{newline}{indent}}}");
         self.edits.replace(block.span().byte_range(), text);
-        for range in bodies::needless_mut(sig, marked.body.as_deref()) {
-            self.edits.replace(range, String::new());
+        // That the reference's body can run at compile time says nothing about the learner's, which may
+        // need a `HashMap` or a clock.
+        if let Some(constness) = &sig.constness {
+            let range = constness.span().byte_range();
+            let after = &self.source[range.end..];
+            let space = after.len() - after.trim_start().len();
+            self.edits.replace(range.start..range.end + space, String::new());
         }
         Ok(())
+    }
+
+    /// Puts `docs` in the place of the documentation in `attributes`; where there is none, at `start`.
+    fn document(&mut self, attributes: &[Attribute], docs: &[String], sign: &str, start: usize) {
+        if docs.is_empty() {
+            return;
+        }
+        let old = attributes.iter().filter(|attribute| attribute.path().is_ident("doc"));
+        let old = old.map(|attribute| attribute.span().byte_range());
+        let old = old.reduce(|all, one| all.start..one.end);
+        let indent = self.edits.indent(old.as_ref().unwrap_or(&(start..start)));
+        let lines = docs.iter().map(|line| format!("{sign} {line}").trim_end().to_owned());
+        let text = lines.collect::<Vec<_>>().join(&format!("{}{indent}", self.newline));
+        match old {
+            Some(old) => self.edits.replace(old, text),
+            None => self.edits.replace(start..start, format!("{text}{}{indent}", self.newline)),
+        }
     }
 
     pub(super) fn marked(

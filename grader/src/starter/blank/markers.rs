@@ -19,6 +19,7 @@ enum Marker {
     Drop,
     Body(String),
     Hint(String),
+    Doc(String),
 }
 
 /// The markers of one item, put together.
@@ -32,6 +33,8 @@ pub(super) struct Marked {
     pub(super) body: Option<String>,
     /// What the learner is told where the solution stood.
     pub(super) hints: Vec<String>,
+    /// The lines that become its documentation.
+    pub(super) docs: Vec<String>,
 }
 
 /// The markers of one file.
@@ -90,6 +93,7 @@ impl<'a> Markers<'a> {
                 Marker::Keep => marked.keep = true,
                 Marker::Drop => marked.drop = true,
                 Marker::Hint(text) => marked.hints.push(text.clone()),
+                Marker::Doc(text) => marked.docs.push(text.clone()),
                 Marker::Body(text) => match &mut marked.body {
                     Some(body) => *body = format!("{body}\n{text}"),
                     None => marked.body = Some(text.clone()),
@@ -103,6 +107,27 @@ impl<'a> Markers<'a> {
             return Err(BlankError::MarkerBody { line, message: cause.to_string() });
         }
         Ok(marked)
+    }
+
+    /// The lines that become the documentation of the file's module: those of the `doc` markers at its
+    /// head. The `//!` lines of the reference end at `inner`.
+    pub(super) fn of_file(&self, inner: usize) -> Vec<String> {
+        let mut end = inner;
+        // The rest of the last `//!` line, and the markers right below it.
+        for line in self.source[inner..].split_inclusive('\n') {
+            let is_rest = end == inner && inner > 0;
+            if !is_rest && !line.trim_start().starts_with(PREFIX) {
+                break;
+            }
+            end += line.len();
+        }
+        let docs = self.lines.range(..end).filter_map(|(at, marker)| match marker {
+            Marker::Doc(text) => Some((*at, text.clone())),
+            _ => None,
+        });
+        let docs: Vec<_> = docs.collect();
+        self.found.borrow_mut().extend(docs.iter().map(|(at, _)| at));
+        docs.into_iter().map(|(_, text)| text).collect()
     }
 
     /// Where the marker lines begin.
@@ -133,6 +158,8 @@ fn parse(text: &str) -> Option<Marker> {
         ("drop", "") => Some(Marker::Drop),
         ("body", body) if !body.is_empty() => Some(Marker::Body(body.to_owned())),
         ("hint", hint) if !hint.is_empty() => Some(Marker::Hint(hint.to_owned())),
+        // Without text: an empty line between paragraphs.
+        ("doc", text) => Some(Marker::Doc(text.to_owned())),
         _ => None,
     }
 }

@@ -11,17 +11,20 @@
 
 mod bodies;
 mod collect;
+mod debug;
+mod docs;
 mod edits;
 mod fields;
 mod imports;
 mod items;
 mod markers;
 mod names;
+mod unit_tests;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::TokenStream;
 use thiserror::Error;
@@ -30,6 +33,7 @@ use items::Pass;
 pub(super) use items::is_for_tests;
 use markers::Markers;
 pub(super) use names::{Names, Uses, module_name};
+pub(super) use unit_tests::{Own, add_imports, imports_to_add};
 
 /// Why a reference cannot be blanked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,7 +50,7 @@ pub enum BlankError {
     },
     /// A comment begins like a marker and is none.
     #[error(
-        "line {line}: no such marker: `{text}` (there are keep, drop, body EXPR and hint TEXT)"
+        "line {line}: no such marker: `{text}` (there are keep, drop, body EXPR, hint TEXT and doc TEXT)"
     )]
     UnknownMarker {
         /// Where, counted from 1.
@@ -88,6 +92,8 @@ pub enum BlankError {
 pub(super) struct Scope<'a> {
     /// Whether a `pub` item of the file can be named outside the crate.
     pub(super) public: bool,
+    /// Whether the file's module is private: its documentation is for readers of the reference.
+    pub(super) private: bool,
     /// Whether the file is the root of a program, with a `main` that has to stay.
     pub(super) entry: bool,
     /// What paths call the file's module.
@@ -100,6 +106,8 @@ pub(super) struct Scope<'a> {
     pub(super) constants: &'a Names,
     /// The file's modules in other files that have nothing left in them.
     pub(super) hollow: BTreeSet<String>,
+    /// The file's modules of tests that stay, each with the imports that it needs besides its own.
+    pub(super) tests: BTreeMap<String, Vec<String>>,
 }
 
 /// The blank of one module, taken on its own: `pub` items are the interface, and nothing else of the
@@ -113,16 +121,31 @@ pub(super) struct Scope<'a> {
 /// [`BlankError`] with the line in `source`.
 pub fn blank(source: &str) -> Result<String, BlankError> {
     let none = Names::new();
-    let scope = Scope {
+    let mut scope = Scope {
         public: true,
+        private: false,
         entry: false,
         module: "self",
         named: &none,
         near: &none,
         constants: &none,
         hollow: BTreeSet::new(),
+        tests: BTreeMap::new(),
     };
-    blank_in(source, &scope)
+    let text = blank_in(source, &scope)?;
+    let (reference, blank) = (parse(source)?, parse(&text)?);
+    let mut known = Own::default();
+    known.add_file(&blank);
+    for item in &reference.items {
+        if let syn::Item::Mod(module) = item
+            && is_for_tests(&module.attrs)
+            && let Some((_, items)) = &module.content
+            && let Some(imports) = imports_to_add(items, &reference, &blank, &known)
+        {
+            scope.tests.insert(module.ident.to_string(), imports);
+        }
+    }
+    if scope.tests.is_empty() { Ok(text) } else { blank_in(source, &scope) }
 }
 
 /// The blank of one module inside its crate.
@@ -148,7 +171,7 @@ pub(super) fn blank_in(source: &str, scope: &Scope<'_>) -> Result<String, BlankE
         let text = edits.apply();
         let left = parse(&text)?;
         if !uses.absorb(Uses::of(&left)) {
-            return Ok(format!("{bom}{text}"));
+            return Ok(format!("{bom}{}", docs::complete(text, &file, &left)));
         }
     }
 }

@@ -185,11 +185,72 @@ fn what_is_re_exported_by_a_star_stays() {
 }
 
 #[test]
-fn files_of_tests_go_unread() {
+fn documentation_of_a_private_module_goes() {
+    let text = "//! A lock around a map.\n//!\n//! More.\n\npub struct Kept;\n";
+    let marked = text.replace("More.\n", "More.\n// starter: doc What is kept.\n");
     assert_blanks(
         &[
-            ("src/lib.rs", "pub fn f() {}\n\n#[cfg(test)]\nmod tests;\n"),
-            ("src/tests.rs", "mod more;\npub fn no_stand_in() -> impl Own {}\n"),
+            (
+                "src/lib.rs",
+                "mod kept;\nmod marked;\npub mod open;\npub use kept::Kept;\npub use marked::Kept as B;\n",
+            ),
+            ("src/kept.rs", text),
+            ("src/marked.rs", &marked),
+            ("src/open.rs", text),
+        ],
+        &[
+            Some(
+                "mod kept;\nmod marked;\npub mod open;\npub use kept::Kept;\npub use marked::Kept as B;\n",
+            ),
+            Some("pub struct Kept;\n"),
+            Some("//! What is kept.\n\npub struct Kept;\n"),
+            Some(text),
+        ],
+    );
+}
+
+#[test]
+fn tests_stay_that_use_only_what_stays() {
+    let lib = "use std::time::Duration;\n\npub fn f() {}\n\nfn helper() -> Duration {\n    \
+               Duration::ZERO\n}\n\n#[cfg(test)]\nmod private;\n#[cfg(test)]\nmod public;\n";
+    let public = "mod more;\n\nuse super::*;\n\n#[test]\nfn g() {\n    f();\n    \
+                  let _ = Duration::ZERO;\n}\n";
+    let more = "#[test]\nfn g() {\n    crate::f();\n}\n";
+    assert_blanks(
+        &[
+            ("src/lib.rs", lib),
+            ("src/private.rs", "use super::*;\n\n#[test]\nfn g() {\n    helper();\n}\n"),
+            ("src/public.rs", public),
+            ("src/public/more.rs", more),
+        ],
+        &[
+            Some("pub fn f() {\n    todo!()\n}\n\n#[cfg(test)]\nmod public;\n"),
+            None,
+            Some(&public.replace("use super", "use std::time::Duration;\n\nuse super")),
+            Some(more),
+        ],
+    );
+}
+
+#[test]
+fn tests_go_with_what_they_import() {
+    let test = "use crate::tools::Tool;\n\n#[test]\nfn g() {\n    Tool::take();\n}\n";
+    assert_blanks(
+        &[
+            ("src/lib.rs", "mod tools;\n\npub fn f() {}\n\n#[cfg(test)]\nmod tests;\n"),
+            ("src/tests.rs", test),
+            ("src/tools.rs", "pub(crate) struct Tool;\nimpl Tool {\n    pub fn take() {}\n}\n"),
+        ],
+        &[Some("pub fn f() {\n    todo!()\n}\n"), None, None],
+    );
+}
+
+#[test]
+fn files_of_tests_that_go_are_not_blanked() {
+    assert_blanks(
+        &[
+            ("src/lib.rs", "pub fn f() {}\nfn g() {}\n\n#[cfg(test)]\nmod tests;\n"),
+            ("src/tests.rs", "mod more;\npub fn no_stand_in() -> impl Own {\n    super::g()\n}\n"),
             ("src/tests/more.rs", "pub fn neither() -> impl Own {}\n"),
         ],
         &[Some("pub fn f() {\n    todo!()\n}\n"), None, None],

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use level3_domain::journal::{Claimed, Lease, Opened, SagaId, Standing, Story};
+use level3_domain::journal::{Claimed, Lease, Opened, SagaId, SagaLog, Standing};
 use tokio_postgres::Statement;
 
 use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing, standing_name};
+use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -32,17 +32,17 @@ pub(super) async fn saga(
     }))
 }
 
-async fn story(session: &Session, row: &SagaRow) -> Result<Story, Fault> {
+async fn saga_log(session: &Session, row: &SagaRow) -> Result<SagaLog, Fault> {
     let mut records = Vec::new();
     for row in session.client.query(&session.statements.records, &[&row.number]).await? {
         records.extend(decode(row.try_get(0)?)?);
     }
-    Ok(Story { standing: row.standing, records: records.into() })
+    Ok(SagaLog { standing: row.standing, records: records.into() })
 }
 
-pub(super) async fn read(session: &Session, saga_id: &str) -> Result<Option<Story>, Fault> {
+pub(super) async fn read(session: &Session, saga_id: &str) -> Result<Option<SagaLog>, Fault> {
     match saga(session, &session.statements.saga, saga_id).await? {
-        Some(row) => Ok(Some(story(session, &row).await?)),
+        Some(row) => Ok(Some(saga_log(session, &row).await?)),
         None => Ok(None),
     }
 }
@@ -57,7 +57,7 @@ pub(super) async fn list(
         Standing::Ended => &statements.list_ended,
         Standing::Open | Standing::Parked => &statements.list_unfinished,
     };
-    let rows = session.client.query(statement, &[&standing_name(standing), &most]).await?;
+    let rows = session.client.query(statement, &[&standing.name(), &most]).await?;
     rows.iter().map(|row| Ok(SagaId::new(row.try_get(0)?))).collect()
 }
 
@@ -106,7 +106,7 @@ impl Operation for Append {
     }
 
     async fn run(&self, session: &Session) -> Result<bool, Fault> {
-        let stands = self.stands.map(standing_name);
+        let stands = self.stands.map(Standing::name);
         let written = session
             .client
             .execute(
@@ -142,7 +142,7 @@ impl Operation for Claim {
             && row.owner != self.me
             && client.query_one(&statements.is_gone, &[&row.owner]).await?.try_get(0)?;
         match self.watch.turn(&self.saga, row.standing, row.mark, is_gone) {
-            Turn::Over => Ok(Claimed::Ended(story(session, &row).await?)),
+            Turn::Over => Ok(Claimed::Ended(saga_log(session, &row).await?)),
             Turn::Busy(remaining) => Ok(Claimed::Busy { remaining }),
             Turn::Yours => {
                 let claimed = client.query_one(&statements.claim, &[&row.number, &self.me]).await?;
@@ -150,7 +150,7 @@ impl Operation for Claim {
                     .map_err(|why| StoreError::unreadable("epoch", why))?;
                 row.standing = Standing::Open;
                 let lease = Lease { saga: self.saga.clone(), epoch };
-                Ok(Claimed::Yours(lease, story(session, &row).await?))
+                Ok(Claimed::Acquired(lease, saga_log(session, &row).await?))
             }
         }
     }
@@ -159,9 +159,9 @@ impl Operation for Claim {
 pub(super) struct Read(pub(super) SagaId);
 
 impl Operation for Read {
-    type Output = Option<Story>;
+    type Output = Option<SagaLog>;
 
-    async fn run(&self, session: &Session) -> Result<Option<Story>, Fault> {
+    async fn run(&self, session: &Session) -> Result<Option<SagaLog>, Fault> {
         read(session, self.0.as_str()).await
     }
 }

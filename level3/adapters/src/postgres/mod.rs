@@ -29,9 +29,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
-    Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
 };
-use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, Row};
+use level3_domain::nonzero;
+use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
 
 use self::keeper::Keeper;
 use self::session::Address;
@@ -60,8 +61,8 @@ impl Default for PostgresOptions {
     /// takes to start again.
     fn default() -> Self {
         Self {
-            connections: NonZeroUsize::MIN.saturating_add(3),
-            group: NonZeroUsize::MIN.saturating_add(255),
+            connections: nonzero!(4),
+            group: nonzero!(256),
             lease: DEFAULT_LEASE,
             patience: Duration::from_secs(5),
         }
@@ -144,7 +145,7 @@ impl PostgresStore {
     fn log<T: Send + 'static>(
         &self,
         operation: Result<impl Operation<Output = T>, StoreError>,
-    ) -> Reply<'static, T> {
+    ) -> JournalFuture<'static, T> {
         match operation {
             Ok(operation) => {
                 let done = self.writer.submit(operation);
@@ -155,19 +156,19 @@ impl PostgresStore {
     }
 
     /// An operation of the ledger.
-    fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> Answer<T> {
+    fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> CallFuture<T> {
         let done = self.writer.submit(operation);
         async move { Ok(done.await?) }.boxed()
     }
 }
 
 impl Journal for PostgresStore {
-    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         let (owner, kind) = (self.keeper.id(), saga_kind(&first).to_owned());
         self.log(encode(&[first]).map(|body| journal::Open { saga, kind, owner, body }))
     }
 
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
         // No store gives an epoch that this refuses.
         let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
         let (saga, stands) = (lease.saga.clone(), standing_after(&records));
@@ -176,35 +177,35 @@ impl Journal for PostgresStore {
         async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
     }
 
-    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
         let (watch, me) = (Arc::clone(&self.watch), self.keeper.id());
         self.log(Ok(journal::Claim { saga, watch, me }))
     }
 
-    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
         self.log(Ok(journal::Read(saga)))
     }
 
-    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
         self.log(Ok(journal::List(standing)))
     }
 }
 
 impl Ledger for PostgresStore {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         let saved = self.writer.submit(ledger::Save(row));
         async move { saved.await? }.boxed()
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.book(ledger::Void(payment))
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.book(ledger::PendingReceipts(limit(most)))
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.book(ledger::ReceiptSent::new(transaction))
     }
 }

@@ -57,8 +57,8 @@ impl Operation for DeadLetters {
     async fn run(&self, session: &Session) -> Result<Vec<DeadLetter>, Fault> {
         let mut letters = Vec::new();
         for saga in list(session, Standing::Parked, self.0).await? {
-            if let Some(story) = read(session, saga.as_str()).await? {
-                letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&story.records) });
+            if let Some(saga_log) = read(session, saga.as_str()).await? {
+                letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&saga_log.records) });
             }
         }
         let failed = &session.statements.failed_receipts;

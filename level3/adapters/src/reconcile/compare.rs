@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use level3_domain::ids::PaymentId;
-use level3_domain::journal::{Record, SagaId, Standing, Story};
+use level3_domain::journal::{Record, SagaId, SagaLog, Standing};
 use level3_domain::provider::{Intent, IntentStatus, ProviderError, RowStatus};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How a payment's saga stands.
 enum Ended {
-    Paid(Story),
+    Paid(SagaLog),
     Undone,
 }
 
@@ -67,16 +67,16 @@ impl Reconciler {
         report: &mut Report,
         matched: &mut HashSet<PaymentId>,
     ) -> Result<(), ReconcileError> {
-        let story = self.story(&listed.payment).await?;
-        let Some(story) = story else {
+        let saga_log = self.saga_log(&listed.payment).await?;
+        let Some(saga_log) = saga_log else {
             return self.unknown(&listed, report).await;
         };
-        let Some(ended) = ended(story, report) else { return Ok(()) };
+        let Some(ended) = ended(saga_log, report) else { return Ok(()) };
         if is_over(&listed) {
             return Ok(());
         }
         match ended {
-            Ended::Paid(story) => self.paid(listed, &story, report, matched).await,
+            Ended::Paid(saga_log) => self.paid(listed, &saga_log, report, matched).await,
             Ended::Undone => self.undone(&listed, report).await,
         }
     }
@@ -85,7 +85,7 @@ impl Reconciler {
     async fn paid(
         &self,
         listed: Intent,
-        story: &Story,
+        saga_log: &SagaLog,
         report: &mut Report,
         matched: &mut HashSet<PaymentId>,
     ) -> Result<(), ReconcileError> {
@@ -109,7 +109,7 @@ impl Reconciler {
         } else if booked.is_some() {
             (Discrepancy::ChargedTwice, self.repaired(self.refund(&now)).await)
         } else {
-            (Discrepancy::NotRecorded, self.repaired(self.record(&now, story)).await)
+            (Discrepancy::NotRecorded, self.repaired(self.record(&now, saga_log)).await)
         };
         if outcome == Outcome::Recorded && matched.len() < self.config.matched {
             matched.insert(now.payment.clone());
@@ -207,8 +207,8 @@ impl Reconciler {
             found => Discrepancy::NotCharged { status: found.as_ref().map(|intent| intent.status) },
         };
         // It may be on its way back: then the journal says so, or the row does by now.
-        let story = self.story(&payment).await?;
-        let is_unfinished = story.is_some_and(|story| story.standing != Standing::Ended);
+        let saga_log = self.saga_log(&payment).await?;
+        let is_unfinished = saga_log.is_some_and(|saga_log| saga_log.standing != Standing::Ended);
         let now = self.sides.books.row(payment.clone()).await?;
         let stands = now.is_some_and(|booked| booked.row.status == RowStatus::Completed);
         if stands && !is_unfinished {
@@ -219,7 +219,7 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn story(&self, payment: &PaymentId) -> Result<Option<Story>, ReconcileError> {
+    async fn saga_log(&self, payment: &PaymentId) -> Result<Option<SagaLog>, ReconcileError> {
         Ok(self.sides.journal.read(SagaId::from(payment)).await?)
     }
 
@@ -279,18 +279,18 @@ const fn is_over(intent: &Intent) -> bool {
 }
 
 /// How the saga has ended; none, and a count, while it has not.
-fn ended(story: Story, report: &mut Report) -> Option<Ended> {
-    match story.standing {
+fn ended(saga_log: SagaLog, report: &mut Report) -> Option<Ended> {
+    match saga_log.standing {
         Standing::Open => report.unfinished += 1,
         Standing::Parked => report.parked += 1,
         Standing::Ended => {
-            let last = story.records.iter().rev().find_map(|record| match record {
+            let last = saga_log.records.iter().rev().find_map(|record| match record {
                 Record::Completed => Some(true),
                 Record::Compensated => Some(false),
                 _ => None,
             });
             return match last {
-                Some(true) => Some(Ended::Paid(story)),
+                Some(true) => Some(Ended::Paid(saga_log)),
                 Some(false) => Some(Ended::Undone),
                 None => {
                     report.unfinished += 1;

@@ -1,6 +1,6 @@
 //! Putting right what does not fit.
 
-use level3_domain::journal::{Record, Story};
+use level3_domain::journal::{Record, SagaLog};
 use level3_domain::payment::Payment;
 use level3_domain::provider::{
     Intent, IntentStatus, NewRow, Operation, ProviderError, ProviderKey, RowStatus,
@@ -67,8 +67,8 @@ impl Reconciler {
     }
 
     /// Writes the row that is missing, from what the saga has in the journal.
-    pub(super) async fn record(&self, intent: &Intent, story: &Story) -> Outcome {
-        let begun = story.records.iter().find_map(|record| match record {
+    pub(super) async fn record(&self, intent: &Intent, saga_log: &SagaLog) -> Outcome {
+        let begun = saga_log.records.iter().find_map(|record| match record {
             Record::Begun { state, .. } => state.read::<Kept>().ok(),
             _ => None,
         });

@@ -44,7 +44,7 @@ use serde::Deserialize;
 
 pub use config::{NotAKey, SendGridConfig, SendGridKey};
 
-use level3_domain::provider::{Answer, ProviderError, Receipt, Receipts};
+use level3_domain::provider::{CallFuture, ProviderError, Receipt, Receipts};
 use sent::{Place, Sent};
 
 use super::http::{Answered, Http, SetupError, WireError};
@@ -143,7 +143,7 @@ impl Receipts for SendGrid {
     ///
     /// Dropping the future closes the connection. A request that has left may still be a mail; see the
     /// [module](self) for what a repeat does.
-    fn send(&self, receipt: Receipt) -> Answer<()> {
+    fn send(&self, receipt: Receipt) -> CallFuture<()> {
         let shared = Arc::clone(&self.shared);
         async move {
             match shared.sent.begin(&receipt.transaction) {

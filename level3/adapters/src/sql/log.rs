@@ -46,12 +46,3 @@ pub(crate) fn standing_after(records: &[Record]) -> Option<Standing> {
         _ => None,
     })
 }
-
-/// The standing as it is written.
-pub(crate) const fn standing_name(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Open => "open",
-        Standing::Parked => "parked",
-        Standing::Ended => "ended",
-    }
-}

@@ -59,7 +59,7 @@ pub use lease::DEFAULT_LEASE;
 pub use view::{BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, UnixMillis, Written};
 
 pub(crate) use lease::{Mark, Turn, Watch};
-pub(crate) use log::{decode, encode, entry, note, saga_kind, standing_after, standing_name};
+pub(crate) use log::{decode, encode, entry, note, saga_kind, standing_after};
 pub(crate) use slot::Slot;
 pub(crate) use view::{RowColumns, money, standing, stuck_in, unsigned};
 

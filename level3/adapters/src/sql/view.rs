@@ -10,7 +10,6 @@ use level3_domain::provider::{Row, RowStatus};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::log::standing_name;
 
 /// A wall clock's time, in milliseconds since the beginning of 1970. For people: nothing is decided by
 /// it, since wall clocks go backwards.
@@ -214,10 +213,7 @@ pub(crate) fn money(minor: i64, currency: String) -> Result<Money, StoreError> {
 
 /// A standing as it was written.
 pub(crate) fn standing(name: &str) -> Result<Standing, StoreError> {
-    [Standing::Open, Standing::Parked, Standing::Ended]
-        .into_iter()
-        .find(|standing| standing_name(*standing) == name)
-        .ok_or_else(|| StoreError::unreadable("standing", name))
+    Standing::from_name(name).ok_or_else(|| StoreError::unreadable("standing", name))
 }
 
 /// Numbers and counts of a store are never negative.

@@ -1,6 +1,6 @@
 //! The journal's operations within a transaction.
 
-use level3_domain::journal::{Claimed, Lease, Opened, SagaId, Standing, Story};
+use level3_domain::journal::{Claimed, Lease, Opened, SagaId, SagaLog, Standing};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
@@ -8,7 +8,7 @@ use super::presence::Presence;
 use super::statements::{
     APPEND, CLAIM, FIRST, LIST_ENDED, LIST_UNFINISHED, OPEN, RECORDS, SAGA, STAND,
 };
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing, standing_name};
+use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -27,7 +27,7 @@ pub(super) fn saga(db: &Connection, saga: &str) -> Result<Option<SagaRow>, Fault
     Ok(Some(SagaRow { number, mark, standing: standing(&name)?, owner }))
 }
 
-fn story(db: &Connection, row: &SagaRow) -> Result<Story, Fault> {
+fn saga_log(db: &Connection, row: &SagaRow) -> Result<SagaLog, Fault> {
     let mut records = Vec::new();
     let mut statement = db.prepare_cached(RECORDS)?;
     let mut rows = statement.query([row.number])?;
@@ -35,7 +35,7 @@ fn story(db: &Connection, row: &SagaRow) -> Result<Story, Fault> {
         let body = row.get_ref(0)?.as_str().map_err(|why| StoreError::unreadable("record", why))?;
         records.extend(decode(body)?);
     }
-    Ok(Story { standing: row.standing, records: records.into() })
+    Ok(SagaLog { standing: row.standing, records: records.into() })
 }
 
 pub(super) fn open(
@@ -70,7 +70,7 @@ pub(super) fn append(
         return Ok(false);
     }
     if let Some(stands) = stands {
-        db.prepare_cached(STAND)?.execute(params![saga, standing_name(stands)])?;
+        db.prepare_cached(STAND)?.execute(params![saga, stands.name()])?;
     }
     Ok(true)
 }
@@ -84,7 +84,7 @@ pub(super) fn claim(
     let Some(mut row) = saga(db, saga_id.as_str())? else { return Ok(Claimed::Unknown) };
     let is_gone = row.standing == Standing::Open && me.is_gone(db, row.owner)?;
     match watch.turn(saga_id, row.standing, row.mark, is_gone) {
-        Turn::Over => Ok(Claimed::Ended(story(db, &row)?)),
+        Turn::Over => Ok(Claimed::Ended(saga_log(db, &row)?)),
         Turn::Busy(remaining) => Ok(Claimed::Busy { remaining }),
         Turn::Yours => {
             let claimed = params![saga_id.as_str(), me.id()];
@@ -92,20 +92,20 @@ pub(super) fn claim(
             let epoch = u64::try_from(epoch).map_err(|why| StoreError::unreadable("epoch", why))?;
             row.standing = Standing::Open;
             let lease = Lease { saga: saga_id.clone(), epoch };
-            Ok(Claimed::Yours(lease, story(db, &row)?))
+            Ok(Claimed::Acquired(lease, saga_log(db, &row)?))
         }
     }
 }
 
-pub(super) fn read(db: &Connection, saga_id: &SagaId) -> Result<Option<Story>, Fault> {
-    saga(db, saga_id.as_str())?.map(|row| story(db, &row)).transpose()
+pub(super) fn read(db: &Connection, saga_id: &SagaId) -> Result<Option<SagaLog>, Fault> {
+    saga(db, saga_id.as_str())?.map(|row| saga_log(db, &row)).transpose()
 }
 
 pub(super) fn list(db: &Connection, standing: Standing, most: i64) -> Result<Vec<SagaId>, Fault> {
     let text = if standing == Standing::Ended { LIST_ENDED } else { LIST_UNFINISHED };
     let mut statement = db.prepare_cached(text)?;
-    let names = statement
-        .query_map(params![standing_name(standing), most], |row| row.get::<_, String>(0))?;
+    let names =
+        statement.query_map(params![standing.name(), most], |row| row.get::<_, String>(0))?;
     Ok(names.map(|name| name.map(SagaId::from)).collect::<Result<_, _>>()?)
 }
 

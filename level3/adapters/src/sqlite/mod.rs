@@ -24,9 +24,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
-    Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
 };
-use level3_domain::provider::{Answer, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+use level3_domain::nonzero;
+use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
 
 use self::fault::Fault;
 use self::presence::Presence;
@@ -51,7 +52,7 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     /// Groups of 256, the default lease, no limit.
     fn default() -> Self {
-        Self { group: NonZeroUsize::MIN.saturating_add(255), lease: DEFAULT_LEASE, max_pages: None }
+        Self { group: nonzero!(256), lease: DEFAULT_LEASE, max_pages: None }
     }
 }
 
@@ -132,7 +133,7 @@ impl SqliteStore {
 }
 
 impl Journal for SqliteStore {
-    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         let owner = self.presence.id();
         let kind = saga_kind(&first).to_owned();
         let body = match encode(&[first]) {
@@ -143,7 +144,7 @@ impl Journal for SqliteStore {
         async move { Ok(opened.await?) }.boxed()
     }
 
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
         // No store gives an epoch that this refuses.
         let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
         let saga = lease.saga.clone();
@@ -157,41 +158,41 @@ impl Journal for SqliteStore {
         async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
     }
 
-    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
         let (watch, me) = (Arc::clone(&self.watch), Arc::clone(&self.presence));
         let claimed = self.writer.submit(move |db| journal::claim(db, &watch, &me, &saga));
         async move { Ok(claimed.await?) }.boxed()
     }
 
-    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
-        let story = self.writer.submit(move |db| journal::read(db, &saga));
-        async move { Ok(story.await?) }.boxed()
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
+        let saga_log = self.writer.submit(move |db| journal::read(db, &saga));
+        async move { Ok(saga_log.await?) }.boxed()
     }
 
-    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
         let sagas = self.writer.submit(move |db| journal::list(db, standing, i64::MAX));
         async move { Ok(sagas.await?) }.boxed()
     }
 }
 
 impl Ledger for SqliteStore {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         let saved = self.writer.submit(move |db| ledger::save(db, &row));
         async move { saved.await? }.boxed()
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         let voided = self.writer.submit(move |db| ledger::void(db, &payment));
         async move { Ok(voided.await?) }.boxed()
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         let most = limit(most);
         let pending = self.writer.submit(move |db| ledger::pending_receipts(db, most));
         async move { Ok(pending.await?) }.boxed()
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         let sent = self.writer.submit(move |db| ledger::receipt_sent(db, transaction.as_str()));
         async move { Ok::<_, ProviderError>(sent.await?) }.boxed()
     }

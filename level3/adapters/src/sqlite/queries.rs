@@ -48,8 +48,8 @@ pub(super) fn show(db: &Connection, payment: &PaymentId) -> Result<Option<Shown>
 pub(super) fn dead_letters(db: &Connection, most: i64) -> Result<Vec<DeadLetter>, Fault> {
     let mut letters = Vec::new();
     for saga in list(db, Standing::Parked, most)? {
-        if let Some(story) = read(db, &saga)? {
-            letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&story.records) });
+        if let Some(saga_log) = read(db, &saga)? {
+            letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&saga_log.records) });
         }
     }
     let mut statement = db.prepare_cached(FAILED_RECEIPTS)?;

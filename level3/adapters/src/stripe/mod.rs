@@ -56,7 +56,7 @@ use calls::Calls;
 use find::Known;
 use level3_domain::ids::{IntentId, InvalidText, PaymentId};
 use level3_domain::provider::{
-    Answer, CreateIntent, Intent, IntentList, IntentPage, PaymentProvider, ProviderError,
+    CallFuture, CreateIntent, Intent, IntentList, IntentPage, PaymentProvider, ProviderError,
     ProviderKey, Refund,
 };
 
@@ -116,7 +116,7 @@ impl Stripe {
         &self,
         what: &'static str,
         call: impl FnOnce(Arc<Shared>) -> Fut + Send + 'static,
-    ) -> Answer<T>
+    ) -> CallFuture<T>
     where
         T: Send + 'static,
         Fut: Future<Output = Result<T, StripeError>> + Send,
@@ -201,25 +201,25 @@ impl Shared {
 /// Dropping one of the futures closes its connection. A request that has left may still take effect; the
 /// same key gets its answer.
 impl PaymentProvider for Stripe {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.answer("create", |shared| async move { shared.create(request).await })
     }
 
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.answer("confirm", |shared| async move { shared.act(&key, &intent, "confirm").await })
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.answer("cancel", |shared| async move { shared.act(&key, &intent, "cancel").await })
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.answer("refund", |shared| async move { shared.refund(&key, &intent).await })
     }
 
     /// See the source of the module `find` for how. Several calls at worst, which the gateway counts as
     /// one.
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.answer("find", |shared| async move {
             find::find(&shared.calls, &shared.known, shared.find_pages, &payment).await
         })
@@ -253,11 +253,11 @@ impl Shared {
 }
 
 impl IntentList for Stripe {
-    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage> {
+    fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage> {
         self.answer("list", |shared| async move { shared.page(after).await })
     }
 
-    fn intent(&self, id: IntentId) -> Answer<Option<Intent>> {
+    fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>> {
         self.answer("retrieve", |shared| async move {
             let found = find::retrieve(&shared.calls, &id).await?;
             found.map(body::IntentBody::into_intent).transpose()

@@ -7,7 +7,7 @@ use level3_adapters::postgres::{PostgresOptions, PostgresStore};
 use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
 use level3_domain::journal::{Journal, MemoryJournal};
 use level3_domain::provider::Ledger;
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::payments::Place;
@@ -42,7 +42,7 @@ pub fn real() -> Runtime {
 /// Everything in memory, in virtual time: the model of what the others have to do. It has a lease of its
 /// own.
 pub fn memory(_: Duration, case: impl AsyncFnOnce(Subject)) {
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let subject = Subject {
         journal: Arc::new(MemoryJournal::new()),
         ledger: world.providers().ledger,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use level3_domain::ids::{Email, IntentId, OrderId, PaymentId, PaymentKey, TransactionId};
 use level3_domain::journal::{
-    Claimed, Failure, FailureKind, Journal, JournalError, Lease, Opened, Payload, Record, SagaId,
-    Standing, Story,
+    Claimed, FailureKind, Journal, JournalError, Lease, Opened, Payload, Record, SagaFailure,
+    SagaId, SagaLog, Standing,
 };
 use level3_domain::money::{Currency, Money};
 use level3_domain::provider::{NewRow, ProviderError, RowStatus};
@@ -47,15 +47,15 @@ async fn open(journal: &dyn Journal, name: &str) -> Lease {
     }
 }
 
-async fn story(journal: &dyn Journal, name: &str) -> Story {
+async fn saga_log(journal: &dyn Journal, name: &str) -> SagaLog {
     journal.read(id(name)).await.unwrap().unwrap()
 }
 
 /// Claims it as soon as its owner has been silent for long enough.
-async fn take_over(subject: &Subject, name: &str) -> (Lease, Story) {
+async fn take_over(subject: &Subject, name: &str) -> (Lease, SagaLog) {
     for _ in 0..5 {
         match subject.journal.claim(id(name)).await.unwrap() {
-            Claimed::Yours(lease, story) => return (lease, story),
+            Claimed::Acquired(lease, saga_log) => return (lease, saga_log),
             Claimed::Busy { remaining } => {
                 assert!(remaining <= subject.lease, "{remaining:?} of {:?}", subject.lease);
                 sleep(remaining).await;
@@ -69,7 +69,7 @@ async fn take_over(subject: &Subject, name: &str) -> (Lease, Story) {
 pub async fn a_new_saga_is_yours(subject: Subject) {
     let lease = open(subject.journal.as_ref(), "a").await;
     assert_eq!(lease, Lease { saga: id("a"), epoch: 1 });
-    let kept = story(subject.journal.as_ref(), "a").await;
+    let kept = saga_log(subject.journal.as_ref(), "a").await;
     assert_eq!(kept.standing, Standing::Open);
     assert_eq!(*kept.records, [begun("a")]);
 }
@@ -81,7 +81,7 @@ pub async fn a_known_saga_is_left_alone(subject: Subject) {
     let again = journal.open(id("a"), begun("something else")).await.unwrap();
     let Opened::Known(kept) = again else { panic!("{again:?}") };
     assert_eq!(*kept.records, [begun("a"), started("create")]);
-    assert_eq!(kept, story(journal, "a").await);
+    assert_eq!(kept, saga_log(journal, "a").await);
     // The owner is still the owner.
     journal.append(&lease, vec![started("confirm")]).await.unwrap();
 }
@@ -92,13 +92,13 @@ pub async fn one_of_many_opens_it(subject: Subject) {
     let new = opened.iter().filter(|opened| matches!(opened, Ok(Opened::New(_)))).count();
     let known = opened.iter().filter(|opened| matches!(opened, Ok(Opened::Known(_)))).count();
     assert_eq!((new, known), (1, 19));
-    assert_eq!(story(subject.journal.as_ref(), "a").await.records.len(), 1);
+    assert_eq!(saga_log(subject.journal.as_ref(), "a").await.records.len(), 1);
 }
 
 pub async fn records_come_back_as_they_were(subject: Subject) {
     let journal = subject.journal.as_ref();
     let lease = open(journal, "a").await;
-    let failure = || Failure {
+    let failure = || SagaFailure {
         step: "confirm".into(),
         kind: FailureKind::Interrupted,
         message: "it's \"gone\"; \\ \u{1f4b8} \u{0} '%_".to_owned(),
@@ -123,7 +123,7 @@ pub async fn records_come_back_as_they_were(subject: Subject) {
         journal.append(&lease, batch.clone()).await.unwrap();
         all.extend(batch);
     }
-    let kept = story(journal, "a").await;
+    let kept = saga_log(journal, "a").await;
     assert_eq!(*kept.records, all);
     assert_eq!(kept.standing, Standing::Ended);
 }
@@ -141,7 +141,7 @@ pub async fn an_old_epoch_is_fenced(subject: Subject) {
     let far = Lease { saga: id("a"), epoch: u64::MAX };
     assert_eq!(journal.append(&far, vec![started("never")]).await, Err(JournalError::Fenced));
     journal.append(&new, vec![started("create")]).await.unwrap();
-    assert_eq!(*story(journal, "a").await.records, [begun("a"), started("create")]);
+    assert_eq!(*saga_log(journal, "a").await.records, [begun("a"), started("create")]);
 }
 
 pub async fn nobody_writes_about_the_unknown(subject: Subject) {
@@ -173,7 +173,7 @@ pub async fn one_of_many_claims_it(subject: Subject) {
     let _ = subject.journal.claim(id("a")).await.unwrap();
     sleep(subject.lease + Duration::from_millis(5)).await;
     let claims = join_all((0..20).map(|_| subject.journal.claim(id("a")))).await;
-    let yours = claims.iter().filter(|claim| matches!(claim, Ok(Claimed::Yours(..)))).count();
+    let yours = claims.iter().filter(|claim| matches!(claim, Ok(Claimed::Acquired(..)))).count();
     let busy = claims.iter().filter(|claim| matches!(claim, Ok(Claimed::Busy { .. }))).count();
     assert_eq!((yours, busy), (1, 19), "{claims:?}");
 }
@@ -182,17 +182,17 @@ pub async fn what_is_parked_can_be_claimed_at_once(subject: Subject) {
     let journal = subject.journal.as_ref();
     let old = open(journal, "a").await;
     journal.append(&old, vec![Record::Parked]).await.unwrap();
-    assert_eq!(story(journal, "a").await.standing, Standing::Parked);
+    assert_eq!(saga_log(journal, "a").await.standing, Standing::Parked);
     let claimed = journal.claim(id("a")).await.unwrap();
-    let Claimed::Yours(new, kept) = claimed else { panic!("{claimed:?}") };
+    let Claimed::Acquired(new, kept) = claimed else { panic!("{claimed:?}") };
     assert_eq!((new.epoch, kept.standing), (2, Standing::Open));
-    assert_eq!(story(journal, "a").await.standing, Standing::Open);
+    assert_eq!(saga_log(journal, "a").await.standing, Standing::Open);
     assert_eq!(journal.append(&old, vec![started("x")]).await, Err(JournalError::Fenced));
     // Claimed, it is its new owner's.
     let second = journal.claim(id("a")).await.unwrap();
     assert!(matches!(second, Claimed::Busy { .. }), "{second:?}");
     journal.append(&new, vec![Record::Compensated]).await.unwrap();
-    assert_eq!(story(journal, "a").await.standing, Standing::Ended);
+    assert_eq!(saga_log(journal, "a").await.standing, Standing::Ended);
 }
 
 pub async fn what_is_over_stays_over(subject: Subject) {
@@ -232,7 +232,7 @@ pub async fn a_batch_is_whole(subject: Subject) {
         // Polled once and dropped.
         let gone = tokio::time::timeout(Duration::ZERO, write).await;
         assert!(gone.is_err() || gone == Ok(Ok(())));
-        assert_eq!(story(journal, "a").await.records.len() % 3, 1);
+        assert_eq!(saga_log(journal, "a").await.records.len() % 3, 1);
     }
 }
 

@@ -33,9 +33,9 @@ pub async fn everything_is_kept(place: Place) {
     store.void(payment("b")).await.unwrap();
     drop(store);
     let store = place.open(LONG).await;
-    let story = store.read(lease.saga.clone()).await.unwrap().unwrap();
-    assert_eq!(*story.records, [begun("a"), started("create"), Record::Parked]);
-    assert_eq!(story.standing, Standing::Parked);
+    let saga_log = store.read(lease.saga.clone()).await.unwrap().unwrap();
+    assert_eq!(*saga_log.records, [begun("a"), started("create"), Record::Parked]);
+    assert_eq!(saga_log.standing, Standing::Parked);
     assert_eq!(store.save(row("a", 1999)).await, Ok(saved.clone()));
     assert!(store.save(row("b", 1)).await.is_err());
     let pending = store.pending_receipts(10).await.unwrap();
@@ -54,7 +54,7 @@ pub async fn the_dead_are_known(place: Place) {
     let gone = Instant::now();
     loop {
         match heir.claim(lease.saga.clone()).await.unwrap() {
-            Claimed::Yours(mine, _) => break assert_eq!(mine.epoch, 2),
+            Claimed::Acquired(mine, _) => break assert_eq!(mine.epoch, 2),
             Claimed::Busy { .. } => sleep(Duration::from_millis(20)).await,
             other => panic!("{other:?}"),
         }
@@ -112,8 +112,8 @@ pub async fn a_payment_is_shown_with_its_steps(place: Place) {
     assert_eq!(shown.row.as_ref().unwrap().row, saved);
     assert_eq!(shown.row.as_ref().unwrap().intent, row("a", 1).intent);
     assert!(shown.receipt_pending);
-    let story = store.read(lease.saga).await.unwrap().unwrap();
-    assert_eq!(story.records.len(), 3);
+    let saga_log = store.read(lease.saga).await.unwrap().unwrap();
+    assert_eq!(saga_log.records.len(), 3);
 
     store.void(payment("a")).await.unwrap();
     store.void(payment("a")).await.unwrap();
@@ -200,7 +200,7 @@ pub async fn two_processes_never_both_write(place: Place) {
     for round in 0..20 {
         let old = lease.clone();
         // Nobody has any patience, so that a second look is enough.
-        if let Claimed::Yours(new, _) = stores[1].claim(old.saga.clone()).await.unwrap() {
+        if let Claimed::Acquired(new, _) = stores[1].claim(old.saga.clone()).await.unwrap() {
             lease = new;
             stores.swap(0, 1);
             continue;
@@ -215,10 +215,10 @@ pub async fn two_processes_never_both_write(place: Place) {
                 assert_eq!(write, Ok(()), "round {round}");
                 lease = old;
             }
-            Claimed::Yours(new, story) => {
+            Claimed::Acquired(new, saga_log) => {
                 // Before the claim, and therefore part of what the claimer was given; or refused.
                 let records = stores[1].read(old.saga.clone()).await.unwrap().unwrap().records;
-                assert_eq!(records, story.records, "round {round}: {write:?}");
+                assert_eq!(records, saga_log.records, "round {round}: {write:?}");
                 assert!(stores[0].append(&old, vec![started("late")]).await.is_err());
                 lease = new;
                 stores.swap(0, 1);

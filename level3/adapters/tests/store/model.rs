@@ -6,7 +6,7 @@ use std::time::Duration;
 use level3_domain::ids::TransactionId;
 use level3_domain::journal::{Claimed, Journal, Lease, MemoryJournal, Opened, Record, Standing};
 use level3_domain::provider::{Ledger, ProviderError};
-use level3_sim::{Dice, Flawless, Latencies, World};
+use level3_sim::{Dice, Latencies, NoFaults, World};
 
 use crate::backend::Subject;
 use crate::contract::{begun, id, payment, row, started};
@@ -30,7 +30,7 @@ pub async fn random_scripts_agree(subject: Subject) {
     println!("STORE_SEED={seed}");
     let dice = Dice::new(seed);
     let journal = MemoryJournal::new();
-    let ledger = World::with(Latencies::NONE, Arc::new(Flawless), None).providers().ledger;
+    let ledger = World::with(Latencies::NONE, Arc::new(NoFaults), None).providers().ledger;
     let pick = || NAMES[usize::try_from(dice.below(4)).unwrap_or(0)];
     for step in 0..STEPS {
         let name = pick();
@@ -65,7 +65,7 @@ fn both(model: impl std::fmt::Debug, store: impl std::fmt::Debug) -> Both {
 async fn both_open(subject: &Subject, model: &MemoryJournal, name: &str) -> Both {
     let known = |opened: Opened| match opened {
         Opened::New(lease) => format!("{lease:?}"),
-        Opened::Known(story) => format!("{story:?}"),
+        Opened::Known(saga_log) => format!("{saga_log:?}"),
     };
     let mine = model.open(id(name), begun(name)).await.map(known);
     both(mine, subject.journal.open(id(name), begun(name)).await.map(known))

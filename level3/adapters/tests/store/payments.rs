@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use level3::gateway::{Gateway, GatewayConfig};
+use level3::nonzero;
 use level3_adapters::postgres::{PostgresOptions, PostgresStore};
 use level3_adapters::sql::{Counts, Store};
 use level3_adapters::sqlite::SqliteStore;
@@ -17,7 +18,7 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{PaymentId, PaymentKey, TransactionId};
 use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::{
-    Answer, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row, RowStatus,
+    CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row, RowStatus,
 };
 use level3_harness::request;
 use level3_sim::{Dice, Latencies, RandomFaults, Rates, World};
@@ -57,7 +58,7 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn call<T: Send + 'static>(&self, call: Answer<T>) -> Answer<T> {
+    fn call<T: Send + 'static>(&self, call: CallFuture<T>) -> CallFuture<T> {
         match self.dice.below(20) {
             0 => {
                 // Takes as long as a call that works: of many at once, those that fail would all be
@@ -72,19 +73,19 @@ impl Flaky {
 }
 
 impl Ledger for Flaky {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         self.call(self.ledger.save(row))
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.call(self.ledger.void(payment))
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.call(self.ledger.pending_receipts(most))
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.call(self.ledger.receipt_sent(transaction))
     }
 }
@@ -112,7 +113,7 @@ impl Shop {
             dice: Arc::new(Dice::new(self.seed)),
         });
         let providers = Providers { ledger, ..self.world.providers() };
-        let rate = std::num::NonZeroUsize::MIN.saturating_add(9_999_999);
+        let rate = nonzero!(10_000_000);
         let config = GatewayConfig { rate, seed: self.seed, ..GatewayConfig::default() };
         Gateway::new(config, providers, Arc::clone(store) as _, Arc::new(NoObserver)).unwrap()
     }

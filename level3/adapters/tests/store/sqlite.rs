@@ -141,7 +141,7 @@ async fn a_wall_clock_decides_nothing() {
         store.append(&lease, vec![started("x")]).await.unwrap();
         assert!(matches!(store.claim(id(name)).await.unwrap(), Claimed::Busy { .. }));
         sleep(SHORT + Duration::from_millis(5)).await;
-        assert!(matches!(store.claim(id(name)).await.unwrap(), Claimed::Yours(..)));
+        assert!(matches!(store.claim(id(name)).await.unwrap(), Claimed::Acquired(..)));
     }
 }
 

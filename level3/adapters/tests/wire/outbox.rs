@@ -1,12 +1,12 @@
 //! The gateway's outbox worker with SendGrid behind it: one receipt for each payment, whatever is tried
 //! again.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use level3::gateway::{Gateway, GatewayConfig, Letter};
+use level3::gateway::{Gateway, GatewayConfig, Undelivered};
+use level3::nonzero;
 use level3::retry::Backoff;
 use level3_adapters::sendgrid::SendGrid;
 use level3_domain::answer::Status;
@@ -14,9 +14,9 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::MemoryJournal;
 use level3_domain::provider::{
-    Answer, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row,
+    CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Providers, Row,
 };
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use wiremock::{MockServer, ResponseTemplate};
 
 use crate::request::request;
@@ -29,19 +29,19 @@ struct HardOfHearing {
 }
 
 impl Ledger for HardOfHearing {
-    fn save(&self, row: NewRow) -> Answer<Row> {
+    fn save(&self, row: NewRow) -> CallFuture<Row> {
         self.inner.save(row)
     }
 
-    fn void(&self, payment: PaymentId) -> Answer<()> {
+    fn void(&self, payment: PaymentId) -> CallFuture<()> {
         self.inner.void(payment)
     }
 
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>> {
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>> {
         self.inner.pending_receipts(most)
     }
 
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()> {
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         if self.deaf.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Err(ProviderError::Unavailable)));
         }
@@ -58,7 +58,7 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+        let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
         let inner = world.providers().ledger;
         let ledger = Arc::new(HardOfHearing { inner, deaf: AtomicBool::new(false) });
         Self { world, ledger, journal: MemoryJournal::new() }
@@ -68,7 +68,7 @@ impl Shop {
     fn gateway(&self, receipts: &SendGrid) -> Gateway {
         let mut config = GatewayConfig::default();
         let ms = Duration::from_millis;
-        let three = NonZeroU32::MIN.saturating_add(2);
+        let three = nonzero!(3);
         config.receipt.retry.backoff = Backoff::new(ms(1), 2.0, ms(5), three).expect("figures");
         let receipts = Arc::new(receipts.clone());
         let ledger = Arc::clone(&self.ledger) as Arc<dyn Ledger>;
@@ -109,7 +109,7 @@ async fn a_dead_letter_after_the_last_attempt_and_one_receipt_after_redrives() {
     pay(&gateway, "a").await;
     assert_eq!(bodies(&server).await.len(), 3);
     let letters = gateway.dead_letters();
-    assert!(matches!(*letters[0].item, Letter::Receipt(_)), "{letters:?}");
+    assert!(matches!(*letters[0].item, Undelivered::Receipt(_)), "{letters:?}");
     assert_eq!((letters.len(), shop.world.outbox()), (1, 1));
 
     answer_with(&server, 202).await;

@@ -15,10 +15,12 @@ use level3_domain::event::NoObserver;
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::journal::{Journal, MemoryJournal, Record};
 use level3_domain::provider::{
-    Answer, Intent, IntentList, IntentPage, IntentStatus, Ledger, NewRow, Operation, ProviderError,
-    ProviderKey, Providers, RowStatus,
+    CallFuture, Intent, IntentList, IntentPage, IntentStatus, Ledger, NewRow, Operation,
+    ProviderError, ProviderKey, Providers, RowStatus,
 };
-use level3_sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Script, Site, World};
+use level3_sim::{
+    CallSite, Fault, Faults, Latencies, NoFaults, RandomFaults, Rates, Script, World,
+};
 
 use crate::reconcile_shop::{
     NOTHING, Shop, SimulatedBooks, confirm, make, row, saga, told, undone,
@@ -28,25 +30,25 @@ use crate::support::{payment, usd};
 
 #[tokio::test(start_paused = true)]
 async fn what_fits_is_left_alone() {
-    let shop = Shop::new(Script::new().on(Site::Confirm, 2, Fault::Decline));
+    let shop = Shop::new(Script::new().on(CallSite::Confirm, 2, Fault::Decline));
     for key in ["a", "b", "c"] {
         shop.pay(key).await;
     }
-    let calls = shop.world.calls(Site::Refund) + shop.world.calls(Site::Cancel);
+    let calls = shop.world.calls(CallSite::Refund) + shop.world.calls(CallSite::Cancel);
     let report = shop.reconcile().await;
     assert_eq!(told(&report), NOTHING);
     assert_eq!((report.intents, report.rows, report.complete), (3, 2, true));
-    assert_eq!(shop.world.calls(Site::Refund) + shop.world.calls(Site::Cancel), calls);
+    assert_eq!(shop.world.calls(CallSite::Refund) + shop.world.calls(CallSite::Cancel), calls);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_charge_without_a_row_is_recorded() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     for key in ["a", "b"] {
         shop.pay(key).await;
     }
     // A backup from before these payments.
-    let restored = World::new(Flawless);
+    let restored = World::new(NoFaults);
     let ledger = restored.providers().ledger;
     let sides = Sides { ledger, books: Arc::new(SimulatedBooks(restored.clone())), ..shop.sides() };
     let reconciler = Reconciler::new(sides, ReconcileConfig::default());
@@ -59,7 +61,7 @@ async fn a_charge_without_a_row_is_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_charge_that_came_late_is_given_back() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     let report = shop.reconcile().await;
@@ -74,7 +76,7 @@ async fn a_charge_that_came_late_is_given_back() {
 #[tokio::test(start_paused = true)]
 async fn a_charge_on_its_way_is_given_back_when_it_is_there() {
     let on_its_way = Fault::Processing(Duration::from_secs(60));
-    let shop = Shop::new(Script::new().always(Site::Confirm, on_its_way));
+    let shop = Shop::new(Script::new().always(CallSite::Confirm, on_its_way));
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     assert_eq!(told(&shop.reconcile().await), NOTHING);
@@ -85,7 +87,7 @@ async fn a_charge_on_its_way_is_given_back_when_it_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn many_reconcilers_give_back_once() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     let (first, second, third) = tokio::join!(shop.reconcile(), shop.reconcile(), shop.reconcile());
@@ -98,7 +100,7 @@ async fn many_reconcilers_give_back_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_intent_of_an_ended_payment_is_cancelled() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     saga(&shop.journal, "a", undone()).await;
     let left = shop.intent("a", 0).await;
     // A second intent beside the one that was paid.
@@ -114,7 +116,7 @@ async fn an_open_intent_of_an_ended_payment_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_charge_is_given_back() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     shop.pay("a").await;
     shop.charge("a", 1).await;
     assert_eq!(shop.net(), 2 * 1999);
@@ -125,7 +127,7 @@ async fn a_second_charge_is_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_charge_that_the_journal_does_not_know_is_reported() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     shop.charge("a", 0).await;
     shop.intent("b", 0).await;
     assert_eq!(told(&shop.reconcile().await), ["charged, and unknown to the journal; reported"]);
@@ -138,7 +140,7 @@ async fn a_charge_that_the_journal_does_not_know_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_without_a_charge_is_reported() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     shop.world.providers().ledger.save(row("nobody", "pi_1")).await.unwrap();
     // Given back by hand.
     shop.pay("a").await;
@@ -157,9 +159,9 @@ async fn a_row_without_a_charge_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn another_amount_is_reported() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     shop.pay("a").await;
-    let other = World::new(Flawless);
+    let other = World::new(NoFaults);
     let ledger = other.providers().ledger;
     ledger.save(NewRow { amount: usd(1), ..row("a", "pi_000001") }).await.unwrap();
     let sides = Sides { ledger, books: Arc::new(SimulatedBooks(other)), ..shop.sides() };
@@ -169,7 +171,7 @@ async fn another_amount_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_or_parked_is_left_to_others() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     saga(&shop.journal, "open", vec![]).await;
     saga(&shop.journal, "parked", vec![Record::Parked]).await;
     for name in ["open", "parked"] {
@@ -183,7 +185,7 @@ async fn what_is_under_way_or_parked_is_left_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn looking_changes_nothing() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     saga(&shop.journal, "b", undone()).await;
@@ -200,7 +202,7 @@ async fn looking_changes_nothing() {
 async fn a_burnt_key_is_followed_by_the_next() {
     // Refunding breaks without an effect, and says so for the key again and again.
     let broken = Fault::Internal { effect: false };
-    let shop = Shop::new(Script::new().on(Site::Refund, 1, broken));
+    let shop = Shop::new(Script::new().on(CallSite::Refund, 1, broken));
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     assert_eq!(told(&shop.reconcile().await), ["charged after it was undone; refunded"]);
@@ -211,40 +213,40 @@ async fn a_burnt_key_is_followed_by_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_repair_that_fails_is_told_and_tried_next_time() {
     let script = Arc::new(Script::new());
-    script.add(Site::Refund, Fault::FailBefore);
+    script.add(CallSite::Refund, Fault::FailBefore);
     let (world, journal) =
         (World::with(Latencies::NONE, Arc::clone(&script) as _, None), MemoryJournal::new());
-    let shop = Shop { world, journal, gateway: Shop::new(Flawless).gateway };
+    let shop = Shop { world, journal, gateway: Shop::new(NoFaults).gateway };
     saga(&shop.journal, "a", undone()).await;
     shop.charge("a", 0).await;
     let report = shop.reconcile().await;
     assert_eq!(told(&report), ["charged after it was undone; not repaired: unavailable"]);
-    script.heal(Site::Refund);
+    script.heal(CallSite::Refund);
     assert_eq!(told(&shop.reconcile().await), ["charged after it was undone; refunded"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_account_of_many_pages() {
     const PAYMENTS: u64 = 350;
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     let keys: Vec<String> = (0..PAYMENTS).map(|n| format!("order-{n}")).collect();
     for some in keys.chunks(50) {
         futures::future::join_all(some.iter().map(|key| shop.pay(key))).await;
     }
     let all = shop.reconcile().await;
     assert_eq!((all.intents, all.rows, all.found, all.complete), (PAYMENTS, PAYMENTS, 0, true));
-    assert_eq!(shop.world.calls(Site::Find), 0, "every row was met on the pages");
+    assert_eq!(shop.world.calls(CallSite::Find), 0, "every row was met on the pages");
 
     // Beyond the pages and beyond the memory, rows are asked for one by one.
     let narrow = ReconcileConfig { pages: Some(2), matched: 10, ..ReconcileConfig::default() };
     let some = shop.reconcile_with(narrow).await;
     assert_eq!((some.intents, some.rows, some.found, some.complete), (200, PAYMENTS, 0, false));
-    assert_eq!(u64::from(shop.world.calls(Site::Find)), PAYMENTS - 10);
+    assert_eq!(u64::from(shop.world.calls(CallSite::Find)), PAYMENTS - 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn findings_are_counted_beyond_those_that_are_told() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     for n in 0..5 {
         shop.charge(&format!("order-{n}"), 0).await;
     }
@@ -260,9 +262,9 @@ struct Shaky {
 }
 
 impl IntentList for Shaky {
-    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage> {
-        let nth = self.world.calls(Site::Find) + 1;
-        let fault = self.script.fault(Site::Find, nth, None);
+    fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage> {
+        let nth = self.world.calls(CallSite::Find) + 1;
+        let fault = self.script.fault(CallSite::Find, nth, None);
         // Counted by a call that looks for nobody.
         let count = self.world.providers().payments.find_intent(payment("nobody"));
         let page = self.world.clone();
@@ -276,14 +278,14 @@ impl IntentList for Shaky {
         })
     }
 
-    fn intent(&self, id: IntentId) -> Answer<Option<Intent>> {
+    fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>> {
         self.world.intent(id)
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_fails_is_asked_again_when_it_says() {
-    let shop = Shop::new(Flawless);
+    let shop = Shop::new(NoFaults);
     shop.pay("a").await;
     let after = Some(Duration::from_secs(7));
     let shaky = |script| Sides {
@@ -291,11 +293,11 @@ async fn a_list_that_fails_is_asked_again_when_it_says() {
         ..shop.sides()
     };
     let begun = tokio::time::Instant::now();
-    let busy = Script::new().on(Site::Find, 1, Fault::RateLimited(after));
+    let busy = Script::new().on(CallSite::Find, 1, Fault::RateLimited(after));
     let report = Reconciler::new(shaky(busy), ReconcileConfig::default()).run().await.unwrap();
     assert_eq!((report.intents, report.found), (1, 0));
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
-    let down = Script::new().always(Site::Find, Fault::FailBefore);
+    let down = Script::new().always(CallSite::Find, Fault::FailBefore);
     let stopped = Reconciler::new(shaky(down), ReconcileConfig::default()).run().await;
     assert_eq!(stopped, Err(ReconcileError::Provider(ProviderError::Unavailable)));
 }
@@ -340,7 +342,7 @@ async fn beside_a_running_gateway_it_does_no_harm() {
 async fn a_store_knows_which_of_two_charges_is_the_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(folder.path().join("payments.sqlite")).await.expect("a store");
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let store = Arc::new(store);
     let providers = Providers { ledger: Arc::clone(&store) as _, ..world.providers() };
     let payments = Arc::clone(&providers.payments);
@@ -396,7 +398,7 @@ async fn a_late_charge_at_an_independent_stripe_is_given_back() {
     confirm(stripe.as_ref(), "late", 0, &late).await;
     make(stripe.as_ref(), "open", 0, &card).await;
     let ledger: Arc<dyn Ledger> =
-        World::with(Latencies::NONE, Arc::new(Flawless), None).providers().ledger;
+        World::with(Latencies::NONE, Arc::new(NoFaults), None).providers().ledger;
     let sides = Sides {
         payments: Arc::clone(&stripe) as _,
         intents: stripe,

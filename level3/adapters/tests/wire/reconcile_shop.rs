@@ -12,7 +12,7 @@ use level3_domain::answer::Status;
 use level3_domain::event::NoObserver;
 use level3_domain::ids::{CardToken, Email, IntentId, OrderId, PaymentId};
 use level3_domain::journal::{
-    Failure, FailureKind, Journal, MemoryJournal, Opened, Payload, Record, SagaId,
+    FailureKind, Journal, MemoryJournal, Opened, Payload, Record, SagaFailure, SagaId,
 };
 use level3_domain::provider::{
     CreateIntent, IntentStatus, NewRow, Operation, PaymentProvider, ProviderKey, Providers,
@@ -121,7 +121,7 @@ pub async fn saga(journal: &dyn Journal, name: &str, records: Vec<Record>) {
 }
 
 pub fn undone() -> Vec<Record> {
-    let failure = Failure {
+    let failure = SagaFailure {
         step: "confirm".into(),
         kind: FailureKind::Transient,
         message: "no answer".to_owned(),

@@ -1,13 +1,13 @@
 //! The whole gateway in front of a Stripe that is not ours: the emulator, and Stripe's own test mode where
 //! a key is at hand. What counts is what Stripe says afterwards, asked past the client under test.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use level3::breaker;
 use level3::gateway::{Gateway, GatewayConfig};
+use level3::nonzero;
 use level3::request::PaymentRequest;
 use level3::retry::Backoff;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeKey};
@@ -18,7 +18,9 @@ use level3_domain::journal::MemoryJournal;
 use level3_domain::provider::{
     IntentStatus, Operation, PaymentProvider, ProviderError, ProviderKey, Providers, RowStatus,
 };
-use level3_sim::{Fault, Faults, Flawless, Latencies, RandomFaults, Rates, Script, Site, World};
+use level3_sim::{
+    CallSite, Fault, Faults, Latencies, NoFaults, RandomFaults, Rates, Script, World,
+};
 use serde_json::Value;
 
 use crate::bad_wire::BadWire;
@@ -110,7 +112,7 @@ impl Shop {
             ..GatewayConfig::default()
         };
         let ms = Duration::from_millis;
-        let attempts = NonZeroU32::MIN.saturating_add(4);
+        let attempts = nonzero!(5);
         let backoff = Backoff::new(ms(5), 2.0, ms(50), attempts).expect("figures");
         for step in [&mut config.create, &mut config.fraud, &mut config.confirm, &mut config.save] {
             step.limit = Duration::from_secs(10);
@@ -154,7 +156,7 @@ async fn the_whole_gateway(account: &Account, run: &str) {
     // Paid, and paid once, whoever asks again: this gateway from its store, another one that knows
     // nothing of it by Stripe's keys.
     let paid = key("paid");
-    for shop in [Shop::new(&stripe, Flawless), Shop::new(&account.stripe(), Flawless)] {
+    for shop in [Shop::new(&stripe, NoFaults), Shop::new(&account.stripe(), NoFaults)] {
         for _ in 0..2 {
             let answer = shop.pay(&paid, &good).await;
             assert!(matches!(answer.status, Status::Paid { .. }), "{answer:?}");
@@ -165,13 +167,13 @@ async fn the_whole_gateway(account: &Account, run: &str) {
     // Declined by the bank, and by the fraud check.
     let declined = key("declined");
     let poor = account.card("tok_visa_chargeDeclinedInsufficientFunds").await;
-    let answer = Shop::new(&stripe, Flawless).pay(&declined, &poor).await;
+    let answer = Shop::new(&stripe, NoFaults).pay(&declined, &poor).await;
     let reason = "declined: insufficient_funds".to_owned();
     assert_eq!(answer.status, Status::Declined { by: "confirm".to_owned(), reason });
     assert_eq!(only(account, &id(&declined)).await, ("canceled".to_owned(), 0));
 
     let risky = key("risky");
-    let suspicious = Script::new().always(Site::Fraud, Fault::Decline);
+    let suspicious = Script::new().always(CallSite::Fraud, Fault::Decline);
     let answer = Shop::new(&stripe, suspicious).pay(&risky, &good).await;
     assert!(matches!(&answer.status, Status::Declined { by, .. } if by == "fraud"), "{answer:?}");
     assert_eq!(only(account, &id(&risky)).await, ("canceled".to_owned(), 0));
@@ -179,13 +181,13 @@ async fn the_whole_gateway(account: &Account, run: &str) {
     // A card that asks for 3-D Secure is not paid.
     let secure = key("3ds");
     let card = account.card("tok_threeDSecureRequired").await;
-    let answer = Shop::new(&stripe, Flawless).pay(&secure, &card).await;
+    let answer = Shop::new(&stripe, NoFaults).pay(&secure, &card).await;
     assert!(matches!(&answer.status, Status::Declined { by, .. } if by == "confirm"), "{answer:?}");
     assert_eq!(only(account, &id(&secure)).await, ("canceled".to_owned(), 0));
 
     // Charged and not recorded: given back.
     let unrecorded = key("unrecorded");
-    let broken = Script::new().always(Site::Save, Fault::FailBefore);
+    let broken = Script::new().always(CallSite::Save, Fault::FailBefore);
     let answer = Shop::new(&stripe, broken).pay(&unrecorded, &good).await;
     assert!(matches!(&answer.status, Status::Failed { step, .. } if step == "save"), "{answer:?}");
     assert_eq!(only(account, &id(&unrecorded)).await, ("succeeded".to_owned(), 0));
@@ -229,7 +231,7 @@ async fn the_gateway_pays_at_an_independent_stripe() {
 async fn two_gateways_with_one_key_charge_once() {
     let Some(account) = Account::emulated("two_gateways").await else { return };
     let card = account.card("tok_visa").await;
-    let shops: Vec<Shop> = (0..4).map(|_| Shop::new(&account.stripe(), Flawless)).collect();
+    let shops: Vec<Shop> = (0..4).map(|_| Shop::new(&account.stripe(), NoFaults)).collect();
     // Journals of their own: all that stands between them and four charges are the keys.
     let answers = futures::future::join_all(shops.iter().map(|shop| shop.pay("same", &card))).await;
     for answer in answers {

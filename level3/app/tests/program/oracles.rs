@@ -11,7 +11,7 @@ use level3_adapters::sqlite::SqliteStore;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::RowStatus;
-use level3_sim::{Flawless, World};
+use level3_sim::{NoFaults, World};
 
 use crate::process::Place;
 
@@ -53,7 +53,7 @@ pub fn check_with(place: &Place, simulated: &Path) -> Seen {
 }
 
 async fn look(store: &dyn Store, simulated: &Path) -> Seen {
-    let world = World::new(Flawless).kept_in(simulated).unwrap();
+    let world = World::new(NoFaults).kept_in(simulated).unwrap();
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.open, counts.parked), (0, 0), "something is left: {counts:?}");
 

@@ -7,7 +7,7 @@ use bench_criterion::plot::{self, Curve};
 use bench_kit::contest::{self, Case};
 use bench_kit::cpu;
 use level3::breaker::{BreakerConfig, CircuitBreaker};
-use level3::idempotency::{Key, Store, StoreConfig};
+use level3::idempotency::{Completion, Key, Store, StoreConfig};
 use tokio::runtime::Runtime;
 
 use crate::in_flight::Held;
@@ -99,12 +99,13 @@ fn keys(runtime: &Runtime, most: usize, quick: bool) -> Result<Curve, Failed> {
             capacity: NonZeroUsize::new(size + 1).ok_or("not zero")?,
             retention: Duration::from_secs(24 * 3600),
         };
-        let store: Store<(), u32, ()> = Store::new(config);
+        let store: Store<Key, (), u32> = Store::new(config);
         let keys: Vec<Key> =
             (0..size).map(|number| Key::new(&format!("key-{number}"))).collect::<Result<_, _>>()?;
+        let work = || async { Completion::Stored(1) };
         runtime.block_on(async {
             for key in &keys {
-                store.run(key, (), || async { Ok(1) }).await.map_err(|_| "a key of the store")?;
+                store.run(key, (), work).await.map_err(|_| "a key of the store")?;
             }
             Ok::<_, &str>(())
         })?;
@@ -115,8 +116,7 @@ fn keys(runtime: &Runtime, most: usize, quick: bool) -> Result<Curve, Failed> {
                     // A step that shares no factor with the size comes to every key, in no order that a
                     // cache would know.
                     next = (next + 7919) % size;
-                    let _ =
-                        std::hint::black_box(store.run(&keys[next], (), || async { Ok(1) }).await);
+                    let _ = std::hint::black_box(store.run(&keys[next], (), work).await);
                 }
             });
         }));

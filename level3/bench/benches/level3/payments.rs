@@ -1,7 +1,6 @@
 //! The gateway with services that answer at once: what is left is the gateway.
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,11 +13,13 @@ use level3::idempotency::StoreConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::journal::MemoryJournal;
 use level3::money::{Currency, Money};
+use level3::nonzero;
 use level3::provider::{
-    Answer, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers, Refund,
+    CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers,
+    Refund,
 };
 use level3::request::PaymentRequest;
-use level3_sim::AtOnce;
+use level3_sim::InstantServices;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -34,7 +35,7 @@ type Failed = Box<dyn std::error::Error>;
 
 /// The services that answer at once. With a gate, charges wait until it opens.
 pub struct Services {
-    rest: AtOnce,
+    rest: InstantServices,
     gate: Option<watch::Receiver<bool>>,
     /// How many charges have been asked for.
     pub arrived: AtomicU64,
@@ -42,7 +43,7 @@ pub struct Services {
 
 impl Services {
     pub fn new(gate: Option<watch::Receiver<bool>>) -> Result<Arc<Self>, Failed> {
-        let rest = AtOnce::new(Money::new(AMOUNT, Currency::USD)?)?;
+        let rest = InstantServices::new(Money::new(AMOUNT, Currency::USD)?)?;
         Ok(Arc::new(Self { rest, gate, arrived: AtomicU64::new(0) }))
     }
 
@@ -56,11 +57,11 @@ impl Services {
 }
 
 impl PaymentProvider for Services {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.rest.create_intent(request)
     }
 
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         let paid = self.rest.confirm(key, intent);
         let Some(mut gate) = self.gate.clone() else { return paid };
         self.arrived.fetch_add(1, Ordering::Relaxed);
@@ -72,15 +73,15 @@ impl PaymentProvider for Services {
         .boxed()
     }
 
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.rest.cancel(key, intent)
     }
 
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.rest.refund(key, intent)
     }
 
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.rest.find_intent(payment)
     }
 }
@@ -93,7 +94,7 @@ pub fn gateway(services: &Arc<Services>, in_flight: u32) -> Result<Gateway, Fail
     let figures = GatewayConfig::default();
     let capacity = figures.idempotency.capacity.saturating_add(in_flight as usize);
     let config = GatewayConfig {
-        rate: NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?,
+        rate: nonzero!(10_000_000),
         total: hour * 10,
         create: wide(figures.create),
         fraud: wide(figures.fraud),

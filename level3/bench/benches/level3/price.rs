@@ -8,7 +8,7 @@ use bench_kit::contest::Case;
 use bench_kit::report::{self, Table};
 use level3::breaker::{BreakerConfig, CircuitBreaker};
 use level3::deadline::Deadline;
-use level3::idempotency::{Key, Store, StoreConfig};
+use level3::idempotency::{Completion, Key, Store, StoreConfig};
 use level3::journal::{Journal, MemoryJournal, SagaId};
 use level3::limiter::Priority;
 use level3::request::Payment;
@@ -103,9 +103,9 @@ fn store(runtime: &Runtime) -> Result<Case<'_>, Failed> {
         (0..BATCH).map(|nth| Key::new(&format!("key-{nth}"))).collect::<Result<_, _>>()?;
     Ok(Case::new(STORE, move |_| {
         runtime.block_on(async {
-            let store: Store<Arc<Payment>, u32, ()> = Store::new(StoreConfig::default());
+            let store: Store<Key, Arc<Payment>, u32> = Store::new(StoreConfig::default());
             for key in &keys {
-                let work = || async { Ok(black_box(1)) };
+                let work = || async { Completion::Stored(black_box(1)) };
                 let _ = black_box(store.run(key, Arc::clone(&payment), work).await);
             }
         });

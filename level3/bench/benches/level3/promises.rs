@@ -1,7 +1,6 @@
 //! What a limit or a half-open breaker lets through: counted, not timed. Cheaper is easy for who promises
 //! less.
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use governor::clock::FakeRelativeClock;
 use level3::breaker::{BreakerConfig, CircuitBreaker};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, RateLimiter};
+use level3::nonzero;
 use tokio::time::{sleep, timeout};
 
 use crate::parts::{failsafe_breaker, recloser_breaker};
@@ -122,7 +122,7 @@ fn most_within(instants: &[u64], window: u64) -> usize {
 /// The milliseconds at which a client calls that makes one call and waits for `idle`, then asks again and
 /// again for three seconds.
 fn own(idle: u64) -> Result<Vec<u64>, Failed> {
-    let limit = std::num::NonZeroUsize::new(100).ok_or("not zero")?;
+    let limit = nonzero!(100);
     let runtime = paused::runtime()?;
     runtime.block_on(async {
         let limiter = RateLimiter::new(limit, Duration::from_secs(1))?;
@@ -141,7 +141,7 @@ fn own(idle: u64) -> Result<Vec<u64>, Failed> {
 
 fn governor(idle: u64) -> Result<Vec<u64>, Failed> {
     let clock = FakeRelativeClock::default();
-    let quota = governor::Quota::per_second(NonZeroU32::new(100).ok_or("not zero")?);
+    let quota = governor::Quota::per_second(nonzero!(100));
     let limiter = governor::RateLimiter::direct_with_clock(quota, clock.clone());
     let mut calls = Vec::new();
     let mut at = 0;

@@ -1,6 +1,5 @@
 //! A durable payment, with ever more rows in the store.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use level3::gateway::{Gateway, GatewayConfig};
 use level3::ids::{Email, IntentId, OrderId, PaymentId, PaymentKey};
 use level3::journal::{Journal, Opened, Payload, Record, SagaId, Standing};
 use level3::money::{Currency, Money};
+use level3::nonzero;
 use level3::provider::{Ledger, NewRow, Providers};
 use level3::request::PaymentRequest;
 use level3_adapters::sqlite::SqliteStore;
-use level3_sim::{Flawless, Latencies, World};
+use level3_sim::{Latencies, NoFaults, World};
 use tokio::runtime::Runtime;
 
 type Failed = Box<dyn std::error::Error>;
@@ -91,10 +91,10 @@ async fn past(store: &SqliteStore, state: Payload, number: usize) -> Result<(), 
 }
 
 fn gateway(store: &SqliteStore) -> Result<Gateway, Failed> {
-    let world = World::with(Latencies::NONE, Arc::new(Flawless), None);
+    let world = World::with(Latencies::NONE, Arc::new(NoFaults), None);
     let providers = Providers { ledger: Arc::new(store.clone()), ..world.providers() };
     // A limit that is never met, and time enough for any disk.
-    let rate = NonZeroUsize::new(10_000_000).ok_or("a rate is not zero")?;
+    let rate = nonzero!(10_000_000);
     let mut config = GatewayConfig { rate, total: PATIENCE, ..GatewayConfig::default() };
     config.save.limit = PATIENCE / 2;
     Ok(Gateway::new(config, providers, Arc::new(store.clone()), Arc::new(NoObserver))?)

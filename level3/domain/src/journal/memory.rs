@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{
-    Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
 };
 
 /// How long an owner may be silent before its saga can be claimed. Longer than any single step of a
@@ -23,16 +23,16 @@ pub const LEASE: Duration = Duration::from_secs(20);
 /// the next one.
 #[derive(Clone, Default)]
 pub struct MemoryJournal {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Sagas>>,
 }
 
 #[derive(Default)]
-struct State {
-    sagas: HashMap<SagaId, Kept>,
+struct Sagas {
+    sagas: HashMap<SagaId, StoredSaga>,
     order: u64,
 }
 
-struct Kept {
+struct StoredSaga {
     order: u64,
     epoch: u64,
     renewed: Instant,
@@ -40,9 +40,9 @@ struct Kept {
     records: Vec<Record>,
 }
 
-impl Kept {
-    fn story(&self) -> Story {
-        Story { standing: self.standing, records: self.records.as_slice().into() }
+impl StoredSaga {
+    fn saga_log(&self) -> SagaLog {
+        SagaLog { standing: self.standing, records: self.records.as_slice().into() }
     }
 
     fn add(&mut self, records: Vec<Record>) {
@@ -71,7 +71,7 @@ impl MemoryJournal {
         self.lock().sagas.values().filter(|kept| kept.standing == standing).count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Sagas> {
         // Nothing under the lock panics half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,10 +81,10 @@ impl MemoryJournal {
         state.order += 1;
         let order = state.order;
         match state.sagas.entry(saga) {
-            Entry::Occupied(kept) => Opened::Known(kept.get().story()),
+            Entry::Occupied(kept) => Opened::Known(kept.get().saga_log()),
             Entry::Vacant(place) => {
                 let lease = Lease { saga: place.key().clone(), epoch: 1 };
-                place.insert(Kept {
+                place.insert(StoredSaga {
                     order,
                     epoch: 1,
                     renewed: Instant::now(),
@@ -116,14 +116,14 @@ impl MemoryJournal {
         let Some(kept) = state.sagas.get_mut(&saga) else { return Claimed::Unknown };
         let silent = kept.renewed.elapsed();
         match kept.standing {
-            Standing::Ended => Claimed::Ended(kept.story()),
+            Standing::Ended => Claimed::Ended(kept.saga_log()),
             // The owner of a parked saga has let go of it.
             Standing::Open if silent < LEASE => Claimed::Busy { remaining: LEASE - silent },
             Standing::Open | Standing::Parked => {
                 kept.epoch += 1;
                 kept.renewed = Instant::now();
                 kept.standing = Standing::Open;
-                Claimed::Yours(Lease { saga, epoch: kept.epoch }, kept.story())
+                Claimed::Acquired(Lease { saga, epoch: kept.epoch }, kept.saga_log())
             }
         }
     }
@@ -144,23 +144,23 @@ impl fmt::Debug for MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened> {
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         std::future::ready(Ok(self.open_now(saga, first))).boxed()
     }
 
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()> {
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
         std::future::ready(self.append_now(lease, records)).boxed()
     }
 
-    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed> {
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
         std::future::ready(Ok(self.claim_now(saga))).boxed()
     }
 
-    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>> {
-        std::future::ready(Ok(self.lock().sagas.get(&saga).map(Kept::story))).boxed()
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
+        std::future::ready(Ok(self.lock().sagas.get(&saga).map(StoredSaga::saga_log))).boxed()
     }
 
-    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>> {
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
         std::future::ready(Ok(self.list_now(standing))).boxed()
     }
 }

@@ -22,10 +22,10 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use memory::{LEASE, MemoryJournal};
-pub use record::{Effect, Failure, FailureKind, Payload, Record, StepName, Stuck};
+pub use record::{Effect, FailureKind, Payload, Record, SagaFailure, StepName, Stuck};
 
 /// What an operation of the journal comes to.
-pub type Reply<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
+pub type JournalFuture<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
 
 /// Names a saga: unique among all sagas in a journal. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,9 +96,27 @@ pub enum Standing {
     Ended,
 }
 
+impl Standing {
+    /// The name, as a store writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Parked => "parked",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The standing with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Open, Self::Parked, Self::Ended].into_iter().find(|known| known.name() == name)
+    }
+}
+
 /// A saga as the journal holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub struct SagaLog {
     /// Where it stands.
     pub standing: Standing,
     /// Everything that was written, in order. Shared, since most readers only look.
@@ -111,21 +129,21 @@ pub enum Opened {
     /// It is new, and yours.
     New(Lease),
     /// It was begun before. Nothing was written.
-    Known(Story),
+    Known(SagaLog),
 }
 
 /// What became of an attempt to take a saga over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
     /// It is yours.
-    Yours(Lease, Story),
+    Acquired(Lease, SagaLog),
     /// Its owner wrote not long ago.
     Busy {
         /// When the lease ends, unless the owner writes again before that.
         remaining: Duration,
     },
     /// It is over.
-    Ended(Story),
+    Ended(SagaLog),
     /// There is no such saga.
     Unknown,
 }
@@ -144,21 +162,21 @@ pub enum JournalError {
 /// Keeps the records of sagas.
 pub trait Journal: Send + Sync {
     /// Begins a saga with its first record, unless it is known.
-    fn open(&self, saga: SagaId, first: Record) -> Reply<'_, Opened>;
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened>;
 
     /// Adds records and renews the lease.
     ///
     /// # Errors
     ///
     /// [`JournalError::Fenced`] when the lease is not the latest one; nothing was written then.
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> Reply<'_, ()>;
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()>;
 
     /// Takes a saga over whose lease has ended.
-    fn claim(&self, saga: SagaId) -> Reply<'_, Claimed>;
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed>;
 
     /// What is known of a saga.
-    fn read(&self, saga: SagaId) -> Reply<'_, Option<Story>>;
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>>;
 
     /// The sagas with this standing, the oldest first.
-    fn list(&self, standing: Standing) -> Reply<'_, Vec<SagaId>>;
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>>;
 }

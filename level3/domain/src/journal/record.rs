@@ -89,14 +89,14 @@ pub enum FailureKind {
 impl FailureKind {
     /// Whether the same saga may succeed another time.
     #[must_use]
-    pub const fn may_pass(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         !matches!(self, Self::Declined | Self::Rejected)
     }
 }
 
 /// Why a saga is undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct SagaFailure {
     /// The step that failed.
     pub step: StepName,
     /// What kind of failure.
@@ -105,7 +105,7 @@ pub struct Failure {
     pub message: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for SagaFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.step, self.message)
     }
@@ -148,14 +148,14 @@ pub enum Record {
     /// The step has failed, and the saga goes on or back.
     StepFailed {
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
         /// Whether it may have had its effect all the same.
         may_have_acted: bool,
     },
     /// From here on the saga goes back.
     Compensating {
         /// Why.
-        failure: Failure,
+        failure: SagaFailure,
     },
     /// A step is about to be undone.
     UndoStarted {

@@ -1,6 +1,6 @@
 //! What a provider has, page by page.
 
-use super::{Answer, Intent};
+use super::{CallFuture, Intent};
 use crate::ids::IntentId;
 
 /// A page of a provider's intents.
@@ -19,7 +19,7 @@ pub struct IntentPage {
 /// A provider that can list what it has. Without an effect.
 pub trait IntentList: Send + Sync {
     /// A page of the account's intents, the newest first: the first page, or the one after an intent.
-    fn intents(&self, after: Option<IntentId>) -> Answer<IntentPage>;
+    fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage>;
     /// One intent as it is now.
-    fn intent(&self, id: IntentId) -> Answer<Option<Intent>>;
+    fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>>;
 }

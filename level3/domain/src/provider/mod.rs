@@ -21,12 +21,12 @@ pub use crate::journal::Effect;
 pub use error::ProviderError;
 pub use list::{IntentList, IntentPage};
 pub use types::{
-    CreateIntent, FraudQuestion, Intent, IntentStatus, NewRow, Operation, PendingReceipt,
-    ProviderKey, Receipt, Refund, RiskScore, Row, RowStatus, Verdict,
+    CreateIntent, FraudAssessment, FraudQuestion, Intent, IntentStatus, NewRow, Operation,
+    PendingReceipt, ProviderKey, Receipt, Refund, RiskScore, Row, RowStatus,
 };
 
 /// What a call to a service comes to.
-pub type Answer<T> = BoxFuture<'static, Result<T, ProviderError>>;
+pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
 /// A provider of payments, as Stripe is one.
 ///
@@ -42,22 +42,22 @@ pub type Answer<T> = BoxFuture<'static, Result<T, ProviderError>>;
 ///   [`ProviderError::WrongState`], which says what state it is in.
 pub trait PaymentProvider: Send + Sync {
     /// Makes an intent, which charges nobody yet (about 200 ms).
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent>;
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent>;
     /// Charges the intent (about 300 ms). Only an answer with [`IntentStatus::Succeeded`] says that the
     /// customer has paid.
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
     /// Ends an intent that has not succeeded.
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
     /// Gives the whole amount back (about 250 ms).
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund>;
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund>;
     /// The intent that was made for a payment, whatever became of it. Without an effect.
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>>;
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>>;
 }
 
 /// Says how risky a payment is.
 pub trait FraudCheck: Send + Sync {
     /// Scores the payment (about 500 ms). Without an effect.
-    fn check(&self, question: FraudQuestion) -> Answer<Verdict>;
+    fn check(&self, question: FraudQuestion) -> CallFuture<FraudAssessment>;
 }
 
 /// The merchant's own record of what was paid.
@@ -67,20 +67,20 @@ pub trait FraudCheck: Send + Sync {
 pub trait Ledger: Send + Sync {
     /// Records a payment as completed (about 100 ms). A repeat for the same payment gives the row that
     /// is there; after [`void`](Ledger::void) it is refused for good.
-    fn save(&self, row: NewRow) -> Answer<Row>;
+    fn save(&self, row: NewRow) -> CallFuture<Row>;
     /// Takes the row back. Where there is none yet it leaves a mark, so that a save which is still
     /// under way cannot write one later.
-    fn void(&self, payment: PaymentId) -> Answer<()>;
+    fn void(&self, payment: PaymentId) -> CallFuture<()>;
     /// Receipts that are still to be sent, the oldest first, `most` at most.
-    fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>>;
+    fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>>;
     /// Takes a receipt off the list. A repeat changes nothing.
-    fn receipt_sent(&self, transaction: TransactionId) -> Answer<()>;
+    fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()>;
 }
 
 /// Sends receipts.
 pub trait Receipts: Send + Sync {
     /// Sends one mail (about 400 ms). A repeat for the same transaction sends no second one.
-    fn send(&self, receipt: Receipt) -> Answer<()>;
+    fn send(&self, receipt: Receipt) -> CallFuture<()>;
 }
 
 /// Everything that a payment needs. Cheap to clone.

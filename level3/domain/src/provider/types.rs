@@ -171,7 +171,7 @@ impl fmt::Display for RiskScore {
 
 /// What the fraud check answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FraudAssessment {
     /// The score. What follows from it is the gateway's decision.
     pub score: RiskScore,
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use level3::answer::Status;
 use level3::event::NoObserver;
-use level3::gateway::{Gateway, GatewayConfig, Letter};
+use level3::gateway::{Gateway, GatewayConfig, Undelivered};
 use level3::ids::{IntentId, PaymentId, TransactionId};
 use level3::journal::MemoryJournal;
 use level3::provider::{
-    Answer, CreateIntent, FraudCheck, FraudQuestion, Intent, IntentStatus, Ledger, NewRow,
-    Operation, PaymentProvider, PendingReceipt, ProviderError, ProviderKey, Providers, Receipt,
-    Receipts, Refund, RiskScore, Row, RowStatus, Verdict,
+    CallFuture, CreateIntent, FraudAssessment, FraudCheck, FraudQuestion, Intent, IntentStatus,
+    Ledger, NewRow, Operation, PaymentProvider, PendingReceipt, ProviderError, ProviderKey,
+    Providers, Receipt, Receipts, Refund, RiskScore, Row, RowStatus,
 };
 use level3_harness::request;
 use mockall::mock;
@@ -22,49 +22,49 @@ use mockall::predicate::function;
 mock! {
     PaymentProvider {}
     impl PaymentProvider for PaymentProvider {
-        fn create_intent(&self, request: CreateIntent) -> Answer<Intent>;
-        fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
-        fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent>;
-        fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund>;
-        fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>>;
+        fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent>;
+        fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
+        fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
+        fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund>;
+        fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>>;
     }
 }
 
 mock! {
     FraudCheck {}
     impl FraudCheck for FraudCheck {
-        fn check(&self, question: FraudQuestion) -> Answer<Verdict>;
+        fn check(&self, question: FraudQuestion) -> CallFuture<FraudAssessment>;
     }
 }
 
 mock! {
     Ledger {}
     impl Ledger for Ledger {
-        fn save(&self, row: NewRow) -> Answer<Row>;
-        fn void(&self, payment: PaymentId) -> Answer<()>;
-        fn pending_receipts(&self, most: usize) -> Answer<Vec<PendingReceipt>>;
-        fn receipt_sent(&self, transaction: TransactionId) -> Answer<()>;
+        fn save(&self, row: NewRow) -> CallFuture<Row>;
+        fn void(&self, payment: PaymentId) -> CallFuture<()>;
+        fn pending_receipts(&self, most: usize) -> CallFuture<Vec<PendingReceipt>>;
+        fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()>;
     }
 }
 
 mock! {
     Receipts {}
     impl Receipts for Receipts {
-        fn send(&self, receipt: Receipt) -> Answer<()>;
+        fn send(&self, receipt: Receipt) -> CallFuture<()>;
     }
 }
 
-fn answer<T: Send + 'static>(result: Result<T, ProviderError>) -> Answer<T> {
+fn answer<T: Send + 'static>(result: Result<T, ProviderError>) -> CallFuture<T> {
     std::future::ready(result).boxed()
 }
 
 fn intent(key: &ProviderKey, status: IntentStatus) -> Intent {
-    let amount = request(0).validate().unwrap().amount;
-    let id = IntentId::new("pi_1").unwrap();
+    let amount = request(0).validate().expect("a valid request").amount;
+    let id = IntentId::new("pi_1").expect("a name");
     Intent { id, payment: key.payment.clone(), amount, status, refunded: false }
 }
 
-fn created(request: &CreateIntent) -> Answer<Intent> {
+fn created(request: &CreateIntent) -> CallFuture<Intent> {
     answer(Ok(intent(&request.key, IntentStatus::RequiresConfirmation)))
 }
 
@@ -89,7 +89,7 @@ impl Mocks {
     }
 
     fn approved(mut self) -> Self {
-        let verdict = Verdict { score: RiskScore { hundredths: 100 } };
+        let verdict = FraudAssessment { score: RiskScore { hundredths: 100 } };
         self.fraud.expect_check().times(1).returning(move |_| answer(Ok(verdict)));
         self
     }
@@ -116,8 +116,9 @@ impl Mocks {
         };
         let journal = Arc::new(MemoryJournal::new());
         let config = GatewayConfig::default();
-        let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver)).unwrap();
-        let reply = gateway.pay(request(0)).await.unwrap();
+        let gateway =
+            Gateway::new(config, providers, journal, Arc::new(NoObserver)).expect("valid figures");
+        let reply = gateway.pay(request(0)).await.expect("an answer");
         // What goes on in the background.
         tokio::time::sleep(Duration::from_secs(60)).await;
         (reply.answer.status.clone(), gateway)
@@ -126,7 +127,7 @@ impl Mocks {
 
 fn written(row: &NewRow) -> Row {
     Row {
-        transaction: TransactionId::new("txn_1").unwrap(),
+        transaction: TransactionId::new("txn_1").expect("a name"),
         payment: row.payment.clone(),
         amount: row.amount,
         status: RowStatus::Completed,
@@ -146,7 +147,7 @@ async fn a_payment_calls_each_service_once() {
 #[tokio::test(start_paused = true)]
 async fn a_risky_payment_is_cancelled_and_never_confirmed() {
     let mut mocks = Mocks::new();
-    let verdict = Verdict { score: RiskScore::DECLINED_FROM };
+    let verdict = FraudAssessment { score: RiskScore::DECLINED_FROM };
     mocks.fraud.expect_check().times(1).returning(move |_| answer(Ok(verdict)));
     mocks.payments.expect_confirm().never();
     mocks
@@ -191,7 +192,7 @@ async fn a_row_that_cannot_be_written_refunds_once() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: true, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: true, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +209,7 @@ async fn an_answer_about_another_amount_is_given_back() {
         answer(Ok(Refund { intent, amount }))
     });
     let (status, _) = mocks.pay().await;
-    assert!(matches!(status, Status::Failed { may_pass: false, .. }), "{status:?}");
+    assert!(matches!(status, Status::Failed { retryable: false, .. }), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +220,7 @@ async fn a_receipt_that_cannot_be_sent_is_a_dead_letter() {
     assert!(matches!(status, Status::Paid { .. }), "{status:?}");
     let letters = gateway.dead_letters();
     assert_eq!(letters.len(), 1);
-    assert!(matches!(letters[0].item.as_ref(), Letter::Receipt(_)));
+    assert!(matches!(letters[0].item.as_ref(), Undelivered::Receipt(_)));
     assert_eq!(letters[0].attempts, 3);
 }
 
@@ -227,25 +228,26 @@ async fn a_receipt_that_cannot_be_sent_is_a_dead_letter() {
 async fn what_the_journal_does_not_take_is_not_done() {
     struct Down;
     use level3::journal::{
-        Claimed, Journal, JournalError, Lease, Opened, Record, Reply, SagaId, Standing, Story,
+        Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
+        Standing,
     };
-    fn down<'a, T: Send + 'a>() -> Reply<'a, T> {
+    fn down<'a, T: Send + 'a>() -> JournalFuture<'a, T> {
         std::future::ready(Err(JournalError::Unavailable)).boxed()
     }
     impl Journal for Down {
-        fn open(&self, _: SagaId, _: Record) -> Reply<'_, Opened> {
+        fn open(&self, _: SagaId, _: Record) -> JournalFuture<'_, Opened> {
             down()
         }
-        fn append(&self, _: &Lease, _: Vec<Record>) -> Reply<'_, ()> {
+        fn append(&self, _: &Lease, _: Vec<Record>) -> JournalFuture<'_, ()> {
             down()
         }
-        fn claim(&self, _: SagaId) -> Reply<'_, Claimed> {
+        fn claim(&self, _: SagaId) -> JournalFuture<'_, Claimed> {
             down()
         }
-        fn read(&self, _: SagaId) -> Reply<'_, Option<Story>> {
+        fn read(&self, _: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
             down()
         }
-        fn list(&self, _: Standing) -> Reply<'_, Vec<SagaId>> {
+        fn list(&self, _: Standing) -> JournalFuture<'_, Vec<SagaId>> {
             down()
         }
     }

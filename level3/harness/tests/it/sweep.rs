@@ -2,7 +2,7 @@
 
 use level3::gateway::GatewayConfig;
 use level3_harness::{Case, one_payment, pairs, singles};
-use level3_sim::Site;
+use level3_sim::CallSite;
 
 #[tokio::test(start_paused = true)]
 async fn no_fault_breaks_a_rule() {
@@ -11,7 +11,7 @@ async fn no_fault_breaks_a_rule() {
     for single in &singles {
         assert!(single.trial.broken.is_empty(), "{}: {:?}", single.slot, single.trial.broken);
     }
-    for site in [Site::Cancel, Site::Refund, Site::Void] {
+    for site in [CallSite::Cancel, CallSite::Refund, CallSite::Void] {
         let swept = pairs(site, &singles, &config, |case, trial| {
             assert!(trial.broken.is_empty(), "{case}: {:?}", trial.broken);
         })

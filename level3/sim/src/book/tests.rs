@@ -7,8 +7,8 @@ use level3_domain::provider::{
 };
 use tokio::time::Duration;
 
-use super::Book;
-use crate::{Fault, Faults, Flawless, Latencies, Script, Site, World};
+use super::AppendLog;
+use crate::{CallSite, Fault, Faults, Latencies, NoFaults, Script, World};
 
 fn world(name: &Path, faults: impl Faults + 'static) -> World {
     World::with(Latencies::ASSIGNMENT, std::sync::Arc::new(faults), None).kept_in(name).unwrap()
@@ -39,13 +39,13 @@ async fn create(
 async fn the_provider_outlives_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().join("sim");
-    let first = world(&name, Flawless);
+    let first = world(&name, NoFaults);
     let services = first.providers();
     let intent = create(&services, "a").await.unwrap();
     services.payments.confirm(key("a", Operation::Confirm), intent.clone()).await.unwrap();
     let before = first.intents();
 
-    let second = world(&name, Flawless);
+    let second = world(&name, NoFaults);
     assert_eq!(second.intents(), before);
     // The key is known there: no second charge.
     let services = second.providers();
@@ -57,7 +57,7 @@ async fn the_provider_outlives_the_process() {
 async fn two_processes_have_one_account() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().join("sim");
-    let (one, other) = (world(&name, Flawless), world(&name, Flawless));
+    let (one, other) = (world(&name, NoFaults), world(&name, NoFaults));
     let (mine, theirs) = (one.providers(), other.providers());
     // The same request at the same time, neither knowing of the other's.
     let both = tokio::join!(create(&mine, "a"), create(&theirs, "a"));
@@ -79,14 +79,14 @@ async fn a_charge_that_came_late_has_come_in_every_process() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().join("sim");
     let late = Fault::Processing(Duration::from_secs(5));
-    let first = world(&name, Script::new().always(Site::Confirm, late));
+    let first = world(&name, Script::new().always(CallSite::Confirm, late));
     let services = first.providers();
     let intent = create(&services, "a").await.unwrap();
     let shown = services.payments.confirm(key("a", Operation::Confirm), intent.clone()).await;
     assert_eq!(shown.unwrap().status, IntentStatus::Processing);
     tokio::time::sleep(Duration::from_secs(6)).await;
     services.payments.refund(key("a", Operation::Refund), intent).await.unwrap();
-    let second = world(&name, Flawless);
+    let second = world(&name, NoFaults);
     assert_eq!(second.intents(), first.intents());
     assert_eq!(second.intents().iter().map(|truth| truth.refunds).collect::<Vec<_>>(), [1]);
 }
@@ -101,11 +101,11 @@ async fn a_mail_goes_out_once_for_all_processes() {
         amount: Money::new(1999, Currency::USD).unwrap(),
         email: Email::new("someone@example.com").unwrap(),
     };
-    let (one, other) = (world(&name, Flawless), world(&name, Flawless));
+    let (one, other) = (world(&name, NoFaults), world(&name, NoFaults));
     one.providers().receipts.send(receipt.clone()).await.unwrap();
     other.providers().receipts.send(receipt.clone()).await.unwrap();
     assert_eq!(other.mails(), [receipt]);
-    assert_eq!(world(&name, Flawless).mails().len(), 1);
+    assert_eq!(world(&name, NoFaults).mails().len(), 1);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_torn_line_was_never_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("book");
     std::fs::write(&path, "1\n2\n3").unwrap();
-    let mut book: Book<u32> = Book::open(&path).unwrap();
+    let mut book: AppendLog<u32> = AppendLog::open(&path).unwrap();
     let mut seen = Vec::new();
     let mut turn = book.turn().unwrap();
     turn.read(|line| seen.push(line)).unwrap();
@@ -128,6 +128,6 @@ fn a_file_of_something_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("book");
     std::fs::write(&path, "something else\n").unwrap();
-    let mut book: Book<u32> = Book::open(&path).unwrap();
+    let mut book: AppendLog<u32> = AppendLog::open(&path).unwrap();
     assert!(book.turn().unwrap().read(|_| ()).is_err());
 }

@@ -243,11 +243,14 @@ async fn a_listener_may_call_the_breaker_or_panic() {
 fn refuses_times_of_zero() {
     let valid = BreakerConfig::payment(|&failure: &bool| failure);
     let reset = BreakerConfig { reset_timeout: ms(0), ..valid };
-    assert_eq!(CircuitBreaker::new("x", reset).map(|_| ()), Err(ConfigError::ZeroResetTimeout));
+    assert_eq!(
+        CircuitBreaker::new("x", reset).map(|_| ()),
+        Err(BreakerConfigError::ZeroResetTimeout)
+    );
     let failures = NonZeroU32::MIN;
     let trip = Trip::InWindow { failures, window: ms(0) };
     let window = BreakerConfig { trip, ..valid };
-    assert_eq!(CircuitBreaker::new("x", window).map(|_| ()), Err(ConfigError::ZeroWindow));
+    assert_eq!(CircuitBreaker::new("x", window).map(|_| ()), Err(BreakerConfigError::ZeroWindow));
 }
 
 #[test]

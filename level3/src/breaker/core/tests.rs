@@ -30,15 +30,15 @@ impl Bench {
         Self { core: Core::new(rules), now: Instant::now() }
     }
 
-    fn end(&mut self, verdict: Verdict) {
+    fn end(&mut self, outcome: CallOutcome) {
         let ticket = self.core.admit(self.now).expect("let in");
-        self.core.settle(ticket, verdict, self.now);
+        self.core.settle(ticket, outcome, self.now);
     }
 
     fn opened(rules: Rules) -> Self {
         let mut bench = Self::new(rules);
         for _ in 0..5 {
-            bench.end(Verdict::Failure);
+            bench.end(CallOutcome::Failure);
         }
         assert_eq!(bench.state(), State::Open);
         bench
@@ -57,15 +57,15 @@ impl Bench {
 fn opens_at_the_fifth_failure_in_a_row() {
     let mut bench = Bench::new(rules(consecutive(5)));
     for _ in 0..4 {
-        bench.end(Verdict::Failure);
+        bench.end(CallOutcome::Failure);
     }
-    bench.end(Verdict::Success);
+    bench.end(CallOutcome::Success);
     for _ in 0..4 {
-        bench.end(Verdict::Failure);
+        bench.end(CallOutcome::Failure);
         assert_eq!(bench.state(), State::Closed);
     }
-    bench.end(Verdict::Nothing);
-    bench.end(Verdict::Failure);
+    bench.end(CallOutcome::Ignored);
+    bench.end(CallOutcome::Failure);
     assert_eq!(bench.state(), State::Open);
 }
 
@@ -85,9 +85,9 @@ fn is_half_open_at_the_reset_timeout() {
 fn closes_with_empty_counts() {
     let mut bench = Bench::opened(rules(consecutive(5)));
     bench.wait(60_000);
-    bench.end(Verdict::Success);
+    bench.end(CallOutcome::Success);
     assert_eq!(bench.state(), State::HalfOpen);
-    bench.end(Verdict::Success);
+    bench.end(CallOutcome::Success);
     assert_eq!(bench.state(), State::Closed);
     assert_eq!(bench.core.failures(bench.now), 0);
 }
@@ -97,13 +97,13 @@ fn a_failed_probe_reopens_for_the_full_time() {
     let mut bench = Bench::opened(rules(consecutive(5)));
     for before in [0, 1] {
         bench.wait(60_000);
-        (0..before).for_each(|_| bench.end(Verdict::Success));
-        bench.end(Verdict::Failure);
+        (0..before).for_each(|_| bench.end(CallOutcome::Success));
+        bench.end(CallOutcome::Failure);
         assert_eq!(bench.core.admit(bench.now), Err(ms(60_000)));
     }
     // The successes of the last half-open time do not count in this one.
     bench.wait(60_000);
-    bench.end(Verdict::Success);
+    bench.end(CallOutcome::Success);
     assert_eq!(bench.state(), State::HalfOpen);
 }
 
@@ -112,7 +112,7 @@ fn a_probe_that_decides_nothing_gives_its_place_back() {
     let mut bench = Bench::opened(rules(consecutive(5)));
     bench.wait(60_000);
     for _ in 0..3 {
-        bench.end(Verdict::Nothing);
+        bench.end(CallOutcome::Ignored);
     }
     assert_eq!(bench.state(), State::HalfOpen);
 }
@@ -123,20 +123,20 @@ fn what_comes_late_decides_nothing() {
     let late: Vec<_> =
         (0..4).map(|_| bench.core.admit(bench.now).expect("let in while closed")).collect();
     for _ in 0..5 {
-        bench.end(Verdict::Failure);
+        bench.end(CallOutcome::Failure);
     }
     bench.wait(30_000);
-    bench.core.settle(late[0], Verdict::Failure, bench.now);
+    bench.core.settle(late[0], CallOutcome::Failure, bench.now);
     assert_eq!(bench.core.retry_after(bench.now), ms(30_000));
-    bench.core.settle(late[1], Verdict::Success, bench.now);
+    bench.core.settle(late[1], CallOutcome::Success, bench.now);
     assert_eq!(bench.state(), State::Open);
     bench.wait(30_000);
     let probe = bench.core.admit(bench.now).expect("the probe");
-    bench.core.settle(late[2], Verdict::Success, bench.now);
-    bench.core.settle(late[3], Verdict::Failure, bench.now);
+    bench.core.settle(late[2], CallOutcome::Success, bench.now);
+    bench.core.settle(late[3], CallOutcome::Failure, bench.now);
     assert_eq!(bench.state(), State::HalfOpen);
     assert!(bench.core.admit(bench.now).is_err(), "the probe still has its place");
-    bench.core.settle(probe, Verdict::Success, bench.now);
+    bench.core.settle(probe, CallOutcome::Success, bench.now);
     assert_eq!(bench.state(), State::HalfOpen);
 }
 
@@ -144,19 +144,19 @@ fn what_comes_late_decides_nothing() {
 fn a_window_slides() {
     let failures = NonZeroU32::new(5).expect("5 is not 0");
     let mut bench = Bench::new(rules(Trip::InWindow { failures, window: ms(60_000) }));
-    bench.end(Verdict::Failure);
+    bench.end(CallOutcome::Failure);
     bench.wait(30_000);
     for _ in 0..3 {
-        bench.end(Verdict::Failure);
-        bench.end(Verdict::Success);
+        bench.end(CallOutcome::Failure);
+        bench.end(CallOutcome::Success);
     }
     bench.wait(29_999);
     assert_eq!(bench.core.failures(bench.now), 4);
     bench.wait(1);
     assert_eq!(bench.core.failures(bench.now), 3);
-    bench.end(Verdict::Failure);
+    bench.end(CallOutcome::Failure);
     assert_eq!(bench.state(), State::Closed);
-    bench.end(Verdict::Failure);
+    bench.end(CallOutcome::Failure);
     assert_eq!(bench.state(), State::Open);
 }
 
@@ -166,10 +166,10 @@ fn tells_of_each_change_once() {
     bench.wait(60_000);
     bench.state();
     bench.state();
-    bench.end(Verdict::Success);
-    bench.end(Verdict::Success);
+    bench.end(CallOutcome::Success);
+    bench.end(CallOutcome::Success);
     let told: Vec<_> =
-        std::iter::from_fn(|| bench.core.take_untold()).map(|t| (t.from, t.to)).collect();
+        std::iter::from_fn(|| bench.core.next_pending()).map(|t| (t.from, t.to)).collect();
     let expected = [
         (State::Closed, State::Open),
         (State::Open, State::HalfOpen),
@@ -187,7 +187,7 @@ struct Model {
     since: u64,
     epoch: usize,
     running: usize,
-    outcomes: Vec<(u64, Verdict)>,
+    outcomes: Vec<(u64, CallOutcome)>,
 }
 
 impl Model {
@@ -220,35 +220,36 @@ impl Model {
     fn counting(&self) -> usize {
         match (self.state, self.rules.trip) {
             (State::Closed, Trip::Consecutive(_)) => {
-                let decided = self.outcomes.iter().rev().filter(|(_, v)| *v != Verdict::Nothing);
-                decided.take_while(|(_, verdict)| *verdict == Verdict::Failure).count()
+                let decided =
+                    self.outcomes.iter().rev().filter(|(_, v)| *v != CallOutcome::Ignored);
+                decided.take_while(|(_, outcome)| *outcome == CallOutcome::Failure).count()
             }
             (State::Closed, Trip::InWindow { window, .. }) => self
                 .outcomes
                 .iter()
-                .filter(|(at, v)| *v == Verdict::Failure && ms(self.now - at) < window)
+                .filter(|(at, v)| *v == CallOutcome::Failure && ms(self.now - at) < window)
                 .count(),
             _ => 0,
         }
     }
 
-    fn settle(&mut self, epoch: usize, verdict: Verdict) {
+    fn settle(&mut self, epoch: usize, outcome: CallOutcome) {
         if epoch != self.epoch {
             return;
         }
         self.running -= 1;
-        self.outcomes.push((self.now, verdict));
+        self.outcomes.push((self.now, outcome));
         if self.state == State::Closed {
             let most = match self.rules.trip {
                 Trip::Consecutive(most) | Trip::InWindow { failures: most, .. } => most,
             };
-            if verdict == Verdict::Failure && self.counting() >= most.get() as usize {
+            if outcome == CallOutcome::Failure && self.counting() >= most.get() as usize {
                 self.change(State::Open);
             }
-        } else if verdict == Verdict::Failure {
+        } else if outcome == CallOutcome::Failure {
             self.change(State::Open);
         } else {
-            let won = self.outcomes.iter().filter(|(_, v)| *v == Verdict::Success).count();
+            let won = self.outcomes.iter().filter(|(_, v)| *v == CallOutcome::Success).count();
             if won >= self.rules.successes_to_close.get() as usize {
                 self.change(State::Closed);
             }
@@ -261,20 +262,20 @@ enum Act {
     Wait(u64),
     Admit,
     // Ends one of the running calls.
-    Settle(prop::sample::Index, Verdict),
+    Settle(prop::sample::Index, CallOutcome),
     Look,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let verdict = prop_oneof![
-        4 => Just(Verdict::Failure),
-        2 => Just(Verdict::Success),
-        1 => Just(Verdict::Nothing),
+    let outcome = prop_oneof![
+        4 => Just(CallOutcome::Failure),
+        2 => Just(CallOutcome::Success),
+        1 => Just(CallOutcome::Ignored),
     ];
     let act = prop_oneof![
         2 => prop_oneof![0_u64..40, Just(99_u64), Just(100), Just(1), 50_u64..150].prop_map(Act::Wait),
         5 => Just(Act::Admit),
-        5 => (any::<prop::sample::Index>(), verdict).prop_map(|(i, v)| Act::Settle(i, v)),
+        5 => (any::<prop::sample::Index>(), outcome).prop_map(|(i, v)| Act::Settle(i, v)),
         1 => Just(Act::Look),
     ];
     prop::collection::vec(act, 0..200)
@@ -323,10 +324,10 @@ proptest! {
                     }
                 }
                 Act::Settle(_, _) if running.is_empty() => {}
-                Act::Settle(which, verdict) => {
+                Act::Settle(which, outcome) => {
                     let (ticket, epoch) = running.swap_remove(which.index(running.len()));
-                    bench.core.settle(ticket, verdict, bench.now);
-                    model.settle(epoch, verdict);
+                    bench.core.settle(ticket, outcome, bench.now);
+                    model.settle(epoch, outcome);
                 }
                 Act::Look => prop_assert_eq!(bench.state(), model.look()),
             }

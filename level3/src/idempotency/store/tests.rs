@@ -10,14 +10,15 @@ use proptest::prelude::*;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::idempotency::{KeyError, LONGEST_KEY};
+use crate::idempotency::Completion::{Released, Stored};
+use crate::idempotency::{Key, KeyError, LONGEST_KEY};
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-type TestStore = Store<u32, String, &'static str>;
-type TestResult = Result<Answer<String>, IdempotencyError<&'static str>>;
+type TestStore = Store<Key, u32, String>;
+type TestResult = Result<Answered<String>, IdempotencyError>;
 
 fn store(retention: u64, capacity: usize) -> TestStore {
     let capacity = NonZeroUsize::new(capacity).expect("some room");
@@ -28,70 +29,76 @@ fn key(text: &str) -> Key {
     Key::new(text).expect("a valid key")
 }
 
-async fn ask(
-    store: &TestStore,
-    text: &str,
-    params: u32,
-    answer: Result<&str, &'static str>,
-) -> TestResult {
-    let answer = answer.map(str::to_owned);
+async fn ask(store: &TestStore, text: &str, params: u32, answer: Completion<&str>) -> TestResult {
+    let answer = owned(answer);
     store.run(&key(text), params, || ready(answer)).await
 }
 
+fn owned(completion: Completion<&str>) -> Completion<String> {
+    match completion {
+        Stored(value) => Stored(value.to_owned()),
+        Released(value) => Released(value.to_owned()),
+    }
+}
+
 fn answer(value: &str, replayed: bool) -> TestResult {
-    Ok(Answer { value: value.to_owned(), replayed })
+    Ok(Answered { completion: Stored(value.to_owned()), replayed })
+}
+
+fn released(value: &str, replayed: bool) -> TestResult {
+    Ok(Answered { completion: Released(value.to_owned()), replayed })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_gets_the_stored_answer() {
     let store = store(1000, 10);
-    assert_eq!(ask(&store, "k", 1, Ok("paid")).await, answer("paid", false));
-    assert_eq!(ask(&store, "k", 1, Ok("again")).await, answer("paid", true));
-    assert_eq!(ask(&store, "other", 1, Ok("other")).await, answer("other", false));
+    assert_eq!(ask(&store, "k", 1, Stored("paid")).await, answer("paid", false));
+    assert_eq!(ask(&store, "k", 1, Stored("again")).await, answer("paid", true));
+    assert_eq!(ask(&store, "other", 1, Stored("other")).await, answer("other", false));
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_parameters_are_a_mismatch() {
     let store = store(1000, 10);
-    ask(&store, "k", 1, Ok("paid")).await.expect("new");
-    assert_eq!(ask(&store, "k", 2, Ok("again")).await, Err(IdempotencyError::Mismatch));
+    ask(&store, "k", 1, Stored("paid")).await.expect("new");
+    assert_eq!(ask(&store, "k", 2, Stored("again")).await, Err(IdempotencyError::Mismatch));
     // Also while the first is running.
     let slow = key("slow");
     let slow = store.run(&slow, 1, || async {
         sleep(ms(100)).await;
-        Ok("slow".to_owned())
+        Stored("slow".to_owned())
     });
-    let (slow, other) = join(slow, ask(&store, "slow", 2, Ok("x"))).await;
+    let (slow, other) = join(slow, ask(&store, "slow", 2, Stored("x"))).await;
     assert_eq!((slow, other), (answer("slow", false), Err(IdempotencyError::Mismatch)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_frees_the_key() {
     let store = store(1000, 10);
-    let failed = ask(&store, "k", 1, Err("down")).await;
-    assert_eq!(failed, Err(IdempotencyError::Failed("down")));
+    let failed = ask(&store, "k", 1, Released("down")).await;
+    assert_eq!(failed, released("down", false));
     assert!(store.is_empty());
-    assert_eq!(ask(&store, "k", 2, Ok("paid")).await, answer("paid", false));
+    assert_eq!(ask(&store, "k", 2, Stored("paid")).await, answer("paid", false));
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_callers_join() {
-    for result in [Ok("paid"), Err("down")] {
+    for result in [Stored("paid"), Released("down")] {
         let (store, calls) = (store(1000, 10), Arc::new(AtomicU32::new(0)));
         let call = || {
             let calls = Arc::clone(&calls);
             let work = move || async move {
                 calls.fetch_add(1, Ordering::Relaxed);
                 sleep(ms(100)).await;
-                result.map(str::to_owned)
+                owned(result)
             };
             let store = store.clone();
             async move { store.run(&key("k"), 1, work).await }
         };
         let (one, other) = join(call(), call()).await;
         let expected = |replayed| match result {
-            Ok(value) => answer(value, replayed),
-            Err(error) => Err(IdempotencyError::Failed(error)),
+            Stored(value) => answer(value, replayed),
+            Released(value) => released(value, replayed),
         };
         assert_eq!((one, other), (expected(false), expected(true)));
         assert_eq!(calls.load(Ordering::Relaxed), 1);
@@ -103,11 +110,11 @@ async fn work_outlives_its_caller() {
     let store = store(100_000, 10);
     let work = || async {
         sleep(ms(1000)).await;
-        Ok("paid".to_owned())
+        Stored("paid".to_owned())
     };
     assert!(timeout(ms(100), store.run(&key("k"), 1, work)).await.is_err());
     let began = Instant::now();
-    assert_eq!(ask(&store, "k", 1, Ok("again")).await, answer("paid", true));
+    assert_eq!(ask(&store, "k", 1, Stored("again")).await, answer("paid", true));
     assert_eq!(began.elapsed(), ms(900));
 }
 
@@ -116,17 +123,17 @@ async fn a_panic_frees_the_key() {
     let store = store(1000, 10);
     let lost = store.run(&key("k"), 1, || async { panic!("a bug") }).await;
     assert_eq!(lost, Err(IdempotencyError::Lost));
-    assert_eq!(ask(&store, "k", 1, Ok("paid")).await, answer("paid", false));
+    assert_eq!(ask(&store, "k", 1, Stored("paid")).await, answer("paid", false));
 }
 
 #[tokio::test(start_paused = true)]
 async fn answers_are_forgotten_at_their_age() {
     let store = store(1000, 10);
-    ask(&store, "k", 1, Ok("paid")).await.expect("new");
+    ask(&store, "k", 1, Stored("paid")).await.expect("new");
     sleep(ms(999)).await;
-    assert_eq!(ask(&store, "k", 1, Ok("again")).await, answer("paid", true));
+    assert_eq!(ask(&store, "k", 1, Stored("again")).await, answer("paid", true));
     sleep(ms(1)).await;
-    assert_eq!(ask(&store, "k", 1, Ok("again")).await, answer("again", false));
+    assert_eq!(ask(&store, "k", 1, Stored("again")).await, answer("again", false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,11 +141,11 @@ async fn running_work_is_never_forgotten() {
     let store = store(100, 10);
     let work = || async {
         sleep(ms(1000)).await;
-        Ok("paid".to_owned())
+        Stored("paid".to_owned())
     };
     let late = async {
         sleep(ms(900)).await;
-        ask(&store, "k", 1, Ok("again")).await
+        ask(&store, "k", 1, Stored("again")).await
     };
     let (_, late) = join(store.run(&key("k"), 1, work), late).await;
     assert_eq!(late, answer("paid", true));
@@ -147,14 +154,18 @@ async fn running_work_is_never_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn is_bounded() {
     let store = store(1000, 2);
-    ask(&store, "a", 1, Ok("a")).await.expect("new");
+    ask(&store, "a", 1, Stored("a")).await.expect("new");
     let hung = store.clone();
     let hung = tokio::spawn(async move { hung.run(&key("b"), 1, pending).await });
     tokio::task::yield_now().await;
-    assert_eq!(ask(&store, "c", 1, Ok("c")).await, Err(IdempotencyError::Full { capacity: 2 }));
-    assert_eq!(ask(&store, "a", 1, Ok("x")).await, answer("a", true), "what is known is answered");
+    assert_eq!(ask(&store, "c", 1, Stored("c")).await, Err(IdempotencyError::Full { capacity: 2 }));
+    assert_eq!(
+        ask(&store, "a", 1, Stored("x")).await,
+        answer("a", true),
+        "what is known is answered"
+    );
     sleep(ms(1000)).await;
-    assert_eq!(ask(&store, "c", 1, Ok("c")).await, answer("c", false));
+    assert_eq!(ask(&store, "c", 1, Stored("c")).await, answer("c", false));
     hung.abort();
 }
 
@@ -169,7 +180,7 @@ fn work_ends_with_its_runtime() {
     assert!(runtime.block_on(asked).is_err());
     drop(runtime);
     assert!(store.is_empty());
-    assert_eq!(new().block_on(ask(&store, "k", 1, Ok("paid"))), answer("paid", false));
+    assert_eq!(new().block_on(ask(&store, "k", 1, Stored("paid"))), answer("paid", false));
 }
 
 #[test]
@@ -182,7 +193,7 @@ fn keys_have_a_length() {
 #[tokio::test(start_paused = true)]
 async fn debug_shows_no_contents() {
     let store = store(1000, 10);
-    assert_eq!(ask(&store, "k", 1, Ok("secret")).await, answer("secret", false));
+    assert_eq!(ask(&store, "k", 1, Stored("secret")).await, answer("secret", false));
     assert!(!format!("{store:?}").contains("secret"));
 }
 
@@ -237,13 +248,13 @@ proptest! {
                             model.insert(name, (now, params, value.clone()));
                             answer(&value, false)
                         } else {
-                            Err(IdempotencyError::Failed("down"))
+                            released("down", false)
                         }
                     }
                 };
                 let work = || {
                     *calls.borrow_mut() += 1;
-                    ready(if works { Ok(value) } else { Err("down") })
+                    ready(if works { Stored(value) } else { Released("down".to_owned()) })
                 };
                 let found = store.run(&key(&name.to_string()), params, work).await;
                 prop_assert_eq!(found, expected);

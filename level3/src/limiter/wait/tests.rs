@@ -57,7 +57,7 @@ async fn a_hopeless_wait_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn foresees_the_whole_line() {
+async fn foresees_the_whole_queue() {
     let limiter = limiter(2);
     let waiting = admissions(&limiter, 6);
     let late = async {
@@ -67,7 +67,7 @@ async fn foresees_the_whole_line() {
         let refused = limiter.admit(Charge, Deadline::after(ms(2000))).await;
         assert_eq!(refused, Err(LimitError::WouldMissDeadline { wait }));
         let refund = limiter.admit(Refund, Deadline::after(ms(501))).await;
-        assert_eq!(refund, Ok(()), "refunds have nobody before them");
+        assert_eq!(refund, Ok(()), "no caller is before a refund");
     };
     let (admitted, ()) = join(waiting, late).await;
     assert_eq!(admitted, [0, 0, 1000, 2000, 2000, 3000]);
@@ -82,7 +82,7 @@ async fn a_deadline_that_is_over_gets_no_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_put_back_leaves_at_the_deadline() {
+async fn a_caller_that_is_overtaken_leaves_at_the_deadline() {
     let limiter = limiter(1);
     admissions(&limiter, 1).await;
     let charge = limiter.admit(Charge, Deadline::after(ms(1500)));
@@ -98,7 +98,7 @@ async fn whoever_is_put_back_leaves_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_left_holds_up_nobody() {
+async fn a_caller_that_left_blocks_no_other() {
     let limiter = limiter(1);
     admissions(&limiter, 1).await;
     let began = Instant::now();
@@ -113,7 +113,7 @@ async fn a_caller_who_left_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_permit_gives_its_slot_back() {
+async fn an_unused_permit_releases_its_slot() {
     let limiter = limiter(1);
     let permit = limiter.acquire(Charge, Deadline::never()).await.expect("free");
     let began = Instant::now();
@@ -168,15 +168,15 @@ async fn a_pause_holds_those_who_wait_already() {
 #[test]
 fn refuses_a_window_of_zero() {
     let refused = RateLimiter::new(NonZeroUsize::MIN, ms(0)).map(|_| ());
-    assert_eq!(refused, Err(ConfigError::ZeroWindow));
+    assert_eq!(refused, Err(LimiterConfigError::ZeroWindow));
 }
 
-/// Somebody who wants to call.
+/// A caller.
 #[derive(Debug, Clone)]
 struct Caller {
     comes: u64,
     refund: bool,
-    // Goes away after this time, if still waiting.
+    // Leaves after this time, if it still waits.
     patience: Option<u64>,
     // Holds the permit for this time.
     holds: u64,
@@ -201,7 +201,7 @@ fn callers() -> impl Strategy<Value = Vec<Caller>> {
     prop::collection::vec(caller, 0..40)
 }
 
-/// Who got a slot at which time, and when the calls were made.
+/// Which caller got a slot at which time, and when the calls were made.
 #[derive(Debug, Default)]
 struct Log {
     slots: Vec<(u64, usize)>,
@@ -247,10 +247,10 @@ proptest! {
         for pair in log.calls.windows(limit + 1) {
             prop_assert!(pair[limit] - pair[0] >= 1000, "{pair:?} in one window");
         }
-        // Everybody with patience is served.
+        // Every caller with patience is served.
         let patient = callers.iter().filter(|caller| caller.patience.is_none()).count();
         prop_assert!(log.slots.len() >= patient);
-        // In each lane first come, first served.
+        // Within a priority first come, first served.
         for refund in [true, false] {
             let came: Vec<_> = log
                 .slots

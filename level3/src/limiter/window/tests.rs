@@ -5,24 +5,24 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Act {
     Wait(Nanos),
-    Hold,
-    Use,
-    GiveBack,
+    Reserve,
+    Commit,
+    Release,
     Pause(Nanos),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         2 => prop_oneof![0_u64..30, Just(99), Just(100), Just(101)].prop_map(Act::Wait),
-        6 => Just(Act::Hold),
-        6 => Just(Act::Use),
-        2 => Just(Act::GiveBack),
+        6 => Just(Act::Reserve),
+        6 => Just(Act::Commit),
+        2 => Just(Act::Release),
         1 => (0_u64..150).prop_map(Act::Pause),
     ];
     prop::collection::vec(act, 0..200)
 }
 
-/// Keeps every call for ever and counts anew each time.
+/// Keeps every call and counts them again each time.
 #[derive(Default)]
 struct Model {
     calls: Vec<Nanos>,
@@ -47,21 +47,21 @@ proptest! {
         for act in acts {
             match act {
                 Act::Wait(time) => now += time,
-                Act::Hold => {
+                Act::Reserve => {
                     let free = model.is_free(now, limit);
-                    prop_assert_eq!(window.hold(now), free);
+                    prop_assert_eq!(window.reserve(now), free);
                     model.held += usize::from(free);
                 }
-                Act::Use if model.held > 0 => {
-                    window.make_use(now);
+                Act::Commit if model.held > 0 => {
+                    window.commit(now);
                     model.held -= 1;
                     model.calls.push(now);
                 }
-                Act::GiveBack if model.held > 0 => {
-                    window.give_back();
+                Act::Release if model.held > 0 => {
+                    window.release();
                     model.held -= 1;
                 }
-                Act::Use | Act::GiveBack => {}
+                Act::Commit | Act::Release => {}
                 Act::Pause(time) => {
                     window.pause_until(now + time);
                     model.paused_until = model.paused_until.max(now + time);
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn foresees_when_each_in_the_line_gets_a_slot(
+    fn foresees_when_each_in_the_queue_gets_a_slot(
         limit in 1_usize..6,
         acts in acts(),
         pause in 0_u64..150,
@@ -86,18 +86,18 @@ proptest! {
         for act in acts {
             match act {
                 Act::Wait(time) => now += time,
-                _ if window.hold(now) => window.make_use(now),
+                _ if window.reserve(now) => window.commit(now),
                 _ => {}
             }
         }
         window.pause_until(now + pause);
-        // Nothing is held: what is foreseen is what happens when everybody calls at once.
+        // Nothing is held: what is foreseen is what happens when every caller calls at once.
         let foreseen: Vec<_> = (0..3 * limit).map(|ahead| window.earliest(now, ahead)).collect();
         let mut happened = Vec::new();
         for _ in 0..3 * limit {
             let at = window.free_at().expect("nothing is held").max(now);
-            prop_assert!(window.hold(at));
-            window.make_use(at);
+            prop_assert!(window.reserve(at));
+            window.commit(at);
             happened.push(at);
         }
         prop_assert_eq!(foreseen, happened);
@@ -107,9 +107,9 @@ proptest! {
 #[test]
 fn far_future_does_not_overflow() {
     let mut window = Window::new(2, Nanos::MAX);
-    assert!(window.hold(5));
-    window.make_use(5);
-    assert!(window.hold(5));
-    window.make_use(5);
+    assert!(window.reserve(5));
+    window.commit(5);
+    assert!(window.reserve(5));
+    window.commit(5);
     assert_eq!(window.earliest(5, 100), Nanos::MAX);
 }

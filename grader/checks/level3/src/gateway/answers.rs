@@ -12,10 +12,10 @@ use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId, PaymentKey};
 use level3::money::{Currency, Money};
 use level3::provider::{
-    Answer, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
+    CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
     Providers, Refund,
 };
-use level3_sim::{Fault, Script, Site};
+use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
 use crate::world::{Stage, is_paid, request, stage, stage_with, status};
@@ -60,7 +60,7 @@ impl Odd {
 }
 
 impl PaymentProvider for Odd {
-    fn create_intent(&self, request: CreateIntent) -> Answer<Intent> {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.creates.fetch_add(1, Ordering::Relaxed);
         let (oddity, other) = (self.oddity, self.other.clone());
         if oddity == Oddity::Refuses {
@@ -78,7 +78,7 @@ impl PaymentProvider for Odd {
         };
         answer.map(move |answer| answer.map(change)).boxed()
     }
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         let answer = self.inner.confirm(key, intent);
         if self.oddity != Oddity::Processes {
             return answer;
@@ -86,13 +86,13 @@ impl PaymentProvider for Odd {
         let status = IntentStatus::Processing;
         answer.map(move |answer| answer.map(|intent| Intent { status, ..intent })).boxed()
     }
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> Answer<Intent> {
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
         self.inner.cancel(key, intent)
     }
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> Answer<Refund> {
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
         self.inner.refund(key, intent)
     }
-    fn find_intent(&self, payment: PaymentId) -> Answer<Option<Intent>> {
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.inner.find_intent(payment)
     }
 }
@@ -103,9 +103,9 @@ pub async fn refusals_are_final(cx: Cx) -> Outcome {
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let status = status(&reply, "for a request that the provider refuses")?;
         ensure!(
-            matches!(status, Status::Failed { may_pass: false, .. }),
+            matches!(status, Status::Failed { retryable: false, .. }),
             "a request that the provider refuses for good is answered otherwise, the {time} time";
-            expected = "Failed, with may_pass: false", observed = format!("{status:?}"),
+            expected = "Failed, with retryable: false", observed = format!("{status:?}"),
             help = "ProviderError::is_transient tells what another attempt may change"
         );
         sleep(ms(1000)).await;
@@ -117,14 +117,14 @@ pub async fn refusals_are_final(cx: Cx) -> Outcome {
 
 pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
-    for (site, time) in [(Site::Fraud, "first"), (Site::Save, "second")] {
+    for (site, time) in [(CallSite::Fraud, "first"), (CallSite::Save, "second")] {
         stage.script.add(site, Fault::FailBefore);
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         let status = status(&reply, "while a service is down")?;
         ensure!(
-            matches!(status, Status::Failed { may_pass: true, .. }),
+            matches!(status, Status::Failed { retryable: true, .. }),
             "a payment that fails because a service is down is answered otherwise, the {time} time";
-            expected = "Failed, with may_pass: true", observed = format!("{status:?}")
+            expected = "Failed, with retryable: true", observed = format!("{status:?}")
         );
         stage.script.heal(site);
         // Longer than a breaker stays open, should it be.

@@ -7,7 +7,7 @@ use level3::answer::Status;
 use level3::event::Event;
 use level3::gateway::GatewayConfig;
 use level3::request::PaymentRequest;
-use level3_sim::{Fault, Script, Site};
+use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
 use crate::world::{request, stage, stage_with, status};
@@ -15,8 +15,8 @@ use crate::world::{request, stage, stage_with, status};
 pub async fn one_terminal_event(cx: Cx) -> Outcome {
     for script in [
         Script::new(),
-        Script::new().always(Site::Save, Fault::FailBefore),
-        Script::new().always(Site::Fraud, Fault::Decline),
+        Script::new().always(CallSite::Save, Fault::FailBefore),
+        Script::new().always(CallSite::Fraud, Fault::Decline),
     ] {
         let stage = stage(&cx, script)?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
@@ -39,8 +39,9 @@ pub async fn one_terminal_event(cx: Cx) -> Outcome {
 }
 
 pub async fn tells_no_secrets(cx: Cx) -> Outcome {
-    let script =
-        Script::new().on(Site::Confirm, 1, Fault::LoseReply).always(Site::Save, Fault::Decline);
+    let script = Script::new()
+        .on(CallSite::Confirm, 1, Fault::LoseReply)
+        .always(CallSite::Save, Fault::Decline);
     let stage = stage(&cx, script)?;
     let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
     let bad = stage
@@ -63,7 +64,7 @@ pub async fn tells_no_secrets(cx: Cx) -> Outcome {
 }
 
 pub async fn splits_the_time(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new().on(Site::Confirm, 1, Fault::FailBefore))?;
+    let stage = stage(&cx, Script::new().on(CallSite::Confirm, 1, Fault::FailBefore))?;
     cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
     let events = lock(&stage.events).clone();
     let called = events.iter().find_map(|(_, event)| match event {

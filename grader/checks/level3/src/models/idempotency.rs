@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use grader_kit::{Cx, Outcome, ms};
-use level3::idempotency::{Answer, IdempotencyError, Key, Store, StoreConfig};
+use level3::idempotency::{Answered, Completion, IdempotencyError, Key, Store, StoreConfig};
 use proptest::prelude::{Strategy, any, prop};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -156,7 +156,7 @@ pub async fn idempotency(cx: Cx) -> Outcome {
 }
 
 async fn told(play: &Play) -> Vec<Told> {
-    let store: Store<u8, usize, usize> =
+    let store: Store<Key, u8, usize> =
         Store::new(StoreConfig { retention: ms(RETENTION), capacity: nzu(play.capacity) });
     let began = Instant::now();
     join_all(play.requests.iter().enumerate().map(|(number, request)| {
@@ -169,13 +169,17 @@ async fn told(play: &Play) -> Vec<Told> {
             let Request { amount, takes, well, .. } = *request;
             let work = || async move {
                 sleep(ms(takes)).await;
-                if well { Ok(number) } else { Err(number) }
+                if well { Completion::Stored(number) } else { Completion::Released(number) }
             };
             let patience = ms(request.patience.unwrap_or(1_000_000));
             let what = match timeout(patience, store.run(&key, amount, work)).await {
                 Err(_) => gone(),
-                Ok(Ok(Answer { value, replayed })) => answer(value, replayed),
-                Ok(Err(IdempotencyError::Failed(number))) => failure(number),
+                Ok(Ok(Answered { completion: Completion::Stored(number), replayed })) => {
+                    answer(number, replayed)
+                }
+                Ok(Ok(Answered { completion: Completion::Released(number), .. })) => {
+                    failure(number)
+                }
                 Ok(Err(IdempotencyError::Mismatch)) => mismatch(),
                 Ok(Err(IdempotencyError::Full { .. })) => full(),
                 Ok(Err(IdempotencyError::Lost)) => "the work is lost".to_owned(),

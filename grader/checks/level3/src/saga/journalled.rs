@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{
-    Claimed, Failure, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaId,
-    Story,
+    Claimed, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaFailure,
+    SagaId, SagaLog,
 };
-use level3::saga::{End, Owner, Saga, SagaError, Step, StepError, nobody};
+use level3::saga::{Saga, SagaError, SagaOutcome, SagaOwner, Step, StepError, ignore_events};
 use tokio::time::sleep;
 
 use super::{Bench, Does, Undo, execute};
@@ -29,8 +29,9 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
         Arc::new(move |what: &'static str, wanted: fn(&Record) -> bool| {
             let (journal, seen, id) = (journal.clone(), Arc::clone(&seen), id.clone());
             async move {
-                let story = journal.read(id).await.ok().flatten();
-                let known = story.is_some_and(|story| position(&story.records, wanted).is_some());
+                let saga_log = journal.read(id).await.ok().flatten();
+                let known =
+                    saga_log.is_some_and(|saga_log| position(&saga_log.records, wanted).is_some());
                 lock(&seen).push((what, known));
             }
         })
@@ -79,7 +80,7 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
     end_of_reads_the_records(&cx).await
 }
 
-/// What [`Saga::end_of`] reads is what happened, state and all.
+/// What [`Saga::outcome_of`] reads is what happened, state and all.
 async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
     let kinds = [
         ("Completed", Does::Works, Undo::Works),
@@ -94,18 +95,18 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
         let (saga, journal) = (Arc::new(bench.saga), MemoryJournal::new());
         // What it says itself is other criteria's matter.
         let _ = cx.call("Saga::execute", execute(Arc::clone(&saga), &journal)).await?;
-        let Ok(Some(story)) = journal.read(SagaId::new("one")).await else {
+        let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
             return Err(Fail::new("the journal knows no such saga"));
         };
-        let read = saga.end_of(&story);
+        let read = saga.outcome_of(&saga_log);
         let fits = match (expected, &read) {
-            ("Completed", Ok(Some(End::Completed(state)))) => {
+            ("Completed", Ok(Some(SagaOutcome::Completed(state)))) => {
                 *state == ["reserve", "ride", "capture"]
             }
-            ("Compensated", Ok(Some(End::Compensated { state, failure }))) => {
+            ("Compensated", Ok(Some(SagaOutcome::Compensated { state, failure }))) => {
                 *state == ["reserve", "ride"] && failure.step == "capture"
             }
-            ("Parked", Ok(Some(End::Parked { stuck, .. }))) => {
+            ("Parked", Ok(Some(SagaOutcome::Parked { stuck, .. }))) => {
                 matches!(&stuck[..], [one] if one.step == "reserve" && one.cause == "never")
             }
             _ => false,
@@ -123,7 +124,7 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
 async fn left_behind(
     bench: &Bench,
     records: Vec<Record>,
-) -> Result<(MemoryJournal, Lease, Story), Fail> {
+) -> Result<(MemoryJournal, Lease, SagaLog), Fail> {
     let journal = MemoryJournal::new();
     let gone = |_| Fail::new("the journal in memory does not work");
     let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
@@ -133,7 +134,7 @@ async fn left_behind(
     journal.append(&lease, records).await.map_err(gone)?;
     sleep(ms(60_000)).await;
     match journal.claim(SagaId::new("one")).await.map_err(gone)? {
-        Claimed::Yours(lease, story) => Ok((journal, lease, story)),
+        Claimed::Acquired(lease, saga_log) => Ok((journal, lease, saga_log)),
         _ => Err(Fail::new("a saga without an owner cannot be claimed")),
     }
 }
@@ -143,10 +144,10 @@ async fn resumed(
     cx: &Cx,
     bench: &Bench,
     records: Vec<Record>,
-) -> Result<Result<End<Vec<String>>, SagaError>, Fail> {
-    let (journal, lease, story) = left_behind(bench, records).await?;
-    let owner = Owner { journal: &journal, lease, watcher: &nobody };
-    let call = bench.saga.resume(&owner, &story, Deadline::after(ms(10_000)));
+) -> Result<Result<SagaOutcome<Vec<String>>, SagaError>, Fail> {
+    let (journal, lease, saga_log) = left_behind(bench, records).await?;
+    let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+    let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
     Ok(cx.call("Saga::resume", call).await?.value)
 }
 
@@ -166,7 +167,7 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
         .step("close", Does::Works, Undo::Works);
     let mut records = done("reserve", &["reserve"])?;
     records.extend(done("capture", &["reserve", "capture"])?);
-    let failure = Failure {
+    let failure = SagaFailure {
         step: "mail".into(),
         kind: FailureKind::Transient,
         message: "no answer".to_owned(),
@@ -175,7 +176,7 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
     records.push(Record::StepFailed { failure, may_have_acted: true });
     let end = resumed(&cx, &bench, records).await?;
     ensure!(
-        matches!(&end, Ok(End::Completed(state)) if state.last().is_some_and(|s| s == "close")),
+        matches!(&end, Ok(SagaOutcome::Completed(state)) if state.last().is_some_and(|s| s == "close")),
         "a saga whose pivot is done is not finished";
         expected = "Completed", observed = format!("{end:?}")
     );
@@ -194,7 +195,7 @@ pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
     let mut records = done("reserve", &["reserve"])?;
     records.push(Record::StepStarted { step: "capture".into() });
     let end = resumed(&cx, &bench, records).await?;
-    ensure!(matches!(end, Ok(End::Compensated { .. })), "a saga whose pivot is not done is not undone"; observed = format!("{end:?}"));
+    ensure!(matches!(end, Ok(SagaOutcome::Compensated { .. })), "a saga whose pivot is not done is not undone"; observed = format!("{end:?}"));
     let mut undone = lock(&bench.log).clone();
     undone.sort();
     ensure_eq!(
@@ -213,7 +214,7 @@ pub async fn stops_when_fenced(cx: Cx) -> Outcome {
     let (journal, mut lease, _) = left_behind(&bench, Vec::new()).await?;
     // The right of the owner before.
     lease.epoch -= 1;
-    let owner = Owner { journal: &journal, lease, watcher: &nobody };
+    let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
     let call = bench.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
     let end = cx.call("Saga::run", call).await?.value;
     ensure_eq!(end, Err(SagaError::Fenced), "an owner whose saga was taken over goes on");

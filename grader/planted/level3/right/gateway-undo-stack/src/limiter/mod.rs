@@ -16,7 +16,7 @@ pub use wait::{Permit, RateLimiter};
 
 /// Why a limiter cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum LimiterConfigError {
     /// A window in which nothing ever counts.
     #[error("the window of a rate limiter must not be zero")]
     ZeroWindow,

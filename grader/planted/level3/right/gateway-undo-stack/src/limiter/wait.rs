@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::{ConfigError, LimitError, Priority, Usage};
+use super::{LimiterConfigError, LimitError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// See the reference: the promises are the same.
@@ -38,10 +38,10 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ZeroWindow`].
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
+    /// [`LimiterConfigError::ZeroWindow`].
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
         match window {
-            Duration::ZERO => Err(ConfigError::ZeroWindow),
+            Duration::ZERO => Err(LimiterConfigError::ZeroWindow),
             _ => Ok(Self { limit: limit.get(), window, books: Mutex::default() }),
         }
     }

@@ -13,20 +13,20 @@ use futures::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    End, Known, Owner, Saga, SagaError, SagaEvent, State, StepContext, StepError, Stuck,
-    UndoContext, UndoError, nobody,
+    SagaOutcome, StepOutcome, SagaOwner, Saga, SagaError, SagaEvent, SagaState, StepContext, StepError, Stuck,
+    UndoContext, UndoError, ignore_events,
 };
 use crate::deadline::Deadline;
 use crate::journal::{
-    Failure, FailureKind, Journal, JournalError, Opened, Payload, Record, SagaId, Story,
+    SagaFailure, FailureKind, Journal, JournalError, Opened, Payload, Record, SagaId, SagaLog,
 };
 use crate::provider::Effect;
 
 /// Something on the stack.
 #[derive(Debug, Clone)]
-struct Armed {
+struct PendingUndo {
     step: usize,
-    known: Known,
+    known: StepOutcome,
     attempts: u32,
     stuck: Option<Stuck>,
 }
@@ -39,8 +39,8 @@ struct Stand<S> {
     /// The step that was begun last.
     last: Option<usize>,
     past_the_pivot: bool,
-    stack: Vec<Armed>,
-    failure: Option<Failure>,
+    stack: Vec<PendingUndo>,
+    failure: Option<SagaFailure>,
     /// The record that ended it.
     end: Option<Record>,
 }
@@ -57,14 +57,14 @@ impl<S> Stand<S> {
         self.next = step;
         let before = self.stack.last().is_some_and(|top| top.step == step);
         if !before {
-            self.stack.push(Armed { step, known: Known::Unknown, attempts: 0, stuck: None });
+            self.stack.push(PendingUndo { step, known: StepOutcome::Unknown, attempts: 0, stuck: None });
         }
         before
     }
 
     fn done(&mut self, step: usize, pivot: bool, state: S) {
         if let Some(armed) = self.stack.iter_mut().find(|armed| armed.step == step) {
-            armed.known = Known::Done;
+            armed.known = StepOutcome::Done;
         }
         self.past_the_pivot |= pivot;
         self.next = step + 1;
@@ -79,7 +79,7 @@ impl<S> Stand<S> {
     }
 }
 
-impl<S: State> Saga<S> {
+impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// See the reference: the promises are the same.
     ///
     /// # Errors
@@ -91,13 +91,13 @@ impl<S: State> Saga<S> {
         id: SagaId,
         state: S,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let saga = Arc::clone(self);
         let task = async move {
             match saga.open(&*journal, id, &state).await? {
-                Opened::Known(story) => Err(SagaError::Exists(Box::new(story))),
+                Opened::Known(saga_log) => Err(SagaError::Exists(Box::new(saga_log))),
                 Opened::New(lease) => {
-                    let owner = Owner { journal: &*journal, lease, watcher: &nobody };
+                    let owner = SagaOwner { journal: &*journal, lease, observer: &ignore_events };
                     saga.run(&owner, state, deadline).await
                 }
             }
@@ -130,10 +130,10 @@ impl<S: State> Saga<S> {
     /// [`SagaError`].
     pub async fn run(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         state: S,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         self.play(owner, Stand::new(state), deadline).await
     }
 
@@ -144,16 +144,16 @@ impl<S: State> Saga<S> {
     /// [`SagaError`].
     pub async fn resume(
         &self,
-        owner: &Owner<'_>,
-        story: &Story,
+        owner: &SagaOwner<'_>,
+        saga_log: &SagaLog,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
-        let mut stand = self.read(&story.records)?;
+    ) -> Result<SagaOutcome<S>, SagaError> {
+        let mut stand = self.read(&saga_log.records)?;
         match stand.failure.take() {
             Some(failure) => self.unwind(owner, stand, failure, Vec::new()).await,
             None if stand.past_the_pivot => self.play(owner, stand, deadline).await,
             None => {
-                let failure = Failure {
+                let failure = SagaFailure {
                     step: stand.last.map_or(self.kind, |at| self.steps[at].name).into(),
                     kind: FailureKind::Interrupted,
                     message: "whoever ran it is gone".to_owned(),
@@ -169,15 +169,15 @@ impl<S: State> Saga<S> {
     /// # Errors
     ///
     /// [`SagaError::State`].
-    pub fn end_of(&self, story: &Story) -> Result<Option<End<S>>, SagaError> {
-        let Stand { state, stack, failure, end, .. } = self.read(&story.records)?;
+    pub fn outcome_of(&self, saga_log: &SagaLog) -> Result<Option<SagaOutcome<S>>, SagaError> {
+        let Stand { state, stack, failure, end, .. } = self.read(&saga_log.records)?;
         let failure = failure.ok_or_else(|| broken("undone without a failure"));
         Ok(match end {
-            Some(Record::Completed) => Some(End::Completed(state)),
-            Some(Record::Compensated) => Some(End::Compensated { state, failure: failure? }),
+            Some(Record::Completed) => Some(SagaOutcome::Completed(state)),
+            Some(Record::Compensated) => Some(SagaOutcome::Compensated { state, failure: failure? }),
             Some(_) => {
                 let stuck = stack.into_iter().rev().filter_map(|armed| armed.stuck).collect();
-                Some(End::Parked { state, failure: failure?, stuck })
+                Some(SagaOutcome::Parked { state, failure: failure?, stuck })
             }
             None => None,
         })
@@ -188,8 +188,8 @@ impl<S: State> Saga<S> {
     /// # Errors
     ///
     /// [`SagaError::State`].
-    pub fn begun_with(&self, story: &Story) -> Result<S, SagaError> {
-        self.first(story.records.first())
+    pub fn begun_with(&self, saga_log: &SagaLog) -> Result<S, SagaError> {
+        self.first(saga_log.records.first())
     }
 
     fn first(&self, record: Option<&Record>) -> Result<S, SagaError> {
@@ -257,16 +257,16 @@ impl<S: State> Saga<S> {
     /// Forward, and back if need be.
     async fn play(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         mut stand: Stand<S>,
         deadline: Deadline,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let deadline = deadline.earlier_by(self.reserve());
         let mut unwritten = Vec::new();
         while let Some(step) = self.steps.get(stand.next) {
             let at = stand.next;
             if deadline.is_over() {
-                let failure = Failure {
+                let failure = SagaFailure {
                     step: step.name.into(),
                     kind: FailureKind::Deadline,
                     message: "it was too late to begin".to_owned(),
@@ -277,9 +277,10 @@ impl<S: State> Saga<S> {
             let begun_before = stand.arm(at);
             unwritten.push(Record::StepStarted { step: step.name.into() });
             write(owner, std::mem::take(&mut unwritten)).await?;
-            (owner.watcher)(SagaEvent::StepStarted { step: step.name });
+            (owner.observer)(SagaEvent::StepStarted { step: step.name });
             let begun = Instant::now();
-            let context = StepContext { saga: owner.saga().clone(), deadline };
+            let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+            let context = StepContext { shared, saga, deadline };
             let state = stand.state.clone();
             let outcome = guarded(deadline, async { (step.run)(state, context).await }).await;
             let took = begun.elapsed();
@@ -289,7 +290,7 @@ impl<S: State> Saga<S> {
                         Record::StepDone { step: step.name.into(), state: written(&state)? };
                     unwritten.push(record);
                     stand.done(at, step.pivot, state);
-                    (owner.watcher)(SagaEvent::StepDone { step: step.name, took });
+                    (owner.observer)(SagaEvent::StepDone { step: step.name, took });
                     continue;
                 }
                 Ok(Err(error)) => error,
@@ -298,9 +299,9 @@ impl<S: State> Saga<S> {
             let may_have_acted = begun_before || error.effect == Effect::Unknown;
             stand.failed(at, may_have_acted);
             let failure =
-                Failure { step: step.name.into(), kind: error.kind, message: error.message };
+                SagaFailure { step: step.name.into(), kind: error.kind, message: error.message };
             let critical = step.critical;
-            (owner.watcher)(SagaEvent::StepFailed { failure: &failure, critical, took });
+            (owner.observer)(SagaEvent::StepFailed { failure: &failure, critical, took });
             unwritten.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
             if critical {
                 unwritten.push(Record::Compensating { failure: failure.clone() });
@@ -309,18 +310,18 @@ impl<S: State> Saga<S> {
         }
         unwritten.push(Record::Completed);
         write(owner, unwritten).await?;
-        Ok(End::Completed(stand.state))
+        Ok(SagaOutcome::Completed(stand.state))
     }
 
     /// Pops and undoes until nothing is left to do. What does not go yet waits on a second stack for
     /// the next round.
     async fn unwind(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         mut stand: Stand<S>,
-        failure: Failure,
+        failure: SagaFailure,
         mut unwritten: Vec<Record>,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         let mut stuck = Vec::new();
         for round in 1.. {
             let mut later = Vec::new();
@@ -332,8 +333,9 @@ impl<S: State> Saga<S> {
                 unwritten.push(Record::UndoStarted { step: name.into(), attempt });
                 write(owner, std::mem::take(&mut unwritten)).await?;
                 let deadline = Deadline::after(*limit);
-                let (saga, known) = (owner.saga().clone(), armed.known);
-                let context = UndoContext { saga, known, attempt, deadline };
+                let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
+                let known = armed.known;
+                let context = UndoContext { shared, saga, known, attempt, deadline };
                 let state = stand.state.clone();
                 let outcome = guarded(deadline, async { undo(state, context).await }).await;
                 let error = match outcome {
@@ -341,16 +343,16 @@ impl<S: State> Saga<S> {
                         let state_now = written(&state)?;
                         unwritten.push(Record::UndoDone { step: name.into(), state: state_now });
                         stand.state = state;
-                        (owner.watcher)(SagaEvent::Undone { step: name, attempts: attempt });
+                        (owner.observer)(SagaEvent::Undone { step: name, attempts: attempt });
                         continue;
                     }
                     Ok(Err(error)) => error,
                     Err((_, message)) => UndoError::transient(message),
                 };
-                let parked = !error.may_pass || attempt >= self.undo.attempts().get();
+                let parked = !error.retryable || attempt >= self.undo.attempts().get();
                 let (cause, attempts) = (error.message, attempt);
                 let event = SagaEvent::UndoFailed { step: name, cause: &cause, attempts, parked };
-                (owner.watcher)(event);
+                (owner.observer)(event);
                 if parked {
                     let (step, told) = (name.into(), cause.clone());
                     unwritten.push(Record::UndoParked { step, cause: told, attempts });
@@ -371,11 +373,11 @@ impl<S: State> Saga<S> {
         if stuck.is_empty() {
             unwritten.push(Record::Compensated);
             write(owner, unwritten).await?;
-            Ok(End::Compensated { state, failure })
+            Ok(SagaOutcome::Compensated { state, failure })
         } else {
             unwritten.push(Record::Parked);
             write(owner, unwritten).await?;
-            Ok(End::Parked { state, failure, stuck })
+            Ok(SagaOutcome::Parked { state, failure, stuck })
         }
     }
 }
@@ -401,7 +403,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Offers the records to the journal up to three times.
-async fn write(owner: &Owner<'_>, records: Vec<Record>) -> Result<(), SagaError> {
+async fn write(owner: &SagaOwner<'_>, records: Vec<Record>) -> Result<(), SagaError> {
     let mut left = 3;
     loop {
         left -= 1;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,41 +11,41 @@ use futures::future::{BoxFuture, Shared, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Answer, IdempotencyError, Key, StoreConfig};
+use super::{Answered, Completion, IdempotencyError, StoreConfig};
 
-type Pending<V, E> = Shared<BoxFuture<'static, Result<V, IdempotencyError<E>>>>;
+type Pending<V> = Shared<BoxFuture<'static, Result<Completion<V>, IdempotencyError>>>;
 
-struct Entry<P, V, E> {
+struct Entry<P, V> {
     params: P,
     answered: Option<Instant>,
-    pending: Pending<V, E>,
+    pending: Pending<V>,
 }
 
-type Entries<P, V, E> = Mutex<HashMap<Key, Entry<P, V, E>>>;
+type Entries<K, P, V> = Mutex<HashMap<K, Entry<P, V>>>;
 
 /// Remembers what was answered to which key.
-pub struct Store<P, V, E> {
+pub struct Store<K, P, V> {
     config: StoreConfig,
-    entries: Arc<Entries<P, V, E>>,
+    entries: Arc<Entries<K, P, V>>,
 }
 
-impl<P, V, E> Clone for Store<P, V, E> {
+impl<K, P, V> Clone for Store<K, P, V> {
     fn clone(&self) -> Self {
         Self { config: self.config, entries: Arc::clone(&self.entries) }
     }
 }
 
-impl<P, V, E> fmt::Debug for Store<P, V, E> {
+impl<K, P, V> fmt::Debug for Store<K, P, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Store")
     }
 }
 
-impl<P, V, E> Store<P, V, E>
+impl<K, P, V> Store<K, P, V>
 where
+    K: Clone + Eq + Hash + Send + 'static,
     P: PartialEq + Send + 'static,
     V: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
 {
     /// An empty store.
     #[must_use]
@@ -52,7 +53,7 @@ where
         Self { config, entries: Arc::default() }
     }
 
-    fn fresh(&self) -> MutexGuard<'_, HashMap<Key, Entry<P, V, E>>> {
+    fn fresh(&self) -> MutexGuard<'_, HashMap<K, Entry<P, V>>> {
         let mut entries = self.entries.lock().expect("nothing panics under the lock");
         let retention = self.config.retention;
         entries.retain(|_, entry| entry.answered.is_none_or(|at| at.elapsed() < retention));
@@ -62,10 +63,10 @@ where
     /// Looks a key up.
     fn known(
         &self,
-        entries: &HashMap<Key, Entry<P, V, E>>,
-        key: &Key,
+        entries: &HashMap<K, Entry<P, V>>,
+        key: &K,
         params: &P,
-    ) -> Result<Option<Pending<V, E>>, IdempotencyError<E>> {
+    ) -> Result<Option<Pending<V>>, IdempotencyError> {
         match entries.get(key) {
             Some(entry) if entry.params == *params => Ok(Some(entry.pending.clone())),
             Some(_) => Err(IdempotencyError::Mismatch),
@@ -83,13 +84,13 @@ where
     /// [`IdempotencyError`].
     pub async fn run<W, Fut>(
         &self,
-        key: &Key,
+        key: &K,
         params: P,
         work: W,
-    ) -> Result<Answer<V>, IdempotencyError<E>>
+    ) -> Result<Answered<V>, IdempotencyError>
     where
         W: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        Fut: Future<Output = Completion<V>> + Send + 'static,
     {
         let (pending, replayed) = {
             let mut entries = self.fresh();
@@ -104,13 +105,12 @@ where
                     let (work, map, key) = (work(), Arc::clone(&self.entries), key.clone());
                     tokio::spawn(async move {
                         let result = match AssertUnwindSafe(work).catch_unwind().await {
-                            Ok(Ok(value)) => Ok(value),
-                            Ok(Err(error)) => Err(IdempotencyError::Failed(error)),
+                            Ok(completion) => Ok(completion),
                             Err(_) => Err(IdempotencyError::Lost),
                         };
                         {
                             let mut entries = map.lock().expect("nothing panics under the lock");
-                            if result.is_ok() {
+                            if matches!(result, Ok(Completion::Stored(_))) {
                                 if let Some(entry) = entries.get_mut(&key) {
                                     entry.answered = Some(Instant::now());
                                 }
@@ -124,7 +124,7 @@ where
                 }
             }
         };
-        Ok(Answer { value: pending.await?, replayed })
+        Ok(Answered { completion: pending.await?, replayed })
     }
 
     /// How many keys are kept.

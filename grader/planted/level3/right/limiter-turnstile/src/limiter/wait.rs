@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as Turnstile, Notify};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{ConfigError, LimitError, Priority, Usage};
+use super::{LimiterConfigError, LimitError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A sliding-window rate limiter.
@@ -56,10 +56,10 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ZeroWindow`].
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
+    /// [`LimiterConfigError::ZeroWindow`].
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
         if window == Duration::ZERO {
-            return Err(ConfigError::ZeroWindow);
+            return Err(LimiterConfigError::ZeroWindow);
         }
         Ok(Self {
             limit: limit.get(),

@@ -11,41 +11,41 @@ use super::log::payload;
 use super::progress::Progress;
 use super::run::panic_text;
 use super::step::UndoStep;
-use super::{End, Known, Owner, Saga, SagaError, SagaEvent, State, Stuck, UndoContext, UndoError};
+use super::{SagaOutcome, StepOutcome, SagaOwner, Saga, SagaError, SagaEvent, SagaState, Stuck, UndoContext, UndoError};
 use crate::deadline::Deadline;
-use crate::journal::{Failure, Record};
+use crate::journal::{SagaFailure, Record};
 
 /// A step to undo.
-struct Armed<'a, S> {
+struct PendingUndo<'a, S> {
     index: usize,
     name: &'static str,
-    known: Known,
+    known: StepOutcome,
     limit: Duration,
     undo: &'a UndoStep<S>,
     attempts: u32,
 }
 
-impl<S: State> Saga<S> {
+impl<S: SagaState> Saga<S> {
     /// Undoes everything that is armed, the last step first.
     ///
     /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
     /// longer than its own limit. `batch` holds records that were not written yet.
     pub(super) async fn back(
         &self,
-        owner: &Owner<'_>,
+        owner: &SagaOwner<'_>,
         progress: &mut Progress<S>,
-        failure: Failure,
+        failure: SagaFailure,
         mut batch: Vec<Record>,
-    ) -> Result<End<S>, SagaError> {
+    ) -> Result<SagaOutcome<S>, SagaError> {
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        let mut armed: Vec<Armed<'_, S>> = Vec::new();
+        let mut armed: Vec<PendingUndo<'_, S>> = Vec::new();
         for (index, (step, trace)) in self.steps.iter().zip(&progress.steps).enumerate().rev() {
             if let (Some(known), Some((limit, undo))) = (trace.armed(), &step.undo) {
                 let limit = *limit;
                 let attempts = trace.attempts;
-                armed.push(Armed { index, name: step.name, known, limit, undo, attempts });
+                armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
         let mut stuck: Vec<Stuck> = Vec::new();
@@ -64,13 +64,13 @@ impl<S: State> Saga<S> {
                         progress.state = state;
                         progress.steps[step.index].undone = true;
                         let attempts = step.attempts;
-                        (owner.watcher)(SagaEvent::Undone { step: step.name, attempts });
+                        (owner.observer)(SagaEvent::Undone { step: step.name, attempts });
                         break;
                     }
                     Err(error) => error,
                 };
-                let parked = !error.may_pass || step.attempts >= self.undo.attempts().get();
-                (owner.watcher)(SagaEvent::UndoFailed {
+                let parked = !error.retryable || step.attempts >= self.undo.attempts().get();
+                (owner.observer)(SagaEvent::UndoFailed {
                     step: step.name,
                     cause: &error.message,
                     attempts: step.attempts,
@@ -97,17 +97,17 @@ impl<S: State> Saga<S> {
         owner.write(batch).await?;
         let state = progress.state.clone();
         Ok(if parked {
-            End::Parked { state, failure, stuck }
+            SagaOutcome::Parked { state, failure, stuck }
         } else {
-            End::Compensated { state, failure }
+            SagaOutcome::Compensated { state, failure }
         })
     }
 }
 
-async fn attempt<S: State>(
-    step: &Armed<'_, S>,
+async fn attempt<S: SagaState>(
+    step: &PendingUndo<'_, S>,
     state: S,
-    owner: &Owner<'_>,
+    owner: &SagaOwner<'_>,
 ) -> Result<S, UndoError> {
     let deadline = Deadline::after(step.limit);
     let context = UndoContext {

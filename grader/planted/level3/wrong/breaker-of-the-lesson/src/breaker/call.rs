@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{BreakerConfig, BreakerError, ConfigError, Snapshot, State, Transition, Trip};
+use super::{BreakerConfig, BreakerError, BreakerConfigError, Snapshot, State, Transition, Trip};
 
 /// A circuit breaker.
 pub struct CircuitBreaker<E> {
@@ -35,7 +35,7 @@ impl<E> CircuitBreaker<E> {
     /// # Errors
     ///
     /// Never.
-    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, ConfigError> {
+    pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, BreakerConfigError> {
         let inner = Inner {
             state: State::Closed,
             failure_count: 0,

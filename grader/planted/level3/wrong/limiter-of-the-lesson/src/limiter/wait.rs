@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{ConfigError, LimitError, Priority, Usage};
+use super::{LimiterConfigError, LimitError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A rate limiter.
@@ -23,7 +23,7 @@ impl RateLimiter {
     /// # Errors
     ///
     /// Never.
-    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, ConfigError> {
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
         Ok(Self { max: limit.get(), window, requests: Mutex::default() })
     }
 

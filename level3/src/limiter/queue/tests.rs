@@ -20,34 +20,34 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 proptest! {
     #[test]
     fn agrees_with_the_model(acts in acts()) {
-        let mut line = Line::default();
+        let mut queue = WaitQueue::default();
         // In the order in which they go.
-        let mut model: Vec<(Priority, Place, Arc<Notify>)> = Vec::new();
+        let mut model: Vec<(Priority, Ticket, Arc<Notify>)> = Vec::new();
         for act in acts {
             match act {
                 Act::Join(priority) => {
                     let index = model.partition_point(|(other, ..)| *other <= priority);
-                    prop_assert_eq!(line.ahead(priority), index);
+                    prop_assert_eq!(queue.waiters_ahead(priority), index);
                     let caller = Arc::new(Notify::new());
-                    let place = line.join(priority, Arc::clone(&caller));
-                    model.insert(index, (priority, place, caller));
+                    let ticket = queue.join(priority, Arc::clone(&caller));
+                    model.insert(index, (priority, ticket, caller));
                 }
                 Act::Leave(_) if model.is_empty() => {}
-                Act::Leave(which) => line.leave(model.remove(which.index(model.len())).1),
+                Act::Leave(which) => queue.leave(model.remove(which.index(model.len())).1),
             }
-            for (index, (_, place, _)) in model.iter().enumerate() {
-                prop_assert_eq!(line.is_first(*place), index == 0);
+            for (index, (_, ticket, _)) in model.iter().enumerate() {
+                prop_assert_eq!(queue.is_first(*ticket), index == 0);
             }
-            match (line.first(), model.first()) {
+            match (queue.first(), model.first()) {
                 (Some(found), Some((.., expected))) => prop_assert!(Arc::ptr_eq(&found, expected)),
                 (found, expected) => prop_assert!(found.is_none() && expected.is_none()),
             }
         }
-        for (_, place, _) in model.drain(..) {
-            line.leave(place);
+        for (_, ticket, _) in model.drain(..) {
+            queue.leave(ticket);
         }
-        for lane in [&line.refunds, &line.charges] {
-            prop_assert!(lane.places.is_empty() && lane.waiting == 0, "nothing is left behind");
+        for fifo in [&queue.refunds, &queue.charges] {
+            prop_assert!(fifo.places.is_empty() && fifo.waiting == 0, "nothing is left behind");
         }
     }
 }

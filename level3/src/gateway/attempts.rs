@@ -1,0 +1,103 @@
+//! The attempts at one step of one payment.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::call::{CallBudget, CallError};
+use super::config::StepConfig;
+use super::services::Services;
+use super::step::PaymentStep;
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::ids::PaymentId;
+use crate::provider::Effect;
+use crate::retry::retry;
+use crate::saga::StepError;
+
+/// One step of one payment, with what holds for all attempts at it.
+pub(super) struct StepAttempts<'a> {
+    services: &'a Services,
+    payment: &'a PaymentId,
+    step: PaymentStep,
+    config: &'a StepConfig,
+    pub(super) budget: CallBudget,
+}
+
+/// What the attempts came to.
+pub(super) struct AttemptsReport<T> {
+    pub(super) outcome: Result<T, StepError>,
+    pub(super) attempts: u32,
+    backoff: Duration,
+}
+
+impl<'a> StepAttempts<'a> {
+    pub(super) fn new(
+        services: &'a Services,
+        payment: &'a PaymentId,
+        step: PaymentStep,
+        config: &'a StepConfig,
+        deadline: Deadline,
+    ) -> Self {
+        Self { services, payment, step, config, budget: CallBudget::new(config.limit, deadline) }
+    }
+
+    /// Makes as many attempts as the step has, and says what is known if none succeeds.
+    pub(super) async fn run_unreported<T, Fut>(
+        &self,
+        attempt: impl Fn() -> Fut,
+    ) -> AttemptsReport<T>
+    where
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        // Once one attempt may have had its effect, a later one that had none does not change that;
+        // only an answer to the key that both carry does. Atomic because the future must be `Send` and
+        // the attempts share it; they follow one another, so there is nothing to order.
+        let open = AtomicBool::new(false);
+        let note = |outcome: &Result<T, CallError>| match outcome {
+            Err(error) if self.step.is_keyed() && error.settles() => {
+                open.store(false, Ordering::Relaxed);
+            }
+            Err(error) if error.effect() == Effect::Unknown => open.store(true, Ordering::Relaxed),
+            _ => {}
+        };
+        let op = |_| attempt().inspect(note);
+        let jitter = self.services.jitter_of(self.payment);
+        let (policy, deadline) = (&self.config.retry, self.budget.deadline());
+        match retry(policy, &jitter, deadline, CallError::disposition, op).await {
+            Ok(done) => AttemptsReport {
+                outcome: Ok(done.value),
+                attempts: done.attempts,
+                backoff: done.backoff,
+            },
+            Err(failed) => {
+                let error = failed.last.unwrap_or(CallError::NoTime);
+                let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
+                let error = StepError { effect, kind: error.kind(), message: error.to_string() };
+                AttemptsReport {
+                    outcome: Err(error),
+                    attempts: failed.attempts,
+                    backoff: failed.backoff,
+                }
+            }
+        }
+    }
+
+    /// [`run_unreported`](Self::run_unreported), and an event that says what they cost.
+    pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> AttemptsReport<T>
+    where
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        let report = self.run_unreported(attempt).await;
+        self.services.observer.on_event(Event::Called {
+            payment: self.payment.clone(),
+            step: self.step.name(),
+            attempts: report.attempts,
+            waiting: self.budget.waiting(),
+            backoff: report.backoff,
+            wire: self.budget.wire(),
+        });
+        report
+    }
+}

@@ -1,0 +1,48 @@
+//! What the end of a payment's saga means for its client.
+
+use super::state::PaymentState;
+use crate::answer::{Answer, Status};
+use crate::ids::PaymentId;
+use crate::journal::FailureKind;
+use crate::request::Payment;
+use crate::saga::SagaOutcome;
+
+// starter: drop
+/// The answer about a payment.
+pub(super) fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answer {
+    Answer { payment: id.clone(), order: payment.order.clone(), amount: payment.amount, status }
+}
+
+// starter: drop
+/// Whether every repeat gets this answer.
+pub(super) fn is_final(answer: &Answer) -> bool {
+    match answer.status {
+        Status::Paid { .. } | Status::Declined { .. } => true,
+        Status::Failed { retryable, .. } => !retryable,
+        Status::Compensating { .. } => false,
+    }
+}
+
+// starter: drop
+/// The status that an end of the saga means for the client, and the state that it ended with.
+pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Status) {
+    match end {
+        SagaOutcome::Completed(state) => match (&state.transaction, &state.intent) {
+            (Some(transaction), Some(intent)) => {
+                let (transaction, intent) = (transaction.clone(), intent.clone());
+                (state, Status::Paid { transaction, intent })
+            }
+            // All steps are done, so both are there; without them nobody may be told "paid".
+            _ => (state, Status::Compensating { parked: true }),
+        },
+        SagaOutcome::Compensated { state, failure } => {
+            let (step, reason) = (failure.step.to_string(), failure.message.clone());
+            let status = match failure.kind {
+                FailureKind::Declined => Status::Declined { by: step, reason },
+                kind => Status::Failed { step, reason, retryable: kind.is_transient() },
+            };
+            (state, status)
+        }
+        SagaOutcome::Parked { state, .. } => (state, Status::Compensating { parked: true }),
+    }
+}

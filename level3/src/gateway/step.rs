@@ -1,0 +1,35 @@
+//! The steps of a payment, by name.
+
+/// Something that a payment does: the four steps of its saga, and the receipt that follows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PaymentStep {
+    /// Makes the intent.
+    Create,
+    /// Has the payment scored.
+    Fraud,
+    /// Charges the customer.
+    Confirm,
+    /// Writes the ledger's row.
+    Save,
+    /// Sends the receipt.
+    Receipt,
+}
+
+impl PaymentStep {
+    /// The name in journals, answers and events. It must never change: journals are kept.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Fraud => "fraud",
+            Self::Confirm => "confirm",
+            Self::Save => "save",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// Whether all attempts carry the same idempotency key, so that the answer to one of them is the
+    /// answer to those before it too. The ledger, the fraud check and the receipts know no keys.
+    pub(super) const fn is_keyed(self) -> bool {
+        matches!(self, Self::Create | Self::Confirm)
+    }
+}
