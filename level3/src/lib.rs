@@ -17,11 +17,32 @@
 //! | `level3-harness` | payments under load and under every fault; the grader runs it |
 //! | `level3-adapters` | Stripe, SendGrid, SQLite and PostgreSQL |
 //! | `payment-gateway` | a program that pays through this gateway |
+//!
+//! The page of a part's module begins with its lesson, a chapter of `level3/lessons`. The chapters'
+//! programs are compiled and run by `cargo test -p level3 --doc`.
 
 pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
 
+/// The chapter of an exercise, for the documentation of its module. The module's own documentation
+/// follows it.
+///
+/// A chapter refers to other chapters with links such as `[retry][lesson-retry]`. Its file defines them
+/// at its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// definitions the first one counts.
+#[cfg(doc)]
+macro_rules! lesson {
+    ($file:literal) => {
+        concat!(
+            include_str!("../lessons/rustdoc-links.txt"),
+            include_str!(concat!("../lessons/", $file)),
+            "\n# The module\n\n",
+        )
+    };
+}
+
 pub mod breaker;
 pub mod dead_letters;
+#[cfg_attr(doc, doc = lesson!("deadline.md"))]
 pub mod deadline;
 pub mod gateway;
 pub mod idempotency;
