@@ -48,5 +48,6 @@ pub mod gateway;
 pub mod idempotency;
 pub mod limiter;
 pub mod request;
+#[cfg_attr(doc, doc = lesson!("retry.md"))]
 pub mod retry;
 pub mod saga;
