@@ -18,27 +18,26 @@
 //! | `level3-adapters` | Stripe, SendGrid, SQLite and PostgreSQL |
 //! | `payment-gateway` | a program that pays through this gateway |
 //!
-//! The page of a part's module begins with its lesson, a chapter of `level3/lessons`. The chapters'
+//! The page of each exercise's module begins with its lesson, a chapter of `level3/lessons`. The chapters'
 //! programs are compiled and run by `cargo test -p level3 --doc`.
 
-pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
-
-/// The chapter of an exercise, for the documentation of its module. The module's own documentation
-/// follows it.
+/// The chapters of a module, for its documentation. The module's own documentation follows them.
 ///
-/// A chapter refers to other chapters with links such as `[retry][lesson-retry]`. Its file defines them
-/// at its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// A chapter refers to other chapters with links such as `[saga][lesson-saga]`. Its file defines them at
+/// its end, as paths, for readers of the repository. Here other definitions come first, and of two
 /// definitions the first one counts.
 #[cfg(doc)]
 macro_rules! lesson {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         concat!(
             include_str!("../lessons/rustdoc-links.txt"),
-            include_str!(concat!("../lessons/", $file)),
+            $(include_str!(concat!("../lessons/", $file)), "\n",)+
             "\n# The module\n\n",
         )
     };
 }
+
+pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
 
 pub mod breaker;
 pub mod dead_letters;
