@@ -39,6 +39,7 @@ macro_rules! lesson {
 
 pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
 
+#[cfg_attr(doc, doc = lesson!("breaker.md"))]
 pub mod breaker;
 pub mod dead_letters;
 #[cfg_attr(doc, doc = lesson!("deadline.md"))]
