@@ -41,11 +41,13 @@ pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, pr
 
 #[cfg_attr(doc, doc = lesson!("breaker.md"))]
 pub mod breaker;
+#[cfg_attr(doc, doc = lesson!("dead_letters.md"))]
 pub mod dead_letters;
 #[cfg_attr(doc, doc = lesson!("deadline.md"))]
 pub mod deadline;
 pub mod gateway;
 pub mod idempotency;
+#[cfg_attr(doc, doc = lesson!("limiter.md"))]
 pub mod limiter;
 pub mod request;
 #[cfg_attr(doc, doc = lesson!("retry.md"))]
