@@ -45,11 +45,15 @@ pub mod breaker;
 pub mod dead_letters;
 #[cfg_attr(doc, doc = lesson!("deadline.md"))]
 pub mod deadline;
+#[cfg_attr(doc, doc = lesson!("gateway.md", "recovery.md"))]
 pub mod gateway;
+#[cfg_attr(doc, doc = lesson!("idempotency.md"))]
 pub mod idempotency;
 #[cfg_attr(doc, doc = lesson!("limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("request.md"))]
 pub mod request;
 #[cfg_attr(doc, doc = lesson!("retry.md"))]
 pub mod retry;
+#[cfg_attr(doc, doc = lesson!("saga.md"))]
 pub mod saga;
