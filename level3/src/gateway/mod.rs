@@ -12,6 +12,8 @@
 //! * Everything is journalled before it is tried.
 //!   [`Gateway::recover`](crate::gateway::Gateway::recover) finishes what another process
 //!   left behind.
+//!
+//! Lesson: `level3/lessons/gateway.md`.
 
 mod attempts;
 mod call;

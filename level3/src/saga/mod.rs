@@ -15,6 +15,8 @@
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
 //! it.
+//!
+//! Lesson: `level3/lessons/saga.md`.
 
 mod log;
 mod progress;
