@@ -82,7 +82,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                         (owner.observer)(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
-                        let parked = !error.retryable || step.attempts >= self.undo.attempts().get();
+                        let parked =
+                            !error.retryable || step.attempts >= self.undo.attempts().get();
                         (owner.observer)(SagaEvent::UndoFailed {
                             step: step.name,
                             cause: &error.message,
