@@ -1,5 +1,6 @@
 //! `cargo run -q -p grader-proofs --example readme-tables -- --write` puts the tables of criteria into
-//! the READMEs of the levels; `--check` says which of them are out of date.
+//! the READMEs of the levels and their sums into the changelog; `--check` says which of them are out of
+//! date.
 use std::process::ExitCode;
 
 use grader::catalog::LEVELS;
@@ -13,11 +14,15 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     };
     let root = grader::workspace::find(&std::env::current_dir()?)?;
     let mut code = ExitCode::SUCCESS;
-    for level in LEVELS {
-        let path = root.join(level.name).join("README.md");
+    let readmes =
+        LEVELS.iter().map(|level| (root.join(level.name).join("README.md"), Some(*level)));
+    for (path, level) in readmes.chain([(root.join("CHANGELOG.md"), None)]) {
         let there = std::fs::read_to_string(&path)?;
-        let wanted =
-            tables::replace(&there, level).map_err(|what| format!("{} {what}", path.display()))?;
+        let wanted = match level {
+            Some(level) => tables::replace(&there, level),
+            None => tables::replace_sums(&there, LEVELS),
+        };
+        let wanted = wanted.map_err(|what| format!("{} {what}", path.display()))?;
         if wanted == there {
             continue;
         }

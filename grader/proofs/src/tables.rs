@@ -1,4 +1,4 @@
-//! The tables of criteria in the levels' READMEs, generated from the catalog.
+//! The tables of criteria in the levels' READMEs and in the changelog, generated from the catalog.
 use std::fmt::Write as _;
 
 use grader::catalog::{Criterion, Exercise, Kind, Level};
@@ -14,22 +14,60 @@ pub const END: &str = "<!-- criteria: end -->";
 ///
 /// What is wrong with the marks.
 pub fn replace(readme: &str, level: &Level) -> Result<String, String> {
+    between_the_marks(readme, &of_level(level))
+}
+
+/// `changelog` with the sums of `levels` between the first two marks, those of the newest version.
+///
+/// # Errors
+///
+/// What is wrong with the marks.
+pub fn replace_sums(changelog: &str, levels: &[&Level]) -> Result<String, String> {
+    between_the_marks(changelog, &sums(levels))
+}
+
+fn between_the_marks(document: &str, generated: &str) -> Result<String, String> {
     let split = |text: &str, mark: &str| {
         let (before, after) = text.split_once(mark).ok_or_else(|| format!("has no `{mark}`"))?;
         Ok::<_, String>((before.to_owned(), after.to_owned()))
     };
-    let (before, rest) = split(readme, BEGIN)?;
+    let (before, rest) = split(document, BEGIN)?;
     let (_, after) = split(&rest, END)?;
-    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", of_level(level)))
+    Ok(format!("{before}{BEGIN}\n{generated}\n{END}{after}"))
 }
+
+/// How many criteria the levels have and what they are worth, and a fingerprint of ids, points and kinds.
+fn sums(levels: &[&Level]) -> String {
+    let mut text = String::from(GENERATED);
+    text += "| level | criteria | core points | bonus points |\n| --- | ---: | ---: | ---: |\n";
+    let mut all = String::new();
+    for level in levels {
+        let criteria: Vec<_> = level.exercises.iter().flat_map(|it| it.criteria).collect();
+        let points = |kind| -> u32 {
+            criteria.iter().filter(|it| it.kind == kind).map(|it| it.points).sum()
+        };
+        let (count, core, bonus) = (criteria.len(), points(Kind::Core), points(Kind::Bonus));
+        let _ = writeln!(text, "| {} | {count} | {core} | {bonus} |", level.name);
+        for it in criteria {
+            let _ = writeln!(all, "{} {} {:?}", it.id, it.points, it.kind);
+        }
+    }
+    // FNV-1a: it has to be the same on every machine, and nothing more.
+    let fingerprint = all.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let _ = writeln!(text, "\nFingerprint of ids, points and kinds: `{fingerprint:016x}`");
+    text
+}
+
+const GENERATED: &str =
+    "<!-- Generated: cargo run -q -p grader-proofs --example readme-tables -- --write -->\n\n";
 
 /// The sums and the tables of all exercises of a level, as Markdown.
 #[must_use]
 pub fn of_level(level: &Level) -> String {
     let criteria = level.exercises.iter().flat_map(|exercise| exercise.criteria);
-    let mut text = String::from(
-        "<!-- Generated: cargo run -q -p grader-proofs --example readme-tables -- --write -->\n\n",
-    );
+    let mut text = String::from(GENERATED);
     // Writing into a string does not fail.
     let _ = writeln!(
         text,

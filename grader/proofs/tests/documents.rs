@@ -79,36 +79,116 @@ fn a_lesson_names_the_criteria_of_its_exercise() {
 }
 
 /// Targets of the Markdown links in `text` that name a file of the repository: inline ones and the
-/// definitions of reference links.
-fn links(text: &str) -> impl Iterator<Item = &str> {
-    let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let defined = text.lines().filter(|line| line.starts_with('['));
+/// definitions of reference links. Code is left out.
+fn links(text: &str) -> Vec<String> {
+    let mut prose = String::new();
+    let mut fence: Option<&str> = None;
+    for line in text.lines() {
+        let start = line.trim_start();
+        let marks = &start[..start.len() - start.trim_start_matches(['`', '~']).len()];
+        match fence {
+            Some(open) if marks.starts_with(open) && start == marks => fence = None,
+            Some(_) => {}
+            None if marks.len() >= 3 => fence = Some(marks),
+            None => {
+                // Every second piece is code.
+                let pieces = line.split('`').enumerate();
+                prose.extend(pieces.map(|(at, piece)| if at % 2 == 0 { piece } else { "code" }));
+                prose.push('\n');
+            }
+        }
+    }
+    let inline = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let defined = prose.lines().filter(|line| line.starts_with('['));
     let defined = defined.filter_map(|line| line.split_once("]: ")).map(|(_, target)| target);
-    inline.chain(defined).filter_map(|target| {
-        let file = target.split('#').next().unwrap_or_default();
-        (!file.is_empty() && !file.contains("://")).then_some(file)
-    })
+    let files = inline.chain(defined).map(|target| target.split('#').next().unwrap_or_default());
+    let files = files.filter(|file| !file.is_empty() && !file.contains("://"));
+    files.map(str::to_owned).collect()
 }
 
-/// The Markdown files in a folder; none if there is no such folder.
-fn markdown(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path());
-    files.filter(|path| path.extension().is_some_and(|ext| ext == "md")).collect()
+/// Every Markdown file of the repository.
+fn markdown_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let hidden = name.starts_with('.') && name != ".github";
+        if path.is_dir() && !hidden && name != "target" {
+            found.extend(markdown_files(&path));
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]
 fn links_lead_to_files() {
-    let mut documents = vec![root().join("README.md"), root().join("grader/README.md")];
-    for level in LEVELS {
-        let folder = root().join(level.name);
-        documents.extend(markdown(&folder));
-        documents.extend(markdown(&folder.join("lessons")));
+    let documents = markdown_files(&root());
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        assert!(documents.contains(&root().join(name)), "{name}");
     }
+    let mut lost = Vec::new();
     for document in documents {
         let folder = document.parent().expect("a folder");
         let text = read(&document);
-        let lost: Vec<&str> = links(&text).filter(|link| !folder.join(link).exists()).collect();
-        assert!(lost.is_empty(), "{}: {lost:?}", document.display());
+        let links = links(&text).into_iter().filter(|link| !folder.join(link).exists());
+        lost.extend(links.map(|link| format!("{}: {link}", document.display())));
     }
+    assert!(lost.is_empty(), "these links lead nowhere:\n{}", lost.join("\n"));
+}
+
+#[test]
+fn code_holds_no_links() {
+    let text = "[a](one.md) `[b](two.md)`\n```rust\n[c](three.md)\n```\n[d](four.md#part) [e](#f)\n\n[g]: five.md\n";
+    assert_eq!(links(text), ["one.md", "four.md", "five.md"]);
+}
+
+/// The value of `key` in the first line of the workspace's manifest that sets it.
+fn of_manifest(key: &str) -> String {
+    let manifest = read(&root().join("Cargo.toml"));
+    let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
+    line.expect("a line of the manifest").trim_matches('"').to_owned()
+}
+
+#[test]
+fn the_oldest_rust_is_the_same_everywhere() {
+    let oldest = of_manifest("rust-version");
+    for (file, words) in [
+        ("README.md", format!("Rust {oldest} or newer")),
+        ("CONTRIBUTING.md", format!("Rust {oldest} or newer")),
+        ("CONTRIBUTING.md", format!("requires rustc {oldest}")),
+        (".github/workflows/ci.yml", format!("RUST: \"{oldest}.0\"")),
+        (".devcontainer/devcontainer.json", format!("rustup default {oldest}.0")),
+    ] {
+        assert!(read(&root().join(file)).contains(&words), "{file} does not say `{words}`");
+    }
+}
+
+#[test]
+fn settings_are_json() {
+    for file in
+        [".vscode/settings.json", ".vscode/extensions.json", ".devcontainer/devcontainer.json"]
+    {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(&read(&root().join(file)));
+        parsed.unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+#[test]
+fn the_changelog_is_about_these_criteria() {
+    let text = read(&root().join("CHANGELOG.md"));
+    let version = of_manifest("version");
+    let newest = text.split("\n## ").nth(1).expect("a version");
+    assert!(
+        newest.starts_with(&format!("{version}\n")) && newest.contains(tables::BEGIN),
+        "CHANGELOG.md: the newest section is not that of {version}, with the sums of its criteria"
+    );
+    let wanted = tables::replace_sums(&text, LEVELS).expect("the marks");
+    assert!(
+        wanted == text,
+        "the criteria have changed: say in CHANGELOG.md what was added, changed and removed, raise the \
+         version in Cargo.toml by the rule at its head, and run `cargo run -q -p grader-proofs --example \
+         readme-tables -- --write`"
+    );
 }

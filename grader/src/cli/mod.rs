@@ -20,6 +20,7 @@ pub use exit_code::Exit;
 #[command(
     name = "grader",
     bin_name = "cargo grade",
+    version,
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 full core marks, 1 some criteria failed, 2 could not grade, 130 interrupted.\n\
                   A NAME is a level (level2), an exercise (level2/race) or a criterion (level2/race/returns-at-the-third). \

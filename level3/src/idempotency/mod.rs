@@ -1,8 +1,8 @@
-//! The same request twice is one request.
+//! Idempotency: the same request sent twice is executed once.
 //!
-//! A client that got no answer asks again, with the key it asked with before. The store makes sure that
-//! the work behind a key is done once: a repeat gets the stored answer, a repeat that comes while the
-//! work still runs joins it.
+//! A client that got no answer sends its request again, with the same key. The store makes sure that the
+//! work behind a key is done once: a repeat gets the stored answer, and a repeat that comes while the
+//! work is running waits for the same result.
 
 mod store;
 
@@ -58,12 +58,12 @@ impl Key {
     }
 }
 
-/// How a store behaves.
+/// The limits of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// How long an answer is kept: a key is forgotten at exactly this age of its answer.
+    /// How long an answer is kept: its key expires at exactly this age of the answer.
     pub retention: Duration,
-    /// How many keys are kept at once.
+    /// The most keys that are kept at the same time, those whose work is running included.
     pub capacity: NonZeroUsize,
 }
 

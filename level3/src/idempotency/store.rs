@@ -1,4 +1,4 @@
-//! The store: one entry per key, and a task that owns the work behind it.
+//! The store: one entry for each key, and a task that owns the work behind it.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
@@ -12,36 +12,45 @@ use tokio::time::Instant;
 
 use super::{Answered, Completion, IdempotencyError, StoreConfig};
 
-/// Remembers what was answered to which key. `K` is the key, `P` are the parameters of a request, `V` is
+/// Remembers the answer to each key. `K` is the key, `P` are the parameters of a request, `V` is
 /// what the work behind a key returns. Cheap to clone; clones share one store.
 ///
-/// Parameters are kept and compared as they are: a hash of them could take two requests for one.
+/// Parameters are kept and compared as they are: two requests with the same hash would pass for one.
 pub struct Store<K, P, V> {
     shared: Arc<Shared<K, P, V>>,
 }
 
 struct Shared<K, P, V> {
     config: StoreConfig,
+    /// A `std` mutex: it is held for one look at the entries, never across an `.await`, and the drop of an
+    /// owner takes it.
     state: Mutex<State<K, P, V>>,
 }
 
 struct State<K, P, V> {
+    /// Every key that is known: its work is running, or its answer is kept.
     entries: HashMap<K, Entry<P, V>>,
-    // The keys with an answer, oldest answer first: the order in which they are forgotten.
+    /// The keys with an answer, oldest answer first: the order in which they expire. A key whose work is
+    /// running is not in it, so it cannot expire under the work.
     answered: VecDeque<(Instant, K)>,
 }
 
 struct Entry<P, V> {
+    /// What the first request asked for. A repeat with other parameters is a client's mistake.
     params: P,
     stage: Stage<V>,
 }
 
 enum Stage<V> {
+    /// The cell that the work will fill. Every caller that comes meanwhile waits for it.
     Running(Arc<Outcome<V>>),
     Answered(V),
 }
 
-/// What the work came to, for those who wait for it; `None` if its task ended without a result.
+/// The result of the work; `None` if its task ended without one.
+///
+/// A [`SetOnce`] and not a channel: it is written once, any number of callers wait for it, and one that
+/// comes after the write sees the value too. With a `Notify` such a caller would wait without end.
 type Outcome<V> = SetOnce<Option<Completion<V>>>;
 
 impl<K, P, V> Clone for Store<K, P, V> {
@@ -52,7 +61,7 @@ impl<K, P, V> Clone for Store<K, P, V> {
 
 impl<K, P, V> Debug for Store<K, P, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the contents, which may hold what must not be logged.
+        // Without the contents: parameters and answers may hold secrets.
         f.debug_struct("Store").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }
@@ -70,10 +79,10 @@ where
         Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
     }
 
-    /// Answers the request with this key and these parameters, doing `work` if nobody has yet.
+    /// Answers the request with this key and these parameters, running `work` if no request with the key has.
     ///
-    /// * A new key: `work` is called and runs in a task of its own, so that it comes to its end even if
-    ///   this caller goes away. [`Completion::Stored`] is final (a decline is an answer too) and is kept;
+    /// * A new key: `work` is called and runs in a task of its own, so that it runs to its end even if
+    ///   this caller drops its future. [`Completion::Stored`] is final (a decline is an answer too) and is kept;
     ///   after [`Completion::Released`] the key is free again.
     /// * A key whose work is running: waits for that work and returns what it returns, stored or
     ///   released.
@@ -107,8 +116,10 @@ where
             Claim::Running(outcome) => (outcome, true),
             Claim::Mine(owner) => {
                 let outcome = Arc::clone(&owner.outcome);
-                // A combinator and not `async move { owner.end(work.await) }`, which would keep room for
-                // the work twice: where it is captured and where it is awaited.
+                // Spawned, since the work must not die with the caller that happened to come first. The
+                // owner moves into the task: if the task is dropped or panics, so is the owner, and its
+                // drop frees the key. `map` and not an `async` block around `work.await`: an `async`
+                // block that takes a future by value stores it twice (rust-lang/rust#62958).
                 tokio::spawn(work().map(|completion| owner.end(completion)));
                 (outcome, false)
             }
@@ -119,7 +130,7 @@ where
         }
     }
 
-    /// How many keys are kept, those whose work is running included.
+    /// The number of keys that are kept, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {
         let mut state = self.shared.lock();
@@ -127,7 +138,7 @@ where
         state.entries.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no key is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -165,11 +176,14 @@ enum Claim<K: Eq + Hash, P, V> {
     Mine(Owner<K, P, V>),
 }
 
-/// The right to answer a key. Dropped without an answer, it frees the key.
+/// The right to answer a key; there is one for each entry whose work is running. Dropped without an
+/// answer, because the work panicked or its runtime shut down, it frees the key.
 struct Owner<K: Eq + Hash, P, V> {
     shared: Arc<Shared<K, P, V>>,
     key: K,
+    /// The same cell as in the entry. It outlives the entry when the key is freed.
     outcome: Arc<Outcome<V>>,
+    /// Whether the drop has nothing left to do.
     ended: bool,
 }
 
@@ -194,9 +208,10 @@ impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
 }
 
 impl<K: Eq + Hash, P, V> Owner<K, P, V> {
-    /// After the store knows: whoever is woken by it may ask again at once.
+    /// Wakes the callers that wait. Called after the entries have changed, and without its lock: a caller that
+    /// is woken may come back with the same key at once, and has to find it answered or free.
     fn tell(&self, outcome: Option<Completion<V>>) {
-        // An owner ends once, so nothing was told before.
+        // `set` fails if the cell is full. It never is: an owner publishes once.
         let _ = self.outcome.set(outcome);
     }
 }
@@ -212,14 +227,15 @@ impl<K: Eq + Hash, P, V> Drop for Owner<K, P, V> {
 
 impl<K, P, V> Shared<K, P, V> {
     fn lock(&self) -> MutexGuard<'_, State<K, P, V>> {
-        // `V::clone` and `P::eq` run under the lock, but nothing is half done while they do.
+        // `V::clone` and `P::eq` are foreign code that runs under the lock and may panic. Each runs before
+        // the entries change, so they are whole after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Eq + Hash, P, V> State<K, P, V> {
-    /// Forgets answers that are old enough. Each is forgotten once, so a call does a constant amount of
-    /// it on average, and nothing has to run in the background.
+    /// Removes the answers that have expired. Each is removed once, so a call takes constant time on
+    /// average, and no background task is needed.
     fn forget(&mut self, config: &StoreConfig, now: Instant) {
         while let Some((at, key)) = self.answered.front()
             && now.saturating_duration_since(*at) >= config.retention
