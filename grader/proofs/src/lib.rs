@@ -9,4 +9,5 @@ pub mod influence;
 pub mod planted;
 pub mod prove;
 pub mod run;
+mod seed;
 pub mod tables;

@@ -14,6 +14,7 @@ use grader::supervise::Limits;
 
 use crate::batch::{Batch, Sample, criteria_of, settle};
 use crate::influence::Influence;
+use crate::seed::seed;
 
 /// What can stand in the way of a proof.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -42,6 +43,7 @@ impl Bench {
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
+        seed(root, &folder.join("target"))?;
         let mut options = scratch.options();
         // The file and line of a panic stand in the code itself; nobody takes a backtrace here.
         options.config.push("profile.dev.debug=0".to_owned());

@@ -59,6 +59,7 @@ fn run() -> Result<libtest_mimic::Conclusion, Failure> {
     let proved = Arc::clone(&plan.proved);
     let threads = arguments.test_threads.or(available_parallelism().ok().map(NonZero::get));
     if !arguments.list {
+        eprintln!("{} planted solutions in {} builds", plan.solutions, plan.builds);
         plan.queue.start(threads.unwrap_or(1), &root, Path::new(env!("CARGO_TARGET_TMPDIR")));
     }
     let conclusion = libtest_mimic::run(&arguments, plan.trials);
@@ -74,6 +75,8 @@ type Proved = BTreeMap<String, (Planted, Result<(), String>, Duration)>;
 
 /// The tests, and the jobs that those of them wait for that the arguments select.
 struct Plan {
+    solutions: usize,
+    builds: usize,
     trials: Vec<Trial>,
     queue: Queue,
     proved: Arc<Mutex<Proved>>,
@@ -82,7 +85,13 @@ struct Plan {
 impl Plan {
     fn new(root: &Path, arguments: &Arguments, one_by_one: bool) -> Result<Plan, Failure> {
         let selected = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
-        let mut plan = Plan { trials: Vec::new(), queue: Queue::default(), proved: Arc::default() };
+        let mut plan = Plan {
+            solutions: 0,
+            builds: 0,
+            trials: Vec::new(),
+            queue: Queue::default(),
+            proved: Arc::default(),
+        };
         for level in LEVELS {
             let planted = of_level(root, level)?;
             plan.trials.extend(lone(level, &planted)?);
@@ -114,6 +123,8 @@ impl Plan {
             };
             // The long ones first: no bench is left alone with one at the end.
             groups.sort_by_key(|batch| std::cmp::Reverse(batch.criteria.len()));
+            plan.solutions += all.len();
+            plan.builds += groups.len();
             for batch in groups {
                 pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch)));
             }
