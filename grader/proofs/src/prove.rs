@@ -122,6 +122,12 @@ impl Bench {
 fn compare(samples: &[Sample], report: &Report) -> Result<(), String> {
     let expected: BTreeSet<&str> =
         samples.iter().flat_map(|sample| sample.planted.fails.iter().copied()).collect();
+    let broken = report.levels.iter().find_map(|level| level.broken.as_ref());
+    if let Some(broken) = broken
+        && report.criteria().any(|criterion| !expected.contains(criterion.id))
+    {
+        return Err(format!("{} does not compile\n{}", broken.package, broken.errors));
+    }
     let mut wrong = Vec::new();
     for criterion in report.criteria() {
         let passed = criterion.status == Status::Passed;
