@@ -76,7 +76,10 @@ fn show<F: Future<Output = ()>>(what: &str, call: impl Fn() -> F + Sync) -> Resu
 }
 
 /// The median cost of a call in nanoseconds when so many threads make it at the same time.
-#[expect(clippy::disallowed_methods, reason = "measures threads that use one part at the same time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures threads that use one part at the same time"
+)]
 fn cost<F: Future<Output = ()>>(
     threads: usize,
     call: &(impl Fn() -> F + Sync),

@@ -4,6 +4,10 @@
 //! retried without end. It becomes a dead letter: kept with its cause and its attempts, tried again when
 //! an operator or a schedule asks for it ([`DeadLetters::redrive`]), and *parked* for a human after too
 //! many failures.
+//!
+//! Lesson: `level3/lessons/dead_letters.md`.
+//!
+//! [`DeadLetters::redrive`]: crate::dead_letters::DeadLetters::redrive
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};

@@ -3,6 +3,8 @@
 //! A payment has 10 s, compensation included. Limits that each count from their own start add up to
 //! more than that: three attempts of 10 s with backoff between them are 36 s. A deadline is an instant
 //! instead. It is computed once and passed down, and every wait checks it before the wait begins.
+//!
+//! Lesson: `level3/lessons/deadline.md`.
 
 use std::time::Duration;
 

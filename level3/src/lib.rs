@@ -17,15 +17,43 @@
 //! | `level3-harness` | payments under load and under every fault; the grader runs it |
 //! | `level3-adapters` | Stripe, SendGrid, SQLite and PostgreSQL |
 //! | `payment-gateway` | a program that pays through this gateway |
+//!
+//! The page of each exercise's module begins with its lesson, a chapter of `level3/lessons`. The chapters'
+//! programs are compiled and run by `cargo test -p level3 --doc`.
+
+/// The chapters of a module, for its documentation. The module's own documentation follows them.
+///
+/// A chapter refers to other chapters with links such as `[saga][lesson-saga]`. Its file defines them at
+/// its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// definitions the first one counts.
+#[cfg(doc)]
+macro_rules! lesson {
+    ($($file:literal),+) => {
+        concat!(
+            include_str!("../lessons/rustdoc-links.txt"),
+            $(include_str!(concat!("../lessons/", $file)), "\n",)+
+            "\n# The module\n\n",
+        )
+    };
+}
 
 pub use level3_domain::{answer, event, ids, journal, money, nonzero, payment, provider};
 
+#[cfg_attr(doc, doc = lesson!("breaker.md"))]
 pub mod breaker;
+#[cfg_attr(doc, doc = lesson!("dead_letters.md"))]
 pub mod dead_letters;
+#[cfg_attr(doc, doc = lesson!("deadline.md"))]
 pub mod deadline;
+#[cfg_attr(doc, doc = lesson!("gateway.md", "recovery.md"))]
 pub mod gateway;
+#[cfg_attr(doc, doc = lesson!("idempotency.md"))]
 pub mod idempotency;
+#[cfg_attr(doc, doc = lesson!("limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("request.md"))]
 pub mod request;
+#[cfg_attr(doc, doc = lesson!("retry.md"))]
 pub mod retry;
+#[cfg_attr(doc, doc = lesson!("saga.md"))]
 pub mod saga;

@@ -1,4 +1,6 @@
 //! The client's request for a payment, and the checks that it has to pass before any service is called.
+//!
+//! Lesson: `level3/lessons/request.md`.
 
 use std::fmt;
 

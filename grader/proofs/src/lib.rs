@@ -4,6 +4,10 @@
 //! `right` holds differently written right ones. [`planted`] reads them, [`prove`] grades one and
 //! compares. The tests of this package run them all, and the starters of every level.
 
+pub mod batch;
+pub mod influence;
 pub mod planted;
 pub mod prove;
+pub mod run;
+mod seed;
 pub mod tables;

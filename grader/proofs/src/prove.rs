@@ -1,4 +1,5 @@
-//! Grades a planted solution and compares.
+//! Grades planted solutions and compares.
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,15 @@ use grader::select::{Entry, select};
 use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
 
-use crate::planted::Planted;
+use crate::batch::{Batch, Sample, criteria_of, settle};
+use crate::influence::Influence;
+use crate::seed::seed;
 
 /// What can stand in the way of a proof.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a proof found, by the name of the planted solution.
+pub type Proofs = Vec<(String, Result<(), String>)>;
 
 /// A workspace to grade solutions in, one after the other.
 #[derive(Debug)]
@@ -37,6 +43,7 @@ impl Bench {
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
+        seed(root, &folder.join("target"))?;
         let mut options = scratch.options();
         // The file and line of a panic stand in the code itself; nobody takes a backtrace here.
         options.config.push("profile.dev.debug=0".to_owned());
@@ -76,24 +83,49 @@ impl Bench {
         Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), &Quiet)?)
     }
 
-    /// Grades a planted solution and compares with what its header says.
+    /// Proves a batch. One that does not behave as its solutions say is split until each solution has a
+    /// verdict: its own, or that of a batch that behaves as they all say.
     ///
     /// # Errors
     ///
-    /// The difference, in words.
-    pub fn prove(&self, level: &Level, planted: &Planted) -> Result<(), Failure> {
-        let files = planted.files(&self.reference(level)?, level)?;
-        let report = self.grade_by(&planted.judges(level)?, level, &files)?;
-        compare(planted, &report).map_err(Into::into)
+    /// When the solutions cannot be laid out or cargo cannot run.
+    pub fn prove(
+        &self,
+        level: &Level,
+        influence: &Influence,
+        batch: Batch,
+    ) -> Result<Proofs, Failure> {
+        let reference = self.reference(level)?;
+        let Batch { samples, criteria } = batch;
+        let all = samples.len();
+        let settled = settle(samples, |part| -> Result<Result<(), String>, Failure> {
+            let some = if part.len() == all {
+                criteria.clone()
+            } else {
+                criteria_of(part, level, influence)?
+            };
+            let mut files = reference.clone();
+            part.iter().for_each(|sample| sample.lay(&mut files));
+            let found = compare(part, &self.grade_by(&some, level, &files)?);
+            if let (Err(why), true) = (&found, part.len() > 1) {
+                let names: Vec<&str> = part.iter().map(|s| s.planted.name.as_str()).collect();
+                let why = why.lines().next().unwrap_or_default();
+                eprintln!("split, because {why}: {}", names.join(", "));
+            }
+            Ok(found)
+        })?;
+        Ok(settled.into_iter().map(|(sample, found)| (sample.planted.name, found)).collect())
     }
 }
 
-/// What the report says otherwise than the header.
-fn compare(planted: &Planted, report: &Report) -> Result<(), String> {
+/// What the report says otherwise than the solutions that were graded together.
+fn compare(samples: &[Sample], report: &Report) -> Result<(), String> {
+    let expected: BTreeSet<&str> =
+        samples.iter().flat_map(|sample| sample.planted.fails.iter().copied()).collect();
     let mut wrong = Vec::new();
     for criterion in report.criteria() {
         let passed = criterion.status == Status::Passed;
-        let must_fail = planted.fails.contains(&criterion.id);
+        let must_fail = expected.contains(criterion.id);
         if passed && must_fail {
             wrong.push(format!("{} passes and must fail", criterion.id));
         } else if !passed && !must_fail {
@@ -104,7 +136,8 @@ fn compare(planted: &Planted, report: &Report) -> Result<(), String> {
             ));
         }
     }
-    if let (Some(says), Some(first)) = (&planted.says, planted.fails.first()) {
+    for Sample { planted, .. } in samples {
+        let (Some(says), Some(first)) = (&planted.says, planted.fails.first()) else { continue };
         let told = told(report, first);
         if !told.contains(says.as_str()) {
             wrong.push(format!("the learner is not told `{says}` for {first}, but\n{told}"));

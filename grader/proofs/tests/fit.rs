@@ -1,20 +1,33 @@
 //! Every planted solution fits the reference. Builds nothing, so a change of a reference shows within
 //! seconds which descriptions need a change too.
-use std::path::Path;
-
 use grader::catalog::LEVELS;
 use grader::submission::Files;
+use grader_proofs::batch::Sample;
+use grader_proofs::influence::Influence;
+use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::of_level;
 
 #[test]
 fn every_planted_solution_fits_the_reference() {
-    let root = grader::workspace::find(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("a workspace");
-    let mut misfits = Vec::new();
+    let root = grader::workspace::of_this_run().expect("a workspace");
+    let mut wrong = Vec::new();
     for level in LEVELS {
-        let (reference, _) = Files::read(&root, level).expect("the reference");
-        let planted = of_level(&root, level).unwrap_or_else(|error| panic!("{error}"));
-        misfits.extend(planted.iter().filter_map(|p| p.files(&reference, level).err()));
+        let (files, _) = Files::read(&root, level).expect("the reference");
+        let reference = Reference::new(files);
+        let influence = Influence::read(&root, level).unwrap_or_else(|error| panic!("{error}"));
+        let whole = level.exercises.iter().map(|exercise| exercise.criteria.len()).sum();
+        for planted in of_level(&root, level).unwrap_or_else(|error| panic!("{error}")) {
+            match Sample::new(planted, &reference, level) {
+                Err(error) => wrong.push(error.to_string()),
+                // One that does not compile fails criteria that do not see it.
+                Ok(sample) if sample.planted.fails.len() < whole => {
+                    let name = &sample.planted.name;
+                    let unseen = sample.unseen(&influence);
+                    wrong.extend(unseen.iter().map(|id| format!("{name}: {id} cannot see it")));
+                }
+                Ok(_) => {}
+            }
+        }
     }
-    let misfits: Vec<String> = misfits.iter().map(ToString::to_string).collect();
-    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

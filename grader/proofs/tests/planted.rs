@@ -4,24 +4,38 @@
 //! one must get full marks. And for every criterion there is a solution that fails only there.
 //!
 //! Trials (whole gateways under load, random scripts) judge only the solutions that name one and
-//! those that are right: `grader_proofs::planted` says why.
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! those that are right: `grader_proofs::planted` says why. Solutions that cannot influence one another are
+//! built and judged together: `grader_proofs::batch` says which.
+//!
+//! `cargo test -p grader-proofs --test planted -- --one-by-one [FILTER]` builds and judges each solution
+//! alone, by all criteria of its level. With `--record` and without a filter the results become the table
+//! `grader/planted/one-by-one.md`.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::num::NonZero;
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant, SystemTime};
 
 use grader::catalog::{LEVELS, Level};
-use grader::report::Status;
 use grader::select::select;
+use grader::submission::Files;
+use grader_proofs::batch::{Batch, Sample, batches};
+use grader_proofs::influence::Influence;
+use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::{Planted, of_level};
-use grader_proofs::prove::{Bench, Failure};
+use grader_proofs::prove::Failure;
+use grader_proofs::run::{Job, Pending, Queue};
 use libtest_mimic::{Arguments, Failed, Trial};
 
+const TABLE: &str = "grader/planted/one-by-one.md";
+
 fn main() {
-    let arguments = Arguments::from_args();
     grader::interrupt::install();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit(),
+    match run() {
+        Ok(code) => code.exit(),
         Err(why) => {
             eprintln!("error: {why}");
             std::process::exit(101)
@@ -29,69 +43,162 @@ fn main() {
     }
 }
 
-fn trials() -> Result<Vec<Trial>, Failure> {
-    let root = grader::workspace::of_this_run()?;
-    let bench =
-        Arc::new(Pool { root: root.clone(), free: Mutex::default(), made: AtomicUsize::new(0) });
-    let mut trials = Vec::new();
-    for level in LEVELS {
-        let planted = of_level(&root, level)?;
-        let lone: BTreeSet<&str> = planted
-            .iter()
-            .filter(|p| p.fails.len() == 1)
-            .flat_map(|p| p.fails.iter().copied())
-            .collect();
-        for entry in select(&[level.name.to_owned()])? {
-            let id = entry.criterion.id;
-            let found = lone.contains(id);
-            trials.push(Trial::test(format!("{id} has a fault of its own"), move || {
-                if found { Ok(()) } else { Err("no planted solution fails only there".into()) }
-            }));
-        }
-        trials.push(reference(level, &bench));
-        trials.extend(planted.into_iter().map(|planted| trial(level, planted, &bench)));
+fn run() -> Result<libtest_mimic::Conclusion, Failure> {
+    let given: Vec<String> = std::env::args().collect();
+    let has = |flag: &str| given.iter().any(|argument| argument == flag);
+    let (one_by_one, record) = (has("--one-by-one"), has("--record"));
+    let ours = ["--one-by-one", "--record"];
+    let arguments =
+        Arguments::from_iter(given.iter().filter(|argument| !ours.contains(&argument.as_str())));
+    if record && (!one_by_one || arguments.filter.is_some() || !arguments.skip.is_empty()) {
+        return Err("--record needs --one-by-one and no filter: the table is about all".into());
     }
-    Ok(trials)
+    let root = grader::workspace::of_this_run()?;
+    let start = Instant::now();
+    let plan = Plan::new(&root, &arguments, one_by_one)?;
+    let proved = Arc::clone(&plan.proved);
+    let threads = arguments.test_threads.or(available_parallelism().ok().map(NonZero::get));
+    if !arguments.list {
+        eprintln!("{} planted solutions in {} builds", plan.solutions, plan.builds);
+        plan.queue.start(threads.unwrap_or(1), &root, Path::new(env!("CARGO_TARGET_TMPDIR")));
+    }
+    let conclusion = libtest_mimic::run(&arguments, plan.trials);
+    if record {
+        let proved = proved.lock().unwrap_or_else(PoisonError::into_inner);
+        std::fs::write(root.join(TABLE), table(&proved, start.elapsed())?)?;
+    }
+    Ok(conclusion)
 }
 
-fn reference(level: &'static Level, bench: &Arc<Pool>) -> Trial {
-    let bench = Arc::clone(bench);
-    Trial::test(format!("{}/reference", level.name), move || {
-        bench.with(|bench| {
-            let report = bench.grade(level, &bench.reference(level)?)?;
-            let failed: Vec<&str> =
-                report.criteria().filter(|c| c.status != Status::Passed).map(|c| c.id).collect();
-            if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
+/// What was found about each planted solution, by its name.
+type Proved = BTreeMap<String, (Planted, Result<(), String>, Duration)>;
+
+/// The tests, and the jobs that those of them wait for that the arguments select.
+struct Plan {
+    solutions: usize,
+    builds: usize,
+    trials: Vec<Trial>,
+    queue: Queue,
+    proved: Arc<Mutex<Proved>>,
+}
+
+impl Plan {
+    fn new(root: &Path, arguments: &Arguments, one_by_one: bool) -> Result<Plan, Failure> {
+        let selected = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
+        let mut plan = Plan {
+            solutions: 0,
+            builds: 0,
+            trials: Vec::new(),
+            queue: Queue::default(),
+            proved: Arc::default(),
+        };
+        for level in LEVELS {
+            let planted = of_level(root, level)?;
+            plan.trials.extend(lone(level, &planted)?);
+            let mut pending = BTreeMap::new();
+            let reference = format!("{}/reference", level.name);
+            if selected(&reference) {
+                pending.extend(plan.queue.add(Job::Reference(level)));
+            }
+            // What is not selected is listed all the same, so that the runner can count it.
+            let (wanted, rest): (Vec<_>, Vec<_>) =
+                planted.into_iter().partition(|planted| selected(&planted.name));
+            plan.trials.push(trial(&reference, pending.remove(&reference), None));
+            plan.trials.extend(rest.iter().map(|planted| trial(&planted.name, None, None)));
+            if arguments.list || wanted.is_empty() {
+                plan.trials.extend(wanted.iter().map(|planted| trial(&planted.name, None, None)));
+                continue;
+            }
+            let influence = Arc::new(Influence::read(root, level)?);
+            let reference_files = Reference::new(Files::read(root, level)?.0);
+            let samples = wanted
+                .into_iter()
+                .map(|planted| Sample::new(planted, &reference_files, level))
+                .collect::<Result<Vec<_>, _>>()?;
+            let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
+            let mut groups = if one_by_one {
+                samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?
+            } else {
+                batches(samples, level, &influence)?
+            };
+            // The long ones first: no bench is left alone with one at the end.
+            groups.sort_by_key(|batch| std::cmp::Reverse(batch.criteria.len()));
+            plan.solutions += all.len();
+            plan.builds += groups.len();
+            for batch in groups {
+                pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch)));
+            }
+            for planted in all {
+                let pending = pending.remove(&planted.name);
+                let record = (planted.clone(), Arc::clone(&plan.proved));
+                plan.trials.push(trial(&planted.name, pending, Some(record)));
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// For every criterion there is a solution that fails only there.
+fn lone(level: &'static Level, planted: &[Planted]) -> Result<Vec<Trial>, Failure> {
+    let lone: BTreeSet<&str> = planted
+        .iter()
+        .filter(|planted| planted.fails.len() == 1)
+        .flat_map(|planted| planted.fails.iter().copied())
+        .collect();
+    let test = |id: &str| {
+        let found = lone.contains(id);
+        Trial::test(format!("{id} has a fault of its own"), move || {
+            if found { Ok(()) } else { Err("no planted solution fails only there".into()) }
         })
+    };
+    let entries = select(&[level.name.to_owned()])?;
+    Ok(entries.iter().map(|entry| test(entry.criterion.id)).collect())
+}
+
+fn trial(
+    name: &str,
+    pending: Option<Pending>,
+    record: Option<(Planted, Arc<Mutex<Proved>>)>,
+) -> Trial {
+    let test = name.to_owned();
+    Trial::test(name, move || {
+        let Some(pending) = pending else { return Err("it was not selected".into()) };
+        let (found, took) = pending.wait();
+        if let Some((planted, proved)) = record {
+            let mut proved = proved.lock().unwrap_or_else(PoisonError::into_inner);
+            proved.insert(test, (planted, found.clone(), took));
+        }
+        found.map_err(Failed::from)
     })
 }
 
-fn trial(level: &'static Level, planted: Planted, bench: &Arc<Pool>) -> Trial {
-    let bench = Arc::clone(bench);
-    Trial::test(planted.name.clone(), move || bench.with(|bench| bench.prove(level, &planted)))
-}
-
-/// Benches that no test uses now. There are as many as tests run at a time, made when they are needed:
-/// a filter may keep none that does.
-struct Pool {
-    root: PathBuf,
-    free: Mutex<Vec<Bench>>,
-    made: AtomicUsize,
-}
-
-impl Pool {
-    fn with(&self, work: impl FnOnce(&Bench) -> Result<(), Failure>) -> Result<(), Failed> {
-        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = free().pop();
-        let bench = match taken {
-            Some(bench) => bench,
-            None => {
-                let name = format!("planted-{}", self.made.fetch_add(1, Ordering::Relaxed));
-                Bench::new(&self.root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))?
-            }
+/// The results as a document.
+fn table(proved: &Proved, took: Duration) -> Result<String, Failure> {
+    let rustc = Command::new("rustc").arg("--version").output()?;
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let right = proved.values().filter(|(planted, ..)| planted.fails.is_empty()).count();
+    let failed = proved.values().filter(|(_, found, _)| found.is_err()).count();
+    let mut text = format!(
+        "# Planted solutions, one by one\n\n\
+         Each planted solution was built and judged alone, by every criterion of its level (the trials \
+         only where the solution names one or is right). Written by\n\n\
+         ```sh\ncargo test -p grader-proofs --test planted -- --one-by-one --record\n```\n\n\
+         | | |\n| --- | --- |\n| date | {date} |\n| toolchain | {} |\n| wrong solutions | {} |\n\
+         | right solutions | {right} |\n| not as described | {failed} |\n| wall time | {} min |\n\n\
+         | planted solution | criteria that must fail | as described | seconds |\n\
+         | --- | --- | --- | ---: |\n",
+        String::from_utf8_lossy(&rustc.stdout).trim(),
+        proved.len() - right,
+        took.as_secs().div_ceil(60),
+    );
+    for (name, (planted, found, took)) in proved {
+        let fails = match planted.fails.as_slice() {
+            [] => "none".to_owned(),
+            [one] => format!("`{one}`"),
+            [first, rest @ ..] => format!("`{first}` and {} more", rest.len()),
         };
-        let result = work(&bench).map_err(Failed::from);
-        free().push(bench);
-        result
+        let verdict = if found.is_ok() { "yes" } else { "**no**" };
+        writeln!(text, "| {name} | {fails} | {verdict} | {:.1} |", took.as_secs_f64())?;
     }
+    Ok(text)
 }

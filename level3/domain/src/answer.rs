@@ -35,6 +35,8 @@ pub enum Status {
         /// Why.
         reason: String,
         /// Whether the same request, with the same key, may succeed later.
+        // Stores of version 0.1 hold it under its former name.
+        #[serde(alias = "may_pass")]
         retryable: bool,
     },
     /// It failed or its outcome is unknown, and it is being undone. Somebody goes on with that until

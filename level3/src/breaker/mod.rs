@@ -9,6 +9,10 @@
 //! One breaker belongs to one dependency and is shared by all of its callers. Retry sits *outside* the
 //! breaker, so that the breaker counts every wire call. The timeout of an attempt sits *inside*, so that
 //! the breaker sees a hang as a failure.
+//!
+//! Lesson: `level3/lessons/breaker.md`.
+//!
+//! [`Trip`]: crate::breaker::Trip
 
 mod call;
 mod core;

@@ -90,7 +90,8 @@ pub(super) struct GuardedService {
     pub(super) limiter: Option<RateLimiter>,
 }
 
-/// Where the time of a step's calls went, in microseconds.
+/// Where the time of a step's calls went, in microseconds. Atomic, since the calls of a step share it
+/// and a future that holds a reference to it must be `Send`; they are sums, so `Relaxed` is enough.
 #[derive(Debug, Default)]
 struct CallTimings {
     waiting: AtomicU64,

@@ -13,7 +13,8 @@ use crate::provider::{Operation, ProviderKey};
 /// keys. Nothing is lost when this memory is: the first call with the burnt key brings it back.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    // Only payments that met such an answer, until they are settled.
+    // Only payments that met such an answer, until they are settled. A standard mutex, since it is held
+    // for a look at the map and never across an await.
     burnt: Mutex<HashMap<(PaymentId, Operation), u32>>,
 }
 

@@ -9,8 +9,11 @@
 //! * The work behind a key runs in a task of its own: a client that goes away changes nothing.
 //! * Forward steps end early enough that everything can be undone within the ten seconds. If undoing
 //!   takes longer, the client is told so and the work goes on.
-//! * Everything is journalled before it is tried. [`Gateway::recover`] finishes what another process
+//! * Everything is journalled before it is tried.
+//!   [`Gateway::recover`](crate::gateway::Gateway::recover) finishes what another process
 //!   left behind.
+//!
+//! Lesson: `level3/lessons/gateway.md`.
 
 mod attempts;
 mod call;
@@ -60,17 +63,20 @@ pub struct Gateway {
 }
 
 struct Inner {
+    // In an `Arc`, since the saga hands it to every step as well.
     services: Arc<Services>,
     saga: Saga<PaymentState, Services>,
     journal: Arc<dyn Journal>,
+    // The payment itself is the parameters: a key that is used for another payment is refused.
     store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
     letters: DeadLetters<Undelivered>,
-    // One permit for each payment that was let in, until its last undo is done or its receipt is on its
-    // way.
+    // One permit for each payment that was let in, until its last undo is done or its receipt has a
+    // permit of its own. In an `Arc`, since an owned permit goes from task to task.
     admission: Arc<Semaphore>,
+    // One permit for each receipt that is being sent.
     receipts: Arc<Semaphore>,
-    // What a drain waits for: the work behind keys and the payments that are recovered; once closed, no
-    // new payment is begun. And the receipts that are to be sent.
+    // What `drain` waits for: payments, new and recovered, and then their receipts. A closed tracker
+    // still takes tasks: `refusal` asks whether `payments` is closed before a new payment is begun.
     payments: TaskTracker,
     receipt_tasks: TaskTracker,
 }
@@ -211,7 +217,8 @@ impl Gateway {
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
         let (payments, receipt_tasks) = (&self.inner.payments, &self.inner.receipt_tasks);
-        // Whoever begins after this sees it, since whoever begins is counted first.
+        // A payment is counted before it asks whether the gateway is closed. So each one is either seen
+        // by the wait below or sees this.
         payments.close();
         receipt_tasks.close();
         let all_over = async {

@@ -1,4 +1,6 @@
 //! Finishing what another process left behind.
+//!
+//! Lesson: `level3/lessons/recovery.md`.
 
 use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 //! A client that got no answer sends its request again, with the same key. The store makes sure that the
 //! work behind a key is done once: a repeat gets the stored answer, and a repeat that comes while the
 //! work is running waits for the same result.
+//!
+//! Lesson: `level3/lessons/idempotency.md`.
 
 mod store;
 

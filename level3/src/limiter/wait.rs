@@ -16,7 +16,7 @@ use super::window::{Nanos, Window};
 use super::{LimitError, LimiterConfigError, Priority, Usage};
 use crate::deadline::Deadline;
 
-/// A sliding-window rate limiter. Share it in an [`Arc`].
+/// A sliding-window rate limiter. Share it in an [`Arc`](std::sync::Arc).
 #[derive(Debug)]
 pub struct RateLimiter {
     /// Translates between tokio's clock and the window's nanoseconds.

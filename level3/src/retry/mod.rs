@@ -6,6 +6,13 @@
 //! * [`retry`] is the loop that uses them and keeps a [`Deadline`](crate::deadline::Deadline).
 //!
 //! Everything counts **attempts**, the first call included: three attempts are three calls.
+//!
+//! Lesson: `level3/lessons/retry.md`.
+//!
+//! [`Backoff`]: crate::retry::Backoff
+//! [`Jitter`]: crate::retry::Jitter
+//! [`Disposition`]: crate::retry::Disposition
+//! [`retry`]: crate::retry::retry()
 
 mod backoff;
 mod jitter;

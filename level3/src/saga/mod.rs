@@ -6,7 +6,7 @@
 //!
 //! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
 //!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
-//! 2. **Everything is announced in the [`journal`](crate::journal) before it is tried**, so that
+//! 2. **Everything is announced in the [`journal`] before it is tried**, so that
 //!    whoever finds a saga without an owner can finish it.
 //! 3. **One undo that fails stops no other.** Each is tried again with growing pauses, and is parked
 //!    with its cause when it will not go.
@@ -15,6 +15,8 @@
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
 //! it.
+//!
+//! Lesson: `level3/lessons/saga.md`.
 
 mod log;
 mod progress;

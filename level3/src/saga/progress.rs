@@ -26,7 +26,7 @@ pub(super) struct StepState {
     pub(super) failed: Option<Effect>,
     pub(super) undone: bool,
     pub(super) attempts: u32,
-    /// Boxed, since hardly any step ever is: a saga under way keeps one trace for each step.
+    /// Boxed, since hardly any step ever is: a saga under way keeps one state for each step.
     pub(super) stuck: Option<Box<Stuck>>,
 }
 

@@ -13,8 +13,8 @@ use crate::support::{dropped_at, names, nothing_left, returned_at, states_time};
 
 const NAME: &str = "all_settled::load";
 
-/// The lesson's limits, spelled out so that a wrong default costs only its own criterion.
-const LESSON: Timeouts = Timeouts {
+/// The default limits, spelled out so that a wrong default costs only its own criterion.
+const DEFAULTS: Timeouts = Timeouts {
     sales: ms(5000),
     users: ms(3000),
     orders: ms(3000),
@@ -54,7 +54,7 @@ fn carries(settled: &Settled, fake: &Fake, expected: &[Section]) -> Outcome {
 
 pub async fn takes_600_ms(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    let (settled, took) = settled(&cx, &fake, LESSON).await?;
+    let (settled, took) = settled(&cx, &fake, DEFAULTS).await?;
     returned_at(
         took,
         600,
@@ -66,10 +66,10 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
 
 pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).named("shop").fails(Section::Users, 300).fails(Section::LowStock, 10);
-    let (partial, _) = settled(&cx, &fake, LESSON).await?;
+    let (partial, _) = settled(&cx, &fake, DEFAULTS).await?;
     carries(&partial, &fake, &[Section::Sales, Section::Orders, Section::Reviews])?;
     let fake = Fake::new(&cx).named("whole");
-    let (whole, _) = settled(&cx, &fake, LESSON).await?;
+    let (whole, _) = settled(&cx, &fake, DEFAULTS).await?;
     carries(&whole, &fake, &Section::ALL)
 }
 
@@ -77,7 +77,7 @@ pub async fn names_each_failure(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx)
         .fails(Section::Users, 300)
         .with(Section::Orders, Step::Fails(350, refused(Section::Orders)));
-    let (settled, _) = settled(&cx, &fake, LESSON).await?;
+    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
     for error in
         [(Section::Users, down(Section::Users)), (Section::Orders, refused(Section::Orders))]
     {
@@ -92,7 +92,7 @@ pub async fn names_each_failure(cx: Cx) -> Outcome {
 
 pub async fn measures_each_section(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).fails(Section::Users, 100);
-    let (settled, _) = settled(&cx, &fake, LESSON).await?;
+    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
     for section in Section::ALL {
         let expected = if section == Section::Users { ms(100) } else { ms(latency(section)) };
         let took = report(&settled, section)?.took;
@@ -105,7 +105,7 @@ pub async fn measures_each_section(cx: Cx) -> Outcome {
 
 pub async fn default_timeouts(cx: Cx) -> Outcome {
     let observed = cx.call("Timeouts::default", async { Timeouts::default() }).await?.value;
-    ensure_eq!(observed, LESSON, "the default timeouts are not the lesson's");
+    ensure_eq!(observed, DEFAULTS, "the default timeouts are not the documented ones");
     let distinct = distinct_limits();
     for (section, limit) in [
         (Section::Sales, distinct.sales),
@@ -136,7 +136,7 @@ fn distinct_limits() -> Timeouts {
 
 pub async fn cuts_a_hung_source(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-    let (settled, took) = settled(&cx, &fake, LESSON).await?;
+    let (settled, took) = settled(&cx, &fake, DEFAULTS).await?;
     returned_at(
         took,
         3000,
@@ -179,14 +179,14 @@ pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
 
 pub async fn stops_what_it_cuts(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-    let limits = Timeouts { users: ms(100), ..LESSON };
+    let limits = Timeouts { users: ms(100), ..DEFAULTS };
     settled(&cx, &fake, limits).await?;
     nothing_left(&cx, &fake, "after the load has returned").await
 }
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx).with(Section::Sales, Step::Panics(50));
-    let (settled, _) = settled(&cx, &fake, LESSON).await?;
+    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
     ensure_eq!(report(&settled, Section::Sales)?.result,
         Err(SectionFailure::Panicked { message: "sales: a bug".to_owned() }),
         "the report on sales does not say that its source panicked";
@@ -198,7 +198,7 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx)
         .with(Section::Orders, Step::Fails(0, down(Section::Orders)))
         .with(Section::Reviews, Step::PanicsAtOnce);
-    let (settled, _) = settled(&cx, &fake, LESSON).await?;
+    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
     let message = "reviews: a bug before the future".to_owned();
     ensure_eq!(report(&settled, Section::Reviews)?.result,
         Err(SectionFailure::Panicked { message }),
@@ -210,7 +210,7 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, load(fake.twin().source(), LESSON), 250, load(fake.source(), LESSON))
+    dropped_at(&cx, NAME, load(fake.twin().source(), DEFAULTS), 250, load(fake.source(), DEFAULTS))
         .await?;
     nothing_left(&cx, &fake, "after the load was dropped").await
 }

@@ -92,7 +92,7 @@ pub async fn names_the_cause(cx: Cx) -> Outcome {
 }
 
 pub async fn expires(cx: Cx) -> Outcome {
-    ensure_eq!(DEFAULT_TTL, ms(60_000), "the default time to live is not the lesson's 60 s");
+    ensure_eq!(DEFAULT_TTL, ms(60_000), "the default time to live is not 60 s");
     for (ttl, name) in [(60_000, "the default"), (5000, "a given")] {
         for (age, fresh) in [(ttl - 1, true), (ttl, false), (3 * ttl, false)] {
             let fake = good_once(&cx);

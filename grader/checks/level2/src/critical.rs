@@ -58,7 +58,7 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
-    ensure_eq!(CRITICAL, SALES_AND_ORDERS, "CRITICAL is not the lesson's list");
+    ensure_eq!(CRITICAL, SALES_AND_ORDERS, "CRITICAL is not sales and orders");
     let only_reviews = [Section::Reviews];
     let fake = Fake::new(&cx).fails(Section::Sales, 100);
     let call = cx.call(NAME, load(fake.source(), &only_reviews, LIMITS)).await?;

@@ -164,7 +164,7 @@ async fn still_serves(queue: &AsyncQueue, jobs: &Jobs<'_>, when: &str) -> Outcom
 }
 
 pub async fn five_by_default(cx: Cx) -> Outcome {
-    ensure_eq!(DEFAULT_CONCURRENCY.get(), 5, "DEFAULT_CONCURRENCY is not the lecture's");
+    ensure_eq!(DEFAULT_CONCURRENCY.get(), 5, "DEFAULT_CONCURRENCY is not 5");
     let mut most = Vec::new();
     for queue in [AsyncQueue::default(), AsyncQueue::new(DEFAULT_CONCURRENCY)] {
         let jobs = Jobs::new(&cx);

@@ -6,6 +6,7 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
 mod parts;
+mod requests;
 mod world;
 
 #[cfg(feature = "assignment")]

@@ -3,7 +3,7 @@
 use grader_kit::{Cx, Outcome, ensure};
 use level3::request::{InvalidRequest, Payment, PaymentRequest};
 
-use crate::world::request;
+use crate::requests::request;
 
 fn refused(
     request: &PaymentRequest,

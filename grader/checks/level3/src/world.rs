@@ -9,8 +9,9 @@ use level3::event::Event;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
 use level3::provider::{Providers, RowStatus};
-use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Ending, Fault, Faults, Latencies, Probe, Script, World};
+
+pub use crate::requests::request;
 
 /// Writes every call into the criterion's timeline.
 struct Lines(grader_kit::Timeline);
@@ -88,17 +89,6 @@ impl Stage {
             _ => None,
         };
         lock(&self.events).iter().filter_map(status).collect()
-    }
-}
-
-pub fn request(key: &str) -> PaymentRequest {
-    PaymentRequest {
-        key: key.to_owned(),
-        order: format!("order {key}"),
-        amount: 1999,
-        currency: "USD".to_owned(),
-        email: "someone@example.com".to_owned(),
-        card: "pm_card_secret".to_owned(),
     }
 }
 

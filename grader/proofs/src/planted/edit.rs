@@ -3,8 +3,10 @@
 //! An edit names a file, an item of it (see [`items`]) and a few tokens, which must stand in that item
 //! exactly once. Comments, doc comments and layout do not count. All edits of a planted solution speak of
 //! the reference as it is, not of what another edit made of it.
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use grader::submission::Files;
 use serde::Deserialize;
@@ -132,70 +134,99 @@ impl Change {
     }
 }
 
-/// Makes all edits.
-///
-/// # Errors
-///
-/// [`EditError`] for the first one that does not fit.
-pub fn apply(edits: &[Edit], files: &mut Files) -> Result<(), EditError> {
-    let mut by_file: BTreeMap<&str, Vec<&Edit>> = BTreeMap::new();
-    for edit in edits {
-        by_file.entry(&edit.file).or_default().push(edit);
-    }
-    for (file, edits) in by_file {
-        let Some(bytes) = files.get(file) else { return Err(no_file(file, files)) };
-        let source = String::from_utf8_lossy(bytes).into_owned();
-        let edited = edit_source(file, &source, &edits)?;
-        files.insert(file, edited);
-    }
-    Ok(())
+/// The reference of a level. Each file is read as Rust once, however many edits it has.
+#[derive(Debug)]
+pub struct Reference {
+    files: Files,
+    sources: RefCell<BTreeMap<String, Rc<Source>>>,
 }
 
-fn no_file(file: &str, files: &Files) -> EditError {
-    let mut near: Vec<&str> = files.iter().map(|(path, _)| path).collect();
-    let likeness = |other: &str| strsim::jaro_winkler(file, other);
-    near.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-    let near = near.into_iter().take(3).map(str::to_owned).collect();
-    EditError::NoFile { file: file.to_owned(), near }
-}
+impl Reference {
+    /// The reference with these files.
+    #[must_use]
+    pub fn new(files: Files) -> Reference {
+        Reference { files, sources: RefCell::default() }
+    }
 
-fn edit_source(file: &str, source: &str, edits: &[&Edit]) -> Result<String, EditError> {
-    let source_of = Source::read(file, source)?;
-    let mut changes =
-        edits.iter().map(|edit| source_of.change(edit)).collect::<Result<Vec<_>, _>>()?;
-    // Insertions at the same place keep their order and stand before what is replaced there.
-    changes.sort_by_key(|change| (change.at.start, change.at.end));
-    let mut edited = String::with_capacity(source.len());
-    let mut done = 0;
-    for Change { at, line, text } in changes {
-        if at.start < done {
-            return Err(EditError::Overlap { file: file.to_owned(), line });
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Its files with all edits made.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`] for the first edit that does not fit.
+    pub fn edited(&self, edits: &[Edit]) -> Result<Files, EditError> {
+        let mut by_file: BTreeMap<&str, Vec<&Edit>> = BTreeMap::new();
+        for edit in edits {
+            by_file.entry(&edit.file).or_default().push(edit);
         }
-        edited.push_str(&source[done..at.start]);
-        edited.push_str(&text);
-        done = at.end;
+        let mut files = self.files.clone();
+        for (file, edits) in by_file {
+            files.insert(file, self.source(file)?.edited(&edits)?);
+        }
+        Ok(files)
     }
-    edited.push_str(&source[done..]);
-    Ok(edited)
+
+    fn source(&self, file: &str) -> Result<Rc<Source>, EditError> {
+        if let Some(source) = self.sources.borrow().get(file) {
+            return Ok(Rc::clone(source));
+        }
+        let Some(bytes) = self.files.get(file) else { return Err(self.no_file(file)) };
+        let source = Rc::new(Source::read(file, &String::from_utf8_lossy(bytes))?);
+        self.sources.borrow_mut().insert(file.to_owned(), Rc::clone(&source));
+        Ok(source)
+    }
+
+    fn no_file(&self, file: &str) -> EditError {
+        let mut near: Vec<&str> = self.files.iter().map(|(path, _)| path).collect();
+        let likeness = |other: &str| strsim::jaro_winkler(file, other);
+        near.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+        let near = near.into_iter().take(3).map(str::to_owned).collect();
+        EditError::NoFile { file: file.to_owned(), near }
+    }
 }
 
-/// A file of the reference, read.
-struct Source<'a> {
-    file: &'a str,
-    length: usize,
+/// A file of the reference, read as Rust.
+#[derive(Debug)]
+struct Source {
+    file: String,
+    text: String,
     tokens: Vec<Token>,
     items: Vec<items::Item>,
 }
 
-impl<'a> Source<'a> {
-    fn read(file: &'a str, source: &str) -> Result<Source<'a>, EditError> {
+impl Source {
+    fn read(file: &str, text: &str) -> Result<Source, EditError> {
         let not_rust = |why: String| EditError::NotRust { what: file.to_owned(), why };
         Ok(Source {
-            file,
-            length: source.len(),
-            tokens: tokens(source).map_err(|error| not_rust(error.to_string()))?,
-            items: items(source).map_err(|error| not_rust(error.to_string()))?,
+            file: file.to_owned(),
+            text: text.to_owned(),
+            tokens: tokens(text).map_err(|error| not_rust(error.to_string()))?,
+            items: items(text).map_err(|error| not_rust(error.to_string()))?,
         })
+    }
+
+    fn edited(&self, edits: &[&Edit]) -> Result<String, EditError> {
+        let mut changes =
+            edits.iter().map(|edit| self.change(edit)).collect::<Result<Vec<_>, _>>()?;
+        // Insertions at the same place keep their order and stand before what is replaced there.
+        changes.sort_by_key(|change| (change.at.start, change.at.end));
+        let mut edited = String::with_capacity(self.text.len());
+        let mut done = 0;
+        for Change { at, line, text } in changes {
+            if at.start < done {
+                return Err(EditError::Overlap { file: self.file.clone(), line });
+            }
+            edited.push_str(&self.text[done..at.start]);
+            edited.push_str(&text);
+            done = at.end;
+        }
+        edited.push_str(&self.text[done..]);
+        Ok(edited)
     }
 
     fn change(&self, edit: &Edit) -> Result<Change, EditError> {
@@ -226,7 +257,7 @@ impl<'a> Source<'a> {
             }
             (None, None, None, None, None, Some(new)) => {
                 let line = self.tokens.last().map_or(1, |token| token.line);
-                Ok(Change::insert(self.length, line, new))
+                Ok(Change::insert(self.text.len(), line, new))
             }
             _ => Err(form(
                 "`find`, or an `item` with one of `replace`, `prepend` and `append`, or `append` alone",
@@ -251,7 +282,7 @@ impl<'a> Source<'a> {
     }
 
     fn item(&self, path: &str) -> Result<&items::Item, EditError> {
-        let (file, item) = (self.file.to_owned(), path.to_owned());
+        let (file, item) = (self.file.clone(), path.to_owned());
         match items::named(&self.items, path).as_slice() {
             [] => Err(EditError::NoItem { file, item, near: items::nearest(&self.items, path) }),
             [one] => Ok(one),
@@ -305,7 +336,7 @@ impl<'a> Source<'a> {
     fn place(&self, edit: &Edit) -> String {
         match &edit.item {
             Some(item) => format!("`{item}` of {}", self.file),
-            None => self.file.to_owned(),
+            None => self.file.clone(),
         }
     }
 }

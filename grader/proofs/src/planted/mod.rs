@@ -15,7 +15,7 @@
 //! replace = "*count + 1 >= most.get()"
 //! ```
 //!
-//! `fails` is the exact set of criteria that must fail (ids, groups or levels); `says` must stand in what
+//! `fails` is the exact set of criteria that must fail (ids, exercises or levels); `says` must stand in what
 //! the learner is told for the first of them. A right solution has neither. [`edit`] says what an edit is,
 //! [`items`] how an item is named; `remove` lists files to take away.
 //!
@@ -40,7 +40,7 @@ pub mod items;
 mod tests;
 pub mod tokens;
 
-use edit::EditError;
+use edit::{EditError, Reference};
 use header::Header;
 
 /// A planted solution.
@@ -170,9 +170,9 @@ impl Planted {
     ///
     /// [`PlantedError`] when it does not fit the reference, touches the course's own files or changes
     /// nothing.
-    pub fn files(&self, reference: &Files, level: &Level) -> Result<Files, PlantedError> {
-        let mut files = reference.clone();
-        edit::apply(&self.header.edits, &mut files)
+    pub fn files(&self, reference: &Reference, level: &Level) -> Result<Files, PlantedError> {
+        let mut files = reference
+            .edited(&self.header.edits)
             .map_err(|source| PlantedError::Edit { path: self.path.clone(), source })?;
         if self.path.is_dir() {
             PlantedFolder { path: &self.path }.lay(&mut files)?;
@@ -184,12 +184,12 @@ impl Planted {
             }
             files.remove(file);
         }
-        let (files, findings) = files.over(reference, level);
+        let (files, findings) = files.over(reference.files(), level);
         match findings.into_iter().next() {
             Some(Finding::GivenChanged(file) | Finding::GivenMissing(file)) => {
                 Err(wrong(format!("{file} is the course's own file")))
             }
-            _ if files == *reference => Err(wrong("it changes nothing".to_owned())),
+            _ if files == *reference.files() => Err(wrong("it changes nothing".to_owned())),
             _ => Ok(files),
         }
     }

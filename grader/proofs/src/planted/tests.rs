@@ -1,6 +1,6 @@
 use grader::submission::Files;
 
-use super::edit::{Edit, EditError, apply};
+use super::edit::{Edit, EditError, Reference};
 use super::header::Header;
 use super::tokens::{text, tokens};
 
@@ -60,7 +60,7 @@ fn edited(edits: &str) -> Result<String, EditError> {
         .edits;
     let mut files = Files::default();
     files.insert("src/counter.rs", SOURCE);
-    apply(&edits, &mut files)?;
+    let files = Reference::new(files).edited(&edits)?;
     let bytes = files.get("src/counter.rs").expect("the file is still there");
     Ok(String::from_utf8_lossy(bytes).into_owned())
 }

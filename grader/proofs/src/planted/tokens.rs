@@ -3,18 +3,24 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr as _;
 
-use proc_macro2::{Delimiter, LexError, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, LexError, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// A token and where it stands in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The token as it is written. Operators of several characters are several tokens.
+    /// The token as it is written. `>=` is one token, `>>` are two: they may close two generic lists.
     pub text: String,
     /// Its bytes in the source.
     pub at: Range<usize>,
     /// Its line, from 1.
     pub line: usize,
 }
+
+/// The operators of several characters, the longer ones first.
+const OPERATORS: &[&str] = &[
+    "..=", "...", "&&", "||", "==", "!=", "<=", ">=", "=>", "->", "::", "..", "+=", "-=", "*=",
+    "/=", "%=", "^=", "&=", "|=",
+];
 
 /// The tokens of `source`. Brackets are tokens of their own; comments and doc comments are left out.
 ///
@@ -99,10 +105,34 @@ fn flatten(stream: TokenStream, source: &str, row: &mut Vec<Token>) {
                 }
                 trees.next();
             }
-            TokenTree::Punct(punct) => row.push(token(&punct.as_char().to_string(), punct.span())),
+            TokenTree::Punct(punct) => {
+                let mut run = vec![punct];
+                while run.last().is_some_and(|last| last.spacing() == Spacing::Joint)
+                    && let Some(TokenTree::Punct(next)) = trees.peek()
+                {
+                    run.push(next.clone());
+                    trees.next();
+                }
+                operators(&run, row);
+            }
             TokenTree::Ident(name) => row.push(token(&name.to_string(), name.span())),
             TokenTree::Literal(value) => row.push(token(&value.to_string(), value.span())),
         }
+    }
+}
+
+/// Cuts characters that stand in a row without a space into operators, as the compiler does.
+fn operators(run: &[Punct], row: &mut Vec<Token>) {
+    let text: String = run.iter().map(Punct::as_char).collect();
+    let mut done = 0;
+    while let Some(first) = run.get(done) {
+        let longest = OPERATORS.iter().find(|operator| text[done..].starts_with(**operator));
+        let length = longest.map_or(1, |operator| operator.len());
+        let last = &run[done + length - 1];
+        let at = first.span().byte_range().start..last.span().byte_range().end;
+        let text = text[done..done + length].to_owned();
+        row.push(Token { text, at, line: first.span().start().line });
+        done += length;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::sql::StoreError;
 
 /// Why an operation failed: the server or the wire to it, or something that was read.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Postgres(Error),
     Store(StoreError),
 }

@@ -8,9 +8,21 @@ use super::journal::{list, read, saga};
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, UnixMillis, entry,
-    stuck_in, unsigned,
+    BookedRow, Columns, Counts, DeadLetter, Shown, add_count, booked_row, failed_receipt,
+    journal_entry, shown, stuck_in,
 };
+
+impl Columns for tokio_postgres::Row {
+    type Fault = Fault;
+
+    fn text(&self, column: usize) -> Result<String, Fault> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn number(&self, column: usize) -> Result<i64, Fault> {
+        Ok(self.try_get(column)?)
+    }
+}
 
 pub(super) struct Show(pub(super) PaymentId);
 
@@ -21,28 +33,14 @@ impl Operation for Show {
         let (client, statements) = (&session.client, &session.statements);
         let name = self.0.as_str();
         let row = client.query_opt(&statements.row, &[&name]).await?;
-        let row = row.as_ref().map(booked).transpose()?;
+        let row = row.as_ref().map(booked_row).transpose()?;
         let saga = saga(session, &statements.saga, name).await?;
-        if row.is_none() && saga.is_none() {
-            return Ok(None);
-        }
-        let pending: i64 = client.query_one(&statements.is_pending, &[&name]).await?.try_get(0)?;
-        let mut shown = Shown {
-            payment: self.0.clone(),
-            standing: saga.as_ref().map(|saga| saga.standing),
-            epoch: saga.as_ref().map_or(0, |saga| unsigned(saga.mark.epoch)),
-            entries: Vec::new(),
-            row,
-            receipt_pending: pending > 0,
-        };
+        let stands = saga.as_ref().map(|saga| (saga.standing, saga.mark.epoch));
+        let pending = client.query_one(&statements.is_pending, &[&name]).await?.try_get(0)?;
+        let Some(mut shown) = shown(&self.0, stands, row, pending) else { return Ok(None) };
         if let Some(saga) = saga {
             for row in client.query(&statements.entries, &[&saga.number]).await? {
-                shown.entries.push(Entry {
-                    seq: unsigned(row.try_get(0)?),
-                    epoch: unsigned(row.try_get(1)?),
-                    at: UnixMillis(row.try_get(2)?),
-                    written: entry(row.try_get(3)?, row.try_get(4)?)?,
-                });
+                shown.entries.push(journal_entry(&row)?);
             }
         }
         Ok(Some(shown))
@@ -63,10 +61,7 @@ impl Operation for DeadLetters {
         }
         let failed = &session.statements.failed_receipts;
         for row in session.client.query(failed, &[&self.0]).await? {
-            let payment = PaymentId::try_from(row.try_get::<_, String>(0)?)
-                .map_err(|why| StoreError::unreadable("payment", why))?;
-            let failures = u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or(u32::MAX);
-            letters.push(DeadLetter::Receipt { payment, cause: row.try_get(1)?, failures });
+            letters.push(failed_receipt(&row)?);
         }
         Ok(letters)
     }
@@ -80,7 +75,7 @@ impl Operation for Count {
     async fn run(&self, session: &Session) -> Result<Counts, Fault> {
         let mut counts = Counts::default();
         for row in session.client.query(&session.statements.counts, &[]).await? {
-            counts.add(row.try_get(0)?, unsigned(row.try_get(1)?));
+            add_count(&mut counts, &row)?;
         }
         Ok(counts)
     }
@@ -97,7 +92,7 @@ impl Operation for Rows {
     async fn run(&self, session: &Session) -> Result<Vec<BookedRow>, Fault> {
         let rows =
             session.client.query(&session.statements.rows, &[&self.after, &self.most]).await?;
-        rows.iter().map(booked).collect()
+        rows.iter().map(booked_row).collect()
     }
 }
 
@@ -120,19 +115,4 @@ impl Operation for ReceiptFailed {
         session.client.execute(failed, &[&self.payment.as_str(), &cause]).await?;
         Ok(())
     }
-}
-
-fn booked(row: &tokio_postgres::Row) -> Result<BookedRow, Fault> {
-    let columns = RowColumns {
-        number: row.try_get(0)?,
-        payment: row.try_get(1)?,
-        transaction: row.try_get(2)?,
-        order: row.try_get(3)?,
-        intent: row.try_get(4)?,
-        minor: row.try_get(5)?,
-        currency: row.try_get(6)?,
-        status: row.try_get(7)?,
-        saved_at: row.try_get(8)?,
-    };
-    Ok(columns.try_into()?)
 }

@@ -49,6 +49,7 @@
 mod error;
 mod lease;
 mod log;
+mod row;
 mod slot;
 mod view;
 
@@ -59,9 +60,10 @@ pub use lease::DEFAULT_LEASE;
 pub use view::{BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, UnixMillis, Written};
 
 pub(crate) use lease::{Mark, Turn, Watch};
-pub(crate) use log::{decode, encode, entry, note, saga_kind, standing_after};
+pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
+pub(crate) use row::{Columns, add_count, booked_row, failed_receipt, journal_entry, shown};
 pub(crate) use slot::Slot;
-pub(crate) use view::{RowColumns, money, standing, stuck_in, unsigned};
+pub(crate) use view::{money, standing, stuck_in};
 
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::Journal;

@@ -6,7 +6,7 @@ use level3_domain::ids::{IntentId, OrderId, PaymentId, TransactionId};
 use level3_domain::journal::Stuck;
 use level3_domain::journal::{Record, SagaId, Standing};
 use level3_domain::money::{Currency, Money};
-use level3_domain::provider::{Row, RowStatus};
+use level3_domain::provider::Row;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -161,46 +161,6 @@ impl Counts {
             "receipts" => self.receipts = count,
             _ => {}
         }
-    }
-}
-
-/// The columns of a row, as either database gives them.
-#[derive(Debug)]
-pub(crate) struct RowColumns {
-    pub(crate) number: i64,
-    pub(crate) payment: String,
-    pub(crate) transaction: String,
-    pub(crate) order: String,
-    pub(crate) intent: String,
-    pub(crate) minor: i64,
-    pub(crate) currency: String,
-    pub(crate) status: String,
-    pub(crate) saved_at: i64,
-}
-
-impl TryFrom<RowColumns> for BookedRow {
-    type Error = StoreError;
-
-    fn try_from(columns: RowColumns) -> Result<Self, StoreError> {
-        let bad = |why: &dyn std::fmt::Display| StoreError::unreadable("row", why);
-        let status = match columns.status.as_str() {
-            "completed" => RowStatus::Completed,
-            "voided" => RowStatus::Voided,
-            other => return Err(bad(&format!("status {other}"))),
-        };
-        let row = Row {
-            transaction: TransactionId::new(columns.transaction).map_err(|why| bad(&why))?,
-            payment: PaymentId::try_from(columns.payment).map_err(|why| bad(&why))?,
-            amount: money(columns.minor, columns.currency)?,
-            status,
-        };
-        Ok(Self {
-            number: u64::try_from(columns.number).map_err(|why| bad(&why))?,
-            row,
-            order: OrderId::new(columns.order).map_err(|why| bad(&why))?,
-            intent: IntentId::new(columns.intent).map_err(|why| bad(&why))?,
-            saved_at: UnixMillis(columns.saved_at),
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::sql::StoreError;
 
 /// Why a job failed: SQLite, or something that was read.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Store(StoreError),
 }

@@ -2,44 +2,40 @@
 
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Standing;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::journal::{list, read, saga};
 use super::statements::{COUNTS, ENTRIES, FAILED_RECEIPTS, IS_PENDING, RECEIPT_FAILED, ROW, ROWS};
 use crate::sql::{
-    BookedRow, Counts, DeadLetter, Entry, RowColumns, Shown, StoreError, UnixMillis, entry,
-    stuck_in, unsigned,
+    BookedRow, Columns, Counts, DeadLetter, Shown, add_count, booked_row, failed_receipt,
+    journal_entry, shown, stuck_in,
 };
 
-pub(super) fn show(db: &Connection, payment: &PaymentId) -> Result<Option<Shown>, Fault> {
-    let row = db.prepare_cached(ROW)?.query_row([payment.as_str()], columns).optional()?;
-    let row = row.map(BookedRow::try_from).transpose()?;
-    let saga = saga(db, payment.as_str())?;
-    if row.is_none() && saga.is_none() {
-        return Ok(None);
+impl Columns for rusqlite::Row<'_> {
+    type Fault = Fault;
+
+    fn text(&self, column: usize) -> Result<String, Fault> {
+        Ok(self.get(column)?)
     }
-    let pending: i64 =
-        db.prepare_cached(IS_PENDING)?.query_row([payment.as_str()], |row| row.get(0))?;
-    let mut shown = Shown {
-        payment: payment.clone(),
-        standing: saga.as_ref().map(|saga| saga.standing),
-        epoch: saga.as_ref().map_or(0, |saga| unsigned(saga.mark.epoch)),
-        entries: Vec::new(),
-        row,
-        receipt_pending: pending > 0,
-    };
+
+    fn number(&self, column: usize) -> Result<i64, Fault> {
+        Ok(self.get(column)?)
+    }
+}
+
+pub(super) fn show(db: &Connection, payment: &PaymentId) -> Result<Option<Shown>, Fault> {
+    let name = payment.as_str();
+    let row = db.prepare_cached(ROW)?.query([name])?.next()?.map(booked_row).transpose()?;
+    let saga = saga(db, name)?;
+    let stands = saga.as_ref().map(|saga| (saga.standing, saga.mark.epoch));
+    let pending = db.prepare_cached(IS_PENDING)?.query_row([name], |row| row.get(0))?;
+    let Some(mut shown) = shown(payment, stands, row, pending) else { return Ok(None) };
     if let Some(saga) = saga {
         let mut statement = db.prepare_cached(ENTRIES)?;
         let mut rows = statement.query([saga.number])?;
         while let Some(row) = rows.next()? {
-            let (source, body): (String, String) = (row.get(3)?, row.get(4)?);
-            shown.entries.push(Entry {
-                seq: unsigned(row.get(0)?),
-                epoch: unsigned(row.get(1)?),
-                at: UnixMillis(row.get(2)?),
-                written: entry(&source, &body)?,
-            });
+            shown.entries.push(journal_entry(row)?);
         }
     }
     Ok(Some(shown))
@@ -55,9 +51,7 @@ pub(super) fn dead_letters(db: &Connection, most: i64) -> Result<Vec<DeadLetter>
     let mut statement = db.prepare_cached(FAILED_RECEIPTS)?;
     let mut rows = statement.query([most])?;
     while let Some(row) = rows.next()? {
-        let payment = PaymentId::try_from(row.get::<_, String>(0)?)
-            .map_err(|why| StoreError::unreadable("payment", why))?;
-        letters.push(DeadLetter::Receipt { payment, cause: row.get(1)?, failures: row.get(2)? });
+        letters.push(failed_receipt(row)?);
     }
     Ok(letters)
 }
@@ -67,33 +61,22 @@ pub(super) fn counts(db: &Connection) -> Result<Counts, Fault> {
     let mut statement = db.prepare_cached(COUNTS)?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
-        counts.add(&row.get::<_, String>(0)?, unsigned(row.get(1)?));
+        add_count(&mut counts, row)?;
     }
     Ok(counts)
 }
 
 pub(super) fn rows(db: &Connection, after: i64, most: i64) -> Result<Vec<BookedRow>, Fault> {
+    let mut found = Vec::new();
     let mut statement = db.prepare_cached(ROWS)?;
-    let found: Vec<RowColumns> =
-        statement.query_map(params![after, most], columns)?.collect::<Result<_, _>>()?;
-    Ok(found.into_iter().map(BookedRow::try_from).collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![after, most])?;
+    while let Some(row) = rows.next()? {
+        found.push(booked_row(row)?);
+    }
+    Ok(found)
 }
 
 pub(super) fn receipt_failed(db: &Connection, payment: &str, cause: &str) -> Result<(), Fault> {
     db.prepare_cached(RECEIPT_FAILED)?.execute(params![payment, cause])?;
     Ok(())
-}
-
-fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<RowColumns> {
-    Ok(RowColumns {
-        number: row.get(0)?,
-        payment: row.get(1)?,
-        transaction: row.get(2)?,
-        order: row.get(3)?,
-        intent: row.get(4)?,
-        minor: row.get(5)?,
-        currency: row.get(6)?,
-        status: row.get(7)?,
-        saved_at: row.get(8)?,
-    })
 }

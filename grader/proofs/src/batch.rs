@@ -1,0 +1,258 @@
+//! Which planted solutions are built and judged together.
+//!
+//! A batch is one source tree with several solutions in it. Its criteria must fail exactly where its
+//! solutions say, and that proves each of them if no failure can hide another one. So two wrong solutions
+//! share a batch only when they change different modules and neither changes a module that a criterion of
+//! the other one can see ([`Influence`]). Those that name a trial are alone: a trial sees everything.
+//! Right solutions share a batch when they change different modules: there, nothing may fail.
+use std::collections::BTreeSet;
+
+use grader::catalog::Level;
+use grader::select::{Entry, SelectError, select};
+use grader::submission::Files;
+
+use crate::influence::{Influence, module_of};
+use crate::planted::edit::Reference;
+use crate::planted::{Planted, PlantedError};
+
+/// A planted solution and what it changes.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The solution.
+    pub planted: Planted,
+    /// Changed files with their new content; without one where the file is removed.
+    changed: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Sample {
+    /// Applies the solution to the reference.
+    ///
+    /// # Errors
+    ///
+    /// [`PlantedError`] when it does not fit.
+    pub fn new(
+        planted: Planted,
+        reference: &Reference,
+        level: &Level,
+    ) -> Result<Sample, PlantedError> {
+        let files = planted.files(reference, level)?;
+        let reference = reference.files();
+        let paths: BTreeSet<&str> = reference.iter().chain(files.iter()).map(|(p, _)| p).collect();
+        let changed = paths
+            .into_iter()
+            .filter(|path| files.get(path) != reference.get(path))
+            .map(|path| (path.to_owned(), files.get(path).map(<[u8]>::to_vec)))
+            .collect();
+        Ok(Sample { planted, changed })
+    }
+
+    /// The modules that it changes.
+    pub fn modules(&self) -> impl Iterator<Item = &str> {
+        self.changed.iter().map(|(path, _)| module_of(path))
+    }
+
+    /// Puts its files into the level's.
+    pub fn lay(&self, files: &mut Files) {
+        for (path, bytes) in &self.changed {
+            match bytes {
+                Some(bytes) => files.insert(path.clone(), bytes.clone()),
+                None => files.remove(path),
+            }
+        }
+    }
+
+    fn is_right(&self) -> bool {
+        self.planted.fails.is_empty()
+    }
+
+    /// The exercises of the criteria that must fail.
+    fn exercises(&self) -> impl Iterator<Item = &str> {
+        self.planted.fails.iter().map(|id| id.split('/').nth(1).unwrap_or(id))
+    }
+
+    /// Whether a criterion that must fail for it could fail for the other one.
+    fn is_seen_where(&self, other: &Sample, influence: &Influence) -> bool {
+        self.exercises()
+            .any(|exercise| other.modules().any(|module| influence.sees(exercise, module)))
+    }
+
+    /// Whether both can be proved in one tree.
+    fn goes_with(&self, other: &Sample, influence: &Influence) -> bool {
+        let modules: BTreeSet<&str> = self.modules().collect();
+        self.is_right() == other.is_right()
+            && other.modules().all(|module| !modules.contains(module))
+            && !self.is_seen_where(other, influence)
+            && !other.is_seen_where(self, influence)
+    }
+
+    /// The criteria that it must fail and that cannot see what it changes: the solution is wrong about
+    /// them, or [`Influence`] is.
+    pub fn unseen(&self, influence: &Influence) -> Vec<&'static str> {
+        let unseen = |id: &&str| {
+            let exercise = id.split('/').nth(1).unwrap_or(id);
+            !self.modules().any(|module| influence.sees(exercise, module))
+        };
+        self.planted.fails.iter().copied().filter(unseen).collect()
+    }
+}
+
+/// Solutions that are proved together, and the criteria that judge them.
+#[derive(Debug)]
+pub struct Batch {
+    /// The solutions.
+    pub samples: Vec<Sample>,
+    /// The criteria, in the order of the course.
+    pub criteria: Vec<Entry>,
+}
+
+impl Batch {
+    /// One solution that is judged by the rule of [`planted`](crate::planted) in full.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectError`] when the catalog does not have the level.
+    pub fn of_one(sample: Sample, level: &Level) -> Result<Batch, SelectError> {
+        let criteria = sample.planted.judges(level)?;
+        Ok(Batch { samples: vec![sample], criteria })
+    }
+
+    /// Solutions that are judged together, by [`criteria_of`] them.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectError`] when the catalog does not have the level.
+    pub fn of_many(
+        samples: Vec<Sample>,
+        level: &Level,
+        influence: &Influence,
+    ) -> Result<Batch, SelectError> {
+        let criteria = criteria_of(&samples, level, influence)?;
+        Ok(Batch { samples, criteria })
+    }
+}
+
+/// The criteria that judge solutions together: those that one of them must fail, and all others but the
+/// trials that can see what one of them changes. The rest would judge code that is the reference's to the
+/// letter. Right solutions are judged by every criterion.
+///
+/// # Errors
+///
+/// [`SelectError`] when the catalog does not have the level.
+pub fn criteria_of(
+    samples: &[Sample],
+    level: &Level,
+    influence: &Influence,
+) -> Result<Vec<Entry>, SelectError> {
+    let mut criteria = select(&[level.name.to_owned()])?;
+    let modules: BTreeSet<&str> = samples.iter().flat_map(Sample::modules).collect();
+    let right = samples.iter().any(Sample::is_right);
+    criteria.retain(|entry| {
+        let named = samples.iter().any(|s| s.planted.fails.contains(&entry.criterion.id));
+        let seen = modules.iter().any(|module| influence.sees(entry.exercise.name, module));
+        right || named || (seen && !entry.exercise.trial)
+    });
+    Ok(criteria)
+}
+
+/// What was found about each of several things.
+type Settled<T> = Vec<(T, Result<(), String>)>;
+
+/// Judges all of a row of solutions at once. Where they do not behave as they say, judges each half, and so
+/// on, until each solution has a verdict: its own, or that of a part of the row that behaves as it says.
+///
+/// # Errors
+///
+/// When `judge` cannot judge.
+pub fn settle<T, E>(
+    row: Vec<T>,
+    mut judge: impl FnMut(&[T]) -> Result<Result<(), String>, E>,
+) -> Result<Settled<T>, E> {
+    let mut settled = Vec::new();
+    let mut open = vec![row];
+    while let Some(mut part) = open.pop() {
+        let verdict = judge(&part)?;
+        if verdict.is_err() && part.len() > 1 {
+            let second = part.split_off(part.len() / 2);
+            open.extend([second, part]);
+        } else {
+            settled.extend(part.into_iter().map(|one| (one, verdict.clone())));
+        }
+    }
+    Ok(settled)
+}
+
+/// Sorts solutions into batches. The same solutions always make the same batches.
+///
+/// # Errors
+///
+/// [`SelectError`] when the catalog does not have the level.
+pub fn batches(
+    samples: Vec<Sample>,
+    level: &Level,
+    influence: &Influence,
+) -> Result<Vec<Batch>, SelectError> {
+    let mut groups: Vec<Vec<Sample>> = Vec::new();
+    for sample in samples {
+        let fits =
+            |batch: &&mut Vec<Sample>| batch.iter().all(|other| sample.goes_with(other, influence));
+        match groups.iter_mut().find(fits) {
+            Some(batch) => batch.push(sample),
+            None => groups.push(vec![sample]),
+        }
+    }
+    groups.into_iter().map(|samples| Batch::of_many(samples, level, influence)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::convert::Infallible;
+
+    use super::settle;
+
+    /// A solution: what it says that it fails, what it does fail alone, and what it hides.
+    type Fake = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
+
+    /// Settles fakes; the names of those that are not as they say, and how often they were judged.
+    fn refused(fakes: &[Fake]) -> (Vec<&'static str>, usize) {
+        let mut judged = 0;
+        let settled = settle::<_, Infallible>(fakes.to_vec(), |part| {
+            judged += 1;
+            let all = |pick: fn(&Fake) -> &'static [u8]| -> BTreeSet<u8> {
+                part.iter().flat_map(pick).copied().collect()
+            };
+            let (says, fails, hides) = (all(|f| f.1), all(|f| f.2), all(|f| f.3));
+            let seen: BTreeSet<u8> = &fails - &hides;
+            Ok(if seen == says { Ok(()) } else { Err("something else".to_owned()) })
+        });
+        let Ok(settled) = settled;
+        (settled.into_iter().filter(|(_, v)| v.is_err()).map(|(f, _)| f.0).collect(), judged)
+    }
+
+    #[test]
+    fn what_behaves_as_it_says_is_judged_once() {
+        let fakes: [Fake; 3] =
+            [("a", &[1], &[1], &[]), ("b", &[2], &[2], &[]), ("c", &[3], &[3], &[])];
+        assert_eq!(refused(&fakes), (vec![], 1));
+    }
+
+    #[test]
+    fn the_culprit_alone_is_refused() {
+        let fakes: [Fake; 4] = [
+            ("a", &[1], &[1], &[]),
+            ("dead", &[2], &[], &[]),
+            ("c", &[3], &[3], &[]),
+            ("d", &[4], &[4], &[]),
+        ];
+        assert_eq!(refused(&fakes), (vec!["dead"], 5));
+        let fakes: [Fake; 3] =
+            [("a", &[1], &[1], &[]), ("b", &[2], &[2], &[]), ("too much", &[3], &[3, 9], &[])];
+        assert_eq!(refused(&fakes).0, ["too much"]);
+    }
+
+    #[test]
+    fn one_that_hides_another_is_told_apart() {
+        let fakes: [Fake; 2] = [("hidden", &[1], &[1], &[]), ("hides", &[2], &[2], &[1])];
+        assert_eq!(refused(&fakes), (vec![], 3));
+    }
+}

@@ -1,0 +1,89 @@
+//! What is made of a row, whichever database it is from.
+
+use level3_domain::ids::{IntentId, OrderId, PaymentId, TransactionId};
+use level3_domain::journal::Standing;
+use level3_domain::provider::{Row, RowStatus};
+
+use super::log::entry;
+use super::view::{BookedRow, Counts, DeadLetter, Entry, UnixMillis, money, unsigned};
+use super::{Shown, StoreError};
+
+/// A row of a result, whose columns are read by position.
+pub(crate) trait Columns {
+    /// Why a column cannot be read, or why what it holds makes no sense.
+    type Fault: From<StoreError>;
+
+    /// A column of text.
+    fn text(&self, column: usize) -> Result<String, Self::Fault>;
+
+    /// A column of whole numbers.
+    fn number(&self, column: usize) -> Result<i64, Self::Fault>;
+}
+
+/// A row of the ledger.
+pub(crate) fn booked_row<R: Columns>(row: &R) -> Result<BookedRow, R::Fault> {
+    let bad = |why: &dyn std::fmt::Display| StoreError::unreadable("row", why);
+    let status = match row.text(7)?.as_str() {
+        "completed" => RowStatus::Completed,
+        "voided" => RowStatus::Voided,
+        other => return Err(bad(&format!("status {other}")).into()),
+    };
+    let ledger_row = Row {
+        transaction: TransactionId::new(row.text(2)?).map_err(|why| bad(&why))?,
+        payment: PaymentId::try_from(row.text(1)?).map_err(|why| bad(&why))?,
+        amount: money(row.number(5)?, row.text(6)?)?,
+        status,
+    };
+    Ok(BookedRow {
+        number: u64::try_from(row.number(0)?).map_err(|why| bad(&why))?,
+        row: ledger_row,
+        order: OrderId::new(row.text(3)?).map_err(|why| bad(&why))?,
+        intent: IntentId::new(row.text(4)?).map_err(|why| bad(&why))?,
+        saved_at: UnixMillis(row.number(8)?),
+    })
+}
+
+/// An entry of the journal, the ledger's notes included.
+pub(crate) fn journal_entry<R: Columns>(row: &R) -> Result<Entry, R::Fault> {
+    Ok(Entry {
+        seq: unsigned(row.number(0)?),
+        epoch: unsigned(row.number(1)?),
+        at: UnixMillis(row.number(2)?),
+        written: entry(&row.text(3)?, &row.text(4)?)?,
+    })
+}
+
+/// A receipt that could not be sent.
+pub(crate) fn failed_receipt<R: Columns>(row: &R) -> Result<DeadLetter, R::Fault> {
+    let payment =
+        PaymentId::try_from(row.text(0)?).map_err(|why| StoreError::unreadable("payment", why))?;
+    let failures = u32::try_from(row.number(2)?).unwrap_or(u32::MAX);
+    Ok(DeadLetter::Receipt { payment, cause: row.text(1)?, failures })
+}
+
+/// Adds a row of the counts.
+pub(crate) fn add_count<R: Columns>(counts: &mut Counts, row: &R) -> Result<(), R::Fault> {
+    counts.add(&row.text(0)?, unsigned(row.number(1)?));
+    Ok(())
+}
+
+/// A payment without its entries, unless the store knows neither a row nor a saga of it. Of the saga,
+/// its standing and its epoch.
+pub(crate) fn shown(
+    payment: &PaymentId,
+    saga: Option<(Standing, i64)>,
+    row: Option<BookedRow>,
+    pending_receipts: i64,
+) -> Option<Shown> {
+    if row.is_none() && saga.is_none() {
+        return None;
+    }
+    Some(Shown {
+        payment: payment.clone(),
+        standing: saga.map(|(standing, _)| standing),
+        epoch: saga.map_or(0, |(_, epoch)| unsigned(epoch)),
+        entries: Vec::new(),
+        row,
+        receipt_pending: pending_receipts > 0,
+    })
+}
