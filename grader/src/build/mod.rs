@@ -109,6 +109,8 @@ pub fn build(
     command.arg(if options.color { "json-diagnostic-rendered-ansi" } else { "json" });
     command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
     command.arg("--no-default-features");
+    // The place of a panic stands in the code itself, and nobody sees a backtrace of a check.
+    command.args(["--config", "profile.dev.debug=0"]);
     for part in parts {
         command.args(["--bin", &part.package(), "--features", &part.feature()]);
     }
