@@ -56,7 +56,7 @@ fn main() -> Result<(), Failed> {
         }
         if args.write {
             let path = level.join("performance-report.md");
-            report::bring_up_to_date(&path, "level3", "performance", &text)?;
+            report::bring_up_to_date(&path, "level3-harness", "performance", &text)?;
         } else {
             println!("\n{text}");
         }
