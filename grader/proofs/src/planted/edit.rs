@@ -1,6 +1,6 @@
 //! Edits that are anchored in the syntax of the reference.
 //!
-//! An edit names a file, an item of it (see [`items`]) and a few tokens, which must stand in that item
+//! An edit names a file, an item of it (see [`items`](mod@super::items)) and a few tokens, which must stand in that item
 //! exactly once. Comments, doc comments and layout do not count. All edits of a planted solution speak of
 //! the reference as it is, not of what another edit made of it.
 use std::cell::RefCell;
