@@ -75,7 +75,8 @@ async fn one_probe_at_a_time() {
     };
     let (probe, other) = join(breaker.call(slow), end(&breaker, Ok(()))).await;
     assert_eq!(probe, Ok(()));
-    assert_eq!(other, Err(BreakerError::Open { retry_after: ms(0) }));
+    // Not zero: a caller that obeys must not spin until the probe ends.
+    assert_eq!(other, Err(BreakerError::Open { retry_after: ms(60_000) }));
 }
 
 #[tokio::test(start_paused = true)]
