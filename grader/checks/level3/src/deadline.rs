@@ -13,7 +13,7 @@ use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::{Deadline, Elapsed};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::parts::{OnDrop, draw, panic_text};
+use crate::parts::{OnDrop, bug, draw, panic_text};
 
 const RUN: &str = "Deadline::run";
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -268,7 +268,7 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
             if pause > 0 {
                 sleep(ms(pause)).await;
             }
-            panic!("row {word}");
+            bug(&format!("row {word}"));
         };
         let run = Deadline::after(ms(100)).run(work);
         let caught = cx.call(RUN, AssertUnwindSafe(run).catch_unwind()).await?.value;

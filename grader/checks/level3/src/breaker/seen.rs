@@ -11,7 +11,7 @@ use level3::breaker::{Snapshot, State, Transition};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Breaker, Figures, Got, NAME, Trouble, made};
-use crate::parts::draw;
+use crate::parts::{bug, draw};
 use State::{Closed, HalfOpen, Open};
 
 /// The calls in a snapshot, all and by their ends.
@@ -47,7 +47,7 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     let before = [3 + ok, ok, 2, 1, 0, 0];
     ensure_eq!(counts(&while_it_runs), before, "{names} after {ok} successes, a decline and 2 failures, while a call runs";
         help = "a call is counted when it has ended or was refused");
-    let bug = bench.breaker.call(|| async { panic!("a call with a bug") as Result<(), Trouble> });
+    let bug = bench.breaker.call(|| async { bug("a call with a bug") as Result<(), Trouble> });
     let _ = AssertUnwindSafe(bug).catch_unwind().await;
     let snapshot = bench.breaker.snapshot();
     ensure_eq!(counts(&snapshot), [5 + ok, ok, 2, 1, 2, 0],
@@ -184,7 +184,7 @@ pub async fn a_panicking_listener_harms_nobody(cx: Cx) -> Outcome {
     let sink = Arc::clone(&told);
     let breaker = made(ASSIGNED.config())?.with_listener(move |transition: &Transition| {
         lock(&sink).push(transition.to);
-        panic!("a listener with a bug");
+        bug("a listener with a bug");
     });
     let watch = breaker.watch();
     for number in 1..=ASSIGNED.failures + 1 {
