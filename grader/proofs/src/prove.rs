@@ -44,9 +44,8 @@ impl Bench {
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
         seed(root, &folder.join("target"))?;
-        let mut options = scratch.options();
-        // The file and line of a panic stand in the code itself; nobody takes a backtrace here.
-        options.config.push("profile.dev.debug=0".to_owned());
+        // Each exercise's own binary would be one more build that begins with nothing.
+        let options = Options { whole_levels: true, ..scratch.options() };
         Ok(Bench { pristine: root.to_path_buf(), scratch, options, _lock: lock })
     }
 
