@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 
+use crate::call::VIRTUAL_LIMIT;
 use crate::channel::{self, Channel};
-use crate::clock::VIRTUAL_LIMIT;
+use crate::clock::Clock;
 use crate::context::Parts;
 use crate::meter::Meter;
 use crate::threads::Pool;
@@ -147,12 +148,8 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     };
     let not_judged =
         |why: String| Some(Fail::diagnosed("the criterion", Diagnosis::NotJudged { why }));
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-    {
-        Ok(runtime) => runtime,
+    let (runtime, clock) = match Clock::paused() {
+        Ok(made) => made,
         Err(why) => {
             message.fail = not_judged(format!("no runtime: {why}"));
             return message;
@@ -165,10 +162,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
             Err(why) => message.notes.push(format!("not jailed: {why}")),
         }
     }
-    let cx = {
-        let _in_runtime = runtime.enter();
-        Cx::new(Parts { meter, sources, id: criterion.id, seed, pool })
-    };
+    let cx = Cx::new(Parts { clock, meter, sources, id: criterion.id, seed, pool });
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             // Twice the limit of one call: a script of several short calls and one that hangs.
@@ -192,6 +186,16 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
             Some(Fail { panics, ..Fail::diagnosed("the exercise", diagnosis) })
         }
     };
+    // Whatever the script made of it: with another clock it did not see what it looked at.
+    let moved = {
+        let _in_runtime = runtime.enter();
+        cx.shared.clock.look()
+    };
+    if let Some(diagnosis) = moved
+        && fail.as_ref().is_none_or(|fail| fail.diagnosis.as_ref() != Some(&diagnosis))
+    {
+        fail = Some(Fail::diagnosed("the exercise", diagnosis));
+    }
     if let Some(fail) = &mut fail {
         fail.timeline = cx.timeline().events();
         if fail.panics.is_empty() {
