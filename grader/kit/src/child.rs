@@ -18,17 +18,23 @@ use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
 
+/// What the compiler was told of the kit's own sources.
+const KIT: (&str, Option<&str>) =
+    ("COURSE_SOURCES_GRADER_KIT", option_env!("COURSE_SOURCES_GRADER_KIT"));
+
 /// What the command line asks for.
 enum Asked {
     /// Print the ids, one a line.
     List,
+    /// Print what the binary was built from: a variable and a fingerprint a line.
+    BuiltFrom,
     /// Judge for the grader, which says over the channel on descriptor 0 what.
     Judge,
     /// Judge for a person, on the terminal.
     ByHand { id: String, jailed: bool, seed: u64 },
 }
 
-const USAGE: &str = "usage: --list | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
+const USAGE: &str = "usage: --list | --built-from | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
                      its order from the grader, over standard input";
 
 /// What the arguments say; `None` if they are no sentence.
@@ -36,6 +42,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Option<Asked> {
     let Some(first) = args.next() else { return Some(Asked::Judge) };
     let asked = match first.as_str() {
         "--list" => Asked::List,
+        "--built-from" => Asked::BuiltFrom,
         "--self" => {
             let (mut jailed, mut seed, mut id) = (true, None, None);
             while id.is_none() {
@@ -60,12 +67,15 @@ fn any_seed() -> u64 {
     RandomState::new().hash_one(()) >> 14
 }
 
-/// Entry of every check binary: judges the one criterion that the command line names.
+/// Entry of every check binary: judges the one criterion that is asked for.
+///
+/// `built_from` holds what the compiler was told of the sources: environment variables, and the
+/// fingerprints that they held.
 ///
 /// Does not return once a criterion runs: the process ends as soon as the verdict is sent, since
 /// dropping a runtime would wait for what the judged code left behind.
 #[must_use]
-pub fn main(criteria: &'static [Criterion]) -> ExitCode {
+pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)]) -> ExitCode {
     let Some(asked) = asked(std::env::args().skip(1)) else { return usage(USAGE) };
     let (jailed, by_hand) = match &asked {
         Asked::ByHand { jailed, .. } => (*jailed, true),
@@ -77,6 +87,15 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
             for criterion in criteria {
                 if writeln!(out, "{}", criterion.id).is_err() {
                     break; // whoever reads has seen enough
+                }
+            }
+            return ExitCode::SUCCESS;
+        }
+        Asked::BuiltFrom => {
+            let mut out = io::stdout().lock();
+            for (variable, fingerprint) in built_from.iter().chain(&[KIT]) {
+                if writeln!(out, "{variable} {}", fingerprint.unwrap_or("unknown")).is_err() {
+                    break;
                 }
             }
             return ExitCode::SUCCESS;
