@@ -50,7 +50,10 @@ pub fn grade(
     seed: Seed,
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
-    let parts = Part::of(entries);
+    let mut parts = Part::of(entries);
+    if options.whole_levels {
+        parts = parts.into_iter().map(Part::whole).collect();
+    }
     progress.building(&parts);
     let built = build::build(root, &parts, options, &mut |package| progress.built(package))?;
     let judging = Instant::now();
