@@ -53,10 +53,17 @@ fn show_and_hint_say_what_the_catalog_says() {
 fn bad_names_get_a_suggestion() {
     refuses(&["levl2"], &["levl2", "did you mean `level2`", "cargo grade list"]);
     refuses(&["show", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
+    let race = grader::select::exercise("level2/race", &grader::select::Started::new());
+    let (_, exercise) = race.expect("a clear name").expect("an exercise");
+    let shown = text(&grader(&["show", "level2/race"]).stdout);
+    assert!(exercise.clauses.iter().all(|clause| shown.contains(clause.text)), "{shown}");
+    assert!(exercise.criteria.iter().all(|criterion| shown.contains(criterion.id)), "{shown}");
     refuses(&["show", "level2"], &["names", "criteria", "for example"]);
     let id = grader::select::all().next().expect("a criterion").criterion.id;
-    refuses(&["hint", id, "9"], &["and 9 is none of them"]);
-    refuses(&["hint", id, "0"], &["and 0 is none of them"]);
+    let last = text(&grader(&["hint", id, "9"]).stdout);
+    assert!(last.contains("that was the last"), "{last}");
+    refuses(&["watch", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
+    refuses(&["hint", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
     refuses(&["--format", "yaml"], &["yaml", "text", "json"]);
 }
 

@@ -7,45 +7,81 @@ use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 
+use crate::call::VIRTUAL_LIMIT;
 use crate::channel::{self, Channel};
-use crate::clock::VIRTUAL_LIMIT;
+use crate::clock::Clock;
+use crate::context::Parts;
 use crate::meter::Meter;
-use crate::{Criterion, Cx, jail, limits, panics, sources};
+use crate::threads::Pool;
+use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
 
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
+
+/// What the compiler was told of the kit's own sources.
+const KIT: (&str, Option<&str>) =
+    ("COURSE_SOURCES_GRADER_KIT", option_env!("COURSE_SOURCES_GRADER_KIT"));
 
 /// What the command line asks for.
 enum Asked {
     /// Print the ids, one a line.
     List,
-    /// Judge for the grader, over the channel on descriptor 0.
-    Judge(String),
+    /// Print what the binary was built from: a variable and a fingerprint a line.
+    BuiltFrom,
+    /// Judge for the grader, which says over the channel on descriptor 0 what.
+    Judge,
     /// Judge for a person, on the terminal.
-    ByHand { id: String, jailed: bool },
+    ByHand { id: String, jailed: bool, seed: u64 },
 }
 
-/// Entry of every check binary: judges the one criterion that the command line names.
+const USAGE: &str = "usage: --list | --built-from | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
+                     its order from the grader, over standard input";
+
+/// What the arguments say; `None` if they are no sentence.
+fn asked(mut args: impl Iterator<Item = String>) -> Option<Asked> {
+    let Some(first) = args.next() else { return Some(Asked::Judge) };
+    let asked = match first.as_str() {
+        "--list" => Asked::List,
+        "--built-from" => Asked::BuiltFrom,
+        "--self" => {
+            let (mut jailed, mut seed, mut id) = (true, None, None);
+            while id.is_none() {
+                match args.next()?.as_str() {
+                    "--no-jail" => jailed = false,
+                    "--seed" => seed = Some(args.next()?.parse().ok()?),
+                    name if name.starts_with('-') => return None,
+                    name => id = Some(name.to_owned()),
+                }
+            }
+            Asked::ByHand { id: id?, jailed, seed: seed.unwrap_or_else(any_seed) }
+        }
+        _ => return None,
+    };
+    args.next().is_none().then_some(asked)
+}
+
+/// A seed for a run by hand: the standard library's own random numbers are good enough to vary values.
+fn any_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+
+    RandomState::new().hash_one(()) >> 14
+}
+
+/// Entry of every check binary: judges the one criterion that is asked for.
+///
+/// `built_from` holds what the compiler was told of the sources: environment variables, and the
+/// fingerprints that they held.
 ///
 /// Does not return once a criterion runs: the process ends as soon as the verdict is sent, since
 /// dropping a runtime would wait for what the judged code left behind.
 #[must_use]
-pub fn main(criteria: &'static [Criterion]) -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let asked = match (args.next().as_deref(), args.next(), args.next()) {
-        (Some("--list"), None, None) => Asked::List,
-        (Some("--self"), Some(id), None) => Asked::ByHand { id, jailed: true },
-        (Some("--self"), Some(flag), Some(id)) if flag == "--no-jail" => {
-            Asked::ByHand { id, jailed: false }
-        }
-        (Some(id), None, None) if !id.starts_with('-') => Asked::Judge(id.to_owned()),
-        _ => {
-            return usage(
-                "usage: --list | --self [--no-jail] ID | ID (only started by the grader)",
-            );
-        }
+pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)]) -> ExitCode {
+    let Some(asked) = asked(std::env::args().skip(1)) else { return usage(USAGE) };
+    let (jailed, by_hand) = match &asked {
+        Asked::ByHand { jailed, .. } => (*jailed, true),
+        _ => (true, false),
     };
-    let (id, jailed, by_hand) = match asked {
+    let (id, seed, nonce, channel) = match asked {
         Asked::List => {
             let mut out = io::stdout().lock();
             for criterion in criteria {
@@ -55,28 +91,38 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Asked::Judge(id) => (id, true, false),
-        Asked::ByHand { id, jailed } => (id, jailed, true),
+        Asked::BuiltFrom => {
+            let mut out = io::stdout().lock();
+            for (variable, fingerprint) in built_from.iter().chain(&[KIT]) {
+                if writeln!(out, "{variable} {}", fingerprint.unwrap_or("unknown")).is_err() {
+                    break;
+                }
+            }
+            return ExitCode::SUCCESS;
+        }
+        Asked::Judge => match channel::open() {
+            Ok((order, channel)) => (order.id, order.seed, order.nonce, channel),
+            Err(why) => return usage(&format!("{why}\n{USAGE}")),
+        },
+        Asked::ByHand { id, seed, .. } => {
+            eprintln!("seed {seed}: repeat with --self --seed {seed} {id}");
+            (id, seed, String::new(), Channel::Terminal)
+        }
     };
     let Some(criterion) = criteria.iter().find(|criterion| criterion.id == id) else {
         return usage(&format!("no criterion `{id}` here; --list names them all"));
-    };
-    let (nonce, channel) = if by_hand {
-        (String::new(), Channel::Terminal)
-    } else {
-        match channel::open() {
-            Ok(opened) => opened,
-            Err(why) => {
-                return usage(&format!("{why}: start me through the grader, or with --self"));
-            }
-        }
     };
     let level = id.split('/').next().unwrap_or_default();
     let sources = sources::read(Path::new(level));
     limits::set();
     panics::install_hook();
+    // Before the judged code runs, and each thread in a jail of its own.
+    let pool = match criterion.threads.then(|| Pool::start(jailed)).transpose() {
+        Ok(pool) => pool,
+        Err(why) => return usage(&format!("no threads for {id}: {why}")),
+    };
     let judge = move || {
-        let message = run(criterion, nonce, jailed, sources);
+        let message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
         let passed = message.fail.is_none();
         if let Err(why) = channel.send(&message) {
             eprintln!("the verdict could not be sent: {why}");
@@ -98,8 +144,18 @@ fn usage(text: &str) -> ExitCode {
     ExitCode::from(64)
 }
 
+/// What a criterion is judged with.
+struct Setting {
+    nonce: String,
+    jailed: bool,
+    sources: Vec<Source>,
+    seed: u64,
+    pool: Option<Pool>,
+}
+
 /// Judges the criterion on the calling thread.
-fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::Source>) -> Message {
+fn run(criterion: &'static Criterion, setting: Setting) -> Message {
+    let Setting { nonce, jailed, sources, seed, pool } = setting;
     let mut message = Message {
         version: VERSION,
         nonce,
@@ -111,12 +167,8 @@ fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::S
     };
     let not_judged =
         |why: String| Some(Fail::diagnosed("the criterion", Diagnosis::NotJudged { why }));
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-    {
-        Ok(runtime) => runtime,
+    let (runtime, clock) = match Clock::paused() {
+        Ok(made) => made,
         Err(why) => {
             message.fail = not_judged(format!("no runtime: {why}"));
             return message;
@@ -129,10 +181,7 @@ fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::S
             Err(why) => message.notes.push(format!("not jailed: {why}")),
         }
     }
-    let cx = {
-        let _in_runtime = runtime.enter();
-        Cx::new(meter, sources)
-    };
+    let cx = Cx::new(Parts { clock, meter, sources, id: criterion.id, seed, pool });
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             // Twice the limit of one call: a script of several short calls and one that hangs.
@@ -156,6 +205,16 @@ fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::S
             Some(Fail { panics, ..Fail::diagnosed("the exercise", diagnosis) })
         }
     };
+    // Whatever the script made of it: with another clock it did not see what it looked at.
+    let moved = {
+        let _in_runtime = runtime.enter();
+        cx.shared.clock.look()
+    };
+    if let Some(diagnosis) = moved
+        && fail.as_ref().is_none_or(|fail| fail.diagnosis.as_ref() != Some(&diagnosis))
+    {
+        fail = Some(Fail::diagnosed("the exercise", diagnosis));
+    }
     if let Some(fail) = &mut fail {
         fail.timeline = cx.timeline().events();
         if fail.panics.is_empty() {

@@ -5,20 +5,26 @@
 #![allow(clippy::unwrap_used, reason = "code that misbehaves is the point")]
 #![allow(clippy::disallowed_methods, reason = "code that misbehaves is the point")]
 
-use std::future::pending;
+use std::future::{Future as _, pending};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, criteria, ensure_eq};
+use grader_kit::{Cx, MOST_THREADS, Outcome, criteria, ensure_eq};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
 fn main() -> ExitCode {
-    grader_kit::main(criteria! {
+    let criteria = criteria! {
         "specimen/right/passes" => passes,
         "specimen/right/contains-a-panic" => contains_a_panic,
         "specimen/right/waits-an-hour-in-short-steps" => many_sleeps,
+        "specimen/right/draws" => draws,
+        threads "specimen/threads/work" => threads_work,
+        threads "specimen/threads/wait-for-one-another" => threads_wait,
+        threads "specimen/threads/panic" => threads_panic,
+        threads "specimen/threads/start-a-thread" => threads_start_one,
+        "specimen/threads/not-asked-for" => threads_work,
         "specimen/wrong/fails" => fails,
         "specimen/wrong/todo" => not_started,
         "specimen/wrong/todo-in-a-task" => not_started_in_a_task,
@@ -29,6 +35,10 @@ fn main() -> ExitCode {
         "specimen/hang/spins-in-a-task" => spins_in_a_task,
         "specimen/hang/polls-on-a-ticker" => polls_on_a_ticker,
         "specimen/hang/never-ends" => never_ends,
+        "specimen/clock/advances" => advances,
+        "specimen/clock/advances-in-a-task" => advances_in_a_task,
+        "specimen/clock/enters-another-runtime" => enters_another_runtime,
+        "specimen/clock/borrows-another-clock" => borrows_another_clock,
         "specimen/block/thread-sleep" => thread_sleep,
         "specimen/block/channel-recv" => channel_recv,
         "specimen/block/nested-block-on" => nested_block_on,
@@ -53,7 +63,8 @@ fn main() -> ExitCode {
         "specimen/cheat/starts-a-process" => starts_a_process,
         "specimen/cheat/opens-a-socket" => opens_a_socket,
         "specimen/cheat/floods" => floods,
-    })
+    };
+    grader_kit::main(criteria, &[])
 }
 
 async fn passes(cx: Cx) -> Outcome {
@@ -79,6 +90,43 @@ async fn many_sleeps(cx: Cx) -> Outcome {
     };
     ensure_eq!(cx.call("code", steps).await?.took.as_secs(), 500, "5000 sleeps of 100 ms");
     Ok(())
+}
+
+/// Says what it has drawn.
+async fn draws(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    cx.note(format!("{} {} {}", draw.word(), draw.below(1 << 40), cx.draw().text(8..=8)));
+    Ok(())
+}
+
+async fn threads_work(cx: Cx) -> Outcome {
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let shared = count.clone();
+    let numbers = cx.on_threads("code", MOST_THREADS, move |number| {
+        shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // A lock that is taken and kept for a moment, and a runtime of the thread's own.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { sleep(Duration::from_secs(60)).await });
+        number
+    })?;
+    ensure_eq!(numbers, (0..MOST_THREADS).collect::<Vec<_>>(), "what the threads returned");
+    ensure_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 8, "threads");
+    Ok(())
+}
+
+async fn threads_wait(cx: Cx) -> Outcome {
+    let (keep, receive) = std::sync::mpsc::channel::<()>();
+    let receive = std::sync::Mutex::new((keep, receive));
+    cx.on_threads("code", 2, move |_| receive.lock().unwrap().1.recv().ok()).map(drop)
+}
+
+async fn threads_panic(cx: Cx) -> Outcome {
+    cx.on_threads("code", 3, |number| assert!(number != 1, "thread {number}")).map(drop)
+}
+
+async fn threads_start_one(cx: Cx) -> Outcome {
+    cx.on_threads("code", 1, |_| std::thread::spawn(|| ()).join().is_ok()).map(drop)
 }
 
 async fn fails(cx: Cx) -> Outcome {
@@ -173,6 +221,55 @@ async fn never_ends(cx: Cx) -> Outcome {
         }
     };
     cx.call("code", work).await.map(drop)
+}
+
+async fn advances(cx: Cx) -> Outcome {
+    let work = async {
+        sleep(Duration::from_millis(100)).await;
+        tokio::time::advance(Duration::from_millis(300)).await;
+    };
+    ensure_eq!(cx.call("code", work).await?.took.as_millis(), 400, "virtual time");
+    Ok(())
+}
+
+async fn advances_in_a_task(cx: Cx) -> Outcome {
+    let task = async { tokio::time::advance(Duration::from_millis(400)).await };
+    let work = async { tokio::spawn(task).await.unwrap() };
+    ensure_eq!(cx.call("code", work).await?.took.as_millis(), 400, "virtual time");
+    Ok(())
+}
+
+fn paused_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+async fn enters_another_runtime(cx: Cx) -> Outcome {
+    let work = async {
+        let other = Box::leak(Box::new(paused_runtime()));
+        std::mem::forget(other.enter());
+        drop(tokio::spawn(pending::<()>()));
+    };
+    let call = cx.call("code", work).await?;
+    ensure_eq!(call.leaked, 0, "tasks");
+    Ok(())
+}
+
+/// What the fakes record must not depend on the runtime that is entered for the time of a poll.
+async fn borrows_another_clock(cx: Cx) -> Outcome {
+    let timeline = cx.timeline().clone();
+    let work = async {
+        let other = paused_runtime();
+        let entered = other.enter();
+        let mut advance = Box::pin(tokio::time::advance(Duration::from_secs(60)));
+        let waker = std::task::Waker::noop();
+        let _ = advance.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        timeline.record("fake", "called");
+        drop(entered);
+        std::mem::forget(other);
+    };
+    cx.call("code", work).await?;
+    ensure_eq!(cx.timeline().events()[0].at_us, 0, "recorded at");
+    Ok(())
 }
 
 async fn thread_sleep(cx: Cx) -> Outcome {
