@@ -3,6 +3,7 @@
 mod bench;
 mod half_open;
 mod seen;
+mod threads;
 mod window;
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level3::breaker::{BreakerConfig, BreakerConfigError, CircuitBreaker, State, Trip};
 use tokio::time::{sleep, timeout};
 
-use crate::parts::{draw, nz};
+use crate::parts::nz;
 use bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble, is_failure, made};
 pub use half_open::{
     a_business_error_decides_no_probe, a_dropped_probe_frees_its_place, a_failed_probe_reopens,
@@ -25,6 +26,7 @@ pub use seen::{
     a_panicking_listener_harms_nobody, figures_add_up, listeners_may_call_the_breaker,
     the_snapshot_counts_down, watchers_see_each_change,
 };
+pub use threads::threads_share_one_breaker;
 pub use window::{a_window_counts_despite_successes, the_window_slides};
 
 pub async fn opens_at_the_fifth_failure(cx: Cx) -> Outcome {
@@ -373,7 +375,7 @@ pub async fn presets_are_those_of_the_course(cx: Cx) -> Outcome {
 }
 
 pub async fn refuses_times_of_zero(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(1..=100_000);
+    let drawn = cx.draw().between(1..=100_000);
     let window = |window| Trip::InWindow { failures: nz(5), window };
     let shortest = Duration::from_nanos(1);
     let bad = [

@@ -13,13 +13,13 @@ use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::{Deadline, Elapsed};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::parts::{OnDrop, bug, draw, panic_text};
+use crate::parts::{OnDrop, bug, panic_text};
 
 const RUN: &str = "Deadline::run";
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub async fn counts_down(cx: Cx) -> Outcome {
-    for limit in [100, draw(&cx).between(2..=100_000)] {
+    for limit in [100, cx.draw().between(2..=100_000)] {
         let observed = cx.call("Deadline", async {
             let deadline = Deadline::after(ms(limit));
             // A copy is the same instant, whenever it is asked.
@@ -57,7 +57,7 @@ pub async fn counts_down(cx: Cx) -> Outcome {
 }
 
 pub async fn says_what_fits(cx: Cx) -> Outcome {
-    let limit = draw(&cx).between(41..=100_000);
+    let limit = cx.draw().between(41..=100_000);
     let observed = cx.call("Deadline::allows", async {
         let deadline = Deadline::after(ms(limit));
         let asks = |least: [Duration; 4]| least.map(|needed| deadline.allows(needed));
@@ -82,7 +82,7 @@ pub async fn says_what_fits(cx: Cx) -> Outcome {
 }
 
 pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
-    for (limit, reserve) in [(10_000, 2000), (draw(&cx).between(2000..=1_000_000), 1999)] {
+    for (limit, reserve) in [(10_000, 2000), (cx.draw().between(2000..=1_000_000), 1999)] {
         let reserves = || {
             let deadline = Deadline::after(ms(limit));
             let left = |reserve| deadline.earlier_by(ms(reserve)).remaining();
@@ -131,7 +131,7 @@ pub async fn takes_any_duration(cx: Cx) -> Outcome {
 }
 
 pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (limit, gone) in [(500, 200), (draw.between(1000..=60_000), draw.between(1..=999))] {
         let run = async {
             let deadline = Deadline::after(ms(limit));
@@ -172,7 +172,7 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
 }
 
 pub async fn work_that_ends_at_the_deadline_is_in_time(cx: Cx) -> Outcome {
-    let limit = draw(&cx).between(2..=10_000);
+    let limit = cx.draw().between(2..=10_000);
     for (ready, in_time) in [(limit, true), (limit + 1, false), (limit - 1, true)] {
         let run = async {
             let deadline = Deadline::after(ms(limit));
@@ -234,7 +234,7 @@ pub async fn drops_what_it_cuts(cx: Cx) -> Outcome {
 
 pub async fn starts_nothing_too_late(cx: Cx) -> Outcome {
     let polled = Cell::new(false);
-    let late = draw(&cx).between(1..=5000);
+    let late = cx.draw().between(1..=5000);
     // How long the deadline has been over when the run begins.
     for (what, over_for) in [("at the deadline itself", 0), ("after the deadline", late)] {
         let run = async {
@@ -262,7 +262,7 @@ pub async fn starts_nothing_too_late(cx: Cx) -> Outcome {
 }
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
-    let word = draw(&cx).word();
+    let word = cx.draw().word();
     for pause in [0, 30] {
         let work = async {
             if pause > 0 {
@@ -282,7 +282,7 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
 }
 
 pub async fn the_earlier_is_less(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let near = draw.between(1..=500_000);
     let far = near + draw.between(1..=500_000);
     let observed = cx.call("Deadline::min", async {

@@ -4,6 +4,7 @@ mod bench;
 mod permits;
 mod queue;
 mod scale;
+mod threads;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, list, ms};
@@ -11,7 +12,7 @@ use level3::deadline::Deadline;
 use level3::limiter::{LimiterConfigError, Priority, RateLimiter};
 use tokio::time::sleep;
 
-use crate::parts::{draw, nzu};
+use crate::parts::nzu;
 use Priority::Charge;
 use bench::{Bench, NAME, limiter, wait_of};
 pub use permits::{
@@ -25,9 +26,10 @@ pub use scale::{
     a_long_line_costs_no_more, each_limiter_counts_for_itself, takes_any_figures,
     takes_the_same_time_at_any_limit, waits_without_looking,
 };
+pub use threads::threads_share_one_limit;
 
 pub async fn goes_again_after_one_window(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = draw.between(2..=20_000);
     for (window, gap) in [(1000, 400), (drawn, draw.below(drawn))] {
         let bench = Bench::with(&cx, 2, window)?;
@@ -44,7 +46,7 @@ pub async fn goes_again_after_one_window(cx: Cx) -> Outcome {
 }
 
 pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let window = draw.between(100..=5000);
     let (limit, begin) = (draw.between(3..=60) as usize, draw.between(window / 2..=window - 2));
     let cases = [(100, 1000, 0, 0), (100, 1000, 950, 100), (limit, window, begin, window / 3), (1, window, begin, 0)];
@@ -68,7 +70,7 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
 }
 
 pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (limit, window) = (draw.between(2..=40) as usize, draw.between(10..=5000));
     let many = 3 * limit + draw.below(limit as u64) as usize;
     for (limit, window, count) in [(100, 1000, 350), (limit, window, many)] {
@@ -84,7 +86,7 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
 }
 
 pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let window = draw.between(100..=10_000);
     for (window, gone) in [(1000, 300), (window, draw.between(1..=window / 2))] {
         let left = window - gone;
@@ -144,7 +146,7 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
         expected = "called after 2500 ms",
         help = "each slot comes free once a window: whoever has 5 before him waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (limit, ahead, window) = (draw.between(1..=5), draw.between(0..=17), draw.between(20..=1000));
     let slot = window * (1 + ahead / limit);
     let gone = draw.between(1..=window - 1);
@@ -171,7 +173,7 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
 }
 
 pub async fn a_refused_caller_takes_no_slot(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(20..=10_000);
+    let drawn = cx.draw().between(20..=10_000);
     for window in [1000, drawn] {
         let bench = Bench::with(&cx, 2, window)?;
         bench.crowd(2).await?;

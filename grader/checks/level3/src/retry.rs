@@ -1,6 +1,7 @@
 //! `retry`.
 
 mod schedule;
+mod threads;
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -17,10 +18,11 @@ use level3::retry::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::parts::{Calls, OnDrop, bug, draw, nz, panic_text};
+use crate::parts::{Calls, OnDrop, bug, nz, panic_text};
 pub use schedule::{
     jitter_takes_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits, stays_below_the_cap,
 };
+pub use threads::threads_draw_apart;
 
 const NAME: &str = "retry";
 
@@ -106,7 +108,7 @@ const fn named(reason: Reason) -> &'static str {
 
 pub async fn three_attempts_are_three_calls(cx: Cx) -> Outcome {
     let retries = |_| Some(Disposition::Retry);
-    let drawn = draw(&cx).between(2..=9) as u32;
+    let drawn = cx.draw().between(2..=9) as u32;
     // 300 are more than a byte counts.
     let cases = [(3, policy(3)?), (1, policy(1)?), (8, policy(8)?), (drawn, policy(drawn)?), (300, quick(300)?)];
     for (attempts, policy) in cases {
@@ -126,7 +128,7 @@ pub async fn three_attempts_are_three_calls(cx: Cx) -> Outcome {
 }
 
 pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
-    let after = draw(&cx).between(1..=9000);
+    let after = cx.draw().between(1..=9000);
     let retry_after = |_| Some(Disposition::RetryAfter(ms(after)));
     let retries = |_| Some(Disposition::Retry);
     let cases: [(&str, Fails); 2] = [("Retry", &retries), ("RetryAfter", &retry_after)];
@@ -149,7 +151,7 @@ pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
 }
 
 pub async fn returns_the_first_success(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(2..=8) as u32;
+    let drawn = cx.draw().between(2..=8) as u32;
     // As many attempts as a u32 holds are a limit like others, and no reason to reserve memory.
     let cases = [(policy(3)?, 2), (policy(3)?, 1), (policy(3)?, 3), (quick(u32::MAX)?, 5), (quick(9)?, drawn)];
     for (policy, works_at) in cases {
@@ -175,7 +177,7 @@ pub async fn returns_the_first_success(cx: Cx) -> Outcome {
 }
 
 pub async fn backs_off_exponentially(cx: Cx) -> Outcome {
-    let base = draw(&cx).between(1..=500);
+    let base = cx.draw().between(1..=500);
     let drawn = [0, base, base * 5, base * 21];
     let cases =
         [(1000, 2.0, [0, 1000, 3000, 7000]), (300, 3.0, [0, 300, 1200, 3900]), (base, 4.0, drawn)];
@@ -268,7 +270,7 @@ pub async fn gives_up_when_told(cx: Cx) -> Outcome {
 }
 
 pub async fn obeys_retry_after(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(1..=300_000);
+    let drawn = cx.draw().between(1..=300_000);
     let seeded = SeededJitter::new(drawn);
     let cases = [(42_000, &NoJitter as &dyn Jitter), (200, &seeded), (0, &seeded), (drawn, &seeded)];
     for (wait, jitter) in cases {
@@ -366,7 +368,7 @@ pub async fn no_attempt_that_cannot_finish(cx: Cx) -> Outcome {
 }
 
 pub async fn lets_an_attempt_finish(cx: Cx) -> Outcome {
-    let length = draw(&cx).between(1001..=60_000);
+    let length = cx.draw().between(1001..=60_000);
     for succeeds in [true, false] {
         let calls = Calls::new(&cx, "operation");
         let deadline = Deadline::after(ms(1000));
@@ -388,7 +390,7 @@ pub async fn lets_an_attempt_finish(cx: Cx) -> Outcome {
 }
 
 pub async fn keeps_the_last_error(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(2..=9) as u32;
+    let drawn = cx.draw().between(2..=9) as u32;
     for attempts in [3, 1, drawn] {
         let calls = Calls::new(&cx, "operation");
         let retries = |_| Some(Disposition::Retry);
@@ -408,7 +410,7 @@ pub async fn keeps_the_last_error(cx: Cx) -> Outcome {
 
 pub async fn reports_attempts_and_waits(cx: Cx) -> Outcome {
     // What is reported must be what happened: how often and how long are criteria of their own.
-    let after = ms(draw(&cx).between(1..=20_000));
+    let after = ms(cx.draw().between(1..=20_000));
     let cases = [
         ("success at the second attempt", 2, Disposition::Retry),
         ("no success", 99, Disposition::Retry),
@@ -508,7 +510,7 @@ impl Jitter for Bad {
 }
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
-    let word = draw(&cx).word();
+    let word = cx.draw().word();
     let bad = Bad(word.clone());
     let parts = ["the operation, before there is a future", "an attempt, at once", "an attempt, after 10 ms",
         "the second attempt", "the classifier", "the jitter"];

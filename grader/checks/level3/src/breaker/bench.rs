@@ -7,7 +7,7 @@ use grader_kit::{Cx, Fail, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, Trip};
 use tokio::time::sleep;
 
-use crate::parts::{draw, nz, nzu};
+use crate::parts::{nz, nzu};
 
 pub const NAME: &str = "CircuitBreaker::call";
 
@@ -63,7 +63,7 @@ pub const ASSIGNED: Figures =
 impl Figures {
     /// Those of the assignment, and others: a breaker is for more than one dependency.
     pub fn some(cx: &Cx) -> [Self; 2] {
-        let mut draw = draw(cx);
+        let mut draw = cx.draw();
         let drawn = Self {
             failures: draw.between(3..=9) as u32,
             window: None,

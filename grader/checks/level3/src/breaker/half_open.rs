@@ -11,11 +11,11 @@ use level3::breaker::{BreakerConfig, CircuitBreaker, State};
 use tokio::time::{sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble};
-use crate::parts::{bug, draw, panic_text};
+use crate::parts::{bug, panic_text};
 
 pub async fn one_probe_at_a_time(cx: Cx) -> Outcome {
     let [assigned, drawn] = Figures::some(&cx);
-    let probes = draw(&cx).between(2..=6) as usize;
+    let probes = cx.draw().between(2..=6) as usize;
     // As many successes as a byte does not count, so that it stays half-open.
     let several = Figures { probes, successes: 300, ..drawn };
     for figures in [assigned, drawn, several] {

@@ -11,7 +11,7 @@ use level3::breaker::{Snapshot, State, Transition};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Breaker, Figures, Got, NAME, Trouble, made};
-use crate::parts::{bug, draw};
+use crate::parts::bug;
 use State::{Closed, HalfOpen, Open};
 
 /// The calls in a snapshot, all and by their ends.
@@ -22,7 +22,7 @@ fn counts(s: &Snapshot) -> [u64; 6] {
 pub async fn figures_add_up(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx, ASSIGNED)?;
     ensure_eq!(bench.breaker.name(), "payments", "the name that the figures stand under");
-    let ok = draw(&cx).between(2..=9);
+    let ok = cx.draw().between(2..=9);
     for _ in 0..ok {
         let _ = bench.end(Ok(())).await?;
     }

@@ -5,11 +5,10 @@ use level3::breaker::State;
 use tokio::time::sleep;
 
 use super::bench::{ASSIGNED, Bench, Figures, Trouble};
-use crate::parts::draw;
 
 /// 5 within 60 s; and others, with a window that is longer than the reset timeout.
 fn some(cx: &Cx) -> [Figures; 2] {
-    let mut draw = draw(cx);
+    let mut draw = cx.draw();
     let window = 2 * draw.between(500..=30_000);
     let drawn = Figures {
         failures: draw.between(4..=9) as u32,

@@ -7,11 +7,10 @@ use level3::limiter::{Priority, Usage};
 use tokio::time::sleep;
 
 use super::bench::{Bench, NAME, limiter, wait_of};
-use crate::parts::draw;
 use Priority::{Charge, Refund};
 
 pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
-    let limit = draw(&cx).between(1..=5) as usize;
+    let limit = cx.draw().between(1..=5) as usize;
     for limit in [2, limit] {
         let bench = Bench::new(&cx, limit)?;
         for _ in 0..limit + 1 {
@@ -44,7 +43,7 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
 }
 
 pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(20..=5000);
+    let drawn = cx.draw().between(20..=5000);
     for window in [1000, drawn] {
         let bench = Bench::with(&cx, 1, window)?;
         let permit = bench.permit().await?;
@@ -75,7 +74,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
 }
 
 pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(1000..=60_000);
+    let drawn = cx.draw().between(1000..=60_000);
     for pause in [3000, drawn] {
         let bench = Bench::new(&cx, 2)?;
         let pauses = async {
@@ -128,7 +127,7 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
 }
 
 pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
-    let drawn = draw(&cx).between(2000..=20_000);
+    let drawn = cx.draw().between(2000..=20_000);
     for window in [1000, drawn] {
         let limiter = limiter(2, window)?;
         let figures = || {

@@ -7,12 +7,11 @@ use level3::limiter::Priority;
 use tokio::time::sleep;
 
 use super::bench::{Bench, NAME};
-use crate::parts::draw;
 use Priority::{Charge, Refund};
 
 pub async fn serves_in_order(cx: Cx) -> Outcome {
     let mut names = ["a", "b", "c", "d", "e", "f", "g"];
-    draw(&cx).shuffle(&mut names);
+    cx.draw().shuffle(&mut names);
     let bench = Bench::new(&cx, 1)?;
     let calls = names.iter().zip(0..).map(|(name, number)| {
         let bench = &bench;
@@ -106,7 +105,7 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         help = "leave the line in a destructor, and wake the next one if you were the first");
 
     // From the middle, from the end, refunds and charges: whoever stays is served as if they had not come.
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let bench = Bench::new(&cx, 1)?;
     bench.crowd_of(1, "first").await?;
     let mut gone: Vec<_> = (0..8)

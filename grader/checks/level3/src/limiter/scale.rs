@@ -9,7 +9,7 @@ use level3::limiter::{Priority, RateLimiter};
 use tokio::time::sleep;
 
 use super::bench::{Bench, NAME, limiter, wait_of};
-use crate::parts::{draw, nzu};
+use crate::parts::nzu;
 use Priority::{Charge, Refund};
 
 pub async fn waits_without_looking(cx: Cx) -> Outcome {
@@ -52,7 +52,7 @@ pub async fn takes_the_same_time_at_any_limit(cx: Cx) -> Outcome {
 pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     const MANY: usize = 100_000;
     let limiter = limiter(1, 1000)?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let script = async {
         let Ok(permit) = limiter.acquire(Charge, Deadline::never()).await else {
             return Err("a free slot was refused".to_owned());
@@ -117,7 +117,7 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
 }
 
 pub async fn each_limiter_counts_for_itself(cx: Cx) -> Outcome {
-    let window = draw(&cx).between(500..=5000);
+    let window = cx.draw().between(500..=5000);
     let benches = [Bench::with(&cx, 1, window)?, Bench::with(&cx, 1, window)?];
     let [one, other] = &benches;
     one.crowd(1).await?;

@@ -17,7 +17,6 @@ use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::Instant;
 
-use crate::parts::draw;
 
 pub use breaker::breaker;
 pub use deadline::deadline;
@@ -67,7 +66,7 @@ where
         let config = Config { failure_persistence: None, ..Config::default() };
         TestRunner::new_with_rng(config, rng)
     };
-    let mut draw = draw(cx);
+    let mut draw = cx.draw();
     let drawn: [u8; 32] = std::array::from_fn(|_| draw.below(256) as u8);
     let fixed = runner(TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let drawn = runner(TestRng::from_seed(RngAlgorithm::ChaCha, &drawn));

@@ -7,10 +7,10 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level3::retry::{Backoff, BackoffConfigError, Jitter, NoJitter, SeededJitter};
 
 use super::backoff;
-use crate::parts::{draw, nz};
+use crate::parts::nz;
 
 pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
-    let cap = draw(&cx).between(1000..=100_000_000);
+    let cap = cx.draw().between(1000..=100_000_000);
     let (default, drawn) = (backoff(1000, 2.0, 10_000, 3)?, backoff(1000, 2.0, cap, 3)?);
     let steep = backoff(1000, 1e300, 10_000, 3)?;
     for (schedule, cap) in [(default, 10_000), (drawn, cap), (steep, 10_000)] {
@@ -43,7 +43,7 @@ pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
 }
 
 pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let factor = *draw.pick(&[1.0, 1.5, 2.0, 2.5, 3.0]);
     let odd = backoff(2 * draw.between(100..=100_000) + 1, factor, 100_000_000, 3)?;
     for (schedule, exact) in [(backoff(1000, 2.0, 10_000, 3)?, true), (odd, false)] {
@@ -78,7 +78,7 @@ pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
 
 pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
     let numbers = |jitter: &SeededJitter| (0..50).map(|_| jitter.unit()).collect::<Vec<_>>();
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = draw.between(2..=u64::MAX - 2);
     let stream = draw.between(2..=u64::MAX - 1);
     for seed in [7, 0, u64::MAX, drawn] {
@@ -148,7 +148,7 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
 }
 
 pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (base, factor) = (draw.between(2..=100_000), draw.below(1000) as f64 / 1000.0);
     let short = [ms(0), Duration::from_micros(999), Duration::from_nanos(1)];
     for base in short {
