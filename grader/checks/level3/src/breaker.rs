@@ -32,7 +32,9 @@ pub use window::{a_window_counts_despite_successes, the_window_slides};
 pub async fn opens_at_the_fifth_failure(cx: Cx) -> Outcome {
     let [assigned, drawn] = Figures::some(&cx);
     // 300 are more than a byte counts.
-    for figures in [assigned, drawn, Figures { failures: 1, ..drawn }, Figures { failures: 300, ..drawn }] {
+    for figures in
+        [assigned, drawn, Figures { failures: 1, ..drawn }, Figures { failures: 300, ..drawn }]
+    {
         let (bench, most) = (Bench::new(&cx, figures)?, figures.failures);
         for number in 1..=most {
             ensure_eq!(bench.breaker.state(), State::Closed, "the state after {} failures in a row", number - 1;
@@ -290,7 +292,11 @@ pub async fn falls_back_only_while_open(cx: Cx) -> Outcome {
         })
         .await;
         let _ = slow?;
-        ensure_eq!(refused?.value, Ok(None), "a call while another one probes did not return the fallback's value");
+        ensure_eq!(
+            refused?.value,
+            Ok(None),
+            "a call while another one probes did not return the fallback's value"
+        );
         ensure_eq!(bench.breaker.snapshot().ok, before + 1, "successes in the snapshot, after a probe and a fallback";
             help = "a fallback's value is no success of the dependency");
     }
@@ -305,7 +311,8 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
         successes_to_close: nz(u32::MAX),
         is_failure,
     };
-    let breaker = cx.call_fn("CircuitBreaker::new", || CircuitBreaker::new("payments", largest)).await?;
+    let breaker =
+        cx.call_fn("CircuitBreaker::new", || CircuitBreaker::new("payments", largest)).await?;
     let Ok(breaker) = breaker else {
         return Err(grader_kit::Fail::new("CircuitBreaker::new refuses the largest figures"));
     };
@@ -362,10 +369,16 @@ pub async fn presets_are_those_of_the_course(cx: Cx) -> Outcome {
         let (probes, successes) = (config.probes.get(), config.successes_to_close.get());
         (failures, window, config.reset_timeout, probes, successes)
     };
-    ensure_eq!(of(&payment), (5, None, ms(60_000), 1, 2),
-        "BreakerConfig::payment: failures, window, reset timeout, probes, successes");
-    ensure_eq!(of(&windowed), (5, Some(ms(60_000)), ms(30_000), 1, 3),
-        "BreakerConfig::windowed: failures, window, reset timeout, probes, successes");
+    ensure_eq!(
+        of(&payment),
+        (5, None, ms(60_000), 1, 2),
+        "BreakerConfig::payment: failures, window, reset timeout, probes, successes"
+    );
+    ensure_eq!(
+        of(&windowed),
+        (5, Some(ms(60_000)), ms(30_000), 1, 3),
+        "BreakerConfig::windowed: failures, window, reset timeout, probes, successes"
+    );
     let judges = [payment, windowed].map(|config| {
         ((config.is_failure)(&Trouble::Down), (config.is_failure)(&Trouble::Declined))
     });
@@ -379,9 +392,21 @@ pub async fn refuses_times_of_zero(cx: Cx) -> Outcome {
     let window = |window| Trip::InWindow { failures: nz(5), window };
     let shortest = Duration::from_nanos(1);
     let bad = [
-        ("a reset timeout of zero", BreakerConfig { reset_timeout: ms(0), ..ASSIGNED.config() }, "ZeroResetTimeout"),
-        ("a window of zero", BreakerConfig { trip: window(ms(0)), ..ASSIGNED.config() }, "ZeroWindow"),
-        ("a window of zero", BreakerConfig { trip: window(ms(0)), reset_timeout: ms(drawn), ..ASSIGNED.config() }, "ZeroWindow"),
+        (
+            "a reset timeout of zero",
+            BreakerConfig { reset_timeout: ms(0), ..ASSIGNED.config() },
+            "ZeroResetTimeout",
+        ),
+        (
+            "a window of zero",
+            BreakerConfig { trip: window(ms(0)), ..ASSIGNED.config() },
+            "ZeroWindow",
+        ),
+        (
+            "a window of zero",
+            BreakerConfig { trip: window(ms(0)), reset_timeout: ms(drawn), ..ASSIGNED.config() },
+            "ZeroWindow",
+        ),
     ];
     for (what, config, expected) in bad {
         let made = cx.call_fn("CircuitBreaker::new", || CircuitBreaker::new("x", config)).await?;
@@ -397,4 +422,3 @@ pub async fn refuses_times_of_zero(cx: Cx) -> Outcome {
     made(BreakerConfig { trip: window(shortest), reset_timeout: shortest, ..ASSIGNED.config() })?;
     Ok(())
 }
-

@@ -36,7 +36,11 @@ pub async fn counts_down(cx: Cx) -> Outcome {
             help = "keep the instant, not the duration: every question computes what is left of it now");
         ensure_eq!(at, (ms(0), true), "remaining() and is_over() at the deadline itself are wrong";
             help = "a deadline is over from its instant on: now >= at");
-        ensure_eq!(after, (ms(0), true), "remaining() and is_over() 1 ms after the deadline are wrong");
+        ensure_eq!(
+            after,
+            (ms(0), true),
+            "remaining() and is_over() 1 ms after the deadline are wrong"
+        );
     }
     let far = Duration::from_secs(50 * 86_400);
     let instants = || {
@@ -75,7 +79,11 @@ pub async fn says_what_fits(cx: Cx) -> Outcome {
         help = "work that takes exactly what is left can end in time");
     ensure_eq!(later, [true, true, false, false], "40 ms are left: allows(0), allows(40 ms), allows(41 ms) and allows({limit} ms)";
         help = "compare with what is left now, not with the limit at the start");
-    ensure_eq!(near, [true, true, false, false], "1 ms is left: allows(0), allows(1 ms), allows(2 ms) and allows(40 ms)");
+    ensure_eq!(
+        near,
+        [true, true, false, false],
+        "1 ms is left: allows(0), allows(1 ms), allows(2 ms) and allows(40 ms)"
+    );
     ensure_eq!(at, [false; 4], "at the deadline itself: allows(0) and others";
         help = "a deadline that is over allows nothing, not even work that takes no time");
     Ok(())
@@ -90,19 +98,19 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
             let too_long = [limit, limit + 1, limit * 6].map(left);
             (left(reserve), twice, too_long, left(0), deadline.remaining())
         };
-        let (left, twice, too_long, none, own) = cx.call_fn("Deadline::earlier_by", reserves).await?;
-        ensure_eq!(left, ms(limit - reserve), "{limit} ms less a reserve of {reserve} ms leave the wrong time");
+        let (left, twice, too_long, none, own) =
+            cx.call_fn("Deadline::earlier_by", reserves).await?;
+        ensure_eq!(
+            left,
+            ms(limit - reserve),
+            "{limit} ms less a reserve of {reserve} ms leave the wrong time"
+        );
         ensure_eq!(twice, ms(limit - reserve), "a reserve of a reserve leaves the wrong time");
         ensure!(too_long.iter().all(Duration::is_zero), "a reserve as long as the deadline, or longer, leaves time";
             expected = "nothing is left");
         ensure_eq!(none, ms(limit), "a reserve of zero moves the deadline");
         ensure_eq!(own, ms(limit), "the deadline itself has moved");
     }
-    let run = async { Deadline::after(ms(1000)).earlier_by(ms(300)).run(sleep(ms(900))).await };
-    let call = cx.call(RUN, run).await?;
-    ensure!(matches!(call.value, Err(Elapsed)) && call.took == ms(700),
-        "1000 ms less a reserve of 300 ms: work of 900 ms ends after {} ms", call.took.as_millis();
-        expected = "cut at 700 ms");
     Ok(())
 }
 
@@ -112,7 +120,7 @@ pub async fn takes_any_duration(cx: Cx) -> Outcome {
         let far = far.map(|deadline| (deadline.is_over(), deadline.remaining() > YEAR));
         let reserve = Deadline::after(ms(1000)).earlier_by(Duration::MAX).remaining();
         let never = Deadline::never().earlier_by(Duration::MAX).remaining();
-        (far, reserve.is_zero() && never.is_zero(), Deadline::after(ms(0)).is_over())
+        (far, reserve.is_zero() && never.is_zero(), Deadline::after(ms(0)).remaining().is_zero())
     };
     let (far, reserve, zero) = cx.call_fn("Deadline", extremes).await?;
     ensure_eq!(far, [(false, true); 2],
@@ -120,7 +128,7 @@ pub async fn takes_any_duration(cx: Cx) -> Outcome {
         help = "now + limit panics when the clock cannot express it: checked_add, and something far \
                 away instead");
     ensure!(reserve, "a reserve of Duration::MAX leaves time"; expected = "nothing is left");
-    ensure!(zero, "Deadline::after of zero is not over"; expected = "over from its instant on, and that is now");
+    ensure!(zero, "Deadline::after of zero leaves time"; expected = "nothing is left");
     let run = async {
         let far = [Deadline::after(Duration::MAX), Deadline::never()];
         join_all(far.map(|deadline| deadline.run(sleep(ms(5))))).await
@@ -153,8 +161,10 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
         (text.as_str(), number)
     });
     let quick = cx.call(RUN, quick).await?;
-    ensure!(matches!(quick.value, Ok(done) if done == (text.as_str(), number)),
-        "work of 100 ms within 500 ms does not return its result");
+    ensure!(
+        matches!(quick.value, Ok(done) if done == (text.as_str(), number)),
+        "work of 100 ms within 500 ms does not return its result"
+    );
     ensure!(quick.took == ms(100), "work of 100 ms took {} ms", quick.took.as_millis();
         expected = "100 ms: nobody waits for the deadline when the work is done");
     // Several at once, each with its own deadline and some with the same one.
@@ -283,7 +293,7 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
 
 pub async fn the_earlier_is_less(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    let near = draw.between(1..=500_000);
+    let near = draw.between(4..=500_000);
     let far = near + draw.between(1..=500_000);
     let observed = cx.call("Deadline::min", async {
         // Made in both orders, and at different times.
@@ -291,13 +301,24 @@ pub async fn the_earlier_is_less(cx: Cx) -> Outcome {
         sleep(ms(1)).await;
         let [a, b] = first;
         let c = Deadline::after(ms(far));
+        sleep(ms(2)).await;
+        // Its limit is the shorter one, its instant the later one.
+        let d = Deadline::after(ms(far - 1));
         let stricter = [a.min(b), b.min(a), a.min(c), Deadline::never().min(a)];
-        (stricter.map(Deadline::remaining), [b < a, a < c, c < a, a > b], a.max(b).remaining())
+        (
+            stricter.map(Deadline::remaining),
+            [b < a, a < c, c < a, a > b, a < d],
+            a.max(b).remaining(),
+        )
     });
     let (stricter, less, later) = observed.await?.value;
-    let expected = [near, near, far, far].map(|left| ms(left - 1));
+    let expected = [near, near, far, far].map(|left| ms(left - 3));
     ensure_eq!(stricter, expected, "of deadlines after {far}, {near} and {} ms, what is left of the stricter of two", far + 1;
         help = "derive Ord over the instant alone, or compare instants");
-    ensure_eq!((less, later), ([true, true, false, true], ms(far - 1)), "comparisons of the same deadlines, and the later of two");
+    ensure_eq!(
+        (less, later),
+        ([true, true, false, true, true], ms(far - 3)),
+        "comparisons of the same deadlines, and the later of two"
+    );
     Ok(())
 }

@@ -49,7 +49,12 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let window = draw.between(100..=5000);
     let (limit, begin) = (draw.between(3..=60) as usize, draw.between(window / 2..=window - 2));
-    let cases = [(100, 1000, 0, 0), (100, 1000, 950, 100), (limit, window, begin, window / 3), (1, window, begin, 0)];
+    let cases = [
+        (100, 1000, 0, 0),
+        (100, 1000, 950, 100),
+        (limit, window, begin, window / 3),
+        (1, window, begin, 0),
+    ];
     for (limit, window, begin, pause) in cases {
         let bench = Bench::with(&cx, limit, window)?;
         // Calls at the end of one second and at the begin of the next one; or all at once.
@@ -58,7 +63,8 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
         sleep(ms(pause)).await;
         bench.crowd(if pause == 0 { 1 } else { limit }).await?;
         let (most, from) = bench.most_in_a_window();
-        let span = if window == 1000 { "the second".to_owned() } else { format!("the {window} ms") };
+        let span =
+            if window == 1000 { "the second".to_owned() } else { format!("the {window} ms") };
         ensure!(most <= limit, "{most} calls in {span} from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, wherever they begin"),
             observed = format!("{limit} calls came at {begin} ms, more at {} ms", begin + pause),
@@ -80,7 +86,11 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
         ensure!(most <= limit, "{most} of {count} calls that came together went in the {window} ms from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, those who waited included"),
             help = "whoever wakes up has to look again whether there is a slot");
-        ensure!(bench.instants().len() == count, "{} of {count} calls were made", bench.instants().len());
+        ensure!(
+            bench.instants().len() == count,
+            "{} of {count} calls were made",
+            bench.instants().len()
+        );
     }
     Ok(())
 }
@@ -105,7 +115,8 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             let wait = wait_of(error);
             ensure!(wait == ms(left), "a slot in {left} ms: the refusal says {wait:?}";
                 expected = format!("{left} ms, the time that it would have had to wait"));
-            let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(left + 1)))).await?;
+            let call =
+                cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(left + 1)))).await?;
             ensure!(call.value.is_ok(), "refused although the slot comes 1 ms before the deadline");
         }
     }
@@ -147,7 +158,8 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
         help = "each slot comes free once a window: whoever has 5 before him waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
     let mut draw = cx.draw();
-    let (limit, ahead, window) = (draw.between(1..=5), draw.between(0..=17), draw.between(20..=1000));
+    let (limit, ahead, window) =
+        (draw.between(1..=5), draw.between(0..=17), draw.between(20..=1000));
     let slot = window * (1 + ahead / limit);
     let gone = draw.between(1..=window - 1);
     for (deadline, goes) in [(slot, false), (slot + 1, true)] {
@@ -162,9 +174,17 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
         let call = call?;
         let got = match call.value.map_err(wait_of) {
             Ok(()) => format!("called at {} ms", gone + call.took.as_millis() as u64),
-            Err(wait) => format!("refused after {} ms, with a wait of {} ms", call.took.as_millis(), wait.as_millis()),
+            Err(wait) => format!(
+                "refused after {} ms, with a wait of {} ms",
+                call.took.as_millis(),
+                wait.as_millis()
+            ),
         };
-        let expected = if goes { format!("called at {slot} ms") } else { format!("refused after 0 ms, with a wait of {} ms", slot - gone) };
+        let expected = if goes {
+            format!("called at {slot} ms")
+        } else {
+            format!("refused after 0 ms, with a wait of {} ms", slot - gone)
+        };
         ensure!(got == expected, "{limit} in {window} ms, {ahead} before it, a deadline {} ms later: {got}", deadline - gone;
             expected = expected, observed = format!("calls at {} ms", list(bench.instants())),
             help = "caller number n in the queue gets the slot n modulo the limit, a whole window later for each round");
@@ -179,8 +199,9 @@ pub async fn a_refused_caller_takes_no_slot(cx: Cx) -> Outcome {
         bench.crowd(2).await?;
         sleep(ms(window / 2)).await;
         for _ in 0..10 {
-            let _ =
-                cx.call(NAME, bench.go("a hopeless charge", Charge, Deadline::after(ms(1)))).await?;
+            let _ = cx
+                .call(NAME, bench.go("a hopeless charge", Charge, Deadline::after(ms(1))))
+                .await?;
         }
         sleep(ms(window - window / 2 + 1)).await;
         let now = bench.now();
@@ -194,7 +215,9 @@ pub async fn a_refused_caller_takes_no_slot(cx: Cx) -> Outcome {
 
 pub async fn refuses_a_window_of_zero(cx: Cx) -> Outcome {
     for limit in [1, 100, usize::MAX] {
-        let made = cx.call_fn("RateLimiter::new", || RateLimiter::new(nzu(limit), ms(0)).map(drop)).await?;
+        let made = cx
+            .call_fn("RateLimiter::new", || RateLimiter::new(nzu(limit), ms(0)).map(drop))
+            .await?;
         ensure!(matches!(made, Err(LimiterConfigError::ZeroWindow)), "RateLimiter::new accepts a window of zero"; expected = "LimiterConfigError::ZeroWindow");
     }
     limiter(1, 1)?;

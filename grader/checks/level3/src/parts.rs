@@ -1,6 +1,7 @@
 //! What the criteria of the parts have in common.
 
 use std::cell::{Cell, RefCell};
+use std::hint::spin_loop;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use grader_kit::Cx;
@@ -59,6 +60,14 @@ pub struct OnDrop<'a>(pub &'a Cell<bool>);
 impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.set(true);
+    }
+}
+
+/// Stays where it is for a microsecond or two, on the core: threads meet there. It is no sleep and no
+/// yield, since a thread that gives its core away on a busy machine seems to be stuck.
+pub fn linger() {
+    for _ in 0..100 {
+        spin_loop();
     }
 }
 

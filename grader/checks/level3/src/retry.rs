@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::parts::{Calls, OnDrop, bug, nz, panic_text};
 pub use schedule::{
-    jitter_takes_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits, stays_below_the_cap,
+    jitter_takes_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits,
+    stays_below_the_cap,
 };
 pub use threads::threads_draw_apart;
 
@@ -110,14 +111,24 @@ pub async fn three_attempts_are_three_calls(cx: Cx) -> Outcome {
     let retries = |_| Some(Disposition::Retry);
     let drawn = cx.draw().between(2..=9) as u32;
     // 300 are more than a byte counts.
-    let cases = [(3, policy(3)?), (1, policy(1)?), (8, policy(8)?), (drawn, policy(drawn)?), (300, quick(300)?)];
+    let cases = [
+        (3, policy(3)?),
+        (1, policy(1)?),
+        (8, policy(8)?),
+        (drawn, policy(drawn)?),
+        (300, quick(300)?),
+    ];
     for (attempts, policy) in cases {
         let calls = Calls::new(&cx, "operation");
         let (result, _) = run(&cx, &calls, &policy, &NoJitter, Deadline::never(), retries).await?;
         failed(result, "every attempt failed")?;
         ensure!(calls.count() == u64::from(attempts), "{attempts} attempts made {} calls", calls.count();
             expected = format!("{attempts} calls: the first call is an attempt too"));
-        ensure_eq!(policy.backoff.attempts().get(), attempts, "Backoff::attempts of a schedule of {attempts} attempts");
+        ensure_eq!(
+            policy.backoff.attempts().get(),
+            attempts,
+            "Backoff::attempts of a schedule of {attempts} attempts"
+        );
     }
     ensure_eq!(
         Backoff::default().attempts().get(),
@@ -137,7 +148,8 @@ pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
             let calls = Calls::new(&cx, "operation");
             let policy = policy(attempts)?;
             let never = Deadline::never();
-            let (result, took) = run_slow(&cx, &calls, &policy, &NoJitter, never, length, fails).await?;
+            let (result, took) =
+                run_slow(&cx, &calls, &policy, &NoJitter, never, length, fails).await?;
             failed(result, "every attempt failed")?;
             let last = calls.at().last().copied().unwrap_or_default() + length;
             let returned = took.as_millis();
@@ -153,18 +165,32 @@ pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
 pub async fn returns_the_first_success(cx: Cx) -> Outcome {
     let drawn = cx.draw().between(2..=8) as u32;
     // As many attempts as a u32 holds are a limit like others, and no reason to reserve memory.
-    let cases = [(policy(3)?, 2), (policy(3)?, 1), (policy(3)?, 3), (quick(u32::MAX)?, 5), (quick(9)?, drawn)];
+    let cases = [
+        (policy(3)?, 2),
+        (policy(3)?, 1),
+        (policy(3)?, 3),
+        (quick(u32::MAX)?, 5),
+        (quick(9)?, drawn),
+    ];
     for (policy, works_at) in cases {
         let calls = Calls::new(&cx, "operation");
         let works_at = u64::from(works_at);
         let fails = |number| (number < works_at).then_some(Disposition::Retry);
         let (result, took) = run(&cx, &calls, &policy, &NoJitter, Deadline::never(), fails).await?;
         match result {
-            Ok(retried) => ensure_eq!(retried.value, works_at, "retry returned another attempt's value"),
+            Ok(retried) => {
+                ensure_eq!(retried.value, works_at, "retry returned another attempt's value")
+            }
             Err(error) => {
                 let of = policy.backoff.attempts();
-                return Err(Fail::new(format!("retry failed although attempt {works_at} of {of} succeeded"))
-                    .observed(format!("{} after {} attempts", named(error.reason), error.attempts)));
+                return Err(Fail::new(format!(
+                    "retry failed although attempt {works_at} of {of} succeeded"
+                ))
+                .observed(format!(
+                    "{} after {} attempts",
+                    named(error.reason),
+                    error.attempts
+                )));
             }
         }
         ensure!(calls.count() == works_at, "{} calls were made", calls.count();
@@ -207,7 +233,11 @@ pub async fn backs_off_exponentially(cx: Cx) -> Outcome {
     let default = Backoff::default();
     let nominal = || [1, 2, 3, 4, 5, 6].map(|attempt| default.nominal(attempt));
     let nominal = cx.call_fn("Backoff::nominal", nominal).await?;
-    ensure_eq!(nominal[..3], [1000, 2000, 4000].map(ms), "the default's nominal waits after attempts 1, 2 and 3");
+    ensure_eq!(
+        nominal[..3],
+        [1000, 2000, 4000].map(ms),
+        "the default's nominal waits after attempts 1, 2 and 3"
+    );
     let zero = cx.call_fn("Backoff::nominal", || default.nominal(0)).await?;
     ensure_eq!(zero, nominal[0], "nominal(0)"; help = "attempts are counted from 1, and 0 counts as 1");
     Ok(())
@@ -272,7 +302,8 @@ pub async fn gives_up_when_told(cx: Cx) -> Outcome {
 pub async fn obeys_retry_after(cx: Cx) -> Outcome {
     let drawn = cx.draw().between(1..=300_000);
     let seeded = SeededJitter::new(drawn);
-    let cases = [(42_000, &NoJitter as &dyn Jitter), (200, &seeded), (0, &seeded), (drawn, &seeded)];
+    let cases =
+        [(42_000, &NoJitter as &dyn Jitter), (200, &seeded), (0, &seeded), (drawn, &seeded)];
     for (wait, jitter) in cases {
         let calls = Calls::new(&cx, "operation");
         let fails = |number| (number == 1).then_some(Disposition::RetryAfter(ms(wait)));
@@ -326,7 +357,8 @@ pub async fn no_wait_past_the_deadline(cx: Cx) -> Outcome {
     // What is left counts, not the deadline's length: attempts and waits have used some of it.
     let calls = Calls::new(&cx, "operation");
     let deadline = Deadline::after(ms(3400));
-    let (result, took) = run_slow(&cx, &calls, &policy(5)?, &NoJitter, deadline, 200, short).await?;
+    let (result, took) =
+        run_slow(&cx, &calls, &policy(5)?, &NoJitter, deadline, 200, short).await?;
     let error = failed(result, "every attempt failed")?;
     let at = list(calls.at());
     ensure!(took == ms(1400) && named(error.reason) == "DeadlineTooClose",
@@ -491,7 +523,13 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     ensure!(calls.count() == 0, "{} calls were made for a future that was never polled", calls.count();
         expected = "none: a call without `.await` does nothing");
     // The first attempt begins at the first poll, and so does the look at the deadline.
-    let late = retry(&policy, &NoJitter, Deadline::at(Instant::now() + ms(50)), |&()| Disposition::Retry, op);
+    let late = retry(
+        &policy,
+        &NoJitter,
+        Deadline::at(Instant::now() + ms(50)),
+        |&()| Disposition::Retry,
+        op,
+    );
     sleep(ms(50)).await;
     let _ = cx.call(NAME, late).await?;
     ensure!(calls.count() == 0, "retry was made before the deadline and polled first at the deadline: {} calls", calls.count();
@@ -512,28 +550,34 @@ impl Jitter for Bad {
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     let word = cx.draw().word();
     let bad = Bad(word.clone());
-    let parts = ["the operation, before there is a future", "an attempt, at once", "an attempt, after 10 ms",
-        "the second attempt", "the classifier", "the jitter"];
+    let parts = [
+        "the operation, before there is a future",
+        "an attempt, at once",
+        "an attempt, after 10 ms",
+        "the second attempt",
+        "the classifier",
+        "the jitter",
+    ];
     for (case, part) in parts.into_iter().enumerate() {
         let calls = Calls::new(&cx, "operation");
         let policy = policy(3)?;
-        let op = |attempt: Attempt| {
-            calls.note();
+        let op = |_| {
+            let number = calls.note();
             if case == 0 {
                 bug(&word);
             }
             let word = word.clone();
             async move {
                 if case == 1 {
-                bug(&word);
-            }
+                    bug(&word);
+                }
                 sleep(ms(10)).await;
                 if case == 2 {
-                bug(&word);
-            }
-                if case == 3 && attempt.number >= 2 {
-                bug(&word);
-            }
+                    bug(&word);
+                }
+                if case == 3 && number >= 2 {
+                    bug(&word);
+                }
                 Err::<(), ()>(())
             }
         };

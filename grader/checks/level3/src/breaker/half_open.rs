@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 
-use futures::future::{join, join_all, poll_immediate};
 use futures::FutureExt as _;
+use futures::future::{join, join_all, poll_immediate};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level3::breaker::{BreakerConfig, CircuitBreaker, State};
 use tokio::time::{sleep, timeout};
@@ -65,14 +65,21 @@ pub async fn closes_at_the_second_success(cx: Cx) -> Outcome {
         let (bench, needed) = (Bench::half_open(&cx, figures).await?, figures.successes);
         for number in 1..needed {
             let _ = bench.end(Ok(())).await?;
-            ensure_eq!(bench.breaker.state(), State::HalfOpen, "{needed} successes close it: the state after {number} good probe(s)");
+            ensure_eq!(
+                bench.breaker.state(),
+                State::HalfOpen,
+                "{needed} successes close it: the state after {number} good probe(s)"
+            );
         }
         let _ = bench.end(Ok(())).await?;
         ensure_eq!(bench.breaker.state(), State::Closed, "{needed} successes close it: the state after {needed} good probe(s)";
             help = "count the success, then compare with >=");
         let through = join_all((0..3).map(|_| bench.slow(10, Ok(())))).await;
         let through = through.into_iter().collect::<Result<Vec<_>, _>>()?;
-        ensure!(through.iter().all(|got| *got == Got::Success), "calls are refused after it has closed");
+        ensure!(
+            through.iter().all(|got| *got == Got::Success),
+            "calls are refused after it has closed"
+        );
     }
     Ok(())
 }
@@ -174,8 +181,10 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
             help = "give it back from a destructor: code after the await does not run when the future is \
                     dropped");
         // One place, given back once: two calls at once are still one probe.
-        let both = join(bench.slow(1000, Err(Trouble::Down)), bench.slow(1000, Err(Trouble::Down))).await;
-        let refused = [both.0?, both.1?].iter().filter(|got| matches!(got, Got::Refused(_))).count();
+        let both =
+            join(bench.slow(1000, Err(Trouble::Down)), bench.slow(1000, Err(Trouble::Down))).await;
+        let refused =
+            [both.0?, both.1?].iter().filter(|got| matches!(got, Got::Refused(_))).count();
         ensure!(refused == 1 || figures.successes == 1, "after dropped probes, {} of two calls at once reach the half-open dependency", 2 - refused;
             expected = "1: each place is given back once");
     }
@@ -231,13 +240,13 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
                 }
                 async {
                     if case == Where::AtOnce {
-                    bug(BUG);
-                }
+                        bug(BUG);
+                    }
                     let _bad = (case == Where::InItsDestructor).then_some(BadDrop);
                     sleep(ms(10)).await;
                     if case == Where::Later {
-                    bug(BUG);
-                }
+                        bug(BUG);
+                    }
                     Err(Trouble::Declined)
                 }
             });
@@ -280,4 +289,3 @@ pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
     }
     Ok(())
 }
-

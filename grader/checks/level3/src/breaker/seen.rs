@@ -75,8 +75,11 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         let _ = bench.end(Ok(())).await?;
     }
     let snapshot = bench.breaker.snapshot();
-    ensure_eq!((counts(&snapshot), snapshot.opened_at), ([306 + ok + failed, ok + 300, failed, 1, 2, 3], Some(opened)),
-        "{names} and `opened_at` after the reset timeout and 300 successes more");
+    ensure_eq!(
+        (counts(&snapshot), snapshot.opened_at),
+        ([306 + ok + failed, ok + 300, failed, 1, 2, 3], Some(opened)),
+        "{names} and `opened_at` after the reset timeout and 300 successes more"
+    );
     Ok(())
 }
 
@@ -136,7 +139,11 @@ pub async fn watchers_see_each_change(cx: Cx) -> Outcome {
     bench.reset().await;
     let _ = bench.breaker.state();
     let (third, states) = (bench.breaker.watch(), bench.breaker.state());
-    ensure_eq!([*other.borrow(), *third.borrow(), states], [HalfOpen; 3], "what two watchers and state() say after the reset timeout");
+    ensure_eq!(
+        [*other.borrow(), *third.borrow(), states],
+        [HalfOpen; 3],
+        "what two watchers and state() say after the reset timeout"
+    );
     Ok(())
 }
 
@@ -175,7 +182,11 @@ pub async fn listeners_may_call_the_breaker(cx: Cx) -> Outcome {
         (Open, HalfOpen, Some(HalfOpen)),
         (HalfOpen, Closed, Some(Closed)),
     ];
-    ensure_eq!(*lock(&told), expected, "what the listener was told of a breaker that opened and closed again, and the states it saw");
+    ensure_eq!(
+        *lock(&told),
+        expected,
+        "what the listener was told of a breaker that opened and closed again, and the states it saw"
+    );
     Ok(())
 }
 
@@ -191,9 +202,11 @@ pub async fn a_panicking_listener_harms_nobody(cx: Cx) -> Outcome {
         let call = breaker.call(|| async { Err::<(), _>(Trouble::Down) });
         let caught = cx.call(NAME, AssertUnwindSafe(call).catch_unwind()).await?.value;
         let Ok(ended) = caught else {
-            return Err(grader_kit::Fail::new(format!("the listener panics when the breaker opens, and call {number} panics with it"))
-                .expected("the call's own result")
-                .help("catch the listener's panic: its caller has nothing to do with it"));
+            return Err(grader_kit::Fail::new(format!(
+                "the listener panics when the breaker opens, and call {number} panics with it"
+            ))
+            .expected("the call's own result")
+            .help("catch the listener's panic: its caller has nothing to do with it"));
         };
         let got = Got::of(ended);
         let refused = number > ASSIGNED.failures;
@@ -201,18 +214,30 @@ pub async fn a_panicking_listener_harms_nobody(cx: Cx) -> Outcome {
             "the listener panics when the breaker opens: call {number} gets {got:?}";
             expected = "the call's own result");
     }
-    ensure_eq!((*watch.borrow(), breaker.state()), (Open, Open), "what a watcher and state() say after the listener's panic");
+    ensure_eq!(
+        (*watch.borrow(), breaker.state()),
+        (Open, Open),
+        "what a watcher and state() say after the listener's panic"
+    );
     sleep(ms(ASSIGNED.reset)).await;
     let state = cx.call_fn("CircuitBreaker::state", || {
         std::panic::catch_unwind(AssertUnwindSafe(|| breaker.state())).ok()
     });
-    ensure_eq!(state.await?, Some(HalfOpen), "state() after the reset timeout, while the listener panics each time");
+    ensure_eq!(
+        state.await?,
+        Some(HalfOpen),
+        "state() after the reset timeout, while the listener panics each time"
+    );
     for _ in 0..ASSIGNED.successes {
         let call = AssertUnwindSafe(breaker.call(|| async { Ok(()) })).catch_unwind();
         let _ = cx.call(NAME, call).await?;
     }
     ensure_eq!(*lock(&told), [Open, HalfOpen, Closed], "what a listener was told that panics each time";
         help = "a panic must not poison a lock or leave a flag behind that silences later changes");
-    ensure_eq!(*watch.borrow(), Closed, "what a watcher sees at the end, beside a listener that panics");
+    ensure_eq!(
+        *watch.borrow(),
+        Closed,
+        "what a watcher sees at the end, beside a listener that panics"
+    );
     Ok(())
 }

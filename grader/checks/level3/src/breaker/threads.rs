@@ -1,18 +1,23 @@
 //! One breaker and several threads.
 
+use std::hint::spin_loop;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::thread::yield_now;
 use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock};
 use level3::breaker::{BreakerConfig, State, Transition};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 use super::bench::{ASSIGNED, Breaker, Figures, Got, NAME, Trouble, made};
+use crate::parts::linger;
 
-/// How often two threads meet at a breaker of their own.
+/// How often two threads meet at a breaker of their own, if they have a core each.
 const MEETINGS: usize = 4000;
+
+/// Real time for that. On a busy machine they meet less often, and then pass one another.
+const MEETING_TIME: Duration = Duration::from_millis(300);
 
 /// How many calls each thread makes.
 const CALLS: u64 = 4000;
@@ -57,10 +62,11 @@ fn opens_for_all(cx: &Cx) -> Outcome {
     let (shared, gate) = (Arc::clone(&breakers), arrived);
     cx.on_threads(NAME, 2, move |thread| {
         let own = Thread::new();
+        let until = Instant::now() + MEETING_TIME;
         for (number, breaker) in shared.iter().enumerate() {
             gate.fetch_add(1, SeqCst);
-            while gate.load(SeqCst) < 2 * (number + 1) {
-                yield_now();
+            while gate.load(SeqCst) < 2 * (number + 1) && Instant::now() < until {
+                spin_loop();
             }
             let answer = if thread == 0 { Err(Trouble::Down) } else { Ok(()) };
             if let Some(own) = &own {
@@ -101,7 +107,7 @@ fn lets_one_through(cx: &Cx) -> Outcome {
         for _ in 0..CALLS {
             let probe = breaker.call(|| async {
                 seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
-                yield_now();
+                linger();
                 inside.fetch_sub(1, SeqCst);
                 Ok(())
             });
@@ -150,14 +156,20 @@ fn adds_up(cx: &Cx) -> Outcome {
     ensure_eq!([s.ok, s.failed, s.neutral, s.refused], got,
         "calls of {THREADS} threads: ok, failed, neutral and refused in snapshot(), and what the callers got";
         help = "count under the lock, or with fetch_add: a load and a store lose what comes between them");
-    ensure_eq!((s.calls, s.dropped), (CALLS * THREADS as u64, 0), "calls and dropped in snapshot()");
+    ensure_eq!(
+        (s.calls, s.dropped),
+        (CALLS * THREADS as u64, 0),
+        "calls and dropped in snapshot()"
+    );
     let told = lock(&told).clone();
     let broken = told.windows(2).find(|pair| pair[0].1 != pair[1].0);
     if let Some([one, next]) = broken {
-        return Err(Fail::new("changes of state were told in another order than they happened, or not all of them")
-            .expected("each change begins with the state in which the one before it ended")
-            .observed(format!("{one:?}, then {next:?}"))
-            .help("hold one lock while you tell of changes, and not the one that the calls need"));
+        return Err(Fail::new(
+            "changes of state were told in another order than they happened, or not all of them",
+        )
+        .expected("each change begins with the state in which the one before it ended")
+        .observed(format!("{one:?}, then {next:?}"))
+        .help("hold one lock while you tell of changes, and not the one that the calls need"));
     }
     // Alone again, it is a breaker as before.
     let alone = cx.on_threads(NAME, 1, move |_| {
@@ -172,7 +184,11 @@ fn adds_up(cx: &Cx) -> Outcome {
         Some((closed, *breaker.watch().borrow() != State::Closed))
     })?;
     let (closed, opened) = alone.into_iter().next().flatten().ok_or_else(not_started)?;
-    ensure_eq!(closed, State::Closed, "the state after all threads have gone and 1000 calls have succeeded");
+    ensure_eq!(
+        closed,
+        State::Closed,
+        "the state after all threads have gone and 1000 calls have succeeded"
+    );
     ensure!(opened, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
         help = "the generation that a call gets has to be the one that its outcome is compared with");
     Ok(())

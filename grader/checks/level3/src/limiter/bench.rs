@@ -116,8 +116,9 @@ impl Bench {
     /// The most calls in any window that begins with a call, and when that is.
     pub fn most_in_a_window(&self) -> (usize, u64) {
         let instants = self.instants();
-        let count =
-            |from: u64| instants.iter().filter(|at| (from..from + self.window).contains(*at)).count();
+        let count = |from: u64| {
+            instants.iter().filter(|at| (from..from + self.window).contains(*at)).count()
+        };
         instants
             .iter()
             .map(|&from| (count(from), from))

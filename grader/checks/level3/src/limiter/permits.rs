@@ -51,7 +51,8 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
         bench.calls("slow", permit);
         cx.call(NAME, bench.go("a charge", Charge, Deadline::never())).await?;
         let (most, from) = bench.most_in_a_window();
-        let span = if window == 1000 { "the second".to_owned() } else { format!("the {window} ms") };
+        let span =
+            if window == 1000 { "the second".to_owned() } else { format!("the {window} ms") };
         ensure!(most <= 1, "1 in {window} ms: {most} calls in {span} from {from} ms on";
             expected = format!("the second call at {} ms, a window after the first one was made", 2 * window),
             observed = format!("calls at {} ms", list(bench.instants())),
@@ -110,10 +111,14 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
         sleep(ms(300)).await;
         bench.calls("held", permit);
     };
-    let calls = [bench.go("a charge", Charge, Deadline::never()), bench.go("a refund", Refund, Deadline::never())];
+    let calls = [
+        bench.go("a charge", Charge, Deadline::never()),
+        bench.go("a refund", Refund, Deadline::never()),
+    ];
     let both = async { join(pause, join_all(calls)).await };
     cx.call(NAME, both).await?;
-    let at = [bench.instants_of("held"), bench.instants_of("a refund"), bench.instants_of("a charge")];
+    let at =
+        [bench.instants_of("held"), bench.instants_of("a refund"), bench.instants_of("a charge")];
     ensure_eq!(at, [vec![300], vec![700], vec![700]], "during a pause of 700 ms: when the permit that was held, the refund and the charge called";
         help = "a pause stops whoever has no permit yet, and the first in the line sleeps until it ends");
     // A pause is a wait like any other: whoever cannot be in time is refused at once.
@@ -140,7 +145,9 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             let admitted = limiter.admit(Charge, Deadline::never()).await;
             sleep(ms(window / 10)).await;
             let held = wait(Charge).await;
-            let (Ok(()), Ok(held)) = (admitted, held) else { return Err("a free slot was refused") };
+            let (Ok(()), Ok(held)) = (admitted, held) else {
+                return Err("a free slot was refused");
+            };
             let mut while_they_wait = [0; 4];
             let looks = async {
                 sleep(ms(window / 10)).await;
@@ -172,7 +179,8 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             "1 ms before the other one, now used, is a window old",
             "when it is a window old",
         ];
-        let wanted = [[0, 0, 0, 0], [1, 1, 1, 2], [1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]];
+        let wanted =
+            [[0, 0, 0, 0], [1, 1, 1, 2], [1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]];
         for ((seen, wanted), when) in seen.into_iter().zip(wanted).zip(whens) {
             ensure_eq!(seen, wanted, "in_window, held, waiting_refunds and waiting_charges in usage() {when}";
                 help = "a slot is held, then it is used and counts for one window; who goes away waits no more");
@@ -180,4 +188,3 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
     }
     Ok(())
 }
-

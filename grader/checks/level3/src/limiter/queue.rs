@@ -64,7 +64,10 @@ pub async fn takes_its_place_when_polled(cx: Cx) -> Outcome {
         let priority = if refund { Refund } else { Charge };
         let made = bench.go("made first, polled last", priority, Deadline::never());
         let waiting = bench.limiter.usage();
-        ensure!(waiting.waiting_charges + waiting.waiting_refunds == 0, "usage() counts a caller as waiting whose future was not polled");
+        ensure!(
+            waiting.waiting_charges + waiting.waiting_refunds == 0,
+            "usage() counts a caller as waiting whose future was not polled"
+        );
         let polled_last = async {
             sleep(ms(20)).await;
             made.await
@@ -113,11 +116,14 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         .collect();
     draw.shuffle(&mut gone);
     let leave = |which: &[(u64, Priority)]| {
-        let leave = |&(at, priority)| dropped_at(&cx, NAME, at, bench.go("gone", priority, Deadline::never()));
+        let leave = |&(at, priority)| {
+            dropped_at(&cx, NAME, at, bench.go("gone", priority, Deadline::never()))
+        };
         join_all(which.iter().map(leave).collect::<Vec<_>>())
     };
     let stays = async || cx.call(NAME, bench.go("stays", Charge, Deadline::never())).await;
-    let (some, one, others, two) = futures::join!(leave(&gone[..4]), stays(), leave(&gone[4..]), stays());
+    let (some, one, others, two) =
+        futures::join!(leave(&gone[..4]), stays(), leave(&gone[4..]), stays());
     for outcome in some.into_iter().chain(others) {
         outcome?;
     }
@@ -130,7 +136,10 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         let bench = Bench::new(&cx, 1)?;
         let permit = bench.permit().await?;
         let mut first = Box::pin(bench.limiter.acquire(Charge, Deadline::never()));
-        ensure!(poll_immediate(&mut first).await.is_none(), "a permit is held, and another one was given");
+        ensure!(
+            poll_immediate(&mut first).await.is_none(),
+            "a permit is held, and another one was given"
+        );
         let frees = async {
             sleep(ms(100)).await;
             if uses_it {

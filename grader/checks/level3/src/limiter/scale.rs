@@ -60,11 +60,20 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
         let mut line = Vec::new();
         for number in 0..MANY {
             let priority = if number % 5 == 0 { Refund } else { Charge };
-            line.push(Box::pin(limiter.acquire(priority, Deadline::never())));
+            // Twelve days: the last of them would be served after 28 hours.
+            let deadline = Deadline::after(Duration::from_secs(1_000_000));
+            line.push(Box::pin(limiter.acquire(priority, deadline)));
         }
         for caller in &mut line {
-            if poll_immediate(caller).await.is_some() {
-                return Err("a permit is held, and another one was given".to_owned());
+            match poll_immediate(caller).await {
+                None => {}
+                Some(Ok(_)) => return Err("a permit is held, and another one was given".to_owned()),
+                Some(Err(error)) => {
+                    let wait = wait_of(error);
+                    return Err(format!(
+                        "a caller with twelve days to wait was refused, with a wait of {wait:?}"
+                    ));
+                }
             }
         }
         draw.shuffle(&mut line);
@@ -92,14 +101,24 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
         return Err(grader_kit::Fail::new("RateLimiter::new refuses the largest figures"));
     };
     let call = cx.call(NAME, limiter.admit(Charge, Deadline::after(Duration::MAX))).await?;
-    ensure!(call.value.is_ok() && call.took == ms(0), "the first call of {} in Duration::MAX is not let through at once", usize::MAX);
+    ensure!(
+        call.value.is_ok() && call.took == ms(0),
+        "the first call of {} in Duration::MAX is not let through at once",
+        usize::MAX
+    );
     let make = || RateLimiter::new(nzu(1), Duration::MAX);
     let Ok(limiter) = cx.call_fn("RateLimiter::new", make).await? else {
         return Err(grader_kit::Fail::new("RateLimiter::new refuses a window of Duration::MAX"));
     };
     let _ = cx.call(NAME, limiter.admit(Charge, Deadline::never())).await?;
-    let (used, waiting) = cx.call_fn("RateLimiter::usage", || limiter.usage()).await.map(|usage| (usage.in_window, usage.waiting_charges))?;
-    ensure!((used, waiting) == (1, 0), "one call in a window of Duration::MAX: usage() counts {used}");
+    let (used, waiting) = cx
+        .call_fn("RateLimiter::usage", || limiter.usage())
+        .await
+        .map(|usage| (usage.in_window, usage.waiting_charges))?;
+    ensure!(
+        (used, waiting) == (1, 0),
+        "one call in a window of Duration::MAX: usage() counts {used}"
+    );
     for deadline in [Deadline::after(ms(1000)), Deadline::after(Duration::from_secs(86_400))] {
         let call = cx.call(NAME, limiter.admit(Refund, deadline)).await?;
         let wait = call.value.map_err(wait_of);
@@ -132,6 +151,11 @@ pub async fn each_limiter_counts_for_itself(cx: Cx) -> Outcome {
     ensure!(goes.took == ms(0), "one limiter is full, paused and waited for; a call of another one had to wait for {} ms", goes.took.as_millis();
         expected = "no wait: each account has a limiter of its own",
         help = "keep the calls in the struct, not in a static");
-    ensure!(waits.took == ms(2 * window), "a pause of {} ms ended after {} ms", 2 * window, waits.took.as_millis());
+    ensure!(
+        waits.took == ms(2 * window),
+        "a pause of {} ms ended after {} ms",
+        2 * window,
+        waits.took.as_millis()
+    );
     Ok(())
 }

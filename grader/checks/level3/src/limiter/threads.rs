@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
-use std::thread::yield_now;
 use std::time::Duration;
 
 use futures::future::poll_immediate;
@@ -12,7 +11,7 @@ use level3::limiter::{Priority, RateLimiter, Usage};
 use tokio::runtime::{Builder, Runtime};
 
 use super::bench::NAME;
-use crate::parts::nzu;
+use crate::parts::{linger, nzu};
 
 /// How often each thread asks.
 const ROUNDS: usize = 4000;
@@ -42,12 +41,12 @@ pub async fn threads_share_one_limit(cx: Cx) -> Outcome {
         runtime.block_on(async {
             for _ in 0..ROUNDS {
                 // Who has to wait goes away at once.
-                let Some(Ok(permit)) = poll_immediate(limiter.acquire(priority, deadline)).await else {
-                    yield_now();
+                let Some(Ok(permit)) = poll_immediate(limiter.acquire(priority, deadline)).await
+                else {
                     continue;
                 };
                 seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
-                yield_now();
+                linger();
                 inside.fetch_sub(1, SeqCst);
                 drop(permit);
             }
@@ -66,7 +65,8 @@ pub async fn threads_share_one_limit(cx: Cx) -> Outcome {
         let used = runtime.block_on(async {
             let mut used = 0;
             while used <= limit
-                && let Some(Ok(permit)) = poll_immediate(limiter.acquire(Priority::Charge, deadline)).await
+                && let Some(Ok(permit)) =
+                    poll_immediate(limiter.acquire(Priority::Charge, deadline)).await
             {
                 permit.used();
                 used += 1;

@@ -123,7 +123,9 @@ impl Script for Play {
             Step::BadCall => "a call whose closure panics before there is a future".to_owned(),
             Step::Start => "a call that takes its time".to_owned(),
             Step::Make => "a call is made, and dropped before it was polled".to_owned(),
-            Step::End(which, ends) => format!("the call that has run {} {}", longest(*which), how(*ends)),
+            Step::End(which, ends) => {
+                format!("the call that has run {} {}", longest(*which), how(*ends))
+            }
             Step::Leave(which) => {
                 format!("the caller of the one that has run {} goes away", longest(*which))
             }
@@ -329,7 +331,12 @@ async fn played(play: &Play) -> Result<(), Difference> {
     let breaker = match CircuitBreaker::new("dependency", config) {
         Ok(breaker) => breaker.with_listener(listener),
         Err(why) => {
-            return Err(differs(0, "a breaker is refused", "a breaker".to_owned(), why.to_string()));
+            return Err(differs(
+                0,
+                "a breaker is refused",
+                "a breaker".to_owned(),
+                why.to_string(),
+            ));
         }
     };
     let watch = breaker.watch();
@@ -396,7 +403,9 @@ async fn played(play: &Play) -> Result<(), Difference> {
                         if !retry_after.is_zero() && retry_after <= ms(most) => {}
                     (wanted, found) => {
                         let wanted = match wanted {
-                            Wanted::In(_) if bad => "let through, and its panic reaches the caller".to_owned(),
+                            Wanted::In(_) if bad => {
+                                "let through, and its panic reaches the caller".to_owned()
+                            }
                             Wanted::In(_) => "let through".to_owned(),
                             Wanted::Exactly(wait) => format!("refused, for another {wait} ms"),
                             Wanted::AtMost(most) => format!("refused, for 1 to {most} ms"),
@@ -407,7 +416,9 @@ async fn played(play: &Play) -> Result<(), Difference> {
                                 format!("refused, for another {} ms", retry_after.as_millis())
                             }
                             Err(Some(Ok(()))) => "a success".to_owned(),
-                            Err(Some(Err(BreakerError::Inner(ends)))) => format!("an error: {ends:?}"),
+                            Err(Some(Err(BreakerError::Inner(ends)))) => {
+                                format!("an error: {ends:?}")
+                            }
                             Err(None) => "a panic".to_owned(),
                         };
                         return Err(differs(
@@ -459,21 +470,39 @@ async fn played(play: &Play) -> Result<(), Difference> {
             *watch.borrow(),
         );
         if wanted != found {
-            let said = |(counts, calls, failures, opened, left, state): ([u64; 5], u64, u32, Option<u64>, u64, State)| {
+            let said = |(counts, calls, failures, opened, left, state): (
+                [u64; 5],
+                u64,
+                u32,
+                Option<u64>,
+                u64,
+                State,
+            )| {
                 let [ok, failed, neutral, dropped, refused] = counts;
                 format!(
                     "{calls} calls: {ok} ok, {failed} failed, {neutral} neutral, {dropped} dropped, {refused} refused; \
                      {failures} failures count; opened at {opened:?} ms; half-open in {left} ms; a watcher sees {state:?}"
                 )
             };
-            return Err(differs(number, "the snapshot or the watcher says something else", said(wanted), said(found)));
+            return Err(differs(
+                number,
+                "the snapshot or the watcher says something else",
+                said(wanted),
+                said(found),
+            ));
         }
         if model.changes != *lock(&told) {
             let said = |changes: &[(State, State, u64)]| {
-                let lines = changes.iter().map(|(from, to, at)| format!("{from:?} to {to:?} at {at} ms"));
+                let lines =
+                    changes.iter().map(|(from, to, at)| format!("{from:?} to {to:?} at {at} ms"));
                 lines.collect::<Vec<_>>().join(", ")
             };
-            return Err(differs(number, "the listener was told of other changes", said(&model.changes), said(&lock(&told))));
+            return Err(differs(
+                number,
+                "the listener was told of other changes",
+                said(&model.changes),
+                said(&lock(&told)),
+            ));
         }
     }
     Ok(())

@@ -23,7 +23,12 @@ enum Step {
     Stricter(usize, usize),
     /// What is left, and whether work of this length fits.
     Ask(usize, u64),
-    Run { which: usize, takes: u64, panics: bool, patience: Option<u64> },
+    Run {
+        which: usize,
+        takes: u64,
+        panics: bool,
+        patience: Option<u64>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -67,11 +72,17 @@ impl Script for Play {
             Step::After(limit) => format!("a deadline after {limit} ms"),
             Step::At(at) => format!("a deadline at {at} ms of the script"),
             Step::Earlier(which, reserve) => format!("{} earlier by {reserve} ms", named(*which)),
-            Step::Stricter(one, other) => format!("the stricter of {} and {}", named(*one), named(*other)),
-            Step::Ask(which, needed) => format!("what is left of {}, and does work of {needed} ms fit?", named(*which)),
+            Step::Stricter(one, other) => {
+                format!("the stricter of {} and {}", named(*one), named(*other))
+            }
+            Step::Ask(which, needed) => {
+                format!("what is left of {}, and does work of {needed} ms fit?", named(*which))
+            }
             Step::Run { which, takes, panics, patience } => {
                 let end = if *panics { "then panics" } else { "then returns" };
-                let leaves = patience.map_or(String::new(), |time| format!(", for a caller that leaves after {time} ms"));
+                let leaves = patience.map_or(String::new(), |time| {
+                    format!(", for a caller that leaves after {time} ms")
+                });
                 format!("{} runs work that takes {takes} ms and {end}{leaves}", named(*which))
             }
         }));
@@ -80,7 +91,12 @@ impl Script for Play {
 }
 
 /// What a run ends with, if its end does not hang on which of two timers comes first.
-fn model(left: u64, takes: u64, panics: bool, patience: Option<u64>) -> Option<(u64, &'static str)> {
+fn model(
+    left: u64,
+    takes: u64,
+    panics: bool,
+    patience: Option<u64>,
+) -> Option<(u64, &'static str)> {
     if left == 0 {
         return Some((0, "Elapsed, and the work was not polled"));
     }
@@ -98,7 +114,10 @@ fn model(left: u64, takes: u64, panics: bool, patience: Option<u64>) -> Option<(
 
 /// Agrees with the model of a deadline.
 pub async fn deadline(cx: Cx) -> Outcome {
-    compare(&cx, plays(), async |play: &Play| Ok(cx.call("Deadline::run", played(play)).await?.value)).await
+    compare(&cx, plays(), async |play: &Play| {
+        Ok(cx.call("Deadline::run", played(play)).await?.value)
+    })
+    .await
 }
 
 async fn played(play: &Play) -> Result<(), Difference> {
@@ -131,17 +150,29 @@ async fn played(play: &Play) -> Result<(), Difference> {
                 let wanted = (ms(left), left == 0, left > 0 && left >= needed);
                 let found = (deadline.remaining(), deadline.is_over(), deadline.allows(ms(needed)));
                 if wanted != found {
-                    let said = |(left, over, fits)| format!("{left:?} left, over: {over}, work of {needed} ms fits: {fits}");
-                    return Err(differs("a deadline gives another answer", said(wanted), said(found)));
+                    let said = |(left, over, fits)| {
+                        format!("{left:?} left, over: {over}, work of {needed} ms fits: {fits}")
+                    };
+                    return Err(differs(
+                        "a deadline gives another answer",
+                        said(wanted),
+                        said(found),
+                    ));
                 }
             }
             Step::Run { which, takes, panics, patience } => {
                 let (at, deadline) = of(which);
-                let Some(wanted) = model(at.saturating_sub(now()), takes, panics, patience) else { return Ok(()) };
+                let Some(wanted) = model(at.saturating_sub(now()), takes, panics, patience) else {
+                    return Ok(());
+                };
                 let found = run(deadline, takes, panics, patience).await;
                 if wanted != (found.0, &*found.1) {
                     let said = |(at, how): (u64, &str)| format!("{how}, after {at} ms");
-                    return Err(differs("a run does not end as it should", said(wanted), said((found.0, &found.1))));
+                    return Err(differs(
+                        "a run does not end as it should",
+                        said(wanted),
+                        said((found.0, &found.1)),
+                    ));
                 }
             }
         }

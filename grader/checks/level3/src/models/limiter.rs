@@ -107,7 +107,9 @@ impl Script for Play {
             }
         }));
         lines.extend(
-            self.pauses.iter().map(|(at, time)| format!("at {at} ms the server asks for a pause of {time} ms")),
+            self.pauses
+                .iter()
+                .map(|(at, time)| format!("at {at} ms the server asks for a pause of {time} ms")),
         );
         lines
     }
@@ -128,7 +130,9 @@ impl Got {
     fn said(self) -> String {
         match self {
             Self::Permit(at) => format!("its permit at {at} ms"),
-            Self::Refused(at, wait) => format!("a refusal at {at} ms that names a wait of {wait} ms"),
+            Self::Refused(at, wait) => {
+                format!("a refusal at {at} ms that names a wait of {wait} ms")
+            }
             Self::Nothing => "nothing".to_owned(),
         }
     }
@@ -306,7 +310,8 @@ async fn played(play: &Play, end: u64) -> Story {
         async move {
             sleep(ms(*at)).await;
             let Usage { in_window, held, waiting_refunds, waiting_charges } = limiter.usage();
-            figures.borrow_mut()[number] = Some([in_window, held, waiting_refunds, waiting_charges]);
+            figures.borrow_mut()[number] =
+                Some([in_window, held, waiting_refunds, waiting_charges]);
         }
     }));
     join(callers, join(pauses, looks)).await;

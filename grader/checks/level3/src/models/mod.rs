@@ -17,7 +17,6 @@ use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::Instant;
 
-
 pub use breaker::breaker;
 pub use deadline::deadline;
 pub use idempotency::idempotency;
@@ -143,7 +142,10 @@ fn told(cx: &Cx, number: u32, script: &impl Script, failure: Failure) -> Fail {
             (difference.step + 1, fail)
         }
     };
-    cx.note(format!("the smallest script that shows it, found from script {number} of {}:", SCRIPTS.iter().sum::<u32>()));
+    cx.note(format!(
+        "the smallest script that shows it, found from script {number} of {}:",
+        SCRIPTS.iter().sum::<u32>()
+    ));
     for (step, line) in lines.iter().take(shown).enumerate() {
         cx.note(format!("{:>3}. {line}", step + 1));
     }

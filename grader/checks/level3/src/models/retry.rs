@@ -80,7 +80,9 @@ impl Script for Play {
                 Ends::Transient => "fails: Retry".to_owned(),
                 Ends::After(time) => format!("fails: RetryAfter({time} ms)"),
                 Ends::ForGood => "fails: GiveUp".to_owned(),
-                Ends::PanicsBefore => return format!("attempt {} panics before there is a future", number + 1),
+                Ends::PanicsBefore => {
+                    return format!("attempt {} panics before there is a future", number + 1);
+                }
                 Ends::Panics => "panics".to_owned(),
                 Ends::ClassifierPanics => "fails, and the classifier panics".to_owned(),
             };
@@ -97,7 +99,8 @@ impl Play {
 
     /// The wait after the failed attempt `number`.
     fn wait(&self, number: u32) -> u64 {
-        let nominal = self.base.saturating_mul(self.factor.saturating_pow(number - 1)).min(self.cap);
+        let nominal =
+            self.base.saturating_mul(self.factor.saturating_pow(number - 1)).min(self.cap);
         nominal / 2 + nominal * self.jitter / 16
     }
 }
@@ -125,8 +128,14 @@ fn model(play: &Play) -> Option<Story> {
         }
         now += takes;
         let wait = match ends {
-            Ends::Well => break format!("the value of attempt {number}, after {number} attempts and {waited} ms of waiting"),
-            Ends::PanicsBefore | Ends::Panics | Ends::ClassifierPanics => break "the panic".to_owned(),
+            Ends::Well => {
+                break format!(
+                    "the value of attempt {number}, after {number} attempts and {waited} ms of waiting"
+                );
+            }
+            Ends::PanicsBefore | Ends::Panics | Ends::ClassifierPanics => {
+                break "the panic".to_owned();
+            }
             Ends::ForGood => break failed(number, waited, "GivenUp"),
             Ends::After(time) => time,
             Ends::Transient => play.wait(number),
@@ -157,7 +166,8 @@ pub async fn retry(cx: Cx) -> Outcome {
     compare(&cx, plays(), async |play: &Play| {
         let Some(wanted) = model(play) else { return Ok(Ok(())) };
         let found = cx.call("retry", played(play)).await?.value?;
-        let said = |(began, at, how): &Story| format!("attempts at {} ms; at {at} ms {how}", list(began));
+        let said =
+            |(began, at, how): &Story| format!("attempts at {} ms; at {at} ms {how}", list(began));
         Played::Ok(match wanted == found {
             true => Ok(()),
             false => Err(Difference {
@@ -231,7 +241,11 @@ async fn played(play: &Play) -> Result<Story, Fail> {
         None => "its caller is gone, and an attempt runs on".to_owned(),
         Some(Err(_)) => "the panic".to_owned(),
         Some(Ok(Ok(retried))) => {
-            format!("the value of attempt {}, {}", retried.value, figures(retried.attempts, retried.backoff))
+            format!(
+                "the value of attempt {}, {}",
+                retried.value,
+                figures(retried.attempts, retried.backoff)
+            )
         }
         Some(Ok(Err(error))) => {
             let reason = match error.reason {

@@ -48,9 +48,12 @@ pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
     let odd = backoff(2 * draw.between(100..=100_000) + 1, factor, 100_000_000, 3)?;
     for (schedule, exact) in [(backoff(1000, 2.0, 10_000, 3)?, true), (odd, false)] {
         for attempt in [1, 2, 3] {
-            let delay = async |unit| cx.call_fn("Backoff::delay", || schedule.delay(attempt, unit)).await;
+            let delay =
+                async |unit| cx.call_fn("Backoff::delay", || schedule.delay(attempt, unit)).await;
             let nominal = delay(1.0).await?;
-            for (unit, expected) in [(0.0, nominal / 2), (0.5, nominal * 3 / 4), (0.25, nominal * 5 / 8)] {
+            for (unit, expected) in
+                [(0.0, nominal / 2), (0.5, nominal * 3 / 4), (0.25, nominal * 5 / 8)]
+            {
                 let wait = delay(unit).await?;
                 let right = if exact { wait == expected } else { wait.abs_diff(expected) < ms(1) };
                 ensure!(right, "delay({attempt}, 1.0) is {nominal:?}, and delay({attempt}, {unit}) is wrong";
@@ -63,14 +66,21 @@ pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
                     expected = "whole milliseconds: the timer has no finer ones");
             }
             // Another Jitter than ours may be wrong.
-            for (unit, like) in [(-0.5, 0.0), (f64::NEG_INFINITY, 0.0), (1.5, 1.0), (f64::INFINITY, 1.0), (f64::NAN, 1.0)] {
+            for (unit, like) in [
+                (-0.5, 0.0),
+                (f64::NEG_INFINITY, 0.0),
+                (1.5, 1.0),
+                (f64::INFINITY, 1.0),
+                (f64::NAN, 1.0),
+            ] {
                 let (wait, like_wait) = (delay(unit).await?, delay(like).await?);
                 ensure_eq!(wait, like_wait, "delay({attempt}, {unit})";
                     help = "a number outside of 0 to 1 is taken as the nearer end, NaN as 1");
             }
         }
     }
-    let fraction = Backoff::new(Duration::from_micros(2900), 1.0, Duration::from_micros(2950), nz(3));
+    let fraction =
+        Backoff::new(Duration::from_micros(2900), 1.0, Duration::from_micros(2950), nz(3));
     let wait = fraction.ok().map(|schedule| schedule.delay(1, 1.0));
     ensure_eq!(wait, Some(ms(2)), "delay(1, 1.0) of a base of 2.9 ms"; help = "fractions of a millisecond are dropped");
     Ok(())
@@ -90,7 +100,8 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
                 let late = numbers(&parent.fork(stream));
                 let again = numbers(&SeededJitter::new(seed));
                 let other = numbers(&SeededJitter::new(seed ^ 1));
-                let siblings = [0, 1, stream - 1, u64::MAX].map(|stream| numbers(&parent.fork(stream)));
+                let siblings =
+                    [0, 1, stream - 1, u64::MAX].map(|stream| numbers(&parent.fork(stream)));
                 let [a, b] = [SeededJitter::new(seed), SeededJitter::new(seed)];
                 let mixed = (0..50).map(|_| (a.unit(), b.unit())).collect::<Vec<_>>();
                 (own, again, other, early, late, siblings, mixed)
@@ -110,13 +121,17 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
         ensure!(early == late, "a fork depends on what was drawn from its parent before";
             expected = "a fork depends on the seed and the stream alone",
             help = "a payment's waits must not depend on which other payments ran");
-        ensure!(siblings.iter().all(|sibling| *sibling != early), "two forks give the same numbers: their retries come together");
+        ensure!(
+            siblings.iter().all(|sibling| *sibling != early),
+            "two forks give the same numbers: their retries come together"
+        );
         ensure!(siblings.iter().all(|sibling| *sibling != own), "a fork gives its parent's own numbers";
             expected = "an independent source, for stream 0 too");
     }
     // Neighbours: of seeds, and of streams.
     let firsts = || {
-        let forks = (0..32).flat_map(|seed| (0..32).map(move |stream| (drawn.wrapping_add(seed), stream)));
+        let forks =
+            (0..32).flat_map(|seed| (0..32).map(move |stream| (drawn.wrapping_add(seed), stream)));
         forks
             .map(|(seed, stream)| {
                 let fork = SeededJitter::new(seed).fork(stream);
@@ -152,7 +167,8 @@ pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
     let (base, factor) = (draw.between(2..=100_000), draw.below(1000) as f64 / 1000.0);
     let short = [ms(0), Duration::from_micros(999), Duration::from_nanos(1)];
     for base in short {
-        let made = cx.call_fn("Backoff::new", || Backoff::new(base, 2.0, ms(10_000), nz(3))).await?;
+        let made =
+            cx.call_fn("Backoff::new", || Backoff::new(base, 2.0, ms(10_000), nz(3))).await?;
         ensure!(made.is_err(), "Backoff::new accepts a base of {base:?}"; expected = "a BackoffConfigError that says what is wrong");
         ensure!(matches!(made, Err(BackoffConfigError::BaseTooShort { base: said }) if said == base),
             "a base of {base:?} is refused for another reason"; expected = "BaseTooShort, with the base");
@@ -167,7 +183,9 @@ pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
         ("a factor below 1", factor),
     ];
     for (what, factor) in factors {
-        let made = cx.call_fn("Backoff::new", || Backoff::new(ms(base), factor, ms(200_000), nz(3))).await?;
+        let made = cx
+            .call_fn("Backoff::new", || Backoff::new(ms(base), factor, ms(200_000), nz(3)))
+            .await?;
         ensure!(made.is_err(), "Backoff::new accepts {what}";
             expected = "a BackoffConfigError that says what is wrong",
             help = "NaN compares with nothing: `factor < 1.0` does not catch it");
