@@ -127,14 +127,16 @@ fn include(
 /// rustc wrote down, in the form of a Makefile.
 #[must_use]
 pub fn outside_files(root: &Path, level: &Level, listing: &str) -> Vec<PathBuf> {
-    let folder = root.join(level.name);
+    let base = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+    let folder = base.join(level.name);
     let folder = folder.canonicalize().unwrap_or(folder);
     // Every file is also a target without prerequisites: `level2/src/race.rs:`.
     let files = listing.lines().filter_map(|line| line.strip_suffix(':'));
     let mut outside: Vec<PathBuf> = files
         .map(|file| root.join(file.replace("\\ ", " ")))
-        .filter(|file| !file.canonicalize().unwrap_or_else(|_| file.clone()).starts_with(&folder))
-        .map(|file| file.strip_prefix(root).map_or_else(|_| file.clone(), Path::to_path_buf))
+        .map(|file| file.canonicalize().unwrap_or(file))
+        .filter(|file| !file.starts_with(&folder))
+        .map(|file| file.strip_prefix(&base).map_or_else(|_| file.clone(), Path::to_path_buf))
         .collect();
     outside.sort();
     outside.dedup();

@@ -28,7 +28,7 @@ pub(super) fn of(text: &str) -> Vec<Token> {
 }
 
 fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
-    let mut push = |tokens: &mut Vec<Token>, text: String, line: usize| {
+    let push = |tokens: &mut Vec<Token>, text: String, line: usize| {
         tokens.push(Token { text, line });
     };
     for tree in stream {
