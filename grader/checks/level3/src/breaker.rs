@@ -23,7 +23,7 @@ pub use half_open::{
     every_half_open_time_counts_anew, one_probe_at_a_time, takes_no_place_before_its_first_poll,
 };
 pub use seen::{
-    a_panicking_listener_harms_nobody, figures_add_up, listeners_may_call_the_breaker,
+    figures_add_up, listeners_may_call_the_breaker, survives_a_panicking_listener,
     the_snapshot_counts_down, watchers_see_each_change,
 };
 pub use threads::threads_share_one_breaker;
@@ -182,7 +182,7 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
             sleep(ms(reset + 1)).await;
             ensure!(bench.lets_through().await?, "{reset} ms after the trip a call is refused: a call from before it has failed at {} ms", reset / 2;
                 expected = format!("half-open {reset} ms after the trip"),
-                help = "a failure while open does not begin the open time anew");
+                help = "a failure while open does not begin the open time again");
             sleep(ms(1500)).await;
             ensure!(bench.lets_through().await?, "half-open, a call from before the trip has failed, and now a call is refused";
                 expected = "half-open still: the probe has succeeded",
@@ -320,7 +320,7 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
         let _ = cx.call(NAME, breaker.call(|| async { Err::<(), _>(Trouble::Down) })).await?;
     }
     ensure_eq!(breaker.state(), State::Closed, "the state after 1000 failures of {}", u32::MAX);
-    // Open for ever: the time to wait is as long as the clock can say.
+    // Open without an end: the time to wait is as long as the clock can say.
     let long = Figures { failures: 1, ..ASSIGNED };
     let config = BreakerConfig { reset_timeout: Duration::MAX, ..long.config() };
     let breaker = made(config)?;

@@ -151,7 +151,7 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
         ensure!(matches!(call.value, Err(Elapsed)), "work of 500 s within {limit} ms was not cut");
         ensure!(call.took == ms(limit), "the work was cut at {} ms", call.took.as_millis();
             expected = format!("{limit} ms: the deadline is an instant, and {gone} ms of it had passed before the run"),
-            help = "timeout_at, not timeout: the limit does not begin anew with each run");
+            help = "timeout_at, not timeout: the limit does not begin again with each run");
     }
     let number = draw.below(1000);
     let text = number.to_string();
@@ -166,7 +166,7 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
         "work of 100 ms within 500 ms does not return its result"
     );
     ensure!(quick.took == ms(100), "work of 100 ms took {} ms", quick.took.as_millis();
-        expected = "100 ms: nobody waits for the deadline when the work is done");
+        expected = "100 ms: the work is done, so there is nothing to wait for");
     // Several at once, each with its own deadline and some with the same one.
     let limits = [300, 100, 200, 100, draw.between(1..=400)];
     let start = Instant::now();

@@ -68,7 +68,7 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
         ensure!(most <= limit, "{most} calls in {span} from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, wherever they begin"),
             observed = format!("{limit} calls came at {begin} ms, more at {} ms", begin + pause),
-            help = "a counter that starts anew every second lets 200 through around the turn; a token \
+            help = "a counter that starts again every second lets 200 through around the turn; a token \
                     bucket lets its burst through and refills meanwhile. Remember the instants of the \
                     last 100 calls");
     }
@@ -85,7 +85,7 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
         let (most, from) = bench.most_in_a_window();
         ensure!(most <= limit, "{most} of {count} calls that came together went in the {window} ms from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, those who waited included"),
-            help = "whoever wakes up has to look again whether there is a slot");
+            help = "a caller that wakes up has to look again whether there is a slot");
         ensure!(
             bench.instants().len() == count,
             "{} of {count} calls were made",
@@ -155,7 +155,7 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
         in_time.took.as_millis();
         expected = "called after 2500 ms",
-        help = "each slot comes free once a window: whoever has 5 before him waits for the third window and no longer");
+        help = "each slot comes free once a window: a caller with 5 before it waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
     let mut draw = cx.draw();
     let (limit, ahead, window) =

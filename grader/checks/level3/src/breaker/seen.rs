@@ -128,7 +128,7 @@ pub async fn watchers_see_each_change(cx: Cx) -> Outcome {
     look();
     ensure_eq!(seen, [Closed, Open, HalfOpen, Closed], "a watcher saw other states";
         help = "send the new state whenever it changes, half-open included");
-    // Nobody watched while it opened.
+    // There is no watcher while it opens.
     let bench = Bench::opened(&cx, ASSIGNED).await?;
     let watch = bench.breaker.watch();
     ensure_eq!(*watch.borrow(), Open, "the state that a watcher sees who comes after the trip";
@@ -185,12 +185,12 @@ pub async fn listeners_may_call_the_breaker(cx: Cx) -> Outcome {
     ensure_eq!(
         *lock(&told),
         expected,
-        "what the listener was told of a breaker that opened and closed again, and the states it saw"
+        "the changes that the listener got from a breaker that opened and closed again, and the states it saw"
     );
     Ok(())
 }
 
-pub async fn a_panicking_listener_harms_nobody(cx: Cx) -> Outcome {
+pub async fn survives_a_panicking_listener(cx: Cx) -> Outcome {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
     let breaker = made(ASSIGNED.config())?.with_listener(move |transition: &Transition| {

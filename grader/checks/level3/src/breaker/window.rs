@@ -58,7 +58,7 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure!(!bench.lets_through().await?, "{most} failures within the last {} ms have not opened the breaker", window - window / 2;
             expected = "open: the window ends now, wherever it began",
-            help = "keep the instants of the failures; a count that starts anew every window forgets those \
+            help = "keep the instants of the failures; a count that starts again every window forgets those \
                     just before the turn");
         // The first one is a millisecond younger than the window: it counts.
         let bench = Bench::new(&cx, figures)?;

@@ -26,7 +26,7 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
             expected = "no wait: a call that is never made takes no slot",
             help = "give the slot back when a Permit is dropped that was not used");
     }
-    // Whoever waits for it is served at that instant.
+    // The caller that waits for it is served at that instant.
     let bench = Bench::new(&cx, 1)?;
     let permit = bench.permit().await?;
     let drops = async {
@@ -36,7 +36,7 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
     let waits = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(5000))));
     let (call, ()) = join(waits, drops).await;
     let call = call?;
-    ensure!(call.value.is_ok() && call.took == ms(300), "the only permit was dropped unused at 300 ms: whoever waited for it {} {} ms",
+    ensure!(call.value.is_ok() && call.took == ms(300), "the only permit was dropped unused at 300 ms: the caller that waited for it {} {} ms",
         if call.value.is_ok() { "was served at" } else { "was refused at" }, call.took.as_millis();
         expected = "served at 300 ms", help = "wake the first in the line when a slot is given back");
     Ok(())
@@ -57,7 +57,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
             expected = format!("the second call at {} ms, a window after the first one was made", 2 * window),
             observed = format!("calls at {} ms", list(bench.instants())),
             help = "a slot is taken as long as its permit is held; its second begins when the permit is used");
-        // Somebody who comes while the permit is held cannot know when its second will end.
+        // A caller that comes while the permit is held cannot know when its second will end.
         let bench = Bench::with(&cx, 1, window)?;
         let permit = bench.permit().await?;
         let using = async {
@@ -120,8 +120,8 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     let at =
         [bench.instants_of("held"), bench.instants_of("a refund"), bench.instants_of("a charge")];
     ensure_eq!(at, [vec![300], vec![700], vec![700]], "during a pause of 700 ms: when the permit that was held, the refund and the charge called";
-        help = "a pause stops whoever has no permit yet, and the first in the line sleeps until it ends");
-    // A pause is a wait like any other: whoever cannot be in time is refused at once.
+        help = "a pause stops the callers that have no permit yet, and the first in the line sleeps until it ends");
+    // A pause is a wait like any other: a caller that cannot be in time is refused at once.
     let bench = Bench::new(&cx, 2)?;
     bench.limiter.pause_for(ms(700));
     let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(700)))).await?;

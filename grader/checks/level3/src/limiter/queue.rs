@@ -29,7 +29,7 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
     for uses_it in [false, true] {
         let bench = Bench::new(&cx, 1)?;
         let permit = bench.permit().await?;
-        // It gives its slot back and asks anew in one breath, before the one who waits has had a turn.
+        // It releases its slot and asks again in one breath, before the one who waits has had a turn.
         let newcomer = async {
             sleep(ms(50)).await;
             if uses_it {
@@ -107,7 +107,7 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         expected = "1000 ms: a caller that is gone leaves the line and takes no slot",
         help = "leave the line in a destructor, and wake the next one if you were the first");
 
-    // From the middle, from the end, refunds and charges: whoever stays is served as if they had not come.
+    // From the middle, from the end, refunds and charges: those that stay are served as if the others had not come.
     let mut draw = cx.draw();
     let bench = Bench::new(&cx, 1)?;
     bench.crowd_of(1, "first").await?;
@@ -157,7 +157,7 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         ensure!(call.value.is_ok() && at == served_at, "the first in the line went away in the very instant in which a slot became free: the next one {} {at} ms",
             if call.value.is_ok() { "was served at" } else { "was refused at" };
             expected = format!("served at {served_at} ms: the wake-up is passed on"),
-            help = "whoever was woken and goes away has to wake the next one");
+            help = "a caller that was woken and goes away has to wake the next one");
     }
     Ok(())
 }

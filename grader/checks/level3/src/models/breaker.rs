@@ -150,7 +150,7 @@ fn longest(which: usize) -> String {
     }
 }
 
-/// The documentation, as a history that is read anew for every question.
+/// The documentation, as a history that is read again for every question.
 struct Model<'a> {
     play: &'a Play,
     now: u64,
@@ -499,7 +499,7 @@ async fn played(play: &Play) -> Result<(), Difference> {
             };
             return Err(differs(
                 number,
-                "the listener was told of other changes",
+                "the listener got other changes",
                 said(&model.changes),
                 said(&lock(&told)),
             ));

@@ -17,7 +17,7 @@ const LONGEST_HOLD: u64 = 300;
 const LONGEST_WINDOW: u64 = 300;
 const LONGEST_PAUSE: u64 = 400;
 
-/// Somebody who wants to call.
+/// A caller.
 #[derive(Debug, Clone)]
 struct Caller {
     comes: u64,
@@ -227,7 +227,7 @@ fn model(play: &Play) -> Option<Story> {
 pub async fn limiter(cx: Cx) -> Outcome {
     compare(&cx, plays(), async |play: &Play| {
         let Some(wanted) = model(play) else { return Ok(Ok(())) };
-        // By then everybody has called whom the model lets call: who still waits waits in vain.
+        // By then every caller that gets a permit in the model has called: the others get none.
         let times = wanted.got.iter().map(|got| match got {
             Got::Permit(at) => *at,
             _ => 0,
