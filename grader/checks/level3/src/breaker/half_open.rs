@@ -6,8 +6,8 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all, poll_immediate};
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level3::breaker::{BreakerConfig, CircuitBreaker, State};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State};
 use tokio::time::{sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble};
@@ -232,7 +232,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
         bench.trip().await?;
         bench.reset().await;
         // Twice: more often than there are places.
-        for _ in 0..2 {
+        for round in 1..=2 {
             let probe = bench.breaker.call(|| {
                 cx.timeline().record("dependency", "panics");
                 if case == Where::BeforeTheFuture {
@@ -242,7 +242,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
                     if case == Where::AtOnce {
                         bug(BUG);
                     }
-                    let _bad = (case == Where::InItsDestructor).then_some(BadDrop);
+                    let _bad = (case == Where::InItsDestructor).then(|| BadDrop);
                     sleep(ms(10)).await;
                     if case == Where::Later {
                         bug(BUG);
@@ -252,6 +252,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
             });
             let caught = cx.call(NAME, AssertUnwindSafe(probe).catch_unwind()).await?.value;
             let text = match caught {
+                Ok(Err(BreakerError::Open { .. })) if round == 2 => return Err(wedged(name)),
                 Ok(ended) => return Err(not_told(name, format!("{:?}", Got::of(ended)))),
                 Err(panic) => panic_text(panic.as_ref()),
             };
@@ -259,21 +260,29 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
                 return Err(not_told(name, format!("a panic that says {text:?}")));
             }
         }
-        ensure!(bench.lets_through().await?, "after a probe has panicked {name}, the next call is refused";
-            expected = "the place of a probe is given back when it panics",
-            help = "give it back from a destructor, made before the operation is called: a panic never gets to \
-                    the code after the await");
+        if !bench.lets_through().await? {
+            return Err(wedged(name));
+        }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
             help = "a panic is a bug of the caller: it decides nothing");
     }
     Ok(())
 }
 
-fn not_told(name: &str, got: String) -> grader_kit::Fail {
-    grader_kit::Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
+fn wedged(name: &str) -> Fail {
+    Fail::new(format!("after a probe has panicked {name}, the next call is refused"))
+        .expected("the place of a probe is given back when it panics")
+        .help(
+            "give it back from a destructor, made before the operation is called: a panic never gets to the \
+             code after the await",
+        )
+}
+
+fn not_told(name: &str, got: String) -> Fail {
+    Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
         .expected("the operation's own panic")
         .observed(got)
-        .help("if a probe before it has panicked, the call may have been refused: free the place however the probe ends")
+        .help("a panic is a bug of the caller's code: let it through")
 }
 
 pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
