@@ -145,9 +145,12 @@ pub async fn takes_no_place_before_its_first_poll(cx: Cx) -> Outcome {
         drop(dropped);
         ensure!(!called.get(), "the operation was called for a future that was not polled");
         // What counts is the state at the first poll.
-        let _ = bench.end(Err(Trouble::Down)).await?;
+        drop(waits);
+        let bench = Bench::new(&cx, figures)?;
+        let waits = bench.breaker.call(op);
+        bench.trip().await?;
         let got = Got::of(cx.call(NAME, waits).await?.value);
-        ensure!(matches!(got, Got::Refused(_)) && !called.get(), "a call that was made while half-open and polled first while open got {got:?}";
+        ensure!(matches!(got, Got::Refused(_)) && !called.get(), "a call that was made while closed and polled first while open got {got:?}";
             expected = "refused: the state at the first poll decides");
         // Nor does one that waits before its first poll hold the breaker closed or open.
         ensure_eq!(bench.breaker.snapshot().dropped, 0, "dropped calls in the snapshot, after one that was never polled";
