@@ -286,22 +286,7 @@ pub async fn falls_back_only_while_open(cx: Cx) -> Outcome {
         let wait = asked.borrow()[0];
         ensure!(!wait.is_zero() && wait <= ms(figures.reset), "{gone} ms after the trip, the time that the fallback was given is {wait:?}";
             expected = "`retry_after` of the refusal");
-        let (before, reset) = (bench.breaker.snapshot().ok, ms(figures.reset));
-        sleep(reset).await;
-        // Half-open: the place is taken, so the next one is refused, and its fallback is no success.
-        let slow = bench.slow(1000, Ok(()));
-        let (slow, refused) = join(slow, async {
-            sleep(ms(500)).await;
-            ask(Ok(Some(1))).await
-        })
-        .await;
-        let _ = slow?;
-        ensure_eq!(
-            refused?.value,
-            Ok(None),
-            "a call while another one probes did not return the fallback's value"
-        );
-        ensure_eq!(bench.breaker.snapshot().ok, before + 1, "successes in the snapshot, after a probe and a fallback";
+        ensure_eq!(bench.breaker.snapshot().ok, 1, "successes in the snapshot, after a success and a fallback";
             help = "a fallback's value is no success of the dependency");
     }
     Ok(())
