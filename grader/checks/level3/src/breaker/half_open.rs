@@ -5,7 +5,7 @@ use std::future::pending;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
-use futures::future::{join, join_all, poll_immediate};
+use futures::future::{join_all, poll_immediate};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State};
 use tokio::time::{sleep, timeout};
