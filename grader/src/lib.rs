@@ -15,6 +15,7 @@ pub mod build;
 pub mod catalog;
 pub mod grade;
 pub mod interrupt;
+pub mod lesson;
 pub mod progress;
 pub mod report;
 pub mod seed;
