@@ -12,7 +12,6 @@ use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 use tokio::time::{sleep, timeout};
 
-use crate::draw::draw;
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits};
@@ -69,7 +68,7 @@ fn report(settled: &Settled, section: Section) -> Result<&SectionReport, Fail> {
 
 pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (case, error) in errors(&mut draw).iter().enumerate() {
         let section = SALES_AND_ORDERS[case % 2];
         let at = [draw.between(100..=180), draw.between(210..=290), 0, 390][case];
@@ -85,7 +84,7 @@ pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
 
 pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let text = format!("row {} is missing", draw(&cx).below(1_000_000));
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
     for (case, step) in [
         Step::Hangs,
         Step::PanicsWith(350, Payload::Text(text)),
@@ -107,7 +106,7 @@ pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
 
 pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let text = format!("row {} is missing", draw.below(1_000_000));
     let errors = errors(&mut draw);
     let drawn = latencies(&mut draw);
@@ -148,14 +147,19 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
             })?;
             agrees(report, alone, "users and reviews are optional")?;
         }
-        returned_at(call.took, last, "the last section has come to its outcome", "load all at once")?;
+        returned_at(
+            call.took,
+            last,
+            "the last section has come to its outcome",
+            "load all at once",
+        )?;
         states_time(settled.took, last)?;
     }
     Ok(())
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     ensure!(plain::sections(&CRITICAL) == "sales, orders", "CRITICAL is not sales and orders";
         expected = "sales, orders", observed = plain::sections(&CRITICAL));
     let mut shuffled = Section::ALL;
@@ -198,7 +202,8 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
         ] {
             let fake = Fake::new(&cx).with(section, step);
             begins(&cx, &format!("{section} is critical and fails"));
-            let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
+            let call =
+                cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
             failed(call.value, &format!("{section} is critical and failed"))?;
             nothing_left(&cx, &fake, &format!("after the load has failed: {section} is critical"))
                 .await?;
@@ -209,7 +214,7 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
 
 pub async fn limits_each_section(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
     draw.shuffle(&mut own);
     for section in Section::ALL {
@@ -238,7 +243,7 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
 }
 
 pub async fn shares_nothing(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (first, second) = (latencies(&mut draw), latencies(&mut draw));
     let shops = [
         shop(&cx, &mut draw, first).named("shop"),

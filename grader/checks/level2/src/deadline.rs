@@ -10,7 +10,6 @@ use level2::parallel;
 use level2::settled::Settled;
 use tokio::time::sleep;
 
-use crate::draw::draw;
 use crate::fake::{Fake, Payload, Step, refused};
 use crate::plain;
 use crate::support::{
@@ -35,7 +34,7 @@ fn elapsed(limit: Duration) -> String {
 }
 
 pub async fn passes_results_on(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for case in ["a shop", "another shop"] {
         let drawn = latencies(&mut draw);
         let fake = shop(&cx, &mut draw, drawn);
@@ -76,7 +75,7 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
 }
 
 pub async fn cuts_at_the_limit(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for limit in [700, 1500, draw.between(1601..=60_000)] {
         let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
         begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
@@ -143,7 +142,7 @@ fn reports(settled: &Settled, fake: &Fake, latencies: [u64; 5], limit: Duration)
 }
 
 pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for (latencies, limit) in [(ASSIGNED, 450), (drawn, 370), (drawn, 550)] {
         let fake = shop(&cx, &mut draw, latencies);
@@ -172,7 +171,7 @@ pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
 }
 
 pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for latencies in [ASSIGNED, drawn] {
         let last = latencies.into_iter().max().unwrap_or_default();
@@ -216,10 +215,20 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         let observed = failed(call.value, &format!("no source answers within {limit} ms"))?;
         ensure!(shown(&observed) == elapsed(ms(limit)), "the error does not say that the limit passed";
             expected = elapsed(ms(limit)), observed = shown(&observed));
-        returned_at(call.took, limit, "the limit", "a limit of zero leaves no time; it is not no limit")?;
+        returned_at(
+            call.took,
+            limit,
+            "the limit",
+            "a limit of zero leaves no time; it is not no limit",
+        )?;
         let fake = Fake::new(&cx);
         let call = cx.call(PARTIAL, load_partial(fake.source(), ms(limit))).await?;
-        returned_at(call.took, limit, "the limit", "a limit of zero leaves no time; it is not no limit")?;
+        returned_at(
+            call.took,
+            limit,
+            "the limit",
+            "a limit of zero leaves no time; it is not no limit",
+        )?;
         reports(&call.value, &fake, ASSIGNED, ms(limit))?;
     }
     Ok(())
@@ -228,7 +237,7 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     succeeded(cx.call(NAME, load(Fake::new(&cx).source(), LONG)).await?.value, "all answered")?;
     cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), LONG)).await?;
-    let text = format!("row {} is missing", draw(&cx).below(1_000_000));
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
     for (section, step, text, at) in [
         (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing")), "a row", 250),
         (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone())), &text, 450),
@@ -237,7 +246,12 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
         let case = format!("{section} panics");
         begins(&cx, &case);
         let fake = Fake::new(&cx).with(section, step);
-        passed_on(catching(&cx, PARTIAL, load_partial(fake.source(), LONG)).await?, text, at, &case)?;
+        passed_on(
+            catching(&cx, PARTIAL, load_partial(fake.source(), LONG)).await?,
+            text,
+            at,
+            &case,
+        )?;
         let twin = fake.twin();
         let own = catching(&cx, "parallel::load", parallel::load(twin.source())).await?;
         // A panic that `parallel::load` keeps is its own criterion's business.

@@ -5,12 +5,12 @@ use level2::model::Section;
 use level2::parallel::load;
 use tokio::time::sleep;
 
-use crate::draw::draw;
 use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
-    begins, carries_its_own_answers, catching, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
-    passed_on, returned_at, shop, states_time, succeeded,
+    begins, carries_its_own_answers, catching, copy, errors, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, passed_on, returned_at, shop, states_time,
+    succeeded,
 };
 
 const NAME: &str = "parallel::load";
@@ -27,7 +27,7 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
     )?;
     states_time(succeeded(call.value, "every source answered")?.took, 600)?;
 
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let mut drawn = latencies(&mut draw);
     let slow = draw.below(5) as usize;
     drawn[slow] = 120_000;
@@ -47,7 +47,7 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
 }
 
 pub async fn starts_all_at_once(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for fake in [Fake::new(&cx), shop(&cx, &mut draw, drawn)] {
         let start = cx.timeline().now_ms();
@@ -70,7 +70,7 @@ pub async fn carries_every_section(cx: Cx) -> Outcome {
 }
 
 pub async fn fails_at_the_first_failure(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let errors = errors(&mut draw);
     for (index, section) in Section::ALL.into_iter().enumerate() {
         // A section before and one after it on the page fail later; the other two answer.
@@ -125,7 +125,7 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     succeeded(cx.call(NAME, load(fake.source())).await?.value, "every source answered")?;
-    let text = format!("row {} is missing", draw(&cx).below(1_000_000));
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
     let cases = [
         (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
         (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone()))),

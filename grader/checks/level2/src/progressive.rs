@@ -12,7 +12,6 @@ use level2::progressive::{FirstPhase, load};
 use level2::settled::SectionReport;
 use tokio::time::{sleep, timeout};
 
-use crate::draw::draw;
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits};
@@ -25,11 +24,7 @@ const NAME: &str = "progressive::load";
 const FIRST: [Section; 2] = [Section::Sales, Section::Orders];
 const SECOND: [Section; 3] = [Section::Users, Section::LowStock, Section::Reviews];
 
-async fn first_phase(
-    cx: &Cx,
-    fake: &Fake,
-    own: [u64; 5],
-) -> Result<(FirstPhase, Duration), Fail> {
+async fn first_phase(cx: &Cx, fake: &Fake, own: [u64; 5]) -> Result<(FirstPhase, Duration), Fail> {
     let call = cx.call(NAME, load(fake.source(), limits(own))).await?;
     Ok((succeeded(call.value, "sales and orders answered")?, call.took))
 }
@@ -50,7 +45,7 @@ fn first_shows(first: &FirstPhase, fake: &Fake, case: &str) -> Outcome {
 }
 
 pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for latencies in [ASSIGNED, drawn] {
         let fake = shop(&cx, &mut draw, latencies);
@@ -91,7 +86,7 @@ pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
 }
 
 pub async fn holds_the_others_back(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for latencies in [ASSIGNED, drawn] {
         let fake = shop(&cx, &mut draw, latencies);
@@ -124,7 +119,8 @@ async fn second_phase(cx: &Cx, first: &mut FirstPhase) -> Result<Vec<(SectionRep
         }
     }
     let there: Vec<_> = reports.iter().map(|(report, _)| report.section).collect();
-    let once = |section| there.iter().filter(|&&one| plain::same_section(one, section)).count() == 1;
+    let once =
+        |section| there.iter().filter(|&&one| plain::same_section(one, section)).count() == 1;
     if !SECOND.into_iter().all(once) || there.len() > 3 {
         return Err(Fail::new("`rest` does not report on each section of the second phase once")
             .expected(plain::sections(&SECOND))
@@ -134,7 +130,7 @@ async fn second_phase(cx: &Cx, first: &mut FirstPhase) -> Result<Vec<(SectionRep
 }
 
 pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for (case, error) in errors(&mut draw).iter().enumerate() {
         let latencies = if case == 0 { ASSIGNED } else { drawn };
@@ -194,13 +190,12 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
 
 pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
     first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (case, error) in errors(&mut draw).iter().enumerate() {
         // Orders first, then sales; the other one fails later.
         let (section, other) = (FIRST[(case + 1) % 2], FIRST[case % 2]);
         let at = [draw.between(100..=180), draw.between(210..=290), 0, 350][case];
-        let fake =
-            Fake::new(&cx).fails(other, 390).with(section, Step::Fails(at, copy(error)));
+        let fake = Fake::new(&cx).fails(other, 390).with(section, Step::Fails(at, copy(error)));
         ends_with(&cx, &fake, section, LIMITS, &format!("{section} fails at {at} ms")).await?;
     }
     Ok(())
@@ -208,7 +203,7 @@ pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
 
 pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
     first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (section, other) in [(0, 2), (2, 0)] {
         for limit in [draw.between(1000..=1900), 0] {
             let mut own = [7000; 5];
@@ -234,15 +229,16 @@ pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
 
 pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
     first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
     draw.shuffle(&mut own);
     for zero in [None, Some(draw.below(3) as usize)] {
         if let Some(zero) = zero {
             own[SECOND[zero] as usize] = 0;
         }
-        let fake =
-            SECOND.into_iter().fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
+        let fake = SECOND
+            .into_iter()
+            .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
         let mut settled_alone = Vec::new();
         for section in SECOND {
             settled_alone.extend(alone(&cx, &fake, section, limits(own)).await);
@@ -278,7 +274,7 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
     first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
-    let text = format!("row {} is missing", draw(&cx).below(1_000_000));
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
     for step in [
         Step::PanicsWith(250, Payload::Literal("a row is missing")),
         Step::PanicsWith(150, Payload::Text(text)),

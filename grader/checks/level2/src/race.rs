@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{StreamExt as _, poll};
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::error::{SectionError, SourceError};
 use level2::model::{Section, SectionData};
 use level2::race::{FirstThree, TooFew, load};
 use tokio::time::{sleep, timeout};
 
-use crate::draw::{Draw, draw};
 use crate::fake::{Fake, Payload, Step, refused};
 use crate::plain;
 use crate::support::{
-    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
-    passed_on, returned_at, shop, states_time, succeeded,
+    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, names,
+    nothing_left, passed_on, returned_at, shop, states_time, succeeded,
 };
 
 const NAME: &str = "race::load";
@@ -57,7 +56,7 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
     )?;
     states_time(first.took, 400)?;
 
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for slow in [false, true] {
         let mut drawn = latencies(&mut draw);
         if slow {
@@ -83,7 +82,7 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
 }
 
 pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (first, second) = (ASSIGNED, latencies(&mut draw));
     let shops = [
         shop(&cx, &mut draw, first).named("shop"),
@@ -115,13 +114,18 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
         return Err(Fail::new("a load waits because another one is stuck")
             .help("loads share nothing: no lock and no memory outside of the load itself"));
     };
-    right(&succeeded(again, "three can answer")?.arrived, &fresh, first, "the shop, with new data")?;
+    right(
+        &succeeded(again, "three can answer")?.arrived,
+        &fresh,
+        first,
+        "the shop, with new data",
+    )?;
     let branch = succeeded(branch, "three can answer")?;
     right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")
 }
 
 pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let errors = errors(&mut draw);
     // Which of the five in the order of time fail: one, two, the first two at their first poll.
     for (case, fail) in [&[1][..], &[0], &[2], &[0, 2], &[1, 2], &[0, 1]].into_iter().enumerate() {
@@ -134,8 +138,11 @@ pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
             fake = fake.with(section, Step::Fails(at, copy(&errors[(case + place) % 4])));
         }
         let failing: Vec<_> = fail.iter().map(|&place| order[place].0).collect();
-        let expected: Vec<_> =
-            (0..5).filter(|place| !fail.contains(place)).map(|place| order[place]).take(3).collect();
+        let expected: Vec<_> = (0..5)
+            .filter(|place| !fail.contains(place))
+            .map(|place| order[place])
+            .take(3)
+            .collect();
         begins(&cx, &format!("{} fail early", names(&failing)));
         let (first, took) = won(&cx, &fake).await?;
         let arrived: Vec<_> = first.arrived.iter().map(plain::section_of).collect();
@@ -154,7 +161,7 @@ pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
 }
 
 pub async fn lists_early_failures(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let errors = errors(&mut draw);
     // None, one or two of those that come before the third success fail.
     for (case, fail) in [&[0, 1][..], &[0, 2], &[0, 2], &[1], &[2], &[]].into_iter().enumerate() {
@@ -201,7 +208,7 @@ fn at(items: &[(String, u64)]) -> String {
 }
 
 pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for (latencies, early) in [(ASSIGNED, None), (drawn, None), (drawn, Some(1))] {
         let order = by_time(latencies);
@@ -229,7 +236,8 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
     let fake = shop(&cx, &mut draw, drawn);
     let mut first = won(&cx, &fake).await?.0;
     sleep(ms(10_000)).await;
-    let mut rest: Vec<_> = items(&cx, &mut first).await?.into_iter().map(|(item, _)| item).collect();
+    let mut rest: Vec<_> =
+        items(&cx, &mut first).await?.into_iter().map(|(item, _)| item).collect();
     let mut expected: Vec<_> =
         by_time(drawn)[3..].iter().map(|&(section, _)| plain::data(&fake.data(section))).collect();
     // Both have been there for long: no order is promised.
@@ -242,7 +250,7 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
 }
 
 pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let errors = errors(&mut draw);
     for (case, fail) in [&[4][..], &[3], &[3, 4]].into_iter().enumerate() {
         let drawn = if case == 0 { ASSIGNED } else { latencies(&mut draw) };
@@ -256,7 +264,8 @@ pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
             expected.push(failure(section, error));
         }
         begins(&cx, &format!("{} fail(s) after the return", expected.len()));
-        let rest = cx.call("`rest`", won(&cx, &fake).await?.0.rest.collect::<Vec<_>>()).await?.value;
+        let rest =
+            cx.call("`rest`", won(&cx, &fake).await?.0.rest.collect::<Vec<_>>()).await?.value;
         let observed: Vec<_> =
             rest.iter().filter_map(|item| item.as_ref().err()).map(plain::error).collect();
         ensure!(observed == expected, "`rest` does not tell what failed after the return";
@@ -315,7 +324,7 @@ fn lost(cx: &Cx, draw: &mut Draw, drawn: [u64; 5], fail: [usize; 3]) -> Lost {
 const LOST: [[usize; 3]; 3] = [[0, 1, 2], [0, 1, 3], [1, 3, 4]];
 
 pub async fn too_few_at_once(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (case, fail) in LOST.into_iter().cycle().take(6).enumerate() {
         let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };
         let Lost { fake, at, .. } = lost(&cx, &mut draw, latencies, fail);
@@ -340,7 +349,7 @@ pub async fn too_few_at_once(cx: Cx) -> Outcome {
 }
 
 pub async fn too_few_tells_all(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (case, fail) in LOST.into_iter().cycle().take(6).enumerate() {
         let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };
         let lost = lost(&cx, &mut draw, latencies, fail);
@@ -361,7 +370,7 @@ pub async fn too_few_tells_all(cx: Cx) -> Outcome {
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     won(&cx, &Fake::new(&cx)).await?;
-    let text = format!("row {} is missing", draw(&cx).below(1_000_000));
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
     let cases = [
         (Section::Reviews, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
         (Section::LowStock, Step::PanicsWith(350, Payload::Text(text.clone()))),

@@ -5,12 +5,11 @@ use level2::model::Section;
 use level2::sequential::load;
 use tokio::time::sleep;
 
-use crate::draw::draw;
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 use crate::support::{
-    begins, carries_its_own_answers, catching, copy, errors, latencies, leaves_nothing_when_dropped, names, passed_on,
-    returned_at, shop, states_time, succeeded,
+    begins, carries_its_own_answers, catching, copy, errors, latencies,
+    leaves_nothing_when_dropped, names, passed_on, returned_at, shop, states_time, succeeded,
 };
 
 const NAME: &str = "sequential::load";
@@ -26,7 +25,7 @@ pub async fn takes_2000_ms(cx: Cx) -> Outcome {
     )?;
     states_time(succeeded(call.value, "every source answered")?.took, 2000)?;
 
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let mut drawn = latencies(&mut draw);
     let slow = draw.below(5) as usize;
     drawn[slow] = 120_000;
@@ -47,7 +46,7 @@ pub async fn takes_2000_ms(cx: Cx) -> Outcome {
 }
 
 pub async fn asks_in_order(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
     for fake in [Fake::new(&cx), shop(&cx, &mut draw, drawn)] {
         cx.call(NAME, load(fake.source())).await?;
@@ -63,7 +62,7 @@ pub async fn carries_every_section(cx: Cx) -> Outcome {
 }
 
 pub async fn stops_at_the_first_failure(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let errors = errors(&mut draw);
     for (index, section) in Section::ALL.into_iter().enumerate() {
         let mut drawn = latencies(&mut draw);
@@ -91,7 +90,7 @@ pub async fn stops_at_the_first_failure(cx: Cx) -> Outcome {
 }
 
 pub async fn names_the_failure(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for error in errors(&mut draw) {
         for section in Section::ALL {
             let fake = Fake::new(&cx).with(section, Step::Fails(draw.below(400), copy(&error)));
@@ -108,7 +107,7 @@ pub async fn names_the_failure(cx: Cx) -> Outcome {
 }
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let text = format!("row {} is missing", draw.below(1_000_000));
     let cases = [
         (Section::Sales, Step::PanicsWith(500, Payload::Literal("a row is missing"))),

@@ -66,4 +66,3 @@ pub fn agrees(report: &SectionReport, alone: &Alone, case: &str) -> Outcome {
         help = "a report counts from the start of its own call, not of the load");
     Ok(())
 }
-

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{FutureExt as _, poll};
-use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
 use level2::error::{SectionError, SourceError};
 use level2::model::{Dashboard, Loaded, Section};
 use level2::source::DashboardSource;
 use tokio::time::{sleep, timeout};
 
-use crate::draw::{Draw, draw};
 use crate::fake::{Fake, Step};
 use crate::plain;
 
@@ -113,7 +112,9 @@ pub fn errors(draw: &mut Draw) -> [SourceError; 4] {
         SourceError::Rejected(format!("no access for {}", draw.word())),
         SourceError::Unavailable(format!("{} does not answer", draw.word())),
         SourceError::Rejected(String::new()),
-        SourceError::Unavailable(format!("  {} \u{2026} gr\u{f6}\u{df}er \n", draw.word()).repeat(200)),
+        SourceError::Unavailable(
+            format!("  {} \u{2026} gr\u{f6}\u{df}er \n", draw.word()).repeat(200),
+        ),
     ]
 }
 
@@ -146,7 +147,7 @@ pub async fn carries_its_own_answers<F>(
 where
     F: Future<Output = Result<Loaded, SectionError>>,
 {
-    let mut draw = draw(cx);
+    let mut draw = cx.draw();
     let (first, second) = (latencies(&mut draw), latencies(&mut draw));
     let shops = [
         shop(cx, &mut draw, first).named("shop"),
@@ -154,7 +155,11 @@ where
         Fake::new(cx).named("stuck").with(Section::Users, Step::Hangs),
     ];
     let call = cx.call(name, load(shops[0].source())).await?;
-    shows(&succeeded(call.value, "every source answered")?.dashboard, &shops[0].page(), "the shop")?;
+    shows(
+        &succeeded(call.value, "every source answered")?.dashboard,
+        &shops[0].page(),
+        "the shop",
+    )?;
 
     begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
     let mut stuck = pin!(load(shops[2].source()));
