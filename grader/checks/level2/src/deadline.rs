@@ -209,6 +209,19 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         returned_at(call.took, 600, "the last source answers", "a very long limit is a limit")?;
         reports(&call.value, &fake, ASSIGNED, limit)?;
     }
+    let limit = Duration::from_micros(450_250);
+    begins(&cx, "limit 450.25 ms");
+    let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
+    let observed = failed(call.value, "two sources need longer than the limit")?;
+    ensure!(shown(&observed) == elapsed(limit), "the error does not carry the caller's limit";
+        expected = elapsed(limit), observed = shown(&observed),
+        help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
+    let settled = cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), limit)).await?.value;
+    let expected = format!("sales: {}", plain::failure(&SectionFailure::TimedOut { limit }));
+    let observed: Vec<_> = settled.reports().iter().map(plain::report).collect();
+    ensure!(observed.contains(&expected), "the report does not carry the caller's limit";
+        expected = expected, observed = plain::items(&observed),
+        help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
     for limit in [0, 1] {
         begins(&cx, &format!("limit {limit} ms"));
         let call = cx.call(NAME, load(Fake::new(&cx).source(), ms(limit))).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{StreamExt as _, poll};
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, failed, list, ms};
 use level2::error::SectionError;
 use level2::model::Section;
 use level2::progressive::{FirstPhase, load};
@@ -47,7 +47,8 @@ fn first_shows(first: &FirstPhase, fake: &Fake, case: &str) -> Outcome {
 pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
-    for latencies in [ASSIGNED, drawn] {
+    // In the second case orders is the slower one.
+    for latencies in [ASSIGNED, [330, 200, 470, 100, 400], drawn] {
         let fake = shop(&cx, &mut draw, latencies);
         let [sales, _, orders, ..] = latencies;
         begins(&cx, "it is first polled 70 ms after it was made");
@@ -140,7 +141,14 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
         begins(&cx, &format!("{failing} fails, the others answer"));
         let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
         let start = cx.timeline().now_ms();
-        for (report, now) in second_phase(&cx, &mut first).await? {
+        let reports = second_phase(&cx, &mut first).await?;
+        let began: Vec<_> =
+            fake.seen().iter().filter(|s| SECOND.contains(&s.section)).map(|s| s.at).collect();
+        ensure!(began.iter().all(|&at| at == began[0]), "the second phase does not begin at once";
+            expected = "users, low-stock and reviews are called at one moment",
+            observed = format!("called at {} ms", list(&began)),
+            help = "poll the three calls together: a FuturesUnordered or a JoinSet, not one after another");
+        for (report, now) in reports {
             let section = report.section;
             let Some(alone) = alone(&cx, &fake, section, limits(LIMITS)).await else { continue };
             // A load that has waited in its first phase has the outcome already.

@@ -121,7 +121,18 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
         "the shop, with new data",
     )?;
     let branch = succeeded(branch, "three can answer")?;
-    right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")
+    right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")?;
+
+    for tie in [[100, 200, 300, 300, 300], [250; 5], [0; 5]] {
+        begins(&cx, "several answer at the same millisecond");
+        let fake = shop(&cx, &mut draw, tie);
+        let first = won(&cx, &fake).await?.0;
+        let observed = arrived(&first.arrived);
+        ensure!(observed.len() == 3, "`arrived` holds {} sections", observed.len();
+            expected = "three, also when others answer at the same millisecond: they are in `rest`",
+            observed = plain::items(&observed));
+    }
+    Ok(())
 }
 
 pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {

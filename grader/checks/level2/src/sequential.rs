@@ -9,7 +9,8 @@ use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 use crate::support::{
     begins, carries_its_own_answers, catching, copy, errors, latencies,
-    leaves_nothing_when_dropped, names, passed_on, returned_at, shop, states_time, succeeded,
+    leaves_nothing_when_dropped, names, nothing_left, passed_on, returned_at, shop, states_time,
+    succeeded,
 };
 
 const NAME: &str = "sequential::load";
@@ -85,6 +86,7 @@ pub async fn stops_at_the_first_failure(cx: Cx) -> Outcome {
             &format!("the answers before {section}, then its failure"),
             "return at the failure",
         )?;
+        nothing_left(&cx, &fake, "after the load has failed").await?;
     }
     Ok(())
 }
