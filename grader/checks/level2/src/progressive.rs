@@ -190,7 +190,8 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
     }
     sleep(ms(10_000)).await;
     // A call of the second phase that began in the first is another criterion's business.
-    let second: Vec<_> = fake.seen().iter().filter(|seen| seen.at > now).map(|s| s.section).collect();
+    let second: Vec<_> =
+        fake.seen().iter().filter(|seen| seen.at > now).map(|s| s.section).collect();
     ensure!(second.is_empty(), "the second phase began although the first has failed";
         expected = "no call of users, low-stock or reviews", observed = names(&second),
         help = "return the error before anything of the second phase is started");

@@ -163,16 +163,17 @@ where
 
     begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
     let mut stuck = pin!(load(shops[2].source()));
+    let fresh = shop(cx, &mut draw, first).named("shop");
     let both = async {
         let _ = poll!(&mut stuck);
-        timeout(ms(60_000), join(load(shops[0].source()), load(shops[1].source()))).await
+        timeout(ms(60_000), join(load(fresh.source()), load(shops[1].source()))).await
     };
     let Ok((again, branch)) = cx.call(name, both).await?.value else {
         return Err(Fail::new("a load waits because another one is stuck")
             .help("loads share nothing: no lock and no memory outside of the load itself"));
     };
     let again = succeeded(again, "every source answered")?.dashboard;
-    shows(&again, &shops[0].page_of_call(2), "the second load of the shop")?;
+    shows(&again, &fresh.page(), "the second load of the shop, with new data")?;
     let branch = succeeded(branch, "every source answered")?.dashboard;
     shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")
 }
