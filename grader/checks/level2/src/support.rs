@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::join;
@@ -137,6 +138,15 @@ pub fn shows(observed: &Dashboard, expected: &Dashboard, case: &str) -> Outcome 
     Ok(())
 }
 
+/// Polls once in the name of a task that is gone, and then as usual.
+async fn polled_elsewhere_first<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => future.await,
+    }
+}
+
 /// A load shows the answers of its own calls: once, again, beside another shop's load, and while a
 /// third one is stuck.
 pub async fn carries_its_own_answers<F>(
@@ -160,6 +170,12 @@ where
         &shops[0].page(),
         "the shop",
     )?;
+
+    begins(cx, "it is polled by one task, and then by another");
+    let moved = shop(cx, &mut draw, second);
+    let call = cx.call(name, polled_elsewhere_first(load(moved.source()))).await?;
+    let page = succeeded(call.value, "every source answered")?.dashboard;
+    shows(&page, &moved.page(), "the load moved to another task")?;
 
     begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
     let mut stuck = pin!(load(shops[2].source()));
