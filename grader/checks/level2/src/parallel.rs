@@ -28,22 +28,24 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
     states_time(succeeded(call.value, "every source answered")?.took, 600)?;
 
     let mut draw = cx.draw();
-    let mut drawn = latencies(&mut draw);
-    let slow = draw.below(5) as usize;
-    drawn[slow] = 120_000;
-    drawn[(slow + 1) % 5] = 0;
-    let fake = shop(&cx, &mut draw, drawn);
-    begins(&cx, "it is first polled 70 ms after it was made; one source takes 120 s");
-    let made = load(fake.source());
-    sleep(ms(70)).await;
-    let call = cx.call(NAME, made).await?;
-    returned_at(
-        call.took,
-        120_000,
-        &format!("the slowest source, {}, answers", Section::ALL[slow]),
-        "the load has no limit and no pause of its own: it waits for the last answer",
-    )?;
-    states_time(succeeded(call.value, "every source answered")?.took, 120_000)
+    for (slow, section) in Section::ALL.into_iter().enumerate() {
+        let mut drawn = latencies(&mut draw);
+        drawn[slow] = 120_000;
+        drawn[(slow + 1) % 5] = 0;
+        let fake = shop(&cx, &mut draw, drawn);
+        begins(&cx, &format!("it is first polled 70 ms after it was made; {section} takes 120 s"));
+        let made = load(fake.source());
+        sleep(ms(70)).await;
+        let call = cx.call(NAME, made).await?;
+        returned_at(
+            call.took,
+            120_000,
+            &format!("the slowest source, {section}, answers"),
+            "the load has no limit and no pause of its own: it waits for the last answer",
+        )?;
+        states_time(succeeded(call.value, "every source answered")?.took, 120_000)?;
+    }
+    Ok(())
 }
 
 pub async fn starts_all_at_once(cx: Cx) -> Outcome {
