@@ -27,6 +27,17 @@ pub enum Step {
     Panics(u64),
     /// Panics in the method, before there is a future.
     PanicsAtOnce,
+    /// Panics in its future, after so long, with a payload of this kind.
+    PanicsWith(u64, Payload),
+}
+
+/// What a panic carries.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// A `&'static str`, as `panic!("a text")` makes it.
+    Literal(&'static str),
+    /// A `String`, as `panic!("row {n}")` makes it.
+    Text(String),
 }
 
 /// A call that has begun.
@@ -47,6 +58,7 @@ pub struct Seen {
 pub struct Fake {
     timeline: Timeline,
     name: &'static str,
+    salt: u32,
     scripts: BTreeMap<Section, Vec<Step>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -57,6 +69,7 @@ impl Fake {
         Self {
             timeline: cx.timeline().clone(),
             name: "",
+            salt: 0,
             scripts: BTreeMap::new(),
             seen: Arc::default(),
         }
@@ -65,6 +78,12 @@ impl Fake {
     /// `name` stands before the section in the timeline, and its data differs from other fakes'.
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
+        self
+    }
+
+    /// `salt` is added to every number of its data.
+    pub fn salted(mut self, salt: u32) -> Self {
+        self.salt = salt;
         self
     }
 
@@ -150,7 +169,7 @@ impl Fake {
 
     // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
     fn base(&self, nth: u32) -> u32 {
-        self.name.bytes().fold(1000 * nth, |sum, byte| sum * 3 + u32::from(byte))
+        self.name.bytes().fold(1000 * nth, |sum, byte| sum * 3 + u32::from(byte)) + self.salt
     }
 
     fn sales_of(&self, nth: u32) -> Sales {
@@ -174,8 +193,14 @@ impl Fake {
 
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
-        let item = StockItem { id: base + 30, name: format!("article {base}"), stock: 3 };
-        LowStock { total: base + 31, critical: base + 32, items: vec![item] }
+        let item = StockItem { id: base + 30, name: format!(" Gr\u{f6}\u{df}e {base} "), stock: 3 };
+        // The same name again, and no name at all.
+        let others = [
+            StockItem { id: base + 33, name: item.name.clone(), stock: 0 },
+            StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
+        ];
+        let items = [item].into_iter().chain(others).collect();
+        LowStock { total: base + 31, critical: base + 32, items }
     }
 
     fn reviews_of(&self, nth: u32) -> Reviews {
@@ -234,6 +259,14 @@ impl Fake {
                     wait(after).await;
                     guard.ending = "panics";
                     panic!("{section}: a bug");
+                }
+                Step::PanicsWith(after, payload) => {
+                    wait(after).await;
+                    guard.ending = "panics";
+                    match payload {
+                        Payload::Literal(text) => std::panic::panic_any(text),
+                        Payload::Text(text) => std::panic::panic_any(text),
+                    }
                 }
                 Step::PanicsAtOnce => unreachable!("panicked in the method"),
             }

@@ -10,6 +10,9 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
 mod fake;
+mod plain;
+#[cfg(any(feature = "critical", feature = "progressive"))]
+mod settles;
 mod support;
 
 #[cfg(feature = "all-settled")]
