@@ -1,6 +1,7 @@
 //! The five sources under the grader's control: scripted, and watched.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -13,6 +14,8 @@ use level2::model::{
 };
 use level2::source::{DashboardSource, SourceResult};
 use tokio::time::sleep;
+
+use crate::draw::Draws as _;
 
 /// What a source does when it is called. Times in virtual milliseconds after the call.
 #[derive(Debug, Clone)]
@@ -27,6 +30,38 @@ pub enum Step {
     Panics(u64),
     /// Panics in the method, before there is a future.
     PanicsAtOnce,
+    /// Panics in its future, with this payload.
+    Throws(u64, Payload),
+    /// Panics in the method, before there is a future, with this payload.
+    ThrowsAtOnce(Payload),
+}
+
+/// What a panic carries: `panic!("a bug")` carries a literal, `panic!("row {n}")` a `String`.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    Literal(&'static str),
+    Text(String),
+    /// Something that is not a text.
+    Number(u32),
+}
+
+impl Payload {
+    /// The text that a report on the panic has.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Literal(text) => (*text).to_owned(),
+            Self::Text(text) => text.clone(),
+            Self::Number(_) => "no message".to_owned(),
+        }
+    }
+
+    fn throw(self) -> ! {
+        match self {
+            Self::Literal(text) => std::panic::panic_any(text),
+            Self::Text(text) => std::panic::panic_any(text),
+            Self::Number(number) => std::panic::panic_any(number),
+        }
+    }
 }
 
 /// A call that has begun.
@@ -46,7 +81,9 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct Fake {
     timeline: Timeline,
-    name: &'static str,
+    name: Arc<str>,
+    /// Where its numbers begin.
+    base: u32,
     scripts: BTreeMap<Section, Vec<Step>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -54,17 +91,22 @@ pub struct Fake {
 impl Fake {
     /// Five sources that answer.
     pub fn new(cx: &Cx) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Far apart for each fake, and drawn, so that no solution knows them.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) % 400;
+        let drawn = u32::try_from(cx.draw().below(9_000_000)).unwrap_or_default();
         Self {
             timeline: cx.timeline().clone(),
-            name: "",
+            name: Arc::from(""),
+            base: number * 10_000_000 + drawn,
             scripts: BTreeMap::new(),
             seen: Arc::default(),
         }
     }
 
-    /// `name` stands before the section in the timeline, and its data differs from other fakes'.
-    pub fn named(mut self, name: &'static str) -> Self {
-        self.name = name;
+    /// `name` stands before the section in the timeline.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Arc::from(name);
         self
     }
 
@@ -139,18 +181,23 @@ impl Fake {
 
     /// What the first call of `section` answers with.
     pub fn data(&self, section: Section) -> SectionData {
+        self.data_of_call(section, 1)
+    }
+
+    /// What the `nth` call of `section` answers with, counted from 1.
+    pub fn data_of_call(&self, section: Section, nth: u32) -> SectionData {
         match section {
-            Section::Sales => SectionData::Sales(self.sales_of(1)),
-            Section::Users => SectionData::Users(self.users_of(1)),
-            Section::Orders => SectionData::Orders(self.orders_of(1)),
-            Section::LowStock => SectionData::LowStock(self.low_stock_of(1)),
-            Section::Reviews => SectionData::Reviews(self.reviews_of(1)),
+            Section::Sales => SectionData::Sales(self.sales_of(nth)),
+            Section::Users => SectionData::Users(self.users_of(nth)),
+            Section::Orders => SectionData::Orders(self.orders_of(nth)),
+            Section::LowStock => SectionData::LowStock(self.low_stock_of(nth)),
+            Section::Reviews => SectionData::Reviews(self.reviews_of(nth)),
         }
     }
 
     // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
     fn base(&self, nth: u32) -> u32 {
-        self.name.bytes().fold(1000 * nth, |sum, byte| sum * 3 + u32::from(byte))
+        self.base + nth % 1000 * 100
     }
 
     fn sales_of(&self, nth: u32) -> Sales {
@@ -184,7 +231,7 @@ impl Fake {
     }
 
     fn who(&self, section: Section) -> String {
-        match self.name {
+        match &*self.name {
             "" => section.name().to_owned(),
             name => format!("{name}: {section}"),
         }
@@ -206,9 +253,16 @@ impl Fake {
         data: impl FnOnce(u32) -> T + Send + 'static,
     ) -> BoxFuture<'_, SourceResult<T>> {
         let steps = self.scripts.get(&section).cloned().unwrap_or_default();
-        if let [Step::PanicsAtOnce, ..] = steps.as_slice() {
-            self.timeline.record(self.who(section), "panics in the method itself");
-            panic!("{}: a bug before the future", section);
+        match steps.first() {
+            Some(Step::PanicsAtOnce) => {
+                self.timeline.record(self.who(section), "panics in the method itself");
+                panic!("{}: a bug before the future", section);
+            }
+            Some(Step::ThrowsAtOnce(payload)) => {
+                self.timeline.record(self.who(section), "panics in the method itself");
+                payload.clone().throw();
+            }
+            _ => {}
         }
         async move {
             let (index, nth) = self.begin(section);
@@ -235,7 +289,14 @@ impl Fake {
                     guard.ending = "panics";
                     panic!("{section}: a bug");
                 }
-                Step::PanicsAtOnce => unreachable!("panicked in the method"),
+                Step::Throws(after, payload) => {
+                    wait(after).await;
+                    guard.ending = "panics";
+                    payload.throw();
+                }
+                Step::PanicsAtOnce | Step::ThrowsAtOnce(_) => {
+                    unreachable!("panicked in the method")
+                }
             }
         }
         .boxed()

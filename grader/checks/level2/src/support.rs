@@ -63,3 +63,29 @@ pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, whole: F, at: u64, load:
     sleep(ms(10_000)).await;
     grader_kit::dropped_at(cx, name, at, load).await
 }
+
+/// Drops `load` before its first poll and at each of `moments`, in milliseconds after its first poll (0 is
+/// right after it), each time with new sources. Nothing may be left.
+pub async fn dropped_everywhere<F: Future>(
+    cx: &Cx,
+    name: &str,
+    moments: &[u64],
+    fake: impl Fn() -> Fake,
+    load: impl Fn(&Fake) -> F,
+) -> Outcome {
+    let never = fake();
+    drop(load(&never));
+    cx.settle().await;
+    let called = never.called();
+    ensure!(called.is_empty(), "{name} calls sources before it is polled";
+        expected = "a future does nothing until it is polled", observed = names(&called),
+        help = "make the calls inside the future, not before it is returned");
+    for at in moments {
+        let fake = fake();
+        grader_kit::dropped_at(cx, name, *at, load(&fake)).await?;
+        // What never gets anywhere leaves nothing behind either.
+        ensure!(!fake.seen().is_empty(), "{name} had called no source when it was dropped at {at} ms");
+        nothing_left(cx, &fake, &format!("after {name} was dropped at {at} ms")).await?;
+    }
+    Ok(())
+}
