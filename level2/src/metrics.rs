@@ -52,9 +52,11 @@ impl LoadMetrics {
     pub fn alerts(&self) -> Alerts {
         let Self { load_time, calls, failures, timeouts } = *self;
         let successes = calls.saturating_sub(failures);
-        // `part` of `calls`, against a percentage, without dividing.
-        let below = |part: usize, percent: usize| part * 100 < percent * calls;
-        let above = |part: usize, percent: usize| part * 100 > percent * calls;
+        // `part` of `calls`, against a percentage, without dividing. No product of two `usize` is too
+        // large for a `u128`.
+        let percent_of_calls = |percent: u128| percent * calls as u128;
+        let below = |part: usize, percent| (part as u128) * 100 < percent_of_calls(percent);
+        let above = |part: usize, percent| (part as u128) * 100 > percent_of_calls(percent);
         Alerts {
             load_time: Severity::of(
                 load_time > Duration::from_millis(1000),

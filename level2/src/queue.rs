@@ -29,7 +29,8 @@ impl AsyncQueue {
     /// A queue that runs `concurrency` jobs at once.
     #[must_use]
     pub fn new(concurrency: NonZeroUsize) -> Self {
-        Self { permits: Semaphore::new(concurrency.get()) }
+        // A semaphore panics above its own limit, which no number of jobs reaches.
+        Self { permits: Semaphore::new(concurrency.get().min(Semaphore::MAX_PERMITS)) }
     }
 
     /// Waits for its turn, then calls `job` and runs the future it returns to its end.

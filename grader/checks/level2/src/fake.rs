@@ -55,7 +55,7 @@ impl Payload {
         }
     }
 
-    fn throw(self) -> ! {
+    pub fn throw(self) -> ! {
         match self {
             Self::Literal(text) => std::panic::panic_any(text),
             Self::Text(text) => std::panic::panic_any(text),
@@ -84,6 +84,10 @@ pub struct Fake {
     name: Arc<str>,
     /// Where its numbers begin.
     base: u32,
+    /// The number of the load that is played, where a check says so; 0 where each section counts its own calls.
+    load: Arc<AtomicU32>,
+    /// Bytes that its page takes in memory beyond the usual ones.
+    weight: usize,
     scripts: BTreeMap<Section, Vec<Step>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -99,6 +103,8 @@ impl Fake {
             timeline: cx.timeline().clone(),
             name: Arc::from(""),
             base: number * 10_000_000 + drawn,
+            load: Arc::default(),
+            weight: 0,
             scripts: BTreeMap::new(),
             seen: Arc::default(),
         }
@@ -110,9 +116,21 @@ impl Fake {
         self
     }
 
+    /// From now on every call is of the load with this number, counted from 1: each section does the step of
+    /// that number and answers with the data of that number. For loads that do not call every section.
+    pub fn in_load(&self, number: u32) {
+        self.load.store(number, Ordering::Relaxed);
+    }
+
+    /// Its page takes so many bytes more.
+    pub fn weighing(mut self, bytes: usize) -> Self {
+        self.weight = bytes;
+        self
+    }
+
     /// The same sources, with nothing seen yet.
     pub fn twin(&self) -> Self {
-        Self { seen: Arc::default(), ..self.clone() }
+        Self { seen: Arc::default(), load: Arc::default(), ..self.clone() }
     }
 
     /// Every call of `section` does `step`.
@@ -221,7 +239,8 @@ impl Fake {
 
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
-        let item = StockItem { id: base + 30, name: format!("article {base}"), stock: 3 };
+        let name = format!("article {base}{}", "!".repeat(self.weight));
+        let item = StockItem { id: base + 30, name, stock: 3 };
         LowStock { total: base + 31, critical: base + 32, items: vec![item] }
     }
 
@@ -244,7 +263,11 @@ impl Fake {
         let mut seen = self.lock();
         seen.push(Seen { section, at, over: None });
         let nth = seen.iter().filter(|seen| seen.section == section).count();
-        (seen.len() - 1, u32::try_from(nth).unwrap_or(u32::MAX))
+        let nth = match self.load.load(Ordering::Relaxed) {
+            0 => u32::try_from(nth).unwrap_or(u32::MAX),
+            load => load,
+        };
+        (seen.len() - 1, nth)
     }
 
     fn call<T: Send + 'static>(

@@ -1,13 +1,15 @@
 //! What the criteria have in common.
 
 use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
 use level2::model::Section;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Payload};
 
 /// Sections as a learner reads them: `sales, users`.
 pub fn names<'a>(sections: impl IntoIterator<Item = &'a Section>) -> String {
@@ -88,4 +90,44 @@ pub async fn dropped_everywhere<F: Future>(
         nothing_left(cx, &fake, &format!("after {name} was dropped at {at} ms")).await?;
     }
     Ok(())
+}
+
+/// A load that has to panic with the payload of a source, `at` milliseconds after its first poll, and to stop
+/// its other calls.
+pub async fn passes_a_panic_on<F: Future>(
+    cx: &Cx,
+    name: &str,
+    fake: &Fake,
+    (payload, at): (&Payload, u64),
+    load: F,
+) -> Outcome {
+    const HELP: &str = "a panic is a bug and no outcome: let it pass. A future that is awaited passes \
+                        it on by itself; a task's JoinError holds it: \
+                        std::panic::resume_unwind(error.into_panic())";
+    let caught = AssertUnwindSafe(load).catch_unwind();
+    let call = cx.call(name, timeout(ms(at + 60_000), caught)).await?;
+    let text = payload.text();
+    let payload = match call.value {
+        Ok(Err(payload)) => payload,
+        Ok(Ok(_)) => {
+            return Err(Fail::new(format!("{name} returned although a source panicked"))
+                .expected(format!("the panic {text:?} reaches the caller"))
+                .help(HELP));
+        }
+        Err(_) => {
+            return Err(Fail::new(format!("{name} hangs after a source panicked"))
+                .expected(format!("the panic {text:?} reaches the caller"))
+                .help(HELP));
+        }
+    };
+    let observed = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a text".to_owned(),
+    };
+    ensure!(observed.contains(&text), "the panic of a source reaches the caller of {name} without its text";
+        expected = text, observed = observed, help = HELP);
+    ensure!(call.took == ms(at), "the panic reaches the caller of {name} at {} ms", call.took.as_millis();
+        expected = format!("{at} ms: at the moment at which the source panicked"), help = HELP);
+    nothing_left(cx, fake, &format!("after a source's panic has ended {name}")).await
 }
