@@ -11,7 +11,7 @@ use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
 use crate::draw::{Draw, Draws as _};
-use crate::fake::{Fake, Payload, Step, down, latency, refused};
+use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
 use crate::support::{dropped_everywhere, names, nothing_left, returned_at, states_time};
 
@@ -407,6 +407,9 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
             "a source that fails at once fails as any other",
         )?;
         carries(&early, &fake, &others)?;
+        let fake = Fake::new(&cx).with(section, Step::PanicsAtOnce);
+        let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
+        says_panicked(&early, section, &format!("{section}: a bug before the future"))?;
         for payload in payloads(&mut draw) {
             for step in [Step::ThrowsAtOnce(payload.clone()), Step::Throws(0, payload.clone())] {
                 let fake = Fake::new(&cx).with(section, step);

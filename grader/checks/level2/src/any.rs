@@ -177,7 +177,13 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
 pub async fn lists_every_error(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let twice = down(Section::Users);
-    let errors = vec![refused(Section::Users), twice.clone(), SourceError::Rejected(String::new()), twice];
+    let errors = vec![
+        refused(Section::Users),
+        twice.clone(),
+        SourceError::Rejected(String::new()),
+        SourceError::Unavailable("  spaces \n and lines ".to_owned()),
+        twice,
+    ];
     all_fail(&cx, Section::Users, errors, &mut draw).await?;
     for section in Section::ALL {
         let errors = (0..draw.index(10) + 1).map(|_| said(&mut draw)).collect();

@@ -28,6 +28,8 @@ mod critical;
 mod deadline;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "models")]
+mod models;
 #[cfg(feature = "parallel")]
 mod parallel;
 #[cfg(feature = "progressive")]

@@ -14,11 +14,10 @@ use level2::settled::{SectionReport, Settled};
 use crate::draw::{Draw, Draws as _};
 use crate::fake::Fake;
 use crate::plain::{self, same};
-use crate::scripts::{Difference, compare};
 
 /// A severity as the grader knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+pub enum Level {
     Normal,
     Warning,
     Critical,
@@ -26,7 +25,7 @@ enum Level {
 
 use Level::{Critical, Normal, Warning};
 
-fn level(severity: Severity) -> Level {
+pub fn level(severity: Severity) -> Level {
     match severity {
         Severity::Normal => Normal,
         Severity::Warning => Warning,
@@ -50,13 +49,13 @@ async fn alerts(cx: &Cx, metrics: LoadMetrics) -> Result<Alerts, Fail> {
     Ok(cx.call("LoadMetrics::alerts", async { metrics.alerts() }).await?.value)
 }
 
-fn figures(metrics: &LoadMetrics) -> String {
+pub fn figures(metrics: &LoadMetrics) -> String {
     let LoadMetrics { load_time, calls, failures, timeouts } = *metrics;
     format!("{calls} calls, {failures} failures, {timeouts} timeouts, {}", plain::time(load_time))
 }
 
 /// The outcome of one section, by its kind.
-fn outcome(fake: &Fake, section: Section, kind: u64) -> Result<level2::model::SectionData, SectionFailure> {
+pub fn outcome(fake: &Fake, section: Section, kind: u64) -> Result<level2::model::SectionData, SectionFailure> {
     match kind {
         0 => Ok(fake.data(section)),
         1 => Err(SourceError::Unavailable("down".to_owned()).into()),
@@ -66,7 +65,7 @@ fn outcome(fake: &Fake, section: Section, kind: u64) -> Result<level2::model::Se
     }
 }
 
-const KINDS: [&str; 5] = ["data", "an outage", "a refusal", "a timeout", "a panic"];
+pub const KINDS: [&str; 5] = ["data", "an outage", "a refusal", "a timeout", "a panic"];
 
 async fn counts(cx: &Cx, fake: &Fake, kinds: &[u64], took: Duration) -> Outcome {
     let reports = Section::ALL.into_iter().zip(kinds).map(|(section, kind)| SectionReport {
@@ -138,7 +137,7 @@ pub async fn load_time(cx: Cx) -> Outcome {
 }
 
 /// The severity of a success rate, in whole numbers.
-fn of_success(calls: usize, failures: usize) -> Level {
+pub fn of_success(calls: usize, failures: usize) -> Level {
     let (calls, good) = (calls as u128, (calls - failures) as u128);
     match () {
         () if good * 100 < 50 * calls => Critical,
@@ -148,7 +147,7 @@ fn of_success(calls: usize, failures: usize) -> Level {
 }
 
 /// The severity of a timeout rate, in whole numbers.
-fn of_timeouts(calls: usize, timeouts: usize) -> Level {
+pub fn of_timeouts(calls: usize, timeouts: usize) -> Level {
     let (calls, timeouts) = (calls as u128, timeouts as u128);
     match () {
         () if timeouts * 100 > 25 * calls => Critical,
@@ -161,6 +160,7 @@ fn of_timeouts(calls: usize, timeouts: usize) -> Level {
 /// that are far too large for any product.
 fn sizes(draw: &mut Draw) -> Vec<usize> {
     let mut sizes = vec![0, 1, 2, 3, 4, 5, 7, 10, 20, 99, 100, 101, 255, 256, 300, 1000, 65_536];
+    sizes.extend([1 << 32, 10_usize.pow(9), 10_usize.pow(11)]);
     sizes.extend((0..20).map(|_| {
         let most = 10_u64.pow(u32::try_from(draw.between(2..=11)).unwrap_or(2));
         usize::try_from(draw.between(1..=most)).unwrap_or(100)
@@ -311,93 +311,4 @@ pub async fn worst(cx: Cx) -> Outcome {
             help = "the highest of the four");
     }
     Ok(())
-}
-
-/// One load of a script: what its sections came to, and how long it took.
-#[derive(Debug, Clone)]
-struct Load {
-    kinds: Vec<u64>,
-    took: Duration,
-}
-
-fn script(draw: &mut Draw) -> Vec<Load> {
-    // Mostly good, mostly bad or anything: sums that come near every threshold from both sides.
-    let bad = *draw.pick(&[5, 15, 25, 50, 90]);
-    let kind = |draw: &mut Draw| if draw.chance(bad) { draw.between(1..=4) } else { 0 };
-    let loads = draw.between(0..=12);
-    let load = |draw: &mut Draw| Load {
-        kinds: (0..draw.between(1..=5)).map(|_| kind(draw)).collect(),
-        took: ms(*draw.pick(&[200, 600, 999, 1000, 1001, 1999, 2000, 2001, 5000])),
-    };
-    (0..loads).map(|_| load(draw)).collect()
-}
-
-/// Loads, their sum and its alerts, beside the model's.
-pub async fn agrees_with_its_model(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
-    let line = |load: &Load| {
-        let kinds: Vec<_> =
-            load.kinds.iter().map(|kind| KINDS[usize::try_from(*kind).unwrap_or(0)]).collect();
-        format!("a load of {} with {}", plain::time(load.took), kinds.join(", "))
-    };
-    let play = async |loads: &[Load]| {
-        let settled: Vec<_> = loads
-            .iter()
-            .map(|load| {
-                let reports = Section::ALL.into_iter().zip(&load.kinds);
-                let reports = reports.map(|(section, kind)| SectionReport {
-                    section,
-                    result: outcome(&fake, section, *kind),
-                    took: ms(1),
-                });
-                Settled::new(reports, load.took)
-            })
-            .collect();
-        let played = async {
-            let sum = settled.iter().map(LoadMetrics::of).sum::<LoadMetrics>();
-            let alerts = sum.alerts();
-            (sum, alerts, alerts.worst())
-        };
-        let (sum, alerts, worst) = cx.call("the alerts of these loads", played).await?.value;
-        let count = |wanted: fn(u64) -> bool| {
-            loads.iter().flat_map(|load| &load.kinds).filter(|kind| wanted(**kind)).count()
-        };
-        let model = LoadMetrics {
-            load_time: loads.iter().map(|load| load.took).max().unwrap_or_default(),
-            calls: count(|_| true),
-            failures: count(|kind| kind != 0),
-            timeouts: count(|kind| kind == 3),
-        };
-        let time = match () {
-            () if model.load_time > ms(2000) => Critical,
-            () if model.load_time > ms(1000) => Warning,
-            () => Normal,
-        };
-        let failures = match model.failures {
-            0 | 1 => Normal,
-            2 => Warning,
-            _ => Critical,
-        };
-        let wanted = [
-            time,
-            of_success(model.calls, model.failures),
-            failures,
-            of_timeouts(model.calls, model.timeouts),
-        ];
-        let Alerts { load_time, success_rate, failures, timeout_rate } = alerts;
-        let there = [load_time, success_rate, failures, timeout_rate].map(level);
-        let said = |figures: String, four: [Level; 4], worst: Level| {
-            let [time, rate, failures, timeouts] = four;
-            format!(
-                "{figures}; load time {time:?}, success rate {rate:?}, failures {failures:?}, \
-                 timeout rate {timeouts:?}, worst {worst:?}"
-            )
-        };
-        let expected =
-            said(figures(&model), wanted, wanted.into_iter().max().unwrap_or(Normal));
-        let observed = said(figures(&sum), there, level(worst));
-        let headline = "the sum of these loads, or its alerts, are wrong".to_owned();
-        Ok(if expected == observed { Ok(()) } else { Err(Difference { headline, expected, observed }) })
-    };
-    compare(&cx, 200, script, play, line).await
 }
