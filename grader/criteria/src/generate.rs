@@ -112,7 +112,8 @@ fn check_lines(level: &str, exercise: &Exercise) -> String {
         // Writing into a string does not fail.
         let _ = writeln!(
             table,
-            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)) }},"
+            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)), threads: {} }},",
+            criterion.threads
         );
     }
     table

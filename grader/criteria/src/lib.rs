@@ -43,6 +43,7 @@
 //! file = "src/race/rest.rs"                   # optional; where it is not the exercise's
 //! read = ["level2/src/rest.rs"]               # optional; shown after the exercise's
 //! cpu_seconds = 10                            # optional; where the usual limit is too low
+//! threads = true                              # optional; its check calls `Cx::on_threads`
 //! ```
 //!
 //! Every clause names a criterion and every criterion stands in a clause, so that nothing is promised
@@ -113,6 +114,8 @@ pub struct Criterion {
     pub file: String,
     /// CPU seconds that a right solution may need, where the usual limit is too low.
     pub cpu_seconds: Option<u64>,
+    /// Whether its check needs real threads.
+    pub threads: bool,
     /// The demand in full.
     pub requirement: String,
     /// One to three hints.

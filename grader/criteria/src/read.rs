@@ -54,6 +54,8 @@ struct CriterionTable {
     kind: Kind,
     file: Option<String>,
     cpu_seconds: Option<u64>,
+    #[serde(default)]
+    threads: bool,
     requirement: String,
     hints: Vec<String>,
     #[serde(default)]
@@ -156,6 +158,7 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
             kind: table.kind,
             file: table.file.unwrap_or_else(|| file.file.clone()),
             cpu_seconds: table.cpu_seconds,
+            threads: table.threads,
             requirement: one_line(&table.requirement),
             hints: table.hints.iter().map(|hint| one_line(hint)).collect(),
             read: file.read.iter().chain(&table.read).cloned().collect(),
