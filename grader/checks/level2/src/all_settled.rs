@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use futures::future::join;
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level2::all_settled::{Timeouts, load, settle};
 use level2::error::{SectionFailure, SourceError};
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
-use crate::draw::{Draw, Draws as _};
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
 use crate::support::{dropped_everywhere, names, nothing_left, returned_at, states_time};
@@ -27,11 +26,7 @@ const DEFAULTS: Timeouts = Timeouts {
     reviews: ms(3000),
 };
 
-async fn settled(
-    cx: &Cx,
-    fake: &Fake,
-    timeouts: Timeouts,
-) -> Result<(Settled, Duration), Fail> {
+async fn settled(cx: &Cx, fake: &Fake, timeouts: Timeouts) -> Result<(Settled, Duration), Fail> {
     let call = cx.call(NAME, load(fake.source(), timeouts)).await?;
     Ok((call.value, call.took))
 }
@@ -101,9 +96,9 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
     // Every choice of sources that fail, none and all included.
     for bits in [0b1010].into_iter().chain(0..32) {
         let failed = chosen(bits);
-        let fake = failed.iter().fold(Fake::new(&cx), |fake, section| {
-            fake.fails(*section, draw.between(0..=900))
-        });
+        let fake = failed
+            .iter()
+            .fold(Fake::new(&cx), |fake, section| fake.fails(*section, draw.between(0..=900)));
         let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
         carries(&settled, &fake, &chosen(!bits))?;
         for section in Section::ALL {
@@ -111,7 +106,8 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
         }
     }
     // Two shops at once, and one of them again.
-    let shops = ["our shop", "their shop"].map(|name| Fake::new(&cx).named(name).fails(Section::Users, 30));
+    let shops =
+        ["our shop", "their shop"].map(|name| Fake::new(&cx).named(name).fails(Section::Users, 30));
     let both = join(load(shops[0].source(), DEFAULTS), load(shops[1].source(), DEFAULTS));
     let (ours, theirs) = cx.call(NAME, both).await?.value;
     let rest = [Section::Sales, Section::Orders, Section::LowStock, Section::Reviews];
@@ -213,7 +209,9 @@ fn by_section(limits: Timeouts) -> [(Section, Duration); 5] {
 
 pub async fn default_timeouts(cx: Cx) -> Outcome {
     let observed = cx.call("Timeouts::default", async { Timeouts::default() }).await?.value;
-    for ((section, there), (_, wanted)) in by_section(observed).into_iter().zip(by_section(DEFAULTS)) {
+    for ((section, there), (_, wanted)) in
+        by_section(observed).into_iter().zip(by_section(DEFAULTS))
+    {
         same(
             plain::time(there),
             plain::time(wanted),
@@ -289,7 +287,9 @@ pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
             )?;
         }
         // All hang: the limits run at the same time.
-        let fake = Section::ALL.into_iter().fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
+        let fake = Section::ALL
+            .into_iter()
+            .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
         let (settled, took) = settled(&cx, &fake, limits).await?;
         let longest = by_section(limits).iter().map(|(_, limit)| limit.as_millis() as u64).max();
         returned_at(
@@ -311,7 +311,13 @@ pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
 }
 
 pub async fn takes_any_limit(cx: Cx) -> Outcome {
-    let all = |limit| Timeouts { sales: limit, users: limit, orders: limit, low_stock: limit, reviews: limit };
+    let all = |limit| Timeouts {
+        sales: limit,
+        users: limit,
+        orders: limit,
+        low_stock: limit,
+        reviews: limit,
+    };
     // The longest limit there is cuts nothing.
     let fake = Fake::new(&cx);
     let (whole, took) = settled(&cx, &fake, all(Duration::MAX)).await?;
@@ -355,7 +361,9 @@ fn says_panicked(settled: &Settled, section: Section, text: &str) -> Outcome {
         ))
         .expected(format!("panicked: {text:?}"))
         .observed(plain::result(result))
-        .help("SectionFailure::from_panic takes what catch_unwind or JoinError::into_panic returns"));
+        .help(
+            "SectionFailure::from_panic takes what catch_unwind or JoinError::into_panic returns",
+        ));
     };
     ensure!(message == text, "the report on {section} has another text than the panic";
         expected = format!("panicked: {text:?}"), observed = format!("panicked: {message:?}"),
@@ -367,7 +375,11 @@ fn says_panicked(settled: &Settled, section: Section, text: &str) -> Outcome {
 
 /// Payloads of each kind, with a text that no solution knows.
 fn payloads(draw: &mut Draw) -> [Payload; 3] {
-    [Payload::Literal("a bug"), Payload::Text(format!("row {}", draw.text(1..=12))), Payload::Number(7)]
+    [
+        Payload::Literal("a bug"),
+        Payload::Text(format!("row {}", draw.text(1..=12))),
+        Payload::Number(7),
+    ]
 }
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
@@ -378,7 +390,8 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
             let fake = Fake::new(&cx).with(section, step);
             let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
             says_panicked(&settled, section, &payload.text())?;
-            let others: Vec<_> = Section::ALL.into_iter().filter(|other| *other != section).collect();
+            let others: Vec<_> =
+                Section::ALL.into_iter().filter(|other| *other != section).collect();
             carries(&settled, &fake, &others)?;
             nothing_left(&cx, &fake, "after a source has panicked").await?;
         }
@@ -463,7 +476,8 @@ pub async fn settles_one_section(cx: Cx) -> Outcome {
             ensure!(call.value.section == section && others == 0, "{case} is about another section";
                 expected = format!("one call of {section}, and the report on it"),
                 observed = format!("a report on {}; called: {}", call.value.section, names(&fake.called())));
-            let expected = failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
+            let expected =
+                failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
             same(
                 plain::result(&call.value.result),
                 expected,

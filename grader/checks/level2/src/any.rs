@@ -3,23 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::any::{AllFailed, Winner, fetch};
 use level2::error::SourceError;
 use level2::model::Section;
 
-use crate::draw::{Draw, Draws as _};
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
-use crate::support::{
-    dropped_everywhere, nothing_left, passes_a_panic_on, returned_at, succeeded,
-};
+use crate::support::{dropped_everywhere, nothing_left, passes_a_panic_on, returned_at, succeeded};
 
 const NAME: &str = "any::fetch";
 
 /// One replica for each step, done when `section` is asked for.
 fn replicas(cx: &Cx, section: Section, steps: Vec<Step>) -> Vec<Fake> {
-    let replica = |(place, step)| Fake::new(cx).named(&format!("replica {place}")).with(section, step);
+    let replica =
+        |(place, step)| Fake::new(cx).named(&format!("replica {place}")).with(section, step);
     steps.into_iter().enumerate().map(replica).collect()
 }
 
@@ -104,7 +102,12 @@ pub async fn stops_the_losers(cx: Cx) -> Outcome {
     let fakes = replicas(
         &cx,
         Section::Users,
-        vec![Step::Answers(300), Step::Answers(100), Step::Hangs, Step::Fails(200, down(Section::Users))],
+        vec![
+            Step::Answers(300),
+            Step::Answers(100),
+            Step::Hangs,
+            Step::Fails(200, down(Section::Users)),
+        ],
     );
     let (outcome, _) = asked(&cx, Section::Users, &fakes).await?;
     succeeded(outcome, "replica 1 answers")?;
@@ -118,7 +121,8 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     // One fake for all three replicas: the first call fails at 150 ms, and so on.
     let steps = vec![Step::Fails(150, down(Section::Users)), Step::Answers(300), Step::Hangs];
     let fakes = || Fake::new(&cx).script(Section::Users, steps.clone());
-    let load = |fake: &Fake| fetch(Section::Users, vec![fake.source(), fake.source(), fake.source()]);
+    let load =
+        |fake: &Fake| fetch(Section::Users, vec![fake.source(), fake.source(), fake.source()]);
     dropped_everywhere(&cx, NAME, &[0, 100, 200, 299], fakes, load).await
 }
 
@@ -129,10 +133,9 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
         let payload = *draw.pick(&[true, false]);
         let payload = if payload { Payload::Literal("a bug") } else { Payload::Text(text) };
         let at = draw.between(10..=90);
-        for (step, at) in [
-            (Step::Throws(at, payload.clone()), at),
-            (Step::Throws(0, payload.clone()), 0),
-        ] {
+        for (step, at) in
+            [(Step::Throws(at, payload.clone()), at), (Step::Throws(0, payload.clone()), 0)]
+        {
             let other = Fake::new(&cx).named("replica 0").with(section, Step::Answers(200));
             let bad = Fake::new(&cx).named("replica 1").with(section, step);
             let load = fetch(section, vec![other.source(), bad.source()]);
@@ -155,14 +158,20 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
     let (outcome, took) = asked(cx, section, &fakes).await?;
     let AllFailed { errors: observed } = failed(outcome, "every replica failed")?;
     let last = times.iter().max().copied().unwrap_or_default();
-    returned_at(took, last, "the last replica fails", "a failure decides nothing while another may answer")?;
+    returned_at(
+        took,
+        last,
+        "the last replica fails",
+        "a failure decides nothing while another may answer",
+    )?;
     ensure!(observed.len() == errors.len(), "the error lists {} errors of {} replicas",
         observed.len(), errors.len();
         help = "keep what each replica said, also when two say the same");
-    let difference = observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
-        let (there, wanted) = (plain::error(there), plain::error(wanted));
-        (there != wanted).then_some((place, there, wanted))
-    });
+    let difference =
+        observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
+            let (there, wanted) = (plain::error(there), plain::error(wanted));
+            (there != wanted).then_some((place, there, wanted))
+        });
     match difference {
         None => Ok(()),
         Some((place, there, wanted)) => Err(Fail::new(format!(

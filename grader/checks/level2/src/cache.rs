@@ -11,7 +11,6 @@ use level2::model::{Dashboard, Section};
 use level2::parallel;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::draw::Draws as _;
 use crate::fake::{Fake, Payload, Step, latency, refused};
 use crate::memory;
 use crate::plain::{self, same, same_page};
@@ -62,13 +61,16 @@ async fn nth(
 
 /// An outcome as the learner reads it, without the page.
 fn said(outcome: &Result<Answer, CacheError>) -> String {
-    let cause = |cause: &SectionError| format!("{}: {}", cause.section, plain::failure(&cause.failure));
+    let cause =
+        |cause: &SectionError| format!("{}: {}", cause.section, plain::failure(&cause.failure));
     match outcome {
         Ok(Answer::Live(_)) => "Answer::Live".to_owned(),
         Ok(Answer::Cached { age, cause: why, .. }) => {
             format!("Answer::Cached, {} old, because {}", plain::time(*age), cause(why))
         }
-        Err(CacheError::Empty { cause: why }) => format!("CacheError::Empty, because {}", cause(why)),
+        Err(CacheError::Empty { cause: why }) => {
+            format!("CacheError::Empty, because {}", cause(why))
+        }
         Err(CacheError::Expired { age, cause: why }) => {
             format!("CacheError::Expired, {} old, because {}", plain::time(*age), cause(why))
         }
@@ -87,12 +89,12 @@ fn live(outcome: Result<Answer, CacheError>, when: &str) -> Result<Dashboard, Fa
 fn cached(outcome: Result<Answer, CacheError>, when: &str) -> Result<(Dashboard, Duration), Fail> {
     match outcome {
         Ok(Answer::Cached { dashboard, age, .. }) => Ok((dashboard, age)),
-        other => Err(Fail::new(format!(
-            "{when}: the last page is not handed out when the sources fail"
-        ))
-        .expected("Answer::Cached")
-        .observed(said(&other))
-        .help("a page that was loaded is remembered until a newer one replaces it")),
+        other => {
+            Err(Fail::new(format!("{when}: the last page is not handed out when the sources fail"))
+                .expected("Answer::Cached")
+                .observed(said(&other))
+                .help("a page that was loaded is remembered until a newer one replaces it"))
+        }
     }
 }
 
@@ -104,7 +106,9 @@ fn is_old(age: Duration, loaded: Instant, when: &str) -> Outcome {
             "note tokio::time::Instant::now() when the page is there: std's clock does not see virtual time"
         }
         age if age > expected => "remember the time after the load, not before it",
-        _ => "the age counts from the load that brought the page: handing it out does not make it younger",
+        _ => {
+            "the age counts from the load that brought the page: handing it out does not make it younger"
+        }
     };
     ensure!(age == expected, "{when}: the age is said to be {} ms", age.as_millis();
         expected = format!("{} ms, from the moment the page was there to the moment it is handed out",
@@ -134,9 +138,11 @@ pub async fn asks_every_time(cx: Cx) -> Outcome {
             same_page(
                 &page,
                 &expected.dashboard,
-                |section| format!(
-                    "load {nth} does not return the page that the sources have just answered: {section} differs"
-                ),
+                |section| {
+                    format!(
+                        "load {nth} does not return the page that the sources have just answered: {section} differs"
+                    )
+                },
                 "the remembered page is for the case that the sources fail",
             )?;
         }
@@ -162,7 +168,9 @@ pub async fn falls_back(cx: Cx) -> Outcome {
         same_page(
             &page,
             &first,
-            |section| format!("{when}: the page is not the last one that was loaded: {section} differs"),
+            |section| {
+                format!("{when}: the page is not the last one that was loaded: {section} differs")
+            },
             "a page that was loaded is remembered until a newer one replaces it",
         )?;
         is_old(age, loaded, when)?;
@@ -176,7 +184,9 @@ pub async fn falls_back(cx: Cx) -> Outcome {
     same_page(
         &page,
         &second,
-        |section| format!("{when}: the page is not the last one that was loaded: {section} differs"),
+        |section| {
+            format!("{when}: the page is not the last one that was loaded: {section} differs")
+        },
         "a newer page replaces the remembered one",
     )?;
     is_old(age, loaded, when)
@@ -231,7 +241,11 @@ fn judged(
     let age = loaded.elapsed();
     let fresh = age < ttl;
     let expected = if fresh { "Answer::Cached" } else { "CacheError::Expired, with the age" };
-    let at = format!("at an age of {} ms with {what} time to live of {}", age.as_millis(), plain::time(ttl));
+    let at = format!(
+        "at an age of {} ms with {what} time to live of {}",
+        age.as_millis(),
+        plain::time(ttl)
+    );
     let (headline, help) = match outcome {
         Ok(Answer::Cached { .. }) if fresh => return Ok(()),
         Err(CacheError::Expired { age: stated, .. }) if !fresh => {
@@ -319,7 +333,8 @@ pub async fn has_nothing_at_first(cx: Cx) -> Outcome {
 }
 
 pub async fn keeps_caches_apart(cx: Cx) -> Outcome {
-    let [ours, theirs] = ["our shop", "their shop"].map(|shop| sources(&cx, &[Answers, Fails(0)]).named(shop));
+    let [ours, theirs] =
+        ["our shop", "their shop"].map(|shop| sources(&cx, &[Answers, Fails(0)]).named(shop));
     let bad = sources(&cx, &[Fails(0)]).named("a third shop");
     let (our_cache, their_cache) = (
         CachedDashboard::with_ttl(ours.source(), ms(30_000)),
@@ -362,7 +377,8 @@ pub async fn keeps_caches_apart(cx: Cx) -> Outcome {
 pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
     // The first load hangs, the second succeeds beside it, the third fails.
     let fake = Section::ALL.into_iter().fold(Fake::new(&cx), |fake, section| {
-        let steps = vec![Step::Hangs, Step::Answers(latency(section)), Step::Fails(0, refused(section))];
+        let steps =
+            vec![Step::Hangs, Step::Answers(latency(section)), Step::Fails(0, refused(section))];
         fake.script(section, steps)
     });
     let cache = CachedDashboard::new(fake.source());
@@ -377,8 +393,10 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
             return Err(Fail::new(format!("while one load hangs, load {nth} cannot {what}"))
                 .expected("loads run side by side: one that hangs holds up no other")
                 .observed("no answer within 10 s")
-                .help("await first, lock after: a lock that is held across the load's .await makes \
-                       every other load wait"));
+                .help(
+                    "await first, lock after: a lock that is held across the load's .await makes \
+                       every other load wait",
+                ));
         };
         match page.take() {
             None => page = Some(live(outcome, "a load beside one that hangs")?),
@@ -388,7 +406,11 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
                 same_page(
                     &there,
                     &loaded,
-                    |section| format!("{when}: the page is not the last one that was loaded: {section} differs"),
+                    |section| {
+                        format!(
+                            "{when}: the page is not the last one that was loaded: {section} differs"
+                        )
+                    },
                     "a page that was loaded is remembered until a newer one replaces it",
                 )?;
             }
@@ -428,7 +450,9 @@ pub async fn survives_a_dropped_load(cx: Cx) -> Outcome {
         same_page(
             &there,
             &page,
-            |section| format!("{when}, the page is not the last one that was loaded: {section} differs"),
+            |section| {
+                format!("{when}, the page is not the last one that was loaded: {section} differs")
+            },
             "a load that is dropped leaves the remembered page as it is",
         )?;
         is_old(age, loaded, &when)?;
@@ -459,7 +483,9 @@ pub async fn survives_a_panic(cx: Cx) -> Outcome {
         same_page(
             &there,
             &page,
-            |section| format!("{when}, the page is not the last one that was loaded: {section} differs"),
+            |section| {
+                format!("{when}, the page is not the last one that was loaded: {section} differs")
+            },
             "a load that panics leaves the remembered page as it is",
         )?;
         is_old(age, loaded, when)?;
@@ -472,7 +498,8 @@ pub async fn keeps_one_page(cx: Cx) -> Outcome {
     /// A page of this size, so often: much more than there is memory for.
     const PAGE: usize = 256 << 10;
     const LOADS: usize = 100;
-    let loads: Vec<Does> = (0..LOADS).map(|nth| if nth % 2 == 0 { AnswersAt(1) } else { Fails(0) }).collect();
+    let loads: Vec<Does> =
+        (0..LOADS).map(|nth| if nth % 2 == 0 { AnswersAt(1) } else { Fails(0) }).collect();
     let fake = sources(&cx, &loads).weighing(PAGE);
     let cache = CachedDashboard::new(fake.source());
     let _scarce = memory::scarce(6 << 20);

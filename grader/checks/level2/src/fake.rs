@@ -15,8 +15,6 @@ use level2::model::{
 use level2::source::{DashboardSource, SourceResult};
 use tokio::time::sleep;
 
-use crate::draw::Draws as _;
-
 /// What a source does when it is called. Times in virtual milliseconds after the call.
 #[derive(Debug, Clone)]
 pub enum Step {

@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ms};
 use level2::error::{SectionFailure, SourceError};
 use level2::metrics::{Alerts, LoadMetrics, Severity};
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 
-use crate::draw::{Draw, Draws as _};
 use crate::fake::Fake;
 use crate::plain::{self, same};
 
@@ -55,7 +54,11 @@ pub fn figures(metrics: &LoadMetrics) -> String {
 }
 
 /// The outcome of one section, by its kind.
-pub fn outcome(fake: &Fake, section: Section, kind: u64) -> Result<level2::model::SectionData, SectionFailure> {
+pub fn outcome(
+    fake: &Fake,
+    section: Section,
+    kind: u64,
+) -> Result<level2::model::SectionData, SectionFailure> {
     match kind {
         0 => Ok(fake.data(section)),
         1 => Err(SourceError::Unavailable("down".to_owned()).into()),
@@ -81,14 +84,23 @@ async fn counts(cx: &Cx, fake: &Fake, kinds: &[u64], took: Duration) -> Outcome 
         failures: kinds.iter().filter(|kind| **kind != 0).count(),
         timeouts: kinds.iter().filter(|kind| **kind == 3).count(),
     };
-    let load: Vec<_> = kinds.iter().map(|kind| KINDS[usize::try_from(*kind).unwrap_or(0)]).collect();
+    let load: Vec<_> =
+        kinds.iter().map(|kind| KINDS[usize::try_from(*kind).unwrap_or(0)]).collect();
     let load = if load.is_empty() { "no reports".to_owned() } else { load.join(", ") };
     for (name, there, wanted, help) in [
         ("calls", observed.calls, expected.calls, "one call for each report"),
-        ("failures", observed.failures, expected.failures,
-            "every report without data is a failure: an outage, a refusal, a timeout, a panic"),
-        ("timeouts", observed.timeouts, expected.timeouts,
-            "SectionFailure::is_timeout says which failures are timeouts, and only those"),
+        (
+            "failures",
+            observed.failures,
+            expected.failures,
+            "every report without data is a failure: an outage, a refusal, a timeout, a panic",
+        ),
+        (
+            "timeouts",
+            observed.timeouts,
+            expected.timeouts,
+            "SectionFailure::is_timeout says which failures are timeouts, and only those",
+        ),
     ] {
         ensure!(there == wanted, "the figures of a load with {load} are wrong: `{name}` is {there}";
             expected = wanted.to_string(), help = help);
@@ -103,7 +115,18 @@ async fn counts(cx: &Cx, fake: &Fake, kinds: &[u64], took: Duration) -> Outcome 
 
 pub async fn counts_a_load(cx: Cx) -> Outcome {
     let (fake, mut draw) = (Fake::new(&cx), cx.draw());
-    for kinds in [&[0, 1, 3, 2, 0][..], &[0; 5], &[1; 5], &[2; 5], &[3; 5], &[4; 5], &[], &[2], &[4, 3], &[0, 0, 2]] {
+    for kinds in [
+        &[0, 1, 3, 2, 0][..],
+        &[0; 5],
+        &[1; 5],
+        &[2; 5],
+        &[3; 5],
+        &[4; 5],
+        &[],
+        &[2],
+        &[4, 3],
+        &[0, 0, 2],
+    ] {
         counts(&cx, &fake, kinds, ms(draw.below(9000))).await?;
     }
     for _ in 0..20 {
@@ -275,9 +298,7 @@ pub async fn adds_up(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let long = LoadMetrics { load_time: ms(3000), calls: 5, failures: 2, timeouts: 1 };
     let short = LoadMetrics { load_time: ms(600), calls: 6, failures: 4, timeouts: 2 };
-    for (first, second) in
-        [(long, short), (short, long), (drawn(&mut draw), drawn(&mut draw))]
-    {
+    for (first, second) in [(long, short), (short, long), (drawn(&mut draw), drawn(&mut draw))] {
         let expected = figures(&total(&[first, second]));
         let call = cx.call("LoadMetrics::add", async { first + second }).await?;
         same(figures(&call.value), expected, || "two loads do not add up".to_owned(), ADDS)?;

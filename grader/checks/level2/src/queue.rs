@@ -14,7 +14,6 @@ use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
 use tokio::time::{sleep, timeout};
 
-use crate::draw::Draws as _;
 use crate::fake::Payload;
 use crate::memory;
 
@@ -215,7 +214,8 @@ enum Fails {
 }
 
 impl Fails {
-    const ALL: [Self; 3] = [Self::ReturnsAnError, Self::PanicsInItsFuture, Self::PanicsInItsClosure];
+    const ALL: [Self; 3] =
+        [Self::ReturnsAnError, Self::PanicsInItsFuture, Self::PanicsInItsClosure];
 
     fn said(self) -> &'static str {
         match self {
@@ -325,7 +325,13 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
             ensure!(jobs.running.get() == 0, "a job still runs after its caller was dropped";
                 expected = "dropping the future stops its job",
                 help = "run the job inside the caller's own future, or abort its task in a destructor");
-            serves(&cx, &queue, places, "after callers were dropped while they ran and while they waited").await?;
+            serves(
+                &cx,
+                &queue,
+                places,
+                "after callers were dropped while they ran and while they waited",
+            )
+            .await?;
         }
 
         // Callers in the middle of the line go: those behind them move up, in their order.
@@ -343,8 +349,10 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
             "after callers in the middle of the line were dropped, others began",
             "a waiter that is gone must not be handed a place, and those behind it keep their order",
         )?;
-        ensure!(served.iter().filter(|served| **served).count() == stayed.len(),
-            "after callers in the middle of the line were dropped, another one got no place");
+        ensure!(
+            served.iter().filter(|served| **served).count() == stayed.len(),
+            "after callers in the middle of the line were dropped, another one got no place"
+        );
 
         // The narrowest case: a caller is dropped when its turn has come, but before it could run.
         for handed in 1..=3 {
@@ -353,7 +361,8 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
             let mut holding: Vec<_> =
                 (0..places).map(|number| Box::pin(jobs.add(&queue, 30 + number, 100))).collect();
             let arrive = poll_fn(|cx| {
-                let mut early = holding.iter_mut().any(|caller| caller.as_mut().poll(cx).is_ready());
+                let mut early =
+                    holding.iter_mut().any(|caller| caller.as_mut().poll(cx).is_ready());
                 for caller in &mut waiting {
                     early |= caller.as_mut().poll(cx).is_ready();
                 }
@@ -403,11 +412,14 @@ pub async fn ten_thousand_wait(cx: Cx) -> Outcome {
     let call = cx.call(NAME, join_all(all)).await?;
     let started = started.borrow();
     // Those of one millisecond may begin in any order.
-    let wrong = started.iter().enumerate().find(|(place, number)| place / PLACES != *number / PLACES);
+    let wrong =
+        started.iter().enumerate().find(|(place, number)| place / PLACES != *number / PLACES);
     if let Some((place, number)) = wrong {
-        return Err(Fail::new(format!("of {COUNT} jobs that wait, number {number} began as number {place}"))
-            .expected("the order in which `add` was first polled, however many wait")
-            .help("the line has no end: a new caller stands at its back"));
+        return Err(Fail::new(format!(
+            "of {COUNT} jobs that wait, number {number} began as number {place}"
+        ))
+        .expected("the order in which `add` was first polled, however many wait")
+        .help("the line has no end: a new caller stands at its back"));
     }
     let rounds = (COUNT / PLACES) as u64;
     ensure!(call.took == ms(rounds), "{COUNT} jobs of 1 ms took {} ms", call.took.as_millis();

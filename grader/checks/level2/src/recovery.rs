@@ -6,14 +6,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, failed, ms};
 use level2::error::{SectionFailure, SourceError};
 use level2::model::Section;
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
 use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
-use crate::draw::{Draw, Draws as _};
 use crate::fake::{Fake, down};
 use crate::plain::{self, same, same_page};
 use crate::support::{returned_at, succeeded};
@@ -215,7 +214,8 @@ pub async fn retries_what_may_pass(cx: Cx) -> Outcome {
                 continue;
             }
             let Exhausted { attempts, last } = failed(call.value, "the source refused")?;
-            let where_from = if tries == 1 { "the first try".to_owned() } else { format!("try {tries}") };
+            let where_from =
+                if tries == 1 { "the first try".to_owned() } else { format!("try {tries}") };
             ensure!(made == tries, "a refusal is not returned after {where_from}";
                 expected = format!("{tries} tries: the {tries}. was refused"), observed = format!("{made} tries"),
                 help = "SourceError::is_transient says what is worth another try");
@@ -244,7 +244,15 @@ impl Drop for Noted<'_> {
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     // Three tries of 100 ms, with waits of 100 and 200 ms between them: dropped before the first poll,
     // in each try and in each wait.
-    let moments = [(None, 0), (Some(0), 1), (Some(50), 1), (Some(150), 1), (Some(250), 2), (Some(400), 2), (Some(550), 3)];
+    let moments = [
+        (None, 0),
+        (Some(0), 1),
+        (Some(50), 1),
+        (Some(150), 1),
+        (Some(250), 2),
+        (Some(400), 2),
+        (Some(550), 3),
+    ];
     for (at, begun) in moments {
         let (started, over) = (Cell::new(0), Cell::new(0));
         let attempt = || {
@@ -352,15 +360,21 @@ pub async fn degrades(cx: Cx) -> Outcome {
         same_page(
             &observed.dashboard,
             &expected,
-            |section| format!("the page is not what arrived, with empty sections in the gaps: {section} differs"),
+            |section| {
+                format!(
+                    "the page is not what arrived, with empty sections in the gaps: {section} differs"
+                )
+            },
             "show each section that arrived, and an empty one where it failed",
         )?;
         failures.sort_by_key(|(section, _)| *section);
         let listed = |list: &mut dyn Iterator<Item = (Section, &SectionFailure)>| -> Vec<String> {
-            list.map(|(section, failure)| format!("{section}: {}", plain::failure(failure))).collect()
+            list.map(|(section, failure)| format!("{section}: {}", plain::failure(failure)))
+                .collect()
         };
         let wanted = listed(&mut failures.iter().map(|(section, failure)| (*section, failure)));
-        let there = listed(&mut observed.errors.iter().map(|error| (error.section, &error.failure)));
+        let there =
+            listed(&mut observed.errors.iter().map(|error| (error.section, &error.failure)));
         ensure!(there == wanted, "the failures are not listed in the order of the page";
             expected = if wanted.is_empty() { "none".to_owned() } else { wanted.join("; ") },
             observed = if there.is_empty() { "none".to_owned() } else { there.join("; ") },

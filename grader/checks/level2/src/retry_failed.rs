@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ms};
 use level2::all_settled::Timeouts;
 use level2::error::SectionFailure;
 use level2::model::Section;
@@ -10,7 +10,6 @@ use level2::retry_failed::retry;
 use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
-use crate::draw::{Draw, Draws as _};
 use crate::fake::{Fake, Payload, Step, down, latency, refused};
 use crate::plain::{self, same};
 use crate::support::{dropped_everywhere, names, returned_at};
@@ -70,10 +69,8 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     // Every choice of sections that failed, but none and all at the end.
     for chosen in (1..32_u32).chain([0b10010]) {
-        let failed: Vec<Section> = (0..5)
-            .filter(|bit| chosen & (1 << bit) != 0)
-            .map(|bit| Section::ALL[bit])
-            .collect();
+        let failed: Vec<Section> =
+            (0..5).filter(|bit| chosen & (1 << bit) != 0).map(|bit| Section::ALL[bit]).collect();
         let failures: Vec<_> =
             failed.iter().map(|section| (*section, passing(&mut draw, *section))).collect();
         let fake = Fake::new(&cx);
@@ -153,7 +150,8 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
             let call =
                 cx.call(NAME, retry(fake.source(), first_load(&first, &failures), limits)).await?;
             let report = now(&call.value, section)?;
-            let expected = failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
+            let expected =
+                failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
             same(
                 plain::result(&report.result),
                 expected,

@@ -3,9 +3,7 @@
 //! A model says what the clauses say in the plainest way there is. Where the clauses leave something open
 //! (two things in the same millisecond), the model has no answer and the script is passed over.
 
-use grader_kit::{Cx, Fail, Outcome};
-
-use crate::draw::{Draw, Draws as _};
+use grader_kit::{Cx, Draw, Fail, Outcome};
 
 /// Smaller scripts that are tried once one has failed.
 const MOST_TRIES: usize = 400;

@@ -86,7 +86,10 @@ pub async fn dropped_everywhere<F: Future>(
         let fake = fake();
         grader_kit::dropped_at(cx, name, *at, load(&fake)).await?;
         // What never gets anywhere leaves nothing behind either.
-        ensure!(!fake.seen().is_empty(), "{name} had called no source when it was dropped at {at} ms");
+        ensure!(
+            !fake.seen().is_empty(),
+            "{name} had called no source when it was dropped at {at} ms"
+        );
         nothing_left(cx, &fake, &format!("after {name} was dropped at {at} ms")).await?;
     }
     Ok(())

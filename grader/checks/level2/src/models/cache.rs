@@ -1,13 +1,12 @@
 //! `cache::CachedDashboard` beside its model.
 
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ms};
 use level2::cache::{Answer, CacheError, CachedDashboard};
 use level2::model::Dashboard;
 use tokio::time::sleep;
 
 use crate::cache::Does::{self, AnswersAt, Fails};
 use crate::cache::{NAME, load, sources};
-use crate::draw::Draw;
 use crate::plain;
 use crate::scripts::{Difference, compare};
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ms};
+use grader_kit::{Cx, Draw, Outcome, ms};
 use level2::metrics::{Alerts, LoadMetrics};
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 
-use crate::draw::Draw;
 use crate::fake::Fake;
 use crate::metrics::Level::{self, Critical, Normal, Warning};
 use crate::metrics::{KINDS, figures, level, of_success, of_timeouts, outcome};
@@ -94,11 +93,14 @@ pub async fn metrics(cx: Cx) -> Outcome {
                  timeout rate {timeouts:?}, worst {worst:?}"
             )
         };
-        let expected =
-            said(figures(&model), wanted, wanted.into_iter().max().unwrap_or(Normal));
+        let expected = said(figures(&model), wanted, wanted.into_iter().max().unwrap_or(Normal));
         let observed = said(figures(&sum), there, level(worst));
         let headline = "the sum of these loads, or its alerts, are wrong".to_owned();
-        Ok(if expected == observed { Ok(()) } else { Err(Difference { headline, expected, observed }) })
+        Ok(if expected == observed {
+            Ok(())
+        } else {
+            Err(Difference { headline, expected, observed })
+        })
     };
     compare(&cx, 200, script, play, line).await
 }

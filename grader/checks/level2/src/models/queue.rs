@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
-use grader_kit::{Cx, Outcome, ms};
+use grader_kit::{Cx, Draw, Outcome, ms};
 use level2::queue::AsyncQueue;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::draw::Draw;
 use crate::queue::NAME;
 use crate::scripts::{Difference, compare};
 
@@ -50,15 +49,18 @@ fn model(places: usize, callers: &[Caller]) -> Option<Vec<Option<u64>>> {
     let mut line: Vec<usize> = Vec::new();
     // Who runs, and until when.
     let mut running: Vec<(usize, u64)> = Vec::new();
-    let moments = |caller: &Caller| [Some(caller.comes), caller.patience.map(|time| caller.comes + time)];
+    let moments =
+        |caller: &Caller| [Some(caller.comes), caller.patience.map(|time| caller.comes + time)];
     let mut agenda: BTreeSet<u64> = callers.iter().flat_map(moments).flatten().collect();
     while let Some(now) = agenda.pop_first() {
         let leaves = |number: usize| {
             callers[number].patience.is_some_and(|patience| callers[number].comes + patience == now)
         };
-        let came: Vec<usize> = (0..callers.len()).filter(|number| callers[*number].comes == now).collect();
+        let came: Vec<usize> =
+            (0..callers.len()).filter(|number| callers[*number].comes == now).collect();
         let gone = line.iter().filter(|number| leaves(**number)).count();
-        let ended = running.iter().filter(|(number, until)| *until == now || leaves(*number)).count();
+        let ended =
+            running.iter().filter(|(number, until)| *until == now || leaves(*number)).count();
         if came.len() + gone + ended > 1 {
             return None;
         }
@@ -108,7 +110,8 @@ async fn played(places: usize, callers: &[Caller]) -> Vec<Option<u64>> {
 pub async fn queue(cx: Cx) -> Outcome {
     for places in 1..=3 {
         let line = |caller: &Caller| {
-            let mut line = format!("a caller comes at {} ms with a job of {} ms", caller.comes, caller.length);
+            let mut line =
+                format!("a caller comes at {} ms with a job of {} ms", caller.comes, caller.length);
             line += match caller.ends {
                 Ends::Returns => "",
                 Ends::Panics => " that panics at its end",
@@ -128,7 +131,8 @@ pub async fn queue(cx: Cx) -> Outcome {
                 Err(_) => vec![None; callers.len()],
             };
             let differs = wanted.iter().zip(&found).position(|(wanted, found)| wanted != found);
-            let said = |at: Option<u64>| at.map_or_else(|| "never".to_owned(), |at| format!("at {at} ms"));
+            let said =
+                |at: Option<u64>| at.map_or_else(|| "never".to_owned(), |at| format!("at {at} ms"));
             Ok(differs.map_or(Ok(()), |at| {
                 Err(Difference {
                     headline: format!(
