@@ -47,7 +47,7 @@ impl LoadMetrics {
     /// Compares each figure with its thresholds.
     ///
     /// Rates are compared in whole calls, so that 4 of 5 is exactly 80 %. Without calls there is no
-    /// rate, and no alert for one.
+    /// rate, and no alert for one. Any number of calls is allowed.
     #[must_use]
     pub fn alerts(&self) -> Alerts {
         let Self { load_time, calls, failures, timeouts } = *self;
@@ -96,9 +96,9 @@ pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// Somebody should look at it today.
+    /// A person should look at it today.
     Warning,
-    /// Somebody should look at it now.
+    /// A person should look at it now.
     Critical,
 }
 
