@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ms};
 use level2::all_settled::Timeouts;
-use level2::error::SectionFailure;
+use level2::error::{SectionFailure, SourceError};
 use level2::model::Section;
 use level2::retry_failed::retry;
 use level2::settled::{SectionReport, Settled};
@@ -128,13 +128,14 @@ pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
 pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let text = draw.text(1..=12);
+    let later = SourceError::Unavailable(format!("later: {text}"));
     let limit = draw.between(700..=900);
     for section in Section::ALL {
         let first = Fake::new(&cx).named("first");
         let answers = draw.between(10..=600);
         let second = [
             (Step::Answers(answers), answers, None),
-            (Step::Fails(20, down(section)), 20, Some(SectionFailure::from(down(section)))),
+            (Step::Fails(20, later.clone()), 20, Some(SectionFailure::from(later.clone()))),
             (Step::Fails(0, refused(section)), 0, Some(refused(section).into())),
             (Step::Hangs, limit, Some(SectionFailure::TimedOut { limit: ms(limit) })),
             (
