@@ -181,22 +181,23 @@ pub async fn no_newcomer_overtakes(cx: Cx) -> Outcome {
     for concurrency in [1, 2] {
         let queue = queue(concurrency)?;
         let jobs = Jobs::new(&cx);
-        // Each caller adds its next job in the same breath in which its place becomes free, before the
-        // waiting ones have had a chance to look.
-        let rounds = 3;
+        // Each caller adds its next job in the same breath in which its place becomes free, before the one
+        // that waits has had a chance to look.
         let callers = concurrency + 1;
+        let came = RefCell::new(Vec::new());
         let all = (0..callers).map(|caller| {
-            let (queue, jobs) = (&queue, &jobs);
+            let (queue, jobs, came) = (&queue, &jobs, &came);
             async move {
-                for round in 0..rounds {
-                    jobs.add(&queue, round * callers + caller, 100).await;
+                for round in 0..3 {
+                    let number = round * callers + caller;
+                    came.borrow_mut().push(number);
+                    jobs.add(queue, number, [100, 130, 160][caller]).await;
                 }
             }
         });
         cx.call(NAME, join_all(all)).await?;
-        let expected: Vec<usize> = (0..rounds * callers).collect();
         jobs.began_in(
-            &expected,
+            &came.borrow(),
             "a newcomer took the place of a job that was waiting",
             "between waking a waiter and its turn to run, a newcomer finds the counter free. Hand the \
              place to the waiter itself, as tokio's Semaphore does",
