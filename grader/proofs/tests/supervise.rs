@@ -114,7 +114,16 @@ fn blocking_is_seen_in_real_time() {
     assert_diagnosis!("block/thread-sleep", Diagnosis::BlocksThread { real_ms: 90.. });
     assert_diagnosis!("block/channel-recv", Diagnosis::BlockedForGood { .. });
     assert_diagnosis!("block/nested-block-on", Diagnosis::BlockedForGood { .. });
-    assert_diagnosis!("block/real-time", Diagnosis::BlocksThread { .. });
+}
+
+#[test]
+fn the_clock_is_the_graders() {
+    assert_diagnosis!("clock/advances", Diagnosis::ClockMoved { by_us: 300_000 });
+    assert_diagnosis!("clock/advances-in-a-task", Diagnosis::ClockMoved { by_us: 400_000 });
+    assert_diagnosis!("clock/enters-another-runtime", Diagnosis::OtherRuntime);
+    assert_diagnosis!("block/real-time", Diagnosis::ClockMoved { .. });
+    let borrowed = verdict("clock/borrows-another-clock");
+    assert!(borrowed.passed(), "{}", told(&borrowed));
 }
 
 #[test]

@@ -76,3 +76,7 @@ pub enum Jail {
     /// The platform has no jail that we know how to use, or it was switched off.
     None,
 }
+
+/// Makes cargo compile this package again when the grader says that its sources are other ones, whatever
+/// their modification times.
+const _: Option<&str> = option_env!("COURSE_SOURCES_GRADER_PROTOCOL");

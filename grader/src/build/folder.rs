@@ -33,10 +33,6 @@ impl Folder {
         Folder { path, _lock: lock }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Gives the binary of a part a name of its own. Cargo gives all binaries of a package the same
     /// one, and a second grader may have another one built while the first still judges.
     pub(super) fn keep(&self, part: &Part, binary: &Path) -> PathBuf {

@@ -1,10 +1,10 @@
 //! Builds the check binaries with a nested cargo. A level that does not compile costs only itself.
 
 mod folder;
-mod freshness;
 mod limits;
 mod messages;
 mod part;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,6 +19,7 @@ use crate::interrupt::Guarded;
 use folder::Folder;
 use messages::Messages;
 pub use part::Part;
+use sources::Sources;
 
 /// What cargo made of each level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +68,28 @@ pub enum BuildError {
         /// Cargo's words.
         stderr: String,
     },
+    /// The grader that runs is not the one whose sources lie in the workspace.
+    #[error(
+        "this grader was built from other files than those in {}: they were replaced and cargo did not \
+         notice (old modification times, a target folder that several clones share). Run `cargo clean \
+         -p grader`, then grade again",
+        .root.display()
+    )]
+    OtherGrader {
+        /// The workspace.
+        root: PathBuf,
+    },
+    /// Cargo took a check binary for new that was built from other files.
+    #[error(
+        "cargo kept a {package} that was built from other files ({differing}). Run `cargo clean -p \
+         {package}`, then grade again; without that, a verdict would be about code that is not there"
+    )]
+    OtherSources {
+        /// The package.
+        package: String,
+        /// What differs.
+        differing: String,
+    },
 }
 
 /// How a build is done.
@@ -103,9 +126,13 @@ pub fn build(
         return Ok(Built { levels: BTreeMap::new(), took: Duration::ZERO });
     }
     let folder = Folder::open(root, options.target_dir.as_deref());
-    for part in parts {
-        freshness::ensure(&root.join(part.level.name), folder.path());
+    if !sources::grader_is_current(root) {
+        return Err(BuildError::OtherGrader { root: root.to_path_buf() });
     }
+    let sources: BTreeMap<&str, Sources> = parts
+        .iter()
+        .map(|part| (part.level.name, sources::of_level(root, part.level.name)))
+        .collect();
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(&cargo);
     command.current_dir(root).args(["build", "--quiet", "--keep-going", "--message-format"]);
@@ -129,6 +156,7 @@ pub fn build(
             command.env_remove(&key);
         }
     }
+    command.envs(sources.values().flatten());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -158,13 +186,19 @@ pub fn build(
     if messages.is_empty() {
         return Err(BuildError::Cargo { stderr });
     }
-    let levels = parts.iter().map(|part| {
+    let mut levels = BTreeMap::new();
+    for part in parts {
+        let name = part.level.name;
         let mut level = messages.level(part, &stderr);
         if let LevelBuild::Ready { binary, .. } = &mut level {
             *binary = folder.keep(part, binary);
+            let differing = sources.get(name).and_then(|all| sources::differing(binary, name, all));
+            if let Some(differing) = differing {
+                let package = part.package();
+                return Err(BuildError::OtherSources { package, differing });
+            }
         }
-        (part.level.name.to_owned(), level)
-    });
-    let levels = levels.collect();
+        levels.insert(name.to_owned(), level);
+    }
     Ok(Built { levels, took: start.elapsed() })
 }

@@ -3,7 +3,7 @@
 pub mod explain;
 pub mod json;
 pub mod scoreboard;
-mod style;
+pub(crate) mod style;
 #[cfg(test)]
 mod tests;
 
