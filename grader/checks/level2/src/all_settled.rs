@@ -10,9 +10,10 @@ use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
+use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
-use crate::support::{dropped_everywhere, names, nothing_left, returned_at, states_time};
+use crate::support::{names, nothing_left, returned_at, states_time};
 
 const NAME: &str = "all_settled::load";
 const SETTLE: &str = "all_settled::settle";
@@ -135,7 +136,7 @@ pub async fn names_each_failure(cx: Cx) -> Outcome {
             for (section, error) in failed {
                 same(
                     plain::result(&report(&settled, section)?.result),
-                    plain::error(&error),
+                    plain::source_error(&error),
                     || format!("the report on {section} does not carry its source's error"),
                     "keep the error as the source gave it: a caller decides by it what to do next",
                 )?;
@@ -153,7 +154,9 @@ pub async fn measures_each_section(cx: Cx) -> Outcome {
         .with(Section::Reviews, Step::Fails(0, down(Section::Reviews)));
     for section in Section::ALL {
         // One of the others panics, or is cut: its own time is that of its outcome as well.
-        for (step, at) in [(Step::Throws(70, Payload::Literal("a bug")), 70), (Step::Hangs, 1200)] {
+        for (step, at) in
+            [(Step::PanicsWith(70, Payload::Literal("a bug")), 70), (Step::Hangs, 1200)]
+        {
             let fake = fake.twin().with(section, step);
             let limits = limits_of(section, 1200);
             let load = load(fake.source(), limits);
@@ -386,7 +389,7 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for section in Section::ALL {
         for payload in payloads(&mut draw) {
-            let step = Step::Throws(draw.between(1..=90), payload.clone());
+            let step = Step::PanicsWith(draw.between(1..=90), payload.clone());
             let fake = Fake::new(&cx).with(section, step);
             let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
             says_panicked(&settled, section, &payload.text())?;
@@ -415,7 +418,7 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
         let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
         same(
             plain::result(&report(&early, section)?.result),
-            plain::error(&refused(section)),
+            plain::source_error(&refused(section)),
             || format!("the report on {section} does not carry the error of its first poll"),
             "a source that fails at once fails as any other",
         )?;
@@ -424,7 +427,9 @@ pub async fn contains_early_failures(cx: Cx) -> Outcome {
         let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
         says_panicked(&early, section, &format!("{section}: a bug before the future"))?;
         for payload in payloads(&mut draw) {
-            for step in [Step::ThrowsAtOnce(payload.clone()), Step::Throws(0, payload.clone())] {
+            for step in
+                [Step::PanicsAtOnceWith(payload.clone()), Step::PanicsWith(0, payload.clone())]
+            {
                 let fake = Fake::new(&cx).with(section, step);
                 let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
                 says_panicked(&early, section, &payload.text())?;
@@ -458,12 +463,12 @@ pub async fn settles_one_section(cx: Cx) -> Outcome {
             (Step::Fails(0, refused(section)), 0, Some(refused(section).into())),
             (Step::Hangs, limit, Some(SectionFailure::TimedOut { limit: ms(limit) })),
             (
-                Step::Throws(30, Payload::Text(text.clone())),
+                Step::PanicsWith(30, Payload::Text(text.clone())),
                 30,
                 Some(SectionFailure::Panicked { message: text.clone() }),
             ),
             (
-                Step::ThrowsAtOnce(Payload::Literal("a bug")),
+                Step::PanicsAtOnceWith(Payload::Literal("a bug")),
                 0,
                 Some(SectionFailure::Panicked { message: "a bug".to_owned() }),
             ),
@@ -502,7 +507,7 @@ fn said(step: &Step) -> &'static str {
         Step::Fails(0, _) => "fails at its first poll",
         Step::Fails(..) => "fails",
         Step::Hangs => "never answers",
-        Step::PanicsAtOnce | Step::ThrowsAtOnce(_) => "panics in its method",
-        Step::Panics(_) | Step::Throws(..) => "panics",
+        Step::PanicsAtOnce | Step::PanicsAtOnceWith(_) => "panics in its method",
+        Step::Panics(_) | Step::PanicsWith(..) => "panics",
     }
 }

@@ -8,9 +8,10 @@ use level2::any::{AllFailed, Winner, fetch};
 use level2::error::SourceError;
 use level2::model::Section;
 
+use crate::endings::{dropped_everywhere, passes_a_panic_on};
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
-use crate::support::{dropped_everywhere, nothing_left, passes_a_panic_on, returned_at, succeeded};
+use crate::support::{nothing_left, returned_at, succeeded};
 
 const NAME: &str = "any::fetch";
 
@@ -134,14 +135,14 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
         let payload = if payload { Payload::Literal("a bug") } else { Payload::Text(text) };
         let at = draw.between(10..=90);
         for (step, at) in
-            [(Step::Throws(at, payload.clone()), at), (Step::Throws(0, payload.clone()), 0)]
+            [(Step::PanicsWith(at, payload.clone()), at), (Step::PanicsWith(0, payload.clone()), 0)]
         {
             let other = Fake::new(&cx).named("replica 1").with(section, Step::Answers(200));
             let bad = Fake::new(&cx).named("replica 0").with(section, step);
             let load = fetch(section, vec![bad.source(), other.source()]);
             passes_a_panic_on(&cx, NAME, &other, (&payload, at), load).await?;
         }
-        let (other, method) = (Fake::new(&cx), Step::ThrowsAtOnce(payload.clone()));
+        let (other, method) = (Fake::new(&cx), Step::PanicsAtOnceWith(payload.clone()));
         let bad = Fake::new(&cx).named("replica 0").with(section, method);
         let load = fetch(section, vec![bad.source(), other.source()]);
         passes_a_panic_on(&cx, NAME, &other, (&payload, 0), load).await?;
@@ -162,7 +163,7 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
         help = "keep what each replica said, also when two say the same");
     let difference =
         observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
-            let (there, wanted) = (plain::error(there), plain::error(wanted));
+            let (there, wanted) = (plain::source_error(there), plain::source_error(wanted));
             (there != wanted).then_some((place, there, wanted))
         });
     match difference {

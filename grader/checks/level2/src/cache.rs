@@ -11,10 +11,11 @@ use level2::model::{Dashboard, Section};
 use level2::parallel;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::endings::passes_a_panic_on;
 use crate::fake::{Fake, Payload, Step, latency, refused};
 use crate::memory;
 use crate::plain::{self, same, same_page};
-use crate::support::{names, nothing_left, passes_a_panic_on, succeeded};
+use crate::support::{names, nothing_left, succeeded};
 
 pub const NAME: &str = "CachedDashboard::load";
 
@@ -227,7 +228,7 @@ pub async fn names_the_cause(cx: Cx) -> Outcome {
             };
             same(
                 observed,
-                format!("{section}: {}", plain::error(error)),
+                format!("{section}: {}", plain::source_error(error)),
                 || format!("{when}, the outcome hides why the sources failed"),
                 "keep the error of this load as it is: all three variants have a `cause`",
             )?;
@@ -473,7 +474,7 @@ pub async fn survives_a_panic(cx: Cx) -> Outcome {
         // The first load answers, the second panics, the third fails, the fourth answers.
         let fake = Section::ALL.into_iter().fold(Fake::new(&cx), |fake, other| {
             let second = match other == section {
-                true => Step::Throws(100, payload.clone()),
+                true => Step::PanicsWith(100, payload.clone()),
                 false => Step::Answers(latency(other)),
             };
             let answers = Step::Answers(latency(other));

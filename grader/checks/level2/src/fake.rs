@@ -28,10 +28,10 @@ pub enum Step {
     Panics(u64),
     /// Panics in the method, before there is a future.
     PanicsAtOnce,
-    /// Panics in its future, with this payload.
-    Throws(u64, Payload),
+    /// Panics in its future, after so long, with this payload.
+    PanicsWith(u64, Payload),
     /// Panics in the method, before there is a future, with this payload.
-    ThrowsAtOnce(Payload),
+    PanicsAtOnceWith(Payload),
 }
 
 /// What a panic carries: `panic!("a bug")` carries a literal, `panic!("row {n}")` a `String`.
@@ -82,6 +82,7 @@ pub struct Fake {
     name: Arc<str>,
     /// Where its numbers begin.
     base: u32,
+    salt: u32,
     /// The number of the load that is played, where a check says so; 0 where each section counts its own calls.
     load: Arc<AtomicU32>,
     /// Bytes that its page takes in memory beyond the usual ones.
@@ -101,6 +102,7 @@ impl Fake {
             timeline: cx.timeline().clone(),
             name: Arc::from(""),
             base: number * 10_000_000 + drawn,
+            salt: 0,
             load: Arc::default(),
             weight: 0,
             scripts: BTreeMap::new(),
@@ -123,6 +125,12 @@ impl Fake {
     /// Its page takes so many bytes more.
     pub fn weighing(mut self, bytes: usize) -> Self {
         self.weight = bytes;
+        self
+    }
+
+    /// `salt` is added to every number of its data.
+    pub fn salted(mut self, salt: u32) -> Self {
+        self.salt = salt;
         self
     }
 
@@ -213,7 +221,7 @@ impl Fake {
 
     // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
     fn base(&self, nth: u32) -> u32 {
-        self.base + nth % 1000 * 100
+        self.base + nth % 1000 * 100 + self.salt
     }
 
     fn sales_of(&self, nth: u32) -> Sales {
@@ -237,9 +245,15 @@ impl Fake {
 
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
-        let name = format!("article {base}{}", "!".repeat(self.weight));
+        let name = format!(" Gr\u{f6}\u{df}e {base}{} ", "!".repeat(self.weight));
         let item = StockItem { id: base + 30, name, stock: 3 };
-        LowStock { total: base + 31, critical: base + 32, items: vec![item] }
+        // The same name again, and no name at all.
+        let others = [
+            StockItem { id: base + 33, name: " Gr\u{f6}\u{df}e ".to_owned(), stock: 0 },
+            StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
+        ];
+        let items = [item].into_iter().chain(others).collect();
+        LowStock { total: base + 31, critical: base + 32, items }
     }
 
     fn reviews_of(&self, nth: u32) -> Reviews {
@@ -279,7 +293,7 @@ impl Fake {
                 self.timeline.record(self.who(section), "panics in the method itself");
                 panic!("{}: a bug before the future", section);
             }
-            Some(Step::ThrowsAtOnce(payload)) => {
+            Some(Step::PanicsAtOnceWith(payload)) => {
                 self.timeline.record(self.who(section), "panics in the method itself");
                 payload.clone().throw();
             }
@@ -310,12 +324,12 @@ impl Fake {
                     guard.ending = "panics";
                     panic!("{section}: a bug");
                 }
-                Step::Throws(after, payload) => {
+                Step::PanicsWith(after, payload) => {
                     wait(after).await;
                     guard.ending = "panics";
                     payload.throw();
                 }
-                Step::PanicsAtOnce | Step::ThrowsAtOnce(_) => {
+                Step::PanicsAtOnce | Step::PanicsAtOnceWith(_) => {
                     unreachable!("panicked in the method")
                 }
             }

@@ -9,10 +9,13 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+mod endings;
 mod fake;
 mod memory;
 mod plain;
 mod scripts;
+#[cfg(any(feature = "critical", feature = "progressive"))]
+mod settles;
 mod support;
 
 #[cfg(feature = "all-settled")]

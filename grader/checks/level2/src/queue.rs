@@ -196,6 +196,11 @@ pub async fn no_newcomer_overtakes(cx: Cx) -> Outcome {
             }
         });
         cx.call(NAME, join_all(all)).await?;
+        let most = jobs.most.get();
+        ensure!(most == concurrency, "a newcomer took the place of a job that was waiting, and both ran";
+            expected = format!("{concurrency} jobs at once"), observed = format!("{most} jobs at once"),
+            help = "a waiter that is woken may run when the place is its own: hand it over, as tokio's \
+                    Semaphore does");
         jobs.began_in(
             &came.borrow(),
             "a newcomer took the place of a job that was waiting",

@@ -36,8 +36,8 @@ pub async fn a_default_keeps_its_cause(cx: Cx) -> Outcome {
         cx.call("recovery::or_default", async { or_default(failing, default) }).await?.value;
     ensure_eq!(observed, default, "a failure is not replaced by the default");
     same(
-        kept.as_ref().map_or_else(|| "no cause".to_owned(), plain::error),
-        plain::error(&cause),
+        kept.as_ref().map_or_else(|| "no cause".to_owned(), plain::source_error),
+        plain::source_error(&cause),
         || "a failure is not replaced by the default, with its cause kept".to_owned(),
         "the receiver must see that the value is second best, and why",
     )?;
@@ -179,8 +179,8 @@ pub async fn gives_up(cx: Cx) -> Outcome {
                 `attempts` is {attempts}";
             expected = format!("{tries}, as many as were made"));
         same(
-            plain::error(&last),
-            plain::error(&passing(tries)),
+            plain::source_error(&last),
+            plain::source_error(&passing(tries)),
             || "the error does not count the tries and carry the last failure".to_owned(),
             "`last` is the error of the last try",
         )?;
@@ -226,8 +226,8 @@ pub async fn retries_what_may_pass(cx: Cx) -> Outcome {
             ensure!(attempts == tries, "after a refusal of {where_from} `attempts` is {attempts}";
                 expected = format!("{tries}, as many as were made"));
             same(
-                plain::error(&last),
-                plain::error(&refusal),
+                plain::source_error(&last),
+                plain::source_error(&refusal),
                 || format!("the error is not the refusal of {where_from}"),
                 "`last` is the error of the last try",
             )?;

@@ -10,9 +10,10 @@ use level2::retry_failed::retry;
 use level2::settled::{SectionReport, Settled};
 use tokio::time::sleep;
 
+use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, latency, refused};
 use crate::plain::{self, same};
-use crate::support::{dropped_everywhere, names, returned_at};
+use crate::support::{names, returned_at};
 
 const NAME: &str = "retry_failed::retry";
 
@@ -139,7 +140,7 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
             (Step::Fails(0, refused(section)), 0, Some(refused(section).into())),
             (Step::Hangs, limit, Some(SectionFailure::TimedOut { limit: ms(limit) })),
             (
-                Step::Throws(30, Payload::Text(text.clone())),
+                Step::PanicsWith(30, Payload::Text(text.clone())),
                 30,
                 Some(SectionFailure::Panicked { message: text.clone() }),
             ),
