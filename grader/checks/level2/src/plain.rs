@@ -7,6 +7,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use grader_kit::{Fail, Outcome};
 use level2::error::{SectionError, SectionFailure, SourceError};
 use level2::model::{
     Dashboard, LowStock, Orders, Reviews, Sales, Section, SectionData, StockItem, Users,
@@ -145,20 +146,55 @@ pub fn report(report: &SectionReport) -> String {
     }
 }
 
-/// A duration in milliseconds.
+/// A duration in milliseconds, with decimals only where they are needed.
 pub fn time(time: Duration) -> String {
     if time == Duration::MAX {
         return "Duration::MAX".to_owned();
     }
-    let micros = time.as_micros();
-    if micros.is_multiple_of(1000) {
-        format!("{} ms", micros / 1000)
-    } else {
-        format!("{:.3} ms", micros as f64 / 1000.0)
+    let (millis, rest) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
+    match rest {
+        0 => format!("{millis} ms"),
+        _ => format!("{millis}.{rest:06} ms"),
     }
 }
 
 /// The items of a list, or `none`.
 pub fn items(items: &[String]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join("; ") }
+}
+
+/// The data of a section, or why there is none.
+pub fn result(result: &Result<SectionData, SectionFailure>) -> String {
+    match result {
+        Ok(there) => data(there),
+        Err(why) => failure(why),
+    }
+}
+
+/// Ends the script unless the two texts are the same.
+pub fn same(
+    observed: impl Into<String>,
+    expected: impl Into<String>,
+    headline: impl FnOnce() -> String,
+    help: &str,
+) -> Outcome {
+    let (observed, expected) = (observed.into(), expected.into());
+    if observed == expected {
+        return Ok(());
+    }
+    Err(Fail::new(headline()).expected(expected).observed(observed).help(help))
+}
+
+/// Ends the script at the first section in which two pages differ.
+pub fn same_page(
+    observed: &Dashboard,
+    expected: &Dashboard,
+    headline: impl Fn(Section) -> String,
+    help: &str,
+) -> Outcome {
+    let pages = page(observed).into_iter().zip(page(expected));
+    for (section, (there, wanted)) in Section::ALL.into_iter().zip(pages) {
+        same(there, wanted, || headline(section), help)?;
+    }
+    Ok(())
 }

@@ -66,15 +66,6 @@ pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
     Ok(())
 }
 
-/// Runs `load` for `at` milliseconds and drops it. A `whole` load comes first and must end: what never
-/// gets anywhere leaves nothing behind either.
-pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, whole: F, at: u64, load: F) -> Outcome {
-    cx.call(name, whole).await?;
-    // What that load may have left in the background is another criterion's business: it ends now.
-    sleep(ms(10_000)).await;
-    grader_kit::dropped_at(cx, name, at, load).await
-}
-
 /// Notes in the timeline which of several loads begins, and what is special about it.
 pub fn begins(cx: &Cx, case: &str) {
     cx.timeline().record("the grader", format!("begins a load: {case}"));
