@@ -5,9 +5,15 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+mod draw;
 mod fake;
+mod style_async;
+mod style_callbacks;
+mod style_combinators;
 mod styles;
 mod syntax;
+mod told;
+mod values;
 
 #[cfg(feature = "background")]
 mod background;
