@@ -68,7 +68,13 @@ async fn failures(cx: &Cx, tracker: &Tracker) -> Result<Vec<Told>, Fail> {
 }
 
 /// Ends the script unless the record and the handler have these failures, in this order.
-async fn recorded(cx: &Cx, tracker: &Tracker, heard: &Heard, expected: &[Told], case: &str) -> Outcome {
+async fn recorded(
+    cx: &Cx,
+    tracker: &Tracker,
+    heard: &Heard,
+    expected: &[Told],
+    case: &str,
+) -> Outcome {
     let record = failures(cx, tracker).await?;
     ensure!(record == expected, "the record {case}";
         expected = shown(expected), observed = shown(&record),
@@ -121,7 +127,8 @@ pub async fn errors(cx: Cx) -> Outcome {
     let (tracker, heard) = tracker(&cx).await?;
     let mut expected = Vec::new();
     for name in names(&mut draw) {
-        for text in [values::untidy(&mut draw), values::long(&mut draw), draw.word(), String::new()] {
+        for text in [values::untidy(&mut draw), values::long(&mut draw), draw.word(), String::new()]
+        {
             expected.push(Told::error(&name, &text));
         }
     }
@@ -150,9 +157,10 @@ async fn many_failures(cx: &Cx) -> Outcome {
     })
     .await?;
     wait(cx, 1_000).await?;
-    for (what, all) in
-        [("on record", failures(cx, &tracker).await?), ("told to the handler", lock(&heard).clone())]
-    {
+    for (what, all) in [
+        ("on record", failures(cx, &tracker).await?),
+        ("told to the handler", lock(&heard).clone()),
+    ] {
         ensure!(all.len() == MANY, "of {MANY} failures, {} are {what}", all.len();
             expected = MANY.to_string(), observed = all.len().to_string(),
             help = "each failure is kept, the first and the last");

@@ -39,12 +39,12 @@ fn validation((field, reason): &(&'static str, String)) -> FetchError {
 /// Ends the script unless the error has the class of the cause, and the request and the cause as given.
 fn classified(error: &FetchError, request: Request, cause: &SourceError) -> Outcome {
     let expected = Class::of(cause);
-    let wanted = shown(&expected.error(request, cause.clone()));
+    let wanted = || shown(&expected.error(request, cause.clone()));
     ensure!(class(error) == expected, "{} is in the wrong class", short(&format!("{cause:?}"));
-        expected = wanted, observed = shown(error),
+        expected = wanted(), observed = shown(error),
         help = "the table at the top of errors.rs says which cause belongs to which class");
     ensure!(parts(error) == Some((request, cause)), "{NEW} changes the request or the cause";
-        expected = wanted, observed = shown(error),
+        expected = wanted(), observed = shown(error),
         help = "the request and the cause are kept as they are");
     Ok(())
 }

@@ -79,7 +79,13 @@ pub struct Fake {
 
 impl Fake {
     /// A source that holds the profile under this id.
-    pub fn new(timeline: &Timeline, id: UserId, profile: &Profile, user: Plan, posts: Plan) -> Self {
+    pub fn new(
+        timeline: &Timeline,
+        id: UserId,
+        profile: &Profile,
+        user: Plan,
+        posts: Plan,
+    ) -> Self {
         let record = Record {
             timeline: Some(timeline.clone()),
             seen: Arc::default(),

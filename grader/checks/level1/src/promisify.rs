@@ -110,12 +110,15 @@ pub async fn error_first(cx: Cx) -> Outcome {
                 }))
             })
             .await?;
-        cx.call(PROMISIFY, async { tokio::select! { _ = &mut future => (), () = sleep(ms(50)) => () } })
-            .await?;
+        cx.call(PROMISIFY, async {
+            tokio::select! { _ = &mut future => (), () = sleep(ms(50)) => () }
+        })
+        .await?;
         let mut others = FuturesUnordered::new();
         others.push(future);
         let rest = async { others.next().await.map_or(Told::Empty, Told::of) };
-        let case = format!("awaited elsewhere from 50 ms on, and called back with {}", expected.shown());
+        let case =
+            format!("awaited elsewhere from 50 ms on, and called back with {}", expected.shown());
         gave(cx.call(PROMISIFY, rest).await?, 50, &expected, &case, help)?;
     }
     Ok(())
@@ -238,7 +241,8 @@ pub async fn neither(cx: Cx) -> Outcome {
 
 pub async fn result_first_dropped(cx: Cx) -> Outcome {
     for at in [0, 100] {
-        let start = move |callback: ResultFirst<String, String>| in_time(at, move || drop(callback));
+        let start =
+            move |callback: ResultFirst<String, String>| in_time(at, move || drop(callback));
         let call = async { Told::of(promisify_result_first(start).await) };
         let case = format!("the callback was dropped uncalled after {at} ms");
         let help = "the same as for promisify: build the one on the other";

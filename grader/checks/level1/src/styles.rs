@@ -243,16 +243,17 @@ pub fn names(
     cause: &SourceError,
 ) -> Outcome {
     let why = short(&format!("{cause:?}"));
-    let error = match result {
-        Err(error) => error,
-        Ok(_) => {
-            return Err(Fail::new(format!("the failure of {request} was swallowed"))
+    let error =
+        match result {
+            Err(error) => error,
+            Ok(_) => {
+                return Err(Fail::new(format!("the failure of {request} was swallowed"))
                 .expected(format!("an error that names {request}, with the cause {why}"))
                 .observed(ending(result))
                 .help("no failure becomes a value, neither a 404 nor any other: a profile without \
                        posts says that there are none"));
-        }
-    };
+            }
+        };
     ensure!(parts(error) == Some((request, cause)), "the error does not say that {request} failed, and why";
         expected = format!("request {request:?} with cause {why}"),
         observed = shown(error),
@@ -381,8 +382,8 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     let mut draw = draw(&cx);
     style.works(&cx).await?;
     let id = values::id(&mut draw);
-    let [first, second, third] =
-        ["the first source", "the second source", "the third source"].map(|n| tenant(&mut draw, id, n));
+    let [first, second, third] = ["the first source", "the second source", "the third source"]
+        .map(|n| tenant(&mut draw, id, n));
     let help = "what a load remembers belongs to the load (its closures, its future), not into a static: \
                 each load asks the source that it was given, every time";
     let apart = "two loads got in each other's way";
@@ -406,13 +407,13 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     for inner in [&second, &other] {
         let around = first.fake(&cx, answer(100), answer(300));
         let within = inner.fake(&cx, answer(200), answer(100));
-        let both = async {
-            join((style.load)(&around, id), (style.load)(&within, inner.id)).await
-        };
+        let both = async { join((style.load)(&around, id), (style.load)(&within, inner.id)).await };
         let (one, two) = cx.call(style.name, both).await?.value;
         for (answer, source) in [(one, &first), (two, inner)] {
             let Some(result) = answer else {
-                return Err(Fail::new("of two loads at once, one drops its callback uncalled").help(help));
+                return Err(
+                    Fail::new("of two loads at once, one drops its callback uncalled").help(help)
+                );
             };
             let case = format!("{apart} (both at once)");
             same_profile(&result, &source.profile, &case, help)?;
@@ -441,16 +442,31 @@ fn silent() -> Plan {
 
 /// The first loads and those after thousands of others are alike.
 async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
+    const AT_ONCE: usize = 500;
     let before = cx.alive_tasks();
-    for number in 1..=3_000 {
-        let fake = source.fake(cx, answer(0), answer(0)).off_the_timeline();
-        let case = format!("load number {number} of 3000");
-        let result = style.run(cx, &fake, source.id).await.map_err(|fail| in_case(fail, &case))?;
-        same_profile(&result, &source.profile, &case, "no load counts the others")?;
+    for round in 0..8 {
+        let loads = async {
+            let mut answers = Vec::with_capacity(AT_ONCE);
+            for _ in 0..AT_ONCE {
+                let fake = source.fake(cx, answer(0), answer(0)).off_the_timeline();
+                answers.push((style.load)(&fake, source.id).await);
+            }
+            answers
+        };
+        let first = round * AT_ONCE + 1;
+        let case = format!("loads {first} to {} run one after the other", first + AT_ONCE - 1);
+        let answers = cx.call(style.name, loads).await.map_err(|fail| in_case(fail, &case))?.value;
+        for (number, answer) in (first..).zip(answers) {
+            let Some(result) = answer else {
+                return Err(Fail::new(format!("load number {number} drops its callback uncalled")));
+            };
+            let case = format!("load number {number} of thousands");
+            same_profile(&result, &source.profile, &case, "no load counts the others")?;
+        }
     }
     cx.settle().await;
     let left = cx.alive_tasks().saturating_sub(before);
-    ensure!(left == 0, "after 3000 loads, {left} tasks are left";
+    ensure!(left == 0, "after thousands of loads, {left} tasks are left";
         expected = "a load that has ended leaves nothing behind", observed = format!("{left} tasks"));
     Ok(())
 }

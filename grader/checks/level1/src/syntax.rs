@@ -111,7 +111,8 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
         match condition {
             syn::Meta::Path(path) => path.is_ident("test"),
             syn::Meta::List(list) if list.path.is_ident("all") => {
-                let comma = syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
+                let comma =
+                    syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
                 list.parse_args_with(comma).is_ok_and(|parts| parts.iter().any(only_in_tests))
             }
             _ => false,
@@ -153,7 +154,8 @@ fn flatten(stream: TokenStream, found: &mut Vec<Token>) {
             TokenTree::Ident(ident) => {
                 // A raw identifier names the same module.
                 let text = ident.to_string();
-                let raw = text.strip_prefix("r#").filter(|word| *word != "async" && *word != "await");
+                let raw =
+                    text.strip_prefix("r#").filter(|word| *word != "async" && *word != "await");
                 found.push(Token { text: raw.unwrap_or(&text).to_owned(), line });
             }
             TokenTree::Literal(_) => {}
@@ -185,9 +187,8 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
     for File { path, top, tokens } in files(&cx, style.module)? {
         reads_its_own(&path, &tokens)?;
         let used = used(&tokens, top, &modules);
-        let foreign = used.iter().find(|(name, _)| {
-            name != style.module && !SHARED.contains(&name.as_str())
-        });
+        let foreign =
+            used.iter().find(|(name, _)| name != style.module && !SHARED.contains(&name.as_str()));
         if let Some((name, line)) = foreign {
             ensure!(false, "{path}:{line} leans on {}", called(name, &modules);
                 expected = "each style does its own work",

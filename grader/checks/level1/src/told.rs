@@ -42,9 +42,7 @@ impl Class {
     /// An error of the class.
     pub fn error(self, request: Request, cause: SourceError) -> FetchError {
         match self {
-            Class::Validation => {
-                FetchError::Validation { field: "id", reason: cause.to_string() }
-            }
+            Class::Validation => FetchError::Validation { field: "id", reason: cause.to_string() },
             Class::NotFound => FetchError::NotFound { request, cause },
             Class::Authentication => FetchError::Authentication { request, cause },
             Class::Network => FetchError::Network { request, cause },

@@ -22,9 +22,13 @@ fn shown<T: std::fmt::Debug>(result: &Result<T, SourceError>) -> String {
 
 pub async fn status(cx: Cx) -> Outcome {
     let all = || (0..=u16::MAX).map(check_status).collect::<Vec<_>>();
-    for (status, observed) in (0..=u16::MAX).zip(cx.call_fn("transport::check_status", all).await?) {
-        let expected =
-            if (200..=299).contains(&status) { Ok(()) } else { Err(SourceError::Status { status }) };
+    for (status, observed) in (0..=u16::MAX).zip(cx.call_fn("transport::check_status", all).await?)
+    {
+        let expected = if (200..=299).contains(&status) {
+            Ok(())
+        } else {
+            Err(SourceError::Status { status })
+        };
         ensure!(observed == expected, "status {status} is judged wrong";
             expected = shown(&expected), observed = shown(&observed),
             help = "200 to 299 are successes, all others are not; the error keeps the number");

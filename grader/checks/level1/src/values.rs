@@ -109,10 +109,14 @@ pub fn short(text: &str) -> String {
 /// Every kind of failure of a source, with statuses of every class and texts of every length.
 pub fn causes(draw: &mut Draw) -> Vec<SourceError> {
     let statuses = [
-        100, 199, 204, 301, 304, 400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 422, 429, 451, 499,
-        500, 502, 503, 504, 599, 600, 999,
+        100, 199, 204, 301, 304, 400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 422, 429, 451,
+        499, 500, 502, 503, 504, 599, 600, 999,
     ];
-    statuses.into_iter().map(|status| SourceError::Status { status }).chain(other_causes(draw)).collect()
+    statuses
+        .into_iter()
+        .map(|status| SourceError::Status { status })
+        .chain(other_causes(draw))
+        .collect()
 }
 
 /// Every kind of failure that is not a status.

@@ -3,7 +3,7 @@
 use grader_kit::{Cx, Outcome, ms};
 use tokio::time::sleep;
 
-use super::{Notes, Oops, P, Settled, abandoned_after, after, ends, no, outcome, yes};
+use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
 use crate::values::{draw, untidy};
 
 pub async fn then(cx: Cx) -> Outcome {
@@ -18,7 +18,8 @@ pub async fn then(cx: Cx) -> Outcome {
             .then(move |value| after(200, Ok(value + &c)))
             .then(|value| P::<(u8, String)>::resolved((3, value)))
     });
-    let case = "a promise of 100 ms, then a value, a promise of 200 ms and a promise that is settled";
+    let case =
+        "a promise of 100 ms, then a value, a promise of 200 ms and a promise that is settled";
     ends(observed.await?, expected, 300, case, help)?;
     // A promise that a handler returns, rejected or abandoned.
     let why = draw.word();
@@ -28,10 +29,6 @@ pub async fn then(cx: Cx) -> Outcome {
     });
     let case = "a handler that returns a promise that is rejected after 200 ms";
     ends(observed.await?, no(&why), 300, case, help)?;
-    let observed =
-        outcome(&cx, "Promise::then", || after(100, yes("")).then(|_| abandoned_after(200)));
-    let case = "a handler that returns a promise that is abandoned after 200 ms";
-    ends(observed.await?, Err(Oops::Abandoned), 300, case, help)?;
     // A long chain of steps that take no time.
     let observed = outcome(&cx, "Promise::then", || {
         let first = P::<u32>::resolved(0);
@@ -43,18 +40,15 @@ pub async fn then(cx: Cx) -> Outcome {
 pub async fn rejection_travels(cx: Cx) -> Outcome {
     let why = untidy(&mut draw(&cx));
     let help = "a rejection passes by every then, unchanged";
-    // Of a promise, of a handler, and by no decision.
-    for (case, first, expected, ran) in [
-        ("a promise that is rejected", Some(no(&why)), no(&why), &[][..]),
-        ("a promise that is abandoned", None, Err(Oops::Abandoned), &[]),
-        ("a chain whose first handler fails", Some(yes("")), no(&why), &["fails"]),
+    for (case, first, ran) in [
+        ("a promise that is rejected", no(&why), &[][..]),
+        ("a chain whose first handler fails", yes(""), &["fails"]),
     ] {
         let notes = Notes::default();
         let (first_log, second, third) = (notes.clone(), notes.clone(), notes.clone());
         let stop = why.clone();
         let observed = outcome(&cx, "Promise::then", || {
-            first
-                .map_or_else(|| abandoned_after(100), |result| after(100, result))
+            after(100, first)
                 .then(move |_| {
                     first_log.add("fails");
                     no(&stop)
@@ -68,7 +62,7 @@ pub async fn rejection_travels(cx: Cx) -> Outcome {
                     yes(&length.to_string())
                 })
         });
-        ends(observed.await?, expected, 100, &format!("the end of {case}"), help)?;
+        ends(observed.await?, no(&why), 100, &format!("the end of {case}"), help)?;
         notes.are(ran, &format!("the handlers that ran behind {case}"), help)?;
     }
     Ok(())
@@ -88,8 +82,7 @@ pub async fn catch(cx: Cx) -> Outcome {
     });
     ends(observed.await?, Ok(format!("{a}{b}")), 100, "recovered by catch", help)?;
     let again = b.clone();
-    let observed =
-        outcome(&cx, "Promise::catch", || after(100, no(&a)).catch(move |_| no(&again)));
+    let observed = outcome(&cx, "Promise::catch", || after(100, no(&a)).catch(move |_| no(&again)));
     ends(observed.await?, no(&b), 100, "thrown again by catch, as another error", help)?;
     for planned in [yes(&b), no(&b)] {
         let next = planned.clone();
@@ -97,12 +90,6 @@ pub async fn catch(cx: Cx) -> Outcome {
             outcome(&cx, "Promise::catch", || after(100, no(&a)).catch(move |_| after(200, next)));
         ends(observed.await?, planned, 300, "catch with a promise of 200 ms", help)?;
     }
-    let observed =
-        outcome(&cx, "Promise::catch", || abandoned_after(100).catch(|error| match error {
-            Oops::Abandoned => yes("noticed"),
-            other => Err(other),
-        }));
-    ends(observed.await?, yes("noticed"), 100, "an abandoned promise, recovered by catch", help)?;
     let notes = Notes::default();
     let log = notes.clone();
     let observed = outcome(&cx, "Promise::catch", || {
@@ -133,17 +120,28 @@ pub async fn finally(cx: Cx) -> Outcome {
             after(100, planned).finally(|| after(200, yes("")).then(|_| Ok::<(), Oops>(())))
         });
         let help = "a promise that the handler returns is waited for";
-        ends(observed.await?, result.clone(), 300, &format!("{case}, and a clean-up of 200 ms"), help)?;
+        ends(
+            observed.await?,
+            result.clone(),
+            300,
+            &format!("{case}, and a clean-up of 200 ms"),
+            help,
+        )?;
         let help = "an error of the clean-up takes the result's place";
         let (planned, error) = (result.clone(), Oops::Said(clean_up.clone()));
         let observed = outcome(&cx, "Promise::finally", || {
             after(100, planned).finally(move || Err::<(), _>(error))
         });
-        ends(observed.await?, no(&clean_up), 100, &format!("{case}, and a clean-up that fails"), help)?;
+        ends(
+            observed.await?,
+            no(&clean_up),
+            100,
+            &format!("{case}, and a clean-up that fails"),
+            help,
+        )?;
         let error = clean_up.clone();
         let observed = outcome(&cx, "Promise::finally", || {
-            after(100, result)
-                .finally(move || after(200, no(&error)).then(|_| Ok::<(), Oops>(())))
+            after(100, result).finally(move || after(200, no(&error)).then(|_| Ok::<(), Oops>(())))
         });
         let case = format!("{case}, and a clean-up that fails after 200 ms");
         ends(observed.await?, no(&clean_up), 300, &case, help)?;

@@ -57,16 +57,6 @@ fn after(time: u64, result: Settled) -> P {
     })
 }
 
-/// A promise whose last resolver is dropped after a time.
-fn abandoned_after(time: u64) -> P {
-    Promise::new(move |resolver| {
-        tokio::spawn(async move {
-            sleep(ms(time)).await;
-            drop(resolver);
-        });
-    })
-}
-
 fn yes(value: &str) -> Settled {
     Ok(value.to_owned())
 }
