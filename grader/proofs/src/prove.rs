@@ -8,6 +8,7 @@ use grader::catalog::Level;
 use grader::grade::{Quiet, grade};
 use grader::report::explain::{self, Place};
 use grader::report::{Report, Status};
+use grader::seed::{Seed, VARIABLE};
 use grader::select::{Entry, select};
 use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
@@ -44,9 +45,8 @@ impl Bench {
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
         seed(root, &folder.join("target"))?;
-        let mut options = scratch.options();
-        // The file and line of a panic stand in the code itself; nobody takes a backtrace here.
-        options.config.push("profile.dev.debug=0".to_owned());
+        // Each exercise's own binary would be one more build that begins with nothing.
+        let options = Options { whole_levels: true, ..scratch.options() };
         Ok(Bench { pristine: root.to_path_buf(), scratch, options, _lock: lock })
     }
 
@@ -69,7 +69,16 @@ impl Bench {
     }
 
     /// Grades a level with these files by some of its criteria.
-    fn grade_by(&self, entries: &[Entry], level: &Level, files: &Files) -> Result<Report, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be laid out or cargo cannot run.
+    pub fn grade_by(
+        &self,
+        entries: &[Entry],
+        level: &Level,
+        files: &Files,
+    ) -> Result<Report, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
         let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
@@ -80,7 +89,8 @@ impl Bench {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }
         }
-        Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), &Quiet)?)
+        let seed = Seed::of_this_run()?;
+        Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), seed, &Quiet)?)
     }
 
     /// Proves a batch. One that does not behave as its solutions say is split until each solution has a
@@ -149,11 +159,16 @@ fn compare(samples: &[Sample], report: &Report) -> Result<(), String> {
             wrong.push(format!("the learner is not told `{says}` for {first}, but\n{told}"));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    wrong.push(format!("{VARIABLE}={} judges with the same values", report.seed));
+    Err(wrong.join("\n"))
 }
 
 /// What the learner is told about a criterion.
-fn told(report: &Report, id: &str) -> String {
+#[must_use]
+pub fn told(report: &Report, id: &str) -> String {
     if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
         return broken.errors.clone();
     }

@@ -79,6 +79,9 @@ pub struct Options {
     /// Values that stand above those of the workspace's manifest, as `cargo --config` takes them:
     /// `profile.dev.debug=0`.
     pub config: Vec<String>,
+    /// Whether one exercise of a level is judged by the binary for all its criteria. A series of builds
+    /// that judge now this exercise, now that one, then shares one incremental build.
+    pub whole_levels: bool,
 }
 
 /// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears the name of
