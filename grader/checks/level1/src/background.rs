@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::time::sleep;
 
-use crate::values::{self, Draw, draw, short};
+use crate::values::{self, short};
 
 const SPAWN: &str = "Tracker::spawn";
 
@@ -123,7 +123,7 @@ fn names(draw: &mut Draw) -> Vec<String> {
 }
 
 pub async fn errors(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (tracker, heard) = tracker(&cx).await?;
     let mut expected = Vec::new();
     for name in names(&mut draw) {
@@ -173,7 +173,7 @@ async fn many_failures(cx: &Cx) -> Outcome {
 }
 
 pub async fn panics(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (tracker, heard) = tracker(&cx).await?;
     let mut expected = vec![Told::panic("index", "the printer is on fire")];
     cx.call_fn(SPAWN, || {
@@ -322,7 +322,7 @@ pub async fn drained(cx: Cx) -> Outcome {
 
 /// The tracker's end is not that of its tasks; clones share one record, other trackers do not.
 pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let told = Told::error(&draw.word(), &draw.word());
     let (first, heard) = tracker(&cx).await?;
     cx.call_fn(SPAWN, || {
@@ -340,7 +340,7 @@ pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
 }
 
 pub async fn records_keep_apart(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let ((one, heard), (other, silent)) = (tracker(&cx).await?, tracker(&cx).await?);
     let clone = cx.call_fn("Tracker::clone", || one.clone()).await?;
     let expected = [Told::error(&draw.word(), "no"), Told::panic(&draw.word(), "no")];

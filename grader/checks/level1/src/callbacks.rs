@@ -13,7 +13,6 @@ use crate::style_callbacks::CALLBACKS;
 use crate::styles::{self, Source, in_case};
 use crate::syntax;
 use crate::told::{ending, parts};
-use crate::values::draw;
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, CALLBACKS).await
@@ -41,7 +40,7 @@ pub async fn own_work(cx: Cx) -> Outcome {
 
 /// A source that answers at once must not make the callback come before the function returned.
 pub async fn never_early(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let source = Source::drawn(&mut draw);
     for (case, id, user, posts) in [
         ("both requests are answered at once", source.id, answer(0), answer(0)),
@@ -76,7 +75,7 @@ pub async fn never_early(cx: Cx) -> Outcome {
 
 /// A callback that the source drops uncalled is an error, not silence.
 pub async fn dropped_callback(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let source = Source::drawn(&mut draw);
     let (of_user, of_posts) = (Request::User(source.id), Request::Posts(source.id));
     let help = "put a guard into the closure that the source gets: its Drop answers when the closure \
@@ -112,7 +111,7 @@ pub async fn loads_keep_apart(cx: Cx) -> Outcome {
 
 /// A callback that panics ends its own task and nothing else.
 async fn a_panic_stays_alone(cx: &Cx) -> Outcome {
-    let mut draw = draw(cx);
+    let mut draw = cx.draw();
     let called = Arc::new(Mutex::new(Vec::new()));
     for (number, user, posts) in [(0, 0, 0), (1, 10, 30), (2, 20, 40), (3, 0, 0)] {
         let source = Source::drawn(&mut draw);
@@ -138,3 +137,8 @@ async fn a_panic_stays_alone(cx: &Cx) -> Outcome {
         help = "call each callback in a task of its own: a panic in it ends that task alone");
     Ok(())
 }
+
+/// What happens on the threads that share a load.
+mod threads;
+
+pub use threads::other_threads;

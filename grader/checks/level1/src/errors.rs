@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use grader_kit::{Cx, Outcome, ensure};
+use grader_kit::{Cx, Draw, Outcome, ensure};
 use level1::errors::{self, FetchError};
 use level1::source::{Request, SourceError};
 
@@ -12,7 +12,7 @@ use crate::style_callbacks::CALLBACKS;
 use crate::style_combinators::COMBINATORS;
 use crate::styles::{Source, in_case};
 use crate::told::{Class, class, parts, shown};
-use crate::values::{self, Draw, draw, short, untidy};
+use crate::values::{self, short, untidy};
 
 const NEW: &str = "FetchError::new";
 
@@ -50,7 +50,7 @@ fn classified(error: &FetchError, request: Request, cause: &SourceError) -> Outc
 }
 
 pub async fn statuses(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let requests = values::requests(&mut draw);
     let request = *draw.pick(&requests);
     let all = || (0..=u16::MAX).map(|code| FetchError::new(request, status(code))).collect();
@@ -62,7 +62,7 @@ pub async fn statuses(cx: Cx) -> Outcome {
 }
 
 pub async fn causes(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in values::other_causes(&mut draw) {
         for request in values::requests(&mut draw) {
             let error = cx.call_fn(NEW, || FetchError::new(request, cause.clone())).await?;
@@ -73,7 +73,7 @@ pub async fn causes(cx: Cx) -> Outcome {
 }
 
 pub async fn status_codes(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "validation 400, authentication 401, not found 404, network 503, and 500 for the rest: \
                 the class decides, not the cause";
     let ask = async |error: FetchError, code: u16| -> Outcome {
@@ -99,7 +99,7 @@ pub async fn status_codes(cx: Cx) -> Outcome {
 }
 
 pub async fn operational(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let ask = async |error: FetchError, expected: bool| -> Outcome {
         let observed = cx.call_fn("FetchError::is_operational", || error.is_operational()).await?;
         ensure!(observed == expected, "is_operational is wrong for {}", shown(&error);
@@ -118,7 +118,7 @@ pub async fn operational(cx: Cx) -> Outcome {
 }
 
 pub async fn request(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let ask = async |error: FetchError, expected: Option<Request>| -> Outcome {
         let observed = cx.call_fn("FetchError::request", || error.request()).await?;
         ensure!(observed == expected, "request() is wrong for {}", shown(&error);
@@ -136,7 +136,7 @@ pub async fn request(cx: Cx) -> Outcome {
 }
 
 pub async fn text(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let ask = async |error: FetchError, words: [String; 2]| -> Outcome {
         let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
         for word in words {
@@ -171,7 +171,7 @@ pub async fn text(cx: Cx) -> Outcome {
 }
 
 pub async fn source(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let ask = async |error: FetchError, expected: Option<SourceError>| -> Outcome {
         let observed = cx
             .call_fn("FetchError::source", || {
@@ -206,7 +206,7 @@ pub async fn check_id(cx: Cx) -> Outcome {
         expected = "FetchError::Validation for the field id",
         observed = refused.as_ref().map_or_else(shown, |id| format!("Ok({id})")),
         help = "users are numbered from 1");
-    for id in values::ids(&mut draw(&cx)) {
+    for id in values::ids(&mut cx.draw()) {
         let passed = cx.call_fn("errors::check_id", || errors::check_id(id)).await?;
         ensure!(matches!(passed, Ok(same) if same == id), "check_id does not pass {id} on";
             expected = format!("Ok({id})"),
@@ -218,7 +218,7 @@ pub async fn check_id(cx: Cx) -> Outcome {
 
 /// The same cause at the same request is the same class of error in every style.
 pub async fn same_everywhere(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let source = Source::drawn(&mut draw);
     let styles = [CALLBACKS, COMBINATORS, SEQUENTIAL, PARALLEL];
     for cause in values::causes(&mut draw) {

@@ -5,7 +5,6 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
-mod draw;
 mod fake;
 mod style_async;
 mod style_callbacks;

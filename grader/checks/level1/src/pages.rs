@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, list, lock, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, Timeline, ensure, list, lock, ms};
 use level1::errors::FetchError;
 use level1::model::Page;
 use level1::pages::items;
@@ -13,7 +13,7 @@ use level1::source::{PageSource, Request, SourceError};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::told::{parts, shown};
-use crate::values::{self, Draw, draw, short};
+use crate::values::{self, short};
 
 const ITEMS: &str = "pages::items";
 
@@ -144,7 +144,7 @@ async fn reads(cx: &Cx, stream: &mut Items, expected: &[String], case: &str) -> 
 }
 
 pub async fn in_order(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (a, b) = (draw.index(4) + 1, draw.index(4) + 1);
     let mut cases = vec![
         ("three pages, the middle one empty", pages(&mut draw, &[a, 0, b])),
@@ -186,7 +186,7 @@ async fn many_pages(cx: &Cx, draw: &mut Draw) -> Outcome {
 }
 
 pub async fn on_demand(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let source = Pages::new(&cx, pages(&mut draw, &[2, 1, 1]));
     let mut stream = open(&cx, &source).await?;
     let pause = Duration::from_secs(1);
@@ -223,7 +223,7 @@ fn failing(draw: &mut Draw, number: usize, cause: &SourceError) -> Vec<Planned> 
 }
 
 pub async fn error_ends(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in values::causes(&mut draw) {
         let number = draw.index(4) + 1;
         let pages = failing(&mut draw, number, &cause);
@@ -254,7 +254,7 @@ pub async fn error_ends(cx: Cx) -> Outcome {
 }
 
 pub async fn names_the_page(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in values::causes(&mut draw) {
         let number = draw.index(4) + 1;
         let source = Pages::new(&cx, failing(&mut draw, number, &cause));
@@ -286,7 +286,7 @@ async fn names(cx: &Cx, source: &Arc<Pages>, number: usize, cause: &SourceError)
 }
 
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     // The items that are taken before, and how long the next one is awaited then.
     for (taken, wait) in [(0, None), (0, Some(50)), (1, None), (2, Some(50)), (3, None)] {
         let before = cx.alive_tasks();
@@ -323,7 +323,7 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
 
 /// Two streams know nothing of one another.
 pub async fn streams_keep_apart(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (one, other) = (pages(&mut draw, &[2, 1, 2]), pages(&mut draw, &[1, 2, 2]));
     let (first, second) = (items_of(&one), items_of(&other));
     let help = "what a stream has read belongs to that stream, not into a static: each asks its own source";

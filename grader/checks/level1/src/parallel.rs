@@ -6,7 +6,7 @@ use level1::source::Request;
 use crate::fake::{Plan, answer, fail, status};
 use crate::style_async::PARALLEL;
 use crate::styles::{self, Source, in_case, names};
-use crate::values::{causes, draw, short};
+use crate::values::{causes, short};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, PARALLEL).await
@@ -38,7 +38,7 @@ pub async fn loads_keep_apart(cx: Cx) -> Outcome {
 /// Every failure of one request alone, and of both: the earlier one is told.
 pub async fn names_the_request(cx: Cx) -> Outcome {
     styles::names_the_request(cx.clone(), PARALLEL).await?;
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (user, posts) in [(20, 70), (70, 20), (0, 50), (50, 0)] {
         let source = Source::drawn(&mut draw);
         let fake = source.fake(&cx, fail(user, status(500)), fail(posts, status(404)));
@@ -56,7 +56,7 @@ pub async fn names_the_request(cx: Cx) -> Outcome {
 }
 
 pub async fn both_at_once(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (short, long) = (draw.between(50..=150), draw.between(200..=400));
     for (user, posts) in [(long, short), (short, long), (long, long), (0, long), (long, 0)] {
         let mut source = Source::drawn(&mut draw);
@@ -100,7 +100,7 @@ fn failures(failing: impl Fn(u64) -> Plan) -> Vec<(Plan, Plan, u64)> {
 }
 
 pub async fn fails_at_the_first(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in causes(&mut draw) {
         for (user, posts, failed) in failures(|after| fail(after, cause.clone())) {
             let source = Source::drawn(&mut draw);
@@ -117,7 +117,7 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
 }
 
 pub async fn drops_the_other(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in causes(&mut draw) {
         for (user, posts, _) in failures(|after| fail(after, cause.clone())) {
             let source = Source::drawn(&mut draw);

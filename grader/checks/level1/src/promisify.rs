@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use grader_kit::{Call, Cx, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::promisify::{
     CallbackError, ErrorFirst, ResultFirst, callbackify, promisify, promisify_result_first,
 };
 use tokio::time::sleep;
 
-use crate::values::{self, Draw, draw, short};
+use crate::values::{self, short};
 
 const PROMISIFY: &str = "promisify::promisify";
 const RESULT_FIRST: &str = "promisify::promisify_result_first";
@@ -92,7 +92,7 @@ async fn error_first_gives(
 
 pub async fn error_first(cx: Cx) -> Outcome {
     let help = "the future gives what the callback got, as it is";
-    for result in results(&mut draw(&cx)) {
+    for result in results(&mut cx.draw()) {
         let expected = Told::from(result.clone());
         for at in [0, 100] {
             let case = format!("called back after {at} ms with {}", expected.shown());
@@ -209,7 +209,7 @@ async fn result_first_gives(
 }
 
 pub async fn result_first(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help =
         "here the result comes first and the error second; an error counts also beside a result";
     let (value, why) = (draw.word(), values::untidy(&mut draw));
@@ -279,7 +279,7 @@ fn one_call(calls: &[Told], expected: &Told, case: &str, help: &str) -> Outcome 
 
 pub async fn back_to_callbacks(cx: Cx) -> Outcome {
     let before = cx.alive_tasks();
-    for result in results(&mut draw(&cx)) {
+    for result in results(&mut cx.draw()) {
         for after in [0, 100] {
             let expected = Told::from(result.clone());
             let result = result.clone();
@@ -330,7 +330,7 @@ pub async fn panic(cx: Cx) -> Outcome {
     one_call(&calls, &expected, "the future panicked", help)?;
     // A text that is put together is a `String`, a literal is a `&str`.
     for after in [0, 100] {
-        let text = format!("row {} is broken", draw(&cx).text(1..=200));
+        let text = format!("row {} is broken", cx.draw().text(1..=200));
         let expected = Told::Panicked(text.clone());
         let future = async move {
             if after > 0 {

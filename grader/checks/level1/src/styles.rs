@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join};
-use grader_kit::{Cx, Diagnosis, Fail, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms};
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Plan, answer, fail, panics, refuses, status};
 use crate::told::{ending, parts, shown};
-use crate::values::{self, Draw, difference, draw, short};
+use crate::values::{self, difference, short};
 
 /// What a load comes to; `None` when its callback was dropped uncalled.
 pub type Answer = Option<Result<Profile, FetchError>>;
@@ -60,7 +60,7 @@ impl Style {
 
     /// Runs one load whose end is another criterion's business.
     pub async fn works(self, cx: &Cx) -> Outcome {
-        let fake = Source::drawn(&mut draw(cx)).fake(cx, answer(100), answer(200));
+        let fake = Source::drawn(&mut cx.draw()).fake(cx, answer(100), answer(200));
         cx.call(self.name, async { (self.load)(&fake, fake.id()).await }).await.map(drop)
     }
 }
@@ -116,7 +116,7 @@ fn same_profile(
 
 /// What the source holds arrives as it is.
 pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let mut cases = Vec::new();
     for id in values::ids(&mut draw) {
         cases.push((format!("user {id}"), Source { id, profile: values::profile(&mut draw, id) }));
@@ -157,7 +157,7 @@ fn made(requests: &[(Request, u64)]) -> String {
 }
 
 pub async fn user_first(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (user, posts) in
         [(draw.between(50..=200), draw.between(50..=200)), (0, draw.between(1..=100)), (30, 0)]
     {
@@ -181,7 +181,7 @@ pub async fn user_first(cx: Cx, style: Style) -> Outcome {
 }
 
 pub async fn no_posts_without_user(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for cause in values::causes(&mut draw) {
         let source = Source::drawn(&mut draw);
         let after = *draw.pick(&[0, 100]);
@@ -226,7 +226,7 @@ fn failures(draw: &mut Draw, id: UserId) -> Vec<Failure> {
 }
 
 pub async fn names_the_request(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let source = Source::drawn(&mut draw);
     for Failure { case, request, cause, user, posts } in failures(&mut draw, source.id) {
         let fake = source.fake(&cx, user, posts);
@@ -263,7 +263,7 @@ pub fn names(
 }
 
 pub async fn refuses_id_0(cx: Cx, style: Style) -> Outcome {
-    let mut source = Source::drawn(&mut draw(&cx));
+    let mut source = Source::drawn(&mut cx.draw());
     source.id = 0;
     let fake = source.fake(&cx, answer(0), answer(0));
     let (result, took) = style.timed(&cx, &fake, 0).await?;
@@ -283,7 +283,7 @@ pub async fn refuses_id_0(cx: Cx, style: Style) -> Outcome {
 
 /// Drops loads of these sources, each at an instant at which some of its requests are under way.
 pub async fn stops_when_dropped(cx: Cx, style: Style, cases: &[(Plan, Plan, u64)]) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     // What never begins, or never ends, has no merit in stopping.
     style.works(&cx).await?;
     let source = Source::drawn(&mut draw);
@@ -335,7 +335,7 @@ async fn nothing_goes_on(cx: &Cx, fake: &Fake, tasks_before: usize, when: &str) 
 
 /// A panic of the source is the caller's to see.
 pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     style.works(&cx).await?;
     let text = format!("broken {}", draw.text(3..=9));
     for (case, user, posts) in [
@@ -379,7 +379,7 @@ fn tenant(draw: &mut Draw, id: UserId, name: &str) -> Source {
 
 /// Loads do not see one another: neither through a cache, nor through a lock, nor through a count.
 pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     style.works(&cx).await?;
     let id = values::id(&mut draw);
     let [first, second, third] = ["the first source", "the second source", "the third source"]

@@ -10,7 +10,7 @@ use level1::source::SourceError;
 use level1::transport::{check_status, read_text, within};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::values::{self, draw, short};
+use crate::values::{self, short};
 
 const READ: &str = "transport::read_text";
 const WITHIN: &str = "transport::within";
@@ -46,7 +46,7 @@ async fn read(
 
 /// A text whose characters take one to four bytes, cut at every place.
 pub async fn cut_characters(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let text = format!("Jos\u{e9} \u{2013} \u{1f980}{}", draw.text(1..=9));
     for cut in 0..=text.len() {
         let (head, tail) = text.as_bytes().split_at(cut);
@@ -100,7 +100,7 @@ pub async fn broken_text(cx: Cx) -> Outcome {
 }
 
 pub async fn length_limit(cx: Cx) -> Outcome {
-    let most = usize::try_from(draw(&cx).between(20..=2_000)).unwrap_or_default();
+    let most = usize::try_from(cx.draw().between(20..=2_000)).unwrap_or_default();
     for (chunks, limit, fits) in [
         (vec![4, most - 4], most, true),
         (vec![4, most - 3], most, false),
@@ -168,7 +168,7 @@ pub async fn endless_body(cx: Cx) -> Outcome {
 
 /// A connection that breaks in mid-body is an error, not a short text.
 pub async fn broken_off(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for broken in values::causes(&mut draw) {
         let before = draw.index(3);
         let mut chunks = vec![Ok(draw.word().into_bytes()); before];
@@ -183,7 +183,7 @@ pub async fn broken_off(cx: Cx) -> Outcome {
 }
 
 pub async fn time_limit(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let late = "tokio::time::timeout ends the wait";
     for limit in [0, 1, draw.between(2..=500), 60_000] {
         let silent = within(ms(limit), std::future::pending::<Result<u8, SourceError>>());
@@ -268,7 +268,7 @@ pub async fn gives_up(cx: Cx) -> Outcome {
 
 /// A panic of a request, or of a stream of chunks, is the caller's to see.
 pub async fn panics_pass(cx: Cx) -> Outcome {
-    let text = format!("broken {}", draw(&cx).text(3..=9));
+    let text = format!("broken {}", cx.draw().text(3..=9));
     let _ = read(&cx, vec![Ok(Vec::new())], 1).await?;
     let of_request = text.clone();
     let request = async move {

@@ -2,16 +2,9 @@
 
 use std::time::Duration;
 
-use grader_kit::Cx;
+use grader_kit::Draw;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
-
-pub use crate::draw::Draw;
-
-/// Values of this run.
-pub fn draw(_cx: &Cx) -> Draw {
-    Draw::new()
-}
 
 /// Ids at boundaries where an id could be cut, rounded or refused, and drawn ones.
 pub fn ids(draw: &mut Draw) -> Vec<UserId> {
@@ -31,9 +24,9 @@ pub fn untidy(draw: &mut Draw) -> String {
     format!(" \t{}  {} \u{a0}\r\n", draw.text(1..=6), draw.text(1..=6))
 }
 
-/// Longer than any line of a log, with characters of one to four bytes.
+/// Longer than any line of a log, with characters of several bytes.
 pub fn long(draw: &mut Draw) -> String {
-    format!("{}{}", draw.text(1..=1), draw.text(5_000..=5_000))
+    format!("{}{}", "\u{20ac}".repeat(100), draw.text(5_000..=5_000))
 }
 
 /// The user under this id and the posts: with likes, with a body, with both, with neither; not sorted

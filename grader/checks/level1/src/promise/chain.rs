@@ -4,10 +4,10 @@ use grader_kit::{Cx, Outcome, ms};
 use tokio::time::sleep;
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
-use crate::values::{draw, untidy};
+use crate::values::untidy;
 
 pub async fn then(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (a, b, c) = (untidy(&mut draw), draw.word(), draw.word());
     let expected = Ok((3, format!("{a}{b}{c}")));
     let help = "what a handler returns settles the promise that then returned; a promise that it returns \
@@ -38,7 +38,7 @@ pub async fn then(cx: Cx) -> Outcome {
 }
 
 pub async fn rejection_travels(cx: Cx) -> Outcome {
-    let why = untidy(&mut draw(&cx));
+    let why = untidy(&mut cx.draw());
     let help = "a rejection passes by every then, unchanged";
     for (case, first, ran) in [
         ("a promise that is rejected", no(&why), &[][..]),
@@ -69,7 +69,7 @@ pub async fn rejection_travels(cx: Cx) -> Outcome {
 }
 
 pub async fn catch(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (a, b) = (draw.word(), untidy(&mut draw));
     let help = "catch gets the error as it is; what its handler returns settles the promise, and a \
                 promise that it returns is waited for. A value passes by";
@@ -103,7 +103,7 @@ pub async fn catch(cx: Cx) -> Outcome {
 }
 
 pub async fn finally(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (value, why, clean_up) = (untidy(&mut draw), untidy(&mut draw), draw.word());
     for (case, result) in [("a value", Ok(value)), ("an error", Err(Oops::Said(why)))] {
         let notes = Notes::default();

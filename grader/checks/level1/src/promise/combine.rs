@@ -1,10 +1,9 @@
 //! all, all_settled, race and any.
 
-use grader_kit::{Cx, Fail, Outcome};
+use grader_kit::{Cx, Draw, Fail, Outcome};
 use level1::promise;
 
 use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
-use crate::values::{Draw, draw};
 
 /// More promises than a first guess at a limit allows.
 const MANY: u64 = 2_000;
@@ -35,7 +34,7 @@ fn latest(plans: &[(u64, Settled)]) -> u128 {
 }
 
 pub async fn all(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help =
         "in the order of the promises, not in that of their arrival, when the last has arrived";
     for count in [1, 3, 7, MANY] {
@@ -51,7 +50,7 @@ pub async fn all(cx: Cx) -> Outcome {
 }
 
 pub async fn all_fails_fast(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "all is rejected at the first rejection, and waits for nothing more";
     for at in 0..3 {
         let mut plans = each(&planned(&mut draw, 3), yes);
@@ -80,7 +79,7 @@ pub async fn all_fails_fast(cx: Cx) -> Outcome {
 }
 
 pub async fn all_settled(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "it is never rejected: a failure is one of the results, in its promise's place";
     for count in [1, 3, 7, MANY] {
         let mut plans = each(&planned(&mut draw, count), yes);
@@ -102,7 +101,7 @@ pub async fn all_settled(cx: Cx) -> Outcome {
 }
 
 pub async fn race(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "the first promise to settle wins, with a value or with an error";
     for count in [1, 3, MANY] {
         for first in [yes("first"), no("first")] {
@@ -136,7 +135,7 @@ async fn any_of(cx: &Cx, promises: Vec<P>) -> Result<(Result<String, Vec<Oops>>,
 }
 
 pub async fn any(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "the first success wins, rejections before it do not count";
     for count in [1, 3, MANY] {
         let mut plans = each(&planned(&mut draw, count), no);
@@ -156,7 +155,7 @@ pub async fn any(cx: Cx) -> Outcome {
 }
 
 pub async fn any_all_rejected(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let help = "all errors, in the order of the promises, when the last is rejected";
     for count in [1, 3, MANY] {
         let plans = planned(&mut draw, count);

@@ -7,7 +7,7 @@ use level1::promise::{Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, stands, yes};
-use crate::values::{draw, untidy};
+use crate::values::untidy;
 
 const NEW: &str = "Promise::new";
 
@@ -39,7 +39,7 @@ pub async fn executor_at_once(cx: Cx) -> Outcome {
 }
 
 pub async fn settles_once(cx: Cx) -> Outcome {
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     let (first, second) = (draw.word(), untidy(&mut draw));
     let help = "the first call counts, all later ones are without effect";
     let (one, two) = (first.clone(), second.clone());
@@ -81,7 +81,7 @@ pub async fn settles_once(cx: Cx) -> Outcome {
 
 pub async fn states(cx: Cx) -> Outcome {
     let help = "a settled promise stays as it is";
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for (result, settled) in [(yes(&draw.word()), "fulfilled"), (no(&draw.word()), "rejected")] {
         let ready: P = match result.clone() {
             Ok(value) => cx.call_fn("Promise::resolved", || Promise::resolved(value)).await?,
@@ -113,7 +113,7 @@ pub async fn states(cx: Cx) -> Outcome {
 /// A promise is a future: it wakes whoever awaits it, also when another task polled it before.
 pub async fn is_a_future(cx: Cx) -> Outcome {
     let help = "keep the waker of the latest poll and wake it when the promise is settled";
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for result in [yes(&draw.word()), no(&draw.word())] {
         for time in [0, draw.between(1..=100), 60_000] {
             let planned = result.clone();
@@ -147,7 +147,7 @@ pub async fn is_a_future(cx: Cx) -> Outcome {
 
 pub async fn from_future(cx: Cx) -> Outcome {
     let help = "a promise is eager: the future runs in a task from the beginning, and to its end";
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     for result in [yes(&draw.word()), no(&draw.word())] {
         for time in [0, 100] {
             let notes = Notes::default();
@@ -230,7 +230,7 @@ pub async fn abandoned(cx: Cx) -> Outcome {
 pub async fn panics(cx: Cx) -> Outcome {
     let help =
         "a panic is what a throw is in JavaScript: catch it, and reject with Broken::Panicked";
-    let mut draw = draw(&cx);
+    let mut draw = cx.draw();
     // A text that is put together is a `String`, a literal is a `&str`.
     let text = format!("row {} is broken", draw.text(1..=200));
     let panicked = |text: &str| -> Settled { Err(Oops::Panicked(text.to_owned())) };

@@ -3,10 +3,12 @@
 mod chain;
 mod combine;
 mod life;
+mod threads;
 
 pub use chain::*;
 pub use combine::*;
 pub use life::*;
+pub use threads::*;
 
 use std::fmt::Debug;
 use std::future::Future;
