@@ -57,10 +57,10 @@ pub async fn cut_characters(cx: Cx) -> Outcome {
             help = "the network cuts anywhere, also inside a character: collect bytes, and make text \
                     of them when all are there");
     }
-    let long = values::long(&mut draw).repeat(4);
-    let bytes = long.bytes().map(|byte| Ok(vec![byte])).collect();
+    let long = values::long(&mut draw);
+    let bytes = long.as_bytes().chunks(5).map(|bytes| Ok(bytes.to_vec())).collect();
     let observed = read(&cx, bytes, usize::MAX).await?;
-    ensure!(observed.as_ref() == Ok(&long), "a text of {} chunks of one byte does not arrive whole", long.len();
+    ensure!(observed.as_ref() == Ok(&long), "a text of {} bytes in chunks of five does not arrive whole", long.len();
         expected = short(&format!("{long:?}")), observed = shown(&observed));
     // What looks like a thing to tidy is text, too.
     for text in [

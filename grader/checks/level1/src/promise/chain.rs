@@ -102,6 +102,19 @@ pub async fn catch(cx: Cx) -> Outcome {
     notes.are(&[], "the calls of catch's handler for a value", help)
 }
 
+/// A clean-up of 200 ms.
+fn clean_up_of(result: Settled<()>) -> P<()> {
+    P::new(move |resolver| {
+        tokio::spawn(async move {
+            sleep(ms(200)).await;
+            match result {
+                Ok(()) => resolver.resolve(()),
+                Err(error) => resolver.reject(error),
+            }
+        });
+    })
+}
+
 pub async fn finally(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (value, why, clean_up) = (untidy(&mut draw), untidy(&mut draw), draw.word());
@@ -117,7 +130,7 @@ pub async fn finally(cx: Cx) -> Outcome {
         notes.are(&["called"], &format!("the calls of finally's handler for {case}"), help)?;
         let planned = result.clone();
         let observed = outcome(&cx, "Promise::finally", || {
-            after(100, planned).finally(|| after(200, yes("")).then(|_| Ok::<(), Oops>(())))
+            after(100, planned).finally(|| clean_up_of(Ok(())))
         });
         let help = "a promise that the handler returns is waited for";
         ends(
@@ -199,7 +212,7 @@ pub async fn unawaited(cx: Cx) -> Outcome {
             yes("")
         }));
         drop(after(300, yes("")).finally(move || end.add("finally")));
-        drop(after(0, yes("")).then(|_| after(400, yes(""))).then(move |_| -> Settled {
+        drop(after(400, yes("")).then(|value| yes(&value)).then(move |_| -> Settled {
             second.add("the second then");
             no("nothing hears this")
         }));

@@ -12,7 +12,10 @@ use crate::values::untidy;
 const NEW: &str = "Promise::new";
 
 /// Makes a promise under the watch of a call.
-async fn made(cx: &Cx, executor: impl FnOnce(Resolver<String, Oops>)) -> Result<P, Fail> {
+async fn made(
+    cx: &Cx,
+    executor: impl FnOnce(Resolver<String, Oops>) + Send + 'static,
+) -> Result<P, Fail> {
     cx.call_fn(NEW, || Promise::new(executor)).await
 }
 

@@ -17,27 +17,24 @@ const BATCHES: usize = 80;
 pub async fn other_threads(cx: Cx) -> Outcome {
     // What works on no thread has no merit on several.
     let _ = outcome(&cx, "a promise", || P::resolved(String::new())).await?;
-    type Batch = Vec<Resolver<String, Oops>>;
-    let ends: [(Sender<Batch>, Receiver<Batch>); 2] = [channel(), channel()];
-    let [(first, firsts), (second, seconds)] = ends;
-    let (senders, receivers) =
-        (Mutex::new(Some((first, second))), [Mutex::new(firsts), Mutex::new(seconds)]);
+    type Way = (Sender<Resolver<String, Oops>>, Receiver<Resolver<String, Oops>>);
+    let [(first, firsts), (second, seconds)]: [Way; 2] = [channel(), channel()];
+    let senders = Mutex::new(Some((first, second)));
+    let receivers = [Mutex::new(firsts), Mutex::new(seconds)];
     let work = move |number: usize| -> usize {
         let Some(settler) = number.checked_sub(1) else {
             let Some((first, second)) = lock(&senders).take() else { return 0 };
             let Ok(runtime) = Builder::new_current_thread().build() else { return 0 };
+            let _in_it = runtime.enter();
             let mut wrong = 0;
             for _ in 0..BATCHES {
-                let (mut one, mut other) = (Batch::new(), Batch::new());
-                let promises: Vec<P> = (0..BATCH)
-                    .map(|_| {
-                        Promise::new(|resolver: Resolver<String, Oops>| {
-                            one.push(resolver.clone());
-                            other.push(resolver);
-                        })
+                let promise = |_| -> P {
+                    let (first, second) = (first.clone(), second.clone());
+                    Promise::new(move |resolver| {
+                        let _ = (first.send(resolver.clone()), second.send(resolver));
                     })
-                    .collect();
-                let _ = (first.send(one), second.send(other));
+                };
+                let promises: Vec<P> = (0..BATCH).map(promise).collect();
                 for promise in promises {
                     let result = runtime.block_on(promise);
                     wrong += usize::from(result != yes("1") && result != yes("2"));
@@ -45,11 +42,8 @@ pub async fn other_threads(cx: Cx) -> Outcome {
             }
             return wrong;
         };
-        let receiver = lock(&receivers[settler]);
-        while let Ok(batch) = receiver.recv() {
-            for resolver in batch {
-                resolver.resolve(number.to_string());
-            }
+        while let Ok(resolver) = lock(&receivers[settler]).recv() {
+            resolver.resolve(number.to_string());
         }
         0
     };
