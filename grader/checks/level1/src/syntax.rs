@@ -9,8 +9,13 @@ use quote::ToTokens;
 
 use crate::styles::Style;
 
-/// The modules of the level that every style may use.
-const SHARED: [&str; 4] = ["errors", "model", "panics", "source"];
+/// What the course provides to every style.
+const PROVIDED: [&str; 3] = ["model", "panics", "source"];
+
+const STYLES: [&str; 3] = ["async_await", "callbacks", "combinators"];
+
+/// Code that names one of these can make a request.
+const SOURCES: [&str; 2] = ["ProfileSource", "CallbackSource"];
 
 /// One token of a file, groups flattened, and the line that it is on.
 struct Token {
@@ -180,29 +185,40 @@ pub async fn no_async(cx: Cx, style: Style) -> Outcome {
     Ok(())
 }
 
-/// The style does its own work: it uses what all styles share, and itself.
+/// The style does its own work: it uses none of the others, and no module that makes requests for it.
 pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
     style.works(&cx).await?;
     let modules = modules(&cx);
+    let mut open = Vec::new();
     for File { path, top, tokens } in files(&cx, style.module)? {
         reads_its_own(&path, &tokens)?;
-        let used = used(&tokens, top, &modules);
-        let foreign =
-            used.iter().find(|(name, _)| name != style.module && !SHARED.contains(&name.as_str()));
-        if let Some((name, line)) = foreign {
-            ensure!(false, "{path}:{line} leans on {}", called(name, &modules);
-                expected = "each style does its own work",
-                observed = format!("a path with `{name}` in line {line}"),
-                help = "the exercise is to write the same load three times: make the requests here, or \
-                        in modules below this one. What the styles share is in errors, model, panics \
-                        and source");
-        }
+        let named = used(&tokens, top, &modules).into_iter();
+        open.extend(named.map(|(name, line)| (name, format!("{path}:{line}"))));
     }
-    errors_make_no_request(&cx)
-}
-
-fn called(name: &str, modules: &BTreeSet<String>) -> String {
-    if modules.contains(name) { format!("the module {name}") } else { format!("crate::{name}") }
+    // Where the style's own files name it, and what that uses in turn.
+    let mut seen = BTreeSet::from([style.module.to_owned()]);
+    open.reverse();
+    while let Some((name, place)) = open.pop() {
+        if PROVIDED.contains(&name.as_str()) || !seen.insert(name.clone()) {
+            continue;
+        }
+        let what = if modules.contains(&name) { "the module" } else { "the crate's" };
+        let mut makes_requests = STYLES.contains(&name.as_str()) || !modules.contains(&name);
+        if !makes_requests {
+            for File { top, tokens, .. } in files(&cx, &name)? {
+                makes_requests |= tokens.iter().any(|token| SOURCES.contains(&token.text.as_str()));
+                let below = used(&tokens, top, &modules).into_iter();
+                open.extend(below.map(|(name, _)| (name, place.clone())));
+            }
+        }
+        ensure!(!makes_requests, "{place} leans on {what} {name}";
+            expected = "each style does its own work: it makes its two requests itself",
+            observed = format!("a path at {place} that leads to `{name}`"),
+            help = "the exercise is to write the same load three times: make the requests here, or in \
+                    modules below this one. A module that you use may neither be another style nor use a \
+                    source");
+    }
+    Ok(())
 }
 
 /// The level's modules, by their files.
@@ -285,19 +301,4 @@ fn used(tokens: &[Token], top: bool, modules: &BTreeSet<String>) -> Vec<(String,
         }
     }
     found
-}
-
-/// The one exercise that styles share makes no request for them.
-fn errors_make_no_request(cx: &Cx) -> Outcome {
-    for File { path, tokens, .. } in files(cx, "errors")? {
-        let sources = ["ProfileSource", "CallbackSource"];
-        let token = tokens.iter().find(|token| sources.contains(&token.text.as_str()));
-        if let Some(token) = token {
-            ensure!(false, "{path}:{} makes requests for a style", token.line;
-                expected = "errors and their classes, and nothing about a source",
-                observed = format!("`{}` in line {}", token.text, token.line),
-                help = "make the requests in the style's own file");
-        }
-    }
-    Ok(())
 }

@@ -105,7 +105,8 @@ fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, F
                     let _ = tell_early.send(());
                     let _ = tell.send(answer);
                 });
-                let answer = told.recv_timeout(A_WHILE).ok();
+                // Ends without an answer when the callback is dropped uncalled.
+                let answer = told.recv().ok();
                 let _ = give_jobs.send(None);
                 if let Some(stop) = lock(&stop).take() {
                     let _ = stop.send(());
@@ -178,7 +179,7 @@ fn comes(ended: &Ended, source: &Source, drops: bool, how: &str) -> Outcome {
     ensure!(right, "the source {what} {how}, and the callback did not get that";
         expected = if drops { format!("an error that names {posts}, with the cause CallbackDropped") }
             else { "the profile".to_owned() },
-        observed = ended.answer.as_ref().map_or_else(|| "no call".to_owned(), ending),
+        observed = ended.answer.as_ref().map_or_else(|| "it was dropped uncalled".to_owned(), ending),
         help = "tokio::spawn needs a runtime on the thread that calls it: take Handle::current() when \
                 the load begins, and spawn with the handle");
     Ok(())
