@@ -172,7 +172,8 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             // Twice the limit of one call: a script of several short calls and one that hangs.
-            let script = tokio::time::timeout(VIRTUAL_LIMIT * 2, (criterion.body)(cx.clone()));
+            // Five times what the sweep of a right gateway takes: its undos outlive an outage, twice.
+            let script = tokio::time::timeout(VIRTUAL_LIMIT * 20, (criterion.body)(cx.clone()));
             script.await.unwrap_or_else(|_| {
                 let since_us = cx.timeline().events().last().map_or(0, |event| event.at_us);
                 Err(Fail::diagnosed(

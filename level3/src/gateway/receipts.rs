@@ -1,7 +1,9 @@
 //! Receipts, off the payment's path, and what is done about dead letters.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
@@ -61,7 +63,12 @@ impl Inner {
             let _one_of_many = queue.acquire_owned().await;
             drop(place);
             let payment = pending.payment.clone();
-            match inner.try_receipt(&pending).await {
+            // The mail's client may panic. That ends this attempt and not the receipt: without a letter
+            // only the next recovery would find it.
+            let sent = AssertUnwindSafe(inner.try_receipt(&pending)).catch_unwind().await;
+            let sent = sent
+                .unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)));
+            match sent {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
                     let letter = Undelivered::Receipt(pending);
