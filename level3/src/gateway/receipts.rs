@@ -63,12 +63,7 @@ impl Inner {
             let _one_of_many = queue.acquire_owned().await;
             drop(place);
             let payment = pending.payment.clone();
-            // The mail's client may panic. That ends this attempt and not the receipt: without a letter
-            // only the next recovery would find it.
-            let sent = AssertUnwindSafe(inner.try_receipt(&pending)).catch_unwind().await;
-            let sent = sent
-                .unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)));
-            match sent {
+            match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
                     let letter = Undelivered::Receipt(pending);
@@ -83,7 +78,15 @@ impl Inner {
     }
 
     /// Sends it and takes it off the outbox.
+    ///
+    /// A panic of the mail's client is a failure: without a dead letter only the next recovery would find
+    /// the receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
+        let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
+        sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
+    }
+
+    async fn send_and_note(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let services = &self.services;
         let (payment, config) = (&pending.payment, &services.config.receipt);
         let attempts =

@@ -7,6 +7,7 @@ use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Recovered, Undelivered};
 use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
+use level3::nonzero;
 use level3::provider::{IntentStatus, RowStatus};
 use level3::request::PaymentRequest;
 use level3_sim::{
@@ -46,9 +47,13 @@ impl Scene {
     }
 
     fn gateway(&self, process: &Process) -> Result<Gateway, Fail> {
+        self.gateway_with(GatewayConfig::default(), process)
+    }
+
+    fn gateway_with(&self, config: GatewayConfig, process: &Process) -> Result<Gateway, Fail> {
         let (providers, journal) =
             (self.world.providers_of(process), MortalJournal::new(&self.journal, process));
-        Gateway::new(GatewayConfig::default(), providers, Arc::new(journal), Arc::new(NoObserver))
+        Gateway::new(config, providers, Arc::new(journal), Arc::new(NoObserver))
             .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
     }
 
@@ -405,7 +410,7 @@ async fn no_way_forward(what: &'static str, script: Scripted, point: CrashPoint)
 /// sent.
 pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     crate::world::is_written(&cx).await?;
-    let count = u32::try_from(cx.draw().between(300..=400)).unwrap_or(300);
+    let count = u32::try_from(cx.draw().between(700..=800)).unwrap_or(700);
     let parked = 60;
     let script = Arc::new(
         Script::new()
@@ -429,10 +434,13 @@ pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     script.heal(CallSite::Refund);
     // And those that a second process leaves behind wherever they are.
     let process = Process::new();
-    let gateway = scene.gateway(&process)?;
+    let fast = GatewayConfig { rate: nonzero!(100_000), ..GatewayConfig::default() };
+    let gateway = scene.gateway_with(fast, &process)?;
     for number in 0..count {
         ask(&gateway, format!("open {number}"));
-        sleep(ms(15)).await;
+        if number % 3 == 0 {
+            sleep(ms(5)).await;
+        }
     }
     process.kill();
     let was_open = scene.journal.count(Standing::Open);

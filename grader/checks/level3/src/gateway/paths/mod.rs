@@ -155,7 +155,11 @@ pub(super) async fn answers_by_the_deadline(cx: &Cx) -> Outcome {
         for site in sites {
             let fault = *draw.pick(&[Fault::Hang, Fault::SwallowReply]);
             let mut plan = Plan::new(2, Script::new().always(site, fault));
-            plan.config.total = ms(draw.between(9_000..=11_000));
+            // Shorter than the default's and longer, each on every path.
+            plan.config.total = ms(match site {
+                CallSite::Create | CallSite::Confirm => draw.between(7_000..=9_000),
+                _ => draw.between(10_500..=12_000),
+            });
             plan.what = format!("every call of {site} without an answer");
             plans.push((path, plan));
         }
