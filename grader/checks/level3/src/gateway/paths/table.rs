@@ -77,6 +77,7 @@ pub enum Rule {
     Memory,
 }
 
+#[cfg_attr(not(test), expect(dead_code, reason = "for the table in the README"))]
 impl Rule {
     pub const ALL: [Self; 8] = [
         Self::Metering,
