@@ -23,7 +23,7 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(1000);
 
 /// Virtual time that one case may take: each of its processes may use up the patience, and a redrive too.
-const CASE_LIMIT: Duration = Duration::from_secs(5000);
+const CASE_LIMIT: Duration = Duration::from_secs(3000);
 
 /// What one payment came to.
 #[derive(Debug, Clone)]
