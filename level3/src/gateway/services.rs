@@ -1,5 +1,6 @@
 //! The services behind a gateway, each with what protects it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::call::{CallError, GuardedService};
@@ -12,6 +13,19 @@ use crate::ids::PaymentId;
 use crate::limiter::RateLimiter;
 use crate::provider::Providers;
 use crate::retry::SeededJitter;
+
+/// An observer whose panics end nothing: a payment that has gone so far is brought to its end, whatever
+/// becomes of those who watch it.
+struct ContainedObserver(Arc<dyn Observer>);
+
+impl Observer for ContainedObserver {
+    fn on_event(&self, event: Event) {
+        // `AssertUnwindSafe`: what the observer has half changed is its own, and it is called again.
+        if catch_unwind(AssertUnwindSafe(|| self.0.on_event(event))).is_err() {
+            tracing::error!("the observer panicked");
+        }
+    }
+}
 
 /// What all payments share: one breaker for each service, one limiter for the account.
 pub(super) struct Services {
@@ -32,6 +46,7 @@ impl Services {
         providers: Providers,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GatewayConfigError> {
+        let observer: Arc<dyn Observer> = Arc::new(ContainedObserver(observer));
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
         let guarded =
             |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {

@@ -7,6 +7,7 @@
 
 mod parts;
 mod requests;
+mod values;
 mod world;
 
 #[cfg(feature = "assignment")]
