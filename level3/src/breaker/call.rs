@@ -114,6 +114,11 @@ impl<E> CircuitBreaker<E> {
 
     /// Runs `op`, unless the breaker refuses.
     ///
+    /// The breaker decides at the first poll: a future that was not polled takes no place of a probe. It
+    /// sets no time limit. Give the operation one, inside `op`, and return an error at it that
+    /// [`BreakerConfig::is_failure`] counts: a probe that never ends keeps its place, and every other call
+    /// is refused until the probe ends or is dropped.
+    ///
     /// A result counts only if the breaker has not changed state since the call was admitted; late
     /// results are ignored. An error that is no failure ([`BreakerConfig::is_failure`]) is returned
     /// and decides nothing.

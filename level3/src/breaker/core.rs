@@ -113,8 +113,9 @@ impl Core {
         match &mut self.phase {
             Phase::Closed(_) => {}
             Phase::HalfOpen { probing, .. } if *probing < self.rules.probes.get() => *probing += 1,
-            // A probe that runs may end at any moment, so there is no time to name.
-            Phase::HalfOpen { .. } => return Err(Duration::ZERO),
+            // No clock knows when a probe ends. Zero would make a caller that obeys it spin. If the probe
+            // fails now, the breaker stays open for this time.
+            Phase::HalfOpen { .. } => return Err(self.rules.reset_timeout),
             Phase::Open { .. } => return Err(self.retry_after(now)),
         }
         Ok(Ticket(self.generation))

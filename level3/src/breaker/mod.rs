@@ -8,7 +8,9 @@
 //!
 //! One breaker belongs to one dependency and is shared by all of its callers. Retry sits *outside* the
 //! breaker, so that the breaker counts every wire call. The timeout of an attempt sits *inside*, so that
-//! the breaker sees a hang as a failure.
+//! the breaker sees a hang as a failure. The breaker sets no time limit of its own: a probe that never ends
+//! keeps its place, and the others are refused for as long. What the operation waits for first, such as a
+//! rate limiter, belongs to the probe as well.
 //!
 //! Lesson: `level3/lessons/breaker.md`.
 //!
@@ -121,10 +123,11 @@ pub enum BreakerConfigError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerError<E> {
     /// The breaker refused the call; the operation was not run.
-    #[error("the circuit breaker is open for another {} ms", retry_after.as_millis())]
+    #[error("the circuit breaker refuses the call, try again in {} ms", retry_after.as_millis())]
     Open {
-        /// The time after which a call may be admitted. Zero while the breaker is half-open and other
-        /// calls are probing: their results may come at any time.
+        /// How long to wait before the next call, never zero. While the breaker is open, this is the
+        /// time until it is half-open. While it is half-open and other calls probe, no clock knows when
+        /// they end: this is the reset timeout, for which the breaker stays open if a probe fails now.
         retry_after: Duration,
     },
     /// The operation's own error.

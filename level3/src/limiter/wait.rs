@@ -38,7 +38,7 @@ impl RateLimiter {
     /// A limiter that lets at most `limit` calls through in any `window`: a call counts while its age
     /// is below `window`.
     ///
-    /// It keeps the instants of the last `limit` calls, 8 bytes each.
+    /// Its memory grows with the calls of the last window, not with `limit`.
     ///
     /// # Errors
     ///
@@ -55,8 +55,8 @@ impl RateLimiter {
     /// Waits for a slot and reserves it for a call that is about to be made.
     ///
     /// Callers of the same [`Priority`] are served in the order in which they first polled; refunds go
-    /// before charges. While the permit is held, its slot counts as taken, so that the call may be made
-    /// at any time and no window ever holds too many.
+    /// before charges. A future that was not polled has no place. While the permit is held, its slot
+    /// counts as taken, so that the call may be made at any time and no window ever holds too many.
     ///
     /// Without others in the queue this takes the same time whatever the limit; so does joining or
     /// leaving the queue, however many wait.
@@ -70,6 +70,10 @@ impl RateLimiter {
     /// # Cancellation
     ///
     /// Dropping the future leaves the queue. The callers behind move up, and no slot is lost.
+    ///
+    /// A future that was polled keeps its place until it is ready or dropped. One that is neither polled
+    /// nor dropped, as a `&mut` future beside a long branch of `select!`, holds up the callers behind it,
+    /// each of them until its own deadline. Poll it in a task of its own, or drop it.
     pub async fn acquire(
         &self,
         priority: Priority,

@@ -1,124 +1,324 @@
 //! `deadline::Deadline`.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use futures::FutureExt as _;
+use futures::future::join_all;
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::{Deadline, Elapsed};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::parts::OnDrop;
+use crate::parts::{OnDrop, bug, panic_text};
+
+const RUN: &str = "Deadline::run";
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub async fn counts_down(cx: Cx) -> Outcome {
-    let observed = cx.call("Deadline", async {
-        let deadline = Deadline::after(ms(100));
-        sleep(ms(99)).await;
-        let before = (deadline.remaining(), deadline.is_over());
+    for limit in [100, cx.draw().between(2..=100_000)] {
+        let observed = cx.call("Deadline", async {
+            let deadline = Deadline::after(ms(limit));
+            // A copy is the same instant, whenever it is asked.
+            let look = |copy: Deadline| (copy.remaining(), copy.is_over());
+            sleep(ms(limit - 1)).await;
+            let before = look(deadline);
+            sleep(ms(1)).await;
+            let at = look(deadline);
+            sleep(ms(1)).await;
+            (before, at, look(deadline))
+        });
+        let (before, at, after) = observed.await?.value;
+        ensure_eq!(before, (ms(1), false), "remaining() and is_over() 1 ms before the deadline are wrong";
+            help = "keep the instant, not the duration: every question computes what is left of it now");
+        ensure_eq!(at, (ms(0), true), "remaining() and is_over() at the deadline itself are wrong";
+            help = "a deadline is over from its instant on: now >= at");
+        ensure_eq!(
+            after,
+            (ms(0), true),
+            "remaining() and is_over() 1 ms after the deadline are wrong"
+        );
+    }
+    let far = Duration::from_secs(50 * 86_400);
+    let instants = || {
+        let now = Instant::now();
+        let given = [now - ms(5), now, now + ms(77), now + far].map(|instant| {
+            let deadline = Deadline::at(instant);
+            (deadline.instant() == instant, deadline.remaining())
+        });
+        (given, Deadline::after(far).instant() - now)
+    };
+    let (given, after) = cx.call_fn("Deadline::at", instants).await?;
+    let expected = [(true, ms(0)), (true, ms(0)), (true, ms(77)), (true, far)];
+    ensure_eq!(given, expected,
+        "Deadline::at, 5 ms ago, now, in 77 ms and in 50 days: whether instant() is the instant given, and remaining()";
+        help = "the instant is all that a deadline is: `at` keeps it, `instant` returns it");
+    ensure_eq!(after, far, "instant() of a deadline after 50 days");
+    Ok(())
+}
+
+pub async fn says_what_fits(cx: Cx) -> Outcome {
+    let limit = cx.draw().between(41..=100_000);
+    let observed = cx.call("Deadline::allows", async {
+        let deadline = Deadline::after(ms(limit));
+        let asks = |least: [Duration; 4]| least.map(|needed| deadline.allows(needed));
+        let at_first = asks([ms(0), ms(limit), ms(limit + 1), Duration::MAX]);
+        sleep(ms(limit - 40)).await;
+        let later = asks([ms(0), ms(40), ms(41), ms(limit)]);
+        sleep(ms(39)).await;
+        let near = asks([ms(0), ms(1), ms(2), ms(40)]);
         sleep(ms(1)).await;
-        let at = (deadline.remaining(), deadline.is_over());
-        sleep(ms(1)).await;
-        (before, at, (deadline.remaining(), deadline.is_over()))
+        let at = asks([ms(0), ms(1), ms(limit), Duration::MAX]);
+        (at_first, later, near, at)
     });
-    let (before, at, after) = observed.await?.value;
-    ensure_eq!(before, (ms(1), false), "remaining() and is_over() 1 ms before the deadline are wrong";
-        help = "keep the instant, not the duration: every question computes what is left of it now");
-    ensure_eq!(at, (ms(0), true), "remaining() and is_over() at the deadline itself are wrong";
-        help = "a deadline is over from its instant on: now >= at");
-    ensure_eq!(after, (ms(0), true), "remaining() and is_over() 1 ms after the deadline are wrong");
+    let (at_first, later, near, at) = observed.await?.value;
+    ensure_eq!(at_first, [true, true, false, false], "{limit} ms are left: allows(0), allows({limit} ms), allows({} ms) and allows(Duration::MAX)", limit + 1;
+        help = "work that takes exactly what is left can end in time");
+    ensure_eq!(later, [true, true, false, false], "40 ms are left: allows(0), allows(40 ms), allows(41 ms) and allows({limit} ms)";
+        help = "compare with what is left now, not with the limit at the start");
+    ensure_eq!(
+        near,
+        [true, true, false, false],
+        "1 ms is left: allows(0), allows(1 ms), allows(2 ms) and allows(40 ms)"
+    );
+    ensure_eq!(at, [false; 4], "at the deadline itself: allows(0) and others";
+        help = "a deadline that is over allows nothing, not even work that takes no time");
     Ok(())
 }
 
 pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
-    let reserves = || {
-        let deadline = Deadline::after(ms(10_000));
-        let earlier = |reserve| deadline.earlier_by(reserve);
-        (
-            earlier(ms(2000)).remaining(),
-            earlier(ms(10_000)).remaining().is_zero(),
-            earlier(ms(60_000)).remaining().is_zero(),
-            deadline.remaining(),
-        )
-    };
-    let (left, exactly, beyond, own) = cx.call_fn("Deadline::earlier_by", reserves).await?;
-    ensure_eq!(left, ms(8000), "10 s less a reserve of 2 s leave the wrong time");
-    ensure!(exactly && beyond, "a reserve as long as the deadline, or longer, leaves time";
-        expected = "nothing is left");
-    ensure_eq!(own, ms(10_000), "the deadline itself has moved");
+    for (limit, reserve) in [(10_000, 2000), (cx.draw().between(2000..=1_000_000), 1999)] {
+        let reserves = || {
+            let deadline = Deadline::after(ms(limit));
+            let left = |reserve| deadline.earlier_by(ms(reserve)).remaining();
+            let twice = deadline.earlier_by(ms(reserve - 1)).earlier_by(ms(1)).remaining();
+            let too_long = [limit, limit + 1, limit * 6].map(left);
+            (left(reserve), twice, too_long, left(0), deadline.remaining())
+        };
+        let (left, twice, too_long, none, own) =
+            cx.call_fn("Deadline::earlier_by", reserves).await?;
+        ensure_eq!(
+            left,
+            ms(limit - reserve),
+            "{limit} ms less a reserve of {reserve} ms leave the wrong time"
+        );
+        ensure_eq!(twice, ms(limit - reserve), "a reserve of a reserve leaves the wrong time");
+        ensure!(too_long.iter().all(Duration::is_zero), "a reserve as long as the deadline, or longer, leaves time";
+            expected = "nothing is left");
+        ensure_eq!(none, ms(limit), "a reserve of zero moves the deadline");
+        ensure_eq!(own, ms(limit), "the deadline itself has moved");
+    }
     Ok(())
 }
 
 pub async fn takes_any_duration(cx: Cx) -> Outcome {
     let extremes = || {
-        let far = Deadline::after(Duration::MAX);
+        let far = [Deadline::after(Duration::MAX), Deadline::never()];
+        let far = far.map(|deadline| (deadline.is_over(), deadline.remaining() > YEAR));
         let reserve = Deadline::after(ms(1000)).earlier_by(Duration::MAX).remaining();
-        (far.is_over(), far.remaining() > Duration::from_secs(86_400), reserve.is_zero())
+        let never = Deadline::never().earlier_by(Duration::MAX).remaining();
+        (far, reserve.is_zero() && never.is_zero(), Deadline::after(ms(0)).remaining().is_zero())
     };
-    let (over, far, reserve) = cx.call_fn("Deadline", extremes).await?;
-    ensure!(!over && far, "Deadline::after(Duration::MAX) is over within a day";
+    let (far, reserve, zero) = cx.call_fn("Deadline", extremes).await?;
+    ensure_eq!(far, [(false, true); 2],
+        "Deadline::after(Duration::MAX) and Deadline::never(): whether it is over, whether more than a year is left";
         help = "now + limit panics when the clock cannot express it: checked_add, and something far \
                 away instead");
     ensure!(reserve, "a reserve of Duration::MAX leaves time"; expected = "nothing is left");
+    ensure!(zero, "Deadline::after of zero leaves time"; expected = "nothing is left");
+    let run = async {
+        let far = [Deadline::after(Duration::MAX), Deadline::never()];
+        join_all(far.map(|deadline| deadline.run(sleep(ms(5))))).await
+    };
+    let done = cx.call(RUN, run).await?.value;
+    ensure!(done.iter().all(Result::is_ok), "work of 5 ms is cut by a deadline that never comes");
     Ok(())
 }
 
 pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
-    let run = async {
-        let deadline = Deadline::after(ms(500));
-        // Some of the time is gone already.
-        sleep(ms(200)).await;
-        deadline.run(sleep(ms(60_000))).await
-    };
-    let call = cx.call("Deadline::run", run).await?;
-    ensure_eq!(call.value, Err(Elapsed), "work of 60 s within 500 ms was not cut");
-    ensure!(call.took == ms(500), "the work was cut at {} ms", call.took.as_millis();
-        expected = "500 ms: the deadline is an instant, and 200 ms of it had passed before the run",
-        help = "timeout_at, not timeout: the limit does not begin anew with each run");
-    let quick = cx.call(
-        "Deadline::run",
-        Deadline::after(ms(500)).run(async {
-            sleep(ms(100)).await;
-            7
-        }),
+    let mut draw = cx.draw();
+    for (limit, gone) in [(500, 200), (draw.between(1000..=60_000), draw.between(1..=999))] {
+        let run = async {
+            let deadline = Deadline::after(ms(limit));
+            // Some of the time is gone already.
+            sleep(ms(gone)).await;
+            deadline.run(sleep(ms(500_000))).await
+        };
+        let call = cx.call(RUN, run).await?;
+        ensure!(matches!(call.value, Err(Elapsed)), "work of 500 s within {limit} ms was not cut");
+        ensure!(call.took == ms(limit), "the work was cut at {} ms", call.took.as_millis();
+            expected = format!("{limit} ms: the deadline is an instant, and {gone} ms of it had passed before the run"),
+            help = "timeout_at, not timeout: the limit does not begin again with each run");
+    }
+    let number = draw.below(1000);
+    let text = number.to_string();
+    let quick = Deadline::after(ms(500)).run(async {
+        sleep(ms(100)).await;
+        // Work may borrow, and its result may be anything.
+        (text.as_str(), number)
+    });
+    let quick = cx.call(RUN, quick).await?;
+    ensure!(
+        matches!(quick.value, Ok(done) if done == (text.as_str(), number)),
+        "work of 100 ms within 500 ms does not return its result"
     );
-    let quick = quick.await?;
-    ensure_eq!(quick.value, Ok(7), "work of 100 ms within 500 ms");
     ensure!(quick.took == ms(100), "work of 100 ms took {} ms", quick.took.as_millis();
-        expected = "100 ms: nobody waits for the deadline when the work is done");
+        expected = "100 ms: the work is done, so there is nothing to wait for");
+    // Several at once, each with its own deadline and some with the same one.
+    let limits = [300, 100, 200, 100, draw.between(1..=400)];
+    let start = Instant::now();
+    let runs = limits.map(|limit| async move {
+        let _ = Deadline::after(ms(limit)).run(sleep(ms(1000))).await;
+        start.elapsed().as_millis() as u64
+    });
+    let ended = cx.call(RUN, join_all(runs)).await?.value;
+    ensure!(ended == limits, "five runs at once end after {} ms", list(&ended);
+        expected = format!("{} ms: each at its own deadline", list(limits)),
+        help = "a deadline is a value of its own: keep nothing in a static");
+    Ok(())
+}
+
+pub async fn work_that_ends_at_the_deadline_is_in_time(cx: Cx) -> Outcome {
+    let limit = cx.draw().between(2..=10_000);
+    for (ready, in_time) in [(limit, true), (limit + 1, false), (limit - 1, true)] {
+        let run = async {
+            let deadline = Deadline::after(ms(limit));
+            let at = Instant::now() + ms(ready);
+            let mut timer = pin!(sleep_until(at));
+            // Ready in any poll from its instant on, whichever timer has woken it.
+            deadline
+                .run(poll_fn(|task| match timer.as_mut().poll(task) {
+                    Poll::Pending if Instant::now() < at => Poll::Pending,
+                    _ => Poll::Ready(()),
+                }))
+                .await
+        };
+        let call = cx.call(RUN, run).await?;
+        let made = call.value.is_ok();
+        ensure!(made == in_time, "a deadline at {limit} ms, work that is ready at {ready} ms: {}",
+            if made { "its result is returned" } else { "it is cut" };
+            expected = if in_time { "its result: it has made it" } else { "Elapsed at the deadline" },
+            help = "at the deadline, poll the work once more before you give up: what is ready then has made it");
+    }
     Ok(())
 }
 
 pub async fn drops_what_it_cuts(cx: Cx) -> Outcome {
     let (dropped, finished) = (Cell::new(false), Cell::new(false));
-    let work = async {
+    let work = || async {
         let _guard = OnDrop(&dropped);
         sleep(ms(60_000)).await;
         finished.set(true);
     };
     let run = async {
-        let _ = Deadline::after(ms(500)).run(work).await;
+        let _ = Deadline::after(ms(500)).run(work()).await;
         // Looked at while the run's own future is still there: it must let go by itself.
         dropped.get()
     };
-    let dropped_in_time = cx.call("Deadline::run", run).await?.value;
+    let dropped_in_time = cx.call(RUN, run).await?.value;
     sleep(ms(120_000)).await;
     ensure!(dropped_in_time && !finished.get(), "the work goes on after the deadline";
         expected = "run drops the work's future at the deadline",
         help = "a race that only stops waiting leaves the loser running: it may still charge the card. \
                 In Rust the work stops when its future is dropped");
+    // The caller goes away in the middle, or before the first poll.
+    dropped.set(false);
+    dropped_at(&cx, RUN, 100, Deadline::after(ms(500)).run(work())).await?;
+    ensure!(dropped.get() && !finished.get(), "the caller has dropped the run, and its work goes on";
+        expected = "the work is dropped with the run");
+    dropped.set(false);
+    let guard = OnDrop(&dropped);
+    let polled = Cell::new(false);
+    drop(Deadline::after(ms(500)).run(async {
+        polled.set(true);
+        drop(guard);
+    }));
+    sleep(ms(1000)).await;
+    ensure!(dropped.get() && !polled.get(), "a run that was dropped before its first poll has begun its work, or keeps it";
+        expected = "nothing runs, and the work is dropped with the run");
     Ok(())
 }
 
 pub async fn starts_nothing_too_late(cx: Cx) -> Outcome {
     let polled = Cell::new(false);
+    let late = cx.draw().between(1..=5000);
+    // How long the deadline has been over when the run begins.
+    for (what, over_for) in [("at the deadline itself", 0), ("after the deadline", late)] {
+        let run = async {
+            let deadline = Deadline::after(ms(100));
+            sleep(ms(100 + over_for)).await;
+            deadline.run(async { polled.set(true) }).await
+        };
+        let value = cx.call(RUN, run).await?.value;
+        ensure!(!polled.get(), "work began {what}";
+            expected = "a deadline that is over runs nothing: the work is not polled",
+            help = "timeout_at polls the work before it looks at the clock");
+        ensure!(matches!(value, Err(Elapsed)), "a run that began {what} does not end with Elapsed");
+    }
+    // What matters is when the run is polled first, not when it was made.
     let run = async {
-        let deadline = Deadline::after(ms(100));
+        let run = Deadline::after(ms(100)).run(async { polled.set(true) });
         sleep(ms(100)).await;
-        deadline.run(async { polled.set(true) }).await
+        run.await
     };
-    let value = cx.call("Deadline::run", run).await?.value;
-    ensure!(!polled.get(), "work began at the deadline itself";
-        expected = "a deadline that is over runs nothing: the work is not polled",
-        help = "timeout_at polls the work before it looks at the clock");
-    ensure_eq!(value, Err(Elapsed), "a run that began at the deadline");
+    let value = cx.call(RUN, run).await?.value;
+    ensure!(!polled.get() && matches!(value, Err(Elapsed)),
+        "a run that was made before the deadline and polled first at the deadline has begun its work";
+        expected = "Elapsed: look at the clock when the run is polled, not when it is made");
+    Ok(())
+}
+
+pub async fn passes_panics_on(cx: Cx) -> Outcome {
+    let word = cx.draw().word();
+    for pause in [0, 30] {
+        let work = async {
+            if pause > 0 {
+                sleep(ms(pause)).await;
+            }
+            bug(&format!("row {word}"));
+        };
+        let run = Deadline::after(ms(100)).run(work);
+        let caught = cx.call(RUN, AssertUnwindSafe(run).catch_unwind()).await?.value;
+        let text = caught.err().map(|panic| panic_text(panic.as_ref()));
+        ensure!(text == Some(format!("row {word}")), "work that panics after {pause} ms: the caller gets {}",
+            text.map_or("no panic".to_owned(), |text| format!("a panic that says {text:?}"));
+            expected = "the work's own panic",
+            help = "a panic is a bug of the work, not a missed deadline: let it through");
+    }
+    Ok(())
+}
+
+pub async fn the_earlier_is_less(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let near = draw.between(4..=500_000);
+    let far = near + draw.between(1..=500_000);
+    let observed = cx.call("Deadline::min", async {
+        // Made in both orders, and at different times.
+        let first = [Deadline::after(ms(far)), Deadline::after(ms(near))];
+        sleep(ms(1)).await;
+        let [a, b] = first;
+        let c = Deadline::after(ms(far));
+        sleep(ms(2)).await;
+        // Its limit is the shorter one, its instant the later one.
+        let d = Deadline::after(ms(far - 1));
+        let stricter = [a.min(b), b.min(a), a.min(c), Deadline::never().min(a)];
+        (
+            stricter.map(Deadline::remaining),
+            [b < a, a < c, c < a, a > b, a < d],
+            a.max(b).remaining(),
+        )
+    });
+    let (stricter, less, later) = observed.await?.value;
+    let expected = [near, near, far, far].map(|left| ms(left - 3));
+    ensure_eq!(stricter, expected, "of deadlines after {far}, {near} and {} ms, what is left of the stricter of two", far + 1;
+        help = "derive Ord over the instant alone, or compare instants");
+    ensure_eq!(
+        (less, later),
+        ([true, true, false, true, true], ms(far - 3)),
+        "comparisons of the same deadlines, and the later of two"
+    );
     Ok(())
 }

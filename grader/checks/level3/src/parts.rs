@@ -1,6 +1,7 @@
 //! What the criteria of the parts have in common.
 
 use std::cell::{Cell, RefCell};
+use std::hint::spin_loop;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use grader_kit::Cx;
@@ -60,4 +61,23 @@ impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.set(true);
     }
+}
+
+/// Stays where it is for a microsecond or two, on the core: threads meet there. It is no sleep and no
+/// yield, since a thread that gives its core away on a busy machine seems to be stuck.
+pub fn linger() {
+    for _ in 0..100 {
+        spin_loop();
+    }
+}
+
+/// Panics as a bug of the caller's code would, without a report: the grader shows no panic of its own.
+pub fn bug(text: &str) -> ! {
+    std::panic::resume_unwind(Box::new(text.to_owned()))
+}
+
+/// What a panic of the judged code's work said, as the caller catches it.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
 }

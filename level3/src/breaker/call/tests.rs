@@ -75,7 +75,8 @@ async fn one_probe_at_a_time() {
     };
     let (probe, other) = join(breaker.call(slow), end(&breaker, Ok(()))).await;
     assert_eq!(probe, Ok(()));
-    assert_eq!(other, Err(BreakerError::Open { retry_after: ms(0) }));
+    // Not zero: a caller that obeys must not spin until the probe ends.
+    assert_eq!(other, Err(BreakerError::Open { retry_after: ms(60_000) }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,4 +278,51 @@ fn one_breaker_for_many_threads() {
     let snapshot = breaker.snapshot();
     assert_eq!(snapshot.calls, 40_000);
     assert_eq!(snapshot.ok + snapshot.failed + snapshot.refused, 40_000);
+}
+
+/// What the documentation of [`CircuitBreaker::call`] says about time limits.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_keeps_its_place_until_its_own_limit() {
+    let breaker = breaker();
+    trip(&breaker).await;
+    sleep(ms(60_000)).await;
+    let limited = breaker.call(|| async {
+        timeout(ms(2000), pending::<Result<(), bool>>()).await.unwrap_or(Err(true))
+    });
+    let others = async {
+        sleep(ms(1999)).await;
+        let refused = end(&breaker, Ok(())).await;
+        assert_eq!(refused, Err(BreakerError::Open { retry_after: ms(60_000) }));
+    };
+    let (probe, ()) = join(limited, others).await;
+    assert_eq!(probe, Err(BreakerError::Inner(true)));
+    assert_eq!(breaker.state(), State::Open, "the timeout is a failed probe");
+}
+
+/// A probe has its place from its admission on, whatever it waits for before its wire call.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_waits_for_the_limiter_keeps_the_others_out() {
+    use crate::deadline::Deadline;
+    use crate::limiter::{Priority, RateLimiter};
+
+    let limiter = RateLimiter::new(NonZeroUsize::MIN, ms(1000)).expect("a window");
+    let breaker = breaker();
+    trip(&breaker).await;
+    sleep(ms(60_000)).await;
+    limiter.admit(Priority::Charge, Deadline::never()).await.expect("a free slot");
+    let metered = || async {
+        // The wait has a deadline, so the place is free again in time.
+        let limit = Deadline::after(ms(1500));
+        limiter.admit(Priority::Charge, limit).await.map_err(|_| false)
+    };
+    let others = async {
+        sleep(ms(999)).await;
+        let refused = end(&breaker, Ok(())).await;
+        assert!(matches!(refused, Err(BreakerError::Open { .. })), "{refused:?}");
+        sleep(ms(2)).await;
+        assert_eq!(end(&breaker, Ok(())).await, Ok(()));
+    };
+    let (probe, ()) = join(breaker.call(metered), others).await;
+    assert_eq!(probe, Ok(()));
+    assert_eq!(breaker.state(), State::Closed);
 }

@@ -78,7 +78,7 @@ fn is_half_open_at_the_reset_timeout() {
     bench.wait(1);
     assert_eq!(bench.state(), State::HalfOpen);
     assert!(bench.core.admit(bench.now).is_ok());
-    assert_eq!(bench.core.admit(bench.now), Err(ms(0)));
+    assert_eq!(bench.core.admit(bench.now), Err(ms(60_000)));
 }
 
 #[test]
@@ -209,7 +209,9 @@ impl Model {
     fn admit(&mut self) -> Result<usize, Duration> {
         match self.look() {
             State::Open => Err(self.rules.reset_timeout - ms(self.now - self.since)),
-            State::HalfOpen if self.running >= self.rules.probes.get() => Err(ms(0)),
+            State::HalfOpen if self.running >= self.rules.probes.get() => {
+                Err(self.rules.reset_timeout)
+            }
             _ => {
                 self.running += 1;
                 Ok(self.epoch)

@@ -165,6 +165,23 @@ async fn a_pause_holds_those_who_wait_already() {
     assert_eq!(join(admissions(&limiter, 3), pause).await.0, [0, 2500, 3500]);
 }
 
+/// What the documentation of [`RateLimiter::acquire`] says about futures that are not polled.
+#[tokio::test(start_paused = true)]
+async fn a_future_that_is_no_longer_polled_holds_up_the_others_until_their_deadlines() {
+    let limiter = limiter(1);
+    admissions(&limiter, 1).await;
+    let not_polled = limiter.acquire(Charge, Deadline::never());
+    let mut parked = Box::pin(limiter.acquire(Charge, Deadline::never()));
+    assert!(futures::poll!(&mut parked).is_pending());
+    let began = Instant::now();
+    assert!(limiter.admit(Charge, Deadline::after(ms(5000))).await.is_err());
+    assert_eq!(began.elapsed(), ms(5000));
+    // Dropped, it holds up no other; nor does one that was never polled.
+    drop(parked);
+    assert_eq!(admissions(&limiter, 1).await, [0]);
+    drop(not_polled);
+}
+
 #[test]
 fn refuses_a_window_of_zero() {
     let refused = RateLimiter::new(NonZeroUsize::MIN, ms(0)).map(|_| ());

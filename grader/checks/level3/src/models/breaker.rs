@@ -1,16 +1,19 @@
 //! `breaker::CircuitBreaker` against its model.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
+use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use grader_kit::{Cx, Outcome, ms};
-use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Trip};
-use proptest::prelude::{Just, Strategy, prop, prop_oneof};
-use tokio::time::sleep;
+use grader_kit::{Cx, Outcome, lock, ms};
+use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Transition, Trip};
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use tokio::time::{Instant, sleep};
 
 use super::{Difference, Script, compare};
-use crate::parts::{nz, nzu};
+use crate::parts::{bug, nz, nzu};
 
 /// How an operation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,7 @@ enum Ends {
     Well,
     Failing,
     Declined,
+    Panicking,
 }
 
 #[derive(Debug, Clone)]
@@ -25,8 +29,12 @@ enum Step {
     Wait(u64),
     /// A call that ends at once.
     Call(Ends),
+    /// A call whose closure panics before there is a future.
+    BadCall,
     /// A call that goes on until a later step.
     Start,
+    /// A call that is made and never polled.
+    Make,
     /// The call that has run longest, or the n-th longest, ends.
     End(usize, Ends),
     /// Its caller goes away.
@@ -39,28 +47,61 @@ struct Play {
     reset: u64,
     probes: u32,
     successes: u32,
+    listener_panics: bool,
     steps: Vec<Step>,
 }
 
 fn ends() -> impl Strategy<Value = Ends> {
-    prop_oneof![3 => Just(Ends::Failing), 2 => Just(Ends::Well), 1 => Just(Ends::Declined)]
+    prop_oneof![
+        6 => Just(Ends::Failing),
+        4 => Just(Ends::Well),
+        2 => Just(Ends::Declined),
+        1 => Just(Ends::Panicking),
+    ]
+}
+
+fn steps(reset: u64, window: u64) -> impl Strategy<Value = Vec<Step>> {
+    let time = prop_oneof![
+        Just(1),
+        Just(window - 1),
+        Just(window),
+        Just(reset - 1),
+        Just(reset),
+        1_u64..150,
+    ];
+    let step = prop_oneof![
+        4 => time.prop_map(Step::Wait),
+        8 => ends().prop_map(Step::Call),
+        1 => Just(Step::BadCall),
+        4 => Just(Step::Start),
+        1 => Just(Step::Make),
+        4 => (0_usize..4, ends()).prop_map(|(which, ends)| Step::End(which, ends)),
+        2 => (0_usize..4).prop_map(Step::Leave),
+    ];
+    prop::collection::vec(step, 1..40)
 }
 
 fn plays() -> impl Strategy<Value = Play> {
-    let step = prop_oneof![
-        2 => prop_oneof![Just(1), Just(49), Just(50), Just(99), Just(100), 1_u64..150].prop_map(Step::Wait),
-        4 => ends().prop_map(Step::Call),
-        2 => Just(Step::Start),
-        2 => (0_usize..4, ends()).prop_map(|(which, ends)| Step::End(which, ends)),
-        1 => (0_usize..4).prop_map(Step::Leave),
-    ];
-    let trip = prop_oneof![
-        (1_u32..4).prop_map(|count| Trip::Consecutive(nz(count))),
-        (1_u32..4).prop_map(|count| Trip::InWindow { failures: nz(count), window: ms(50) }),
-    ];
-    (trip, 1_u32..3, 1_u32..4, prop::collection::vec(step, 1..40)).prop_map(
-        |(trip, probes, successes, steps)| Play { trip, reset: 100, probes, successes, steps },
-    )
+    // The window ends before the reset timeout in some, after it in others.
+    let times = prop_oneof![Just((100, 50)), (2_u64..120, 2_u64..120)];
+    let failures = prop_oneof![4 => 1_u32..4, 1 => 4_u32..7];
+    let figures = (failures, any::<bool>(), 1_u32..4, 1_u32..4, any::<bool>());
+    (times, figures).prop_flat_map(|((reset, window), figures)| {
+        let (failures, in_window, probes, successes, listener_panics) = figures;
+        let failures = nz(failures);
+        let trip = match in_window {
+            true => Trip::InWindow { failures, window: ms(window) },
+            false => Trip::Consecutive(failures),
+        };
+        steps(reset, window).prop_map(move |steps| Play {
+            trip,
+            reset,
+            probes,
+            successes,
+            listener_panics,
+            steps,
+        })
+    })
 }
 
 impl Script for Play {
@@ -72,28 +113,33 @@ impl Script for Play {
             }
         };
         let (reset, probes, successes) = (self.reset, self.probes, self.successes);
+        let listener = if self.listener_panics { "; its listener panics each time" } else { "" };
         let mut lines = vec![format!(
-            "a breaker: {trip}, {reset} ms open, {probes} probes at a time, {successes} successes close it"
+            "a breaker: {trip}, {reset} ms open, {probes} probes at a time, {successes} successes close it{listener}"
         )];
         lines.extend(self.steps.iter().map(|step| match step {
             Step::Wait(time) => format!("{time} ms go by"),
-            Step::Call(Ends::Well) => "a call that succeeds at once".to_owned(),
-            Step::Call(Ends::Failing) => "a call that fails at once".to_owned(),
-            Step::Call(Ends::Declined) => "a call with a business error, at once".to_owned(),
+            Step::Call(ends) => format!("a call that {} at once", how(*ends)),
+            Step::BadCall => "a call whose closure panics before there is a future".to_owned(),
             Step::Start => "a call that takes its time".to_owned(),
+            Step::Make => "a call is made, and dropped before it was polled".to_owned(),
             Step::End(which, ends) => {
-                let how = match ends {
-                    Ends::Well => "succeeds",
-                    Ends::Failing => "fails",
-                    Ends::Declined => "ends with a business error",
-                };
-                format!("the call that has run {} {how}", longest(*which))
+                format!("the call that has run {} {}", longest(*which), how(*ends))
             }
             Step::Leave(which) => {
                 format!("the caller of the one that has run {} goes away", longest(*which))
             }
         }));
         lines
+    }
+}
+
+const fn how(ends: Ends) -> &'static str {
+    match ends {
+        Ends::Well => "succeeds",
+        Ends::Failing => "fails",
+        Ends::Declined => "ends with a business error",
+        Ends::Panicking => "panics",
     }
 }
 
@@ -104,7 +150,7 @@ fn longest(which: usize) -> String {
     }
 }
 
-/// The documentation, as a history that is read anew for every question.
+/// The documentation, as a history that is read again for every question.
 struct Model<'a> {
     play: &'a Play,
     now: u64,
@@ -115,6 +161,19 @@ struct Model<'a> {
     probing: u32,
     // Since the last change of state.
     ended: Vec<(u64, Ends)>,
+    changes: Vec<(State, State, u64)>,
+    opened_at: Option<u64>,
+    // Ended well, failing, with a business error, dropped or by a panic; and refused.
+    counts: [u64; 5],
+}
+
+/// What a call is told when it comes.
+enum Wanted {
+    /// The epoch in which it is let in.
+    In(u32),
+    /// Refused for exactly this time, or for some time up to this one.
+    Exactly(u64),
+    AtMost(u64),
 }
 
 impl<'a> Model<'a> {
@@ -127,12 +186,19 @@ impl<'a> Model<'a> {
             epoch: 0,
             probing: 0,
             ended: Vec::new(),
+            changes: Vec::new(),
+            opened_at: None,
+            counts: [0; 5],
         }
     }
 
     fn change(&mut self, state: State) {
+        self.changes.push((self.state, state, self.now));
         (self.state, self.since, self.epoch, self.probing) = (state, self.now, self.epoch + 1, 0);
         self.ended.clear();
+        if state == State::Open {
+            self.opened_at = Some(self.now);
+        }
     }
 
     fn look(&mut self) -> State {
@@ -142,21 +208,39 @@ impl<'a> Model<'a> {
         self.state
     }
 
-    /// The epoch in which a call is let in, or the time for which it is not.
-    fn admit(&mut self) -> Result<u32, u64> {
+    fn left(&self) -> u64 {
+        match self.state {
+            State::Open => self.play.reset - (self.now - self.since),
+            _ => 0,
+        }
+    }
+
+    fn admit(&mut self) -> Wanted {
         match self.look() {
-            State::Open => Err(self.play.reset - (self.now - self.since)),
-            State::HalfOpen if self.probing >= self.play.probes => Err(0),
+            State::Open => {
+                self.counts[4] += 1;
+                Wanted::Exactly(self.left())
+            }
+            State::HalfOpen if self.probing >= self.play.probes => {
+                self.counts[4] += 1;
+                Wanted::AtMost(self.play.reset)
+            }
             State::HalfOpen => {
                 self.probing += 1;
-                Ok(self.epoch)
+                Wanted::In(self.epoch)
             }
-            State::Closed => Ok(self.epoch),
+            State::Closed => Wanted::In(self.epoch),
         }
     }
 
     /// `None` for a caller that went away.
     fn end(&mut self, epoch: u32, ends: Option<Ends>) {
+        self.counts[match ends {
+            Some(Ends::Well) => 0,
+            Some(Ends::Failing) => 1,
+            Some(Ends::Declined) => 2,
+            Some(Ends::Panicking) | None => 3,
+        }] += 1;
         if epoch != self.epoch {
             return;
         }
@@ -164,7 +248,9 @@ impl<'a> Model<'a> {
         let Some(ends) = ends else { return };
         self.ended.push((self.now, ends));
         match self.state {
-            State::Closed if self.counting() => self.change(State::Open),
+            State::Closed if ends == Ends::Failing && self.counting() >= self.most() => {
+                self.change(State::Open);
+            }
             State::HalfOpen if ends == Ends::Failing => self.change(State::Open),
             State::HalfOpen => {
                 let well = self.ended.iter().filter(|(_, ends)| *ends == Ends::Well).count();
@@ -176,18 +262,26 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Whether what has ended trips it.
-    fn counting(&self) -> bool {
+    fn most(&self) -> usize {
+        match self.play.trip {
+            Trip::Consecutive(most) | Trip::InWindow { failures: most, .. } => most.get() as usize,
+        }
+    }
+
+    /// How many failures count towards the trip.
+    fn counting(&self) -> usize {
+        if self.state != State::Closed {
+            return 0;
+        }
         let failed = |ends: &Ends| *ends == Ends::Failing;
         match self.play.trip {
-            Trip::Consecutive(most) => {
+            Trip::Consecutive(_) => {
                 let row = self.ended.iter().rev().take_while(|(_, ends)| *ends != Ends::Well);
-                row.filter(|(_, ends)| failed(ends)).count() >= most.get() as usize
+                row.filter(|(_, ends)| failed(ends)).count()
             }
-            Trip::InWindow { failures, window } => {
+            Trip::InWindow { window, .. } => {
                 let fresh = |at: &u64| ms(self.now - at) < window;
                 self.ended.iter().filter(|(at, ends)| fresh(at) && failed(ends)).count()
-                    >= failures.get() as usize
             }
         }
     }
@@ -201,7 +295,8 @@ pub async fn breaker(cx: Cx) -> Outcome {
     .await
 }
 
-type Ended = Result<(), BreakerError<Ends>>;
+/// What became of a call; `None` for one that panicked.
+type Ended = Option<Result<(), BreakerError<Ends>>>;
 
 struct Running<'a> {
     epoch: u32,
@@ -210,6 +305,12 @@ struct Running<'a> {
 }
 
 async fn played(play: &Play) -> Result<(), Difference> {
+    let differs = |step: usize, headline: &str, expected: String, observed: String| Difference {
+        step,
+        headline: headline.to_owned(),
+        expected,
+        observed,
+    };
     let config = BreakerConfig {
         trip: play.trip,
         reset_timeout: ms(play.reset),
@@ -217,14 +318,18 @@ async fn played(play: &Play) -> Result<(), Difference> {
         successes_to_close: nz(play.successes),
         is_failure: |ends| *ends == Ends::Failing,
     };
-    let differs = |step: usize, headline: &str, expected: String, observed: String| Difference {
-        step,
-        headline: headline.to_owned(),
-        expected,
-        observed,
+    let began = Instant::now();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (sink, panics) = (Arc::clone(&told), play.listener_panics);
+    let listener = move |transition: &Transition| {
+        let at = (transition.at - began).as_millis() as u64;
+        lock(&sink).push((transition.from, transition.to, at));
+        if panics {
+            bug("a listener");
+        }
     };
     let breaker = match CircuitBreaker::new("dependency", config) {
-        Ok(breaker) => breaker,
+        Ok(breaker) => breaker.with_listener(listener),
         Err(why) => {
             return Err(differs(
                 0,
@@ -234,6 +339,7 @@ async fn played(play: &Play) -> Result<(), Difference> {
             ));
         }
     };
+    let watch = breaker.watch();
     let (mut model, mut running) = (Model::new(play), Vec::<Running<'_>>::new());
     for (number, step) in play.steps.iter().enumerate() {
         let number = number + 1;
@@ -242,30 +348,40 @@ async fn played(play: &Play) -> Result<(), Difference> {
                 sleep(ms(*time)).await;
                 model.now += time;
             }
-            Step::Call(_) | Step::Start => {
+            Step::Make => drop(breaker.call(|| async { Ok(()) })),
+            Step::Call(_) | Step::BadCall | Step::Start => {
                 let (end, ended) = oneshot::channel();
                 let (started, has_started) = oneshot::channel();
-                let call = breaker.call(|| {
+                let bad = matches!(step, Step::BadCall);
+                let call = breaker.call(move || {
                     let _ = started.send(());
+                    if bad {
+                        bug("a closure");
+                    }
                     async move {
                         match ended.await {
                             Ok(Ends::Well) => Ok(()),
+                            Ok(Ends::Panicking) => bug("an operation"),
                             Ok(ends) => Err(ends),
                             // The script is over.
                             Err(_) => Err(Ends::Declined),
                         }
                     }
                 });
+                let call = AssertUnwindSafe(call).catch_unwind().map(Result::ok);
                 // The box is what lets a call outlive this step.
                 let call: Pin<Box<dyn Future<Output = Ended> + '_>> = Box::pin(call);
                 let outcome = match select(has_started, call).await {
                     Either::Left((Ok(()), call)) => Ok(call),
                     // Refused, and the operation thrown away before that was said.
                     Either::Left((Err(_), call)) => Err(call.await),
+                    // The closure has panicked after it was called.
+                    Either::Right((None, _)) => Err(None),
                     Either::Right((ended, _)) => Err(ended),
                 };
                 match (model.admit(), outcome) {
-                    (Ok(epoch), Ok(call)) => {
+                    (Wanted::In(epoch), Err(None)) if bad => model.end(epoch, None),
+                    (Wanted::In(epoch), Ok(call)) => {
                         let mut one = Running { epoch, end, call };
                         match step {
                             Step::Call(ends) => {
@@ -273,22 +389,37 @@ async fn played(play: &Play) -> Result<(), Difference> {
                                 let _ = one.call.as_mut().await;
                                 model.end(epoch, Some(*ends));
                             }
+                            // Polled once more after its panic it would be no future any more.
+                            Step::BadCall => {
+                                let _ = one.call.as_mut().await;
+                                model.end(epoch, None);
+                            }
                             _ => running.push(one),
                         }
                     }
-                    (Err(wait), Err(Err(BreakerError::Open { retry_after })))
+                    (Wanted::Exactly(wait), Err(Some(Err(BreakerError::Open { retry_after }))))
                         if retry_after == ms(wait) => {}
+                    (Wanted::AtMost(most), Err(Some(Err(BreakerError::Open { retry_after }))))
+                        if !retry_after.is_zero() && retry_after <= ms(most) => {}
                     (wanted, found) => {
                         let wanted = match wanted {
-                            Ok(_) => "let through".to_owned(),
-                            Err(wait) => format!("refused, for another {wait} ms"),
+                            Wanted::In(_) if bad => {
+                                "let through, and its panic reaches the caller".to_owned()
+                            }
+                            Wanted::In(_) => "let through".to_owned(),
+                            Wanted::Exactly(wait) => format!("refused, for another {wait} ms"),
+                            Wanted::AtMost(most) => format!("refused, for 1 to {most} ms"),
                         };
                         let found = match found {
                             Ok(_) => "let through".to_owned(),
-                            Err(Err(BreakerError::Open { retry_after })) => {
+                            Err(Some(Err(BreakerError::Open { retry_after }))) => {
                                 format!("refused, for another {} ms", retry_after.as_millis())
                             }
-                            Err(other) => format!("{other:?}"),
+                            Err(Some(Ok(()))) => "a success".to_owned(),
+                            Err(Some(Err(BreakerError::Inner(ends)))) => {
+                                format!("an error: {ends:?}")
+                            }
+                            Err(None) => "a panic".to_owned(),
                         };
                         return Err(differs(
                             number,
@@ -319,6 +450,58 @@ async fn played(play: &Play) -> Result<(), Difference> {
                 "the breaker is not in the state that it should be in",
                 format!("{wanted:?}"),
                 format!("{found:?}"),
+            ));
+        }
+        let snapshot = breaker.snapshot();
+        let wanted = (
+            model.counts,
+            model.counts.iter().sum::<u64>(),
+            model.counting() as u32,
+            model.opened_at,
+            model.left(),
+            model.state,
+        );
+        let found = (
+            [snapshot.ok, snapshot.failed, snapshot.neutral, snapshot.dropped, snapshot.refused],
+            snapshot.calls,
+            snapshot.failures,
+            snapshot.opened_at.map(|at| (at - began).as_millis() as u64),
+            snapshot.retry_after.as_millis() as u64,
+            *watch.borrow(),
+        );
+        if wanted != found {
+            let said = |(counts, calls, failures, opened, left, state): (
+                [u64; 5],
+                u64,
+                u32,
+                Option<u64>,
+                u64,
+                State,
+            )| {
+                let [ok, failed, neutral, dropped, refused] = counts;
+                format!(
+                    "{calls} calls: {ok} ok, {failed} failed, {neutral} neutral, {dropped} dropped, {refused} refused; \
+                     {failures} failures count; opened at {opened:?} ms; half-open in {left} ms; a watcher sees {state:?}"
+                )
+            };
+            return Err(differs(
+                number,
+                "the snapshot or the watcher says something else",
+                said(wanted),
+                said(found),
+            ));
+        }
+        if model.changes != *lock(&told) {
+            let said = |changes: &[(State, State, u64)]| {
+                let lines =
+                    changes.iter().map(|(from, to, at)| format!("{from:?} to {to:?} at {at} ms"));
+                lines.collect::<Vec<_>>().join(", ")
+            };
+            return Err(differs(
+                number,
+                "the listener got other changes",
+                said(&model.changes),
+                said(&lock(&told)),
             ));
         }
     }

@@ -86,7 +86,7 @@ impl Core {
         match &mut self.phase {
             Phase::Closed(_) => {}
             Phase::HalfOpen { probing, .. } if *probing < self.rules.probes.get() => *probing += 1,
-            Phase::HalfOpen { .. } => return Err(Duration::ZERO),
+            Phase::HalfOpen { .. } => return Err(self.rules.reset_timeout),
             Phase::Open { .. } => return Err(self.retry_after(now)),
         }
         Ok(Ticket(self.generation))

@@ -32,6 +32,11 @@ struct Book {
     paused_until: Instant,
 }
 
+/// `time` after `instant`, or 200 years after it where that is less: the clock can express that.
+fn after(instant: Instant, time: Duration) -> Instant {
+    instant + time.min(Duration::from_secs(200 * 365 * 86_400))
+}
+
 impl Book {
     fn waiting(&mut self, priority: Priority) -> &mut usize {
         match priority {
@@ -92,10 +97,10 @@ impl RateLimiter {
         let (rounds, slot) = (ahead / self.limit, ahead % self.limit);
         let now = Instant::now();
         let free = match slot.checked_sub(self.limit - book.calls.len()) {
-            Some(index) => book.calls[index] + self.window,
+            Some(index) => after(book.calls[index], self.window),
             None => now,
         };
-        free.max(book.paused_until).max(now) + self.window * rounds as u32
+        after(free.max(book.paused_until).max(now), self.window.saturating_mul(rounds as u32))
     }
 
     /// Waits for a slot.
@@ -147,7 +152,7 @@ impl RateLimiter {
                     book.held += 1;
                     return Ok(Permit { limiter: self, used: false });
                 }
-                let next = book.calls.front().map(|call| *call + self.window);
+                let next = book.calls.front().map(|call| after(*call, self.window));
                 let next = if free { Some(book.paused_until) } else { next };
                 match next {
                     Some(next) if !yields => next.max(book.paused_until).min(deadline.instant()),
@@ -173,7 +178,7 @@ impl RateLimiter {
     /// Pauses.
     pub fn pause_for(&self, time: Duration) {
         let mut book = self.book();
-        book.paused_until = book.paused_until.max(Instant::now() + time);
+        book.paused_until = book.paused_until.max(after(Instant::now(), time));
     }
 
     /// The figures.

@@ -94,8 +94,10 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let of = policy.backoff.attempts().get();
-    let fits =
-        |at: Instant| at < deadline.instant() && at + policy.min_attempt <= deadline.instant();
+    let fits = |at: Instant| {
+        let end = at.checked_add(policy.min_attempt);
+        at < deadline.instant() && end.is_some_and(|end| end <= deadline.instant())
+    };
     let mut failure = RetryError {
         last: None,
         attempts: 0,
@@ -128,7 +130,8 @@ where
                     failure.reason = Reason::GivenUp;
                     return Err(failure);
                 };
-                start = Instant::now() + wait;
+                // Later than any deadline where the clock cannot express it.
+                start = Instant::now().checked_add(wait).unwrap_or(deadline.instant());
             }
         }
     }

@@ -1,0 +1,291 @@
+//! What happens while a breaker is half-open.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use futures::future::{join, join_all, poll_immediate};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level3::breaker::{BreakerConfig, CircuitBreaker, State};
+use tokio::time::{sleep, timeout};
+
+use super::bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble};
+use crate::parts::{bug, panic_text};
+
+pub async fn one_probe_at_a_time(cx: Cx) -> Outcome {
+    let [assigned, drawn] = Figures::some(&cx);
+    let probes = cx.draw().between(2..=6) as usize;
+    // As many successes as a byte does not count, so that it stays half-open.
+    let several = Figures { probes, successes: 300, ..drawn };
+    for figures in [assigned, drawn, several] {
+        let (bench, places) = (Bench::half_open(&cx, figures).await?, figures.probes);
+        for round in 1..=2 {
+            let before = bench.calls.get();
+            let calls = (0..20).map(|_| bench.slow(1000, Ok(())));
+            let got = join_all(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let through = (bench.calls.get() - before) as usize;
+            ensure!(through == places, "{through} of 20 calls at once reach the half-open dependency";
+                expected = format!("{places}: the others are refused while {places} probes at a time are on their way"),
+                help = "count probes when they start, not when they end; give the place back when they end");
+            let refused = got.iter().filter(|got| matches!(got, Got::Refused(_))).count();
+            ensure!(refused == 20 - places, "{refused} calls were refused"; expected = format!("{}", 20 - places));
+            if figures.successes < 3 || round == 2 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub async fn a_failed_probe_reopens(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let (bench, reset) = (Bench::half_open(&cx, figures).await?, figures.reset);
+        for successes in [0, 1] {
+            for _ in 0..successes {
+                let _ = bench.end(Ok(())).await?;
+            }
+            // The open time begins at the probe's end.
+            let _ = bench.slow(300, Err(Trouble::Down)).await?;
+            ensure!(!bench.lets_through().await?, "after {successes} good probe(s) and a failed one, a call is let through";
+                expected = "any failure while half-open opens it again",
+                help = "do not count failures while half-open: one is enough");
+            sleep(ms(reset - 1)).await;
+            ensure!(!bench.lets_through().await?, "{} ms after a failed probe a call is let through", reset - 1;
+                expected = format!("open for the full {reset} ms again"));
+            sleep(ms(1)).await;
+        }
+    }
+    Ok(())
+}
+
+pub async fn closes_at_the_second_success(cx: Cx) -> Outcome {
+    let [assigned, drawn] = Figures::some(&cx);
+    for figures in [assigned, drawn, Figures { successes: 1, ..drawn }] {
+        let (bench, needed) = (Bench::half_open(&cx, figures).await?, figures.successes);
+        for number in 1..needed {
+            let _ = bench.end(Ok(())).await?;
+            ensure_eq!(
+                bench.breaker.state(),
+                State::HalfOpen,
+                "{needed} successes close it: the state after {number} good probe(s)"
+            );
+        }
+        let _ = bench.end(Ok(())).await?;
+        ensure_eq!(bench.breaker.state(), State::Closed, "{needed} successes close it: the state after {needed} good probe(s)";
+            help = "count the success, then compare with >=");
+        let through = join_all((0..3).map(|_| bench.slow(10, Ok(())))).await;
+        let through = through.into_iter().collect::<Result<Vec<_>, _>>()?;
+        ensure!(
+            through.iter().all(|got| *got == Got::Success),
+            "calls are refused after it has closed"
+        );
+    }
+    Ok(())
+}
+
+pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let (bench, most) = (Bench::half_open(&cx, figures).await?, figures.failures);
+        // As many good probes as it takes: how many is a criterion of its own.
+        for _ in 0..10 {
+            let _ = bench.end(Ok(())).await?;
+            if bench.breaker.state() == State::Closed {
+                break;
+            }
+        }
+        // Whether a success ends a row of failures is one, too: none comes between these.
+        for number in 1..=most - 2 {
+            let _ = bench.end(Err(Trouble::Down)).await?;
+            ensure_eq!(bench.breaker.state(), State::Closed, "the state at failure {number} after it has closed";
+                help = "closing forgets the failures from before the trip");
+        }
+        // At which failure it opens is a criterion of its own, too.
+        for _ in most - 1..=2 * most {
+            let _ = bench.end(Err(Trouble::Down)).await?;
+        }
+        ensure!(bench.breaker.state() != State::Closed, "{} failures in a row do not open it a second time", 2 * most;
+            help = "a breaker that has closed is as good as new: what calls are told when they are let in has to fit \
+                    the state that it is in now");
+    }
+    Ok(())
+}
+
+pub async fn every_half_open_time_counts_anew(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let (bench, needed) = (Bench::half_open(&cx, figures).await?, figures.successes);
+        for _ in 1..needed {
+            let _ = bench.end(Ok(())).await?;
+        }
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        bench.reset().await;
+        for number in 1..needed {
+            let _ = bench.end(Ok(())).await?;
+            ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after {} success(es), a failure, the reset timeout and {number} success(es)", needed - 1;
+                help = "a success before the failed probe does not count any more: set the count back when the \
+                        state changes");
+        }
+    }
+    Ok(())
+}
+
+pub async fn takes_no_place_before_its_first_poll(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let bench = Bench::half_open(&cx, figures).await?;
+        let called = Cell::new(false);
+        let op = || async {
+            called.set(true);
+            Ok::<(), Trouble>(())
+        };
+        let waits = bench.breaker.call(op);
+        let dropped = bench.breaker.call(op);
+        ensure!(bench.lets_through().await?, "half-open, two calls were made and not polled yet, and a call is refused";
+            expected = "let through: a future that was not polled does nothing",
+            help = "ask for the place inside of the future, when it is polled first");
+        drop(dropped);
+        ensure!(!called.get(), "the operation was called for a future that was not polled");
+        // What counts is the state at the first poll.
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        let got = Got::of(cx.call(NAME, waits).await?.value);
+        ensure!(matches!(got, Got::Refused(_)) && !called.get(), "a call that was made while half-open and polled first while open got {got:?}";
+            expected = "refused: the state at the first poll decides");
+        // Nor does one that waits before its first poll hold the breaker closed or open.
+        ensure_eq!(bench.breaker.snapshot().dropped, 0, "dropped calls in the snapshot, after one that was never polled";
+            help = "only a call that was let in is counted");
+    }
+    Ok(())
+}
+
+pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let bench = Bench::half_open(&cx, figures).await?;
+        // Dropped at its first await, and after some time; more often than there are places.
+        for time in [0, 1, 1000, 0] {
+            let hung = bench.breaker.call(|| async {
+                cx.timeline().record("dependency", "called");
+                sleep(ms(1)).await;
+                pending::<Result<(), Trouble>>().await
+            });
+            let ended = match time {
+                0 => poll_immediate(hung).await.is_some(),
+                time => timeout(ms(time), hung).await.is_ok(),
+            };
+            ensure!(!ended, "a call that hangs has ended, {time} ms before it is dropped";
+                expected = "let through: the probe before it was dropped",
+                help = "give the place back from a destructor: code after the await does not run when the \
+                        future is dropped");
+            cx.timeline().record("the grader", "drops the probe");
+        }
+        ensure!(bench.lets_through().await?, "after a probe was dropped, the next call is refused";
+            expected = "the place of a probe is given back when its future is dropped",
+            help = "give it back from a destructor: code after the await does not run when the future is \
+                    dropped");
+        // One place, given back once: two calls at once are still one probe.
+        let both =
+            join(bench.slow(1000, Err(Trouble::Down)), bench.slow(1000, Err(Trouble::Down))).await;
+        let refused =
+            [both.0?, both.1?].iter().filter(|got| matches!(got, Got::Refused(_))).count();
+        ensure!(refused == 1 || figures.successes == 1, "after dropped probes, {} of two calls at once reach the half-open dependency", 2 - refused;
+            expected = "1: each place is given back once");
+    }
+    Ok(())
+}
+
+/// Where a probe panics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Where {
+    BeforeTheFuture,
+    AtOnce,
+    Later,
+    InItsDestructor,
+    InTheClassifier,
+}
+
+const BUG: &str = "a probe with a bug";
+
+/// Panics when it is dropped.
+struct BadDrop;
+
+impl Drop for BadDrop {
+    fn drop(&mut self) {
+        bug(BUG);
+    }
+}
+
+pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
+    let cases = [
+        (Where::Later, "after 10 ms"),
+        (Where::AtOnce, "when it is polled first"),
+        (Where::BeforeTheFuture, "in its closure, before there is a future"),
+        (Where::InItsDestructor, "in the destructor of its future"),
+        (Where::InTheClassifier, "in is_failure"),
+    ];
+    for (case, name) in cases {
+        let bench = Bench::new(&cx, ASSIGNED)?;
+        let bad = |trouble: &Trouble| match trouble {
+            Trouble::Down => true,
+            Trouble::Declined => bug(BUG),
+        };
+        let config = BreakerConfig { is_failure: bad, ..ASSIGNED.config() };
+        let Ok(breaker) = CircuitBreaker::new("payments", config) else { continue };
+        let bench = Bench { breaker, ..bench };
+        bench.trip().await?;
+        bench.reset().await;
+        // Twice: more often than there are places.
+        for _ in 0..2 {
+            let probe = bench.breaker.call(|| {
+                cx.timeline().record("dependency", "panics");
+                if case == Where::BeforeTheFuture {
+                    bug(BUG);
+                }
+                async {
+                    if case == Where::AtOnce {
+                        bug(BUG);
+                    }
+                    let _bad = (case == Where::InItsDestructor).then_some(BadDrop);
+                    sleep(ms(10)).await;
+                    if case == Where::Later {
+                        bug(BUG);
+                    }
+                    Err(Trouble::Declined)
+                }
+            });
+            let caught = cx.call(NAME, AssertUnwindSafe(probe).catch_unwind()).await?.value;
+            let text = match caught {
+                Ok(ended) => return Err(not_told(name, format!("{:?}", Got::of(ended)))),
+                Err(panic) => panic_text(panic.as_ref()),
+            };
+            if text != BUG {
+                return Err(not_told(name, format!("a panic that says {text:?}")));
+            }
+        }
+        ensure!(bench.lets_through().await?, "after a probe has panicked {name}, the next call is refused";
+            expected = "the place of a probe is given back when it panics",
+            help = "give it back from a destructor, made before the operation is called: a panic never gets to \
+                    the code after the await");
+        ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
+            help = "a panic is a bug of the caller: it decides nothing");
+    }
+    Ok(())
+}
+
+fn not_told(name: &str, got: String) -> grader_kit::Fail {
+    grader_kit::Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
+        .expected("the operation's own panic")
+        .observed(got)
+        .help("if a probe before it has panicked, the call may have been refused: free the place however the probe ends")
+}
+
+pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
+    for figures in Figures::some(&cx) {
+        let bench = Bench::half_open(&cx, figures).await?;
+        for _ in 0..figures.successes + 1 {
+            let got = bench.end(Err(Trouble::Declined)).await?;
+            ensure_eq!(got, Got::Failed(Trouble::Declined), "a probe after a declined one was not let through";
+                help = "a probe that decides nothing must give its place back all the same");
+        }
+        ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after {} declined probes", figures.successes + 1;
+            help = "a decline neither closes nor opens it");
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! One breaker and several threads.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock};
+use level3::breaker::{BreakerConfig, State, Transition};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+use super::bench::{ASSIGNED, Breaker, Figures, Got, NAME, Trouble, made};
+use crate::parts::linger;
+
+/// How often two threads meet at a breaker of their own, if they have a core each.
+const MEETINGS: usize = 4000;
+
+/// Real time for that. On a busy machine they meet less often, and then pass one another.
+const MEETING_TIME: Duration = Duration::from_millis(300);
+
+/// How many calls each thread makes.
+const CALLS: u64 = 4000;
+
+const THREADS: usize = 4;
+
+fn config(figures: Figures, reset_timeout: Duration) -> BreakerConfig<Trouble> {
+    BreakerConfig { reset_timeout, ..figures.config() }
+}
+
+/// A thread with a runtime of its own: for a breaker that waits for a lock of tokio's.
+struct Thread(Runtime);
+
+impl Thread {
+    fn new() -> Option<Self> {
+        Builder::new_current_thread().enable_time().build().ok().map(Self)
+    }
+
+    fn call(&self, breaker: &Breaker, answer: Result<(), Trouble>) -> Got {
+        Got::of(self.0.block_on(breaker.call(|| async move { answer })))
+    }
+}
+
+/// What a thread without a runtime has to say; no machine lacks what it takes.
+fn not_started() -> Fail {
+    Fail::new("a thread of the grader got no runtime")
+}
+
+pub async fn threads_share_one_breaker(cx: Cx) -> Outcome {
+    opens_for_all(&cx)?;
+    lets_one_through(&cx)?;
+    adds_up(&cx)
+}
+
+/// Two calls end at one time, and one of them opens the breaker: it is open for both.
+fn opens_for_all(cx: &Cx) -> Outcome {
+    let trips_at_once = Figures { failures: 1, ..ASSIGNED };
+    let hour = Duration::from_secs(3600);
+    let breakers = (0..MEETINGS).map(|_| made(config(trips_at_once, hour)));
+    let breakers: Arc<[Breaker]> = breakers.collect::<Result<Vec<_>, _>>()?.into();
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let (shared, gate) = (Arc::clone(&breakers), arrived);
+    cx.on_threads(NAME, 2, move |thread| {
+        let own = Thread::new();
+        let until = Instant::now() + MEETING_TIME;
+        for (number, breaker) in shared.iter().enumerate() {
+            gate.fetch_add(1, SeqCst);
+            while gate.load(SeqCst) < 2 * (number + 1) && Instant::now() < until {
+                spin_loop();
+            }
+            let answer = if thread == 0 { Err(Trouble::Down) } else { Ok(()) };
+            if let Some(own) = &own {
+                own.call(breaker, answer);
+            }
+        }
+    })?;
+    let looks = cx.on_threads(NAME, 1, move |_| {
+        let own = Thread::new()?;
+        let look = |breaker: &Breaker| {
+            (breaker.state(), breaker.snapshot().state, own.call(breaker, Ok(())))
+        };
+        Some(breakers.iter().map(look).collect::<Vec<_>>())
+    })?;
+    let looks = looks.into_iter().next().flatten().ok_or_else(not_started)?;
+    for (state, snapshot, got) in looks {
+        ensure_eq!((state, snapshot), (State::Open, State::Open),
+            "a failure on one thread opened the breaker while a call on another one succeeded: state() and the snapshot's state";
+            help = "decide and publish under one lock: what is written after it may be older than what another thread wrote");
+        ensure!(matches!(got, Got::Refused(_)), "a failure on one thread opened the breaker while a call on another one succeeded, and the next call is let through";
+            expected = "refused: the breaker is open", observed = format!("{got:?}"),
+            help = "decide and publish under one lock: what is written after it may be older than what another thread wrote");
+    }
+    Ok(())
+}
+
+/// A breaker that never closes lets one probe through at a time, whichever thread it comes from.
+fn lets_one_through(cx: &Cx) -> Outcome {
+    let never_closes = Figures { failures: 1, successes: u32::MAX, ..ASSIGNED };
+    let breaker = Arc::new(made(config(never_closes, Duration::from_nanos(1)))?);
+    let inside = AtomicUsize::new(0);
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    cx.on_threads(NAME, THREADS, move |_| {
+        let Some(own) = Thread::new() else { return };
+        // The first of them opens it; the others come too late to count.
+        own.call(&breaker, Err(Trouble::Down));
+        for _ in 0..CALLS {
+            let probe = breaker.call(|| async {
+                seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                linger();
+                inside.fetch_sub(1, SeqCst);
+                Ok(())
+            });
+            let _ = own.0.block_on(probe);
+        }
+    })?;
+    let most = most.load(SeqCst);
+    ensure!(most == 1, "half-open, {most} probes of {THREADS} threads ran at the same time";
+        expected = "1: the look at the places and the taking of one are one step",
+        help = "look and take under one lock, or with compare_exchange");
+    Ok(())
+}
+
+/// What the callers got is what the snapshot counts, and the changes follow one another.
+fn adds_up(cx: &Cx) -> Outcome {
+    let figures = Figures { failures: 3, successes: 1, ..ASSIGNED };
+    let told: Arc<Mutex<Vec<(State, State)>>> = Arc::default();
+    let sink = Arc::clone(&told);
+    let breaker = made(config(figures, Duration::from_nanos(1)))?
+        .with_listener(move |change: &Transition| lock(&sink).push((change.from, change.to)));
+    let breaker = Arc::new(breaker);
+    let shared = Arc::clone(&breaker);
+    let draw = cx.draw();
+    let tallies = cx.on_threads(NAME, THREADS, move |thread| {
+        let mut draw = draw.clone();
+        // Another part of the same stream for each thread.
+        for _ in 0..thread * 7 {
+            let _ = draw.below(2);
+        }
+        let mut tally = [0_u64; 4];
+        let own = Thread::new()?;
+        for _ in 0..CALLS {
+            let answer = [Ok(()), Err(Trouble::Down), Err(Trouble::Down), Err(Trouble::Declined)];
+            tally[match own.call(&shared, *draw.pick(&answer)) {
+                Got::Success => 0,
+                Got::Failed(Trouble::Down) => 1,
+                Got::Failed(Trouble::Declined) => 2,
+                Got::Refused(_) => 3,
+            }] += 1;
+        }
+        Some(tally)
+    })?;
+    let tallies = tallies.into_iter().collect::<Option<Vec<_>>>().ok_or_else(not_started)?;
+    let got = [0, 1, 2, 3].map(|which| tallies.iter().map(|tally| tally[which]).sum::<u64>());
+    let s = breaker.snapshot();
+    ensure_eq!([s.ok, s.failed, s.neutral, s.refused], got,
+        "calls of {THREADS} threads: ok, failed, neutral and refused in snapshot(), and what the callers got";
+        help = "count under the lock, or with fetch_add: a load and a store lose what comes between them");
+    ensure_eq!(
+        (s.calls, s.dropped),
+        (CALLS * THREADS as u64, 0),
+        "calls and dropped in snapshot()"
+    );
+    let told = lock(&told).clone();
+    let broken = told.windows(2).find(|pair| pair[0].1 != pair[1].0);
+    if let Some([one, next]) = broken {
+        return Err(Fail::new(
+            "changes of state were told in another order than they happened, or not all of them",
+        )
+        .expected("each change begins with the state in which the one before it ended")
+        .observed(format!("{one:?}, then {next:?}"))
+        .help("hold one lock while you tell of changes, and not the one that the calls need"));
+    }
+    // Alone again, it is a breaker as before.
+    let alone = cx.on_threads(NAME, 1, move |_| {
+        let own = Thread::new()?;
+        for _ in 0..1000 {
+            own.call(&breaker, Ok(()));
+        }
+        let closed = breaker.state();
+        for _ in 0..figures.failures {
+            own.call(&breaker, Err(Trouble::Down));
+        }
+        Some((closed, *breaker.watch().borrow() != State::Closed))
+    })?;
+    let (closed, opened) = alone.into_iter().next().flatten().ok_or_else(not_started)?;
+    ensure_eq!(
+        closed,
+        State::Closed,
+        "the state after all threads have gone and 1000 calls have succeeded"
+    );
+    ensure!(opened, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
+        help = "the generation that a call gets has to be the one that its outcome is compared with");
+    Ok(())
+}

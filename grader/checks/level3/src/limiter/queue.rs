@@ -1,0 +1,212 @@
+//! The order in which callers are served, and callers that go away.
+
+use futures::future::{join, join_all, poll_immediate};
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use level3::deadline::Deadline;
+use level3::limiter::Priority;
+use tokio::time::sleep;
+
+use super::bench::{Bench, NAME};
+use Priority::{Charge, Refund};
+
+pub async fn serves_in_order(cx: Cx) -> Outcome {
+    let mut names = ["a", "b", "c", "d", "e", "f", "g"];
+    cx.draw().shuffle(&mut names);
+    let bench = Bench::new(&cx, 1)?;
+    let calls = names.iter().zip(0..).map(|(name, number)| {
+        let bench = &bench;
+        async move {
+            // In the same second, but one after the other.
+            sleep(ms(number * 10)).await;
+            bench.go(name, Charge, Deadline::never()).await
+        }
+    });
+    cx.call(NAME, join_all(calls)).await?;
+    ensure_eq!(bench.callers(), names, "calls were made in another order than they came";
+        help = "waiters that all wake up and race have no order. Keep them in a queue, and let the first \
+                one wait for the slot");
+
+    for uses_it in [false, true] {
+        let bench = Bench::new(&cx, 1)?;
+        let permit = bench.permit().await?;
+        // It releases its slot and asks again in one breath, before the one who waits has had a turn.
+        let newcomer = async {
+            sleep(ms(50)).await;
+            if uses_it {
+                permit.used();
+                sleep(ms(1000)).await;
+            } else {
+                drop(permit);
+            }
+            bench.go("newcomer", Charge, Deadline::never()).await
+        };
+        cx.call(NAME, join(bench.go("waiting", Charge, Deadline::never()), newcomer)).await?;
+        ensure_eq!(bench.callers(), ["waiting", "newcomer"], "a newcomer went before one who waited";
+            help = "between waking a waiter and its turn to run, a newcomer finds the slot free: let it join the \
+                    queue if there is one");
+    }
+    Ok(())
+}
+
+pub async fn takes_its_place_when_polled(cx: Cx) -> Outcome {
+    // A free slot is not taken by a future that was only made.
+    let bench = Bench::new(&cx, 1)?;
+    let made = bench.limiter.acquire(Charge, Deadline::never());
+    let call = cx.call(NAME, bench.go("another", Charge, Deadline::never())).await?;
+    ensure!(call.took == ms(0), "acquire was called and not polled, and the call of another caller had to wait for {} ms", call.took.as_millis();
+        expected = "no wait: a future that was not polled has no slot",
+        help = "do the work inside of the future: what a plain `fn` does before it returns one is done at once");
+    drop(made);
+    // Nor does it have a place in the queue.
+    for refund in [false, true] {
+        let bench = Bench::new(&cx, 1)?;
+        bench.crowd_of(1, "first").await?;
+        let priority = if refund { Refund } else { Charge };
+        let made = bench.go("made first, polled last", priority, Deadline::never());
+        let waiting = bench.limiter.usage();
+        ensure!(
+            waiting.waiting_charges + waiting.waiting_refunds == 0,
+            "usage() counts a caller as waiting whose future was not polled"
+        );
+        let polled_last = async {
+            sleep(ms(20)).await;
+            made.await
+        };
+        let polled_first = async {
+            sleep(ms(10)).await;
+            bench.go("polled first", priority, Deadline::never()).await
+        };
+        cx.call(NAME, join(polled_last, polled_first)).await?;
+        ensure_eq!(bench.callers(), ["first", "polled first", "made first, polled last"], "calls were made in another order than their futures were first polled";
+            help = "take the number in the queue at the first poll, inside of the future");
+    }
+    // It may stay away for as long as it likes.
+    let bench = Bench::new(&cx, 1)?;
+    bench.crowd_of(1, "first").await?;
+    let made = bench.limiter.acquire(Charge, Deadline::never());
+    let call = cx.call(NAME, bench.go("another", Charge, Deadline::never())).await?;
+    ensure!(call.took == ms(1000), "acquire was called before and not polled: the next call was made after {} ms", call.took.as_millis();
+        expected = "1000 ms: only callers that were polled stand in the queue");
+    drop(made);
+    Ok(())
+}
+
+pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
+    let bench = Bench::new(&cx, 1)?;
+    bench.crowd(1).await?;
+    // Both before the third one; the first one goes while it is first in the line.
+    let first = dropped_at(&cx, NAME, 300, bench.go("gone", Charge, Deadline::never()));
+    let second = dropped_at(&cx, NAME, 500, bench.go("gone", Charge, Deadline::never()));
+    let stays = cx.call(NAME, bench.go("stays", Charge, Deadline::never()));
+    let (first, second, stays) = futures::join!(first, second, stays);
+    first?;
+    second?;
+    let stays = stays?;
+    ensure!(stays.took < ms(1999), "two callers before it went away; a call that could be made at 1000 ms was made at {} ms",
+        stays.took.as_millis();
+        expected = "1000 ms: a caller that is gone leaves the line and takes no slot",
+        help = "leave the line in a destructor, and wake the next one if you were the first");
+
+    // From the middle, from the end, refunds and charges: those that stay are served as if the others had not come.
+    let mut draw = cx.draw();
+    let bench = Bench::new(&cx, 1)?;
+    bench.crowd_of(1, "first").await?;
+    let mut gone: Vec<_> = (0..8)
+        .map(|number| (draw.between(1..=900), if number % 2 == 0 { Refund } else { Charge }))
+        .collect();
+    draw.shuffle(&mut gone);
+    let leave = |which: &[(u64, Priority)]| {
+        let leave = |&(at, priority)| {
+            dropped_at(&cx, NAME, at, bench.go("gone", priority, Deadline::never()))
+        };
+        join_all(which.iter().map(leave).collect::<Vec<_>>())
+    };
+    let stays = async || cx.call(NAME, bench.go("stays", Charge, Deadline::never())).await;
+    let (some, one, others, two) =
+        futures::join!(leave(&gone[..4]), stays(), leave(&gone[4..]), stays());
+    for outcome in some.into_iter().chain(others) {
+        outcome?;
+    }
+    let took = [one?.took, two?.took].map(|took| took.as_millis());
+    ensure!(took == [1000, 2000], "eight callers before and between two others went away: these were served after {} and {} ms", took[0], took[1];
+        expected = "1000 and 2000 ms: as if the others had never come");
+
+    // The slot is free, the first in the line was woken, and goes away before it has had its turn.
+    for (uses_it, served_at) in [(false, 100), (true, 1100)] {
+        let bench = Bench::new(&cx, 1)?;
+        let permit = bench.permit().await?;
+        let mut first = Box::pin(bench.limiter.acquire(Charge, Deadline::never()));
+        ensure!(
+            poll_immediate(&mut first).await.is_none(),
+            "a permit is held, and another one was given"
+        );
+        let frees = async {
+            sleep(ms(100)).await;
+            if uses_it {
+                permit.used();
+                sleep(ms(1000)).await;
+            } else {
+                drop(permit);
+            }
+            drop(first);
+        };
+        let waits = cx.call(NAME, bench.go("stays", Charge, Deadline::after(ms(5000))));
+        let (call, ()) = join(waits, frees).await;
+        let call = call?;
+        let at = call.took.as_millis();
+        ensure!(call.value.is_ok() && at == served_at, "the first in the line went away in the very instant in which a slot became free: the next one {} {at} ms",
+            if call.value.is_ok() { "was served at" } else { "was refused at" };
+            expected = format!("served at {served_at} ms: the wake-up is passed on"),
+            help = "a caller that was woken and goes away has to wake the next one");
+    }
+    Ok(())
+}
+
+pub async fn refunds_go_first(cx: Cx) -> Outcome {
+    let bench = Bench::new(&cx, 1)?;
+    bench.crowd_of(1, "first").await?;
+    let after = |wait, who, priority| {
+        let bench = &bench;
+        async move {
+            sleep(ms(wait)).await;
+            bench.go(who, priority, Deadline::never()).await
+        }
+    };
+    let calls = [
+        after(10, "charge 1", Charge),
+        after(20, "charge 2", Charge),
+        after(30, "refund 1", Refund),
+        after(40, "refund 2", Refund),
+    ];
+    cx.call(NAME, join_all(calls)).await?;
+    ensure_eq!(bench.callers(), ["first", "refund 1", "refund 2", "charge 1", "charge 2"],
+        "calls were made in another order";
+        help = "two queues: charges are served when no refund waits");
+    // Charges that wait are nothing to a refund with a short deadline.
+    let bench = Bench::new(&cx, 1)?;
+    let refund = async {
+        sleep(ms(500)).await;
+        cx.call(NAME, bench.go("a refund", Refund, Deadline::after(ms(501)))).await
+    };
+    let (crowd, refund) = join(bench.crowd(4), refund).await;
+    crowd?;
+    let refund = refund?;
+    ensure!(refund.value.is_ok() && refund.took == ms(500), "3 charges wait, the next slot comes in 500 ms: a refund with a deadline in 501 ms {} {} ms",
+        if refund.value.is_ok() { "is made after" } else { "is refused after" }, refund.took.as_millis();
+        expected = "made after 500 ms: no charge is before a refund",
+        help = "only refunds stand before a refund when you compute its wait");
+    // And the other way round: a charge that a refund has overtaken learns of it by its deadline.
+    let bench = Bench::new(&cx, 1)?;
+    bench.crowd(1).await?;
+    let overtaken = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(1500))));
+    let refund = async {
+        sleep(ms(500)).await;
+        cx.call(NAME, bench.go("a refund", Refund, Deadline::never())).await
+    };
+    let (overtaken, refund) = join(overtaken, refund).await;
+    refund?;
+    let overtaken = overtaken?;
+    ensure!(overtaken.value.is_err() && overtaken.took <= ms(1500), "a refund took the slot of a charge with a deadline in 1500 ms: the charge ended after {} ms", overtaken.took.as_millis();
+        expected = "refused, by its deadline");
+    Ok(())
+}
