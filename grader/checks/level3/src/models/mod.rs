@@ -5,6 +5,7 @@
 //! where their order would matter, so a part that is written in another way agrees with it as well.
 
 mod breaker;
+mod dead_letters;
 mod idempotency;
 mod limiter;
 
@@ -16,6 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::Instant;
 
 pub use breaker::breaker;
+pub use dead_letters::dead_letters;
 pub use idempotency::idempotency;
 pub use limiter::limiter;
 
