@@ -40,8 +40,27 @@ pub struct Exercise {
     /// crash at every point, random scripts. A trial fails for a fault of any part, beside the
     /// criterion that is about it.
     pub trial: bool,
+    /// The contract: what a right solution promises, in the order of the clauses' numbers.
+    pub clauses: &'static [Clause],
     /// In the order in which a learner should meet them.
     pub criteria: &'static [Criterion],
+}
+
+impl Exercise {
+    /// The numbers of the clauses that a criterion judges, and their texts.
+    pub fn clauses_of(&self, id: &str) -> impl Iterator<Item = (usize, &'static Clause)> {
+        let numbered = self.clauses.iter().enumerate().map(|(at, clause)| (at + 1, clause));
+        numbered.filter(move |(_, clause)| clause.criteria.contains(&id))
+    }
+}
+
+/// One promise that a right solution keeps.
+#[derive(Debug)]
+pub struct Clause {
+    /// The promise, in Markdown.
+    pub text: &'static str,
+    /// The ids of the criteria that judge it; never empty.
+    pub criteria: &'static [&'static str],
 }
 
 /// One thing that a solution must do, judged on its own.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::build::{self, BuildError, Built, LevelBuild, Part};
 use crate::report::Report;
+use crate::seed::Seed;
 use crate::select::Entry;
 use crate::supervise::{Limits, Subject, Verdict, judge};
 
@@ -36,7 +37,7 @@ pub struct Quiet;
 
 impl Progress for Quiet {}
 
-/// Builds what `entries` need and judges each of them.
+/// Builds what `entries` need and judges each of them with the values of `seed`.
 ///
 /// # Errors
 ///
@@ -46,6 +47,7 @@ pub fn grade(
     entries: &[Entry],
     options: &build::Options,
     limits: &Limits,
+    seed: Seed,
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
     let parts = Part::of(entries);
@@ -53,8 +55,8 @@ pub fn grade(
     let built = build::build(root, &parts, options, &mut |package| progress.built(package))?;
     let judging = Instant::now();
     progress.judging(entries.len());
-    let verdicts = judge_all(root, entries, &built, limits, progress);
-    Ok(Report::new(entries, &built, verdicts, judging.elapsed()))
+    let verdicts = judge_all(root, entries, &built, limits, seed, progress);
+    Ok(Report::new(entries, &built, verdicts, judging.elapsed(), seed))
 }
 
 /// Judges the entries whose level compiles, as many at a time as there are cores. An entry without
@@ -64,6 +66,7 @@ fn judge_all(
     entries: &[Entry],
     built: &Built,
     limits: &Limits,
+    seed: Seed,
     progress: &dyn Progress,
 ) -> BTreeMap<&'static str, Verdict> {
     let ready: Vec<(&Entry, &Path)> = entries
@@ -78,7 +81,7 @@ fn judge_all(
     let work = || {
         while let Some((entry, binary)) = ready.get(next.fetch_add(1, Ordering::Relaxed)) {
             let limits = limits.of(entry.criterion);
-            let verdict = judge(binary, Subject::of(entry), root, &limits);
+            let verdict = judge(binary, Subject::of(entry, seed), root, &limits);
             progress.judged(entry, &verdict);
             let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
             verdicts.insert(entry.criterion.id, verdict);

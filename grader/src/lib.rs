@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod grade;
 pub mod interrupt;
 pub mod report;
+pub mod seed;
 pub mod select;
 pub mod starter;
 pub mod submission;

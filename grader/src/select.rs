@@ -119,6 +119,22 @@ pub fn one(name: &str, started: &Started) -> Result<Entry, SelectError> {
     }
 }
 
+/// The exercise called `name`, in full or by its last part; `None` where the name is something else.
+///
+/// # Errors
+///
+/// [`SelectError::Ambiguous`] when exercises of several levels are called so.
+pub fn exercise(
+    name: &str,
+    started: &Started,
+) -> Result<Option<(&'static Level, &'static Exercise)>, SelectError> {
+    let full = pick(name, exercises(), started)?;
+    let found = full.and_then(|full| {
+        all().find(|entry| format!("{}/{}", entry.level.name, entry.exercise.name) == full)
+    });
+    Ok(found.map(|entry| (entry.level, entry.exercise)))
+}
+
 fn normal(name: &str) -> String {
     name.trim_end_matches('/').replace('_', "-")
 }

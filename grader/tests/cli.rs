@@ -53,6 +53,11 @@ fn show_and_hint_say_what_the_catalog_says() {
 fn bad_names_get_a_suggestion() {
     refuses(&["levl2"], &["levl2", "did you mean `level2`", "cargo grade list"]);
     refuses(&["show", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
+    let race = grader::select::exercise("level2/race", &grader::select::Started::new());
+    let (_, exercise) = race.expect("a clear name").expect("an exercise");
+    let shown = text(&grader(&["show", "level2/race"]).stdout);
+    assert!(exercise.clauses.iter().all(|clause| shown.contains(clause.text)), "{shown}");
+    assert!(exercise.criteria.iter().all(|criterion| shown.contains(criterion.id)), "{shown}");
     refuses(&["show", "level2"], &["names", "criteria", "for example"]);
     let id = grader::select::all().next().expect("a criterion").criterion.id;
     refuses(&["hint", id, "9"], &["and 9 is none of them"]);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use grader::build::{Built, LevelBuild, Options, Part, build};
 use grader::report::explain::{self, Place};
+use grader::seed::{Seed, VARIABLE};
 use grader::select::{Entry, all};
 use grader::supervise::{Limits, Subject, judge};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -18,6 +19,10 @@ fn main() {
     grader::interrupt::install();
     let root = match grader::workspace::of_this_run() {
         Ok(root) => root,
+        Err(why) => fail(&why),
+    };
+    let seed = match Seed::of_this_run() {
+        Ok(seed) => seed,
         Err(why) => fail(&why),
     };
     let wanted: Vec<Entry> = all().filter(|entry| keeps(&arguments, entry.criterion.id)).collect();
@@ -33,7 +38,7 @@ fn main() {
     let trials = all()
         .map(|entry| {
             let (built, root) = (Arc::clone(&built), Arc::clone(&root));
-            Trial::test(entry.criterion.id, move || grade(&entry, &built, &root))
+            Trial::test(entry.criterion.id, move || grade(&entry, &built, &root, seed))
         })
         .collect();
     libtest_mimic::run(&arguments, trials).exit();
@@ -53,7 +58,7 @@ fn keeps(arguments: &Arguments, id: &str) -> bool {
     arguments.filter.as_ref().is_none_or(hit) && !arguments.skip.iter().any(hit)
 }
 
-fn grade(entry: &Entry, built: &Built, root: &Path) -> Result<(), Failed> {
+fn grade(entry: &Entry, built: &Built, root: &Path, seed: Seed) -> Result<(), Failed> {
     let id = entry.criterion.id;
     match built.levels.get(entry.level.name) {
         // rustc's words stand once, above all tests.
@@ -62,14 +67,15 @@ fn grade(entry: &Entry, built: &Built, root: &Path) -> Result<(), Failed> {
                 .into())
         }
         Some(LevelBuild::Ready { binary, .. }) => {
-            let verdict =
-                judge(binary, Subject::of(entry), root, &Limits::default().of(entry.criterion));
+            let limits = Limits::default().of(entry.criterion);
+            let verdict = judge(binary, Subject::of(entry, seed), root, &limits);
             if verdict.passed() {
                 return Ok(());
             }
             let mut text = String::new();
             let place = Place { level: entry.level.name, file: entry.criterion.file };
             explain::failure(&mut text, &verdict, place)?;
+            text += &format!("seed      {VARIABLE}={seed} repeats the run with the same values\n");
             text += &format!("next      cargo grade hint {id}");
             Err(anstream::adapter::strip_str(&text).to_string().into())
         }

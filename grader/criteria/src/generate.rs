@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::{CriteriaError, Criterion, Exercise, Kind, Level, folder, read};
+use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level, folder, read};
 
 /// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, into Cargo's
 /// output folder. A bad file ends the build with its place.
@@ -68,13 +68,21 @@ fn level_code(level: &Level) -> String {
 fn exercise_code(level: &Level, exercise: &Exercise) -> String {
     let criteria: String =
         exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
+    let clauses: String = exercise.clauses.iter().map(|c| clause_code(level, c)).collect();
     format!(
-        "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, criteria: &[{criteria}] }},\n",
+        "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, clauses: &[{clauses}], \
+         criteria: &[{criteria}] }},\n",
         exercise.name,
         exercise.title,
         in_workspace(level, &exercise.file),
         exercise.trial
     )
+}
+
+fn clause_code(level: &Level, clause: &Clause) -> String {
+    let ids: Vec<String> =
+        clause.criteria.iter().map(|id| format!("{}/{id}", level.name)).collect();
+    format!("Clause {{ text: {:?}, criteria: &{ids:?} }},\n", clause.text)
 }
 
 fn criterion_code(level: &Level, exercise: &Exercise, criterion: &Criterion) -> String {
@@ -104,7 +112,8 @@ fn check_lines(level: &str, exercise: &Exercise) -> String {
         // Writing into a string does not fail.
         let _ = writeln!(
             table,
-            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)) }},"
+            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)), threads: {} }},",
+            criterion.threads
         );
     }
     table

@@ -27,6 +27,11 @@
 //! read = ["level2/README.md, Race"]           # optional; shown for each of its criteria
 //! trial = false                               # optional; see `Exercise::trial`
 //!
+//! [[clause]]                                  # the contract, numbered in this order
+//! text = """
+//! One promise that a solution keeps, in Markdown. It is what the learner reads."""
+//! criteria = ["returns-at-the-third"]         # who judges it; `queue/limits` is another exercise's
+//!
 //! [[criterion]]
 //! name = "returns-at-the-third"               # the id is level2/race/returns-at-the-third
 //! title = "returns at the third success"
@@ -38,7 +43,11 @@
 //! file = "src/race/rest.rs"                   # optional; where it is not the exercise's
 //! read = ["level2/src/rest.rs"]               # optional; shown after the exercise's
 //! cpu_seconds = 10                            # optional; where the usual limit is too low
+//! threads = true                              # optional; its check calls `Cx::on_threads`
 //! ```
+//!
+//! Every clause names a criterion and every criterion stands in a clause, so that nothing is promised
+//! that no criterion judges, and nothing is judged that is not promised.
 
 pub mod generate;
 mod read;
@@ -75,8 +84,19 @@ pub struct Exercise {
     /// Whether its criteria try everything at once, and so also fail for a fault that another
     /// exercise is about.
     pub trial: bool,
+    /// The promises of a right solution, in the order of their numbers.
+    pub clauses: Vec<Clause>,
     /// In the order in which a learner should meet them.
     pub criteria: Vec<Criterion>,
+}
+
+/// One promise that a right solution keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clause {
+    /// The promise, in Markdown.
+    pub text: String,
+    /// The criteria that judge it, each as `exercise/name`. Never empty.
+    pub criteria: Vec<String>,
 }
 
 /// One thing that a solution must do.
@@ -94,6 +114,8 @@ pub struct Criterion {
     pub file: String,
     /// CPU seconds that a right solution may need, where the usual limit is too low.
     pub cpu_seconds: Option<u64>,
+    /// Whether its check needs real threads.
+    pub threads: bool,
     /// The demand in full.
     pub requirement: String,
     /// One to three hints.

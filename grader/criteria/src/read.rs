@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use crate::{CriteriaError, Criterion, Exercise, Kind, Level};
+use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level};
 
 /// The file that makes a folder a level.
 const LEVEL_FILE: &str = "level.toml";
@@ -33,7 +33,16 @@ struct ExerciseFile {
     trial: bool,
     #[serde(default)]
     read: Vec<String>,
+    #[serde(default)]
+    clause: Vec<ClauseTable>,
     criterion: Vec<CriterionTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClauseTable {
+    text: String,
+    criteria: Spanned<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +54,8 @@ struct CriterionTable {
     kind: Kind,
     file: Option<String>,
     cpu_seconds: Option<u64>,
+    #[serde(default)]
+    threads: bool,
     requirement: String,
     hints: Vec<String>,
     #[serde(default)]
@@ -88,7 +99,34 @@ fn level(folder: &Path) -> Result<Level, CriteriaError> {
             return Err(CriteriaError { path, line: None, what });
         }
     }
+    contract_is_complete(folder, &exercises)?;
     Ok(Level { name: stem(folder), title: file.title, provided: file.provided, exercises })
+}
+
+/// Every clause names criteria of its level, and every criterion stands in a clause.
+fn contract_is_complete(folder: &Path, exercises: &[Exercise]) -> Result<(), CriteriaError> {
+    let ids = |exercise: &Exercise| -> Vec<String> {
+        exercise.criteria.iter().map(|it| format!("{}/{}", exercise.name, it.name)).collect()
+    };
+    let known: BTreeSet<String> = exercises.iter().flat_map(ids).collect();
+    let clauses = exercises.iter().flat_map(|exercise| &exercise.clauses);
+    let judged: BTreeSet<&String> = clauses.flat_map(|clause| &clause.criteria).collect();
+    for exercise in exercises {
+        let path = folder.join(format!("{}.toml", exercise.name));
+        let wrong = |what: String| Err(CriteriaError { path: path.clone(), line: None, what });
+        for (at, clause) in exercise.clauses.iter().enumerate() {
+            if let Some(lost) = clause.criteria.iter().find(|id| !known.contains(*id)) {
+                return wrong(format!("clause {} names `{lost}`, which is no criterion", at + 1));
+            }
+        }
+        let mut ids = ids(exercise).into_iter().filter(|_| !exercise.clauses.is_empty());
+        if let Some(lost) = ids.find(|id| !judged.contains(id)) {
+            return wrong(format!(
+                "`{lost}` stands in no clause: add it to the clause that it judges, or write one"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
@@ -120,13 +158,25 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
             kind: table.kind,
             file: table.file.unwrap_or_else(|| file.file.clone()),
             cpu_seconds: table.cpu_seconds,
+            threads: table.threads,
             requirement: one_line(&table.requirement),
             hints: table.hints.iter().map(|hint| one_line(hint)).collect(),
             read: file.read.iter().chain(&table.read).cloned().collect(),
         });
     }
+    let mut clauses = Vec::new();
+    for table in file.clause {
+        let span = table.criteria.span();
+        if table.text.trim().is_empty() || table.criteria.as_ref().is_empty() {
+            let what = "a clause needs a text and the criteria that judge it";
+            return Err(source.error(span, what.to_owned()));
+        }
+        let full = |id: String| if id.contains('/') { id } else { format!("{name}/{id}") };
+        let criteria = table.criteria.into_inner().into_iter().map(full).collect();
+        clauses.push(Clause { text: one_line(&table.text), criteria });
+    }
     let (title, trial) = (file.title, file.trial);
-    Ok(Exercise { name: name.to_owned(), title, file: file.file, trial, criteria })
+    Ok(Exercise { name: name.to_owned(), title, file: file.file, trial, clauses, criteria })
 }
 
 /// A file and its text.
@@ -200,7 +250,7 @@ mod tests {
 
     const LEVEL: &str = "title = \"A level\"\nexercises = [\"race\"]\nprovided = []\n";
     const EXERCISE: &str = "title = \"An exercise\"\nfile = \"src/race.rs\"\nread = [\"a book\"]\n\
-        [[criterion]]\nname = \"is-fast\"\ntitle = \"is fast\"\npoints = 2\nkind = \"core\"\n\
+        [[clause]]\ntext = \"Is fast.\"\ncriteria = [\"is-fast\"]\n[[criterion]]\nname = \"is-fast\"\ntitle = \"is fast\"\npoints = 2\nkind = \"core\"\n\
         requirement = \"\"\"\nFast,\n  and right.\"\"\"\nhints = [\"Do less.\"]\n";
 
     /// What reading a folder with this level and this exercise yields.
@@ -234,14 +284,37 @@ mod tests {
     #[test]
     fn a_bad_file_is_named_with_its_line() {
         let unknown = EXERCISE.replace("points = 2", "pionts = 2");
-        refuses(LEVEL, &unknown, &["race.toml:7", "pionts"]);
+        refuses(LEVEL, &unknown, &["race.toml:10", "pionts"]);
         let syntax = EXERCISE.replace("points = 2", "points = ");
-        refuses(LEVEL, &syntax, &["race.toml:7"]);
-        refuses(LEVEL, &EXERCISE.replace("= 2", "= 0"), &["race.toml:5", "no points"]);
-        refuses(LEVEL, &EXERCISE.replace("\"Do less.\"", ""), &["race.toml:5", "hints"]);
-        refuses(LEVEL, &EXERCISE.replace("is-fast", "Is fast"), &["race.toml:5", "no name"]);
-        let twice = format!("{EXERCISE}{}", &EXERCISE[EXERCISE.find("[[").expect("a table")..]);
-        refuses(LEVEL, &twice, &["race.toml:14", "twice"]);
+        refuses(LEVEL, &syntax, &["race.toml:10"]);
+        refuses(LEVEL, &EXERCISE.replace("= 2", "= 0"), &["race.toml:8", "no points"]);
+        refuses(LEVEL, &EXERCISE.replace("\"Do less.\"", ""), &["race.toml:8", "hints"]);
+        refuses(LEVEL, &EXERCISE.replace("is-fast", "Is fast"), &["race.toml:8", "no name"]);
+        let criterion = EXERCISE.find("[[criterion").expect("a table");
+        let twice = format!("{EXERCISE}{}", &EXERCISE[criterion..]);
+        refuses(LEVEL, &twice, &["race.toml:17", "twice"]);
+    }
+
+    #[test]
+    fn clauses_and_criteria_name_each_other() {
+        let clause = "criteria = [\"is-fast\"]";
+        refuses(
+            LEVEL,
+            &EXERCISE.replace(clause, "criteria = []"),
+            &["race.toml:6", "a clause needs"],
+        );
+        let unknown = EXERCISE.replace(clause, "criteria = [\"is-fast\", \"is-slow\"]");
+        refuses(LEVEL, &unknown, &["clause 1", "race/is-slow"]);
+        let second = "[[criterion]]\nname = \"is-right\"\ntitle = \"is right\"\npoints = 1\n\
+            kind = \"core\"\nrequirement = \"Right.\"\nhints = [\"Think.\"]\n";
+        let unjudged = format!("{EXERCISE}{second}");
+        refuses(LEVEL, &unjudged, &["race/is-right", "no clause"]);
+        let levels = read_with(LEVEL, EXERCISE).expect("good files");
+        let clause = &levels[0].exercises[0].clauses[0];
+        assert_eq!(
+            (clause.text.as_str(), clause.criteria[0].as_str()),
+            ("Is fast.", "race/is-fast")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The verdict channel: one secret comes in, one message goes out.
+//! The verdict channel: one order comes in, one message goes out.
 use std::io::{self, BufRead as _, BufReader, Write as _};
 
-use grader_protocol::{LINE_MARK, Message};
+use grader_protocol::{Answer, LINE_MARK, Message, Order, VERSION};
 
 /// The way back to the grader.
 #[derive(Debug)]
@@ -11,29 +11,32 @@ pub(crate) enum Channel {
     Socket(std::fs::File),
     /// Standard output, one marked line that carries the secret: for platforms without such sockets.
     Output,
-    /// The terminal of somebody who runs a check by hand.
+    /// The terminal, for a check that is run by hand.
     Terminal,
 }
 
-/// Takes the channel over and reads the secret.
+/// Takes the channel over and reads the order.
 ///
 /// # Errors
 ///
-/// When nobody sent one: the binary was started by hand.
-pub(crate) fn open() -> io::Result<(String, Channel)> {
+/// When standard input holds none: the binary was not started by a grader of the same build.
+pub(crate) fn open() -> io::Result<(Order, Channel)> {
     let mut stdin = BufReader::new(io::stdin());
     let mut line = String::new();
     stdin.read_line(&mut line)?;
-    let mut words = line.split_whitespace();
-    let (Some(nonce), Some(kind)) = (words.next(), words.next()) else {
-        return Err(io::Error::other("no secret on standard input"));
-    };
-    let channel = match kind {
+    let order: Order = serde_json::from_str(&line)
+        .map_err(|_| io::Error::other("standard input holds no order of the grader"))?;
+    if order.version != VERSION {
+        let (theirs, ours) = (order.version, VERSION);
+        let why = format!("the grader speaks version {theirs}, this binary version {ours}");
+        return Err(io::Error::other(why));
+    }
+    let channel = match order.answer {
         #[cfg(unix)]
-        "socket" => socket()?,
+        Answer::Socket => socket()?,
         _ => Channel::Output,
     };
-    Ok((nonce.to_owned(), channel))
+    Ok((order, channel))
 }
 
 /// Moves the socket from descriptor 0, where the judged code could reach it as standard input, to

@@ -9,8 +9,10 @@ use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 
 use crate::channel::{self, Channel};
 use crate::clock::VIRTUAL_LIMIT;
+use crate::context::Parts;
 use crate::meter::Meter;
-use crate::{Criterion, Cx, jail, limits, panics, sources};
+use crate::threads::Pool;
+use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
 
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
@@ -19,10 +21,42 @@ const STACK: usize = 8 << 20;
 enum Asked {
     /// Print the ids, one a line.
     List,
-    /// Judge for the grader, over the channel on descriptor 0.
-    Judge(String),
+    /// Judge for the grader, which says over the channel on descriptor 0 what.
+    Judge,
     /// Judge for a person, on the terminal.
-    ByHand { id: String, jailed: bool },
+    ByHand { id: String, jailed: bool, seed: u64 },
+}
+
+const USAGE: &str = "usage: --list | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
+                     its order from the grader, over standard input";
+
+/// What the arguments say; `None` if they are no sentence.
+fn asked(mut args: impl Iterator<Item = String>) -> Option<Asked> {
+    let Some(first) = args.next() else { return Some(Asked::Judge) };
+    let asked = match first.as_str() {
+        "--list" => Asked::List,
+        "--self" => {
+            let (mut jailed, mut seed, mut id) = (true, None, None);
+            while id.is_none() {
+                match args.next()?.as_str() {
+                    "--no-jail" => jailed = false,
+                    "--seed" => seed = Some(args.next()?.parse().ok()?),
+                    name if name.starts_with('-') => return None,
+                    name => id = Some(name.to_owned()),
+                }
+            }
+            Asked::ByHand { id: id?, jailed, seed: seed.unwrap_or_else(any_seed) }
+        }
+        _ => return None,
+    };
+    args.next().is_none().then_some(asked)
+}
+
+/// A seed for a run by hand: the standard library's own random numbers are good enough to vary values.
+fn any_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+
+    RandomState::new().hash_one(()) >> 14
 }
 
 /// Entry of every check binary: judges the one criterion that the command line names.
@@ -31,21 +65,12 @@ enum Asked {
 /// dropping a runtime would wait for what the judged code left behind.
 #[must_use]
 pub fn main(criteria: &'static [Criterion]) -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let asked = match (args.next().as_deref(), args.next(), args.next()) {
-        (Some("--list"), None, None) => Asked::List,
-        (Some("--self"), Some(id), None) => Asked::ByHand { id, jailed: true },
-        (Some("--self"), Some(flag), Some(id)) if flag == "--no-jail" => {
-            Asked::ByHand { id, jailed: false }
-        }
-        (Some(id), None, None) if !id.starts_with('-') => Asked::Judge(id.to_owned()),
-        _ => {
-            return usage(
-                "usage: --list | --self [--no-jail] ID | ID (only started by the grader)",
-            );
-        }
+    let Some(asked) = asked(std::env::args().skip(1)) else { return usage(USAGE) };
+    let (jailed, by_hand) = match &asked {
+        Asked::ByHand { jailed, .. } => (*jailed, true),
+        _ => (true, false),
     };
-    let (id, jailed, by_hand) = match asked {
+    let (id, seed, nonce, channel) = match asked {
         Asked::List => {
             let mut out = io::stdout().lock();
             for criterion in criteria {
@@ -55,28 +80,29 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Asked::Judge(id) => (id, true, false),
-        Asked::ByHand { id, jailed } => (id, jailed, true),
+        Asked::Judge => match channel::open() {
+            Ok((order, channel)) => (order.id, order.seed, order.nonce, channel),
+            Err(why) => return usage(&format!("{why}\n{USAGE}")),
+        },
+        Asked::ByHand { id, seed, .. } => {
+            eprintln!("seed {seed}: repeat with --self --seed {seed} {id}");
+            (id, seed, String::new(), Channel::Terminal)
+        }
     };
     let Some(criterion) = criteria.iter().find(|criterion| criterion.id == id) else {
         return usage(&format!("no criterion `{id}` here; --list names them all"));
-    };
-    let (nonce, channel) = if by_hand {
-        (String::new(), Channel::Terminal)
-    } else {
-        match channel::open() {
-            Ok(opened) => opened,
-            Err(why) => {
-                return usage(&format!("{why}: start me through the grader, or with --self"));
-            }
-        }
     };
     let level = id.split('/').next().unwrap_or_default();
     let sources = sources::read(Path::new(level));
     limits::set();
     panics::install_hook();
+    // Before the judged code runs, and each thread in a jail of its own.
+    let pool = match criterion.threads.then(|| Pool::start(jailed)).transpose() {
+        Ok(pool) => pool,
+        Err(why) => return usage(&format!("no threads for {id}: {why}")),
+    };
     let judge = move || {
-        let message = run(criterion, nonce, jailed, sources);
+        let message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
         let passed = message.fail.is_none();
         if let Err(why) = channel.send(&message) {
             eprintln!("the verdict could not be sent: {why}");
@@ -98,8 +124,18 @@ fn usage(text: &str) -> ExitCode {
     ExitCode::from(64)
 }
 
+/// What a criterion is judged with.
+struct Setting {
+    nonce: String,
+    jailed: bool,
+    sources: Vec<Source>,
+    seed: u64,
+    pool: Option<Pool>,
+}
+
 /// Judges the criterion on the calling thread.
-fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::Source>) -> Message {
+fn run(criterion: &'static Criterion, setting: Setting) -> Message {
+    let Setting { nonce, jailed, sources, seed, pool } = setting;
     let mut message = Message {
         version: VERSION,
         nonce,
@@ -131,7 +167,7 @@ fn run(criterion: &Criterion, nonce: String, jailed: bool, sources: Vec<crate::S
     }
     let cx = {
         let _in_runtime = runtime.enter();
-        Cx::new(meter, sources)
+        Cx::new(Parts { meter, sources, id: criterion.id, seed, pool })
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {

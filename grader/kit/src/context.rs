@@ -7,7 +7,8 @@ use grader_protocol::Fail;
 use tokio::runtime::Handle;
 
 use crate::meter::Meter;
-use crate::{Source, Timeline};
+use crate::threads::Pool;
+use crate::{Draw, Source, Timeline};
 
 /// Handed to every criterion. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,13 +24,32 @@ pub(crate) struct Shared {
     pub(crate) notes: RefCell<Vec<String>>,
     pub(crate) virtual_time: Cell<Duration>,
     pub(crate) sources: Vec<Source>,
+    /// The criterion's id and the run's seed: what values are drawn from.
+    pub(crate) id: &'static str,
+    pub(crate) seed: u64,
+    /// How many [`Draw`]s were made.
+    pub(crate) draws: Cell<u64>,
+    /// Threads, for a criterion that asked for them.
+    pub(crate) pool: Option<Pool>,
+}
+
+/// What a [`Cx`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) meter: Meter,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) id: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) pool: Option<Pool>,
 }
 
 impl Cx {
     /// Within the runtime whose clock is paused: the timeline begins now.
-    pub(crate) fn new(meter: Meter, sources: Vec<Source>) -> Self {
-        let shared =
-            Shared { meter, notes: RefCell::default(), virtual_time: Cell::default(), sources };
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { meter, sources, id, seed, pool } = parts;
+        let (notes, virtual_time) = (RefCell::default(), Cell::default());
+        let draws = Cell::default();
+        let shared = Shared { meter, notes, virtual_time, sources, id, seed, draws, pool };
         Cx { shared: Rc::new(shared), timeline: Timeline::new() }
     }
 
@@ -37,6 +57,15 @@ impl Cx {
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// Values drawn from the seed of the run. Each call begins another stream, so that two parts of a
+    /// script do not draw the same values; the first call is the first stream in every run.
+    #[must_use]
+    pub fn draw(&self) -> Draw {
+        let stream = self.shared.draws.get();
+        self.shared.draws.set(stream + 1);
+        Draw::new(self.shared.seed, self.shared.id, stream)
     }
 
     /// Something worth telling that decides nothing.

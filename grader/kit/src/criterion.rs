@@ -20,6 +20,8 @@ pub struct Criterion {
     pub id: &'static str,
     /// Judges it.
     pub body: Body,
+    /// Whether the script calls [`Cx::on_threads`](crate::Cx::on_threads).
+    pub threads: bool,
 }
 
 impl fmt::Debug for Criterion {
@@ -30,10 +32,17 @@ impl fmt::Debug for Criterion {
 
 /// A table of criteria: `criteria! { "level2/race/..." => race::some_async_fn, ... }`.
 ///
-/// Each function takes a [`Cx`](crate::Cx) and is `async fn(Cx) -> Outcome`.
+/// Each function takes a [`Cx`](crate::Cx) and is `async fn(Cx) -> Outcome`. `threads` before an id gives
+/// the criterion threads: see [`Cx::on_threads`](crate::Cx::on_threads).
 #[macro_export]
 macro_rules! criteria {
-    ($($id:literal => $script:path),* $(,)?) => {
-        &[$($crate::Criterion { id: $id, body: |cx| Box::pin($script(cx)) }),*]
+    ($($($threads:ident)? $id:literal => $script:path),* $(,)?) => {
+        &[$($crate::Criterion {
+            id: $id,
+            body: |cx| Box::pin($script(cx)),
+            threads: $crate::criteria!(@threads $($threads)?),
+        }),*]
     };
+    (@threads) => { false };
+    (@threads threads) => { true };
 }

@@ -3,8 +3,8 @@
 //! A check binary (`grader/checks/levelN`) links one level, its fakes and its criteria, and hands
 //! the table of criteria to [`main`]. Each run of the binary judges **one** criterion:
 //!
-//! 1. limits on memory, CPU time and files are set, the level's sources are read, the verdict
-//!    channel is taken over from descriptor 0;
+//! 1. the order is read and the verdict channel taken over from descriptor 0, limits on memory, CPU
+//!    time and files are set, the level's sources are read;
 //! 2. the thread goes to jail: from there on it can compute, wait and talk on open descriptors;
 //! 3. the criterion runs on a paused tokio clock; every call of the learner's code goes through
 //!    [`Cx::call`], which measures virtual time and finds out why a call gives no answer;
@@ -13,14 +13,16 @@
 //! # By hand
 //!
 //! `check-level2 --self level2/race/returns-at-the-third`, started in the workspace's root, judges a
-//! criterion without the grader and prints what it found: for a debugger, or while writing a
-//! criterion. `--self --no-jail ID` leaves the jail open. Exit code 0 is a pass, 1 a failure.
+//! criterion without the grader and prints what it found and its seed: for a debugger, or while writing
+//! a criterion. `--no-jail` before the id leaves the jail open, `--seed N` repeats a run. Exit code 0 is
+//! a pass, 1 a failure.
 
 mod channel;
 mod child;
 mod clock;
 mod context;
 mod criterion;
+mod draw;
 mod ensure;
 mod helpers;
 mod jail;
@@ -28,14 +30,17 @@ mod limits;
 mod meter;
 mod panics;
 mod sources;
+mod threads;
 mod timeline;
 
 pub use child::main;
 pub use clock::{Call, VIRTUAL_LIMIT};
 pub use context::Cx;
 pub use criterion::{Body, Criterion, Outcome};
+pub use draw::Draw;
 pub use grader_protocol::{Diagnosis, Fail, Jail, PanicSite};
 pub use helpers::{dropped_at, failed, list, lock, ms};
 pub use panics::observed as observed_panics;
 pub use sources::Source;
+pub use threads::MOST_THREADS;
 pub use timeline::Timeline;

@@ -1,9 +1,8 @@
-//! `cargo run -q -p grader-proofs --example readme-tables -- --write` puts the tables of criteria into
-//! the READMEs of the levels and their sums into the changelog; `--check` says which of them are out of
-//! date.
+//! `cargo run -q -p grader-proofs --example readme-tables -- --write` writes what the documents take from
+//! the criteria: the contracts and the READMEs' tables of the levels, and the sums in the changelog.
+//! `--check` says which of them are out of date.
 use std::process::ExitCode;
 
-use grader::catalog::LEVELS;
 use grader_proofs::tables;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -14,19 +13,15 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     };
     let root = grader::workspace::find(&std::env::current_dir()?)?;
     let mut code = ExitCode::SUCCESS;
-    let readmes =
-        LEVELS.iter().map(|level| (root.join(level.name).join("README.md"), Some(*level)));
-    for (path, level) in readmes.chain([(root.join("CHANGELOG.md"), None)]) {
-        let there = std::fs::read_to_string(&path)?;
-        let wanted = match level {
-            Some(level) => tables::replace(&there, level),
-            None => tables::replace_sums(&there, LEVELS),
-        };
-        let wanted = wanted.map_err(|what| format!("{} {what}", path.display()))?;
-        if wanted == there {
+    for (path, wanted) in tables::generated(&root)? {
+        let there = std::fs::read_to_string(&path).ok();
+        if there.as_deref() == Some(wanted.as_str()) {
             continue;
         }
         if write {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
             std::fs::write(&path, wanted)?;
             println!("{} is written", path.display());
         } else {

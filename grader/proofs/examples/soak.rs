@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use grader::build::{LevelBuild, Options, Part, build};
+use grader::seed::Seed;
 use grader::select::select;
 use grader::supervise::{Limits, Subject, judge};
 
@@ -35,6 +36,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     grader::interrupt::install();
     let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
+    let seed = Seed::of_this_run()?;
     let built = build(&root, &Part::of(&entries), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();
     for entry in &entries {
@@ -57,8 +59,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             let (entry, binary) = work[nr % work.len()];
             let id = entry.criterion.id;
-            let verdict =
-                judge(binary, Subject::of(entry), &root, &Limits::default().of(entry.criterion));
+            let limits = Limits::default().of(entry.criterion);
+            let verdict = judge(binary, Subject::of(entry, seed), &root, &limits);
             let expected = *first.lock().expect("no panic").entry(id).or_insert(verdict.passed());
             if verdict.passed() != expected {
                 differing.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +86,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     });
     let differing = differing.into_inner();
     println!(
-        "{total} verdicts in {:.0?} beside {} busy threads: {differing} differ; {} criteria, slowest run {:.0?}",
+        "seed {seed}: {total} verdicts in {:.0?} beside {} busy threads: {differing} differ; {} criteria, slowest run {:.0?}",
         begin.elapsed(),
         arguments.busy,
         work.len(),

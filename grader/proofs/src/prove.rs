@@ -8,6 +8,7 @@ use grader::catalog::Level;
 use grader::grade::{Quiet, grade};
 use grader::report::explain::{self, Place};
 use grader::report::{Report, Status};
+use grader::seed::{Seed, VARIABLE};
 use grader::select::{Entry, select};
 use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
@@ -80,7 +81,8 @@ impl Bench {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }
         }
-        Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), &Quiet)?)
+        let seed = Seed::of_this_run()?;
+        Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), seed, &Quiet)?)
     }
 
     /// Proves a batch. One that does not behave as its solutions say is split until each solution has a
@@ -149,7 +151,11 @@ fn compare(samples: &[Sample], report: &Report) -> Result<(), String> {
             wrong.push(format!("the learner is not told `{says}` for {first}, but\n{told}"));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    wrong.push(format!("{VARIABLE}={} judges with the same values", report.seed));
+    Err(wrong.join("\n"))
 }
 
 /// What the learner is told about a criterion.

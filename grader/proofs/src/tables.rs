@@ -1,12 +1,40 @@
-//! The tables of criteria in the levels' READMEs and in the changelog, generated from the catalog.
+//! What documents take from the catalog: contracts, the tables in the levels' READMEs, the changelog's sums.
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use grader::catalog::{Criterion, Exercise, Kind, Level};
+use grader::catalog::{Criterion, Exercise, Kind, LEVELS, Level};
 
 /// The line above the generated part.
 pub const BEGIN: &str = "<!-- criteria: begin -->";
 /// The line below the generated part.
 pub const END: &str = "<!-- criteria: end -->";
+
+/// Every document that takes something from the criteria: its path, and the text that it should have.
+///
+/// # Errors
+///
+/// A document that cannot be read, or what is wrong with its marks.
+pub fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let marks = |path: &Path, what: String| format!("{} {what}", path.display());
+    let mut documents = Vec::new();
+    for level in LEVELS {
+        let folder = root.join(level.name);
+        let path = folder.join("README.md");
+        let text = replace(&read(&path)?, level).map_err(|what| marks(&path, what))?;
+        documents.push((path, text));
+        let contracts = level.exercises.iter().filter(|exercise| !exercise.clauses.is_empty());
+        documents.extend(contracts.map(|exercise| {
+            (folder.join("contract").join(format!("{}.md", exercise.name)), contract(exercise))
+        }));
+    }
+    let path = root.join("CHANGELOG.md");
+    let text = replace_sums(&read(&path)?, LEVELS).map_err(|what| marks(&path, what))?;
+    documents.push((path, text));
+    Ok(documents)
+}
 
 /// `readme` with the tables of `level` between the two marks.
 ///
@@ -80,11 +108,35 @@ pub fn of_level(level: &Level) -> String {
     text
 }
 
+/// The contract of an exercise as Markdown: `levelN/contract/EXERCISE.md`, which the module's
+/// documentation includes.
+#[must_use]
+pub fn contract(exercise: &Exercise) -> String {
+    let mut text = String::from(GENERATED);
+    text += "What a right solution promises. `cargo grade show` repeats it; each clause names the criteria \
+             that judge it.\n\n";
+    for (at, clause) in exercise.clauses.iter().enumerate() {
+        let ids = clause.criteria.iter().map(|id| {
+            let (_, short) = id.split_once('/').unwrap_or_default();
+            let own = short.strip_prefix(exercise.name).and_then(|rest| rest.strip_prefix('/'));
+            format!("`{}`", own.unwrap_or(short))
+        });
+        let ids = ids.collect::<Vec<_>>().join(", ");
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{}. {} *({ids})*", at + 1, clause.text);
+    }
+    text
+}
+
 fn of_exercise(out: &mut String, level: &Level, exercise: &Exercise) -> std::fmt::Result {
     let file = exercise.file.strip_prefix(level.name).unwrap_or(exercise.file);
     let file = file.trim_start_matches('/');
     writeln!(out, "\n### {} ({})\n", exercise.title, worth(exercise.criteria.iter()))?;
-    writeln!(out, "[`{file}`]({file})\n")?;
+    if exercise.clauses.is_empty() {
+        writeln!(out, "[`{file}`]({file})\n")?;
+    } else {
+        writeln!(out, "[`{file}`]({file}), [contract](contract/{}.md)\n", exercise.name)?;
+    }
     writeln!(out, "| criterion | what is demanded | points |\n| --- | --- | ---: |")?;
     for criterion in exercise.criteria {
         let bonus = if criterion.kind == Kind::Bonus { " bonus" } else { "" };

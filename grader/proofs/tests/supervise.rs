@@ -8,13 +8,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use grader::report::explain::{self, Place};
+use grader::seed::Seed;
 use grader::supervise::{Limits, Subject, Verdict, judge};
 use grader_protocol::Diagnosis;
 
 fn verdict(id: &str) -> Verdict {
+    verdict_with(id, Seed::of_this_run().expect("a seed"))
+}
+
+fn verdict_with(id: &str, seed: Seed) -> Verdict {
     let binary = Path::new(env!("CARGO_BIN_EXE_specimens"));
     let (id, exercise) = (format!("specimen/{id}"), id.split('/').next().unwrap_or(id));
-    judge(binary, Subject { id: &id, exercise }, Path::new("."), &Limits::default())
+    judge(binary, Subject { id: &id, exercise, seed }, Path::new("."), &Limits::default())
 }
 
 #[track_caller]
@@ -49,6 +54,32 @@ fn right_code_passes() {
     let contained = verdict("right/contains-a-panic");
     assert!(contained.passed(), "{}", told(&contained));
     assert!(contained.notes.iter().any(|note| note.contains("specimens.rs:")), "{contained:?}");
+}
+
+#[test]
+fn a_seed_draws_its_values_again() {
+    let drawn = |seed: &str| {
+        let verdict = verdict_with("right/draws", seed.parse().expect("a number"));
+        assert!(verdict.passed(), "{}", told(&verdict));
+        verdict.notes
+    };
+    let first = drawn("1");
+    assert_eq!(drawn("1"), first);
+    assert_ne!(drawn("2"), first);
+}
+
+#[test]
+fn real_threads_work_and_end() {
+    let works = verdict("threads/work");
+    assert!(works.passed(), "{}", told(&works));
+    assert_diagnosis!(
+        "threads/wait-for-one-another",
+        Diagnosis::ThreadsStuck { stuck: 2, of: 2, .. }
+    );
+    let panics = told(&verdict("threads/panic"));
+    assert!(panics.contains("code panicked") && panics.contains("'thread 1'"), "{panics}");
+    assert_diagnosis!("threads/start-a-thread", Diagnosis::ThreadRefused);
+    assert_diagnosis!("threads/not-asked-for", Diagnosis::NotJudged { .. });
 }
 
 #[test]
@@ -149,7 +180,7 @@ fn two_hangs_cost_less_than_ten_seconds() {
 fn a_binary_that_is_not_there_is_no_verdict() {
     let verdict = judge(
         Path::new("no/such/binary"),
-        Subject { id: "a/b/c", exercise: "b" },
+        Subject { id: "a/b/c", exercise: "b", seed: Seed::draw().expect("a seed") },
         Path::new("."),
         &Limits::default(),
     );

@@ -15,6 +15,15 @@ pub enum Diagnosis {
     Panicked,
     /// The call tried to start a thread, which the jail refuses.
     ThreadRefused,
+    /// Real threads that call the learner's code use no CPU time any more, or find no end.
+    ThreadsStuck {
+        /// Threads that are not done.
+        stuck: usize,
+        /// Threads there are.
+        of: usize,
+        /// Real time without any progress, in milliseconds.
+        real_ms: u64,
+    },
     /// Nothing wakes the future any more.
     NeverWoken {
         /// Virtual time of its last poll, in microseconds after the call began.
@@ -112,6 +121,10 @@ impl fmt::Display for Diagnosis {
             Diagnosis::NotStarted => write!(f, "is not written yet"),
             Diagnosis::Panicked => write!(f, "panicked"),
             Diagnosis::ThreadRefused => write!(f, "tried to start a thread"),
+            Diagnosis::ThreadsStuck { stuck, of, real_ms } => write!(
+                f,
+                "never finished on {stuck} of {of} threads ({real_ms} ms of real time without progress)"
+            ),
             Diagnosis::NeverWoken { since_us, tasks } => {
                 write!(f, "never finished: since t = {} nothing wakes it", Millis(*since_us))?;
                 match tasks {
@@ -174,6 +187,11 @@ impl Diagnosis {
                 "an exercise works with tasks: spawn_blocking, std threads and runtimes of its own \
                  are not needed, and a thread would not follow the virtual clock. Use tokio::spawn \
                  or a combinator"
+            }
+            Diagnosis::ThreadsStuck { .. } => {
+                "called by several threads at once it comes to a stop: look for a wake-up that is lost \
+                 between a look and the registration of the waker, two locks taken in different order, \
+                 a lock kept while a listener or a waker is called"
             }
             Diagnosis::NeverWoken { .. } => {
                 "a deadlock: it waits for something that no task and no timer will do. Look for a \

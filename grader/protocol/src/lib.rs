@@ -1,4 +1,8 @@
-//! What a check process tells the grader.
+//! What the grader and a check process say to each other.
+//!
+//! The grader's only words are an [`Order`], the first line of the process's standard input: which
+//! criterion, with which secret and which seed. Nothing of it stands in the arguments or the
+//! environment, where the judged code could read it.
 //!
 //! A check process judges one criterion and sends one [`Message`] as a line of JSON over its verdict
 //! channel. The grader believes it only if the [`nonce`](Message::nonce) is the one it gave to that
@@ -14,10 +18,35 @@ pub use fail::{Event, Fail, PanicSite};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages; a check binary of another build must not be misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Marks the line that carries the verdict where the channel is shared with the process's output.
 pub const LINE_MARK: &str = "grader-verdict";
+
+/// What the grader asks of one check process: a line of JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// [`VERSION`] of the sender.
+    pub version: u32,
+    /// The secret that makes the answer credible.
+    pub nonce: String,
+    /// The criterion to judge.
+    pub id: String,
+    /// The seed of the run, from which the criterion draws its values.
+    pub seed: u64,
+    /// How the answer travels.
+    pub answer: Answer,
+}
+
+/// How the answer of a check process travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Over the socket that the order came from.
+    Socket,
+    /// As a marked line of standard output: for platforms without such sockets.
+    Output,
+}
 
 /// The answer of one check process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

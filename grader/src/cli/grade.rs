@@ -3,6 +3,7 @@ use std::io::IsTerminal as _;
 
 use grader::build::Options;
 use grader::report::{Report, Status, json, scoreboard};
+use grader::seed::Seed;
 use grader::supervise::Limits;
 
 use super::progress::{Lines, Spinner};
@@ -12,15 +13,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let names = super::full_names(arguments, &arguments.names)?;
     let entries = grader::select::select(&names)?;
     let root = super::root(arguments)?;
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => Seed::of_this_run()?,
+    };
     let file = arguments.output.as_deref().map(write::Pending::create).transpose()?;
     let to_terminal = file.is_none() && std::io::stdout().is_terminal();
     let options =
         Options { color: to_terminal && arguments.format == Format::Text, ..Options::default() };
     let limits = Limits::default();
     let report = if std::io::stderr().is_terminal() {
-        grader::grade::grade(&root, &entries, &options, &limits, &Spinner::default())?
+        grader::grade::grade(&root, &entries, &options, &limits, seed, &Spinner::default())?
     } else {
-        grader::grade::grade(&root, &entries, &options, &limits, &Lines)?
+        grader::grade::grade(&root, &entries, &options, &limits, seed, &Lines)?
     };
     let text = match arguments.format {
         Format::Text => scoreboard::render(&report),

@@ -10,6 +10,7 @@ mod write;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+use grader::seed::Seed;
 use grader::select::{SelectError, Started, full_name};
 use grader::starter::{Edited, started as started_levels};
 
@@ -39,6 +40,10 @@ pub struct Arguments {
     /// Write the result into a file instead of the terminal
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Repeat a run: the values that the checks use are drawn from this number; by default from
+    /// GRADER_SEED, or from a new one for each run
+    #[arg(long, value_name = "N")]
+    seed: Option<Seed>,
     /// The workspace to grade; by default the one around the current folder
     #[arg(long, value_name = "FOLDER", global = true)]
     root: Option<PathBuf>,

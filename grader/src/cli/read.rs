@@ -2,8 +2,8 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use grader::catalog::{Kind, LEVELS};
-use grader::select::{one, select};
+use grader::catalog::{Exercise, Kind, LEVELS, Level};
+use grader::select::{SelectError, exercise, one, select};
 
 use super::{Arguments, Exit, Failure, write};
 
@@ -34,7 +34,16 @@ pub(super) fn list(arguments: &Arguments, names: &[String]) -> Result<Exit, Fail
 }
 
 pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
-    let criterion = one(name, &super::started(arguments))?.criterion;
+    let started = super::started(arguments);
+    let entry = match one(name, &started) {
+        Ok(entry) => entry,
+        Err(several @ SelectError::NotOne { .. }) => {
+            let (level, exercise) = exercise(name, &started)?.ok_or(several)?;
+            return show_exercise(level, exercise);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let criterion = entry.criterion;
     let mut out = String::new();
     let kind = match criterion.kind {
         Kind::Core => "core: the assignment asks for it",
@@ -43,6 +52,9 @@ pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
     let points = if criterion.points == 1 { "point" } else { "points" };
     writeln!(out, "{BOLD}{}{BOLD:#}\n{}\n", criterion.id, criterion.title)?;
     writeln!(out, "{}\n", criterion.requirement)?;
+    for (number, clause) in entry.exercise.clauses_of(criterion.id) {
+        writeln!(out, "clause {number}. {}", clause.text)?;
+    }
     writeln!(out, "worth  {} {points}, {kind}", criterion.points)?;
     writeln!(out, "file   {}", criterion.file)?;
     for (nr, read) in criterion.read.iter().enumerate() {
@@ -50,6 +62,25 @@ pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
     }
     writeln!(out, "hints  {CODE}cargo grade hint {}{CODE:#}", criterion.id)?;
     writeln!(out, "grade  {CODE}cargo grade {}{CODE:#}", criterion.id)?;
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
+}
+
+/// What an exercise demands as a whole: its contract and its criteria.
+fn show_exercise(level: &Level, exercise: &Exercise) -> Result<Exit, Failure> {
+    let mut out = String::new();
+    let name = format!("{}/{}", level.name, exercise.name);
+    writeln!(out, "{BOLD}{name}{BOLD:#}\n{}\n\nfile   {}\n", exercise.title, exercise.file)?;
+    for (at, clause) in exercise.clauses.iter().enumerate() {
+        writeln!(out, "{:>2}. {}", at + 1, clause.text)?;
+    }
+    writeln!(out, "\ncriteria")?;
+    for criterion in exercise.criteria {
+        let bonus = if criterion.kind == Kind::Bonus { "  (bonus)" } else { "" };
+        let (id, points, title) = (criterion.id, criterion.points, criterion.title);
+        writeln!(out, "  {CODE}{id:<52}{CODE:#} {points:>2}  {title}{bonus}")?;
+    }
+    writeln!(out, "\ngrade  {CODE}cargo grade {name}{CODE:#}")?;
     write::to_stdout(&out)?;
     Ok(Exit::Success)
 }

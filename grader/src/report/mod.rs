@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{Criterion, Kind};
+use crate::seed::Seed;
 use crate::select::Entry;
 use crate::supervise::Verdict;
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub levels: Vec<LevelReport>,
     /// The sum over all levels.
     pub score: Score,
+    /// The seed from which the checks drew their values.
+    pub seed: Seed,
     /// How the judged code was confined: the weakest of all processes.
     pub jail: Jail,
     /// Real time of the nested build, in milliseconds.
@@ -163,6 +166,7 @@ impl Report {
         built: &Built,
         mut verdicts: BTreeMap<&'static str, Verdict>,
         judging: Duration,
+        seed: Seed,
     ) -> Report {
         let mut levels: Vec<LevelReport> = Vec::new();
         for entry in entries {
@@ -215,6 +219,7 @@ impl Report {
         let mut report = Report {
             levels,
             score,
+            seed,
             jail: Jail::Syscalls,
             build_ms: millis(built.took),
             judge_ms: millis(judging),

@@ -200,6 +200,16 @@ fn summary(out: &mut String, report: &Report) -> fmt::Result {
             )
         )?;
     }
+    if report.criteria().any(|criterion| criterion.status == Status::Failed) {
+        let command = format!("cargo grade --seed {}", report.seed);
+        writeln!(
+            out,
+            "{}{}{}",
+            Styled(DIM, format!("seed {}: `", report.seed)),
+            Styled(CODE, command),
+            Styled(DIM, "` repeats the run with the same values")
+        )?;
+    }
     if let Some(command) = next_command(report) {
         writeln!(out, "next: {}", Styled(CODE, command))?;
     }

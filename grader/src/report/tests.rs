@@ -7,6 +7,7 @@ use grader_protocol::{Diagnosis, Event, Fail, Jail, PanicSite};
 
 use super::{Report, Status, json, scoreboard};
 use crate::build::{Built, LevelBuild};
+use crate::seed::Seed;
 use crate::select::{Entry, select};
 use crate::supervise::Verdict;
 
@@ -19,6 +20,10 @@ fn verdict(fail: Option<Fail>) -> Verdict {
         real_us: 2000,
         jail: Jail::Syscalls,
     }
+}
+
+fn seed() -> Seed {
+    "1234".parse().expect("a number")
 }
 
 fn wrong() -> Fail {
@@ -46,7 +51,7 @@ fn report(fail: Option<fn() -> Fail>) -> Report {
         let fail = fail.filter(|_| first).map(|fail| fail());
         verdicts.insert(entry.criterion.id, verdict(fail));
     }
-    Report::new(&entries, &built(ready()), verdicts, Duration::from_millis(300))
+    Report::new(&entries, &built(ready()), verdicts, Duration::from_millis(300), seed())
 }
 
 fn entries() -> Vec<Entry> {
@@ -101,7 +106,7 @@ fn what_is_not_started_is_no_failure_to_read_about() {
 #[test]
 fn a_level_that_does_not_compile_says_so_once() {
     let broken = LevelBuild::Broken { package: "level2".into(), errors: "error[E0308]: no".into() };
-    let report = Report::new(&entries(), &built(broken), BTreeMap::new(), Duration::ZERO);
+    let report = Report::new(&entries(), &built(broken), BTreeMap::new(), Duration::ZERO, seed());
     assert!(report.criteria().all(|c| c.status == Status::DoesNotCompile));
     assert_eq!(report.score.total().0, 0);
     let text = shown(&report);
@@ -111,7 +116,7 @@ fn a_level_that_does_not_compile_says_so_once() {
 
 #[test]
 fn a_criterion_without_a_verdict_is_not_passed() {
-    let report = Report::new(&entries(), &built(ready()), BTreeMap::new(), Duration::ZERO);
+    let report = Report::new(&entries(), &built(ready()), BTreeMap::new(), Duration::ZERO, seed());
     assert!(report.has_not_judged() && !report.has_full_core_marks());
     assert_eq!(report.score.total().0, 0);
 }
@@ -122,7 +127,7 @@ fn one_process_without_a_jail_is_said_so() {
     let mut loose = verdict(None);
     loose.jail = Jail::None;
     let verdicts = entries.iter().map(|e| (e.criterion.id, loose.clone())).collect();
-    let report = Report::new(&entries, &built(ready()), verdicts, Duration::ZERO);
+    let report = Report::new(&entries, &built(ready()), verdicts, Duration::ZERO, seed());
     assert!(shown(&report).contains("without a jail"));
 }
 

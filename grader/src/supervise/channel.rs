@@ -7,6 +7,10 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 
+use grader_protocol::{Answer, Order, VERSION};
+
+use super::Subject;
+
 /// A verdict is some KiB long.
 const LONGEST: u64 = 1 << 20;
 
@@ -45,18 +49,24 @@ pub(super) fn attach(command: &mut Command) -> io::Result<Channel> {
 }
 
 impl Channel {
-    /// Hands the secret over and begins to listen.
+    /// Hands the order over and begins to listen.
     pub(super) fn open(
         self,
         child: &mut Child,
         nonce: &str,
+        subject: Subject<'_>,
         tell: &Sender<Heard>,
     ) -> io::Result<Told> {
+        let order = |answer| -> io::Result<String> {
+            let (nonce, id) = (nonce.to_owned(), subject.id.to_owned());
+            let seed = subject.seed.number();
+            Ok(serde_json::to_string(&Order { version: VERSION, nonce, id, seed, answer })?)
+        };
         match self {
             #[cfg(unix)]
             Channel::Socket(mut socket) => {
                 // A child that died at once is told by its exit status.
-                let _ = writeln!(socket, "{nonce} socket");
+                let _ = writeln!(socket, "{}", order(Answer::Socket)?);
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let mut line = Vec::new();
@@ -71,7 +81,7 @@ impl Channel {
             }
             Channel::Output => {
                 if let Some(mut stdin) = child.stdin.take() {
-                    let _ = writeln!(stdin, "{nonce} output");
+                    let _ = writeln!(stdin, "{}", order(Answer::Output)?);
                 }
                 Ok(Told { in_output: true })
             }

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::catalog::Criterion;
 use crate::interrupt::Guarded;
+use crate::seed::Seed;
 use crate::select::Entry;
 pub use output::MOST as MOST_OUTPUT;
 
@@ -60,13 +61,15 @@ pub struct Subject<'a> {
     pub id: &'a str,
     /// How messages call the exercise when they cannot name a call: `race`.
     pub exercise: &'a str,
+    /// The seed of the run.
+    pub seed: Seed,
 }
 
 impl Subject<'static> {
-    /// A criterion of the catalog.
+    /// A criterion of the catalog, judged with the values of a seed.
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
-        Subject { id: entry.criterion.id, exercise: entry.exercise.name }
+    pub fn of(entry: &Entry, seed: Seed) -> Self {
+        Subject { id: entry.criterion.id, exercise: entry.exercise.name, seed }
     }
 }
 
@@ -126,6 +129,7 @@ pub fn judge(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) 
     match diagnosis {
         Some(
             Diagnosis::BlocksThread { .. }
+            | Diagnosis::ThreadsStuck { .. }
             | Diagnosis::BlockedForGood { .. }
             | Diagnosis::TimedOut { .. },
         ) => judge_once(binary, subject, root, limits),
@@ -151,8 +155,9 @@ fn attempt(
 ) -> std::io::Result<Verdict> {
     let nonce = secret()?;
     let mut command = Command::new(binary);
-    command.arg(subject.id).current_dir(root).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Nothing of the grader's environment reaches the judged code.
+    command.current_dir(root).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Nothing of the grader's environment reaches the judged code, and the arguments say nothing: what is
+    // asked goes over the channel.
     command.env_clear();
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -161,7 +166,7 @@ fn attempt(
     let mut child = command.spawn()?;
     drop(command); // it holds the child's end of the channel, which would never be seen to close
     let group = Guarded::new(child.id());
-    let told = channel.open(&mut child, &nonce, &tell)?;
+    let told = channel.open(&mut child, &nonce, subject, &tell)?;
     let out = output::drain(child.stdout.take(), told.in_output.then(|| (nonce.clone(), tell)));
     let err = output::drain(child.stderr.take(), None);
 

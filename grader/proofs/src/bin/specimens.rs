@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, criteria, ensure_eq};
+use grader_kit::{Cx, MOST_THREADS, Outcome, criteria, ensure_eq};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -19,6 +19,12 @@ fn main() -> ExitCode {
         "specimen/right/passes" => passes,
         "specimen/right/contains-a-panic" => contains_a_panic,
         "specimen/right/waits-an-hour-in-short-steps" => many_sleeps,
+        "specimen/right/draws" => draws,
+        threads "specimen/threads/work" => threads_work,
+        threads "specimen/threads/wait-for-one-another" => threads_wait,
+        threads "specimen/threads/panic" => threads_panic,
+        threads "specimen/threads/start-a-thread" => threads_start_one,
+        "specimen/threads/not-asked-for" => threads_work,
         "specimen/wrong/fails" => fails,
         "specimen/wrong/todo" => not_started,
         "specimen/wrong/todo-in-a-task" => not_started_in_a_task,
@@ -79,6 +85,43 @@ async fn many_sleeps(cx: Cx) -> Outcome {
     };
     ensure_eq!(cx.call("code", steps).await?.took.as_secs(), 500, "5000 sleeps of 100 ms");
     Ok(())
+}
+
+/// Says what it has drawn.
+async fn draws(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    cx.note(format!("{} {} {}", draw.word(), draw.below(1 << 40), cx.draw().text(8..=8)));
+    Ok(())
+}
+
+async fn threads_work(cx: Cx) -> Outcome {
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let shared = count.clone();
+    let numbers = cx.on_threads("code", MOST_THREADS, move |number| {
+        shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // A lock that is taken and kept for a moment, and a runtime of the thread's own.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { sleep(Duration::from_secs(60)).await });
+        number
+    })?;
+    ensure_eq!(numbers, (0..MOST_THREADS).collect::<Vec<_>>(), "what the threads returned");
+    ensure_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 8, "threads");
+    Ok(())
+}
+
+async fn threads_wait(cx: Cx) -> Outcome {
+    let (keep, receive) = std::sync::mpsc::channel::<()>();
+    let receive = std::sync::Mutex::new((keep, receive));
+    cx.on_threads("code", 2, move |_| receive.lock().unwrap().1.recv().ok()).map(drop)
+}
+
+async fn threads_panic(cx: Cx) -> Outcome {
+    cx.on_threads("code", 3, |number| assert!(number != 1, "thread {number}")).map(drop)
+}
+
+async fn threads_start_one(cx: Cx) -> Outcome {
+    cx.on_threads("code", 1, |_| std::thread::spawn(|| ()).join().is_ok()).map(drop)
 }
 
 async fn fails(cx: Cx) -> Outcome {
