@@ -631,8 +631,8 @@ pub async fn the_store_is_bounded(cx: Cx) -> Outcome {
 }
 
 pub async fn forgets_what_has_expired(cx: Cx) -> Outcome {
-    const BATCH: usize = 1000;
-    const BATCHES: usize = 100;
+    const BATCH: usize = 250;
+    const BATCHES: usize = 400;
     let retention = ms(1000);
     let store: Store<u64, Arc<()>, Arc<()>> =
         Store::new(StoreConfig { retention, capacity: nzu(BATCH) });
