@@ -25,6 +25,7 @@ mod step;
 mod undo;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,7 @@ impl From<JournalError> for SagaError {
     }
 }
 
-/// What happens within a saga, for whoever watches.
+/// What happens within a saga, for its observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaEvent<'a> {
     /// A step is about to be called.
@@ -163,7 +164,8 @@ pub enum SagaEvent<'a> {
     },
 }
 
-/// Watches a saga. Called on the saga's task, so it must not block.
+/// Watches a saga. Called on the saga's task, so it must not block. It decides nothing: a panic of it is
+/// contained, and the saga goes on.
 pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
 /// A [`SagaObserver`] that does not look.
@@ -209,10 +211,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 
     /// The time to keep free at the end of a deadline so that every undo can be tried once up to its
-    /// own limit. The forward steps have to be over before that.
+    /// own limit: the sum of the limits, at most `Duration::MAX`. The forward steps have to be over before
+    /// that.
     #[must_use]
     pub fn reserve(&self) -> Duration {
-        self.steps.iter().filter_map(Step::undo_limit).sum()
+        // `sum` panics on overflow, and a limit may be `Duration::MAX`.
+        let limits = self.steps.iter().filter_map(Step::undo_limit);
+        limits.fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 
@@ -246,5 +251,11 @@ impl SagaOwner<'_> {
     #[must_use]
     pub fn saga(&self) -> &SagaId {
         &self.lease.saga
+    }
+
+    /// Tells the observer. It is foreign code: a panic of it would stop the saga between two effects.
+    fn notify(&self, event: SagaEvent<'_>) {
+        // The hook has reported the panic. `AssertUnwindSafe`: the saga shares no state with its observer.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.observer)(event)));
     }
 }

@@ -8,6 +8,7 @@ mod breaker;
 mod dead_letters;
 mod idempotency;
 mod limiter;
+mod saga;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use breaker::breaker;
 pub use dead_letters::dead_letters;
 pub use idempotency::idempotency;
 pub use limiter::limiter;
+pub use saga::saga;
 
 /// Scripts for each part: a fault that shows in one script of fifty is missed once in 400 runs of this
 /// many, if the scripts were drawn anew each time. They are not: the seed is fixed, so that a verdict
