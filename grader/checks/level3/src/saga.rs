@@ -22,7 +22,7 @@ use level3::saga::{Saga, SagaOutcome, Step, StepOutcome};
 use tokio::time::{sleep, timeout};
 
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, execute, said, state_of, undone,
+    Bench, Does, KINDS, Panics, State, Undo, called, execute, said, state_of, undone, undone_sorted,
 };
 
 /// A saga that completes.
@@ -136,9 +136,9 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
         );
         let (_, log, ..) = bench.run(&cx).await?;
         ensure!(
-            undone(&log) == ["capture?", "reserve"],
+            undone_sorted(&log) == ["capture?", "reserve"],
             "a step whose outcome is unknown ({kind:?}) is not undone";
-            expected = "the undo of capture with StepOutcome::Unknown, then that of reserve with Done",
+            expected = "the undo of capture with StepOutcome::Unknown, and that of reserve with Done",
             observed = format!("{:?}", called(&log)), help = help
         );
     }
@@ -219,9 +219,9 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
             expected = "Compensated, because of a panic", observed = format!("{end:?}")
         );
         ensure!(
-            undone(&log) == ["capture?", "reserve"],
+            undone_sorted(&log) == ["capture?", "reserve"],
             "after a panic the steps before it are not undone";
-            expected = "the undo of capture, whose outcome is unknown, then that of reserve",
+            expected = "the undo of capture, whose outcome is unknown, and that of reserve",
             observed = format!("{:?}", called(&log))
         );
         let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
@@ -251,8 +251,8 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
         observed = format!("over at {} ms", took.as_millis()),
         help = "the deadline is for both directions: forward steps end at deadline.earlier_by(reserve)"
     );
-    ensure!(undone(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
-        expected = "the undo of capture, whose outcome is unknown, then that of reserve",
+    ensure!(undone_sorted(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
+        expected = "the undo of capture, whose outcome is unknown, and that of reserve",
         observed = format!("{:?}", called(&log)));
     let expected = "Compensated, since capture failed (Deadline)";
     ensure_eq!(said(&Ok(end)), expected, "the end of a saga whose step was stopped");

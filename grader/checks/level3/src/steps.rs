@@ -208,6 +208,13 @@ pub fn undone(log: &Log) -> Vec<String> {
     lock(log).iter().filter_map(undone).collect()
 }
 
+/// The undos that were called, sorted: for what is not about their order.
+pub fn undone_sorted(log: &Log) -> Vec<String> {
+    let mut names = undone(log);
+    names.sort();
+    names
+}
+
 /// An end in short: how, why and what is stuck. The state is left out.
 pub fn said(end: &Result<SagaOutcome<State>, SagaError>) -> String {
     match end {

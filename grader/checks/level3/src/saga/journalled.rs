@@ -131,11 +131,13 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
 
 pub async fn reads_a_batch_twice(cx: Cx) -> Outcome {
     // Each batch in turn is written and its answer lost, so an engine that offers it again writes it twice.
-    for fails in [false, true] {
+    for (fails, undo) in
+        [(false, Undo::Works), (true, Undo::FailsTimes(1)), (true, Undo::FailsForGood)]
+    {
         for nth in 1..=8 {
             let capture = if fails { Does::NotDone(FailureKind::Rejected) } else { Does::Works };
             let bench = Bench::quiet(&cx)
-                .step("reserve", Does::Works, Undo::FailsTimes(1))
+                .step("reserve", Does::Works, undo)
                 .step("ride", Does::Works, Undo::Works)
                 .add("capture", capture, Undo::Works, Step::pivot);
             let (saga, memory) = (Arc::new(bench.saga), MemoryJournal::new());

@@ -1,7 +1,9 @@
 //! A journal that cannot be written: without the record there is no effect.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use grader_kit::{Cx, Outcome, ensure, ms};
 use level3::journal::{FailureKind, Journal, JournalError, MemoryJournal, Standing};
 use level3::saga::SagaError;
@@ -47,9 +49,10 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                 let faulty = Faulty::new(&memory, from, fault, &log);
                 let met = faulty.calls_after();
                 let journal: Arc<dyn Journal> = Arc::new(faulty);
-                let call =
-                    cx.call("Saga::execute", timeout(ms(60_000), execute(&saga, &journal, "one")));
-                let end = call.await?.value;
+                let run = AssertUnwindSafe(execute(&saga, &journal, "one")).catch_unwind();
+                let call = cx.call("Saga::execute", timeout(ms(60_000), run)).await?;
+                // When a port panics, the panic may pass or be an error.
+                let end = call.value.map(|end| end.unwrap_or(Err(SagaError::Lost)));
                 let observed = || {
                     let end = end.as_ref().map_or("no end within 60 s".to_owned(), said);
                     format!("{end}; in order: {}", called(&log).join(", "))
@@ -68,7 +71,6 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                 }
                 let fits = match (fault, &end) {
                     (Fault::Is(_), Ok(Err(SagaError::JournalUnavailable))) => true,
-                    // What it is told when a port panics is not laid down.
                     (Fault::Panics, Ok(Err(_))) | (Fault::Hangs, Err(_) | Ok(Err(_))) => true,
                     (Fault::Slow(_), Ok(Ok(_))) => true,
                     _ => false,
@@ -89,23 +91,26 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
     takes_the_steps_time(&cx).await
 }
 
-/// The writes use up the time of the steps: 4 s each, of 9.
+/// The writes use up the time of the steps: 4 s each, of 8.5.
 async fn takes_the_steps_time(cx: &Cx) -> Outcome {
     let bench = Bench::new(cx)
         .step("reserve", Does::Works, Undo::Works)
         .step("ride", Does::Works, Undo::Works)
-        .step("capture", Does::Works, Undo::None);
+        .step("capture", Does::Works, Undo::Works);
     let (saga, log) = (Arc::new(bench.saga), bench.log);
     let faulty = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(4000), &log);
     let journal: Arc<dyn Journal> = Arc::new(faulty);
     let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
-    let calls: Vec<String> =
+    let mut calls: Vec<String> =
         called(&log).into_iter().filter(|line| !line.starts_with("wrote")).collect();
-    let forward = ["reserve", "ride", "undo ride", "undo reserve"];
+    // In which order they are undone is another criterion's matter.
+    let forward = calls.iter().filter(|line| !line.starts_with("undo")).count();
+    calls[forward..].sort();
+    let expected = ["reserve", "ride", "undo reserve", "undo ride"];
     ensure!(
-        calls == forward,
-        "each write takes 4 s of the 9 s that the steps have, and other calls are made than the time allows";
-        expected = format!("{forward:?}: when capture is announced, its time is over"),
+        calls == expected,
+        "each write takes 4 s of the 8.5 s that the steps have, and other calls are made than the time allows";
+        expected = format!("{expected:?}: when capture is announced, its time is over"),
         observed = format!("{calls:?}, then {}", said(&end)),
         help = "look at the deadline again when the record is written: a step that was not called has done nothing"
     );
