@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{join, join_all, pending};
+use futures::future::{join, pending};
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::idempotency::{
     Answered, Completion, IdempotencyError, Key, KeyError, Store, StoreConfig,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use grader_kit::{Cx, Fail, Outcome, ms};
 use level3::deadline::Deadline;
-use level3::journal::{Claimed, FailureKind, Journal, MemoryJournal, Opened, Record, SagaId};
+use level3::journal::{FailureKind, Journal, MemoryJournal, Opened, Record, SagaId};
 use level3::retry::{Backoff, NoJitter};
 use level3::saga::{Saga, SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
