@@ -6,11 +6,11 @@
 //!
 //! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
 //!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
-//! 2. **Everything is announced in the [`journal`] before it is tried**, so that
-//!    whoever finds a saga without an owner can finish it.
-//! 3. **One undo that fails stops no other.** Each is tried again with growing pauses, and is parked
-//!    with its cause when it will not go.
-//! 4. **What is undone may be undone twice**: after a crash nobody knows whether the last attempt got
+//! 2. **Everything is announced in the [`journal`] before it is tried**, so that another owner can end a
+//!    saga whose owner died. No record, no effect.
+//! 3. **One undo that fails, hangs or panics stops no other.** Each is tried again with growing pauses,
+//!    and is parked with its cause when it has no attempt left.
+//! 4. **What is undone may be undone twice**: after a crash it is unknown whether the last attempt got
 //!    through. Undos have to be idempotent.
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
@@ -39,8 +39,8 @@ use crate::retry::{Backoff, Jitter, NoJitter};
 pub use crate::journal::{Effect, Stuck};
 pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
-/// What a saga works with: handed from step to step, and written to the journal after each. Compared
-/// with the one before, since a state that a step has left alone is not written down anew.
+/// What a saga works with: handed from step to step, and written to the journal after each. It is compared
+/// with the one before, since a state that a step has not changed needs no new text.
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -90,7 +90,7 @@ pub enum SagaOutcome<S> {
     },
 }
 
-/// Why a saga has no end yet. It stays open in the journal; whoever claims it can
+/// Why a saga has no end yet. It stays open in the journal; an owner that claims it can
 /// [resume](Saga::resume) it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaError {
@@ -103,7 +103,7 @@ pub enum SagaError {
     /// The state cannot be written down or read back: a fault of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
-    /// A saga with this name was begun before; its [`SagaLog`] says what became of it.
+    /// A saga with this name was begun before; its [`SagaLog`] says how far it got.
     #[error("a saga with this name exists")]
     Exists(Box<SagaLog>),
     /// The engine's task panicked or its runtime shut down.

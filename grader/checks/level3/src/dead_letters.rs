@@ -5,10 +5,12 @@ use std::fmt::{self, Display};
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::dead_letters::{DeadLetter, DeadLetters, LetterId, Redriven};
+use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
 use crate::parts::{nz, nzu};
@@ -85,9 +87,10 @@ fn only(queue: &Queue, when: &str) -> Result<Undelivered, Fail> {
 
 pub async fn keeps_cause_and_attempts(cx: Cx) -> Outcome {
     let queue: Queue = DeadLetters::new(nzu(10), nz(3));
-    let long = "\u{f6}".repeat(5000);
-    let causes = ["mail server down", "", "550 5.1.1 no such user: \u{4f60}\u{597d}", &long];
-    let attempts = [3, 0, 1, u32::MAX];
+    let mut draw = cx.draw();
+    let (long, drawn) = ("\u{f6}".repeat(5000), draw.text(20..=60));
+    let causes = [&drawn, "", "550 5.1.1 no such user: \u{4f60}\u{597d}", &long];
+    let attempts = [draw.between(2..=1000) as u32, 0, 1, u32::MAX];
     let names = ["receipt 1", "receipt 2", "receipt 3", "receipt 4"];
     let mut times = Vec::new();
     for ((item, cause), attempts) in names.into_iter().zip(causes).zip(attempts) {
@@ -501,7 +504,8 @@ pub async fn forgets_what_is_gone(cx: Cx) -> Outcome {
     };
     let mut ids = Vec::new();
     for nth in 0..MANY {
-        let pushed = cx.call_fn(PUSH, || queue.push(Arc::clone(&item), "down", 1)).await?;
+        let push = || queue.push(Arc::clone(&item), "down", 1);
+        let pushed = if nth == 0 { cx.call_fn(PUSH, push).await? } else { push() };
         let Ok(id) = pushed else {
             return Err(Fail::new(format!(
                 "a queue that is empty has no room for letter {}",
@@ -531,4 +535,57 @@ pub async fn forgets_what_is_gone(cx: Cx) -> Outcome {
     let redriven = cx.call(NAME, queue.redrive(|_| ready(Ok::<_, &str>(())))).await?.value;
     ensure_eq!(counts(&redriven), (3000, 0, 0), "{COUNTS} of 3000 letters");
     in_memory("after 3000 letters were delivered", 0)
+}
+
+pub async fn works_on_several_threads(cx: Cx) -> Outcome {
+    const THREADS: usize = 5;
+    const FIRST: usize = 3000;
+    const MORE: usize = 1000;
+    // One redrive on the virtual clock first: a queue that is not written is found here.
+    redrive(&cx, &queue(10, 5, &["a"])?, &[]).await?;
+    let queue = Arc::new(DeadLetters::new(nzu(FIRST + MORE), nz(5)));
+    let mut ids = Vec::new();
+    for item in 0..FIRST {
+        let Ok(id) = queue.push(item, "down", 1) else {
+            return Err(Fail::new(format!(
+                "a queue of {} has no room for letter {}",
+                FIRST + MORE,
+                item + 1
+            )));
+        };
+        ids.push(id);
+    }
+    let seen: Arc<Vec<AtomicU32>> =
+        Arc::new((0..FIRST + MORE).map(|_| AtomicU32::new(0)).collect());
+    let (shared, counted) = (Arc::clone(&queue), Arc::clone(&seen));
+    let every = 5 + cx.draw().index(5);
+    cx.on_threads(NAME, THREADS, move |thread| match thread {
+        0 => (FIRST..FIRST + MORE).for_each(|item| drop(shared.push(item, "down", 1))),
+        1 => {
+            for id in ids.iter().rev().step_by(every) {
+                if let Some(letter) = shared.remove(*id) {
+                    counted[*letter.item].fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        _ => {
+            let handler = |letter: DeadLetter<usize>| {
+                counted[*letter.item].fetch_add(1, Ordering::Relaxed);
+                ready(Ok::<_, &str>(()))
+            };
+            if let Ok(runtime) = Builder::new_current_thread().build() {
+                runtime.block_on(shared.redrive(handler));
+            }
+        }
+    })?;
+    let left: Vec<usize> = queue.letters().iter().map(|letter| *letter.item).collect();
+    left.iter().for_each(|item| drop(seen[*item].fetch_add(1, Ordering::Relaxed)));
+    let wrong = seen.iter().map(|seen| seen.load(Ordering::Relaxed)).find(|seen| *seen != 1);
+    ensure!(
+        wrong.is_none(),
+        "redrives, push and remove on {THREADS} threads at once: a letter was delivered, removed or kept {} times", wrong.unwrap_or_default();
+        expected = "each letter once: delivered, or removed, or still there",
+        help = "look whether a letter is free and mark it in one step, under one lock"
+    );
+    Ok(())
 }

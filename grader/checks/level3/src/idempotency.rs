@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use crate::parts::nzu;
+use crate::parts::{Meeting, nzu};
 
 const NAME: &str = "Store::run";
 
@@ -239,11 +239,8 @@ pub async fn other_parameters_are_refused(cx: Cx) -> Outcome {
     );
     ensure!(bench.calls() == before + 1, "a request with other parameters called the provider");
     let same = bench.ask("k", 100, 10, false).await?;
-    ensure_eq!(
-        seen(&same),
-        Seen::Stored("transaction 1".to_owned(), true),
-        "a repeat with the first parameters, after one with others"
-    );
+    let same = value(&same, "a repeat with the first parameters, after one with others")?;
+    ensure_eq!(same, "transaction 1", "a repeat with the first parameters, after one with others");
 
     let order = Order { amount: 1999, currency: "USD", order: "1", email: "a@b.de", card: "pm_1" };
     let others = [
@@ -280,7 +277,7 @@ pub async fn concurrent_requests_join(cx: Cx) -> Outcome {
     };
     let (one, two, three, ()) =
         futures::join!(bench.ask("k", 1, 100, false), bench.ask("k", 1, 100, false), late, leaves);
-    ensure!(bench.calls() == 1, "three requests at once with the same key made {} calls", bench.calls();
+    ensure!(bench.calls() == 1, "four requests at once with the same key made {} calls", bench.calls();
         expected = "1: the others wait for its answer",
         help = "look the key up and claim it in one step, under one lock");
     for answer in [one?, two?, three?] {
@@ -342,13 +339,14 @@ pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
             "request {number} whose work failed"
         );
     }
-    let kept = bench.store.len();
-    ensure!(kept == 0, "{kept} keys are kept after work that failed");
     // Other parameters as well: nothing is left of the first request.
     let answer = value(&bench.ask("k", 2, 10, false).await?, "the next request with the same key")?;
     ensure_eq!(answer, "transaction 3", "the next request with the same key";
         help = "a failure that may pass is not an answer: take the key out of the store");
-    // Whoever waits and asks again at once finds the key free.
+    bench.ask("again", 1, 10, true).await?.ok();
+    let kept = bench.store.len();
+    ensure!(kept == 1, "{kept} keys are kept after an answer and work that failed"; expected = "1");
+    // A caller that waits and asks again at once finds the key free.
     let bench = Bench::new(&cx);
     let asks_again = async {
         let first = bench.ask("at once", 1, 10, true).await?;
@@ -456,8 +454,6 @@ pub async fn a_panicking_closure_harms_no_other(cx: Cx) -> Outcome {
             observed = format!("{:?}", seen(&asked)), help = help
         );
     }
-    let kept = bench.store.len();
-    ensure!(kept == 3, "{kept} keys are kept after three answers and two closures that panicked"; expected = "3");
     Ok(())
 }
 
@@ -518,14 +514,6 @@ pub async fn keys_are_checked(cx: Cx) -> Outcome {
         Err(KeyError::TooLong { characters }) => format!("TooLong {{ characters: {characters} }}"),
     };
     ensure_eq!(said(&check(String::new()).await?), "Empty", "an empty key");
-    let long = [("k", 256), ("\u{e9}", 256), ("k", 511), ("\u{1f980}", 100_000)];
-    for (letter, characters) in long {
-        ensure_eq!(
-            said(&check(letter.repeat(characters)).await?),
-            format!("TooLong {{ characters: {characters} }}"),
-            "a key of {characters} characters"
-        );
-    }
     let longest = ["k", "\u{e9}", "\u{1f980}"].map(|letter| letter.repeat(255));
     for text in similar_keys(&cx).into_iter().chain(longest) {
         let found = check(text.clone()).await?;
@@ -533,6 +521,14 @@ pub async fn keys_are_checked(cx: Cx) -> Outcome {
             expected = "1 to 255 characters are valid", observed = text,
             help = "count characters, not bytes");
         ensure_eq!(said(&found), format!("a key, {text:?}"), "a key has another text");
+    }
+    let long = [("k", 256), ("\u{e9}", 256), ("k", 511), ("\u{1f980}", 100_000)];
+    for (letter, characters) in long {
+        ensure_eq!(
+            said(&check(letter.repeat(characters)).await?),
+            format!("TooLong {{ characters: {characters} }}"),
+            "a key of {characters} characters"
+        );
     }
     Ok(())
 }
@@ -548,19 +544,14 @@ pub async fn answers_are_kept_for_their_time(cx: Cx) -> Outcome {
     let first = value(&bench.ask("k", 1, 10_000, false).await?, "a request")?;
     sleep(ms(30_000)).await;
     value(&bench.ask("later", 1, 0, false).await?, "a request")?;
-    for wait in [0, 29_999] {
-        sleep(ms(wait)).await;
-        let repeat = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
-        ensure_eq!(
-            repeat,
-            first,
-            "answers are kept for 60 s, and a repeat {} ms later made a call",
-            30_000 + wait
-        );
-    }
+    sleep(ms(29_999)).await;
+    let repeat = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
+    ensure_eq!(
+        repeat,
+        first,
+        "answers are kept for 60 s, and a repeat 59 999 ms later made a call"
+    );
     sleep(ms(1)).await;
-    let kept = bench.store.len();
-    ensure!(kept == 1, "{kept} keys are kept when one of two answers has expired"; expected = "1");
     let late = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
     ensure!(late != first, "answers are kept for 60 s, and a repeat 60 s later got the old one";
         expected = "a new answer: memory is bounded",
@@ -603,12 +594,6 @@ pub async fn the_store_is_bounded(cx: Cx) -> Outcome {
         ensure!(bench.calls() == 1, "a refused request called the provider");
         let known = value(&bench.ask("a", 1, 0, false).await?, "a known key in a full store")?;
         ensure_eq!(known, "transaction 1", "a known key in a full store");
-        let mismatch = bench.ask("a", 2, 0, false).await?;
-        ensure_eq!(
-            seen(&mismatch),
-            Seen::Mismatch,
-            "a known key with another amount, in a full store"
-        );
         sleep(ms(1001)).await;
         value(&bench.ask("b", 1, 0, false).await?, "a new key after an old one has expired")?;
         Ok(())
@@ -637,30 +622,31 @@ pub async fn forgets_what_has_expired(cx: Cx) -> Outcome {
     let store: Store<u64, Arc<()>, Arc<()>> =
         Store::new(StoreConfig { retention, capacity: nzu(BATCH) });
     let (params, answer) = (Arc::new(()), Arc::new(()));
-    let (mut key, mut leaked) = (0, 0);
-    for batch in 0..BATCHES {
-        let requests = async {
-            let mut refused = 0;
-            for _ in 0..BATCH {
-                key += 1;
-                let given = Arc::clone(&answer);
-                let stays = key % 5 != 0;
-                let work = move || async move {
-                    if stays { Completion::Stored(given) } else { Completion::Released(given) }
-                };
-                refused += usize::from(store.run(&key, Arc::clone(&params), work).await.is_err());
-            }
-            refused
-        };
-        let call = cx.call(NAME, requests).await?;
-        ensure!(
-            call.value == 0,
-            "{} of {BATCH} requests are refused after {} keys have expired", call.value, batch * BATCH;
-            expected = "none: expired keys make room"
-        );
-        leaked += call.leaked;
-        sleep(retention).await;
+    let mut key = 0;
+    let mut requests = async || {
+        let mut refused = 0;
+        for _ in 0..BATCH {
+            key += 1;
+            let given = Arc::clone(&answer);
+            let stays = key % 5 != 0;
+            let work = move || async move {
+                if stays { Completion::Stored(given) } else { Completion::Released(given) }
+            };
+            refused += usize::from(store.run(&key, Arc::clone(&params), work).await.is_err());
+        }
+        refused
+    };
+    let before = cx.alive_tasks();
+    let mut refused = cx.call(NAME, requests()).await?.value;
+    for _ in 1..BATCHES {
+        sleep(retention + ms(1)).await;
+        refused += requests().await;
     }
+    ensure!(refused == 0, "{refused} of {} requests are refused although older keys have expired", BATCH * BATCHES;
+        expected = "none: expired keys make room");
+    sleep(retention + ms(1)).await;
+    cx.settle().await;
+    let leaked = cx.alive_tasks().saturating_sub(before);
     let kept = cx.call_fn("Store::len", || store.len()).await?;
     let counts = (Arc::strong_count(&params) - 1, Arc::strong_count(&answer) - 1);
     ensure!(
@@ -676,15 +662,16 @@ pub async fn forgets_what_has_expired(cx: Cx) -> Outcome {
 }
 
 pub async fn no_wake_up_is_lost(cx: Cx) -> Outcome {
-    const THREADS: usize = 4;
-    const ROUNDS: usize = 2000;
+    // As many as have a core of their own on a small machine.
+    const THREADS: usize = 2;
+    const ROUNDS: usize = 4000;
     // One request on the virtual clock first: a store that is not written is found here.
     let bench = Bench::new(&cx);
     value(&bench.ask("k", 1, 0, false).await?, "a request")?;
     let store: Store<usize, (), usize> = Store::new(StoreConfig::default());
     let calls: Arc<Vec<AtomicU32>> = Arc::new((0..ROUNDS).map(|_| AtomicU32::new(0)).collect());
-    let counted = Arc::clone(&calls);
-    let spread = cx.draw().below(1000) as usize;
+    let (counted, meeting) = (Arc::clone(&calls), Meeting::default());
+    let spread = cx.draw().index(1000);
     let replays = cx.on_threads(NAME, THREADS, move |thread| {
         let Ok(runtime) = Builder::new_current_thread().enable_time().start_paused(true).build()
         else {
@@ -692,6 +679,9 @@ pub async fn no_wake_up_is_lost(cx: Cx) -> Outcome {
         };
         let mut replays = 0;
         for round in 0..ROUNDS {
+            if !meeting.wait(round, THREADS) {
+                return None;
+            }
             let counted = Arc::clone(&counted);
             let answer = runtime.block_on(store.run(&round, (), move || async move {
                 counted[round].fetch_add(1, Ordering::Relaxed);
@@ -709,7 +699,7 @@ pub async fn no_wake_up_is_lost(cx: Cx) -> Outcome {
         }
         Some(replays)
     })?;
-    let twice = calls.iter().position(|calls| calls.load(Ordering::Relaxed) != 1);
+    let twice = calls.iter().position(|calls| calls.load(Ordering::Relaxed) > 1);
     if let Some(round) = twice {
         let calls = calls[round].load(Ordering::Relaxed);
         return Err(Fail::new(format!(
@@ -719,6 +709,12 @@ pub async fn no_wake_up_is_lost(cx: Cx) -> Outcome {
         .help("look the key up and claim it in one step, under one lock"));
     }
     let replays: Option<usize> = replays.into_iter().sum();
+    ensure!(
+        replays.is_some(),
+        "{THREADS} threads asked with one key at the same time, and one of them got no answer";
+        expected = "the stored answer for each",
+        help = "an answer that is given between the look at the entry and the wait for it must reach the waiter too"
+    );
     ensure_eq!(
         replays,
         Some(ROUNDS * (THREADS - 1)),
