@@ -9,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// What has to be put back before the program ends: the terminal.
+static BEFORE_EXIT: Mutex<Option<fn()>> = Mutex::new(None);
+
 /// What a shell calls a program that Ctrl-C ended.
 pub const EXIT_CODE: i32 = 130;
 
@@ -22,9 +25,16 @@ pub fn install() {
         for group in running {
             kill_group(group);
         }
+        let restore = *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner);
+        restore.iter().for_each(|restore| restore());
         anstream::eprintln!("\ninterrupted: nothing was graded, nothing was written");
         std::process::exit(EXIT_CODE);
     });
+}
+
+/// Calls `restore` before a signal ends the program.
+pub fn before_exit(restore: fn()) {
+    *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(restore);
 }
 
 /// A process group that dies with the grader, until this is dropped.

@@ -8,16 +8,20 @@
 //! harness and the JSON show.
 //!
 //! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays somebody's
-//! files over a pristine copy of the workspace.
+//! files over a pristine copy of the workspace. [`watch`] decides what `cargo grade watch` shows;
+//! [`progress`] remembers what a learner has reached.
 
 pub mod build;
 pub mod catalog;
 pub mod grade;
+pub mod inspect;
 pub mod interrupt;
+pub mod progress;
 pub mod report;
 pub mod seed;
 pub mod select;
 pub mod starter;
 pub mod submission;
 pub mod supervise;
+pub mod watch;
 pub mod workspace;

@@ -60,8 +60,10 @@ fn bad_names_get_a_suggestion() {
     assert!(exercise.criteria.iter().all(|criterion| shown.contains(criterion.id)), "{shown}");
     refuses(&["show", "level2"], &["names", "criteria", "for example"]);
     let id = grader::select::all().next().expect("a criterion").criterion.id;
-    refuses(&["hint", id, "9"], &["and 9 is none of them"]);
-    refuses(&["hint", id, "0"], &["and 0 is none of them"]);
+    let last = text(&grader(&["hint", id, "9"]).stdout);
+    assert!(last.contains("that was the last"), "{last}");
+    refuses(&["watch", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
+    refuses(&["hint", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
     refuses(&["--format", "yaml"], &["yaml", "text", "json"]);
 }
 

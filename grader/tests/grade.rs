@@ -4,7 +4,7 @@
 //! and nothing for `--list`. Under nextest every test is a process of its own: the first one builds, the
 //! others wait for it and use what it built.
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use grader::build::{Built, LevelBuild, Options, Part, build};
@@ -86,7 +86,9 @@ fn grade(entry: &Entry, built: &Built, root: &Path, seed: Seed) -> Result<(), Fa
 /// Builds, or takes what another process of the same nextest run has built.
 fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
     let Ok(run) = std::env::var("NEXTEST_RUN_ID") else { return build_now(root, wanted) };
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    // Beside this program. A folder that is fixed when the program is compiled may be another clone's.
+    let program = std::env::current_exe()?;
+    let folder = program.parent().ok_or("this program lies in no folder")?.to_path_buf();
     let lock = std::fs::File::create(folder.join("nextest-build.lock"))?;
     lock.lock()?;
     let stamp = folder.join("nextest-build.json");

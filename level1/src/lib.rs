@@ -40,3 +40,7 @@ pub mod pages;
 pub mod promise;
 pub mod promisify;
 pub mod transport;
+
+/// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
+#[doc(hidden)]
+pub const BUILT_FROM: Option<&str> = option_env!("COURSE_SOURCES_LEVEL1");

@@ -85,3 +85,7 @@ pub mod queue;
 pub mod recovery;
 #[cfg_attr(doc, doc = lesson!("retry_failed.md"))]
 pub mod retry_failed;
+
+/// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
+#[doc(hidden)]
+pub const BUILT_FROM: Option<&str> = option_env!("COURSE_SOURCES_LEVEL2");

@@ -57,3 +57,7 @@ pub mod request;
 pub mod retry;
 #[cfg_attr(doc, doc = lesson!("saga.md"))]
 pub mod saga;
+
+/// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
+#[doc(hidden)]
+pub const BUILT_FROM: Option<&str> = option_env!("COURSE_SOURCES_LEVEL3");

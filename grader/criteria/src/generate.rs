@@ -18,7 +18,8 @@ pub fn catalog() {
 
 /// For the build script of a check package, `check-LEVEL`: writes `checks.rs`, an expression of type
 /// `&[Criterion]`, into Cargo's output folder. It holds the criteria of the exercises whose features
-/// are on.
+/// are on. Writes `built_from.rs` beside it, an expression of type `&[(&str, Option<&str>)]`: the
+/// fingerprints of the level and of the checks, as the compiler was told them (`grader-fingerprint`).
 ///
 /// The function that judges `level2/all-settled/contains-panics` is
 /// `crate::all_settled::contains_panics`. A bad file ends the build with its place.
@@ -26,6 +27,10 @@ pub fn checks() {
     let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
     let level = package.strip_prefix("check-").unwrap_or_default();
     println!("cargo::rerun-if-changed={}", folder().join(level).display());
+    let upper = level.to_uppercase();
+    let (own, level_s) =
+        (format!("COURSE_SOURCES_GRADER_CHECKS_{upper}"), format!("COURSE_SOURCES_{upper}"));
+    println!("cargo::rerun-if-env-changed={own}");
     finish(read(&folder()).and_then(|levels| {
         let Some(level) = levels.into_iter().find(|known| known.name == level) else {
             let what = format!("has no folder for `{level}`, the level of the package `{package}`");
@@ -37,14 +42,36 @@ pub fn checks() {
         };
         let exercises = level.exercises.iter().filter(on);
         let table: String = exercises.map(|exercise| check_lines(&level.name, exercise)).collect();
-        write("checks.rs", &format!("&[\n{table}]\n"))
+        write("checks.rs", &format!("&[\n{table}]\n"))?;
+        let own = format!("({own:?}, option_env!({own:?}))");
+        let level = format!("({level_s:?}, ::{}::BUILT_FROM)", level.name);
+        write("built_from.rs", &format!("&[{own}, {level}]\n"))
     }));
 }
 
 fn finish(result: Result<(), CriteriaError>) {
+    if let Some(file) = stale() {
+        println!(
+            "cargo::error={} has changed, and cargo did not notice: touch it, and build again",
+            file.display()
+        );
+    }
     if let Err(error) = result {
         println!("cargo::error={error}");
     }
+}
+
+/// The source file of this package that is not the one it was compiled from, if there is one.
+fn stale() -> Option<PathBuf> {
+    let compiled = [
+        ("src/lib.rs", include_str!("lib.rs")),
+        ("src/generate.rs", include_str!("generate.rs")),
+        ("src/read.rs", include_str!("read.rs")),
+    ];
+    let mut files = compiled.into_iter().map(|(name, text)| (folder().join(name), text));
+    files
+        .find(|(file, text)| fs::read_to_string(file).is_ok_and(|now| now != *text))
+        .map(|(file, _)| file)
 }
 
 fn write(name: &str, text: &str) -> Result<(), CriteriaError> {

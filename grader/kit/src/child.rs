@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 
+use crate::call::VIRTUAL_LIMIT;
 use crate::channel::{self, Channel};
-use crate::clock::VIRTUAL_LIMIT;
+use crate::clock::Clock;
 use crate::context::Parts;
 use crate::meter::Meter;
 use crate::threads::Pool;
@@ -17,17 +18,23 @@ use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
 
+/// What the compiler was told of the kit's own sources.
+const KIT: (&str, Option<&str>) =
+    ("COURSE_SOURCES_GRADER_KIT", option_env!("COURSE_SOURCES_GRADER_KIT"));
+
 /// What the command line asks for.
 enum Asked {
     /// Print the ids, one a line.
     List,
+    /// Print what the binary was built from: a variable and a fingerprint a line.
+    BuiltFrom,
     /// Judge for the grader, which says over the channel on descriptor 0 what.
     Judge,
     /// Judge for a person, on the terminal.
     ByHand { id: String, jailed: bool, seed: u64 },
 }
 
-const USAGE: &str = "usage: --list | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
+const USAGE: &str = "usage: --list | --built-from | --self [--no-jail] [--seed N] ID; without arguments the binary takes \
                      its order from the grader, over standard input";
 
 /// What the arguments say; `None` if they are no sentence.
@@ -35,6 +42,7 @@ fn asked(mut args: impl Iterator<Item = String>) -> Option<Asked> {
     let Some(first) = args.next() else { return Some(Asked::Judge) };
     let asked = match first.as_str() {
         "--list" => Asked::List,
+        "--built-from" => Asked::BuiltFrom,
         "--self" => {
             let (mut jailed, mut seed, mut id) = (true, None, None);
             while id.is_none() {
@@ -59,12 +67,15 @@ fn any_seed() -> u64 {
     RandomState::new().hash_one(()) >> 14
 }
 
-/// Entry of every check binary: judges the one criterion that the command line names.
+/// Entry of every check binary: judges the one criterion that is asked for.
+///
+/// `built_from` holds what the compiler was told of the sources: environment variables, and the
+/// fingerprints that they held.
 ///
 /// Does not return once a criterion runs: the process ends as soon as the verdict is sent, since
 /// dropping a runtime would wait for what the judged code left behind.
 #[must_use]
-pub fn main(criteria: &'static [Criterion]) -> ExitCode {
+pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)]) -> ExitCode {
     let Some(asked) = asked(std::env::args().skip(1)) else { return usage(USAGE) };
     let (jailed, by_hand) = match &asked {
         Asked::ByHand { jailed, .. } => (*jailed, true),
@@ -76,6 +87,15 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
             for criterion in criteria {
                 if writeln!(out, "{}", criterion.id).is_err() {
                     break; // whoever reads has seen enough
+                }
+            }
+            return ExitCode::SUCCESS;
+        }
+        Asked::BuiltFrom => {
+            let mut out = io::stdout().lock();
+            for (variable, fingerprint) in built_from.iter().chain(&[KIT]) {
+                if writeln!(out, "{variable} {}", fingerprint.unwrap_or("unknown")).is_err() {
+                    break;
                 }
             }
             return ExitCode::SUCCESS;
@@ -94,6 +114,7 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
     };
     let level = id.split('/').next().unwrap_or_default();
     let sources = sources::read(Path::new(level));
+    panics::know_placeholders(level, &sources);
     limits::set();
     panics::install_hook();
     // Before the judged code runs, and each thread in a jail of its own.
@@ -102,7 +123,9 @@ pub fn main(criteria: &'static [Criterion]) -> ExitCode {
         Err(why) => return usage(&format!("no threads for {id}: {why}")),
     };
     let judge = move || {
-        let message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
+        let mut message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
+        // A panic's text may be of any length.
+        message.tidy();
         let passed = message.fail.is_none();
         if let Err(why) = channel.send(&message) {
             eprintln!("the verdict could not be sent: {why}");
@@ -147,12 +170,8 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     };
     let not_judged =
         |why: String| Some(Fail::diagnosed("the criterion", Diagnosis::NotJudged { why }));
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-    {
-        Ok(runtime) => runtime,
+    let (runtime, clock) = match Clock::paused() {
+        Ok(made) => made,
         Err(why) => {
             message.fail = not_judged(format!("no runtime: {why}"));
             return message;
@@ -165,10 +184,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
             Err(why) => message.notes.push(format!("not jailed: {why}")),
         }
     }
-    let cx = {
-        let _in_runtime = runtime.enter();
-        Cx::new(Parts { meter, sources, id: criterion.id, seed, pool })
-    };
+    let cx = Cx::new(Parts { clock, meter, sources, id: criterion.id, seed, pool });
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             // Twice the limit of one call: a script of several short calls and one that hangs.
@@ -187,11 +203,21 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
         Ok(outcome) => outcome.err(),
         Err(_) => {
             let panics = panics::take();
-            let todo = panics.first().is_some_and(|p| p.is_todo());
+            let todo = panics.first().is_some_and(panics::is_todo);
             let diagnosis = if todo { Diagnosis::NotStarted } else { Diagnosis::Panicked };
             Some(Fail { panics, ..Fail::diagnosed("the exercise", diagnosis) })
         }
     };
+    // Whatever the script made of it: with another clock it did not see what it looked at.
+    let moved = {
+        let _in_runtime = runtime.enter();
+        cx.shared.clock.look()
+    };
+    if let Some(diagnosis) = moved
+        && fail.as_ref().is_none_or(|fail| fail.diagnosis.as_ref() != Some(&diagnosis))
+    {
+        fail = Some(Fail::diagnosed("the exercise", diagnosis));
+    }
     if let Some(fail) = &mut fail {
         fail.timeline = cx.timeline().events();
         if fail.panics.is_empty() {

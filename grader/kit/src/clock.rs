@@ -1,171 +1,118 @@
-//! Virtual time: how long a call of the learner's code took, or why it gave no answer.
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+//! The clock that the kit goes by: that of its own runtime, whatever runtime the judged code enters.
+//!
+//! `Instant::now()` and `Handle::current()` ask the runtime that the thread has entered last. Code that
+//! enters another one (`Runtime::enter`) would answer for the kit. And tokio lets everybody who runs
+//! move the paused clock (`tokio::time::advance`, `pause`, `resume`), which makes a wait out of nothing.
+//! So the kit keeps a handle of its runtime, and knows when its clock may move: while the runtime is
+//! parked, and at no other time.
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use grader_protocol::{Diagnosis, Fail, PanicSite};
-use tokio::time::{Instant, timeout};
+use grader_protocol::Diagnosis;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::Instant;
 
-use crate::{Cx, panics};
-
-/// More virtual time than a call of any exercise needs. A task that ticks every 10 ms costs half a
-/// second of real time up to here.
-pub const VIRTUAL_LIMIT: Duration = Duration::from_secs(600);
-
-/// Polls at one instant of virtual time after which a call counts as spinning.
-const MOST_POLLS_AT_ONCE: u64 = 20_000;
-
-/// Polls in all; a call that looks every 10 ms makes 6,000 a virtual minute.
-const MOST_POLLS: u64 = 50_000;
-
-/// Real time asleep in the kernel that no single-threaded runtime on a paused clock needs. Measured
-/// on good solutions at a load of 20: at most 1.5 ms.
-const MOST_BLOCKED: Duration = Duration::from_millis(20);
-
-/// A call that has ended.
-#[derive(Debug)]
-pub struct Call<T> {
-    /// What it returned.
-    pub value: T,
-    /// Virtual time from the first poll to the last.
-    pub took: Duration,
-    /// Spawned tasks that it left alive.
-    pub leaked: usize,
-    /// How often it was polled.
-    pub polls: u64,
+/// The clock of the runtime on which a criterion is judged. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    handle: Handle,
+    watch: Arc<Watch>,
 }
 
-/// What is known of a call while it runs.
+/// What the runtime's own hooks see.
+#[derive(Debug, Default)]
 struct Watch {
-    start: Instant,
-    last_poll: Cell<Instant>,
-    polls: Cell<u64>,
-    polls_at_once: Cell<u64>,
+    /// Set once the runtime is built.
+    handle: OnceLock<Handle>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// What the clock has to show until the runtime parks again.
+    expected: Option<Instant>,
+    /// The first thing that the judged code did to it.
+    found: Option<Diagnosis>,
+}
+
+impl Clock {
+    /// A runtime whose clock is paused, and that clock.
+    ///
+    /// # Errors
+    ///
+    /// Those of the runtime's builder.
+    pub(crate) fn paused() -> std::io::Result<(Runtime, Clock)> {
+        let watch = Arc::new(Watch::default());
+        let (parks, unparks) = (Arc::clone(&watch), Arc::clone(&watch));
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .on_thread_park(move || parks.look())
+            .on_thread_unpark(move || unparks.accept())
+            .build()?;
+        let handle = runtime.handle().clone();
+        let _ = watch.handle.set(handle.clone()); // it is empty: set once, here
+        watch.accept();
+        Ok((runtime, Clock { handle, watch }))
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Instant {
+        now(&self.handle)
+    }
+
+    /// Time since an instant of this clock.
+    pub(crate) fn since(&self, start: Instant) -> Duration {
+        self.now().saturating_duration_since(start)
+    }
+
+    /// Spawned tasks of the runtime that are alive.
+    pub(crate) fn alive_tasks(&self) -> usize {
+        self.handle.metrics().num_alive_tasks()
+    }
+
+    /// What the judged code has done to the clock so far, if anything.
+    pub(crate) fn look(&self) -> Option<Diagnosis> {
+        self.watch.look();
+        self.watch.seen().found.clone()
+    }
 }
 
 impl Watch {
-    fn new() -> Self {
-        let start = Instant::now();
-        Watch {
-            start,
-            last_poll: Cell::new(start),
-            polls: Cell::default(),
-            polls_at_once: Cell::default(),
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runtime is about to park, or a poll has ended: the clock must not have moved by itself, and
+    /// the runtime must be the one that is entered.
+    fn look(&self) {
+        let Some(handle) = self.handle.get() else { return };
+        let now = now(handle);
+        let entered = Handle::try_current().map(|current| current.id());
+        let mut seen = self.seen();
+        if entered.ok() != Some(handle.id()) {
+            seen.found.get_or_insert(Diagnosis::OtherRuntime);
+        }
+        if let Some(expected) = seen.expected.replace(now)
+            && now != expected
+        {
+            let by = now.saturating_duration_since(expected).as_micros();
+            let by_us = u64::try_from(by).unwrap_or(u64::MAX);
+            seen.found.get_or_insert(Diagnosis::ClockMoved { by_us });
         }
     }
 
-    /// Counts one poll; says so when there are too many.
-    fn poll(&self) -> Result<(), Diagnosis> {
-        let now = Instant::now();
-        let at_once = if now == self.last_poll.get() { self.polls_at_once.get() + 1 } else { 0 };
-        self.polls_at_once.set(at_once);
-        // The limit's own timer polls once more when it fires; that look is not the call's.
-        if now < self.start + VIRTUAL_LIMIT {
-            self.last_poll.set(now);
-            self.polls.set(self.polls.get() + 1);
-        }
-        let since_start = micros(now - self.start);
-        if at_once > MOST_POLLS_AT_ONCE {
-            return Err(Diagnosis::SpinsWithoutWaiting { at_us: since_start, polls: at_once });
-        }
-        if self.polls.get() > MOST_POLLS {
-            return Err(Diagnosis::PollsForever { polls: self.polls.get(), up_to_us: since_start });
-        }
-        Ok(())
-    }
-
-    /// Why the call reached the limit of virtual time. Idle for half of it or more: nothing wakes it.
-    fn overdue(&self, tasks: usize) -> Diagnosis {
-        let since = self.last_poll.get() - self.start;
-        if VIRTUAL_LIMIT - since >= VIRTUAL_LIMIT / 2 {
-            Diagnosis::NeverWoken { since_us: micros(since), tasks }
-        } else {
-            Diagnosis::StillRunning { virtual_s: VIRTUAL_LIMIT.as_secs(), polls: self.polls.get() }
+    /// The runtime has been parked: the clock was free to move.
+    fn accept(&self) {
+        if let Some(handle) = self.handle.get() {
+            let now = now(handle);
+            self.seen().expected = Some(now);
         }
     }
 }
 
-impl Cx {
-    /// Runs a future of the learner's code to its end, at most for [`VIRTUAL_LIMIT`].
-    ///
-    /// `name` is how messages call it: `race::load`.
-    ///
-    /// # Errors
-    ///
-    /// A [`Fail`] with a [`Diagnosis`] when it panicked, blocked its thread, or gave no answer.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the returned future drops the learner's.
-    pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
-        let alive_before = self.alive_tasks();
-        let meter = self.shared.meter.start();
-        let watch = Watch::new();
-        let result = {
-            let mut future = pin!(future);
-            let watched = poll_fn(|cx| {
-                if let Err(diagnosis) = watch.poll() {
-                    return Poll::Ready(Err(diagnosis));
-                }
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                    Ok(poll) => poll.map(Ok),
-                    Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
-                }
-            });
-            timeout(VIRTUAL_LIMIT, watched).await
-        };
-        let took = watch.start.elapsed();
-        self.shared.virtual_time.set(self.shared.virtual_time.get() + took);
-        let blocked = self.shared.meter.blocked_since(&meter);
-        let panics = panics::take();
-
-        // Tasks that have ended, or were aborted, need a turn to be counted out.
-        for _ in 0..64 {
-            if self.alive_tasks() <= alive_before {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        let leaked = self.alive_tasks().saturating_sub(alive_before);
-
-        if blocked > MOST_BLOCKED {
-            let real_ms = u64::try_from(blocked.as_millis()).unwrap_or(u64::MAX);
-            return Err(Fail::diagnosed(name, Diagnosis::BlocksThread { real_ms }));
-        }
-        let diagnosis = match result {
-            Ok(Ok(value)) => {
-                for panic in &panics {
-                    self.note(format!("{name}: a panic was contained: {panic}"));
-                }
-                return Ok(Call { value, took, leaked, polls: watch.polls.get() });
-            }
-            Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(PanicSite::is_todo) => {
-                Diagnosis::NotStarted
-            }
-            Ok(Err(Diagnosis::Panicked)) if panics.iter().any(PanicSite::is_refused_thread) => {
-                Diagnosis::ThreadRefused
-            }
-            Ok(Err(diagnosis)) => diagnosis,
-            // A spawned task that is still `todo!()` leaves its caller waiting.
-            Err(_) if panics.iter().any(PanicSite::is_todo) => Diagnosis::NotStarted,
-            Err(_) => watch.overdue(leaked),
-        };
-        Err(Fail { panics, ..Fail::diagnosed(name, diagnosis) })
-    }
-
-    /// Runs a plain function of the learner's code: the same watch over panics and blocking.
-    ///
-    /// # Errors
-    ///
-    /// As [`call`](Cx::call).
-    pub async fn call_fn<T>(&self, name: &str, function: impl FnOnce() -> T) -> Result<T, Fail> {
-        Ok(self.call(name, async { function() }).await?.value)
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+/// The time of a runtime's clock, whichever runtime is entered.
+fn now(handle: &Handle) -> Instant {
+    let _entered = handle.enter();
+    Instant::now()
 }

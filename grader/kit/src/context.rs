@@ -3,12 +3,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use grader_protocol::Fail;
-use tokio::runtime::Handle;
-
+use crate::clock::Clock;
 use crate::meter::Meter;
 use crate::threads::Pool;
 use crate::{Draw, Source, Timeline};
+use grader_protocol::Fail;
 
 /// Handed to every criterion. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,6 +19,7 @@ pub struct Cx {
 /// The part of a [`Cx`] that all its clones share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) clock: Clock,
     pub(crate) meter: Meter,
     pub(crate) notes: RefCell<Vec<String>>,
     pub(crate) virtual_time: Cell<Duration>,
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
 /// What a [`Cx`] is made of.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    pub(crate) clock: Clock,
     pub(crate) meter: Meter,
     pub(crate) sources: Vec<Source>,
     pub(crate) id: &'static str,
@@ -44,13 +45,14 @@ pub(crate) struct Parts {
 }
 
 impl Cx {
-    /// Within the runtime whose clock is paused: the timeline begins now.
+    /// The timeline begins now.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { meter, sources, id, seed, pool } = parts;
+        let Parts { clock, meter, sources, id, seed, pool } = parts;
         let (notes, virtual_time) = (RefCell::default(), Cell::default());
         let draws = Cell::default();
-        let shared = Shared { meter, notes, virtual_time, sources, id, seed, draws, pool };
-        Cx { shared: Rc::new(shared), timeline: Timeline::new() }
+        let timeline = Timeline::new(clock.clone());
+        let shared = Shared { clock, meter, notes, virtual_time, sources, id, seed, draws, pool };
+        Cx { shared: Rc::new(shared), timeline }
     }
 
     /// Where the fakes record what they see.
@@ -77,7 +79,7 @@ impl Cx {
     /// its last turn: see [`settle`](Cx::settle).
     #[must_use]
     pub fn alive_tasks(&self) -> usize {
-        Handle::current().metrics().num_alive_tasks()
+        self.shared.clock.alive_tasks()
     }
 
     /// Lets every task that is ready have its turns, without moving the clock: it returns as soon as

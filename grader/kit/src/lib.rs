@@ -17,6 +17,7 @@
 //! a criterion. `--no-jail` before the id leaves the jail open, `--seed N` repeats a run. Exit code 0 is
 //! a pass, 1 a failure.
 
+mod call;
 mod channel;
 mod child;
 mod clock;
@@ -33,8 +34,9 @@ mod sources;
 mod threads;
 mod timeline;
 
+pub use call::{Call, VIRTUAL_LIMIT};
 pub use child::main;
-pub use clock::{Call, VIRTUAL_LIMIT};
+
 pub use context::Cx;
 pub use criterion::{Body, Criterion, Outcome};
 pub use draw::Draw;

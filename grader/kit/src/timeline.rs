@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use grader_protocol::Event;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
+
 /// A failure message shows no more than this; a solution that loops would fill it without end.
 const MOST_EVENTS: usize = 200;
 
@@ -13,28 +15,28 @@ const MOST_EVENTS: usize = 200;
 /// gets, each answer that it gives, and each call that is dropped before its answer.
 #[derive(Debug, Clone)]
 pub struct Timeline {
+    clock: Clock,
     begin: Instant,
     events: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Timeline {
-    pub(crate) fn new() -> Self {
-        Timeline { begin: Instant::now(), events: Arc::default() }
+    pub(crate) fn new(clock: Clock) -> Self {
+        let begin = clock.now();
+        Timeline { clock, begin, events: Arc::default() }
     }
 
     /// Records that `who` saw `what` now.
-    ///
-    /// Outside a runtime (a `Drop` after the runtime's end) nothing is recorded.
     pub fn record(&self, who: impl Into<String>, what: impl Into<String>) {
-        if tokio::runtime::Handle::try_current().is_err() {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() > MOST_EVENTS {
             return;
         }
-        let at_us = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let at_us = u64::try_from(self.clock.since(self.begin).as_micros()).unwrap_or(u64::MAX);
         let event = Event { at_us, who: who.into(), what: what.into() };
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() < MOST_EVENTS {
             events.push(event);
-        } else if events.len() == MOST_EVENTS {
+        } else {
             events.push(Event { what: "... and more".to_owned(), ..event });
         }
     }
@@ -42,7 +44,7 @@ impl Timeline {
     /// Virtual milliseconds since the criterion began.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.clock.since(self.begin).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// What has been recorded so far.

@@ -1,132 +1,181 @@
-//! Makes the table of a mutation run: `.ci/mutants` calls it with the folder of its results.
+//! `.ci/mutants [LEVEL ...] [--resume]` judges the mutants of the levels and writes grader/mutants.md.
 //!
-//! A mutant that only the nested cargo compiles (an exercise's, judged by the grader) and that does
-//! not compile is not caught but unviable: cargo-mutants cannot know. `grader/mutants-accepted.txt`
-//! lists the mutants that may live, each with its reason; any other that lives is an error.
+//! Needs cargo-mutants, which makes the mutants (`cargo install cargo-mutants --locked`). Results are written
+//! to `target/mutants/LEVEL.jsonl` as they come; `--resume` judges only what is missing there, which is right
+//! only if nothing has changed since. The table is about every level that has results.
+//!
+//! `grader/mutants-accepted.txt` lists the mutants that may live, each with its reason; the exit code is 1 when
+//! any other one lives.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{available_parallelism, scope};
 
-use serde_json::Value;
+use clap::Parser;
+use grader::catalog::{LEVELS, Level};
+use grader::submission::Files;
+use grader_proofs::influence::Influence;
+use grader_proofs::mutants::{Fate, Mutant};
+use grader_proofs::prove::{Bench, Failure};
+use serde::{Deserialize, Serialize};
 
-type Failure = Box<dyn std::error::Error>;
+#[derive(Parser)]
+struct Arguments {
+    /// The levels; all of them if none is named
+    levels: Vec<String>,
+    /// Keep the results that are there, and judge only the other mutants
+    #[arg(long)]
+    resume: bool,
+}
 
-/// What became of the mutants of one run.
-#[derive(Default)]
-struct Counts {
-    caught: usize,
-    unviable: usize,
-    timeouts: usize,
-    missed: Vec<String>,
+/// One line of the results.
+#[derive(Serialize, Deserialize)]
+struct Judged {
+    name: String,
+    place: String,
+    fate: Fate,
 }
 
 fn main() -> Result<ExitCode, Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("usage: mutants RESULTS ACCEPTED")?);
-    let accepted =
-        accepted(Path::new(&arguments.next().ok_or("usage: mutants RESULTS ACCEPTED")?))?;
-    let mut table = String::new();
-    writeln!(table, "# Mutants of the levels\n")?;
-    writeln!(
-        table,
-        "Made by `.ci/mutants` with cargo-mutants: the exercises, judged by the grader alone. A mutant\n\
-         that does not compile is unviable.\n"
-    )?;
-    writeln!(table, "| level | mutants | caught | unviable | timeouts | let live |")?;
-    writeln!(table, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
-    let mut living = Vec::new();
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(&folder)?.flatten().map(|e| e.path()).collect();
-    runs.sort();
-    for run in runs {
-        let Some(counts) = both_runs(&run)? else { continue };
-        let all = counts.caught + counts.unviable + counts.timeouts + counts.missed.len();
-        let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        writeln!(
-            table,
-            "| {name} | {all} | {} | {} | {} | {} |",
-            counts.caught,
-            counts.unviable,
-            counts.timeouts,
-            counts.missed.len()
-        )?;
-        living.extend(counts.missed);
+    grader::interrupt::install();
+    let arguments = Arguments::parse();
+    let root = grader::workspace::find(&std::env::current_dir()?)?;
+    let results = root.join("target/mutants");
+    fs::create_dir_all(&results)?;
+    for name in &arguments.levels {
+        if !LEVELS.iter().any(|level| level.name == name) {
+            return Err(format!("there is no level `{name}`").into());
+        }
     }
-    writeln!(table, "\n## Let live\n")?;
+    let wanted = |level: &Level| {
+        arguments.levels.is_empty() || arguments.levels.iter().any(|it| it == level.name)
+    };
+    for level in LEVELS.iter().filter(|level| wanted(level)) {
+        let path = results.join(format!("{}.jsonl", level.name));
+        if !arguments.resume && path.exists() {
+            fs::remove_file(&path)?;
+        }
+        run(&root, level, &path)?;
+    }
+    let (table, unexplained) = table(&root, &results)?;
+    fs::write(root.join("grader/mutants.md"), table)?;
+    Ok(if unexplained == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Judges the mutants of a level that have no result yet.
+fn run(root: &Path, level: &'static Level, path: &Path) -> Result<(), Failure> {
+    let known: Vec<String> = read(path)?.into_iter().map(|judged| judged.place).collect();
+    let mut open = listed(root, level)?;
+    let all = open.len();
+    open.retain(|mutant| !known.contains(&mutant.place));
+    eprintln!("{}: {all} mutants, {} to judge", level.name, open.len());
+    open.reverse();
+    let influence = Influence::read(root, level)?;
+    let out = Mutex::new(File::options().create(true).append(true).open(path)?);
+    let open = Mutex::new(open);
+    let benches = available_parallelism().map_or(1, usize::from);
+    scope(|scope| {
+        let work = |number: usize| -> Result<(), Failure> {
+            let bench = Bench::new(root, &root.join(format!("target/tmp/mutants-{number}")))?;
+            loop {
+                let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(mutant) = next else { return Ok(()) };
+                let fate = mutant.judge(&bench, level, &influence)?;
+                if fate == Fate::Lives {
+                    eprintln!("lives: {} ({})", mutant.name, mutant.place);
+                }
+                let judged = Judged { name: mutant.name, place: mutant.place, fate };
+                let line = serde_json::to_string(&judged)?;
+                writeln!(out.lock().unwrap_or_else(PoisonError::into_inner), "{line}")?;
+            }
+        };
+        let threads: Vec<_> =
+            (0..benches).map(|number| scope.spawn(move || work(number))).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a bench panicked".into())))
+    })
+}
+
+/// The mutants of the learner's files, in cargo-mutants' order.
+fn listed(root: &Path, level: &Level) -> Result<Vec<Mutant>, Failure> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root).args(["mutants", "--list", "--json", "--package", level.name]);
+    for file in level.provided {
+        let all = if file.ends_with('/') { "**" } else { "" };
+        command.args(["--exclude", &format!("{}/{file}{all}", level.name)]);
+    }
+    let listed = command.output()?;
+    if !listed.status.success() {
+        let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+        return Err(format!("`cargo mutants` cannot list (is it installed?): {said}").into());
+    }
+    // A mutant of a test is judged by nothing.
+    let mut mutants = Mutant::read(&listed.stdout, level)?;
+    let reference = Files::read(root, level)?.0;
+    mutants.retain(|mutant| mutant.lay(&reference).is_ok());
+    Ok(mutants)
+}
+
+fn read(path: &Path) -> Result<Vec<Judged>, Failure> {
+    let Ok(text) = fs::read_to_string(path) else { return Ok(Vec::new()) };
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// The document, and how many mutants live without a reason.
+fn table(root: &Path, results: &Path) -> Result<(String, usize), Failure> {
+    let accepted = accepted(&root.join("grader/mutants-accepted.txt"))?;
+    let rustc = Command::new("rustc").arg("--version").output()?;
+    let mut text = format!(
+        "# Mutants of the levels\n\n\
+         Written by `.ci/mutants` with mutants of cargo-mutants and {}: the exercises, judged by the grader\n\
+         alone. A mutant that does not compile is unviable. One that loops is caught by the grader's limits.\n\n\
+         | level | mutants | caught | unviable | let live |\n| --- | ---: | ---: | ---: | ---: |\n",
+        String::from_utf8_lossy(&rustc.stdout).trim()
+    );
+    let mut living = Vec::new();
+    let mut used = BTreeMap::new();
+    for level in LEVELS {
+        let path: PathBuf = results.join(format!("{}.jsonl", level.name));
+        let judged = read(&path)?;
+        if judged.is_empty() {
+            continue;
+        }
+        let count = |is: fn(&Fate) -> bool| judged.iter().filter(|it| is(&it.fate)).count();
+        let caught = count(|fate| matches!(fate, Fate::Caught(_)));
+        let (unviable, lives) = (count(|f| *f == Fate::Unviable), count(|f| *f == Fate::Lives));
+        writeln!(text, "| {} | {} | {caught} | {unviable} | {lives} |", level.name, judged.len())?;
+        living.extend(judged.into_iter().filter(|it| it.fate == Fate::Lives).map(|it| it.name));
+    }
+    writeln!(text, "\n## Let live\n")?;
     if living.is_empty() {
-        writeln!(table, "None.")?;
+        writeln!(text, "None.")?;
     }
     let mut unexplained = 0;
     for mutant in &living {
         let reason = accepted.iter().find(|(name, _)| mutant.contains(name.as_str()));
-        let reason = reason.map_or("**no reason given**", |(_, reason)| reason);
-        unexplained += usize::from(reason.starts_with("**"));
-        writeln!(table, "- `{mutant}`: {reason}")?;
+        unexplained += usize::from(reason.is_none());
+        let shown = reason.map_or("**no reason given**", |(_, reason)| reason);
+        writeln!(text, "- `{mutant}`: {shown}")?;
+        used.extend(reason.map(|(name, _)| (name, ())));
     }
-    print!("{table}");
+    for name in accepted.keys().filter(|name| !used.contains_key(name)) {
+        eprintln!("mutants-accepted.txt: nothing that lives is called `{name}`");
+    }
     eprintln!("{} mutants live, {unexplained} of them without a reason", living.len());
-    Ok(if unexplained == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok((text, unexplained))
 }
 
-/// `part of the mutant's name: reason`, one a line. Line numbers move, so names leave them out.
+/// `part of the mutant's name :: reason`, one a line.
 fn accepted(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     Ok(lines
         .filter_map(|line| line.split_once(" :: "))
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .map(|(name, reason)| (name.to_owned(), reason.to_owned()))
         .collect())
-}
-
-/// The mutants of a level: of its one run or, where the trials came last, of the run without them
-/// and of the one in which those that lived met them too.
-fn both_runs(level: &Path) -> Result<Option<Counts>, Failure> {
-    let of = |results: PathBuf| -> Result<Option<Counts>, Failure> {
-        let Ok(outcomes) = std::fs::read(results.join("outcomes.json")) else { return Ok(None) };
-        Ok(Some(count(&serde_json::from_slice(&outcomes)?, &results)))
-    };
-    let (first, last) = (of(level.join("without-trials"))?, of(level.join("mutants.out"))?);
-    Ok(match (first, last) {
-        (Some(first), Some(last)) => Some(Counts {
-            caught: first.caught + last.caught,
-            unviable: first.unviable + last.unviable,
-            ..last
-        }),
-        (first, last) => last.or(first),
-    })
-}
-
-fn count(outcomes: &Value, results: &Path) -> Counts {
-    let mut counts = Counts::default();
-    for outcome in outcomes["outcomes"].as_array().into_iter().flatten() {
-        let mutant = &outcome["scenario"]["Mutant"];
-        if mutant.is_null() {
-            continue; // the baseline
-        }
-        match outcome["summary"].as_str() {
-            Some("CaughtMutant") if does_not_compile(outcome, results) => counts.unviable += 1,
-            Some("CaughtMutant") => counts.caught += 1,
-            Some("Unviable") => counts.unviable += 1,
-            Some("Timeout") => counts.timeouts += 1,
-            _ => counts.missed.push(name(mutant)),
-        }
-    }
-    counts
-}
-
-/// The grader's own words on a level that does not compile.
-fn does_not_compile(outcome: &Value, results: &Path) -> bool {
-    let log = outcome["log_path"]
-        .as_str()
-        .and_then(|log| std::fs::read_to_string(results.join(log)).ok());
-    log.is_some_and(|log| log.contains(" does not compile\n"))
-}
-
-/// Without line and column, which move with every edit.
-fn name(mutant: &Value) -> String {
-    let file = mutant["file"].as_str().unwrap_or_default();
-    let full = mutant["name"].as_str().unwrap_or_default();
-    let what = full.split_once(": ").map_or(full, |(_, what)| what);
-    format!("{file}: {what}")
 }

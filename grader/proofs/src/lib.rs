@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod influence;
+pub mod mutants;
 pub mod planted;
 pub mod prove;
 pub mod run;

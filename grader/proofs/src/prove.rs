@@ -45,9 +45,8 @@ impl Bench {
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
         seed(root, &folder.join("target"))?;
-        let mut options = scratch.options();
-        // The file and line of a panic stand in the code itself; nobody takes a backtrace here.
-        options.config.push("profile.dev.debug=0".to_owned());
+        // Each exercise's own binary would be one more build that begins with nothing.
+        let options = Options { whole_levels: true, ..scratch.options() };
         Ok(Bench { pristine: root.to_path_buf(), scratch, options, _lock: lock })
     }
 
@@ -70,7 +69,16 @@ impl Bench {
     }
 
     /// Grades a level with these files by some of its criteria.
-    fn grade_by(&self, entries: &[Entry], level: &Level, files: &Files) -> Result<Report, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be laid out or cargo cannot run.
+    pub fn grade_by(
+        &self,
+        entries: &[Entry],
+        level: &Level,
+        files: &Files,
+    ) -> Result<Report, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
         let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
@@ -159,7 +167,8 @@ fn compare(samples: &[Sample], report: &Report) -> Result<(), String> {
 }
 
 /// What the learner is told about a criterion.
-fn told(report: &Report, id: &str) -> String {
+#[must_use]
+pub fn told(report: &Report, id: &str) -> String {
     if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
         return broken.errors.clone();
     }

@@ -114,7 +114,16 @@ fn blocking_is_seen_in_real_time() {
     assert_diagnosis!("block/thread-sleep", Diagnosis::BlocksThread { real_ms: 90.. });
     assert_diagnosis!("block/channel-recv", Diagnosis::BlockedForGood { .. });
     assert_diagnosis!("block/nested-block-on", Diagnosis::BlockedForGood { .. });
-    assert_diagnosis!("block/real-time", Diagnosis::BlocksThread { .. });
+}
+
+#[test]
+fn the_clock_is_the_graders() {
+    assert_diagnosis!("clock/advances", Diagnosis::ClockMoved { by_us: 300_000 });
+    assert_diagnosis!("clock/advances-in-a-task", Diagnosis::ClockMoved { by_us: 400_000 });
+    assert_diagnosis!("clock/enters-another-runtime", Diagnosis::OtherRuntime);
+    assert_diagnosis!("block/real-time", Diagnosis::ClockMoved { .. });
+    let borrowed = verdict("clock/borrows-another-clock");
+    assert!(borrowed.passed(), "{}", told(&borrowed));
 }
 
 #[test]
@@ -163,6 +172,26 @@ fn a_flood_of_output_is_drained_and_cut() {
     assert!(verdict.output.len() <= 2 * grader::supervise::MOST_OUTPUT);
     let diagnosis = verdict.fail.and_then(|fail| fail.diagnosis);
     assert!(matches!(diagnosis, Some(Diagnosis::EndlessLoop { .. })), "{diagnosis:?}");
+}
+
+#[test]
+fn texts_are_cut_and_cleaned() {
+    let long = verdict("text/is-long");
+    assert!(told(&long).contains("code panicked"), "{}", told(&long));
+    assert!(told(&long).len() < 40_000, "{} bytes", told(&long).len());
+    let drawn = verdict("text/draws-over");
+    let text = format!("{drawn:?}");
+    assert!(text.contains("[32mall points") && !text.contains("u{1b}"), "{text}");
+    assert_diagnosis!("text/chooses-a-diagnosis", Diagnosis::Exited { code: 3 });
+}
+
+#[test]
+fn blocking_is_limited_in_sum() {
+    let start = Instant::now();
+    assert_diagnosis!("block/sleeps-and-works", Diagnosis::BlocksThread { real_ms: 4000.. });
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    let prints = verdict("right/prints-much");
+    assert!(prints.passed(), "{}", told(&prints));
 }
 
 #[test]

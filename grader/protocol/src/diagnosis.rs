@@ -24,6 +24,13 @@ pub enum Diagnosis {
         /// Real time without any progress, in milliseconds.
         real_ms: u64,
     },
+    /// The judged code moved the virtual clock itself.
+    ClockMoved {
+        /// By how much at once, in microseconds.
+        by_us: u64,
+    },
+    /// The judged code entered a runtime of its own.
+    OtherRuntime,
     /// Nothing wakes the future any more.
     NeverWoken {
         /// Virtual time of its last poll, in microseconds after the call began.
@@ -125,6 +132,12 @@ impl fmt::Display for Diagnosis {
                 f,
                 "never finished on {stuck} of {of} threads ({real_ms} ms of real time without progress)"
             ),
+            Diagnosis::ClockMoved { by_us } => {
+                write!(f, "moved the virtual clock itself, by {}", Millis(*by_us))
+            }
+            Diagnosis::OtherRuntime => {
+                write!(f, "entered a runtime of its own and did not leave it")
+            }
             Diagnosis::NeverWoken { since_us, tasks } => {
                 write!(f, "never finished: since t = {} nothing wakes it", Millis(*since_us))?;
                 match tasks {
@@ -193,6 +206,14 @@ impl Diagnosis {
                  between a look and the registration of the waker, two locks taken in different order, \
                  a lock kept while a listener or a waker is called"
             }
+            Diagnosis::ClockMoved { .. } => {
+                "only the grader moves the clock: wait with tokio::time::sleep(..).await, and use neither \
+                 tokio::time::advance nor pause nor resume"
+            }
+            Diagnosis::OtherRuntime => {
+                "an exercise runs on the runtime that polls it: build none, and do not keep the guard of \
+                 Runtime::enter"
+            }
             Diagnosis::NeverWoken { .. } => {
                 "a deadlock: it waits for something that no task and no timer will do. Look for a \
                  lock taken twice, a channel whose sender is kept alive (or was never used), a \
@@ -240,7 +261,11 @@ impl Diagnosis {
                 "look for a collection that grows in a loop without end, or a capacity taken from \
                  input"
             }
-            Diagnosis::Killed { .. } => "the output below may say more",
+            Diagnosis::Killed { signal: 9 } => {
+                "something outside the grader ended the process: often the system, when it has no memory \
+                 left. Close what needs much memory and grade again"
+            }
+            Diagnosis::Killed { .. } => "the output above may say more",
             Diagnosis::ForgedVerdict => {
                 "only the grader may write to the verdict channel: remove the code that does"
             }

@@ -32,6 +32,12 @@ impl Part {
         parts
     }
 
+    /// The level with all its criteria.
+    #[must_use]
+    pub fn whole(self) -> Part {
+        Part { exercise: None, ..self }
+    }
+
     /// The package, and the binary, that judges the level.
     pub(super) fn package(&self) -> String {
         package(self.level)

@@ -2,6 +2,7 @@
 use std::io::IsTerminal as _;
 
 use grader::build::Options;
+use grader::progress;
 use grader::report::{Report, Status, json, scoreboard};
 use grader::seed::Seed;
 use grader::supervise::Limits;
@@ -27,6 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         grader::grade::grade(&root, &entries, &options, &limits, seed, &Lines)?
     };
+    remember(&root, &report);
     let text = match arguments.format {
         Format::Text => scoreboard::render(&report),
         Format::Json => json::render(&report)? + "\n",
@@ -36,6 +38,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         None => write::to_stdout(&text)?,
     }
     Ok(exit(&report, &names))
+}
+
+/// Keeps what `show` and `hint` mean without a name, and when a criterion first passed.
+fn remember(root: &std::path::Path, report: &Report) {
+    let first = report.criteria().find(|criterion| criterion.status != Status::Passed);
+    let kept = progress::passed(root, report).and_then(|()| match first {
+        Some(first) => progress::showing(root, first.id),
+        None => Ok(()),
+    });
+    // The marks do not depend on it.
+    if let Err(why) = kept {
+        anstream::eprintln!("note: {why}");
+    }
 }
 
 fn exit(report: &Report, names: &[String]) -> Exit {

@@ -5,6 +5,7 @@ mod grade;
 mod progress;
 mod read;
 mod starters;
+mod watch;
 mod write;
 
 use std::path::PathBuf;
@@ -69,18 +70,29 @@ enum Command {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Show what a criterion demands, and why
+    /// Grade what you save, and show one open criterion at a time
+    Watch {
+        /// What to watch: levels; those that you have started if none is named
+        #[arg(value_name = "LEVEL")]
+        names: Vec<String>,
+        /// Print text from top to bottom instead of drawing a screen; a key is then a letter and Enter
+        #[arg(long)]
+        plain: bool,
+        /// Look at the files once a second, for a folder that sends no events (a network folder)
+        #[arg(long)]
+        poll: bool,
+    },
+    /// Show what a criterion demands, or the whole contract of an exercise
     Show {
-        /// The criterion: its id, or the end of it
-        id: String,
+        /// A criterion or an exercise, or the end of its name; by default the criterion that was shown last
+        name: Option<String>,
     },
     /// Show a criterion's hints, from the first to number N
     Hint {
-        /// The criterion: its id, or the end of it
-        id: String,
-        /// How many of the hints to show
-        #[arg(default_value_t = 1)]
-        number: usize,
+        /// The criterion: its id, or the end of it; by default the one that was shown last
+        id: Option<String>,
+        /// How many of the hints to show; by default 1
+        number: Option<usize>,
     },
     /// Turn a level into the learner's blank; every level if none is named
     Start {
@@ -107,8 +119,9 @@ pub fn run(arguments: &Arguments) -> Exit {
     let done = match &arguments.command {
         None => grade::run(arguments),
         Some(Command::List { names }) => read::list(arguments, names),
-        Some(Command::Show { id }) => read::show(arguments, id),
-        Some(Command::Hint { id, number }) => read::hint(arguments, id, *number),
+        Some(Command::Watch { names, plain, poll }) => watch::run(arguments, names, *plain, *poll),
+        Some(Command::Show { name }) => read::show(arguments, name.as_deref()),
+        Some(Command::Hint { id, number }) => read::hint(arguments, id.as_deref(), *number),
         Some(Command::Start { level, restart }) => {
             let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
             starters::start(arguments, level.as_deref(), edited)

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use grader::catalog::{Exercise, Kind, LEVELS, Level};
-use grader::select::{SelectError, exercise, one, select};
+use grader::select::{Entry, SelectError, exercise, one, select};
 
 use super::{Arguments, Exit, Failure, write};
 
@@ -33,8 +33,9 @@ pub(super) fn list(arguments: &Arguments, names: &[String]) -> Result<Exit, Fail
     Ok(Exit::Success)
 }
 
-pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
+pub(super) fn show(arguments: &Arguments, name: Option<&str>) -> Result<Exit, Failure> {
     let started = super::started(arguments);
+    let name = &named(arguments, name)?;
     let entry = match one(name, &started) {
         Ok(entry) => entry,
         Err(several @ SelectError::NotOne { .. }) => {
@@ -43,8 +44,25 @@ pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    let criterion = entry.criterion;
     let mut out = String::new();
+    criterion(&mut out, &entry)?;
+    write::to_stdout(&out)?;
+    Ok(Exit::Success)
+}
+
+/// The name that was typed, or the criterion that the last run or `watch` has shown.
+fn named(arguments: &Arguments, name: Option<&str>) -> Result<String, Failure> {
+    if let Some(name) = name {
+        return Ok(name.to_owned());
+    }
+    let last = grader::progress::read(&super::root(arguments)?)?.last;
+    let why = "which criterion? Type its id, or run `cargo grade` first: then the one that it shows is meant";
+    Ok(last.ok_or(why)?)
+}
+
+/// What a criterion demands.
+pub(super) fn criterion(out: &mut String, entry: &Entry) -> std::fmt::Result {
+    let criterion = entry.criterion;
     let kind = match criterion.kind {
         Kind::Core => "core: the assignment asks for it",
         Kind::Bonus => "bonus: beyond the assignment",
@@ -61,9 +79,7 @@ pub(super) fn show(arguments: &Arguments, name: &str) -> Result<Exit, Failure> {
         writeln!(out, "{:<6} {read}", if nr == 0 { "read" } else { "" })?;
     }
     writeln!(out, "hints  {CODE}cargo grade hint {}{CODE:#}", criterion.id)?;
-    writeln!(out, "grade  {CODE}cargo grade {}{CODE:#}", criterion.id)?;
-    write::to_stdout(&out)?;
-    Ok(Exit::Success)
+    writeln!(out, "grade  {CODE}cargo grade {}{CODE:#}", criterion.id)
 }
 
 /// What an exercise demands as a whole: its contract and its criteria.
@@ -85,16 +101,23 @@ fn show_exercise(level: &Level, exercise: &Exercise) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-pub(super) fn hint(arguments: &Arguments, name: &str, number: usize) -> Result<Exit, Failure> {
-    let criterion = one(name, &super::started(arguments))?.criterion;
+pub(super) fn hint(
+    arguments: &Arguments,
+    name: Option<&str>,
+    number: Option<usize>,
+) -> Result<Exit, Failure> {
+    // `hint 2` is about the criterion that was shown last.
+    let (name, number) = match (name, number) {
+        (Some(typed), None) => match typed.parse() {
+            Ok(number) => (None, number),
+            Err(_) => (Some(typed), 1),
+        },
+        (name, number) => (name, number.unwrap_or(1)),
+    };
+    let criterion = one(&named(arguments, name)?, &super::started(arguments))?.criterion;
     let (id, hints) = (criterion.id, criterion.hints);
-    if number == 0 || number > hints.len() {
-        let there_are = match hints.len() {
-            1 => "there is 1 hint".to_owned(),
-            n => format!("there are {n} hints"),
-        };
-        return Err(format!("{there_are} for {id}, and {number} is none of them").into());
-    }
+    // A number that is too high shows the last hint, and 0 the first one.
+    let number = number.clamp(1, hints.len());
     let mut out = String::new();
     for (nr, hint) in hints.iter().take(number).enumerate() {
         writeln!(out, "{BOLD}{}/{}{BOLD:#}  {hint}", nr + 1, hints.len())?;

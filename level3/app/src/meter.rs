@@ -88,6 +88,7 @@ impl PaymentProvider for Metered {
 #[cfg(test)]
 mod tests {
     use level3_domain::ids::PaymentKey;
+    use level3_domain::journal::StoreId;
     use level3_sim::{NoFaults, World};
 
     use super::*;
@@ -95,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_second_slides() {
         let meter = Metered::new(World::new(NoFaults).providers().payments);
-        let payment = PaymentId::derive(&PaymentKey::new("a").unwrap(), 1);
+        let payment = PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new("a").unwrap(), 1);
         for _ in 0..3 {
             // 100 ms each.
             meter.find_intent(payment.clone()).await.unwrap();

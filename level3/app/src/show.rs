@@ -19,9 +19,10 @@ pub async fn find(store: &dyn Store, name: &str) -> Result<Vec<Shown>, ProgramEr
         found.extend(store.show(id).await?);
     } else {
         let key = PaymentKey::new(name).map_err(|why| bad(why.to_string()))?;
+        let store_id = store.store_id();
         // A key has another run only when the one before failed.
         for run in 1.. {
-            match store.show(PaymentId::derive(&key, run)).await? {
+            match store.show(PaymentId::derive(&store_id, &key, run)).await? {
                 Some(shown) => found.push(shown),
                 None => break,
             }

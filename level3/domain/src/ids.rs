@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::journal::SagaId;
+use crate::journal::{SagaId, StoreId};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -197,8 +197,8 @@ fn email(text: &str) -> Result<(), InvalidText> {
     }
 }
 
-/// The gateway's name of one run of a payment: derived from the client's key and the number of the
-/// run, so that it is the same after a restart.
+/// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId), the
+/// client's key and the number of the run, so that it is the same after a restart and in no other store.
 ///
 /// A key has a second run only when the first ended without a charge for a reason that may pass. The
 /// runs have different names, because the provider remembers what it answered to the first: its intent
@@ -210,13 +210,22 @@ pub struct PaymentId(Arc<str>);
 written_as_text!(PaymentId);
 
 impl PaymentId {
-    /// The `run`th run, counted from 1, of the payment with this key.
+    /// The `run`th run, counted from 1, of the payment with this key in this store.
     ///
-    /// 128 bits of the key's SHA-256 stand for it: a key may be as long as a provider's key is allowed
-    /// to be, and a step's name has to fit in as well.
+    /// 128 bits of a SHA-256 of the store's identity and the key stand for both: a key may be as long as a
+    /// provider's key is allowed to be, and a step's name has to fit in as well. The same key in another
+    /// store is another payment.
     #[must_use]
-    pub fn derive(key: &PaymentKey, run: u32) -> Self {
-        let digest = Sha256::digest(key.as_str().as_bytes());
+    pub fn derive(store: &StoreId, key: &PaymentKey, run: u32) -> Self {
+        let mut digest = Sha256::new();
+        // A store without an identity has the names that it had before there were identities.
+        if *store != StoreId::unnamed() {
+            digest.update(store.as_str().as_bytes());
+            // Ends the identity: no key has this byte.
+            digest.update([0]);
+        }
+        digest.update(key.as_str().as_bytes());
+        let digest = digest.finalize();
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
             // `{byte:02x}` takes fifty times as long.
@@ -313,11 +322,20 @@ mod tests {
     }
 
     #[test]
-    fn runs_and_keys_have_names_of_their_own() {
-        let id = |key: &str, run| PaymentId::derive(&PaymentKey::new(key).unwrap(), run);
+    fn stores_runs_and_keys_have_names_of_their_own() {
+        let unnamed = StoreId::unnamed();
+        let of = |store: &StoreId, key: &str, run| {
+            PaymentId::derive(store, &PaymentKey::new(key).unwrap(), run)
+        };
+        let id = |key: &str, run| of(&unnamed, key, run);
         assert_eq!(id("order-1", 1), id("order-1", 1));
         assert_ne!(id("order-1", 1), id("order-1", 2));
         assert_ne!(id("order-1", 1), id("order-2", 1));
+        let (one, two) = (StoreId::new("one"), StoreId::new("two"));
+        assert_eq!(of(&one, "order-1", 1), of(&StoreId::new("one"), "order-1", 1));
+        assert_ne!(of(&one, "order-1", 1), of(&two, "order-1", 1));
+        assert_ne!(of(&one, "order-1", 1), id("order-1", 1));
+        assert_ne!(of(&StoreId::new("on"), "eorder-1", 1), of(&one, "order-1", 1));
         // Stable for good: a restart after an update must find the same provider keys.
         assert_eq!(id("order-1", 1).as_str(), "pay_0bafe22156d2698c143b86040446d366_1");
         let json = serde_json::to_string(&id("order-1", 1)).unwrap();

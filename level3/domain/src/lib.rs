@@ -33,3 +33,7 @@ macro_rules! nonzero {
         }
     };
 }
+
+/// Makes cargo compile this package again when the grader says that its sources are other ones, whatever
+/// their modification times.
+const _: Option<&str> = option_env!("COURSE_SOURCES_LEVEL3_DOMAIN");

@@ -20,7 +20,7 @@ use level3::idempotency::StoreConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::journal::{
     Claimed, Journal, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId, SagaLog,
-    Standing,
+    Standing, StoreId,
 };
 use level3::money::{Currency, Money};
 use level3::provider::{
@@ -162,6 +162,10 @@ impl PaymentProvider for Silent {
 struct Elsewhere;
 
 impl Journal for Elsewhere {
+    fn store_id(&self) -> StoreId {
+        StoreId::unnamed()
+    }
+
     fn open(&self, saga: SagaId, _first: Record) -> JournalFuture<'_, Opened> {
         std::future::ready(Ok(Opened::New(Lease { saga, epoch: 1 }))).boxed()
     }

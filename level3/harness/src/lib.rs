@@ -21,3 +21,7 @@ pub use load::{Interval, Load, Tally, percentile, request};
 pub use one::{FaultCase, LIMIT, one_payment};
 pub use sweep::{SITES, Single, Swept, Tried, pairs, singles};
 pub use watch::{Recorder, Seen, timeline};
+
+/// Makes cargo compile this package again when the grader says that its sources are other ones, whatever
+/// their modification times.
+const _: Option<&str> = option_env!("COURSE_SOURCES_LEVEL3_HARNESS");

@@ -241,3 +241,7 @@ impl World {
         Arc::clone(&self.net.caller_leaves)
     }
 }
+
+/// Makes cargo compile this package again when the grader says that its sources are other ones, whatever
+/// their modification times.
+const _: Option<&str> = option_env!("COURSE_SOURCES_LEVEL3_SIM");

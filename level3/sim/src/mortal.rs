@@ -3,7 +3,7 @@
 use futures::FutureExt as _;
 use level3_domain::journal::{
     Claimed, Journal, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId, SagaLog,
-    Standing,
+    Standing, StoreId,
 };
 
 use crate::Process;
@@ -37,6 +37,10 @@ impl MortalJournal {
 }
 
 impl Journal for MortalJournal {
+    fn store_id(&self) -> StoreId {
+        self.inner.store_id()
+    }
+
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         self.guarded(move |journal| journal.open(saga, first))
     }

@@ -51,10 +51,13 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::ids::PaymentKey;
+    use crate::journal::StoreId;
 
     #[test]
     fn a_payment_that_is_over_takes_no_other_ones_keys_with_it() {
-        let id = |key: &str| PaymentId::derive(&PaymentKey::new(key).expect("a key"), 1);
+        let id = |key: &str| {
+            PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new(key).expect("a key"), 1)
+        };
         let (over, running, keys) = (id("over"), id("running"), Keys::default());
         let unburnt = keys.key(&running, Operation::Refund);
         for payment in [&over, &running] {

@@ -154,7 +154,7 @@ impl Gateway {
         };
         let Ok(result) = deadline.run(self.inner.store.run(&payment.key, params, work)).await
         else {
-            return Ok(unfinished(&payment));
+            return Ok(self.inner.unfinished(&payment));
         };
         match result {
             Ok(Answered { completion: Completion::Stored(result), replayed }) => {
@@ -168,7 +168,7 @@ impl Gateway {
             Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
             Err(IdempotencyError::Full { .. }) => Err(PayError::Overloaded),
             // The task is gone without a result. What it did stands in the journal.
-            Err(IdempotencyError::Lost) => Ok(unfinished(&payment)),
+            Err(IdempotencyError::Lost) => Ok(self.inner.unfinished(&payment)),
         }
     }
 
@@ -233,9 +233,17 @@ impl Gateway {
     }
 }
 
-/// The answer while there is none.
-fn unfinished(payment: &Payment) -> Reply {
-    let id = PaymentId::derive(&payment.key, 1);
-    let answer = status::answer(&id, payment, Status::Compensating { parked: false });
-    Reply { answer: Arc::new(answer), replayed: false }
+// starter: drop
+impl Inner {
+    /// The name of a run of this payment, counted from 1.
+    fn payment_id(&self, payment: &Payment, run: u32) -> PaymentId {
+        PaymentId::derive(&self.journal.store_id(), &payment.key, run)
+    }
+
+    /// The answer while there is none.
+    fn unfinished(&self, payment: &Payment) -> Reply {
+        let id = self.payment_id(payment, 1);
+        let answer = status::answer(&id, payment, Status::Compensating { parked: false });
+        Reply { answer: Arc::new(answer), replayed: false }
+    }
 }

@@ -43,6 +43,9 @@ where
 ///
 /// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
 /// that the first request is still running. Looking for it could miss one that is still on its way.
+///
+/// An intent of another payment is left alone, whatever made the provider answer with it: there is a
+/// customer who has paid with it.
 pub(super) async fn resolve_intent(
     services: &Services,
     state: &PaymentState,
@@ -57,7 +60,11 @@ pub(super) async fn resolve_intent(
         };
         let call = || services.providers.payments.create_intent(request);
         match services.payments.call_past_breaker(deadline, call).await {
-            Ok(intent) => Ok(ControlFlow::Break(Some(intent.id))),
+            Ok(intent) if intent.payment == state.id => Ok(ControlFlow::Break(Some(intent.id))),
+            Ok(_) => {
+                let found = find(services, &state.id, deadline).await?;
+                Ok(ControlFlow::Break(found.map(|intent| intent.id)))
+            }
             Err(CallError::Provider(ProviderError::Internal)) => {
                 let found = find(services, &state.id, deadline).await?;
                 if found.is_none() {
@@ -79,14 +86,16 @@ pub(super) async fn resolve_intent(
 /// Cancels the intent or, if it has been charged, refunds it.
 pub(super) async fn cancel_or_refund(
     services: &Services,
-    payment: &PaymentId,
+    state: &PaymentState,
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
+    let payment = &state.id;
     let attempt = async || {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
         let status = match services.payments.call_past_breaker(deadline, call).await {
+            Ok(answer) if answer.id != intent => return Err(mismatch("another intent")),
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
@@ -105,7 +114,7 @@ pub(super) async fn cancel_or_refund(
         }
     };
     if until_settled(attempt).await? == IntentStatus::Succeeded {
-        refund(services, payment, intent, deadline).await?;
+        refund(services, state, intent, deadline).await?;
     }
     Ok(())
 }
@@ -113,15 +122,19 @@ pub(super) async fn cancel_or_refund(
 /// Refunds an intent that has been charged.
 pub(super) async fn refund(
     services: &Services,
-    payment: &PaymentId,
+    state: &PaymentState,
     intent: IntentId,
     deadline: Deadline,
 ) -> Result<(), UndoError> {
+    let payment = &state.id;
     let attempt = async || {
         let key = services.keys.key(payment, Operation::Refund);
         let call = || services.providers.payments.refund(key, intent.clone());
         let error = match services.payments.call_past_breaker(deadline, call).await {
-            Ok(_) => return Ok(ControlFlow::Break(())),
+            Ok(refund) if refund.intent == intent && refund.amount == state.payment.amount => {
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(_) => return Err(mismatch("a refund of another intent or amount")),
             Err(CallError::Provider(
                 error @ (ProviderError::Internal
                 | ProviderError::Invalid { .. }
@@ -157,11 +170,19 @@ fn refused(
     error_of_undo
 }
 
+/// An answer that is about something else proves nothing, and another attempt would get it again.
+fn mismatch(message: &str) -> UndoError {
+    UndoError::permanent(ProviderError::Mismatch { message: message.to_owned() })
+}
+
 async fn find(
     services: &Services,
     payment: &PaymentId,
     deadline: Deadline,
 ) -> Result<Option<Intent>, UndoError> {
     let call = || services.providers.payments.find_intent(payment.clone());
-    services.payments.call_past_breaker(deadline, call).await.map_err(undo_error)
+    match services.payments.call_past_breaker(deadline, call).await {
+        Ok(Some(intent)) if intent.payment != *payment => Err(mismatch("another payment")),
+        found => found.map_err(undo_error),
+    }
 }

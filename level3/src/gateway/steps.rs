@@ -182,6 +182,9 @@ fn mismatch(message: &str) -> CallError {
 
 /// The intent is the one that was asked for.
 fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+    if intent.refunded {
+        return Err(mismatch("its charge was given back"));
+    }
     if intent.payment != state.id || intent.amount != state.payment.amount {
         return Err(mismatch("another payment or amount"));
     }
@@ -223,7 +226,7 @@ async fn undo_create(mut state: PaymentState, context: UndoContext<Services>) ->
         state.intent = settle::resolve_intent(services, &state, context.deadline).await?;
     }
     if let Some(intent) = state.intent.clone() {
-        settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
+        settle::cancel_or_refund(services, &state, intent, context.deadline).await?;
     }
     state.settled = true;
     Ok(state)
@@ -234,10 +237,10 @@ async fn undo_confirm(mut state: PaymentState, context: UndoContext<Services>) -
     if let (false, Some(intent)) = (state.settled, state.intent.clone()) {
         match context.known {
             StepOutcome::Done => {
-                settle::refund(services, &state.id, intent, context.deadline).await?;
+                settle::refund(services, &state, intent, context.deadline).await?;
             }
             StepOutcome::Unknown => {
-                settle::cancel_or_refund(services, &state.id, intent, context.deadline).await?;
+                settle::cancel_or_refund(services, &state, intent, context.deadline).await?;
             }
         }
         state.settled = true;

@@ -90,7 +90,7 @@ impl Inner {
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
         let mut number = 1;
         loop {
-            let id = PaymentId::derive(&payment.key, number);
+            let id = self.payment_id(&payment, number);
             let state = PaymentState::new(id, Arc::clone(&payment));
             let saga_log = match self.open(&state).await? {
                 Run::New { lease, permit } => {

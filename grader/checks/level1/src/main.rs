@@ -31,5 +31,8 @@ mod sequential;
 mod transport;
 
 fn main() -> std::process::ExitCode {
-    grader_kit::main(include!(concat!(env!("OUT_DIR"), "/checks.rs")))
+    grader_kit::main(
+        include!(concat!(env!("OUT_DIR"), "/checks.rs")),
+        include!(concat!(env!("OUT_DIR"), "/built_from.rs")),
+    )
 }

@@ -40,5 +40,8 @@ mod retry_failed;
 mod sequential;
 
 fn main() -> std::process::ExitCode {
-    grader_kit::main(include!(concat!(env!("OUT_DIR"), "/checks.rs")))
+    grader_kit::main(
+        include!(concat!(env!("OUT_DIR"), "/checks.rs")),
+        include!(concat!(env!("OUT_DIR"), "/built_from.rs")),
+    )
 }

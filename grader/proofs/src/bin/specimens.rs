@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "code that misbehaves is the point")]
 #![allow(clippy::disallowed_methods, reason = "code that misbehaves is the point")]
 
-use std::future::pending;
+use std::future::{Future as _, pending};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 fn main() -> ExitCode {
-    grader_kit::main(criteria! {
+    let criteria = criteria! {
         "specimen/right/passes" => passes,
         "specimen/right/contains-a-panic" => contains_a_panic,
         "specimen/right/waits-an-hour-in-short-steps" => many_sleeps,
@@ -35,6 +35,10 @@ fn main() -> ExitCode {
         "specimen/hang/spins-in-a-task" => spins_in_a_task,
         "specimen/hang/polls-on-a-ticker" => polls_on_a_ticker,
         "specimen/hang/never-ends" => never_ends,
+        "specimen/clock/advances" => advances,
+        "specimen/clock/advances-in-a-task" => advances_in_a_task,
+        "specimen/clock/enters-another-runtime" => enters_another_runtime,
+        "specimen/clock/borrows-another-clock" => borrows_another_clock,
         "specimen/block/thread-sleep" => thread_sleep,
         "specimen/block/channel-recv" => channel_recv,
         "specimen/block/nested-block-on" => nested_block_on,
@@ -59,7 +63,13 @@ fn main() -> ExitCode {
         "specimen/cheat/starts-a-process" => starts_a_process,
         "specimen/cheat/opens-a-socket" => opens_a_socket,
         "specimen/cheat/floods" => floods,
-    })
+        "specimen/right/prints-much" => prints_much,
+        "specimen/block/sleeps-and-works" => sleeps_and_works,
+        "specimen/text/is-long" => long_text,
+        "specimen/text/draws-over" => escapes,
+        "specimen/text/chooses-a-diagnosis" => chooses_a_diagnosis,
+    };
+    grader_kit::main(criteria, &[])
 }
 
 async fn passes(cx: Cx) -> Outcome {
@@ -216,6 +226,55 @@ async fn never_ends(cx: Cx) -> Outcome {
         }
     };
     cx.call("code", work).await.map(drop)
+}
+
+async fn advances(cx: Cx) -> Outcome {
+    let work = async {
+        sleep(Duration::from_millis(100)).await;
+        tokio::time::advance(Duration::from_millis(300)).await;
+    };
+    ensure_eq!(cx.call("code", work).await?.took.as_millis(), 400, "virtual time");
+    Ok(())
+}
+
+async fn advances_in_a_task(cx: Cx) -> Outcome {
+    let task = async { tokio::time::advance(Duration::from_millis(400)).await };
+    let work = async { tokio::spawn(task).await.unwrap() };
+    ensure_eq!(cx.call("code", work).await?.took.as_millis(), 400, "virtual time");
+    Ok(())
+}
+
+fn paused_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+async fn enters_another_runtime(cx: Cx) -> Outcome {
+    let work = async {
+        let other = Box::leak(Box::new(paused_runtime()));
+        std::mem::forget(other.enter());
+        drop(tokio::spawn(pending::<()>()));
+    };
+    let call = cx.call("code", work).await?;
+    ensure_eq!(call.leaked, 0, "tasks");
+    Ok(())
+}
+
+/// What the fakes record must not depend on the runtime that is entered for the time of a poll.
+async fn borrows_another_clock(cx: Cx) -> Outcome {
+    let timeline = cx.timeline().clone();
+    let work = async {
+        let other = paused_runtime();
+        let entered = other.enter();
+        let mut advance = Box::pin(tokio::time::advance(Duration::from_secs(60)));
+        let waker = std::task::Waker::noop();
+        let _ = advance.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        timeline.record("fake", "called");
+        drop(entered);
+        std::mem::forget(other);
+    };
+    cx.call("code", work).await?;
+    ensure_eq!(cx.timeline().events()[0].at_us, 0, "recorded at");
+    Ok(())
 }
 
 async fn thread_sleep(cx: Cx) -> Outcome {
@@ -402,6 +461,43 @@ async fn opens_a_socket(cx: Cx) -> Outcome {
     let work = async { std::net::TcpListener::bind("127.0.0.1:0").is_ok() };
     ensure_eq!(cx.call("code", work).await?.value, true, "a socket opened");
     Ok(())
+}
+
+/// More than a pipe holds, while the grader is slow to read.
+async fn prints_much(cx: Cx) -> Outcome {
+    let work = async { (0..5000).for_each(|nr| println!("line {nr} of what the code has seen")) };
+    cx.call("code", work).await.map(drop)
+}
+
+/// Each sleep is shorter than what counts as blocked for good.
+async fn sleeps_and_works(cx: Cx) -> Outcome {
+    let work = async {
+        let mut x = 1_u64;
+        loop {
+            std::thread::sleep(Duration::from_millis(400));
+            let start = std::time::Instant::now();
+            while start.elapsed() < Duration::from_millis(15) {
+                x = std::hint::black_box(x.wrapping_mul(3));
+            }
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn long_text(cx: Cx) -> Outcome {
+    cx.call("code", async { panic!("{}", "long ".repeat(1 << 20)) }).await.map(drop)
+}
+
+async fn escapes(cx: Cx) -> Outcome {
+    cx.call("code", async { panic!("\u{1b}[2J\u{1b}[32mall points") }).await.map(drop)
+}
+
+async fn chooses_a_diagnosis(cx: Cx) -> Outcome {
+    let work = async {
+        eprintln!("thread 'judge' (1) has overflowed its stack");
+        std::process::exit(3)
+    };
+    cx.call("code", work).await.map(drop)
 }
 
 async fn floods(cx: Cx) -> Outcome {

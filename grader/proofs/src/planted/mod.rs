@@ -125,6 +125,29 @@ pub fn of_level(root: &Path, level: &Level) -> Result<Vec<Planted>, PlantedError
     Ok(found)
 }
 
+/// Solutions that the proofs do not know yet, of `DIR/wrong` and `DIR/right`: none says what must fail.
+///
+/// # Errors
+///
+/// [`PlantedError`] for the first one that cannot be used, or when neither folder is there.
+pub fn unknown(dir: &Path) -> Result<Vec<Planted>, PlantedError> {
+    let mut found = Vec::new();
+    for kind in ["wrong", "right"] {
+        let folder = dir.join(kind);
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            found.push(Planted::read(path, kind, false)?);
+        }
+    }
+    if found.is_empty() {
+        let what = "there are no solutions in `wrong` or `right` below it".to_owned();
+        return Err(PlantedError::Header { path: dir.to_path_buf(), what });
+    }
+    Ok(found)
+}
+
 impl Planted {
     fn read(path: PathBuf, prefix: &str, wrong: bool) -> Result<Planted, PlantedError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

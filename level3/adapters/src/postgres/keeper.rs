@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use level3_domain::journal::StoreId;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::fault::Fault;
 use super::session::{Address, migrate};
-use super::statements::{LOCK_INSTANCE, NEW_INSTANCE};
+use super::statements::{IDENTITY, LOCK_INSTANCE, NEW_INSTANCE};
 
 /// How often the lock's connection is looked at, and the pause between two attempts to get it back.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -21,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Keeper {
     id: i32,
+    identity: StoreId,
     task: JoinHandle<()>,
 }
 
@@ -29,14 +31,20 @@ impl Keeper {
     pub(super) async fn start(address: &Address) -> Result<Self, Fault> {
         let client = address.connect().await?;
         migrate(&client, &address.place).await?;
+        let identity: String = client.query_one(IDENTITY, &[]).await?.try_get(0)?;
         let id: i32 = client.query_one(NEW_INSTANCE, &[]).await?.try_get(0)?;
         client.query(LOCK_INSTANCE, &[&id]).await?;
         let task = tokio::spawn(keep(address.clone(), id, client));
-        Ok(Self { id, task })
+        Ok(Self { id, identity: StoreId::new(&identity), task })
     }
 
     pub(super) const fn id(&self) -> i32 {
         self.id
+    }
+
+    /// The identity of the store.
+    pub(super) fn identity(&self) -> StoreId {
+        self.identity.clone()
     }
 }
 

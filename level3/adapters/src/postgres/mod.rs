@@ -29,7 +29,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
-    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
+    Standing, StoreId,
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
@@ -163,6 +164,10 @@ impl PostgresStore {
 }
 
 impl Journal for PostgresStore {
+    fn store_id(&self) -> StoreId {
+        self.keeper.identity()
+    }
+
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         let (owner, kind) = (self.keeper.id(), saga_kind(&first).to_owned());
         self.log(encode(&[first]).map(|body| journal::Open { saga, kind, owner, body }))

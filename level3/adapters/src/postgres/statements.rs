@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -48,6 +48,15 @@ const V1: &str = "
         cause       text
     );
 ";
+
+/// The store's identity. One that has sagas already keeps their names, which were derived without it.
+const V2: &str = "
+    CREATE TABLE store (identity text NOT NULL);
+    INSERT INTO store
+    SELECT CASE WHEN EXISTS (SELECT 1 FROM sagas) THEN '' ELSE gen_random_uuid()::text END;
+";
+
+pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 
 /// The name of that constraint.
 pub(super) const TRANSACTION_KEY: &str = "payments_transaction";

@@ -13,9 +13,10 @@
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `outbox` | receipts that are still to be sent | key payment |
 //! | `instances` | numbers for those who have the store open | key id; in PostgreSQL a sequence |
+//! | `store` | the store's identity | one row |
 //! | `level3_migrations` | which schema this is | key version |
 //!
-//! The name of a payment's saga is a hash of the client's key, so that `sagas.name` is also the durable
+//! The name of a payment's saga is a hash of the store's identity and the client's key, so that `sagas.name` is also the durable
 //! idempotency key: the second process that is asked for the same payment finds the first one's saga.
 //!
 //! # One transaction

@@ -24,7 +24,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
-    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
+    Standing, StoreId,
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
@@ -62,6 +63,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
     presence: Arc<Presence>,
+    identity: StoreId,
 }
 
 impl SqliteStore {
@@ -106,7 +108,7 @@ impl SqliteStore {
     }
 
     fn open_now(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
-        let (db, presence, place) = setup::open(path)?;
+        let setup::Opened { db, presence, identity, place } = setup::open(path)?;
         if let Some(pages) = options.max_pages {
             db.pragma_update(None, "max_page_count", pages)
                 .map_err(|error| Fault::from(error).at(&place))?;
@@ -116,7 +118,8 @@ impl SqliteStore {
         let failed = StoreError::Closed { place: place.clone() };
         let writer = Writer::start(db, place, options.group.get(), move |db| mine.leave(&db))
             .map_err(|_| failed)?;
-        Ok(Self { writer: Arc::new(writer), watch: Arc::new(Watch::new(options.lease)), presence })
+        let watch = Arc::new(Watch::new(options.lease));
+        Ok(Self { writer: Arc::new(writer), watch, presence, identity })
     }
 
     /// Finishes what was asked for before, and closes the file. What is asked for later, through a clone,
@@ -133,6 +136,10 @@ impl SqliteStore {
 }
 
 impl Journal for SqliteStore {
+    fn store_id(&self) -> StoreId {
+        self.identity.clone()
+    }
+
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         let owner = self.presence.id();
         let kind = saga_kind(&first).to_owned();

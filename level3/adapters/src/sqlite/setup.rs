@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use level3_domain::journal::StoreId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
 use super::presence::Presence;
-use super::statements::{BEGIN, COMMIT, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES};
+use super::statements::{
+    BEGIN, COMMIT, IDENTITY, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES,
+};
 use crate::sql::StoreError;
 
 /// How long another process may hold the write lock. A group of writes takes milliseconds.
@@ -17,8 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// More than the statements that there are.
 const CACHED_STATEMENTS: usize = 64;
 
+/// An open file.
+pub(super) struct Opened {
+    pub(super) db: Connection,
+    pub(super) presence: Presence,
+    pub(super) identity: StoreId,
+    pub(super) place: String,
+}
+
 /// Opens or makes the file and enters this process. Blocks.
-pub(super) fn open(path: &Path) -> Result<(Connection, Presence, String), StoreError> {
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = absolute(path)?;
     let place = path.display().to_string();
     make(&path, &place)?;
@@ -29,8 +40,8 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Presence, String), StoreE
     schema(&db, &place).map_err(at)?;
     configure(&db, &place).map_err(at)?;
     // Dropping the connection rolls back.
-    let presence = enter(&db, &path, &place).map_err(at)?;
-    Ok((db, presence, place))
+    let (presence, identity) = enter(&db, &path, &place).map_err(at)?;
+    Ok(Opened { db, presence, identity, place })
 }
 
 /// The path in full: another name for the same file would be another store to whoever looks at locks.
@@ -87,13 +98,14 @@ fn configure(db: &Connection, place: &str) -> Result<(), Fault> {
 }
 
 /// In one transaction, so that two processes that start at the same time do it one after the other.
-fn enter(db: &Connection, path: &Path, place: &str) -> Result<Presence, Fault> {
+fn enter(db: &Connection, path: &Path, place: &str) -> Result<(Presence, StoreId), Fault> {
     db.execute_batch(BEGIN)?;
     migrate(db, place)?;
+    let identity: String = db.query_row(IDENTITY, (), |row| row.get(0))?;
     let presence = Presence::enter(db, path)?;
     presence.sweep(db)?;
     db.execute_batch(COMMIT)?;
-    Ok(presence)
+    Ok((presence, StoreId::new(&identity)))
 }
 
 /// The version of the schema, 0 for an empty file.

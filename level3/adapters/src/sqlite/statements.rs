@@ -1,7 +1,7 @@
 //! Everything that is said to SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// `sagas.number` and `payments.number` count up, so that what is written at the same time lies on the same
 /// pages: with the names, which are hashes, as keys of `journal` and `outbox`, each of 64 payments in a
@@ -50,6 +50,15 @@ const V1: &str = "
         cause       TEXT
     ) STRICT;
 ";
+
+/// The store's identity. One that has sagas already keeps their names, which were derived without it.
+const V2: &str = "
+    CREATE TABLE store (identity TEXT NOT NULL) STRICT;
+    INSERT INTO store
+    SELECT CASE WHEN EXISTS (SELECT 1 FROM sagas) THEN '' ELSE lower(hex(randomblob(16))) END;
+";
+
+pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";

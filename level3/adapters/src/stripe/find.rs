@@ -123,10 +123,12 @@ async fn search(calls: &Calls, payment: &PaymentId) -> Result<Option<IntentBody>
 mod tests {
     use super::*;
     use level3_domain::ids::PaymentKey;
+    use level3_domain::journal::StoreId;
 
     #[test]
     fn the_oldest_ids_are_forgotten() {
-        let payment = |n: u32| PaymentId::derive(&PaymentKey::new("order").unwrap(), n);
+        let payment =
+            |n: u32| PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new("order").unwrap(), n);
         let intent = |n: u32| IntentId::new(format!("pi_{n}")).unwrap();
         let known = Known::new(2);
         for n in [1, 2, 1, 3] {

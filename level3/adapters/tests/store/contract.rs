@@ -6,7 +6,7 @@ use futures::future::join_all;
 use level3_domain::ids::{Email, IntentId, OrderId, PaymentId, PaymentKey, TransactionId};
 use level3_domain::journal::{
     Claimed, FailureKind, Journal, JournalError, Lease, Opened, Payload, Record, SagaFailure,
-    SagaId, SagaLog, Standing,
+    SagaId, SagaLog, Standing, StoreId,
 };
 use level3_domain::money::{Currency, Money};
 use level3_domain::provider::{NewRow, ProviderError, RowStatus};
@@ -27,7 +27,7 @@ pub fn started(step: &'static str) -> Record {
 }
 
 pub fn payment(key: &str) -> PaymentId {
-    PaymentId::derive(&PaymentKey::new(key).unwrap(), 1)
+    PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new(key).unwrap(), 1)
 }
 
 pub fn row(key: &str, minor: i64) -> NewRow {

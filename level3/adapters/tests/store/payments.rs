@@ -163,8 +163,9 @@ impl Shop {
     }
 }
 
-fn payment(number: u32, run: u32) -> PaymentId {
-    PaymentId::derive(&PaymentKey::new(&request(number).key).unwrap(), run)
+fn payment(store: &Arc<dyn Store>, number: u32, run: u32) -> PaymentId {
+    let key = PaymentKey::new(&request(number).key).unwrap();
+    PaymentId::derive(&store.store_id(), &key, run)
 }
 
 async fn counts(store: &Arc<dyn Store>) -> Counts {
@@ -186,7 +187,11 @@ pub async fn books_balance(place: Place) {
     let mut paid = 0;
     for (number, status) in &answers {
         let is_paid = matches!(status, Some(Status::Paid { .. }));
-        assert_eq!(rows.contains_key(&payment(*number, 1)), is_paid, "{number}: {status:?}");
+        assert_eq!(
+            rows.contains_key(&payment(&store, *number, 1)),
+            is_paid,
+            "{number}: {status:?}"
+        );
         paid += usize::from(is_paid);
     }
     // 5 % are declined and a few fail; a breaker that opens by chance refuses some more.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use level3_adapters::sql::{Store as _, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
-use level3_domain::journal::{Claimed, Journal as _, JournalError, Opened};
+use level3_domain::journal::{Claimed, Journal as _, JournalError, Opened, StoreId};
 use level3_domain::provider::{Ledger as _, ProviderError};
 use rusqlite::Connection;
 use tokio::time::sleep;
@@ -68,7 +68,40 @@ async fn what_is_something_else_is_left_as_it_is() {
     assert!(matches!(refused(&text).await, StoreError::NotADatabase { .. }));
     assert!(matches!(refused(&foreign).await, StoreError::Foreign { .. }));
     let error = refused(&newer).await;
-    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_identity_belongs_to_one_store_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one.db"), folder.path().join("two.db"));
+    let identity = async |path: &Path| {
+        let store = SqliteStore::open(path).await.unwrap();
+        let identity = store.store_id();
+        store.close().await;
+        identity
+    };
+    let first = identity(&one).await;
+    assert_eq!(first.as_str().len(), 32, "128 bits");
+    assert_eq!(identity(&one).await, first, "the same after a restart");
+    assert_ne!(identity(&two).await, first);
+    fs::remove_file(&one).unwrap();
+    assert_ne!(identity(&one).await, first, "a store that is made again is another one");
+}
+
+#[tokio::test]
+async fn a_store_from_before_identities_keeps_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let _ = store.open(id("a"), begun("a")).await.unwrap();
+    store.close().await;
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("DROP TABLE store; DELETE FROM level3_migrations WHERE version > 1;").unwrap();
+    drop(db);
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.store_id(), StoreId::unnamed());
+    store.close().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use level3_adapters::stripe::{Stripe, StripeConfig, StripeKey};
 use level3_domain::answer::{Answer, Dependency, Status};
 use level3_domain::event::NoObserver;
 use level3_domain::ids::{PaymentId, PaymentKey};
-use level3_domain::journal::MemoryJournal;
+use level3_domain::journal::{MemoryJournal, StoreId};
 use level3_domain::provider::{
     IntentStatus, Operation, PaymentProvider, ProviderError, ProviderKey, Providers, RowStatus,
 };
@@ -136,7 +136,7 @@ impl Shop {
 }
 
 fn id(key: &str) -> PaymentId {
-    PaymentId::derive(&PaymentKey::new(key).expect("a key"), 1)
+    PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new(key).expect("a key"), 1)
 }
 
 /// The one intent of a payment: its status and what is paid for it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use level3_adapters::Limits;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeKey};
 use level3_domain::ids::{CardToken, IntentId, PaymentId, PaymentKey};
+use level3_domain::journal::StoreId;
 use level3_domain::money::{Currency, Money};
 use level3_domain::provider::{CreateIntent, Operation, ProviderKey};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ pub fn usd(minor: i64) -> Money {
 }
 
 pub fn payment(name: &str) -> PaymentId {
-    PaymentId::derive(&PaymentKey::new(name).expect("a key"), 1)
+    PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new(name).expect("a key"), 1)
 }
 
 pub fn intent_id(name: &str) -> IntentId {

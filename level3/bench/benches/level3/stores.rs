@@ -72,7 +72,8 @@ async fn fill(store: &SqliteStore, numbers: std::ops::Range<usize>) -> Result<()
 }
 
 async fn past(store: &SqliteStore, state: Payload, number: usize) -> Result<(), Failed> {
-    let payment = PaymentId::derive(&PaymentKey::new(format!("past-{number}"))?, 1);
+    let payment =
+        PaymentId::derive(&store.store_id(), &PaymentKey::new(format!("past-{number}"))?, 1);
     let first = Record::Begun { kind: "payment".into(), state: state.clone() };
     let Opened::New(lease) = store.open(SagaId::from(&payment), first).await? else {
         return Err("the store knows a payment that is new".into());

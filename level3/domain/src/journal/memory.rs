@@ -10,7 +10,8 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{
-    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog, Standing,
+    Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
+    Standing, StoreId,
 };
 
 /// How long an owner may be silent before its saga can be claimed. Longer than any single step of a
@@ -21,9 +22,16 @@ pub const LEASE: Duration = Duration::from_secs(20);
 ///
 /// Cheap to clone; clones share their records. A gateway that is dropped leaves its records here for
 /// the next one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryJournal {
+    store: StoreId,
     state: Arc<Mutex<Sagas>>,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::of(StoreId::unnamed())
+    }
 }
 
 #[derive(Default)]
@@ -59,10 +67,17 @@ impl StoredSaga {
 }
 
 impl MemoryJournal {
-    /// Without any saga.
+    /// Without any saga, and [without an identity](StoreId::unnamed): for a process whose payment provider
+    /// ends with it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Without any saga, with this identity.
+    #[must_use]
+    pub fn of(store: StoreId) -> Self {
+        Self { store, state: Arc::default() }
     }
 
     /// How many sagas have this standing.
@@ -144,6 +159,10 @@ impl fmt::Debug for MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
+    fn store_id(&self) -> StoreId {
+        self.store.clone()
+    }
+
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         std::future::ready(Ok(self.open_now(saga, first))).boxed()
     }

@@ -76,6 +76,36 @@ impl fmt::Display for SagaId {
     }
 }
 
+/// Identifies a store of records among all others: the same for as long as the store is kept, another one
+/// for every other store. Cheap to clone.
+///
+/// Whatever is derived from a name that is unique in one store only, such as a client's key, has to be
+/// derived from the store's identity as well. Two stores, or a store that was deleted and made again,
+/// would otherwise use the same name at the payment provider, and each would be given the other's charges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(Arc<str>);
+
+impl StoreId {
+    /// The store with this identity: 128 bits of chance, for a store that outlives its process.
+    #[must_use]
+    pub fn new(identity: &str) -> Self {
+        Self(identity.into())
+    }
+
+    /// A store without an identity, which shares its names with every other store that has none: one in
+    /// the memory of a test, and one that was made before stores had identities.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self::new("")
+    }
+
+    /// The text; empty for a store without an identity.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The right to write about a saga, as long as nobody else has claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -161,6 +191,10 @@ pub enum JournalError {
 
 /// Keeps the records of sagas.
 pub trait Journal: Send + Sync {
+    /// The identity of the store behind this journal: the same for every process that uses the store, and
+    /// after every restart.
+    fn store_id(&self) -> StoreId;
+
     /// Begins a saga with its first record, unless it is known.
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened>;
 

@@ -229,12 +229,15 @@ async fn what_the_journal_does_not_take_is_not_done() {
     struct Down;
     use level3::journal::{
         Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
-        Standing,
+        Standing, StoreId,
     };
     fn down<'a, T: Send + 'a>() -> JournalFuture<'a, T> {
         std::future::ready(Err(JournalError::Unavailable)).boxed()
     }
     impl Journal for Down {
+        fn store_id(&self) -> StoreId {
+            StoreId::unnamed()
+        }
         fn open(&self, _: SagaId, _: Record) -> JournalFuture<'_, Opened> {
             down()
         }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use level3_domain::ids::{CardToken, Email, OrderId, PaymentId, PaymentKey, TransactionId};
+use level3_domain::journal::StoreId;
 use level3_domain::money::{Currency, Money};
 use level3_domain::provider::{
     CreateIntent, IntentStatus, Operation, ProviderError, ProviderKey, Providers, Receipt,
@@ -15,7 +16,7 @@ fn world(name: &Path, faults: impl Faults + 'static) -> World {
 }
 
 fn payment(name: &str) -> PaymentId {
-    PaymentId::derive(&PaymentKey::new(name).unwrap(), 1)
+    PaymentId::derive(&StoreId::unnamed(), &PaymentKey::new(name).unwrap(), 1)
 }
 
 fn key(name: &str, operation: Operation) -> ProviderKey {

@@ -10,6 +10,7 @@ use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::Status;
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId, PaymentKey};
+use level3::journal::StoreId;
 use level3::money::{Currency, Money};
 use level3::provider::{
     CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderError, ProviderKey,
@@ -46,7 +47,7 @@ impl Odd {
         let creates = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&creates);
         let another = PaymentKey::new("another").map_err(|_| Fail::new("a key is refused"))?;
-        let other = PaymentId::derive(&another, 1);
+        let other = PaymentId::derive(&StoreId::unnamed(), &another, 1);
         let wrap = move |providers: Providers| {
             let inner = Arc::clone(&providers.payments);
             Providers {

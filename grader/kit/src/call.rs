@@ -1,0 +1,183 @@
+//! Virtual time: how long a call of the learner's code took, or why it gave no answer.
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use grader_protocol::{Diagnosis, Fail, PanicSite};
+use tokio::time::{Instant, timeout};
+
+use crate::clock::Clock;
+use crate::{Cx, panics};
+
+/// More virtual time than a call of any exercise needs. A task that ticks every 10 ms costs half a
+/// second of real time up to here.
+pub const VIRTUAL_LIMIT: Duration = Duration::from_secs(600);
+
+/// Polls at one instant of virtual time after which a call counts as spinning.
+const MOST_POLLS_AT_ONCE: u64 = 20_000;
+
+/// Polls in all; a call that looks every 10 ms makes 6,000 a virtual minute.
+const MOST_POLLS: u64 = 50_000;
+
+/// Real time asleep in the kernel that no single-threaded runtime on a paused clock needs. Measured
+/// on good solutions at a load of 20: at most 1.5 ms.
+const MOST_BLOCKED: Duration = Duration::from_millis(20);
+
+/// A call that has ended.
+#[derive(Debug)]
+pub struct Call<T> {
+    /// What it returned.
+    pub value: T,
+    /// Virtual time from the first poll to the last.
+    pub took: Duration,
+    /// Spawned tasks that it left alive.
+    pub leaked: usize,
+    /// How often it was polled.
+    pub polls: u64,
+}
+
+/// What is known of a call while it runs.
+struct Watch<'a> {
+    clock: &'a Clock,
+    start: Instant,
+    last_poll: Cell<Instant>,
+    polls: Cell<u64>,
+    polls_at_once: Cell<u64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(clock: &'a Clock) -> Self {
+        let start = clock.now();
+        Watch {
+            clock,
+            start,
+            last_poll: Cell::new(start),
+            polls: Cell::default(),
+            polls_at_once: Cell::default(),
+        }
+    }
+
+    /// Counts one poll; says so when there are too many.
+    fn poll(&self) -> Result<(), Diagnosis> {
+        let now = self.clock.now();
+        let at_once = if now == self.last_poll.get() { self.polls_at_once.get() + 1 } else { 0 };
+        self.polls_at_once.set(at_once);
+        // The limit's own timer polls once more when it fires; that look is not the call's.
+        if now < self.start + VIRTUAL_LIMIT {
+            self.last_poll.set(now);
+            self.polls.set(self.polls.get() + 1);
+        }
+        let since_start = micros(now - self.start);
+        if at_once > MOST_POLLS_AT_ONCE {
+            return Err(Diagnosis::SpinsWithoutWaiting { at_us: since_start, polls: at_once });
+        }
+        if self.polls.get() > MOST_POLLS {
+            return Err(Diagnosis::PollsForever { polls: self.polls.get(), up_to_us: since_start });
+        }
+        Ok(())
+    }
+
+    /// Why the call reached the limit of virtual time. Idle for half of it or more: nothing wakes it.
+    fn overdue(&self, tasks: usize) -> Diagnosis {
+        let since = self.last_poll.get() - self.start;
+        if VIRTUAL_LIMIT - since >= VIRTUAL_LIMIT / 2 {
+            Diagnosis::NeverWoken { since_us: micros(since), tasks }
+        } else {
+            Diagnosis::StillRunning { virtual_s: VIRTUAL_LIMIT.as_secs(), polls: self.polls.get() }
+        }
+    }
+}
+
+impl Cx {
+    /// Runs a future of the learner's code to its end, at most for [`VIRTUAL_LIMIT`].
+    ///
+    /// `name` is how messages call it: `race::load`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fail`] with a [`Diagnosis`] when it panicked, blocked its thread, moved the clock, or gave no
+    /// answer.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the returned future drops the learner's.
+    pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
+        let alive_before = self.alive_tasks();
+        let meter = self.shared.meter.start();
+        let watch = Watch::new(&self.shared.clock);
+        let result = {
+            let mut future = pin!(future);
+            let watched = poll_fn(|cx| {
+                if let Err(diagnosis) = watch.poll() {
+                    return Poll::Ready(Err(diagnosis));
+                }
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+                if let Some(diagnosis) = watch.clock.look() {
+                    return Poll::Ready(Err(diagnosis));
+                }
+                match polled {
+                    Ok(poll) => poll.map(Ok),
+                    Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
+                }
+            });
+            timeout(VIRTUAL_LIMIT, watched).await
+        };
+        let took = self.shared.clock.since(watch.start);
+        self.shared.virtual_time.set(self.shared.virtual_time.get() + took);
+        let blocked = self.shared.meter.blocked_since(&meter);
+        let panics = panics::take();
+
+        // Tasks that have ended, or were aborted, need a turn to be counted out.
+        for _ in 0..64 {
+            if self.alive_tasks() <= alive_before {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let leaked = self.alive_tasks().saturating_sub(alive_before);
+
+        if blocked > MOST_BLOCKED {
+            let real_ms = u64::try_from(blocked.as_millis()).unwrap_or(u64::MAX);
+            return Err(Fail::diagnosed(name, Diagnosis::BlocksThread { real_ms }));
+        }
+        // Also what a spawned task did meanwhile.
+        if let Some(diagnosis) = self.shared.clock.look() {
+            return Err(Fail::diagnosed(name, diagnosis));
+        }
+        let diagnosis = match result {
+            Ok(Ok(value)) => {
+                for panic in &panics {
+                    self.note(format!("{name}: a panic was contained: {panic}"));
+                }
+                return Ok(Call { value, took, leaked, polls: watch.polls.get() });
+            }
+            Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(panics::is_todo) => {
+                Diagnosis::NotStarted
+            }
+            Ok(Err(Diagnosis::Panicked)) if panics.iter().any(PanicSite::is_refused_thread) => {
+                Diagnosis::ThreadRefused
+            }
+            Ok(Err(diagnosis)) => diagnosis,
+            // A spawned task that is still `todo!()` leaves its caller waiting.
+            Err(_) if panics.iter().any(panics::is_todo) => Diagnosis::NotStarted,
+            Err(_) => watch.overdue(leaked),
+        };
+        Err(Fail { panics, ..Fail::diagnosed(name, diagnosis) })
+    }
+
+    /// Runs a plain function of the learner's code: the same watch over panics and blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Cx::call).
+    pub async fn call_fn<T>(&self, name: &str, function: impl FnOnce() -> T) -> Result<T, Fail> {
+        Ok(self.call(name, async { function() }).await?.value)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,253 @@
+//! `cargo grade watch`: grades what is saved and shows one open criterion.
+//!
+//! One thread reads the keyboard, one the file system, one grades; this one owns the state, and draws.
+
+mod files;
+mod terminal;
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use grader::build::{Options, Part};
+use grader::catalog::{LEVELS, Level};
+use grader::grade::{Progress, grade};
+use grader::progress;
+use grader::seed::Seed;
+use grader::select::{Entry, select};
+use grader::supervise::{Limits, Verdict};
+use grader::watch::{Effect, Event, Key, State, lesson};
+
+use super::{Arguments, Exit, Failure};
+use terminal::{Input, Terminal};
+
+/// What the threads send.
+#[derive(Debug)]
+enum Message {
+    Event(Event),
+    /// The terminal has another size: draw again.
+    Draw,
+    /// The program was stopped and goes on.
+    Resumed,
+    /// The keyboard is gone: a closed terminal.
+    Closed,
+}
+
+pub(super) fn run(
+    arguments: &Arguments,
+    names: &[String],
+    plain: bool,
+    poll: bool,
+) -> Result<Exit, Failure> {
+    let root = super::root(arguments)?;
+    let levels = levels(arguments, names)?;
+    let (send, receive) = channel();
+    let folders = levels.iter().map(|level| root.join(level.name).join("src")).collect::<Vec<_>>();
+    let _watcher = files::watch(&root, &folders, poll, send.clone())?;
+    let grader = Grader::start(root.clone(), send.clone());
+    let mut terminal = if plain || !std::io::stdout().is_terminal() || is_dumb() {
+        Terminal::plain()
+    } else {
+        Terminal::full()?
+    };
+    terminal.read_keys(send);
+    let mut state = State::new(levels);
+    let effects = state.start();
+    let done = Loop { root: &root, grader: &grader, terminal: &mut terminal }
+        .run(&mut state, effects, &receive);
+    drop(terminal);
+    done?;
+    let score = state.score();
+    anstream::println!(
+        "{} of {} points, {} of {} bonus points",
+        score.core,
+        score.core_of,
+        score.bonus,
+        score.bonus_of
+    );
+    Ok(Exit::Success)
+}
+
+/// A terminal that cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
+}
+
+/// The levels that are named, or those that the learner has started.
+fn levels(arguments: &Arguments, names: &[String]) -> Result<Vec<&'static Level>, Failure> {
+    let started = super::started(arguments);
+    let wanted: Vec<&Level> = if names.is_empty() {
+        LEVELS.iter().copied().filter(|level| started.contains(level.name)).collect()
+    } else {
+        let entries = select(&super::full_names(arguments, names)?)?;
+        let named = |level: &&Level| entries.iter().any(|entry| entry.level.name == level.name);
+        LEVELS.iter().copied().filter(named).collect()
+    };
+    if wanted.is_empty() {
+        return Err(
+            "no level is started: `cargo grade start level1` makes the blank of the first one, \
+                    `cargo grade watch level1` watches a level as it is"
+                .into(),
+        );
+    }
+    Ok(wanted)
+}
+
+struct Loop<'a> {
+    root: &'a Path,
+    grader: &'a Grader,
+    terminal: &'a mut Terminal,
+}
+
+impl Loop<'_> {
+    fn run(
+        &mut self,
+        state: &mut State,
+        effects: Vec<Effect>,
+        messages: &Receiver<Message>,
+    ) -> Result<(), Failure> {
+        let mut open = effects;
+        loop {
+            while let Some(effect) = open.pop() {
+                if effect == Effect::Quit {
+                    return Ok(());
+                }
+                if let Some(event) = self.perform(effect) {
+                    open.extend(state.on(event));
+                }
+            }
+            self.terminal.show(state)?;
+            let Ok(message) = messages.recv() else { return Ok(()) };
+            match message {
+                Message::Event(event) => open = state.on(event),
+                Message::Draw => {}
+                Message::Resumed => self.terminal.enter()?,
+                Message::Closed => return Ok(()),
+            }
+        }
+    }
+
+    fn perform(&self, effect: Effect) -> Option<Event> {
+        let page = |title: String, text: Result<String, String>| {
+            Some(Event::Page { title, text: text.unwrap_or_else(|why| why) })
+        };
+        match effect {
+            Effect::Quit => None,
+            Effect::Grade(names) => {
+                self.grader.ask(names);
+                None
+            }
+            // What cannot be remembered is no reason to stop.
+            Effect::Showing(id) => {
+                let _ = progress::showing(self.root, id);
+                None
+            }
+            Effect::Show(id) => {
+                let entry = grader::select::all().find(|entry| entry.criterion.id == id)?;
+                let mut text = String::new();
+                super::read::criterion(&mut text, &entry).ok()?;
+                page("What the criterion demands".to_owned(), Ok(text))
+            }
+            Effect::Lesson(level, exercise) => {
+                let path = format!("{level}/lessons/{}.md", exercise.replace('-', "_"));
+                let text = std::fs::read_to_string(self.root.join(&path));
+                let text = text.map(|text| lesson(&text));
+                page(path.clone(), text.map_err(|why| format!("{path} cannot be read: {why}")))
+            }
+            Effect::Solution(file) => {
+                let files = grader::starter::solution(self.root, file);
+                let text = files.map_err(|why| why.to_string()).map(|files| {
+                    files.into_iter().fold(String::new(), |mut text, (path, source)| {
+                        // Writing into a string does not fail.
+                        let _ = writeln!(text, "// ---- {}\n{source}", path.display());
+                        text
+                    })
+                });
+                page(format!("The reference of {file}"), text)
+            }
+        }
+    }
+}
+
+/// The thread that grades, one run after the other.
+struct Grader(Sender<Vec<String>>);
+
+impl Grader {
+    fn start(root: PathBuf, send: Sender<Message>) -> Self {
+        let (ask, asked) = channel::<Vec<String>>();
+        thread::spawn(move || {
+            for names in asked {
+                let event = match run_once(&root, &names, &send) {
+                    Ok(event) => event,
+                    Err(why) => Event::CouldNotGrade(why.to_string()),
+                };
+                if send.send(Message::Event(event)).is_err() {
+                    return;
+                }
+            }
+        });
+        Grader(ask)
+    }
+
+    fn ask(&self, names: Vec<String>) {
+        // The thread lives as long as this does.
+        let _ = self.0.send(names);
+    }
+}
+
+fn run_once(root: &Path, names: &[String], send: &Sender<Message>) -> Result<Event, Failure> {
+    let entries = select(names)?;
+    let options = Options { color: true, ..Options::default() };
+    let seed = Seed::of_this_run()?;
+    let told = Told(send.clone());
+    let report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
+    // What cannot be remembered is no reason to show nothing.
+    let _ = progress::passed(root, &report);
+    Ok(Event::Graded(Box::new(report)))
+}
+
+/// Tells the state how far a run is.
+struct Told(Sender<Message>);
+
+impl Told {
+    fn tell(&self, text: String) {
+        let _ = self.0.send(Message::Event(Event::Progress(text)));
+    }
+}
+
+impl Progress for Told {
+    fn building(&self, parts: &[Part]) {
+        let names: Vec<String> = parts.iter().map(Part::to_string).collect();
+        self.tell(format!("building {}", names.join(", ")));
+    }
+
+    fn judging(&self, criteria: usize) {
+        let plural = if criteria == 1 { "criterion" } else { "criteria" };
+        self.tell(format!("judging {criteria} {plural}"));
+    }
+
+    fn judged(&self, _entry: &Entry, _verdict: &Verdict) {}
+}
+
+/// The keys, by the letters that the last line of the screen shows.
+fn key(input: Input) -> Option<Key> {
+    Some(match input {
+        Input::Char('h') => Key::Hint,
+        Input::Char('l') => Key::Lesson,
+        Input::Char('w') => Key::Show,
+        Input::Char('a') => Key::All,
+        Input::Char('s') => Key::Solution,
+        Input::Char('n') => Key::Skip,
+        Input::Char('r') => Key::Run,
+        Input::Char('y') => Key::Yes,
+        Input::Char('q') | Input::Interrupt => Key::Quit,
+        Input::Char('k') | Input::Up => Key::Up,
+        Input::Char('j') | Input::Down => Key::Down,
+        Input::PageUp => Key::PageUp,
+        Input::Char(' ') | Input::PageDown => Key::PageDown,
+        Input::Escape => Key::Back,
+        Input::Char(_) => return None,
+    })
+}

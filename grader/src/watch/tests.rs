@@ -1,0 +1,177 @@
+//! The way of a learner through `watch`.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use grader_protocol::{Fail, Jail};
+
+use super::*;
+use crate::build::{Built, LevelBuild};
+use crate::catalog::{LEVELS, Level};
+use crate::report::Report;
+use crate::seed::Seed;
+use crate::select::{Entry, select};
+use crate::supervise::Verdict;
+
+const SIZE: Size = Size { columns: 80, rows: 24 };
+
+fn level() -> &'static Level {
+    LEVELS[1]
+}
+
+/// A report about `names` in which the criteria with one of the `failing` ids fail.
+fn report(names: &[&str], failing: &[&str]) -> Event {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let entries = select(&names).expect("names of the catalog");
+    let ready = LevelBuild::Ready { binary: PathBuf::new(), warnings: Vec::new() };
+    graded(&entries, ready, failing)
+}
+
+fn graded(entries: &[Entry], build: LevelBuild, failing: &[&str]) -> Event {
+    let verdict = |entry: &Entry| {
+        let fails = failing.contains(&entry.criterion.id);
+        Verdict {
+            fail: fails.then(|| Fail::new("too late").help("begin earlier")),
+            notes: Vec::new(),
+            output: String::new(),
+            virtual_us: 0,
+            real_us: 0,
+            jail: Jail::Syscalls,
+        }
+    };
+    let verdicts = entries.iter().map(|entry| (entry.criterion.id, verdict(entry))).collect();
+    let levels = BTreeMap::from([(level().name.to_owned(), build)]);
+    let built = Built { levels, took: Duration::ZERO };
+    let seed: Seed = "7".parse().expect("a seed");
+    Event::Graded(Box::new(Report::new(entries, &built, verdicts, Duration::ZERO, seed)))
+}
+
+fn shown(state: &State) -> String {
+    let screen = draw(state, SIZE);
+    assert_eq!(screen.len(), SIZE.rows);
+    let plain: Vec<String> =
+        screen.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
+    for line in &plain {
+        assert!(line.chars().count() <= SIZE.columns, "too wide: {line}");
+    }
+    plain.join("\n")
+}
+
+/// A state that has graded the level, with these failures.
+fn after_first_run(failing: &[&str]) -> State {
+    let mut state = State::new(vec![level()]);
+    assert_eq!(state.start(), [Effect::Grade(vec!["level2".to_owned()])]);
+    state.on(report(&["level2"], failing));
+    state
+}
+
+fn first_of(exercise: usize) -> &'static str {
+    level().exercises[exercise].criteria[0].id
+}
+
+#[test]
+fn it_shows_the_first_open_criterion_with_its_message() {
+    let state = after_first_run(&[first_of(1), first_of(3)]);
+    let screen = shown(&state);
+    for words in [first_of(1), "too late", "begin earlier", "criterion 1 of", "h hint"] {
+        assert!(screen.contains(words), "no `{words}`:\n{screen}");
+    }
+}
+
+#[test]
+fn a_saved_file_grades_its_exercise_and_comes_first() {
+    let mut state = after_first_run(&[first_of(1), first_of(3)]);
+    let exercise = &level().exercises[3];
+    let effects = state.on(Event::Saved(vec![PathBuf::from(exercise.file)]));
+    let name = format!("level2/{}", exercise.name);
+    assert_eq!(effects, [Effect::Grade(vec![name.clone()])]);
+    let effects = state.on(report(&[&name], &[first_of(3)]));
+    assert_eq!(effects, [Effect::Showing(first_of(3))]);
+    // It passes: the next open one is in another exercise.
+    state.on(Event::Saved(vec![PathBuf::from(exercise.file)]));
+    let effects = state.on(report(&[&name], &[]));
+    assert_eq!(effects, [Effect::Showing(first_of(1))]);
+    assert!(shown(&state).contains("has full marks"), "{}", shown(&state));
+}
+
+#[test]
+fn what_is_saved_during_a_run_is_graded_after_it() {
+    let mut state = after_first_run(&[first_of(1)]);
+    let saved = |at: usize| Event::Saved(vec![PathBuf::from(level().exercises[at].file)]);
+    let name = |at: usize| format!("level2/{}", level().exercises[at].name);
+    assert_eq!(state.on(saved(1)), [Effect::Grade(vec![name(1)])]);
+    assert_eq!(state.on(saved(2)), []);
+    assert_eq!(state.on(saved(2)), []);
+    let effects = state.on(report(&[&name(1)], &[first_of(1)]));
+    assert_eq!(effects, [Effect::Grade(vec![name(2)])]);
+}
+
+#[test]
+fn marks_of_what_last_compiled_stay() {
+    let mut state = after_first_run(&[first_of(1)]);
+    let before = state.score();
+    let errors = "error[E0308]: mismatched types".to_owned();
+    let broken = LevelBuild::Broken { package: "level2".to_owned(), errors, refused: false };
+    state.on(graded(&select(&["level2".to_owned()]).expect("a level"), broken, &[]));
+    assert_eq!(state.score(), before);
+    let screen = shown(&state);
+    assert!(screen.contains("does not compile") && screen.contains("E0308"), "{screen}");
+}
+
+#[test]
+fn hints_come_one_by_one_and_end() {
+    let mut state = after_first_run(&[first_of(1)]);
+    let hints = level().exercises[1].criteria[0].hints;
+    for shown_hints in 1..=hints.len() + 1 {
+        state.on(Event::Key(Key::Hint));
+        let screen = shown(&state);
+        let count = (1..=hints.len()).filter(|n| screen.contains(&format!("hint {n}/"))).count();
+        assert_eq!(count, shown_hints.min(hints.len()), "{screen}");
+    }
+}
+
+#[test]
+fn another_criterion_can_be_chosen_and_all_come_round() {
+    let mut state = after_first_run(&[first_of(1), first_of(3)]);
+    assert_eq!(state.on(Event::Key(Key::Skip)), [Effect::Showing(first_of(3))]);
+    assert_eq!(state.on(Event::Key(Key::Skip)), [Effect::Showing(first_of(1))]);
+}
+
+#[test]
+fn the_reference_is_shown_only_for_what_is_complete_and_after_a_question() {
+    let all: Vec<&str> =
+        level().exercises.iter().flat_map(|e| e.criteria).map(|criterion| criterion.id).collect();
+    let mut state = after_first_run(&all);
+    assert_eq!(state.on(Event::Key(Key::Solution)), []);
+    assert!(shown(&state).contains("when an exercise has full marks"));
+    let mut state = after_first_run(&[first_of(1)]);
+    assert_eq!(state.on(Event::Key(Key::Solution)), []);
+    assert!(shown(&state).contains("Show the reference"));
+    assert_eq!(state.on(Event::Key(Key::Yes)), [Effect::Solution(level().exercises[0].file)]);
+}
+
+#[test]
+fn a_long_text_scrolls_on_a_small_screen() {
+    let mut state = after_first_run(&[]);
+    let text = (0..100).map(|n| format!("line {n}\n")).collect();
+    state.on(Event::Page { title: "Lesson".to_owned(), text });
+    assert!(shown(&state).contains("line 0\n") && shown(&state).contains("below"));
+    for _ in 0..50 {
+        state.on(Event::Key(Key::PageDown));
+    }
+    assert!(shown(&state).contains("line 99"), "{}", shown(&state));
+    state.on(Event::Key(Key::Back));
+    assert!(shown(&state).contains("Every criterion is met"));
+    // Smaller than anything that fits.
+    assert_eq!(draw(&state, Size { columns: 1, rows: 1 }).len(), 1);
+}
+
+#[test]
+fn files_belong_to_exercises() {
+    let names = |files: &[&str]| touched(files.iter().map(Path::new), &[level()]).names;
+    assert!(names(&["level1/src/pages.rs", "level2/src/notes.txt", "README.md"]).is_empty());
+    let [one, other] = [&level().exercises[0], &level().exercises[1]];
+    assert_eq!(names(&[one.file]), [format!("level2/{}", one.name)].into());
+    assert_eq!(names(&[one.file, other.file]), ["level2".to_owned()].into());
+    assert_eq!(names(&["level2/src/of_my_own.rs"]), ["level2".to_owned()].into());
+}
