@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use grader_kit::{lock, ms};
 use level3::journal::{
     Claimed, Journal, JournalError, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId,
-    SagaLog, Standing,
+    SagaLog, Standing, StoreId,
 };
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -96,6 +96,10 @@ fn announced(record: &Record) -> Option<String> {
 }
 
 impl Journal for Faulty {
+    fn store_id(&self) -> StoreId {
+        self.memory.store_id()
+    }
+
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
         let fault = self.next();
         assert!(fault != Some(Fault::Panics), "a journal with a bug");
