@@ -152,7 +152,7 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
 
 pub async fn ids_are_never_reused(cx: Cx) -> Outcome {
     let help = "count up: `letters.len()`, or the place in a list, names another letter as soon as one is gone";
-    let (queue, ids) = queue_of(10, 1, &["a", "b"])?;
+    let (queue, ids) = queue_of(10, 5, &["a", "b"])?;
     redrive(&cx, &queue, &["b"]).await?;
     let pushed = cx.call_fn(PUSH, || queue.push("c", "mail server down", 3)).await?;
     let Ok(third) = pushed else { return Err(Fail::new("a queue of 10 has no room for 2 items")) };
@@ -165,7 +165,8 @@ pub async fn ids_are_never_reused(cx: Cx) -> Outcome {
         expected = "None: the letter is gone", observed = format!("removed {:?}", hit.map(|letter| *letter.item)),
         help = help);
     ensure!(!queue.unpark(third), "unpark says that it has unparked what was not parked");
-    ensure!(queue.unpark(ids[1]), "the id of a parked letter does not name it any more"; help = help);
+    let second = cx.call_fn("DeadLetters::remove", || queue.remove(ids[1])).await?;
+    ensure_eq!(second.map(|letter| *letter.item), Some("b"), "what remove() with the id of `b` took out"; help = help);
     // The last one, and the only one, go as well.
     for round in 0..3 {
         let last = cx.call_fn(PUSH, || queue.push("last", "mail server down", 3)).await?;
@@ -196,7 +197,9 @@ pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
         async move {
             seen.borrow_mut().push(*letter.item);
             sleep(ms(100)).await;
-            there.borrow_mut().push(items(queue).contains(&*letter.item));
+            if *letter.item != "settled" {
+                there.borrow_mut().push(items(queue).contains(&*letter.item));
+            }
             taken_out.set(taken_out.get() || queue.remove(letter.id).is_some());
             if *letter.item == "a" {
                 // A human settles a letter whose turn has not come.
@@ -310,28 +313,28 @@ pub async fn newcomers_wait(cx: Cx) -> Outcome {
     const NEWCOMERS: usize = 50;
     for delivered in [true, false] {
         let queue = queue(1000, 5, &["a", "b"])?;
-        let seen = RefCell::new(Vec::new());
+        let (seen, pushed) = (RefCell::new(Vec::new()), Cell::new(0));
         let handler = |letter: Undelivered| {
             seen.borrow_mut().push(*letter.item);
             if seen.borrow().len() <= NEWCOMERS {
-                let _ = queue.push("newcomer", "mail server down", 1);
+                pushed.set(pushed.get() + usize::from(queue.push("newcomer", "down", 1).is_ok()));
             }
             // Gives up after so many, so that a redrive that goes on with the newcomers ends.
             let ends = delivered || seen.borrow().len() > NEWCOMERS;
             ready(if ends { Ok(()) } else { Err("mailbox full") })
         };
         cx.call(NAME, queue.redrive(handler)).await?;
-        let (tried, seen) = (seen.borrow().len(), seen.borrow().clone());
+        let seen = seen.into_inner();
         ensure!(
-            seen == ["a", "b"],
-            "a redrive of 2 letters tried {tried}, since new ones arrived meanwhile";
+            seen.len() <= 2 && !seen.contains(&"newcomer"),
+            "a redrive of 2 letters tried {}, since new ones arrived meanwhile", seen.len();
             expected = "a and b, each once: what arrives later, or fails, waits for the next redrive",
             help = "list the ids before you try the first one; letters that arrive as fast as they are delivered \
                     keep the redrive busy without end"
         );
-        let left = queue.len();
-        ensure!(delivered || left == 4, "{left} letters in the queue when two failed and two arrived";
-            expected = "4");
+        let (left, pushed) = (queue.len(), pushed.get());
+        ensure!(delivered || left == 2 + pushed, "{left} letters in the queue when none of 2 was delivered and {pushed} arrived";
+            expected = format!("{}", 2 + pushed));
     }
     Ok(())
 }
@@ -527,8 +530,7 @@ pub async fn forgets_what_is_gone(cx: Cx) -> Outcome {
             expected = "an id of its own", help = "count letters with 64 bits");
     }
     cx.call(NAME, queue.redrive(|_| ready(Ok::<_, &str>(())))).await?;
-    for _ in 0..3001 {
-        // The last one is refused.
+    for _ in 0..3000 {
         let _ = queue.push(Arc::clone(&item), "down", 1);
     }
     in_memory("in a full queue of 3000", 3000)?;
@@ -538,55 +540,38 @@ pub async fn forgets_what_is_gone(cx: Cx) -> Outcome {
 }
 
 pub async fn works_on_several_threads(cx: Cx) -> Outcome {
-    const THREADS: usize = 5;
-    const FIRST: usize = 3000;
-    const MORE: usize = 1000;
+    const THREADS: usize = 4;
+    const LETTERS: usize = 400;
     // One redrive on the virtual clock first: a queue that is not written is found here.
     redrive(&cx, &queue(10, 5, &["a"])?, &[]).await?;
-    let queue = Arc::new(DeadLetters::new(nzu(FIRST + MORE), nz(5)));
-    let mut ids = Vec::new();
-    for item in 0..FIRST {
-        let Ok(id) = queue.push(item, "down", 1) else {
-            return Err(Fail::new(format!(
-                "a queue of {} has no room for letter {}",
-                FIRST + MORE,
-                item + 1
-            )));
-        };
-        ids.push(id);
-    }
-    let seen: Arc<Vec<AtomicU32>> =
-        Arc::new((0..FIRST + MORE).map(|_| AtomicU32::new(0)).collect());
-    let (shared, counted) = (Arc::clone(&queue), Arc::clone(&seen));
-    let every = 5 + cx.draw().index(5);
-    cx.on_threads(NAME, THREADS, move |thread| match thread {
-        0 => (FIRST..FIRST + MORE).for_each(|item| drop(shared.push(item, "down", 1))),
-        1 => {
+    let queue: DeadLetters<usize> = DeadLetters::new(nzu(LETTERS), nz(5));
+    let ids: Vec<LetterId> =
+        (0..LETTERS).filter_map(|item| queue.push(item, "down", 1).ok()).collect();
+    ensure!(ids.len() == LETTERS, "a queue of {LETTERS} has room for {} letters", ids.len());
+    let seen: Arc<Vec<AtomicU32>> = Arc::new((0..LETTERS).map(|_| AtomicU32::new(0)).collect());
+    let (counted, every) = (Arc::clone(&seen), 10 + cx.draw().index(10));
+    cx.on_threads(NAME, THREADS, move |thread| {
+        if thread == 0 {
             for id in ids.iter().rev().step_by(every) {
-                if let Some(letter) = shared.remove(*id) {
+                if let Some(letter) = queue.remove(*id) {
                     counted[*letter.item].fetch_add(1, Ordering::Relaxed);
                 }
+                std::thread::yield_now();
             }
         }
-        _ => {
-            let handler = |letter: DeadLetter<usize>| {
-                counted[*letter.item].fetch_add(1, Ordering::Relaxed);
-                ready(Ok::<_, &str>(()))
-            };
-            if let Ok(runtime) = Builder::new_current_thread().build() {
-                runtime.block_on(shared.redrive(handler));
-            }
-        }
+        let Ok(runtime) = Builder::new_current_thread().build() else { return };
+        runtime.block_on(queue.redrive(|letter| {
+            counted[*letter.item].fetch_add(1, Ordering::Relaxed);
+            // The others come while it is being delivered, on one core as well.
+            std::thread::yield_now();
+            ready(Ok::<_, &str>(()))
+        }));
     })?;
-    let left: Vec<usize> = queue.letters().iter().map(|letter| *letter.item).collect();
-    for item in left {
-        seen[item].fetch_add(1, Ordering::Relaxed);
-    }
     let wrong = seen.iter().map(|seen| seen.load(Ordering::Relaxed)).find(|seen| *seen != 1);
     ensure!(
         wrong.is_none(),
-        "redrives, push and remove on {THREADS} threads at once: a letter was delivered, removed or kept {} times", wrong.unwrap_or_default();
-        expected = "each letter once: delivered, or removed, or still there",
+        "{THREADS} threads redrive {LETTERS} letters at the same time, and one was delivered or removed {} times", wrong.unwrap_or_default();
+        expected = "once: one thread gets it, the others skip it",
         help = "look whether a letter is free and mark it in one step, under one lock"
     );
     Ok(())

@@ -2,8 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use grader_kit::Cx;
 use tokio::time::Instant;
@@ -52,37 +50,6 @@ impl Calls {
     /// When they came, in milliseconds.
     pub fn at(&self) -> Vec<u64> {
         self.at.borrow().clone()
-    }
-}
-
-/// Where real threads meet before each round, so that they call the learner's code at the same moment.
-#[derive(Default)]
-pub struct Meeting {
-    arrived: AtomicUsize,
-}
-
-impl Meeting {
-    /// More real time than a thread needs for a round on a busy machine.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    /// Waits for the others of `count` threads, for round number `round`, the first of which is 0. False if one
-    /// does not come: it is stuck in the round before.
-    pub fn wait(&self, round: usize, count: usize) -> bool {
-        self.arrived.fetch_add(1, Ordering::AcqRel);
-        let began = Instant::now();
-        let mut turns = 0_u32;
-        while self.arrived.load(Ordering::Acquire) < (round + 1) * count {
-            turns += 1;
-            // Spins, since a thread that sleeps wakes up too late; the other one may need this core.
-            if turns % 1000 == 0 {
-                std::thread::yield_now();
-                if began.elapsed() > Self::PATIENCE {
-                    return false;
-                }
-            }
-            std::hint::spin_loop();
-        }
-        true
     }
 }
 
