@@ -189,16 +189,21 @@ struct Owner<K: Eq + Hash, P, V> {
 
 impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
     fn end(mut self, completion: Completion<V>) {
+        // Foreign code, and so before the lock and before `ended`: if it panics, the drop frees the key.
+        let stored = match &completion {
+            Completion::Stored(value) => Some((value.clone(), self.key.clone())),
+            Completion::Released(_) => None,
+        };
         self.ended = true;
         let mut state = self.shared.lock();
-        match &completion {
-            Completion::Stored(value) => {
+        match stored {
+            Some((value, key)) => {
                 if let Some(entry) = state.entries.get_mut(&self.key) {
-                    entry.stage = Stage::Answered(value.clone());
+                    entry.stage = Stage::Answered(value);
                 }
-                state.answered.push_back((Instant::now(), self.key.clone()));
+                state.answered.push_back((Instant::now(), key));
             }
-            Completion::Released(_) => {
+            None => {
                 state.entries.remove(&self.key);
             }
         }

@@ -5,8 +5,10 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+mod faulty;
 mod parts;
 mod requests;
+mod steps;
 mod values;
 mod world;
 
