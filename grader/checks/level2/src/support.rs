@@ -165,6 +165,11 @@ where
     begins(cx, "it is polled by one task, and then by another");
     let moved = shop(cx, &mut draw, second);
     let call = cx.call(name, polled_elsewhere_first(load(moved.source()))).await?;
+    // The limit of `Cx::call` polls it once more, at which all has long been there.
+    ensure!(call.took < ms(60_000), "a load that moved to another task is not woken";
+        expected = "it goes on when a source answers", observed = format!("{} ms", call.took.as_millis()),
+        help = "hand each poll's own Context to what you wait for: a waker that is kept belongs to the \
+                task of an earlier poll");
     let page = succeeded(call.value, "every source answered")?.dashboard;
     shows(&page, &moved.page(), "the load moved to another task")?;
 
