@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::build::{self, BuildError, Built, LevelBuild, Part};
+use crate::build::{self, BuildError, Built, LevelBuild, Part, Step};
 use crate::report::Report;
 use crate::seed::Seed;
 use crate::select::Entry;
@@ -20,6 +20,10 @@ pub trait Progress: Sync {
     /// The nested cargo has finished a package.
     fn built(&self, package: &str) {
         let _ = package;
+    }
+    /// The nested cargo has nothing to tell for a while, and why.
+    fn waiting(&self, why: &str) {
+        let _ = why;
     }
     /// The judging begins.
     fn judging(&self, criteria: usize) {
@@ -55,7 +59,10 @@ pub fn grade(
         parts = parts.into_iter().map(Part::whole).collect();
     }
     progress.building(&parts);
-    let built = build::build(root, &parts, options, &mut |package| progress.built(package))?;
+    let built = build::build(root, &parts, options, &mut |step| match step {
+        Step::Built(package) => progress.built(package),
+        Step::Waiting(why) => progress.waiting(why),
+    })?;
     let judging = Instant::now();
     progress.judging(entries.len());
     let verdicts = judge_all(root, entries, &built, limits, seed, progress);

@@ -14,6 +14,7 @@
 pub mod build;
 pub mod catalog;
 pub mod grade;
+pub mod inspect;
 pub mod interrupt;
 pub mod progress;
 pub mod report;

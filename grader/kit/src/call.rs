@@ -154,7 +154,7 @@ impl Cx {
                 }
                 return Ok(Call { value, took, leaked, polls: watch.polls.get() });
             }
-            Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(PanicSite::is_todo) => {
+            Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(panics::is_todo) => {
                 Diagnosis::NotStarted
             }
             Ok(Err(Diagnosis::Panicked)) if panics.iter().any(PanicSite::is_refused_thread) => {
@@ -162,7 +162,7 @@ impl Cx {
             }
             Ok(Err(diagnosis)) => diagnosis,
             // A spawned task that is still `todo!()` leaves its caller waiting.
-            Err(_) if panics.iter().any(PanicSite::is_todo) => Diagnosis::NotStarted,
+            Err(_) if panics.iter().any(panics::is_todo) => Diagnosis::NotStarted,
             Err(_) => watch.overdue(leaked),
         };
         Err(Fail { panics, ..Fail::diagnosed(name, diagnosis) })

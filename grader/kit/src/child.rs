@@ -114,6 +114,7 @@ pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)])
     };
     let level = id.split('/').next().unwrap_or_default();
     let sources = sources::read(Path::new(level));
+    panics::know_placeholders(level, &sources);
     limits::set();
     panics::install_hook();
     // Before the judged code runs, and each thread in a jail of its own.
@@ -122,7 +123,9 @@ pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)])
         Err(why) => return usage(&format!("no threads for {id}: {why}")),
     };
     let judge = move || {
-        let message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
+        let mut message = run(criterion, Setting { nonce, jailed, sources, seed, pool });
+        // A panic's text may be of any length.
+        message.tidy();
         let passed = message.fail.is_none();
         if let Err(why) = channel.send(&message) {
             eprintln!("the verdict could not be sent: {why}");
@@ -200,7 +203,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
         Ok(outcome) => outcome.err(),
         Err(_) => {
             let panics = panics::take();
-            let todo = panics.first().is_some_and(|p| p.is_todo());
+            let todo = panics.first().is_some_and(panics::is_todo);
             let diagnosis = if todo { Diagnosis::NotStarted } else { Diagnosis::Panicked };
             Some(Fail { panics, ..Fail::diagnosed("the exercise", diagnosis) })
         }

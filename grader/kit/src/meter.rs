@@ -1,5 +1,7 @@
 //! How long the thread was really blocked.
 //!
+//! Time in which a full pipe to the grader kept the thread does not count: the grader may be the slow one.
+//!
 //! Wall time cannot tell a `std::thread::sleep` from a machine under load. The scheduler can: it
 //! counts the time a thread ran and the time it waited for a core; what is left, it slept.
 use std::time::Duration;
@@ -9,20 +11,31 @@ use std::time::Duration;
 pub(crate) struct Meter {
     #[cfg(target_os = "linux")]
     schedstat: Option<std::fs::File>,
+    #[cfg(target_os = "linux")]
+    io: Option<std::fs::File>,
 }
 
 /// The thread's figures at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     wall: std::time::Instant,
-    /// On a core, and waiting for one; `None` where nobody counts it.
+    /// On a core, and waiting for one; `None` where it cannot be known.
     busy: Option<Duration>,
+    /// Bytes that the thread has written.
+    written: Option<u64>,
 }
+
+/// Bytes that a pipe takes at once on Linux. A thread that writes more may have to wait for the reader.
+const PIPE: u64 = 64 << 10;
+
+/// How long a thread that has filled the pipe may have waited for its reader.
+const WAITS_FOR_READER: Duration = Duration::from_secs(2);
 
 impl Meter {
     #[cfg(target_os = "linux")]
     pub(crate) fn new() -> Self {
-        Meter { schedstat: std::fs::File::open("/proc/thread-self/schedstat").ok() }
+        let open = |name| std::fs::File::open(format!("/proc/thread-self/{name}")).ok();
+        Meter { schedstat: open("schedstat"), io: open("io") }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -34,17 +47,37 @@ impl Meter {
     /// So the wall clock is read last here and first in [`blocked_since`](Meter::blocked_since):
     /// whatever happens in between is missing from the wall time, never from the busy time.
     pub(crate) fn start(&self) -> Reading {
-        let busy = self.busy();
-        Reading { wall: std::time::Instant::now(), busy }
+        let (busy, written) = (self.busy(), self.written());
+        Reading { wall: std::time::Instant::now(), busy, written }
     }
 
     /// How long the thread was asleep in the kernel since `start`; zero where it cannot be known.
     pub(crate) fn blocked_since(&self, start: &Reading) -> Duration {
         let wall = start.wall.elapsed();
-        match (start.busy, self.busy()) {
+        let blocked = match (start.busy, self.busy()) {
             (Some(before), Some(after)) => wall.saturating_sub(after.saturating_sub(before)),
             _ => Duration::ZERO,
-        }
+        };
+        let filled_the_pipe = || match (start.written, self.written()) {
+            (Some(before), Some(after)) => after.saturating_sub(before) >= PIPE,
+            _ => false,
+        };
+        let waited = !blocked.is_zero() && blocked < WAITS_FOR_READER && filled_the_pipe();
+        if waited { Duration::ZERO } else { blocked }
+    }
+
+    /// Bytes that the thread has written so far, wherever to.
+    #[cfg(target_os = "linux")]
+    fn written(&self) -> Option<u64> {
+        let mut text = [0u8; 256];
+        let read = rustix::io::pread(self.io.as_ref()?, &mut text, 0).ok()?;
+        let text = std::str::from_utf8(&text[..read]).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("wchar: "))?.trim().parse().ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn written(&self) -> Option<u64> {
+        None
     }
 
     #[cfg(target_os = "linux")]

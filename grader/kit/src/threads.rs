@@ -132,7 +132,7 @@ impl Cx {
         match results.into_iter().collect::<Option<Vec<T>>>() {
             Some(values) => Ok(values),
             None => {
-                let diagnosis = if seen.iter().any(PanicSite::is_todo) {
+                let diagnosis = if seen.iter().any(panics::is_todo) {
                     Diagnosis::NotStarted
                 } else if seen.iter().any(PanicSite::is_refused_thread) {
                     Diagnosis::ThreadRefused

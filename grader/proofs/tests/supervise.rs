@@ -175,6 +175,26 @@ fn a_flood_of_output_is_drained_and_cut() {
 }
 
 #[test]
+fn texts_are_cut_and_cleaned() {
+    let long = verdict("text/is-long");
+    assert!(told(&long).contains("code panicked"), "{}", told(&long));
+    assert!(told(&long).len() < 40_000, "{} bytes", told(&long).len());
+    let drawn = verdict("text/draws-over");
+    let text = format!("{drawn:?}");
+    assert!(text.contains("[32mall points") && !text.contains("u{1b}"), "{text}");
+    assert_diagnosis!("text/chooses-a-diagnosis", Diagnosis::Exited { code: 3 });
+}
+
+#[test]
+fn blocking_is_limited_in_sum() {
+    let start = Instant::now();
+    assert_diagnosis!("block/sleeps-and-works", Diagnosis::BlocksThread { real_ms: 4000.. });
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    let prints = verdict("right/prints-much");
+    assert!(prints.passed(), "{}", told(&prints));
+}
+
+#[test]
 fn two_hangs_cost_less_than_ten_seconds() {
     let start = Instant::now();
     std::thread::scope(|scope| {

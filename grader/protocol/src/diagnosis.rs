@@ -261,7 +261,11 @@ impl Diagnosis {
                 "look for a collection that grows in a loop without end, or a capacity taken from \
                  input"
             }
-            Diagnosis::Killed { .. } => "the output below may say more",
+            Diagnosis::Killed { signal: 9 } => {
+                "something outside the grader ended the process: often the system, when it has no memory \
+                 left. Close what needs much memory and grade again"
+            }
+            Diagnosis::Killed { .. } => "the output above may say more",
             Diagnosis::ForgedVerdict => {
                 "only the grader may write to the verdict channel: remove the code that does"
             }

@@ -11,9 +11,11 @@
 mod diagnosis;
 mod fail;
 pub mod limits;
+mod text;
 
 pub use diagnosis::Diagnosis;
 pub use fail::{Event, Fail, PanicSite};
+pub use text::tidy;
 
 use serde::{Deserialize, Serialize};
 

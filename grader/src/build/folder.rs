@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::part::Part;
 
+/// Bytes without which nothing can be built.
+#[cfg(unix)]
+const ROOM: u64 = 64 << 20;
+
 /// The folder, for builds of the workspace at `root`. One grader builds in it at a time.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -31,6 +35,27 @@ impl Folder {
         };
         let lock = locked().ok();
         Folder { path, _lock: lock }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the disk is full, which is what the text of a failed build speaks of. Such words can stand in
+    /// a program too, so the disk is looked at.
+    #[cfg(unix)]
+    pub(super) fn is_full(&self, errors: &str) -> bool {
+        let complains =
+            errors.contains("No space left on device") || errors.contains("os error 28");
+        let folder = self.path.ancestors().find(|folder| folder.is_dir());
+        let room = folder.and_then(|folder| rustix::fs::statvfs(folder).ok());
+        complains && room.is_some_and(|room| room.f_bavail * room.f_frsize < ROOM)
+    }
+
+    /// Elsewhere cargo's words have to do.
+    #[cfg(not(unix))]
+    pub(super) fn is_full(&self, _errors: &str) -> bool {
+        false
     }
 
     /// Gives the binary of a part a name of its own. Cargo gives all binaries of a package the same

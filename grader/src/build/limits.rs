@@ -6,9 +6,9 @@ use std::process::Child;
 #[cfg(target_os = "linux")]
 const MEMORY: u64 = 4 << 30;
 
-/// CPU seconds of each process. The slowest dependency takes 20 on a slow machine.
+/// CPU seconds of each process. The slowest package takes 40 on a slow machine.
 #[cfg(target_os = "linux")]
-const CPU_SECONDS: u64 = 300;
+const CPU_SECONDS: u64 = 150;
 
 /// Limits cargo, and by inheritance all that it starts. Set from outside, right after the start:
 /// cargo reads manifests for longer than this takes before it starts the first rustc.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::cargo::Stuck;
 use super::{LevelBuild, Part};
 
 /// All that was said, sorted by target.
@@ -13,6 +14,8 @@ pub(super) struct Messages {
     binaries: BTreeMap<String, PathBuf>,
     errors: BTreeMap<String, Vec<String>>,
     warnings: BTreeMap<String, Vec<String>>,
+    /// What cargo wrote for each target.
+    files: BTreeMap<String, Vec<PathBuf>>,
 }
 
 /// The parts of cargo's messages that matter here.
@@ -20,7 +23,7 @@ pub(super) struct Messages {
 #[serde(tag = "reason")]
 enum Message {
     #[serde(rename = "compiler-artifact")]
-    Artifact { target: Target, executable: Option<PathBuf> },
+    Artifact { target: Target, executable: Option<PathBuf>, filenames: Vec<PathBuf> },
     #[serde(rename = "compiler-message")]
     Said { target: Target, message: Diagnostic },
     #[serde(other)]
@@ -46,7 +49,8 @@ impl Messages {
         let message = serde_json::from_slice(line).ok()?;
         self.heard += 1;
         match message {
-            Message::Artifact { target, executable } => {
+            Message::Artifact { target, executable, filenames } => {
+                self.files.insert(target.name.clone(), filenames);
                 if let Some(executable) = executable {
                     self.binaries.insert(target.name.clone(), executable);
                 }
@@ -76,11 +80,11 @@ impl Messages {
     }
 
     /// What became of a level.
-    pub(super) fn level(&self, part: &Part, stderr: &str) -> LevelBuild {
+    pub(super) fn level(&self, part: &Part, stderr: &str, stuck: Option<&Stuck>) -> LevelBuild {
         let (level, check) = (part.level.name, part.package());
         // The level's own errors say more than those of the checks that cannot find its items.
         if let Some(errors) = self.errors.get(level) {
-            return LevelBuild::Broken { package: level.to_owned(), errors: errors.concat() };
+            return broken(level, errors.concat());
         }
         // The course's packages of the level use its items too: `level3_harness`.
         let provided = format!("{level}_");
@@ -93,17 +97,45 @@ impl Messages {
                  the starter has them (`cargo grade solution {level}` shows them).\n\n{}",
                 errors.concat()
             );
-            return LevelBuild::Broken { package: target.replace('_', "-"), errors };
+            return broken(&target.replace('_', "-"), errors);
         }
         match self.binaries.get(&check) {
             Some(binary) => LevelBuild::Ready {
                 binary: binary.clone(),
                 warnings: self.warnings.get(level).cloned().unwrap_or_default(),
             },
-            None => LevelBuild::Broken {
-                package: check,
-                errors: format!("cargo says:\n{}", stderr.trim_end()),
-            },
+            None if stuck.is_some_and(|stuck| stuck.packages.iter().any(|name| name == level)) => {
+                let why = stuck.map(|stuck| stuck.why.as_str()).unwrap_or_default();
+                broken(level, endless(level, why))
+            }
+            // The limit of CPU time ends rustc with a signal, without a word about the code.
+            None if stderr.contains(&format!("could not compile `{level}`")) => {
+                broken(level, endless(level, &format!("cargo says:\n{}\n", stderr.trim_end())))
+            }
+            None => broken(&check, format!("cargo says:\n{}", stderr.trim_end())),
         }
     }
+
+    /// What rustc wrote down of the files that it read for a library; empty where that is not to be had.
+    pub(super) fn read_files(&self, library: &str) -> String {
+        let files = self.files.get(library).into_iter().flatten();
+        let listing = files.filter_map(|file| {
+            let name = file.file_stem()?.to_str()?.strip_prefix("lib")?;
+            std::fs::read_to_string(file.with_file_name(format!("{name}.d"))).ok()
+        });
+        listing.collect()
+    }
+}
+
+fn broken(package: &str, errors: String) -> LevelBuild {
+    LevelBuild::Broken { package: package.to_owned(), errors, refused: false }
+}
+
+/// What to do about a level that the compiler does not come to an end with.
+fn endless(level: &str, why: &str) -> String {
+    format!(
+        "the compiler found no end of {level}: {why}\nLook for what it reads (a file that is a pipe or \
+         a device) and for what it computes: a constant, a macro or a type that contains itself, a match \
+         on very many cases. `cargo check -p {level}` shows where it is when you end it with Ctrl-C."
+    )
 }

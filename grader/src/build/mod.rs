@@ -1,5 +1,6 @@
 //! Builds the check binaries with a nested cargo. A level that does not compile costs only itself.
 
+mod cargo;
 mod folder;
 mod limits;
 mod messages;
@@ -7,17 +8,14 @@ mod part;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::interrupt::Guarded;
+use crate::inspect::{Finding, outside_files, refused};
 use folder::Folder;
-use messages::Messages;
 pub use part::Part;
 use sources::Sources;
 
@@ -40,13 +38,44 @@ pub enum LevelBuild {
         /// rustc's warnings about the level, as rustc prints them.
         warnings: Vec<String>,
     },
-    /// It does not.
+    /// It does not compile, or is not compiled.
     Broken {
         /// The package that rustc refuses: the level, or the checks that call it.
         package: String,
-        /// rustc's words.
+        /// rustc's words, or the grader's.
         errors: String,
+        /// Whether the grader refused it: the code would not be the level's own.
+        refused: bool,
     },
+}
+
+impl LevelBuild {
+    /// A level that is not built because of what was found in its sources.
+    fn refused(level: &str, findings: &[Finding]) -> Self {
+        let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        LevelBuild::Broken { package: level.to_owned(), errors: lines, refused: true }
+    }
+
+    /// A level that was built from files outside of its folder.
+    fn outside(level: &str, files: &[PathBuf]) -> Self {
+        let line = |file: &PathBuf| {
+            format!(
+                "{}: the compiler read it for {level}, and it is not in {level}/\n",
+                file.display()
+            )
+        };
+        let lines: String = files.iter().map(line).collect();
+        LevelBuild::Broken { package: level.to_owned(), errors: lines, refused: true }
+    }
+}
+
+/// What goes on in a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A target is done.
+    Built(&'a str),
+    /// Nothing is done for a while, and why.
+    Waiting(&'a str),
 }
 
 /// The nested cargo could not do its work at all.
@@ -67,6 +96,20 @@ pub enum BuildError {
     Cargo {
         /// Cargo's words.
         stderr: String,
+    },
+    /// The build was stopped before it had compiled anything.
+    #[error(
+        "the build was stopped: {why} and nothing was done. Does another program hold the target folder, or the network?"
+    )]
+    Stuck {
+        /// What was seen.
+        why: String,
+    },
+    /// There is no room for what is built.
+    #[error("no room is left on the disk of {}: free some, then grade again", .folder.display())]
+    Full {
+        /// A folder on that disk.
+        folder: PathBuf,
     },
     /// The grader that runs is not the one whose sources lie in the workspace.
     #[error(
@@ -107,8 +150,8 @@ pub struct Options {
     pub whole_levels: bool,
 }
 
-/// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears the name of
-/// each package as it is done.
+/// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears of each package that
+/// is done, and why nothing is done for a while.
 ///
 /// # Errors
 ///
@@ -118,7 +161,7 @@ pub fn build(
     root: &Path,
     parts: &[Part],
     options: &Options,
-    progress: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(Step<'_>),
 ) -> Result<Built, BuildError> {
     let start = Instant::now();
     if parts.is_empty() {
@@ -133,63 +176,57 @@ pub fn build(
         .iter()
         .map(|part| (part.level.name, sources::of_level(root, part.level.name)))
         .collect();
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(&cargo);
-    command.current_dir(root).args(["build", "--quiet", "--keep-going", "--message-format"]);
+    let mut levels = BTreeMap::new();
+    let mut built_parts = Vec::new();
+    for part in parts {
+        let findings = refused(root, part.level);
+        if findings.is_empty() {
+            built_parts.push(*part);
+        } else {
+            levels.insert(
+                part.level.name.to_owned(),
+                LevelBuild::refused(part.level.name, &findings),
+            );
+        }
+    }
+    if built_parts.is_empty() {
+        return Ok(Built { levels, took: start.elapsed() });
+    }
+    let name = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = cargo::pinned(&name);
+    command.current_dir(root).args(["--keep-going", "--message-format"]);
     command.arg(if options.color { "json-diagnostic-rendered-ansi" } else { "json" });
     command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
     command.arg("--no-default-features");
-    // The place of a panic stands in the code itself, and nobody sees a backtrace of a check.
-    command.args(["--config", "profile.dev.debug=0"]);
-    for part in parts {
+    for part in &built_parts {
         command.args(["--bin", &part.package(), "--features", &part.feature()]);
     }
     if let Some(folder) = &options.target_dir {
         command.arg("--target-dir").arg(folder);
     }
     command.args(options.config.iter().flat_map(|value| ["--config", value]));
-    // What an outer `cargo run` or `cargo test` set for this process; a nested cargo that inherits
-    // it builds everything anew.
-    for (key, _) in std::env::vars_os() {
-        let name = key.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST") {
-            command.env_remove(&key);
-        }
-    }
     command.envs(sources.values().flatten());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-
-    let mut child = command.spawn().map_err(|source| BuildError::NoCargo { cargo, source })?;
-    let group = Guarded::new(child.id());
-    limits::set(&child);
-    let stderr = child.stderr.take().map(|mut stderr| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes); // what could be read is what there is
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    });
-    let mut messages = Messages::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-            if let Some(package) = messages.read(&line) {
-                progress(&package);
+    let ran = cargo::run(command, name, progress)?;
+    if ran.messages.is_empty() {
+        return Err(match ran.stuck {
+            Some(stuck) => BuildError::Stuck { why: stuck.why },
+            None => BuildError::Cargo { stderr: ran.stderr },
+        });
+    }
+    for part in &built_parts {
+        let name = part.level.name;
+        let mut level = ran.messages.level(part, &ran.stderr, ran.stuck.as_ref());
+        if let LevelBuild::Broken { errors, .. } = &level
+            && folder.is_full(errors)
+        {
+            return Err(BuildError::Full { folder: folder.path().to_path_buf() });
+        }
+        if let LevelBuild::Ready { .. } = &level {
+            let outside = outside_files(root, part.level, &ran.messages.read_files(name));
+            if !outside.is_empty() {
+                level = LevelBuild::outside(name, &outside);
             }
         }
-    }
-    let _ = child.wait(); // what was built tells more than the exit code
-    drop(group);
-    let stderr = stderr.and_then(|thread| thread.join().ok()).unwrap_or_default();
-
-    if messages.is_empty() {
-        return Err(BuildError::Cargo { stderr });
-    }
-    let mut levels = BTreeMap::new();
-    for part in parts {
-        let name = part.level.name;
-        let mut level = messages.level(part, &stderr);
         if let LevelBuild::Ready { binary, .. } = &mut level {
             *binary = folder.keep(part, binary);
             let differing = sources.get(name).and_then(|all| sources::differing(binary, name, all));

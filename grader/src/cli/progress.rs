@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use grader::build::Part;
 use grader::grade::Progress;
+use grader::report::count;
 use grader::select::Entry;
 use grader::supervise::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,6 +39,12 @@ impl Progress for Spinner {
         let count = self.packages.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(bar) = self.building.get() {
             bar.set_message(format!("{count} packages, {package}"));
+        }
+    }
+
+    fn waiting(&self, why: &str) {
+        if let Some(bar) = self.building.get() {
+            bar.set_message(why.to_owned());
         }
     }
 
@@ -75,7 +82,12 @@ impl Progress for Lines {
         anstream::eprintln!("building {}", names.join(", "));
     }
 
+    fn waiting(&self, why: &str) {
+        anstream::eprintln!("{why}");
+    }
+
     fn judging(&self, criteria: usize) {
-        anstream::eprintln!("judging {criteria} criteria");
+        let criteria = count(criteria, "criterion", "criteria");
+        anstream::eprintln!("judging {criteria}");
     }
 }

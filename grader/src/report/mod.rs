@@ -72,8 +72,10 @@ pub struct LevelReport {
 pub struct Broken {
     /// The package that rustc refuses: the level, or the checks that call it.
     pub package: String,
-    /// rustc's words.
+    /// rustc's words, or the grader's.
     pub errors: String,
+    /// Whether the grader refused to build it: the code would not be the level's own.
+    pub refused: bool,
 }
 
 /// One exercise.
@@ -172,9 +174,9 @@ impl Report {
         for entry in entries {
             let (broken, warnings) = match built.levels.get(entry.level.name) {
                 Some(LevelBuild::Ready { warnings, .. }) => (None, warnings.clone()),
-                Some(LevelBuild::Broken { package, errors }) => {
+                Some(LevelBuild::Broken { package, errors, refused }) => {
                     let (package, errors) = (package.clone(), errors.clone());
-                    (Some(Broken { package, errors }), Vec::new())
+                    (Some(Broken { package, errors, refused: *refused }), Vec::new())
                 }
                 None => (None, Vec::new()), // not built: its criteria are not judged
             };
@@ -265,6 +267,12 @@ fn status(compiles: bool, verdict: Option<&Verdict>) -> Status {
         _ if verdict.is_not_judged() => Status::NotJudged,
         _ => Status::Failed,
     }
+}
+
+/// A number with its word: `1 criterion`, `2 criteria`.
+#[must_use]
+pub fn count(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 fn millis(time: Duration) -> u64 {

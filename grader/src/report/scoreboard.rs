@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use grader_protocol::Jail;
 
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
-use super::{CriterionReport, ExerciseReport, LevelReport, Report, Score, Status, explain};
+use super::{CriterionReport, ExerciseReport, LevelReport, Report, Score, Status, count, explain};
 use crate::catalog::Kind;
 
 /// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
@@ -56,7 +56,12 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         points(&level.score)
     )?;
     if let Some(broken) = &level.broken {
-        writeln!(out, "  {}", Styled(BAD, "does not compile: no criterion of it could be judged"))?;
+        let why = if broken.refused {
+            "is not judged: what it is built from does not lie in its own files"
+        } else {
+            "does not compile: no criterion of it could be judged"
+        };
+        writeln!(out, "  {}", Styled(BAD, why))?;
         for line in broken.errors.trim_end().lines() {
             writeln!(out, "  {line}")?;
         }
@@ -114,7 +119,10 @@ fn exercise_lines(
         writeln!(
             out,
             "    {} {}",
-            Styled(DIM, format!("· not started: {waiting} criteria; write")),
+            Styled(
+                DIM,
+                format!("· not started: {}; write", count(waiting, "criterion", "criteria"))
+            ),
             Styled(CODE, exercise.file)
         )?;
     }
@@ -170,16 +178,20 @@ fn criterion_lines(
 fn summary(out: &mut String, report: &Report) -> fmt::Result {
     let score = &report.score;
     let style = if report.has_full_core_marks() { GOOD } else { BAD };
-    let core = format!("{} of {} points", score.core, score.core_of);
-    let bonus = match score.bonus_of {
-        0 => String::new(),
-        of => format!(", {} of {of} bonus points", score.bonus),
+    let points = |won: u32, of: u32, kind: &str| match of {
+        0 => None,
+        1 => Some(format!("{won} of 1 {kind}point")),
+        of => Some(format!("{won} of {of} {kind}points")),
     };
+    // A kind of which there is nothing to win is not named.
+    let kinds =
+        [points(score.core, score.core_of, ""), points(score.bonus, score.bonus_of, "bonus ")];
+    let points = kinds.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
     writeln!(
         out,
-        "{}{bonus}  {}",
-        Styled(style.bold(), core),
+        "{}  {}",
+        Styled(style.bold(), points),
         Styled(
             DIM,
             format!(
@@ -219,6 +231,9 @@ fn summary(out: &mut String, report: &Report) -> fmt::Result {
 /// What to type now: the first thing that is open, in the order to work in.
 fn next_command(report: &Report) -> Option<String> {
     if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
+        if broken.refused {
+            return None; // what to do stands with each finding
+        }
         return Some(format!("cargo check -p {}", broken.package));
     }
     let open =
@@ -232,9 +247,10 @@ fn next_command(report: &Report) -> Option<String> {
 
 fn points(score: &Score) -> String {
     let core = format!("{}/{}", score.core, score.core_of);
-    match score.bonus_of {
-        0 => core,
-        of => format!("{core}  + bonus {}/{of}", score.bonus),
+    match (score.core_of, score.bonus_of) {
+        (_, 0) => core,
+        (0, of) => format!("bonus {}/{of}", score.bonus),
+        (_, of) => format!("{core}  + bonus {}/{of}", score.bonus),
     }
 }
 

@@ -105,7 +105,11 @@ fn what_is_not_started_is_no_failure_to_read_about() {
 
 #[test]
 fn a_level_that_does_not_compile_says_so_once() {
-    let broken = LevelBuild::Broken { package: "level2".into(), errors: "error[E0308]: no".into() };
+    let broken = LevelBuild::Broken {
+        package: "level2".into(),
+        errors: "error[E0308]: no".into(),
+        refused: false,
+    };
     let report = Report::new(&entries(), &built(broken), BTreeMap::new(), Duration::ZERO, seed());
     assert!(report.criteria().all(|c| c.status == Status::DoesNotCompile));
     assert_eq!(report.score.total().0, 0);

@@ -10,6 +10,7 @@ mod usage;
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as mpsc_channel};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,14 @@ use crate::seed::Seed;
 use crate::select::Entry;
 pub use output::MOST as MOST_OUTPUT;
 
-use channel::Heard;
+use output::Drained;
 use usage::Usage;
+
+/// Bytes that a pipe takes at once on Linux.
+const PIPE: u64 = 64 << 10;
+
+/// How often a process that says nothing is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a check may go on. CPU time and sleep are what it does itself; real time depends on
 /// what else the machine does, so it is only the backstop.
@@ -33,6 +40,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Asleep without any progress; on a paused clock nothing has to be waited for.
     pub asleep: Duration,
+    /// Asleep in all, with work in between.
+    pub asleep_in_all: Duration,
     /// Real time, for platforms where the two above cannot be seen.
     pub real: Duration,
 }
@@ -40,7 +49,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let asleep = Duration::from_millis(1500);
-        Limits { cpu: Duration::from_secs(3), asleep, real: Duration::from_secs(60) }
+        let asleep_in_all = Duration::from_secs(4);
+        let (cpu, real) = (Duration::from_secs(3), Duration::from_secs(60));
+        Limits { cpu, asleep, asleep_in_all, real }
     }
 }
 
@@ -120,20 +131,31 @@ impl Verdict {
 
 /// Judges a criterion with the check binary that knows it, in the workspace at `root`.
 ///
-/// A verdict that rests on real time alone is taken twice: a page that had to come from a slow disk,
-/// or a machine that was stopped for a moment, looks like a thread that blocks, once.
+/// A verdict that rests on a moment of real time is taken twice, with the same seed: a page that had to
+/// come from a slow disk, or a machine that was stopped for a moment, looks like a thread that blocks,
+/// once; and what ended the process from outside may be over. A limit that takes seconds to reach is no
+/// such moment: the verdict stands.
 #[must_use]
 pub fn judge(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) -> Verdict {
     let first = judge_once(binary, subject, root, limits);
     let diagnosis = first.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
+    if diagnosis.is_some_and(|diagnosis| may_be_chance(diagnosis, limits)) {
+        judge_once(binary, subject, root, limits)
+    } else {
+        first
+    }
+}
+
+/// Whether the diagnosis could be another one the next time.
+fn may_be_chance(diagnosis: &Diagnosis, limits: &Limits) -> bool {
     match diagnosis {
-        Some(
-            Diagnosis::BlocksThread { .. }
-            | Diagnosis::ThreadsStuck { .. }
-            | Diagnosis::BlockedForGood { .. }
-            | Diagnosis::TimedOut { .. },
-        ) => judge_once(binary, subject, root, limits),
-        _ => first,
+        Diagnosis::BlocksThread { real_ms } => {
+            Duration::from_millis(*real_ms) < limits.asleep_in_all
+        }
+        Diagnosis::ThreadsStuck { .. }
+        | Diagnosis::BlockedForGood { .. }
+        | Diagnosis::Killed { .. } => true,
+        _ => false,
     }
 }
 
@@ -167,21 +189,27 @@ fn attempt(
     drop(command); // it holds the child's end of the channel, which would never be seen to close
     let group = Guarded::new(child.id());
     let told = channel.open(&mut child, &nonce, subject, &tell)?;
-    let out = output::drain(child.stdout.take(), told.in_output.then(|| (nonce.clone(), tell)));
-    let err = output::drain(child.stderr.take(), None);
+    let drained = Drained::default();
+    let verdict = told.in_output.then(|| (nonce.clone(), tell));
+    let out = output::drain(child.stdout.take(), verdict, &drained);
+    let err = output::drain(child.stderr.take(), None, &drained);
 
-    let (line, stopped) = listen(&heard, &child, limits);
+    let Heard { line, stopped, cpu } = listen(&heard, &child, limits, &drained);
     // It has said its word, or never will: a moment to leave, then all of its group goes.
     let grace = if stopped.is_some() { Duration::ZERO } else { Duration::from_secs(2) };
     let status = leave(&mut child, grace, &group)?;
     group.kill();
-    let output = [out.finish(), err.finish()].concat();
+    let (out, err) = (out.finish(), err.finish());
 
     let (fail, message) = match (stopped, line) {
         (Some(diagnosis), _) => (Some(Fail::diagnosed(subject.exercise, diagnosis)), None),
         (None, Some(line)) => read(&line, &nonce, subject),
-        (None, None) => (Some(Fail::diagnosed(subject.exercise, cause::of(status, &output))), None),
+        (None, None) => {
+            let cause = cause::of(status, &err, cpu);
+            (Some(Fail::diagnosed(subject.exercise, cause)), None)
+        }
     };
+    let output = [out, err].concat();
     Ok(match message {
         Some(message) => Verdict {
             fail: message.fail,
@@ -209,44 +237,76 @@ fn read(line: &str, nonce: &str, subject: Subject<'_>) -> (Option<Fail>, Option<
         Ok(message) if message.nonce != nonce || message.id != subject.id => {
             refuse(Diagnosis::ForgedVerdict)
         }
-        Ok(message) if message.version == VERSION => (None, Some(message)),
+        Ok(mut message) if message.version == VERSION => {
+            // Also here: the process that sends it runs the judged code.
+            message.tidy();
+            (None, Some(message))
+        }
         Ok(_) => refuse(Diagnosis::OtherBuild),
         Err(_) if line.contains(nonce) => refuse(Diagnosis::OtherBuild),
         Err(_) => refuse(Diagnosis::ForgedVerdict),
     }
 }
 
-/// The verdict's line, or nothing if the channel ended without one, or why there is no hope.
+/// How a check process ended, as far as its channel and its figures tell.
+struct Heard {
+    /// The verdict's line.
+    line: Option<String>,
+    /// Why there is no hope for one.
+    stopped: Option<Diagnosis>,
+    /// CPU time that the process was last seen to have used.
+    cpu: Duration,
+}
+
+/// Waits for the verdict's line, for the channel's end, or until a limit is reached.
 fn listen(
-    heard: &Receiver<Heard>,
+    heard: &Receiver<channel::Heard>,
     child: &Child,
     limits: &Limits,
-) -> (Option<String>, Option<Diagnosis>) {
+    drained: &Drained,
+) -> Heard {
     let start = Instant::now();
-    let mut cpu_before = Duration::ZERO;
-    let mut progress = Instant::now();
-    loop {
-        match heard.recv_timeout(Duration::from_millis(100)) {
-            Ok(Heard::Line(line)) => return (Some(line), None),
-            Ok(Heard::End) | Err(RecvTimeoutError::Disconnected) => return (None, None),
+    let (mut progress, mut looked) = (start, start);
+    let (mut cpu_before, mut asleep_in_all) = (Duration::ZERO, Duration::ZERO);
+    let mut drained_before = 0;
+    let (line, stopped) = loop {
+        match heard.recv_timeout(LOOK) {
+            Ok(channel::Heard::Line(line)) => break (Some(line), None),
+            Ok(channel::Heard::End) | Err(RecvTimeoutError::Disconnected) => break (None, None),
             Err(RecvTimeoutError::Timeout) => {}
         }
         if let Some(Usage { cpu, runnable }) = usage::of(child) {
+            // A process that has filled its pipe waits for the grader.
+            let drained = drained.load(Ordering::Relaxed);
+            let waits_for_reader = drained - drained_before >= PIPE / 2;
+            drained_before = drained;
+            let runnable = runnable || waits_for_reader;
+            // A look that comes late says nothing about the time before it.
+            let since = looked.elapsed().min(2 * LOOK);
+            if !runnable {
+                asleep_in_all += since;
+            }
             if runnable || cpu > cpu_before {
                 (cpu_before, progress) = (cpu, Instant::now());
             }
             if cpu > limits.cpu {
-                return (None, Some(Diagnosis::EndlessLoop { cpu_ms: millis(cpu) }));
+                break (None, Some(Diagnosis::EndlessLoop { cpu_ms: millis(cpu) }));
             }
             if progress.elapsed() > limits.asleep {
                 let real_ms = millis(progress.elapsed());
-                return (None, Some(Diagnosis::BlockedForGood { real_ms }));
+                break (None, Some(Diagnosis::BlockedForGood { real_ms }));
+            }
+            if asleep_in_all > limits.asleep_in_all {
+                let real_ms = millis(asleep_in_all);
+                break (None, Some(Diagnosis::BlocksThread { real_ms }));
             }
         }
+        looked = Instant::now();
         if start.elapsed() > limits.real {
-            return (None, Some(Diagnosis::TimedOut { real_s: limits.real.as_secs() }));
+            break (None, Some(Diagnosis::TimedOut { real_s: limits.real.as_secs() }));
         }
-    }
+    };
+    Heard { line, stopped, cpu: cpu_before }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,5 +1,7 @@
 //! What a check process prints: kept up to a limit, drained beyond it, never believed.
 use std::io::{BufRead as _, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
@@ -23,12 +25,17 @@ impl Drain {
     }
 }
 
+/// Bytes that came out of all the streams of a process so far.
+pub(super) type Drained = Arc<AtomicU64>;
+
 /// Drains a stream on a thread of its own. With a secret, a line that carries it is the verdict and
 /// is passed on instead of kept; the stream's end is told too.
 pub(super) fn drain(
     stream: Option<impl Read + Send + 'static>,
     verdict: Option<(String, Sender<Heard>)>,
+    drained: &Drained,
 ) -> Drain {
+    let drained = Arc::clone(drained);
     Drain(stream.map(|stream| {
         std::thread::spawn(move || {
             let mut kept = Vec::new();
@@ -40,6 +47,7 @@ pub(super) fn drain(
                     Ok(1..) => {}
                     _ => break,
                 }
+                drained.fetch_add(line.len() as u64, Ordering::Relaxed);
                 let text = String::from_utf8_lossy(&line);
                 let found = mark.as_ref().and_then(|mark| text.strip_prefix(mark.as_str()));
                 if let (Some(json), Some((_, tell))) = (found, &verdict) {
@@ -52,7 +60,7 @@ pub(super) fn drain(
             if let Some((_, tell)) = verdict {
                 let _ = tell.send(Heard::End);
             }
-            String::from_utf8_lossy(&kept).into_owned()
+            grader_protocol::tidy(&String::from_utf8_lossy(&kept), 2 * MOST)
         })
     }))
 }

@@ -111,7 +111,7 @@ fn marks_of_what_last_compiled_stay() {
     let mut state = after_first_run(&[first_of(1)]);
     let before = state.score();
     let errors = "error[E0308]: mismatched types".to_owned();
-    let broken = LevelBuild::Broken { package: "level2".to_owned(), errors };
+    let broken = LevelBuild::Broken { package: "level2".to_owned(), errors, refused: false };
     state.on(graded(&select(&["level2".to_owned()]).expect("a level"), broken, &[]));
     assert_eq!(state.score(), before);
     let screen = shown(&state);

@@ -63,6 +63,11 @@ fn main() -> ExitCode {
         "specimen/cheat/starts-a-process" => starts_a_process,
         "specimen/cheat/opens-a-socket" => opens_a_socket,
         "specimen/cheat/floods" => floods,
+        "specimen/right/prints-much" => prints_much,
+        "specimen/block/sleeps-and-works" => sleeps_and_works,
+        "specimen/text/is-long" => long_text,
+        "specimen/text/draws-over" => escapes,
+        "specimen/text/chooses-a-diagnosis" => chooses_a_diagnosis,
     };
     grader_kit::main(criteria, &[])
 }
@@ -456,6 +461,43 @@ async fn opens_a_socket(cx: Cx) -> Outcome {
     let work = async { std::net::TcpListener::bind("127.0.0.1:0").is_ok() };
     ensure_eq!(cx.call("code", work).await?.value, true, "a socket opened");
     Ok(())
+}
+
+/// More than a pipe holds, while the grader is slow to read.
+async fn prints_much(cx: Cx) -> Outcome {
+    let work = async { (0..5000).for_each(|nr| println!("line {nr} of what the code has seen")) };
+    cx.call("code", work).await.map(drop)
+}
+
+/// Each sleep is shorter than what counts as blocked for good.
+async fn sleeps_and_works(cx: Cx) -> Outcome {
+    let work = async {
+        let mut x = 1_u64;
+        loop {
+            std::thread::sleep(Duration::from_millis(400));
+            let start = std::time::Instant::now();
+            while start.elapsed() < Duration::from_millis(15) {
+                x = std::hint::black_box(x.wrapping_mul(3));
+            }
+        }
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn long_text(cx: Cx) -> Outcome {
+    cx.call("code", async { panic!("{}", "long ".repeat(1 << 20)) }).await.map(drop)
+}
+
+async fn escapes(cx: Cx) -> Outcome {
+    cx.call("code", async { panic!("\u{1b}[2J\u{1b}[32mall points") }).await.map(drop)
+}
+
+async fn chooses_a_diagnosis(cx: Cx) -> Outcome {
+    let work = async {
+        eprintln!("thread 'judge' (1) has overflowed its stack");
+        std::process::exit(3)
+    };
+    cx.call("code", work).await.map(drop)
 }
 
 async fn floods(cx: Cx) -> Outcome {
