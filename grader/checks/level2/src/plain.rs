@@ -4,6 +4,7 @@
 //! verdict. These functions take the values apart by their public fields, so that two texts are equal
 //! exactly if the values are, and a failure shows what was compared.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use grader_kit::{Fail, Outcome};
@@ -12,6 +13,9 @@ use level2::model::{
     Dashboard, LowStock, Orders, Reviews, Sales, Section, SectionData, StockItem, Users,
 };
 use level2::settled::SectionReport;
+
+/// Characters of a text that a message shows.
+const MOST_SHOWN: usize = 100;
 
 /// The name of a section: `low-stock`.
 pub fn section(section: Section) -> &'static str {
@@ -101,9 +105,21 @@ pub fn page(page: &Dashboard) -> [String; 5] {
 /// The variant of a source's error, and its text.
 pub fn source_error(error: &SourceError) -> String {
     match error {
-        SourceError::Unavailable(text) => format!("Unavailable({text:?})"),
-        SourceError::Rejected(text) => format!("Rejected({text:?})"),
+        SourceError::Unavailable(text) => format!("Unavailable({})", quoted(text)),
+        SourceError::Rejected(text) => format!("Rejected({})", quoted(text)),
     }
+}
+
+/// A text as a learner reads it. A long one is cut; its length and checksum stand for the rest.
+fn quoted(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MOST_SHOWN {
+        return format!("{text:?}");
+    }
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let start: String = text.chars().take(MOST_SHOWN / 2).collect();
+    format!("{start:?} and so on, {length} characters with the checksum {:x}", hasher.finish())
 }
 
 /// Why a section is missing, with all fields.
@@ -111,7 +127,9 @@ pub fn failure(failure: &SectionFailure) -> String {
     match failure {
         SectionFailure::Source(error) => source_error(error),
         SectionFailure::TimedOut { limit } => format!("TimedOut {{ limit: {} }}", time(*limit)),
-        SectionFailure::Panicked { message } => format!("Panicked {{ message: {message:?} }}"),
+        SectionFailure::Panicked { message } => {
+            format!("Panicked {{ message: {} }}", quoted(message))
+        }
     }
 }
 

@@ -29,6 +29,13 @@ async fn first_phase(cx: &Cx, fake: &Fake, own: [u64; 5]) -> Result<(FirstPhase,
     Ok((succeeded(call.value, "sales and orders answered")?, call.took))
 }
 
+/// A load in which nothing fails. What it may leave in the background has time to end.
+async fn healthy(cx: &Cx) -> Outcome {
+    first_phase(cx, &Fake::new(cx), LIMITS).await?;
+    sleep(ms(10_000)).await;
+    Ok(())
+}
+
 /// The first phase shows what the sources answered.
 fn first_shows(first: &FirstPhase, fake: &Fake, case: &str) -> Outcome {
     let page = fake.page();
@@ -199,7 +206,7 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
 }
 
 pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
-    first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
+    healthy(&cx).await?;
     let mut draw = cx.draw();
     for (case, error) in errors(&mut draw).iter().enumerate() {
         // Orders first, then sales; the other one fails later.
@@ -212,7 +219,7 @@ pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
 }
 
 pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
-    first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
+    healthy(&cx).await?;
     let mut draw = cx.draw();
     for (section, other) in [(0, 2), (2, 0)] {
         for limit in [draw.between(1000..=1900), 0] {
@@ -238,7 +245,7 @@ pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
 }
 
 pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
-    first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
+    healthy(&cx).await?;
     let mut draw = cx.draw();
     let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
     draw.shuffle(&mut own);
@@ -283,7 +290,7 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
 }
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
-    first_phase(&cx, &Fake::new(&cx), LIMITS).await?;
+    healthy(&cx).await?;
     let text = format!("row {} is missing", cx.draw().below(1_000_000));
     for step in [
         Step::PanicsWith(250, Payload::Literal("a row is missing")),

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::join;
@@ -128,6 +129,15 @@ pub fn shows(observed: &Dashboard, expected: &Dashboard, case: &str) -> Outcome 
     Ok(())
 }
 
+/// Polls once in the name of a task that is gone, and then as usual.
+async fn polled_elsewhere_first<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => future.await,
+    }
+}
+
 /// A load shows the answers of its own calls: once, again, beside another shop's load, and while a
 /// third one is stuck.
 pub async fn carries_its_own_answers<F>(
@@ -152,18 +162,25 @@ where
         "the shop",
     )?;
 
+    begins(cx, "it is polled by one task, and then by another");
+    let moved = shop(cx, &mut draw, second);
+    let call = cx.call(name, polled_elsewhere_first(load(moved.source()))).await?;
+    let page = succeeded(call.value, "every source answered")?.dashboard;
+    shows(&page, &moved.page(), "the load moved to another task")?;
+
     begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
     let mut stuck = pin!(load(shops[2].source()));
+    let fresh = shop(cx, &mut draw, first).named("shop");
     let both = async {
         let _ = poll!(&mut stuck);
-        timeout(ms(60_000), join(load(shops[0].source()), load(shops[1].source()))).await
+        timeout(ms(60_000), join(load(fresh.source()), load(shops[1].source()))).await
     };
     let Ok((again, branch)) = cx.call(name, both).await?.value else {
         return Err(Fail::new("a load waits because another one is stuck")
             .help("loads share nothing: no lock and no memory outside of the load itself"));
     };
     let again = succeeded(again, "every source answered")?.dashboard;
-    shows(&again, &shops[0].page_of_call(2), "the second load of the shop")?;
+    shows(&again, &fresh.page(), "the second load of the shop, with new data")?;
     let branch = succeeded(branch, "every source answered")?.dashboard;
     shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")
 }
