@@ -202,7 +202,7 @@ pub async fn unawaited(cx: Cx) -> Outcome {
     let notes = Notes::default();
     let log = notes.clone();
     cx.call_fn("Promise::then", move || {
-        let (value, error, end, second) = (log.clone(), log.clone(), log.clone(), log);
+        let (value, error, end, second) = (log.clone(), log.clone(), log.clone(), log.clone());
         drop(after(100, yes("")).then(move |_| {
             value.add("then");
             yes("")
@@ -218,9 +218,18 @@ pub async fn unawaited(cx: Cx) -> Outcome {
         }));
     })
     .await?;
+    let log = notes.clone();
+    cx.call_fn("Promise::from_future", move || {
+        drop(P::from_future(async move {
+            sleep(ms(500)).await;
+            log.add("the future");
+            yes("")
+        }));
+    })
+    .await?;
     cx.call("Promise::then", sleep(ms(1_000))).await?;
     notes.are(
-        &["then", "catch", "finally", "the second then"],
+        &["then", "catch", "finally", "the second then", "the future"],
         "the handlers of outcomes that are not awaited",
         "a promise is eager: spawn what settles it, instead of waiting to be polled",
     )
