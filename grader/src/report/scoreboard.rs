@@ -55,6 +55,13 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         Styled(BOLD, format!("{} — {}", level.name, level.title)),
         points(&level.score)
     )?;
+    if level.untouched {
+        let text = format!(
+            "the course's reference: not counted until you begin with cargo grade start {}",
+            level.name
+        );
+        writeln!(out, "  {}", Styled(DIM, text))?;
+    }
     if let Some(broken) = &level.broken {
         let why = if broken.refused {
             "is not judged: what it is built from does not lie in its own files"
@@ -62,6 +69,10 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
             "does not compile: no criterion of it could be judged"
         };
         writeln!(out, "  {}", Styled(BAD, why))?;
+        if let Some(won) = &level.won_before {
+            let text = format!("before it stopped compiling, it had won {}", points(won));
+            writeln!(out, "  {}", Styled(DIM, text))?;
+        }
         for line in broken.errors.trim_end().lines() {
             writeln!(out, "  {line}")?;
         }
@@ -168,11 +179,35 @@ fn criterion_lines(
         return explain::criterion(out, level.name, criterion, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
+        if let Some(first) = same_cause_before(exercise, criterion) {
+            let text = format!("for the same cause as {first}");
+            return writeln!(out, "        {}", Styled(DIM, text));
+        }
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
         let command = format!("cargo grade {}", criterion.id);
         writeln!(out, "        {} {}", Styled(DIM, "in full  "), Styled(CODE, command))?;
     }
     Ok(())
+}
+
+/// The name of an earlier criterion of the exercise that failed for the same cause: the same call that
+/// panicked, blocked or hung. Failures that compare values have a cause each.
+fn same_cause_before<'a>(
+    exercise: &'a ExerciseReport,
+    criterion: &CriterionReport,
+) -> Option<&'a str> {
+    let cause = |criterion: &CriterionReport| {
+        let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
+        let kind = std::mem::discriminant(fail.diagnosis.as_ref()?);
+        // How long it took and where the clock stood differ from one criterion to the next.
+        let words: String = fail.headline.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let panic = fail.panics.first().map(|panic| (panic.file.clone(), panic.line));
+        Some((kind, words, panic))
+    };
+    let this = cause(criterion)?;
+    let mut before = exercise.criteria.iter().take_while(|other| other.id != criterion.id);
+    let first = before.find(|other| cause(other).as_ref() == Some(&this))?;
+    Some(first.id.rsplit('/').next().unwrap_or(first.id))
 }
 
 fn summary(out: &mut String, report: &Report) -> fmt::Result {
