@@ -13,7 +13,7 @@ async fn goodput(offered: u32, fraud_workers: Option<usize>, rates: Rates) -> Go
     // With chance at work, a longer time has a steadier mean.
     let lasts = Duration::from_secs(if rates == Rates::NONE { 10 } else { 30 });
     let surge = Surge { offered, lasts, fraud_workers, rates, seed: 2 };
-    surge.run(&GatewayConfig::default()).await.unwrap()
+    surge.run(&GatewayConfig::default()).await.expect("the default figures fit together")
 }
 
 #[tokio::test(start_paused = true)]
