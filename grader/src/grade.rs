@@ -6,9 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::build::{self, BuildError, Built, LevelBuild, Part, Step};
+use crate::catalog::LEVELS;
+use crate::inspect::suspicious;
 use crate::report::Report;
 use crate::seed::Seed;
 use crate::select::Entry;
+use crate::submission::Files;
 use crate::supervise::{Limits, Subject, Verdict, judge};
 
 /// Told about what goes on, for a progress display. Called from several threads.
@@ -66,7 +69,16 @@ pub fn grade(
     let judging = Instant::now();
     progress.judging(entries.len());
     let verdicts = judge_all(root, entries, &built, limits, seed, progress);
-    Ok(Report::new(entries, &built, verdicts, judging.elapsed(), seed))
+    let mut report = Report::new(entries, &built, verdicts, judging.elapsed(), seed);
+    for level in &mut report.levels {
+        let known = LEVELS.iter().find(|known| known.name == level.name);
+        // Files that cannot be read have not been compiled either.
+        if let Some((known, (files, _))) = known.and_then(|l| Some((l, Files::read(root, l).ok()?)))
+        {
+            level.look_at = suspicious(root, known, &files);
+        }
+    }
+    Ok(report)
 }
 
 /// Judges the entries whose level compiles, as many at a time as there are cores. An entry without

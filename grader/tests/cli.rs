@@ -81,6 +81,9 @@ fn a_report_that_cannot_be_written_is_refused_before_the_work() {
         &["--output", "/no/such/folder/report.json"],
         &["/no/such/folder", "Nothing was graded"],
     );
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().to_str().expect("UTF-8");
+    refuses(&["--output", name], &[name, "Nothing was graded"]);
 }
 
 #[test]

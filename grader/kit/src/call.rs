@@ -16,6 +16,10 @@ use crate::{Cx, panics};
 /// second of real time up to here.
 pub const VIRTUAL_LIMIT: Duration = Duration::from_secs(600);
 
+/// Virtual time of a whole criterion: more than five times what the slowest script of a right solution
+/// needs. A call that hangs reaches its own limit before.
+pub(crate) const CRITERION_LIMIT: Duration = Duration::from_secs(7200);
+
 /// Polls at one instant of virtual time after which a call counts as spinning.
 const MOST_POLLS_AT_ONCE: u64 = 20_000;
 
@@ -106,6 +110,7 @@ impl Cx {
     /// Dropping the returned future drops the learner's.
     pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
         let alive_before = self.alive_tasks();
+        let _running = self.running(name);
         let meter = self.shared.meter.start();
         let watch = Watch::new(&self.shared.clock);
         let result = {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 
-use crate::call::VIRTUAL_LIMIT;
+use crate::call::CRITERION_LIMIT;
 use crate::channel::{self, Channel};
 use crate::clock::Clock;
 use crate::context::Parts;
@@ -187,15 +187,20 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     let cx = Cx::new(Parts { clock, meter, sources, id: criterion.id, seed, pool });
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            // Twice the limit of one call: a script of several short calls and one that hangs.
-            let script = tokio::time::timeout(VIRTUAL_LIMIT * 2, (criterion.body)(cx.clone()));
-            script.await.unwrap_or_else(|_| {
-                let since_us = cx.timeline().events().last().map_or(0, |event| event.at_us);
-                Err(Fail::diagnosed(
-                    "the exercise",
-                    Diagnosis::NeverWoken { since_us, tasks: cx.alive_tasks() },
-                ))
-            })
+            let mut script = std::pin::pin!((criterion.body)(cx.clone()));
+            match tokio::time::timeout(CRITERION_LIMIT, script.as_mut()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    // The script still is where it was, and so is the call.
+                    let (call, since_us) = cx.shared.running.borrow().last().cloned().unzip();
+                    let virtual_s = CRITERION_LIMIT.as_secs();
+                    let since_us = since_us.unwrap_or_default();
+                    Err(Fail::diagnosed(
+                        "the exercise",
+                        Diagnosis::OutOfTime { virtual_s, call, since_us },
+                    ))
+                }
+            }
         })
     }));
     // The exercise's own code outside of a watched call: a constructor, a Drop, a stream's poll.

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     /// The criterion's id and the run's seed: what values are drawn from.
     pub(crate) id: &'static str,
     pub(crate) seed: u64,
+    /// The calls of the judged code that have not ended, and when each began.
+    pub(crate) running: RefCell<Vec<(String, u64)>>,
     /// How many [`Draw`]s were made.
     pub(crate) draws: Cell<u64>,
     /// Threads, for a criterion that asked for them.
@@ -49,9 +51,10 @@ impl Cx {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, meter, sources, id, seed, pool } = parts;
         let (notes, virtual_time) = (RefCell::default(), Cell::default());
-        let draws = Cell::default();
+        let (draws, running) = (Cell::default(), RefCell::default());
         let timeline = Timeline::new(clock.clone());
-        let shared = Shared { clock, meter, notes, virtual_time, sources, id, seed, draws, pool };
+        let shared =
+            Shared { clock, meter, notes, virtual_time, sources, id, seed, running, draws, pool };
         Cx { shared: Rc::new(shared), timeline }
     }
 
@@ -68,6 +71,13 @@ impl Cx {
         let stream = self.shared.draws.get();
         self.shared.draws.set(stream + 1);
         Draw::new(self.shared.seed, self.shared.id, stream)
+    }
+
+    /// Remembers a call until the returned value is dropped.
+    pub(crate) fn running(&self, call: &str) -> Running {
+        let since_us = u64::try_from(self.timeline.now().as_micros()).unwrap_or(u64::MAX);
+        self.shared.running.borrow_mut().push((call.to_owned(), since_us));
+        Running { shared: Rc::clone(&self.shared), call: (call.to_owned(), since_us) }
     }
 
     /// Something worth telling that decides nothing.
@@ -110,5 +120,20 @@ impl Cx {
     #[must_use]
     pub fn sources(&self) -> &[Source] {
         &self.shared.sources
+    }
+}
+
+/// A call that has not ended.
+pub(crate) struct Running {
+    shared: Rc<Shared>,
+    call: (String, u64),
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.shared.running.borrow_mut();
+        if let Some(at) = running.iter().position(|call| *call == self.call) {
+            running.remove(at);
+        }
     }
 }

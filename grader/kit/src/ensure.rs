@@ -20,7 +20,8 @@ macro_rules! ensure {
     };
 }
 
-/// Ends the script with a [`Fail`](crate::Fail) that shows both values unless they are equal.
+/// Ends the script with a [`Fail`](crate::Fail) that shows both values unless they are equal. Of long ones
+/// it shows where they differ.
 ///
 /// ```
 /// # use grader_kit::{ensure_eq, Outcome};
@@ -35,9 +36,11 @@ macro_rules! ensure_eq {
         match (&$observed, &$expected) {
             (observed, expected) => {
                 if observed != expected {
+                    let (expected, observed) =
+                        $crate::difference(&format!("{expected:?}"), &format!("{observed:?}"));
                     return Err($crate::Fail::new(format!($fmt $(, $arg)*))
-                        .expected(format!("{expected:?}"))
-                        .observed(format!("{observed:?}"))
+                        .expected(expected)
+                        .observed(observed)
                         $($(.$field($text))*)?);
                 }
             }

@@ -27,6 +27,33 @@ pub fn list(items: impl IntoIterator<Item = impl Display>) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
+/// Texts up to this many bytes are shown whole.
+const SHORT: usize = 160;
+
+/// Bytes that are shown of what two long texts have in common before and after their difference.
+const CONTEXT: usize = 48;
+
+/// Two texts that differ, as a reader can compare them: whole when both are short, else the part in which
+/// they differ with a little of what stands around it.
+#[must_use]
+pub fn difference(expected: &str, observed: &str) -> (String, String) {
+    if expected.len() <= SHORT && observed.len() <= SHORT {
+        return (expected.to_owned(), observed.to_owned());
+    }
+    let same = |(a, b): &(char, char)| a == b;
+    let pairs = || expected.chars().zip(observed.chars());
+    let before: usize = pairs().take_while(same).map(|(a, _)| a.len_utf8()).sum();
+    let ends = expected[before..].chars().rev().zip(observed[before..].chars().rev());
+    let after: usize = ends.take_while(same).map(|(a, _)| a.len_utf8()).sum();
+    let part = |text: &str| {
+        let start = text.floor_char_boundary(before.saturating_sub(CONTEXT));
+        let end = text.ceil_char_boundary((text.len() - after + CONTEXT).min(text.len()));
+        let dots = |shown: bool| if shown { "..." } else { "" };
+        format!("{}{}{}", dots(start > 0), &text[start..end], dots(end < text.len()))
+    };
+    (part(expected), part(observed))
+}
+
 /// The error of a call that had to fail.
 ///
 /// # Errors
@@ -62,5 +89,27 @@ pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, at: u64, future: F) -> O
             "{name} returned at {} ms, before it could be dropped at {at} ms",
             call.took.as_millis()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_texts_are_shown_whole() {
+        assert_eq!(difference("400", "600"), ("400".to_owned(), "600".to_owned()));
+    }
+
+    #[test]
+    fn of_long_texts_the_difference_is_shown() {
+        let list =
+            |took: &str| format!("[{}took: {took}, {}]", "Orders(é), ".repeat(60), "x".repeat(600));
+        let (expected, observed) = difference(&list("650ms"), &list("0ns"));
+        assert!(expected.contains("took: 650ms") && observed.contains("took: 0ns"), "{observed}");
+        assert!(expected.len() < 130 && observed.len() < 130, "{expected}");
+        assert!(expected.starts_with("...") && expected.ends_with("..."), "{expected}");
+        let (expected, observed) = difference(&"a".repeat(500), &"a".repeat(501));
+        assert!(expected.len() < observed.len(), "{expected}\n{observed}");
     }
 }

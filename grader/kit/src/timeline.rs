@@ -41,6 +41,11 @@ impl Timeline {
         }
     }
 
+    /// Virtual time since the criterion began.
+    pub(crate) fn now(&self) -> std::time::Duration {
+        self.clock.since(self.begin)
+    }
+
     /// Virtual milliseconds since the criterion began.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

@@ -107,6 +107,9 @@ fn hangs_are_told_apart() {
     assert_diagnosis!("hang/spins-in-a-task", Diagnosis::EndlessLoop { .. });
     assert_diagnosis!("hang/polls-on-a-ticker", Diagnosis::PollsForever { .. });
     assert_diagnosis!("hang/never-ends", Diagnosis::StillRunning { .. });
+    let too_long = told(&verdict("hang/takes-too-long-in-all"));
+    let said = "7200 s of virtual time were over: code, begun at t = 7000000 ms";
+    assert!(too_long.contains(said), "{too_long}");
 }
 
 #[test]

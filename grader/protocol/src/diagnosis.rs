@@ -38,6 +38,15 @@ pub enum Diagnosis {
         /// Spawned tasks that were still alive.
         tasks: usize,
     },
+    /// The criterion's own virtual time is over.
+    OutOfTime {
+        /// That time, in seconds.
+        virtual_s: u64,
+        /// The call that was not done, if there was one.
+        call: Option<String>,
+        /// When it began, in microseconds since the criterion began.
+        since_us: u64,
+    },
     /// The call was still busy after more virtual time than any exercise needs.
     StillRunning {
         /// That virtual time, in seconds.
@@ -146,6 +155,16 @@ impl fmt::Display for Diagnosis {
                     n => write!(f, " ({n} spawned tasks are waiting too)"),
                 }
             }
+            Diagnosis::OutOfTime { virtual_s, call: Some(call), since_us } => write!(
+                f,
+                "was not done when the criterion's {virtual_s} s of virtual time were over: {call}, begun \
+                 at t = {}, had not returned",
+                Millis(*since_us)
+            ),
+            Diagnosis::OutOfTime { virtual_s, call: None, .. } => write!(
+                f,
+                "was not done when the criterion's {virtual_s} s of virtual time were over"
+            ),
             Diagnosis::StillRunning { virtual_s, polls } => {
                 write!(f, "was still running after {virtual_s} s of virtual time ({polls} polls)")
             }
@@ -194,7 +213,8 @@ impl Diagnosis {
         match self {
             Diagnosis::NotStarted => "replace the todo!() in the file named below",
             Diagnosis::Panicked => {
-                "return the error as a value; the place where the panic began stands below"
+                "the panic's text and place stand above: the code met a case that it does not expect. \
+                 Handle the case, or return it as an error"
             }
             Diagnosis::ThreadRefused => {
                 "an exercise works with tasks: spawn_blocking, std threads and runtimes of its own \
@@ -219,6 +239,10 @@ impl Diagnosis {
                  lock taken twice, a channel whose sender is kept alive (or was never used), a \
                  hand-written poll that returns Pending without storing the waker"
             }
+            Diagnosis::OutOfTime { .. } => {
+                "no single call hangs, but together they take far more time than a right solution: look \
+                 for a retry without a limit, a pause that is too long, an event that never comes"
+            }
             Diagnosis::StillRunning { .. } => {
                 "every wait is real, but there is no end to them: look for a retry or a loop \
                  without a limit"
@@ -233,11 +257,13 @@ impl Diagnosis {
             }
             Diagnosis::BlocksThread { .. } => {
                 "something inside waits without .await (std::thread::sleep, a blocking lock or \
-                 channel, block_on): while it waits no other task can run. Use tokio's own"
+                 channel, block_on): while it waits no other task can run. Wait with .await, and keep no \
+                 guard of a lock across one"
             }
             Diagnosis::BlockedForGood { .. } => {
-                "a std lock or channel, block_on or thread::sleep waits on the thread that should \
-                 do what it waits for: use tokio's Mutex, channels and sleep with .await"
+                "a std lock, a std channel, block_on or thread::sleep waits on the thread that should do \
+                 what it waits for. Keep no guard of a lock across an .await or while other code is \
+                 called; wait with .await on tokio's channels and timers"
             }
             Diagnosis::EndlessLoop { .. } => {
                 "a loop that never ends and never waits, here or in a spawned task: every turn \

@@ -1,4 +1,5 @@
 //! Results on their way out: whole or not at all.
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,17 @@ impl Pending {
     /// Tries the folder before the work begins, so that nobody waits for a result that cannot be
     /// kept. Nothing stays there meanwhile: a run that is interrupted leaves nothing behind.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
-        let pending = Pending { path: path.to_path_buf() };
+        // A link stays a link: the file that it leads to is the one that is written.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        if path.is_dir() {
+            let source = io::Error::from(io::ErrorKind::IsADirectory);
+            return Err(WriteError::Create { path, source });
+        }
+        let pending = Pending { path };
+        if pending.is_special() {
+            // Not opened yet: the reader of a pipe would see it end.
+            return Ok(pending);
+        }
         match pending.beside() {
             Ok(_) => Ok(pending),
             Err(source) => Err(WriteError::Create { path: pending.path, source }),
@@ -40,6 +51,9 @@ impl Pending {
     pub(super) fn finish(self, text: &str) -> Result<(), WriteError> {
         let plain = anstream::adapter::strip_str(text).to_string();
         let written = || -> io::Result<()> {
+            if self.is_special() {
+                return File::options().append(true).open(&self.path)?.write_all(plain.as_bytes());
+            }
             let mut file = self.beside()?;
             file.write_all(plain.as_bytes())?;
             file.as_file().sync_all()?;
@@ -52,7 +66,22 @@ impl Pending {
     /// A file without a name of its own in the same folder.
     fn beside(&self) -> io::Result<NamedTempFile> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new();
+        // A new file is one that others may read, as the umask says; an old one stays as it is.
+        #[cfg(unix)]
+        {
+            use std::fs::Permissions;
+            use std::os::unix::fs::PermissionsExt as _;
+            let old = std::fs::metadata(&self.path).map(|old| old.permissions());
+            file.permissions(old.unwrap_or_else(|_| Permissions::from_mode(0o666)));
+        }
+        file.tempfile_in(folder)
+    }
+
+    /// Whether the path leads to something that is no file and stays what it is: a pipe, a device.
+    fn is_special(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|there| !there.is_file())
     }
 }
 

@@ -75,7 +75,9 @@ pub fn failure(out: &mut String, verdict: &Verdict, place: Place<'_>) -> fmt::Re
         part(out, "note", Some(note))?;
     }
     output(out, &verdict.output)?;
-    part(out, "help", fail.help.as_deref())?;
+    let panicked = fail.diagnosis == Some(Diagnosis::Panicked);
+    let advice = fail.panics.first().filter(|_| panicked).and_then(advice);
+    part(out, "help", advice.or(fail.help.as_deref()))?;
     part(out, "file", Some(&file(fail, place)))
 }
 
@@ -102,9 +104,50 @@ fn panics(out: &mut String, fail: &Fail) -> fmt::Result {
         return Ok(()); // its message is the starter's own
     }
     for panic in &fail.panics {
-        part(out, "panic", Some(&panic.to_string()))?;
+        part(out, "panic", Some(&format!("{panic}{}", whose(panic))))?;
     }
     Ok(())
+}
+
+/// Whose file a panic lies in, where it is not the learner's.
+fn whose(panic: &PanicSite) -> &'static str {
+    let file = panic.file.as_str();
+    if file.starts_with("grader/") {
+        " (raised by what the grader plugs in; it reached the grader through your code)"
+    } else if file.starts_with("/rustc/") {
+        " (in the standard library, called by your code)"
+    } else if file.contains("/registry/src/") {
+        " (in a library, called by your code)"
+    } else {
+        ""
+    }
+}
+
+/// What to do about a panic, where its text or its place says more than that there was one.
+fn advice(panic: &PanicSite) -> Option<&'static str> {
+    let said = |text: &str| panic.message.contains(text);
+    if said("overflow") || said("out of range") {
+        Some(
+            "a value goes beyond what its type holds: think of the largest duration and the largest \
+             count, and use checked or saturating arithmetic",
+        )
+    } else if said("from within a runtime") || said("within an asynchronous execution context") {
+        Some("code that is polled may not block its thread or start a runtime: .await instead")
+    } else if said("PoisonError") {
+        Some(
+            "a panic while a lock was held has poisoned it: call other code outside of the lock, or take \
+             the value out of the error (into_inner)",
+        )
+    } else if said("already borrowed") || said("already mutably borrowed") {
+        Some("a RefCell is borrowed twice: end the borrow before other code is called or awaited")
+    } else if panic.file.starts_with("grader/") {
+        Some(
+            "where the exercise promises to contain a panic, catch it around the call that makes the \
+             future as well as around each poll of it",
+        )
+    } else {
+        None
+    }
 }
 
 fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{Criterion, Kind};
+use crate::inspect::Finding;
 use crate::seed::Seed;
 use crate::select::Entry;
 use crate::supervise::Verdict;
@@ -60,6 +61,8 @@ pub struct LevelReport {
     pub broken: Option<Broken>,
     /// rustc's warnings about it.
     pub warnings: Vec<String>,
+    /// What a teacher ought to look at before the grade counts.
+    pub look_at: Vec<Finding>,
     /// Its exercises, in the order to work in.
     #[serde(rename = "groups")]
     pub exercises: Vec<ExerciseReport>,
@@ -188,6 +191,7 @@ impl Report {
                     title: entry.level.title,
                     broken,
                     warnings,
+                    look_at: Vec::new(),
                     exercises: Vec::new(),
                     score: Score::default(),
                 });

@@ -168,11 +168,35 @@ fn criterion_lines(
         return explain::criterion(out, level.name, criterion, "        ");
     }
     if let Some(fail) = criterion.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref()) {
+        if let Some(first) = same_cause_before(exercise, criterion) {
+            let text = format!("for the same cause as {first}");
+            return writeln!(out, "        {}", Styled(DIM, text));
+        }
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
         let command = format!("cargo grade {}", criterion.id);
         writeln!(out, "        {} {}", Styled(DIM, "in full  "), Styled(CODE, command))?;
     }
     Ok(())
+}
+
+/// The name of an earlier criterion of the exercise that failed for the same cause: the same call that
+/// panicked, blocked or hung. Failures that compare values have a cause each.
+fn same_cause_before<'a>(
+    exercise: &'a ExerciseReport,
+    criterion: &CriterionReport,
+) -> Option<&'a str> {
+    let cause = |criterion: &CriterionReport| {
+        let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
+        let kind = std::mem::discriminant(fail.diagnosis.as_ref()?);
+        // How long it took and where the clock stood differ from one criterion to the next.
+        let words: String = fail.headline.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let panic = fail.panics.first().map(|panic| (panic.file.clone(), panic.line));
+        Some((kind, words, panic))
+    };
+    let this = cause(criterion)?;
+    let mut before = exercise.criteria.iter().take_while(|other| other.id != criterion.id);
+    let first = before.find(|other| cause(other).as_ref() == Some(&this))?;
+    Some(first.id.rsplit('/').next().unwrap_or(first.id))
 }
 
 fn summary(out: &mut String, report: &Report) -> fmt::Result {

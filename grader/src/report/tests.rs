@@ -167,3 +167,45 @@ fn json_has_the_documented_fields() {
         assert!(readme.contains(field), "README.md does not document {field}");
     }
 }
+
+fn panicked(message: &str, file: &str) -> Fail {
+    let site = PanicSite { message: message.into(), file: file.into(), line: 7 };
+    Fail { panics: vec![site], ..Fail::diagnosed("race::load", Diagnosis::Panicked) }
+}
+
+fn explained(fail: Fail) -> String {
+    let place = super::explain::Place { level: "level2", file: "level2/src/race.rs" };
+    let mut text = String::new();
+    super::explain::failure(&mut text, &verdict(Some(fail)), place).expect("a string takes it");
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+#[test]
+fn the_advice_about_a_panic_fits_it() {
+    let overflow = explained(panicked(
+        "overflow when adding duration to instant",
+        "/rustc/59807616/library/std/src/time.rs",
+    ));
+    assert!(overflow.contains("in the standard library, called by your code"), "{overflow}");
+    assert!(overflow.contains("goes beyond what its type holds"), "{overflow}");
+    assert!(overflow.contains("file      level2/src/race.rs\n"), "{overflow}");
+    let passed_on = explained(panicked("sales: a bug", "grader/checks/level2/src/fake.rs"));
+    assert!(passed_on.contains("raised by what the grader plugs in"), "{passed_on}");
+    assert!(passed_on.contains("catch it around the call"), "{passed_on}");
+    let own = explained(panicked("no entry found", "level2/src/race.rs"));
+    assert!(own.contains("level2/src/race.rs:7") && own.contains("stand above"), "{own}");
+}
+
+#[test]
+fn one_cause_is_said_once() {
+    let entries = select(&["level2/race".to_owned(), "level2/any".to_owned()]).expect("exercises");
+    let verdicts = entries.iter().map(|entry| {
+        let blocked = Diagnosis::BlockedForGood { real_ms: 1500 + entry.criterion.id.len() as u64 };
+        (entry.criterion.id, verdict(Some(Fail::diagnosed("race", blocked))))
+    });
+    let built = built(ready());
+    let report = Report::new(&entries, &built, verdicts.collect(), Duration::ZERO, seed());
+    let shown = anstream::adapter::strip_str(&scoreboard::render(&report)).to_string();
+    assert_eq!(shown.matches("blocked its thread for good").count(), 2, "{shown}");
+    assert!(shown.contains("for the same cause as returns-at-the-third"), "{shown}");
+}

@@ -18,6 +18,7 @@ use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
 use serde::Serialize;
 
 use crate::catalog::Criterion;
+use crate::inspect::{KeptLock, kept_locks};
 use crate::interrupt::Guarded;
 use crate::seed::Seed;
 use crate::select::Entry;
@@ -139,10 +140,34 @@ impl Verdict {
 pub fn judge(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) -> Verdict {
     let first = judge_once(binary, subject, root, limits);
     let diagnosis = first.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
-    if diagnosis.is_some_and(|diagnosis| may_be_chance(diagnosis, limits)) {
+    let mut verdict = if diagnosis.is_some_and(|diagnosis| may_be_chance(diagnosis, limits)) {
         judge_once(binary, subject, root, limits)
     } else {
         first
+    };
+    if let Some(fail) = &mut verdict.fail {
+        name_kept_lock(fail, subject, root);
+    }
+    verdict
+}
+
+/// A thread that blocks often holds a std lock across an await point: names the place, if there is one.
+fn name_kept_lock(fail: &mut Fail, subject: Subject<'_>, root: &Path) {
+    let blocks = matches!(
+        fail.diagnosis,
+        Some(Diagnosis::BlocksThread { .. } | Diagnosis::BlockedForGood { .. })
+    );
+    let Some(level) = subject.id.split('/').next().filter(|_| blocks) else { return };
+    let kept = kept_locks(&root.join(level));
+    // Of several, the one in the exercise's own files.
+    let exercise = subject.exercise.replace('-', "_");
+    let found = kept.iter().find(|kept| kept.file.contains(&exercise)).or(kept.first());
+    if let Some(KeptLock { file, taken, awaited }) = found {
+        fail.help = Some(format!(
+            "{level}/{file}:{taken} takes a std lock and keeps its guard across the .await in line \
+             {awaited}: another task that wants the lock then blocks the only thread. End the guard's \
+             scope before the .await, and take the lock again after it"
+        ));
     }
 }
 

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         "specimen/hang/spins-in-a-task" => spins_in_a_task,
         "specimen/hang/polls-on-a-ticker" => polls_on_a_ticker,
         "specimen/hang/never-ends" => never_ends,
+        "specimen/hang/takes-too-long-in-all" => takes_too_long_in_all,
         "specimen/clock/advances" => advances,
         "specimen/clock/advances-in-a-task" => advances_in_a_task,
         "specimen/clock/enters-another-runtime" => enters_another_runtime,
@@ -274,6 +275,14 @@ async fn borrows_another_clock(cx: Cx) -> Outcome {
     };
     cx.call("code", work).await?;
     ensure_eq!(cx.timeline().events()[0].at_us, 0, "recorded at");
+    Ok(())
+}
+
+/// No call reaches its own limit.
+async fn takes_too_long_in_all(cx: Cx) -> Outcome {
+    for _ in 0..100 {
+        cx.call("code", sleep(Duration::from_secs(500))).await?;
+    }
     Ok(())
 }
 
