@@ -23,11 +23,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let options =
         Options { color: to_terminal && arguments.format == Format::Text, ..Options::default() };
     let limits = Limits::default();
-    let report = if std::io::stderr().is_terminal() {
+    let mut report = if std::io::stderr().is_terminal() {
         grader::grade::grade(&root, &entries, &options, &limits, seed, &Spinner::default())?
     } else {
         grader::grade::grade(&root, &entries, &options, &limits, seed, &Lines)?
     };
+    report.leave_out(&grader::starter::untouched(&root));
+    let record = progress::read(&root).unwrap_or_default();
+    report.remember_won(|id| record.passed.contains_key(id));
     remember(&root, &report);
     let text = match arguments.format {
         Format::Text => scoreboard::render(&report),

@@ -7,7 +7,7 @@ pub(crate) mod style;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Jail};
@@ -59,6 +59,10 @@ pub struct LevelReport {
     pub title: &'static str,
     /// What rustc refuses, if it does not compile.
     pub broken: Option<Broken>,
+    /// Whether it is still the course's reference: its points are not in the report's score.
+    pub untouched: bool,
+    /// Points of criteria that have passed in an earlier run, where the level does not compile now.
+    pub won_before: Option<Score>,
     /// rustc's warnings about it.
     pub warnings: Vec<String>,
     /// What a teacher ought to look at before the grade counts.
@@ -191,6 +195,8 @@ impl Report {
                     title: entry.level.title,
                     broken,
                     warnings,
+                    untouched: false,
+                    won_before: None,
                     look_at: Vec::new(),
                     exercises: Vec::new(),
                     score: Score::default(),
@@ -237,6 +243,34 @@ impl Report {
             report.jail = Jail::None;
         }
         report
+    }
+
+    /// Leaves the levels that are not the learner's own out of the score, unless there is no other one.
+    pub fn leave_out(&mut self, untouched: &BTreeSet<String>) {
+        for level in &mut self.levels {
+            level.untouched = untouched.contains(level.name);
+        }
+        let own = || self.levels.iter().filter(|level| !level.untouched);
+        if own().next().is_some() {
+            self.score = Score::sum(own().map(|level| level.score));
+        }
+    }
+
+    /// Says of each level that does not compile what it had won before: `passed` knows the criteria that
+    /// have passed in an earlier run.
+    pub fn remember_won(&mut self, passed: impl Fn(&str) -> bool) {
+        for level in self.levels.iter_mut().filter(|level| level.broken.is_some()) {
+            let mut won = Score::default();
+            for criterion in level.exercises.iter().flat_map(|exercise| &exercise.criteria) {
+                let points = if passed(criterion.id) { criterion.points } else { 0 };
+                match criterion.kind {
+                    Kind::Core => won.core += points,
+                    Kind::Bonus => won.bonus += points,
+                }
+            }
+            (won.core_of, won.bonus_of) = (level.score.core_of, level.score.bonus_of);
+            level.won_before = (won.core + won.bonus > 0).then_some(won);
+        }
     }
 
     /// All criteria, in the catalog's order.

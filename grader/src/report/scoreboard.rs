@@ -55,6 +55,13 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         Styled(BOLD, format!("{} — {}", level.name, level.title)),
         points(&level.score)
     )?;
+    if level.untouched {
+        let text = format!(
+            "the course's reference: not counted until you begin with cargo grade start {}",
+            level.name
+        );
+        writeln!(out, "  {}", Styled(DIM, text))?;
+    }
     if let Some(broken) = &level.broken {
         let why = if broken.refused {
             "is not judged: what it is built from does not lie in its own files"
@@ -62,6 +69,10 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
             "does not compile: no criterion of it could be judged"
         };
         writeln!(out, "  {}", Styled(BAD, why))?;
+        if let Some(won) = &level.won_before {
+            let text = format!("before it stopped compiling, it had won {}", points(won));
+            writeln!(out, "  {}", Styled(DIM, text))?;
+        }
         for line in broken.errors.trim_end().lines() {
             writeln!(out, "  {line}")?;
         }

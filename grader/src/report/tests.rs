@@ -209,3 +209,38 @@ fn one_cause_is_said_once() {
     assert_eq!(shown.matches("blocked its thread for good").count(), 2, "{shown}");
     assert!(shown.contains("for the same cause as returns-at-the-third"), "{shown}");
 }
+
+#[test]
+fn a_level_that_is_still_the_courses_is_not_counted() {
+    let entries =
+        select(&["level1/errors".to_owned(), "level2/race".to_owned()]).expect("exercises");
+    let verdicts = || entries.iter().map(|entry| (entry.criterion.id, verdict(None))).collect();
+    let both = Built {
+        levels: ["level1", "level2"].map(|name| (name.to_owned(), ready())).into(),
+        took: Duration::ZERO,
+    };
+    let mut report = Report::new(&entries, &both, verdicts(), Duration::ZERO, seed());
+    let own = report.levels[1].score;
+    report.leave_out(&["level1".to_owned()].into());
+    assert_eq!(report.score, own);
+    let shown = anstream::adapter::strip_str(&scoreboard::render(&report)).to_string();
+    assert!(shown.contains("not counted until you begin with cargo grade start level1"), "{shown}");
+    // Who asks for the reference alone sees its points.
+    report.leave_out(&["level1".to_owned(), "level2".to_owned()].into());
+    assert_eq!(report.score, own);
+}
+
+#[test]
+fn a_compile_error_does_not_hide_what_was_won() {
+    let broken = LevelBuild::Broken {
+        package: "level2".into(),
+        errors: "error[E0308]: no".into(),
+        refused: false,
+    };
+    let mut report =
+        Report::new(&entries(), &built(broken), BTreeMap::new(), Duration::ZERO, seed());
+    report.remember_won(|id| id.starts_with("level2/race/"));
+    let shown = anstream::adapter::strip_str(&scoreboard::render(&report)).to_string();
+    assert!(shown.contains("before it stopped compiling, it had won 20/"), "{shown}");
+    assert_eq!(report.score.core, 0, "it does not count");
+}

@@ -76,7 +76,7 @@ pub use blank::{BlankError, blank};
 pub use files::FileError;
 pub use git::GitError;
 pub use plan::{FileState, Plan, PlannedFile, StarterError, plan};
-pub use reference::{ReferenceError, started};
+pub use reference::{ReferenceError, started, untouched};
 pub use solution::{SolutionError, solution};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::files::{self, FileError};
 use super::git::{Git, GitError};
 use super::level::Source;
-use crate::catalog::Level;
+use crate::catalog::{LEVELS, Level};
 
 /// The folder of what the course remembers about a learner's workspace.
 pub(super) const FOLDER: &str = ".course";
@@ -127,6 +127,28 @@ that you added stay where they are.
 /// [`ReferenceError::File`] and [`ReferenceError::Record`].
 pub fn started(root: &Path) -> Result<BTreeSet<String>, ReferenceError> {
     Ok(record(root)?.levels.into_keys().collect())
+}
+
+/// The levels that are still the course's: never started, and since another level was started no file of
+/// theirs has changed. None where no level is started, or where git cannot say.
+#[must_use]
+pub fn untouched(root: &Path) -> BTreeSet<String> {
+    let none = BTreeSet::new();
+    let Ok(Record { levels: started, .. }) = record(root) else { return none };
+    let commit = started.values().find_map(|place| match place {
+        Place::Commit(commit) => Some(commit),
+        Place::Copy => None,
+    });
+    let (Some(commit), Ok(git)) = (commit, Git::open(root)) else { return none };
+    let unchanged = |level: &str| {
+        let folder = format!("{level}/src");
+        let then = git.tree(commit, &folder);
+        then.is_some()
+            && git.tree("HEAD", &folder) == then
+            && git.uncommitted(&folder).is_ok_and(|changed| changed.is_empty())
+    };
+    let names = LEVELS.iter().map(|level| level.name).filter(|name| !started.contains_key(*name));
+    names.filter(|name| unchanged(name)).map(str::to_owned).collect()
 }
 
 /// Where the reference of a level is kept, or `None` when the level was never started.
