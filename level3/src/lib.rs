@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`deadline`], [`retry`], [`breaker`], [`limiter`], [`dead_letters`], [`idempotency`] | the parts, each of use alone |
 //! | [`request`] | what is refused before anything is called |
+//! | [`overload`] | which payments are admitted when too many are offered |
 //! | [`saga`] | steps that succeed together or are undone |
 //! | [`gateway`] | all of them together |
 //!
@@ -51,6 +52,8 @@ pub mod gateway;
 pub mod idempotency;
 #[cfg_attr(doc, doc = lesson!("limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("overload.md"))]
+pub mod overload;
 #[cfg_attr(doc, doc = lesson!("request.md"))]
 pub mod request;
 #[cfg_attr(doc, doc = lesson!("retry.md"))]

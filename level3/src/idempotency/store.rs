@@ -130,6 +130,14 @@ where
         }
     }
 
+    /// Whether a request with this key would start no work: its work is running, or has an answer.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        let mut state = self.shared.lock();
+        state.forget(&self.shared.config, Instant::now());
+        state.entries.contains_key(key)
+    }
+
     /// The number of keys that are kept, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {

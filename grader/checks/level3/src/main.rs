@@ -28,6 +28,8 @@ mod idempotency;
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
+#[cfg(feature = "overload")]
+mod overload;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "request")]

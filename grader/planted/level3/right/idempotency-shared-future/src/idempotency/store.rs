@@ -147,6 +147,12 @@ where
         Ok(Answered { completion: pending.await?, replayed })
     }
 
+    /// Whether a request with this key would start no work.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.fresh().contains_key(key)
+    }
+
     /// How many keys are kept.
     #[must_use]
     pub fn len(&self) -> usize {
