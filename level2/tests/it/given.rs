@@ -34,7 +34,8 @@ fn errors_name_the_section_and_the_cause() {
 
 #[test]
 fn the_text_of_a_panic_is_found_in_its_box_too() {
-    let text = |payload: &(dyn std::any::Any + Send)| SectionFailure::from_panic(payload).to_string();
+    let text =
+        |payload: &(dyn std::any::Any + Send)| SectionFailure::from_panic(payload).to_string();
     let row = 7;
     let payload = std::panic::catch_unwind(|| panic!("row {row}")).unwrap_err();
     assert_eq!(text(payload.as_ref()), "panicked: row 7");
