@@ -40,13 +40,6 @@
 /// definitions the first one counts.
 #[cfg(doc)]
 macro_rules! lesson {
-    ($file:literal) => {
-        concat!(
-            include_str!("../lessons/rustdoc-links.txt"),
-            include_str!(concat!("../lessons/", $file)),
-            "\n# The module\n\n",
-        )
-    };
     ($file:literal, $contract:literal) => {
         concat!(
             include_str!("../lessons/rustdoc-links.txt"),
@@ -69,24 +62,24 @@ pub mod trace;
 
 #[cfg_attr(doc, doc = lesson!("all_settled.md", "all-settled.md"))]
 pub mod all_settled;
-#[cfg_attr(doc, doc = lesson!("parallel.md"))]
+#[cfg_attr(doc, doc = lesson!("parallel.md", "parallel.md"))]
 pub mod parallel;
-#[cfg_attr(doc, doc = lesson!("race.md"))]
+#[cfg_attr(doc, doc = lesson!("race.md", "race.md"))]
 pub mod race;
-#[cfg_attr(doc, doc = lesson!("sequential.md"))]
+#[cfg_attr(doc, doc = lesson!("sequential.md", "sequential.md"))]
 pub mod sequential;
 
 #[cfg_attr(doc, doc = lesson!("any.md", "any.md"))]
 pub mod any;
 #[cfg_attr(doc, doc = lesson!("cache.md", "cache.md"))]
 pub mod cache;
-#[cfg_attr(doc, doc = lesson!("critical.md"))]
+#[cfg_attr(doc, doc = lesson!("critical.md", "critical.md"))]
 pub mod critical;
-#[cfg_attr(doc, doc = lesson!("deadline.md"))]
+#[cfg_attr(doc, doc = lesson!("deadline.md", "deadline.md"))]
 pub mod deadline;
 #[cfg_attr(doc, doc = lesson!("metrics.md", "metrics.md"))]
 pub mod metrics;
-#[cfg_attr(doc, doc = lesson!("progressive.md"))]
+#[cfg_attr(doc, doc = lesson!("progressive.md", "progressive.md"))]
 pub mod progressive;
 #[cfg_attr(doc, doc = lesson!("queue.md", "queue.md"))]
 pub mod queue;
