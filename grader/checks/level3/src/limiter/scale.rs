@@ -89,7 +89,7 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     if let Err(why) = call.value {
         return Err(grader_kit::Fail::new(why));
     }
-    ensure!(call.took == ms(1000), "100 000 callers came, and all but one went away again: this one was served after {} ms", call.took.as_millis();
+    ensure!(call.took < ms(1100), "100 000 callers came, and all but one went away again: this one was served after {} ms", call.took.as_millis();
         expected = "1000 ms");
     Ok(())
 }
@@ -152,7 +152,7 @@ pub async fn each_limiter_counts_for_itself(cx: Cx) -> Outcome {
         expected = "no wait: each account has a limiter of its own",
         help = "keep the calls in the struct, not in a static");
     ensure!(
-        waits.took == ms(2 * window),
+        (ms(2 * window)..ms(2 * window + 100)).contains(&waits.took),
         "a pause of {} ms ended after {} ms",
         2 * window,
         waits.took.as_millis()
