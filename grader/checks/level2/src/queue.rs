@@ -318,7 +318,7 @@ async fn serves(cx: &Cx, queue: &AsyncQueue, places: usize, when: &str) -> Outco
     const HELP: &str = "a waiter that is gone must not be handed a place, and a job that fails or is \
                         dropped must give its place back: let destructors do it";
     let jobs = Jobs::new(cx);
-    let all = (0..places).map(|number| jobs.add(&queue, number, 100));
+    let all = (0..places).map(|number| jobs.add(queue, number, 100));
     let all = AssertUnwindSafe(timeout(ms(10_000), join_all(all))).catch_unwind();
     let outcome = cx.call(NAME, all).await?.value;
     ensure!(matches!(outcome, Ok(Ok(_))), "{when}, the next job never begins";
@@ -355,7 +355,7 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
         let line = (0..places + 6).map(|number| {
             let (queue, order) = (&queue, &order);
             let patience = if number >= places && number % 2 == 0 { 20 } else { 10_000 };
-            async move { timeout(ms(patience), order.add(&queue, number, 100)).await.is_ok() }
+            async move { timeout(ms(patience), order.add(queue, number, 100)).await.is_ok() }
         });
         let served = cx.call(NAME, join_all(line)).await?.value;
         let stayed: Vec<usize> =

@@ -202,7 +202,8 @@ impl PaymentProvider for ConfirmsWith {
 }
 
 pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
-    let cases: [(&str, fn(Intent) -> Intent); 7] = [
+    type Change = fn(Intent) -> Intent;
+    let cases: [(&str, Change); 7] = [
         ("requires_action", |intent| Intent { status: IntentStatus::RequiresAction, ..intent }),
         ("requires_confirmation", |intent| Intent {
             status: IntentStatus::RequiresConfirmation,

@@ -69,12 +69,13 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                 if met.first_fault().is_none() {
                     continue;
                 }
-                let fits = match (fault, &end) {
-                    (Fault::Is(_), Ok(Err(SagaError::JournalUnavailable))) => true,
-                    (Fault::Panics, Ok(Err(_))) | (Fault::Hangs, Err(_) | Ok(Err(_))) => true,
-                    (Fault::Slow(_), Ok(Ok(_))) => true,
-                    _ => false,
-                };
+                let fits = matches!(
+                    (fault, &end),
+                    (Fault::Is(_), Ok(Err(SagaError::JournalUnavailable)))
+                        | (Fault::Panics, Ok(Err(_)))
+                        | (Fault::Hangs, Err(_) | Ok(Err(_)))
+                        | (Fault::Slow(_), Ok(Ok(_)))
+                );
                 let expected = match fault {
                     Fault::Is(_) => "JournalUnavailable, after a bounded number of tries",
                     Fault::Slow(_) => "an end: slow is not gone",
