@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod grade;
 pub mod inspect;
 pub mod interrupt;
+pub mod lesson;
 pub mod progress;
 pub mod report;
 pub mod seed;

@@ -2,6 +2,14 @@
 //!
 //! Lessons: [`lessons/sequential.md`](crate::lessons::sequential),
 //! [`lessons/parallel.md`](crate::lessons::parallel).
+//!
+//! # Contract of the sequential load
+//!
+#![doc = include_str!("../contract/sequential.md")]
+//!
+//! # Contract of the parallel load
+//!
+#![doc = include_str!("../contract/parallel.md")]
 
 use std::sync::Arc;
 

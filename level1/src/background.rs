@@ -5,6 +5,10 @@
 //! spawns the tasks, keeps what failed, and tells a handler.
 //!
 //! Lesson: [`lessons/background.md`](crate::lessons::background).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/background.md")]
 
 use std::any::Any;
 use std::fmt;

@@ -5,6 +5,10 @@
 //! that depends on the source. `FnOnce` rules out the second call. The rest is this module's work.
 //!
 //! Lesson: [`lessons/callbacks.md`](crate::lessons::callbacks).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/callbacks.md")]
 
 use std::sync::Arc;
 

@@ -4,6 +4,10 @@
 //! needs is moved along by hand.
 //!
 //! Lesson: [`lessons/combinators.md`](crate::lessons::combinators).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/combinators.md")]
 
 use std::future::Future;
 use std::sync::Arc;

@@ -17,6 +17,10 @@
 //! it is our request that is wrong.
 //!
 //! Lesson: [`lessons/errors.md`](crate::lessons::errors).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/errors.md")]
 
 use std::error::Error;
 use std::fmt;

@@ -1,6 +1,10 @@
 //! A paged API as a [`Stream`], the counterpart of an async generator and `for await`.
 //!
 //! Lesson: [`lessons/pages.md`](crate::lessons::pages).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/pages.md")]
 
 use std::sync::Arc;
 

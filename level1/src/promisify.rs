@@ -4,6 +4,10 @@
 //! JavaScript such a promise stays pending for ever.
 //!
 //! Lesson: [`lessons/promisify.md`](crate::lessons::promisify).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/promisify.md")]
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;

@@ -5,6 +5,10 @@
 //! keeps it waiting without end. It has no limit on the length. `http` is built on the functions here.
 //!
 //! Lesson: [`lessons/transport.md`](crate::lessons::transport).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../contract/transport.md")]
 
 use std::future::Future;
 use std::time::Duration;

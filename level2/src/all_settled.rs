@@ -17,7 +17,8 @@ use crate::model::Section;
 use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
-/// How long each source is given.
+/// How long each source is given. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
+/// every call that has to wait.
 ///
 /// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and
 /// not one that is slow: sales 5000 ms, users 3000 ms, orders 3000 ms, low stock 5000 ms, reviews 3000 ms.
@@ -61,8 +62,8 @@ impl Timeouts {
     }
 }
 
-/// Starts all five calls at once and returns when each has come to an outcome: data, an error, a
-/// panic, or the end of its time. Never fails as a whole; [`Settled`] has one report for each section.
+/// Starts all five calls at once and returns when each has an outcome: data, an error, a
+/// panic, or the end of its limit. Never fails as a whole; [`Settled`] has one report for each section.
 ///
 /// # Cancellation
 ///
@@ -75,7 +76,7 @@ pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settl
     Settled::new(reports, started.elapsed())
 }
 
-/// Calls the source of one section and reports what came of it, at most `limit` later.
+/// Calls the source of one section and reports its outcome, at most `limit` later.
 ///
 /// An error, an error before the first wait, a panic in the source's method or in its future, and the
 /// end of `limit` all become the report's [`SectionFailure`]; nothing escapes. A call that is cut at

@@ -36,6 +36,10 @@ pub struct AllFailed {
 ///
 /// [`AllFailed`] when the last replica has failed; at once when there are no replicas.
 ///
+/// # Panics
+///
+/// A panic of a replica passes to the caller when it happens; the other calls are stopped.
+///
 /// # Cancellation
 ///
 /// The calls that lost are stopped at the return; dropping the future stops all calls.

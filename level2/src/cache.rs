@@ -68,7 +68,8 @@ impl CachedDashboard {
         Self::with_ttl(source, DEFAULT_TTL)
     }
 
-    /// An empty cache in front of `source` that keeps a page for `ttl`.
+    /// An empty cache in front of `source` that keeps a page for `ttl`. With zero no page is ever handed
+    /// out again; with [`Duration::MAX`] every page is.
     #[must_use]
     pub fn with_ttl(source: Arc<dyn DashboardSource>, ttl: Duration) -> Self {
         Self { source, ttl, last: Mutex::new(None) }
@@ -78,11 +79,16 @@ impl CachedDashboard {
     /// provided it is younger than the time to live.
     ///
     /// The sources are asked every time: the cache bridges an outage, it does not save calls. The age
-    /// of a page counts from the moment it was loaded to the moment it is handed out.
+    /// of a page counts from the moment it was loaded to the moment it is handed out. A page that is too
+    /// old stays remembered. Loads run side by side; one that hangs holds up no other.
     ///
     /// # Errors
     ///
     /// [`CacheError`] when there is nothing to fall back on. It carries the failure of the sources.
+    ///
+    /// # Panics
+    ///
+    /// A panic of a source passes to the caller. The remembered page stays as it is.
     ///
     /// # Cancellation
     ///

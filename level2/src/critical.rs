@@ -16,7 +16,8 @@ use crate::source::DashboardSource;
 /// The sections without which the shop's page is of no use.
 pub const CRITICAL: [Section; 2] = [Section::Sales, Section::Orders];
 
-/// Loads all sections at once. A section in `critical` must arrive; any other may fail.
+/// Loads all sections at once, each with its limit in `timeouts`. A section in `critical` must arrive; any
+/// other may fail. Each source is asked once.
 ///
 /// # Errors
 ///

@@ -32,10 +32,16 @@ pub enum DeadlineError {
 
 /// Loads the whole page as [`parallel::load`] does, in at most `limit`.
 ///
+/// The limit runs from the first poll. Zero leaves no time; [`Duration::MAX`] never ends.
+///
 /// # Errors
 ///
 /// [`DeadlineError::Elapsed`] at `limit`; every call is then stopped. [`DeadlineError::Failed`] when
 /// a source fails before.
+///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens.
 ///
 /// # Cancellation
 ///
@@ -55,6 +61,12 @@ pub async fn load(
 ///
 /// A section without an outcome is reported as [`SectionFailure::TimedOut`] with the limit of the
 /// whole load, and its call is stopped.
+///
+/// The limit runs from the first poll. Zero leaves no time; [`Duration::MAX`] never ends.
+///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens.
 ///
 /// # Cancellation
 ///

@@ -47,9 +47,14 @@ pub enum SectionFailure {
 impl SectionFailure {
     /// The failure for a panic that was caught: `payload` is what
     /// [`catch_unwind`](std::panic::catch_unwind) or
-    /// [`JoinError::into_panic`](tokio::task::JoinError::into_panic) returned.
+    /// [`JoinError::into_panic`](tokio::task::JoinError::into_panic) returned, or what is in that box.
     #[must_use]
     pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
+        // A box is itself an `Any`: for a `payload: Box<dyn Any + Send>`, both `&payload` and
+        // `payload.as_ref()` come here. The text is in the box.
+        if let Some(inner) = payload.downcast_ref::<Box<dyn Any + Send>>() {
+            return Self::from_panic(inner.as_ref());
+        }
         let message = payload
             .downcast_ref::<&str>()
             .map(ToString::to_string)

@@ -32,18 +32,20 @@
 //!   [`critical`], [`progressive`]): there it becomes a failure of its section. Everywhere else it
 //!   passes to the caller of the load.
 
-/// The chapter of an exercise, for the documentation of its module. The module's own documentation
-/// follows it.
+/// The chapter of an exercise and its contract, for the documentation of its module. The module's own
+/// documentation follows them.
 ///
 /// A chapter refers to other chapters with links such as `[race][lesson-race]`. Its file defines them at
 /// its end, as paths, for readers of the repository. Here other definitions come first, and of two
 /// definitions the first one counts.
 #[cfg(doc)]
 macro_rules! lesson {
-    ($file:literal) => {
+    ($file:literal, $contract:literal) => {
         concat!(
             include_str!("../lessons/rustdoc-links.txt"),
             include_str!(concat!("../lessons/", $file)),
+            "\n# The contract\n\n",
+            include_str!(concat!("../contract/", $contract)),
             "\n# The module\n\n",
         )
     };
@@ -58,32 +60,32 @@ pub mod source;
 pub mod strategy;
 pub mod trace;
 
-#[cfg_attr(doc, doc = lesson!("all_settled.md"))]
+#[cfg_attr(doc, doc = lesson!("all_settled.md", "all-settled.md"))]
 pub mod all_settled;
-#[cfg_attr(doc, doc = lesson!("parallel.md"))]
+#[cfg_attr(doc, doc = lesson!("parallel.md", "parallel.md"))]
 pub mod parallel;
-#[cfg_attr(doc, doc = lesson!("race.md"))]
+#[cfg_attr(doc, doc = lesson!("race.md", "race.md"))]
 pub mod race;
-#[cfg_attr(doc, doc = lesson!("sequential.md"))]
+#[cfg_attr(doc, doc = lesson!("sequential.md", "sequential.md"))]
 pub mod sequential;
 
-#[cfg_attr(doc, doc = lesson!("any.md"))]
+#[cfg_attr(doc, doc = lesson!("any.md", "any.md"))]
 pub mod any;
-#[cfg_attr(doc, doc = lesson!("cache.md"))]
+#[cfg_attr(doc, doc = lesson!("cache.md", "cache.md"))]
 pub mod cache;
-#[cfg_attr(doc, doc = lesson!("critical.md"))]
+#[cfg_attr(doc, doc = lesson!("critical.md", "critical.md"))]
 pub mod critical;
-#[cfg_attr(doc, doc = lesson!("deadline.md"))]
+#[cfg_attr(doc, doc = lesson!("deadline.md", "deadline.md"))]
 pub mod deadline;
-#[cfg_attr(doc, doc = lesson!("metrics.md"))]
+#[cfg_attr(doc, doc = lesson!("metrics.md", "metrics.md"))]
 pub mod metrics;
-#[cfg_attr(doc, doc = lesson!("progressive.md"))]
+#[cfg_attr(doc, doc = lesson!("progressive.md", "progressive.md"))]
 pub mod progressive;
-#[cfg_attr(doc, doc = lesson!("queue.md"))]
+#[cfg_attr(doc, doc = lesson!("queue.md", "queue.md"))]
 pub mod queue;
-#[cfg_attr(doc, doc = lesson!("recovery.md"))]
+#[cfg_attr(doc, doc = lesson!("recovery.md", "recovery.md"))]
 pub mod recovery;
-#[cfg_attr(doc, doc = lesson!("retry_failed.md"))]
+#[cfg_attr(doc, doc = lesson!("retry_failed.md", "retry-failed.md"))]
 pub mod retry_failed;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.

@@ -47,14 +47,16 @@ impl LoadMetrics {
     /// Compares each figure with its thresholds.
     ///
     /// Rates are compared in whole calls, so that 4 of 5 is exactly 80 %. Without calls there is no
-    /// rate, and no alert for one.
+    /// rate, and no alert for one. Any number of calls is allowed.
     #[must_use]
     pub fn alerts(&self) -> Alerts {
         let Self { load_time, calls, failures, timeouts } = *self;
         let successes = calls.saturating_sub(failures);
-        // `part` of `calls`, against a percentage, without dividing.
-        let below = |part: usize, percent: usize| part * 100 < percent * calls;
-        let above = |part: usize, percent: usize| part * 100 > percent * calls;
+        // `part` of `calls`, against a percentage, without dividing. No product of two `usize` is too
+        // large for a `u128`.
+        let percent_of_calls = |percent: u128| percent * calls as u128;
+        let below = |part: usize, percent| (part as u128) * 100 < percent_of_calls(percent);
+        let above = |part: usize, percent| (part as u128) * 100 > percent_of_calls(percent);
         Alerts {
             load_time: Severity::of(
                 load_time > Duration::from_millis(1000),
@@ -94,9 +96,9 @@ pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// Somebody should look at it today.
+    /// A person should look at it today.
     Warning,
-    /// Somebody should look at it now.
+    /// A person should look at it now.
     Critical,
 }
 

@@ -20,6 +20,10 @@ use crate::source::{DashboardSource, SourceResult};
 ///
 /// The failure that happens first *in time*, at the moment it happens. The other calls are dropped.
 ///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens.
+///
 /// # Cancellation
 ///
 /// Dropping the future stops all five calls.

@@ -27,7 +27,8 @@ pub struct FirstPhase {
     /// Pending orders.
     pub orders: Orders,
     /// The second phase: users, low stock and reviews, each as soon as its outcome is there. Their
-    /// calls start together when the stream is first polled or before. Dropping it stops them.
+    /// calls start together when the stream is first polled or before; the limit of a call runs from its
+    /// start. Dropping the stream stops them.
     pub rest: Rest<SectionReport>,
     /// Time of the first phase, on tokio's clock.
     pub took: Duration,

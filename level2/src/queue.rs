@@ -26,20 +26,29 @@ impl Default for AsyncQueue {
 }
 
 impl AsyncQueue {
-    /// A queue that runs `concurrency` jobs at once.
+    /// A queue that runs `concurrency` jobs at once. Any number is allowed.
     #[must_use]
     pub fn new(concurrency: NonZeroUsize) -> Self {
-        Self { permits: Semaphore::new(concurrency.get()) }
+        // A semaphore panics above its own limit, which no number of jobs reaches.
+        Self { permits: Semaphore::new(concurrency.get().min(Semaphore::MAX_PERMITS)) }
     }
 
     /// Waits for its turn, then calls `job` and runs the future it returns to its end.
     ///
     /// `job` is not called before its turn has come. The place is free again when the job has ended,
-    /// whether it returned, returned an error or panicked.
+    /// whether it returned, returned an error or panicked. The job runs inside the future of `add`, not
+    /// in a task of its own: so it may borrow from its caller, and needs to be neither `Send` nor
+    /// `'static`.
+    ///
+    /// # Deadlocks
+    ///
+    /// A job that calls `add` on its own queue and awaits it keeps its place meanwhile. When the jobs in
+    /// all places do that, none of them gets another one, and all wait without end. A queue does not
+    /// notice.
     ///
     /// # Panics
     ///
-    /// A panic of the job passes to the caller; the queue goes on.
+    /// A panic of the job, in the closure or in its future, passes to the caller; the queue goes on.
     ///
     /// # Cancellation
     ///
@@ -50,7 +59,7 @@ impl AsyncQueue {
         F: FnOnce() -> Fut,
         Fut: Future,
     {
-        // The permit is given back by its destructor, so a panic or a drop cannot lose it.
+        // The destructor of the permit returns it, so a panic or a drop cannot lose it.
         let _permit = self.permits.acquire().await.expect("nobody closes the semaphore");
         job().await
     }

@@ -51,6 +51,11 @@ pub struct TooFew {
 /// [`TooFew`] as soon as the third source has failed, because only two can then succeed. The calls
 /// still running are stopped.
 ///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens. A panic after the return reaches the caller that polls
+/// [`FirstThree::rest`].
+///
 /// # Cancellation
 ///
 /// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.

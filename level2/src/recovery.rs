@@ -52,7 +52,8 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The wait after `failures` failures: `base` after the first, twice that after the second, four
-    /// times after the third. Zero before the first failure. The wait stops growing after the 32nd.
+    /// times after the third. Zero before the first failure. The wait stops growing after the 32nd, and
+    /// at [`Duration::MAX`].
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
@@ -80,6 +81,10 @@ pub struct Exhausted {
 ///
 /// [`Exhausted`] when the last try failed, or at once when a try failed with an error that is not
 /// [transient](SourceError::is_transient).
+///
+/// # Panics
+///
+/// A panic of a try, in the closure or in its future, passes to the caller.
 ///
 /// # Cancellation
 ///

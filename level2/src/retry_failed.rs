@@ -34,6 +34,6 @@ pub async fn retry(
         .filter(|report| report.result.as_ref().is_err_and(|failure| failure.is_transient()))
         .map(|report| settle(report.section, Arc::clone(&source), timeouts.of(report.section)));
     let second = join_all(again).await;
-    let took = settled.took + started.elapsed();
+    let took = settled.took.saturating_add(started.elapsed());
     Settled::new(settled.into_reports().into_iter().chain(second), took)
 }

@@ -20,6 +20,10 @@ use crate::source::DashboardSource;
 ///
 /// The first failure ends the load at once. Sections after it are never asked for.
 ///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens.
+///
 /// # Cancellation
 ///
 /// Dropping the future stops the call that is running; no other follows.

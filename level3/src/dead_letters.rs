@@ -134,6 +134,10 @@ impl<T> DeadLetters<T> {
     ///
     /// [`Full`] with the item when the queue is at its capacity. No older letter is evicted to make room:
     /// it has to be delivered as much as the new one.
+    ///
+    /// # Panics
+    ///
+    /// If `cause` panics while it is turned into text. Nothing is kept then, and the queue works on.
     pub fn push(&self, item: T, cause: impl Display, attempts: u32) -> Result<LetterId, Full<T>> {
         // Foreign code, and so before the lock: it may panic, or look at this queue.
         let cause = cause.to_string();
@@ -163,8 +167,10 @@ impl<T> DeadLetters<T> {
     ///
     /// A letter is removed after the handler has returned `Ok`, and not before. When the handler returns
     /// an error or panics, the letter stays, with the new cause and one more attempt, and is parked if
-    /// that was the last redrive it had; the next letter is tried all the same. A letter that another
-    /// redrive is delivering is skipped. Letters that arrive meanwhile wait for the next redrive.
+    /// that was the last redrive it had; the next letter is tried all the same. So is it when the error
+    /// panics while it is turned into text. A letter that another redrive is delivering, or that was
+    /// removed or parked before its turn came, is skipped. Letters that arrive meanwhile, and letters that
+    /// have failed, wait for the next redrive.
     ///
     /// # Cancellation
     ///
@@ -185,15 +191,16 @@ impl<T> DeadLetters<T> {
             let letter = delivery.letter.clone();
             // One bad letter must not keep the ones behind it from being delivered, so a panic is caught
             // and counts as a failure. The handler is called inside of the `async` block, since it may
-            // panic before it returns a future. `AssertUnwindSafe`: the handler's own state may be
-            // half-changed by its panic; this queue's is not, because no lock is held while it runs.
-            let ended = AssertUnwindSafe(async { handler(letter).await }).catch_unwind().await;
-            match ended {
+            // panic before it returns a future, and so is its error's `Display`. `AssertUnwindSafe`: the
+            // handler's own state may be half-changed by its panic; this queue's is not, because no lock
+            // is held while foreign code runs.
+            let attempt = async { handler(letter).await.map_err(|error| error.to_string()) };
+            match AssertUnwindSafe(attempt).catch_unwind().await {
                 Ok(Ok(())) => {
                     delivery.succeeded();
                     outcome.delivered += 1;
                 }
-                Ok(Err(error)) => outcome.count(delivery.failed(error.to_string())),
+                Ok(Err(cause)) => outcome.count(delivery.failed(cause)),
                 Err(_) => outcome.count(delivery.failed("the handler panicked".to_owned())),
             }
         }

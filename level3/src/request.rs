@@ -9,7 +9,7 @@ use crate::money::{Currency, Money};
 
 pub use crate::payment::{InvalidRequest, Payment};
 
-/// A request as the client sends it, unchecked. Its `Debug` leaves out the secrets.
+/// A request as the client sends it, unchecked. Its `Debug` output contains no part of the secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRequest {
     /// The client's idempotency key: the same for every repeat of the same payment.
@@ -41,10 +41,13 @@ impl fmt::Debug for PaymentRequest {
 impl PaymentRequest {
     /// Checks everything that can be checked without calling a service.
     ///
+    /// Each field of the payment holds what the same field of the request held: a bad field is refused and not
+    /// repaired, and a good one is neither trimmed nor changed.
+    ///
     /// # Errors
     ///
     /// [`InvalidRequest`], with the first check that failed. The currency is checked first, since the
-    /// limits of the amount depend on it.
+    /// limits of the amount depend on it; the order of the other checks is free.
     pub fn validate(&self) -> Result<Payment, InvalidRequest> {
         let currency: Currency = self.currency.parse()?;
         Ok(Payment {

@@ -2,6 +2,7 @@
 
 mod exit_code;
 mod grade;
+mod lesson;
 mod progress;
 mod read;
 mod starters;
@@ -82,6 +83,11 @@ enum Command {
         #[arg(long)]
         poll: bool,
     },
+    /// Show the lesson of an exercise, or the first page of a level's lessons
+    Lesson {
+        /// An exercise, a criterion or a level; by default the criterion that was shown last
+        name: Option<String>,
+    },
     /// Show what a criterion demands, or the whole contract of an exercise
     Show {
         /// A criterion or an exercise, or the end of its name; by default the criterion that was shown last
@@ -120,6 +126,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         None => grade::run(arguments),
         Some(Command::List { names }) => read::list(arguments, names),
         Some(Command::Watch { names, plain, poll }) => watch::run(arguments, names, *plain, *poll),
+        Some(Command::Lesson { name }) => lesson::run(arguments, name.as_deref()),
         Some(Command::Show { name }) => read::show(arguments, name.as_deref()),
         Some(Command::Hint { id, number }) => read::hint(arguments, id.as_deref(), *number),
         Some(Command::Start { level, restart }) => {

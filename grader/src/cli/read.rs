@@ -51,7 +51,7 @@ pub(super) fn show(arguments: &Arguments, name: Option<&str>) -> Result<Exit, Fa
 }
 
 /// The name that was typed, or the criterion that the last run or `watch` has shown.
-fn named(arguments: &Arguments, name: Option<&str>) -> Result<String, Failure> {
+pub(super) fn named(arguments: &Arguments, name: Option<&str>) -> Result<String, Failure> {
     if let Some(name) = name {
         return Ok(name.to_owned());
     }

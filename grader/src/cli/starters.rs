@@ -36,14 +36,17 @@ pub(super) fn start(
         }
     }
     let first = levels.first().map_or("", |level| level.name);
-    writeln!(out, "\nread  {CODE}{first}/README.md{CODE:#}, the assignment")?;
+    writeln!(
+        out,
+        "\nread  {CODE}{first}/README.md{CODE:#}, the assignment; {CODE}cargo grade lesson {first}{CODE:#}"
+    )?;
     writeln!(
         out,
         "keep  {CODE}.course{CODE:#} in git with your work: it leads back to the reference"
     )?;
     writeln!(
         out,
-        "then  {CODE}cargo grade {first}{CODE:#}; a first run that scores nothing is right"
+        "then  {CODE}cargo grade watch{CODE:#}; a first run that scores nothing is right"
     )?;
     write::to_stdout(&out)?;
     Ok(Exit::Success)

@@ -3,6 +3,7 @@ use textwrap::{Options, WordSplitter, wrap};
 
 use super::state::{State, View};
 use crate::catalog::Kind;
+use crate::lesson;
 use crate::report::Status;
 use crate::report::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 
@@ -16,6 +17,8 @@ pub struct Size {
 }
 
 const BAR: usize = 20;
+/// Columns of a text where there is no screen.
+const PLAIN_COLUMNS: usize = 80;
 
 /// The screen: as many lines as fit, none wider than the terminal. Lines hold ANSI styles.
 #[must_use]
@@ -30,7 +33,7 @@ pub fn draw(state: &State, size: Size) -> Vec<String> {
     // One line stays free above the keys.
     let room = size.rows.saturating_sub(lines.len() + footer.len() + 1);
     let body: Vec<String> =
-        body(state).iter().flat_map(|line| wrapped(line, size.columns)).collect();
+        body(state, size.columns).iter().flat_map(|line| wrapped(line, size.columns)).collect();
     if body.len() <= room {
         lines.extend(body);
     } else {
@@ -55,7 +58,7 @@ pub fn draw(state: &State, size: Size) -> Vec<String> {
 #[must_use]
 pub fn plain(state: &State) -> String {
     let mut text = header(state);
-    for line in state.said.iter().cloned().chain(body(state)).chain([keys(state)]) {
+    for line in state.said.iter().cloned().chain(body(state, PLAIN_COLUMNS)).chain([keys(state)]) {
         text += "\n";
         text += &line;
     }
@@ -121,13 +124,16 @@ fn header(state: &State) -> String {
     )
 }
 
-fn body(state: &State) -> Vec<String> {
+fn body(state: &State, columns: usize) -> Vec<String> {
     match &state.view {
         View::Criterion => criterion(state),
         View::All => all(state),
         View::Page { title, text } => {
             let head = [Styled(BOLD, title).to_string(), String::new()];
             head.into_iter().chain(text.lines().map(str::to_owned)).collect()
+        }
+        View::Lesson(markdown) => {
+            lesson::render(markdown, columns).lines().map(str::to_owned).collect()
         }
         View::MayShowSolution => {
             vec![
@@ -225,7 +231,7 @@ fn keys(state: &State) -> String {
             ("q", "quit"),
         ],
         View::MayShowSolution => &[("y", "show"), ("Esc", "back"), ("q", "quit")],
-        View::All | View::Page { .. } => &[("Esc", "back"), ("q", "quit")],
+        View::All | View::Page { .. } | View::Lesson(_) => &[("Esc", "back"), ("q", "quit")],
     };
     let keys: Vec<String> =
         keys.iter().map(|(key, what)| format!("{} {what}", Styled(CODE, key))).collect();

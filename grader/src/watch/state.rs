@@ -61,6 +61,8 @@ pub enum Event {
         /// The text; it may hold ANSI styles.
         text: String,
     },
+    /// The lesson that an [`Effect`] has asked for, as Markdown.
+    Lesson(String),
 }
 
 /// Something to do.
@@ -97,6 +99,8 @@ pub(super) enum View {
     All,
     /// A text.
     Page { title: String, text: String },
+    /// A text in Markdown.
+    Lesson(String),
     /// Whether to show the reference.
     MayShowSolution,
 }
@@ -175,6 +179,10 @@ impl State {
             Event::CouldNotGrade(why) => {
                 self.said = Some(why);
                 self.run_ended()
+            }
+            Event::Lesson(markdown) => {
+                self.open(View::Lesson(markdown));
+                Vec::new()
             }
             Event::Page { title, text } => {
                 self.open(View::Page { title, text });

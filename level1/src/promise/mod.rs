@@ -16,6 +16,10 @@
 //! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
 //!
 //! Lesson: [`lessons/promise.md`](crate::lessons::promise).
+//!
+//! # Contract
+//!
+#![doc = include_str!("../../contract/promise.md")]
 
 mod chain;
 mod combine;
@@ -73,7 +77,7 @@ pub enum Broken {
 
 /// A value that will be there later, or the error that took its place.
 ///
-/// As a [`Future`] it gives that result; it must not be polled after it has done so (it panics).
+/// As a [`Future`] it gives that result; it must not be polled after it has done so.
 /// Dropping it stops nothing.
 ///
 /// ```

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use level2::all_settled::{self, Timeouts};
@@ -136,6 +137,42 @@ async fn the_queue_bounds_concurrency_and_survives_a_panic() {
     assert!(std::panic::AssertUnwindSafe(panics).catch_unwind().await.is_err());
     futures::future::join_all((0..2).map(|_| queue.add(job))).await;
     assert_eq!(began.elapsed(), ms(40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_number_is_a_limit_of_a_queue() {
+    let queue = AsyncQueue::new(NonZeroUsize::MAX);
+    assert_eq!(queue.add(|| async { 7 }).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_closure_frees_its_place() {
+    let queue = AsyncQueue::new(NonZeroUsize::MIN);
+    let panics = queue.add(|| -> std::future::Ready<()> { panic!("a bug") });
+    assert!(std::panic::AssertUnwindSafe(panics).catch_unwind().await.is_err());
+    assert_eq!(queue.add(|| async { 7 }).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_may_be_of_any_length() {
+    let settled = all_settled::load(mock(&[]), all(Duration::MAX)).await;
+    assert!(settled.errors().is_empty());
+    let settled = all_settled::load(mock(&[]), all(Duration::ZERO)).await;
+    assert_eq!(settled.errors().len(), 5);
+    let longest = Backoff { base: Duration::MAX, ..Backoff::default() };
+    assert_eq!(longest.delay(2), Duration::MAX);
+}
+
+fn all(limit: Duration) -> Timeouts {
+    Timeouts { sales: limit, users: limit, orders: limit, low_stock: limit, reviews: limit }
+}
+
+#[test]
+fn very_many_calls_raise_no_alert_by_themselves() {
+    let calls = LoadMetrics { calls: usize::MAX, ..LoadMetrics::default() };
+    assert_eq!(calls.alerts().worst(), Severity::Normal);
+    let failed = LoadMetrics { failures: usize::MAX, ..calls };
+    assert_eq!(failed.alerts().success_rate, Severity::Critical);
 }
 
 #[test]

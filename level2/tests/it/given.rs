@@ -33,6 +33,18 @@ fn errors_name_the_section_and_the_cause() {
 }
 
 #[test]
+fn the_text_of_a_panic_is_found_in_its_box_too() {
+    let text =
+        |payload: &(dyn std::any::Any + Send)| SectionFailure::from_panic(payload).to_string();
+    let row = 7;
+    let payload = std::panic::catch_unwind(|| panic!("row {row}")).unwrap_err();
+    assert_eq!(text(payload.as_ref()), "panicked: row 7");
+    assert_eq!(text(&payload), "panicked: row 7");
+    let payload = std::panic::catch_unwind(|| std::panic::panic_any(row)).unwrap_err();
+    assert_eq!(text(&payload), "panicked: no message");
+}
+
+#[test]
 fn only_what_may_succeed_later_is_transient() {
     assert!(SectionFailure::from(down()).is_transient());
     assert!(SectionFailure::TimedOut { limit: ms(1) }.is_transient());

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use level3_domain::ids::{CardToken, Email};
 
 use super::place::StoreUrl;
@@ -14,7 +14,7 @@ use super::place::StoreUrl;
 /// Without a command: recovers what an earlier run has left open, pays the payments, shows what happens,
 /// and checks the books at the end. Store and services are built in unless others are named.
 #[derive(Debug, Parser)]
-#[command(name = "payment-gateway", args_override_self = true, after_help = EXIT_CODES)]
+#[command(name = "payment-gateway", version, args_override_self = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -30,7 +30,7 @@ the next start recovers.
 
 Exit codes:
   0    done
-  1    the books do not balance, or something is left undone
+  1    a payment failed or was refused, the books do not balance, or something is left undone
   2    the command line or a key is wrong
   3    the store or a service cannot be used
   130  ended at once";
@@ -40,7 +40,7 @@ Exit codes:
 pub enum Command {
     /// Show a payment with everything that was written about it
     Show {
-        /// The payment's key (run-1-17), or its name (pay_..._1)
+        /// The payment's key (run-8k2m4q0x-17), or its name (pay_..._1)
         payment: String,
     },
     /// List what could not be undone or sent
@@ -74,7 +74,7 @@ pub struct ReconcileArgs {
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     /// How many payments
-    #[arg(long, default_value = "400", value_name = "N")]
+    #[arg(long, default_value = "400", value_name = "N", value_parser = count)]
     pub payments: NonZeroU32,
 
     /// Payments in a second. Each takes two calls of the provider and a few more for what fails: with
@@ -142,14 +142,33 @@ pub struct ServiceArgs {
     #[arg(long, global = true, default_value = "1", value_name = "TIMES", value_parser = speed)]
     pub speed: NonZeroU32,
 
+    /// How long one attempt to undo a step may take, in milliseconds: more for a provider that is slow. All
+    /// of it is kept free of the ten seconds of a payment, for each of three steps [default: 900 for a
+    /// create, 1000 for a confirm, 400 for a row]
+    #[arg(long, global = true, value_name = "MS", value_parser = undo_limit)]
+    pub undo_limit: Option<NonZeroU32>,
+
     /// Where the simulated services keep what they know: NAME.provider and NAME.mails [default: beside
     /// the SQLite file; in the current folder with PostgreSQL]
     #[arg(long, global = true, value_name = "NAME")]
     pub simulated: Option<PathBuf>,
 
-    /// Print the result as JSON
+    /// Print the result as JSON, errors too
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// How log lines look on stderr. RUST_LOG says which there are (info,level3=debug) [default: errors]
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// An object for each line
+    Json,
 }
 
 impl StreamArgs {
@@ -175,10 +194,22 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
     }
 }
 
+fn count(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("not a whole number from 1 to {}", u32::MAX))
+}
+
 fn speed(text: &str) -> Result<NonZeroU32, String> {
     match text.parse::<NonZeroU32>() {
         Ok(times) if times.get() <= 1000 => Ok(times),
         _ => Err("not a whole number from 1 to 1000".to_owned()),
+    }
+}
+
+/// Three of the longest leave a second to pay in.
+fn undo_limit(text: &str) -> Result<NonZeroU32, String> {
+    match text.parse::<NonZeroU32>() {
+        Ok(ms) if (10..=3000).contains(&ms.get()) => Ok(ms),
+        _ => Err("not a whole number from 10 to 3000".to_owned()),
     }
 }
 
@@ -224,9 +255,13 @@ mod tests {
             "--failure-rate 101",
             "--speed 0",
             "--speed 1001",
+            "--undo-limit 9",
+            "--undo-limit 3001",
             "--key-prefix=",
             "--email nobody",
             "--store payments.db",
+            "--store sqlite::memory:",
+            "--log-format xml",
             "--calls 0",
             "--sendgrid https://api.sendgrid.com",
             "show",
@@ -234,6 +269,19 @@ mod tests {
             let line = std::iter::once("payment-gateway").chain(line.split(' '));
             assert!(Cli::try_parse_from(line.clone()).is_err(), "{:?}", line.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_number_of_payments_is_asked_for_in_plain_words() {
+        let error = Cli::try_parse_from(["payment-gateway", "--payments", "0"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("not a whole number from 1 to"), "{text}");
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        let error = Cli::try_parse_from(["payment-gateway", "--version"]).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayVersion);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct Books {
     pub parked: u64,
     /// Receipts that are still to be sent.
     pub receipts_pending: u64,
+    /// Charges for payments that this store does not know: another store's that uses the same account, or
+    /// those of a store that was here before.
+    pub unknown: u64,
     /// How many payments do not balance.
     pub wrong: u64,
     /// The first of them.
@@ -96,8 +99,12 @@ impl Books {
             charges.into_iter().filter(|(_, charge)| charge.is_there()).map(|(payment, _)| payment),
         );
         books.look_again(store, world, suspects).await?;
-        for transaction in mails.into_keys() {
-            books.fault(format!("{transaction}: a receipt for a payment that has no row"));
+        for (transaction, mails) in mails {
+            if is_known(store, &transaction).await? {
+                books.fault(format!("{transaction}: a receipt for a payment that has no row"));
+            } else if let Some(all) = &mut books.mails {
+                *all -= u64::from(mails);
+            }
         }
         Ok(books)
     }
@@ -107,9 +114,9 @@ impl Books {
         self.wrong == 0
     }
 
-    /// Whether nothing is left to be done, dead letters apart.
+    /// Whether every payment has come to its end.
     pub const fn is_settled(&self) -> bool {
-        self.open == 0
+        self.open == 0 && self.parked == 0
     }
 
     async fn look_again(
@@ -130,11 +137,15 @@ impl Books {
         world.catch_up().map_err(ProgramError::Services)?;
         let (charges, mails) = (charges(world), mails(world));
         for (payment, found) in shown {
-            let standing = found.as_ref().and_then(|shown| shown.standing);
+            let Some(found) = found else {
+                self.unknown += 1;
+                continue;
+            };
+            let standing = found.standing;
             if matches!(standing, Some(Standing::Open | Standing::Parked)) {
                 continue;
             }
-            let row = found.and_then(|shown| shown.row).map(|booked| booked.row);
+            let row = found.row.map(|booked| booked.row);
             let charge = charges.get(&payment).copied();
             let mails = row.as_ref().and_then(|row| mails.get(&row.transaction)).copied();
             self.rows += u64::from(row.as_ref().is_some_and(is_completed));
@@ -158,6 +169,16 @@ impl Books {
         if self.faults.len() < TOLD {
             self.faults.push(what);
         }
+    }
+}
+
+/// Whether the payment behind a receipt is one of this store's.
+async fn is_known(store: &dyn Store, transaction: &TransactionId) -> Result<bool, ProgramError> {
+    // A store derives the names of its transactions from those of the payments.
+    let payment = transaction.as_str().strip_prefix("txn_").map(|name| format!("pay_{name}"));
+    match payment.map(PaymentId::try_from) {
+        Some(Ok(payment)) => Ok(store.show(payment).await?.is_some()),
+        _ => Ok(true),
     }
 }
 

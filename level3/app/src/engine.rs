@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use level3::gateway::{Gateway, GatewayConfig};
+use level3::gateway::{Gateway, GatewayConfig, UndoLimits};
 use level3::retry::Backoff;
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
@@ -20,6 +20,7 @@ use super::figures::Figures;
 use super::meter::Metered;
 use super::place::OpenStore;
 use super::problem::ProgramError;
+use super::run_name::random;
 
 /// Everything that pays, recovers and sends.
 pub struct Engine {
@@ -215,14 +216,21 @@ fn rates(percent: Option<f64>) -> Rates {
 /// account and the pauses between attempts, goes with their speed. What protects against the machine's
 /// own hiccups, the limits of time, does not.
 fn config(args: &ServiceArgs) -> GatewayConfig {
-    let mut config = GatewayConfig { seed: args.seed, ..GatewayConfig::default() };
+    // Chance, and not the seed of the failures: two processes that undo after the same outage must not ask
+    // at the same moments.
+    let mut config = GatewayConfig { seed: random(), ..GatewayConfig::default() };
     let calls = args.calls.map(|calls| calls.get()).or(args.stripe.as_ref().map(|_| 25));
     if let Some(rate) = calls.and_then(|calls| (calls as usize).try_into().ok()) {
         config.rate = rate;
     }
+    if let Some(limit) = args.undo_limit {
+        let limit = Duration::from_millis(limit.get().into());
+        config.undo = UndoLimits { create: limit, confirm: limit, save: limit };
+    }
     let speed = args.speed.get();
     if speed > 1 {
         config.rate_window /= speed;
+        config.max_backlog /= speed;
         let steps = [
             &mut config.create,
             &mut config.fraud,
@@ -243,4 +251,29 @@ fn faster(backoff: &Backoff, times: u32) -> Backoff {
     // The pause after so many attempts is the cap.
     let (base, cap) = (shorter(backoff.nominal(1)), shorter(backoff.nominal(u32::MAX)));
     Backoff::new(base, 2.0, cap, backoff.attempts()).unwrap_or(*backoff)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn two_processes_do_not_pause_in_lockstep() {
+        let args = Cli::parse_from(["payment-gateway"]).services;
+        assert_ne!(config(&args).seed, config(&args).seed);
+    }
+
+    #[test]
+    fn every_limit_that_can_be_given_leaves_time_to_pay() {
+        for limit in ["10", "3000"] {
+            let args = Cli::parse_from(["payment-gateway", "--undo-limit", limit]).services;
+            let (config, world) = (config(&args), World::new(level3_sim::NoFaults));
+            let journal = Arc::new(level3_domain::journal::MemoryJournal::new());
+            let observer = Arc::new(level3_domain::event::NoObserver);
+            assert!(Gateway::new(config, world.providers(), journal, observer).is_ok(), "{limit}");
+        }
+    }
 }

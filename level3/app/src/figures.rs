@@ -36,7 +36,9 @@ pub struct Figures {
     pub asked: Counter,
     pub paid: Counter,
     pub declined: Counter,
+    /// Those that failed, and the part of them that fails again.
     pub failed: Counter,
+    pub failed_for_good: Counter,
     pub compensating: Counter,
     pub refused: Counter,
     pub replayed: Counter,
@@ -85,6 +87,7 @@ impl Figures {
             paid: Counter::default(),
             declined: Counter::default(),
             failed: Counter::default(),
+            failed_for_good: Counter::default(),
             compensating: Counter::default(),
             refused: Counter::default(),
             replayed: Counter::default(),
@@ -116,8 +119,9 @@ impl Figures {
                 latencies.add(took);
             }
             Status::Declined { .. } => self.declined.add(1),
-            Status::Failed { step, reason, .. } => {
+            Status::Failed { step, reason, retryable } => {
                 self.failed.add(1);
+                self.failed_for_good.add(u64::from(!retryable));
                 self.name(key, format!("{step}: {reason}"));
             }
             Status::Compensating { .. } => {

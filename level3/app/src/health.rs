@@ -78,6 +78,7 @@ const fn needs_somebody(error: &StoreError) -> bool {
         StoreError::Full { .. }
             | StoreError::ReadOnly { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Gone { .. }
             | StoreError::Io { .. }
             | StoreError::Closed { .. }
             | StoreError::Unreadable { .. }
@@ -118,9 +119,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_overloaded_gateway_is_no_broken_store() {
         let health = Health::new();
-        health.saw(&Err(PayError::Overloaded), lost());
+        health.saw(&Err(PayError::Overloaded { retry_after: Duration::ZERO }), lost());
         tokio::time::sleep(PATIENCE * 2).await;
-        health.saw(&Err(PayError::Overloaded), lost());
+        health.saw(&Err(PayError::Overloaded { retry_after: Duration::ZERO }), lost());
         assert_eq!(health.verdict(), None);
     }
 }

@@ -15,11 +15,13 @@ mod books;
 mod engine;
 mod figures;
 mod health;
+mod log;
 mod meter;
 mod place;
 mod problem;
 mod reconcile;
 mod recovery;
+mod run_name;
 mod show;
 mod stop;
 mod stream;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -46,6 +49,8 @@ use stream::Stream;
 use summary::{Run, Summary};
 use view::{View, say};
 
+/// The exit code for a wrong command line.
+const USAGE: u8 = 2;
 /// Dead letters of each kind that are listed.
 const LISTED: usize = 1000;
 /// How long a command waits for what is under way at its end: receipts, with their retries.
@@ -53,10 +58,17 @@ const FINISHING: Duration = Duration::from_secs(60);
 
 /// Runs the program as the command line asks.
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(error),
+    };
+    let json = cli.services.json;
+    if let Err(error) = log::start(cli.services.log_format) {
+        return fail(&error.into(), json);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&ProgramError::System(error)),
+        Err(error) => return fail(&ProgramError::System(error), json),
     };
     let outcome = runtime.block_on(demo_kit::written(run(&cli)));
     let outcome = outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part)));
@@ -71,13 +83,42 @@ fn main() -> ExitCode {
         Err(ProgramError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(problem) => fail(&problem),
+        Err(problem) => fail(&problem, json),
     }
 }
 
-fn fail(problem: &ProgramError) -> ExitCode {
+/// Says what is wrong with the command line; or shows the help, which is no error.
+fn refuse(mut error: clap::Error) -> ExitCode {
+    // A URL may hold a password.
+    let is_the_store =
+        |it: &ContextValue| matches!(it, ContextValue::String(it) if it.contains("--store"));
+    if error.get(ContextKind::InvalidArg).is_some_and(is_the_store) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && wants_json {
+        // The lines after the first blank one say how to get help.
+        let text = error.to_string();
+        let what = text.split("\n\n").next().unwrap_or_default();
+        print_error(what.trim_start_matches("error: "), USAGE);
+    }
+    // Nothing else can be done when neither stream takes it.
+    let _ = error.print();
+    if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
+}
+
+fn fail(problem: &ProgramError, json: bool) -> ExitCode {
+    if json {
+        print_error(&problem.to_string(), problem.exit_code());
+    }
     say(&format!("payment-gateway: {problem}"));
     problem.exit_code().into()
+}
+
+/// An error for programs, in place of the result.
+fn print_error(what: &str, exit_code: u8) {
+    // Whoever closed stdout still has the exit code.
+    let _ = print_json(&json!({ "error": what, "exit_code": exit_code }));
 }
 
 async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
@@ -116,9 +157,10 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     };
     let prefix = match &cli.stream.key_prefix {
         Some(prefix) => prefix.clone(),
-        None => new_prefix(&engine).await?,
+        None => run_name::new_run(),
     };
     let payments = cli.stream.payments.get();
+    tracing::info!(payments, prefix, rate = cli.stream.rate, "the stream begins");
     say(&format!(
         "Paying {payments} payments, {prefix}-1 to {prefix}-{payments}, {} in a second: charged by {}, \
          kept in {}.",
@@ -138,31 +180,38 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
         }
         Some(_) => None,
     };
-    let is_fine = books.as_ref().is_none_or(|books| books.balance() && books.is_settled());
+    let problem = verdict.map(|(error, cause)| gave_up(&engine, error, cause));
+    // Without books the store says what is left.
+    let is_settled = match &books {
+        Some(books) => books.balance() && books.is_settled(),
+        None if problem.is_some() => false,
+        None => is_settled(&engine).await?,
+    };
     let args = &cli.stream;
-    let run = Run { args, prefix, seed: cli.services.seed, recovered, took, books };
+    let error = problem.as_ref().map(ToString::to_string);
+    let run = Run { args, prefix, seed: cli.services.seed, recovered, took, error, books };
     let summary = Summary::new(&engine, run);
+    let is_fine = is_settled && summary.payments.all_are_well();
     if cli.services.json {
         print_json(&summary)?;
     } else {
         print(&summary.to_string())?;
     }
-    let problem = verdict.map(|(error, cause)| gave_up(&engine, error, cause));
     engine.close(FINISHING).await;
     match problem {
-        Some(problem) => Err(problem),
+        Some(problem) => {
+            say(&format!("payment-gateway: {problem}"));
+            Ok(Outcome::Stopped(problem.exit_code()))
+        }
         None if is_fine => Ok(Outcome::Done),
         None => Ok(Outcome::Unsettled),
     }
 }
 
-/// Another one for each run: a store that has seen no payment has seen no key.
-///
-/// Two runs that begin at the same moment on an empty store get the same one. They pay the same payments
-/// then, each of them once.
-async fn new_prefix(engine: &Engine) -> Result<String, ProgramError> {
+/// Whether every payment of the store has come to its end.
+async fn is_settled(engine: &Engine) -> Result<bool, ProgramError> {
     let counts = engine.store.store.counts().await?;
-    Ok(format!("run-{}", counts.open + counts.parked + counts.ended + 1))
+    Ok(counts.open == 0 && counts.parked == 0)
 }
 
 /// Draws while the payments are under way.
@@ -226,10 +275,8 @@ fn gave_up(
 }
 
 async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
-    let store = args.store.open_existing().await?;
-    let found = show::find(store.store.as_ref(), name).await;
-    store.close().await;
-    let found = found?;
+    let store = args.store.open_to_read().await?;
+    let found = show::find(store.as_ref(), name).await?;
     if args.json {
         print_json(&found.iter().map(show::json).collect::<Vec<_>>())?;
     } else {
@@ -239,10 +286,8 @@ async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
 }
 
 async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
-    let store = args.store.open_existing().await?;
-    let letters = store.store.dead_letters(LISTED).await;
-    store.close().await;
-    let letters = letters?;
+    let store = args.store.open_to_read().await?;
+    let letters = store.dead_letters(LISTED).await?;
     if args.json {
         print_json(&letters.iter().map(show::letter_json).collect::<Vec<Value>>())?;
     } else if letters.is_empty() {
@@ -275,7 +320,11 @@ async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramEr
     let (sent, given_up) =
         (engine.figures.receipts_sent.get(), engine.figures.receipts_failed.get());
     engine.close(FINISHING).await;
-    let is_fine = books.as_ref().is_none_or(Books::balance) && left.open == 0 && left.parked == 0;
+    let failed_again = redriven.is_some_and(|redriven| redriven.failed + redriven.parked > 0);
+    let is_fine = books.as_ref().is_none_or(Books::balance)
+        && left.open == 0
+        && left.parked == 0
+        && !failed_again;
     if args.json {
         print_json(&json!({
             "recovered": recovered,

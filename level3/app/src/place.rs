@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use level3_adapters::postgres::PostgresStore;
-use level3_adapters::sql::{Store, StoreError};
-use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
+use level3_adapters::sql::{Records, Store, StoreError};
+use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
 use super::problem::ProgramError;
 
@@ -38,6 +38,9 @@ pub enum NoStore {
     /// `sqlite:` alone.
     #[error("a file is missing: write sqlite:FILE")]
     NoFile,
+    /// `sqlite::memory:` and the like.
+    #[error("a store in memory is gone with the program: write sqlite:FILE")]
+    Memory,
     /// `?max_pages=` with something that is no number.
     #[error("max_pages is a whole number of pages of 4096 bytes")]
     Pages,
@@ -59,6 +62,10 @@ impl FromStr for StoreUrl {
         };
         if file.is_empty() {
             return Err(NoStore::NoFile);
+        }
+        // What SQLite takes for something else than the name of a file.
+        if file.starts_with(':') || file.starts_with("file:") {
+            return Err(NoStore::Memory);
         }
         Ok(Self::Sqlite { file: file.into(), max_pages })
     }
@@ -91,10 +98,13 @@ impl StoreUrl {
         })
     }
 
-    /// Opens it if it is there. Looking for a payment in the wrong folder makes no file.
-    pub async fn open_existing(&self) -> Result<OpenStore, ProgramError> {
+    /// Opens it to read it, if it is there. A file is not changed by that, and need not be writable.
+    pub async fn open_to_read(&self) -> Result<Box<dyn Records>, ProgramError> {
         self.exists()?;
-        Ok(self.open().await?)
+        Ok(match self {
+            Self::Sqlite { file, .. } => Box::new(SqliteReader::open(file).await?),
+            Self::Postgres(url) => Box::new(PostgresStore::connect(url).await?),
+        })
     }
 
     /// Whether there is something to open. A database server finds out by itself.
@@ -149,6 +159,9 @@ mod tests {
         assert_eq!("sqlite:a.db?max_pages=20".parse(), Ok(sqlite("a.db", Some(20))));
         assert_eq!("sqlite:".parse::<StoreUrl>(), Err(NoStore::NoFile));
         assert_eq!("sqlite:a.db?max_pages=x".parse::<StoreUrl>(), Err(NoStore::Pages));
+        for text in ["sqlite::memory:", "sqlite:file::memory:", "sqlite:file:a?mode=memory"] {
+            assert_eq!(text.parse::<StoreUrl>(), Err(NoStore::Memory), "{text}");
+        }
         for text in ["", "a.db", "mysql://localhost/a", "http://localhost"] {
             assert_eq!(text.parse::<StoreUrl>(), Err(NoStore::Scheme), "{text}");
         }

@@ -17,8 +17,10 @@ use level3_domain::answer::PayError;
 pub enum Outcome {
     /// All is done, and the books balance.
     Done,
-    /// The books do not balance, or something is left undone.
+    /// A payment failed or was refused, the books do not balance, or something is left undone.
     Unsettled,
+    /// The run was stopped by an error, which was told with its result.
+    Stopped(u8),
     /// Ended at once, by a second Ctrl-C.
     Interrupted,
 }
@@ -28,6 +30,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Unsettled => Self::from(1),
+            Outcome::Stopped(code) => Self::from(code),
             // 128 and the number of SIGINT, as a shell has it.
             Outcome::Interrupted => Self::from(130),
         }
@@ -52,6 +55,11 @@ pub enum ProgramError {
          place with --simulated", path.display()
     )]
     Simulated { path: PathBuf, why: io::Error },
+    /// `RUST_LOG` with something that names no part of the program.
+    #[error(
+        "RUST_LOG cannot be understood: {0}. Write a level (info), or parts with levels (level3=debug)"
+    )]
+    Log(#[from] tracing_subscriber::filter::ParseError),
     /// Two providers for one store.
     #[error(
         "the payments in {place} were charged by the simulated provider. Name another store with --store, \
@@ -116,6 +124,7 @@ impl ProgramError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::NoKey { .. }
+            | Self::Log(_)
             | Self::NoStore { .. }
             | Self::SimulatedBefore { .. }
             | Self::ProviderUnknown { .. }

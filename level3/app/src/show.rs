@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use level3_adapters::sql::{BookedRow, DeadLetter, LedgerNote, Shown, Store, Written};
+use level3_adapters::sql::{BookedRow, DeadLetter, LedgerNote, Records, Shown, Written};
 use level3_domain::ids::{PaymentId, PaymentKey};
 use level3_domain::journal::{Record, Standing};
 use level3_domain::provider::RowStatus;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::problem::ProgramError;
 
 /// The runs of the payment with this key, or the one with this name; at least one.
-pub async fn find(store: &dyn Store, name: &str) -> Result<Vec<Shown>, ProgramError> {
+pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, ProgramError> {
     let bad = |why: String| ProgramError::Name { name: name.to_owned(), why };
     let mut found = Vec::new();
     if name.starts_with("pay_") {

@@ -33,6 +33,8 @@ pub struct Summary {
     pub dead_letters: usize,
     /// The first payments that were neither paid nor declined.
     pub unlucky: Vec<Unlucky>,
+    /// Why the run was stopped, if it was.
+    pub error: Option<String>,
     /// The store against the provider and the mails; none if there is no way to know everything.
     pub books: Option<Books>,
 }
@@ -45,11 +47,20 @@ pub struct Payments {
     pub paid: u64,
     pub declined: u64,
     pub failed: u64,
+    /// The part of them for which asking again does not help.
+    pub failed_for_good: u64,
     pub compensating: u64,
     pub refused: u64,
     /// Of all these, answered from the store.
     pub replayed: u64,
     pub seconds: f64,
+}
+
+impl Payments {
+    /// Whether every payment was paid, or declined, which is an answer.
+    pub const fn all_are_well(&self) -> bool {
+        self.failed + self.compensating + self.refused == 0
+    }
 }
 
 /// A share with its interval, in percent.
@@ -67,6 +78,7 @@ pub struct Run<'a> {
     pub seed: u64,
     pub recovered: Recovery,
     pub took: Duration,
+    pub error: Option<String>,
     pub books: Option<Books>,
 }
 
@@ -86,16 +98,17 @@ impl Summary {
                 paid: figures.paid.get(),
                 declined: figures.declined.get(),
                 failed: figures.failed.get(),
+                failed_for_good: figures.failed_for_good.get(),
                 compensating: figures.compensating.get(),
                 refused: figures.refused.get(),
                 replayed: figures.replayed.get(),
                 seconds: (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
             },
             success: Success {
-                share: success.share,
+                share: rounded(success.share),
                 // Rounding may leave a little less than nothing.
-                low: success.low.max(0.0) + 0.0,
-                high: success.high.min(100.0),
+                low: rounded(success.low.max(0.0) + 0.0),
+                high: rounded(success.high.min(100.0)),
             },
             latency: figures.percentiles(),
             retries: figures.retries.get(),
@@ -104,6 +117,7 @@ impl Summary {
             receipts_sent: figures.receipts_sent.get(),
             dead_letters: engine.gateway.dead_letters().len(),
             unlucky: figures.unlucky(),
+            error: run.error,
             books: run.books,
         }
     }
@@ -117,6 +131,7 @@ impl fmt::Display for Summary {
             paid,
             declined,
             failed,
+            failed_for_good,
             compensating,
             refused,
             replayed,
@@ -131,7 +146,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "  paid         {paid:6}")?;
         writeln!(f, "  declined     {declined:6}   nobody charged; asking again does not help")?;
-        writeln!(f, "  failed       {failed:6}   nobody charged; asking again may help")?;
+        writeln!(f, "  failed       {failed:6}   {}", after_a_failure(*failed, *failed_for_good))?;
         if *compensating > 0 {
             writeln!(f, "  compensating {compensating:6}   told so after ten seconds")?;
         }
@@ -206,6 +221,14 @@ impl fmt::Display for Books {
             self.receipts_pending
         )?;
         writeln!(f, "  {} payments open, {} that cannot be undone", self.open, self.parked)?;
+        if self.unknown > 0 {
+            writeln!(
+                f,
+                "  {} more charges that this store never asked for: another store's, or those of one that was \
+                 here before (payment-gateway reconcile lists them)",
+                self.unknown
+            )?;
+        }
         if self.balance() {
             return writeln!(
                 f,
@@ -217,6 +240,20 @@ impl fmt::Display for Books {
             writeln!(f, "    {fault}")?;
         }
         Ok(())
+    }
+}
+
+/// A percentage with four decimals: the sums of a share are not exact to the last bit.
+fn rounded(percent: f64) -> f64 {
+    (percent * 10_000.0).round() / 10_000.0
+}
+
+/// What a client can do about so many failures, of which some are for good.
+fn after_a_failure(failed: u64, for_good: u64) -> String {
+    match for_good {
+        0 => "nobody charged; asking again may help".to_owned(),
+        all if all == failed => "nobody charged; asking again does not help".to_owned(),
+        some => format!("nobody charged; asking again may help, but not for {some} of them"),
     }
 }
 
@@ -234,6 +271,19 @@ fn amount(code: &str, minor: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_for_good_is_not_asked_again() {
+        assert!(after_a_failure(3, 0).contains("may help"));
+        assert!(after_a_failure(3, 3).contains("does not help"));
+        assert!(after_a_failure(3, 1).contains("not for 1 of them"));
+    }
+
+    #[test]
+    fn all_of_all_is_all() {
+        let tally = level3_harness::Tally { paid: 20, ..level3_harness::Tally::default() };
+        assert!((rounded(tally.success().high) - 100.0).abs() < f64::EPSILON);
+    }
 
     #[test]
     fn sums_have_the_decimals_of_their_currency() {

@@ -1,5 +1,7 @@
 //! What is shown while payments are under way: a picture in a terminal, a line now and then elsewhere.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ pub struct Picture {
 impl View {
     /// For so many payments.
     pub fn new(payments: u32) -> Self {
-        if !io::stderr().is_terminal() {
+        if !io::stderr().is_terminal() || !can_draw(env::var_os("TERM").as_deref()) {
             return Self::Lines;
         }
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -92,6 +94,12 @@ impl View {
     }
 }
 
+/// Whether a terminal of this name moves its cursor. A dumb one shows lines only, and one without a name is
+/// one of Windows.
+fn can_draw(terminal: Option<&OsStr>) -> bool {
+    terminal.is_none_or(|name| name != "dumb")
+}
+
 /// A line of progress.
 pub fn say(text: &str) {
     // When stderr is closed nobody wants to know.
@@ -136,4 +144,16 @@ fn breakers(engine: &Engine) -> String {
         })
         .collect();
     if ajar.is_empty() { "all closed".to_owned() } else { ajar.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_gets_lines() {
+        assert!(!can_draw(Some(OsStr::new("dumb"))));
+        assert!(can_draw(Some(OsStr::new("xterm-256color"))));
+        assert!(can_draw(None));
+    }
 }

@@ -130,9 +130,12 @@ pub enum PayError {
         /// When a call may be let through again.
         retry_after: Duration,
     },
-    /// As many payments are under way as may be.
-    #[error("too many payments at once")]
-    Overloaded,
+    /// More payments are asked for than can be paid in time. Nothing was called for this one.
+    #[error("too many payments at once, try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// When a payment may be admitted again, if no other one comes first.
+        retry_after: Duration,
+    },
     /// The gateway takes no new payments any more.
     #[error("the gateway is shutting down")]
     ShuttingDown,

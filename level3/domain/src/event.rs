@@ -111,7 +111,8 @@ pub enum Event {
     },
 }
 
-/// Watches a gateway. Called on the gateway's own tasks, so it must not block.
+/// Watches a gateway. Called on the gateway's own tasks, so it must not block. A panic of it changes nothing
+/// for the gateway.
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn on_event(&self, event: Event);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use level3::answer::Status;
+use level3::answer::{PayError, Status};
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
@@ -34,7 +34,42 @@ async fn main() -> Result<(), Failed> {
     let simulated = || World::with(Latencies::NONE, Arc::new(NoFaults), None).providers();
     show("services that answer at once", || at_once.providers(), 1).await?;
     show("the simulated services", simulated, 1).await?;
-    show("services that answer at once, 1000 clients", || at_once.providers(), CLIENTS).await
+    show("services that answer at once, 1000 clients", || at_once.providers(), CLIENTS).await?;
+    refused(at_once.providers()).await
+}
+
+/// The CPU time of a payment that is refused, because the account owes its calls to others.
+async fn refused(providers: Providers) -> Result<(), Failed> {
+    // An account that makes one call in an hour takes one payment.
+    let config = GatewayConfig {
+        rate: NonZeroUsize::MIN,
+        rate_window: Duration::from_secs(3600),
+        ..GatewayConfig::default()
+    };
+    let mut least = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let journal = Arc::new(MemoryJournal::new());
+        let gateway =
+            Gateway::new(config.clone(), providers.clone(), journal, Arc::new(NoObserver))?;
+        let first = tokio::spawn({
+            let gateway = gateway.clone();
+            async move { gateway.pay(request(0)).await }
+        });
+        tokio::task::yield_now().await;
+        let requests: Vec<_> = (1..=PAYMENTS).map(request).collect();
+        let begin = cpu_time();
+        for request in requests {
+            let told = gateway.pay(request).await;
+            if !matches!(told, Err(PayError::Overloaded { .. })) {
+                return Err(Failed::from(format!("not refused: {told:?}")));
+            }
+        }
+        least = least.min(cpu_time().saturating_sub(begin));
+        first.abort();
+    }
+    let each = least / PAYMENTS;
+    println!("{:<45} {:>7} ns of CPU time a payment", "refused", each.as_nanos());
+    Ok(())
 }
 
 async fn show(what: &str, providers: impl Fn() -> Providers, clients: u32) -> Result<(), Failed> {

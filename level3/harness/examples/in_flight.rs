@@ -86,6 +86,7 @@ async fn hold(size: u32, journal: Arc<dyn Journal>) -> Result<Figures, Failed> {
         confirm: StepConfig { limit: HOUR, ..ordinary.confirm },
         rate: places.saturating_mul(NonZeroUsize::MIN.saturating_add(1)),
         rate_window: HOUR,
+        max_backlog: HOUR,
         max_in_flight: size,
         idempotency: StoreConfig { capacity: places, ..ordinary.idempotency },
         ..ordinary

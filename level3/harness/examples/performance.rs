@@ -15,7 +15,7 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 use level3::gateway::GatewayConfig;
-use level3_harness::{Load, Tally, percentile};
+use level3_harness::{Load, Surge, Tally, percentile};
 use level3_sim::Rates;
 
 const PAYMENTS: u32 = 50_000;
@@ -102,6 +102,52 @@ async fn report() -> io::Result<String> {
         "\nSuccess is the share of the payments that were not declined. The latencies are those of the paid\n\
          ones. The least there can be is 1100 ms: create 200, fraud check 500, confirm 300, save 100. Three\n\
          attempts at 10 % give 0.999^4 = 99.60 % on average.\n\n",
+    );
+    text.push_str(&overload().await?);
+    Ok(text)
+}
+
+/// The account allows 100 calls in a second, and a payment needs two.
+const CAPACITY: u32 = 50;
+
+/// What is paid when more and more is offered.
+async fn overload() -> io::Result<String> {
+    let mut text = String::from(
+        "## Overload\n\n\
+         One gateway, in virtual time, for 20 s after a warm-up of 5 s. The account allows 100 calls in a second and\n\
+         a payment needs two, so 50 payments in a second are its capacity; with a fraud check that answers 32\n\
+         questions in a second, 32. A refused payment is refused before its first call.\n\n\
+         | offered in a second | times the capacity | paid in a second | with the assignment's failures | with a fraud check of 32 in a second | refused | failed | p50 ms | longest ms |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for offered in [25, 45, 50, 75, 100, 250, 500, 1000, 5000] {
+        let surge = |rates, fraud_workers| Surge {
+            offered,
+            lasts: Duration::from_secs(20),
+            fraud_workers,
+            rates,
+            seed: 1,
+        };
+        let config = GatewayConfig::default();
+        let run = async |surge: Surge| surge.run(&config).await.map_err(io::Error::other);
+        let calm = run(surge(Rates::NONE, None)).await?;
+        let faulty = run(surge(Rates::ASSIGNMENT, None)).await?;
+        let narrow = run(surge(Rates::NONE, Some(16))).await?;
+        text.push_str(&format!(
+            "| {offered} | {} | {:.1} | {:.1} | {:.1} | {} | {} | {} | {} |\n",
+            f64::from(offered) / f64::from(CAPACITY),
+            calm.paid,
+            faulty.paid,
+            narrow.paid,
+            calm.refused,
+            calm.failed + faulty.failed + narrow.failed,
+            calm.median.as_millis(),
+            calm.longest.as_millis()
+        ));
+    }
+    text.push_str(
+        "\nPaid: without failures, with those of the assignment, and with the slow fraud check. Refused, p50 and\n\
+         longest are those of the first of the three; failed counts all three.\n\n",
     );
     Ok(text)
 }

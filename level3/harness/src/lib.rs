@@ -13,12 +13,14 @@
 mod case;
 mod load;
 mod one;
+mod overload;
 mod sweep;
 mod watch;
 
 pub use case::{Case, NoCase, Slot, compatible};
 pub use load::{Interval, Load, Tally, percentile, request};
 pub use one::{FaultCase, LIMIT, one_payment};
+pub use overload::{Goodput, Surge};
 pub use sweep::{SITES, Single, Swept, Tried, pairs, singles};
 pub use watch::{Recorder, Seen, timeline};
 

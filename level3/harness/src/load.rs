@@ -39,7 +39,7 @@ pub struct Tally {
     pub failed: u32,
     /// Told that it is being undone.
     pub compensating: u32,
-    /// Refused at once: a breaker was open.
+    /// Refused before anything was called: a breaker was open, or too many payments were under way.
     pub refused: u32,
     /// Payments whose books do not balance: charged without a row, a row without a charge, twice.
     pub unbalanced: u32,
@@ -178,7 +178,9 @@ impl Cell {
                 Ok(Status::Declined { .. }) => tally.declined += 1,
                 Ok(Status::Failed { .. }) => tally.failed += 1,
                 Ok(Status::Compensating { .. }) => tally.compensating += 1,
-                Err(PayError::Unavailable { .. }) => tally.refused += 1,
+                Err(PayError::Unavailable { .. } | PayError::Overloaded { .. }) => {
+                    tally.refused += 1
+                }
                 Err(_) => tally.failed += 1,
             }
         }

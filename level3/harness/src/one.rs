@@ -18,8 +18,12 @@ use super::watch::{Recorder, Seen};
 /// By then `pay` has answered, whatever happens.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long is waited for what goes on after an answer. More than 15 attempts to undo something take.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long is waited for what goes on after an answer: five times what 23 attempts to undo everything
+/// take, each up to its limit, with the longest pauses between them.
+const PATIENCE: Duration = Duration::from_secs(1000);
+
+/// Virtual time that one case may take: each of its processes may use up the patience, and a redrive too.
+const CASE_LIMIT: Duration = Duration::from_secs(3000);
 
 /// What one payment came to.
 #[derive(Debug, Clone)]
@@ -50,6 +54,14 @@ impl FaultCase {
             broken: vec!["the gateway panics".to_owned()],
         }
     }
+
+    /// Something of the gateway has not returned.
+    fn overdue(calls: Vec<Seen>) -> Self {
+        let limit = CASE_LIMIT.as_secs();
+        let broken =
+            format!("recover() or redrive() has not returned after {limit} s of virtual time");
+        Self { calls, broken: vec![broken], ..Self::panicked() }
+    }
 }
 
 /// The rules, checked as the trial goes on.
@@ -68,8 +80,20 @@ struct Invariants {
 /// it is tried again; at the end the client asks once more. After each of these the books have to
 /// balance.
 pub async fn one_payment(case: &Case, config: &GatewayConfig) -> FaultCase {
-    let script = Arc::new(case.script());
     let recorder = Arc::new(Recorder::new());
+    let payment = one_payment_seen_by(Arc::clone(&recorder), case, config);
+    match tokio::time::timeout(CASE_LIMIT, payment).await {
+        Ok(trial) => trial,
+        Err(_) => FaultCase::overdue(recorder.calls()),
+    }
+}
+
+async fn one_payment_seen_by(
+    recorder: Arc<Recorder>,
+    case: &Case,
+    config: &GatewayConfig,
+) -> FaultCase {
+    let script = Arc::new(case.script());
     let faults: Arc<dyn Faults> = Arc::clone(&script) as Arc<dyn Faults>;
     let world = World::with(Latencies::ASSIGNMENT, faults, Some(Arc::clone(&recorder) as _));
     let mut judge = Invariants::new(world, recorder);
@@ -103,7 +127,7 @@ pub async fn one_payment(case: &Case, config: &GatewayConfig) -> FaultCase {
             () = death.death() => {}
         }
     }
-    judge.when_quiet(answer.as_ref());
+    judge.when_quiet(answer.as_ref(), answered_at);
 
     let parked = !gateway.dead_letters().is_empty();
     for site in CallSite::ALL {
@@ -220,7 +244,8 @@ impl Invariants {
                 return;
             }
             if self.recorder.now() - begun > PATIENCE {
-                self.broken.push("still at it 300 s later".to_owned());
+                let patience = PATIENCE.as_secs();
+                self.broken.push(format!("calls go on {patience} s of virtual time later"));
                 return;
             }
             sleep(Duration::from_millis(500)).await;
@@ -234,7 +259,11 @@ impl Invariants {
     }
 
     /// The rules when the gateway has stopped by itself.
-    fn when_quiet(&mut self, answer: Option<&Result<Reply, PayError>>) {
+    fn when_quiet(
+        &mut self,
+        answer: Option<&Result<Reply, PayError>>,
+        answered_at: Option<Duration>,
+    ) {
         self.check_safety();
         let open = self.journal.count(Standing::Open);
         self.check(open == 0, || "the payment is stuck: its journal is open".to_owned());
@@ -248,7 +277,7 @@ impl Invariants {
             let paid = matches!(reply.answer.status, Status::Paid { .. });
             self.check(!paid || rows == 1, || "paid, and the row is gone".to_owned());
             if !matches!(reply.answer.status, Status::Compensating { .. }) {
-                self.no_call_after_the_answer();
+                self.no_call_after_the_answer(answered_at);
             }
         }
         if !parked && open == 0 {
@@ -290,6 +319,11 @@ impl Invariants {
         let again = tokio::time::timeout(LIMIT * 2, gateway.pay(request(0))).await.ok();
         let status = again.as_ref().and_then(|again| again.as_ref().ok());
         let status = status.map(|reply| reply.answer.status.clone());
+        let told = match &again {
+            Some(Ok(reply)) => format!("{:?}", reply.answer.status),
+            Some(Err(error)) => format!("the error \"{error}\""),
+            None => format!("nothing within {} s", LIMIT.as_secs() * 2),
+        };
         if paid_before || declined {
             let calls = self.world.all_calls() - calls;
             self.check(calls == 0, || format!("{calls} calls for a repeat of what is answered"));
@@ -302,14 +336,14 @@ impl Invariants {
         }
         if paid_before {
             self.check(matches!(status, Some(Status::Paid { .. })), || {
-                format!("paid, and a repeat is told {status:?}")
+                format!("paid, and a repeat is told {told}")
             });
         }
         sleep(Duration::from_secs(3)).await;
         let (net, rows) = (self.net(), self.completed());
         let paid = matches!(status, Some(Status::Paid { .. }));
         let right = if paid { net == self.amount && rows == 1 } else { net == 0 && rows == 0 };
-        self.check(right, || format!("a repeat is told {status:?}: {net} charged, {rows} rows"));
+        self.check(right, || format!("a repeat is told {told}: {net} charged, {rows} rows"));
         self.check_safety();
         again
     }
@@ -327,13 +361,14 @@ impl Invariants {
         let (mails, rows) = (self.world.mails().len(), self.completed());
         self.check(mails <= 1, || format!("{mails} receipts for one payment"));
         self.check(mails <= rows, || "a receipt for a payment without a row".to_owned());
-        let checked =
-            self.recorder.calls().iter().filter(|call| call.site == CallSite::Fraud).find_map(
-                |call| match &call.over {
-                    Some((at, Ending::Answered)) => Some(*at),
-                    _ => None,
-                },
-            );
+        let calls = self.recorder.calls();
+        let answered = |call: &Seen| match &call.over {
+            Some((at, Ending::Answered)) => Some(*at),
+            _ => None,
+        };
+        // Of several attempts the one that was answered first, which need not be the first one.
+        let checks = calls.iter().filter(|call| call.site == CallSite::Fraud);
+        let checked = checks.filter_map(answered).min();
         let confirmed =
             self.recorder.calls().iter().find(|call| call.site == CallSite::Confirm).map(|c| c.at);
         self.check(confirmed.is_none() || (checked.is_some() && checked <= confirmed), || {
@@ -341,8 +376,8 @@ impl Invariants {
         });
     }
 
-    fn no_call_after_the_answer(&mut self) {
-        let Some(answered) = self.answered() else { return };
+    fn no_call_after_the_answer(&mut self, answered: Option<Duration>) {
+        let Some(answered) = answered else { return };
         let late = self.recorder.calls().into_iter().find(|call| {
             !matches!(
                 call.site,
@@ -358,14 +393,6 @@ impl Invariants {
                 answered.as_millis()
             ));
         }
-    }
-
-    fn answered(&self) -> Option<Duration> {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.iter().find_map(|event| match event {
-            Event::Ended { took, .. } => Some(*took),
-            _ => None,
-        })
     }
 
     /// Of a payment that is not paid, no intent may wait to be charged.

@@ -191,6 +191,10 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// Nothing fails.
+    pub const NONE: Self =
+        Self { create: 0, fraud: 0, confirm: 0, save: 0, receipt: 0, other: 0, declined: 0 };
+
     /// The assignment's figures.
     pub const ASSIGNMENT: Self =
         Self { create: 10, fraud: 5, confirm: 20, save: 1, receipt: 50, other: 10, declined: 50 };

@@ -11,6 +11,7 @@
 //! | [`Latencies`], [`Dice`] | how long calls take; chance from a seed |
 //! | [`Process`], [`MortalJournal`] | a process that dies at a given point, and the journal as that process sees it |
 //! | [`Probe`] | watches the calls |
+//! | [`NarrowFraudCheck`] | a fraud check that can do only so much at once |
 //! | [`InstantServices`] | services that answer at once, for measuring a gateway |
 
 mod account;
@@ -19,6 +20,7 @@ mod book;
 mod fault;
 mod listed;
 mod mortal;
+mod narrow;
 mod net;
 mod process;
 mod services;
@@ -37,6 +39,7 @@ pub use account::IntentTruth;
 pub use at_once::InstantServices;
 pub use fault::{CallSite, Dice, Fault, Faults, NoFaults, RandomFaults, Rates, Script};
 pub use mortal::MortalJournal;
+pub use narrow::NarrowFraudCheck;
 pub use net::{Ending, Probe};
 pub use process::{CrashPoint, Process};
 

@@ -40,7 +40,9 @@ impl<'a> StepAttempts<'a> {
         config: &'a StepConfig,
         deadline: Deadline,
     ) -> Self {
-        Self { services, payment, step, config, budget: CallBudget::new(config.limit, deadline) }
+        let budget = CallBudget::new(config.limit, deadline);
+        let budget = if step == PaymentStep::Create { budget.of_the_first_step() } else { budget };
+        Self { services, payment, step, config, budget }
     }
 
     /// Makes as many attempts as the step has, and says what is known if none succeeds.

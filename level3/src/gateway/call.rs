@@ -5,17 +5,21 @@
 //! breaker, so that a hang is a failure that it sees; the limiter is inside the breaker, so that a
 //! refused call costs no slot.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::TryFutureExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admission;
 use crate::answer::Dependency;
 use crate::breaker::{BreakerError, CircuitBreaker};
 use crate::deadline::Deadline;
 use crate::journal::FailureKind;
 use crate::limiter::{LimitError, Priority, RateLimiter};
+use crate::overload::Source;
 use crate::provider::{CallFuture, Effect, ProviderError};
 use crate::retry::Disposition;
 
@@ -88,6 +92,23 @@ pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
     pub(super) breaker: CircuitBreaker<CallError>,
     pub(super) limiter: Option<RateLimiter>,
+    /// How the admission of payments names the service, if payments wait for it.
+    pub(super) source: Option<Source>,
+    pub(super) admission: Arc<Admission>,
+    /// Held by the first call of a payment while it stands in the limiter's queue. So there is one such
+    /// call in the queue at most, and the calls of payments that have begun go before all the others.
+    pub(super) newcomers: Semaphore,
+}
+
+/// Whose call it is: what it waits for, and whether it was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The first call of a payment.
+    Begin,
+    /// A call that brings a payment forward which has begun.
+    Continue,
+    /// A call that undoes something.
+    Undo,
 }
 
 /// Where the time of a step's calls went, in microseconds. Atomic, since the calls of a step share it
@@ -112,12 +133,22 @@ pub(super) struct CallBudget {
     limit: Duration,
     /// When it has to be over.
     deadline: Deadline,
+    /// Whether its step is the first of a payment.
+    is_first: bool,
+    /// How many calls were made. The first one was promised when the payment was admitted.
+    calls: AtomicU32,
     timings: CallTimings,
 }
 
 impl CallBudget {
     pub(super) fn new(limit: Duration, deadline: Deadline) -> Self {
-        Self { limit, deadline, timings: CallTimings::default() }
+        let (calls, timings) = (AtomicU32::new(0), CallTimings::default());
+        Self { limit, deadline, is_first: false, calls, timings }
+    }
+
+    /// The same for the first step of a payment.
+    pub(super) fn of_the_first_step(self) -> Self {
+        Self { is_first: true, ..self }
     }
 
     pub(super) fn deadline(&self) -> Deadline {
@@ -140,7 +171,8 @@ impl GuardedService {
         budget: &CallBudget,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
-        let guarded = || self.send(Priority::Charge, budget, call);
+        let purpose = if budget.is_first { Purpose::Begin } else { Purpose::Continue };
+        let guarded = move || self.send(purpose, budget, call);
         self.breaker.call(guarded).map_err(|error| match error {
             BreakerError::Open { .. } => CallError::Open { dependency: self.dependency },
             BreakerError::Inner(error) => error,
@@ -155,20 +187,24 @@ impl GuardedService {
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let budget = CallBudget::new(deadline.remaining(), deadline);
-        self.send(Priority::Refund, &budget, call).await
+        self.send(Purpose::Undo, &budget, call).await
     }
 
     /// Waits for a slot of the rate limiter and makes the call, within its time limit.
     async fn send<T>(
         &self,
-        priority: Priority,
+        purpose: Purpose,
         budget: &CallBudget,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = budget.deadline;
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
-            limiter.admit(priority, deadline).await?;
+            let is_promised = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
+            if purpose == Purpose::Undo || !is_promised {
+                self.admission.add(1);
+            }
+            self.wait_for_a_slot(limiter, purpose, deadline).await?;
             let admitted = Instant::now();
             CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
@@ -179,13 +215,39 @@ impl GuardedService {
         }
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
-        CallTimings::add(&budget.timings.wire, begun.elapsed());
+        let took = begun.elapsed();
+        CallTimings::add(&budget.timings.wire, took);
+        if let (Some(source), false) = (self.source, purpose == Purpose::Undo) {
+            self.admission.called(source, begun, took, budget.limit);
+        }
         if let (Some(limiter), Err(ProviderError::RateLimited { retry_after: Some(after) })) =
             (&self.limiter, &answer)
         {
             // The limit is the account's: what one payment is told holds for all.
             limiter.pause_for(*after);
+            self.admission.pause_for(*after);
         }
         Ok(answer?)
+    }
+
+    /// Waits until the call may be made: undos go first, then the calls of payments that have begun, then
+    /// those of new payments.
+    async fn wait_for_a_slot(
+        &self,
+        limiter: &RateLimiter,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let priority = match purpose {
+            Purpose::Undo => Priority::Refund,
+            Purpose::Begin | Purpose::Continue => Priority::Charge,
+        };
+        let _turn = match purpose {
+            // The semaphore is never closed, so `Ok` is a permit.
+            Purpose::Begin => deadline.run(self.newcomers.acquire()).await.map(Some),
+            Purpose::Continue | Purpose::Undo => Ok(None),
+        }
+        .map_err(|_| CallError::NoTime)?;
+        Ok(limiter.admit(priority, deadline).await?)
     }
 }

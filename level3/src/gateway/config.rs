@@ -51,7 +51,11 @@ pub struct GatewayConfig {
     pub rate: NonZeroUsize,
     /// The window of the rate limit.
     pub rate_window: Duration,
-    /// Payments under way at once; one more is refused.
+    /// The time that the account may need for the calls that are promised to payments under way. A
+    /// payment that would make it longer is refused before its first call. The more it is, the more
+    /// payments a burst may bring, and the longer they wait for the rate limit.
+    pub max_backlog: Duration,
+    /// Payments under way at once; one more is refused. Fewer are admitted while a service is slow.
     pub max_in_flight: u32,
     /// Receipts that are sent at once; more of them wait.
     pub max_receipts: usize,
@@ -88,6 +92,7 @@ impl Default for GatewayConfig {
             undo: UndoLimits { create: ms(900), confirm: ms(1000), save: ms(400) },
             rate: nonzero!(100),
             rate_window: Duration::from_secs(1),
+            max_backlog: Duration::from_secs(1),
             max_in_flight: 100_000,
             max_receipts: 1000,
             dead_letters: nonzero!(10_000),

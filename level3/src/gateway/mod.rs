@@ -15,6 +15,7 @@
 //!
 //! Lesson: `level3/lessons/gateway.md`.
 
+mod admission;
 mod attempts;
 mod call;
 mod config;
@@ -70,9 +71,6 @@ struct Inner {
     // The payment itself is the parameters: a key that is used for another payment is refused.
     store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
     letters: DeadLetters<Undelivered>,
-    // One permit for each payment that was let in, until its last undo is done or its receipt has a
-    // permit of its own. In an `Arc`, since an owned permit goes from task to task.
-    admission: Arc<Semaphore>,
     // One permit for each receipt that is being sent.
     receipts: Arc<Semaphore>,
     // What `drain` waits for: payments, new and recovered, and then their receipts. A closed tracker
@@ -114,7 +112,6 @@ impl Gateway {
             journal,
             store: Store::new(config.idempotency),
             letters: DeadLetters::new(config.dead_letters, config.park_after),
-            admission: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             receipts: Arc::new(Semaphore::new(config.max_receipts)),
             payments: TaskTracker::new(),
             receipt_tasks: TaskTracker::new(),
@@ -146,7 +143,11 @@ impl Gateway {
     /// answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         let deadline = Deadline::after(self.inner.services.config.total);
-        let payment = Arc::new(request.validate()?);
+        let payment = request.validate()?;
+        if let Some(refusal) = self.inner.shed(&payment) {
+            return Err(refusal);
+        }
+        let payment = Arc::new(payment);
         let params = Arc::clone(&payment);
         let work = || {
             let work = Arc::clone(&self.inner).work(Arc::clone(&payment), deadline);
@@ -166,7 +167,11 @@ impl Gateway {
                 Ok(Reply { answer: result?.answer, replayed: false })
             }
             Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
-            Err(IdempotencyError::Full { .. }) => Err(PayError::Overloaded),
+            // A key is free again when the oldest answer is.
+            Err(IdempotencyError::Full { .. }) => {
+                let retry_after = self.inner.services.config.total;
+                Err(PayError::Overloaded { retry_after })
+            }
             // The task is gone without a result. What it did stands in the journal.
             Err(IdempotencyError::Lost) => Ok(self.inner.unfinished(&payment)),
         }
@@ -238,6 +243,16 @@ impl Inner {
     /// The name of a run of this payment, counted from 1.
     fn payment_id(&self, payment: &Payment, run: u32) -> PaymentId {
         PaymentId::derive(&self.journal.store_id(), &payment.key, run)
+    }
+
+    /// Refuses a payment that is one too many, before it costs anything: no task, no look at the journal.
+    ///
+    /// A repeat is answered whatever the load, if this process knows its key. One that only the journal
+    /// knows is refused: nothing is done for it, and it is told when to come back.
+    fn shed(&self, payment: &Payment) -> Option<PayError> {
+        let retry_after = self.services.admission.refusal()?;
+        let goes_on = self.store.contains(&payment.key) || self.payments.is_closed();
+        (!goes_on).then_some(PayError::Overloaded { retry_after })
     }
 
     /// The answer while there is none.

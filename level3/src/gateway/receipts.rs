@@ -1,7 +1,9 @@
 //! Receipts, off the payment's path, and what is done about dead letters.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
@@ -76,7 +78,15 @@ impl Inner {
     }
 
     /// Sends it and takes it off the outbox.
+    ///
+    /// A panic of the mail's client is a failure: without a dead letter only the next recovery would find
+    /// the receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
+        let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
+        sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
+    }
+
+    async fn send_and_note(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let services = &self.services;
         let (payment, config) = (&pending.payment, &services.config.receipt);
         let attempts =

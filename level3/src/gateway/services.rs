@@ -1,7 +1,11 @@
 //! The services behind a gateway, each with what protects it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
+use super::admission::Admission;
 use super::call::{CallError, GuardedService};
 use super::config::{GatewayConfig, GatewayConfigError};
 use super::keys::Keys;
@@ -10,8 +14,22 @@ use crate::breaker::{BreakerConfig, CircuitBreaker};
 use crate::event::{Event, Observer};
 use crate::ids::PaymentId;
 use crate::limiter::RateLimiter;
+use crate::overload::Source;
 use crate::provider::Providers;
 use crate::retry::SeededJitter;
+
+/// An observer whose panics end nothing: a payment that has gone so far is brought to its end, whatever
+/// becomes of those who watch it.
+struct ContainedObserver(Arc<dyn Observer>);
+
+impl Observer for ContainedObserver {
+    fn on_event(&self, event: Event) {
+        // `AssertUnwindSafe`: what the observer has half changed is its own, and it is called again.
+        if catch_unwind(AssertUnwindSafe(|| self.0.on_event(event))).is_err() {
+            tracing::error!("the observer panicked");
+        }
+    }
+}
 
 /// What all payments share: one breaker for each service, one limiter for the account.
 pub(super) struct Services {
@@ -23,6 +41,7 @@ pub(super) struct Services {
     pub(super) ledger: GuardedService,
     pub(super) receipts: GuardedService,
     pub(super) keys: Keys,
+    pub(super) admission: Arc<Admission>,
     jitter: SeededJitter,
 }
 
@@ -32,7 +51,9 @@ impl Services {
         providers: Providers,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GatewayConfigError> {
+        let observer: Arc<dyn Observer> = Arc::new(ContainedObserver(observer));
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
+        let admission = Arc::new(Admission::new(&config));
         let guarded =
             |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {
                 let config = BreakerConfig::payment(CallError::is_outage);
@@ -41,7 +62,21 @@ impl Services {
                     CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
                         observer.on_event(Event::Breaker { dependency, state: change.to });
                     });
-                Ok(GuardedService { dependency, breaker, limiter })
+                let source = match dependency {
+                    Dependency::Payments => Some(Source::Payments),
+                    Dependency::Fraud => Some(Source::Fraud),
+                    Dependency::Ledger => Some(Source::Ledger),
+                    Dependency::Receipts => None,
+                };
+                let admission = Arc::clone(&admission);
+                Ok(GuardedService {
+                    dependency,
+                    source,
+                    breaker,
+                    limiter,
+                    admission,
+                    newcomers: Semaphore::new(1),
+                })
             };
         Ok(Self {
             payments: guarded(Dependency::Payments, Some(limiter))?,
@@ -49,6 +84,7 @@ impl Services {
             ledger: guarded(Dependency::Ledger, None)?,
             receipts: guarded(Dependency::Receipts, None)?,
             keys: Keys::default(),
+            admission: Arc::clone(&admission),
             jitter: SeededJitter::new(config.seed),
             config,
             providers,

@@ -22,6 +22,7 @@ use tracing::Instrument as _;
 use super::recover::unavailable;
 use super::state::PaymentState;
 use super::status::{answer, is_final, status_of};
+use super::step::PaymentStep;
 use super::{Inner, receipts::Undelivered};
 use crate::answer::{Answer, PayError, Status};
 use crate::breaker::State;
@@ -120,14 +121,22 @@ impl Inner {
         let permit = match self.refusal() {
             Some(refusal) => Err(refusal),
             None => {
-                Arc::clone(&self.admission).try_acquire_owned().map_err(|_| PayError::Overloaded)
+                let admitted = self.services.admission.admit();
+                admitted.map_err(|retry_after| PayError::Overloaded { retry_after })
             }
         };
         match permit {
-            Ok(permit) => Ok(match self.saga.open(self.journal.as_ref(), saga, state).await? {
-                Opened::New(lease) => Run::New { lease, permit },
-                Opened::Known(saga_log) => Run::Known(saga_log),
-            }),
+            Ok(permit) => match self.saga.open(self.journal.as_ref(), saga, state).await {
+                Ok(Opened::New(lease)) => Ok(Run::New { lease, permit }),
+                Ok(Opened::Known(saga_log)) => {
+                    self.services.admission.give_all_back();
+                    Ok(Run::Known(saga_log))
+                }
+                Err(error) => {
+                    self.services.admission.give_all_back();
+                    Err(error.into())
+                }
+            },
             Err(refusal) => {
                 let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
                 saga_log.map(Run::Known).ok_or(refusal)
@@ -164,7 +173,11 @@ impl Inner {
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
-            Ok(end) => self.ended(end, begun, Some(permit)),
+            Ok(end) => {
+                let total = self.services.config.total;
+                self.services.admission.ended(begun, begun.elapsed(), total);
+                self.ended(end, begun, Some(permit))
+            }
             // Somebody else ends it, now or when the journal is back.
             Err(error) => {
                 tracing::warn!(payment = id.as_str(), %error, "left to whoever recovers it");
@@ -194,6 +207,13 @@ impl Inner {
             return answer;
         }
         self.services.keys.forget(&state.id);
+        if let SagaOutcome::Compensated { failure, .. } = &end
+            && failure.step != PaymentStep::Confirm.name()
+            && failure.step != PaymentStep::Save.name()
+        {
+            // It was promised a confirm that it does not need.
+            self.services.admission.give_back(1);
+        }
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
         if let SagaOutcome::Completed(state) = &end {
@@ -244,6 +264,7 @@ impl Inner {
         let observer = |event: SagaEvent<'_>| self.tell(&id, event);
         let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let deadline = Deadline::after(self.services.config.total);
+        self.services.admission.take_over();
         let span = tracing::info_span!("recovery", id = id.as_str());
         let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
         Ok(self.ended(end, begun, None))

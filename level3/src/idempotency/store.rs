@@ -130,6 +130,14 @@ where
         }
     }
 
+    /// Whether a request with this key would start no work: its work is running, or has an answer.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        let mut state = self.shared.lock();
+        state.forget(&self.shared.config, Instant::now());
+        state.entries.contains_key(key)
+    }
+
     /// The number of keys that are kept, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -189,16 +197,21 @@ struct Owner<K: Eq + Hash, P, V> {
 
 impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
     fn end(mut self, completion: Completion<V>) {
+        // Foreign code, and so before the lock and before `ended`: if it panics, the drop frees the key.
+        let stored = match &completion {
+            Completion::Stored(value) => Some((value.clone(), self.key.clone())),
+            Completion::Released(_) => None,
+        };
         self.ended = true;
         let mut state = self.shared.lock();
-        match &completion {
-            Completion::Stored(value) => {
+        match stored {
+            Some((value, key)) => {
                 if let Some(entry) = state.entries.get_mut(&self.key) {
-                    entry.stage = Stage::Answered(value.clone());
+                    entry.stage = Stage::Answered(value);
                 }
-                state.answered.push_back((Instant::now(), self.key.clone()));
+                state.answered.push_back((Instant::now(), key));
             }
-            Completion::Released(_) => {
+            None => {
                 state.entries.remove(&self.key);
             }
         }

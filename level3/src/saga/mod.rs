@@ -6,11 +6,11 @@
 //!
 //! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
 //!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
-//! 2. **Everything is announced in the [`journal`] before it is tried**, so that
-//!    whoever finds a saga without an owner can finish it.
-//! 3. **One undo that fails stops no other.** Each is tried again with growing pauses, and is parked
-//!    with its cause when it will not go.
-//! 4. **What is undone may be undone twice**: after a crash nobody knows whether the last attempt got
+//! 2. **Everything is announced in the [`journal`] before it is tried**, so that another owner can end a
+//!    saga whose owner died. No record, no effect.
+//! 3. **One undo that fails, hangs or panics stops no other.** Each is tried again with growing pauses,
+//!    and is parked with its cause when it has no attempt left.
+//! 4. **What is undone may be undone twice**: after a crash it is unknown whether the last attempt got
 //!    through. Undos have to be idempotent.
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
@@ -25,6 +25,7 @@ mod step;
 mod undo;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ use crate::retry::{Backoff, Jitter, NoJitter};
 pub use crate::journal::{Effect, Stuck};
 pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
-/// What a saga works with: handed from step to step, and written to the journal after each. Compared
-/// with the one before, since a state that a step has left alone is not written down anew.
+/// What a saga works with: handed from step to step, and written to the journal after each. It is compared
+/// with the one before, since a state that a step has not changed needs no new text.
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -89,7 +90,7 @@ pub enum SagaOutcome<S> {
     },
 }
 
-/// Why a saga has no end yet. It stays open in the journal; whoever claims it can
+/// Why a saga has no end yet. It stays open in the journal; an owner that claims it can
 /// [resume](Saga::resume) it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaError {
@@ -102,7 +103,7 @@ pub enum SagaError {
     /// The state cannot be written down or read back: a fault of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
-    /// A saga with this name was begun before; its [`SagaLog`] says what became of it.
+    /// A saga with this name was begun before; its [`SagaLog`] says how far it got.
     #[error("a saga with this name exists")]
     Exists(Box<SagaLog>),
     /// The engine's task panicked or its runtime shut down.
@@ -119,7 +120,7 @@ impl From<JournalError> for SagaError {
     }
 }
 
-/// What happens within a saga, for whoever watches.
+/// What happens within a saga, for its observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaEvent<'a> {
     /// A step is about to be called.
@@ -163,7 +164,8 @@ pub enum SagaEvent<'a> {
     },
 }
 
-/// Watches a saga. Called on the saga's task, so it must not block.
+/// Watches a saga. Called on the saga's task, so it must not block. It decides nothing: a panic of it is
+/// contained, and the saga goes on.
 pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
 /// A [`SagaObserver`] that does not look.
@@ -209,10 +211,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 
     /// The time to keep free at the end of a deadline so that every undo can be tried once up to its
-    /// own limit. The forward steps have to be over before that.
+    /// own limit: the sum of the limits, at most `Duration::MAX`. The forward steps have to be over before
+    /// that.
     #[must_use]
     pub fn reserve(&self) -> Duration {
-        self.steps.iter().filter_map(Step::undo_limit).sum()
+        // `sum` panics on overflow, and a limit may be `Duration::MAX`.
+        let limits = self.steps.iter().filter_map(Step::undo_limit);
+        limits.fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 
@@ -246,5 +251,11 @@ impl SagaOwner<'_> {
     #[must_use]
     pub fn saga(&self) -> &SagaId {
         &self.lease.saga
+    }
+
+    /// Tells the observer. It is foreign code: a panic of it would stop the saga between two effects.
+    fn notify(&self, event: SagaEvent<'_>) {
+        // The hook has reported the panic. `AssertUnwindSafe`: the saga shares no state with its observer.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.observer)(event)));
     }
 }

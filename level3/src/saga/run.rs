@@ -12,8 +12,8 @@ use tracing::Instrument as _;
 use super::log::payload;
 use super::progress::{Progress, Terminal};
 use super::{
-    Saga, SagaError, SagaEvent, SagaObserver, SagaOutcome, SagaOwner, SagaState, Step, StepContext,
-    StepError, ignore_events,
+    Saga, SagaError, SagaEvent, SagaOutcome, SagaOwner, SagaState, Step, StepContext, StepError,
+    ignore_events,
 };
 use crate::deadline::{Deadline, Elapsed};
 use crate::journal::{Effect, FailureKind, Journal, Opened, Record, SagaFailure, SagaId, SagaLog};
@@ -21,13 +21,16 @@ use crate::journal::{Effect, FailureKind, Journal, Opened, Record, SagaFailure, 
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Runs a new saga in a task of its own, and waits for its end.
     ///
-    /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. Undoing goes on after
-    /// the deadline, until everything is undone or parked.
+    /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. A step that is under way then is
+    /// stopped, and its effect is unknown; one that has not been called has done nothing. Either is a failure of
+    /// the kind [`FailureKind::Deadline`]. Undoing goes on after the deadline, until everything is undone or
+    /// parked.
     ///
     /// # Errors
     ///
     /// [`SagaError::Exists`] if there is a saga with this name: nothing was done then. For the others
-    /// the saga stays open in the journal.
+    /// the saga stays open in the journal. A write that the journal refuses, or cannot take after a few tries,
+    /// ends the run before the step or undo that it announces.
     ///
     /// # Panics
     ///
@@ -55,7 +58,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         task.await.unwrap_or(Err(SagaError::Lost))
     }
 
-    /// Writes down that there is a saga, unless it is known already.
+    /// Writes down that there is a saga, unless the journal knows one with this name.
     ///
     /// # Errors
     ///
@@ -78,8 +81,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the saga where it is. Whoever must not let that happen spawns it, as
-    /// [`execute`](Self::execute) does.
+    /// Dropping the future stops the saga where it is. [`execute`](Self::execute) spawns it, so that it does
+    /// not depend on its caller.
     pub async fn run(
         &self,
         owner: &SagaOwner<'_>,
@@ -90,8 +93,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self.forward(owner, &mut progress, deadline).await
     }
 
-    /// Takes a saga up that was [claimed](Journal::claim): finishes it if its pivot is done, and undoes
-    /// it otherwise. Parked undos are tried again.
+    /// Takes over a saga that was [claimed](Journal::claim).
+    ///
+    /// A saga that was going back goes on going back, whether its pivot is done or not; what is undone is not
+    /// undone again. Otherwise it is finished if its pivot is done, and undone if not. A step that had begun
+    /// and is called again has an unknown effect if it fails, whatever it says: the first call may have
+    /// had one. Parked undos are tried again.
     ///
     /// # Errors
     ///
@@ -184,7 +191,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             batch.push(Record::StepStarted { step: step.name.into() });
             owner.write(std::mem::take(&mut batch)).await?;
             let begun = Instant::now();
-            (owner.observer)(SagaEvent::StepStarted { step: step.name });
+            owner.notify(SagaEvent::StepStarted { step: step.name });
             let outcome = if begun < deadline.instant() {
                 let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
                 let context = StepContext { shared, saga, deadline };
@@ -200,14 +207,14 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     let state = progress.advance(state)?;
                     batch.push(Record::StepDone { step: step.name.into(), state });
                     progress.steps[index].done = true;
-                    (owner.observer)(SagaEvent::StepDone { step: step.name, took });
+                    owner.notify(SagaEvent::StepDone { step: step.name, took });
                 }
                 Err(mut error) => {
                     if begun_before {
                         error.effect = Effect::Unknown;
                     }
                     progress.steps[index].failed = Some(error.effect);
-                    let failure = failed(owner.observer, step, took, error, &mut batch);
+                    let failure = failed(owner, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
                         // saga that has failed and does not know what follows.
@@ -243,14 +250,14 @@ async fn attempt<S, C>(
 
 /// Notes the failure of a step.
 fn failed<S, C>(
-    observer: SagaObserver<'_>,
+    owner: &SagaOwner<'_>,
     step: &Step<S, C>,
     took: Duration,
     error: StepError,
     batch: &mut Vec<Record>,
 ) -> SagaFailure {
     let failure = SagaFailure { step: step.name.into(), kind: error.kind, message: error.message };
-    observer(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
+    owner.notify(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
     let may_have_acted = error.effect == Effect::Unknown;
     batch.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
     failure

@@ -95,7 +95,7 @@ impl StepError {
         Self { effect: Effect::None, kind, message: message.to_string() }
     }
 
-    /// Nobody knows what was done.
+    /// Whether anything was done is unknown.
     #[must_use]
     pub fn unknown(kind: FailureKind, message: impl fmt::Display) -> Self {
         Self { effect: Effect::Unknown, kind, message: message.to_string() }

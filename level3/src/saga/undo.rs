@@ -79,12 +79,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                         batch.push(Record::UndoDone { step: step.name.into(), state });
                         progress.steps[step.index].undone = true;
                         let attempts = step.attempts;
-                        (owner.observer)(SagaEvent::Undone { step: step.name, attempts });
+                        owner.notify(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
                         let parked =
                             !error.retryable || step.attempts >= self.undo.attempts().get();
-                        (owner.observer)(SagaEvent::UndoFailed {
+                        owner.notify(SagaEvent::UndoFailed {
                             step: step.name,
                             cause: &error.message,
                             attempts: step.attempts,

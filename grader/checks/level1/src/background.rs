@@ -1,35 +1,60 @@
 //! Failures of tasks that nobody awaits.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::time::sleep;
 
+use crate::values::{self, short};
+
 const SPAWN: &str = "Tracker::spawn";
 
-type Told = Arc<Mutex<Vec<Failure>>>;
+/// A failure, taken apart.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    task: String,
+    panicked: bool,
+    text: String,
+}
+
+impl Told {
+    fn of(failure: &Failure) -> Self {
+        let (panicked, text) = match &failure.cause {
+            Cause::Error(text) => (false, text.clone()),
+            Cause::Panic(text) => (true, text.clone()),
+        };
+        Self { task: failure.task.clone(), panicked, text }
+    }
+
+    fn error(task: &str, text: &str) -> Self {
+        Self { task: task.to_owned(), panicked: false, text: text.to_owned() }
+    }
+
+    fn panic(task: &str, text: &str) -> Self {
+        Self { panicked: true, ..Self::error(task, text) }
+    }
+
+    fn shown(&self) -> String {
+        let how = if self.panicked { "panicked" } else { "failed" };
+        format!("{:?} {how} with {:?}", short(&self.task), short(&self.text))
+    }
+}
+
+/// Failures as a message shows them.
+fn shown(failures: &[Told]) -> String {
+    list(failures.iter().map(Told::shown))
+}
+
+type Heard = Arc<Mutex<Vec<Told>>>;
 
 /// A tracker, and what its handler was told.
-async fn tracker(cx: &Cx) -> Result<(Tracker, Told), Fail> {
-    let told = Told::default();
-    let record = Arc::clone(&told);
-    let tracker = cx
-        .call_fn("Tracker::new", move || {
-            Tracker::new(move |failure| {
-                record.lock().unwrap_or_else(PoisonError::into_inner).push(failure.clone());
-            })
-        })
-        .await?;
-    Ok((tracker, told))
-}
-
-fn seen(told: &Told) -> Vec<Failure> {
-    told.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn failure(task: &str, cause: Cause) -> Failure {
-    Failure { task: task.to_owned(), cause }
+async fn tracker(cx: &Cx) -> Result<(Tracker, Heard), Fail> {
+    let heard = Heard::default();
+    let record = Arc::clone(&heard);
+    let new = move || Tracker::new(move |failure| lock(&record).push(Told::of(failure)));
+    Ok((cx.call_fn("Tracker::new", new).await?, heard))
 }
 
 /// Waits, with the same watch over panics as a call.
@@ -37,56 +62,122 @@ async fn wait(cx: &Cx, time: u64) -> Outcome {
     cx.call(SPAWN, sleep(ms(time))).await.map(drop)
 }
 
-async fn failures(cx: &Cx, tracker: &Tracker) -> Result<Vec<Failure>, Fail> {
-    cx.call_fn("Tracker::failures", || tracker.failures()).await
+async fn failures(cx: &Cx, tracker: &Tracker) -> Result<Vec<Told>, Fail> {
+    let all = || tracker.failures().iter().map(Told::of).collect();
+    cx.call_fn("Tracker::failures", all).await
+}
+
+/// Ends the script unless the record and the handler have these failures, in this order.
+async fn recorded(
+    cx: &Cx,
+    tracker: &Tracker,
+    heard: &Heard,
+    expected: &[Told],
+    case: &str,
+) -> Outcome {
+    let record = failures(cx, tracker).await?;
+    ensure!(record == expected, "the record {case}";
+        expected = shown(expected), observed = shown(&record),
+        help = "each failure once, with its task's name and its own text, whole, in the order in which \
+                they happened; a success is no failure. A panic ends a task without a trace unless it is \
+                caught: FutureExt::catch_unwind, or the JoinError of its handle");
+    let heard = lock(heard).clone();
+    ensure!(heard == expected, "what the handler was told {case}";
+        expected = shown(expected), observed = shown(&heard),
+        help = "the handler is told of each failure once, in the same order");
+    Ok(())
 }
 
 /// The text of a failure names the task and the reason.
-async fn text_of(cx: &Cx, failures: &[Failure]) -> Outcome {
-    for failure in failures {
+async fn text_of(cx: &Cx, tracker: &Tracker) -> Outcome {
+    for failure in cx.call_fn("Tracker::failures", || tracker.failures()).await? {
+        let told = Told::of(&failure);
         let text = cx.call_fn("Failure::fmt", || failure.to_string()).await?;
-        let (Cause::Error(reason) | Cause::Panic(reason)) = &failure.cause;
-        ensure!(text.contains(&failure.task) && text.contains(reason), "the text of a failure leaves something out";
-            expected = format!("a text with {:?} and {reason:?} in it", failure.task),
-            observed = format!("{text:?}"),
+        ensure!(text.contains(&told.task) && text.contains(&told.text), "the text of a failure leaves something out";
+            expected = format!("a text with {:?} and {:?} in it, whole", short(&told.task), short(&told.text)),
+            observed = format!("{:?}", short(&text)),
             help = "the line in the log is all that is left of the task");
     }
     Ok(())
 }
 
+/// Spawns a task that fails with this text after a time.
+fn fails(tracker: &Tracker, after: u64, told: &Told) {
+    let text = told.text.clone();
+    let panicked = told.panicked;
+    tracker.spawn(told.task.clone(), async move {
+        if after > 0 {
+            sleep(ms(after)).await;
+        }
+        if panicked {
+            panic!("{text}");
+        }
+        Err::<u8, _>(text)
+    });
+}
+
+/// Names of tasks, one of them twice.
+fn names(draw: &mut Draw) -> Vec<String> {
+    let same = draw.word();
+    vec![same.clone(), same, values::untidy(draw), draw.text(1..=40), String::new()]
+}
+
 pub async fn errors(cx: Cx) -> Outcome {
-    let (tracker, told) = tracker(&cx).await?;
+    let mut draw = cx.draw();
+    let (tracker, heard) = tracker(&cx).await?;
+    let mut expected = Vec::new();
+    for name in names(&mut draw) {
+        for text in [values::untidy(&mut draw), values::long(&mut draw), draw.word(), String::new()]
+        {
+            expected.push(Told::error(&name, &text));
+        }
+    }
+    // In the order of the failures, not in that of the calls: the last one spawned fails first.
     cx.call_fn(SPAWN, || {
-        tracker.spawn("save user 2", async {
-            sleep(ms(200)).await;
-            Err::<(), _>("disk full")
-        });
-        tracker.spawn("send mail", async {
-            sleep(ms(100)).await;
-            Err::<u8, _>("no route")
-        });
+        for (index, told) in expected.iter().enumerate().rev() {
+            fails(&tracker, 10 * u64::try_from(index).unwrap_or_default(), told);
+        }
         tracker.spawn("warm cache", async { Ok::<_, &str>(5) });
     })
     .await?;
     wait(&cx, 1_000).await?;
-    let expected = vec![
-        failure("send mail", Cause::Error("no route".to_owned())),
-        failure("save user 2", Cause::Error("disk full".to_owned())),
-    ];
-    ensure_eq!(failures(&cx, &tracker).await?, expected, "the record of failures";
-        help = "each error once, with its task's name and its own text, in the order in which they \
-                happened; a success is no failure");
-    ensure_eq!(seen(&told), expected, "what the handler was told";
-        help = "the handler is told of each failure once");
-    text_of(&cx, &expected).await?;
+    recorded(&cx, &tracker, &heard, &expected, "of failures").await?;
+    text_of(&cx, &tracker).await?;
+    many_failures(&cx).await
+}
+
+/// No failure is dropped because there are many.
+async fn many_failures(cx: &Cx) -> Outcome {
+    const MANY: usize = 5_000;
+    let (tracker, heard) = tracker(cx).await?;
+    cx.call_fn(SPAWN, || {
+        for number in 0..MANY {
+            fails(&tracker, 0, &Told::error(&format!("task {number}"), "no"));
+        }
+    })
+    .await?;
+    wait(cx, 1_000).await?;
+    for (what, all) in [
+        ("on record", failures(cx, &tracker).await?),
+        ("told to the handler", lock(&heard).clone()),
+    ] {
+        ensure!(all.len() == MANY, "of {MANY} failures, {} are {what}", all.len();
+            expected = MANY.to_string(), observed = all.len().to_string(),
+            help = "each failure is kept, the first and the last");
+        let names: BTreeSet<&str> = all.iter().map(|told| told.task.as_str()).collect();
+        ensure!(names.len() == MANY, "of {MANY} failures, some are twice {what} and others missing";
+            expected = "each task once", observed = format!("{} tasks", names.len()),
+            help = "each failure is kept once");
+    }
     Ok(())
 }
 
 pub async fn panics(cx: Cx) -> Outcome {
-    let (tracker, told) = tracker(&cx).await?;
+    let mut draw = cx.draw();
+    let (tracker, heard) = tracker(&cx).await?;
+    let mut expected = vec![Told::panic("index", "the printer is on fire")];
     cx.call_fn(SPAWN, || {
         tracker.spawn("index", async {
-            sleep(ms(100)).await;
             if true {
                 panic!("the printer is on fire");
             }
@@ -94,14 +185,16 @@ pub async fn panics(cx: Cx) -> Outcome {
         });
     })
     .await?;
+    // A text that is put together is a `String`, a literal is a `&str`.
+    for (index, name) in names(&mut draw).into_iter().enumerate() {
+        let told = Told::panic(&name, &format!("row {index} of {} is broken", draw.text(2..=300)));
+        let after = 10 * (u64::try_from(index).unwrap_or_default() + 1);
+        cx.call_fn(SPAWN, || fails(&tracker, after, &told)).await?;
+        expected.push(told);
+    }
     wait(&cx, 1_000).await?;
-    let expected = vec![failure("index", Cause::Panic("the printer is on fire".to_owned()))];
-    ensure_eq!(failures(&cx, &tracker).await?, expected, "the record after a panic";
-        help = "a panic ends a task without a trace unless it is caught: FutureExt::catch_unwind, or \
-                the JoinError of its handle. panics::message has its text");
-    ensure_eq!(seen(&told), expected, "what the handler was told after a panic");
-    text_of(&cx, &expected).await?;
-    Ok(())
+    recorded(&cx, &tracker, &heard, &expected, "after panics").await?;
+    text_of(&cx, &tracker).await
 }
 
 /// The handler panics, and asks the tracker: neither may do harm.
@@ -113,55 +206,59 @@ pub async fn handler_is_contained(cx: Cx) -> Outcome {
     let made = cx
         .call_fn("Tracker::new", move || {
             Tracker::new(move |_| {
-                let tracker = itself.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let known = tracker.map_or(0, |tracker| tracker.failures().len());
-                count.lock().unwrap_or_else(PoisonError::into_inner).push(known);
-                panic!("the handler is broken too");
+                let tracker = lock(&itself).clone();
+                let known = tracker.as_ref().map_or(0, |tracker| tracker.failures().len());
+                lock(&count).push(known);
+                if let Some(tracker) = tracker {
+                    let _ = tracker.running();
+                    if known == 1 {
+                        tracker.spawn("spawned by the handler", async { Err::<(), _>("no") });
+                    }
+                }
+                panic!("the handler is broken too: {known}");
             })
         })
         .await?;
-    *tracker.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+    *lock(&tracker) = Some(made.clone());
     cx.call_fn(SPAWN, || {
-        for after in [100, 200] {
-            made.spawn("task", async move {
-                sleep(ms(after)).await;
-                Err::<(), _>("no")
-            });
-        }
+        fails(&made, 100, &Told::error("task", "no"));
+        fails(&made, 200, &Told::error("task", "no"));
     })
     .await?;
     wait(&cx, 1_000).await?;
-    let recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure_eq!(recorded, vec![1, 2], "failures on record at each call of a handler that panics";
+    let recorded = lock(&recorded).clone();
+    ensure!(recorded == [1, 2, 3], "failures on record at each call of a handler that panics";
+        expected = "1, 2, 3: one task fails, the handler spawns a second one, a third one fails",
+        observed = list(&recorded),
         help = "record first, then tell; do not hold the lock while the handler runs, and contain its \
                 panic");
     let running = cx.call_fn("Tracker::running", || made.running()).await?;
-    ensure_eq!(running, 0, "tasks counted as running after a handler's panic";
+    ensure!(running == 0, "tasks counted as running after a handler's panic";
+        expected = "0", observed = running.to_string(),
         help = "count a task out in whichever way it ends: a guard with Drop does");
     Ok(())
 }
 
 pub async fn running(cx: Cx) -> Outcome {
     let (tracker, _) = tracker(&cx).await?;
+    let clone = cx.call_fn("Tracker::clone", || tracker.clone()).await?;
     let count = async |at: &str, expected: usize| -> Outcome {
-        let running = cx.call_fn("Tracker::running", || tracker.running()).await?;
-        ensure_eq!(running, expected, "tasks counted as running {}", at);
+        for (tracker, whose) in [(&tracker, ""), (&clone, ", asked through a clone")] {
+            let running = cx.call_fn("Tracker::running", || tracker.running()).await?;
+            ensure!(running == expected, "tasks counted as running {at}{whose}";
+                expected = expected.to_string(), observed = running.to_string(),
+                help = "count up when a task is spawned, and down when it has ended, in whichever way");
+        }
         Ok(())
     };
-    let debug = cx.call_fn("Tracker::fmt", || format!("{tracker:?}")).await?;
-    ensure!(debug.contains("Tracker"), "the Debug text of a tracker is {debug:?}";
-        expected = "a text with the type's name in it");
     count("before the first", 0).await?;
     cx.call_fn(SPAWN, || {
-        for after in [100, 200, 300] {
-            tracker.spawn("task", async move {
-                sleep(ms(after)).await;
-                if after == 100 {
-                    panic!("one of them panics");
-                }
-                if after == 200 { Err("no") } else { Ok(()) }
-            });
-        }
+        fails(&tracker, 100, &Told::panic("task", "one of them panics"));
+        fails(&clone, 200, &Told::error("task", "no"));
+        tracker.spawn("task", async {
+            sleep(ms(300)).await;
+            Ok::<(), &str>(())
+        });
     })
     .await?;
     count("after three were spawned", 3).await?;
@@ -170,26 +267,107 @@ pub async fn running(cx: Cx) -> Outcome {
     wait(&cx, 100).await?;
     count("after one more has failed", 1).await?;
     wait(&cx, 100).await?;
-    count("after all have ended", 0).await
-}
-
-pub async fn drained(cx: Cx) -> Outcome {
-    let (tracker, _) = tracker(&cx).await?;
-    let idle = cx.call("Tracker::drained", tracker.drained()).await?;
-    ensure_eq!(idle.took, ms(0), "waited although nothing runs");
+    count("after all have ended", 0).await?;
     cx.call_fn(SPAWN, || {
-        for after in [100, 300] {
-            tracker.spawn("task", async move {
-                sleep(ms(after)).await;
-                Err::<(), _>("no")
+        for _ in 0..1_000 {
+            tracker.spawn("task", async {
+                sleep(ms(100)).await;
+                Ok::<(), &str>(())
             });
         }
     })
     .await?;
-    let call = cx.call("Tracker::drained", tracker.drained()).await?;
-    ensure!(call.took == ms(300), "drained after {} ms", call.took.as_millis();
-        expected = "300 ms, when the last task has ended",
-        observed = format!("{} ms", call.took.as_millis()),
-        help = "wait until none is running");
+    count("after a thousand were spawned", 1_000).await?;
+    wait(&cx, 200).await?;
+    count("after the thousand have ended", 0).await
+}
+
+pub async fn drained(cx: Cx) -> Outcome {
+    let (tracker, heard) = tracker(&cx).await?;
+    let drained = "Tracker::drained";
+    let idle = cx.call(drained, tracker.drained()).await?;
+    ensure!(idle.took == ms(0), "waited although nothing runs";
+        expected = "0 ms", observed = format!("{} ms", idle.took.as_millis()));
+    for round in ["the first time", "the second time"] {
+        lock(&heard).clear();
+        cx.call_fn(SPAWN, || {
+            for after in [100, 300] {
+                fails(&tracker, after, &Told::error("task", "no"));
+            }
+            // It spawns a further one, which is waited for as well.
+            let again = tracker.clone();
+            tracker.spawn("nested", async move {
+                sleep(ms(200)).await;
+                fails(&again, 200, &Told::error("nested", "no"));
+                Ok::<(), &str>(())
+            });
+        })
+        .await?;
+        let both = async { futures::join!(tracker.drained(), tracker.drained()) };
+        let call = cx.call(drained, both).await?;
+        ensure!(call.took == ms(400), "drained after {} ms, {round}", call.took.as_millis();
+            expected = "400 ms, when the last task has ended (one that another task had spawned at 200 ms)",
+            observed = format!("{} ms", call.took.as_millis()),
+            help = "wait until none is running");
+        let told = lock(&heard).len();
+        ensure!(told == 3, "drained, {round}, before every failure was handled";
+            expected = "3 failures told to the handler by then", observed = told.to_string(),
+            help = "count a task out after its failure was recorded and handled");
+    }
     Ok(())
 }
+
+/// The tracker's end is not that of its tasks; clones share one record, other trackers do not.
+pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let told = Told::error(&draw.word(), &draw.word());
+    let (first, heard) = tracker(&cx).await?;
+    cx.call_fn(SPAWN, || {
+        fails(&first, 100, &told);
+        drop(first);
+    })
+    .await?;
+    wait(&cx, 1_000).await?;
+    let seen = lock(&heard).clone();
+    ensure!(seen == [told.clone()], "the tracker was dropped: what its handler was told after that";
+        expected = told.shown(), observed = shown(&seen),
+        help = "what the tasks need belongs to an Arc that they share with the tracker; do not abort \
+                them when it is dropped");
+    Ok(())
+}
+
+pub async fn records_keep_apart(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let ((one, heard), (other, silent)) = (tracker(&cx).await?, tracker(&cx).await?);
+    let clone = cx.call_fn("Tracker::clone", || one.clone()).await?;
+    let expected = [Told::error("a", &draw.word()), Told::error("b", &draw.word())];
+    cx.call_fn(SPAWN, || {
+        fails(&one, 10, &expected[0]);
+        fails(&clone, 20, &expected[1]);
+    })
+    .await?;
+    let running = cx.call_fn("Tracker::running", || other.running()).await?;
+    ensure!(running == 0, "a tracker counts the tasks of another one";
+        expected = "0", observed = running.to_string(), help = APART);
+    let drained = cx.call("Tracker::drained", other.drained()).await?;
+    ensure!(drained.took == ms(0), "a tracker waits for the tasks of another one";
+        expected = "0 ms", observed = format!("{} ms", drained.took.as_millis()), help = APART);
+    wait(&cx, 1_000).await?;
+    let seen = failures(&cx, &other).await?;
+    ensure!(seen.is_empty() && lock(&silent).is_empty(), "a tracker records the failures of another one";
+        expected = "none", observed = shown(&seen), help = APART);
+    for tracker in [&one, &clone] {
+        let mut seen = failures(&cx, tracker).await?;
+        // In which order is asked elsewhere.
+        seen.sort_by(|a, b| a.task.cmp(&b.task));
+        ensure!(seen == expected, "a tracker and its clone do not share one record";
+            expected = shown(&expected), observed = shown(&seen), help = APART);
+    }
+    let seen = lock(&heard).clone();
+    ensure!(seen == expected, "what the handler was told of a tracker and its clone";
+        expected = shown(&expected), observed = shown(&seen), help = APART);
+    Ok(())
+}
+
+const APART: &str = "clones of a tracker share its record through an Arc; two trackers share nothing, so \
+                     nothing of it may be static";

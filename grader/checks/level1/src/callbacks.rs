@@ -1,16 +1,18 @@
 //! The criteria of the load with callbacks.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Diagnosis, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, ensure, lock, ms};
 use level1::callbacks::fetch_user_profile;
 use level1::source::{Request, SourceError};
+use tokio::time::sleep;
 
-use crate::fake::{Fake, answer, dropped, fail, status};
-use crate::styles::{self, CALLBACKS, parts};
-pub use crate::syntax::callbacks_alone as own_work;
+use crate::fake::{answer, dropped, fail, panics, status};
+use crate::style_callbacks::CALLBACKS;
+use crate::styles::{self, Source, in_case};
+use crate::syntax;
+use crate::told::{ending, parts};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, CALLBACKS).await
@@ -32,16 +34,23 @@ pub async fn refuses_id_0(cx: Cx) -> Outcome {
     styles::refuses_id_0(cx, CALLBACKS).await
 }
 
+pub async fn own_work(cx: Cx) -> Outcome {
+    syntax::stands_alone(cx, CALLBACKS).await
+}
+
 /// A source that answers at once must not make the callback come before the function returned.
 pub async fn never_early(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let source = Source::drawn(&mut draw);
     for (case, id, user, posts) in [
-        ("both requests are answered at once", 7, answer(0), answer(0)),
-        ("the user fails at once", 7, fail(0, status(404)), answer(0)),
-        ("the posts fail at once", 7, answer(0), fail(0, status(500))),
-        ("the source drops its callback at once", 7, dropped(0), answer(0)),
+        ("both requests are answered at once", source.id, answer(0), answer(0)),
+        ("the user fails at once", source.id, fail(0, status(404)), answer(0)),
+        ("the posts fail at once", source.id, answer(0), fail(0, status(500))),
+        ("the source drops its callback for the user at once", source.id, dropped(0), answer(0)),
+        ("the source drops its callback for the posts at once", source.id, answer(0), dropped(0)),
         ("the id is 0", 0, answer(0), answer(0)),
     ] {
-        let fake = Fake::new(cx.timeline(), user, posts);
+        let fake = source.fake(&cx, user, posts);
         let returned = Arc::new(AtomicBool::new(false));
         let early = Arc::new(AtomicUsize::new(0));
         let (seen, count) = (Arc::clone(&returned), Arc::clone(&early));
@@ -66,51 +75,70 @@ pub async fn never_early(cx: Cx) -> Outcome {
 
 /// A callback that the source drops uncalled is an error, not silence.
 pub async fn dropped_callback(cx: Cx) -> Outcome {
-    for (user, posts, request) in [
-        (dropped(100), answer(100), Request::User(7)),
-        (answer(100), dropped(100), Request::Posts(7)),
+    let mut draw = cx.draw();
+    let source = Source::drawn(&mut draw);
+    let (of_user, of_posts) = (Request::User(source.id), Request::Posts(source.id));
+    let help = "put a guard into the closure that the source gets: its Drop answers when the closure \
+                was not called";
+    for (how, user, posts, request) in [
+        ("after 100 ms", dropped(100), answer(100), of_user),
+        ("after 100 ms", answer(100), dropped(100), of_posts),
+        ("at once", dropped(0), answer(100), of_user),
+        ("at once", answer(0), dropped(0), of_posts),
+        ("in a panic", panics(100, "the source is broken"), answer(100), of_user),
+        ("in a panic", answer(100), panics(100, "the source is broken"), of_posts),
     ] {
-        let fake = Fake::new(cx.timeline(), user, posts);
-        let help = "put a guard into the closure that the source gets: its Drop answers when the \
-                    closure was not called";
-        let result = CALLBACKS.run(&cx, &fake, 7).await.map_err(|failure| {
-            if matches!(failure.diagnosis, Some(Diagnosis::NotStarted)) {
-                return failure;
-            }
-            let headline = format!("the source dropped the callback for {request}: no answer");
-            Fail { headline, ..failure }
+        let fake = source.fake(&cx, user, posts);
+        let what = format!("the source dropped the callback for {request} {how}");
+        let result = CALLBACKS.run(&cx, &fake, source.id).await.map_err(|failure| {
+            in_case(failure, &what)
                 .expected("a call with SourceError::CallbackDropped as the cause")
                 .help(help)
         })?;
         let told = result.as_ref().err().and_then(parts);
         ensure!(told == Some((request, &SourceError::CallbackDropped)),
-            "the source dropped the callback for {request}, and the error does not say so";
+            "{what}, and the error does not say so";
             expected = format!("request {request:?} with cause CallbackDropped"),
-            observed = format!("{result:?}"), help = help);
+            observed = ending(&result), help = help);
     }
     Ok(())
 }
 
-/// Two loads at once, one around the other: each callback gets its own profile.
 pub async fn loads_keep_apart(cx: Cx) -> Outcome {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    // Load 1 has its user at 100 ms and its posts at 400 ms, load 2 at 200 and 300 ms.
-    for (asked_for, user, posts) in [(1, 100, 300), (2, 200, 100)] {
-        let fake = Fake::new(cx.timeline(), answer(user), answer(posts));
-        let seen = Arc::clone(&seen);
+    styles::loads_keep_apart(cx.clone(), CALLBACKS).await?;
+    a_panic_stays_alone(&cx).await
+}
+
+/// A callback that panics ends its own task and nothing else.
+async fn a_panic_stays_alone(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let called = Arc::new(Mutex::new(Vec::new()));
+    for (number, user, posts) in [(0, 5, 5), (1, 10, 30), (2, 20, 40), (3, 0, 0)] {
+        let source = Source::drawn(&mut draw);
+        let fake = source.fake(cx, answer(user), answer(posts));
+        let called = Arc::clone(&called);
         cx.call_fn(CALLBACKS.name, move || {
-            fetch_user_profile(fake.shared(), asked_for, move |result| {
-                // Whether the rest of the profile is right is asked elsewhere.
-                let got = result.map(|profile| profile.user.id).ok();
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push((asked_for, got));
+            fetch_user_profile(fake.shared(), source.id, move |_| {
+                lock(&called).push(number);
+                if number < 2 {
+                    std::panic::panic_any("this callback is broken");
+                }
             });
         })
         .await?;
+        cx.settle().await;
     }
-    cx.call(CALLBACKS.name, tokio::time::sleep(Duration::from_millis(1_000))).await?;
-    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure_eq!(seen, vec![(2, Some(2)), (1, Some(1))], "two loads at once got in each other's way";
-        help = "what a load remembers belongs into its own closures, not into a static. The pairs \
-                are the user asked for and the user that came back");
+    cx.call(CALLBACKS.name, sleep(ms(1_000))).await?;
+    let mut called = lock(&called).clone();
+    called.sort_unstable();
+    ensure!(called == [0, 1, 2, 3], "a callback that panics keeps the answers of other loads back";
+        expected = "four loads, four calls; the callbacks of loads 0 and 1 panic",
+        observed = format!("the callbacks of loads {called:?} ran"),
+        help = "call each callback in a task of its own: a panic in it ends that task alone");
     Ok(())
 }
+
+/// What happens on the threads that share a load.
+mod threads;
+
+pub use threads::other_threads;

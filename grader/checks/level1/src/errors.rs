@@ -1,187 +1,252 @@
 //! The classes of errors, what they mean, and what they say.
 
 use std::error::Error;
-use std::mem::discriminant;
-use std::time::Duration;
 
-use grader_kit::{Cx, Diagnosis, Fail, Outcome, ensure, ensure_eq};
-use level1::errors::FetchError;
+use grader_kit::{Cx, Draw, Outcome, ensure};
+use level1::errors::{self, FetchError};
 use level1::source::{Request, SourceError};
 
-use crate::fake::{Fake, answer, fail, status};
-use crate::styles::{CALLBACKS, COMBINATORS, PARALLEL, SEQUENTIAL, parts};
+use crate::fake::{answer, fail, status};
+use crate::style_async::{PARALLEL, SEQUENTIAL};
+use crate::style_callbacks::CALLBACKS;
+use crate::style_combinators::COMBINATORS;
+use crate::styles::{Source, in_case};
+use crate::told::{Class, class, parts, shown};
+use crate::values::{self, short, untidy};
 
 const NEW: &str = "FetchError::new";
 
-type Variant = fn(Request, SourceError) -> FetchError;
-
-const NOT_FOUND: Variant = |request, cause| FetchError::NotFound { request, cause };
-const AUTHENTICATION: Variant = |request, cause| FetchError::Authentication { request, cause };
-const NETWORK: Variant = |request, cause| FetchError::Network { request, cause };
-const DATABASE: Variant = |request, cause| FetchError::Database { request, cause };
-const BUG: Variant = |request, cause| FetchError::Bug { request, cause };
-
-fn validation() -> FetchError {
-    FetchError::Validation { field: "colour", reason: "must be a primary one".to_owned() }
+/// Errors of every class but Validation, each with every kind of cause.
+fn of_requests(draw: &mut Draw) -> Vec<(Class, Request, SourceError)> {
+    let (requests, causes) = (values::requests(draw), values::causes(draw));
+    let pairs = requests.into_iter().cycle().zip(causes);
+    let all = pairs.flat_map(|(request, cause)| {
+        Class::OF_REQUESTS.map(|class| (class, request, cause.clone()))
+    });
+    all.collect()
 }
 
-/// One error of each class; Validation last.
-fn one_of_each() -> Vec<FetchError> {
-    let request = Request::Posts(31);
-    let cause = SourceError::Connection { reason: "cable cut".to_owned() };
-    let variants = [NOT_FOUND, AUTHENTICATION, NETWORK, DATABASE, BUG];
-    let made = variants.iter().map(|variant| variant(request, cause.clone()));
-    made.chain([validation()]).collect()
+/// Validation errors: the field and the reason.
+fn validations(draw: &mut Draw) -> Vec<(&'static str, String)> {
+    let long = values::long(draw);
+    vec![("id", untidy(draw)), ("colour", draw.text(3..=9)), ("größe", long), ("id", String::new())]
 }
 
-async fn classify(cx: &Cx, cause: SourceError, expected: Variant) -> Outcome {
-    let request = Request::User(31);
-    let error = cx.call_fn(NEW, || FetchError::new(request, cause.clone())).await?;
-    ensure_eq!(error, expected(request, cause.clone()), "{:?} is in the wrong class", cause;
-        help = "the table at the top of errors.rs says which cause belongs to which class; the \
-                request and the cause are kept as they are");
+fn validation((field, reason): &(&'static str, String)) -> FetchError {
+    FetchError::Validation { field, reason: reason.clone() }
+}
+
+/// Ends the script unless the error has the class of the cause, and the request and the cause as given.
+fn classified(error: &FetchError, request: Request, cause: &SourceError) -> Outcome {
+    let expected = Class::of(cause);
+    let wanted = || shown(&expected.error(request, cause.clone()));
+    ensure!(class(error) == expected, "{} is in the wrong class", short(&format!("{cause:?}"));
+        expected = wanted(), observed = shown(error),
+        help = "the table at the top of errors.rs says which cause belongs to which class");
+    ensure!(parts(error) == Some((request, cause)), "{NEW} changes the request or the cause";
+        expected = wanted(), observed = shown(error),
+        help = "the request and the cause are kept as they are");
     Ok(())
 }
 
 pub async fn statuses(cx: Cx) -> Outcome {
-    for code in 100..=999 {
-        let expected = match code {
-            401 | 403 => AUTHENTICATION,
-            404 | 410 => NOT_FOUND,
-            408 | 429 | 500..=599 => NETWORK,
-            _ => BUG,
-        };
-        classify(&cx, status(code), expected).await?;
+    let mut draw = cx.draw();
+    let requests = values::requests(&mut draw);
+    let request = *draw.pick(&requests);
+    let all = || (0..=u16::MAX).map(|code| FetchError::new(request, status(code))).collect();
+    let errors: Vec<FetchError> = cx.call_fn(NEW, all).await?;
+    for (code, error) in (0..=u16::MAX).zip(&errors) {
+        classified(error, request, &status(code))?;
     }
     Ok(())
 }
 
-fn other_causes() -> Vec<(SourceError, Variant)> {
-    vec![
-        (SourceError::Connection { reason: "refused".to_owned() }, NETWORK),
-        (SourceError::Timeout { limit: Duration::from_secs(3) }, NETWORK),
-        (SourceError::TooLarge { limit: 9 }, NETWORK),
-        (SourceError::Redirects { limit: 5 }, NETWORK),
-        (SourceError::Database { reason: "disk full".to_owned() }, DATABASE),
-        (SourceError::Malformed { reason: "not JSON".to_owned() }, BUG),
-        (SourceError::CallbackDropped, BUG),
-    ]
-}
-
 pub async fn causes(cx: Cx) -> Outcome {
-    for (cause, expected) in other_causes() {
-        classify(&cx, cause, expected).await?;
+    let mut draw = cx.draw();
+    for cause in values::other_causes(&mut draw) {
+        for request in values::requests(&mut draw) {
+            let error = cx.call_fn(NEW, || FetchError::new(request, cause.clone())).await?;
+            classified(&error, request, &cause)?;
+        }
     }
     Ok(())
 }
 
 pub async fn status_codes(cx: Cx) -> Outcome {
-    for (error, code) in one_of_each().into_iter().zip([404, 401, 503, 500, 500, 400]) {
+    let mut draw = cx.draw();
+    let help = "validation 400, authentication 401, not found 404, network 503, and 500 for the rest: \
+                the class decides, not the cause";
+    let ask = async |error: FetchError, code: u16| -> Outcome {
         let observed = cx.call_fn("FetchError::status_code", || error.status_code()).await?;
-        ensure_eq!(observed, code, "the wrong status for {:?}", error;
-            help = "validation 400, authentication 401, not found 404, network 503, and 500 for the rest");
+        ensure!(observed == code, "the wrong status for {}", shown(&error);
+            expected = code.to_string(), observed = observed.to_string(), help = help);
+        Ok(())
+    };
+    for (class, request, cause) in of_requests(&mut draw) {
+        let code = match class {
+            Class::Validation => 400,
+            Class::Authentication => 401,
+            Class::NotFound => 404,
+            Class::Network => 503,
+            Class::Database | Class::Bug => 500,
+        };
+        ask(class.error(request, cause), code).await?;
+    }
+    for parts in validations(&mut draw) {
+        ask(validation(&parts), 400).await?;
     }
     Ok(())
 }
 
 pub async fn operational(cx: Cx) -> Outcome {
-    for error in one_of_each() {
+    let mut draw = cx.draw();
+    let ask = async |error: FetchError, expected: bool| -> Outcome {
         let observed = cx.call_fn("FetchError::is_operational", || error.is_operational()).await?;
-        let expected = !matches!(error, FetchError::Bug { .. });
-        ensure_eq!(observed, expected, "is_operational is wrong for {:?}", error;
-            help = "operational errors happen to correct programs; only a bug is not one");
+        ensure!(observed == expected, "is_operational is wrong for {}", shown(&error);
+            expected = expected.to_string(), observed = observed.to_string(),
+            help = "operational errors happen to correct programs; only a bug is not one. The class \
+                    decides, not the cause");
+        Ok(())
+    };
+    for (class, request, cause) in of_requests(&mut draw) {
+        ask(class.error(request, cause), class != Class::Bug).await?;
+    }
+    for parts in validations(&mut draw) {
+        ask(validation(&parts), true).await?;
     }
     Ok(())
 }
 
 pub async fn request(cx: Cx) -> Outcome {
-    for error in one_of_each() {
+    let mut draw = cx.draw();
+    let ask = async |error: FetchError, expected: Option<Request>| -> Outcome {
         let observed = cx.call_fn("FetchError::request", || error.request()).await?;
-        let expected = parts(&error).map(|(request, _)| request);
-        ensure_eq!(observed, expected, "request() is wrong for {:?}", error;
+        ensure!(observed == expected, "request() is wrong for {}", shown(&error);
+            expected = format!("{expected:?}"), observed = format!("{observed:?}"),
             help = "a validation error comes before any request; every other names its own");
+        Ok(())
+    };
+    for (class, request, cause) in of_requests(&mut draw) {
+        ask(class.error(request, cause), Some(request)).await?;
+    }
+    for parts in validations(&mut draw) {
+        ask(validation(&parts), None).await?;
     }
     Ok(())
 }
 
 pub async fn text(cx: Cx) -> Outcome {
-    for error in one_of_each() {
+    let mut draw = cx.draw();
+    let ask = async |error: FetchError, words: [String; 2]| -> Outcome {
         let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
-        let words = match &error {
-            FetchError::Validation { field, reason } => vec![(*field).to_owned(), reason.clone()],
-            _ => parts(&error)
-                .map(|(request, cause)| vec![request.to_string(), cause.to_string()])
-                .unwrap_or_default(),
-        };
         for word in words {
-            ensure!(text.contains(&word), "the text of an error leaves out {word:?}";
-                expected = format!("a text with {word:?} in it"), observed = format!("{text:?}"),
-                help = "whoever reads one line of a log wants to know which request failed, and why: \
-                        Display of Request and of SourceError have the words");
+            ensure!(text.contains(&word), "the text of an error leaves out {:?}", short(&word);
+                expected = format!("a text with {:?} in it, whole", short(&word)),
+                observed = format!("{:?}", short(&text)),
+                help = "one line of a log has to say which request failed, and why: Display of Request \
+                        and of SourceError have the words. Pass them on as they are, however long");
         }
+        Ok(())
+    };
+    for (class, request, cause) in of_requests(&mut draw) {
+        ask(class.error(request, cause.clone()), [request.to_string(), cause.to_string()]).await?;
     }
-    let mut texts = Vec::new();
-    for variant in [NOT_FOUND, AUTHENTICATION, NETWORK, DATABASE, BUG] {
-        let error = variant(Request::User(31), SourceError::Status { status: 418 });
-        let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
-        ensure!(!texts.contains(&text), "two classes of errors have the same text";
-            expected = "a text from which the class can be told",
-            observed = format!("{text:?}, for {error:?} and for another class"),
-            help = "one or two words for each class, for example \"not found\"");
-        texts.push(text);
+    for (field, reason) in validations(&mut draw) {
+        ask(validation(&(field, reason.clone())), [field.to_owned(), reason]).await?;
+    }
+    for cause in values::causes(&mut draw) {
+        let request = Request::User(values::id(&mut draw));
+        let mut texts = Vec::new();
+        for class in Class::OF_REQUESTS {
+            let error = class.error(request, cause.clone());
+            let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
+            ensure!(!texts.contains(&text), "two classes of errors have the same text";
+                expected = "a text from which the class can be told",
+                observed = format!("{:?}, for {} and for another class", short(&text), shown(&error)),
+                help = "one or two words for each class, for example \"not found\"");
+            texts.push(text);
+        }
     }
     Ok(())
 }
 
 pub async fn source(cx: Cx) -> Outcome {
-    for error in one_of_each() {
+    let mut draw = cx.draw();
+    let ask = async |error: FetchError, expected: Option<SourceError>| -> Outcome {
         let observed = cx
             .call_fn("FetchError::source", || {
                 error.source().map(|source| source.downcast_ref::<SourceError>().cloned())
             })
             .await?;
-        let expected = parts(&error).map(|(_, cause)| Some(cause.clone()));
-        ensure_eq!(observed, expected, "source() is wrong for {:?}", error;
+        let told = match &observed {
+            None => "no source".to_owned(),
+            Some(None) => "an error that is no SourceError".to_owned(),
+            Some(Some(cause)) => short(&format!("{cause:?}")),
+        };
+        ensure!(observed == expected.clone().map(Some), "source() is wrong for {}", shown(&error);
+            expected = expected.map_or_else(|| "no source".to_owned(), |e| short(&format!("{e:?}"))),
+            observed = told,
             help = "the cause itself, as a SourceError, so that a program can look at it; a \
                     validation error has none");
+        Ok(())
+    };
+    for (class, request, cause) in of_requests(&mut draw) {
+        ask(class.error(request, cause.clone()), Some(cause)).await?;
+    }
+    for parts in validations(&mut draw) {
+        ask(validation(&parts), None).await?;
+    }
+    Ok(())
+}
+
+/// 0 is refused, and nothing else.
+pub async fn check_id(cx: Cx) -> Outcome {
+    let refused = cx.call_fn("errors::check_id", || errors::check_id(0)).await?;
+    ensure!(matches!(refused, Err(FetchError::Validation { field: "id", .. })), "id 0 was not refused";
+        expected = "FetchError::Validation for the field id",
+        observed = refused.as_ref().map_or_else(shown, |id| format!("Ok({id})")),
+        help = "users are numbered from 1");
+    for id in values::ids(&mut cx.draw()) {
+        let passed = cx.call_fn("errors::check_id", || errors::check_id(id)).await?;
+        ensure!(matches!(passed, Ok(same) if same == id), "check_id does not pass {id} on";
+            expected = format!("Ok({id})"),
+            observed = passed.as_ref().map_or_else(shown, |id| format!("Ok({id})")),
+            help = "only 0 cannot be right: whether any other id exists is for the source to say");
     }
     Ok(())
 }
 
 /// The same cause at the same request is the same class of error in every style.
 pub async fn same_everywhere(cx: Cx) -> Outcome {
-    let mut causes: Vec<_> = other_causes().into_iter().map(|(cause, _)| cause).collect();
-    causes.extend([401, 404, 500, 418].map(status));
-    for cause in causes {
-        for (user, posts) in
-            [(fail(10, cause.clone()), answer(20)), (answer(20), fail(10, cause.clone()))]
-        {
+    let mut draw = cx.draw();
+    let source = Source::drawn(&mut draw);
+    let styles = [CALLBACKS, COMBINATORS, SEQUENTIAL, PARALLEL];
+    for cause in values::causes(&mut draw) {
+        let (failing, other) = (fail(10, cause.clone()), answer(20));
+        for (request, user, posts) in [
+            (Request::User(source.id), failing.clone(), other.clone()),
+            (Request::Posts(source.id), other, failing),
+        ] {
+            let case = format!("{request} fails ({})", short(&cause.to_string()));
             let mut first = None;
-            let mut unusable = None;
-            for style in [CALLBACKS, COMBINATORS, SEQUENTIAL, PARALLEL] {
-                let fake = Fake::new(cx.timeline(), user.clone(), posts.clone());
-                let error = match style.run(&cx, &fake, 7).await {
-                    Ok(Err(error)) => error,
-                    Err(failure) if failure.diagnosis == Some(Diagnosis::NotStarted) => {
-                        return Err(failure);
-                    }
-                    // A style that gives no error at all fails its own criteria.
-                    Ok(Ok(_)) => continue,
-                    Err(failure) => {
-                        unusable = Some(failure);
+            for style in styles {
+                let fake = source.fake(&cx, user.clone(), posts.clone());
+                let result = style.run(&cx, &fake, source.id).await;
+                let error = match result.map_err(|fail| in_case(fail, &case))? {
+                    Err(error) => error,
+                    Ok(_) => {
+                        ensure!(false, "when {case}, {} gives no error", style.name;
+                            expected = "the same class of error from all four loads",
+                            observed = "a profile",
+                            help = "a failure of either request ends the load in every style");
                         continue;
                     }
                 };
-                let (reference, expected) = first.get_or_insert((style.name, error.clone()));
-                ensure!(discriminant(expected) == discriminant(&error),
-                    "{cause:?}: {} and {} disagree about the class", reference, style.name;
-                    expected = format!("as from {reference}: {expected:?}"),
-                    observed = format!("from {}: {error:?}", style.name),
+                let (of, expected) = first.get_or_insert((style.name, class(&error)));
+                ensure!(*expected == class(&error), "when {case}, {of} and {} disagree about the class", style.name;
+                    expected = format!("as from {of}: FetchError::{expected:?}"),
+                    observed = format!("from {}: {}", style.name, shown(&error)),
                     help = "let FetchError::new decide the class, in every style");
-            }
-            if first.is_none() {
-                let none = || Fail::new(format!("no style gives an error for {cause:?}"));
-                return Err(unusable.unwrap_or_else(none));
             }
         }
     }

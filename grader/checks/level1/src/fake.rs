@@ -1,15 +1,16 @@
-//! The source that the three styles are judged with: it answers after a planned time, with data made
-//! from the id that it was asked for, and writes down what happens to each request.
+//! The source that the three styles are judged with: it answers after a planned time, and writes down
+//! what happens to each request.
 
-use std::sync::Arc;
+use std::panic::panic_any;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use grader_kit::Timeline;
+use grader_kit::{Timeline, lock};
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Callback, CallbackSource, ProfileSource, Request, SourceError};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// What a request comes to.
 #[derive(Debug, Clone)]
@@ -26,6 +27,10 @@ pub enum End {
     Fail(SourceError),
     /// The callback is dropped uncalled. For futures: as if it never ended.
     Drop,
+    /// The request panics with this text, and what it holds is dropped.
+    Panic(String),
+    /// The source's method panics with this text, before there is a future.
+    Refuse(String),
 }
 
 pub fn answer(after: u64) -> Plan {
@@ -40,25 +45,107 @@ pub fn dropped(after: u64) -> Plan {
     Plan { after, end: End::Drop }
 }
 
+pub fn panics(after: u64, text: &str) -> Plan {
+    Plan { after, end: End::Panic(text.to_owned()) }
+}
+
+pub fn refuses(text: &str) -> Plan {
+    Plan { after: 0, end: End::Refuse(text.to_owned()) }
+}
+
 pub fn status(status: u16) -> SourceError {
     SourceError::Status { status }
 }
 
-/// The fake. Clones share the timeline.
+/// Something that happened to a request.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    request: Request,
+    what: &'static str,
+    /// Virtual milliseconds since the fake was made.
+    at: u64,
+}
+
+/// The fake. Clones share the record.
 #[derive(Debug, Clone)]
 pub struct Fake {
-    timeline: Timeline,
+    record: Record,
     user: Plan,
     posts: Plan,
+    /// What it knows; a request for another id is answered with another user.
+    id: UserId,
+    profile: Arc<Profile>,
 }
 
 impl Fake {
-    pub fn new(timeline: &Timeline, user: Plan, posts: Plan) -> Self {
-        Self { timeline: timeline.clone(), user, posts }
+    /// A source that holds the profile under this id.
+    pub fn new(
+        timeline: &Timeline,
+        id: UserId,
+        profile: &Profile,
+        user: Plan,
+        posts: Plan,
+    ) -> Self {
+        let record = Record {
+            timeline: Some(timeline.clone()),
+            seen: Arc::default(),
+            begin: Instant::now(),
+        };
+        Self { record, user, posts, id, profile: Arc::new(profile.clone()) }
+    }
+
+    /// The same source, for so many loads that the timeline would not hold them.
+    pub fn off_the_timeline(mut self) -> Self {
+        self.record.timeline = None;
+        self
+    }
+
+    /// The id that it knows.
+    pub fn id(&self) -> UserId {
+        self.id
     }
 
     pub fn shared(&self) -> Arc<Self> {
         Arc::new(self.clone())
+    }
+
+    /// All requests that were made: which, and when.
+    pub fn requests(&self) -> Vec<(Request, u64)> {
+        let seen = lock(&self.record.seen).clone().into_iter();
+        seen.filter(|seen| seen.what == REQUESTED).map(|seen| (seen.request, seen.at)).collect()
+    }
+
+    /// When this first happened to the request, in virtual milliseconds since the fake was made.
+    pub fn when(&self, request: Request, what: &str) -> Option<u64> {
+        let seen = lock(&self.record.seen).clone();
+        seen.iter().find(|seen| seen.request == request && seen.what == what).map(|seen| seen.at)
+    }
+
+    /// The requests that have begun and not ended.
+    pub fn under_way(&self) -> Vec<Request> {
+        let mut open = Vec::new();
+        for seen in lock(&self.record.seen).iter() {
+            if seen.what == REQUESTED {
+                open.push(seen.request);
+            } else if let Some(index) = open.iter().position(|request| *request == seen.request) {
+                open.remove(index);
+            }
+        }
+        open
+    }
+
+    fn user_of(&self, id: UserId) -> User {
+        if id == self.id {
+            return self.profile.user.clone();
+        }
+        User { id, name: format!("another user, {id}"), email: String::new() }
+    }
+
+    fn posts_of(&self, id: UserId) -> Vec<Post> {
+        if id == self.id {
+            return self.profile.posts.clone();
+        }
+        vec![Post { id, title: format!("of another user, {id}"), likes: None, body: None }]
     }
 
     fn future<T: Send + 'static>(
@@ -67,9 +154,14 @@ impl Fake {
         plan: Plan,
         value: T,
     ) -> BoxFuture<'static, Result<T, SourceError>> {
-        let timeline = self.timeline.clone();
+        if let End::Refuse(text) = plan.end {
+            self.record.note(request, REQUESTED);
+            self.record.note(request, "panics");
+            panic_any(text);
+        }
+        let record = self.record.clone();
         async move {
-            let mut pending = Pending::begin(timeline, request);
+            let mut pending = Pending::begin(record, request);
             if plan.after > 0 {
                 sleep(Duration::from_millis(plan.after)).await;
             }
@@ -83,6 +175,10 @@ impl Fake {
                     Err(error)
                 }
                 End::Drop => std::future::pending().await,
+                End::Panic(text) | End::Refuse(text) => {
+                    pending.end("panics");
+                    panic_any(text)
+                }
             }
         }
         .boxed()
@@ -95,7 +191,7 @@ impl Fake {
         value: T,
         callback: Callback<T>,
     ) {
-        let mut pending = Pending::begin(self.timeline.clone(), request);
+        let mut pending = Pending::begin(self.record.clone(), request);
         let end = move |end| match end {
             End::Answer => {
                 pending.end("answers");
@@ -108,6 +204,11 @@ impl Fake {
             End::Drop => {
                 pending.end("drops its callback");
                 drop(callback);
+            }
+            End::Panic(text) | End::Refuse(text) => {
+                pending.end("panics");
+                let _dropped_by_the_panic = callback;
+                panic_any(text);
             }
         };
         if plan.after == 0 {
@@ -123,84 +224,71 @@ impl Fake {
 
 impl ProfileSource for Fake {
     fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
-        self.future(Request::User(id), self.user.clone(), user(id))
+        self.future(Request::User(id), self.user.clone(), self.user_of(id))
     }
 
     fn posts(&self, id: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
-        self.future(Request::Posts(id), self.posts.clone(), posts(id))
+        self.future(Request::Posts(id), self.posts.clone(), self.posts_of(id))
     }
 }
 
 impl CallbackSource for Fake {
     fn user(&self, id: UserId, callback: Callback<User>) {
-        self.call_back(Request::User(id), self.user.clone(), user(id), callback);
+        self.call_back(Request::User(id), self.user.clone(), self.user_of(id), callback);
     }
 
     fn posts(&self, id: UserId, callback: Callback<Vec<Post>>) {
-        self.call_back(Request::Posts(id), self.posts.clone(), posts(id), callback);
+        self.call_back(Request::Posts(id), self.posts.clone(), self.posts_of(id), callback);
+    }
+}
+
+const REQUESTED: &str = "requested";
+
+/// Where a fake writes down what it sees.
+#[derive(Debug, Clone)]
+struct Record {
+    timeline: Option<Timeline>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    begin: Instant,
+}
+
+impl Record {
+    fn note(&self, request: Request, what: &'static str) {
+        // A drop after the runtime's end is of no interest, and has no clock.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let at = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        lock(&self.seen).push(Seen { request, what, at });
+        if let Some(timeline) = &self.timeline {
+            timeline.record(request.to_string(), what);
+        }
     }
 }
 
 /// A request under way; dropped before its end, it was given up.
 struct Pending {
-    timeline: Timeline,
+    record: Record,
     request: Request,
     ended: bool,
 }
 
 impl Pending {
-    fn begin(timeline: Timeline, request: Request) -> Self {
-        timeline.record(request.to_string(), "requested");
-        Self { timeline, request, ended: false }
+    fn begin(record: Record, request: Request) -> Self {
+        record.note(request, REQUESTED);
+        Self { record, request, ended: false }
     }
 
-    fn end(&mut self, what: &str) {
+    fn end(&mut self, what: &'static str) {
         self.ended = true;
-        self.timeline.record(self.request.to_string(), what);
+        self.record.note(self.request, what);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.ended {
-            self.timeline.record(self.request.to_string(), "is given up");
+            self.record.note(self.request, "is given up");
         }
     }
-}
-
-/// The user that the fake knows under this id.
-pub fn user(id: UserId) -> User {
-    User { id, name: format!("Name {id}"), email: format!("user{id}@example.com") }
-}
-
-/// That user's posts: one with likes, one with a body, one with both; not sorted by id.
-pub fn posts(id: UserId) -> Vec<Post> {
-    let post = |number: u64, likes, body: Option<&str>| Post {
-        id: id * 100 + number,
-        title: format!("Post {number} of {id}"),
-        likes,
-        body: body.map(str::to_owned),
-    };
-    vec![
-        post(3, Some(10 + id), None),
-        post(1, None, Some("A body.")),
-        post(2, Some(0), Some("Both.")),
-    ]
-}
-
-pub fn profile(id: UserId) -> Profile {
-    Profile { user: user(id), posts: posts(id) }
-}
-
-/// When something first happened to a request, in virtual milliseconds.
-pub fn when(timeline: &Timeline, request: Request, what: &str) -> Option<u64> {
-    let who = request.to_string();
-    let mut events = timeline.events().into_iter();
-    events.find(|event| event.who == who && event.what == what).map(|event| event.at_us / 1000)
-}
-
-/// All requests that were made: which, and when.
-pub fn requests(timeline: &Timeline) -> Vec<(String, u64)> {
-    let events = timeline.events().into_iter().filter(|event| event.what == "requested");
-    events.map(|event| (event.who, event.at_us / 1000)).collect()
 }

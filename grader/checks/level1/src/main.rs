@@ -6,8 +6,13 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
 mod fake;
+mod style_async;
+mod style_callbacks;
+mod style_combinators;
 mod styles;
 mod syntax;
+mod told;
+mod values;
 
 #[cfg(feature = "background")]
 mod background;

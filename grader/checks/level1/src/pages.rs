@@ -1,55 +1,84 @@
 //! A paged API as a stream.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
-use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use grader_kit::{Cx, Draw, Fail, Outcome, Timeline, ensure, list, lock, ms};
 use level1::errors::FetchError;
 use level1::model::Page;
 use level1::pages::items;
 use level1::source::{PageSource, Request, SourceError};
-use tokio::time::{sleep, timeout};
+use tokio::runtime::Builder;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::told::{parts, shown};
+use crate::values::{self, short};
 
 const ITEMS: &str = "pages::items";
 
-/// A source of pages that take 100 ms each. What comes after the last planned page is a mistake.
+/// What a source gives for a page: its items, or why there are none.
+type Planned = Result<Vec<String>, SourceError>;
+
+/// A source of pages. What comes after the last planned page is a mistake.
 struct Pages {
-    timeline: Timeline,
-    pages: Vec<Result<Vec<u32>, SourceError>>,
-    under_way: Arc<Mutex<Vec<u32>>>,
+    /// How long each page takes, in virtual milliseconds; 0 is at once.
+    after: u64,
+    timeline: Option<Timeline>,
+    pages: Vec<Planned>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What happened to a source.
+#[derive(Default)]
+struct Seen {
+    requested: Vec<u32>,
+    under_way: Vec<u32>,
 }
 
 impl Pages {
-    fn new(cx: &Cx, pages: Vec<Result<Vec<u32>, SourceError>>) -> Arc<Self> {
-        Arc::new(Self { timeline: cx.timeline().clone(), pages, under_way: Arc::default() })
+    fn new(cx: &Cx, pages: Vec<Planned>) -> Arc<Self> {
+        let timeline = Some(cx.timeline().clone());
+        Arc::new(Self { after: 100, timeline, pages, seen: Arc::default() })
+    }
+
+    /// So many pages that the timeline would not hold them, each answered at once.
+    fn at_once(pages: Vec<Planned>) -> Arc<Self> {
+        Arc::new(Self { after: 0, timeline: None, pages, seen: Arc::default() })
     }
 
     fn under_way(&self) -> Vec<u32> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).under_way.clone()
     }
 
     /// The pages requested so far.
-    fn requested(&self) -> Vec<String> {
-        let events = self.timeline.events().into_iter();
-        events.filter(|event| event.what == "requested").map(|event| event.who).collect()
+    fn requested(&self) -> Vec<u32> {
+        lock(&self.seen).requested.clone()
     }
 }
 
-impl PageSource<u32> for Pages {
-    fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<u32>, SourceError>> {
-        let timeline = self.timeline.clone();
-        let has_next = (number as usize) < self.pages.len();
-        let planned = (number as usize).checked_sub(1).and_then(|index| self.pages.get(index));
-        let planned = planned.cloned().unwrap_or(Err(SourceError::Status { status: 404 }));
-        let under_way = Arc::clone(&self.under_way);
+impl PageSource<String> for Pages {
+    fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<String>, SourceError>> {
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let planned = index.and_then(|index| self.pages.get(index)).cloned();
+        let planned = planned.unwrap_or(Err(SourceError::Status { status: 404 }));
+        let has_next = index.is_some_and(|index| index + 1 < self.pages.len());
+        let (timeline, after, seen) = (self.timeline.clone(), self.after, Arc::clone(&self.seen));
         async move {
-            timeline.record(Request::Page(number).to_string(), "requested");
-            under_way.lock().unwrap_or_else(PoisonError::into_inner).push(number);
-            let _gone = Gone { number, under_way };
-            sleep(Duration::from_millis(100)).await;
-            timeline.record(Request::Page(number).to_string(), "answers");
+            let note = |what: &str| {
+                if let Some(timeline) = &timeline {
+                    timeline.record(Request::Page(number).to_string(), what);
+                }
+            };
+            note("requested");
+            lock(&seen).requested.push(number);
+            lock(&seen).under_way.push(number);
+            let _gone = Gone { number, seen };
+            if after > 0 {
+                sleep(ms(after)).await;
+            }
+            note(if planned.is_ok() { "answers" } else { "fails" });
             planned.map(|items| Page { items, has_next })
         }
         .boxed()
@@ -58,120 +87,286 @@ impl PageSource<u32> for Pages {
 
 struct Gone {
     number: u32,
-    under_way: Arc<Mutex<Vec<u32>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.retain(|number| *number != self.number);
+        lock(&self.seen).under_way.retain(|number| *number != self.number);
     }
 }
 
-type Item = Result<u32, FetchError>;
+type Item = Result<String, FetchError>;
+type Items = BoxStream<'static, Item>;
 
-async fn next(
-    cx: &Cx,
-    stream: &mut (impl Stream<Item = Item> + Unpin),
-) -> Result<Option<Item>, Fail> {
+async fn next(cx: &Cx, stream: &mut Items) -> Result<Option<Item>, Fail> {
     Ok(cx.call(ITEMS, stream.next()).await?.value)
 }
 
-async fn open(
-    cx: &Cx,
-    source: &Arc<Pages>,
-) -> Result<futures::stream::BoxStream<'static, Item>, Fail> {
+async fn open(cx: &Cx, source: &Arc<Pages>) -> Result<Items, Fail> {
     let source = Arc::clone(source);
-    cx.call_fn(ITEMS, || items(source as Arc<dyn PageSource<u32>>).boxed()).await
+    cx.call_fn(ITEMS, || items(source as Arc<dyn PageSource<String>>).boxed()).await
 }
 
-fn three_pages() -> Vec<Result<Vec<u32>, SourceError>> {
-    vec![Ok(vec![1, 2]), Ok(vec![]), Ok(vec![3])]
+/// Pages of so many items each.
+fn pages(draw: &mut Draw, lengths: &[usize]) -> Vec<Planned> {
+    let mut page = |length: &usize| (0..*length).map(|_| values::untidy(draw)).collect();
+    lengths.iter().map(|length| Ok(page(length))).collect()
+}
+
+/// The items of the pages, up to the first that fails.
+fn items_of(pages: &[Planned]) -> Vec<String> {
+    pages.iter().map_while(|page| page.as_ref().ok()).flatten().cloned().collect()
+}
+
+/// An item as a message shows it.
+fn told(item: Option<&Item>) -> String {
+    match item {
+        None => "the end".to_owned(),
+        Some(Ok(item)) => format!("{:?}", short(item)),
+        Some(Err(error)) => shown(error),
+    }
+}
+
+/// Reads the stream to its end, and compares each item with the expected one.
+async fn reads(cx: &Cx, stream: &mut Items, expected: &[String], case: &str) -> Outcome {
+    let help = "begin with page 1 and go on to the page that has no next; an empty page is not the \
+                last one unless it says so, and an item that stands twice is given twice";
+    for (index, expected) in expected.iter().enumerate() {
+        let item = next(cx, stream).await?;
+        ensure!(matches!(&item, Some(Ok(item)) if item == expected), "item {} of {case}", index + 1;
+            expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
+    }
+    let end = next(cx, stream).await?;
+    ensure!(end.is_none(), "the stream does not end behind the last item of {case}";
+        expected = format!("the end after {} items", expected.len()),
+        observed = told(end.as_ref()), help = help);
+    Ok(())
 }
 
 pub async fn in_order(cx: Cx) -> Outcome {
-    let source = Pages::new(&cx, three_pages());
-    let mut stream = open(&cx, &source).await?;
-    let mut got = Vec::new();
-    while let Some(item) = next(&cx, &mut stream).await? {
-        got.push(item.ok());
-        ensure!(got.len() < 10, "the stream does not end";
-            expected = "an end behind the page that has no next", observed = format!("{got:?}"));
+    let mut draw = cx.draw();
+    let (a, b) = (draw.index(4) + 1, draw.index(4) + 1);
+    let mut cases = vec![
+        ("three pages, the middle one empty", pages(&mut draw, &[a, 0, b])),
+        ("pages that are empty at both ends", pages(&mut draw, &[0, 0, a, b, 0])),
+        ("one empty page", pages(&mut draw, &[0])),
+        ("a page of 300 items", pages(&mut draw, &[300, b])),
+    ];
+    let same = draw.word();
+    let twice = vec![Ok(vec![same.clone(), same.clone()]), Ok(vec![same])];
+    cases.push(("pages with the same item three times", twice));
+    for (case, pages) in cases {
+        let (expected, count) = (items_of(&pages), pages.len());
+        let source = Pages::new(&cx, pages);
+        let mut stream = open(&cx, &source).await?;
+        reads(&cx, &mut stream, &expected, case).await?;
+        // The end stays the end.
+        let after = next(&cx, &mut stream).await?;
+        ensure!(after.is_none(), "after the end of {case}, the stream goes on";
+            expected = "the end, however often it is asked for", observed = told(after.as_ref()),
+            help = "`fuse` ends a stream for good");
+        let all: Vec<u32> = (1..).take(count).collect();
+        let requested = source.requested();
+        ensure!(requested == all, "the pages requested for {case}";
+            expected = list(&all), observed = list(&requested), help = "each page once, in order");
     }
-    ensure_eq!(got, vec![Some(1), Some(2), Some(3)], "the items of pages [1, 2], [] and [3]";
-        help = "begin with page 1; an empty page is not the last one unless it says so");
+    many_pages(&cx, &mut draw)
+}
+
+/// More pages than a byte or two can count, and more empty ones in a row than a stack can hold. They are
+/// read on a thread with a stack of the usual size.
+fn many_pages(cx: &Cx, draw: &mut Draw) -> Outcome {
+    const PAGES: usize = 70_000;
+    let mut pages: Vec<Planned> = vec![Ok(Vec::new()); PAGES];
+    for index in [0, 255, 256, 999, 1_000, 5_000, 65_535, 65_536, PAGES - 1] {
+        pages[index] = Ok(vec![format!("{} on page {}", draw.word(), index + 1)]);
+    }
+    let expected = items_of(&pages);
+    let source = Pages::at_once(pages);
+    let work = move |_| -> Result<Vec<String>, String> {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let read = async {
+            let stream = items(Arc::clone(&source) as Arc<dyn PageSource<String>>);
+            stream.map(|item| item.map_err(|error| shown(&error))).try_collect().await
+        };
+        runtime.block_on(read)
+    };
+    let read = cx.on_threads(ITEMS, 1, work)?.into_iter().next().unwrap_or(Ok(Vec::new()));
+    ensure!(read.as_ref() == Ok(&expected), "the items of 70000 pages, most of them empty";
+        expected = list(&expected),
+        observed = read.map_or_else(|error| error, |items| short(&list(&items))),
+        help = "a page is a step of a loop, not a call inside of the one before it; its number is a u32");
     Ok(())
 }
 
 pub async fn on_demand(cx: Cx) -> Outcome {
-    let source = Pages::new(&cx, vec![Ok(vec![1, 2]), Ok(vec![3]), Ok(vec![4])]);
+    let mut draw = cx.draw();
+    let source = Pages::new(&cx, pages(&mut draw, &[2, 1, 1]));
     let mut stream = open(&cx, &source).await?;
-    let pause = Duration::from_millis(1_000);
+    let pause = Duration::from_secs(1);
     let help = "ask for a page only when an item is asked for and none is left";
+    let asked = |for_what: &str, expected: &[u32]| -> Outcome {
+        let requested = source.requested();
+        ensure!(requested == expected, "the pages requested {for_what}";
+            expected = list(expected), observed = list(&requested), help = help);
+        Ok(())
+    };
     sleep(pause).await;
-    ensure_eq!(source.requested().len(), 0, "pages were requested before the first item was asked for";
-        help = help);
+    asked("before the first item was asked for", &[])?;
+    // A consumer that stops waiting and asks again: the page goes on where it was.
+    let cut = timeout(ms(50), stream.next());
+    let cut = cx.call(ITEMS, cut).await?.value;
+    ensure!(cut.is_err(), "an item was there before its page had answered";
+        expected = "none for 100 ms", observed = "one within 50 ms");
+    asked("for item 1, at 50 ms", &[1])?;
     for item in 1..=2 {
-        next(&cx, &mut stream).await?;
+        let _ = next(&cx, &mut stream).await?;
         sleep(pause).await;
-        ensure_eq!(source.requested(), vec!["page 1".to_owned()], "the pages requested for item {}", item;
-            help = help);
+        asked(&format!("for item {item}"), &[1])?;
     }
-    next(&cx, &mut stream).await?;
-    let all = ["page 1", "page 2"].map(str::to_owned).to_vec();
-    ensure_eq!(source.requested(), all, "the pages requested for item 3, which is on page 2";
-        help = "each page once, in order");
-    Ok(())
+    let _ = next(&cx, &mut stream).await?;
+    sleep(pause).await;
+    asked("for item 3, which is on page 2", &[1, 2])
 }
 
-fn failing() -> Vec<Result<Vec<u32>, SourceError>> {
-    vec![Ok(vec![1]), Err(SourceError::Status { status: 503 }), Ok(vec![3])]
+/// Pages of which one fails: its number, counted from 1, and why.
+fn failing(draw: &mut Draw, number: usize, cause: &SourceError) -> Vec<Planned> {
+    let mut planned = pages(draw, &[2, 1, 1, 3]);
+    planned[number - 1] = Err(cause.clone());
+    planned
 }
 
 pub async fn error_ends(cx: Cx) -> Outcome {
-    let source = Pages::new(&cx, failing());
-    let mut stream = open(&cx, &source).await?;
-    let mut got = Vec::new();
-    for _ in 0..3 {
-        got.push(next(&cx, &mut stream).await?.map(|item| item.ok()));
+    let mut draw = cx.draw();
+    for cause in values::causes(&mut draw) {
+        let number = draw.index(4) + 1;
+        let pages = failing(&mut draw, number, &cause);
+        let expected = items_of(&pages);
+        let source = Pages::new(&cx, pages);
+        let mut stream = open(&cx, &source).await?;
+        let case = format!("when page {number} of 4 fails ({})", short(&cause.to_string()));
+        let help = "the items before it, the error, and then the end: no page is asked for after a failure";
+        for (index, expected) in expected.iter().enumerate() {
+            let item = next(&cx, &mut stream).await?;
+            ensure!(matches!(&item, Some(Ok(item)) if item == expected), "item {} {case}", index + 1;
+                expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
+        }
+        let error = next(&cx, &mut stream).await?;
+        ensure!(matches!(error, Some(Err(_))), "{case}, the stream gives no error";
+            expected = "the error behind the items of the pages before it",
+            observed = told(error.as_ref()), help = help);
+        for _ in 0..2 {
+            let after = next(&cx, &mut stream).await?;
+            ensure!(after.is_none(), "{case}, the stream goes on after the error";
+                expected = "the end", observed = told(after.as_ref()), help = help);
+        }
+        let requested = source.requested();
+        ensure!(requested.len() == number, "the pages requested {case}";
+            expected = list(1..=number), observed = list(&requested), help = help);
     }
-    ensure_eq!(got, vec![Some(Some(1)), Some(None), None], "the items when page 2 of 3 fails (None inside is an error)";
-        help = "the items before it, the error, and then the end: no page is asked for after a failure");
-    ensure_eq!(source.requested().len(), 2, "the number of pages requested when page 2 fails";
-        help = "no page is asked for after a failure");
     Ok(())
 }
 
 pub async fn names_the_page(cx: Cx) -> Outcome {
-    let source = Pages::new(&cx, failing());
-    let mut stream = open(&cx, &source).await?;
-    while let Some(item) = next(&cx, &mut stream).await? {
+    let mut draw = cx.draw();
+    for cause in values::causes(&mut draw) {
+        let number = draw.index(4) + 1;
+        let source = Pages::new(&cx, failing(&mut draw, number, &cause));
+        names(&cx, &source, number, &cause).await?;
+    }
+    // A number that fits into no byte.
+    let mut pages: Vec<Planned> = vec![Ok(vec![draw.word()]); 300];
+    let cause = SourceError::Status { status: 503 };
+    pages[298] = Err(cause.clone());
+    names(&cx, &Pages::at_once(pages), 299, &cause).await
+}
+
+async fn names(cx: &Cx, source: &Arc<Pages>, number: usize, cause: &SourceError) -> Outcome {
+    let mut stream = open(cx, source).await?;
+    while let Some(item) = next(cx, &mut stream).await? {
         let Err(error) = item else { continue };
-        let cause = SourceError::Status { status: 503 };
-        let told = crate::styles::parts(&error);
-        ensure!(told == Some((Request::Page(2), &cause)), "the error does not say that page 2 failed, and why";
-            expected = format!("request {:?} with cause {cause:?}", Request::Page(2)),
-            observed = format!("{error:?}"),
+        let page = Request::Page(u32::try_from(number).unwrap_or(u32::MAX));
+        let why = short(&format!("{cause:?}"));
+        ensure!(parts(&error) == Some((page, cause)), "the error does not say that page {number} failed, and why";
+            expected = format!("request {page:?} with cause {why}"),
+            observed = shown(&error),
             help = "FetchError::new(Request::Page(number), cause)");
         return Ok(());
     }
-    Err(Fail::new("the failure of page 2 was swallowed"))
+    Err(Fail::new(format!("the failure of page {number} was swallowed"))
+        .expected("an error as the stream's last item")
+        .observed("the end, as if there were no further pages")
+        .help("a failure is not an empty page: pass it on"))
 }
 
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
-    let before = cx.alive_tasks();
-    let source = Pages::new(&cx, three_pages());
-    let mut stream = open(&cx, &source).await?;
-    let cut = timeout(Duration::from_millis(50), stream.next());
-    let _ = cx.call(ITEMS, cut).await?;
-    ensure_eq!(source.under_way(), vec![1], "page 1 is not under way while its item is awaited");
-    drop(stream);
-    cx.settle().await;
-    ensure_eq!(source.under_way(), Vec::<u32>::new(), "the stream was dropped, its request goes on";
-        help = "keep the page's future inside the stream: dropped with it, it stops");
-    let left = cx.alive_tasks().saturating_sub(before);
-    ensure!(left == 0, "the stream was dropped, but {left} of its tasks live on";
-        expected = "nothing is left", observed = format!("{left} tasks"),
-        help = "a task that fetches for the stream has to be aborted with it");
+    let mut draw = cx.draw();
+    // The items that are taken before, and how long the next one is awaited then.
+    for (taken, wait) in [(0, None), (0, Some(50)), (1, None), (2, Some(50)), (3, None)] {
+        let before = cx.alive_tasks();
+        let source = Pages::new(&cx, pages(&mut draw, &[2, 2, 1]));
+        let mut stream = open(&cx, &source).await?;
+        for _ in 0..taken {
+            let _ = next(&cx, &mut stream).await?;
+        }
+        let mut when = format!("after {taken} items");
+        if let Some(wait) = wait {
+            let _ = cx.call(ITEMS, timeout(ms(wait), stream.next())).await?;
+            when = format!("{when}, while it waited for the next one");
+        }
+        drop(stream);
+        cx.settle().await;
+        let requested = source.requested();
+        let open = source.under_way();
+        ensure!(open.is_empty(), "the stream was dropped {when}, its request goes on";
+            expected = "the request is given up together with the stream",
+            observed = format!("page {} is under way", list(&open)),
+            help = "keep the page's future inside the stream: dropped with it, it stops");
+        sleep(ms(5_000)).await;
+        let later = source.requested();
+        ensure!(later == requested, "the stream was dropped {when}, and a page was requested after that";
+            expected = list(&requested), observed = list(&later),
+            help = "a task that fetches for the stream has to be aborted with it");
+        let left = cx.alive_tasks().saturating_sub(before);
+        ensure!(left == 0, "the stream was dropped {when}, but {left} of its tasks live on";
+            expected = "nothing is left", observed = format!("{left} tasks"),
+            help = "a task that fetches for the stream has to be aborted with it");
+    }
+    Ok(())
+}
+
+/// Two streams know nothing of one another.
+pub async fn streams_keep_apart(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (one, other) = (pages(&mut draw, &[2, 1, 2]), pages(&mut draw, &[1, 2, 2]));
+    let (first, second) = (items_of(&one), items_of(&other));
+    let help = "what a stream has read belongs to that stream, not into a static: each asks its own source";
+    // In turn, item by item.
+    let (mut left, mut right) = (
+        open(&cx, &Pages::new(&cx, one.clone())).await?,
+        open(&cx, &Pages::new(&cx, other)).await?,
+    );
+    for (a, b) in first.iter().zip(&second) {
+        for (stream, expected, whose) in [(&mut left, a, "first"), (&mut right, b, "second")] {
+            let item = next(&cx, stream).await?;
+            ensure!(matches!(&item, Some(Ok(item)) if item == expected), "two streams at once: an item of the {whose} one is not its own";
+                expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
+        }
+    }
+    // The same pages once more, in another stream of the same source.
+    let source = Pages::new(&cx, one);
+    for round in ["first", "second"] {
+        let mut stream = open(&cx, &source).await?;
+        for expected in &first {
+            let item = next(&cx, &mut stream).await?;
+            ensure!(matches!(&item, Some(Ok(item)) if item == expected), "the {round} stream of one source";
+                expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
+        }
+    }
+    let requested = source.requested();
+    ensure!(requested == [1, 2, 3, 1, 2, 3], "the pages requested by two streams of one source";
+        expected = "1, 2, 3, 1, 2, 3", observed = list(&requested), help = help);
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! What is asked of the load that makes both requests at once.
 
-use grader_kit::{Cx, Outcome, ensure};
+use grader_kit::{Cx, Outcome, ensure, list};
 use level1::source::Request;
 
-use crate::fake::{Fake, Plan, answer, fail, requests, status, when};
-use crate::styles::{self, PARALLEL};
+use crate::fake::{Fake, Plan, answer, fail, status};
+use crate::style_async::PARALLEL;
+use crate::styles::{self, Source};
+use crate::told::{ending, parts};
+use crate::values::{causes, short};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, PARALLEL).await
-}
-
-pub async fn names_the_request(cx: Cx) -> Outcome {
-    styles::names_the_request(cx, PARALLEL).await
 }
 
 pub async fn refuses_id_0(cx: Cx) -> Outcome {
@@ -19,70 +18,133 @@ pub async fn refuses_id_0(cx: Cx) -> Outcome {
 }
 
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
-    styles::stops_when_dropped(cx, PARALLEL, &[Request::User(7), Request::Posts(7)]).await
+    let cases = [
+        (answer(100), answer(100), 50),
+        (answer(100), answer(200), 150),
+        (answer(200), answer(100), 150),
+        (answer(0), answer(200), 150),
+        (answer(200), answer(0), 150),
+    ];
+    styles::stops_when_dropped(cx, PARALLEL, &cases).await
+}
+
+pub async fn panics_pass(cx: Cx) -> Outcome {
+    styles::panics_pass(cx, PARALLEL).await
+}
+
+pub async fn loads_keep_apart(cx: Cx) -> Outcome {
+    styles::loads_keep_apart(cx, PARALLEL).await
+}
+
+pub async fn names_the_request(cx: Cx) -> Outcome {
+    styles::names_the_request(cx, PARALLEL).await
 }
 
 pub async fn both_at_once(cx: Cx) -> Outcome {
-    for (user, posts) in [(300, 100), (100, 300)] {
-        let began = cx.timeline().now_ms();
-        let earlier = requests(cx.timeline()).len();
-        let fake = Fake::new(cx.timeline(), answer(user), answer(posts));
-        let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, 7)).await?;
-        let asked = requests(cx.timeline());
-        let late = asked[earlier..].iter().find(|(_, at)| *at != began);
+    let mut draw = cx.draw();
+    let (short, long) = (draw.between(50..=150), draw.between(200..=400));
+    for (user, posts) in [(long, short), (short, long), (long, long), (0, long), (long, 0)] {
+        let mut source = Source::drawn(&mut draw);
+        source.profile.user.id += 1;
+        let fake = source.fake(&cx, answer(user), answer(posts));
+        let (_, took) = PARALLEL.timed(&cx, &fake, source.id).await?;
+        tokio::time::sleep(grader_kit::ms(1_000)).await;
+        let mut asked = fake.requests();
+        let late = asked.iter().find(|(_, at)| *at != 0);
         if let Some((request, at)) = late {
-            ensure!(false, "{request} was requested {} ms late", at - began;
-                expected = "both requests at once", observed = format!("{asked:?}"),
+            ensure!(false, "{request} was requested {at} ms late";
+                expected = "both requests at once",
+                observed = list(asked.iter().map(|(request, at)| format!("{request} at {at} ms"))),
                 help = "start both before you wait for either: tokio::try_join!, or two tasks");
         }
-        let took = call.took.as_millis();
-        ensure!(took == 300, "took {took} ms";
-            expected = "300 ms, as long as the slower request", observed = format!("{took} ms"),
+        asked.sort_by_key(|(request, _)| !matches!(request, Request::User(_)));
+        let expected = [(Request::User(source.id), 0), (Request::Posts(source.id), 0)];
+        ensure!(asked == expected, "the requests are not the user and the posts, each once";
+            expected = list(expected.map(|(request, _)| request)),
+            observed = list(asked.iter().map(|(request, _)| request)),
+            help = "ask for the user and for the posts with the id that was given, and once");
+        let slower = user.max(posts);
+        ensure!(took == slower, "took {took} ms with a user of {user} ms and posts of {posts} ms";
+            expected = format!("{slower} ms, as long as the slower request"),
+            observed = format!("{took} ms"),
             help = "wait for both together, not for one after the other");
     }
     Ok(())
 }
 
-/// One request fails while the other takes long.
-const FAILURES: fn() -> [(Plan, Plan, Request); 2] = || {
-    [
-        (fail(50, status(500)), answer(400), Request::User(7)),
-        (answer(400), fail(50, status(500)), Request::Posts(7)),
+/// One request fails while the other takes long, or has answered already.
+fn failures(failing: impl Fn(u64) -> Plan) -> Vec<(Plan, Plan)> {
+    vec![
+        (failing(50), answer(400)),
+        (answer(400), failing(50)),
+        (failing(0), answer(400)),
+        (answer(400), failing(0)),
+        (answer(20), failing(50)),
+        (failing(50), answer(20)),
     ]
-};
+}
 
 pub async fn fails_at_the_first(cx: Cx) -> Outcome {
-    for (user, posts, failing) in FAILURES() {
-        let began = cx.timeline().now_ms();
-        let fake = Fake::new(cx.timeline(), user, posts);
-        let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, 7)).await?;
-        let ended = began + u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
-        let mut events = cx.timeline().events().into_iter().rev();
-        let failed = events.find(|event| event.what == "fails").map(|event| event.at_us / 1000);
-        ensure!(failed == Some(ended), "returned at {ended} ms although {failing} had failed before";
-            expected = format!("the error at {} ms, the moment of the failure", failed.unwrap_or(began + 50)),
-            observed = format!("returned at {ended} ms"),
-            help = "join! waits for both whatever happens; try_join! returns at the first failure");
+    let mut draw = cx.draw();
+    for cause in causes(&mut draw) {
+        for (user, posts) in failures(|after| fail(after, cause.clone())) {
+            let source = Source::drawn(&mut draw);
+            let fake = source.fake(&cx, user, posts);
+            let (_, took) = PARALLEL.timed(&cx, &fake, source.id).await?;
+            ends_with_the_first(&fake, took, &short(&cause.to_string()))?;
+        }
+    }
+    // Both fail: the earlier failure is told.
+    for (user, posts) in [(20, 70), (70, 20), (0, 50), (50, 0)] {
+        let source = Source::drawn(&mut draw);
+        let fake = source.fake(&cx, fail(user, status(500)), fail(posts, status(404)));
+        let (result, took) = PARALLEL.timed(&cx, &fake, source.id).await?;
+        ends_with_the_first(&fake, took, "both requests fail")?;
+        let [user, posts] = [Request::User(source.id), Request::Posts(source.id)]
+            .map(|request| fake.when(request, "fails").unwrap_or(u64::MAX));
+        let first = if user < posts { status(500) } else { status(404) };
+        // Which request the error names is asked elsewhere.
+        let told = result.as_ref().err().and_then(parts).map(|(_, cause)| cause);
+        ensure!(told == Some(&first), "both requests fail, and the first failure is not the one that is told";
+            expected = format!("an error with the cause {first:?}"),
+            observed = ending(&result),
+            help = "return the error of the request that failed first");
     }
     Ok(())
 }
 
+/// Ends the script unless the load was over at the moment of the first failure.
+fn ends_with_the_first(fake: &Fake, took: u64, case: &str) -> Outcome {
+    let failed = [Request::User(fake.id()), Request::Posts(fake.id())]
+        .into_iter()
+        .filter_map(|request| fake.when(request, "fails"))
+        .min();
+    ensure!(failed == Some(took), "returned at {took} ms although a request had failed before";
+        expected = failed.map_or_else(|| "a failure".to_owned(), |at| {
+            format!("the error at {at} ms, the moment of the failure ({case})")
+        }),
+        observed = format!("returned at {took} ms"),
+        help = "join! waits for both whatever happens; try_join! returns at the first failure");
+    Ok(())
+}
+
 pub async fn drops_the_other(cx: Cx) -> Outcome {
-    for (user, posts, failing) in FAILURES() {
-        let fake = Fake::new(cx.timeline(), user, posts);
-        let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, 7)).await?;
-        let other = match failing {
-            Request::User(id) => Request::Posts(id),
-            _ => Request::User(7),
-        };
-        let saw = |what| when(cx.timeline(), other, what).is_some();
-        ensure!(!saw("requested") || saw("is given up") || saw("answers"), "{failing} failed, but the request for {other} goes on";
-            expected = "it is given up when the load returns", observed = "it is still under way",
-            help = "nobody will read its answer: drop its future, or abort its task");
-        ensure!(call.leaked == 0, "{failing} failed, but {} tasks go on", call.leaked;
-            expected = "nothing is left when the load returns",
-            observed = format!("{} tasks", call.leaked),
-            help = "abort the other task when the first fails");
+    let mut draw = cx.draw();
+    for cause in causes(&mut draw) {
+        for (user, posts) in failures(|after| fail(after, cause.clone())) {
+            let source = Source::drawn(&mut draw);
+            let fake = source.fake(&cx, user, posts);
+            let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, source.id)).await?;
+            cx.settle().await;
+            let open = fake.under_way();
+            ensure!(open.is_empty(), "one request failed, but that for {} goes on", list(&open);
+                expected = "it is given up when the load returns", observed = "it is still under way",
+                help = "its answer will not be read: drop its future, or abort its task");
+            ensure!(call.leaked == 0, "one request failed, but {} tasks go on", call.leaked;
+                expected = "nothing is left when the load returns",
+                observed = format!("{} tasks", call.leaked),
+                help = "abort the other task when the first fails");
+        }
     }
     Ok(())
 }

@@ -1,142 +1,350 @@
 //! From callbacks to futures and back.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::promisify::{
     CallbackError, ErrorFirst, ResultFirst, callbackify, promisify, promisify_result_first,
 };
 use tokio::time::sleep;
 
-type Told = Result<u32, CallbackError<&'static str>>;
+use crate::values::{self, short};
 
-fn later(action: impl FnOnce() + Send + 'static) {
+const PROMISIFY: &str = "promisify::promisify";
+const RESULT_FIRST: &str = "promisify::promisify_result_first";
+const CALLBACKIFY: &str = "promisify::callbackify";
+
+/// What a future or a callback got, taken apart.
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Value(String),
+    Failed(String),
+    Dropped,
+    Empty,
+    Panicked(String),
+}
+
+impl Told {
+    fn of(result: Result<String, CallbackError<String>>) -> Self {
+        match result {
+            Ok(value) => Told::Value(value),
+            Err(CallbackError::Failed(error)) => Told::Failed(error),
+            Err(CallbackError::Dropped) => Told::Dropped,
+            Err(CallbackError::Empty) => Told::Empty,
+            Err(CallbackError::Panicked(text)) => Told::Panicked(text),
+        }
+    }
+
+    /// What a result of the operation becomes.
+    fn from(result: Result<String, String>) -> Self {
+        result.map_or_else(Told::Failed, Told::Value)
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Told::Value(value) => format!("Ok({:?})", short(value)),
+            Told::Failed(error) => format!("CallbackError::Failed({:?})", short(error)),
+            Told::Dropped => "CallbackError::Dropped".to_owned(),
+            Told::Empty => "CallbackError::Empty".to_owned(),
+            Told::Panicked(text) => format!("CallbackError::Panicked({:?})", short(text)),
+        }
+    }
+}
+
+/// Values and errors of an operation.
+fn results(draw: &mut Draw) -> [Result<String, String>; 4] {
+    [Ok(draw.word()), Err(draw.word()), Ok(String::new()), Err(values::long(draw))]
+}
+
+/// Ends the script unless a call gave this, at this virtual millisecond.
+fn gave(call: Call<Told>, at: u64, expected: &Told, case: &str, help: &str) -> Outcome {
+    ensure!(call.value == *expected, "{case}: the future gives something else";
+        expected = expected.shown(), observed = call.value.shown(), help = help);
+    ensure!(call.took == ms(at), "{case}: the future is ready at {} ms", call.took.as_millis();
+        expected = format!("{at} ms"), observed = format!("{} ms", call.took.as_millis()),
+        help = "wake the task that awaits the future when the callback is called or dropped");
+    Ok(())
+}
+
+/// Does it now, or in a task after 100 ms.
+fn in_time(at: u64, action: impl FnOnce() + Send + 'static) {
+    if at == 0 {
+        action();
+        return;
+    }
     tokio::spawn(async move {
-        sleep(Duration::from_millis(100)).await;
+        sleep(ms(at)).await;
         action();
     });
 }
 
+/// Awaits what `promisify` makes of an operation.
 async fn error_first_gives(
     cx: &Cx,
-    start: impl FnOnce(ErrorFirst<u32, &'static str>),
-) -> Result<Told, Fail> {
-    Ok(cx.call("promisify::promisify", async { promisify(start).await }).await?.value)
+    start: impl FnOnce(ErrorFirst<String, String>),
+) -> Result<Call<Told>, Fail> {
+    cx.call(PROMISIFY, async { Told::of(promisify(start).await) }).await
 }
 
 pub async fn error_first(cx: Cx) -> Outcome {
-    for result in [Ok(5), Err("no")] {
-        let expected = result.map_err(CallbackError::Failed);
-        let at_once = error_first_gives(&cx, move |callback| callback(result)).await?;
-        ensure_eq!(at_once, expected, "called back at once with {:?}", result);
-        let in_time = error_first_gives(&cx, move |callback| later(move || callback(result)));
-        ensure_eq!(in_time.await?, expected, "called back after 100 ms with {:?}", result);
+    let help = "the future gives what the callback got, as it is";
+    for result in results(&mut cx.draw()) {
+        let expected = Told::from(result.clone());
+        for at in [0, 100] {
+            let case = format!("called back after {at} ms with {}", expected.shown());
+            let result = result.clone();
+            let call = error_first_gives(&cx, move |callback| {
+                in_time(at, move || callback(result));
+            });
+            gave(call.await?, at, &expected, &case, help)?;
+        }
+        // The task that awaits it may change: the waker of the last poll counts.
+        let mut future = cx
+            .call_fn(PROMISIFY, || {
+                Box::pin(promisify(|callback: ErrorFirst<String, String>| {
+                    in_time(100, move || callback(result));
+                }))
+            })
+            .await?;
+        cx.call(PROMISIFY, async {
+            tokio::select! { _ = &mut future => (), () = sleep(ms(50)) => () }
+        })
+        .await?;
+        let mut others = FuturesUnordered::new();
+        others.push(future);
+        let rest = async { others.next().await.map_or(Told::Empty, Told::of) };
+        let case =
+            format!("awaited elsewhere from 50 ms on, and called back with {}", expected.shown());
+        gave(cx.call(PROMISIFY, rest).await?, 50, &expected, &case, help)?;
     }
+    Ok(())
+}
+
+/// The operation begins with the call, as in Node, and not with the first poll.
+pub async fn starts_at_once(cx: Cx) -> Outcome {
+    let help = "an async fn does nothing until it is polled: call `start` in a plain function, and \
+                return a future of the rest";
+    let (begun, called) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = |counter: &Arc<AtomicUsize>| {
+        let counter = Arc::clone(counter);
+        move || counter.fetch_add(1, SeqCst)
+    };
+    let (begin, end) = (count(&begun), count(&called));
+    let early = cx
+        .call_fn(PROMISIFY, || {
+            let future = promisify(move |callback: ErrorFirst<String, String>| {
+                begin();
+                in_time(100, move || {
+                    callback(Ok(String::new()));
+                    end();
+                });
+            });
+            let early = begun.load(SeqCst);
+            drop(future);
+            early
+        })
+        .await?;
+    let (begin, end) = (count(&begun), count(&called));
+    let early_too = cx
+        .call_fn(RESULT_FIRST, || {
+            let future = promisify_result_first(move |callback: ResultFirst<String, String>| {
+                begin();
+                in_time(100, move || {
+                    callback(Some(String::new()), None);
+                    end();
+                });
+            });
+            let early = begun.load(SeqCst);
+            drop(future);
+            early
+        })
+        .await?;
+    for (name, early, expected) in [(PROMISIFY, early, 1), (RESULT_FIRST, early_too, 2)] {
+        ensure!(early == expected, "{name} has returned, and the operation has not begun";
+            expected = "`start` runs inside the call", observed = "it has not run", help = help);
+    }
+    // Nothing stops the operations: their callbacks are called in vain.
+    cx.call(PROMISIFY, sleep(ms(1_000))).await?;
+    let ended = called.load(SeqCst);
+    ensure!(ended == 2, "the futures were dropped, and {ended} of 2 operations have come to their end";
+        expected = "2: dropping the future does not stop the operation",
+        observed = ended.to_string(),
+        help = "a callback that is called in vain must not panic");
     Ok(())
 }
 
 pub async fn dropped(cx: Cx) -> Outcome {
-    for at_once in [true, false] {
-        let told = error_first_gives(&cx, move |callback| {
-            if !at_once {
-                later(move || drop(callback));
-            }
-        });
-        ensure_eq!(told.await?, Err(CallbackError::Dropped), "the callback was dropped uncalled";
-            help = "a callback that is gone can never be called: the waiting side has to notice, as \
-                    the receiver of a oneshot channel does");
+    for at in [0, 100] {
+        let call = error_first_gives(&cx, move |callback| in_time(at, move || drop(callback)));
+        let case = format!("the callback was dropped uncalled after {at} ms");
+        gave(call.await?, at, &Told::Dropped, &case, GONE)?;
     }
-    Ok(())
+    // A panic drops what it passes.
+    let call = error_first_gives(&cx, |callback| {
+        in_time(100, move || {
+            let _dropped_by_the_panic = callback;
+            std::panic::panic_any("the operation is broken");
+        });
+    });
+    gave(call.await?, 100, &Told::Dropped, "the operation panicked with its callback", GONE)
 }
+
+const GONE: &str = "a callback that is gone can never be called: the waiting side has to notice, as the \
+                    receiver of a oneshot channel does";
 
 async fn result_first_gives(
     cx: &Cx,
-    result: Option<u32>,
-    error: Option<&'static str>,
-) -> Result<Told, Fail> {
-    let start =
-        move |callback: ResultFirst<u32, &'static str>| later(move || callback(result, error));
-    let call = async { promisify_result_first(start).await };
-    Ok(cx.call("promisify::promisify_result_first", call).await?.value)
+    at: u64,
+    result: Option<String>,
+    error: Option<String>,
+) -> Result<Call<Told>, Fail> {
+    let start = move |callback: ResultFirst<String, String>| {
+        in_time(at, move || callback(result, error));
+    };
+    cx.call(RESULT_FIRST, async { Told::of(promisify_result_first(start).await) }).await
 }
 
 pub async fn result_first(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
     let help =
         "here the result comes first and the error second; an error counts also beside a result";
+    let (value, why) = (draw.word(), values::untidy(&mut draw));
     for (result, error, expected) in [
-        (Some(5), None, Ok(5)),
-        (None, Some("no"), Err(CallbackError::Failed("no"))),
-        (Some(5), Some("no"), Err(CallbackError::Failed("no"))),
+        (Some(value.clone()), None, Told::Value(value.clone())),
+        (None, Some(why.clone()), Told::Failed(why.clone())),
+        (Some(value), Some(why.clone()), Told::Failed(why)),
+        (Some(String::new()), None, Told::Value(String::new())),
+        (None, Some(String::new()), Told::Failed(String::new())),
     ] {
-        let told = result_first_gives(&cx, result, error).await?;
-        ensure_eq!(told, expected, "called back with ({:?}, {:?})", result, error; help = help);
+        for at in [0, 100] {
+            let case = format!("called back with ({result:?}, {error:?}) after {at} ms");
+            let call = result_first_gives(&cx, at, result.clone(), error.clone()).await?;
+            gave(call, at, &expected, &case, help)?;
+        }
     }
     Ok(())
 }
 
 pub async fn neither(cx: Cx) -> Outcome {
-    let told = result_first_gives(&cx, None, None).await?;
-    ensure_eq!(told, Err(CallbackError::Empty), "called back with neither a result nor an error";
-        help = "an old API may call back with nothing at all: that is an error of its own");
+    for at in [0, 100] {
+        let call = result_first_gives(&cx, at, None, None).await?;
+        let case = format!("called back after {at} ms with neither a result nor an error");
+        let help = "an old API may call back with nothing at all: that is an error of its own";
+        gave(call, at, &Told::Empty, &case, help)?;
+    }
     Ok(())
 }
 
 pub async fn result_first_dropped(cx: Cx) -> Outcome {
-    let start = |callback: ResultFirst<u32, &'static str>| later(move || drop(callback));
-    let call = async { promisify_result_first(start).await };
-    let told = cx.call("promisify::promisify_result_first", call).await?.value;
-    ensure_eq!(told, Err(CallbackError::Dropped), "the callback was dropped uncalled";
-        help = "the same as for promisify: build the one on the other");
+    for at in [0, 100] {
+        let start =
+            move |callback: ResultFirst<String, String>| in_time(at, move || drop(callback));
+        let call = async { Told::of(promisify_result_first(start).await) };
+        let case = format!("the callback was dropped uncalled after {at} ms");
+        let help = "the same as for promisify: build the one on the other";
+        gave(cx.call(RESULT_FIRST, call).await?, at, &Told::Dropped, &case, help)?;
+    }
     Ok(())
 }
 
 /// What `callbackify` tells its callback about a future, with whether it did so before it returned.
 async fn told(
     cx: &Cx,
-    future: impl Future<Output = Result<u32, &'static str>> + Send + 'static,
+    future: impl Future<Output = Result<String, String>> + Send + 'static,
 ) -> Result<(Vec<Told>, bool), Fail> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&seen);
-    let lock =
-        |seen: &Mutex<Vec<Told>>| seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let early = cx
-        .call_fn("promisify::callbackify", || {
-            callbackify(future, move |result| {
-                record.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-            });
+        .call_fn(CALLBACKIFY, || {
+            callbackify(future, move |result| lock(&record).push(Told::of(result)));
             !lock(&seen).is_empty()
         })
         .await?;
-    cx.call("promisify::callbackify", sleep(Duration::from_millis(1_000))).await?;
-    Ok((lock(&seen), early))
+    cx.call(CALLBACKIFY, sleep(ms(1_000))).await?;
+    let calls = lock(&seen).clone();
+    Ok((calls, early))
+}
+
+/// Ends the script unless there was this one call of the callback.
+fn one_call(calls: &[Told], expected: &Told, case: &str, help: &str) -> Outcome {
+    ensure!(calls == std::slice::from_ref(expected), "{case}: the calls of the callback";
+        expected = format!("one, with {}", expected.shown()),
+        observed = list(calls.iter().map(Told::shown)), help = help);
+    Ok(())
 }
 
 pub async fn back_to_callbacks(cx: Cx) -> Outcome {
-    for result in [Ok(5), Err("no")] {
+    let before = cx.alive_tasks();
+    for result in results(&mut cx.draw()) {
         for after in [0, 100] {
+            let expected = Told::from(result.clone());
+            let result = result.clone();
             let future = async move {
                 if after > 0 {
-                    sleep(Duration::from_millis(after)).await;
+                    sleep(ms(after)).await;
                 }
                 result
             };
             let (calls, early) = told(&cx, future).await?;
-            ensure_eq!(calls, vec![result.map_err(CallbackError::Failed)], "the calls of the callback";
-                help = "one call, with the future's own result");
+            let case = format!("a future that gives {} after {after} ms", expected.shown());
+            one_call(&calls, &expected, &case, "one call, with the future's own result")?;
             ensure!(!early, "the callback ran before callbackify had returned";
                 expected = "the function returns first", observed = "the callback ran inside it",
                 help = "run the future in a task");
         }
     }
+    // A callback that panics ends its own task only.
+    let called = Arc::new(AtomicUsize::new(0));
+    for number in 0..3 {
+        let called = Arc::clone(&called);
+        cx.call_fn(CALLBACKIFY, || {
+            callbackify(async { Ok::<u8, u8>(1) }, move |_| {
+                called.fetch_add(1, SeqCst);
+                if number == 0 {
+                    std::panic::panic_any("this callback is broken");
+                }
+            });
+        })
+        .await?;
+        cx.settle().await;
+    }
+    let called = called.load(SeqCst);
+    ensure!(called == 3, "a callback that panics keeps later ones from being called";
+        expected = "3 calls, the first one panics", observed = format!("{called} calls"),
+        help = "each future and its callback have a task of their own");
+    let left = cx.alive_tasks().saturating_sub(before);
+    ensure!(left == 0, "all callbacks were called, and {left} tasks are left";
+        expected = "none", observed = left.to_string());
     Ok(())
 }
 
 pub async fn panic(cx: Cx) -> Outcome {
+    let help = "a panic ends the task, and the callback with it: catch it (FutureExt::catch_unwind, or \
+                the JoinError of a second task) and tell the callback. panics::message has its text";
     let (calls, _) = told(&cx, async { panic!("the future is dark") }).await?;
-    let expected = vec![Err(CallbackError::Panicked("the future is dark".to_owned()))];
-    ensure_eq!(calls, expected, "the future panicked: the calls of the callback";
-        help = "a panic ends the task, and the callback with it: catch it (FutureExt::catch_unwind, \
-                or the JoinError of a second task) and tell the callback. panics::message has its text");
+    let expected = Told::Panicked("the future is dark".to_owned());
+    one_call(&calls, &expected, "the future panicked", help)?;
+    // A text that is put together is a `String`, a literal is a `&str`.
+    for after in [0, 100] {
+        let text = format!("row {} is broken", cx.draw().text(1..=200));
+        let expected = Told::Panicked(text.clone());
+        let future = async move {
+            if after > 0 {
+                sleep(ms(after)).await;
+            }
+            panic!("{text}")
+        };
+        let (calls, _) = told(&cx, future).await?;
+        one_call(&calls, &expected, &format!("the future panicked after {after} ms"), help)?;
+    }
+    // What is no text has none: which one stands in for it is left open.
+    let (calls, _) = told(&cx, async { std::panic::panic_any(7_u8) }).await?;
+    ensure!(matches!(calls.as_slice(), [Told::Panicked(_)]), "the future panicked with a number: the calls of the callback";
+        expected = "one, with CallbackError::Panicked",
+        observed = list(calls.iter().map(Told::shown)), help = help);
     Ok(())
 }

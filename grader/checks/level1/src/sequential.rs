@@ -1,10 +1,10 @@
 //! The criteria of the sequential load with async/await.
 
 use grader_kit::{Cx, Outcome};
-use level1::source::Request;
 
-use crate::styles::{self, SEQUENTIAL};
-pub use crate::syntax::async_await_alone as own_work;
+use crate::fake::answer;
+use crate::style_async::SEQUENTIAL;
+use crate::{styles, syntax};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, SEQUENTIAL).await
@@ -27,5 +27,19 @@ pub async fn refuses_id_0(cx: Cx) -> Outcome {
 }
 
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
-    styles::stops_when_dropped(cx, SEQUENTIAL, &[Request::User(7)]).await
+    let during_the_user = (answer(100), answer(100), 50);
+    let during_the_posts = (answer(100), answer(100), 150);
+    styles::stops_when_dropped(cx, SEQUENTIAL, &[during_the_user, during_the_posts]).await
+}
+
+pub async fn panics_pass(cx: Cx) -> Outcome {
+    styles::panics_pass(cx, SEQUENTIAL).await
+}
+
+pub async fn loads_keep_apart(cx: Cx) -> Outcome {
+    styles::loads_keep_apart(cx, SEQUENTIAL).await
+}
+
+pub async fn own_work(cx: Cx) -> Outcome {
+    syntax::stands_alone(cx, SEQUENTIAL).await
 }

@@ -1,17 +1,21 @@
 //! What is asked of every style, and of every style that makes one request after the other.
+//!
+//! No style is named here: a criterion of one style does not see the others.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
+use futures::future::{BoxFuture, join};
+use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms};
 use level1::errors::FetchError;
-use level1::model::{Profile, UserId};
+use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
-use level1::{async_await, callbacks, combinators};
-use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, answer, fail, profile, requests, status, when};
+use crate::fake::{Fake, Plan, answer, fail, panics, refuses, status};
+use crate::told::{ending, parts, shown};
+use crate::values::{self, difference, short};
 
 /// What a load comes to; `None` when its callback was dropped uncalled.
 pub type Answer = Option<Result<Profile, FetchError>>;
@@ -20,49 +24,30 @@ pub type Answer = Option<Result<Profile, FetchError>>;
 #[derive(Clone, Copy)]
 pub struct Style {
     pub name: &'static str,
+    /// The module that it is written in.
+    pub module: &'static str,
     pub load: fn(&Fake, UserId) -> BoxFuture<'static, Answer>,
 }
 
-pub const CALLBACKS: Style = Style {
-    name: "callbacks::fetch_user_profile",
-    load: |fake, id| {
-        let source = fake.shared();
-        async move {
-            let (sender, receiver) = oneshot::channel();
-            callbacks::fetch_user_profile(source, id, move |result| {
-                let _ = sender.send(result);
-            });
-            receiver.await.ok()
-        }
-        .boxed()
-    },
-};
-
-pub const COMBINATORS: Style = Style {
-    name: "combinators::fetch_user_profile",
-    load: |fake, id| {
-        let source = fake.shared();
-        async move { Some(combinators::fetch_user_profile(source, id).await) }.boxed()
-    },
-};
-
-pub const SEQUENTIAL: Style = Style {
-    name: "async_await::fetch_user_profile",
-    load: |fake, id| {
-        let source = fake.shared();
-        async move { Some(async_await::fetch_user_profile(source, id).await) }.boxed()
-    },
-};
-
-pub const PARALLEL: Style = Style {
-    name: "async_await::fetch_user_profile_parallel",
-    load: |fake, id| {
-        let source = fake.shared();
-        async move { Some(async_await::fetch_user_profile_parallel(source, id).await) }.boxed()
-    },
-};
-
 impl Style {
+    /// Runs one load to its end, and says how long it took.
+    pub async fn timed(
+        self,
+        cx: &Cx,
+        fake: &Fake,
+        id: UserId,
+    ) -> Result<(Result<Profile, FetchError>, u64), Fail> {
+        let call = cx.call(self.name, async { (self.load)(fake, id).await }).await?;
+        let took = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
+        let answer = call.value.ok_or_else(|| {
+            Fail::new(format!("{} dropped its callback without calling it", self.name))
+                .expected("one call of the callback, in every case")
+                .observed("the callback is gone, and was never called")
+                .help("every path through the function has to end in a call of the callback")
+        })?;
+        Ok((answer, took))
+    }
+
     /// Runs one load to its end.
     pub async fn run(
         self,
@@ -70,130 +55,436 @@ impl Style {
         fake: &Fake,
         id: UserId,
     ) -> Result<Result<Profile, FetchError>, Fail> {
-        let answer = cx.call(self.name, (self.load)(fake, id)).await?.value;
-        answer.ok_or_else(|| {
-            Fail::new(format!("{} dropped its callback without calling it", self.name))
-                .expected("one call of the callback, in every case")
-                .observed("the callback is gone, and was never called")
-                .help("every path through the function has to end in a call of the callback")
-        })
+        Ok(self.timed(cx, fake, id).await?.0)
+    }
+
+    /// Runs one load whose end is another criterion's business.
+    pub async fn works(self, cx: &Cx) -> Outcome {
+        let fake = Source::drawn(&mut cx.draw()).fake(cx, answer(100), answer(200));
+        cx.call(self.name, async { (self.load)(&fake, fake.id()).await }).await.map(drop)
     }
 }
 
-/// The parts of an error that say what failed and why, whatever its class.
-pub fn parts(error: &FetchError) -> Option<(Request, &SourceError)> {
-    match error {
-        FetchError::Validation { .. } => None,
-        FetchError::NotFound { request, cause }
-        | FetchError::Authentication { request, cause }
-        | FetchError::Network { request, cause }
-        | FetchError::Database { request, cause }
-        | FetchError::Bug { request, cause } => Some((*request, cause)),
+/// Says in which case a call went wrong.
+pub fn in_case(fail: Fail, case: &str) -> Fail {
+    if matches!(fail.diagnosis, Some(Diagnosis::NotStarted)) {
+        return fail;
+    }
+    Fail { headline: format!("when {case}: {}", fail.headline), ..fail }
+}
+
+/// An id and the profile that belongs to it.
+pub struct Source {
+    pub id: UserId,
+    pub profile: Profile,
+}
+
+impl Source {
+    pub fn drawn(draw: &mut Draw) -> Self {
+        let id = values::id(draw);
+        Self { id, profile: values::profile(draw, id) }
+    }
+
+    pub fn fake(&self, cx: &Cx, user: Plan, posts: Plan) -> Fake {
+        Fake::new(cx.timeline(), self.id, &self.profile, user, posts)
     }
 }
 
+/// Ends the script unless the load gave the profile that the source holds.
+fn same_profile(
+    result: &Result<Profile, FetchError>,
+    expected: &Profile,
+    case: &str,
+    help: &str,
+) -> Outcome {
+    let observed = match result {
+        Ok(profile) => match difference(profile, expected) {
+            None => return Ok(()),
+            Some(difference) => difference,
+        },
+        Err(error) => shown(error),
+    };
+    Err(Fail::new(format!("{case}: the profile is not what the source holds"))
+        .expected(format!(
+            "the user {} and {} posts, as the source has them",
+            expected.user.id,
+            expected.posts.len()
+        ))
+        .observed(observed)
+        .help(help))
+}
+
+/// What the source holds arrives as it is.
 pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
-    for id in [7, 12] {
-        let fake = Fake::new(cx.timeline(), answer(100), answer(200));
-        let result = style.run(&cx, &fake, id).await?;
-        ensure_eq!(result, Ok(profile(id)), "the profile is not what the source holds for user {}", id;
-            help = "keep every field of the posts (likes and body, each where the source has it) and \
-                    their order, and ask for the id that was given");
+    let mut draw = cx.draw();
+    let mut cases = Vec::new();
+    for id in values::ids(&mut draw) {
+        cases.push((format!("user {id}"), Source { id, profile: values::profile(&mut draw, id) }));
+    }
+    let mut empty = Source::drawn(&mut draw);
+    empty.profile.posts.clear();
+    empty.profile.user.name.clear();
+    cases.push((format!("user {}, who has no posts and no name", empty.id), empty));
+    let mut many = Source::drawn(&mut draw);
+    many.profile.posts = (0..2_000).map(|number| post(&mut draw, number % 700)).collect();
+    cases.push((format!("user {}, who has 2000 posts", many.id), many));
+    let mut renamed = Source::drawn(&mut draw);
+    renamed.profile.user.id = renamed.id + draw.between(1..=500);
+    let case = format!("user {}, whom the source calls {}", renamed.id, renamed.profile.user.id);
+    cases.push((case, renamed));
+    for (case, source) in cases {
+        let fake = source.fake(&cx, answer(draw.between(1..=200)), answer(draw.between(1..=200)));
+        let result = style.run(&cx, &fake, source.id).await.map_err(|fail| in_case(fail, &case))?;
+        same_profile(
+            &result,
+            &source.profile,
+            &case,
+            "take the user and the posts as they come: every field, every post, also one that stands \
+             twice, in the source's order, and no text trimmed. Ask for both with the id that was \
+             given; each id but 0 may exist",
+        )?;
     }
     Ok(())
 }
 
+fn post(draw: &mut Draw, id: u64) -> Post {
+    Post { id, title: draw.word(), likes: Some(draw.below(3)), body: None }
+}
+
+/// The requests as a message shows them.
+fn made(requests: &[(Request, u64)]) -> String {
+    list(requests.iter().map(|(request, at)| format!("{request} at {at} ms")))
+}
+
 pub async fn user_first(cx: Cx, style: Style) -> Outcome {
-    let fake = Fake::new(cx.timeline(), answer(100), answer(200));
-    // How the load ends is the business of other criteria.
-    let _ = style.run(&cx, &fake, 7).await?;
-    let expected = vec![("user 7".to_owned(), 0), ("posts of user 7".to_owned(), 100)];
-    ensure_eq!(requests(cx.timeline()), expected, "the requests are not the user, then the posts";
-        help = "this version makes one request after the other: the user at once (0 ms), the posts \
-                as soon as the user is there (100 ms), each once. The pairs are request and ms.");
+    let mut draw = cx.draw();
+    for (user, posts) in
+        [(draw.between(50..=200), draw.between(50..=200)), (0, draw.between(1..=100)), (30, 0)]
+    {
+        let mut source = Source::drawn(&mut draw);
+        // The posts belong to the id that was asked for, whatever the answer calls the user.
+        source.profile.user.id += 1;
+        let id = source.id;
+        let fake = source.fake(&cx, answer(user), answer(posts));
+        let _ = style.run(&cx, &fake, id).await?;
+        // A request that is made behind the load's end counts, too.
+        sleep(ms(1_000)).await;
+        let expected = [(Request::User(id), 0), (Request::Posts(id), user)];
+        ensure!(fake.requests() == expected, "the requests are not the user, then the posts";
+            expected = made(&expected),
+            observed = made(&fake.requests()),
+            help = "this version makes one request after the other: the user at once (0 ms), the posts \
+                    as soon as the user is there, each once and with the id that was given, not with \
+                    the id in the answer");
+    }
     Ok(())
 }
 
 pub async fn no_posts_without_user(cx: Cx, style: Style) -> Outcome {
-    let fake = Fake::new(cx.timeline(), fail(100, status(404)), answer(200));
-    let _ = style.run(&cx, &fake, 7).await?;
-    let asked = when(cx.timeline(), Request::Posts(7), "requested");
-    ensure!(asked.is_none(), "the posts were requested although the user failed";
-        expected = "no request for the posts: there is no user",
-        observed = format!("posts of user 7 requested at {} ms", asked.unwrap_or_default()),
-        help = "look at the user's result before the second request");
+    let mut draw = cx.draw();
+    for cause in values::causes(&mut draw) {
+        let source = Source::drawn(&mut draw);
+        let after = *draw.pick(&[0, 100]);
+        let fake = source.fake(&cx, fail(after, cause.clone()), answer(200));
+        let _ = style.run(&cx, &fake, source.id).await?;
+        sleep(ms(1_000)).await;
+        let asked = fake.when(Request::Posts(source.id), "requested");
+        ensure!(asked.is_none(), "the posts were requested although the user failed";
+            expected = format!("no request for the posts: {}", short(&cause.to_string())),
+            observed = made(&fake.requests()),
+            help = "look at the user's result before the second request, whatever the failure is");
+    }
     Ok(())
 }
 
+/// The first of the two requests to fail, its cause and the plans for both.
+struct Failure {
+    case: String,
+    request: Request,
+    cause: SourceError,
+    user: Plan,
+    posts: Plan,
+}
+
+/// Every kind of failure of each of the two requests.
+fn failures(draw: &mut Draw, id: UserId) -> Vec<Failure> {
+    let mut all = Vec::new();
+    for cause in values::causes(draw) {
+        for request in [Request::User(id), Request::Posts(id)] {
+            for after in [0, draw.between(1..=100)] {
+                let (failing, other) = (fail(after, cause.clone()), answer(after + 50));
+                let (user, posts) = match request {
+                    Request::User(_) => (failing, other),
+                    _ => (other, failing),
+                };
+                let case = format!("{request} fails ({})", short(&cause.to_string()));
+                all.push(Failure { case, request, cause: cause.clone(), user, posts });
+            }
+        }
+    }
+    all
+}
+
 pub async fn names_the_request(cx: Cx, style: Style) -> Outcome {
-    for (user, posts, request, cause) in [
-        (fail(100, status(404)), answer(200), Request::User(7), status(404)),
-        (answer(100), fail(50, status(503)), Request::Posts(7), status(503)),
-    ] {
-        let fake = Fake::new(cx.timeline(), user, posts);
-        let result = style.run(&cx, &fake, 7).await?;
-        let error = match result {
+    let mut draw = cx.draw();
+    let source = Source::drawn(&mut draw);
+    for Failure { case, request, cause, user, posts } in failures(&mut draw, source.id) {
+        let fake = source.fake(&cx, user, posts);
+        let result = style.run(&cx, &fake, source.id).await.map_err(|fail| in_case(fail, &case))?;
+        names(&result, request, &cause)?;
+    }
+    Ok(())
+}
+
+/// Ends the script unless the error is that of the request, with its cause.
+pub fn names(
+    result: &Result<Profile, FetchError>,
+    request: Request,
+    cause: &SourceError,
+) -> Outcome {
+    let why = short(&format!("{cause:?}"));
+    let error =
+        match result {
             Err(error) => error,
             Ok(_) => {
                 return Err(Fail::new(format!("the failure of {request} was swallowed"))
-                    .expected(format!("an error that names {request}"))
-                    .observed("a profile"));
+                .expected(format!("an error that names {request}, with the cause {why}"))
+                .observed(ending(result))
+                .help("no failure becomes a value, neither a 404 nor any other: a profile without \
+                       posts says that there are none"));
             }
         };
-        ensure!(parts(&error) == Some((request, &cause)), "the error does not say that {request} failed, and why";
-            expected = format!("request {request:?} with cause {cause:?}"),
-            observed = format!("{error:?}"),
-            help = "make the error where the request is made: FetchError::new(the request, its cause)");
-    }
+    ensure!(parts(error) == Some((request, cause)), "the error does not say that {request} failed, and why";
+        expected = format!("request {request:?} with cause {why}"),
+        observed = shown(error),
+        help = "make the error where the request is made, with the id that was asked for: \
+                FetchError::new(the request, its cause)");
     Ok(())
 }
 
 pub async fn refuses_id_0(cx: Cx, style: Style) -> Outcome {
-    let fake = Fake::new(cx.timeline(), answer(100), answer(200));
-    let result = style.run(&cx, &fake, 0).await?;
+    let mut source = Source::drawn(&mut cx.draw());
+    source.id = 0;
+    let fake = source.fake(&cx, answer(0), answer(0));
+    let (result, took) = style.timed(&cx, &fake, 0).await?;
     ensure!(matches!(result, Err(FetchError::Validation { field: "id", .. })), "id 0 was not refused";
         expected = "FetchError::Validation for the field id",
-        observed = format!("{result:?}"),
+        observed = ending(&result),
         help = "errors::check_id says whether an id can be asked for");
-    let asked = requests(cx.timeline());
+    ensure!(took == 0, "id 0 was refused only after {took} ms";
+        expected = "at once: there is nothing to wait for", observed = format!("{took} ms"));
+    sleep(ms(1_000)).await;
+    let asked = fake.requests();
     ensure!(asked.is_empty(), "id 0 was refused only after a request";
-        expected = "no request at all", observed = format!("{asked:?}"),
+        expected = "no request at all", observed = made(&asked),
         help = "check the argument before anything else");
     Ok(())
 }
 
-/// Drops the load while its requests are under way.
-pub async fn stops_when_dropped(cx: Cx, style: Style, under_way: &[Request]) -> Outcome {
-    let fake = Fake::new(cx.timeline(), answer(100), answer(200));
+/// Drops loads of these sources, each at an instant at which some of its requests are under way.
+pub async fn stops_when_dropped(cx: Cx, style: Style, cases: &[(Plan, Plan, u64)]) -> Outcome {
+    let mut draw = cx.draw();
     // What never begins, or never ends, has no merit in stopping.
-    cx.call(style.name, (style.load)(&fake, 7)).await?;
+    style.works(&cx).await?;
+    let source = Source::drawn(&mut draw);
     let before = cx.alive_tasks();
-    let begin = cx.timeline().now_ms();
-    let earlier = cx.timeline().events().len();
-    let load = (style.load)(&fake, 7);
-    let cut = cx.call(style.name, tokio::time::timeout(Duration::from_millis(50), load)).await?;
-    ensure!(cut.value.is_err(), "the load was over before its first answer";
-        expected = "still loading after 50 ms, the user takes 100", observed = "it returned");
-    cx.settle().await;
-    let saw = |request: Request, what: &str| {
-        let mut events = cx.timeline().events().into_iter().skip(earlier);
-        let found = events.find(|event| event.who == request.to_string() && event.what == what);
-        found.map(|event| event.at_us / 1000)
-    };
-    for request in under_way {
-        if saw(*request, "requested").is_none() {
-            continue; // nothing to give up
+    let fake = source.fake(&cx, answer(100), answer(100));
+    cx.call_fn(style.name, || drop((style.load)(&fake, source.id))).await?;
+    nothing_goes_on(&cx, &fake, before, "before its first poll").await?;
+    for (user, posts, at) in cases {
+        let source = Source::drawn(&mut draw);
+        let before = cx.alive_tasks();
+        let fake = source.fake(&cx, user.clone(), posts.clone());
+        let load = async { (style.load)(&fake, source.id).await };
+        let cut = cx.call(style.name, timeout(ms(*at), load)).await?;
+        if cut.value.is_ok() {
+            continue; // a load that is over so early is judged elsewhere
         }
-        let gone = saw(*request, "is given up");
-        ensure!(gone == Some(begin + 50), "the load was dropped, but the request for {request} goes on";
-            expected = format!("the request is given up with the load, at {} ms", begin + 50),
-            observed = "it is still under way",
-            help = "a spawned task outlives the future that waits for it: do not spawn, or abort it \
-                    when the future is dropped (a JoinSet does)");
+        let under_way = fake.under_way();
+        let when = match under_way.as_slice() {
+            [] => format!("at {at} ms"),
+            _ => format!("at {at} ms, during {}", list(&under_way)),
+        };
+        nothing_goes_on(&cx, &fake, before, &when).await?;
     }
-    let left = cx.alive_tasks().saturating_sub(before);
-    ensure!(left == 0, "the load was dropped, but {left} of its tasks live on";
+    Ok(())
+}
+
+/// Ends the script when a load that was dropped still does something.
+async fn nothing_goes_on(cx: &Cx, fake: &Fake, tasks_before: usize, when: &str) -> Outcome {
+    let earlier = fake.requests();
+    cx.settle().await;
+    let open = fake.under_way();
+    ensure!(open.is_empty(), "the load was dropped {when}, but the request for {} goes on", list(&open);
+        expected = "the request is given up together with the load",
+        observed = "it is still under way",
+        help = "a spawned task outlives the future that waits for it: do not spawn, or abort it \
+                when the future is dropped (a JoinSet does)");
+    sleep(Duration::from_secs(10)).await;
+    let later = fake.requests();
+    ensure!(later.len() == earlier.len(), "the load was dropped {when}, and made a request after that";
+        expected = made(&earlier), observed = made(&later),
+        help = "what is dropped stops: a future does nothing unless it is polled, a spawned task goes \
+                on unless it is aborted");
+    let left = cx.alive_tasks().saturating_sub(tasks_before);
+    ensure!(left == 0, "the load was dropped {when}, but {left} of its tasks live on";
         expected = "nothing is left", observed = format!("{left} tasks"),
         help = "abort what you spawned when the future is dropped");
+    Ok(())
+}
+
+/// A panic of the source is the caller's to see.
+pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
+    let mut draw = cx.draw();
+    style.works(&cx).await?;
+    let text = format!("broken {}", draw.text(3..=9));
+    for (case, user, posts) in [
+        ("the user's request panics at 20 ms", panics(20, &text), answer(100)),
+        ("the posts' request panics at 20 ms", answer(20), panics(20, &text)),
+        ("the user's request panics at once", panics(0, &text), answer(100)),
+        ("ProfileSource::user panics", refuses(&text), answer(100)),
+        ("ProfileSource::posts panics", answer(20), refuses(&text)),
+    ] {
+        let source = Source::drawn(&mut draw);
+        let fake = source.fake(&cx, user, posts);
+        let load = AssertUnwindSafe(async { (style.load)(&fake, source.id).await }).catch_unwind();
+        let ended = cx.call(style.name, load).await.map_err(|fail| in_case(fail, case))?.value;
+        let help = "a panic is a fault of a program, not an answer: do not catch it. With a task, pass \
+                    it on: std::panic::resume_unwind(error.into_panic())";
+        match ended {
+            Ok(Some(result)) => {
+                ensure!(false, "when {case}, the load returns all the same";
+                    expected = "the panic passes to the caller", observed = ending(&result), help = help);
+            }
+            Ok(None) => ensure!(false, "when {case}, the load ends without a word"; help = help),
+            Err(payload) => {
+                let told = level1::panics::message(&*payload);
+                ensure!(told == text, "when {case}, the caller sees another panic";
+                    expected = format!("the panic of the source: {text:?}"),
+                    observed = format!("{told:?}"), help = help);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A source that tells from its data which one it is.
+fn tenant(draw: &mut Draw, id: UserId, name: &str) -> Source {
+    let mut source = Source { id, profile: values::profile(draw, id) };
+    source.profile.user = User { id, name: format!("user of {name}"), email: draw.word() };
+    source.profile.posts.truncate(2);
+    source.profile.posts[0].title = format!("post of {name}");
+    source
+}
+
+/// Ends the script unless both halves of the profile are those of this source: whether they are whole is
+/// asked elsewhere.
+fn is_of(result: &Result<Profile, FetchError>, source: &Source, case: &str, help: &str) -> Outcome {
+    let (name, title) = (&source.profile.user.name, &source.profile.posts[0].title);
+    let right = result.as_ref().is_ok_and(|profile| {
+        profile.user.name == *name && profile.posts.iter().any(|post| post.title == *title)
+    });
+    let observed = match result {
+        Ok(Profile { user, posts }) => {
+            let titles = list(posts.iter().map(|post| short(&format!("{:?}", post.title))));
+            format!("the user {:?}, the posts {titles}", short(&user.name))
+        }
+        Err(error) => shown(error),
+    };
+    ensure!(right, "{case}";
+        expected = format!("the user {name:?}, and the post {title:?} among the posts"),
+        observed = observed, help = help);
+    Ok(())
+}
+
+/// Loads do not see one another: neither through a cache, nor through a lock, nor through a count.
+pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
+    let mut draw = cx.draw();
+    style.works(&cx).await?;
+    let id = values::id(&mut draw);
+    let [first, second, third] = ["the first source", "the second source", "the third source"]
+        .map(|n| tenant(&mut draw, id, n));
+    let help = "what a load remembers belongs to the load (its closures, its future), not into a static: \
+                each load asks the source that it was given, every time";
+    let apart = "two loads got in each other's way";
+
+    // One after the other, the same id of other sources, and of the first one again.
+    for source in [&first, &second, &third, &first] {
+        let fake = source.fake(&cx, answer(10), answer(10));
+        let case = format!("{apart} (one after the other, with the same id)");
+        let result = style.run(&cx, &fake, id).await.map_err(|fail| in_case(fail, &case))?;
+        is_of(&result, source, &case, help)?;
+    }
+    // A failure is not remembered either.
+    let failing = first.fake(&cx, answer(10), fail(10, status(503)));
+    let _ = cx.call(style.name, async { (style.load)(&failing, id).await }).await?;
+    let fake = first.fake(&cx, answer(10), answer(10));
+    let case = format!("{apart} (the one before it failed)");
+    is_of(&style.run(&cx, &fake, id).await?, &first, &case, help)?;
+    // Both at once, one around the other.
+    let other = tenant(&mut draw, id + 1, "another user");
+    for inner in [&second, &other] {
+        let around = first.fake(&cx, answer(100), answer(300));
+        let within = inner.fake(&cx, answer(200), answer(100));
+        let both = async { join((style.load)(&around, id), (style.load)(&within, inner.id)).await };
+        let (one, two) = cx.call(style.name, both).await?.value;
+        for (answer, source) in [(one, &first), (two, inner)] {
+            let Some(result) = answer else {
+                return Err(
+                    Fail::new("of two loads at once, one drops its callback uncalled").help(help)
+                );
+            };
+            is_of(&result, source, &format!("{apart} (both at once)"), help)?;
+        }
+    }
+    // One that hangs keeps no other one waiting.
+    let hanging = second.fake(&cx, answer(10), silent());
+    let fake = first.fake(&cx, answer(10), answer(10));
+    let both = async {
+        let hung = (style.load)(&hanging, id);
+        tokio::pin!(hung);
+        let _ = timeout(ms(50), &mut hung).await;
+        timeout(ms(5_000), (style.load)(&fake, id)).await
+    };
+    let call = cx.call(style.name, both).await?;
+    ensure!(matches!(call.value, Ok(Some(_))), "{apart}: one waits for another one that hangs";
+        expected = "a profile after its own two requests",
+        observed = format!("nothing {} ms later", call.took.as_millis()), help = help);
+    many_loads(&cx, style, &first).await
+}
+
+/// A request that is under way for an hour.
+fn silent() -> Plan {
+    answer(3_600_000)
+}
+
+/// The first loads and those after thousands of others are alike.
+async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
+    const AT_ONCE: usize = 500;
+    let before = cx.alive_tasks();
+    for round in 0..8 {
+        let loads = async {
+            let mut answers = Vec::with_capacity(AT_ONCE);
+            for _ in 0..AT_ONCE {
+                let fake = source.fake(cx, answer(0), answer(0)).off_the_timeline();
+                answers.push((style.load)(&fake, source.id).await);
+            }
+            answers
+        };
+        let first = round * AT_ONCE + 1;
+        let case = format!("loads {first} to {} run one after the other", first + AT_ONCE - 1);
+        let answers = cx.call(style.name, loads).await.map_err(|fail| in_case(fail, &case))?.value;
+        for (number, answer) in (first..).zip(answers) {
+            let Some(result) = answer else {
+                return Err(Fail::new(format!("load number {number} drops its callback uncalled")));
+            };
+            let case = format!("load number {number} of thousands");
+            is_of(&result, source, &case, "no load counts the others")?;
+        }
+    }
+    cx.settle().await;
+    let left = cx.alive_tasks().saturating_sub(before);
+    ensure!(left == 0, "after thousands of loads, {left} tasks are left";
+        expected = "a load that has ended leaves nothing behind", observed = format!("{left} tasks"));
     Ok(())
 }

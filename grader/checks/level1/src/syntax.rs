@@ -1,12 +1,21 @@
 //! Criteria about how a style is written. They read the syntax tree, so neither a comment nor a
-//! string can fail or pass them.
+//! string can fail or pass them. They fail what is forbidden; what is demanded shows in behaviour.
+
+use std::collections::BTreeSet;
 
 use grader_kit::{Cx, Fail, Outcome, ensure};
-use proc_macro2::{Spacing, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-use crate::fake::{Fake, answer};
-use crate::styles::{CALLBACKS, COMBINATORS, SEQUENTIAL, Style};
+use crate::styles::Style;
+
+/// What the course provides to every style.
+const PROVIDED: [&str; 3] = ["model", "panics", "source"];
+
+const STYLES: [&str; 3] = ["async_await", "callbacks", "combinators"];
+
+/// Code that names one of these can make a request.
+const SOURCES: [&str; 2] = ["ProfileSource", "CallbackSource"];
 
 /// One token of a file, groups flattened, and the line that it is on.
 struct Token {
@@ -14,37 +23,109 @@ struct Token {
     line: usize,
 }
 
-/// The tokens of the style's file and of the modules below it, with each file's path.
-fn tokens(cx: &Cx, module: &str) -> Result<Vec<(String, Vec<Token>)>, Fail> {
-    let main = format!("src/{module}.rs");
-    let below = format!("src/{module}/");
-    cx.source(&main)?;
-    let files =
-        cx.sources().iter().filter(|file| file.path == main || file.path.starts_with(&below));
-    files
-        .map(|file| {
-            let mut parsed = syn::parse_file(&file.text)
-                .map_err(|error| Fail::new(format!("{} cannot be parsed: {error}", file.path)))?;
-            // The learner's own tests may be written in any way.
-            parsed.items.retain(|item| !is_test(item));
-            let stream = parsed.into_token_stream();
-            let mut found = Vec::new();
-            flatten(stream, &mut found);
-            Ok((file.path.clone(), found))
-        })
-        .collect()
+/// A file of a style, without what is compiled for tests only.
+struct File {
+    path: String,
+    /// Whether it is the style's own file, where `super` is the crate's root.
+    top: bool,
+    tokens: Vec<Token>,
 }
 
-/// Whether the item is under `#[cfg(test)]`.
-fn is_test(item: &syn::Item) -> bool {
-    let (syn::Item::Mod(syn::ItemMod { attrs, .. }) | syn::Item::Fn(syn::ItemFn { attrs, .. })) =
-        item
-    else {
-        return false;
+/// The style's file and the modules below it that the program is compiled from.
+fn files(cx: &Cx, module: &str) -> Result<Vec<File>, Fail> {
+    let places = [format!("src/{module}.rs"), format!("src/{module}/mod.rs")];
+    let Some(main) = places.iter().find(|place| text(cx, place).is_some()) else {
+        return Err(Fail::new(format!("{} is missing", places[0]))
+            .expected(format!("the style in {} or {}", places[0], places[1]))
+            .help("this criterion reads how the style is written"));
     };
-    attrs.iter().any(|attribute| {
+    let mut found = Vec::new();
+    let mut open = vec![(main.clone(), format!("src/{module}"))];
+    while let Some((path, folder)) = open.pop() {
+        let Some(text) = text(cx, &path) else { continue };
+        let mut parsed = syn::parse_file(text)
+            .map_err(|error| Fail::new(format!("{path} cannot be parsed: {error}")))?;
+        if is_test(&parsed.attrs) {
+            continue;
+        }
+        keep_program(&mut parsed.items);
+        below(&parsed.items, &folder, &mut open);
+        let mut tokens = Vec::new();
+        flatten(parsed.into_token_stream(), &mut tokens);
+        found.push(File { top: path == *main, path, tokens });
+    }
+    Ok(found)
+}
+
+fn text<'a>(cx: &'a Cx, path: &str) -> Option<&'a str> {
+    cx.sources().iter().find(|source| source.path == path).map(|source| source.text.as_str())
+}
+
+/// Both places of each module that has a file of its own.
+fn below(items: &[syn::Item], folder: &str, found: &mut Vec<(String, String)>) {
+    for item in items {
+        let syn::Item::Mod(module) = item else { continue };
+        let folder = format!("{folder}/{}", module.ident);
+        match &module.content {
+            Some((_, items)) => below(items, &folder, found),
+            None => {
+                found.push((format!("{folder}.rs"), folder.clone()));
+                found.push((format!("{folder}/mod.rs"), folder));
+            }
+        }
+    }
+}
+
+/// Takes out what only the learner's own tests are compiled from: they may be written in any way.
+fn keep_program(items: &mut Vec<syn::Item>) {
+    items.retain(|item| !is_test(attributes(item)));
+    for item in items {
+        match item {
+            syn::Item::Mod(syn::ItemMod { content: Some((_, items)), .. }) => keep_program(items),
+            syn::Item::Impl(item) => item.items.retain(|item| match item {
+                syn::ImplItem::Fn(item) => !is_test(&item.attrs),
+                syn::ImplItem::Const(item) => !is_test(&item.attrs),
+                _ => true,
+            }),
+            _ => {}
+        }
+    }
+}
+
+fn attributes(item: &syn::Item) -> &[syn::Attribute] {
+    match item {
+        syn::Item::Const(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
+        syn::Item::ExternCrate(item) => &item.attrs,
+        syn::Item::Fn(item) => &item.attrs,
+        syn::Item::Impl(item) => &item.attrs,
+        syn::Item::Macro(item) => &item.attrs,
+        syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Static(item) => &item.attrs,
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Trait(item) => &item.attrs,
+        syn::Item::Type(item) => &item.attrs,
+        syn::Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// Whether an attribute is `cfg(test)`, or `cfg(all(.., test, ..))`.
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    fn only_in_tests(condition: &syn::Meta) -> bool {
+        match condition {
+            syn::Meta::Path(path) => path.is_ident("test"),
+            syn::Meta::List(list) if list.path.is_ident("all") => {
+                let comma =
+                    syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
+                list.parse_args_with(comma).is_ok_and(|parts| parts.iter().any(only_in_tests))
+            }
+            _ => false,
+        }
+    }
+    attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
+            && attribute.parse_args::<syn::Meta>().is_ok_and(|condition| only_in_tests(&condition))
     })
 }
 
@@ -56,10 +137,10 @@ fn flatten(stream: TokenStream, found: &mut Vec<Token>) {
         match tree {
             TokenTree::Group(group) => {
                 let (open, close) = match group.delimiter() {
-                    proc_macro2::Delimiter::Parenthesis => ("(", ")"),
-                    proc_macro2::Delimiter::Brace => ("{", "}"),
-                    proc_macro2::Delimiter::Bracket => ("[", "]"),
-                    proc_macro2::Delimiter::None => ("", ""),
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
                 };
                 found.push(Token { text: open.to_owned(), line });
                 flatten(group.stream(), found);
@@ -75,16 +156,23 @@ fn flatten(stream: TokenStream, found: &mut Vec<Token>) {
                 }
                 found.push(Token { text, line });
             }
-            TokenTree::Ident(ident) => found.push(Token { text: ident.to_string(), line }),
+            TokenTree::Ident(ident) => {
+                // A raw identifier names the same module.
+                let text = ident.to_string();
+                let raw =
+                    text.strip_prefix("r#").filter(|word| *word != "async" && *word != "await");
+                found.push(Token { text: raw.unwrap_or(&text).to_owned(), line });
+            }
             TokenTree::Literal(_) => {}
         }
     }
 }
 
 /// `combinators` is written without `async` and `await`, also inside macros.
-pub async fn no_async(cx: Cx) -> Outcome {
-    works(&cx, COMBINATORS).await?;
-    for (path, tokens) in tokens(&cx, "combinators")? {
+pub async fn no_async(cx: Cx, style: Style) -> Outcome {
+    style.works(&cx).await?;
+    for File { path, tokens, .. } in files(&cx, style.module)? {
+        reads_its_own(&path, &tokens)?;
         let word = tokens.iter().find(|token| token.text == "async" || token.text == "await");
         if let Some(word) = word {
             ensure!(false, "{path}:{} uses `{}`", word.line, word.text;
@@ -97,66 +185,120 @@ pub async fn no_async(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// The style makes both requests itself.
-fn makes_its_requests(cx: &Cx, module: &str) -> Outcome {
-    let files = tokens(cx, module)?;
-    for request in ["user", "posts"] {
-        let made = files.iter().any(|(_, tokens)| {
-            tokens.windows(2).any(|pair| pair[0].text == request && pair[1].text == "(")
-        });
-        ensure!(made, "src/{module}.rs makes no request for the {request}";
-            expected = format!("a call of the source's method `{request}` in this file"),
-            observed = "none",
-            help = "a style is judged where it is written: do the work here, not in another module");
+/// The style does its own work: it uses none of the others, and no module that makes requests for it.
+pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
+    style.works(&cx).await?;
+    let modules = modules(&cx);
+    let mut open = Vec::new();
+    for File { path, top, tokens } in files(&cx, style.module)? {
+        reads_its_own(&path, &tokens)?;
+        let named = used(&tokens, top, &modules).into_iter();
+        open.extend(named.map(|(name, line)| (name, format!("{path}:{line}"))));
+    }
+    // Where the style's own files name it, and what that uses in turn.
+    let mut seen = BTreeSet::from([style.module.to_owned()]);
+    open.reverse();
+    while let Some((name, place)) = open.pop() {
+        if PROVIDED.contains(&name.as_str()) || !seen.insert(name.clone()) {
+            continue;
+        }
+        let what = if modules.contains(&name) { "the module" } else { "the crate's" };
+        let mut makes_requests = STYLES.contains(&name.as_str()) || !modules.contains(&name);
+        if !makes_requests {
+            for File { top, tokens, .. } in files(&cx, &name)? {
+                makes_requests |= tokens.iter().any(|token| SOURCES.contains(&token.text.as_str()));
+                let below = used(&tokens, top, &modules).into_iter();
+                open.extend(below.map(|(name, _)| (name, place.clone())));
+            }
+        }
+        ensure!(!makes_requests, "{place} leans on {what} {name}";
+            expected = "each style does its own work: it makes its two requests itself",
+            observed = format!("a path at {place} that leads to `{name}`"),
+            help = "the exercise is to write the same load three times: make the requests here, or in \
+                    modules below this one. A module that you use may neither be another style nor use a \
+                    source");
     }
     Ok(())
 }
 
-/// How a load is written is asked of one that ends.
-async fn works(cx: &Cx, style: Style) -> Outcome {
-    let fake = Fake::new(cx.timeline(), answer(100), answer(200));
-    cx.call(style.name, (style.load)(&fake, 7)).await.map(drop)
+/// The level's modules, by their files.
+fn modules(cx: &Cx) -> BTreeSet<String> {
+    let names = cx.sources().iter().filter_map(|source| {
+        let first = source.path.strip_prefix("src/")?.split('/').next()?;
+        Some(first.strip_suffix(".rs").unwrap_or(first).to_owned())
+    });
+    names.filter(|name| name != "lib" && name != "main").collect()
 }
 
-/// The style names none of the others.
-fn stands_alone(cx: &Cx, module: &str) -> Outcome {
-    let others = ["callbacks", "combinators", "async_await"];
-    for (path, tokens) in tokens(cx, module)? {
-        let mut in_use = false;
-        for (index, token) in tokens.iter().enumerate() {
-            match token.text.as_str() {
-                "use" => in_use = true,
-                ";" => in_use = false,
+/// No file of another module, and no other name for the crate.
+fn reads_its_own(path: &str, tokens: &[Token]) -> Outcome {
+    let at = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
+    for (index, token) in tokens.iter().enumerate() {
+        let what = match (token.text.as_str(), at(index + 1), at(index + 2)) {
+            ("#", "[", "path") => "#[path]",
+            ("include", "!", _) => "include!",
+            ("extern", "crate", "self") => "extern crate self",
+            ("use", "crate", "as") => "use crate as",
+            _ => continue,
+        };
+        ensure!(false, "{path}:{} takes code from elsewhere", token.line;
+            expected = "the style in its own file and in modules below it",
+            observed = format!("`{what}` in line {}", token.line),
+            help = "write the code here, or in a module below this one");
+    }
+    Ok(())
+}
+
+/// What paths name directly below the crate's root, and where.
+fn used(tokens: &[Token], top: bool, modules: &BTreeSet<String>) -> Vec<(String, usize)> {
+    let at = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
+    let mut found = Vec::new();
+    let mut name = |index: usize| {
+        if let Some(token) = tokens.get(index) {
+            found.push((token.text.clone(), token.line));
+        }
+    };
+    for index in 0..tokens.len() {
+        let leads = index == 0 || at(index - 1) != "::";
+        let goes_on = at(index + 1) == "::";
+        if leads && goes_on && modules.contains(at(index)) {
+            name(index);
+        }
+        let root = match at(index) {
+            "crate" => true,
+            "super" if top => leads,
+            "super" => !leads && at(index.saturating_sub(2)) == "super",
+            _ => false,
+        };
+        if !root || !goes_on || at(index + 2) == "*" || at(index + 2) == "super" {
+            continue;
+        }
+        // `super` of an inline module is the style itself: there, only a module's name tells.
+        let by_crate = at(index) == "crate";
+        if at(index + 2) != "{" {
+            if by_crate || modules.contains(at(index + 2)) {
+                name(index + 2);
+            }
+            continue;
+        }
+        let mut depth = 0_usize;
+        for inner in index + 2..tokens.len() {
+            match at(inner) {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                "*" | "self" => {}
+                word if depth == 1
+                    && matches!(at(inner - 1), "{" | ",")
+                    && (by_crate || modules.contains(word)) =>
+                {
+                    name(inner);
+                }
                 _ => {}
             }
-            let beside = |index: Option<usize>| {
-                index.and_then(|index| tokens.get(index)).is_some_and(|token| token.text == "::")
-            };
-            let in_path = in_use || beside(index.checked_sub(1)) || beside(Some(index + 1));
-            let other = others.iter().find(|other| **other == token.text && **other != module);
-            if let (true, Some(other)) = (in_path, other) {
-                ensure!(false, "{path}:{} leans on the module {other}", token.line;
-                    expected = "each style does its own work",
-                    observed = format!("a path with `{other}` in line {}", token.line),
-                    help = "the exercise is to write the same load three times: what the styles \
-                            share is in errors, model and source");
+            if depth == 0 {
+                break;
             }
         }
     }
-    makes_its_requests(cx, module)
-}
-
-pub async fn callbacks_alone(cx: Cx) -> Outcome {
-    works(&cx, CALLBACKS).await?;
-    stands_alone(&cx, "callbacks")
-}
-
-pub async fn combinators_alone(cx: Cx) -> Outcome {
-    works(&cx, COMBINATORS).await?;
-    stands_alone(&cx, "combinators")
-}
-
-pub async fn async_await_alone(cx: Cx) -> Outcome {
-    works(&cx, SEQUENTIAL).await?;
-    stands_alone(&cx, "async_await")
+    found
 }

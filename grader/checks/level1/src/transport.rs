@@ -1,22 +1,36 @@
 //! Reading one answer: status, chunks, limits.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures::{StreamExt, stream};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use futures::{FutureExt, StreamExt, stream};
+use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
 use level1::source::SourceError;
 use level1::transport::{check_status, read_text, within};
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::values::{self, short};
 
 const READ: &str = "transport::read_text";
 const WITHIN: &str = "transport::within";
 
+/// A result as a message shows it.
+fn shown<T: std::fmt::Debug>(result: &Result<T, SourceError>) -> String {
+    short(&format!("{result:?}"))
+}
+
 pub async fn status(cx: Cx) -> Outcome {
-    for status in 100..=999 {
-        let expected = if status / 100 == 2 { Ok(()) } else { Err(SourceError::Status { status }) };
-        let observed = cx.call_fn("transport::check_status", || check_status(status)).await?;
-        ensure_eq!(observed, expected, "status {} is judged wrong", status;
+    let all = || (0..=u16::MAX).map(check_status).collect::<Vec<_>>();
+    for (status, observed) in (0..=u16::MAX).zip(cx.call_fn("transport::check_status", all).await?)
+    {
+        let expected = if (200..=299).contains(&status) {
+            Ok(())
+        } else {
+            Err(SourceError::Status { status })
+        };
+        ensure!(observed == expected, "status {status} is judged wrong";
+            expected = shown(&expected), observed = shown(&observed),
             help = "200 to 299 are successes, all others are not; the error keeps the number");
     }
     Ok(())
@@ -32,112 +46,256 @@ async fn read(
 
 /// A text whose characters take one to four bytes, cut at every place.
 pub async fn cut_characters(cx: Cx) -> Outcome {
-    let text = "Jos\u{e9} \u{2013} \u{1f980}!";
+    let mut draw = cx.draw();
+    let text = format!("Jos\u{e9} \u{2013} \u{1f980}{}", draw.text(1..=9));
     for cut in 0..=text.len() {
         let (head, tail) = text.as_bytes().split_at(cut);
-        let chunks = vec![Ok(head.to_vec()), Ok(tail.to_vec())];
+        let chunks = vec![Ok(head.to_vec()), Ok(Vec::new()), Ok(tail.to_vec())];
         let observed = read(&cx, chunks, 1000).await?;
-        ensure_eq!(observed, Ok(text.to_owned()), "a text cut after byte {} does not arrive whole", cut;
+        ensure!(observed.as_ref() == Ok(&text), "a text cut after byte {cut} does not arrive whole";
+            expected = format!("{text:?}"), observed = shown(&observed),
             help = "the network cuts anywhere, also inside a character: collect bytes, and make text \
                     of them when all are there");
+    }
+    let long = values::long(&mut draw);
+    let bytes = long.as_bytes().chunks(5).map(|bytes| Ok(bytes.to_vec())).collect();
+    let observed = read(&cx, bytes, usize::MAX).await?;
+    ensure!(observed.as_ref() == Ok(&long), "a text of {} bytes in chunks of five does not arrive whole", long.len();
+        expected = short(&format!("{long:?}")), observed = shown(&observed));
+    // What looks like a thing to tidy is text, too.
+    for text in [
+        String::new(),
+        values::untidy(&mut draw),
+        "\u{feff}a mark at the beginning".to_owned(),
+        "two\r\nlines\r\n\0".to_owned(),
+        "\u{fffd} was in the text before".to_owned(),
+    ] {
+        let observed = read(&cx, vec![Ok(text.clone().into_bytes())], 1000).await?;
+        ensure!(observed.as_ref() == Ok(&text), "a text was changed";
+            expected = format!("{text:?}"), observed = shown(&observed),
+            help = "the bytes are the text: nothing is trimmed, replaced or added");
     }
     Ok(())
 }
 
 pub async fn broken_text(cx: Cx) -> Outcome {
-    for bytes in [&b"ab\xffcd"[..], b"ab\xc3"] {
-        let observed = read(&cx, vec![Ok(bytes.to_vec())], 1000).await?;
-        ensure!(matches!(observed, Err(SourceError::Malformed { .. })), "bytes that are not UTF-8 were accepted";
-            expected = "SourceError::Malformed", observed = format!("{observed:?}"),
-            help = "String::from_utf8 says when bytes are no text; from_utf8_lossy invents some");
+    for bytes in [
+        &b"ab\xffcd"[..],
+        b"ab\xc3",
+        b"\xe2\x82",
+        b"\xf0\x9f\xa6",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xa9",
+    ] {
+        for cut in [0, 1, bytes.len()] {
+            let (head, tail) = bytes.split_at(cut);
+            let observed = read(&cx, vec![Ok(head.to_vec()), Ok(tail.to_vec())], 1000).await?;
+            ensure!(matches!(observed, Err(SourceError::Malformed { .. })), "bytes that are not UTF-8 were accepted: {bytes:x?}";
+                expected = "SourceError::Malformed", observed = shown(&observed),
+                help = "String::from_utf8 says when bytes are no text; from_utf8_lossy invents some");
+        }
     }
     Ok(())
 }
 
 pub async fn length_limit(cx: Cx) -> Outcome {
-    for (chunks, limit, fits) in
-        [(vec![4, 6], 10, true), (vec![4, 7], 10, false), (vec![11], 10, false), (vec![], 0, true)]
-    {
+    let most = usize::try_from(cx.draw().between(20..=2_000)).unwrap_or_default();
+    for (chunks, limit, fits) in [
+        (vec![4, most - 4], most, true),
+        (vec![4, most - 3], most, false),
+        (vec![most], most, true),
+        (vec![most + 1], most, false),
+        (vec![most, 0, 0], most, true),
+        (vec![most, 0, 1], most, false),
+        (vec![1; most], most, true),
+        (vec![1; most + 1], most, false),
+        (vec![most; 3], most, false),
+        (vec![], 0, true),
+        (vec![0, 0], 0, true),
+        (vec![1], 0, false),
+        (vec![most, most], usize::MAX, true),
+    ] {
         let body: Vec<_> = chunks.iter().map(|length| Ok(vec![b'x'; *length])).collect();
         let length: usize = chunks.iter().sum();
-        let expected =
-            if fits { Ok("x".repeat(length)) } else { Err(SourceError::TooLarge { limit }) };
-        let observed = read(&cx, body, limit).await?;
-        ensure_eq!(observed, expected, "a body of {} bytes under a limit of {}", length, limit;
-            help = "the limit itself is still accepted, one byte more is not");
+        length_is(&cx, body, length, limit, fits.then(|| "x".repeat(length))).await?;
     }
+    // Bytes are counted, not characters.
+    for (limit, fits) in [(8, true), (7, false), (4, false)] {
+        let text = "\u{1f980}\u{1f980}".to_owned();
+        let body = vec![Ok(text.clone().into_bytes())];
+        length_is(&cx, body, 8, limit, fits.then_some(text)).await?;
+    }
+    Ok(())
+}
+
+async fn length_is(
+    cx: &Cx,
+    body: Vec<Result<Vec<u8>, SourceError>>,
+    length: usize,
+    limit: usize,
+    text: Option<String>,
+) -> Outcome {
+    let chunks = body.len();
+    let expected = text.ok_or(SourceError::TooLarge { limit });
+    let observed = read(cx, body, limit).await?;
+    ensure!(observed == expected, "a body of {length} bytes in {chunks} chunks under a limit of {limit}";
+        expected = shown(&expected), observed = shown(&observed),
+        help = "the limit counts bytes; the limit itself is still accepted, one byte more is not");
     Ok(())
 }
 
 /// A body without end must not be collected first and measured later.
 pub async fn endless_body(cx: Cx) -> Outcome {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&taken);
-    let chunks = stream::repeat_with(move || {
-        count.fetch_add(1, SeqCst);
-        Ok(vec![b'x'; 100])
-    });
-    // Far beyond the limit the stream fails, so that a reader without a limit ends at all.
-    let chunks = chunks.take(100).chain(stream::iter([Err(SourceError::CallbackDropped)]));
-    let _ = cx.call(READ, read_text(chunks, 1000)).await?;
-    let taken = taken.load(SeqCst);
-    ensure!(taken <= 11, "read on after the limit: {taken} chunks of 100 bytes, limit 1000 bytes";
-        expected = "11 chunks at most: the eleventh exceeds the limit",
-        observed = format!("{taken} chunks"),
-        help = "compare after each chunk, not at the end: an endless body has none");
+    for (length, limit, most) in [(100, 1_000, 11), (1, 5, 6), (7, 0, 1)] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        let chunks = stream::repeat_with(move || {
+            count.fetch_add(1, SeqCst);
+            Ok(vec![b'x'; length])
+        });
+        // Far beyond the limit the stream fails, so that a reader without a limit ends at all.
+        let chunks = chunks.take(1_000).chain(stream::iter([Err(SourceError::CallbackDropped)]));
+        let _ = cx.call(READ, read_text(chunks, limit)).await?;
+        let taken = taken.load(SeqCst);
+        ensure!(taken <= most, "read on after the limit: {taken} chunks of {length} bytes, limit {limit} bytes";
+            expected = format!("{most} chunks at most: the last of them exceeds the limit"),
+            observed = format!("{taken} chunks"),
+            help = "compare after each chunk, not at the end: an endless body has none");
+    }
     Ok(())
 }
 
 /// A connection that breaks in mid-body is an error, not a short text.
 pub async fn broken_off(cx: Cx) -> Outcome {
-    let broken = SourceError::Connection { reason: "reset by peer".to_owned() };
-    let chunks = vec![Ok(b"{\"id\":".to_vec()), Err(broken.clone()), Ok(b"7}".to_vec())];
-    let observed = read(&cx, chunks, 1000).await?;
-    ensure_eq!(observed, Err(broken), "a body that broke off was not reported as such";
-        help = "pass the first error of the stream on, unchanged");
+    let mut draw = cx.draw();
+    for broken in values::causes(&mut draw) {
+        let before = draw.index(3);
+        let mut chunks = vec![Ok(draw.word().into_bytes()); before];
+        chunks.push(Err(broken.clone()));
+        chunks.extend([Ok(b"7}".to_vec()), Err(SourceError::CallbackDropped)]);
+        let observed = read(&cx, chunks, 1000).await?;
+        ensure!(observed == Err(broken.clone()), "a body that broke off after {before} chunks was not reported as such";
+            expected = shown::<String>(&Err(broken)), observed = shown(&observed),
+            help = "pass the first error of the stream on, unchanged");
+    }
     Ok(())
 }
 
 pub async fn time_limit(cx: Cx) -> Outcome {
-    let limit = ms(200);
-    let silent = within(limit, async {
-        sleep(ms(5_000)).await;
+    let mut draw = cx.draw();
+    let late = "tokio::time::timeout ends the wait";
+    for limit in [0, 1, draw.between(2..=500), 60_000] {
+        let silent = within(ms(limit), std::future::pending::<Result<u8, SourceError>>());
+        let call = cx.call(WITHIN, timeout(Duration::from_secs(300), silent)).await?;
+        let took = call.took;
+        ensure!(took == ms(limit), "a silent server kept the caller for {} ms, the limit is {limit} ms", took.as_millis();
+            expected = format!("{limit} ms, the limit; a limit of 0 is one, too"),
+            observed = format!("{} ms", took.as_millis()), help = late);
+        let expected = Err(SourceError::Timeout { limit: ms(limit) });
+        let observed = call.value.unwrap_or(Ok(0));
+        ensure!(observed == expected, "a silent server gives the wrong error";
+            expected = shown(&expected), observed = shown(&observed),
+            help = "SourceError::Timeout with the limit that was given");
+    }
+    // The limit counts from the first poll: what is not awaited yet uses none of it.
+    let request = within(ms(100), async {
+        sleep(ms(80)).await;
         Ok(1)
     });
-    let call = cx.call(WITHIN, silent).await?;
-    ensure!(call.took == limit, "a silent server kept the caller for {} ms", call.took.as_millis();
-        expected = "200 ms, the limit", observed = format!("{} ms", call.took.as_millis()),
-        help = "tokio::time::timeout ends the wait");
-    ensure_eq!(
-        call.value,
-        Err(SourceError::Timeout { limit }),
-        "a silent server gives the wrong error"
-    );
-    for expected in [Ok(7), Err(SourceError::Status { status: 500 })] {
-        let result = expected.clone();
-        let quick = within(limit, async {
-            sleep(ms(100)).await;
-            result
-        });
-        let observed = cx.call(WITHIN, quick).await?.value;
-        ensure_eq!(observed, expected, "an answer in time was changed";
-            help = "what the request gives within its limit is passed on as it is");
+    sleep(ms(300)).await;
+    let call = cx.call(WITHIN, request).await?;
+    ensure!(call.value == Ok(1), "a request of 80 ms, first polled 300 ms after within(100 ms, ..) was called";
+        expected = "its answer: the limit counts from the first poll",
+        observed = shown(&call.value), help = "begin the limit where the waiting begins");
+    for limit in [Duration::from_millis(200), Duration::from_secs(u64::MAX), Duration::MAX] {
+        let inner = SourceError::Timeout { limit: ms(3) };
+        let errors = values::causes(&mut draw).into_iter().chain([inner]).map(Err);
+        for (number, expected) in [Ok(draw.word())].into_iter().chain(errors).enumerate() {
+            let result = expected.clone();
+            let after = if number % 2 == 0 { 0 } else { 100 };
+            let quick = within(limit, async move {
+                if after > 0 {
+                    sleep(ms(after)).await;
+                }
+                result
+            });
+            let call = cx.call(WITHIN, quick).await?;
+            ensure!(call.value == expected, "an answer in time was changed";
+                expected = shown(&expected), observed = shown(&call.value),
+                help = "what the request gives within its limit is passed on as it is");
+            ensure!(call.took == ms(after), "an answer came late, at {} ms", call.took.as_millis();
+                expected = format!("{after} ms, when the request has it"),
+                observed = format!("{} ms", call.took.as_millis()));
+        }
     }
     Ok(())
 }
 
 pub async fn gives_up(cx: Cx) -> Outcome {
+    let begun = Arc::new(AtomicUsize::new(0));
     let ended = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&ended);
-    let request = async move {
-        sleep(ms(5_000)).await;
-        count.fetch_add(1, SeqCst);
-        Ok(1)
+    let request = || {
+        let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+        async move {
+            begun.fetch_add(1, SeqCst);
+            sleep(ms(5_000)).await;
+            ended.fetch_add(1, SeqCst);
+            Ok(1)
+        }
     };
-    let call = cx.call(WITHIN, within(ms(200), request)).await?;
+    let help = "do not spawn the request: a future that is dropped stops, a task does not";
+    let before = cx.alive_tasks();
+    let call = cx.call(WITHIN, within(ms(200), request())).await?;
     sleep(ms(10_000)).await;
     ensure!(ended.load(SeqCst) == 0 && call.leaked == 0, "the request ran on after its time was over";
         expected = "the request is dropped with the time limit", observed = "it ran to its end",
-        help = "do not spawn the request: a future that is dropped stops, a task does not");
+        help = help);
+    // The caller's own end is the request's as well: after the first poll, and before it.
+    let cut = timeout(ms(100), within(ms(2_000), request()));
+    let _ = cx.call(WITHIN, cut).await?;
+    let asked = begun.load(SeqCst);
+    drop(within(ms(200), request()));
+    sleep(ms(10_000)).await;
+    ensure!(ended.load(SeqCst) == 0 && begun.load(SeqCst) == asked, "the caller dropped the wait, and the request ran on";
+        expected = "the request is dropped with the future of within",
+        observed = format!("{} requests ran to their end", ended.load(SeqCst)), help = help);
+    let left = cx.alive_tasks().saturating_sub(before);
+    ensure!(left == 0, "all requests were given up, and {left} tasks are left";
+        expected = "none", observed = left.to_string(), help = help);
+    Ok(())
+}
+
+/// A panic of a request, or of a stream of chunks, is the caller's to see.
+pub async fn panics_pass(cx: Cx) -> Outcome {
+    let text = format!("broken {}", cx.draw().text(3..=9));
+    let _ = read(&cx, vec![Ok(Vec::new())], 1).await?;
+    let of_request = text.clone();
+    let request = async move {
+        sleep(ms(20)).await;
+        std::panic::panic_any(of_request)
+    };
+    let request = AssertUnwindSafe(within::<u8, _>(ms(100), request)).catch_unwind();
+    let of_stream = text.clone();
+    let chunks = stream::iter(0..3).map(move |number| {
+        if number == 1 {
+            std::panic::panic_any(of_stream.clone());
+        }
+        Ok(vec![b'x'])
+    });
+    let body = AssertUnwindSafe(read_text(chunks, 100)).catch_unwind();
+    let ends = [
+        (WITHIN, cx.call(WITHIN, request).await?.value.map(|result| shown(&result))),
+        (READ, cx.call(READ, body).await?.value.map(|result| shown(&result))),
+    ];
+    for (name, end) in ends {
+        let seen = match end {
+            Ok(result) => result,
+            Err(payload) => level1::panics::message(&*payload),
+        };
+        ensure!(seen == text, "{name} keeps a panic from its caller";
+            expected = format!("the panic {text:?} passes"), observed = list([seen]),
+            help = "a panic is a fault of a program, not an answer of the server: do not catch it");
+    }
     Ok(())
 }

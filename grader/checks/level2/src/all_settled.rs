@@ -1,17 +1,22 @@
 //! `all_settled::load` and what it is made of.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
-use level2::all_settled::{Timeouts, load};
-use level2::error::SectionFailure;
+use futures::future::join;
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
+use level2::all_settled::{Timeouts, load, settle};
+use level2::error::{SectionFailure, SourceError};
 use level2::model::Section;
 use level2::settled::{SectionReport, Settled};
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Step, down, latency, refused};
-use crate::support::{dropped_at, names, nothing_left, returned_at, states_time};
+use crate::endings::dropped_everywhere;
+use crate::fake::{Fake, Payload, Step, down, refused};
+use crate::plain::{self, same};
+use crate::support::{names, nothing_left, returned_at, states_time};
 
 const NAME: &str = "all_settled::load";
+const SETTLE: &str = "all_settled::settle";
 
 /// The default limits, spelled out so that a wrong default costs only its own criterion.
 const DEFAULTS: Timeouts = Timeouts {
@@ -22,28 +27,27 @@ const DEFAULTS: Timeouts = Timeouts {
     reviews: ms(3000),
 };
 
-async fn settled(
-    cx: &Cx,
-    fake: &Fake,
-    timeouts: Timeouts,
-) -> Result<(Settled, std::time::Duration), Fail> {
+async fn settled(cx: &Cx, fake: &Fake, timeouts: Timeouts) -> Result<(Settled, Duration), Fail> {
     let call = cx.call(NAME, load(fake.source(), timeouts)).await?;
     Ok((call.value, call.took))
 }
 
 fn report(settled: &Settled, section: Section) -> Result<&SectionReport, Fail> {
-    settled.get(section).ok_or_else(|| {
-        Fail::new(format!("there is no report on {section}"))
-            .expected("one report for each of the five sections")
-    })
+    let mut reports = settled.reports().iter().filter(|report| report.section == section);
+    match (reports.next(), reports.next()) {
+        (Some(report), None) => Ok(report),
+        _ => Err(Fail::new(format!("there is not one report on {section}"))
+            .expected("one report for each of the five sections")),
+    }
 }
 
 /// The sections of `settled` that carry exactly the data of their source are `expected`.
 fn carries(settled: &Settled, fake: &Fake, expected: &[Section]) -> Outcome {
+    let wanted = |section| Ok(fake.data(section));
     let there: Vec<_> = settled
         .reports()
         .iter()
-        .filter(|report| report.result == Ok(fake.data(report.section)))
+        .filter(|report| plain::result(&report.result) == plain::result(&wanted(report.section)))
         .map(|report| report.section)
         .collect();
     ensure!(there == expected, "data of {} sections instead of {}", there.len(), expected.len();
@@ -52,68 +56,174 @@ fn carries(settled: &Settled, fake: &Fake, expected: &[Section]) -> Outcome {
     Ok(())
 }
 
+/// The sections whose bit is set.
+fn chosen(bits: u32) -> Vec<Section> {
+    (0..5).filter(|bit| bits & (1 << bit) != 0).map(|bit| Section::ALL[bit]).collect()
+}
+
 pub async fn takes_600_ms(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    let (settled, took) = settled(&cx, &fake, DEFAULTS).await?;
+    let (whole, took) = settled(&cx, &fake, DEFAULTS).await?;
     returned_at(
         took,
         600,
         "the slowest source, low stock, answers",
         "call all five at once and wait for all outcomes together (join_all, JoinSet)",
     )?;
-    states_time(settled.took, 600)
+    states_time(whole.took, 600)?;
+    // Other latencies, and a load that was made long before it is polled.
+    let mut draw = cx.draw();
+    let mut times: Vec<u64> = (0..5).map(|nth| 100 * nth + draw.between(1..=99)).collect();
+    draw.shuffle(&mut times);
+    let fake = Section::ALL
+        .into_iter()
+        .zip(&times)
+        .fold(Fake::new(&cx), |fake, (section, at)| fake.with(section, Step::Answers(*at)));
+    let load = load(fake.source(), DEFAULTS);
+    sleep(ms(draw.between(200..=900))).await;
+    let call = cx.call(NAME, load).await?;
+    let slowest = times.iter().max().copied().unwrap_or_default();
+    returned_at(
+        call.took,
+        slowest,
+        "the slowest source answers",
+        "call all five at once and wait for all outcomes together (join_all, JoinSet)",
+    )?;
+    states_time(call.value.took, slowest)
 }
 
 pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).named("shop").fails(Section::Users, 300).fails(Section::LowStock, 10);
-    let (partial, _) = settled(&cx, &fake, DEFAULTS).await?;
-    carries(&partial, &fake, &[Section::Sales, Section::Orders, Section::Reviews])?;
-    let fake = Fake::new(&cx).named("whole");
-    let (whole, _) = settled(&cx, &fake, DEFAULTS).await?;
-    carries(&whole, &fake, &Section::ALL)
+    let mut draw = cx.draw();
+    // Every choice of sources that fail, none and all included.
+    for bits in [0b1010].into_iter().chain(0..32) {
+        let failed = chosen(bits);
+        let fake = failed
+            .iter()
+            .fold(Fake::new(&cx), |fake, section| fake.fails(*section, draw.between(0..=900)));
+        let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+        carries(&settled, &fake, &chosen(!bits))?;
+        for section in Section::ALL {
+            report(&settled, section)?;
+        }
+    }
+    // Two shops at once, and one of them again.
+    let shops =
+        ["our shop", "their shop"].map(|name| Fake::new(&cx).named(name).fails(Section::Users, 30));
+    let both = join(load(shops[0].source(), DEFAULTS), load(shops[1].source(), DEFAULTS));
+    let (ours, theirs) = cx.call(NAME, both).await?.value;
+    let rest = [Section::Sales, Section::Orders, Section::LowStock, Section::Reviews];
+    carries(&ours, &shops[0], &rest)?;
+    carries(&theirs, &shops[1], &rest)
 }
 
 pub async fn names_each_failure(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .fails(Section::Users, 300)
-        .with(Section::Orders, Step::Fails(350, refused(Section::Orders)));
-    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
-    for error in
-        [(Section::Users, down(Section::Users)), (Section::Orders, refused(Section::Orders))]
-    {
-        let (section, error) = error;
-        let observed = report(&settled, section)?.result.as_ref().err();
-        ensure_eq!(observed, Some(&SectionFailure::Source(error)),
-            "the report on {section} does not carry its source's error";
-            help = "keep the error as the source gave it: a caller decides by it what to do next");
+    let mut draw = cx.draw();
+    let long = draw.text(3000..=4000);
+    for text in ["no luck", "", "  spaces \n and lines ", &draw.text(1..=12), &long] {
+        for bits in [0b00110, 0b11001] {
+            let failed = chosen(bits).into_iter().map(|section| {
+                let error = match draw.chance(50) {
+                    true => SourceError::Unavailable(text.to_owned()),
+                    false => SourceError::Rejected(text.to_owned()),
+                };
+                (section, error)
+            });
+            let failed: Vec<_> = failed.collect();
+            let fake = failed.iter().fold(Fake::new(&cx), |fake, (section, error)| {
+                fake.with(*section, Step::Fails(100, error.clone()))
+            });
+            let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+            for (section, error) in failed {
+                same(
+                    plain::result(&report(&settled, section)?.result),
+                    plain::source_error(&error),
+                    || format!("the report on {section} does not carry its source's error"),
+                    "keep the error as the source gave it: a caller decides by it what to do next",
+                )?;
+            }
+        }
     }
     Ok(())
 }
 
 pub async fn measures_each_section(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Users, 100);
-    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+    let mut draw = cx.draw();
+    let fake = Fake::new(&cx)
+        .fails(Section::Users, 100)
+        .with(Section::Orders, Step::Answers(draw.between(1..=900)))
+        .with(Section::Reviews, Step::Fails(0, down(Section::Reviews)));
     for section in Section::ALL {
-        let expected = if section == Section::Users { ms(100) } else { ms(latency(section)) };
-        let took = report(&settled, section)?.took;
-        ensure!(took == expected, "the report on {section} says {} ms", took.as_millis();
-            expected = format!("{} ms, from its call to its outcome", expected.as_millis()),
-            help = "measure inside each call: after the join all of them have taken the longest");
+        // One of the others panics, or is cut: its own time is that of its outcome as well.
+        for (step, at) in
+            [(Step::PanicsWith(70, Payload::Literal("a bug")), 70), (Step::Hangs, 1200)]
+        {
+            let fake = fake.twin().with(section, step);
+            let limits = limits_of(section, 1200);
+            let load = load(fake.source(), limits);
+            sleep(ms(draw.between(1..=300))).await;
+            let settled = cx.call(NAME, load).await?.value;
+            for other in Section::ALL {
+                let calls = fake.seen();
+                let seen = calls.iter().find(|seen| seen.section == other);
+                let expected = match (other == section, seen) {
+                    (true, _) => at,
+                    (_, Some(seen)) => seen.over.unwrap_or_default() - seen.at,
+                    (_, None) => return Err(Fail::new(format!("{other} was never called"))),
+                };
+                let took = report(&settled, other)?.took;
+                ensure!(took == ms(expected), "the report on {other} says {} ms", took.as_millis();
+                    expected = format!("{expected} ms, from the first poll of its call to its outcome"),
+                    help = "measure inside each call: after the join all of them have taken the longest");
+            }
+        }
     }
     Ok(())
 }
 
+/// The limit for one section, and much more for the others.
+fn limits_of(section: Section, limit: u64) -> Timeouts {
+    let mut limits = Timeouts {
+        sales: ms(9000),
+        users: ms(9000),
+        orders: ms(9000),
+        low_stock: ms(9000),
+        reviews: ms(9000),
+    };
+    match section {
+        Section::Sales => limits.sales = ms(limit),
+        Section::Users => limits.users = ms(limit),
+        Section::Orders => limits.orders = ms(limit),
+        Section::LowStock => limits.low_stock = ms(limit),
+        Section::Reviews => limits.reviews = ms(limit),
+    }
+    limits
+}
+
+fn by_section(limits: Timeouts) -> [(Section, Duration); 5] {
+    let Timeouts { sales, users, orders, low_stock, reviews } = limits;
+    [
+        (Section::Sales, sales),
+        (Section::Users, users),
+        (Section::Orders, orders),
+        (Section::LowStock, low_stock),
+        (Section::Reviews, reviews),
+    ]
+}
+
 pub async fn default_timeouts(cx: Cx) -> Outcome {
     let observed = cx.call("Timeouts::default", async { Timeouts::default() }).await?.value;
-    ensure_eq!(observed, DEFAULTS, "the default timeouts are not the documented ones");
+    for ((section, there), (_, wanted)) in
+        by_section(observed).into_iter().zip(by_section(DEFAULTS))
+    {
+        same(
+            plain::time(there),
+            plain::time(wanted),
+            || format!("the default timeouts are not the documented ones: {section} differs"),
+            "the figures stand in the documentation of Timeouts",
+        )?;
+    }
     let distinct = distinct_limits();
-    for (section, limit) in [
-        (Section::Sales, distinct.sales),
-        (Section::Users, distinct.users),
-        (Section::Orders, distinct.orders),
-        (Section::LowStock, distinct.low_stock),
-        (Section::Reviews, distinct.reviews),
-    ] {
+    for (section, limit) in by_section(distinct) {
         ensure_eq!(
             distinct.of(section),
             limit,
@@ -135,82 +245,276 @@ fn distinct_limits() -> Timeouts {
 }
 
 pub async fn cuts_a_hung_source(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-    let (settled, took) = settled(&cx, &fake, DEFAULTS).await?;
-    returned_at(
-        took,
-        3000,
-        "users never answers and is cut at its limit",
-        "put a timeout around each call, not around the join",
-    )?;
-    ensure_eq!(
-        report(&settled, Section::Users)?.result,
-        Err(SectionFailure::TimedOut { limit: ms(3000) }),
-        "the report on users does not say that it timed out"
-    );
-    carries(
-        &settled,
-        &fake,
-        &[Section::Sales, Section::Orders, Section::LowStock, Section::Reviews],
-    )
+    for (section, limit) in by_section(DEFAULTS) {
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let (settled, took) = settled(&cx, &fake, DEFAULTS).await?;
+        returned_at(
+            took,
+            limit.as_millis() as u64,
+            &format!("{section} never answers and is cut at its limit"),
+            "put a timeout around each call, not around the join",
+        )?;
+        same(
+            plain::result(&report(&settled, section)?.result),
+            plain::failure(&SectionFailure::TimedOut { limit }),
+            || format!("the report on {section} does not say that it timed out"),
+            "the end of a call's time is SectionFailure::TimedOut, with the limit that it had",
+        )?;
+        let others: Vec<_> = Section::ALL.into_iter().filter(|other| *other != section).collect();
+        carries(&settled, &fake, &others)?;
+    }
+    Ok(())
 }
 
 pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
-    let limits = distinct_limits();
-    let expected = BTreeMap::from([
-        (Section::Sales, 700),
-        (Section::Users, 1100),
-        (Section::Orders, 900),
-        (Section::LowStock, 1300),
-        (Section::Reviews, 1000),
-    ]);
-    for (section, limit) in expected {
-        let fake = Fake::new(&cx).with(section, Step::Hangs);
-        let (_, took) = settled(&cx, &fake, limits).await?;
+    let mut draw = cx.draw();
+    let mut drawn: Vec<u64> = (7..12).map(|hundreds| hundreds * 100 + draw.below(99)).collect();
+    draw.shuffle(&mut drawn);
+    let drawn = Timeouts {
+        sales: ms(drawn[0]),
+        users: ms(drawn[1]),
+        orders: ms(drawn[2]),
+        low_stock: ms(drawn[3]),
+        reviews: ms(drawn[4]),
+    };
+    for limits in [distinct_limits(), drawn] {
+        for (section, limit) in by_section(limits) {
+            let fake = Fake::new(&cx).with(section, Step::Hangs);
+            let (_, took) = settled(&cx, &fake, limits).await?;
+            let limit = limit.as_millis() as u64;
+            returned_at(
+                took,
+                limit,
+                &format!("only {section} hangs, and its limit is {limit} ms"),
+                "each call is given the limit of its own section",
+            )?;
+        }
+        // All hang: the limits run at the same time.
+        let fake = Section::ALL
+            .into_iter()
+            .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
+        let (settled, took) = settled(&cx, &fake, limits).await?;
+        let longest = by_section(limits).iter().map(|(_, limit)| limit.as_millis() as u64).max();
         returned_at(
             took,
-            limit,
-            &format!("only {section} hangs, and its limit is {limit} ms"),
-            "each call is given the limit of its own section",
+            longest.unwrap_or_default(),
+            "all five hang, and that is the longest limit",
+            "the limits run at the same time",
+        )?;
+        for (section, limit) in by_section(limits) {
+            same(
+                plain::result(&report(&settled, section)?.result),
+                plain::failure(&SectionFailure::TimedOut { limit }),
+                || format!("the report on {section} has another limit when all five hang"),
+                "each call is given the limit of its own section",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn takes_any_limit(cx: Cx) -> Outcome {
+    let all = |limit| Timeouts {
+        sales: limit,
+        users: limit,
+        orders: limit,
+        low_stock: limit,
+        reviews: limit,
+    };
+    // The longest limit there is cuts nothing.
+    let fake = Fake::new(&cx);
+    let (whole, took) = settled(&cx, &fake, all(Duration::MAX)).await?;
+    carries(&whole, &fake, &Section::ALL)?;
+    returned_at(took, 600, "no limit of Duration::MAX is over", "a limit may be of any length")?;
+    let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
+    dropped_at(&cx, NAME, 100_000, load(fake.source(), all(Duration::MAX))).await?;
+    // A limit of zero is a limit: every call that has to wait is cut.
+    let fake = Fake::new(&cx).with(Section::Orders, Step::Hangs);
+    let load = timeout(ms(10_000), load(fake.source(), all(Duration::ZERO)));
+    let call = cx.call(NAME, load).await?;
+    let Ok(cut) = call.value else {
+        return Err(Fail::new("with limits of 0 ms, the load has not returned after 10 s")
+            .expected("at once: a limit of zero is a limit, not the lack of one")
+            .help("do not take zero for \"no limit\""));
+    };
+    let took = call.took;
+    ensure!(took <= ms(1), "with limits of 0 ms, returned at {} ms", took.as_millis();
+        expected = "at once: a limit of zero is a limit, not the lack of one",
+        help = "do not take zero for \"no limit\"");
+    for section in Section::ALL {
+        same(
+            plain::result(&report(&cut, section)?.result),
+            plain::failure(&SectionFailure::TimedOut { limit: Duration::ZERO }),
+            || format!("the report on {section} does not say that its limit of 0 ms is over"),
+            "do not take zero for \"no limit\"",
         )?;
     }
     Ok(())
 }
 
 pub async fn stops_what_it_cuts(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-    let limits = Timeouts { users: ms(100), ..DEFAULTS };
-    settled(&cx, &fake, limits).await?;
-    nothing_left(&cx, &fake, "after the load has returned").await
+    for section in Section::ALL {
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let limits = limits_of(section, 100);
+        settled(&cx, &fake, limits).await?;
+        nothing_left(&cx, &fake, "after the load has returned").await?;
+    }
+    Ok(())
+}
+
+/// The report on `section` says that its source panicked, with this text.
+fn says_panicked(settled: &Settled, section: Section, text: &str) -> Outcome {
+    let result = &report(settled, section)?.result;
+    let Err(SectionFailure::Panicked { message }) = result else {
+        return Err(Fail::new(format!(
+            "the report on {section} does not say that its source panicked"
+        ))
+        .expected(format!("panicked: {text:?}"))
+        .observed(plain::result(result))
+        .help(
+            "SectionFailure::from_panic takes what catch_unwind or JoinError::into_panic returns",
+        ));
+    };
+    ensure!(message == text, "the report on {section} has another text than the panic";
+        expected = format!("panicked: {text:?}"), observed = format!("panicked: {message:?}"),
+        help = "the text is in the payload of the panic: hand that to SectionFailure::from_panic. A payload is \
+                a &str (panic!(\"a bug\")) or a String (panic!(\"row {{n}}\")); a JoinError has it in \
+                into_panic()");
+    Ok(())
+}
+
+/// Payloads of each kind, with a text that no solution knows.
+fn payloads(draw: &mut Draw) -> [Payload; 3] {
+    [
+        Payload::Literal("a bug"),
+        Payload::Text(format!("row {}", draw.text(1..=12))),
+        Payload::Number(7),
+    ]
 }
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::Sales, Step::Panics(50));
+    let mut draw = cx.draw();
+    for section in Section::ALL {
+        for payload in payloads(&mut draw) {
+            let step = Step::PanicsWith(draw.between(1..=90), payload.clone());
+            let fake = Fake::new(&cx).with(section, step);
+            let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+            says_panicked(&settled, section, &payload.text())?;
+            let others: Vec<_> =
+                Section::ALL.into_iter().filter(|other| *other != section).collect();
+            carries(&settled, &fake, &others)?;
+            nothing_left(&cx, &fake, "after a source has panicked").await?;
+        }
+    }
+    // All five.
+    let fake = Section::ALL
+        .into_iter()
+        .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Panics(50)));
     let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
-    ensure_eq!(report(&settled, Section::Sales)?.result,
-        Err(SectionFailure::Panicked { message: "sales: a bug".to_owned() }),
-        "the report on sales does not say that its source panicked";
-        help = "SectionFailure::from_panic takes what catch_unwind or JoinError::into_panic returns");
-    carries(&settled, &fake, &Section::ALL[1..])
+    for section in Section::ALL {
+        says_panicked(&settled, section, &format!("{section}: a bug"))?;
+    }
+    Ok(())
 }
 
 pub async fn contains_early_failures(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .with(Section::Orders, Step::Fails(0, down(Section::Orders)))
-        .with(Section::Reviews, Step::PanicsAtOnce);
-    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
-    let message = "reviews: a bug before the future".to_owned();
-    ensure_eq!(report(&settled, Section::Reviews)?.result,
-        Err(SectionFailure::Panicked { message }),
-        "the report on reviews does not say that its source panicked";
-        help = "the method itself may panic, before it has returned a future: call it within what \
-                is caught");
-    carries(&settled, &fake, &[Section::Sales, Section::Users, Section::LowStock])
+    let mut draw = cx.draw();
+    for section in Section::ALL {
+        let others: Vec<_> = Section::ALL.into_iter().filter(|other| *other != section).collect();
+        let fake = Fake::new(&cx).with(section, Step::Fails(0, refused(section)));
+        let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
+        same(
+            plain::result(&report(&early, section)?.result),
+            plain::source_error(&refused(section)),
+            || format!("the report on {section} does not carry the error of its first poll"),
+            "a source that fails at once fails as any other",
+        )?;
+        carries(&early, &fake, &others)?;
+        let fake = Fake::new(&cx).with(section, Step::PanicsAtOnce);
+        let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
+        says_panicked(&early, section, &format!("{section}: a bug before the future"))?;
+        for payload in payloads(&mut draw) {
+            for step in
+                [Step::PanicsAtOnceWith(payload.clone()), Step::PanicsWith(0, payload.clone())]
+            {
+                let fake = Fake::new(&cx).with(section, step);
+                let (early, _) = settled(&cx, &fake, DEFAULTS).await?;
+                says_panicked(&early, section, &payload.text())?;
+                carries(&early, &fake, &others)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
+    let fakes = || Fake::new(&cx).with(Section::Orders, Step::Hangs);
+    let load_all = |fake: &Fake| load(fake.source(), DEFAULTS);
+    dropped_everywhere(&cx, NAME, &[0, 100, 250, 350, 450, 550, 2000], fakes, load_all).await?;
+    // A second load of the same sources.
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, load(fake.twin().source(), DEFAULTS), 250, load(fake.source(), DEFAULTS))
-        .await?;
-    nothing_left(&cx, &fake, "after the load was dropped").await
+    settled(&cx, &fake, DEFAULTS).await?;
+    nothing_left(&cx, &fake, "after the load has returned").await?;
+    dropped_at(&cx, NAME, 250, load(fake.source(), DEFAULTS)).await?;
+    nothing_left(&cx, &fake, "after a second load of the same sources was dropped").await
+}
+
+pub async fn settles_one_section(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (text, limit) = (draw.text(1..=12), draw.between(700..=900));
+    for section in Section::ALL {
+        let answers = draw.between(1..=600);
+        let cases = [
+            (Step::Answers(answers), answers, None),
+            (Step::Fails(40, down(section)), 40, Some(SectionFailure::from(down(section)))),
+            (Step::Fails(0, refused(section)), 0, Some(refused(section).into())),
+            (Step::Hangs, limit, Some(SectionFailure::TimedOut { limit: ms(limit) })),
+            (
+                Step::PanicsWith(30, Payload::Text(text.clone())),
+                30,
+                Some(SectionFailure::Panicked { message: text.clone() }),
+            ),
+            (
+                Step::PanicsAtOnceWith(Payload::Literal("a bug")),
+                0,
+                Some(SectionFailure::Panicked { message: "a bug".to_owned() }),
+            ),
+        ];
+        for (step, at, failure) in cases {
+            let fake = Fake::new(&cx).with(section, step.clone());
+            let call = cx.call(SETTLE, settle(section, fake.source(), ms(limit))).await?;
+            let case = format!("settle({section}) of a source that {}", said(&step));
+            let others = fake.called().into_iter().filter(|called| *called != section).count();
+            ensure!(call.value.section == section && others == 0, "{case} is about another section";
+                expected = format!("one call of {section}, and the report on it"),
+                observed = format!("a report on {}; called: {}", call.value.section, names(&fake.called())));
+            let expected =
+                failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
+            same(
+                plain::result(&call.value.result),
+                expected,
+                || format!("{case} reports something else"),
+                "data, an error, the end of the limit and a panic are all outcomes of the section",
+            )?;
+            ensure!(call.took == ms(at) && call.value.took == ms(at),
+                "{case} returns at {} ms and reports {} ms", call.took.as_millis(), call.value.took.as_millis();
+                expected = format!("{at} ms, from its first poll to the outcome"));
+            nothing_left(&cx, &fake, &format!("after {case}")).await?;
+        }
+        let fakes = || Fake::new(&cx).with(section, Step::Hangs);
+        let one = |fake: &Fake| settle(section, fake.source(), ms(limit));
+        dropped_everywhere(&cx, SETTLE, &[0, 50, 300], fakes, one).await?;
+    }
+    Ok(())
+}
+
+fn said(step: &Step) -> &'static str {
+    match step {
+        Step::Answers(_) => "answers",
+        Step::Fails(0, _) => "fails at its first poll",
+        Step::Fails(..) => "fails",
+        Step::Hangs => "never answers",
+        Step::PanicsAtOnce | Step::PanicsAtOnceWith(_) => "panics in its method",
+        Step::Panics(_) | Step::PanicsWith(..) => "panics",
+    }
 }

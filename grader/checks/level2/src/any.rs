@@ -1,73 +1,210 @@
 //! `any::fetch`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::any::{AllFailed, Winner, fetch};
+use level2::error::SourceError;
 use level2::model::Section;
 
-use crate::fake::{Fake, Step, down, refused};
+use crate::endings::{dropped_everywhere, passes_a_panic_on};
+use crate::fake::{Fake, Payload, Step, down, refused};
+use crate::plain::{self, same};
 use crate::support::{nothing_left, returned_at, succeeded};
 
 const NAME: &str = "any::fetch";
 
-/// Three replicas; each does its step when users is asked for.
-fn replicas(cx: &Cx, steps: [Step; 3]) -> [Fake; 3] {
-    let [first, second, third] = steps;
-    [
-        Fake::new(cx).named("replica 0").with(Section::Users, first),
-        Fake::new(cx).named("replica 1").with(Section::Users, second),
-        Fake::new(cx).named("replica 2").with(Section::Users, third),
-    ]
+/// One replica for each step, done when `section` is asked for.
+fn replicas(cx: &Cx, section: Section, steps: Vec<Step>) -> Vec<Fake> {
+    let replica =
+        |(place, step)| Fake::new(cx).named(&format!("replica {place}")).with(section, step);
+    steps.into_iter().enumerate().map(replica).collect()
 }
 
-pub async fn first_success_wins(cx: Cx) -> Outcome {
-    let steps = [Step::Fails(100, refused(Section::Users)), Step::Answers(300), Step::Answers(200)];
-    let fakes = replicas(&cx, steps);
+/// Asks the replicas.
+async fn asked(
+    cx: &Cx,
+    section: Section,
+    fakes: &[Fake],
+) -> Result<(Result<Winner, AllFailed>, Duration), Fail> {
     let sources = fakes.iter().map(Fake::source).collect();
-    let call = cx.call(NAME, fetch(Section::Users, sources)).await?;
-    let observed = succeeded(call.value, "two replicas answer")?;
+    let call = cx.call(NAME, fetch(section, sources)).await?;
+    Ok((call.value, call.took))
+}
+
+/// An error that no other replica gives.
+fn said(draw: &mut Draw) -> SourceError {
+    let text = draw.text(1..=12);
+    if draw.chance(50) { SourceError::Unavailable(text) } else { SourceError::Rejected(text) }
+}
+
+/// Steps of which one answers at `wins_at`, before any other that answers.
+fn a_race(draw: &mut Draw, count: usize, winner: usize, wins_at: u64) -> Vec<Step> {
+    let fails = |draw: &mut Draw| {
+        let at = 2 * draw.below(wins_at) + 1;
+        Step::Fails(at, said(draw))
+    };
+    let step = |place| match place {
+        _ if place == winner => Step::Answers(wins_at),
+        _ if draw.chance(40) => fails(draw),
+        _ if draw.chance(20) => Step::Hangs,
+        _ => Step::Answers(wins_at + 1 + draw.below(500)),
+    };
+    (0..count).map(step).collect()
+}
+
+async fn wins(cx: &Cx, section: Section, steps: Vec<Step>, winner: usize, at: u64) -> Outcome {
+    let fakes = replicas(cx, section, steps);
+    let (outcome, took) = asked(cx, section, &fakes).await?;
+    let Winner { replica, data } = succeeded(outcome, &format!("replica {winner} answers"))?;
     returned_at(
-        call.took,
-        200,
-        "replica 0 fails at 100, replica 2 answers first",
+        took,
+        at,
+        &format!("replica {winner} of {} is the first that answers", fakes.len()),
         "ask all replicas at once; a failure decides nothing while another may answer",
     )?;
-    let expected = Winner { replica: 2, data: fakes[2].data(Section::Users) };
-    ensure_eq!(observed, expected, "the winner is not the first that answered");
+    let expected = plain::data(&fakes[winner].data(section));
+    same(
+        plain::data(&data),
+        expected,
+        || "the data is not what the first replica that answered said".to_owned(),
+        "the data and the number belong to one replica",
+    )?;
+    ensure!(replica == winner, "`replica` is {replica}, but the data is that of replica {winner}";
+        expected = format!("{winner}: the replica's place in the caller's list, counted from 0"),
+        help = "outcomes arrive in the order of time: let each call return its place in the list too");
+    for (place, fake) in fakes.iter().enumerate() {
+        let calls = fake.called().len();
+        ensure!(calls == 1, "replica {place} was asked {calls} times";
+            expected = "each replica is asked once, all of them at the first poll",
+            help = "one call for each replica");
+    }
     Ok(())
 }
 
+pub async fn first_success_wins(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let steps =
+        vec![Step::Fails(100, refused(Section::Users)), Step::Answers(300), Step::Answers(200)];
+    wins(&cx, Section::Users, steps, 2, 200).await?;
+    let early = vec![Step::Answers(200), Step::Fails(0, down(Section::Sales)), Step::Answers(300)];
+    wins(&cx, Section::Sales, early, 0, 200).await?;
+    for section in Section::ALL {
+        let count = draw.index(10) + 2;
+        let (winner, at) = (draw.index(count), draw.between(100..=900));
+        wins(&cx, section, a_race(&mut draw, count, winner, at), winner, at).await?;
+    }
+    let (count, at) = (300, 100);
+    wins(&cx, Section::Orders, a_race(&mut draw, count, count - 1, at), count - 1, at).await
+}
+
 pub async fn stops_the_losers(cx: Cx) -> Outcome {
-    let fakes = replicas(&cx, [Step::Answers(300), Step::Answers(100), Step::Hangs]);
-    let sources = fakes.iter().map(Fake::source).collect();
-    let call = cx.call(NAME, fetch(Section::Users, sources)).await?;
-    succeeded(call.value, "replica 1 answers")?;
+    let fakes = replicas(
+        &cx,
+        Section::Users,
+        vec![
+            Step::Answers(300),
+            Step::Answers(100),
+            Step::Hangs,
+            Step::Fails(200, down(Section::Users)),
+        ],
+    );
+    let (outcome, _) = asked(&cx, Section::Users, &fakes).await?;
+    succeeded(outcome, "replica 1 answers")?;
     for fake in &fakes {
         nothing_left(&cx, fake, "after a replica has won").await?;
     }
     Ok(())
 }
 
-pub async fn lists_every_error(cx: Cx) -> Outcome {
-    let steps = [
-        Step::Fails(300, refused(Section::Users)),
-        Step::Fails(100, down(Section::Users)),
-        Step::Fails(200, down(Section::Sales)),
-    ];
-    let fakes = replicas(&cx, steps);
-    let sources = fakes.iter().map(Fake::source).collect();
-    let call = cx.call(NAME, fetch(Section::Users, sources)).await?;
-    let errors = vec![refused(Section::Users), down(Section::Users), down(Section::Sales)];
-    ensure_eq!(
-        failed(call.value, "every replica failed")?,
-        AllFailed { errors },
-        "the error does not list what each replica said, in the order of the replicas"
-    );
+pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
+    // One fake for all three replicas: the first call answers at 400 ms, and so on.
+    let steps = vec![Step::Answers(400), Step::Answers(300), Step::Hangs];
+    let fakes = || Fake::new(&cx).script(Section::Users, steps.clone());
+    let load =
+        |fake: &Fake| fetch(Section::Users, vec![fake.source(), fake.source(), fake.source()]);
+    dropped_everywhere(&cx, NAME, &[0, 100, 200, 299], fakes, load).await
+}
+
+pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for section in Section::ALL {
+        let text = draw.text(1..=12);
+        let payload = *draw.pick(&[true, false]);
+        let payload = if payload { Payload::Literal("a bug") } else { Payload::Text(text) };
+        let at = draw.between(10..=90);
+        for (step, at) in
+            [(Step::PanicsWith(at, payload.clone()), at), (Step::PanicsWith(0, payload.clone()), 0)]
+        {
+            let other = Fake::new(&cx).named("replica 1").with(section, Step::Answers(200));
+            let bad = Fake::new(&cx).named("replica 0").with(section, step);
+            let load = fetch(section, vec![bad.source(), other.source()]);
+            passes_a_panic_on(&cx, NAME, &other, (&payload, at), load).await?;
+        }
+        let (other, method) = (Fake::new(&cx), Step::PanicsAtOnceWith(payload.clone()));
+        let bad = Fake::new(&cx).named("replica 0").with(section, method);
+        let load = fetch(section, vec![bad.source(), other.source()]);
+        passes_a_panic_on(&cx, NAME, &other, (&payload, 0), load).await?;
+    }
     Ok(())
 }
 
+/// Every replica fails, each at its own time.
+async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mut Draw) -> Outcome {
+    let mut times: Vec<u64> = (1..=errors.len() as u64).map(|nth| nth * 10).collect();
+    draw.shuffle(&mut times);
+    let steps = times.iter().zip(&errors).map(|(at, error)| Step::Fails(*at, error.clone()));
+    let fakes = replicas(cx, section, steps.collect());
+    let (outcome, _) = asked(cx, section, &fakes).await?;
+    let AllFailed { errors: observed } = failed(outcome, "every replica failed")?;
+    ensure!(observed.len() == errors.len(), "the error lists {} errors of {} replicas",
+        observed.len(), errors.len();
+        help = "keep what each replica said, also when two say the same");
+    let difference =
+        observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
+            let (there, wanted) = (plain::source_error(there), plain::source_error(wanted));
+            (there != wanted).then_some((place, there, wanted))
+        });
+    match difference {
+        None => Ok(()),
+        Some((place, there, wanted)) => Err(Fail::new(format!(
+            "the error does not list what each replica said, in the order of the replicas: number {place} differs"
+        ))
+        .expected(wanted)
+        .observed(there)
+        .help("they fail in the order of time: keep each error with its place in the list, and sort at the end")),
+    }
+}
+
+pub async fn lists_every_error(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let twice = down(Section::Users);
+    let errors = vec![
+        refused(Section::Users),
+        twice.clone(),
+        SourceError::Rejected(String::new()),
+        SourceError::Unavailable("  spaces \n and lines ".to_owned()),
+        twice,
+    ];
+    all_fail(&cx, Section::Users, errors, &mut draw).await?;
+    for section in Section::ALL {
+        let errors = (0..draw.index(10) + 1).map(|_| said(&mut draw)).collect();
+        all_fail(&cx, section, errors, &mut draw).await?;
+    }
+    let errors = (0..300).map(|_| said(&mut draw)).collect();
+    all_fail(&cx, Section::Reviews, errors, &mut draw).await
+}
+
 pub async fn no_replica_is_a_failure(cx: Cx) -> Outcome {
-    let call = cx.call(NAME, fetch(Section::Users, Vec::new())).await?;
-    let observed = failed(call.value, "there was no replica to ask")?;
-    ensure!(observed.errors.is_empty(), "errors of replicas that do not exist");
-    returned_at(call.took, 0, "there is nothing to wait for", "an empty list has no first success")
+    for section in Section::ALL {
+        let none: Vec<Arc<_>> = Vec::new();
+        let call = cx.call(NAME, fetch(section, none)).await?;
+        let observed = failed(call.value, "there was no replica to ask")?;
+        ensure!(observed.errors.is_empty(), "errors of replicas that do not exist");
+        ensure!(call.took == ms(0), "returned at {} ms", call.took.as_millis();
+            expected = "0 ms: there is nothing to wait for",
+            help = "an empty list has no first success");
+    }
+    Ok(())
 }

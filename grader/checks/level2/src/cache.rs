@@ -1,130 +1,522 @@
 //! `cache::CachedDashboard`.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level2::cache::{Answer, CacheError, CachedDashboard, DEFAULT_TTL};
-use level2::error::SectionError;
-use level2::model::Section;
+use level2::error::{SectionError, SourceError};
+use level2::model::{Dashboard, Section};
 use level2::parallel;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::fake::{Fake, Step, down, latency, refused};
-use crate::support::succeeded;
+use crate::endings::passes_a_panic_on;
+use crate::fake::{Fake, Payload, Step, latency, refused};
+use crate::memory;
+use crate::plain::{self, same, same_page};
+use crate::support::{names, nothing_left, succeeded};
 
-const NAME: &str = "CachedDashboard::load";
+pub const NAME: &str = "CachedDashboard::load";
 
-/// Sources of which every one answers once and then fails, at once: whatever the order in which a load
-/// looks at them, it fails at that moment.
-fn good_once(cx: &Cx) -> Fake {
+/// Sources that do the same thing in each load: the first load does the first of `loads`, and so on; the last
+/// one repeats. Whatever the order in which a load looks at its sources, it fails at that moment.
+pub fn sources(cx: &Cx, loads: &[Does]) -> Fake {
     Section::ALL.into_iter().fold(Fake::new(cx), |fake, section| {
-        let answers = Step::Answers(latency(section));
-        fake.script(section, vec![answers, Step::Fails(0, refused(section))])
+        let steps = loads.iter().map(|does| match does {
+            Does::Answers => Step::Answers(latency(section)),
+            Does::AnswersAt(at) => Step::Answers(*at),
+            Does::Fails(at) => Step::Fails(*at, refused(section)),
+        });
+        fake.script(section, steps.collect())
     })
 }
 
-async fn load(cx: &Cx, cache: &CachedDashboard) -> Result<Result<Answer, CacheError>, Fail> {
+/// What all sources do in one load.
+#[derive(Debug, Clone, Copy)]
+pub enum Does {
+    /// Answers after the usual latency.
+    Answers,
+    /// Answers after so many milliseconds.
+    AnswersAt(u64),
+    /// Fails after so many milliseconds.
+    Fails(u64),
+}
+
+use Does::{Answers, AnswersAt, Fails};
+
+pub async fn load(cx: &Cx, cache: &CachedDashboard) -> Result<Result<Answer, CacheError>, Fail> {
     Ok(cx.call(NAME, cache.load()).await?.value)
 }
 
+/// The `nth` load of a cache in front of these sources, counted from 1.
+async fn nth(
+    cx: &Cx,
+    fake: &Fake,
+    cache: &CachedDashboard,
+    number: u32,
+) -> Result<Result<Answer, CacheError>, Fail> {
+    fake.in_load(number);
+    load(cx, cache).await
+}
+
+/// An outcome as the learner reads it, without the page.
+fn said(outcome: &Result<Answer, CacheError>) -> String {
+    let cause =
+        |cause: &SectionError| format!("{}: {}", cause.section, plain::failure(&cause.failure));
+    match outcome {
+        Ok(Answer::Live(_)) => "Answer::Live".to_owned(),
+        Ok(Answer::Cached { age, cause: why, .. }) => {
+            format!("Answer::Cached, {} old, because {}", plain::time(*age), cause(why))
+        }
+        Err(CacheError::Empty { cause: why }) => {
+            format!("CacheError::Empty, because {}", cause(why))
+        }
+        Err(CacheError::Expired { age, cause: why }) => {
+            format!("CacheError::Expired, {} old, because {}", plain::time(*age), cause(why))
+        }
+    }
+}
+
+fn live(outcome: Result<Answer, CacheError>, when: &str) -> Result<Dashboard, Fail> {
+    match outcome {
+        Ok(Answer::Live(page)) => Ok(page),
+        other => Err(Fail::new(format!("{when}: a load whose sources all answered is not `Live`"))
+            .expected("Answer::Live")
+            .observed(said(&other))),
+    }
+}
+
+fn cached(outcome: Result<Answer, CacheError>, when: &str) -> Result<(Dashboard, Duration), Fail> {
+    match outcome {
+        Ok(Answer::Cached { dashboard, age, .. }) => Ok((dashboard, age)),
+        other => {
+            Err(Fail::new(format!("{when}: the last page is not handed out when the sources fail"))
+                .expected("Answer::Cached")
+                .observed(said(&other))
+                .help("a page that was loaded is remembered until a newer one replaces it"))
+        }
+    }
+}
+
+/// The age of a page that was there at `loaded` and is handed out now.
+fn is_old(age: Duration, loaded: Instant, when: &str) -> Outcome {
+    let expected = loaded.elapsed();
+    let help = match age {
+        age if age == Duration::ZERO => {
+            "note tokio::time::Instant::now() when the page is there: std's clock does not see virtual time"
+        }
+        age if age > expected => "remember the time after the load, not before it",
+        _ => {
+            "the age counts from the load that brought the page: handing it out does not make it younger"
+        }
+    };
+    ensure!(age == expected, "{when}: the age is said to be {} ms", age.as_millis();
+        expected = format!("{} ms, from the moment the page was there to the moment it is handed out",
+            expected.as_millis()),
+        help = help);
+    Ok(())
+}
+
 pub async fn asks_every_time(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
+    let fake = sources(&cx, &[Answers, Answers, Fails(0), Answers]);
     // What `parallel::load` makes of the same answers: its faults are another criterion's.
-    let twin = fake.twin().source();
+    let twin = fake.twin();
     let cache = CachedDashboard::new(fake.source());
-    for nth in 1..=2 {
-        let expected = cx.call("parallel::load", parallel::load(Arc::clone(&twin))).await?.value;
-        let expected = succeeded(expected, "every source answered")?;
-        let answer = succeeded(load(&cx, &cache).await?, "every source answered")?;
-        ensure_eq!(answer, Answer::Live(expected.dashboard),
-            "load {nth} does not return the page that the sources have just answered";
-            help = "the remembered page is for the case that the sources fail");
+    for number in 1..=5 {
+        let before = fake.called().len();
+        twin.in_load(number);
+        let alone = cx.call("parallel::load", parallel::load(twin.source())).await?.value;
+        let outcome = nth(&cx, &fake, &cache, number).await?;
+        let mut asked = fake.called().split_off(before);
+        asked.sort_unstable();
+        // A load that fails may end before it has asked all of them.
+        let right = match number {
+            3 => !asked.is_empty(),
+            _ => asked == Section::ALL,
+        };
+        ensure!(right, "load {number} does not return the page that the sources have just answered: it \
+                asks for {} section(s)", asked.len();
+            expected = "each section once, in every load", observed = names(&asked),
+            help = "ask the sources every time: the remembered page is for the case that they fail");
+        if let Ok(expected) = alone {
+            let page = live(outcome, &format!("load {number}"))?;
+            same_page(
+                &page,
+                &expected.dashboard,
+                |section| {
+                    format!(
+                        "load {number} does not return the page that the sources have just answered: {section} differs"
+                    )
+                },
+                "the remembered page is for the case that the sources fail",
+            )?;
+        }
         sleep(ms(1000)).await;
     }
     Ok(())
 }
 
 pub async fn falls_back(cx: Cx) -> Outcome {
-    let fake = good_once(&cx);
+    let mut draw = cx.draw();
+    let (wait, at) = (draw.between(5_000..=9_000), draw.between(1..=900));
+    let fake = sources(&cx, &[Answers, Fails(0), Fails(at), Fails(0), Answers, Fails(at)]);
     let cache = CachedDashboard::new(fake.source());
-    let Answer::Live(loaded) = succeeded(load(&cx, &cache).await?, "every source answered")? else {
-        return Err(Fail::new("the first page is said to be a remembered one"));
-    };
-    sleep(ms(20_000)).await;
-    match load(&cx, &cache).await? {
-        Ok(Answer::Cached { dashboard, age, .. }) => {
-            ensure_eq!(dashboard, loaded, "the page is not the last one that was loaded");
-            ensure!(age == ms(20_000), "the age is said to be {} ms", age.as_millis();
-                expected = "20000 ms, from the moment the page was there to the moment it is handed out",
-                help = "remember the time after the load, not before it");
-            Ok(())
-        }
-        other => Err(Fail::new("the last page is not handed out when the sources fail")
-            .expected("Answer::Cached")
-            .observed(format!("{other:?}"))),
+    let first = live(nth(&cx, &fake, &cache, 1).await?, "the first load")?;
+    let loaded = Instant::now();
+    for (number, when) in [
+        (2, "the first failing load"),
+        (3, "the second failing load"),
+        (4, "the third failing load"),
+    ] {
+        sleep(ms(wait)).await;
+        let (page, age) = cached(nth(&cx, &fake, &cache, number).await?, when)?;
+        same_page(
+            &page,
+            &first,
+            |section| {
+                format!("{when}: the page is not the last one that was loaded: {section} differs")
+            },
+            "a page that was loaded is remembered until a newer one replaces it",
+        )?;
+        is_old(age, loaded, when)?;
     }
+    sleep(ms(wait)).await;
+    let second = live(nth(&cx, &fake, &cache, 5).await?, "the load after the outage")?;
+    let loaded = Instant::now();
+    sleep(ms(wait)).await;
+    let when = "a failing load after two good ones";
+    let (page, age) = cached(nth(&cx, &fake, &cache, 6).await?, when)?;
+    same_page(
+        &page,
+        &second,
+        |section| {
+            format!("{when}: the page is not the last one that was loaded: {section} differs")
+        },
+        "a newer page replaces the remembered one",
+    )?;
+    is_old(age, loaded, when)
 }
 
 pub async fn names_the_cause(cx: Cx) -> Outcome {
-    let expected = SectionError::new(Section::Orders, refused(Section::Orders));
-    let fails = Step::Fails(100, refused(Section::Orders));
-    let fake = Fake::new(&cx).script(Section::Orders, vec![Step::Answers(400), fails]);
-    let cache = CachedDashboard::with_ttl(fake.source(), ms(30_000));
-    succeeded(load(&cx, &cache).await?, "every source answered")?;
-    let mut causes = vec![("within the time to live", load(&cx, &cache).await?)];
-    sleep(ms(100_000)).await;
-    causes.push(("after the time to live", load(&cx, &cache).await?));
-    let never = Fake::new(&cx).with(Section::Orders, Step::Fails(100, refused(Section::Orders)));
-    causes.push(("without a page", load(&cx, &CachedDashboard::new(never.source())).await?));
-    for (when, outcome) in causes {
-        let cause = match outcome {
-            Ok(Answer::Live(_)) => None,
-            Ok(Answer::Cached { cause, .. })
-            | Err(CacheError::Empty { cause } | CacheError::Expired { cause, .. }) => Some(cause),
-        };
-        ensure_eq!(
-            cause.as_ref(),
-            Some(&expected),
-            "{when}, the outcome hides why the sources failed"
-        );
+    let mut draw = cx.draw();
+    for section in Section::ALL {
+        let text = draw.text(0..=12);
+        // Another error each time: the cause is that of this load.
+        let errors = [
+            SourceError::Unavailable(text.clone()),
+            SourceError::Rejected(text.clone()),
+            SourceError::Unavailable(format!("  spaces \n and {text}")),
+        ];
+        let mut steps = vec![Step::Answers(latency(section))];
+        steps.extend(errors.iter().map(|error| Step::Fails(100, error.clone())));
+        let fake = Fake::new(&cx).script(section, steps);
+        let cache = CachedDashboard::with_ttl(fake.source(), ms(3000));
+        succeeded(nth(&cx, &fake, &cache, 1).await?, "every source answered")?;
+        let mut outcomes = vec![("within the time to live", nth(&cx, &fake, &cache, 2).await?)];
+        sleep(ms(10_000)).await;
+        outcomes.push(("after the time to live", nth(&cx, &fake, &cache, 3).await?));
+        let never = CachedDashboard::new(fake.source());
+        outcomes.push(("without a page", nth(&cx, &fake, &never, 4).await?));
+        for ((when, outcome), error) in outcomes.iter().zip(&errors) {
+            let observed = match outcome {
+                Ok(Answer::Live(_)) => "no cause: Answer::Live".to_owned(),
+                Ok(Answer::Cached { cause, .. })
+                | Err(CacheError::Empty { cause } | CacheError::Expired { cause, .. }) => {
+                    format!("{}: {}", cause.section, plain::failure(&cause.failure))
+                }
+            };
+            same(
+                observed,
+                format!("{section}: {}", plain::source_error(error)),
+                || format!("{when}, the outcome hides why the sources failed"),
+                "keep the error of this load as it is: all three variants have a `cause`",
+            )?;
+        }
     }
     Ok(())
 }
 
+/// What a failing load makes of a page that was there at `loaded`, with this time to live.
+fn judged(
+    outcome: &Result<Answer, CacheError>,
+    loaded: Instant,
+    ttl: Duration,
+    what: &str,
+) -> Outcome {
+    let age = loaded.elapsed();
+    let fresh = age < ttl;
+    let expected = if fresh { "Answer::Cached" } else { "CacheError::Expired, with the age" };
+    let at = format!(
+        "at an age of {} ms with {what} time to live of {}",
+        age.as_millis(),
+        plain::time(ttl)
+    );
+    let (headline, help) = match outcome {
+        Ok(Answer::Cached { .. }) if fresh => return Ok(()),
+        Err(CacheError::Expired { age: stated, .. }) if !fresh => {
+            ensure!(*stated == age, "wrong {at}: the error says {} ms", stated.as_millis();
+                expected = format!("an age of {} ms", age.as_millis()),
+                help = "the age counts from the load that brought the page, to the end of this one");
+            return Ok(());
+        }
+        Err(CacheError::Empty { .. }) => (
+            format!("there is no page {at}, although one was loaded"),
+            "a page that was loaded is remembered until a newer one replaces it, also when it is too \
+             old to be shown",
+        ),
+        Ok(Answer::Live(_)) => (
+            format!("the page is called live {at}, although the sources failed"),
+            "only a page that was loaded by this very load is `Live`",
+        ),
+        Err(CacheError::Expired { .. }) => (
+            format!("wrong {at}: the page is refused"),
+            "a page may be shown while it is younger than the time to live",
+        ),
+        Ok(Answer::Cached { .. }) => (
+            format!("wrong {at}: the page is shown"),
+            "a page may be shown while it is younger than the time to live; at that age it is too old, and \
+             handing it out does not make it younger",
+        ),
+    };
+    Err(Fail::new(headline).expected(expected).observed(said(outcome)).help(help))
+}
+
 pub async fn expires(cx: Cx) -> Outcome {
     ensure_eq!(DEFAULT_TTL, ms(60_000), "the default time to live is not 60 s");
-    for (ttl, name) in [(60_000, "the default"), (5000, "a given")] {
-        for (age, fresh) in [(ttl - 1, true), (ttl, false), (3 * ttl, false)] {
-            let fake = good_once(&cx);
-            let cache = if ttl == 60_000 {
-                CachedDashboard::new(fake.source())
-            } else {
-                CachedDashboard::with_ttl(fake.source(), ms(ttl))
+    let drawn = cx.draw().between(2000..=8000);
+    for (ttl, what) in [(60_000, "the default"), (drawn, "a given")] {
+        // Failing loads at these ages, each list with a cache of its own.
+        for ages in [&[ttl - 1][..], &[ttl], &[ttl / 2, ttl - 1, ttl], &[ttl, 2 * ttl]] {
+            let fake = sources(&cx, &[Answers, Fails(0)]);
+            let cache = match what {
+                "the default" => CachedDashboard::new(fake.source()),
+                _ => CachedDashboard::with_ttl(fake.source(), ms(ttl)),
             };
-            succeeded(load(&cx, &cache).await?, "every source answered")?;
-            sleep(ms(age)).await;
-            let outcome = load(&cx, &cache).await?;
-            let expected =
-                if fresh { "Answer::Cached" } else { "CacheError::Expired, with the age" };
-            let right = match &outcome {
-                Ok(Answer::Cached { .. }) => fresh,
-                Err(CacheError::Expired { age: stated, .. }) => !fresh && *stated == ms(age),
-                _ => false,
-            };
-            ensure!(right, "wrong at an age of {age} ms with {name} time to live of {ttl} ms";
-                expected = expected, observed = format!("{outcome:?}"),
-                help = "a page may be shown while it is younger than the time to live");
+            live(load(&cx, &cache).await?, "the first load")?;
+            let loaded = Instant::now();
+            for age in ages {
+                sleep(ms(*age).saturating_sub(loaded.elapsed())).await;
+                judged(&load(&cx, &cache).await?, loaded, ms(ttl), what)?;
+            }
+        }
+    }
+    // The load itself makes the page older: it was young enough when this load began.
+    let fake = sources(&cx, &[Answers, Fails(300)]);
+    let cache = CachedDashboard::with_ttl(fake.source(), ms(1000));
+    live(load(&cx, &cache).await?, "the first load")?;
+    let loaded = Instant::now();
+    sleep(ms(800)).await;
+    judged(&load(&cx, &cache).await?, loaded, ms(1000), "a given")
+}
+
+pub async fn takes_any_time_to_live(cx: Cx) -> Outcome {
+    for ttl in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+        let fake = sources(&cx, &[Answers, Fails(0)]);
+        let cache = CachedDashboard::with_ttl(fake.source(), ttl);
+        live(load(&cx, &cache).await?, "the first load")?;
+        let loaded = Instant::now();
+        for wait in [0, 1, 100_000] {
+            sleep(ms(wait)).await;
+            judged(&load(&cx, &cache).await?, loaded, ttl, "a given")?;
         }
     }
     Ok(())
 }
 
 pub async fn has_nothing_at_first(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Users, 100);
-    let outcome = load(&cx, &CachedDashboard::new(fake.source())).await?;
-    ensure!(matches!(outcome, Err(CacheError::Empty { .. })),
-        "a cache without a page does not say that it is empty";
-        expected = format!("CacheError::Empty, because {}", down(Section::Users)),
-        observed = format!("{outcome:?}"));
+    let fake = sources(&cx, &[Fails(100), Fails(0), Answers, Fails(0)]);
+    let cache = CachedDashboard::new(fake.source());
+    for nth in 1..=2 {
+        let outcome = load(&cx, &cache).await?;
+        ensure!(matches!(outcome, Err(CacheError::Empty { .. })),
+            "a cache without a page does not say that it is empty (load {nth})";
+            expected = "CacheError::Empty", observed = said(&outcome),
+            help = "CacheError::Expired is for a page that is too old. Keep the last page in an Option");
+        sleep(ms(100_000)).await;
+    }
+    Ok(())
+}
+
+pub async fn keeps_caches_apart(cx: Cx) -> Outcome {
+    let [ours, theirs] =
+        ["our shop", "their shop"].map(|shop| sources(&cx, &[Answers, Fails(0)]).named(shop));
+    let bad = sources(&cx, &[Fails(0)]).named("a third shop");
+    let (our_cache, their_cache) = (
+        CachedDashboard::with_ttl(ours.source(), ms(30_000)),
+        CachedDashboard::with_ttl(theirs.source(), ms(10_000)),
+    );
+    let our_page = live(load(&cx, &our_cache).await?, "the load of our shop")?;
+    let ours_loaded = Instant::now();
+    // A cache that has loaded nothing has nothing, whatever others have.
+    for (what, other) in [
+        ("a cache of another shop", CachedDashboard::new(bad.source())),
+        ("another cache of the same shop", CachedDashboard::new(ours.source())),
+    ] {
+        let outcome = load(&cx, &other).await?;
+        ensure!(matches!(outcome, Err(CacheError::Empty { .. })),
+            "{what} has a page that it never loaded";
+            expected = "CacheError::Empty", observed = said(&outcome),
+            help = "each CachedDashboard remembers its own page: keep it in a field, not in a static");
+    }
+    sleep(ms(5000)).await;
+    let their_page = live(load(&cx, &their_cache).await?, "the load of their shop")?;
+    let theirs_loaded = Instant::now();
+    sleep(ms(5000)).await;
+    for (shop, cache, page, loaded) in [
+        ("our shop", &our_cache, &our_page, ours_loaded),
+        ("their shop", &their_cache, &their_page, theirs_loaded),
+    ] {
+        let when = format!("a failing load of {shop}");
+        let (there, age) = cached(load(&cx, cache).await?, &when)?;
+        same_page(
+            &there,
+            page,
+            |section| format!("{when}: the page is another shop's: {section} differs"),
+            "each CachedDashboard remembers its own page: keep it in a field, not in a static",
+        )?;
+        is_old(age, loaded, &when)?;
+    }
+    Ok(())
+}
+
+pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
+    // The first load hangs, the second succeeds beside it, the third fails.
+    let fake = Section::ALL.into_iter().fold(Fake::new(&cx), |fake, section| {
+        let steps =
+            vec![Step::Hangs, Step::Answers(latency(section)), Step::Fails(0, refused(section))];
+        fake.script(section, steps)
+    });
+    let cache = CachedDashboard::new(fake.source());
+    fake.in_load(1);
+    let mut hung = Box::pin(cache.load());
+    poll_fn(|cx| Poll::Ready(hung.as_mut().poll(cx).is_pending())).await;
+    // Tasks that it may have spawned begin their calls.
+    cx.settle().await;
+    let mut page = None;
+    for (nth, what) in [(2, "succeed"), (3, "fall back")] {
+        fake.in_load(nth);
+        let load = timeout(ms(10_000), cache.load());
+        let Ok(outcome) = cx.call(NAME, load).await?.value else {
+            return Err(Fail::new(format!("while one load hangs, load {nth} cannot {what}"))
+                .expected("loads run side by side: one that hangs holds up no other")
+                .observed("no answer within 10 s")
+                .help(
+                    "await first, lock after: a lock that is held across the load's .await makes \
+                       every other load wait",
+                ));
+        };
+        match page.take() {
+            None => page = Some(live(outcome, "a load beside one that hangs")?),
+            Some(loaded) => {
+                let when = "a failing load beside one that hangs";
+                let (there, _) = cached(outcome, when)?;
+                same_page(
+                    &there,
+                    &loaded,
+                    |section| {
+                        format!(
+                            "{when}: the page is not the last one that was loaded: {section} differs"
+                        )
+                    },
+                    "a page that was loaded is remembered until a newer one replaces it",
+                )?;
+            }
+        }
+    }
+    drop(hung);
+    Ok(())
+}
+
+pub async fn survives_a_dropped_load(cx: Cx) -> Outcome {
+    for at in [None, Some(0), Some(100), Some(250), Some(450), Some(599)] {
+        let fake = sources(&cx, &[Answers, Answers, Fails(0)]);
+        let cache = CachedDashboard::new(fake.source());
+        let page = live(nth(&cx, &fake, &cache, 1).await?, "the first load")?;
+        let loaded = Instant::now();
+        sleep(ms(1000)).await;
+        let when = match at {
+            None => {
+                let calls = fake.seen().len();
+                drop(cache.load());
+                cx.settle().await;
+                ensure!(fake.seen().len() == calls, "{NAME} calls sources before it is polled";
+                    expected = "a future does nothing until it is polled",
+                    help = "make the calls inside the future, not before it is returned");
+                // The dropped load asked for nothing, so the next one would answer.
+                continue;
+            }
+            Some(at) => {
+                fake.in_load(2);
+                dropped_at(&cx, NAME, at, cache.load()).await?;
+                format!("after a load was dropped at {at} ms")
+            }
+        };
+        nothing_left(&cx, &fake, &when).await?;
+        sleep(ms(1000)).await;
+        let (there, age) = cached(nth(&cx, &fake, &cache, 3).await?, &when)?;
+        same_page(
+            &there,
+            &page,
+            |section| {
+                format!("{when}, the page is not the last one that was loaded: {section} differs")
+            },
+            "a load that is dropped leaves the remembered page as it is",
+        )?;
+        is_old(age, loaded, &when)?;
+    }
+    Ok(())
+}
+
+pub async fn survives_a_panic(cx: Cx) -> Outcome {
+    let payload = Payload::Text(cx.draw().text(1..=12));
+    for section in [Section::Sales, Section::Users, Section::Reviews] {
+        // The first load answers, the second panics, the third fails, the fourth answers.
+        let fake = Section::ALL.into_iter().fold(Fake::new(&cx), |fake, other| {
+            let second = match other == section {
+                true => Step::PanicsWith(100, payload.clone()),
+                false => Step::Answers(latency(other)),
+            };
+            let answers = Step::Answers(latency(other));
+            let steps = vec![answers.clone(), second, Step::Fails(0, refused(other)), answers];
+            fake.script(other, steps)
+        });
+        let cache = CachedDashboard::new(fake.source());
+        let page = live(nth(&cx, &fake, &cache, 1).await?, "the first load")?;
+        let loaded = Instant::now();
+        fake.in_load(2);
+        passes_a_panic_on(&cx, NAME, &fake, (&payload, 100), cache.load()).await?;
+        let when = "after a load has panicked";
+        let (there, age) = cached(nth(&cx, &fake, &cache, 3).await?, when)?;
+        same_page(
+            &there,
+            &page,
+            |section| {
+                format!("{when}, the page is not the last one that was loaded: {section} differs")
+            },
+            "a load that panics leaves the remembered page as it is",
+        )?;
+        is_old(age, loaded, when)?;
+        live(nth(&cx, &fake, &cache, 4).await?, when)?;
+    }
+    Ok(())
+}
+
+pub async fn keeps_one_page(cx: Cx) -> Outcome {
+    /// A page of this size, so often: much more than there is memory for.
+    const PAGE: usize = 256 << 10;
+    const LOADS: usize = 100;
+    let loads: Vec<Does> =
+        (0..LOADS).map(|nth| if nth % 2 == 0 { AnswersAt(1) } else { Fails(0) }).collect();
+    let fake = sources(&cx, &loads).weighing(PAGE);
+    let cache = CachedDashboard::new(fake.source());
+    let _scarce = memory::scarce(6 << 20);
+    for (number, turn) in (1..).zip(0..LOADS) {
+        let outcome = nth(&cx, &fake, &cache, number).await?;
+        match turn % 2 {
+            0 => drop(live(outcome, "a load")?),
+            _ => drop(cached(outcome, "a failing load")?),
+        }
+    }
     Ok(())
 }

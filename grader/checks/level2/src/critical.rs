@@ -1,78 +1,285 @@
 //! `critical::load`.
 
-use grader_kit::{Cx, Outcome, ensure_eq, failed, ms};
-use level2::all_settled::Timeouts;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::join;
+use futures::poll;
+use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
 use level2::model::Section;
+use level2::settled::{SectionReport, Settled};
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Step, down, refused};
-use crate::support::{nothing_left, returned_at, states_time, succeeded};
+use crate::fake::{Fake, Payload, Step};
+use crate::plain;
+use crate::settles::{LIMITS, agrees, alone, limits};
+use crate::support::{
+    ASSIGNED, begins, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
+    returned_at, shop, states_time, succeeded,
+};
 
 const NAME: &str = "critical::load";
-const LIMITS: Timeouts = Timeouts {
-    sales: ms(5000),
-    users: ms(3000),
-    orders: ms(3000),
-    low_stock: ms(5000),
-    reviews: ms(3000),
-};
 const SALES_AND_ORDERS: [Section; 2] = [Section::Sales, Section::Orders];
 
-pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
-    let error = refused(Section::Orders);
-    let fake = Fake::new(&cx).with(Section::Orders, Step::Fails(100, error.clone()));
-    let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, LIMITS)).await?;
-    let observed = failed(call.value, "orders is critical and failed")?;
+/// The load of `fake` has to end with the failure of `section`, when it happens. What `settle` makes of
+/// that section alone is what it has to say.
+async fn ends_with(
+    cx: &Cx,
+    fake: &Fake,
+    critical: &[Section],
+    section: Section,
+    own: [u64; 5],
+    why: &str,
+) -> Outcome {
+    let Some(alone) = alone(cx, fake, section, limits(own)).await else { return Ok(()) };
+    begins(cx, why);
+    let made = load(fake.source(), critical, limits(own));
+    sleep(ms(70)).await;
+    let call = cx.call(NAME, made).await?;
+    let error: SectionError = failed(call.value, why)?;
     returned_at(
         call.took,
-        100,
-        "orders fails, and without it there is no page",
+        alone.at,
+        &format!("{section} fails, and without it there is no page"),
         "look at each outcome when it comes, not after all have come",
     )?;
-    ensure_eq!(
-        observed,
-        SectionError::new(Section::Orders, error),
-        "the error is not that of the critical section"
-    );
+    ensure!(plain::error(&error) == alone.shown, "the error is not that of the critical section";
+        expected = alone.shown, observed = plain::error(&error),
+        help = "SectionError { section, failure } with the failure of the section's report");
+    Ok(())
+}
+
+/// A load in which nothing fails.
+async fn healthy(cx: &Cx) -> Outcome {
+    let fake = Fake::new(cx);
+    let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
+    succeeded(call.value, "every source answered").map(drop)
+}
+
+/// The report on a section.
+fn report(settled: &Settled, section: Section) -> Result<&SectionReport, Fail> {
+    settled.reports().iter().find(|r| plain::same_section(r.section, section)).ok_or_else(|| {
+        Fail::new(format!("there is no report on {section}"))
+            .expected("one report for each of the five sections")
+    })
+}
+
+pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    for (case, error) in errors(&mut draw).iter().enumerate() {
+        let section = SALES_AND_ORDERS[case % 2];
+        let at = [draw.between(100..=180), draw.between(210..=290), 0, 390][case];
+        // The other critical section fails after it.
+        let fake = Fake::new(&cx)
+            .fails(SALES_AND_ORDERS[(case + 1) % 2], 450)
+            .with(section, Step::Fails(at, copy(error)));
+        let why = format!("{section} is critical and fails at {at} ms");
+        ends_with(&cx, &fake, &SALES_AND_ORDERS, section, LIMITS, &why).await?;
+    }
+    Ok(())
+}
+
+pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    for (case, step) in [
+        Step::Hangs,
+        Step::PanicsWith(350, Payload::Text(text)),
+        Step::PanicsWith(250, Payload::Literal("a row is missing")),
+        Step::PanicsAtOnce,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for section in SALES_AND_ORDERS {
+            let fake = Fake::new(&cx).with(section, step.clone());
+            let what = ["hangs", "panics at 350 ms", "panics at 250 ms", "panics at once"][case];
+            let why = format!("{section} is critical and {what}");
+            ends_with(&cx, &fake, &SALES_AND_ORDERS, section, LIMITS, &why).await?;
+        }
+    }
     Ok(())
 }
 
 pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Users, 50).fails(Section::Reviews, 150);
-    let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, LIMITS)).await?;
-    let settled = succeeded(call.value, "only optional sections failed")?;
-    let expected = [Section::Users, Section::Reviews].map(|s| SectionError::new(s, down(s)));
-    ensure_eq!(
-        settled.errors(),
-        expected,
-        "the failures of the optional sections are not reported"
-    );
-    ensure_eq!(
-        settled.partial().missing(),
-        [Section::Users, Section::Reviews],
-        "sections that arrived are missing"
-    );
-    returned_at(call.took, 600, "the slowest source, low stock, answers", "load all at once")?;
-    states_time(settled.took, 600)
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    let text = format!("row {} is missing", draw.below(1_000_000));
+    let errors = errors(&mut draw);
+    let drawn = latencies(&mut draw);
+    let scripts = [
+        (ASSIGNED, Step::Fails(50, copy(&errors[1])), Step::Fails(150, copy(&errors[0]))),
+        (drawn, Step::Fails(0, copy(&errors[2])), Step::Fails(150, copy(&errors[3]))),
+        (drawn, Step::Hangs, Step::PanicsWith(120, Payload::Text(text))),
+    ];
+    for (latencies, users, reviews) in scripts {
+        let fake = shop(&cx, &mut draw, latencies)
+            .with(Section::Users, users)
+            .with(Section::Reviews, reviews);
+        let mut settled_alone = Vec::new();
+        for section in Section::ALL {
+            settled_alone.extend(alone(&cx, &fake, section, limits(LIMITS)).await);
+        }
+        if settled_alone.len() < 5 {
+            continue;
+        }
+        begins(&cx, "users and reviews, both optional, fail");
+        let made = load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS));
+        sleep(ms(70)).await;
+        let start = cx.timeline().now_ms();
+        let call = cx.call(NAME, made).await?;
+        let settled = succeeded(call.value, "only optional sections failed")?;
+        let early: Vec<_> =
+            fake.seen().iter().filter(|seen| seen.at == start).map(|seen| seen.section).collect();
+        ensure!(early.len() == 5, "{} of 5 calls begin at 0 ms", early.len();
+            expected = "all five sources are called at once", observed = names(&early));
+        let mut last = 0;
+        for alone in &settled_alone {
+            let section = alone.report.section;
+            last = last.max(alone.at);
+            let calls = fake.called().iter().filter(|&&called| called == section).count();
+            ensure!(calls == alone.calls, "{section} was called {calls} times";
+                expected = format!("{} call", alone.calls),
+                help = "a failure of an optional section is reported, not repaired: ask each source once");
+            let report = report(&settled, section).map_err(|fail| {
+                fail.help("keep the report of each section, also of one that failed")
+            })?;
+            agrees(report, alone, "users and reviews are optional")?;
+        }
+        returned_at(
+            call.took,
+            last,
+            "the last section has come to its outcome",
+            "load all at once",
+        )?;
+        states_time(settled.took, last)?;
+    }
+    Ok(())
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
-    ensure_eq!(CRITICAL, SALES_AND_ORDERS, "CRITICAL is not sales and orders");
-    let only_reviews = [Section::Reviews];
-    let fake = Fake::new(&cx).fails(Section::Sales, 100);
-    let call = cx.call(NAME, load(fake.source(), &only_reviews, LIMITS)).await?;
-    succeeded(call.value, "sales failed but only reviews was declared critical")?;
-    let fake = Fake::new(&cx).fails(Section::Reviews, 100);
-    let call = cx.call(NAME, load(fake.source(), &only_reviews, LIMITS)).await?;
-    let observed = failed(call.value, "reviews failed and was declared critical")?;
-    ensure_eq!(observed.section, Section::Reviews, "the error names another section");
+    let mut draw = cx.draw();
+    ensure!(plain::sections(&CRITICAL) == "sales, orders", "CRITICAL is not sales and orders";
+        expected = "sales, orders", observed = plain::sections(&CRITICAL));
+    let mut shuffled = Section::ALL;
+    draw.shuffle(&mut shuffled);
+    for list in [
+        &[Section::Reviews][..],
+        &[],
+        &[Section::Users, Section::Users],
+        &[Section::Orders, Section::LowStock],
+        &shuffled[..3],
+        &shuffled,
+    ] {
+        for section in Section::ALL {
+            let declared = match list.len() {
+                0 => "no section was declared critical".to_owned(),
+                1 => format!("only {} was declared critical", names(list)),
+                _ => format!("{} were declared critical", names(list)),
+            };
+            let fake = Fake::new(&cx).fails(section, 100);
+            let call = cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
+            if list.contains(&section) {
+                let observed = failed(call.value, &format!("{section} failed and {declared}"))?;
+                ensure!(plain::same_section(observed.section, section),
+                    "the error names another section";
+                    expected = plain::section(section), observed = plain::error(&observed));
+            } else {
+                succeeded(call.value, &format!("{section} failed but {declared}"))?;
+            }
+        }
+    }
     Ok(())
 }
 
 pub async fn stops_the_rest(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Orders, 100);
-    let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, LIMITS)).await?;
-    failed(call.value, "orders is critical and failed")?;
-    nothing_left(&cx, &fake, "after the load has failed").await
+    for section in SALES_AND_ORDERS {
+        for step in [
+            Step::Fails(0, crate::fake::down(section)),
+            Step::Fails(100, crate::fake::down(section)),
+            Step::Fails(450, crate::fake::refused(section)),
+        ] {
+            let fake = Fake::new(&cx).with(section, step);
+            begins(&cx, &format!("{section} is critical and fails"));
+            let call =
+                cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
+            failed(call.value, &format!("{section} is critical and failed"))?;
+            nothing_left(&cx, &fake, &format!("after the load has failed: {section} is critical"))
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn limits_each_section(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
+    draw.shuffle(&mut own);
+    for section in Section::ALL {
+        for zero in [false, true] {
+            if zero {
+                own[section as usize] = 0;
+            }
+            let fake = Fake::new(&cx).with(section, Step::Hangs);
+            let why = format!("{section} hangs; its limit is {} ms", own[section as usize]);
+            ends_with(&cx, &fake, &Section::ALL, section, own, &why).await?;
+            own[section as usize] = 5000;
+        }
+    }
+    // What `settle` itself makes of such a limit is another criterion's business.
+    let fake = Fake::new(&cx);
+    let mut endless = limits(own);
+    endless.sales = Duration::MAX;
+    endless.low_stock = Duration::MAX;
+    if let Some(alone) = alone(&cx, &fake, Section::LowStock, endless).await {
+        begins(&cx, "limits of Duration::MAX");
+        let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, endless)).await?;
+        let settled = succeeded(call.value, "every source answered")?;
+        agrees(report(&settled, Section::LowStock)?, &alone, "its limit is Duration::MAX")?;
+    }
+    Ok(())
+}
+
+pub async fn shares_nothing(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (first, second) = (latencies(&mut draw), latencies(&mut draw));
+    let shops = [
+        shop(&cx, &mut draw, first).named("shop"),
+        shop(&cx, &mut draw, second).named("branch"),
+        Fake::new(&cx).named("stuck").with(Section::Users, Step::Hangs),
+    ];
+    begins(&cx, "three at a time: a shop, its branch, and one that is stuck");
+    let run = |fake: &Fake| load(fake.source(), &SALES_AND_ORDERS, limits([400_000; 5]));
+    let mut stuck = pin!(run(&shops[2]));
+    let both = async {
+        let _ = poll!(&mut stuck);
+        timeout(ms(60_000), join(run(&shops[0]), run(&shops[1]))).await
+    };
+    let Ok((one, other)) = cx.call(NAME, both).await?.value else {
+        return Err(Fail::new("a load waits because another one is stuck")
+            .help("loads share nothing: no lock and no memory outside of the load itself"));
+    };
+    for (settled, fake, case) in [(one, &shops[0], "the shop"), (other, &shops[1], "its branch")] {
+        let settled = succeeded(settled, "every source answered")?;
+        for section in Section::ALL {
+            let observed = plain::report(report(&settled, section)?);
+            let expected = plain::data(&fake.data(section));
+            ensure!(observed == expected, "the report on {section} is not what its source said";
+                expected = expected, observed = format!("{observed} ({case})"),
+                help = "a load keeps nothing for the next one, and shares nothing with another");
+        }
+    }
+    Ok(())
+}
+
+pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
+    let fake = Fake::new(&cx);
+    leaves_nothing_when_dropped(&cx, NAME, &fake, &[0, 150, 250, 350, 450, 550], |source| {
+        load(source, &SALES_AND_ORDERS, limits(LIMITS))
+    })
+    .await
 }

@@ -1,96 +1,294 @@
 //! `deadline::load` and `deadline::load_partial`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
 use level2::deadline::{DeadlineError, load, load_partial};
-use level2::error::{SectionError, SectionFailure};
+use level2::error::SectionFailure;
 use level2::model::Section;
 use level2::parallel;
+use level2::settled::Settled;
+use tokio::time::sleep;
 
-use crate::fake::{Fake, Step, refused};
-use crate::support::{names, nothing_left, returned_at, states_time, succeeded};
+use crate::fake::{Fake, Payload, Step, refused};
+use crate::plain;
+use crate::support::{
+    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, nothing_left,
+    passed_on, returned_at, shop, shows, states_time, succeeded,
+};
 
 const NAME: &str = "deadline::load";
 const PARTIAL: &str = "deadline::load_partial";
+const LONG: Duration = ms(20_000);
+
+/// The variant of the error and its fields.
+fn shown(error: &DeadlineError) -> String {
+    match error {
+        DeadlineError::Elapsed { limit } => elapsed(*limit),
+        DeadlineError::Failed(error) => format!("Failed({})", plain::error(error)),
+    }
+}
+
+fn elapsed(limit: Duration) -> String {
+    format!("Elapsed {{ limit: {} }}", plain::time(limit))
+}
 
 pub async fn passes_results_on(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
-    let call = cx.call(NAME, load(fake.source(), ms(20_000))).await?;
-    let loaded = succeeded(call.value, "every source answered within the limit")?;
-    // What `parallel::load` makes of the same answers: its faults are another criterion's.
-    let expected = cx.call("parallel::load", parallel::load(fake.twin().source())).await?.value;
-    let expected = succeeded(expected, "every source answered")?;
-    ensure_eq!(loaded.dashboard, expected.dashboard, "the page is not that of `parallel::load`");
-    let error = refused(Section::Users);
-    let fake = Fake::new(&cx).with(Section::Users, Step::Fails(300, error.clone()));
-    let call = cx.call(NAME, load(fake.source(), ms(20_000))).await?;
-    let observed = failed(call.value, "users failed")?;
-    let expected = DeadlineError::Failed(SectionError::new(Section::Users, error));
-    ensure_eq!(observed, expected, "a failure within the limit is not passed on as it is");
+    let mut draw = cx.draw();
+    for case in ["a shop", "another shop"] {
+        let drawn = latencies(&mut draw);
+        let fake = shop(&cx, &mut draw, drawn);
+        let call = cx.call(NAME, load(fake.source(), LONG)).await?;
+        let loaded = succeeded(call.value, "every source answered within the limit")?;
+        // What `parallel::load` makes of the same answers: its faults are another criterion's.
+        let expected = cx.call("parallel::load", parallel::load(fake.twin().source())).await?;
+        let page = succeeded(expected.value, "every source answered")?;
+        shows(&loaded.dashboard, &page.dashboard, case)?;
+        for (what, observed, expected) in
+            [("the load took", call.took, expected.took), ("`took` says", loaded.took, page.took)]
+        {
+            ensure!(observed == expected, "{what} {}", plain::time(observed);
+                expected = format!("{}, as `parallel::load` does", plain::time(expected)),
+                help = "a limit that is not reached changes nothing");
+        }
+    }
+    for (section, error) in Section::ALL.into_iter().zip(errors(&mut draw).iter().cycle()) {
+        let fake = Fake::new(&cx).with(section, Step::Fails(draw.below(500), copy(error)));
+        let expected = cx.call("parallel::load", parallel::load(fake.twin().source())).await?;
+        let at = u64::try_from(expected.took.as_millis()).unwrap_or_default();
+        // A failure that `parallel::load` swallows is its own criterion's business.
+        let Err(expected) = expected.value else { continue };
+        begins(&cx, &format!("{section} fails"));
+        let call = cx.call(NAME, load(fake.source(), LONG)).await?;
+        let observed = failed(call.value, &format!("{section} failed"))?;
+        let expected = format!("Failed({})", plain::error(&expected));
+        ensure!(shown(&observed) == expected, "a failure within the limit is not passed on as it is";
+            expected = expected, observed = shown(&observed),
+            help = "`?` turns the SectionError into DeadlineError::Failed; only the end of the limit is \
+                    Elapsed");
+        returned_at(
+            call.took,
+            at,
+            &format!("{section} fails"),
+            "the limit is the latest moment to return: a failure ends the load when it happens",
+        )?;
+    }
     Ok(())
 }
 
 pub async fn cuts_at_the_limit(cx: Cx) -> Outcome {
-    for limit in [700, 1500] {
+    let mut draw = cx.draw();
+    for limit in [700, 1500, draw.between(1601..=60_000)] {
         let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-        let call = cx.call(NAME, load(fake.source(), ms(limit))).await?;
+        begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
+        let made = load(fake.source(), ms(limit));
+        sleep(ms(70)).await;
+        let call = cx.call(NAME, made).await?;
         let observed = failed(call.value, "users never answers")?;
-        ensure_eq!(
-            observed,
-            DeadlineError::Elapsed { limit: ms(limit) },
-            "the error does not say that the limit passed"
-        );
-        returned_at(call.took, limit, "the limit of the whole load", "tokio::time::timeout")?;
+        ensure!(shown(&observed) == elapsed(ms(limit)), "the error does not say that the limit passed";
+            expected = elapsed(ms(limit)), observed = shown(&observed));
+        returned_at(
+            call.took,
+            limit,
+            "the limit of the whole load, from its first poll",
+            "tokio::time::timeout(limit, the load), made when the load is polled",
+        )?;
     }
+    begins(&cx, "limit 450 ms; sales needs 500 and low-stock 600 ms");
+    let fake = Fake::new(&cx);
+    let call = cx.call(NAME, load(fake.source(), ms(450))).await?;
+    let observed = failed(call.value, "two sources need longer than the limit")?;
+    ensure!(shown(&observed) == elapsed(ms(450)), "the error does not say that the limit passed";
+        expected = elapsed(ms(450)), observed = shown(&observed));
     Ok(())
 }
 
 pub async fn stops_the_work(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::LowStock, Step::Hangs);
-    cx.call(NAME, load(fake.source(), ms(450))).await?.value.ok();
-    nothing_left(&cx, &fake, "after the limit").await
+    for hangs in Section::ALL {
+        for limit in [150, 650] {
+            begins(&cx, &format!("{hangs} hangs, limit {limit} ms"));
+            let fake = Fake::new(&cx).with(hangs, Step::Hangs);
+            cx.call(NAME, load(fake.source(), ms(limit))).await?.value.ok();
+            nothing_left(&cx, &fake, &format!("after the limit of {limit} ms")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Every report of `settled` says what its section did within `limit`.
+fn reports(settled: &Settled, fake: &Fake, latencies: [u64; 5], limit: Duration) -> Outcome {
+    for (section, after) in Section::ALL.into_iter().zip(latencies) {
+        let Some(report) =
+            settled.reports().iter().find(|r| plain::same_section(r.section, section))
+        else {
+            return Err(Fail::new(format!("there is no report on {section}"))
+                .expected("one report for each of the five sections"));
+        };
+        let expected = if ms(after) < limit {
+            plain::data(&fake.data(section))
+        } else {
+            format!("{section}: {}", plain::failure(&SectionFailure::TimedOut { limit }))
+        };
+        ensure!(plain::report(report) == expected,
+            "the partial page does not hold exactly what arrived in time";
+            expected = format!("{expected} (it answers after {after} ms, the limit is {})",
+                plain::time(limit)),
+            observed = plain::report(report),
+            help = "put the limit around each call: a timeout around all of them drops what has arrived");
+        let took = ms(after).min(limit);
+        ensure!(report.took == took, "the report on {section} says {}", plain::time(report.took);
+            expected = format!("{}, from its call to its outcome", plain::time(took)),
+            help = "read the clock when this section has come to its outcome");
+    }
+    Ok(())
 }
 
 pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Orders, 100);
-    let call = cx.call(PARTIAL, load_partial(fake.source(), ms(450))).await?;
-    returned_at(call.took, 450, "the limit, with two sections on their way", "one limit for all")?;
-    let settled = call.value;
-    states_time(settled.took, 450)?;
-    let missing = settled.partial().missing();
-    ensure!(missing == [Section::Sales, Section::Orders, Section::LowStock],
-        "the partial page does not hold exactly what arrived in time";
-        expected = "users and reviews there; sales, orders, low-stock missing",
-        observed = format!("missing: {}", names(&missing)));
-    for section in [Section::Sales, Section::LowStock] {
-        let result = settled.get(section).map(|report| report.result.clone());
-        ensure_eq!(
-            result,
-            Some(Err(SectionFailure::TimedOut { limit: ms(450) })),
-            "the report on {section} does not say that the limit passed"
-        );
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for (latencies, limit) in [(ASSIGNED, 450), (drawn, 370), (drawn, 550)] {
+        let fake = shop(&cx, &mut draw, latencies);
+        begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
+        let made = load_partial(fake.source(), ms(limit));
+        sleep(ms(70)).await;
+        let call = cx.call(PARTIAL, made).await?;
+        returned_at(
+            call.took,
+            limit,
+            "the limit of the whole load, with some sections on their way",
+            "one limit for all, from the first poll",
+        )?;
+        reports(&call.value, &fake, latencies, ms(limit))?;
+        states_time(call.value.took, limit)?;
+        nothing_left(&cx, &fake, "after the limit").await?;
     }
-    nothing_left(&cx, &fake, "after the limit").await
+    begins(&cx, "orders fails at 100 ms, limit 450 ms");
+    let fake = Fake::new(&cx).with(Section::Orders, Step::Fails(100, refused(Section::Orders)));
+    let settled = cx.call(PARTIAL, load_partial(fake.source(), ms(450))).await?.value;
+    let expected = format!("orders: {}", plain::source_error(&refused(Section::Orders)));
+    let observed: Vec<_> = settled.reports().iter().map(plain::report).collect();
+    ensure!(observed.contains(&expected), "a failure before the limit is not reported as it is";
+        expected = expected, observed = plain::items(&observed));
+    Ok(())
 }
 
 pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::Sales, Step::Fails(500, refused(Section::Sales)));
-    let call = cx.call(PARTIAL, load_partial(fake.source(), ms(20_000))).await?;
-    returned_at(
-        call.took,
-        600,
-        "every section has come to an outcome, long before the limit",
-        "the limit is the latest moment to return, not the only one",
-    )?;
-    ensure_eq!(
-        call.value.errors(),
-        [SectionError::new(Section::Sales, refused(Section::Sales))],
-        "a failure before the limit is not reported as it is"
-    );
-    for report in call.value.reports() {
-        let expected = ms(crate::fake::latency(report.section));
-        ensure!(report.took == expected,
-            "the report on {} says {} ms", report.section, report.took.as_millis();
-            expected = format!("{} ms, from its call to its outcome", expected.as_millis()));
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for latencies in [ASSIGNED, drawn] {
+        let last = latencies.into_iter().max().unwrap_or_default();
+        let fake = shop(&cx, &mut draw, latencies);
+        let made = load_partial(fake.source(), LONG);
+        sleep(ms(70)).await;
+        let call = cx.call(PARTIAL, made).await?;
+        returned_at(
+            call.took,
+            last,
+            "every section has come to an outcome, long before the limit",
+            "the limit is the latest moment to return, not the only one",
+        )?;
+        reports(&call.value, &fake, latencies, LONG)?;
+        states_time(call.value.took, last)?;
+    }
+    for (section, error) in Section::ALL.into_iter().zip(errors(&mut draw).iter().cycle()) {
+        let fake = Fake::new(&cx).with(section, Step::Fails(draw.below(500), copy(error)));
+        let settled = cx.call(PARTIAL, load_partial(fake.source(), LONG)).await?.value;
+        let expected = format!("{section}: {}", plain::source_error(error));
+        let observed: Vec<_> = settled.errors().iter().map(plain::error).collect();
+        ensure!(observed == [expected.as_str()], "a failure before the limit is not reported as it is";
+            expected = expected, observed = plain::items(&observed));
     }
     Ok(())
+}
+
+pub async fn takes_any_limit(cx: Cx) -> Outcome {
+    for limit in [Duration::MAX, Duration::from_secs(u64::MAX / 4)] {
+        begins(&cx, &format!("limit {}", plain::time(limit)));
+        let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
+        succeeded(call.value, "every source answered long before the limit")?;
+        let fake = Fake::new(&cx);
+        let call = cx.call(PARTIAL, load_partial(fake.source(), limit)).await?;
+        returned_at(call.took, 600, "the last source answers", "a very long limit is a limit")?;
+        reports(&call.value, &fake, ASSIGNED, limit)?;
+    }
+    let limit = Duration::from_micros(450_250);
+    begins(&cx, "limit 450.25 ms");
+    let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
+    let observed = failed(call.value, "two sources need longer than the limit")?;
+    ensure!(shown(&observed) == elapsed(limit), "the error does not carry the caller's limit";
+        expected = elapsed(limit), observed = shown(&observed),
+        help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
+    let settled = cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), limit)).await?.value;
+    let expected = format!("sales: {}", plain::failure(&SectionFailure::TimedOut { limit }));
+    let observed: Vec<_> = settled.reports().iter().map(plain::report).collect();
+    ensure!(observed.contains(&expected), "the report does not carry the caller's limit";
+        expected = expected, observed = plain::items(&observed),
+        help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
+    for limit in [0, 1] {
+        begins(&cx, &format!("limit {limit} ms"));
+        let call = cx.call(NAME, load(Fake::new(&cx).source(), ms(limit))).await?;
+        let observed = failed(call.value, &format!("no source answers within {limit} ms"))?;
+        ensure!(shown(&observed) == elapsed(ms(limit)), "the error does not say that the limit passed";
+            expected = elapsed(ms(limit)), observed = shown(&observed));
+        returned_at(
+            call.took,
+            limit,
+            "the limit",
+            "a limit of zero leaves no time; it is not no limit",
+        )?;
+        let fake = Fake::new(&cx);
+        let call = cx.call(PARTIAL, load_partial(fake.source(), ms(limit))).await?;
+        returned_at(
+            call.took,
+            limit,
+            "the limit",
+            "a limit of zero leaves no time; it is not no limit",
+        )?;
+        reports(&call.value, &fake, ASSIGNED, ms(limit))?;
+    }
+    Ok(())
+}
+
+pub async fn passes_panics_on(cx: Cx) -> Outcome {
+    succeeded(cx.call(NAME, load(Fake::new(&cx).source(), LONG)).await?.value, "all answered")?;
+    cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), LONG)).await?;
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    for (section, step, text, at) in [
+        (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing")), "a row", 250),
+        (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone())), &text, 450),
+        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 0),
+    ] {
+        let case = format!("{section} panics");
+        begins(&cx, &case);
+        let fake = Fake::new(&cx).with(section, step);
+        passed_on(
+            catching(&cx, PARTIAL, load_partial(fake.source(), LONG)).await?,
+            text,
+            at,
+            &case,
+        )?;
+        let twin = fake.twin();
+        let own = catching(&cx, "parallel::load", parallel::load(twin.source())).await?;
+        // A panic that `parallel::load` keeps is its own criterion's business.
+        if own.0.is_err() {
+            let at = u64::try_from(own.1.as_millis()).unwrap_or_default();
+            let twin = fake.twin();
+            passed_on(catching(&cx, NAME, load(twin.source(), LONG)).await?, text, at, &case)?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
+    let fake = Fake::new(&cx);
+    let moments = [0, 150, 250, 350, 450, 550];
+    leaves_nothing_when_dropped(&cx, PARTIAL, &fake, &moments, |source| load_partial(source, LONG))
+        .await?;
+    cx.call(NAME, load(fake.source(), LONG)).await?;
+    // What `parallel::load` leaves behind is its own criterion's business. It would spoil the next part.
+    let own = parallel::load;
+    if leaves_nothing_when_dropped(&cx, "parallel::load", &fake, &moments, own).await.is_err() {
+        return Ok(());
+    }
+    leaves_nothing_when_dropped(&cx, NAME, &fake, &moments, |source| load(source, LONG)).await
 }

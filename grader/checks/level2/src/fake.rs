@@ -1,6 +1,7 @@
 //! The five sources under the grader's control: scripted, and watched.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -27,6 +28,38 @@ pub enum Step {
     Panics(u64),
     /// Panics in the method, before there is a future.
     PanicsAtOnce,
+    /// Panics in its future, after so long, with this payload.
+    PanicsWith(u64, Payload),
+    /// Panics in the method, before there is a future, with this payload.
+    PanicsAtOnceWith(Payload),
+}
+
+/// What a panic carries: `panic!("a bug")` carries a literal, `panic!("row {n}")` a `String`.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    Literal(&'static str),
+    Text(String),
+    /// Something that is not a text.
+    Number(u32),
+}
+
+impl Payload {
+    /// The text that a report on the panic has.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Literal(text) => (*text).to_owned(),
+            Self::Text(text) => text.clone(),
+            Self::Number(_) => "no message".to_owned(),
+        }
+    }
+
+    pub fn throw(self) -> ! {
+        match self {
+            Self::Literal(text) => std::panic::panic_any(text),
+            Self::Text(text) => std::panic::panic_any(text),
+            Self::Number(number) => std::panic::panic_any(number),
+        }
+    }
 }
 
 /// A call that has begun.
@@ -46,7 +79,14 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct Fake {
     timeline: Timeline,
-    name: &'static str,
+    name: Arc<str>,
+    /// Where its numbers begin.
+    base: u32,
+    salt: u32,
+    /// The number of the load that is played, where a check says so; 0 where each section counts its own calls.
+    load: Arc<AtomicU32>,
+    /// Bytes that its page takes in memory beyond the usual ones.
+    weight: usize,
     scripts: BTreeMap<Section, Vec<Step>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -54,23 +94,49 @@ pub struct Fake {
 impl Fake {
     /// Five sources that answer.
     pub fn new(cx: &Cx) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Far apart for each fake, and drawn, so that no solution knows them.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) % 400;
+        let drawn = u32::try_from(cx.draw().below(9_000_000)).unwrap_or_default();
         Self {
             timeline: cx.timeline().clone(),
-            name: "",
+            name: Arc::from(""),
+            base: number * 10_000_000 + drawn,
+            salt: 0,
+            load: Arc::default(),
+            weight: 0,
             scripts: BTreeMap::new(),
             seen: Arc::default(),
         }
     }
 
-    /// `name` stands before the section in the timeline, and its data differs from other fakes'.
-    pub fn named(mut self, name: &'static str) -> Self {
-        self.name = name;
+    /// `name` stands before the section in the timeline.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Arc::from(name);
+        self
+    }
+
+    /// From now on every call is of the load with this number, counted from 1: each section does the step of
+    /// that number and answers with the data of that number. For loads that do not call every section.
+    pub fn in_load(&self, number: u32) {
+        self.load.store(number, Ordering::Relaxed);
+    }
+
+    /// Its page takes so many bytes more.
+    pub fn weighing(mut self, bytes: usize) -> Self {
+        self.weight = bytes;
+        self
+    }
+
+    /// `salt` is added to every number of its data.
+    pub fn salted(mut self, salt: u32) -> Self {
+        self.salt = salt;
         self
     }
 
     /// The same sources, with nothing seen yet.
     pub fn twin(&self) -> Self {
-        Self { seen: Arc::default(), ..self.clone() }
+        Self { seen: Arc::default(), load: Arc::default(), ..self.clone() }
     }
 
     /// Every call of `section` does `step`.
@@ -139,18 +205,23 @@ impl Fake {
 
     /// What the first call of `section` answers with.
     pub fn data(&self, section: Section) -> SectionData {
+        self.data_of_call(section, 1)
+    }
+
+    /// What the `nth` call of `section` answers with, counted from 1.
+    pub fn data_of_call(&self, section: Section, nth: u32) -> SectionData {
         match section {
-            Section::Sales => SectionData::Sales(self.sales_of(1)),
-            Section::Users => SectionData::Users(self.users_of(1)),
-            Section::Orders => SectionData::Orders(self.orders_of(1)),
-            Section::LowStock => SectionData::LowStock(self.low_stock_of(1)),
-            Section::Reviews => SectionData::Reviews(self.reviews_of(1)),
+            Section::Sales => SectionData::Sales(self.sales_of(nth)),
+            Section::Users => SectionData::Users(self.users_of(nth)),
+            Section::Orders => SectionData::Orders(self.orders_of(nth)),
+            Section::LowStock => SectionData::LowStock(self.low_stock_of(nth)),
+            Section::Reviews => SectionData::Reviews(self.reviews_of(nth)),
         }
     }
 
     // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
     fn base(&self, nth: u32) -> u32 {
-        self.name.bytes().fold(1000 * nth, |sum, byte| sum * 3 + u32::from(byte))
+        self.base + nth % 1000 * 100 + self.salt
     }
 
     fn sales_of(&self, nth: u32) -> Sales {
@@ -174,8 +245,15 @@ impl Fake {
 
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
-        let item = StockItem { id: base + 30, name: format!("article {base}"), stock: 3 };
-        LowStock { total: base + 31, critical: base + 32, items: vec![item] }
+        let name = format!(" Gr\u{f6}\u{df}e {base}{} ", "!".repeat(self.weight));
+        let item = StockItem { id: base + 30, name, stock: 3 };
+        // The same name again, and no name at all.
+        let others = [
+            StockItem { id: base + 33, name: " Gr\u{f6}\u{df}e ".to_owned(), stock: 0 },
+            StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
+        ];
+        let items = [item].into_iter().chain(others).collect();
+        LowStock { total: base + 31, critical: base + 32, items }
     }
 
     fn reviews_of(&self, nth: u32) -> Reviews {
@@ -184,7 +262,7 @@ impl Fake {
     }
 
     fn who(&self, section: Section) -> String {
-        match self.name {
+        match &*self.name {
             "" => section.name().to_owned(),
             name => format!("{name}: {section}"),
         }
@@ -197,7 +275,11 @@ impl Fake {
         let mut seen = self.lock();
         seen.push(Seen { section, at, over: None });
         let nth = seen.iter().filter(|seen| seen.section == section).count();
-        (seen.len() - 1, u32::try_from(nth).unwrap_or(u32::MAX))
+        let nth = match self.load.load(Ordering::Relaxed) {
+            0 => u32::try_from(nth).unwrap_or(u32::MAX),
+            load => load,
+        };
+        (seen.len() - 1, nth)
     }
 
     fn call<T: Send + 'static>(
@@ -206,9 +288,16 @@ impl Fake {
         data: impl FnOnce(u32) -> T + Send + 'static,
     ) -> BoxFuture<'_, SourceResult<T>> {
         let steps = self.scripts.get(&section).cloned().unwrap_or_default();
-        if let [Step::PanicsAtOnce, ..] = steps.as_slice() {
-            self.timeline.record(self.who(section), "panics in the method itself");
-            panic!("{}: a bug before the future", section);
+        match steps.first() {
+            Some(Step::PanicsAtOnce) => {
+                self.timeline.record(self.who(section), "panics in the method itself");
+                panic!("{}: a bug before the future", section);
+            }
+            Some(Step::PanicsAtOnceWith(payload)) => {
+                self.timeline.record(self.who(section), "panics in the method itself");
+                payload.clone().throw();
+            }
+            _ => {}
         }
         async move {
             let (index, nth) = self.begin(section);
@@ -235,7 +324,14 @@ impl Fake {
                     guard.ending = "panics";
                     panic!("{section}: a bug");
                 }
-                Step::PanicsAtOnce => unreachable!("panicked in the method"),
+                Step::PanicsWith(after, payload) => {
+                    wait(after).await;
+                    guard.ending = "panics";
+                    payload.throw();
+                }
+                Step::PanicsAtOnce | Step::PanicsAtOnceWith(_) => {
+                    unreachable!("panicked in the method")
+                }
             }
         }
         .boxed()

@@ -9,7 +9,13 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+mod endings;
 mod fake;
+mod memory;
+mod plain;
+mod scripts;
+#[cfg(any(feature = "critical", feature = "progressive"))]
+mod settles;
 mod support;
 
 #[cfg(feature = "all-settled")]
@@ -24,6 +30,8 @@ mod critical;
 mod deadline;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "models")]
+mod models;
 #[cfg(feature = "parallel")]
 mod parallel;
 #[cfg(feature = "progressive")]

@@ -1,12 +1,17 @@
 //! `parallel::load`.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed};
-use level2::error::SectionError;
-use level2::model::{Loaded, Section};
+use grader_kit::{Cx, Outcome, ensure, failed, ms};
+use level2::model::Section;
 use level2::parallel::load;
+use tokio::time::sleep;
 
-use crate::fake::{Fake, Step, down, refused};
-use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
+use crate::fake::{Fake, Payload, Step, down};
+use crate::plain;
+use crate::support::{
+    begins, carries_its_own_answers, catching, copy, errors, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, passed_on, returned_at, shop, states_time,
+    succeeded,
+};
 
 const NAME: &str = "parallel::load";
 
@@ -20,63 +25,130 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
         "a future does nothing before it is polled: poll all five together (try_join!, \
          FuturesUnordered, JoinSet) instead of awaiting them one by one",
     )?;
-    states_time(succeeded(call.value, "every source answered")?.took, 600)
+    states_time(succeeded(call.value, "every source answered")?.took, 600)?;
+
+    let mut draw = cx.draw();
+    for (slow, section) in Section::ALL.into_iter().enumerate() {
+        let mut drawn = latencies(&mut draw);
+        drawn[slow] = 120_000;
+        drawn[(slow + 1) % 5] = 0;
+        let fake = shop(&cx, &mut draw, drawn);
+        begins(&cx, &format!("it is first polled 70 ms after it was made; {section} takes 120 s"));
+        let made = load(fake.source());
+        sleep(ms(70)).await;
+        let call = cx.call(NAME, made).await?;
+        returned_at(
+            call.took,
+            120_000,
+            &format!("the slowest source, {section}, answers"),
+            "the load has no limit and no pause of its own: it waits for the last answer",
+        )?;
+        states_time(succeeded(call.value, "every source answered")?.took, 120_000)?;
+    }
+    Ok(())
 }
 
 pub async fn starts_all_at_once(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
-    cx.call(NAME, load(fake.source())).await?;
-    let mut first: Vec<Section> =
-        fake.seen().iter().filter(|seen| seen.at == 0).map(|seen| seen.section).collect();
-    first.sort_unstable();
-    ensure!(first == Section::ALL, "{} of 5 calls begin at 0 ms", first.len();
-        expected = "all five sources are called at once",
-        observed = format!("called at 0 ms: {}", names(&first)),
-        help = "no call may wait for another");
-    ensure!(fake.seen().len() == 5, "{} calls instead of 5", fake.seen().len();
-        expected = "each source is called once", observed = names(&fake.called()));
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for fake in [Fake::new(&cx), shop(&cx, &mut draw, drawn)] {
+        let start = cx.timeline().now_ms();
+        cx.call(NAME, load(fake.source())).await?;
+        let mut first: Vec<Section> =
+            fake.seen().iter().filter(|seen| seen.at == start).map(|seen| seen.section).collect();
+        first.sort_unstable();
+        ensure!(first == Section::ALL, "{} of 5 calls begin at 0 ms", first.len();
+            expected = "all five sources are called at once",
+            observed = format!("called at 0 ms: {}", names(&first)),
+            help = "no call may wait for another");
+        ensure!(fake.seen().len() == 5, "{} calls instead of 5", fake.seen().len();
+            expected = "each source is called once", observed = names(&fake.called()));
+    }
     Ok(())
 }
 
 pub async fn carries_every_section(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).named("shop");
-    let call = cx.call(NAME, load(fake.source())).await?;
-    let Loaded { dashboard, .. } = succeeded(call.value, "every source answered")?;
-    ensure_eq!(dashboard, fake.page(), "the page does not show what the sources answered");
-    Ok(())
+    carries_its_own_answers(&cx, NAME, load).await
 }
 
 pub async fn fails_at_the_first_failure(cx: Cx) -> Outcome {
-    let error = refused(Section::LowStock);
-    let fake = Fake::new(&cx)
-        .fails(Section::Sales, 450)
-        .with(Section::LowStock, Step::Fails(100, error.clone()));
+    let mut draw = cx.draw();
+    let errors = errors(&mut draw);
+    for (index, section) in Section::ALL.into_iter().enumerate() {
+        // A section before and one after it on the page fail later; the other two answer.
+        let (before, after) = (Section::ALL[(index + 4) % 5], Section::ALL[(index + 1) % 5]);
+        let at = if index == 0 { 0 } else { draw.between(1..=400) };
+        let error = &errors[index % 4];
+        let fake = Fake::new(&cx)
+            .fails(before, 450)
+            .fails(after, 420)
+            .with(section, Step::Fails(at, copy(error)));
+        begins(&cx, &format!("{section} fails at {at} ms, two others later"));
+        let call = cx.call(NAME, load(fake.source())).await?;
+        let observed = failed(call.value, "three sections failed")?;
+        returned_at(
+            call.took,
+            at,
+            &format!("{section} fails, and the page cannot be complete any more"),
+            "awaiting the calls in the order of the page finds a failure only when its turn comes: \
+             look at whichever call ends next",
+        )?;
+        let expected = format!("{section}: {}", plain::source_error(error));
+        ensure!(plain::error(&observed) == expected,
+            "the error is not the failure that came first in time";
+            expected = expected, observed = plain::error(&observed),
+            help = "attach its own section's name to each call, and return the first failure as it is");
+    }
+    begins(&cx, "the last call of all fails");
+    let fake = Fake::new(&cx).fails(Section::LowStock, 600);
     let call = cx.call(NAME, load(fake.source())).await?;
-    let observed = failed(call.value, "sales and low stock failed")?;
-    returned_at(
-        call.took,
-        100,
-        "low stock fails, and the page cannot be complete any more",
-        "awaiting the calls in the order of the page finds a failure only when its turn comes: \
-         look at whichever call ends next",
-    )?;
-    ensure_eq!(
-        observed,
-        SectionError::new(Section::LowStock, error),
-        "the error is not the failure that came first in time"
-    );
+    let observed = failed(call.value, "low-stock failed after the others had answered")?;
+    ensure!(plain::same_section(observed.section, Section::LowStock),
+        "the error is not the failure that came first in time";
+        expected = "low-stock", observed = plain::error(&observed));
     Ok(())
 }
 
 pub async fn stops_the_rest(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).with(Section::Users, Step::Fails(300, down(Section::Users)));
-    let call = cx.call(NAME, load(fake.source())).await?;
-    failed(call.value, "users failed")?;
-    nothing_left(&cx, &fake, "after the load has failed").await
+    for section in Section::ALL {
+        begins(&cx, &format!("{section} fails at 150 ms"));
+        let fake = Fake::new(&cx).with(section, Step::Fails(150, down(section)));
+        let call = cx.call(NAME, load(fake.source())).await?;
+        failed(call.value, &format!("{section} failed"))?;
+        nothing_left(&cx, &fake, &format!("after the load has failed: {section} is down")).await?;
+    }
+    begins(&cx, "users panics at 250 ms");
+    let panic = Step::PanicsWith(250, Payload::Literal("a row is missing"));
+    let fake = Fake::new(&cx).with(Section::Users, panic);
+    catching(&cx, NAME, load(fake.source())).await?.0.ok();
+    nothing_left(&cx, &fake, "after users has panicked").await
+}
+
+pub async fn passes_panics_on(cx: Cx) -> Outcome {
+    let fake = Fake::new(&cx);
+    succeeded(cx.call(NAME, load(fake.source())).await?.value, "every source answered")?;
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    let cases = [
+        (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
+        (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone()))),
+        (Section::Orders, Step::PanicsAtOnce),
+        (Section::Sales, Step::PanicsWith(0, Payload::Text(text.clone()))),
+    ];
+    for ((section, step), (text, at)) in cases.into_iter().zip([
+        ("a row is missing", 250),
+        (text.as_str(), 450),
+        ("orders: a bug before the future", 0),
+        (text.as_str(), 0),
+    ]) {
+        let case = format!("{section} panics");
+        begins(&cx, &case);
+        let fake = Fake::new(&cx).with(section, step);
+        passed_on(catching(&cx, NAME, load(fake.source())).await?, text, at, &case)?;
+    }
+    Ok(())
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, load(fake.twin().source()), 250, load(fake.source())).await?;
-    nothing_left(&cx, &fake, "after the load was dropped").await
+    leaves_nothing_when_dropped(&cx, NAME, &fake, &[0, 150, 250, 350, 450, 550], load).await
 }

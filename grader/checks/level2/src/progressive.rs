@@ -1,116 +1,346 @@
 //! `progressive::load`.
 
-use futures::StreamExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
-use level2::all_settled::Timeouts;
-use level2::error::{SectionError, SectionFailure};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::join;
+use futures::{StreamExt as _, poll};
+use grader_kit::{Cx, Fail, Outcome, ensure, failed, list, ms};
+use level2::error::SectionError;
 use level2::model::Section;
 use level2::progressive::{FirstPhase, load};
-use tokio::time::timeout;
+use level2::settled::SectionReport;
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Step, down, refused};
-use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
+use crate::fake::{Fake, Payload, Step};
+use crate::plain;
+use crate::settles::{LIMITS, agrees, alone, limits};
+use crate::support::{
+    ASSIGNED, begins, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
+    returned_at, shop, states_time, succeeded,
+};
 
 const NAME: &str = "progressive::load";
-const LIMITS: Timeouts = Timeouts {
-    sales: ms(5000),
-    users: ms(3000),
-    orders: ms(3000),
-    low_stock: ms(5000),
-    reviews: ms(3000),
-};
+const FIRST: [Section; 2] = [Section::Sales, Section::Orders];
 const SECOND: [Section; 3] = [Section::Users, Section::LowStock, Section::Reviews];
 
-async fn first_phase(cx: &Cx, fake: &Fake) -> Result<(FirstPhase, std::time::Duration), Fail> {
-    let call = cx.call(NAME, load(fake.source(), LIMITS)).await?;
+async fn first_phase(cx: &Cx, fake: &Fake, own: [u64; 5]) -> Result<(FirstPhase, Duration), Fail> {
+    let call = cx.call(NAME, load(fake.source(), limits(own))).await?;
     Ok((succeeded(call.value, "sales and orders answered")?, call.took))
 }
 
-pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).named("shop");
-    let (first, took) = first_phase(&cx, &fake).await?;
-    returned_at(took, 500, "sales and orders are loaded together, 500 and 400 ms", "join the two")?;
-    states_time(first.took, 500)?;
-    ensure_eq!(
-        (first.sales, first.orders),
-        (fake.page().sales, fake.page().orders),
-        "the first phase does not show what the sources answered"
-    );
+/// A load in which nothing fails. What it may leave in the background has time to end.
+async fn healthy(cx: &Cx) -> Outcome {
+    first_phase(cx, &Fake::new(cx), LIMITS).await?;
+    sleep(ms(10_000)).await;
     Ok(())
+}
+
+/// The first phase shows what the sources answered.
+fn first_shows(first: &FirstPhase, fake: &Fake, case: &str) -> Outcome {
+    let page = fake.page();
+    for (observed, expected) in [
+        (plain::sales(&first.sales), plain::sales(&page.sales)),
+        (plain::orders(&first.orders), plain::orders(&page.orders)),
+    ] {
+        ensure!(observed == expected, "the first phase does not show what the sources answered";
+            expected = expected, observed = format!("{observed} ({case})"),
+            help = "hand over the answers of this load's own calls, each unchanged. A load keeps nothing \
+                    for the next one, and shares nothing with another");
+    }
+    Ok(())
+}
+
+pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    // In the second case orders is the slower one.
+    for latencies in [ASSIGNED, [330, 200, 470, 100, 400], drawn] {
+        let fake = shop(&cx, &mut draw, latencies);
+        let [sales, _, orders, ..] = latencies;
+        begins(&cx, "it is first polled 70 ms after it was made");
+        let made = load(fake.source(), limits(LIMITS));
+        sleep(ms(70)).await;
+        let call = cx.call(NAME, made).await?;
+        let first = succeeded(call.value, "sales and orders answered")?;
+        returned_at(
+            call.took,
+            sales.max(orders),
+            &format!("sales and orders are loaded together, {sales} and {orders} ms"),
+            "join the two, and return when both are there",
+        )?;
+        states_time(first.took, sales.max(orders))?;
+        first_shows(&first, &fake, "one load after another")?;
+    }
+    let (first, second) = (latencies(&mut draw), latencies(&mut draw));
+    let shops = [
+        shop(&cx, &mut draw, first).named("shop"),
+        shop(&cx, &mut draw, second).named("branch"),
+        Fake::new(&cx).named("stuck").with(Section::Sales, Step::Hangs),
+    ];
+    begins(&cx, "three at a time: a shop, its branch, and one that is stuck");
+    let run = |fake: &Fake| load(fake.source(), limits([400_000; 5]));
+    let mut stuck = pin!(run(&shops[2]));
+    let both = async {
+        let _ = poll!(&mut stuck);
+        timeout(ms(60_000), join(run(&shops[0]), run(&shops[1]))).await
+    };
+    let Ok((one, other)) = cx.call(NAME, both).await?.value else {
+        return Err(Fail::new("a load waits because another one is stuck")
+            .help("loads share nothing: no lock and no memory outside of the load itself"));
+    };
+    first_shows(&succeeded(one, "every source answered")?, &shops[0], "beside its branch")?;
+    first_shows(&succeeded(other, "every source answered")?, &shops[1], "beside another shop")
 }
 
 pub async fn holds_the_others_back(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
-    let (first, _) = first_phase(&cx, &fake).await?;
-    cx.call("`rest`", first.rest.collect::<Vec<_>>()).await?;
-    let early: Vec<_> =
-        fake.seen().iter().filter(|s| s.at < 500 && SECOND.contains(&s.section)).copied().collect();
-    ensure!(early.is_empty(), "{} call(s) of the second phase began in the first", early.len();
-        expected = "users, low-stock and reviews are called at 500 ms or later",
-        observed = names(early.iter().map(|seen| &seen.section)),
-        help = "start the second phase when the first is over, so that the services have sales and \
-                orders alone to answer");
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for latencies in [ASSIGNED, drawn] {
+        let fake = shop(&cx, &mut draw, latencies);
+        let over = cx.timeline().now_ms() + latencies[0].max(latencies[2]);
+        let (first, _) = first_phase(&cx, &fake, LIMITS).await?;
+        cx.call("`rest`", first.rest.map(|_| ()).collect::<Vec<_>>()).await?;
+        let early: Vec<_> = fake
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.at < over && SECOND.contains(&seen.section))
+            .collect();
+        ensure!(early.is_empty(), "{} call(s) of the second phase began in the first", early.len();
+            expected = "users, low-stock and reviews are called when sales and orders are there",
+            observed = names(early.iter().map(|seen| &seen.section)),
+            help = "start the second phase when the first is over, so that the services have sales and \
+                    orders alone to answer");
+    }
     Ok(())
 }
 
-pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .named("shop")
-        .with(Section::Users, Step::Fails(300, refused(Section::Users)));
-    let (mut first, _) = first_phase(&cx, &fake).await?;
-    let returned = cx.timeline().now_ms();
-    let mut there = Vec::new();
+/// Takes the second phase's reports, each with the moment of its delivery.
+async fn second_phase(cx: &Cx, first: &mut FirstPhase) -> Result<Vec<(SectionReport, u64)>, Fail> {
+    let mut reports: Vec<(SectionReport, u64)> = Vec::new();
     loop {
         let next = cx.call("the next item of `rest`", first.rest.next()).await?;
         let Some(report) = next.value else { break };
-        let now = cx.timeline().now_ms();
-        let section = report.section;
-        let over = fake.over(section).unwrap_or(now).max(returned);
-        ensure!(now == over, "{section} is handed over at {now} ms";
-            expected = format!("at {over} ms, when its outcome was there"),
-            help = "hand over each section by itself: waiting for all three holds back the fast");
-        let expected = match section {
-            Section::Users => Err(SectionFailure::Source(refused(section))),
-            _ => Ok(fake.data(section)),
-        };
-        ensure_eq!(report.result, expected, "the report on {section} is not what its source said");
-        there.push(section);
-        ensure!(there.len() <= 5, "`rest` does not end"; expected = "three items and then the end");
+        reports.push((report, cx.timeline().now_ms()));
+        if reports.len() > 5 {
+            return Err(Fail::new("`rest` does not end").expected("three items and then the end"));
+        }
     }
-    there.sort_unstable();
-    ensure!(there == SECOND, "`rest` does not report on each section of the second phase once";
-        expected = names(&SECOND), observed = names(&there));
+    let there: Vec<_> = reports.iter().map(|(report, _)| report.section).collect();
+    let once =
+        |section| there.iter().filter(|&&one| plain::same_section(one, section)).count() == 1;
+    if !SECOND.into_iter().all(once) || there.len() > 3 {
+        return Err(Fail::new("`rest` does not report on each section of the second phase once")
+            .expected(plain::sections(&SECOND))
+            .observed(plain::sections(&there)));
+    }
+    Ok(reports)
+}
+
+pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for (case, error) in errors(&mut draw).iter().enumerate() {
+        let latencies = if case == 0 { ASSIGNED } else { drawn };
+        let failing = SECOND[case % 3];
+        let step = Step::Fails(draw.between(1..=15), copy(error));
+        let fake = shop(&cx, &mut draw, latencies).with(failing, step);
+        begins(&cx, &format!("{failing} fails, the others answer"));
+        let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
+        let start = cx.timeline().now_ms();
+        let reports = second_phase(&cx, &mut first).await?;
+        let began: Vec<_> =
+            fake.seen().iter().filter(|s| SECOND.contains(&s.section)).map(|s| s.at).collect();
+        ensure!(began.iter().all(|&at| at == began[0]), "the second phase does not begin at once";
+            expected = "users, low-stock and reviews are called at one moment",
+            observed = format!("called at {} ms", list(&began)),
+            help = "poll the three calls together: a FuturesUnordered or a JoinSet, not one after another");
+        for (report, now) in reports {
+            let section = report.section;
+            let Some(alone) = alone(&cx, &fake, section, limits(LIMITS)).await else { continue };
+            // A load that has waited in its first phase has the outcome already.
+            let over = fake.over(section).unwrap_or(now).max(start);
+            ensure!(now == over, "{section} is handed over at {now} ms";
+                expected = format!("at {over} ms, when its outcome was there"),
+                help = "hand over each section by itself: waiting for all three holds back the fast");
+            agrees(&report, &alone, "the caller polled `rest` at once")?;
+            let calls = fake.called().iter().filter(|&&called| called == section).count();
+            ensure!(calls == alone.calls, "{section} was called {calls} times";
+                expected = format!("{} call", alone.calls),
+                help = "a failure is reported, not repaired: ask each source once");
+        }
+    }
+    Ok(())
+}
+
+/// The load has to end with the failure of `section`, in the first phase. What `settle` makes of that
+/// section alone is what it has to say.
+async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &str) -> Outcome {
+    let Some(alone) = alone(cx, fake, section, limits(own)).await else { return Ok(()) };
+    begins(cx, why);
+    let made = load(fake.source(), limits(own));
+    sleep(ms(70)).await;
+    let call = cx.call(NAME, made).await?;
+    let observed: SectionError = failed(call.value, why)?;
+    returned_at(
+        call.took,
+        alone.at,
+        &format!("{section} fails, and without it there is no page"),
+        "fail as soon as one of the two fails, as try_join! does",
+    )?;
+    ensure!(plain::error(&observed) == alone.shown, "the error is not that of the critical section";
+        expected = alone.shown, observed = plain::error(&observed),
+        help = "SectionError { section, failure } with the failure of the section's report");
+    let now = cx.timeline().now_ms();
+    if alone.clean {
+        nothing_left(cx, fake, "after the load has failed").await?;
+    }
+    sleep(ms(10_000)).await;
+    // A call of the second phase that began in the first is another criterion's business.
+    let second: Vec<_> =
+        fake.seen().iter().filter(|seen| seen.at > now).map(|s| s.section).collect();
+    ensure!(second.is_empty(), "the second phase began although the first has failed";
+        expected = "no call of users, low-stock or reviews", observed = names(&second),
+        help = "return the error before anything of the second phase is started");
     Ok(())
 }
 
 pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Orders, 100);
-    let call = cx.call(NAME, load(fake.source(), LIMITS)).await?;
-    let observed = failed(call.value, "orders failed")?;
-    returned_at(
-        call.took,
-        100,
-        "orders fails, and without it there is no page",
-        "fail as soon as one of the two fails, as try_join! does",
-    )?;
-    ensure_eq!(
-        observed,
-        SectionError::new(Section::Orders, down(Section::Orders)),
-        "the error is not that of the critical section"
-    );
-    nothing_left(&cx, &fake, "after the load has failed").await
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    for (case, error) in errors(&mut draw).iter().enumerate() {
+        // Orders first, then sales; the other one fails later.
+        let (section, other) = (FIRST[(case + 1) % 2], FIRST[case % 2]);
+        let at = [draw.between(100..=180), draw.between(210..=290), 0, 350][case];
+        let fake = Fake::new(&cx).fails(other, 390).with(section, Step::Fails(at, copy(error)));
+        ends_with(&cx, &fake, section, LIMITS, &format!("{section} fails at {at} ms")).await?;
+    }
+    Ok(())
+}
+
+pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    for (section, other) in [(0, 2), (2, 0)] {
+        for limit in [draw.between(1000..=1900), 0] {
+            let mut own = [7000; 5];
+            own[section] = limit;
+            own[other] = draw.between(2000..=2900);
+            let section = Section::ALL[section];
+            let fake = Fake::new(&cx).with(section, Step::Hangs);
+            let why = format!("{section} hangs; its limit is {limit} ms");
+            ends_with(&cx, &fake, section, own, &why).await?;
+        }
+    }
+    let fake = Fake::new(&cx);
+    let mut endless = limits(LIMITS);
+    endless.sales = Duration::MAX;
+    // What `settle` itself makes of such a limit is another criterion's business.
+    if alone(&cx, &fake, Section::Sales, endless).await.is_some() {
+        begins(&cx, "the limit of sales is Duration::MAX");
+        let call = cx.call(NAME, load(fake.source(), endless)).await?;
+        succeeded(call.value, "sales and orders answered")?;
+    }
+    Ok(())
+}
+
+pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let mut draw = cx.draw();
+    let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
+    draw.shuffle(&mut own);
+    for zero in [None, Some(draw.below(3) as usize)] {
+        if let Some(zero) = zero {
+            own[SECOND[zero] as usize] = 0;
+        }
+        let fake = SECOND
+            .into_iter()
+            .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
+        let mut settled_alone = Vec::new();
+        for section in SECOND {
+            settled_alone.extend(alone(&cx, &fake, section, limits(own)).await);
+        }
+        if settled_alone.len() < 3 {
+            continue;
+        }
+        begins(&cx, "users, low-stock and reviews hang; each has its own limit");
+        let (mut first, _) = first_phase(&cx, &fake, own).await?;
+        for (report, _) in second_phase(&cx, &mut first).await? {
+            for alone in &settled_alone {
+                if plain::same_section(alone.report.section, report.section) {
+                    agrees(&report, alone, "its source hangs; the caller polled `rest` at once")?;
+                }
+            }
+        }
+    }
+    let fake = Fake::new(&cx);
+    begins(&cx, "the caller first polls `rest` after 20 s; every source answers in time");
+    let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
+    sleep(ms(20_000)).await;
+    for (report, _) in second_phase(&cx, &mut first).await? {
+        let Some(alone) = alone(&cx, &fake, report.section, limits(LIMITS)).await else { continue };
+        ensure!(plain::report(&report) == alone.shown,
+            "{} is lost although its source answers within its limit", plain::section(report.section);
+            expected = alone.shown,
+            observed = format!("{} (polled 20 s after the return)", plain::report(&report)),
+            help = "a call's limit runs from the start of that call. Start the clock with the call, not \
+                    when the stream is made");
+    }
+    Ok(())
+}
+
+pub async fn contains_panics(cx: Cx) -> Outcome {
+    healthy(&cx).await?;
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    for step in [
+        Step::PanicsWith(250, Payload::Literal("a row is missing")),
+        Step::PanicsWith(150, Payload::Text(text)),
+        Step::PanicsAtOnce,
+    ] {
+        for section in FIRST {
+            let fake = Fake::new(&cx).with(section, step.clone());
+            ends_with(&cx, &fake, section, LIMITS, &format!("{section} panics")).await?;
+        }
+        for section in SECOND {
+            let fake = Fake::new(&cx).with(section, step.clone());
+            // `settle` that lets the panic through is another criterion's business.
+            if alone(&cx, &fake, section, limits(LIMITS)).await.is_none() {
+                continue;
+            }
+            begins(&cx, &format!("{section} panics in the second phase"));
+            let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
+            for (report, _) in second_phase(&cx, &mut first).await? {
+                if let Some(alone) = alone(&cx, &fake, report.section, limits(LIMITS)).await {
+                    agrees(&report, &alone, &format!("{section} panics"))?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, load(fake.twin().source(), LIMITS), 250, load(fake.source(), LIMITS))
-        .await?;
-    nothing_left(&cx, &fake, "after the load was dropped").await?;
-    let fake = Fake::new(&cx).named("second");
-    let (mut first, _) = first_phase(&cx, &fake).await?;
+    leaves_nothing_when_dropped(&cx, NAME, &fake, &[0, 150, 450], |source| {
+        load(source, limits(LIMITS))
+    })
+    .await?;
     // A stream may start its work at the first poll.
-    timeout(ms(50), first.rest.next()).await.ok();
-    cx.timeline().record("the grader", "drops `rest`");
-    drop(first);
-    nothing_left(&cx, &fake, "after `rest` was dropped").await
+    for (wait, when) in [
+        (0, "before its first poll"),
+        (50, "50 ms after its first poll"),
+        (250, "when one of its items has come"),
+        (350, "when two of its items have come"),
+    ] {
+        let fake = Fake::new(&cx);
+        begins(&cx, &format!("`rest` is dropped {when}"));
+        let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
+        if wait > 0 {
+            timeout(ms(wait), first.rest.by_ref().for_each(|_| async {})).await.ok();
+        }
+        cx.timeline().record("the grader", "drops `rest`");
+        drop(first);
+        nothing_left(&cx, &fake, &format!("after `rest` was dropped {when}")).await?;
+    }
+    Ok(())
 }

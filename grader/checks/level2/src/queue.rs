@@ -1,21 +1,29 @@
 //! `queue::AsyncQueue`.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
 use tokio::time::{sleep, timeout};
 
-const NAME: &str = "AsyncQueue::add";
+use crate::fake::Payload;
+use crate::memory;
 
-/// Jobs that note when they begin, when they end, and how many run.
+pub const NAME: &str = "AsyncQueue::add";
+
+/// Jobs that note when they are called, when they end, and how many there are between.
 struct Jobs<'a> {
     cx: &'a Cx,
-    started: RefCell<Vec<&'static str>>,
+    /// Which job was called, and when.
+    started: RefCell<Vec<(usize, u64)>>,
     running: Cell<usize>,
     most: Cell<usize>,
 }
@@ -25,19 +33,46 @@ impl<'a> Jobs<'a> {
         Self { cx, started: RefCell::default(), running: Cell::new(0), most: Cell::new(0) }
     }
 
-    /// Runs for `length` milliseconds.
-    async fn run(&self, name: &'static str, length: u64) -> &'static str {
-        self.cx.timeline().record(format!("job {name}"), "begins");
-        self.started.borrow_mut().push(name);
+    /// The jobs began in this order. Those of one millisecond may have begun in any.
+    fn began_in(&self, expected: &[usize], headline: &str, help: &str) -> Outcome {
+        let started = self.started.borrow();
+        let at = |number: &usize| started.iter().find(|(job, _)| job == number).map(|(_, at)| *at);
+        let times: Vec<_> = expected.iter().map(at).collect();
+        let complete = times.iter().all(Option::is_some) && started.len() == expected.len();
+        ensure!(complete && times.is_sorted(), "{headline}";
+            expected = format!("{} (the order in which `add` was first polled)", list(expected)),
+            observed = list(started.iter().map(|(number, _)| number)), help = help);
+        Ok(())
+    }
+
+    /// Adds a job that runs for `length` milliseconds.
+    fn add<'q>(
+        &'q self,
+        queue: &'q AsyncQueue,
+        number: usize,
+        length: u64,
+    ) -> impl Future<Output = usize> + use<'q, 'a> {
+        queue.add(move || self.run(number, length))
+    }
+
+    /// A job that runs for `length` milliseconds, from the call of this method on.
+    fn run(&self, number: usize, length: u64) -> impl Future<Output = usize> {
+        self.cx.timeline().record(format!("job {number}"), "begins");
+        self.started.borrow_mut().push((number, self.cx.timeline().now_ms()));
         self.running.set(self.running.get() + 1);
         self.most.set(self.most.get().max(self.running.get()));
         // From a destructor: a dropped job does not run any more either.
-        let _leave = scopeguard(|| {
+        let leave = scopeguard(move || {
             self.running.set(self.running.get() - 1);
-            self.cx.timeline().record(format!("job {name}"), "ends");
+            self.cx.timeline().record(format!("job {number}"), "ends");
         });
-        sleep(ms(length)).await;
-        name
+        async move {
+            let _leave = leave;
+            if length > 0 {
+                sleep(ms(length)).await;
+            }
+            number
+        }
     }
 }
 
@@ -57,110 +92,311 @@ fn queue(concurrency: usize) -> Result<AsyncQueue, Fail> {
     Ok(AsyncQueue::new(concurrency))
 }
 
+async fn bounds(cx: &Cx, concurrency: usize, count: usize) -> Outcome {
+    let queue = queue(concurrency)?;
+    let jobs = Jobs::new(cx);
+    let all = (0..count).map(|number| jobs.add(&queue, number, 100));
+    let call = cx.call(NAME, join_all(all)).await?;
+    let expected = concurrency.min(count);
+    ensure!(jobs.most.get() == expected, "{} jobs ran at once", jobs.most.get();
+        expected = format!("{expected} of {count} jobs: the queue's limit is {concurrency}"),
+        help = "take a permit before the job is called and keep it until the job has ended");
+    let rounds = u64::try_from(count.div_ceil(concurrency)).unwrap_or(u64::MAX);
+    ensure!(call.took == ms(rounds * 100), "{count} jobs of 100 ms took {} ms", call.took.as_millis();
+        expected = format!("{} ms with {concurrency} at a time", rounds * 100),
+        help = "a place that is free is taken at once by the job that waits longest");
+    Ok(())
+}
+
 pub async fn bounds_the_jobs(cx: Cx) -> Outcome {
-    for (concurrency, expected_ms) in [(3, 300), (1, 700)] {
-        let queue = queue(concurrency)?;
-        let jobs = Jobs::new(&cx);
-        let all = ["a", "b", "c", "d", "e", "f", "g"].map(|name| queue.add(|| jobs.run(name, 100)));
-        let call = cx.call(NAME, join_all(all)).await?;
-        ensure!(jobs.most.get() == concurrency, "{} jobs ran at once", jobs.most.get();
-            expected = format!("{concurrency}, the queue's limit"),
-            help = "take a permit before the job is called and keep it until the job has ended");
-        ensure!(call.took == ms(expected_ms), "7 jobs of 100 ms took {} ms", call.took.as_millis();
-            expected = format!("{expected_ms} ms with {concurrency} at a time"));
+    bounds(&cx, 3, 7).await?;
+    bounds(&cx, 1, 7).await?;
+    let mut draw = cx.draw();
+    for _ in 0..4 {
+        bounds(&cx, draw.index(12) + 1, draw.index(40) + 1).await?;
     }
+    bounds(&cx, 300, 350).await
+}
+
+pub async fn takes_any_limit(cx: Cx) -> Outcome {
+    let half = usize::MAX / 2;
+    for limit in [usize::MAX, half, usize::MAX >> 3, (usize::MAX >> 3) + 1, 1 << 32] {
+        let limit = NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
+        let queue = cx.call_fn("AsyncQueue::new", || AsyncQueue::new(limit)).await?;
+        let jobs = Jobs::new(&cx);
+        let all = (0..50).map(|number| jobs.add(&queue, number, 100));
+        cx.call(NAME, join_all(all)).await?;
+        ensure!(jobs.most.get() == 50, "with a limit of {limit}, {} of 50 jobs ran at once", jobs.most.get();
+            expected = "all 50", help = "any NonZeroUsize is a limit, also one that no machine reaches");
+    }
+    Ok(())
+}
+
+pub async fn keeps_queues_apart(cx: Cx) -> Outcome {
+    let (first, second) = (queue(2)?, queue(3)?);
+    let (ours, theirs) = (Jobs::new(&cx), Jobs::new(&cx));
+    let began = cx.timeline().now_ms();
+    let both = join(
+        join_all((0..6).map(|number| ours.add(&first, number, 100))),
+        join_all((0..6).map(|number| theirs.add(&second, number, 100))),
+    );
+    cx.call(NAME, both).await?;
+    let at_once = [&ours, &theirs]
+        .map(|jobs| jobs.started.borrow().iter().filter(|(_, at)| *at == began).count());
+    ensure!(at_once == [2, 3], "of two queues, one begins {} and the other {} jobs at once", at_once[0], at_once[1];
+        expected = "2 and 3: each queue has its own limit",
+        help = "keep the places in a field of the queue, not in a static");
     Ok(())
 }
 
 pub async fn first_come_first_served(cx: Cx) -> Outcome {
-    let queue = queue(1)?;
-    let jobs = Jobs::new(&cx);
-    let names = ["a", "b", "c", "d", "e"];
-    let call = cx.call(NAME, join_all(names.map(|name| queue.add(|| jobs.run(name, 100))))).await?;
-    ensure_eq!(*jobs.started.borrow(), names, "jobs began in another order than they were added");
-    ensure_eq!(call.value, names, "a job's result went to another caller");
+    let mut draw = cx.draw();
+    for (concurrency, count) in [(1, 5), (2, 9), (draw.index(5) + 1, draw.index(30) + 10)] {
+        let queue = queue(concurrency)?;
+        let jobs = Jobs::new(&cx);
+        // Made in one order and polled in another: a future that was only made does not stand in line.
+        let mut callers: Vec<_> =
+            (0..count).map(|number| Box::pin(jobs.add(&queue, number, 100))).collect();
+        let _never = jobs.add(&queue, usize::MAX, 100);
+        let mut order: Vec<usize> = (0..count).collect();
+        draw.shuffle(&mut order);
+        let arrive = poll_fn(|cx| {
+            for number in &order {
+                let _ = callers[*number].as_mut().poll(cx).is_ready();
+            }
+            Poll::Ready(())
+        });
+        cx.call(NAME, arrive).await?;
+        let call = cx.call(NAME, join_all(callers)).await?;
+        jobs.began_in(
+            &order,
+            "jobs began in another order than they were added",
+            "the first that waits is the first that gets a place",
+        )?;
+        let own: Vec<usize> = (0..count).collect();
+        ensure_eq!(call.value, own, "a job's result went to another caller");
+    }
     Ok(())
 }
 
 pub async fn no_newcomer_overtakes(cx: Cx) -> Outcome {
-    let queue = queue(1)?;
-    let jobs = Jobs::new(&cx);
-    // The task that ran `a` adds `c` in the same breath in which the place becomes free, before the
-    // waiting `b` has had a chance to look.
-    let first = async {
-        queue.add(|| jobs.run("a", 100)).await;
-        queue.add(|| jobs.run("c", 100)).await;
-    };
-    let second = queue.add(|| jobs.run("b", 100));
-    cx.call(NAME, join(first, second)).await?;
-    ensure_eq!(*jobs.started.borrow(), ["a", "b", "c"],
-        "a newcomer took the place of a job that was waiting";
-        help = "between waking a waiter and its turn to run, a newcomer finds the counter free. Hand \
-                the place to the waiter itself, as tokio's Semaphore does");
+    for concurrency in [1, 2] {
+        let queue = queue(concurrency)?;
+        let jobs = Jobs::new(&cx);
+        // Each caller adds its next job in the same breath in which its place becomes free, before the one
+        // that waits has had a chance to look.
+        let callers = concurrency + 1;
+        let came = RefCell::new(Vec::new());
+        let all = (0..callers).map(|caller| {
+            let (queue, jobs, came) = (&queue, &jobs, &came);
+            async move {
+                for round in 0..3 {
+                    let number = round * callers + caller;
+                    came.borrow_mut().push(number);
+                    jobs.add(queue, number, [100, 130, 160][caller]).await;
+                }
+            }
+        });
+        cx.call(NAME, join_all(all)).await?;
+        let most = jobs.most.get();
+        ensure!(most == concurrency, "a newcomer took the place of a job that was waiting, and both ran";
+            expected = format!("{concurrency} jobs at once"), observed = format!("{most} jobs at once"),
+            help = "a waiter that is woken may run when the place is its own: hand it over, as tokio's \
+                    Semaphore does");
+        jobs.began_in(
+            &came.borrow(),
+            "a newcomer took the place of a job that was waiting",
+            "between waking a waiter and its turn to run, a newcomer finds the counter free. Hand the \
+             place to the waiter itself, as tokio's Semaphore does",
+        )?;
+    }
     Ok(())
 }
 
-pub async fn survives_failing_jobs(cx: Cx) -> Outcome {
-    let queue = queue(1)?;
-    let jobs = Jobs::new(&cx);
-    let failing = queue.add(|| async {
-        jobs.run("fails", 100).await;
-        Err::<(), _>("no luck")
-    });
-    ensure_eq!(
-        cx.call(NAME, failing).await?.value,
-        Err("no luck"),
-        "the job's error is not returned"
-    );
-    let panics = queue.add(|| async {
-        jobs.run("panics", 100).await;
-        panic!("a job with a bug");
-    });
-    let caught: Result<(), _> = AssertUnwindSafe(panics).catch_unwind().await;
-    ensure!(caught.is_err(), "the job's panic did not reach the caller");
-    match timeout(ms(10_000), queue.add(|| jobs.run("next", 100))).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fail::new("after a job has failed, the next one never begins")
-            .expected("the place is free again, however the job ended")
-            .help(
-                "give the place back from a destructor (a permit that is dropped), not after the \
-                   await: a panic never gets there",
-            )),
+/// How a job fails.
+#[derive(Debug, Clone, Copy)]
+enum Fails {
+    ReturnsAnError,
+    PanicsInItsFuture,
+    PanicsInItsClosure,
+}
+
+impl Fails {
+    const ALL: [Self; 3] =
+        [Self::ReturnsAnError, Self::PanicsInItsFuture, Self::PanicsInItsClosure];
+
+    fn said(self) -> &'static str {
+        match self {
+            Self::ReturnsAnError => "has returned an error",
+            Self::PanicsInItsFuture => "has panicked in its future",
+            Self::PanicsInItsClosure => "has panicked in its closure, before there was a future",
+        }
     }
+
+    /// Adds a job that fails so.
+    async fn add(self, queue: &AsyncQueue, jobs: &Jobs<'_>, payload: Payload) -> Outcome {
+        let text = payload.text();
+        let job = || {
+            if matches!(self, Self::PanicsInItsClosure) {
+                payload.clone().throw();
+            }
+            let runs = jobs.run(0, 100);
+            async move {
+                runs.await;
+                if matches!(self, Self::PanicsInItsFuture) {
+                    payload.throw();
+                }
+                Err::<(), _>(text.clone())
+            }
+        };
+        let adds = AssertUnwindSafe(queue.add(job)).catch_unwind();
+        let Ok(outcome) = timeout(ms(10_000), adds).await else {
+            return Err(self.lost());
+        };
+        let (observed, wanted) = match outcome {
+            Ok(Err(text)) => (text, matches!(self, Self::ReturnsAnError)),
+            Ok(Ok(())) => ("a success".to_owned(), false),
+            Err(payload) => {
+                let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+                let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+                let text = text.unwrap_or_else(|| "a panic without a text".to_owned());
+                (text, !matches!(self, Self::ReturnsAnError))
+            }
+        };
+        let seen = wanted && observed.contains("no luck");
+        ensure!(seen, "the caller of a job that {} does not see that", self.said();
+            observed = observed,
+            help = "an error is a result like any other, and a panic passes to the caller of `add`");
+        Ok(())
+    }
+
+    /// The place of a job that failed so is lost.
+    fn lost(self) -> Fail {
+        Fail::new(format!("after a job {}, the next one never begins", self.said()))
+            .expected("the place is free again, however the job ended, and other callers see nothing of it")
+            .help(
+                "give the place back from a destructor (a permit that is dropped), not after the await: a \
+                 panic never gets there. And a place is taken before the closure is called",
+            )
+    }
+}
+
+pub async fn survives_failing_jobs(cx: Cx) -> Outcome {
+    for fails in Fails::ALL {
+        for payload in [Payload::Literal("no luck"), Payload::Text("row 7: no luck".to_owned())] {
+            // More failures than places, so that a place lost with each is missed. One caller waits
+            // meanwhile, and one comes later.
+            for places in [1, 3] {
+                let queue = queue(places)?;
+                let jobs = Jobs::new(&cx);
+                let failing = async {
+                    for _ in 0..=places {
+                        fails.add(&queue, &jobs, payload.clone()).await?;
+                    }
+                    Ok(())
+                };
+                let waits = async {
+                    // Behind the first failing job.
+                    tokio::task::yield_now().await;
+                    let waits = timeout(ms(10_000), jobs.add(&queue, 1, 100));
+                    AssertUnwindSafe(waits).catch_unwind().await
+                };
+                let (failed, waited) = cx.call(NAME, join(failing, waits)).await?.value;
+                failed?;
+                if !matches!(waited, Ok(Ok(_))) {
+                    return Err(fails.lost());
+                }
+                serves(&cx, &queue, places, &format!("after a job {}", fails.said())).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As many jobs as there are places run at once.
+async fn serves(cx: &Cx, queue: &AsyncQueue, places: usize, when: &str) -> Outcome {
+    const HELP: &str = "a waiter that is gone must not be handed a place, and a job that fails or is \
+                        dropped must give its place back: let destructors do it";
+    let jobs = Jobs::new(cx);
+    let all = (0..places).map(|number| jobs.add(queue, number, 100));
+    let all = AssertUnwindSafe(timeout(ms(10_000), join_all(all))).catch_unwind();
+    let outcome = cx.call(NAME, all).await?.value;
+    ensure!(matches!(outcome, Ok(Ok(_))), "{when}, the next job never begins";
+        expected = "every place is free again", help = HELP);
+    ensure!(jobs.most.get() == places, "{when}, {} of {places} places are left", jobs.most.get();
+        expected = "every place is free again, and no more than there were", help = HELP);
+    Ok(())
 }
 
 pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
-    let queue = queue(1)?;
-    let jobs = Jobs::new(&cx);
-    let running = timeout(ms(50), queue.add(|| jobs.run("dropped while it runs", 100)));
-    let waiting = timeout(ms(30), queue.add(|| jobs.run("dropped while it waits", 100)));
-    let (running, waiting) = join(running, waiting).await;
-    ensure!(running.is_err() && waiting.is_err(), "a job of 100 ms was over within 50 ms");
-    still_serves(&queue, &jobs, "after callers were dropped").await?;
+    for places in [1, 2] {
+        let queue = queue(places)?;
+        let jobs = Jobs::new(&cx);
+        for _ in 0..3 {
+            let running = (0..places).map(|number| timeout(ms(50), jobs.add(&queue, number, 100)));
+            let waiting = (0..3).map(|number| timeout(ms(30), jobs.add(&queue, 10 + number, 100)));
+            let (running, waiting) = join(join_all(running), join_all(waiting)).await;
+            let over = running.iter().chain(&waiting).any(Result::is_ok);
+            ensure!(!over, "a job of 100 ms was over within 50 ms");
+            ensure!(jobs.running.get() == 0, "a job still runs after its caller was dropped";
+                expected = "dropping the future stops its job",
+                help = "run the job inside the caller's own future, or abort its task in a destructor");
+            serves(
+                &cx,
+                &queue,
+                places,
+                "after callers were dropped while they ran and while they waited",
+            )
+            .await?;
+        }
 
-    // The narrowest case: a caller is dropped when its turn has come, but before it could run.
-    let mut waiting = Box::pin(queue.add(|| jobs.run("dropped at its turn", 100)));
-    let running = queue.add(|| async {
-        let polled = futures::poll!(waiting.as_mut());
-        jobs.run("ends", 100).await;
-        polled.is_pending()
-    });
-    ensure!(cx.call(NAME, running).await?.value, "a second job ran beside the first");
-    drop(waiting);
-    still_serves(&queue, &jobs, "after a caller was dropped at its turn").await
-}
+        // Callers in the middle of the line go: those behind them move up, in their order.
+        let order = Jobs::new(&cx);
+        let line = (0..places + 6).map(|number| {
+            let (queue, order) = (&queue, &order);
+            let patience = if number >= places && number % 2 == 0 { 20 } else { 10_000 };
+            async move { timeout(ms(patience), order.add(queue, number, 100)).await.is_ok() }
+        });
+        let served = cx.call(NAME, join_all(line)).await?.value;
+        let stayed: Vec<usize> =
+            (0..places + 6).filter(|number| *number < places || number % 2 == 1).collect();
+        order.began_in(
+            &stayed,
+            "after callers in the middle of the line were dropped, others began, or in another order",
+            "a waiter that is gone must not be handed a place, and those behind it keep their order",
+        )?;
+        ensure!(
+            served.iter().filter(|served| **served).count() == stayed.len(),
+            "after callers in the middle of the line were dropped, another one got no place"
+        );
 
-/// Another job gets its turn.
-async fn still_serves(queue: &AsyncQueue, jobs: &Jobs<'_>, when: &str) -> Outcome {
-    match timeout(ms(10_000), queue.add(|| jobs.run("next", 100))).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fail::new(format!("{when}, the next job never begins"))
-            .expected("a dropped caller gives back its place and leaves the line")
-            .help(
-                "a waiter that is gone must not be handed a place, and a job that is dropped must \
-                   give its place back: let destructors do it",
-            )),
+        // The narrowest case: a caller is dropped when its turn has come, but before it could run.
+        for handed in 1..=3 {
+            let mut waiting: Vec<_> =
+                (0..handed).map(|number| Box::pin(jobs.add(&queue, 20 + number, 100))).collect();
+            let mut holding: Vec<_> =
+                (0..places).map(|number| Box::pin(jobs.add(&queue, 30 + number, 100))).collect();
+            let arrive = poll_fn(|cx| {
+                let mut early =
+                    holding.iter_mut().any(|caller| caller.as_mut().poll(cx).is_ready());
+                for caller in &mut waiting {
+                    early |= caller.as_mut().poll(cx).is_ready();
+                }
+                Poll::Ready(early)
+            });
+            ensure!(!cx.call(NAME, arrive).await?.value, "a job of 100 ms was over at once");
+            cx.call(NAME, join_all(holding)).await?;
+            drop(waiting);
+            serves(&cx, &queue, places, "after a caller was dropped at its turn").await?;
+        }
+
+        // Callers that were never polled, and one that stays in the line, not polled again.
+        for number in 0..3 {
+            drop(jobs.add(&queue, number, 100));
+        }
+        serves(&cx, &queue, places, "after callers were dropped before their first poll").await?;
     }
+    Ok(())
 }
 
 pub async fn five_by_default(cx: Cx) -> Outcome {
@@ -168,11 +404,98 @@ pub async fn five_by_default(cx: Cx) -> Outcome {
     let mut most = Vec::new();
     for queue in [AsyncQueue::default(), AsyncQueue::new(DEFAULT_CONCURRENCY)] {
         let jobs = Jobs::new(&cx);
-        let all = ["a", "b", "c", "d", "e", "f", "g"].map(|name| queue.add(|| jobs.run(name, 100)));
+        let all = (0..7).map(|number| jobs.add(&queue, number, 100));
         cx.call(NAME, join_all(all)).await?;
         most.push(jobs.most.get());
     }
     ensure!(most[0] == most[1], "{} jobs ran at once", most[0];
         expected = format!("{}, as in a queue made for DEFAULT_CONCURRENCY", most[1]));
     Ok(())
+}
+
+pub async fn ten_thousand_wait(cx: Cx) -> Outcome {
+    const COUNT: usize = 10_000;
+    const PLACES: usize = 10;
+    let queue = queue(PLACES)?;
+    let started = RefCell::new(Vec::with_capacity(COUNT));
+    let all = (0..COUNT).map(|number| {
+        let started = &started;
+        queue.add(move || {
+            started.borrow_mut().push(number);
+            sleep(ms(1))
+        })
+    });
+    let call = cx.call(NAME, join_all(all)).await?;
+    let started = started.borrow();
+    // Those of one millisecond may begin in any order.
+    let wrong =
+        started.iter().enumerate().find(|(place, number)| place / PLACES != *number / PLACES);
+    if let Some((place, number)) = wrong {
+        return Err(Fail::new(format!(
+            "of {COUNT} jobs that wait, number {number} began as number {place}"
+        ))
+        .expected("the order in which `add` was first polled, however many wait")
+        .help("the line has no end: a new caller stands at its back"));
+    }
+    let rounds = (COUNT / PLACES) as u64;
+    ensure!(call.took == ms(rounds), "{COUNT} jobs of 1 ms took {} ms", call.took.as_millis();
+        expected = format!("{rounds} ms with {PLACES} at a time"));
+    Ok(())
+}
+
+/// Counts how often it is stored: its `Arc` knows.
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
+    let queue = queue(1)?;
+    // A caller that is polled again and again while it waits, as in a `select!` with a ticker.
+    let counted = Arc::new(Counted);
+    let waker = Waker::from(Arc::clone(&counted));
+    let kept = || Arc::strong_count(&counted) - 2;
+    let mut holds = Box::pin(queue.add(std::future::pending::<()>));
+    let mut waits = Box::pin(queue.add(std::future::pending::<()>));
+    let polled = cx.call_fn(NAME, || {
+        let mut context = Context::from_waker(&waker);
+        let _ = holds.as_mut().poll(&mut context);
+        for _ in 0..1000 {
+            let _ = waits.as_mut().poll(&mut context);
+        }
+        kept()
+    });
+    let wakers = polled.await?;
+    ensure!(wakers <= 20, "one caller that waits was polled 1000 times, and {wakers} wakers are kept";
+        expected = "one, or a few: the newest waker of a caller replaces the older ones",
+        help = "store the waker in the caller's own place in the line instead of adding one at each poll");
+    drop((holds, waits));
+    // Callers that came and went, one after the other: little memory is enough for any number of them.
+    let many = async {
+        for _ in 0..1000 {
+            let mut waits = Box::pin(queue.add(|| async {}));
+            poll_once(waits.as_mut(), &waker);
+            drop(waits);
+        }
+    };
+    cx.call(NAME, many).await?;
+    let wakers = kept();
+    ensure!(wakers <= 20, "1000 callers have come and gone, and {wakers} of their wakers are kept";
+        expected = "none, or a few: nothing is kept of a caller whose job has ended",
+        help = "remove what belongs to a caller when it goes");
+    let _scarce = memory::scarce(1 << 20);
+    for _ in 0..20 {
+        let many = async {
+            for number in 0..5_000_u32 {
+                queue.add(|| async move { number }).await;
+            }
+        };
+        cx.call(NAME, many).await?;
+    }
+    Ok(())
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>, waker: &Waker) {
+    let _ = future.poll(&mut Context::from_waker(waker));
 }

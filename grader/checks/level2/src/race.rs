@@ -1,21 +1,48 @@
 //! `race::load`.
 
-use futures::StreamExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
-use level2::error::SectionError;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::join;
+use futures::{StreamExt as _, poll};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
+use level2::error::{SectionError, SourceError};
 use level2::model::{Section, SectionData};
 use level2::race::{FirstThree, TooFew, load};
 use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Step, down, refused};
-use crate::support::{dropped_at, names, nothing_left, returned_at, states_time, succeeded};
+use crate::fake::{Fake, Payload, Step, refused};
+use crate::plain;
+use crate::support::{
+    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, names,
+    nothing_left, passed_on, returned_at, shop, states_time, succeeded,
+};
 
 const NAME: &str = "race::load";
 
 /// Runs a race in which three sections can arrive.
-async fn won(cx: &Cx, fake: &Fake) -> Result<(FirstThree, std::time::Duration), Fail> {
+async fn won(cx: &Cx, fake: &Fake) -> Result<(FirstThree, Duration), Fail> {
     let call = cx.call(NAME, load(fake.source())).await?;
     Ok((succeeded(call.value, "three sources can answer")?, call.took))
+}
+
+/// The sections in the order of their latencies, and the latencies.
+fn by_time(latencies: [u64; 5]) -> [(Section, u64); 5] {
+    let mut order = [0, 1, 2, 3, 4].map(|index| (Section::ALL[index], latencies[index]));
+    order.sort_unstable_by_key(|&(_, after)| after);
+    order
+}
+
+fn arrived(data: &[SectionData]) -> Vec<String> {
+    data.iter().map(plain::data).collect()
+}
+
+fn failures(errors: &[SectionError]) -> Vec<String> {
+    errors.iter().map(plain::error).collect()
+}
+
+fn failure(section: Section, error: &SourceError) -> String {
+    format!("{section}: {}", plain::source_error(error))
 }
 
 pub async fn returns_at_the_third(cx: Cx) -> Outcome {
@@ -27,147 +54,377 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
         "reviews answers at 200, users at 300, orders at 400",
         "return as soon as three have answered; the other two are handed over, not waited for",
     )?;
-    states_time(first.took, 400)
+    states_time(first.took, 400)?;
+
+    let mut draw = cx.draw();
+    for slow in [false, true] {
+        let mut drawn = latencies(&mut draw);
+        if slow {
+            // The three slowest take minutes.
+            let third = by_time(drawn)[2].1;
+            drawn = drawn.map(|after| if after < third { after } else { after + 120_000 });
+        }
+        let (section, third) = by_time(drawn)[2];
+        let fake = shop(&cx, &mut draw, drawn);
+        begins(&cx, "other latencies; it is first polled 70 ms after it was made");
+        let made = load(fake.source());
+        sleep(ms(70)).await;
+        let call = cx.call(NAME, made).await?;
+        returned_at(
+            call.took,
+            third,
+            &format!("{section} is the third to answer"),
+            "return at the third success, whichever sections these are, and however long it takes",
+        )?;
+        states_time(succeeded(call.value, "three sources can answer")?.took, third)?;
+    }
+    Ok(())
 }
 
 pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).named("shop");
-    let (first, _) = won(&cx, &fake).await?;
-    let expected = [Section::Reviews, Section::Users, Section::Orders].map(|s| fake.data(s));
-    ensure_eq!(first.arrived, expected, "`arrived` is not the first three in the order of arrival");
+    let mut draw = cx.draw();
+    let (first, second) = (ASSIGNED, latencies(&mut draw));
+    let shops = [
+        shop(&cx, &mut draw, first).named("shop"),
+        shop(&cx, &mut draw, second).named("branch"),
+        [Section::Sales, Section::Users, Section::Orders]
+            .into_iter()
+            .fold(Fake::new(&cx).named("stuck"), |fake, section| fake.with(section, Step::Hangs)),
+    ];
+    let right = |data: &[SectionData], fake: &Fake, latencies, case: &str| -> Outcome {
+        let expected: Vec<_> =
+            by_time(latencies)[..3].iter().map(|&(s, _)| plain::data(&fake.data(s))).collect();
+        let observed = arrived(data);
+        ensure!(observed == expected, "`arrived` is not the first three in the order of arrival";
+            expected = plain::items(&expected),
+            observed = format!("{} ({case})", plain::items(&observed)),
+            help = "push the answers of this load's own calls, each unchanged, as they come");
+        Ok(())
+    };
+    right(&won(&cx, &shops[0]).await?.0.arrived, &shops[0], first, "the shop")?;
+
+    begins(&cx, "three at a time: a fresh shop, a branch, and one that is stuck");
+    let fresh = shop(&cx, &mut draw, first).named("shop");
+    let mut stuck = pin!(load(shops[2].source()));
+    let both = async {
+        let _ = poll!(&mut stuck);
+        timeout(ms(60_000), join(load(fresh.source()), load(shops[1].source()))).await
+    };
+    let Ok((again, branch)) = cx.call(NAME, both).await?.value else {
+        return Err(Fail::new("a load waits because another one is stuck")
+            .help("loads share nothing: no lock and no memory outside of the load itself"));
+    };
+    right(
+        &succeeded(again, "three can answer")?.arrived,
+        &fresh,
+        first,
+        "the shop, with new data",
+    )?;
+    let branch = succeeded(branch, "three can answer")?;
+    right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")?;
+
+    for tie in [[100, 200, 300, 300, 300], [250; 5], [0; 5]] {
+        begins(&cx, "several answer at the same millisecond");
+        let fake = shop(&cx, &mut draw, tie);
+        let first = won(&cx, &fake).await?.0;
+        let observed = arrived(&first.arrived);
+        ensure!(observed.len() == 3, "`arrived` holds {} sections", observed.len();
+            expected = "three, also when others answer at the same millisecond: they are in `rest`",
+            observed = plain::items(&observed));
+    }
     Ok(())
 }
 
 pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::Users, 300);
-    let (first, took) = won(&cx, &fake).await?;
-    let arrived: Vec<_> = first.arrived.iter().map(SectionData::section).collect();
-    ensure!(arrived.len() == 3, "{} sections arrived, not 3", arrived.len();
-        expected = "reviews, orders, sales", observed = names(&arrived),
-        help = "users failed: the next success takes its place");
-    returned_at(
-        took,
-        500,
-        "users fails at 300, so sales is the third success",
-        "count successes, not calls that have ended",
-    )
-}
-
-pub async fn lists_early_failures(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .fails(Section::Users, 300)
-        .with(Section::LowStock, Step::Fails(100, refused(Section::LowStock)));
-    let (first, _) = won(&cx, &fake).await?;
-    let expected = [
-        SectionError::new(Section::LowStock, refused(Section::LowStock)),
-        SectionError::new(Section::Users, down(Section::Users)),
-    ];
-    ensure_eq!(
-        first.failed,
-        expected,
-        "`failed` does not list what failed before the third success, in the order of time"
-    );
+    let mut draw = cx.draw();
+    let errors = errors(&mut draw);
+    // Which of the five in the order of time fail: one, two, the first two at their first poll.
+    for (case, fail) in [&[1][..], &[0], &[2], &[0, 2], &[1, 2], &[0, 1]].into_iter().enumerate() {
+        let drawn = if case == 0 { ASSIGNED } else { latencies(&mut draw) };
+        let order = by_time(drawn);
+        let mut fake = shop(&cx, &mut draw, drawn);
+        for &place in fail {
+            let (section, after) = order[place];
+            let at = if case == 5 { 0 } else { after };
+            fake = fake.with(section, Step::Fails(at, copy(&errors[(case + place) % 4])));
+        }
+        let failing: Vec<_> = fail.iter().map(|&place| order[place].0).collect();
+        let expected: Vec<_> = (0..5)
+            .filter(|place| !fail.contains(place))
+            .map(|place| order[place])
+            .take(3)
+            .collect();
+        begins(&cx, &format!("{} fail early", names(&failing)));
+        let (first, took) = won(&cx, &fake).await?;
+        let arrived: Vec<_> = first.arrived.iter().map(plain::section_of).collect();
+        let wanted: Vec<_> = expected.iter().map(|&(section, _)| section).collect();
+        ensure!(arrived.len() == 3, "{} sections arrived, not 3", arrived.len();
+            expected = plain::sections(&wanted), observed = plain::sections(&arrived),
+            help = format!("failed: {}. The next success takes its place", names(&failing)));
+        returned_at(
+            took,
+            expected[2].1,
+            &format!("failed before: {}; {} is the third success", names(&failing), wanted[2]),
+            "count successes, not calls that have ended",
+        )?;
+    }
     Ok(())
 }
 
-pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).named("shop");
-    let (mut first, _) = won(&cx, &fake).await?;
-    let mut rest = Vec::new();
+pub async fn lists_early_failures(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let errors = errors(&mut draw);
+    // None, one or two of those that come before the third success fail.
+    for (case, fail) in [&[0, 1][..], &[0, 2], &[0, 2], &[1], &[2], &[]].into_iter().enumerate() {
+        let drawn = if case < 2 { ASSIGNED } else { latencies(&mut draw) };
+        let order = by_time(drawn);
+        let mut fake = shop(&cx, &mut draw, drawn);
+        let mut expected = Vec::new();
+        for &place in fail {
+            let (section, after) = order[place];
+            let error = &errors[(case + place) % 4];
+            fake = fake.with(section, Step::Fails(after, copy(error)));
+            expected.push(failure(section, error));
+        }
+        let observed = failures(&won(&cx, &fake).await?.0.failed);
+        ensure!(observed == expected,
+            "`failed` does not list what failed before the third success, in the order of time";
+            expected = plain::items(&expected), observed = plain::items(&observed),
+            help = "push each failure with its section and its cause when it comes, and hand the \
+                    list over");
+    }
+    Ok(())
+}
+
+/// The items of `rest` as text, and when each was handed over.
+async fn items(cx: &Cx, first: &mut FirstThree) -> Result<Vec<(String, u64)>, Fail> {
+    let mut items = Vec::new();
     loop {
         let next = cx.call("the next item of `rest`", first.rest.next()).await?;
-        let Some(outcome) = next.value else { break };
-        rest.push((outcome.ok(), cx.timeline().now_ms()));
-        ensure!(rest.len() <= 5, "`rest` does not end"; expected = "two items and then the end");
-    }
-    let expected =
-        [(Some(fake.data(Section::Sales)), 500), (Some(fake.data(Section::LowStock)), 600)];
-    let show = |items: &[(Option<SectionData>, u64)]| {
-        let show = |(data, at): &(Option<SectionData>, u64)| match data {
-            Some(data) => format!("{} at {at} ms", data.section()),
-            None => format!("a failure at {at} ms"),
+        let Some(outcome) = next.value else { return Ok(items) };
+        let text = match &outcome {
+            Ok(data) => plain::data(data),
+            Err(error) => plain::error(error),
         };
-        items.iter().map(show).collect::<Vec<_>>().join(", ")
-    };
-    ensure!(rest == expected, "`rest` does not hand over the other two as they come";
-        expected = show(&expected), observed = show(&rest),
-        help = "hand over the very calls that are still running, each on its own. Asking again costs \
-                the time twice, and waiting for both holds sales back");
+        items.push((text, cx.timeline().now_ms()));
+        if items.len() > 5 {
+            return Err(Fail::new("`rest` does not end").expected("two items and then the end"));
+        }
+    }
+}
+
+fn at(items: &[(String, u64)]) -> String {
+    let items: Vec<_> = items.iter().map(|(item, at)| format!("{item} at {at} ms")).collect();
+    plain::items(&items)
+}
+
+pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let drawn = latencies(&mut draw);
+    for (latencies, early) in [(ASSIGNED, None), (drawn, None), (drawn, Some(1))] {
+        let order = by_time(latencies);
+        let mut fake = shop(&cx, &mut draw, latencies);
+        // A section that has failed early is not in `rest`, and makes the fourth one of the three.
+        if let Some(place) = early {
+            let (section, after): (Section, u64) = order[place];
+            fake = fake.fails(section, after);
+        }
+        let start = cx.timeline().now_ms();
+        let mut first = won(&cx, &fake).await?.0;
+        let rest = items(&cx, &mut first).await?;
+        let expected: Vec<_> = order[if early.is_some() { 4 } else { 3 }..]
+            .iter()
+            .map(|&(section, after)| (plain::data(&fake.data(section)), start + after))
+            .collect();
+        ensure!(rest == expected, "`rest` does not hand over the other two as they come";
+            expected = at(&expected), observed = at(&rest),
+            help = "hand over the very calls that are still running, each on its own. Asking again \
+                    costs the time twice, and waiting for both holds one of them back");
+        ensure!(fake.called().len() == 5, "{} calls instead of 5", fake.called().len();
+            expected = "each source is called once", observed = names(&fake.called()));
+    }
+    begins(&cx, "the caller asks for the rest 10 s later");
+    let fake = shop(&cx, &mut draw, drawn);
+    let mut first = won(&cx, &fake).await?.0;
+    sleep(ms(10_000)).await;
+    let mut rest: Vec<_> =
+        items(&cx, &mut first).await?.into_iter().map(|(item, _)| item).collect();
+    let mut expected: Vec<_> =
+        by_time(drawn)[3..].iter().map(|&(section, _)| plain::data(&fake.data(section))).collect();
+    // Both have been there for long: no order is promised.
+    rest.sort_unstable();
+    expected.sort_unstable();
+    ensure!(rest == expected, "`rest` has lost something when it is asked for 10 s later";
+        expected = plain::items(&expected), observed = plain::items(&rest),
+        help = "the calls have no limit, and what has answered waits until it is asked for");
     Ok(())
 }
 
 pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx).fails(Section::LowStock, 600);
-    let (first, _) = won(&cx, &fake).await?;
-    let rest = cx.call("`rest`", first.rest.collect::<Vec<_>>()).await?.value;
-    let errors: Vec<_> = rest.into_iter().filter_map(Result::err).collect();
-    ensure_eq!(
-        errors,
-        [SectionError::new(Section::LowStock, down(Section::LowStock))],
-        "`rest` does not tell that low stock failed after the return"
-    );
+    let mut draw = cx.draw();
+    let errors = errors(&mut draw);
+    for (case, fail) in [&[4][..], &[3], &[3, 4]].into_iter().enumerate() {
+        let drawn = if case == 0 { ASSIGNED } else { latencies(&mut draw) };
+        let order = by_time(drawn);
+        let mut fake = shop(&cx, &mut draw, drawn);
+        let mut expected = Vec::new();
+        for &place in fail {
+            let (section, after) = order[place];
+            let error = &errors[(case + place) % 4];
+            fake = fake.with(section, Step::Fails(after, copy(error)));
+            expected.push(failure(section, error));
+        }
+        begins(&cx, &format!("{} fail(s) after the return", expected.len()));
+        let rest =
+            cx.call("`rest`", won(&cx, &fake).await?.0.rest.collect::<Vec<_>>()).await?.value;
+        let observed: Vec<_> =
+            rest.iter().filter_map(|item| item.as_ref().err()).map(plain::error).collect();
+        ensure!(observed == expected, "`rest` does not tell what failed after the return";
+            expected = plain::items(&expected), observed = plain::items(&observed),
+            help = "the items of `rest` are results: pass on each outcome, with its section and cause");
+    }
     Ok(())
 }
 
 pub async fn a_dropped_rest_stops(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx);
-    let (mut first, _) = won(&cx, &fake).await?;
     // A stream may start its work at the first poll.
-    timeout(ms(50), first.rest.next()).await.ok();
-    cx.timeline().record("the grader", "drops `rest`");
-    drop(first);
-    nothing_left(&cx, &fake, "after `rest` was dropped").await
+    for (wait, when) in [
+        (0, "before its first poll"),
+        (50, "50 ms after its first poll"),
+        (150, "when one of its two items has come"),
+    ] {
+        let fake = Fake::new(&cx);
+        begins(&cx, &format!("`rest` is dropped {when}"));
+        let (mut first, _) = won(&cx, &fake).await?;
+        if wait > 0 {
+            timeout(ms(wait), first.rest.by_ref().for_each(|_| async {})).await.ok();
+        }
+        cx.timeline().record("the grader", "drops `rest`");
+        drop(first);
+        nothing_left(&cx, &fake, &format!("after `rest` was dropped {when}")).await?;
+    }
+    Ok(())
 }
 
+/// Three sources fail, in these places of the order of time.
+struct Lost {
+    fake: Fake,
+    at: u64,
+    arrived: Vec<String>,
+    failed: Vec<String>,
+}
+
+fn lost(cx: &Cx, draw: &mut Draw, drawn: [u64; 5], fail: [usize; 3]) -> Lost {
+    let order = by_time(drawn);
+    let errors = errors(draw);
+    let mut fake = shop(cx, draw, drawn);
+    let mut failed = Vec::new();
+    for place in fail {
+        let (section, after) = order[place];
+        fake = fake.with(section, Step::Fails(after, copy(&errors[place % 4])));
+        failed.push(failure(section, &errors[place % 4]));
+    }
+    let arrived = (0..fail[2])
+        .filter(|place| !fail.contains(place))
+        .map(|place| plain::data(&fake.data(order[place].0)))
+        .collect();
+    Lost { fake, at: order[fail[2]].1, arrived, failed }
+}
+
+/// None, one and two sections have arrived at the third failure.
+const LOST: [[usize; 3]; 3] = [[0, 1, 2], [0, 1, 3], [1, 3, 4]];
+
 pub async fn too_few_at_once(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .fails(Section::Sales, 50)
-        .fails(Section::Users, 100)
-        .fails(Section::LowStock, 250);
+    let mut draw = cx.draw();
+    for (case, fail) in LOST.into_iter().cycle().take(6).enumerate() {
+        let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };
+        let Lost { fake, at, .. } = lost(&cx, &mut draw, latencies, fail);
+        begins(&cx, &format!("the third failure is at {at} ms"));
+        let call = cx.call(NAME, load(fake.source())).await?;
+        failed(call.value, "three sources failed")?;
+        returned_at(
+            call.took,
+            at,
+            "the third failure leaves only two sources",
+            "waiting for the others cannot help: arrived and still running together are fewer than \
+             three",
+        )?;
+    }
+    begins(&cx, "three sources fail at their first poll");
+    let fake = [Section::Users, Section::LowStock, Section::Reviews]
+        .into_iter()
+        .fold(Fake::new(&cx), |fake, section| fake.fails(section, 0));
     let call = cx.call(NAME, load(fake.source())).await?;
     failed(call.value, "three sources failed")?;
-    returned_at(
-        call.took,
-        250,
-        "the third failure leaves only two sources",
-        "waiting for the others cannot help: arrived and still running together are fewer than three",
-    )
+    returned_at(call.took, 0, "three failures at once", "return at the third failure")
 }
 
 pub async fn too_few_tells_all(cx: Cx) -> Outcome {
-    let fake = Fake::new(&cx)
-        .with(Section::Sales, Step::Fails(350, refused(Section::Sales)))
-        .fails(Section::Users, 300)
-        .fails(Section::LowStock, 250);
-    let call = cx.call(NAME, load(fake.source())).await?;
-    let observed = failed(call.value, "three sources failed")?;
-    let expected = TooFew {
-        arrived: vec![fake.data(Section::Reviews)],
-        failed: vec![
-            SectionError::new(Section::LowStock, down(Section::LowStock)),
-            SectionError::new(Section::Users, down(Section::Users)),
-            SectionError::new(Section::Sales, refused(Section::Sales)),
-        ],
-    };
-    ensure_eq!(
-        observed,
-        expected,
-        "the error does not tell what arrived and what failed, in the order of time"
-    );
+    let mut draw = cx.draw();
+    for (case, fail) in LOST.into_iter().cycle().take(6).enumerate() {
+        let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };
+        let lost = lost(&cx, &mut draw, latencies, fail);
+        let call = cx.call(NAME, load(lost.fake.source())).await?;
+        let TooFew { arrived: there, failed: gone } = failed(call.value, "three sources failed")?;
+        for (what, observed, expected) in
+            [("arrived", arrived(&there), lost.arrived), ("failed", failures(&gone), lost.failed)]
+        {
+            ensure!(observed == expected,
+                "the error does not tell what arrived and what failed, in the order of time";
+                expected = format!("`{what}`: {}", plain::items(&expected)),
+                observed = format!("`{what}`: {}", plain::items(&observed)),
+                help = "both lists are those that a success would carry, at the third failure");
+        }
+    }
     Ok(())
+}
+
+pub async fn passes_panics_on(cx: Cx) -> Outcome {
+    won(&cx, &Fake::new(&cx)).await?;
+    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    let cases = [
+        (Section::Reviews, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
+        (Section::LowStock, Step::PanicsWith(350, Payload::Text(text.clone()))),
+        (Section::Orders, Step::PanicsAtOnce),
+    ];
+    for ((section, step), (text, at)) in cases.into_iter().zip([
+        ("a row is missing", 250),
+        (text.as_str(), 350),
+        ("orders: a bug before the future", 0),
+    ]) {
+        let case = format!("{section} panics before the return");
+        begins(&cx, &case);
+        let fake = Fake::new(&cx).with(section, step);
+        passed_on(catching(&cx, NAME, load(fake.source())).await?, text, at, &case)?;
+    }
+    let case = "low-stock panics after the return";
+    begins(&cx, case);
+    let step = Step::PanicsWith(450, Payload::Text(text.clone()));
+    let fake = Fake::new(&cx).with(Section::LowStock, step);
+    let (result, took) = catching(&cx, NAME, load(fake.source())).await?;
+    let (result, took) = match result {
+        // A load that waits for all is another criterion's business, and so is the time of an item.
+        Err(text) => (Err(text), took),
+        Ok(first) => {
+            let rest = succeeded(first, "three sources can answer")?.rest;
+            catching(&cx, "`rest`", rest.map(|_| ()).collect::<Vec<_>>()).await?
+        }
+    };
+    passed_on((result, took), &text, u64::try_from(took.as_millis()).unwrap_or_default(), case)
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
-    dropped_at(&cx, NAME, load(fake.twin().source()), 250, load(fake.source())).await?;
-    nothing_left(&cx, &fake, "after the load was dropped").await?;
-    sleep(ms(1000)).await;
-    let fake = Fake::new(&cx)
-        .named("second")
-        .fails(Section::Sales, 50)
-        .fails(Section::Users, 100)
-        .fails(Section::LowStock, 150);
-    let call = cx.call(NAME, load(fake.source())).await?;
-    failed(call.value, "three sources failed")?;
-    nothing_left(&cx, &fake, "after the race was lost").await
+    leaves_nothing_when_dropped(&cx, NAME, &fake, &[0, 150, 250, 350], load).await?;
+    for section in [Section::Sales, Section::Users, Section::Orders] {
+        let fake = Fake::new(&cx)
+            .fails(Section::LowStock, 100)
+            .fails(Section::Reviews, 50)
+            .with(section, Step::Fails(150, refused(section)));
+        begins(&cx, &format!("reviews, low-stock and {section} fail"));
+        let call = cx.call(NAME, load(fake.source())).await?;
+        failed(call.value, "three sources failed")?;
+        nothing_left(&cx, &fake, "after the race was lost").await?;
+    }
+    Ok(())
 }

@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ms};
 use level2::all_settled::Timeouts;
-use level2::error::{SectionError, SectionFailure};
+use level2::error::{SectionFailure, SourceError};
 use level2::model::Section;
 use level2::retry_failed::retry;
 use level2::settled::{SectionReport, Settled};
+use tokio::time::sleep;
 
-use crate::fake::{Fake, Step, down, refused};
+use crate::endings::dropped_everywhere;
+use crate::fake::{Fake, Payload, Step, down, latency, refused};
+use crate::plain::{self, same};
 use crate::support::{names, returned_at};
 
 const NAME: &str = "retry_failed::retry";
+
+/// How long the first load took.
+const FIRST: u64 = 650;
 
 /// Spelled out, so that a wrong default does not matter here.
 const LIMITS: Timeouts = Timeouts {
@@ -31,95 +37,223 @@ fn first_load(first: &Fake, failures: &[(Section, SectionFailure)]) -> Settled {
             Some((_, failure)) => Err(failure.clone()),
             None => Ok(first.data(section)),
         };
-        SectionReport { section, result, took: ms(650) }
+        SectionReport { section, result, took: ms(latency(section)) }
     });
-    Settled::new(reports, ms(650))
+    Settled::new(reports, ms(FIRST))
 }
 
 fn timed_out() -> SectionFailure {
-    SectionFailure::TimedOut { limit: ms(650) }
+    SectionFailure::TimedOut { limit: ms(FIRST) }
+}
+
+fn panicked() -> SectionFailure {
+    SectionFailure::Panicked { message: "a bug".to_owned() }
+}
+
+/// A failure that another try may end.
+fn passing(draw: &mut Draw, section: Section) -> SectionFailure {
+    if draw.chance(50) { down(section).into() } else { timed_out() }
+}
+
+/// What a section has now.
+fn now(settled: &Settled, section: Section) -> Result<&SectionReport, Fail> {
+    let mut reports = settled.reports().iter().filter(|report| report.section == section);
+    match (reports.next(), reports.next()) {
+        (Some(report), None) => Ok(report),
+        _ => Err(Fail::new(format!("there is not one report on {section}"))
+            .expected("one report for each of the five sections")),
+    }
 }
 
 pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
     let first = Fake::new(&cx).named("first");
-    let settled = first_load(
-        &first,
-        &[(Section::Users, down(Section::Users).into()), (Section::Reviews, timed_out())],
-    );
-    let fake = Fake::new(&cx);
-    let call = cx.call(NAME, retry(fake.source(), settled, LIMITS)).await?;
-    let mut called = fake.called();
-    called.sort_unstable();
-    ensure!(called == [Section::Users, Section::Reviews],
-        "asked again for {} section(s), not for the 2 that failed", called.len();
-        expected = "users, reviews", observed = names(&called),
-        help = "a section that is there is not asked for again: it costs time, and may fail now");
-    returned_at(call.took, 300, "users and reviews are asked at once, 300 and 200 ms", "join them")
+    let mut draw = cx.draw();
+    // Every choice of sections that failed, but none and all at the end.
+    for chosen in (1..32_u32).chain([0b10010]) {
+        let failed: Vec<Section> =
+            (0..5).filter(|bit| chosen & (1 << bit) != 0).map(|bit| Section::ALL[bit]).collect();
+        let failures: Vec<_> =
+            failed.iter().map(|section| (*section, passing(&mut draw, *section))).collect();
+        let fake = Fake::new(&cx);
+        let load = retry(fake.source(), first_load(&first, &failures), LIMITS);
+        let call = cx.call(NAME, load).await?;
+        let mut called = fake.called();
+        called.sort_unstable();
+        ensure!(called == failed,
+            "asked again for {} section(s), not for the {} that failed", called.len(), failed.len();
+            expected = names(&failed), observed = names(&called),
+            help = "a section that is there is not asked for again: it costs time, and may fail now");
+        let slowest = failed.iter().map(|section| latency(*section)).max().unwrap_or_default();
+        returned_at(
+            call.took,
+            slowest,
+            &format!("{} are asked at once", names(&failed)),
+            "make the calls together (join_all) instead of one after the other",
+        )?;
+    }
+    Ok(())
 }
 
 pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
     let first = Fake::new(&cx).named("first");
-    let hopeless = [
-        (Section::Orders, SectionFailure::from(refused(Section::Orders))),
-        (Section::Sales, SectionFailure::Panicked { message: "a bug".to_owned() }),
-    ];
-    let fake = Fake::new(&cx);
-    let call = cx.call(NAME, retry(fake.source(), first_load(&first, &hopeless), LIMITS)).await?;
-    for (section, failure) in hopeless {
-        ensure!(!fake.called().contains(&section),
-            "asked again for {section} although its source {failure}";
-            expected = "no second call: the same request will fail again",
-            help = "SectionFailure::is_transient tells what is worth another try");
-        let report = call.value.get(section).map(|report| report.result.clone());
-        ensure_eq!(report, Some(Err(failure)), "the failure of {section} has changed");
+    for section in Section::ALL {
+        let other = if section == Section::Sales { Section::Reviews } else { Section::Sales };
+        for failure in [SectionFailure::from(refused(section)), panicked()] {
+            // Beside one that is asked again, and alone.
+            for failures in [
+                vec![(section, failure.clone()), (other, timed_out())],
+                vec![(section, failure.clone())],
+            ] {
+                let fake = Fake::new(&cx);
+                let load = retry(fake.source(), first_load(&first, &failures), LIMITS);
+                let call = cx.call(NAME, load).await?;
+                ensure!(!fake.called().contains(&section),
+                    "asked again for {section} although its source {}", match &failure {
+                        SectionFailure::Panicked { .. } => "panicked",
+                        _ => "refused",
+                    };
+                    expected = "no second call: the same request will fail again",
+                    help = "SectionFailure::is_transient says what is worth another try");
+                same(
+                    plain::result(&now(&call.value, section)?.result),
+                    plain::failure(&failure),
+                    || format!("the failure of {section} has changed"),
+                    "a report that is not asked for again stays as it is",
+                )?;
+            }
+        }
     }
     Ok(())
 }
 
 pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
-    let first = Fake::new(&cx).named("first");
-    let settled = first_load(
-        &first,
-        &[
-            (Section::Users, down(Section::Users).into()),
-            (Section::Orders, down(Section::Orders).into()),
-            (Section::LowStock, timed_out()),
-        ],
-    );
-    let fake = Fake::new(&cx)
-        .named("second")
-        .with(Section::Orders, Step::Fails(400, refused(Section::Orders)))
-        .with(Section::LowStock, Step::Hangs);
-    let limits = Timeouts { low_stock: ms(900), ..LIMITS };
-    let call = cx.call(NAME, retry(fake.source(), settled, limits)).await?;
-    let settled = call.value;
-    let expected = [
-        SectionError::new(Section::Orders, refused(Section::Orders)),
-        SectionError::new(Section::LowStock, SectionFailure::TimedOut { limit: ms(900) }),
-    ];
-    ensure_eq!(settled.errors(), expected, "the failures are not those of the second try");
-    for (section, data, whose) in [
-        (Section::Sales, first.data(Section::Sales), "first"),
-        (Section::Users, fake.data(Section::Users), "second"),
-        (Section::Reviews, first.data(Section::Reviews), "first"),
-    ] {
-        let result = settled.get(section).map(|report| report.result.clone());
-        ensure_eq!(result, Some(Ok(data)), "{section} does not have the data of the {whose} load");
+    let mut draw = cx.draw();
+    let text = draw.text(1..=12);
+    let later = SourceError::Unavailable(format!("later: {text}"));
+    let limit = draw.between(700..=900);
+    for section in Section::ALL {
+        let first = Fake::new(&cx).named("first");
+        let answers = draw.between(10..=600);
+        let second = [
+            (Step::Answers(answers), answers, None),
+            (Step::Fails(20, later.clone()), 20, Some(SectionFailure::from(later.clone()))),
+            (Step::Fails(0, refused(section)), 0, Some(refused(section).into())),
+            (Step::Hangs, limit, Some(SectionFailure::TimedOut { limit: ms(limit) })),
+            (
+                Step::PanicsWith(30, Payload::Text(text.clone())),
+                30,
+                Some(SectionFailure::Panicked { message: text.clone() }),
+            ),
+        ];
+        for (step, at, failure) in second {
+            let fake = Fake::new(&cx).named("second").with(section, step);
+            let failures = [(section, passing(&mut draw, section))];
+            let limits = limits_of(section, limit);
+            let call =
+                cx.call(NAME, retry(fake.source(), first_load(&first, &failures), limits)).await?;
+            let report = now(&call.value, section)?;
+            let expected =
+                failure.as_ref().map_or_else(|| plain::data(&fake.data(section)), plain::failure);
+            same(
+                plain::result(&report.result),
+                expected,
+                || format!("the report on {section} is not that of the second try"),
+                "what the second try brings replaces the failure, whether it is data or another failure",
+            )?;
+            ensure!(report.took == ms(at), "the report on {section} says {} ms", report.took.as_millis();
+                expected = format!("{at} ms: how long the second call took"),
+                help = "the whole report of the second try replaces the first");
+            stays(&call.value, &first, section)?;
+        }
     }
-    ensure!(settled.took == ms(650 + 900), "`took` says {} ms", settled.took.as_millis();
-        expected = "1550 ms: 650 of the first load and 900 of the second try");
+    Ok(())
+}
+
+/// Every section but one has what the first load brought.
+fn stays(settled: &Settled, first: &Fake, but: Section) -> Outcome {
+    for section in Section::ALL.into_iter().filter(|section| *section != but) {
+        let report = now(settled, section)?;
+        same(
+            plain::result(&report.result),
+            plain::data(&first.data(section)),
+            || format!("{section} does not have the data of the first load"),
+            "a report that is not asked for again stays as it is",
+        )?;
+        ensure!(report.took == ms(latency(section)),
+            "the report on {section} says {} ms", report.took.as_millis();
+            expected = format!("{} ms, as in the first load", latency(section)),
+            help = "a report that is not asked for again stays as it is");
+    }
+    Ok(())
+}
+
+/// The result states the time of both loads.
+fn states_both(settled: &Settled, second: u64) -> Outcome {
+    ensure!(settled.took == ms(FIRST + second), "`took` says {} ms", settled.took.as_millis();
+        expected = format!("{} ms: {FIRST} of the first load and {second} of the second try", FIRST + second),
+        help = "add the time of the second try, from its first poll, to the `took` of the first load");
+    Ok(())
+}
+
+/// The limit for one section, and much more for the others.
+fn limits_of(section: Section, limit: u64) -> Timeouts {
+    let mut limits = LIMITS;
+    match section {
+        Section::Sales => limits.sales = ms(limit),
+        Section::Users => limits.users = ms(limit),
+        Section::Orders => limits.orders = ms(limit),
+        Section::LowStock => limits.low_stock = ms(limit),
+        Section::Reviews => limits.reviews = ms(limit),
+    }
+    limits
+}
+
+pub async fn states_the_time_of_both(cx: Cx) -> Outcome {
+    let first = Fake::new(&cx).named("first");
+    let failures = [(Section::Users, down(Section::Users).into()), (Section::Orders, timed_out())];
+    let fake = Fake::new(&cx).named("second");
+    let load = retry(fake.source(), first_load(&first, &failures), LIMITS);
+    // The caller's own business: a future does nothing until it is polled.
+    sleep(ms(cx.draw().between(200..=900))).await;
+    let call = cx.call(NAME, load).await?;
+    states_both(&call.value, 400)?;
+    // A third try adds its own time again.
+    let again = Fake::new(&cx).named("third");
+    let failures = [(Section::Reviews, down(Section::Reviews).into())];
+    let settled = Settled::new(first_load(&first, &failures).into_reports(), call.value.took);
+    let call = cx.call(NAME, retry(again.source(), settled, LIMITS)).await?;
+    ensure!(call.value.took == ms(FIRST + 400 + 200), "`took` says {} ms after a third try", call.value.took.as_millis();
+        expected = "1250 ms: 1050 of the loads before, and 200 of this one");
     Ok(())
 }
 
 pub async fn nothing_to_do(cx: Cx) -> Outcome {
     let first = Fake::new(&cx).named("first");
-    let settled = first_load(&first, &[]);
     let fake = Fake::new(&cx);
-    let call = cx.call(NAME, retry(fake.source(), settled.clone(), LIMITS)).await?;
+    let call = cx.call(NAME, retry(fake.source(), first_load(&first, &[]), LIMITS)).await?;
     ensure!(call.took == Duration::ZERO && fake.seen().is_empty(),
         "a load without failures is not returned at once";
         expected = "0 ms, no calls",
         observed = format!("{} ms, {} calls", call.took.as_millis(), fake.seen().len()));
-    ensure_eq!(call.value, settled, "a load without failures has changed");
+    ensure!(call.value.took == ms(FIRST), "`took` of a load without failures has changed to {} ms",
+        call.value.took.as_millis();
+        expected = format!("{FIRST} ms, as before: the second try took no time"));
+    for section in Section::ALL {
+        let report = now(&call.value, section)?;
+        same(
+            plain::result(&report.result),
+            plain::data(&first.data(section)),
+            || format!("a load without failures has changed: {section}"),
+            "a report that is not asked for again stays as it is",
+        )?;
+    }
     Ok(())
+}
+
+pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
+    let first = Fake::new(&cx).named("first");
+    let failures = Section::ALL.map(|section| (section, timed_out()));
+    let fakes = || Fake::new(&cx).with(Section::Users, Step::Hangs);
+    let load = |fake: &Fake| retry(fake.source(), first_load(&first, &failures), LIMITS);
+    dropped_everywhere(&cx, NAME, &[0, 100, 250, 450, 550, 4000], fakes, load).await
 }

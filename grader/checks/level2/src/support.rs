@@ -1,13 +1,24 @@
 //! What the criteria have in common.
 
+use std::any::Any;
 use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
-use level2::model::Section;
-use tokio::time::sleep;
+use futures::future::join;
+use futures::{FutureExt as _, poll};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
+use level2::error::{SectionError, SourceError};
+use level2::model::{Dashboard, Loaded, Section};
+use level2::source::DashboardSource;
+use tokio::time::{sleep, timeout};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Step};
+use crate::plain;
 
 /// Sections as a learner reads them: `sales, users`.
 pub fn names<'a>(sections: impl IntoIterator<Item = &'a Section>) -> String {
@@ -55,11 +66,208 @@ pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
     Ok(())
 }
 
-/// Runs `load` for `at` milliseconds and drops it. A `whole` load comes first and must end: what never
-/// gets anywhere leaves nothing behind either.
-pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, whole: F, at: u64, load: F) -> Outcome {
-    cx.call(name, whole).await?;
-    // What that load may have left in the background is another criterion's business: it ends now.
+/// Notes in the timeline which of several loads begins, and what is special about it.
+pub fn begins(cx: &Cx, case: &str) {
+    cx.timeline().record("the grader", format!("begins a load: {case}"));
+}
+
+/// The latencies of the assignment, in the order of the page.
+pub const ASSIGNED: [u64; 5] = [500, 300, 400, 600, 200];
+
+/// Other latencies, in the order of the page: from 20 to 840 ms, no two closer than 80 ms. Reviews, the
+/// first to answer in the assignment, is one of the last two.
+pub fn latencies(draw: &mut Draw) -> [u64; 5] {
+    let mut latencies = [0, 1, 2, 3, 4].map(|slot| 20 + slot * 180 + draw.below(100));
+    draw.shuffle(&mut latencies[..4]);
+    let late = latencies.iter().position(|&after| (560..660).contains(&after));
+    if let (Some(late), 0) = (late, draw.below(2)) {
+        latencies.swap(late, 4);
+    }
+    latencies
+}
+
+/// Sources that answer after these latencies, with drawn data. No two of them answer with the same.
+pub fn shop(cx: &Cx, draw: &mut Draw, latencies: [u64; 5]) -> Fake {
+    static OPENED: AtomicU32 = AtomicU32::new(1);
+    let drawn = u32::try_from(draw.below(90_000)).unwrap_or_default();
+    let salt = OPENED.fetch_add(1, Ordering::Relaxed) * 100_000 + drawn;
+    let fake = Fake::new(cx).salted(salt);
+    Section::ALL
+        .into_iter()
+        .zip(latencies)
+        .fold(fake, |fake, (section, after)| fake.with(section, Step::Answers(after)))
+}
+
+/// Errors of both kinds: with a drawn text, without a text, and with a long one that is not ASCII.
+pub fn errors(draw: &mut Draw) -> [SourceError; 4] {
+    [
+        SourceError::Rejected(format!("no access for {}", draw.word())),
+        SourceError::Unavailable(format!("{} does not answer", draw.word())),
+        SourceError::Rejected(String::new()),
+        SourceError::Unavailable(
+            format!("  {} \u{2026} gr\u{f6}\u{df}er \n", draw.word()).repeat(200),
+        ),
+    ]
+}
+
+/// A source's error with the same variant and text.
+pub fn copy(error: &SourceError) -> SourceError {
+    match error {
+        SourceError::Unavailable(text) => SourceError::Unavailable(text.clone()),
+        SourceError::Rejected(text) => SourceError::Rejected(text.clone()),
+    }
+}
+
+/// `observed` is `expected`, section by section.
+pub fn shows(observed: &Dashboard, expected: &Dashboard, case: &str) -> Outcome {
+    for (observed, expected) in plain::page(observed).into_iter().zip(plain::page(expected)) {
+        ensure!(observed == expected, "the page does not show what the sources answered";
+            expected = expected, observed = format!("{observed} ({case})"),
+            help = "build the page from the answers of this load's own calls, each unchanged. A load \
+                    keeps nothing for the next one, and shares nothing with another");
+    }
+    Ok(())
+}
+
+/// Polls once in the name of a task that is gone, and then as usual.
+async fn polled_elsewhere_first<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => future.await,
+    }
+}
+
+/// A load shows the answers of its own calls: once, again, beside another shop's load, and while a
+/// third one is stuck.
+pub async fn carries_its_own_answers<F>(
+    cx: &Cx,
+    name: &str,
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome
+where
+    F: Future<Output = Result<Loaded, SectionError>>,
+{
+    let mut draw = cx.draw();
+    let (first, second) = (latencies(&mut draw), latencies(&mut draw));
+    let shops = [
+        shop(cx, &mut draw, first).named("shop"),
+        shop(cx, &mut draw, second).named("branch"),
+        Fake::new(cx).named("stuck").with(Section::Users, Step::Hangs),
+    ];
+    let call = cx.call(name, load(shops[0].source())).await?;
+    shows(
+        &succeeded(call.value, "every source answered")?.dashboard,
+        &shops[0].page(),
+        "the shop",
+    )?;
+
+    begins(cx, "it is polled by one task, and then by another");
+    let moved = shop(cx, &mut draw, second);
+    let call = cx.call(name, polled_elsewhere_first(load(moved.source()))).await?;
+    // The limit of `Cx::call` polls it once more, at which all has long been there.
+    ensure!(call.took < ms(60_000), "a load that moved to another task is not woken";
+        expected = "it goes on when a source answers", observed = format!("{} ms", call.took.as_millis()),
+        help = "hand each poll's own Context to what you wait for: a waker that is kept belongs to the \
+                task of an earlier poll");
+    let page = succeeded(call.value, "every source answered")?.dashboard;
+    shows(&page, &moved.page(), "the load moved to another task")?;
+
+    begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
+    let mut stuck = pin!(load(shops[2].source()));
+    let fresh = shop(cx, &mut draw, first).named("shop");
+    let both = async {
+        let _ = poll!(&mut stuck);
+        timeout(ms(60_000), join(load(fresh.source()), load(shops[1].source()))).await
+    };
+    let Ok((again, branch)) = cx.call(name, both).await?.value else {
+        return Err(Fail::new("a load waits because another one is stuck")
+            .help("loads share nothing: no lock and no memory outside of the load itself"));
+    };
+    let again = succeeded(again, "every source answered")?.dashboard;
+    shows(&again, &fresh.page(), "the second load of the shop, with new data")?;
+    let branch = succeeded(branch, "every source answered")?.dashboard;
+    shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")
+}
+
+/// Runs a load under a source that panics: its result or the text of the panic, and the time.
+pub async fn catching<F: Future>(
+    cx: &Cx,
+    name: &str,
+    load: F,
+) -> Result<(Result<F::Output, String>, Duration), Fail> {
+    let call = cx.call(name, AssertUnwindSafe(load).catch_unwind()).await?;
+    Ok((call.value.map_err(|payload| panic_text(payload.as_ref())), call.took))
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let literal = payload.downcast_ref::<&str>().map(ToString::to_string);
+    literal.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// The load panicked `expected_ms` after its first poll, with the text of the source's panic.
+pub fn passed_on<T>(
+    (result, took): (Result<T, String>, Duration),
+    text: &str,
+    expected_ms: u64,
+    case: &str,
+) -> Outcome {
+    let Err(observed) = result else {
+        return Err(Fail::new(format!("the load returned although {case}"))
+            .expected(format!("the panic passes to the caller: {text}"))
+            .help("a panic is a bug, not an answer. Awaiting a call passes its panic on by itself; a \
+                   task's panic arrives as a JoinError: std::panic::resume_unwind(error.into_panic())"));
+    };
+    ensure!(observed.contains(text), "the panic that reached the caller is another one";
+        expected = format!("{text} ({case})"), observed = observed,
+        help = "pass the payload on as it is: std::panic::resume_unwind(payload)");
+    ensure!(took == ms(expected_ms), "the panic reached the caller at {} ms", took.as_millis();
+        expected = format!("{expected_ms} ms, when it happened ({case})"),
+        help = "pass a panic on when it happens, as a failure: do not wait for the other calls");
+    Ok(())
+}
+
+/// Drops a load before its first poll and at each of `moments`, in milliseconds. A whole load comes
+/// first and must end. A load that has ended at a later moment was too fast, which another criterion
+/// is about.
+pub async fn leaves_nothing_when_dropped<F: Future>(
+    cx: &Cx,
+    name: &str,
+    fake: &Fake,
+    moments: &[u64],
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome {
+    let whole = fake.twin();
+    cx.call(name, load(whole.source())).await?;
+    cx.settle().await;
+    // What may still run is a rest that was not asked for, which another criterion is about. It ends.
+    if whole.running().is_empty() {
+        nothing_left(cx, &whole, "after the load has returned").await?;
+    }
     sleep(ms(10_000)).await;
-    grader_kit::dropped_at(cx, name, at, load).await
+    nothing_left(cx, &whole, "10 s after the load has returned").await?;
+    let unpolled = fake.twin();
+    begins(cx, "it is dropped before its first poll");
+    drop(load(unpolled.source()));
+    cx.settle().await;
+    ensure!(unpolled.called().is_empty(), "a load that was never polled called its sources";
+        expected = "no call before the first poll", observed = names(&unpolled.called()),
+        help = "do the work inside the future: a task that is spawned before runs on its own");
+    for &at in moments {
+        let dropped = fake.twin();
+        begins(cx, &format!("it is dropped at {at} ms"));
+        let outcome = grader_kit::dropped_at(cx, name, at, load(dropped.source())).await;
+        if outcome.is_err() && at > moments[0] && dropped.running().is_empty() {
+            continue;
+        }
+        outcome?;
+        let now = cx.timeline().now_ms();
+        nothing_left(cx, &dropped, &format!("after the load was dropped at {at} ms")).await?;
+        sleep(ms(5000)).await;
+        let later: Vec<_> = dropped.seen().into_iter().filter(|seen| seen.at > now).collect();
+        ensure!(later.is_empty(), "{} call(s) began after the load was dropped at {at} ms", later.len();
+            expected = "no call", observed = names(later.iter().map(|seen| &seen.section)),
+            help = "the rest of the load runs in a task: dropping its JoinHandle does not stop it");
+    }
+    Ok(())
 }

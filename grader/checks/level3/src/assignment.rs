@@ -8,11 +8,12 @@ use level3::answer::{PayError, Status};
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{MemoryJournal, Standing};
+use level3::request::PaymentRequest;
 use level3_harness::{Load, Tally, percentile};
 use level3_sim::{CallSite, Dice, Fault, Rates, Script, World};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{is_paid, is_written, request, stage, status};
+use crate::world::{is_paid, is_written, paid, request, stage, stage_aside, status};
 
 async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
     let load = Load { payments, every: ms(1), share: 10, rates, seed: 1 };
@@ -170,23 +171,77 @@ pub async fn no_cascade(cx: Cx) -> Outcome {
 }
 
 pub async fn compensates(cx: Cx) -> Outcome {
-    let charged = [CallSite::Create, CallSite::Fraud, CallSite::Confirm, CallSite::Save];
-    for site in charged {
-        let stage = stage(&cx, Script::new().always(site, Fault::FailBefore))?;
-        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
-        let answer = status(&reply, "when a step fails")?;
+    is_written(&cx).await?;
+    let steps = [CallSite::Create, CallSite::Fraud, CallSite::Confirm, CallSite::Save];
+    let faults = [
+        Fault::FailBefore,
+        Fault::LoseReply,
+        Fault::SwallowReply,
+        Fault::Hang,
+        Fault::Internal { effect: false },
+        Fault::Decline,
+        Fault::Panic,
+    ];
+    let mut cases = Vec::new();
+    for site in steps {
+        for fault in faults {
+            let what = format!("every {site} under {fault:?}");
+            let named = (fault == Fault::FailBefore).then_some(site);
+            cases.push((what, named, Script::new().always(site, fault)));
+        }
+    }
+    // What undoes meets faults as well: once, and it works again.
+    let undos = [
+        (CallSite::Refund, CallSite::Save, Fault::FailBefore),
+        (CallSite::Void, CallSite::Save, Fault::LoseReply),
+        (CallSite::Cancel, CallSite::Confirm, Fault::Decline),
+    ];
+    for (undo, site, broken) in undos {
+        for fault in faults.into_iter().filter(|fault| *fault != Fault::Decline) {
+            let what =
+                format!("every {site} under {broken:?}, and the first {undo} under {fault:?}");
+            cases.push((what, None, Script::new().always(site, broken).on(undo, 1, fault)));
+        }
+    }
+    let tried = cases.into_iter().map(|(what, named, script)| gives_back(&cx, what, named, script));
+    futures::future::join_all(tried).await.into_iter().collect()
+}
+
+/// A payment with such faults is not paid, its answer names the step, and in the end nobody is charged.
+async fn gives_back(cx: &Cx, what: String, named: Option<CallSite>, script: Script) -> Outcome {
+    let stage = stage_aside(cx, script, GatewayConfig::default())?;
+    let gateway = stage.gateway.clone();
+    let reply = cx.call("Gateway::pay", gateway.pay(request("a"))).await?.value;
+    let answer = status(&reply, &format!("with {what}"))?;
+    // What is charged twice, or stays charged, is the same fault at once and later.
+    let charged = |when: &str| {
+        let (net, rows) = (stage.net(), stage.rows());
+        ensure!(
+            net == 0 && rows == 0,
+            "with {what}, {net} minor units {when} charged, with {rows} rows";
+            expected = "nobody is charged and no row stands",
+            observed = format!("told {answer:?}{}", stage.wire.lines()),
+            help = "refund what is charged, cancel what is not, take the row back if it may be there; an undo that fails, hangs or panics is tried again"
+        );
+        Ok(())
+    };
+    ensure!(
+        !is_paid(&answer), "with {what}, the payment is Paid";
+        expected = "Declined or Failed, or Compensating until it is undone",
+        observed = format!("{answer:?}{}", stage.wire.lines())
+    );
+    if let Some(site) = named {
         ensure!(
             matches!(&answer, Status::Failed { step, retryable: true, .. } if step == site.name()),
             "with {site} failing for good, the payment is not Failed because of it";
             expected = format!("Failed {{ step: {site}, retryable: true }}"), observed = format!("{answer:?}")
         );
-        ensure!(
-            stage.net() == 0 && stage.rows() == 0,
-            "with {site} failing for good, {} minor units stay charged with {} rows", stage.net(), stage.rows();
-            expected = "nobody is charged", help = "refund what is charged, cancel what is not"
-        );
     }
-    Ok(())
+    if !matches!(answer, Status::Compensating { .. }) {
+        charged("are")?;
+    }
+    sleep(Duration::from_secs(400)).await;
+    charged("stay")
 }
 
 pub async fn is_idempotent(cx: Cx) -> Outcome {
@@ -199,7 +254,7 @@ pub async fn is_idempotent(cx: Cx) -> Outcome {
     };
     let (first, second) = cx.call("two Gateway::pay", both).await?.value;
     let (one, two) = (status(&first, "")?, status(&second, "for a repeat")?);
-    ensure!(is_paid(&one), "not paid although nothing fails"; observed = format!("{one:?}"));
+    paid(&first, "although nothing fails")?;
     ensure_eq!(two, one, "a repeat at the same time gets another answer");
     sleep(ms(5_000)).await;
     let calls = stage.world.all_calls();
@@ -212,12 +267,58 @@ pub async fn is_idempotent(cx: Cx) -> Outcome {
     ensure_eq!(stage.world.all_calls(), calls, "a repeat calls services");
     ensure_eq!(stage.net(), 1999, "the customer is charged another sum");
     ensure_eq!(stage.world.mails().len(), 1, "the customer gets another number of receipts");
-    let other = level3::request::PaymentRequest { amount: 5, ..request("a") };
-    let mismatch = cx.call("Gateway::pay", stage.gateway.pay(other)).await?.value;
-    ensure_eq!(
-        mismatch,
-        Err(PayError::KeyReused),
-        "the same key with another amount is not refused"
-    );
+    for (what, other) in others() {
+        let mismatch = cx.call("Gateway::pay", stage.gateway.pay(other)).await?.value;
+        ensure_eq!(
+            mismatch,
+            Err(PayError::KeyReused),
+            "the same key with another {} is not refused",
+            what
+        );
+    }
+    // While it runs, and at a process that finds it in the journal.
+    let (heir, _) = stage.another(GatewayConfig::default())?;
+    for (what, other) in others() {
+        let mismatch = cx.call("Gateway::pay", heir.pay(other)).await?.value;
+        ensure_eq!(
+            mismatch, Err(PayError::KeyReused),
+            "after a restart the same key with another {} is not refused", what;
+            help = "compare with the payment that the saga began with: Saga::begun_with"
+        );
+    }
+    let running = heir.pay(request("b"));
+    let meanwhile = async {
+        sleep(ms(50)).await;
+        let mut told = Vec::new();
+        for (what, other) in others() {
+            let other = PaymentRequest { key: "b".to_owned(), ..other };
+            told.push((what, heir.pay(other).await));
+        }
+        told
+    };
+    let both = async { tokio::join!(running, meanwhile) };
+    let (_, told) = cx.call("Gateway::pay", both).await?.value;
+    for (what, told) in told {
+        ensure_eq!(
+            told,
+            Err(PayError::KeyReused),
+            "while a payment runs, the same key with another {} is not refused",
+            what
+        );
+    }
     Ok(())
+}
+
+/// The request with one field changed, but for its key.
+fn others() -> [(&'static str, PaymentRequest); 5] {
+    [
+        ("amount", PaymentRequest { amount: 5, ..request("a") }),
+        ("currency", PaymentRequest { currency: "EUR".to_owned(), ..request("a") }),
+        ("order", PaymentRequest { order: "another".to_owned(), ..request("a") }),
+        (
+            "e-mail address",
+            PaymentRequest { email: "other@example.com".to_owned(), ..request("a") },
+        ),
+        ("card", PaymentRequest { card: "pm_another".to_owned(), ..request("a") }),
+    ]
 }

@@ -1,43 +1,65 @@
 //! `dead_letters::DeadLetters`.
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::fmt::{self, Display};
+use std::future::{pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
-use level3::dead_letters::{DeadLetter, DeadLetters, Redriven};
+use level3::dead_letters::{DeadLetter, DeadLetters, LetterId, Redriven};
+use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
 use crate::parts::{nz, nzu};
 
 const NAME: &str = "DeadLetters::redrive";
+const PUSH: &str = "DeadLetters::push";
 
 type Queue = DeadLetters<&'static str>;
 type Undelivered = DeadLetter<&'static str>;
 
-fn queue(capacity: usize, park_after: u32, items: &[&'static str]) -> Result<Queue, Fail> {
+/// A queue with these items, and their ids.
+fn queue_of(
+    capacity: usize,
+    park_after: u32,
+    items: &[&'static str],
+) -> Result<(Queue, Vec<LetterId>), Fail> {
     let queue = DeadLetters::new(nzu(capacity), nz(park_after));
+    let mut ids = Vec::new();
     for item in items {
-        if queue.push(*item, "mail server down", 3).is_err() {
-            return Err(Fail::new(format!(
-                "a queue of {capacity} has no room for {} items",
-                items.len()
-            )));
-        }
+        let Ok(id) = queue.push(*item, "mail server down", 3) else {
+            let items = items.len();
+            return Err(Fail::new(format!("a queue of {capacity} has no room for {items} items")));
+        };
+        ids.push(id);
     }
-    Ok(queue)
+    Ok((queue, ids))
+}
+
+fn queue(capacity: usize, park_after: u32, items: &[&'static str]) -> Result<Queue, Fail> {
+    queue_of(capacity, park_after, items).map(|(queue, _)| queue)
 }
 
 fn items(queue: &Queue) -> Vec<&'static str> {
     queue.letters().iter().map(|letter| *letter.item).collect()
 }
 
+/// The figures of a redrive, taken apart: delivered, failed, parked.
+fn counts(redriven: &Redriven) -> (usize, usize, usize) {
+    (redriven.delivered, redriven.failed, redriven.parked)
+}
+
+const COUNTS: &str = "(delivered, failed, parked) of the redrive";
+
 /// Redrives once; `fails` says which items cannot be delivered.
 async fn redrive(
     cx: &Cx,
     queue: &Queue,
     fails: &[&str],
-) -> Result<(Redriven, Vec<&'static str>), Fail> {
+) -> Result<((usize, usize, usize), Vec<&'static str>), Fail> {
     let seen = RefCell::new(Vec::new());
     let handler = |letter: Undelivered| {
         let item = *letter.item;
@@ -48,37 +70,59 @@ async fn redrive(
         async move { if fails { Err("mailbox full") } else { Ok(()) } }
     };
     let redriven = cx.call(NAME, queue.redrive(handler)).await?.value;
-    Ok((redriven, seen.into_inner()))
+    Ok((counts(&redriven), seen.into_inner()))
 }
 
-fn only(queue: &Queue) -> Result<Undelivered, Fail> {
-    match queue.letters().as_slice() {
-        [letter] => Ok(letter.clone()),
-        letters => Err(Fail::new(format!("{} letters in the queue", letters.len())).expected("1")),
+fn only(queue: &Queue, when: &str) -> Result<Undelivered, Fail> {
+    let mut letters = queue.letters();
+    match (letters.pop(), letters.len()) {
+        (Some(letter), 0) => Ok(letter),
+        (last, others) => Err(Fail::new(format!(
+            "{} letters in the queue {when}",
+            others + usize::from(last.is_some())
+        ))
+        .expected("1: it was not delivered, and nobody removed it")),
     }
 }
 
 pub async fn keeps_cause_and_attempts(cx: Cx) -> Outcome {
+    let queue: Queue = DeadLetters::new(nzu(10), nz(3));
+    let mut draw = cx.draw();
+    let (long, drawn) = ("\u{f6}".repeat(5000), draw.text(20..=60));
+    let causes = [&drawn, "", "550 5.1.1 no such user: \u{4f60}\u{597d}", &long];
+    let attempts = [draw.between(2..=1000) as u32, 0, 1, u32::MAX];
+    let names = ["receipt 1", "receipt 2", "receipt 3", "receipt 4"];
+    let mut times = Vec::new();
+    for ((item, cause), attempts) in names.into_iter().zip(causes).zip(attempts) {
+        sleep(ms(100)).await;
+        times.push(Instant::now());
+        let pushed = cx.call_fn(PUSH, || queue.push(item, cause, attempts)).await?;
+        ensure!(pushed.is_ok(), "a queue of 10 has no room for {} items", times.len());
+    }
     sleep(ms(100)).await;
-    let pushed = Instant::now();
-    let queue = cx.call("DeadLetters::push", async { queue(10, 3, &["receipt 1"]) }).await?.value?;
-    sleep(ms(100)).await;
-    let letter = only(&queue)?;
-    ensure_eq!(*letter.item, "receipt 1", "the item");
-    ensure_eq!(letter.cause, "mail server down", "the cause");
-    ensure_eq!(
-        (letter.attempts, letter.redrives, letter.parked),
-        (3, 0, false),
-        "`attempts`, `redrives` and `parked`"
-    );
-    ensure_eq!((letter.first, letter.last), (pushed, pushed), "`first` and `last`");
+    let letters = queue.letters();
+    ensure_eq!(items(&queue), names, "the items, in order of arrival");
+    for (nth, letter) in letters.iter().enumerate() {
+        ensure_eq!(letter.cause, causes[nth], "the cause of {}", names[nth]);
+        ensure_eq!(
+            (letter.attempts, letter.redrives, letter.parked),
+            (attempts[nth], 0, false),
+            "`attempts`, `redrives` and `parked` of {}",
+            names[nth]
+        );
+        ensure_eq!(
+            (letter.first, letter.last),
+            (times[nth], times[nth]),
+            "`first` and `last` of {}",
+            names[nth]
+        );
+    }
     Ok(())
 }
 
 pub async fn is_bounded(cx: Cx) -> Outcome {
-    let queue =
-        cx.call("DeadLetters::push", async { queue(3, 3, &["a", "b", "c"]) }).await?.value?;
-    let pushed = cx.call_fn("DeadLetters::push", || queue.push("d", "mail server down", 3)).await?;
+    let queue = cx.call(PUSH, async { queue(3, 1, &["a", "b", "c"]) }).await?.value?;
+    let pushed = cx.call_fn(PUSH, || queue.push("d", "mail server down", 3)).await?;
     ensure!(queue.len() == 3 && !queue.is_empty(), "a queue of 3 holds {} items", queue.len();
         expected = "3: memory is bounded, however long the mail server is down");
     ensure_eq!(items(&queue), ["a", "b", "c"], "an older item made room for a newer one";
@@ -93,18 +137,74 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
             );
         }
     }
+    // Parked letters take room as well; one that is removed gives its room back.
+    redrive(&cx, &queue, &["a", "b", "c"]).await?;
+    let pushed = cx.call_fn(PUSH, || queue.push("e", "mail server down", 3)).await?;
+    ensure!(pushed.is_err(), "a queue of 3 holds three parked letters and takes a fourth";
+        expected = "Full: parked letters count", observed = format!("{:?}", items(&queue)));
+    let last = queue.letters().pop().map(|letter| letter.id);
+    let removed = last.and_then(|last| queue.remove(last)).map(|letter| *letter.item);
+    ensure_eq!(removed, Some("c"), "what remove() with the id of the third letter took out");
+    let pushed = cx.call_fn(PUSH, || queue.push("f", "mail server down", 3)).await?;
+    ensure!(pushed.is_ok(), "an item is refused although one of three was removed");
+    Ok(())
+}
+
+pub async fn ids_are_never_reused(cx: Cx) -> Outcome {
+    let help = "count up: `letters.len()`, or the place in a list, names another letter as soon as one is gone";
+    let (queue, ids) = queue_of(10, 5, &["a", "b"])?;
+    redrive(&cx, &queue, &["b"]).await?;
+    let pushed = cx.call_fn(PUSH, || queue.push("c", "mail server down", 3)).await?;
+    let Ok(third) = pushed else { return Err(Fail::new("a queue of 10 has no room for 2 items")) };
+    ensure_eq!(
+        items(&queue), ["b", "c"],
+        "`a` was delivered, `b` was not, then `c` came: the queue holds other letters"; help = help
+    );
+    let hit = cx.call_fn("DeadLetters::remove", || queue.remove(ids[0])).await?;
+    ensure!(hit.is_none(), "the id of a delivered letter removes another one";
+        expected = "None: the letter is gone", observed = format!("removed {:?}", hit.map(|letter| *letter.item)),
+        help = help);
+    ensure!(!queue.unpark(third), "unpark says that it has unparked what was not parked");
+    let second = cx.call_fn("DeadLetters::remove", || queue.remove(ids[1])).await?;
+    ensure_eq!(second.map(|letter| *letter.item), Some("b"), "what remove() with the id of `b` took out"; help = help);
+    // The last one, and the only one, go as well.
+    for round in 0..3 {
+        let last = cx.call_fn(PUSH, || queue.push("last", "mail server down", 3)).await?;
+        let Ok(last) = last else { return Err(Fail::new("a queue of 10 has no room for 3 items")) };
+        let removed = queue.remove(last).map(|letter| *letter.item);
+        ensure_eq!(removed, Some("last"), "what remove() with the id of the last letter took out");
+        let Ok(next) = queue.push("next", "mail server down", 3) else {
+            return Err(Fail::new("a queue of 10 has no room for 3 items"));
+        };
+        ensure!(queue.remove(last).is_none(), "the id of a removed letter names the next one that comes"; help = help);
+        let removed = queue.remove(next).map(|letter| *letter.item);
+        ensure_eq!(removed, Some("next"), "what remove() took out in round {}", round + 1);
+        if round == 1 {
+            redrive(&cx, &queue, &[]).await?;
+            ensure!(queue.is_empty(), "delivered letters are still there");
+        }
+    }
     Ok(())
 }
 
 pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
-    let queue = queue(10, 5, &["a", "b"])?;
-    let (there, taken_out) = (RefCell::new(Vec::new()), Cell::new(false));
+    let (queue, ids) = queue_of(10, 5, &["a", "b", "settled"])?;
+    let (there, taken_out, seen) = (RefCell::new(Vec::new()), Cell::new(false), RefCell::default());
     let handler = |letter: Undelivered| {
         let (queue, there, taken_out) = (&queue, &there, &taken_out);
+        let seen: &RefCell<Vec<&str>> = &seen;
+        let settled = ids[2];
         async move {
+            seen.borrow_mut().push(*letter.item);
             sleep(ms(100)).await;
-            there.borrow_mut().push(items(queue).contains(&*letter.item));
+            if *letter.item != "settled" {
+                there.borrow_mut().push(items(queue).contains(&*letter.item));
+            }
             taken_out.set(taken_out.get() || queue.remove(letter.id).is_some());
+            if *letter.item == "a" {
+                // A human settles a letter whose turn has not come.
+                queue.remove(settled);
+            }
             if *letter.item == "b" { Err("mailbox full") } else { Ok(()) }
         }
     };
@@ -112,12 +212,17 @@ pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
     ensure!(there.borrow().iter().all(|there| *there), "an item is gone while its handler still works";
         expected = "removed when the handler has succeeded",
         help = "if the process ends now, or the handler fails, the item is lost");
-    ensure!(!taken_out.get(), "remove() takes out an item that a redrive is at";
+    ensure!(!taken_out.get(), "remove() takes out an item that a redrive is delivering";
         expected = "None: whether it is delivered is being found out");
     ensure_eq!(
         items(&queue),
         ["b"],
-        "of `a`, which was delivered, and `b`, which was not, the queue kept"
+        "of `a`, which was delivered, `b`, which was not, and `settled`, which was removed, the queue kept"
+    );
+    ensure_eq!(
+        *seen.borrow(), ["a", "b"],
+        "a letter was delivered after remove() had returned it";
+        help = "look whether the letter is still there when its turn has come"
     );
     Ok(())
 }
@@ -125,15 +230,11 @@ pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
 pub async fn counts_each_redrive(cx: Cx) -> Outcome {
     let queue = queue(10, 5, &["a"])?;
     let first = Instant::now();
-    for redrives in 1..=2 {
+    for redrives in 1..=3 {
         sleep(ms(1000)).await;
-        let (redriven, _) = redrive(&cx, &queue, &["a"]).await?;
-        ensure_eq!(
-            redriven,
-            Redriven { delivered: 0, failed: 1, parked: 0 },
-            "what the redrive came to"
-        );
-        let letter = only(&queue)?;
+        let (found, _) = redrive(&cx, &queue, &["a"]).await?;
+        ensure_eq!(found, (0, 1, 0), "{COUNTS}");
+        let letter = only(&queue, "after a failed redrive")?;
         ensure_eq!(
             (letter.attempts, letter.redrives),
             (3 + redrives, redrives),
@@ -150,91 +251,328 @@ pub async fn counts_each_redrive(cx: Cx) -> Outcome {
 }
 
 pub async fn parks_poison(cx: Cx) -> Outcome {
-    let queue = queue(10, 2, &["poison"])?;
-    redrive(&cx, &queue, &["poison"]).await?;
-    let letter = only(&queue)?;
-    ensure!(!letter.parked, "parked after one failed redrive"; expected = "after two");
-    ensure!(!queue.unpark(letter.id), "unpark says that it has unparked what was not parked");
-    let (redriven, _) = redrive(&cx, &queue, &["poison"]).await?;
-    ensure!(only(&queue)?.parked, "not parked after two failed redrives";
-        expected = "set aside for a human: it would be tried for ever");
-    ensure_eq!(
-        redriven,
-        Redriven { delivered: 0, failed: 0, parked: 1 },
-        "what the redrive came to that parked the item"
-    );
-    let (_, seen) = redrive(&cx, &queue, &[]).await?;
-    ensure!(seen.is_empty(), "a parked item was tried again"; expected = "passed by until it is unparked");
-    let unparked = queue.unpark(only(&queue)?.id);
-    let (_, seen) = redrive(&cx, &queue, &["poison"]).await?;
-    ensure!(unparked && seen == ["poison"], "an unparked item was not tried again");
-    let letter = only(&queue)?;
-    ensure!(!letter.parked, "parked again after one failed redrive";
-        expected = "unparked, it has as many redrives as at first");
-    let settled = queue.remove(letter.id).map(|letter| *letter.item);
-    ensure_eq!(settled, Some("poison"), "what remove() took out of the queue");
-    ensure!(queue.is_empty() && queue.remove(letter.id).is_none(), "a removed item is still there");
+    for park_after in [2, 1, 5] {
+        let queue = queue(10, park_after, &["poison"])?;
+        for redrives in 1..park_after {
+            redrive(&cx, &queue, &["poison"]).await?;
+            let letter = only(&queue, "after a failed redrive")?;
+            ensure!(!letter.parked, "parked after {redrives} failed redrives"; expected = format!("after {park_after}"));
+            ensure!(
+                !queue.unpark(letter.id),
+                "unpark says that it has unparked what was not parked"
+            );
+        }
+        let (found, _) = redrive(&cx, &queue, &["poison"]).await?;
+        let letter = only(&queue, "after its last redrive has failed")?;
+        ensure!(letter.parked, "not parked after {park_after} failed redrives";
+            expected = "set aside for a human: it would be tried without end");
+        ensure_eq!(found, (0, 0, 1), "{COUNTS} that parked the item");
+        let (found, seen) = redrive(&cx, &queue, &[]).await?;
+        ensure!(seen.is_empty(), "a parked item was tried again"; expected = "skipped until it is unparked");
+        ensure_eq!(found, (0, 0, 0), "{COUNTS} that had only a parked item");
+        let attempts = only(&queue, "after it was parked")?.attempts;
+        let unparked = cx.call_fn("DeadLetters::unpark", || queue.unpark(letter.id)).await?;
+        let letter = only(&queue, "after it was unparked")?;
+        ensure!(unparked && !letter.parked, "unpark does not unpark a parked item");
+        ensure_eq!(
+            (letter.attempts, letter.redrives),
+            (attempts, 0),
+            "`attempts` and `redrives` after unpark"
+        );
+        for redrives in 1..park_after {
+            let (_, seen) = redrive(&cx, &queue, &["poison"]).await?;
+            ensure!(seen == ["poison"], "an unparked item was not tried again");
+            let letter = only(&queue, "after it was unparked and failed")?;
+            ensure!(!letter.parked, "parked again after {redrives} failed redrives";
+                expected = format!("after {park_after}: unparked, it has as many redrives as at first"));
+        }
+        let settled = queue.remove(letter.id).map(|letter| *letter.item);
+        ensure_eq!(settled, Some("poison"), "what remove() took out of the queue");
+        ensure!(
+            queue.is_empty() && queue.remove(letter.id).is_none(),
+            "a removed item is still there"
+        );
+        ensure!(!queue.unpark(letter.id), "unpark says that it has unparked an item that is gone");
+    }
     Ok(())
 }
 
 pub async fn one_failure_stops_nobody(cx: Cx) -> Outcome {
-    let queue = queue(10, 5, &["a", "b", "c"])?;
-    let (redriven, seen) = redrive(&cx, &queue, &["a"]).await?;
-    ensure_eq!(seen, ["a", "b", "c"], "items that were tried, in order, when the first one failed");
-    ensure_eq!(
-        redriven,
-        Redriven { delivered: 2, failed: 1, parked: 0 },
-        "what the redrive came to"
-    );
+    let all = ["a", "b", "c", "d"];
+    for fails in [&["a"][..], &["b", "c"], &["d"], &all] {
+        let queue = queue(10, 5, &all)?;
+        let (found, seen) = redrive(&cx, &queue, fails).await?;
+        ensure_eq!(seen, all, "items that were tried, in order, when {fails:?} failed");
+        ensure_eq!(found, (4 - fails.len(), fails.len(), 0), "{COUNTS}");
+        ensure_eq!(items(&queue), fails, "what is left when {fails:?} failed");
+    }
     Ok(())
 }
 
+pub async fn newcomers_wait(cx: Cx) -> Outcome {
+    const NEWCOMERS: usize = 50;
+    for delivered in [true, false] {
+        let queue = queue(1000, 5, &["a", "b"])?;
+        let (seen, pushed) = (RefCell::new(Vec::new()), Cell::new(0));
+        let handler = |letter: Undelivered| {
+            seen.borrow_mut().push(*letter.item);
+            if seen.borrow().len() <= NEWCOMERS {
+                pushed.set(pushed.get() + usize::from(queue.push("newcomer", "down", 1).is_ok()));
+            }
+            // Gives up after so many, so that a redrive that goes on with the newcomers ends.
+            let ends = delivered || seen.borrow().len() > NEWCOMERS;
+            ready(if ends { Ok(()) } else { Err("mailbox full") })
+        };
+        cx.call(NAME, queue.redrive(handler)).await?;
+        let seen = seen.into_inner();
+        ensure!(
+            seen.len() <= 2 && !seen.contains(&"newcomer"),
+            "a redrive of 2 letters tried {}, since new ones arrived meanwhile", seen.len();
+            expected = "a and b, each once: what arrives later, or fails, waits for the next redrive",
+            help = "list the ids before you try the first one; letters that arrive as fast as they are delivered \
+                    keep the redrive busy without end"
+        );
+        let (left, pushed) = (queue.len(), pushed.get());
+        ensure!(delivered || left == 2 + pushed, "{left} letters in the queue when none of 2 was delivered and {pushed} arrived";
+            expected = format!("{}", 2 + pushed));
+    }
+    Ok(())
+}
+
+/// How a handler panics.
+#[derive(Debug, Clone, Copy)]
+enum Panics {
+    /// While it is called, before there is a future.
+    WhenCalled,
+    AtOnce,
+    /// After a while, with a `String`.
+    Later,
+}
+
 pub async fn a_panic_stops_nobody(cx: Cx) -> Outcome {
-    let queue = queue(10, 5, &["a", "b"])?;
-    let seen = RefCell::new(Vec::new());
-    let handler = |letter: Undelivered| {
-        seen.borrow_mut().push(*letter.item);
-        async move {
-            assert!(*letter.item != "a", "a handler with a bug");
-            Ok::<_, &str>(())
+    for panics in [Panics::AtOnce, Panics::WhenCalled, Panics::Later] {
+        let queue = queue(10, 2, &["a", "b"])?;
+        for redrives in 1..=2 {
+            let seen = RefCell::new(Vec::new());
+            let handler = |letter: Undelivered| {
+                let item = *letter.item;
+                seen.borrow_mut().push(item);
+                let bad = item == "a";
+                assert!(!(bad && matches!(panics, Panics::WhenCalled)), "a handler with a bug");
+                async move {
+                    assert!(!(bad && matches!(panics, Panics::AtOnce)), "a handler with a bug");
+                    sleep(ms(10)).await;
+                    if bad {
+                        panic!("no handler for {item}");
+                    }
+                    Ok::<_, &str>(())
+                }
+            };
+            let redriven = cx.call(NAME, queue.redrive(handler)).await?.value;
+            let all: &[&str] = if redrives == 1 { &["a", "b"] } else { &["a"] };
+            ensure_eq!(
+                *seen.borrow(),
+                all,
+                "items that were tried when the handler panicked ({panics:?}) at the first one"
+            );
+            ensure_eq!(items(&queue), ["a"], "what is left");
+            let letter = only(&queue, "after a panic")?;
+            ensure_eq!(
+                (letter.attempts, letter.redrives, letter.parked),
+                (3 + redrives, redrives, redrives == 2),
+                "`attempts`, `redrives` and `parked` after {redrives} panics ({panics:?})"
+            );
+            ensure!(letter.cause != "mail server down", "a panic leaves the old cause");
+            let expected = if redrives == 1 { (1, 1, 0) } else { (0, 0, 1) };
+            ensure_eq!(counts(&redriven), expected, "{COUNTS} with a panic ({panics:?})");
         }
-    };
-    cx.call(NAME, queue.redrive(handler)).await?;
-    ensure_eq!(
-        *seen.borrow(),
-        ["a", "b"],
-        "items that were tried when the handler panicked at the first one"
-    );
-    ensure_eq!(items(&queue), ["a"], "what is left");
-    let (_, seen) = redrive(&cx, &queue, &[]).await?;
-    ensure_eq!(seen, ["a"], "items that are tried at the next redrive");
+        let letter = only(&queue, "after two panics")?;
+        queue.unpark(letter.id);
+        let (_, seen) = redrive(&cx, &queue, &[]).await?;
+        ensure_eq!(seen, ["a"], "items that are tried at the next redrive");
+    }
     Ok(())
 }
 
 pub async fn a_dropped_redrive_loses_nothing(cx: Cx) -> Outcome {
-    let queue = queue(10, 5, &["a"])?;
-    dropped_at(&cx, NAME, 100, queue.redrive(|_| pending::<Result<(), &str>>())).await?;
-    ensure_eq!(items(&queue), ["a"], "what is left after a redrive was dropped");
-    let (_, seen) = redrive(&cx, &queue, &[]).await?;
-    ensure_eq!(seen, ["a"], "items that are tried at the next redrive";
-        help = "an item that is marked as being worked on must be freed by a destructor");
+    let all = ["a", "b", "c"];
+    // Each takes 100 ms. Dropped before the first poll, and while each of them is being delivered.
+    for (at, left) in
+        [(None, &all[..]), (Some(50), &all), (Some(150), &all[1..]), (Some(250), &all[2..])]
+    {
+        let queue = queue(10, 5, &all)?;
+        let slow = queue.redrive(|_| async {
+            sleep(ms(100)).await;
+            Ok::<_, &str>(())
+        });
+        match at {
+            None => drop(slow),
+            Some(at) => dropped_at(&cx, NAME, at, slow).await?,
+        }
+        let when = at.map_or("before its first poll".to_owned(), |at| format!("at {at} ms"));
+        ensure_eq!(items(&queue), left, "what is left after a redrive was dropped {when}");
+        let counted: Vec<_> = queue.letters().iter().map(|l| (l.attempts, l.redrives)).collect();
+        ensure_eq!(
+            counted, vec![(3, 0); left.len()],
+            "`attempts` and `redrives` after a redrive was dropped {when}";
+            help = "whether the letter was delivered is unknown: it stays as it was"
+        );
+        // A second one that hangs, so that a mark that was left over shows.
+        dropped_at(&cx, NAME, 10, queue.redrive(|_| pending::<Result<(), &str>>())).await?;
+        let (_, seen) = redrive(&cx, &queue, &[]).await?;
+        ensure_eq!(seen, left, "items that are tried at the next redrive";
+            help = "a letter that is marked as being delivered must be freed by a destructor");
+    }
     Ok(())
 }
 
 pub async fn two_redrives_deliver_once(cx: Cx) -> Outcome {
-    let queue = queue(10, 5, &["a", "b"])?;
-    let count = Cell::new(0);
-    let handler = |letter: Undelivered| {
-        cx.timeline().record("handler", format!("{} is delivered", letter.item));
-        count.set(count.get() + 1);
-        async {
-            sleep(ms(100)).await;
-            Ok::<_, &str>(())
+    for offset in [0, 50, 100, 150] {
+        let queue = queue(10, 5, &["a", "b", "c"])?;
+        let count = Cell::new(0);
+        let handler = |letter: Undelivered| {
+            cx.timeline().record("handler", format!("{} is delivered", letter.item));
+            count.set(count.get() + 1);
+            async {
+                sleep(ms(100)).await;
+                Ok::<_, &str>(())
+            }
+        };
+        let later = async {
+            sleep(ms(offset)).await;
+            queue.redrive(handler).await
+        };
+        let both = cx.call(NAME, join(queue.redrive(handler), later)).await?.value;
+        ensure!(count.get() == 3, "two redrives, {offset} ms apart, delivered 3 items {} times", count.get();
+            expected = "each item once: a receipt is sent once",
+            help = "mark an item, under the lock, before its handler is called");
+        let delivered = both.0.delivered + both.1.delivered;
+        ensure_eq!(delivered, 3, "what the two redrives say that they have delivered");
+        ensure!(queue.is_empty(), "two redrives at once left {} letters", queue.len());
+    }
+    Ok(())
+}
+
+/// A cause whose text is made by code that looks at the queue, or that panics.
+struct Foreign<'a>(Option<&'a Queue>);
+
+impl Display for Foreign<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(queue) => write!(f, "one of {} letters", queue.len()),
+            None => panic!("a cause that cannot be shown"),
         }
+    }
+}
+
+pub async fn causes_are_foreign_code(cx: Cx) -> Outcome {
+    let queue = queue(10, 5, &["a"])?;
+    let pushed = cx.call_fn(PUSH, || queue.push("b", Foreign(Some(&queue)), 1).is_ok()).await?;
+    ensure!(pushed, "a queue of 10 has no room for 2 items");
+    // The panic is the caller's own, and passes to the caller.
+    let bad = || catch_unwind(AssertUnwindSafe(|| queue.push("bad", Foreign(None), 1).is_ok()));
+    let pushed = cx.call_fn(PUSH, bad).await?;
+    let left = if pushed.is_ok() { 3 } else { 2 };
+    let found = cx.call_fn("DeadLetters::len", || queue.len()).await?;
+    ensure_eq!(found, left, "letters in the queue after a cause that panics when it is shown");
+    let seen = RefCell::new(Vec::new());
+    let handler = |letter: Undelivered| {
+        seen.borrow_mut().push(*letter.item);
+        let error = if *letter.item == "a" { Foreign(None) } else { Foreign(Some(&queue)) };
+        ready(Err::<(), _>(error))
     };
-    cx.call(NAME, join(queue.redrive(handler), queue.redrive(handler))).await?;
-    ensure!(count.get() == 2, "two redrives at once delivered 2 items {} times", count.get();
-        expected = "each item once: a receipt is sent once",
-        help = "mark an item, under the lock, before its handler is called");
+    let redriven = cx.call(NAME, queue.redrive(handler)).await?.value;
+    ensure!(
+        seen.borrow().starts_with(&["a", "b"]),
+        "an error that panics when it is shown stops the redrive";
+        expected = "a failure of its letter, and the next letter is tried",
+        observed = format!("tried {:?}", seen.borrow()),
+        help = "`to_string` of the handler's error is foreign code, as the handler is: contain its panic too"
+    );
+    ensure!(redriven.failed == left, "{} of {left} failed letters were counted", redriven.failed);
+    let counted: Vec<_> = queue.letters().iter().map(|letter| letter.redrives).collect();
+    ensure_eq!(counted, vec![1; left], "`redrives` after errors that panic when they are shown");
+    Ok(())
+}
+
+pub async fn forgets_what_is_gone(cx: Cx) -> Outcome {
+    const MANY: usize = 70_000;
+    let item = Arc::new(());
+    let queue = DeadLetters::new(nzu(3000), nz(5));
+    let in_memory = |when: &str, expected: usize| {
+        let kept = Arc::strong_count(&item) - 1;
+        ensure!(kept == expected, "{kept} items are in memory {when}";
+            expected = format!("{expected}: what was delivered, removed or refused is gone"));
+        Ok(())
+    };
+    let mut ids = Vec::new();
+    for nth in 0..MANY {
+        let push = || queue.push(Arc::clone(&item), "down", 1);
+        let pushed = if nth == 0 { cx.call_fn(PUSH, push).await? } else { push() };
+        let Ok(id) = pushed else {
+            return Err(Fail::new(format!(
+                "a queue that is empty has no room for letter {}",
+                nth + 1
+            )));
+        };
+        ids.push(id);
+        if nth % 1000 == 0 {
+            cx.call(NAME, queue.redrive(|_| ready(Ok::<_, &str>(())))).await?;
+        } else {
+            ensure!(queue.remove(id).is_some(), "letter {} cannot be removed", nth + 1;
+                help = "count letters with 64 bits, and find them by their id");
+        }
+    }
+    in_memory(&format!("after {MANY} letters have come and gone"), 0)?;
+    let _ = queue.push(Arc::clone(&item), "down", 1);
+    for (nth, id) in ids.into_iter().enumerate() {
+        ensure!(queue.remove(id).is_none(), "letter {} has the id of letter {}", MANY + 1, nth + 1;
+            expected = "an id of its own", help = "count letters with 64 bits");
+    }
+    cx.call(NAME, queue.redrive(|_| ready(Ok::<_, &str>(())))).await?;
+    for _ in 0..3000 {
+        let _ = queue.push(Arc::clone(&item), "down", 1);
+    }
+    in_memory("in a full queue of 3000", 3000)?;
+    let redriven = cx.call(NAME, queue.redrive(|_| ready(Ok::<_, &str>(())))).await?.value;
+    ensure_eq!(counts(&redriven), (3000, 0, 0), "{COUNTS} of 3000 letters");
+    in_memory("after 3000 letters were delivered", 0)
+}
+
+pub async fn works_on_several_threads(cx: Cx) -> Outcome {
+    const THREADS: usize = 4;
+    const LETTERS: usize = 400;
+    // One redrive on the virtual clock first: a queue that is not written is found here.
+    redrive(&cx, &queue(10, 5, &["a"])?, &[]).await?;
+    let queue: DeadLetters<usize> = DeadLetters::new(nzu(LETTERS), nz(5));
+    let ids: Vec<LetterId> =
+        (0..LETTERS).filter_map(|item| queue.push(item, "down", 1).ok()).collect();
+    ensure!(ids.len() == LETTERS, "a queue of {LETTERS} has room for {} letters", ids.len());
+    let seen: Arc<Vec<AtomicU32>> = Arc::new((0..LETTERS).map(|_| AtomicU32::new(0)).collect());
+    let (counted, every) = (Arc::clone(&seen), 10 + cx.draw().index(10));
+    cx.on_threads(NAME, THREADS, move |thread| {
+        if thread == 0 {
+            for id in ids.iter().rev().step_by(every) {
+                if let Some(letter) = queue.remove(*id) {
+                    counted[*letter.item].fetch_add(1, Ordering::Relaxed);
+                }
+                std::thread::yield_now();
+            }
+        }
+        let Ok(runtime) = Builder::new_current_thread().build() else { return };
+        runtime.block_on(queue.redrive(|letter| {
+            counted[*letter.item].fetch_add(1, Ordering::Relaxed);
+            // The others come while it is being delivered, on one core as well.
+            std::thread::yield_now();
+            ready(Ok::<_, &str>(()))
+        }));
+    })?;
+    let wrong = seen.iter().map(|seen| seen.load(Ordering::Relaxed)).find(|seen| *seen != 1);
+    ensure!(
+        wrong.is_none(),
+        "{THREADS} threads redrive {LETTERS} letters at the same time, and one was delivered or removed {} times", wrong.unwrap_or_default();
+        expected = "once: one thread gets it, the others skip it",
+        help = "look whether a letter is free and mark it in one step, under one lock"
+    );
     Ok(())
 }

@@ -1,14 +1,19 @@
 //! `idempotency::Store`.
 
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::{join, pending};
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::idempotency::{
     Answered, Completion, IdempotencyError, Key, KeyError, Store, StoreConfig,
 };
+use tokio::runtime::Builder;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::parts::nzu;
@@ -70,40 +75,146 @@ impl Bench {
     }
 }
 
-/// The stored value.
-fn value(result: Asked, which: &str) -> Result<String, Fail> {
-    let observed = match result {
-        Ok(Answered { completion: Completion::Stored(value), .. }) => return Ok(value),
-        Ok(Answered { completion: Completion::Released(value), .. }) => value,
-        Err(error) => error.to_string(),
-    };
-    Err(Fail::new(format!("{which} got no answer")).observed(observed))
+/// What a request got, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    Stored(String, Replayed),
+    Released(String),
+    Mismatch,
+    Full(usize),
+    Lost,
 }
 
-/// What a request gets, without the mark of a replay.
-fn completion(result: Asked) -> Result<Completion<String>, IdempotencyError> {
-    result.map(|answered| answered.completion)
+type Replayed = bool;
+
+fn seen(asked: &Asked) -> Seen {
+    match asked {
+        Ok(Answered { completion: Completion::Stored(value), replayed }) => {
+            Seen::Stored(value.clone(), *replayed)
+        }
+        Ok(Answered { completion: Completion::Released(value), .. }) => {
+            Seen::Released(value.clone())
+        }
+        Err(IdempotencyError::Mismatch) => Seen::Mismatch,
+        Err(IdempotencyError::Full { capacity }) => Seen::Full(*capacity),
+        Err(IdempotencyError::Lost) => Seen::Lost,
+    }
+}
+
+/// The stored value.
+fn value(result: &Asked, which: &str) -> Result<String, Fail> {
+    match seen(result) {
+        Seen::Stored(value, _) => Ok(value),
+        other => Err(Fail::new(format!("{which} got no answer"))
+            .expected("a stored answer")
+            .observed(format!("{other:?}"))),
+    }
+}
+
+/// Keys that are easily taken for one another: they share all but their last character, or differ in a blank, in
+/// capital letters or in an accent.
+fn similar_keys(cx: &Cx) -> Vec<String> {
+    let mut draw = cx.draw();
+    let mut keys: Vec<String> =
+        ["k", " k", "k ", "K", "kk", "\u{e9}", "e\u{301}", "e", "\u{6ce8}", "0", "00"]
+            .map(str::to_owned)
+            .to_vec();
+    for length in [16, 17, 254, 255] {
+        let shared = draw.text(length - 1..=length - 1);
+        keys.extend(["a", "b"].map(|last| format!("{shared}{last}")));
+    }
+    draw.shuffle(&mut keys);
+    keys
 }
 
 pub async fn a_repeat_makes_no_call(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     for number in 1..=3 {
-        let answer = value(bench.ask("order-1", 100, 10, false).await?, "a request")?;
+        let answer = value(&bench.ask("order-1", 100, 10, false).await?, "a request")?;
         ensure!(bench.calls() == 1, "request {number} with the same key called the provider again";
             expected = "one call in all: the customer pays once");
         ensure_eq!(answer, "transaction 1", "request {number} got another answer");
     }
-    let other = value(bench.ask("order-2", 100, 10, false).await?, "a request with another key")?;
+    let other = value(&bench.ask("order-2", 100, 10, false).await?, "a request with another key")?;
     ensure_eq!(other, "transaction 2", "a request with another key got another answer");
+    // A clone is the same store, a second store is another one.
+    let clone =
+        Bench { cx: cx.clone(), store: bench.store.clone(), calls: Arc::clone(&bench.calls) };
+    let same =
+        value(&clone.ask("order-1", 100, 10, false).await?, "a repeat to a clone of the store")?;
+    ensure_eq!(same, "transaction 1", "a repeat to a clone of the store got another answer");
+    let second = Bench::new(&cx);
+    value(&second.ask("order-1", 100, 10, false).await?, "a request to a second store")?;
+    ensure!(second.calls() == 1, "a second store knows the keys of the first one";
+        expected = "a store of its own", help = "the entries belong to the store, not to a `static`");
+    Ok(())
+}
+
+/// A key whose hash is that of all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Colliding(u32);
+
+impl Hash for Colliding {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(0);
+    }
+}
+
+pub async fn keys_are_kept_apart(cx: Cx) -> Outcome {
+    let bench = Bench::new(&cx);
+    let keys = similar_keys(&cx);
+    for round in 0..2 {
+        for (nth, name) in keys.iter().enumerate() {
+            let answer = value(&bench.ask(name, 1, 0, false).await?, "a request")?;
+            ensure!(
+                answer == format!("transaction {}", nth + 1),
+                "a request with one key got the answer of another one";
+                expected = format!("{name:?} is key {} of {}: the answer of transaction {}", nth + 1, keys.len(), nth + 1),
+                observed = format!("{answer}, in round {}", round + 1),
+                help = "compare whole keys, as they are"
+            );
+        }
+    }
+    let store: Store<Colliding, (), u32> = Store::new(StoreConfig::default());
+    for _ in 0..2 {
+        for number in 0..50 {
+            let key = Colliding(number);
+            let run = store.run(&key, (), || async move { Completion::Stored(number) });
+            let found = match cx.call(NAME, run).await?.value {
+                Ok(Answered { completion: Completion::Stored(found), .. }) => found,
+                _ => return Err(Fail::new("a request with a new key got no answer")),
+            };
+            ensure_eq!(found, number, "two keys with the same hash are taken for one");
+        }
+    }
     Ok(())
 }
 
 pub async fn a_repeat_is_marked(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
-    let replays = [bench.ask("k", 1, 0, false).await?, bench.ask("k", 1, 0, false).await?];
-    let replays = replays.map(|result| result.map(|answer| answer.replayed));
-    ensure_eq!(replays, [Ok(false), Ok(true)], "`replayed` of a request and of its repeat");
+    let first = join(bench.ask("k", 1, 10, false), async {
+        sleep(ms(5)).await;
+        bench.ask("k", 1, 10, false).await
+    });
+    let (first, joined) = first.await;
+    let repeat = bench.ask("k", 1, 0, false).await?;
+    let replays = [first?, joined?, repeat].map(|asked| asked.ok().map(|answer| answer.replayed));
+    ensure_eq!(
+        replays,
+        [Some(false), Some(true), Some(true)],
+        "`replayed` of a request, of one that joined it, and of a repeat"
+    );
     Ok(())
+}
+
+/// What a payment asks for: a mistake compares some of it.
+#[derive(Debug, Clone, PartialEq)]
+struct Order {
+    amount: i64,
+    currency: &'static str,
+    order: &'static str,
+    email: &'static str,
+    card: &'static str,
 }
 
 pub async fn other_parameters_are_refused(cx: Cx) -> Outcome {
@@ -112,8 +223,8 @@ pub async fn other_parameters_are_refused(cx: Cx) -> Outcome {
     let before = bench.calls();
     let other = bench.ask("k", 200, 10, false).await?;
     ensure_eq!(
-        other,
-        Err(IdempotencyError::Mismatch),
+        seen(&other),
+        Seen::Mismatch,
         "the same key with another amount, after the first was answered"
     );
     let (_, other) = join(bench.ask("running", 100, 100, false), async {
@@ -122,11 +233,35 @@ pub async fn other_parameters_are_refused(cx: Cx) -> Outcome {
     })
     .await;
     ensure_eq!(
-        other?,
-        Err(IdempotencyError::Mismatch),
+        seen(&other?),
+        Seen::Mismatch,
         "the same key with another amount, while the first is running"
     );
     ensure!(bench.calls() == before + 1, "a request with other parameters called the provider");
+    let same = bench.ask("k", 100, 10, false).await?;
+    let same = value(&same, "a repeat with the first parameters, after one with others")?;
+    ensure_eq!(same, "transaction 1", "a repeat with the first parameters, after one with others");
+
+    let order = Order { amount: 1999, currency: "USD", order: "1", email: "a@b.de", card: "pm_1" };
+    let others = [
+        ("amount", Order { amount: 2000, ..order.clone() }),
+        ("currency", Order { currency: "EUR", ..order.clone() }),
+        ("order", Order { order: "2", ..order.clone() }),
+        ("e-mail address", Order { email: "a@b.com", ..order.clone() }),
+        ("card", Order { card: "pm_2", ..order.clone() }),
+    ];
+    let store: Store<Key, Order, String> = Store::new(StoreConfig::default());
+    let key = key("one")?;
+    let work = || async { Completion::Stored("paid".to_owned()) };
+    let first = cx.call(NAME, store.run(&key, order, work)).await?.value;
+    value(&first, "a request")?;
+    for (what, other) in others {
+        let other = cx.call(NAME, store.run(&key, other, work)).await?.value;
+        ensure_eq!(
+            seen(&other), Seen::Mismatch, "the same key with another {what}";
+            help = "keep the parameters whole, and compare them whole"
+        );
+    }
     Ok(())
 }
 
@@ -136,48 +271,107 @@ pub async fn concurrent_requests_join(cx: Cx) -> Outcome {
         sleep(ms(50)).await;
         bench.ask("k", 1, 100, false).await
     };
-    let (one, two, three) =
-        futures::join!(bench.ask("k", 1, 100, false), bench.ask("k", 1, 100, false), late);
-    ensure!(bench.calls() == 1, "three requests at once with the same key made {} calls", bench.calls();
+    let leaves = async {
+        sleep(ms(20)).await;
+        timeout(ms(20), bench.ask("k", 1, 100, false)).await.ok();
+    };
+    let (one, two, three, ()) =
+        futures::join!(bench.ask("k", 1, 100, false), bench.ask("k", 1, 100, false), late, leaves);
+    ensure!(bench.calls() == 1, "four requests at once with the same key made {} calls", bench.calls();
         expected = "1: the others wait for its answer",
         help = "look the key up and claim it in one step, under one lock");
     for answer in [one?, two?, three?] {
-        let answer = value(answer, "a request that came while the first was running")?;
+        let answer = value(&answer, "a request that came while the first was running")?;
         ensure_eq!(answer, "transaction 1", "a request got another answer");
     }
+    // Requests with other keys do not wait for it.
+    let (_, other) = join(bench.ask("slow", 1, 100_000, false), async {
+        sleep(ms(10)).await;
+        let asked = timeout(ms(1000), bench.ask("quick", 1, 10, false)).await;
+        asked.map_err(|_| Fail::new("a request waits for the work behind another key"))?
+    })
+    .await;
+    value(&other?, "a request with another key")?;
     Ok(())
 }
 
 pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
+    // While the work runs: at its beginning, in the middle, before its end.
+    for (at, comes_back) in [(0, 500), (1, 5000), (500, 600), (999, 2000)] {
+        let bench = Bench::new(&cx);
+        if at == 0 {
+            // Polled once.
+            let _ = bench.ask("k", 1, 1000, false).now_or_never();
+        } else {
+            dropped_at(&cx, NAME, at, bench.ask("k", 1, 1000, false)).await?;
+        }
+        sleep(ms(comes_back - at)).await;
+        let answer = value(&bench.ask("k", 1, 1000, false).await?, "the repeat")?;
+        ensure!(bench.calls() == 1, "the caller went away at {at} ms while the work ran, and the repeat made a call of its own";
+            expected = "the work goes on without its caller, and the repeat gets its answer",
+            help = "the work belongs into a task of its own: a future that is dropped stops in the middle of \
+                    a charge");
+        ensure_eq!(answer, "transaction 1", "the repeat got another answer");
+    }
+    // The first caller goes, and one that has joined stays.
     let bench = Bench::new(&cx);
-    dropped_at(&cx, NAME, 100, bench.ask("k", 1, 1000, false)).await?;
-    sleep(ms(2000)).await;
-    let answer = value(bench.ask("k", 1, 1000, false).await?, "the repeat")?;
-    ensure!(bench.calls() == 1, "the caller went away while the work ran, and the repeat made a call of its own";
-        expected = "the work goes on without its caller, and the repeat gets its answer",
-        help = "the work belongs into a task of its own: a future that is dropped stops in the middle of \
-                a charge");
-    ensure_eq!(answer, "transaction 1", "the repeat got another answer");
+    let (_, joined) = join(timeout(ms(100), bench.ask("k", 1, 1000, false)), async {
+        sleep(ms(50)).await;
+        bench.ask("k", 1, 1000, false).await
+    })
+    .await;
+    let answer = value(&joined?, "a request that joined one whose caller went away")?;
+    ensure_eq!(
+        (answer.as_str(), bench.calls()),
+        ("transaction 1", 1),
+        "the answer, and how many calls were made"
+    );
     Ok(())
 }
 
 pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
-    let failed = bench.ask("k", 1, 10, true).await?;
-    let released = Ok(Completion::Released("down".to_owned()));
-    ensure_eq!(completion(failed), released, "a request whose work failed");
-    let answer = value(bench.ask("k", 1, 10, false).await?, "the next request with the same key")?;
-    ensure_eq!(answer, "transaction 2", "the next request with the same key";
+    for number in 1..=2 {
+        let failed = bench.ask("k", 1, 10, true).await?;
+        ensure_eq!(
+            seen(&failed),
+            Seen::Released("down".to_owned()),
+            "request {number} whose work failed"
+        );
+    }
+    // Other parameters as well: nothing is left of the first request.
+    let answer = value(&bench.ask("k", 2, 10, false).await?, "the next request with the same key")?;
+    ensure_eq!(answer, "transaction 3", "the next request with the same key";
         help = "a failure that may pass is not an answer: take the key out of the store");
+    bench.ask("again", 1, 10, true).await?.ok();
+    let kept = bench.store.len();
+    ensure!(kept == 1, "{kept} keys are kept after an answer and work that failed"; expected = "1");
+    // A caller that waits and asks again at once finds the key free.
+    let bench = Bench::new(&cx);
+    let asks_again = async {
+        let first = bench.ask("at once", 1, 10, true).await?;
+        ensure_eq!(seen(&first), Seen::Released("down".to_owned()), "a request whose work failed");
+        bench.ask("at once", 1, 10, false).await
+    };
+    let answer = value(
+        &asks_again.await?,
+        "a request in the millisecond in which the one before it failed",
+    )?;
+    ensure_eq!(answer, "transaction 2", "the answer of the second work");
     Ok(())
 }
 
 pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
-    let (one, other) = join(bench.ask("k", 1, 100, true), bench.ask("k", 1, 100, true)).await;
-    let failed = Ok(Completion::Released("down".to_owned()));
-    let found = (completion(one?), completion(other?));
-    ensure_eq!(found, (failed.clone(), failed), "two requests at once whose work failed";
+    let late = async {
+        sleep(ms(99)).await;
+        bench.ask("k", 1, 100, true).await
+    };
+    let (one, other, late) =
+        futures::join!(bench.ask("k", 1, 100, true), bench.ask("k", 1, 100, true), late);
+    let failed = Seen::Released("down".to_owned());
+    let found = [seen(&one?), seen(&other?), seen(&late?)];
+    ensure_eq!(found, [failed.clone(), failed.clone(), failed], "three requests at once whose work failed";
         help = "whoever waits for the work gets its failure, too");
     Ok(())
 }
@@ -185,29 +379,156 @@ pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
 pub async fn a_panic_frees_the_key(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     let name = key("k")?;
-    let run = bench.store.run(&name, 1, || async { panic!("work with a bug") });
-    let lost = cx.call(NAME, run).await?.value;
-    ensure_eq!(lost, Err(IdempotencyError::Lost), "a request whose work panicked");
-    let answer = value(bench.ask("k", 1, 0, false).await?, "the next request with the same key")?;
+    let run = |takes: u64| {
+        bench.store.run(&name, 1, move || async move {
+            sleep(ms(takes)).await;
+            panic!("work with a bug")
+        })
+    };
+    let (lost, joined) = cx.call(NAME, join(run(10), run(10))).await?.value;
+    ensure_eq!(
+        (seen(&lost), seen(&joined)),
+        (Seen::Lost, Seen::Lost),
+        "a request whose work panicked, and one that had joined it"
+    );
+    let answer = value(&bench.ask("k", 1, 0, false).await?, "the next request with the same key")?;
+    ensure_eq!(answer, "transaction 1", "the next request with the same key");
+
+    // The caller has gone before the work panics, so no caller can clean up.
+    let bench = Bench::new(&cx);
+    let run = bench.store.run(&name, 1, || async {
+        sleep(ms(1000)).await;
+        panic!("work with a bug")
+    });
+    dropped_at(&cx, NAME, 100, run).await?;
+    sleep(ms(2000)).await;
+    let kept = bench.store.len();
+    ensure!(kept == 0, "the work panicked after its caller had gone, and {kept} key is still taken";
+        expected = "the key is free",
+        help = "the task that does the work frees the key, in a destructor: its caller may be gone");
+    let answer = value(&bench.ask("k", 1, 0, false).await?, "the next request with the same key")?;
     ensure_eq!(answer, "transaction 1", "the next request with the same key");
     Ok(())
 }
 
+pub async fn a_panicking_closure_harms_no_other(cx: Cx) -> Outcome {
+    let bench = Bench::new(&cx);
+    value(&bench.ask("before", 1, 0, false).await?, "a request")?;
+    for (nth, name) in ["k", "another"].into_iter().enumerate() {
+        let name = key(name)?;
+        let run = bench.store.run(&name, 1, || {
+            if nth < 2 {
+                panic!("a closure with a bug")
+            }
+            async { Completion::Stored(String::new()) }
+        });
+        // The panic may pass to the caller, whose closure it is, or be told as Lost.
+        let asked = cx.call(NAME, AssertUnwindSafe(run).catch_unwind()).await?.value;
+        if let Ok(asked) = asked {
+            ensure_eq!(
+                seen(&asked),
+                Seen::Lost,
+                "a request whose closure panicked before there was a future"
+            );
+        }
+    }
+    let help = "call `work` after the lock is released: a std mutex is poisoned by a panic that passes while it is \
+                held, and every later `lock().unwrap()` panics as well";
+    for (name, which) in [
+        ("k", "the same key"),
+        ("new", "another key"),
+        ("before", "a key that was answered before"),
+    ] {
+        let asked = bench.ask(name, 1, 0, false).await.map_err(|fail| {
+            let headline = fail.headline.clone();
+            Fail {
+                headline: format!(
+                    "after a closure that panicked, a request with {which} fails: {headline}"
+                ),
+                ..fail.help(help)
+            }
+        })?;
+        ensure!(
+            matches!(seen(&asked), Seen::Stored(..)),
+            "after a closure that panicked, a request with {which} gets no answer";
+            observed = format!("{:?}", seen(&asked)), help = help
+        );
+    }
+    Ok(())
+}
+
+/// Parameters or an answer whose code panics.
+#[derive(Debug)]
+struct Fragile(bool);
+
+impl PartialEq for Fragile {
+    fn eq(&self, other: &Self) -> bool {
+        assert!(!(self.0 || other.0), "parameters that cannot be compared");
+        true
+    }
+}
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        assert!(!self.0, "an answer that cannot be cloned");
+        Self(self.0)
+    }
+}
+
+pub async fn foreign_panics_harm_no_other(cx: Cx) -> Outcome {
+    let store: Store<Key, Fragile, Fragile> = Store::new(StoreConfig::default());
+    let names = [key("one")?, key("two")?, key("three")?];
+    let run = |nth: usize, bad_parameters: bool, bad_answer: bool| {
+        let run = store.run(&names[nth], Fragile(bad_parameters), move || async move {
+            Completion::Stored(Fragile(bad_answer))
+        });
+        let run =
+            async { matches!(run.await, Ok(Answered { completion: Completion::Stored(_), .. })) };
+        cx.call(NAME, AssertUnwindSafe(run).catch_unwind())
+    };
+    ensure!(matches!(run(0, false, false).await?.value, Ok(true)), "a request got no answer");
+    // Compared with those of the first request, its parameters panic.
+    let _ = run(0, true, false).await?;
+    let help = "comparing parameters and cloning answers runs foreign code: a panic there passes through your \
+                lock, which is poisoned then. `PoisonError::into_inner` takes it all the same";
+    let again = run(0, false, false).await.map_err(|fail| fail.help(help))?.value;
+    ensure!(matches!(again, Ok(true)), "after parameters that panic when they are compared, the key gets no answer";
+        help = help);
+    // Its answer panics when it is cloned: for the caller, and for the store.
+    let _ = run(1, false, true).await?;
+    let _ = run(1, false, true).await?;
+    let other = run(2, false, false).await.map_err(|fail| fail.help(help))?.value;
+    ensure!(matches!(other, Ok(true)), "after an answer that panics when it is cloned, another key gets no answer";
+        help = help);
+    Ok(())
+}
+
 pub async fn keys_are_checked(cx: Cx) -> Outcome {
-    let check = |text: String| cx.call_fn("Key::new", move || Key::new(&text));
-    ensure_eq!(check(String::new()).await?, Err(KeyError::Empty), "an empty key");
-    let characters = 256;
-    ensure_eq!(
-        check("k".repeat(characters)).await?,
-        Err(KeyError::TooLong { characters }),
-        "a key of 256 characters"
-    );
-    let kept = check("key-1".to_owned()).await?.map(|key| key.as_str().to_owned());
-    ensure_eq!(kept, Ok("key-1".to_owned()), "a key has another text");
-    for text in ["k".repeat(255), "é".repeat(255), "k".to_owned()] {
-        ensure!(check(text.clone()).await?.is_ok(), "a key of {} characters is refused", text.chars().count();
+    let check = async |text: String| {
+        let key = cx.call_fn("Key::new", || Key::new(&text)).await?;
+        Ok::<_, Fail>(key.map(|key| key.as_str().to_owned()))
+    };
+    let said = |key: &Result<String, KeyError>| match key {
+        Ok(text) => format!("a key, {text:?}"),
+        Err(KeyError::Empty) => "Empty".to_owned(),
+        Err(KeyError::TooLong { characters }) => format!("TooLong {{ characters: {characters} }}"),
+    };
+    ensure_eq!(said(&check(String::new()).await?), "Empty", "an empty key");
+    let longest = ["k", "\u{e9}", "\u{1f980}"].map(|letter| letter.repeat(255));
+    for text in similar_keys(&cx).into_iter().chain(longest) {
+        let found = check(text.clone()).await?;
+        ensure!(found.is_ok(), "a key of {} characters is refused", text.chars().count();
             expected = "1 to 255 characters are valid", observed = text,
             help = "count characters, not bytes");
+        ensure_eq!(said(&found), format!("a key, {text:?}"), "a key has another text");
+    }
+    let long = [("k", 256), ("\u{e9}", 256), ("k", 511), ("\u{1f980}", 100_000)];
+    for (letter, characters) in long {
+        ensure_eq!(
+            said(&check(letter.repeat(characters)).await?),
+            format!("TooLong {{ characters: {characters} }}"),
+            "a key of {characters} characters"
+        );
     }
     Ok(())
 }
@@ -219,19 +540,40 @@ pub async fn answers_are_kept_for_their_time(cx: Cx) -> Outcome {
         "the default retention"
     );
     let bench = Bench::with(&cx, StoreConfig { retention: ms(60_000), ..StoreConfig::default() });
-    let first = value(bench.ask("k", 1, 0, false).await?, "a request")?;
-    sleep(ms(59_999)).await;
-    let repeat = value(bench.ask("k", 1, 0, false).await?, "a repeat")?;
+    // The age counts from the end of the work, which takes 10 s.
+    let first = value(&bench.ask("k", 1, 10_000, false).await?, "a request")?;
+    sleep(ms(30_000)).await;
+    value(&bench.ask("later", 1, 0, false).await?, "a request")?;
+    sleep(ms(29_999)).await;
+    let repeat = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
     ensure_eq!(
         repeat,
         first,
         "answers are kept for 60 s, and a repeat 59 999 ms later made a call"
     );
     sleep(ms(1)).await;
-    let late = value(bench.ask("k", 1, 0, false).await?, "a repeat")?;
+    let late = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
     ensure!(late != first, "answers are kept for 60 s, and a repeat 60 s later got the old one";
         expected = "a new answer: memory is bounded",
-        help = "the age of an answer counts from when it was given, not from the last repeat");
+        help = "the age of an answer counts from when it was given, not from the last repeat; is it looked at when \
+                the key is looked up?");
+    // The key is in use again: what is left of its first answer must not end its second one.
+    sleep(ms(59_999)).await;
+    let repeat = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
+    ensure_eq!(
+        repeat,
+        late,
+        "a key that was used again has lost its second answer before its time"
+    );
+
+    for (retention, calls) in [(Duration::ZERO, 2), (ms(1), 1), (Duration::MAX, 1)] {
+        let bench = Bench::with(&cx, StoreConfig { retention, ..StoreConfig::default() });
+        for _ in 0..2 {
+            value(&bench.ask("k", 1, 0, false).await?, "a request")?;
+        }
+        ensure!(bench.calls() == calls, "answers are kept for {retention:?}, and two requests in one millisecond made {} calls", bench.calls();
+            expected = format!("{calls}"));
+    }
     Ok(())
 }
 
@@ -247,14 +589,146 @@ pub async fn the_store_is_bounded(cx: Cx) -> Outcome {
         ensure!(kept == 2 && !is_empty, "an answer and a request under way are not two keys";
             observed = format!("len() is {kept}, is_empty() {is_empty}"));
         let third = bench.ask("b", 1, 0, false).await?;
-        ensure_eq!(third, Err(IdempotencyError::Full { capacity: 2 }), "a third key in a store of 2";
+        ensure_eq!(seen(&third), Seen::Full(2), "a third key in a store of 2";
             help = "no key may go before its time: a repeat would pay again. Refuse the new one instead");
         ensure!(bench.calls() == 1, "a refused request called the provider");
-        let known = value(bench.ask("a", 1, 0, false).await?, "a known key in a full store")?;
+        let known = value(&bench.ask("a", 1, 0, false).await?, "a known key in a full store")?;
         ensure_eq!(known, "transaction 1", "a known key in a full store");
         sleep(ms(1001)).await;
-        value(bench.ask("b", 1, 0, false).await?, "a new key after an old one has expired")?;
+        value(&bench.ask("b", 1, 0, false).await?, "a new key after an old one has expired")?;
         Ok(())
     };
-    join(hung, script).await.1
+    join(hung, script).await.1?;
+    // Work that fails or panics makes room again.
+    let bench = Bench::with(&cx, StoreConfig { retention: ms(1000), capacity: nzu(1) });
+    for round in 0..3 {
+        bench.ask(&format!("fails {round}"), 1, 10, true).await?.ok();
+        let name = key(&format!("panics {round}"))?;
+        let panics = bench.store.run(&name, 1, || async { resume_unwind(Box::new("a bug")) });
+        let panics = cx.call(NAME, panics).await?.value;
+        ensure_eq!(seen(&panics), Seen::Lost, "a request whose work panicked, in a store of 1");
+    }
+    value(
+        &bench.ask("new", 1, 0, false).await?,
+        "a request in a store of 1, after work that failed or panicked",
+    )?;
+    Ok(())
+}
+
+pub async fn forgets_what_has_expired(cx: Cx) -> Outcome {
+    const BATCH: usize = 250;
+    const BATCHES: usize = 400;
+    let retention = ms(1000);
+    let store: Store<u64, Arc<()>, Arc<()>> =
+        Store::new(StoreConfig { retention, capacity: nzu(BATCH) });
+    let (params, answer) = (Arc::new(()), Arc::new(()));
+    let mut key = 0;
+    let mut requests = async || {
+        let mut refused = 0;
+        for _ in 0..BATCH {
+            key += 1;
+            let given = Arc::clone(&answer);
+            let stays = key % 5 != 0;
+            let work = move || async move {
+                if stays { Completion::Stored(given) } else { Completion::Released(given) }
+            };
+            refused += usize::from(store.run(&key, Arc::clone(&params), work).await.is_err());
+        }
+        refused
+    };
+    let before = cx.alive_tasks();
+    let mut refused = cx.call(NAME, requests()).await?.value;
+    for _ in 1..BATCHES {
+        sleep(retention + ms(1)).await;
+        refused += requests().await;
+    }
+    ensure!(refused == 0, "{refused} of {} requests are refused although older keys have expired", BATCH * BATCHES;
+        expected = "none: expired keys make room");
+    sleep(retention + ms(1)).await;
+    cx.settle().await;
+    let leaked = cx.alive_tasks().saturating_sub(before);
+    let kept = cx.call_fn("Store::len", || store.len()).await?;
+    let counts = (Arc::strong_count(&params) - 1, Arc::strong_count(&answer) - 1);
+    ensure!(
+        kept == 0 && counts == (0, 0),
+        "after {} keys that all have expired, {kept} keys are kept, {} parameters and {} answers are in memory",
+        BATCH * BATCHES, counts.0, counts.1;
+        expected = "0, 0 and 0 as soon as len() was called",
+        help = "remove an entry when it has expired, and everything that belongs to it"
+    );
+    ensure!(leaked == 0, "{leaked} tasks are left of {} requests that are over", BATCH * BATCHES;
+        expected = "none", help = "no timer for each key: look which answers are due when the store is used");
+    Ok(())
+}
+
+/// A key that lets other threads run while it is cloned: what a store does between two locks takes time.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Slow(usize);
+
+impl Clone for Slow {
+    fn clone(&self) -> Self {
+        std::thread::yield_now();
+        Self(self.0)
+    }
+}
+
+pub async fn no_wake_up_is_lost(cx: Cx) -> Outcome {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 1000;
+    // One request on the virtual clock first: a store that is not written is found here.
+    let bench = Bench::new(&cx);
+    value(&bench.ask("k", 1, 0, false).await?, "a request")?;
+    let store: Store<Slow, (), usize> = Store::new(StoreConfig::default());
+    let calls: Arc<Vec<AtomicU32>> = Arc::new((0..ROUNDS).map(|_| AtomicU32::new(0)).collect());
+    let (counted, spread, later) = (Arc::clone(&calls), cx.draw().index(1000), store.clone());
+    let replays = cx.on_threads(NAME, THREADS, move |thread| {
+        let Ok(runtime) = Builder::new_current_thread().enable_time().start_paused(true).build()
+        else {
+            return None;
+        };
+        let mut replays = 0;
+        for round in 0..ROUNDS {
+            let counted = Arc::clone(&counted);
+            let answer = runtime.block_on(store.run(&Slow(round), (), move || async move {
+                counted[round].fetch_add(1, Ordering::Relaxed);
+                for _ in 0..(round + spread) % 4 {
+                    // The others come while the work runs, on one core as well.
+                    std::thread::yield_now();
+                    yield_now().await;
+                }
+                Completion::Stored(thread)
+            }));
+            match answer {
+                Ok(Answered { completion: Completion::Stored(_), replayed }) => {
+                    replays += usize::from(replayed);
+                }
+                _ => return None,
+            }
+        }
+        Some(replays)
+    })?;
+    // Repeats that come later get the stored answer, too.
+    for _ in 0..3 {
+        let work = || {
+            calls[0].fetch_add(1, Ordering::Relaxed);
+            async { Completion::Stored(0) }
+        };
+        let _ = cx.call(NAME, later.run(&Slow(0), (), work)).await?;
+    }
+    let twice = calls.iter().map(|calls| calls.load(Ordering::Relaxed)).find(|calls| *calls > 1);
+    ensure!(
+        twice.is_none(),
+        "{THREADS} threads asked with one key at the same time, and the work ran {} times", twice.unwrap_or_default();
+        expected = "once",
+        help = "look the key up and claim it in one step, under one lock"
+    );
+    let replays: Option<usize> = replays.into_iter().sum();
+    ensure!(replays.is_some(), "{THREADS} threads asked with one key at the same time, and one of them got no answer";
+        expected = "the stored answer for each");
+    ensure_eq!(
+        replays,
+        Some(ROUNDS * (THREADS - 1)),
+        "answers that were marked as replays, of {THREADS} threads with {ROUNDS} keys"
+    );
+    Ok(())
 }

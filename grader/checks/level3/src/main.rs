@@ -5,8 +5,11 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+mod faulty;
 mod parts;
 mod requests;
+mod steps;
+mod values;
 mod world;
 
 #[cfg(feature = "assignment")]
@@ -25,6 +28,8 @@ mod idempotency;
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
+#[cfg(feature = "overload")]
+mod overload;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "request")]

@@ -7,6 +7,7 @@ use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig, Recovered, Undelivered};
 use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
+use level3::nonzero;
 use level3::provider::{IntentStatus, RowStatus};
 use level3::request::PaymentRequest;
 use level3_sim::{
@@ -46,9 +47,13 @@ impl Scene {
     }
 
     fn gateway(&self, process: &Process) -> Result<Gateway, Fail> {
+        self.gateway_with(GatewayConfig::default(), process)
+    }
+
+    fn gateway_with(&self, config: GatewayConfig, process: &Process) -> Result<Gateway, Fail> {
         let (providers, journal) =
             (self.world.providers_of(process), MortalJournal::new(&self.journal, process));
-        Gateway::new(GatewayConfig::default(), providers, Arc::new(journal), Arc::new(NoObserver))
+        Gateway::new(config, providers, Arc::new(journal), Arc::new(NoObserver))
             .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
     }
 
@@ -162,17 +167,29 @@ async fn once(what: &'static str, script: fn() -> Script, point: CrashPoint) -> 
         !paid || scene.world.mails().len() == 1,
         "{when}: the receipt of a paid payment is not sent after recover() and drain()";
         expected = "sent once: it stands in the outbox",
-        help = "a drain waits for a receipt from the moment that recover() has taken it up"
+        observed = format!("{} mails, {} in the outbox", scene.world.mails().len(), scene.world.outbox()),
+        help = "a receipt leaves the outbox when it is sent, and recover() sends those that are left; a drain waits for them from then on"
     );
     if paid {
         let other = PaymentRequest { amount: 5, ..request("a") };
         let reply = gateway.pay(other).await;
-        ensure!(
-            reply == Err(PayError::KeyReused),
-            "{when}: the same key with another amount is not refused by the new process";
-            expected = "KeyReused", observed = format!("{reply:?}"),
-            help = "compare with the state that the saga began with: Saga::begun_with"
-        );
+        match reply {
+            Err(PayError::KeyReused) => {}
+            Err(PayError::JournalUnreadable(why)) => {
+                return Err(Fail::new(format!(
+                    "{when}: the new process cannot read what the journal holds of an ended payment"
+                ))
+                .expected("KeyReused, for the same key with another amount")
+                .observed(why)
+                .help("recovery writes records that every later process must be able to read"));
+            }
+            reply => ensure!(
+                reply == Err(PayError::KeyReused),
+                "{when}: the same key with another amount is not refused by the new process";
+                expected = "KeyReused", observed = format!("{reply:?}"),
+                help = "compare with the state that the saga began with: Saga::begun_with"
+            ),
+        }
     }
     Ok(())
 }
@@ -334,4 +351,147 @@ pub async fn two_at_once(cx: Cx) -> Outcome {
 
 pub async fn while_recovering(cx: Cx) -> Outcome {
     everywhere(&cx, "Gateway::recover after Gateway::recover", again).await
+}
+
+/// The process dies while it undoes a payment, or right before: what was to be undone stays so.
+pub async fn undoing_goes_on(cx: Cx) -> Outcome {
+    crate::world::is_written(&cx).await?;
+    let scripts: [(&'static str, Scripted); 3] = [
+        ("a payment whose row cannot be written", || {
+            Script::new().always(CallSite::Save, Fault::Decline)
+        }),
+        ("a payment whose row may be written", || {
+            Script::new().always(CallSite::Save, Fault::LoseReply)
+        }),
+        ("a payment that the bank declines", || {
+            Script::new().always(CallSite::Confirm, Fault::Decline)
+        }),
+    ];
+    for (what, script) in scripts {
+        let actions = actions(script()).await?;
+        let running: Vec<_> = points(actions)
+            .map(|point| tokio::spawn(no_way_forward(what, script, point)))
+            .collect();
+        for one in running {
+            let ended = async { one.await.unwrap_or_else(|_| Err(Fail::new("it panics"))) };
+            cx.call("Gateway::recover", ended).await?.value?;
+        }
+    }
+    Ok(())
+}
+
+async fn no_way_forward(what: &'static str, script: Scripted, point: CrashPoint) -> Outcome {
+    let when = format!("{what}, dead {point:?}");
+    let script = Arc::new(script());
+    let world = World::new(Arc::clone(&script));
+    let scene = Scene { world, journal: MemoryJournal::new() };
+    scene.crash(point).await?;
+    // Everything works again: what has failed before could succeed now.
+    let undone_before = scene.world.calls(CallSite::Refund)
+        + scene.world.calls(CallSite::Cancel)
+        + scene.world.calls(CallSite::Void);
+    script.heal(CallSite::Save);
+    script.heal(CallSite::Confirm);
+    let gateway = scene.gateway(&Process::new())?;
+    recover(&gateway, &when).await?;
+    gateway.drain(ms(60_000)).await;
+    scene.check(&when)?;
+    let rows = scene.world.rows().iter().filter(|row| row.status == RowStatus::Completed).count();
+    ensure!(
+        undone_before == 0 || (scene.net() == 0 && rows == 0),
+        "{when}: undoing had begun, and the next process goes forward: {} charged, {rows} rows", scene.net();
+        expected = "nothing charged and no row: what was once to be undone is undone, however far the first process came",
+        help = "Record::Compensating says that the way is back, also after the pivot"
+    );
+    Ok(())
+}
+
+/// Hundreds of payments in every state: some begun, some charged, some parked, some with a receipt to be
+/// sent.
+pub async fn hundreds_at_once(cx: Cx) -> Outcome {
+    crate::world::is_written(&cx).await?;
+    let count = u32::try_from(cx.draw().between(700..=800)).unwrap_or(700);
+    let parked = 60;
+    let script = Arc::new(
+        Script::new()
+            .always(CallSite::Save, Fault::FailBefore)
+            .always(CallSite::Refund, Fault::Decline),
+    );
+    let world = World::new(Arc::clone(&script));
+    let scene = Scene { world, journal: MemoryJournal::new() };
+    // Those that cannot be undone, a few at a time: the breaker of the ledger stays closed for most.
+    let process = Process::new();
+    let gateway = scene.gateway(&process)?;
+    let first: Vec<_> =
+        (0..parked).map(|number| ask(&gateway, format!("parked {number}"))).collect();
+    for payment in first {
+        let _ = payment.await;
+    }
+    sleep(ms(60_000)).await;
+    process.kill();
+    let was_parked = scene.journal.count(Standing::Parked);
+    script.heal(CallSite::Save);
+    script.heal(CallSite::Refund);
+    // And those that a second process leaves behind wherever they are.
+    let process = Process::new();
+    let fast = GatewayConfig { rate: nonzero!(100_000), ..GatewayConfig::default() };
+    let gateway = scene.gateway_with(fast, &process)?;
+    for number in 0..count {
+        ask(&gateway, format!("open {number}"));
+        if number % 3 == 0 {
+            sleep(ms(5)).await;
+        }
+    }
+    process.kill();
+    let was_open = scene.journal.count(Standing::Open);
+    let unsent = scene.world.outbox();
+    let heir = scene.gateway(&Process::new())?;
+    let begun = tokio::time::Instant::now();
+    let when =
+        format!("{was_open} open and {was_parked} parked payments, {unsent} receipts to send");
+    let recovered = cx.call("Gateway::recover", recover(&heir, &when)).await?.value?;
+    let took = begun.elapsed();
+    ensure!(
+        recovered.finished + recovered.undone + recovered.parked == was_open,
+        "{when}: recover() tells of another number of payments"; observed = format!("{recovered:?}")
+    );
+    ensure!(
+        took <= ms(120_000), "{when}: recover() takes {} ms", took.as_millis();
+        expected = "the lease of 20 s, and then many payments side by side: 120 000 ms at most",
+        help = "a task for each payment, bounded by a semaphore"
+    );
+    let letters = heir.dead_letters().len();
+    ensure!(
+        letters >= was_parked, "{when}: {letters} dead letters after recover()"; expected = "one at least for each parked payment"
+    );
+    // A key whose refusal the provider remembers may cost the first one.
+    for _ in 0..2 {
+        cx.call("Gateway::redrive", heir.redrive()).await?;
+    }
+    let left = cx.call("Gateway::drain", heir.drain(ms(120_000))).await?.value;
+    let (open, still) =
+        (scene.journal.count(Standing::Open), scene.journal.count(Standing::Parked));
+    ensure!(
+        left == 0 && open == 0 && still == 0 && heir.dead_letters().is_empty() && scene.world.outbox() == 0,
+        "{when}: after recover(), redrive() and drain() {open} are open and {still} parked, with {} dead letters and {} receipts to send",
+        heir.dead_letters().len(), scene.world.outbox();
+        expected = "none of any"
+    );
+    let rows: Vec<_> =
+        scene.world.rows().into_iter().filter(|row| row.status == RowStatus::Completed).collect();
+    let (net, mails) = (scene.net(), scene.world.mails().len());
+    let due: i64 = rows.iter().map(|row| row.amount.minor()).sum();
+    ensure!(
+        net == due && mails == rows.len(),
+        "{when}: in the end {net} are charged for rows of {due}, with {mails} receipts for {} rows", rows.len();
+        expected = "charged exactly what is recorded, a receipt for each"
+    );
+    Ok(())
+}
+
+fn ask(gateway: &Gateway, key: String) -> tokio::task::JoinHandle<()> {
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let _ = gateway.pay(request(&key)).await;
+    })
 }

@@ -1,179 +1,134 @@
 //! The saga engine, on steps that are nothing but names.
 
 mod journalled;
+mod observed;
+mod resumed;
+mod undo;
+mod unwritten;
 
 pub use journalled::*;
+pub use observed::*;
+pub use resumed::*;
+pub use undo::*;
+pub use unwritten::*;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq, lock, ms};
+use futures::future::join_all;
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
-use level3::journal::{FailureKind, MemoryJournal, SagaId, Standing};
+use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId, Standing};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-type Log = Arc<Mutex<Vec<String>>>;
+use crate::steps::{
+    Bench, Does, KINDS, Panics, State, Undo, called, execute, said, state_of, undone, undone_sorted,
+};
 
-/// What a step of a test does.
-#[derive(Clone, Copy)]
-enum Does {
-    Works,
-    /// Fails, and nothing was done.
-    NotDone(FailureKind),
-    /// Fails, and nobody knows.
-    Unknown(FailureKind),
-    Hangs,
-    Panics,
+/// A saga that completes.
+fn three_steps(cx: &Cx) -> Bench {
+    Bench::new(cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("ride", Does::Works, Undo::Works)
+        .step("capture", Does::Works, Undo::Works)
 }
 
-/// What undoing it does: fails so many times, or for good.
-#[derive(Clone, Copy)]
-enum Undo {
-    Works,
-    FailsTimes(u32),
-    FailsForGood,
-}
-
-struct Bench {
-    log: Log,
-    timeline: Timeline,
-    saga: Saga<Vec<String>>,
-}
-
-impl Bench {
-    fn new(cx: &Cx) -> Self {
-        Self { log: Log::default(), timeline: cx.timeline().clone(), saga: Saga::new("test") }
-    }
-
-    fn step(self, name: &'static str, does: Does, undo: Undo) -> Self {
-        self.add(name, does, undo, |step| step)
-    }
-
-    fn add(
-        mut self,
-        name: &'static str,
-        does: Does,
-        undo: Undo,
-        change: fn(Step<Vec<String>>) -> Step<Vec<String>>,
-    ) -> Self {
-        let (log, timeline) = (Arc::clone(&self.log), self.timeline.clone());
-        let step = Step::new(name, move |mut state: Vec<String>, _| {
-            lock(&log).push(name.to_owned());
-            timeline.record(name, "called");
-            async move {
-                sleep(ms(10)).await;
-                match does {
-                    Does::Works => {
-                        state.push(name.to_owned());
-                        Ok(state)
-                    }
-                    Does::NotDone(kind) => Err(StepError::not_done(kind, "refused")),
-                    Does::Unknown(kind) => Err(StepError::unknown(kind, "no answer")),
-                    Does::Hangs => std::future::pending().await,
-                    Does::Panics => panic!("a bug in the step {name}"),
-                }
-            }
-        });
-        let (log, timeline) = (Arc::clone(&self.log), self.timeline.clone());
-        let calls = Arc::new(AtomicU32::new(0));
-        let step = step.undo(ms(500), move |state: Vec<String>, context| {
-            let nth = calls.fetch_add(1, Ordering::Relaxed) + 1;
-            let known = if context.known == StepOutcome::Done { "" } else { "?" };
-            lock(&log).push(format!("undo {name}{known}"));
-            timeline.record(name, format!("undone, attempt {nth}"));
-            async move {
-                sleep(ms(10)).await;
-                match undo {
-                    Undo::FailsTimes(times) if nth <= times => Err(UndoError::transient("not yet")),
-                    Undo::FailsForGood => Err(UndoError::permanent("never")),
-                    _ => Ok(state),
-                }
-            }
-        });
-        self.saga = self.saga.step(change(step));
-        self
-    }
-
-    /// Runs it, and returns its end.
-    async fn run(
-        self,
-        cx: &Cx,
-    ) -> Result<(SagaOutcome<Vec<String>>, Log, MemoryJournal, Duration), Fail> {
-        let journal = MemoryJournal::new();
-        let call = cx.call("Saga::execute", execute(Arc::new(self.saga), &journal)).await?;
-        let took = call.took;
-        match call.value {
-            Ok(end) => Ok((end, self.log, journal, took)),
-            Err(error) => Err(Fail::new("the saga has no end").observed(format!("{error:?}"))),
-        }
-    }
-}
-
-/// Runs the saga `one`, which has ten seconds.
-async fn execute(
-    saga: Arc<Saga<Vec<String>>>,
-    journal: &MemoryJournal,
-) -> Result<SagaOutcome<Vec<String>>, SagaError> {
-    let deadline = Deadline::after(ms(10_000));
-    saga.execute(Arc::new(journal.clone()), SagaId::new("one"), Vec::new(), deadline).await
-}
-
-fn undone(log: &Log) -> Vec<String> {
-    let undone = |line: &String| line.strip_prefix("undo ").map(str::to_owned);
-    lock(log).iter().filter_map(undone).collect()
+fn names(names: &[&str]) -> State {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 pub async fn runs_in_order(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .step("ride", Does::Works, Undo::Works)
-        .step("capture", Does::Works, Undo::Works);
+    let bench = three_steps(&cx);
     ensure_eq!(bench.saga.kind(), "test", "a saga is of another kind than it was made");
-    let idle: Step<Vec<String>> = Step::new("idle", |state: Vec<String>, _| async { Ok(state) });
+    let idle: Step<State> = Step::new("idle", |state: State, _| async { Ok(state) });
     ensure_eq!(idle.name(), "idle", "a step has another name than it was given");
     let (end, log, _, took) = bench.run(&cx).await?;
-    ensure_eq!(
-        lock(&log).clone(),
-        ["reserve", "ride", "capture"],
-        "the steps do not run once each, in order"
-    );
+    let steps = names(&["reserve", "ride", "capture"]);
+    ensure_eq!(called(&log), steps, "the steps do not run once each, in order");
     ensure_eq!(took, ms(30), "three steps of 10 ms do not take 30 ms");
-    let state = ["reserve", "ride", "capture"].map(str::to_owned).to_vec();
-    ensure_eq!(end, SagaOutcome::Completed(state), "the state of one step does not reach the next");
+    ensure_eq!(said(&Ok(end.clone())), "Completed", "the end of a saga whose steps all work");
+    ensure_eq!(*state_of(&end), steps, "the state of one step does not reach the next");
+    // Without any step.
+    let (end, ..) = Bench::new(&cx).run(&cx).await?;
+    ensure_eq!(said(&Ok(end)), "Completed", "the end of a saga without steps");
+
+    // Two sagas of one kind at the same time: their steps are shared, their states are not.
+    let bench = three_steps(&cx);
+    let (saga, log) = (Arc::new(bench.saga), bench.log);
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let both = async {
+        let later = async {
+            sleep(ms(15)).await;
+            execute(&saga, &journal, "two").await
+        };
+        futures::join!(execute(&saga, &journal, "one"), later)
+    };
+    let (one, two) = cx.call("Saga::execute", both).await?.value;
+    for (which, end) in [("the first", one), ("the second", two)] {
+        let fits = matches!(&end, Ok(SagaOutcome::Completed(state)) if *state == steps);
+        ensure!(fits, "{which} of two sagas that run at the same time ends otherwise than alone";
+            expected = format!("Completed with {steps:?}"), observed = format!("{end:?}"),
+            help = "what a run has done belongs to the run, not to the Saga");
+    }
+    ensure!(called(&log).len() == 6, "two sagas of three steps make {} calls", called(&log).len(); expected = "6");
     Ok(())
 }
 
-pub async fn undoes_in_reverse(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .step("ride", Does::Works, Undo::Works)
-        .step("capture", Does::NotDone(FailureKind::Transient), Undo::Works);
-    let (end, log, ..) = bench.run(&cx).await?;
-    let undone: Vec<String> =
-        undone(&log).into_iter().filter(|name| name == "reserve" || name == "ride").collect();
-    ensure_eq!(
-        undone,
-        ["ride", "reserve"],
-        "the steps are not undone once each, the last one first"
-    );
+pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (step, undo) = (Arc::clone(&seen), Arc::clone(&seen));
+    let saga = Saga::sharing("test", Arc::new("the clients".to_owned()))
+        .step(
+            Step::new("reserve", move |state: u32, context| {
+                let left = context.deadline.remaining().as_millis();
+                let line = format!("step: {}, {}, {left} ms left", context.saga, context.shared);
+                lock(&step).push(line);
+                async move { Ok(state + 1) }
+            })
+            .undo(ms(500), move |state, context| {
+                let left = context.deadline.remaining().as_millis();
+                let known = matches!(context.known, StepOutcome::Done);
+                lock(&undo).push(format!(
+                    "undo {}: {}, {}, {left} ms left, state {state}, known to be done: {known}",
+                    context.attempt, context.saga, context.shared
+                ));
+                let attempt = context.attempt;
+                async move {
+                    if attempt < 3 {
+                        return Err(UndoError::transient("not yet"));
+                    }
+                    Ok(state + 1)
+                }
+            }),
+        )
+        .step(Step::new("fails", |_, _| async {
+            Err(StepError::not_done(FailureKind::Rejected, "refused"))
+        }));
+    let saga = Arc::new(saga);
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let name = cx.draw().word();
+    let run = saga.execute(journal, SagaId::new(&name), 7, Deadline::after(ms(10_000)));
+    let end = cx.call("Saga::execute", run).await?.value;
+    let undo = |attempt: u32| {
+        format!("undo {attempt}: {name}, the clients, 500 ms left, state 8, known to be done: true")
+    };
+    let expected = [format!("step: {name}, the clients, 9500 ms left"), undo(1), undo(2), undo(3)];
+    let seen = lock(&seen).clone();
     ensure!(
-        matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.step == "capture" && failure.kind == FailureKind::Transient),
-        "the end does not say which step failed, and how";
-        expected = "Compensated, because of capture, transient", observed = format!("{end:?}")
+        seen == expected, "a step or an undo is told something else";
+        expected = expected.join("; "), observed = seen.join("; "),
+        help = "a step has until the deadline less the reserve, an attempt to undo its own limit; attempts count \
+                from 1"
     );
+    let fits = matches!(&end, Ok(SagaOutcome::Compensated { state: 9, .. }));
+    ensure!(fits, "the state after the last undo is lost"; expected = "Compensated with 9", observed = format!("{end:?}"));
     Ok(())
 }
-
-const KINDS: [FailureKind; 4] = [
-    FailureKind::Transient,
-    FailureKind::Rejected,
-    FailureKind::Unavailable,
-    FailureKind::Interrupted,
-];
 
 pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
+    let help = "arm the undo before the step is called, not when it has returned: a request that timed out may \
+                have been carried out";
     for kind in KINDS {
         let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
             "capture",
@@ -182,10 +137,25 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
         );
         let (_, log, ..) = bench.run(&cx).await?;
         ensure!(
-            undone(&log).contains(&"capture?".to_owned()),
+            undone_sorted(&log) == ["capture?", "reserve"],
             "a step whose outcome is unknown ({kind:?}) is not undone";
-            expected = "the undo of capture with StepOutcome::Unknown", observed = format!("{:?}", lock(&log)),
-            help = "arm the undo before the step is called, not when it has returned: a request that timed out may have been carried out"
+            expected = "the undo of capture with StepOutcome::Unknown, and that of reserve with Done",
+            observed = format!("{:?}", called(&log)), help = help
+        );
+    }
+    // An optional step has failed before, and what came of it is unknown.
+    for does in [Does::Unknown(FailureKind::Transient), Does::Panics(Panics::AtOnce)] {
+        let bench = Bench::new(&cx).add("mail", does, Undo::Works, Step::not_critical).step(
+            "capture",
+            Does::NotDone(FailureKind::Rejected),
+            Undo::Works,
+        );
+        let (_, log, ..) = bench.run(&cx).await?;
+        ensure!(
+            undone(&log) == ["mail?"],
+            "an optional step whose outcome is unknown is not undone when a later step fails";
+            expected = "the undo of mail with StepOutcome::Unknown",
+            observed = format!("{:?}", called(&log)), help = help
         );
     }
     Ok(())
@@ -193,136 +163,88 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
 
 pub async fn leaves_what_was_not_done(cx: Cx) -> Outcome {
     for kind in KINDS {
-        let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
-            "capture",
-            Does::NotDone(kind),
-            Undo::Works,
-        );
+        let bench = Bench::new(&cx)
+            .add("mail", Does::NotDone(kind), Undo::Works, Step::not_critical)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("capture", Does::NotDone(kind), Undo::Works)
+            .step("close", Does::Works, Undo::Works);
         let (_, log, ..) = bench.run(&cx).await?;
+        let undone = undone(&log);
+        let innocent = ["mail", "mail?", "capture", "capture?", "close", "close?"];
         ensure!(
-            !undone(&log).iter().any(|name| name.starts_with("capture")),
+            !undone.iter().any(|name| innocent.contains(&name.as_str())),
             "a step that certainly did nothing ({kind:?}) is undone";
-            expected = "only reserve is undone", observed = format!("{:?}", lock(&log)),
+            expected = "only reserve is undone", observed = format!("{:?}", called(&log)),
             help = "Effect::None means that there is nothing to give back"
         );
     }
     Ok(())
 }
 
-pub async fn a_failed_undo_stops_no_other(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .step("ride", Does::Works, Undo::FailsForGood)
-        .step("capture", Does::NotDone(FailureKind::Transient), Undo::Works);
-    let (_, log, ..) = bench.run(&cx).await?;
-    ensure!(
-        undone(&log).contains(&"reserve".to_owned()),
-        "an undo that fails stops the others";
-        expected = "reserve is undone although ride cannot be", observed = format!("{:?}", lock(&log))
-    );
-    Ok(())
-}
-
-pub async fn tries_an_undo_again(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::FailsTimes(3)).step(
-        "capture",
+pub async fn optional_steps_may_fail(cx: Cx) -> Outcome {
+    let failures = [
         Does::NotDone(FailureKind::Transient),
-        Undo::Works,
-    );
-    let (end, log, ..) = bench.run(&cx).await?;
-    ensure!(
-        matches!(end, SagaOutcome::Compensated { .. }) && undone(&log).len() == 4,
-        "an undo that fails three times is not tried until it works";
-        expected = "4 attempts, then Compensated",
-        observed = format!("{} attempts, then {end:?}", undone(&log).len())
-    );
+        Does::NotDone(FailureKind::Rejected),
+        Does::Unknown(FailureKind::Unavailable),
+        Does::Panics(Panics::Later),
+    ];
+    for does in failures {
+        let bench = Bench::new(&cx)
+            .step("capture", Does::Works, Undo::Works)
+            .add("mail", does, Undo::Works, Step::not_critical)
+            .step("close", Does::Works, Undo::Works);
+        let (end, log, ..) = bench.run(&cx).await?;
+        ensure!(
+            matches!(end, SagaOutcome::Completed(_)),
+            "a step that is not critical ends the saga";
+            expected = "Completed", observed = format!("{}, when mail does {does:?}", said(&Ok(end)))
+        );
+        ensure_eq!(called(&log), ["capture", "mail", "close"], "the saga does not go on behind it");
+        ensure_eq!(*state_of(&end), ["capture", "close"], "the state after an optional step that failed";
+            help = "a step that fails leaves the state from before");
+    }
     Ok(())
 }
 
-pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
-    for (undo, cause) in [(Undo::FailsTimes(1000), "not yet"), (Undo::FailsForGood, "never")] {
-        let bench = Bench::new(&cx).step("reserve", Does::Works, undo).step(
+pub async fn contains_panics(cx: Cx) -> Outcome {
+    for panics in [Panics::AtOnce, Panics::WhenCalled, Panics::Later] {
+        let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
             "capture",
-            Does::NotDone(FailureKind::Transient),
+            Does::Panics(panics),
             Undo::Works,
         );
-        let (end, log, journal, _) = bench.run(&cx).await?;
-        let observed = format!("{end:?}");
-        let SagaOutcome::Parked { stuck, .. } = end else {
-            return Err(Fail::new("what cannot be undone is not parked").observed(observed));
-        };
-        let attempts = undone(&log).len();
-        let told: Vec<_> = stuck
-            .iter()
-            .map(|s| (s.step.as_str(), s.cause.as_str(), s.attempts as usize))
-            .collect();
-        ensure_eq!(
-            told,
-            [("reserve", cause, attempts)],
-            "what is parked does not tell step, cause and attempts"
+        let (end, log, ..) = bench.run(&cx).await?;
+        ensure!(
+            matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Panicked),
+            "a panic is not a failure like others";
+            expected = "Compensated, because of a panic", observed = format!("{end:?}")
         );
-        let most = if cause == "never" { 1 } else { 100 };
-        ensure!(attempts <= most, "an undo that fails ({cause}) is tried {attempts} times"; expected = format!("{most} times at most"));
-        ensure_eq!(
-            journal.count(Standing::Parked),
-            1,
-            "the journal does not say that it is parked"
+        ensure!(
+            undone_sorted(&log) == ["capture?", "reserve"],
+            "after a panic the steps before it are not undone";
+            expected = "the undo of capture, whose outcome is unknown, and that of reserve",
+            observed = format!("{:?}", called(&log))
+        );
+        let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
+        ensure!(
+            told, "what the panic said is lost"; observed = format!("{end:?}"),
+            help = "the payload of a panic is a &str or a String: put it into the failure's message"
         );
     }
     Ok(())
 }
 
-pub async fn optional_steps_may_fail(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("capture", Does::Works, Undo::Works)
-        .add("mail", Does::NotDone(FailureKind::Transient), Undo::Works, Step::not_critical)
-        .step("close", Does::Works, Undo::Works);
-    let (end, log, ..) = bench.run(&cx).await?;
-    ensure!(
-        matches!(end, SagaOutcome::Completed(_)),
-        "a step that is not critical ends the saga"; observed = format!("{end:?}")
-    );
-    ensure_eq!(
-        lock(&log).clone(),
-        ["capture", "mail", "close"],
-        "the saga does not go on behind it"
-    );
-    Ok(())
-}
-
-pub async fn contains_panics(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
-        "capture",
-        Does::Panics,
-        Undo::Works,
-    );
-    let (end, log, ..) = bench.run(&cx).await?;
-    ensure!(
-        matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Panicked),
-        "a panic is not a failure like others";
-        expected = "Compensated, because of a panic", observed = format!("{end:?}")
-    );
-    ensure!(
-        undone(&log).contains(&"reserve".to_owned()),
-        "after a panic the steps before it are not undone"; observed = format!("{:?}", lock(&log))
-    );
-    let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
-    ensure!(
-        told, "what the panic said is lost"; observed = format!("{end:?}"),
-        help = "the payload of a panic is a &str or a String: put it into the failure's message"
-    );
-    Ok(())
-}
-
 pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
-        "capture",
-        Does::Hangs,
-        Undo::Works,
-    );
-    let reserve = bench.saga.reserve();
+    let bench = || {
+        Bench::new(&cx).step("reserve", Does::Works, Undo::Works).step(
+            "capture",
+            Does::Hangs,
+            Undo::Works,
+        )
+    };
+    let reserve = bench().saga.reserve();
     ensure_eq!(reserve, ms(1000), "two undos of 500 ms need another reserve");
-    let (_, log, _, took) = bench.run(&cx).await?;
+    let (end, log, _, took) = bench().run(&cx).await?;
     ensure!(
         took <= ms(10_000) && took >= ms(9_000),
         "a hung step is not stopped when just the reserve is left";
@@ -330,27 +252,130 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
         observed = format!("over at {} ms", took.as_millis()),
         help = "the deadline is for both directions: forward steps end at deadline.earlier_by(reserve)"
     );
-    ensure!(!undone(&log).is_empty(), "nothing is undone after a deadline"; observed = format!("{:?}", lock(&log)));
+    ensure!(undone_sorted(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
+        expected = "the undo of capture, whose outcome is unknown, and that of reserve",
+        observed = format!("{:?}", called(&log)));
+    let expected = "Compensated, since capture failed (Deadline)";
+    ensure_eq!(said(&Ok(end)), expected, "the end of a saga whose step was stopped");
+
+    // No time at all, and no more time than the reserve.
+    for limit in [ms(0), ms(900), ms(1000)] {
+        let bench = bench();
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        let run = Arc::new(bench.saga);
+        let run = run.execute(journal, SagaId::new("late"), Vec::new(), Deadline::after(limit));
+        let end = cx.call("Saga::execute", run).await?.value;
+        ensure!(called(&bench.log).is_empty(), "a step is called although only {limit:?} are left, and the reserve is 1 s";
+            expected = "no call", observed = format!("{:?}", called(&bench.log)));
+        let expected = "Compensated, since reserve failed (Deadline)";
+        ensure_eq!(said(&end), expected, "the end of a saga that had no time for its first step");
+    }
+    let step = |name: &'static str| {
+        Step::new(name, |state: u32, _| async move { Ok(state) })
+            .undo(Duration::MAX, |state, _| async move { Ok(state) })
+    };
+    let endless = Saga::new("test").step(step("a")).step(step("b"));
+    let reserve = cx.call_fn("Saga::reserve", || endless.reserve()).await?;
+    ensure_eq!(reserve, Duration::MAX, "the reserve of two undos without a limit"; help = "`saturating_add`");
     Ok(())
 }
 
 pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .step("ride", Does::Works, Undo::Works)
-        .step("capture", Does::Works, Undo::Works);
-    let journal = MemoryJournal::new();
+    // 10 ms a call: while the first, second and third step run, and while one is undone.
+    let failing = |cx: &Cx| {
+        Bench::new(cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("ride", Does::Works, Undo::FailsTimes(1))
+            .step("capture", Does::NotDone(FailureKind::Rejected), Undo::Works)
+    };
+    for (at, fails) in [
+        (0, false),
+        (5, false),
+        (15, false),
+        (25, false),
+        (15, true),
+        (35, true),
+        (45, true),
+        (100, true),
+    ] {
+        let bench = if fails { failing(&cx) } else { three_steps(&cx) };
+        let (saga, log) = (Arc::new(bench.saga), bench.log);
+        let memory = MemoryJournal::new();
+        let journal: Arc<dyn Journal> = Arc::new(memory.clone());
+        let running = cx.call("Saga::execute", execute(&saga, &journal, "one"));
+        match timeout(ms(at), running).await {
+            Err(_) => cx.timeline().record("caller", format!("goes away at {at} ms")),
+            Ok(Ok(_)) => return Err(Fail::new("the saga is over before its steps can be")),
+            Ok(Err(fail)) => return Err(fail),
+        }
+        sleep(ms(2000)).await;
+        ensure!(
+            memory.count(Standing::Ended) == 1 && memory.count(Standing::Open) == 0,
+            "the saga stops when its caller goes away";
+            expected = format!("it is run to its end although its caller goes away at {at} ms"),
+            observed = format!("{:?}", called(&log)),
+            help = "a dropped future stops where it is: the saga belongs into a task of its own"
+        );
+        let calls = if fails { 6 } else { 3 };
+        ensure!(called(&log).len() == calls, "after its caller went away at {at} ms the saga made {} calls in all", called(&log).len();
+            expected = format!("{calls}"), observed = format!("{:?}", called(&log)));
+    }
+    Ok(())
+}
+
+pub async fn knows_each_name_once(cx: Cx) -> Outcome {
+    let bench = three_steps(&cx);
     let (saga, log) = (Arc::new(bench.saga), bench.log);
-    let running = execute(saga, &journal);
-    let dropped = tokio::time::timeout(ms(15), running).await.is_err();
-    ensure!(dropped, "the saga is over before its steps can be");
-    cx.timeline().record("caller", "goes away");
-    sleep(ms(1000)).await;
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let first = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+    ensure_eq!(said(&first), "Completed", "the end of a saga whose steps all work");
+    let again = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+    ensure_eq!(said(&again), "the error Exists", "a second saga with the same name";
+        help = "`Opened::Known` says that it was begun before: nothing may be done again");
+    ensure!(called(&log).len() == 3, "a second saga with the same name calls a step"; observed = format!("{:?}", called(&log)));
+    let read = match &again {
+        Err(SagaError::Exists(saga_log)) => saga.outcome_of(saga_log),
+        _ => return Err(Fail::new("a second saga with the same name has another end")),
+    };
+    ensure!(matches!(read, Ok(Some(SagaOutcome::Completed(_)))), "the log in Exists does not say how the first saga ended";
+        observed = format!("{read:?}"));
+    Ok(())
+}
+
+pub async fn keeps_up_with_many(cx: Cx) -> Outcome {
+    const STEPS: u32 = 1000;
+    const SAGAS: usize = 300;
+    let mut long: Saga<u32> = Saga::new("long");
+    for nth in 1..=STEPS {
+        // Names live as long as the program does; there are few.
+        let name: &'static str = Box::leak(format!("step {nth}").into_boxed_str());
+        let step = Step::new(name, move |state: u32, _| async move {
+            if nth == STEPS {
+                return Err(StepError::not_done(FailureKind::Rejected, "refused"));
+            }
+            Ok(state + 1)
+        });
+        long = long.step(step.undo(ms(1), |state, _| async move { Ok(state - 1) }));
+    }
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let (long, deadline) = (Arc::new(long), Deadline::after(ms(100_000)));
+    let run = long.execute(journal, SagaId::new("long"), 7, deadline);
+    let end = cx.call("Saga::execute", run).await?.value;
     ensure!(
-        journal.count(Standing::Ended) == 1 && journal.count(Standing::Open) == 0,
-        "the saga stops when its caller goes away";
-        expected = "it is run to its end", observed = format!("{:?}", lock(&log)),
-        help = "a dropped future stops where it is: the saga belongs into a task of its own"
+        matches!(end, Ok(SagaOutcome::Compensated { state: 7, .. })),
+        "a saga whose step {STEPS} fails is not undone to its first step";
+        expected = "Compensated, with the state that it began with", observed = format!("{end:?}")
     );
+
+    let bench = three_steps(&cx);
+    let saga = Arc::new(bench.saga);
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let all: Vec<String> = (0..SAGAS).map(|nth| format!("saga {nth}")).collect();
+    let running = join_all(all.iter().map(|name| execute(&saga, &journal, name)));
+    let call = cx.call("Saga::execute", running).await?;
+    let completed =
+        call.value.iter().filter(|end| matches!(end, Ok(SagaOutcome::Completed(_)))).count();
+    ensure!(completed == SAGAS, "{completed} of {SAGAS} sagas at the same time complete");
+    ensure!(call.leaked == 0, "{} tasks are left of {SAGAS} sagas that are over", call.leaked);
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! Every fault at every kind of call, singly and in all pairs.
 
+mod books;
+
+pub use books::books_agree;
+
 use grader_kit::{Cx, Fail, Outcome};
 use level3::gateway::GatewayConfig;
 use level3_harness::{Case, FaultCase, pairs, singles, timeline};

@@ -14,11 +14,12 @@ use std::thread;
 use grader::build::{Options, Part};
 use grader::catalog::{LEVELS, Level};
 use grader::grade::{Progress, grade};
+use grader::lesson;
 use grader::progress;
 use grader::seed::Seed;
 use grader::select::{Entry, select};
 use grader::supervise::{Limits, Verdict};
-use grader::watch::{Effect, Event, Key, State, lesson};
+use grader::watch::{Effect, Event, Key, State};
 
 use super::{Arguments, Exit, Failure};
 use terminal::{Input, Terminal};
@@ -151,10 +152,12 @@ impl Loop<'_> {
                 page("What the criterion demands".to_owned(), Ok(text))
             }
             Effect::Lesson(level, exercise) => {
-                let path = format!("{level}/lessons/{}.md", exercise.replace('-', "_"));
-                let text = std::fs::read_to_string(self.root.join(&path));
-                let text = text.map(|text| lesson(&text));
-                page(path.clone(), text.map_err(|why| format!("{path} cannot be read: {why}")))
+                let level = LEVELS.iter().find(|it| it.name == level)?;
+                let exercise = level.exercises.iter().find(|it| it.name == exercise);
+                Some(match lesson::read(self.root, level, exercise) {
+                    Ok((_, markdown)) => Event::Lesson(markdown),
+                    Err(why) => Event::Page { title: "Lesson".to_owned(), text: why.to_string() },
+                })
             }
             Effect::Solution(file) => {
                 let files = grader::starter::solution(self.root, file);

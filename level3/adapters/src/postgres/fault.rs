@@ -34,8 +34,14 @@ impl Fault {
         error.is_closed()
             || match error.code() {
                 // The classes of connections (08) and of operators' interventions (57P): the server
-                // ends or has killed the session.
-                Some(code) => code.code().starts_with("08") || code.code().starts_with("57P"),
+                // ends or has killed the session. 25P03: it has, since this process did not go on. 25006:
+                // it is no primary now; after a fail-over another one is behind the same address.
+                Some(code) => {
+                    let code = code.code();
+                    code.starts_with("08")
+                        || code.starts_with("57P")
+                        || ["25P03", "25006"].contains(&code)
+                }
                 // No SQL state: the wire, or an answer that makes no sense.
                 None => true,
             }
@@ -53,7 +59,9 @@ impl Fault {
         let Self::Postgres(error) = self else { return false };
         let Some(error) = error.as_db_error() else { return false };
         match *error.code() {
-            SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => true,
+            SqlState::T_R_DEADLOCK_DETECTED
+            | SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::LOCK_NOT_AVAILABLE => true,
             // Two inserts of the same payment at the same time: `ON CONFLICT (payment)` settles that in
             // the index of payments, but the later one may meet the earlier in this index first. Done
             // again it finds the row.
@@ -69,8 +77,16 @@ impl Fault {
             Self::Postgres(error) => error,
         };
         let (place, why) = (place.to_owned(), why(&error));
-        let Some(code) = error.code() else { return StoreError::Unreachable { place, why } };
+        let Some(code) = error.code() else {
+            // The only fault of ours that the client's library finds before it asks the server.
+            let refused = why.contains("password missing");
+            return match refused {
+                true => StoreError::Refused { place, why: format!("{why} (set PGPASSWORD)") },
+                false => StoreError::Unreachable { place, why },
+            };
+        };
         match code.code() {
+            "55P03" => StoreError::Locked { place },
             "53100" => StoreError::Full { place, why },
             "25006" | "42501" => StoreError::ReadOnly { place, why },
             "23505" => StoreError::Conflict { place, why },

@@ -16,6 +16,7 @@ mod fault;
 mod journal;
 mod keeper;
 mod ledger;
+mod password;
 mod queries;
 mod session;
 mod statements;
@@ -88,7 +89,9 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables. Without a
+    /// password in the URL, the one of `PGPASSWORD` or of the password file (`PGPASSFILE`, `~/.pgpass`) is
+    /// used.
     ///
     /// # Errors
     ///

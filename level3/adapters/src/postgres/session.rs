@@ -6,6 +6,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::fault::Fault;
+use super::password::{self, Account};
 use super::statements::{
     BEGIN, COMMIT, CONFIGURE, LOCK_SCHEMA, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA,
     Statements, TABLES,
@@ -51,7 +52,13 @@ impl Address {
         };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let database = config.get_dbname().or_else(|| config.get_user()).unwrap_or("postgres");
+        let user = config.get_user().unwrap_or_default();
+        let account = Account { host: &host, port, database, user };
+        let found = config.get_password().is_none().then(|| password::find(account)).flatten();
         let place = format!("PostgreSQL at {host}:{port}, database {database}");
+        if let Some(password) = found {
+            config.password(password);
+        }
         Ok(Self { config, place })
     }
 

@@ -66,7 +66,13 @@ pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
 /// An answer comes after the flush, whatever the server's default is.
-pub(super) const CONFIGURE: &str = "SET synchronous_commit = on";
+/// What holds for each connection. A process that is frozen within a transaction holds its locks no longer
+/// than two seconds, and nobody waits longer than four for another one's: both are less than the patience
+/// of a write, which is done again when it was cut.
+pub(super) const CONFIGURE: &str = "
+    SET synchronous_commit = on;
+    SET idle_in_transaction_session_timeout = '2s';
+    SET lock_timeout = '4s'";
 
 /// Whether there is the table that says which schema this is, and how many others have our names.
 pub(super) const TABLES: &str = "

@@ -196,6 +196,9 @@ impl Reconciler {
             Some(id) => call(|| self.sides.intents.intent(id.clone())).await?,
             None => call(|| self.sides.payments.find_intent(payment.clone())).await?,
         };
+        // An intent by this name may be another payment's: of a provider that has lost its memory, or of
+        // another store.
+        let found = found.filter(|intent| intent.payment == payment);
         let discrepancy = match &found {
             Some(intent) if is_charged(intent) && intent.amount == booked.row.amount => {
                 return Ok(());

@@ -89,6 +89,15 @@ pub enum StoreError {
         /// What the database says.
         why: String,
     },
+    /// The file is not there any more, or another one has its name.
+    #[error(
+        "{place} was deleted or replaced while it was in use. What was acknowledged since is lost with it; \
+         bring the file back, or begin with a new store"
+    )]
+    Gone {
+        /// Which store.
+        place: String,
+    },
     /// Reading, writing or flushing failed half way. Whether it was written is unknown.
     #[error("{place} failed: {why}. Look at its disk; whether the last write is there is unknown")]
     Io {
@@ -168,7 +177,9 @@ impl StoreError {
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {
-            Self::Io { .. } | Self::Lost { .. } | Self::Closed { .. } => Effect::Unknown,
+            Self::Io { .. } | Self::Gone { .. } | Self::Lost { .. } | Self::Closed { .. } => {
+                Effect::Unknown
+            }
             _ => Effect::None,
         }
     }

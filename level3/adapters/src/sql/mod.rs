@@ -67,7 +67,7 @@ pub(crate) use slot::Slot;
 pub(crate) use view::{money, standing, stuck_in};
 
 use level3_domain::ids::{PaymentId, TransactionId};
-use level3_domain::journal::Journal;
+use level3_domain::journal::{Journal, StoreId};
 use level3_domain::provider::Ledger;
 
 /// What a question to a store comes to.
@@ -102,6 +102,39 @@ pub trait Store: Journal + Ledger {
     /// Why the last operation failed, if the last one did. The traits [`Journal`] and [`Ledger`] only
     /// say that something is unavailable; this says what, where, and what to do.
     fn last_error(&self) -> Option<StoreError>;
+}
+
+/// What can be read of a store by who may not write to it. Every [`Store`] has it too.
+pub trait Records: Send + Sync {
+    /// Where it is, for people.
+    fn place(&self) -> &str;
+
+    /// The identity from which its payments' names are derived.
+    fn store_id(&self) -> StoreId;
+
+    /// One payment with everything that was written about it, as [`Store::show`].
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
+
+    /// What could not be brought to its end, as [`Store::dead_letters`].
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
+}
+
+impl<S: Store + ?Sized> Records for S {
+    fn place(&self) -> &str {
+        Store::place(self)
+    }
+
+    fn store_id(&self) -> StoreId {
+        Journal::store_id(self)
+    }
+
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>> {
+        Store::show(self, payment)
+    }
+
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>> {
+        Store::dead_letters(self, most)
+    }
 }
 
 /// The row's name: made from the payment's, so that a payment can never have two.

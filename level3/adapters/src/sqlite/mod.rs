@@ -5,13 +5,18 @@
 //! `FILE-owner-ID` for each process that is at it. A network file system that knows no locks is no place
 //! for it.
 //!
+//! A file that is deleted or replaced while it is open acknowledges nothing any more
+//! ([`StoreError::Gone`](crate::sql::StoreError::Gone)).
+//!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
 mod fault;
+mod file;
 mod journal;
 mod ledger;
 mod presence;
 mod queries;
+mod reader;
 mod setup;
 mod statements;
 mod writer;
@@ -29,6 +34,8 @@ use level3_domain::journal::{
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+
+pub use self::reader::SqliteReader;
 
 use self::fault::Fault;
 use self::presence::Presence;
@@ -75,7 +82,8 @@ impl SqliteStore {
     /// [`Open`](StoreError::Open) or [`ReadOnly`](StoreError::ReadOnly) if it may not be used,
     /// [`NotADatabase`](StoreError::NotADatabase), [`Foreign`](StoreError::Foreign) or
     /// [`NewerSchema`](StoreError::NewerSchema) if it is something else, which leaves it as it is,
-    /// [`Full`](StoreError::Full), [`Damaged`](StoreError::Damaged), [`Locked`](StoreError::Locked).
+    /// [`Full`](StoreError::Full), [`Locked`](StoreError::Locked), and [`Damaged`](StoreError::Damaged) if
+    /// SQLite's quick check of every page finds a fault.
     ///
     /// # Panics
     ///
@@ -108,7 +116,7 @@ impl SqliteStore {
     }
 
     fn open_now(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
-        let setup::Opened { db, presence, identity, place } = setup::open(path)?;
+        let setup::Opened { db, file, presence, identity, place } = setup::open(path)?;
         if let Some(pages) = options.max_pages {
             db.pragma_update(None, "max_page_count", pages)
                 .map_err(|error| Fault::from(error).at(&place))?;
@@ -116,7 +124,7 @@ impl SqliteStore {
         let presence = Arc::new(presence);
         let mine = Arc::clone(&presence);
         let failed = StoreError::Closed { place: place.clone() };
-        let writer = Writer::start(db, place, options.group.get(), move |db| mine.leave(&db))
+        let writer = Writer::start(db, file, place, options.group.get(), move |db| mine.leave(&db))
             .map_err(|_| failed)?;
         let watch = Arc::new(Watch::new(options.lease));
         Ok(Self { writer: Arc::new(writer), watch, presence, identity })

@@ -9,6 +9,7 @@ use level3_domain::journal::StoreId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
+use super::file::OpenedFile;
 use super::presence::Presence;
 use super::statements::{
     BEGIN, COMMIT, IDENTITY, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES,
@@ -23,6 +24,7 @@ const CACHED_STATEMENTS: usize = 64;
 /// An open file.
 pub(super) struct Opened {
     pub(super) db: Connection,
+    pub(super) file: OpenedFile,
     pub(super) presence: Presence,
     pub(super) identity: StoreId,
     pub(super) place: String,
@@ -36,12 +38,66 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let at = |fault: Fault| fault.at(&place);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&path, flags).map_err(|error| at(error.into()))?;
+    let file = OpenedFile::at(&path)
+        .map_err(|why| StoreError::Open { place: place.clone(), why: why.to_string() })?;
     // What is not ours is not touched, not even its journal mode.
     schema(&db, &place).map_err(at)?;
     configure(&db, &place).map_err(at)?;
+    inspect(&db, &place).map_err(at)?;
     // Dropping the connection rolls back.
     let (presence, identity) = enter(&db, &path, &place).map_err(at)?;
-    Ok(Opened { db, presence, identity, place })
+    Ok(Opened { db, file, presence, identity, place })
+}
+
+/// Opens a file to read it. Blocks.
+///
+/// A reader needs the files of the write-ahead log, which SQLite makes where there are none. Where that
+/// is not allowed and there is no log, the file is all there is, and no one is writing to it.
+pub(super) fn open_to_read(path: &Path) -> Result<(Connection, StoreId, String), StoreError> {
+    let path = absolute(path)?;
+    let place = path.display().to_string();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let look = |db: rusqlite::Result<Connection>| -> Result<(Connection, StoreId), Fault> {
+        let db = db?;
+        db.busy_timeout(PATIENCE)?;
+        // The first schema had no identity.
+        let identity = match schema(&db, &place)? {
+            0 => return Err(StoreError::Foreign { place: place.clone() }.into()),
+            1 => StoreId::unnamed(),
+            _ => StoreId::new(&db.query_row::<String, _, _>(IDENTITY, (), |row| row.get(0))?),
+        };
+        Ok((db, identity))
+    };
+    let mut found = look(Connection::open_with_flags(&path, flags));
+    if found.is_err() && !has_log(&path) {
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        let whole = look(Connection::open_with_flags(unchanging(&path), flags));
+        found = whole.or(found);
+    }
+    let (db, identity) = found.map_err(|fault| fault.at(&place))?;
+    Ok((db, identity, place))
+}
+
+/// Whether there is a write-ahead log with something in it.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+/// The file as a URI that tells SQLite that it does not change.
+fn unchanging(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for character in path.to_string_lossy().chars() {
+        match character {
+            '%' => uri.push_str("%25"),
+            '?' => uri.push_str("%3f"),
+            '#' => uri.push_str("%23"),
+            other => uri.push(other),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
 }
 
 /// The path in full: another name for the same file would be another store to whoever looks at locks.
@@ -95,6 +151,15 @@ fn configure(db: &Connection, place: &str) -> Result<(), Fault> {
          PRAGMA cache_size = -16384;",
     )?;
     Ok(())
+}
+
+/// Looks at every page: a fault that shows only when a payment meets it shows too late.
+fn inspect(db: &Connection, place: &str) -> Result<(), Fault> {
+    let found: String = db.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Damaged { place: place.to_owned(), why: found }.into())
 }
 
 /// In one transaction, so that two processes that start at the same time do it one after the other.

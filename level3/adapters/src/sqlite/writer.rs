@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
+use super::file::OpenedFile;
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
 use crate::sql::{Slot, StoreError};
 
@@ -70,13 +71,14 @@ impl Writer {
     /// A thread of its own and not tokio's pool, which the runtime waits for when it shuts down.
     pub(super) fn start(
         db: Connection,
+        file: OpenedFile,
         place: String,
         group: usize,
         at_the_end: impl FnOnce(Connection) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (orders, queue) = channel();
         let shared = Arc::new(Shared { place, last_error: Mutex::default() });
-        let thread = Thread { db, queue, group, shared: Arc::clone(&shared) };
+        let thread = Thread { db, file, queue, group, shared: Arc::clone(&shared) };
         std::thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
             let (db, stopped) = thread.run();
             at_the_end(db);
@@ -126,6 +128,7 @@ impl Writer {
 
 struct Thread {
     db: Connection,
+    file: OpenedFile,
     queue: Receiver<Order>,
     group: usize,
     shared: Arc<Shared>,
@@ -197,7 +200,12 @@ impl Thread {
             .iter_mut()
             .try_for_each(|work| work.run(&self.db))
             .map_err(Failed::Job)
-            .and_then(|()| say(COMMIT).map_err(Failed::Commit));
+            .and_then(|()| say(COMMIT).map_err(Failed::Commit))
+            .and_then(|()| {
+                // After the commit: a file that is gone by then has taken the commit with it.
+                let file = self.file.verify(&self.shared.place);
+                file.map_err(|gone| Failed::Commit(gone.into()))
+            });
         if done.is_err() && !self.db.is_autocommit() {
             // SQLite has rolled back by itself after some errors. If it cannot even do that, the next
             // BEGIN says so.

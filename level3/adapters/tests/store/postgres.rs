@@ -169,3 +169,45 @@ async fn a_server_that_is_killed_under_load_loses_nothing() {
     assert_eq!((counts.open, counts.parked), (0, 0), "{counts:?}");
     assert!(counts.completed > 0);
 }
+
+/// Another process is frozen in the middle of a transaction: its locks are not waited for without end.
+#[tokio::test]
+async fn a_frozen_process_holds_up_nobody() {
+    let Some(url) = database() else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let frozen = PostgresStore::connect(&url).await.unwrap();
+    // A connection that is set up as those of a store are, and stops after its first statement.
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let held = "SET idle_in_transaction_session_timeout = '2s';
+                BEGIN; LOCK TABLE sagas IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(held).await.unwrap();
+    let opened = timeout(PATIENCE, store.open(id("a"), begun("a"))).await.unwrap();
+    assert!(matches!(opened, Ok(Opened::New(_))), "{opened:?}: {:?}", store.last_error());
+    frozen.close().await;
+    store.close().await;
+}
+
+/// During a fail-over the server takes no writes for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_read_only_for_a_while_is_waited_for() {
+    let Some(server) = Server::start(Flush::Cache).unwrap() else { return };
+    let url = server.database().unwrap();
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let read_only = async |on: &str| {
+        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
+        client.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+        client.batch_execute(&set).await.unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    read_only("on").await;
+    sleep(Duration::from_millis(300)).await;
+    let (opened, ()) = tokio::join!(store.open(id("a"), begun("a")), async {
+        sleep(Duration::from_millis(1500)).await;
+        read_only("off").await;
+    });
+    assert!(matches!(opened, Ok(Opened::New(_))), "{opened:?}: {:?}", store.last_error());
+    store.close().await;
+}

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use level3_adapters::sql::{Store as _, StoreError};
-use level3_adapters::sqlite::{SqliteOptions, SqliteStore};
+use level3_adapters::sql::{self, Store as _, StoreError};
+use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 use level3_domain::journal::{Claimed, Journal as _, JournalError, Opened, StoreId};
 use level3_domain::provider::{Ledger as _, ProviderError};
 use rusqlite::Connection;
@@ -287,4 +287,82 @@ async fn a_full_disk_loses_nothing_and_room_is_found() {
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.rows(0, usize::MAX).await.unwrap().len(), written + 1);
     store.close().await;
+}
+
+/// A file that is deleted or replaced takes its writes with it: none is acknowledged after that.
+#[tokio::test]
+async fn a_file_that_is_gone_acknowledges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for replaced in [false, true] {
+        let path = folder.path().join(format!("store-{replaced}.db"));
+        let store = SqliteStore::open(&path).await.unwrap();
+        let Opened::New(lease) = store.open(id("a"), begun("a")).await.unwrap() else {
+            panic!("new")
+        };
+        fs::remove_file(&path).unwrap();
+        if replaced {
+            fs::write(&path, "").unwrap();
+        }
+        let appended = store.append(&lease, vec![started("create")]).await;
+        assert_eq!(appended, Err(JournalError::Unavailable), "replaced: {replaced}");
+        assert!(store.save(row("a", 1999)).await.is_err());
+        let error = store.last_error().unwrap();
+        assert!(matches!(error, StoreError::Gone { .. }), "{error:?}");
+    }
+}
+
+/// A page that is damaged is found at the start, and not when a payment meets it.
+#[tokio::test]
+async fn a_damaged_file_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    for number in 0..200 {
+        let name = format!("payment-{number}");
+        let _ = store.open(id(&name), begun(&name)).await.unwrap();
+    }
+    store.close().await;
+    let whole = fs::read(&path).unwrap();
+    let pages = whole.len() / 4096;
+    let mut found = 0;
+    // The heads of all pages but the first, which has the file's own.
+    for page in 1..pages {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..page * 4096 + 64].fill(0xa5);
+        fs::write(&path, damaged).unwrap();
+        match SqliteStore::open(&path).await {
+            Err(StoreError::Damaged { .. }) => found += 1,
+            Err(error) => panic!("page {page}: {error:?}"),
+            Ok(store) => store.close().await,
+        }
+    }
+    assert_eq!(found, pages - 1, "of {pages} pages");
+}
+
+/// Whoever may only read a file sees what is in it, and changes nothing.
+#[tokio::test]
+async fn a_file_is_read_without_being_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a store?.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.save(row("a", 1999)).await.unwrap();
+    let identity = store.store_id();
+    // While it is written to, and when no one has it open any more.
+    let shown = async |when: &str| {
+        let reader = SqliteReader::open(&path).await.unwrap();
+        assert_eq!(sql::Records::store_id(&reader), identity, "{when}");
+        let shown = sql::Records::show(&reader, payment("a")).await.unwrap().unwrap();
+        assert!(shown.row.is_some(), "{when}");
+        assert_eq!(sql::Records::dead_letters(&reader, 10).await.unwrap(), [], "{when}");
+    };
+    shown("while it is open").await;
+    store.close().await;
+    let before = fs::read(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    shown("when it may not be written to").await;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(SqliteReader::open(folder.path().join("missing")).await.is_err());
+    assert!(!folder.path().join("missing").exists());
 }

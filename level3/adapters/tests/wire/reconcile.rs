@@ -23,7 +23,7 @@ use level3_sim::{
 };
 
 use crate::reconcile_shop::{
-    NOTHING, Shop, SimulatedBooks, confirm, make, row, saga, told, undone,
+    NOTHING, Shop, SimulatedBooks, confirm, confirm_for, make, make_for, row, saga, told, undone,
 };
 use crate::request::request;
 use crate::support::{payment, usd};
@@ -350,8 +350,9 @@ async fn a_store_knows_which_of_two_charges_is_the_rows() {
     let gateway = Gateway::new(GatewayConfig::default(), providers, journal, Arc::new(NoObserver));
     let reply = gateway.expect("a configuration").pay(request("a")).await.expect("an answer");
     let Status::Paid { intent, .. } = &reply.answer.status else { panic!("{reply:?}") };
-    let second = make(payments.as_ref(), "a", 1, "pm_card_visa").await;
-    confirm(payments.as_ref(), "a", 1, &second).await;
+    let payment = reply.answer.payment.clone();
+    let second = make_for(payments.as_ref(), payment.clone(), 1, "pm_card_visa").await;
+    confirm_for(payments.as_ref(), payment, 1, &second).await;
 
     let sides = Sides {
         payments,

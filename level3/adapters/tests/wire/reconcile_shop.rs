@@ -87,15 +87,34 @@ impl Shop {
 }
 
 pub async fn make(to: &dyn PaymentProvider, name: &str, generation: u32, card: &str) -> IntentId {
+    make_for(to, payment(name), generation, card).await
+}
+
+/// The same for a payment of a store with an identity.
+pub async fn make_for(
+    to: &dyn PaymentProvider,
+    payment: PaymentId,
+    generation: u32,
+    card: &str,
+) -> IntentId {
     let key =
-        ProviderKey { generation, ..ProviderKey::new(payment(name), Operation::CreateIntent) };
+        ProviderKey { generation, ..ProviderKey::new(payment.clone(), Operation::CreateIntent) };
     let card = CardToken::new(card).expect("a token");
-    let request = CreateIntent { key, payment: payment(name), amount: usd(1999), card };
+    let request = CreateIntent { key, payment, amount: usd(1999), card };
     to.create_intent(request).await.expect("an intent").id
 }
 
 pub async fn confirm(to: &dyn PaymentProvider, name: &str, generation: u32, id: &IntentId) {
-    let key = ProviderKey { generation, ..ProviderKey::new(payment(name), Operation::Confirm) };
+    confirm_for(to, payment(name), generation, id).await;
+}
+
+pub async fn confirm_for(
+    to: &dyn PaymentProvider,
+    payment: PaymentId,
+    generation: u32,
+    id: &IntentId,
+) {
+    let key = ProviderKey { generation, ..ProviderKey::new(payment, Operation::Confirm) };
     to.confirm(key, id.clone()).await.expect("a charge");
 }
 

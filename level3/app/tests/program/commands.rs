@@ -24,7 +24,10 @@ async fn mails(server: &MockServer) -> Vec<Request> {
 #[test]
 fn payments_are_shown_with_their_steps() {
     let place = Place::sqlite();
-    assert_eq!(run(place.program("--payments 3 --failure-rate 0")).code, Some(0));
+    assert_eq!(
+        run(place.program("--payments 3 --failure-rate 0 --key-prefix run-1")).code,
+        Some(0)
+    );
     let shown = run(place.program("show run-1-2"));
     assert_eq!(shown.code, Some(0));
     for words in ["create: done", "confirm: done", "save: done", "completed", "10.02 USD paid"] {

@@ -15,9 +15,11 @@ mod commands;
 mod full;
 mod kill;
 mod oracles;
+mod overload;
 mod process;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod stop;
 mod together;
+mod two_stores;
 mod wrong;

@@ -53,7 +53,11 @@ impl Place {
 pub fn program(folder: &Path, args: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_payment-gateway"));
     program.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null());
-    program.env_remove("STRIPE_SECRET_KEY").env_remove("SENDGRID_API_KEY");
+    for variable in
+        ["STRIPE_SECRET_KEY", "SENDGRID_API_KEY", "RUST_LOG", "PGPASSWORD", "PGPASSFILE"]
+    {
+        program.env_remove(variable);
+    }
     program
 }
 

@@ -20,7 +20,7 @@ fn under_way(place: &Place, args: &str) -> Followed {
 #[test]
 fn once_drains() {
     let place = Place::sqlite();
-    let running = under_way(&place, "--payments 100000 --rate 200 --json");
+    let running = under_way(&place, "--payments 100000 --rate 40 --failure-rate 0 --json");
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");

@@ -21,8 +21,10 @@ fn options() {
     for (args, words) in [
         ("--store payments.db", "sqlite:FILE"),
         ("--store sqlite:", "a file is missing"),
+        ("--store postgres//me:hidden@localhost/shop", "sqlite:FILE"),
         ("--rate 0", "0.01"),
-        ("--payments 0", "--payments"),
+        ("--payments 0", "not a whole number from 1"),
+        ("--store sqlite::memory:", "a store in memory is gone with the program"),
         ("--card=", "empty"),
         ("--sendgrid https://api.sendgrid.com", "--mail-from"),
         ("--stripe https://api.stripe.com", "STRIPE_SECRET_KEY"),
@@ -34,6 +36,56 @@ fn options() {
         says(&run(program(folder.path(), args)), 2, &[words]);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+/// A program that reads the result reads what went wrong too.
+#[test]
+fn errors_are_json_where_results_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, code, words) in [
+        ("show run-1-1 --json", 2, "there is no store"),
+        ("--rate 0 --json", 2, "0.01"),
+        ("--store sqlite:nowhere/store --payments 1 --json", 3, "Make its folder"),
+    ] {
+        let ended = run(program(folder.path(), args));
+        says(&ended, code, &[words]);
+        let error = ended.json();
+        assert!(error["error"].as_str().unwrap().contains(words), "{ended:#?}");
+        assert_eq!(error["exit_code"], code, "{ended:#?}");
+    }
+}
+
+#[test]
+fn the_exit_code_says_that_not_all_were_paid() {
+    let place = Place::sqlite();
+    // An account that takes one payment in a tenth of a second.
+    let ended = run(place.program("--payments 5 --rate 1000 --calls 1 --failure-rate 0 --json"));
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert_eq!(ended.json()["payments"]["answered"], 5, "{ended:#?}");
+    assert!(ended.json()["payments"]["refused"].as_u64().unwrap() > 0, "{ended:#?}");
+}
+
+#[test]
+fn the_log_has_what_is_asked_for() {
+    let place = Place::sqlite();
+    let mut text = place.program("--payments 1 --failure-rate 0");
+    text.env("RUST_LOG", "payment_gateway=info");
+    let text = run(text);
+    assert!(text.stderr.contains("INFO payment_gateway"), "{text:#?}");
+    let mut json = place.program("--payments 1 --failure-rate 0 --log-format json");
+    json.env("RUST_LOG", "payment_gateway=info");
+    let json = run(json);
+    let line = json.stderr.lines().find(|line| line.starts_with('{')).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["level"], "INFO", "{json:#?}");
+    let mut wrong = place.program("--payments 1");
+    wrong.env("RUST_LOG", "level3=loud");
+    says(&run(wrong), 2, &["RUST_LOG cannot be understood"]);
+    for ended in [text, json] {
+        for secret in ["someone@example.com", "pm_card_visa"] {
+            assert!(!ended.stderr.contains(secret), "{ended:#?}");
+        }
+    }
 }
 
 #[test]

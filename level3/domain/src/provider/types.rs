@@ -36,16 +36,22 @@ impl Operation {
 /// The idempotency key of one call: derived from the payment and what the call is for, so it is the
 /// same for every attempt and after every restart.
 ///
-/// The generation rises in one case only. A provider replays a stored 500 for ever, so once it has been
-/// asked and has said that the failed request had no effect, the next request needs a key that has not
-/// been burnt.
+/// The generation rises when the provider has stored an answer for the key that says that nothing was
+/// done, since it replays that answer for as long as it keeps keys:
+///
+/// * a 500, once [`find_intent`](super::PaymentProvider::find_intent) has shown that the failed request had
+///   no effect;
+/// * the refusal of a cancel or a refund (declined, invalid): the next attempt comes when the reason may
+///   be gone.
+///
+/// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProviderKey {
     /// Which payment.
     pub payment: PaymentId,
     /// What for.
     pub operation: Operation,
-    /// 0, and one more for each stored 500 that is known to have had no effect.
+    /// 0, and one more for each stored answer that says that nothing was done.
     pub generation: u32,
 }
 
@@ -56,7 +62,7 @@ impl ProviderKey {
         Self { payment, operation, generation: 0 }
     }
 
-    /// The key to use after a stored 500 that had no effect.
+    /// The key to use after a stored answer that says that nothing was done.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }

@@ -2,4 +2,5 @@
 
 mod load;
 mod mocked;
+mod overload;
 mod sweep;

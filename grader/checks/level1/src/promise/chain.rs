@@ -1,108 +1,163 @@
 //! then, catch and finally.
 
-use grader_kit::{Cx, Outcome, ensure_eq};
+use grader_kit::{Cx, Outcome, ms};
 use tokio::time::sleep;
 
-use super::{Notes, Oops, P, after, ms, no, outcome};
+use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
+use crate::values::untidy;
 
 pub async fn then(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "Promise::then", || {
-        after(100, Ok(1))
-            .then(|value| Ok::<_, Oops>(value + 1))
-            .then(|value| after(200, Ok(value * 10)))
-            .then(|value| Ok::<_, Oops>(format!("got {value}")))
-    })
-    .await?;
-    ensure_eq!(result, Ok("got 20".to_owned()), "1, plus 1, times 10, as text";
-        help = "what a handler returns settles the promise that then returned");
-    ensure_eq!(took, 300, "how long a chain took with a promise of 100 ms, and one of 200 ms returned by a handler";
-        help = "a promise that a handler returns is waited for: flattening");
-    Ok(())
+    let mut draw = cx.draw();
+    let (a, b, c) = (untidy(&mut draw), draw.word(), draw.word());
+    let expected = Ok((3, format!("{a}{b}{c}")));
+    let help = "what a handler returns settles the promise that then returned; a promise that it returns \
+                is waited for: flattening";
+    let observed = outcome(&cx, "Promise::then", || {
+        after(100, Ok(a))
+            .then(move |value| Ok::<_, Oops>(value + &b))
+            .then(move |value| after(200, Ok(value + &c)))
+            .then(|value| P::<(u8, String)>::resolved((3, value)))
+    });
+    let case =
+        "a promise of 100 ms, then a value, a promise of 200 ms and a promise that is settled";
+    ends(observed.await?, expected, 300, case, help)?;
+    // A promise that a handler returns, rejected or abandoned.
+    let why = draw.word();
+    let rejected = why.clone();
+    let observed = outcome(&cx, "Promise::then", || {
+        after(100, yes("")).then(move |_| after(200, no(&rejected)))
+    });
+    let case = "a handler that returns a promise that is rejected after 200 ms";
+    ends(observed.await?, no(&why), 300, case, help)?;
+    // A long chain of steps that take no time.
+    let observed = outcome(&cx, "Promise::then", || {
+        let first = P::<u32>::resolved(0);
+        (0..5_000).fold(first, |promise, _| promise.then(|count| Ok::<_, Oops>(count + 1)))
+    });
+    ends(observed.await?, Ok(5_000), 0, "a chain of 5000 handlers", help)
 }
 
 pub async fn rejection_travels(cx: Cx) -> Outcome {
-    let notes = Notes::default();
-    let log = notes.clone();
-    let (result, _) = outcome(&cx, "Promise::then", || {
-        let (first, second, third) = (log.clone(), log.clone(), log);
-        after(100, Ok(1))
-            .then(move |_| {
-                first.add("fails");
-                no("stop")
-            })
-            .then(move |value| {
-                second.add("skipped");
-                Ok::<_, Oops>(value)
-            })
-            .then(move |value| {
-                third.add("skipped");
-                Ok::<_, Oops>(value)
-            })
-    })
-    .await?;
-    ensure_eq!(result, no("stop"), "the end of a chain whose first handler fails");
-    ensure_eq!(notes.all(), vec!["fails"], "the handlers that ran";
-        help = "a rejection passes by every then, unchanged");
+    let why = untidy(&mut cx.draw());
+    let help = "a rejection passes by every then, unchanged";
+    for (case, first, ran) in [
+        ("a promise that is rejected", no(&why), &[][..]),
+        ("a chain whose first handler fails", yes(""), &["fails"]),
+    ] {
+        let notes = Notes::default();
+        let (first_log, second, third) = (notes.clone(), notes.clone(), notes.clone());
+        let stop = why.clone();
+        let observed = outcome(&cx, "Promise::then", || {
+            after(100, first)
+                .then(move |_| {
+                    first_log.add("fails");
+                    no(&stop)
+                })
+                .then(move |value: String| {
+                    second.add("skipped");
+                    Ok::<_, Oops>(value.len())
+                })
+                .then(move |length| {
+                    third.add("skipped");
+                    yes(&length.to_string())
+                })
+        });
+        ends(observed.await?, no(&why), 100, &format!("the end of {case}"), help)?;
+        notes.are(ran, &format!("the handlers that ran behind {case}"), help)?;
+    }
     Ok(())
 }
 
 pub async fn catch(cx: Cx) -> Outcome {
-    let (result, _) =
-        outcome(&cx, "Promise::catch", || after(100, no("a")).catch(|_| Ok::<_, Oops>(7))).await?;
-    ensure_eq!(result, Ok(7), "recovered by catch");
-    let (result, _) = outcome(&cx, "Promise::catch", || {
-        after(100, no("a")).catch(|error| match error {
-            Oops::Said("a") => no("b"),
+    let mut draw = cx.draw();
+    let (a, b) = (draw.word(), untidy(&mut draw));
+    let help = "catch gets the error as it is; what its handler returns settles the promise, and a \
+                promise that it returns is waited for. A value passes by";
+    let value = b.clone();
+    let observed = outcome(&cx, "Promise::catch", || {
+        after(100, no(&a)).catch(move |error| match error {
+            Oops::Said(said) => Ok(said + &value),
             other => Err(other),
         })
-    })
-    .await?;
-    ensure_eq!(result, no("b"), "thrown again by catch, as another error");
-    let (result, took) =
-        outcome(&cx, "Promise::catch", || after(100, no("a")).catch(|_| after(200, Ok(8)))).await?;
-    ensure_eq!((result, took), (Ok(8), 300), "recovered with a promise of 200 ms: result and ms");
+    });
+    ends(observed.await?, Ok(format!("{a}{b}")), 100, "recovered by catch", help)?;
+    let again = b.clone();
+    let observed = outcome(&cx, "Promise::catch", || after(100, no(&a)).catch(move |_| no(&again)));
+    ends(observed.await?, no(&b), 100, "thrown again by catch, as another error", help)?;
+    for planned in [yes(&b), no(&b)] {
+        let next = planned.clone();
+        let observed =
+            outcome(&cx, "Promise::catch", || after(100, no(&a)).catch(move |_| after(200, next)));
+        ends(observed.await?, planned, 300, "catch with a promise of 200 ms", help)?;
+    }
     let notes = Notes::default();
     let log = notes.clone();
-    let (result, _) = outcome(&cx, "Promise::catch", || {
-        after(100, Ok(1)).catch(move |_| {
+    let observed = outcome(&cx, "Promise::catch", || {
+        after(100, yes(&a)).catch(move |_| {
             log.add("called");
-            Ok::<_, Oops>(9)
+            yes("recovered")
         })
+    });
+    ends(observed.await?, yes(&a), 100, "a value that passes by catch", help)?;
+    notes.are(&[], "the calls of catch's handler for a value", help)
+}
+
+/// A clean-up of 200 ms.
+fn clean_up_of(result: Settled<()>) -> P<()> {
+    P::new(move |resolver| {
+        tokio::spawn(async move {
+            sleep(ms(200)).await;
+            match result {
+                Ok(()) => resolver.resolve(()),
+                Err(error) => resolver.reject(error),
+            }
+        });
     })
-    .await?;
-    ensure_eq!(
-        (result, notes.all()),
-        (Ok(1), vec![]),
-        "a value that passes by catch, and its calls"
-    );
-    Ok(())
 }
 
 pub async fn finally(cx: Cx) -> Outcome {
-    for result in [Ok(1), no("no")] {
+    let mut draw = cx.draw();
+    let (value, why, clean_up) = (untidy(&mut draw), untidy(&mut draw), draw.word());
+    for (case, result) in [("a value", Ok(value)), ("an error", Err(Oops::Said(why)))] {
         let notes = Notes::default();
         let (planned, log) = (result.clone(), notes.clone());
-        let (observed, _) = outcome(&cx, "Promise::finally", || {
+        let observed = outcome(&cx, "Promise::finally", || {
             after(100, planned).finally(move || log.add("called"))
-        })
-        .await?;
-        ensure_eq!(observed, result, "the result behind finally";
-            help = "finally passes value and error on, unchanged");
-        ensure_eq!(notes.all(), vec!["called"], "calls of finally's handler for {:?}", result;
-            help = "it runs in both cases");
+        });
+        let help = "finally passes value and error on, unchanged";
+        ends(observed.await?, result.clone(), 100, &format!("{case} behind finally"), help)?;
+        let help = "it runs in both cases";
+        notes.are(&["called"], &format!("the calls of finally's handler for {case}"), help)?;
         let planned = result.clone();
-        let (observed, took) = outcome(&cx, "Promise::finally", || {
-            after(100, planned).finally(|| after(200, Ok(0)).then(|_| Ok::<(), Oops>(())))
-        })
-        .await?;
-        ensure_eq!((observed, took), (result.clone(), 300), "a clean-up of 200 ms: result and ms";
-            help = "a promise that the handler returns is waited for");
-        let (observed, _) = outcome(&cx, "Promise::finally", || {
-            after(100, result).finally(|| Err::<(), _>(Oops::Said("clean-up failed")))
-        })
-        .await?;
-        ensure_eq!(observed, no("clean-up failed"), "the result when the clean-up fails";
-            help = "an error of the clean-up takes the result's place");
+        let observed = outcome(&cx, "Promise::finally", || {
+            after(100, planned).finally(|| clean_up_of(Ok(())))
+        });
+        let help = "a promise that the handler returns is waited for";
+        ends(
+            observed.await?,
+            result.clone(),
+            300,
+            &format!("{case}, and a clean-up of 200 ms"),
+            help,
+        )?;
+        let help = "an error of the clean-up takes the result's place";
+        let (planned, error) = (result.clone(), Oops::Said(clean_up.clone()));
+        let observed = outcome(&cx, "Promise::finally", || {
+            after(100, planned).finally(move || Err::<(), _>(error))
+        });
+        ends(
+            observed.await?,
+            no(&clean_up),
+            100,
+            &format!("{case}, and a clean-up that fails"),
+            help,
+        )?;
+        let error = clean_up.clone();
+        let observed = outcome(&cx, "Promise::finally", || {
+            after(100, result).finally(move || after(200, no(&error)).then(|_| Ok::<(), Oops>(())))
+        });
+        let case = format!("{case}, and a clean-up that fails after 200 ms");
+        ends(observed.await?, no(&clean_up), 300, &case, help)?;
     }
     Ok(())
 }
@@ -113,29 +168,33 @@ pub async fn handlers_later(cx: Cx) -> Outcome {
     let log = notes.clone();
     let promises = cx
         .call_fn("Promise::then", move || {
-            let (value, error, end) = (log.clone(), log.clone(), log.clone());
+            let (value, error, end, late) = (log.clone(), log.clone(), log.clone(), log.clone());
             let promises = (
-                P::resolved(1).then(move |_| {
+                P::resolved(String::new()).then(move |_| {
                     value.add("handler");
-                    Ok::<_, Oops>(1)
+                    yes("")
                 }),
-                P::rejected(Oops::Said("no")).catch(move |_| {
+                P::rejected(Oops::Said(String::new())).catch(move |_| {
                     error.add("handler");
-                    Ok::<_, Oops>(1)
+                    yes("")
                 }),
-                P::resolved(1).finally(move || end.add("handler")),
+                P::resolved(String::new()).finally(move || end.add("handler")),
+                after(0, yes("")).then(move |_| {
+                    late.add("handler");
+                    yes("")
+                }),
             );
             log.add("returned");
             promises
         })
         .await?;
-    let _ = cx
-        .call("Promise::then", futures::future::join3(promises.0, promises.1, promises.2))
-        .await?;
-    let expected = vec!["returned", "handler", "handler", "handler"];
-    ensure_eq!(notes.all(), expected, "the order of handlers and return";
-        help = "a handler runs in a task, so that the lines after then run first in every case");
-    Ok(())
+    let (one, two, three, four) = promises;
+    let _ = cx.call("Promise::then", futures::future::join4(one, two, three, four)).await?;
+    notes.are(
+        &["returned", "handler", "handler", "handler", "handler"],
+        "the order of handlers and return",
+        "a handler runs in a task, so that the lines after then run first in every case",
+    )
 }
 
 /// Work and handlers run whether or not anybody awaits the outcome.
@@ -143,20 +202,35 @@ pub async fn unawaited(cx: Cx) -> Outcome {
     let notes = Notes::default();
     let log = notes.clone();
     cx.call_fn("Promise::then", move || {
-        let (value, error, end) = (log.clone(), log.clone(), log);
-        drop(after(100, Ok(1)).then(move |_| {
+        let (value, error, end, second) = (log.clone(), log.clone(), log.clone(), log.clone());
+        drop(after(100, yes("")).then(move |_| {
             value.add("then");
-            Ok::<_, Oops>(1)
+            yes("")
         }));
         drop(after(200, no("no")).catch(move |_| {
             error.add("catch");
-            Ok::<_, Oops>(1)
+            yes("")
         }));
-        drop(after(300, Ok(1)).finally(move || end.add("finally")));
+        drop(after(300, yes("")).finally(move || end.add("finally")));
+        drop(after(400, yes("")).then(|value| yes(&value)).then(move |_| -> Settled {
+            second.add("the second then");
+            no("nothing hears this")
+        }));
+    })
+    .await?;
+    let log = notes.clone();
+    cx.call_fn("Promise::from_future", move || {
+        drop(P::from_future(async move {
+            sleep(ms(500)).await;
+            log.add("the future");
+            yes("")
+        }));
     })
     .await?;
     cx.call("Promise::then", sleep(ms(1_000))).await?;
-    ensure_eq!(notes.all(), vec!["then", "catch", "finally"], "the handlers that ran though nobody awaited them";
-        help = "a promise is eager: spawn what settles it, instead of waiting to be polled");
-    Ok(())
+    notes.are(
+        &["then", "catch", "finally", "the second then", "the future"],
+        "the handlers of outcomes that are not awaited",
+        "a promise is eager: spawn what settles it, instead of waiting to be polled",
+    )
 }

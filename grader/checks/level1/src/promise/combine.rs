@@ -1,93 +1,181 @@
 //! all, all_settled, race and any.
 
-use grader_kit::{Cx, Outcome, ensure_eq};
-use level1::promise::{self, AggregateError, State};
+use grader_kit::{Cx, Draw, Fail, Outcome};
+use level1::promise;
 
-use super::{Oops, P, after, no, outcome};
+use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
+
+/// More promises than a first guess at a limit allows.
+const MANY: u64 = 2_000;
+
+/// Drawn words, and each with the time after which a promise gives it: all times are different, and
+/// not in order.
+fn planned(draw: &mut Draw, count: u64) -> Vec<(u64, String)> {
+    let mut times: Vec<u64> = (1..=count).map(|number| number * 10).collect();
+    draw.shuffle(&mut times);
+    if times.is_sorted() {
+        times.reverse();
+    }
+    times.into_iter().map(|time| (time, draw.word())).collect()
+}
+
+/// A promise for each of the results.
+fn promises(plans: &[(u64, Settled)]) -> Vec<P> {
+    plans.iter().map(|(time, result)| after(*time, result.clone())).collect()
+}
+
+/// The same plans, with this as the end of each.
+fn each(plans: &[(u64, String)], end: fn(&str) -> Settled) -> Vec<(u64, Settled)> {
+    plans.iter().map(|(time, word)| (*time, end(word))).collect()
+}
+
+fn latest(plans: &[(u64, Settled)]) -> u128 {
+    plans.iter().map(|(time, _)| u128::from(*time)).max().unwrap_or_default()
+}
 
 pub async fn all(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "promise::all", || {
-        promise::all([after(200, Ok(1)), after(300, Ok(2)), after(100, Ok(3))])
-    })
-    .await?;
-    ensure_eq!(result, Ok(vec![1, 2, 3]), "the values of all";
-        help = "in the order of the promises, not in that of their arrival");
-    ensure_eq!(took, 300, "how long all took; the slowest promise takes 300 ms");
-    Ok(())
-}
-
-pub async fn all_fails_fast(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "promise::all", || {
-        promise::all([after(100, Ok(1)), after(300, no("late")), after(200, no("first"))])
-    })
-    .await?;
-    ensure_eq!(result, Err(Oops::Said("first")), "the error of all");
-    ensure_eq!(took, 200, "when all was rejected; the first rejection comes after 200 ms";
-        help = "all is rejected at the first rejection, and waits for nothing more");
-    Ok(())
-}
-
-pub async fn all_settled(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "promise::all_settled", || {
-        promise::all_settled([after(200, Ok(1)), after(300, no("late")), after(100, no("first"))])
-    })
-    .await?;
-    let expected = Ok(vec![Ok(1), no("late"), no("first")]);
-    ensure_eq!(result, expected, "the results of all_settled";
-        help = "it is never rejected: a failure is one of the results, in its promise's place");
-    ensure_eq!(took, 300, "how long all_settled took; the slowest promise takes 300 ms");
-    Ok(())
-}
-
-pub async fn race(cx: Cx) -> Outcome {
-    for (first, expected) in [(Ok(2), Ok(2)), (no("first"), no("first"))] {
-        let (result, took) = outcome(&cx, "promise::race", || {
-            promise::race([after(200, Ok(1)), after(100, first), after(300, no("late"))])
-        })
-        .await?;
-        ensure_eq!(result, expected, "the winner of a race";
-            help = "the first promise to settle wins, with a value or with an error");
-        ensure_eq!(took, 100, "how long the race took; the first promise settles after 100 ms");
+    let mut draw = cx.draw();
+    let help =
+        "in the order of the promises, not in that of their arrival, when the last has arrived";
+    for count in [1, 3, 7, MANY] {
+        let mut plans = each(&planned(&mut draw, count), yes);
+        if count == 7 {
+            plans[2].0 = 0; // settled before all sees it
+        }
+        let expected = plans.iter().map(|(_, result)| result.clone()).collect();
+        let observed = outcome(&cx, "promise::all", || promise::all(promises(&plans))).await?;
+        ends(observed, expected, latest(&plans), &format!("all of {count} promises"), help)?;
     }
     Ok(())
 }
 
-pub async fn any(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "promise::any", || {
-        promise::any([after(100, no("early")), after(300, Ok(1)), after(200, Ok(2))])
-    })
-    .await?;
-    ensure_eq!(result, Ok(2), "the value of any";
-        help = "the first success wins, rejections before it do not count");
-    ensure_eq!(took, 200, "how long any took; the first success comes after 200 ms");
+pub async fn all_fails_fast(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let help = "all is rejected at the first rejection, and waits for nothing more";
+    for at in 0..3 {
+        let mut plans = each(&planned(&mut draw, 3), yes);
+        // The first to be rejected has 200 ms, another one that is rejected later 300 ms.
+        plans[at] = (200, no("first"));
+        plans[(at + 1) % 3] = (300, no("late"));
+        plans[(at + 2) % 3].0 = 100;
+        let case = format!("all, the promise at index {at} is rejected first");
+        let observed = outcome(&cx, "promise::all", || promise::all(promises(&plans))).await?;
+        ends(observed, Err(Oops::Said("first".to_owned())), 200, &case, help)?;
+    }
+    let observed = outcome(&cx, "promise::all", || {
+        promise::all([
+            after(300, yes("")),
+            after(100, no("first")),
+            P::from_future(std::future::pending()),
+        ])
+    });
+    let case = "all, with a promise that is rejected at 100 ms and one that stays pending";
+    ends(observed.await?, Err(Oops::Said("first".to_owned())), 100, case, help)?;
+    let observed = outcome(&cx, "promise::all", || {
+        promise::all([after(300, yes("")), P::rejected(Oops::Said("before".to_owned()))])
+    });
+    let case = "all, with a promise that is rejected already";
+    ends(observed.await?, Err(Oops::Said("before".to_owned())), 0, case, help)
+}
+
+pub async fn all_settled(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let help = "it is never rejected: a failure is one of the results, in its promise's place";
+    for count in [1, 3, 7, MANY] {
+        let mut plans = each(&planned(&mut draw, count), yes);
+        for index in (0..plans.len()).step_by(3) {
+            plans[index].1 = no(&draw.word());
+        }
+        let expected = Ok(plans.iter().map(|(_, result)| result.clone()).collect());
+        let observed =
+            outcome(&cx, "promise::all_settled", || promise::all_settled(promises(&plans))).await?;
+        ends(
+            observed,
+            expected,
+            latest(&plans),
+            &format!("all_settled of {count} promises"),
+            help,
+        )?;
+    }
     Ok(())
 }
 
+pub async fn race(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let help = "the first promise to settle wins, with a value or with an error";
+    for count in [1, 3, MANY] {
+        for first in [yes("first"), no("first")] {
+            let mut plans = each(&planned(&mut draw, count), yes);
+            plans[0].1 = no("late");
+            // Of many, the last one: it does not stand among the first hundred.
+            let at = if count == MANY { plans.len() - 1 } else { draw.index(plans.len()) };
+            plans[at] = (5, first.clone());
+            let case = format!("a race of {count}, won by the promise at index {at}");
+            let observed =
+                outcome(&cx, "promise::race", || promise::race(promises(&plans))).await?;
+            ends(observed, first, 5, &case, help)?;
+        }
+    }
+    let observed = outcome(&cx, "promise::race", || {
+        promise::race([
+            P::from_future(std::future::pending()),
+            after(200, yes("")),
+            after(100, no("no")),
+        ])
+    });
+    let case = "a race with a promise that stays pending";
+    ends(observed.await?, no("no"), 100, case, help)
+}
+
+/// The end of `any`, its errors taken out.
+async fn any_of(cx: &Cx, promises: Vec<P>) -> Result<(Result<String, Vec<Oops>>, u128), Fail> {
+    let any = || async { promise::any(promises).await.map_err(|aggregate| aggregate.errors) };
+    outcome(cx, "promise::any", any).await
+}
+
+pub async fn any(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let help = "the first success wins, rejections before it do not count";
+    for count in [1, 3, MANY] {
+        let mut plans = each(&planned(&mut draw, count), no);
+        let first = if count == MANY { plans.len() - 1 } else { draw.index(plans.len()) };
+        plans[first] = (count * 10 + 5, yes("first"));
+        let mut others = promises(&plans);
+        // A later success, and one that never comes.
+        others.push(after(count * 10 + 500, yes("late")));
+        others.push(P::from_future(std::future::pending()));
+        let case =
+            format!("any of {count} and two more, one of which is fulfilled after all rejections");
+        let at = u128::from(count * 10 + 5);
+        ends(any_of(&cx, others).await?, Ok("first".to_owned()), at, &case, help)?;
+    }
+    let two = vec![after(300, yes("late")), after(10, no("early")), after(200, yes("first"))];
+    ends(any_of(&cx, two).await?, Ok("first".to_owned()), 200, "any, two are fulfilled", help)
+}
+
 pub async fn any_all_rejected(cx: Cx) -> Outcome {
-    let (result, took) = outcome(&cx, "promise::any", || {
-        promise::any([after(300, no("a")), after(100, no("b")), after(200, no("c"))])
-    })
-    .await?;
-    let errors = ["a", "b", "c"].map(Oops::Said).to_vec();
-    ensure_eq!(result, Err(AggregateError { errors }), "the error of any";
-        help = "all errors, in the order of the promises");
-    ensure_eq!(took, 300, "when any was rejected; the last promise is rejected after 300 ms");
+    let mut draw = cx.draw();
+    let help = "all errors, in the order of the promises, when the last is rejected";
+    for count in [1, 3, MANY] {
+        let plans = planned(&mut draw, count);
+        let expected = plans.iter().map(|(_, why)| Oops::Said(why.clone())).collect();
+        let plans = each(&plans, no);
+        let case = format!("any of {count} promises that are all rejected");
+        ends(any_of(&cx, promises(&plans)).await?, Err(expected), latest(&plans), &case, help)?;
+    }
     Ok(())
 }
 
 pub async fn of_nothing(cx: Cx) -> Outcome {
     let none = || Vec::<P>::new();
-    let (result, _) = outcome(&cx, "promise::all", || promise::all(none())).await?;
-    ensure_eq!(result, Ok(vec![]), "all of no promises");
-    let (result, _) = outcome(&cx, "promise::all_settled", || promise::all_settled(none())).await?;
-    ensure_eq!(result, Ok(vec![]), "all_settled of no promises");
-    let (result, _) = outcome(&cx, "promise::any", || promise::any(none())).await?;
-    ensure_eq!(result, Err(AggregateError { errors: vec![] }), "any of no promises";
-        help = "all of them have failed, so it is rejected, with no errors");
+    let observed = outcome(&cx, "promise::all", || promise::all(none())).await?;
+    ends(observed, Ok(vec![]), 0, "all of no promises", "fulfilled with no values")?;
+    let observed = outcome(&cx, "promise::all_settled", || promise::all_settled(none())).await?;
+    ends(observed, Ok(vec![]), 0, "all_settled of no promises", "fulfilled with no results")?;
+    let help = "all of them have failed, so it is rejected, with no errors";
+    ends(any_of(&cx, none()).await?, Err(vec![]), 0, "any of no promises", help)?;
     let promise = cx.call_fn("promise::race", || promise::race(none())).await?;
-    cx.settle().await;
-    let state = cx.call_fn("Promise::state", || promise.state()).await?;
-    ensure_eq!(state, State::Pending, "race of no promises";
-        help = "nobody settles it: it stays pending for ever, as in JavaScript");
-    Ok(())
+    tokio::time::sleep(grader_kit::ms(1_000)).await;
+    let help = "nothing settles it: it stays pending, as in JavaScript";
+    stands(&cx, &promise, "pending", "of a race of no promises", help).await
 }

@@ -1,12 +1,23 @@
 //! How a promise begins and how it is settled.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
-use level1::promise::{Broken, Promise, State};
-use tokio::time::sleep;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use level1::promise::{Promise, Resolver};
+use tokio::time::{sleep, timeout};
 
-use super::{Notes, Oops, P, after, ms, no, outcome};
+use super::{Notes, Oops, P, Settled, after, ends, no, outcome, stands, yes};
+use crate::values::untidy;
 
 const NEW: &str = "Promise::new";
+
+/// Makes a promise under the watch of a call.
+async fn made(
+    cx: &Cx,
+    executor: impl FnOnce(Resolver<String, Oops>) + Send + 'static,
+) -> Result<P, Fail> {
+    cx.call_fn(NEW, || Promise::new(executor)).await
+}
 
 pub async fn executor_at_once(cx: Cx) -> Outcome {
     let notes = Notes::default();
@@ -23,145 +34,243 @@ pub async fn executor_at_once(cx: Cx) -> Outcome {
         })
         .await?;
     cx.settle().await;
-    ensure_eq!(notes.all(), vec!["executor", "after new"], "the executor and the line after Promise::new ran in the wrong order";
-        help = "the executor runs before Promise::new returns; only the handlers come later");
-    Ok(())
+    notes.are(
+        &["executor", "after new"],
+        "the executor and the line after Promise::new ran in the wrong order",
+        "the executor runs before Promise::new returns; only the handlers come later",
+    )
 }
 
 pub async fn settles_once(cx: Cx) -> Outcome {
-    let promise: P = cx
-        .call_fn(NEW, || {
-            Promise::new(|resolver| {
-                resolver.resolve(1);
-                resolver.reject(Oops::Said("too late"));
-                resolver.clone().resolve(2);
-            })
-        })
-        .await?;
-    let (result, _) = outcome(&cx, "a promise", || promise).await?;
-    ensure_eq!(result, Ok(1), "resolved with 1, then rejected, then resolved with 2";
-        help = "the first call counts, all later ones are without effect");
-    let promise: P = cx
-        .call_fn(NEW, || {
-            Promise::new(|resolver| {
-                resolver.reject(Oops::Said("first"));
-                resolver.resolve(2);
-            })
-        })
-        .await?;
-    let (result, _) = outcome(&cx, "a promise", || promise).await?;
-    ensure_eq!(result, no("first"), "rejected, then resolved with 2";
-        help = "the first call counts, all later ones are without effect");
-    Ok(())
+    let mut draw = cx.draw();
+    let (first, second) = (draw.word(), untidy(&mut draw));
+    let help = "the first call counts, all later ones are without effect";
+    let (one, two) = (first.clone(), second.clone());
+    let promise = made(&cx, move |resolver| {
+        resolver.resolve(one.clone());
+        resolver.reject(Oops::Said(two.clone()));
+        resolver.clone().resolve(two);
+    });
+    let promise = promise.await?;
+    let case = "resolved, then rejected, then resolved again";
+    ends(outcome(&cx, "a promise", || promise).await?, yes(&first), 0, case, help)?;
+    let (one, two) = (first.clone(), second.clone());
+    let promise = made(&cx, move |resolver| {
+        resolver.reject(Oops::Said(one));
+        resolver.resolve(two);
+    });
+    let promise = promise.await?;
+    let case = "rejected, then resolved";
+    ends(outcome(&cx, "a promise", || promise).await?, no(&first), 0, case, help)?;
+    // By clones, at different times, while it is awaited and after its result was taken.
+    let (one, two) = (second.clone(), first);
+    let promise = made(&cx, move |resolver| {
+        let other = resolver.clone();
+        tokio::spawn(async move {
+            sleep(ms(200)).await;
+            other.resolve(two);
+        });
+        tokio::spawn(async move {
+            sleep(ms(100)).await;
+            resolver.reject(Oops::Said(one));
+        });
+    });
+    let mut promise = promise.await?;
+    let case = "rejected at 100 ms, resolved through a clone at 200 ms";
+    ends(outcome(&cx, "a promise", || &mut promise).await?, no(&second), 100, case, help)?;
+    sleep(ms(300)).await;
+    stands(&cx, &promise, "rejected", case, help).await
 }
 
 pub async fn states(cx: Cx) -> Outcome {
-    for (result, settled) in [(Ok(1), State::Fulfilled), (no("no"), State::Rejected)] {
+    let help = "a settled promise stays as it is";
+    let mut draw = cx.draw();
+    for (result, settled) in [(yes(&draw.word()), "fulfilled"), (no(&draw.word()), "rejected")] {
         let ready: P = match result.clone() {
             Ok(value) => cx.call_fn("Promise::resolved", || Promise::resolved(value)).await?,
             Err(error) => cx.call_fn("Promise::rejected", || Promise::rejected(error)).await?,
         };
-        let state = cx.call_fn("Promise::state", || ready.state()).await?;
-        ensure_eq!(state, settled, "the state of a promise made settled with {:?}", result);
+        stands(&cx, &ready, settled, &format!("of a promise made settled with {result:?}"), help)
+            .await?;
+        ends(
+            outcome(&cx, "a promise", || ready).await?,
+            result.clone(),
+            0,
+            "a promise made settled",
+            help,
+        )?;
         let mut promise = cx.call_fn(NEW, || after(100, result.clone())).await?;
-        let state = cx.call_fn("Promise::state", || promise.state()).await?;
-        ensure_eq!(state, State::Pending, "the state before it is settled");
-        sleep(ms(200)).await;
-        let state = cx.call_fn("Promise::state", || promise.state()).await?;
-        ensure_eq!(state, settled, "the state after it is settled with {:?}", result);
+        stands(&cx, &promise, "pending", "before it is settled", help).await?;
+        sleep(ms(50)).await;
+        stands(&cx, &promise, "pending", "at 50 of 100 ms", help).await?;
+        sleep(ms(150)).await;
+        let case = format!("after it is settled with {result:?}");
+        stands(&cx, &promise, settled, &case, help).await?;
         let _ = cx.call("a promise", &mut promise).await?;
-        let state = cx.call_fn("Promise::state", || promise.state()).await?;
-        ensure_eq!(state, settled, "the state after its result was handed out ({:?})", result;
-            help = "a settled promise stays as it is");
+        let case = format!("after its result was handed out ({result:?})");
+        stands(&cx, &promise, settled, &case, help).await?;
     }
     Ok(())
 }
 
 /// A promise is a future: it wakes whoever awaits it, also when another task polled it before.
 pub async fn is_a_future(cx: Cx) -> Outcome {
-    for result in [Ok(1), no("no")] {
-        let planned = result.clone();
-        let (observed, took) = outcome(&cx, "a promise", || after(100, planned)).await?;
-        ensure_eq!(observed, result, "the result of an awaited promise");
-        ensure_eq!(took, 100, "how long a promise was awaited that is settled after 100 ms";
-            help = "keep the waker of the latest poll and wake it when the promise is settled");
+    let help = "keep the waker of the latest poll and wake it when the promise is settled";
+    let mut draw = cx.draw();
+    for result in [yes(&draw.word()), no(&draw.word())] {
+        for time in [0, draw.between(1..=100), 60_000] {
+            let planned = result.clone();
+            let awaited = outcome(&cx, "a promise", || after(time, planned)).await?;
+            ends(awaited, result.clone(), time.into(), "an awaited promise", help)?;
+        }
     }
-    let mut promise = cx.call_fn(NEW, || after(300, Ok(2))).await?;
+    let help = "each poll may come from another task: replace the waker that is kept";
+    let mut promise = cx.call_fn(NEW, || after(300, yes("moved"))).await?;
     // Polled by one task, then handed to another: the second waker is the one that counts.
-    let first = cx.call("a promise", tokio::time::timeout(ms(100), &mut promise)).await?;
+    let first = cx.call("a promise", timeout(ms(100), &mut promise)).await?;
     ensure!(first.value.is_err(), "a promise was ready before it was settled");
-    let (observed, took) =
-        outcome(&cx, "a promise", || async { tokio::spawn(promise).await.ok() }).await?;
-    ensure_eq!(observed, Some(Ok(2)), "the result of a promise that moved to another task");
-    ensure_eq!(took, 200, "how long it was awaited after it moved";
-        help = "each poll may come from another task: replace the waker that is kept");
-    Ok(())
+    let observed = outcome(&cx, "a promise", || async { tokio::spawn(promise).await.ok() }).await?;
+    ends(observed, Some(yes("moved")), 200, "a promise that moved to another task", help)?;
+    // Three tasks in turn, the last one of which waits among others.
+    let mut promise = cx.call_fn(NEW, || after(300, yes("moved"))).await?;
+    for _ in 0..2 {
+        let looked = async {
+            let mut some = FuturesUnordered::new();
+            some.push(&mut promise);
+            timeout(ms(100), some.next()).await.is_ok()
+        };
+        ensure!(
+            !cx.call("a promise", looked).await?.value,
+            "a promise was ready before it was settled"
+        );
+    }
+    let observed = outcome(&cx, "a promise", || promise).await?;
+    ends(observed, yes("moved"), 100, "a promise that moved twice", help)
 }
 
 pub async fn from_future(cx: Cx) -> Outcome {
-    for result in [Ok(1), no("no")] {
-        let planned = result.clone();
-        let promise: P = cx
-            .call_fn("Promise::from_future", || {
-                Promise::from_future(async move {
-                    sleep(ms(100)).await;
-                    planned
+    let help = "a promise is eager: the future runs in a task from the beginning, and to its end";
+    let mut draw = cx.draw();
+    for result in [yes(&draw.word()), no(&draw.word())] {
+        for time in [0, 100] {
+            let notes = Notes::default();
+            let (log, planned) = (notes.clone(), result.clone());
+            let promise: P = cx
+                .call_fn("Promise::from_future", move || {
+                    Promise::from_future(async move {
+                        if time > 0 {
+                            sleep(ms(time)).await;
+                        }
+                        log.add("the future's end");
+                        planned
+                    })
                 })
-            })
-            .await?;
-        sleep(ms(150)).await;
-        let (observed, took) = outcome(&cx, "a promise", || promise).await?;
-        ensure_eq!(observed, result, "the result of a promise made from a future");
-        ensure_eq!(took, 0, "how long it was awaited after its 100 ms were over";
-            help = "a promise is eager: the future runs in a task from the beginning");
+                .await?;
+            sleep(ms(150)).await;
+            notes.are(
+                &["the future's end"],
+                "a future of 100 ms, not awaited, after 150 ms",
+                help,
+            )?;
+            let case = "a promise made from a future, awaited after the future's end";
+            ends(outcome(&cx, "a promise", || promise).await?, result.clone(), 0, case, help)?;
+        }
     }
     Ok(())
 }
 
 pub async fn abandoned(cx: Cx) -> Outcome {
-    let promise: P = cx
-        .call_fn(NEW, || {
-            Promise::new(|resolver| {
-                let other = resolver.clone();
-                tokio::spawn(async move {
-                    sleep(ms(100)).await;
-                    drop(resolver);
-                    sleep(ms(100)).await;
-                    drop(other);
-                });
-            })
-        })
-        .await?;
-    let (result, took) = outcome(&cx, "a promise without a resolver", || promise).await?;
-    ensure_eq!(
-        result,
-        Err(Oops::Broken(Broken::Abandoned)),
-        "the result when every resolver is gone"
-    );
-    ensure_eq!(took, 200, "when the promise was rejected; its last resolver is dropped after 200 ms";
-        help = "count the clones: only when the last is gone can nobody settle the promise");
-    let promise: P = cx.call_fn(NEW, || Promise::new(drop)).await?;
+    let help = "count the clones: only when the last is gone can nothing settle the promise";
+    let promise = made(&cx, |resolver| {
+        let other = resolver.clone();
+        tokio::spawn(async move {
+            sleep(ms(100)).await;
+            drop(resolver);
+            sleep(ms(100)).await;
+            drop(other);
+        });
+    });
+    let promise = promise.await?;
+    let case = "a promise whose two resolvers are dropped at 100 and at 200 ms";
+    let observed = outcome(&cx, "a promise without a resolver", || promise).await?;
+    ends(observed, Err(Oops::Abandoned), 200, case, help)?;
+    let promise = made(&cx, drop).await?;
     cx.settle().await;
-    let state = cx.call_fn("Promise::state", || promise.state()).await?;
-    ensure_eq!(state, State::Rejected, "the state of a promise without a resolver");
-    Ok(())
+    stands(&cx, &promise, "rejected", "of a promise whose executor dropped its resolver", help)
+        .await?;
+    let case = "a promise whose executor dropped its resolver";
+    let observed = outcome(&cx, "a promise without a resolver", || promise).await?;
+    ends(observed, Err(Oops::Abandoned), 0, case, help)?;
+    // A panic of the task that holds the resolver drops it.
+    let promise = made(&cx, |resolver| {
+        tokio::spawn(async move {
+            let _held = resolver;
+            sleep(ms(100)).await;
+            std::panic::panic_any("the task is broken");
+        });
+    });
+    let promise = promise.await?;
+    let case = "a promise whose resolver is in a task that panics at 100 ms";
+    let observed = outcome(&cx, "a promise without a resolver", || promise).await?;
+    ends(observed, Err(Oops::Abandoned), 100, case, help)
 }
 
 pub async fn panics(cx: Cx) -> Outcome {
-    let expected = |text: &str| Err(Oops::Broken(Broken::Panicked(text.to_owned())));
-    let promise: P = cx.call_fn(NEW, || Promise::new(|_| panic!("in the executor"))).await?;
-    let (result, _) = outcome(&cx, "a promise", || promise).await?;
-    ensure_eq!(result, expected("in the executor"), "the executor panicked");
-    let promise: P = cx
-        .call_fn("Promise::from_future", || Promise::from_future(async { panic!("in the future") }))
-        .await?;
-    let (result, _) = outcome(&cx, "a promise", || promise).await?;
-    ensure_eq!(result, expected("in the future"), "the future panicked");
-    let (result, _) = outcome(&cx, "Promise::then", || {
-        P::resolved(1).then(|_| -> Result<u32, Oops> { panic!("in a handler") })
-    })
-    .await?;
-    ensure_eq!(result, expected("in a handler"), "a handler panicked";
-        help = "a panic is what a throw is in JavaScript: catch it, and reject with Broken::Panicked");
-    Ok(())
+    let help =
+        "a panic is what a throw is in JavaScript: catch it, and reject with Broken::Panicked";
+    let mut draw = cx.draw();
+    // A text that is put together is a `String`, a literal is a `&str`.
+    let text = format!("row {} is broken", draw.text(1..=200));
+    let panicked = |text: &str| -> Settled { Err(Oops::Panicked(text.to_owned())) };
+    let promise = made(&cx, |_| panic!("in the executor")).await?;
+    let observed = outcome(&cx, "a promise", || promise).await?;
+    ends(observed, panicked("in the executor"), 0, "the executor panicked", help)?;
+    let why = text.clone();
+    let promise = made(&cx, move |_| panic!("{why}")).await?;
+    let observed = outcome(&cx, "a promise", || promise).await?;
+    ends(observed, panicked(&text), 0, "the executor panicked with a text of its own", help)?;
+    // Another resolver that is still there does not matter.
+    let promise = made(&cx, |resolver| {
+        let other = resolver.clone();
+        tokio::spawn(async move {
+            sleep(ms(500)).await;
+            other.resolve("too late".to_owned());
+        });
+        panic!("in the executor");
+    });
+    let promise = promise.await?;
+    let observed = outcome(&cx, "a promise", || promise).await?;
+    let case = "the executor panicked, and a clone of its resolver lives on";
+    ends(observed, panicked("in the executor"), 0, case, help)?;
+    let promise = made(&cx, |resolver| {
+        resolver.resolve("in time".to_owned());
+        panic!("in the executor");
+    });
+    let promise = promise.await?;
+    let observed = outcome(&cx, "a promise", || promise).await?;
+    ends(observed, yes("in time"), 0, "the executor panicked after it had resolved", help)?;
+    for time in [0, 100] {
+        let why = text.clone();
+        let future = async move {
+            if time > 0 {
+                sleep(ms(time)).await;
+            }
+            panic!("{why}")
+        };
+        let observed = outcome(&cx, "Promise::from_future", || P::from_future(future)).await?;
+        ends(observed, panicked(&text), time.into(), "the future panicked", help)?;
+    }
+    let (one, two, three) = (text.clone(), text.clone(), text.clone());
+    let observed = outcome(&cx, "Promise::then", || {
+        after(100, yes("")).then(move |_| -> Settled { panic!("{one}") })
+    });
+    ends(observed.await?, panicked(&text), 100, "a handler of then panicked", help)?;
+    let observed = outcome(&cx, "Promise::catch", || {
+        after(100, no("")).catch(move |_| -> Settled { panic!("{two}") })
+    });
+    ends(observed.await?, panicked(&text), 100, "a handler of catch panicked", help)?;
+    let observed = outcome(&cx, "Promise::finally", || {
+        after(100, yes("")).finally(move || -> () { panic!("{three}") })
+    });
+    ends(observed.await?, panicked(&text), 100, "a handler of finally panicked", help)
 }

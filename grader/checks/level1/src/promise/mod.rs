@@ -3,48 +3,68 @@
 mod chain;
 mod combine;
 mod life;
+mod threads;
 
 pub use chain::*;
 pub use combine::*;
 pub use life::*;
+pub use threads::*;
 
+use std::fmt::Debug;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, ms};
-use level1::promise::{Broken, Promise};
+use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms};
+use level1::promise::{Broken, Promise, State};
 use tokio::time::sleep;
 
-/// The error type that the criteria's promises have.
+use crate::values::short;
+
+/// The error type that the criteria's promises have. It is their own: what the promise says is taken
+/// apart where it arrives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Oops {
-    Said(&'static str),
-    Broken(Broken),
+    Said(String),
+    Abandoned,
+    Panicked(String),
 }
 
 impl From<Broken> for Oops {
     fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
+        match broken {
+            Broken::Abandoned => Self::Abandoned,
+            Broken::Panicked(text) => Self::Panicked(text),
+        }
     }
 }
 
-pub type P<T = u32> = Promise<T, Oops>;
+pub type P<T = String> = Promise<T, Oops>;
+type Settled<T = String> = Result<T, Oops>;
 
-/// A promise that is settled with this result after a time.
-fn after(time: u64, result: Result<u32, Oops>) -> P {
+/// A promise that is settled with this result after a time; after 0, before it is returned.
+fn after(time: u64, result: Settled) -> P {
     Promise::new(move |resolver| {
-        tokio::spawn(async move {
-            sleep(ms(time)).await;
-            match result {
-                Ok(value) => resolver.resolve(value),
-                Err(error) => resolver.reject(error),
-            }
-        });
+        let settle = move || match result {
+            Ok(value) => resolver.resolve(value),
+            Err(error) => resolver.reject(error),
+        };
+        if time == 0 {
+            settle();
+        } else {
+            tokio::spawn(async move {
+                sleep(ms(time)).await;
+                settle();
+            });
+        }
     })
 }
 
-fn no(why: &'static str) -> Result<u32, Oops> {
-    Err(Oops::Said(why))
+fn yes(value: &str) -> Settled {
+    Ok(value.to_owned())
+}
+
+fn no(why: &str) -> Settled {
+    Err(Oops::Said(why.to_owned()))
 }
 
 /// Awaits what `make` builds, and says how long that took in virtual milliseconds.
@@ -56,16 +76,52 @@ where
     Ok((call.value, call.took.as_millis()))
 }
 
+/// Ends the script unless a promise came to this, at this virtual millisecond.
+fn ends<T: Debug + PartialEq>(
+    (result, took): (T, u128),
+    expected: T,
+    at: u128,
+    case: &str,
+    help: &str,
+) -> Outcome {
+    ensure!(result == expected, "{case}";
+        expected = short(&format!("{expected:?}")), observed = short(&format!("{result:?}")), help = help);
+    ensure!(took == at, "{case}: settled at {took} ms";
+        expected = format!("{at} ms"), observed = format!("{took} ms"), help = help);
+    Ok(())
+}
+
+/// Ends the script unless the promise stands so.
+async fn stands(cx: &Cx, promise: &P, expected: &str, when: &str, help: &str) -> Outcome {
+    let state = cx.call_fn("Promise::state", || promise.state()).await?;
+    let observed = match state {
+        State::Pending => "pending",
+        State::Fulfilled => "fulfilled",
+        State::Rejected => "rejected",
+    };
+    ensure!(observed == expected, "the state {when}";
+        expected = expected, observed = observed, help = help);
+    Ok(())
+}
+
 /// Notes in the order in which they were made.
 #[derive(Debug, Clone, Default)]
 struct Notes(Arc<Mutex<Vec<&'static str>>>);
 
 impl Notes {
     fn add(&self, note: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        lock(&self.0).push(note);
     }
 
     fn all(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
+    }
+
+    /// Ends the script unless these notes were made, in this order.
+    fn are(&self, expected: &[&str], what: &str, help: &str) -> Outcome {
+        let notes = self.all();
+        ensure!(notes == expected, "{what}";
+            expected = list(expected), observed = list(&notes), help = help);
+        Ok(())
     }
 }

@@ -167,3 +167,76 @@ pub async fn reads_the_answers(cx: Cx) -> Outcome {
     }
     Ok(())
 }
+
+/// A provider that charges, and answers a confirm with something else.
+struct ConfirmsWith {
+    inner: Arc<dyn PaymentProvider>,
+    change: fn(Intent) -> Intent,
+    /// Whether asking for the intent brings the same.
+    find_too: bool,
+}
+
+impl PaymentProvider for ConfirmsWith {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
+        self.inner.create_intent(request)
+    }
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        let change = self.change;
+        self.inner.confirm(key, intent).map(move |answer| answer.map(change)).boxed()
+    }
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        self.inner.cancel(key, intent)
+    }
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
+        self.inner.refund(key, intent)
+    }
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
+        let (change, find_too) = (self.change, self.find_too);
+        let found = self.inner.find_intent(payment);
+        let change = move |intent: Intent| match intent.status {
+            IntentStatus::Succeeded if find_too => change(intent),
+            _ => intent,
+        };
+        found.map(move |found| found.map(|found| found.map(change))).boxed()
+    }
+}
+
+pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
+    type Change = fn(Intent) -> Intent;
+    let cases: [(&str, Change); 7] = [
+        ("requires_action", |intent| Intent { status: IntentStatus::RequiresAction, ..intent }),
+        ("requires_confirmation", |intent| Intent {
+            status: IntentStatus::RequiresConfirmation,
+            ..intent
+        }),
+        ("processing", |intent| Intent { status: IntentStatus::Processing, ..intent }),
+        ("canceled", |intent| Intent { status: IntentStatus::Canceled, ..intent }),
+        ("succeeded, and given back", |intent| Intent { refunded: true, ..intent }),
+        ("succeeded, of another amount", |intent| {
+            let amount = Money::new(intent.amount.minor() + 1, intent.amount.currency());
+            Intent { amount: amount.unwrap_or(intent.amount), ..intent }
+        }),
+        ("succeeded, of another intent", |intent| Intent {
+            id: IntentId::new("pi_another").unwrap_or(intent.id),
+            ..intent
+        }),
+    ];
+    for (what, change) in cases {
+        let wrap = move |providers: Providers| {
+            let inner = Arc::clone(&providers.payments);
+            let payments = Arc::new(ConfirmsWith { inner, change, find_too: true });
+            Providers { payments, ..providers }
+        };
+        let stage = stage_with(&cx, Script::new(), GatewayConfig::default(), wrap)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let told = reply.as_ref().map(|reply| reply.answer.status.clone());
+        ensure!(
+            !matches!(told, Ok(Status::Paid { .. })),
+            "confirming is answered with an intent that is {what}, and the payment is Paid";
+            expected = "anything but Paid: only `succeeded`, of this intent and amount and not given back, says that the customer has paid",
+            observed = format!("{told:?}")
+        );
+        ensure!(stage.rows() == 0, "confirming is answered with an intent that is {what}, and a row is written"; expected = "no row");
+    }
+    Ok(())
+}

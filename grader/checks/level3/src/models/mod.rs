@@ -5,10 +5,12 @@
 //! where their order would matter, so a part that is written in another way agrees with it as well.
 
 mod breaker;
+mod dead_letters;
 mod deadline;
 mod idempotency;
 mod limiter;
 mod retry;
+mod saga;
 
 use std::time::Duration;
 
@@ -18,10 +20,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::Instant;
 
 pub use breaker::breaker;
+pub use dead_letters::dead_letters;
 pub use deadline::deadline;
 pub use idempotency::idempotency;
 pub use limiter::limiter;
 pub use retry::retry;
+pub use saga::saga;
 
 /// Scripts that are the same in every run, so that a fault that one of them shows fails always; and as
 /// many that are drawn from the run's seed, so that the fixed ones cannot be learned by heart.

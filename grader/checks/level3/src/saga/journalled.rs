@@ -1,20 +1,21 @@
-//! The saga engine and its journal: what is written before it is tried, and what is made of it by whoever
-//! takes over.
+//! The saga engine and its journal: what is written before it is tried, and what is read from it.
 
 use std::sync::{Arc, Mutex};
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{
-    Claimed, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaFailure,
-    SagaId, SagaLog,
+    FailureKind, Journal, JournalError, Lease, MemoryJournal, Payload, Record, SagaId, SagaLog,
+    Standing,
 };
 use level3::saga::{Saga, SagaError, SagaOutcome, SagaOwner, Step, StepError, ignore_events};
 use tokio::time::sleep;
 
-use super::{Bench, Does, Undo, execute};
+use super::resumed::{claimed, left_behind};
+use crate::faulty::{Fault, Faulty};
+use crate::steps::{Bench, Does, Undo, called, execute, said};
 
-/// A journal that notes what the steps had done when a record was written.
+/// Where a record stands among others.
 fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usize> {
     records.iter().position(wanted)
 }
@@ -94,7 +95,8 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
             .step("capture", capture, Undo::Works);
         let (saga, journal) = (Arc::new(bench.saga), MemoryJournal::new());
         // What it says itself is other criteria's matter.
-        let _ = cx.call("Saga::execute", execute(Arc::clone(&saga), &journal)).await?;
+        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
+        let _ = cx.call("Saga::execute", execute(&saga, &kept, "one")).await?;
         let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
             return Err(Fail::new("the journal knows no such saga"));
         };
@@ -104,7 +106,9 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
                 *state == ["reserve", "ride", "capture"]
             }
             ("Compensated", Ok(Some(SagaOutcome::Compensated { state, failure }))) => {
-                *state == ["reserve", "ride"] && failure.step == "capture"
+                let mut state = state.clone();
+                state.sort();
+                state == ["-reserve", "-ride", "reserve", "ride"] && failure.step == "capture"
             }
             ("Parked", Ok(Some(SagaOutcome::Parked { stuck, .. }))) => {
                 matches!(&stuck[..], [one] if one.step == "reserve" && one.cause == "never")
@@ -113,96 +117,86 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
         };
         ensure!(
             fits, "the records tell another end";
-            expected = expected, observed = format!("{read:?}"),
+            expected = format!("{expected}: the end that execute has returned"), observed = format!("{read:?}"),
             help = "a record of a step that is done holds the state after it, one of an undo that is parked its cause"
         );
+        let first = saga.begun_with(&saga_log);
+        ensure!(matches!(&first, Ok(state) if state.is_empty()), "begun_with does not read the state that the saga began with";
+            expected = "no step's name", observed = format!("{first:?}"));
+        let open = SagaLog { standing: Standing::Open, records: saga_log.records[..1].into() };
+        let read = saga.outcome_of(&open);
+        ensure!(matches!(read, Ok(None)), "outcome_of tells an end of a saga that has only begun"; expected = "None", observed = format!("{read:?}"));
     }
     Ok(())
 }
 
-/// A saga whose owner died, and who takes it over.
-async fn left_behind(
-    bench: &Bench,
-    records: Vec<Record>,
-) -> Result<(MemoryJournal, Lease, SagaLog), Fail> {
-    let journal = MemoryJournal::new();
-    let gone = |_| Fail::new("the journal in memory does not work");
-    let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
-    let Ok(Opened::New(lease)) = opened else {
-        return Err(Fail::new("Saga::open does not open a new saga"));
-    };
-    journal.append(&lease, records).await.map_err(gone)?;
-    sleep(ms(60_000)).await;
-    match journal.claim(SagaId::new("one")).await.map_err(gone)? {
-        Claimed::Acquired(lease, saga_log) => Ok((journal, lease, saga_log)),
-        _ => Err(Fail::new("a saga without an owner cannot be claimed")),
+pub async fn reads_a_batch_twice(cx: Cx) -> Outcome {
+    // Each batch in turn is written and its answer lost, so an engine that offers it again writes it twice.
+    for (fails, undo) in
+        [(false, Undo::Works), (true, Undo::FailsTimes(1)), (true, Undo::FailsForGood)]
+    {
+        for nth in 1..=8 {
+            let capture = if fails { Does::NotDone(FailureKind::Rejected) } else { Does::Works };
+            let bench = Bench::quiet(&cx)
+                .step("reserve", Does::Works, undo)
+                .step("ride", Does::Works, Undo::Works)
+                .add("capture", capture, Undo::Works, Step::pivot);
+            let (saga, memory) = (Arc::new(bench.saga), MemoryJournal::new());
+            let faulty = Faulty::new(&memory, nth, Fault::WrittenOnce, &bench.log);
+            let journal: Arc<dyn Journal> = Arc::new(faulty);
+            let mut end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+            if matches!(end, Err(SagaError::JournalUnavailable)) {
+                // It has given up, which it may: the next owner ends it.
+                sleep(ms(60_000)).await;
+                let (lease, saga_log) = claimed(&memory).await?;
+                let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+                let resume = saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+                end = cx.call("Saga::resume", resume).await?.value;
+            }
+            let Ok(Some(saga_log)) = memory.read(SagaId::new("one")).await else {
+                return Err(Fail::new("the journal knows no such saga"));
+            };
+            let read = saga.outcome_of(&saga_log).map(|read| read.map(|read| said(&Ok(read))));
+            let fits = matches!(&read, Ok(Some(read)) if *read == said(&end) && end.is_ok());
+            ensure!(
+                fits, "the answer to a write was lost, and the records tell another end";
+                expected = format!("{}, as the run says", said(&end)),
+                observed = format!("{read:?}, when the answer to write {nth} was lost"),
+                help = "a batch may stand in the journal twice: reading a record twice must change nothing"
+            );
+        }
     }
-}
-
-/// What comes of it when somebody takes it over.
-async fn resumed(
-    cx: &Cx,
-    bench: &Bench,
-    records: Vec<Record>,
-) -> Result<Result<SagaOutcome<Vec<String>>, SagaError>, Fail> {
-    let (journal, lease, saga_log) = left_behind(bench, records).await?;
-    let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
-    let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
-    Ok(cx.call("Saga::resume", call).await?.value)
-}
-
-fn done(step: &'static str, state: &[&str]) -> Result<Vec<Record>, Fail> {
-    let state = Payload::of(&state).map_err(|_| Fail::new("a state cannot be written"))?;
-    Ok(vec![
-        Record::StepStarted { step: step.into() },
-        Record::StepDone { step: step.into(), state },
-    ])
-}
-
-pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .add("capture", Does::Works, Undo::Works, Step::pivot)
-        .add("mail", Does::Works, Undo::Works, Step::not_critical)
-        .step("close", Does::Works, Undo::Works);
-    let mut records = done("reserve", &["reserve"])?;
-    records.extend(done("capture", &["reserve", "capture"])?);
-    let failure = SagaFailure {
-        step: "mail".into(),
-        kind: FailureKind::Transient,
-        message: "no answer".to_owned(),
-    };
-    records.push(Record::StepStarted { step: "mail".into() });
-    records.push(Record::StepFailed { failure, may_have_acted: true });
-    let end = resumed(&cx, &bench, records).await?;
-    ensure!(
-        matches!(&end, Ok(SagaOutcome::Completed(state)) if state.last().is_some_and(|s| s == "close")),
-        "a saga whose pivot is done is not finished";
-        expected = "Completed", observed = format!("{end:?}")
-    );
-    ensure_eq!(
-        lock(&bench.log).clone(), ["close"], "what is over already is called again";
-        help = "StepDone and StepFailed both end a step: a saga that is not going back has gone on behind it"
-    );
     Ok(())
 }
 
-pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
-    let bench = Bench::new(&cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .add("capture", Does::Works, Undo::Works, Step::pivot)
-        .step("close", Does::Works, Undo::Works);
-    let mut records = done("reserve", &["reserve"])?;
-    records.push(Record::StepStarted { step: "capture".into() });
-    let end = resumed(&cx, &bench, records).await?;
-    ensure!(matches!(end, Ok(SagaOutcome::Compensated { .. })), "a saga whose pivot is not done is not undone"; observed = format!("{end:?}"));
-    let mut undone = lock(&bench.log).clone();
-    undone.sort();
-    ensure_eq!(
-        undone,
-        ["undo capture?", "undo reserve"],
-        "what had begun when the process died is not undone, and nothing else"
-    );
+pub async fn refuses_other_records(cx: Cx) -> Outcome {
+    let begun = |kind: &'static str, state: &str| {
+        let state = Payload::of(&vec![state]);
+        let state = state.map_err(|_| Fail::new("a state cannot be written"))?;
+        Ok::<_, Fail>(Record::Begun { kind: kind.into(), state })
+    };
+    let started = |step: &'static str| Record::StepStarted { step: step.into() };
+    let number = Payload::of(&7).map_err(|_| Fail::new("a state cannot be written"))?;
+    let cases = [
+        ("of a saga of another kind", vec![begun("another", "x")?]),
+        ("with an unknown step", vec![begun("test", "x")?, started("stranger")]),
+        ("without a beginning", vec![started("reserve"), Record::Completed]),
+        ("without a record", Vec::new()),
+        ("with another state", vec![Record::Begun { kind: "test".into(), state: number }]),
+    ];
+    for (which, records) in cases {
+        let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::Works);
+        let (memory, lease, _) = left_behind(&bench, Vec::new()).await?;
+        let saga_log = SagaLog { standing: Standing::Open, records: records.into() };
+        let read = cx.call_fn("Saga::outcome_of", || bench.saga.outcome_of(&saga_log)).await?;
+        ensure!(matches!(read, Err(SagaError::State(_))), "a log {which} is read as if it were this saga's";
+            expected = "SagaError::State", observed = format!("{read:?}"));
+        let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+        let resume = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::resume", resume).await?.value;
+        ensure!(matches!(end, Err(SagaError::State(_))), "a log {which} is resumed"; expected = "SagaError::State", observed = said(&end));
+        ensure!(called(&bench.log).is_empty(), "a log {which} makes the saga call a step"; observed = format!("{:?}", called(&bench.log)));
+    }
     Ok(())
 }
 
@@ -211,17 +205,43 @@ pub async fn stops_when_fenced(cx: Cx) -> Outcome {
         .step("reserve", Does::Works, Undo::Works)
         .step("ride", Does::Works, Undo::Works)
         .step("capture", Does::Works, Undo::Works);
-    let (journal, mut lease, _) = left_behind(&bench, Vec::new()).await?;
+    let (journal, mut lease, _): (MemoryJournal, Lease, SagaLog) =
+        left_behind(&bench, Vec::new()).await?;
     // The right of the owner before.
     lease.epoch -= 1;
     let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
     let call = bench.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
     let end = cx.call("Saga::run", call).await?.value;
-    ensure_eq!(end, Err(SagaError::Fenced), "an owner whose saga was taken over goes on");
+    ensure_eq!(said(&end), "the error Fenced", "an owner whose saga was taken over goes on");
     ensure!(
-        lock(&bench.log).is_empty(),
+        called(&bench.log).is_empty(),
         "an owner whose saga was taken over calls a step";
-        expected = "no call: the record before it was refused", observed = format!("{:?}", lock(&bench.log))
+        expected = "no call: the record before it was refused", observed = format!("{:?}", called(&bench.log))
     );
+    // Taken over later, while the saga goes forward and while it goes back.
+    for nth in 1..=7 {
+        let bench = Bench::quiet(&cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("ride", Does::Works, Undo::FailsTimes(1))
+            .step("capture", Does::Unknown(FailureKind::Transient), Undo::Works);
+        let saga = Arc::new(bench.saga);
+        let faulty =
+            Faulty::new(&MemoryJournal::new(), nth, Fault::Is(JournalError::Fenced), &bench.log);
+        let after = faulty.calls_after();
+        let journal: Arc<dyn Journal> = Arc::new(faulty);
+        let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+        // An engine that writes less often is over before.
+        let Some(after) = after.first_fault() else { continue };
+        ensure_eq!(
+            said(&end),
+            "the error Fenced",
+            "an owner whose saga is taken over at write {nth} goes on"
+        );
+        let late: Vec<String> = called(&bench.log).split_off(after);
+        let late: Vec<_> = late.iter().filter(|line| !line.starts_with("wrote")).collect();
+        ensure!(late.is_empty(), "an owner whose saga is taken over at write {nth} makes a call"; expected = "none", observed = format!("{late:?}"));
+    }
+    // The time of a task that was left behind.
+    sleep(ms(1000)).await;
     Ok(())
 }

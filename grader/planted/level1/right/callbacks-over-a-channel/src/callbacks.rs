@@ -26,7 +26,10 @@ where
     let (end, ended) = oneshot::channel();
     let out = Arc::new(Mutex::new(Request::User(id)));
     let last = Arc::clone(&out);
+    // Dropped when this function returns.
+    let (_returning, returned) = oneshot::channel::<()>();
     tokio::spawn(async move {
+        let _ = returned.await;
         let answer = ended.await.unwrap_or_else(|_| {
             let request = *last.lock().unwrap_or_else(PoisonError::into_inner);
             Err(FetchError::new(request, SourceError::CallbackDropped))

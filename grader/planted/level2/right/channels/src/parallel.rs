@@ -3,8 +3,10 @@
 //! The counterpart of `Promise.all`, with one difference that matters: when one call fails, the
 //! others are stopped instead of running on for nothing.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -13,7 +15,7 @@ use crate::error::SectionError;
 use crate::model::{Loaded, PartialDashboard, Section, SectionData};
 use crate::source::DashboardSource;
 
-type Outcome = Result<SectionData, SectionError>;
+type Outcome = std::thread::Result<Result<SectionData, SectionError>>;
 
 /// Starts all five calls at once and returns when all have answered.
 ///
@@ -29,9 +31,9 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<Loaded, SectionErr
     let (_tasks, mut outcomes) = start(&source);
     let mut page = PartialDashboard::default();
     while let Some(outcome) = outcomes.recv().await {
-        page.insert(outcome?);
+        page.insert(outcome.unwrap_or_else(|payload| resume_unwind(payload))?);
     }
-    let Some(dashboard) = page.complete() else { panic!("a source has panicked") };
+    let Some(dashboard) = page.complete() else { unreachable!("five answers make a page") };
     Ok(Loaded { dashboard, took: started.elapsed() })
 }
 
@@ -50,8 +52,11 @@ fn start(source: &Arc<dyn DashboardSource>) -> (Tasks, mpsc::UnboundedReceiver<O
     let tasks = Section::ALL.map(|section| {
         let (sender, call) = (sender.clone(), section.fetch(Arc::clone(source)));
         let task = tokio::spawn(async move {
-            let outcome = call.await.map_err(|error| SectionError::new(section, error));
-            // Nobody listens any more: then nobody wants to know.
+            // A panic goes through the channel as well: nothing else would tell of it.
+            let outcome = AssertUnwindSafe(call).catch_unwind().await;
+            let outcome =
+                outcome.map(|answer| answer.map_err(|error| SectionError::new(section, error)));
+            // The receiver may be gone: then the outcome is of no use.
             sender.send(outcome).ok();
         });
         task.abort_handle()

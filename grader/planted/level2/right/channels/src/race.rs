@@ -3,10 +3,11 @@
 //! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
 //! it settles on the first *outcome*, failures included, and keeps no hold of the others.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream;
+use futures::{FutureExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use crate::model::{Section, SectionData};
 use crate::rest::Rest;
 use crate::source::DashboardSource;
 
-type Outcome = Result<SectionData, SectionError>;
+type Outcome = std::thread::Result<Result<SectionData, SectionError>>;
 
 /// How many sections must be there before the page is shown.
 pub const WANTED: usize = 3;
@@ -61,14 +62,14 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew
     let (tasks, mut outcomes) = start(&source);
     let (mut arrived, mut failed) = (Vec::new(), Vec::new());
     while let Some(outcome) = outcomes.recv().await {
-        match outcome {
+        match outcome.unwrap_or_else(|payload| resume_unwind(payload)) {
             Ok(data) => arrived.push(data),
             Err(error) => failed.push(error),
         }
         if arrived.len() == WANTED {
             // The guard moves into the stream: who drops the rest aborts the tasks.
             let rest = stream::unfold((tasks, outcomes), |(tasks, mut outcomes)| async move {
-                let outcome = outcomes.recv().await?;
+                let outcome = outcomes.recv().await?.unwrap_or_else(|payload| resume_unwind(payload));
                 Some((outcome, (tasks, outcomes)))
             });
             let took = started.elapsed();
@@ -96,8 +97,11 @@ fn start(source: &Arc<dyn DashboardSource>) -> (Tasks, mpsc::UnboundedReceiver<O
     let tasks = Section::ALL.map(|section| {
         let (sender, call) = (sender.clone(), section.fetch(Arc::clone(source)));
         let task = tokio::spawn(async move {
-            let outcome = call.await.map_err(|error| SectionError::new(section, error));
-            // Nobody listens any more: then nobody wants to know.
+            // A panic goes through the channel as well: nothing else would tell of it.
+            let outcome = AssertUnwindSafe(call).catch_unwind().await;
+            let outcome =
+                outcome.map(|answer| answer.map_err(|error| SectionError::new(section, error)));
+            // The receiver may be gone: then the outcome is of no use.
             sender.send(outcome).ok();
         });
         task.abort_handle()

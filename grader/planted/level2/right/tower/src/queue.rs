@@ -30,7 +30,7 @@ impl AsyncQueue {
     /// A queue that runs `concurrency` jobs at once.
     #[must_use]
     pub fn new(concurrency: NonZeroUsize) -> Self {
-        let places = Arc::new(Semaphore::new(concurrency.get()));
+        let places = Arc::new(Semaphore::new(concurrency.get().min(Semaphore::MAX_PERMITS)));
         Self { limit: GlobalConcurrencyLimitLayer::with_semaphore(places) }
     }
 

@@ -145,13 +145,13 @@ impl<T> DeadLetters<T> {
     {
         let _turn = self.turns.lock().await;
         let mut outcome = Redriven::default();
-        for letter in self.letters() {
-            if letter.parked {
-                continue;
-            }
-            let id = letter.id;
+        let ids: Vec<LetterId> = self.lock().iter().map(|letter| letter.id).collect();
+        for id in ids {
+            let here = self.lock().iter().find(|letter| letter.id == id && !letter.parked).cloned();
+            let Some(letter) = here else { continue };
             *self.delivering.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
-            let delivery = AssertUnwindSafe(async { handler(letter).await }).catch_unwind().await;
+            let attempt = async { handler(letter).await.map_err(|error| error.to_string()) };
+            let delivery = AssertUnwindSafe(attempt).catch_unwind().await;
             let mut letters = self.lock();
             let Some(index) = letters.iter().position(|letter| letter.id == id) else { continue };
             let cause = match delivery {
@@ -160,7 +160,7 @@ impl<T> DeadLetters<T> {
                     outcome.delivered += 1;
                     continue;
                 }
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(cause)) => cause,
                 Err(_) => "panicked".to_owned(),
             };
             let letter = &mut letters[index];

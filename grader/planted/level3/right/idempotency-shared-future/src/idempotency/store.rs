@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, ready};
+use futures::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Answered, Completion, IdempotencyError, StoreConfig};
 
-type Pending<V> = Shared<BoxFuture<'static, Result<Completion<V>, IdempotencyError>>>;
+type Ended<V> = Result<Completion<V>, IdempotencyError>;
+type Pending<V> = Shared<BoxFuture<'static, Ended<V>>>;
 
 struct Entry<P, V> {
     params: P,
@@ -41,6 +42,10 @@ impl<K, P, V> fmt::Debug for Store<K, P, V> {
     }
 }
 
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<K, P, V> Store<K, P, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
@@ -54,13 +59,30 @@ where
     }
 
     fn fresh(&self) -> MutexGuard<'_, HashMap<K, Entry<P, V>>> {
-        let mut entries = self.entries.lock().expect("nothing panics under the lock");
+        let mut entries = unpoisoned(&self.entries);
         let retention = self.config.retention;
         entries.retain(|_, entry| entry.answered.is_none_or(|at| at.elapsed() < retention));
         entries
     }
 
     /// Looks a key up.
+    /// The future of the key's work, and the sender for its result if this caller has to start it.
+    #[expect(clippy::type_complexity, reason = "one caller")]
+    fn claim(
+        &self,
+        key: &K,
+        params: P,
+    ) -> Result<(Pending<V>, Option<oneshot::Sender<Ended<V>>>), IdempotencyError> {
+        let mut entries = self.fresh();
+        if let Some(pending) = self.known(&entries, key, &params)? {
+            return Ok((pending, None));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let pending = receiver.map(|r| r.unwrap_or(Err(IdempotencyError::Lost))).boxed().shared();
+        entries.insert(key.clone(), Entry { params, answered: None, pending: pending.clone() });
+        Ok((pending, Some(sender)))
+    }
+
     fn known(
         &self,
         entries: &HashMap<K, Entry<P, V>>,
@@ -92,39 +114,43 @@ where
         W: FnOnce() -> Fut,
         Fut: Future<Output = Completion<V>> + Send + 'static,
     {
-        let (pending, replayed) = {
-            let mut entries = self.fresh();
-            match self.known(&entries, key, &params)? {
-                Some(pending) => (pending, true),
-                None => {
-                    let (sender, receiver) = oneshot::channel();
-                    let pending =
-                        receiver.map(|r| r.unwrap_or(Err(IdempotencyError::Lost))).boxed().shared();
-                    let entry = Entry { params, answered: None, pending: pending.clone() };
-                    entries.insert(key.clone(), entry);
-                    let (work, map, key) = (work(), Arc::clone(&self.entries), key.clone());
-                    tokio::spawn(async move {
-                        let result = match AssertUnwindSafe(work).catch_unwind().await {
-                            Ok(completion) => Ok(completion),
-                            Err(_) => Err(IdempotencyError::Lost),
-                        };
-                        {
-                            let mut entries = map.lock().expect("nothing panics under the lock");
-                            if matches!(result, Ok(Completion::Stored(_))) {
-                                if let Some(entry) = entries.get_mut(&key) {
-                                    entry.answered = Some(Instant::now());
-                                }
-                            } else {
-                                entries.remove(&key);
-                            }
-                        }
-                        let _ = sender.send(result);
-                    });
-                    (pending, false)
+        let (pending, sender) = self.claim(key, params)?;
+        let replayed = sender.is_none();
+        if let Some(sender) = sender {
+            // Not under the lock: the closure may panic, which is its caller's affair.
+            let (map, mine) = (Arc::clone(&self.entries), key.clone());
+            let work = match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(work) => work,
+                Err(panic) => {
+                    unpoisoned(&map).remove(&mine);
+                    resume_unwind(panic);
                 }
-            }
-        };
+            };
+            tokio::spawn(async move {
+                let result = match AssertUnwindSafe(work).catch_unwind().await {
+                    Ok(completion) => Ok(completion),
+                    Err(_) => Err(IdempotencyError::Lost),
+                };
+                {
+                    let mut entries = unpoisoned(&map);
+                    if matches!(result, Ok(Completion::Stored(_))) {
+                        if let Some(entry) = entries.get_mut(&mine) {
+                            entry.answered = Some(Instant::now());
+                        }
+                    } else {
+                        entries.remove(&mine);
+                    }
+                }
+                let _ = sender.send(result);
+            });
+        }
         Ok(Answered { completion: pending.await?, replayed })
+    }
+
+    /// Whether a request with this key would start no work.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.fresh().contains_key(key)
     }
 
     /// How many keys are kept.

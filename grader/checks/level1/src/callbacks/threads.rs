@@ -1,0 +1,186 @@
+//! A load whose runtime, caller and source are on threads of their own.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, lock};
+use level1::callbacks::fetch_user_profile;
+use level1::errors::FetchError;
+use level1::model::{Post, Profile, User, UserId};
+use level1::source::{Callback, CallbackSource, Request, SourceError};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use crate::fake::{answer, dropped};
+use crate::style_callbacks::CALLBACKS;
+use crate::styles::Source;
+use crate::told::{ending, parts};
+
+/// Real time in which a task that is ready begins, on a machine with other work, too.
+const A_WHILE: Duration = Duration::from_millis(400);
+
+/// What the thread outside the runtime is asked to do, until there is nothing more.
+type Job = Option<Box<dyn FnOnce() + Send>>;
+
+type Answer = Result<Profile, FetchError>;
+
+/// A source that answers at once, or on a thread that belongs to no runtime.
+struct Elsewhere {
+    profile: Profile,
+    /// Whether the callback for the posts is dropped.
+    drops: bool,
+    /// Takes the answers, where they come from another thread.
+    outside: Option<Sender<Job>>,
+    /// Waits inside `posts`, at most for [`A_WHILE`], for the load's own callback.
+    early: Mutex<Receiver<()>>,
+    was_early: Arc<Mutex<bool>>,
+}
+
+impl Elsewhere {
+    fn does(&self, job: impl FnOnce() + Send + 'static) {
+        match &self.outside {
+            Some(outside) => drop(outside.send(Some(Box::new(job)))),
+            None => job(),
+        }
+    }
+}
+
+impl CallbackSource for Elsewhere {
+    fn user(&self, _: UserId, callback: Callback<User>) {
+        let user = self.profile.user.clone();
+        self.does(move || callback(Ok(user)));
+    }
+
+    fn posts(&self, _: UserId, callback: Callback<Vec<Post>>) {
+        let posts = self.profile.posts.clone();
+        let drops = self.drops;
+        self.does(move || if drops { drop(callback) } else { callback(Ok(posts)) });
+        if self.outside.is_none() {
+            *lock(&self.was_early) = lock(&self.early).recv_timeout(A_WHILE).is_ok();
+        }
+    }
+}
+
+/// What one load came to, and whether its callback ran inside of the call.
+struct Ended {
+    answer: Option<Answer>,
+    early: bool,
+}
+
+/// Runs a load: the runtime on one thread, the caller on a second one, the source's answers, if they come
+/// from elsewhere, on a third one.
+fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, Fail> {
+    let (give_handle, handle) = channel::<Handle>();
+    let (give_jobs, jobs) = channel::<Job>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (handle, give_handle) = (Mutex::new(handle), Mutex::new(give_handle));
+    let (jobs, stopped, stop) =
+        (Mutex::new(jobs), Mutex::new(Some(stopped)), Mutex::new(Some(stop)));
+    let (id, profile) = (source.id, source.profile.clone());
+    let work = move |number: usize| -> Option<Ended> {
+        match number {
+            0 => {
+                let runtime =
+                    Builder::new_current_thread().enable_time().start_paused(true).build().ok()?;
+                let stopped = lock(&stopped).take()?;
+                lock(&give_handle).send(runtime.handle().clone()).ok()?;
+                let _ = runtime.block_on(stopped);
+                None
+            }
+            1 => {
+                let handle = lock(&handle).recv().ok()?;
+                let _runtime = handle.enter();
+                let (tell_early, early) = channel();
+                let (tell, told) = channel();
+                let was_early = Arc::new(Mutex::new(false));
+                let source = Elsewhere {
+                    profile: profile.clone(),
+                    drops,
+                    outside: outside.then(|| give_jobs.clone()),
+                    early: Mutex::new(early),
+                    was_early: Arc::clone(&was_early),
+                };
+                fetch_user_profile(Arc::new(source), id, move |answer| {
+                    let _ = tell_early.send(());
+                    let _ = tell.send(answer);
+                });
+                // Ends without an answer when the callback is dropped uncalled.
+                let answer = told.recv().ok();
+                let _ = give_jobs.send(None);
+                if let Some(stop) = lock(&stop).take() {
+                    let _ = stop.send(());
+                }
+                let early = *lock(&was_early);
+                Some(Ended { answer, early })
+            }
+            _ => {
+                let jobs = lock(&jobs);
+                while let Ok(Some(job)) = jobs.recv() {
+                    job();
+                }
+                None
+            }
+        }
+    };
+    let ended = cx.on_threads(CALLBACKS.name, 3, work)?;
+    let ended = ended.into_iter().flatten().next();
+    ended.ok_or_else(|| Fail::new("the load did not run: its runtime could not be built"))
+}
+
+/// Whether a load does what it has to on a single thread.
+async fn keeps_it_alone(cx: &Cx, source: &Source, drops: bool) -> Result<bool, Fail> {
+    let fake = source.fake(cx, answer(0), if drops { dropped(0) } else { answer(0) });
+    let got = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&got);
+    let id = source.id;
+    let call = || {
+        fetch_user_profile(fake.shared(), id, move |answer| *lock(&tell) = Some(answer));
+        lock(&got).is_some()
+    };
+    let early = cx.call_fn(CALLBACKS.name, call).await?;
+    cx.settle().await;
+    let answer = lock(&got).take();
+    Ok(!early && comes(&Ended { answer, early }, source, drops, "").is_ok())
+}
+
+pub async fn other_threads(cx: Cx) -> Outcome {
+    CALLBACKS.works(&cx).await?;
+    let mut draw: Draw = cx.draw();
+    let source = Source::drawn(&mut draw);
+    for drops in [false, true] {
+        if !keeps_it_alone(&cx, &source, drops).await? {
+            continue; // what fails on one thread is another criterion's business
+        }
+        let ended = load(&cx, &source, false, drops)?;
+        let what = if drops { "drops its callback" } else { "answers" };
+        ensure!(!ended.early, "the source {what} at once, and the callback ran on another thread before fetch_user_profile had returned";
+            expected = "the function returns first, on every runtime",
+            observed = "the callback ran while the function was still inside of CallbackSource::posts",
+            help = "with several threads a spawned task may begin at once: let it wait for the return, \
+                    for example for the other end of a oneshot channel that is a local variable of the \
+                    function");
+        comes(&ended, &source, drops, "at once")?;
+        let ended = load(&cx, &source, true, drops)?;
+        comes(&ended, &source, drops, "on a thread outside the runtime")?;
+    }
+    Ok(())
+}
+
+/// Ends the script unless the callback got the profile, or the error of the dropped callback.
+fn comes(ended: &Ended, source: &Source, drops: bool, how: &str) -> Outcome {
+    let posts = Request::Posts(source.id);
+    let right = match &ended.answer {
+        Some(Ok(_)) => !drops,
+        Some(Err(error)) => drops && parts(error) == Some((posts, &SourceError::CallbackDropped)),
+        None => false,
+    };
+    let what = if drops { "dropped the callback for the posts" } else { "answered" };
+    ensure!(right, "the source {what} {how}, and the callback did not get that";
+        expected = if drops { format!("an error that names {posts}, with the cause CallbackDropped") }
+            else { "the profile".to_owned() },
+        observed = ended.answer.as_ref().map_or_else(|| "it was dropped uncalled".to_owned(), ending),
+        help = "tokio::spawn needs a runtime on the thread that calls it: take Handle::current() when \
+                the load begins, and spawn with the handle");
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The load with combinators.
+
+use futures::FutureExt;
+use level1::combinators;
+
+use crate::styles::Style;
+
+pub const COMBINATORS: Style = Style {
+    name: "combinators::fetch_user_profile",
+    module: "combinators",
+    load: |fake, id| combinators::fetch_user_profile(fake.shared(), id).map(Some).boxed(),
+};

@@ -1,0 +1,145 @@
+//! The values that the criteria of level 1 are run with: the boundaries, and what is drawn beside them.
+
+use std::time::Duration;
+
+use grader_kit::Draw;
+use level1::model::{Post, Profile, User, UserId};
+use level1::source::{Request, SourceError};
+
+/// Ids at boundaries where an id could be cut, rounded or refused, and drawn ones.
+pub fn ids(draw: &mut Draw) -> Vec<UserId> {
+    let boundaries = [1, 2, 255, 256, 65_536, 999_999, 1_000_001, u64::from(u32::MAX) + 1];
+    let large = [(1 << 53) + 1, u64::MAX - 1, u64::MAX];
+    let drawn = [id(draw), draw.between(1_000_000..=u64::MAX)];
+    boundaries.into_iter().chain(large).chain(drawn).collect()
+}
+
+/// An everyday id.
+pub fn id(draw: &mut Draw) -> UserId {
+    draw.between(2..=99_999)
+}
+
+/// A text that is kept as it is: white space at both ends, inside and in several forms.
+pub fn untidy(draw: &mut Draw) -> String {
+    format!(" \t{}  {} \u{a0}\r\n", draw.text(1..=6), draw.text(1..=6))
+}
+
+/// Longer than any line of a log, with characters of several bytes.
+pub fn long(draw: &mut Draw) -> String {
+    format!("{}{}", "\u{20ac}".repeat(100), draw.text(5_000..=5_000))
+}
+
+/// The user under this id and the posts: with likes, with a body, with both, with neither; not sorted
+/// by id; one of them twice.
+pub fn profile(draw: &mut Draw, id: UserId) -> Profile {
+    let user = User { id, name: untidy(draw), email: untidy(draw) };
+    let mut post = |likes, body: Option<String>| Post {
+        id: draw.between(1..=1_000_000),
+        title: untidy(draw),
+        likes,
+        body,
+    };
+    let mut posts = vec![
+        post(Some(0), None),
+        post(None, Some(String::new())),
+        post(Some(u64::MAX), Some(" A body. ".to_owned())),
+        post(None, None),
+    ];
+    posts.sort_by_key(|post| std::cmp::Reverse(post.id));
+    posts.extend(posts.clone());
+    posts.push(Post { id: u64::MAX, title: String::new(), likes: Some(1), body: None });
+    Profile { user, posts }
+}
+
+/// Where a profile differs from the expected one, in words.
+pub fn difference(observed: &Profile, expected: &Profile) -> Option<String> {
+    let differs = |what: String, observed: String, expected: String| {
+        let (observed, expected) = (short(&observed), short(&expected));
+        (observed != expected).then(|| format!("{what} is {observed}, the source has {expected}"))
+    };
+    let pairs = observed.posts.iter().zip(&expected.posts).enumerate();
+    let posts = pairs.flat_map(|(index, (observed, expected))| {
+        let field = |name: &str| format!("posts[{index}].{name}");
+        [
+            differs(field("id"), observed.id.to_string(), expected.id.to_string()),
+            differs(field("title"), quoted(&observed.title), quoted(&expected.title)),
+            differs(
+                field("likes"),
+                format!("{:?}", observed.likes),
+                format!("{:?}", expected.likes),
+            ),
+            differs(field("body"), format!("{:?}", observed.body), format!("{:?}", expected.body)),
+        ]
+    });
+    let (user, wanted) = (&observed.user, &expected.user);
+    let count = |profile: &Profile| profile.posts.len().to_string();
+    [
+        differs("user.id".to_owned(), user.id.to_string(), wanted.id.to_string()),
+        differs("user.name".to_owned(), quoted(&user.name), quoted(&wanted.name)),
+        differs("user.email".to_owned(), quoted(&user.email), quoted(&wanted.email)),
+    ]
+    .into_iter()
+    .chain(posts)
+    .chain([differs("the number of posts".to_owned(), count(observed), count(expected))])
+    .flatten()
+    .next()
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// A text as a message shows it.
+pub fn short(text: &str) -> String {
+    const MOST: usize = 160;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(MOST).collect();
+    format!("{begin}... ({} bytes)", text.len())
+}
+
+/// Every kind of failure of a source, with statuses of every class and texts of every length.
+pub fn causes(draw: &mut Draw) -> Vec<SourceError> {
+    let statuses = [
+        100, 199, 204, 301, 304, 400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 422, 429, 451,
+        499, 500, 502, 503, 504, 599, 600, 999,
+    ];
+    statuses
+        .into_iter()
+        .map(|status| SourceError::Status { status })
+        .chain(other_causes(draw))
+        .collect()
+}
+
+/// Every kind of failure that is not a status.
+pub fn other_causes(draw: &mut Draw) -> Vec<SourceError> {
+    let limit = usize::try_from(draw.between(1..=1_000_000)).unwrap_or_default();
+    vec![
+        SourceError::Connection { reason: draw.text(3..=20) },
+        SourceError::Connection { reason: long(draw) },
+        SourceError::Connection { reason: String::new() },
+        SourceError::Timeout { limit: Duration::from_millis(draw.between(1..=99_999)) },
+        SourceError::Timeout { limit: Duration::MAX },
+        SourceError::Malformed { reason: long(draw) },
+        SourceError::TooLarge { limit },
+        SourceError::TooLarge { limit: 0 },
+        SourceError::Redirects { limit },
+        SourceError::Database { reason: untidy(draw) },
+        SourceError::Database { reason: long(draw) },
+        SourceError::CallbackDropped,
+    ]
+}
+
+/// Requests of every kind, with numbers at the boundaries.
+pub fn requests(draw: &mut Draw) -> Vec<Request> {
+    let page = u32::try_from(draw.between(1..=1_000_000)).unwrap_or_default();
+    vec![
+        Request::User(id(draw)),
+        Request::Posts(id(draw)),
+        Request::Page(page),
+        Request::User(u64::MAX),
+        Request::Posts(1),
+        Request::Page(u32::MAX),
+    ]
+}

@@ -1,0 +1,328 @@
+//! What is around the gateway fails: its journal, and whoever watches it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use grader_kit::{Cx, Fail, Outcome, ensure, lock, ms};
+use level3::answer::{PayError, Status};
+use level3::event::Event;
+use level3::gateway::{Gateway, GatewayConfig};
+use level3::journal::{
+    Claimed, Journal, JournalError, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId,
+    SagaLog, Standing, StoreId,
+};
+use level3_sim::{CallSite, Fault, Script, World};
+use tokio::time::sleep;
+
+use crate::values::drawn;
+use crate::world::{Stage, paid, stage_on};
+
+/// What is wrong with a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Illness {
+    /// It writes nothing and says that it cannot be reached.
+    Unavailable,
+    /// It writes, and says that it cannot be reached.
+    LosesAnswers,
+    /// It answers so much later.
+    Slow(Duration),
+    /// It never answers.
+    Hangs,
+    /// Its client's library panics.
+    Panics,
+}
+
+/// A journal that can fall ill.
+#[derive(Clone)]
+struct Ill {
+    inner: Arc<dyn Journal>,
+    illness: Arc<Mutex<Option<Illness>>>,
+}
+
+impl Ill {
+    fn falls(&self, illness: Option<Illness>) {
+        *lock(&self.illness) = illness;
+    }
+
+    fn ask<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&'a dyn Journal) -> JournalFuture<'a, T> + Send + 'a,
+    ) -> JournalFuture<'a, T> {
+        async move {
+            let illness = *lock(&self.illness);
+            match illness {
+                Some(Illness::Unavailable) => Err(JournalError::Unavailable),
+                Some(Illness::LosesAnswers) => {
+                    let _ = act(self.inner.as_ref()).await;
+                    Err(JournalError::Unavailable)
+                }
+                Some(Illness::Hangs) => std::future::pending().await,
+                Some(Illness::Panics) => panic!("a fault of the journal's library"),
+                Some(Illness::Slow(time)) => {
+                    sleep(time).await;
+                    act(self.inner.as_ref()).await
+                }
+                None => act(self.inner.as_ref()).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Journal for Ill {
+    fn store_id(&self) -> StoreId {
+        self.inner.store_id()
+    }
+    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
+        self.ask(move |journal| journal.open(saga, first))
+    }
+    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
+        let lease = lease.clone();
+        self.ask(move |journal| {
+            // The lease lives in this closure, and the answer must not borrow it.
+            let written = async move { journal.append(&lease, records).await };
+            written.boxed()
+        })
+    }
+    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
+        self.ask(move |journal| journal.claim(saga))
+    }
+    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
+        self.ask(move |journal| journal.read(saga))
+    }
+    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
+        self.ask(move |journal| journal.list(standing))
+    }
+}
+
+/// A gateway whose journal can fall ill.
+fn patient(cx: &Cx, script: Script) -> Result<(Stage, Ill), Fail> {
+    let kept: Arc<Mutex<Option<Ill>>> = Arc::default();
+    let mine = Arc::clone(&kept);
+    let before = move |inner: Arc<dyn Journal>| {
+        let ill = Ill { inner, illness: Arc::default() };
+        *lock(&mine) = Some(ill.clone());
+        Arc::new(ill) as Arc<dyn Journal>
+    };
+    let stage = stage_on(cx, script, GatewayConfig::default(), |all| all, before)?;
+    let ill = lock(&kept).clone();
+    Ok((stage, ill.ok_or_else(|| Fail::new("Gateway::new does not keep its journal"))?))
+}
+
+/// Moments at which the journal falls ill: while each step is under way.
+const MOMENTS: [(CallSite, std::ops::RangeInclusive<u64>); 4] = [
+    (CallSite::Create, 1..=199),
+    (CallSite::Fraud, 201..=699),
+    (CallSite::Confirm, 701..=999),
+    (CallSite::Save, 1001..=1099),
+];
+
+pub async fn does_nothing_without_its_journal(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for illness in [Illness::Unavailable, Illness::Hangs, Illness::Panics] {
+        // From before the beginning on.
+        let (stage, journal) = patient(&cx, Script::new())?;
+        journal.falls(Some(illness));
+        let request = drawn(&mut draw, "a");
+        let call = cx.call("Gateway::pay", stage.gateway.pay(request.clone())).await?;
+        let calls = stage.world.all_calls();
+        ensure!(
+            calls == 0, "the journal is away ({illness:?}), and {calls} calls are made for a new payment";
+            expected = "none: without a record there is no effect", observed = format!("{:?}", call.value)
+        );
+        ensure!(
+            call.took <= ms(10_000) && (illness != Illness::Unavailable || call.value == Err(PayError::JournalUnavailable)),
+            "the journal is away ({illness:?}), and a new payment is answered otherwise";
+            expected = "Err(JournalUnavailable), within the 10 s", observed = format!("{:?} after {} ms", call.value, call.took.as_millis())
+        );
+        if illness == Illness::Unavailable {
+            journal.falls(None);
+            let again = cx.call("Gateway::pay", stage.gateway.pay(request)).await?.value;
+            paid(&again, "when the journal is back")?;
+        }
+        for undoes in [false, true] {
+            for (site, moment) in MOMENTS {
+                if undoes && site != CallSite::Save {
+                    continue;
+                }
+                let at = draw.between(moment);
+                outage(&cx, illness, site, at, undoes, &mut draw).await?;
+            }
+        }
+    }
+    lost_answers(&cx, &mut draw).await?;
+    slow(&cx, &mut draw).await
+}
+
+/// The journal falls ill in the middle of a payment, and another process ends it afterwards.
+async fn outage(
+    cx: &Cx,
+    illness: Illness,
+    site: CallSite,
+    at: u64,
+    undoes: bool,
+    draw: &mut grader_kit::Draw,
+) -> Outcome {
+    let script = match undoes {
+        true => Script::new().always(CallSite::Save, Fault::FailBefore),
+        false => Script::new(),
+    };
+    let (stage, journal) = patient(cx, script)?;
+    let when = format!("the journal is away ({illness:?}) from {at} ms on, during {site}");
+    let request = drawn(draw, "a");
+    let both = async {
+        let pay = async {
+            let begun = tokio::time::Instant::now();
+            let reply = stage.gateway.pay(request.clone()).await;
+            (reply, begun.elapsed())
+        };
+        tokio::join!(pay, async {
+            sleep(ms(at)).await;
+            journal.falls(Some(illness));
+        })
+        .0
+    };
+    let (reply, took) = cx.call("Gateway::pay", both).await?.value;
+    sleep(ms(30_000)).await;
+    let calls = stage.wire.calls();
+    let started = calls.iter().find(|call| call.site == CallSite::Create).map(|call| call.at);
+    let late = calls
+        .iter()
+        .find(|call| call.site != site && started.is_some_and(|start| call.at >= start + ms(at)));
+    if let Some(late) = late {
+        return Err(Fail::new(format!("{when}, and {} is called", late.site))
+            .expected("nothing but the step that its last record announces: without a record there is no effect, neither forward nor back")
+            .help("an append that fails ends the work; the payment stays open for the process that recovers it"));
+    }
+    let told = reply.as_ref().map(|reply| reply.answer.status.clone());
+    ensure!(
+        took <= ms(10_000) && matches!(told, Err(PayError::JournalUnavailable) | Ok(Status::Compensating { .. })),
+        "{when}, and the client is told an end that is not written";
+        expected = "Compensating or JournalUnavailable, within the 10 s", observed = format!("{told:?} after {} ms", took.as_millis())
+    );
+    ensure!(lock(&stage.told).is_empty(), "{when}, and Event::Ended comes without a record"; expected = "the record first");
+    journal.falls(None);
+    stage.script.heal(CallSite::Save);
+    let (heir, _) = stage.another(GatewayConfig::default())?;
+    let recovered = cx.call("Gateway::recover", heir.recover()).await?.value;
+    ensure!(recovered.is_ok(), "{when}; it is back, and recover() of the next process fails"; observed = format!("{recovered:?}"));
+    sleep(ms(10_000)).await;
+    let wrong = stage.imbalance();
+    ensure!(
+        wrong.is_none() && stage.open() == 0,
+        "{when}; it is back, and after recover() {}", wrong.clone().unwrap_or("the payment is open".to_owned());
+        expected = "paid or undone"
+    );
+    Ok(())
+}
+
+async fn lost_answers(cx: &Cx, draw: &mut grader_kit::Draw) -> Outcome {
+    for (site, moment) in MOMENTS {
+        let at = draw.between(moment);
+        let (stage, journal) = patient(cx, Script::new())?;
+        let request = drawn(draw, "a");
+        let both = async {
+            tokio::join!(stage.gateway.pay(request.clone()), async {
+                sleep(ms(at)).await;
+                journal.falls(Some(Illness::LosesAnswers));
+                sleep(ms(1000)).await;
+                journal.falls(None);
+            })
+            .0
+        };
+        cx.call("Gateway::pay", both).await?;
+        sleep(ms(30_000)).await;
+        let (heir, _) = stage.another(GatewayConfig::default())?;
+        let recovered = cx.call("Gateway::recover", heir.recover()).await?.value;
+        sleep(ms(10_000)).await;
+        let wrong = stage.imbalance();
+        ensure!(
+            recovered.is_ok() && wrong.is_none() && stage.open() == 0,
+            "the journal writes and loses its answers during {site}: after recover() {}", wrong.unwrap_or("the payment is open".to_owned());
+            expected = "paid or undone: a batch may be there although the journal says otherwise",
+            observed = format!("recover() gives {recovered:?}"),
+            help = "reading a batch twice must change nothing"
+        );
+    }
+    Ok(())
+}
+
+async fn slow(cx: &Cx, draw: &mut grader_kit::Draw) -> Outcome {
+    for time in [draw.between(20..=100), draw.between(2_000..=4_000)] {
+        let (stage, journal) = patient(cx, Script::new())?;
+        journal.falls(Some(Illness::Slow(ms(time))));
+        let call = cx.call("Gateway::pay", stage.gateway.pay(drawn(draw, "a"))).await?;
+        ensure!(
+            call.took <= ms(10_000), "every write to the journal takes {time} ms, and pay answers after {} ms", call.took.as_millis();
+            expected = "an answer within the 10 s"
+        );
+        if time <= 100 {
+            paid(&call.value, "although the journal is only slow")?;
+        }
+        sleep(ms(120_000)).await;
+        let wrong = stage.imbalance();
+        ensure!(
+            wrong.is_none() && stage.open() == 0,
+            "every write to the journal takes {time} ms: {}",
+            wrong.unwrap_or("the payment stays open".to_owned())
+        );
+    }
+    Ok(())
+}
+
+pub async fn observers_decide_nothing(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let scripts = [
+        ("a payment that goes well", Script::new()),
+        (
+            "a payment whose row cannot be written",
+            Script::new().always(CallSite::Save, Fault::FailBefore),
+        ),
+        (
+            "a payment that the bank declines",
+            Script::new().always(CallSite::Confirm, Fault::Decline),
+        ),
+        (
+            "a receipt that cannot be sent",
+            Script::new().always(CallSite::Receipt, Fault::FailBefore),
+        ),
+    ];
+    for (what, script) in scripts {
+        let world = World::new(script);
+        let journal = MemoryJournal::new();
+        let panics = |_: Event| panic!("a fault of the observer");
+        let kept = Arc::new(journal.clone());
+        let gateway =
+            Gateway::new(GatewayConfig::default(), world.providers(), kept, Arc::new(panics))
+                .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        let request = drawn(&mut draw, "a");
+        let reply = cx.call("Gateway::pay", gateway.pay(request)).await?.value;
+        let told = reply.as_ref().map(|reply| reply.answer.status.clone());
+        let right = match what {
+            "a payment that goes well" | "a receipt that cannot be sent" => {
+                matches!(told, Ok(Status::Paid { .. }))
+            }
+            "a payment that the bank declines" => matches!(told, Ok(Status::Declined { .. })),
+            _ => matches!(told, Ok(Status::Failed { .. })),
+        };
+        ensure!(
+            right, "the observer panics at every event, and {what} is answered otherwise";
+            expected = "the answer that it has with an observer that does not panic", observed = format!("{told:?}"),
+            help = "who watches decides nothing: contain its panics where it is called"
+        );
+        let left = cx.call("Gateway::drain", gateway.drain(ms(60_000))).await?.value;
+        let open = journal.count(Standing::Open);
+        let mails = world.mails().len();
+        let due = usize::from(what == "a payment that goes well");
+        ensure!(
+            left == 0 && open == 0 && mails == due,
+            "the observer panics at every event: {what} leaves {left} under way and {open} open, with {mails} receipts";
+            expected = format!("none under way, none open, {due} receipts")
+        );
+        if what == "a receipt that cannot be sent" {
+            ensure!(gateway.dead_letters().len() == 1, "the observer panics at every event, and a receipt that cannot be sent is no dead letter"; expected = "one dead letter");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What an observer is told.
+
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Fail, Outcome, ensure, lock, ms};
+use level3::deadline::Deadline;
+use level3::journal::{FailureKind, MemoryJournal, Opened, SagaId, Standing};
+use level3::saga::{SagaEvent, SagaOwner, Step};
+
+use crate::steps::{Bench, Does, Undo, called, said};
+
+/// An event, taken apart.
+fn line(event: &SagaEvent<'_>) -> String {
+    match event {
+        SagaEvent::StepStarted { step } => format!("{step} started"),
+        SagaEvent::StepDone { step, took } => format!("{step} done in {} ms", took.as_millis()),
+        SagaEvent::StepFailed { failure, critical, took } => format!(
+            "{} failed ({:?}) in {} ms, critical: {critical}",
+            failure.step,
+            failure.kind,
+            took.as_millis()
+        ),
+        SagaEvent::Undone { step, attempts } => format!("{step} undone, attempts: {attempts}"),
+        SagaEvent::UndoFailed { step, cause, attempts, parked } => {
+            format!("undo of {step} failed ({cause}), attempts: {attempts}, parked: {parked}")
+        }
+    }
+}
+
+fn bench(cx: &Cx) -> Bench {
+    Bench::new(cx)
+        .step("reserve", Does::Works, Undo::FailsForGood)
+        .add("mail", Does::NotDone(FailureKind::Transient), Undo::Works, Step::not_critical)
+        .step("ride", Does::Works, Undo::FailsTimes(1))
+        .step("capture", Does::Unknown(FailureKind::Unavailable), Undo::Works)
+}
+
+/// Runs a saga with an observer.
+async fn observed(
+    cx: &Cx,
+    bench: &Bench,
+    observer: impl Fn(SagaEvent<'_>) + Send + Sync,
+) -> Result<(MemoryJournal, String), Fail> {
+    let journal = MemoryJournal::new();
+    let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
+    let Ok(Opened::New(lease)) = opened else {
+        return Err(Fail::new("Saga::open does not open a new saga"));
+    };
+    let owner = SagaOwner { journal: &journal, lease, observer: &observer };
+    let run = bench.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
+    let end = cx.call("Saga::run", run).await?.value;
+    Ok((journal.clone(), said(&end)))
+}
+
+const END: &str = "Parked (reserve after 1), since capture failed (Unavailable)";
+
+pub async fn tells_its_observer(cx: Cx) -> Outcome {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let bench = bench(&cx);
+    let (_, end) = observed(&cx, &bench, |event| lock(&seen).push(line(&event))).await?;
+    ensure!(end == END, "the end of a saga with an observer"; expected = END, observed = end);
+    let mut expected = vec![
+        "reserve started",
+        "reserve done in 10 ms",
+        "mail started",
+        "mail failed (Transient) in 10 ms, critical: false",
+        "ride started",
+        "ride done in 10 ms",
+        "capture started",
+        "capture failed (Unavailable) in 10 ms, critical: true",
+    ];
+    let seen = lock(&seen).clone();
+    let (forward, back) = seen.split_at(expected.len().min(seen.len()));
+    ensure!(
+        forward == expected, "an observer is told something else while the saga goes forward";
+        expected = expected.join("; "), observed = forward.join("; ")
+    );
+    // In which order undos are tried again is free.
+    expected = vec![
+        "capture undone, attempts: 1",
+        "ride undone, attempts: 2",
+        "undo of reserve failed (never), attempts: 1, parked: true",
+        "undo of ride failed (not yet), attempts: 1, parked: false",
+    ];
+    let mut back = back.to_vec();
+    back.sort();
+    ensure!(
+        back == expected, "an observer is told something else while the saga goes back";
+        expected = expected.join("; "), observed = back.join("; ")
+    );
+    Ok(())
+}
+
+pub async fn an_observer_decides_nothing(cx: Cx) -> Outcome {
+    let plain = bench(&cx);
+    let (_, expected) = observed(&cx, &plain, |_| {}).await?;
+    for nth in 0..12 {
+        let bench = bench(&cx);
+        let count = Mutex::new(0);
+        let observer = |_: SagaEvent<'_>| {
+            let mut count = lock(&count);
+            *count += 1;
+            assert!(*count != nth + 1, "an observer with a bug");
+        };
+        let (journal, end) = observed(&cx, &bench, observer).await.map_err(|fail| {
+            fail.help("an observer is foreign code: contain its panic, or the saga stops half way")
+        })?;
+        ensure!(
+            end == expected && called(&bench.log) == called(&plain.log) && journal.count(Standing::Parked) == 1,
+            "an observer that panics at event {} changes what the saga does", nth + 1;
+            expected = format!("{:?}, then {expected}", called(&plain.log)),
+            observed = format!("{:?}, then {end}", called(&bench.log)),
+            help = "an observer is foreign code: contain its panic, or the saga stops half way"
+        );
+    }
+    Ok(())
+}

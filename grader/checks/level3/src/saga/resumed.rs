@@ -1,0 +1,255 @@
+//! A saga that another owner takes over.
+
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use level3::deadline::Deadline;
+use level3::journal::{
+    Claimed, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaFailure,
+    SagaId, SagaLog,
+};
+use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
+use tokio::time::sleep;
+
+use crate::steps::{Bench, Does, KINDS, Panics, State, Undo, called, said, undone_sorted};
+
+/// A saga whose owner died after it had written these records, and the right to go on with it.
+pub async fn left_behind(
+    bench: &Bench,
+    records: Vec<Record>,
+) -> Result<(MemoryJournal, Lease, SagaLog), Fail> {
+    let journal = MemoryJournal::new();
+    let gone = |_| Fail::new("the journal in memory does not work");
+    let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
+    let Ok(Opened::New(lease)) = opened else {
+        return Err(Fail::new("Saga::open does not open a new saga"));
+    };
+    journal.append(&lease, records).await.map_err(gone)?;
+    sleep(ms(60_000)).await;
+    let (lease, saga_log) = claimed(&journal).await?;
+    Ok((journal, lease, saga_log))
+}
+
+/// Claims the saga `one`.
+pub async fn claimed(journal: &MemoryJournal) -> Result<(Lease, SagaLog), Fail> {
+    let gone = |_| Fail::new("the journal in memory does not work");
+    match journal.claim(SagaId::new("one")).await.map_err(gone)? {
+        Claimed::Acquired(lease, saga_log) => Ok((lease, saga_log)),
+        _ => Err(Fail::new("a saga without an owner cannot be claimed")),
+    }
+}
+
+/// What comes of it when another owner takes it over, in ten seconds.
+async fn resumed(
+    cx: &Cx,
+    bench: &Bench,
+    records: Vec<Record>,
+) -> Result<Result<SagaOutcome<State>, SagaError>, Fail> {
+    let (journal, lease, saga_log) = left_behind(bench, records).await?;
+    let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+    let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+    Ok(cx.call("Saga::resume", call).await?.value)
+}
+
+fn written(state: &[&str]) -> Result<Payload, Fail> {
+    Payload::of(&state).map_err(|_| Fail::new("a state cannot be written"))
+}
+
+fn started(step: &'static str) -> Record {
+    Record::StepStarted { step: step.into() }
+}
+
+fn done(step: &'static str, state: &[&str]) -> Result<Vec<Record>, Fail> {
+    Ok(vec![started(step), Record::StepDone { step: step.into(), state: written(state)? }])
+}
+
+fn failure(step: &'static str) -> SagaFailure {
+    SagaFailure { step: step.into(), kind: FailureKind::Transient, message: "no answer".to_owned() }
+}
+
+pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
+    for may_have_acted in [true, false] {
+        let bench = Bench::new(&cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .add("capture", Does::Works, Undo::Works, Step::pivot)
+            .add("mail", Does::Works, Undo::Works, Step::not_critical)
+            .step("close", Does::Works, Undo::Works);
+        let mut records = done("reserve", &["reserve"])?;
+        records.extend(done("capture", &["reserve", "capture"])?);
+        records.push(started("mail"));
+        records.push(Record::StepFailed { failure: failure("mail"), may_have_acted });
+        let end = resumed(&cx, &bench, records).await?;
+        ensure!(
+            matches!(end, Ok(SagaOutcome::Completed(_))),
+            "a saga whose pivot is done is not finished";
+            expected = "Completed", observed = format!("{end:?}")
+        );
+        ensure_eq!(
+            called(&bench.log), ["close"], "what is over already is called again";
+            help = "StepDone and StepFailed both end a step: a saga that is not going back has gone on behind it"
+        );
+        ensure!(
+            matches!(&end, Ok(SagaOutcome::Completed(state)) if *state == ["reserve", "capture", "close"]),
+            "a saga that is finished by another owner loses its state";
+            expected = "the state of the records and that of close", observed = format!("{end:?}")
+        );
+    }
+    // Everything was done, only the end is not written.
+    let bench = Bench::new(&cx).add("capture", Does::Works, Undo::Works, Step::pivot);
+    let end = resumed(&cx, &bench, done("capture", &["capture"])?).await?;
+    ensure!(matches!(end, Ok(SagaOutcome::Completed(_))) && called(&bench.log).is_empty(),
+        "a saga whose steps are all done is not finished"; expected = "Completed, without a call", observed = format!("{end:?}"));
+    // A step that had begun behind the pivot is called again.
+    let bench = Bench::new(&cx).add("capture", Does::Works, Undo::Works, Step::pivot).step(
+        "close",
+        Does::Works,
+        Undo::Works,
+    );
+    let mut records = done("capture", &["capture"])?;
+    records.push(started("close"));
+    let end = resumed(&cx, &bench, records).await?;
+    ensure!(matches!(end, Ok(SagaOutcome::Completed(_))) && called(&bench.log) == ["close"],
+        "a step that had begun behind the pivot is not called again"; expected = "close, then Completed",
+        observed = format!("{:?}, then {}", called(&bench.log), said(&end)));
+    Ok(())
+}
+
+pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
+    let bench = || {
+        Bench::new(&cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .add("capture", Does::Works, Undo::Works, Step::pivot)
+            .step("close", Does::Works, Undo::Works)
+    };
+    let mut records = done("reserve", &["reserve"])?;
+    records.push(started("capture"));
+    for (records, expected) in [
+        (records, &["capture?", "reserve"][..]),
+        (done("reserve", &["reserve"])?, &["reserve"]),
+        (vec![started("reserve")], &["reserve?"]),
+        (Vec::new(), &[]),
+    ] {
+        let bench = bench();
+        let end = resumed(&cx, &bench, records).await?;
+        ensure!(matches!(&end, Ok(SagaOutcome::Compensated { failure, .. }) if failure.kind == FailureKind::Interrupted),
+            "a saga whose pivot is not done is not undone";
+            expected = "Compensated, since it was interrupted", observed = format!("{end:?}"));
+        ensure_eq!(
+            undone_sorted(&bench.log),
+            expected,
+            "what had begun when the process died is not undone, and nothing else"
+        );
+        ensure!(called(&bench.log).len() == expected.len(), "a saga whose pivot is not done goes forward";
+            observed = format!("{:?}", called(&bench.log)));
+    }
+    Ok(())
+}
+
+pub async fn goes_on_undoing(cx: Cx) -> Outcome {
+    let bench = |undo: Undo| {
+        Bench::new(&cx)
+            .step("reserve", Does::Works, undo)
+            .add("capture", Does::Works, Undo::Works, Step::pivot)
+            .step("ride", Does::Works, Undo::Works)
+            .step("close", Does::Works, Undo::Works)
+    };
+    // Three steps are done, the pivot among them; the fourth has failed, and the saga is going back.
+    let mut records = done("reserve", &["reserve"])?;
+    records.extend(done("capture", &["reserve", "capture"])?);
+    records.extend(done("ride", &["reserve", "capture", "ride"])?);
+    records.push(started("close"));
+    records.push(Record::StepFailed { failure: failure("close"), may_have_acted: false });
+    records.push(Record::Compensating { failure: failure("close") });
+    let undo =
+        |step: &'static str, attempt: u32| Record::UndoStarted { step: step.into(), attempt };
+    let undone_ride = vec![
+        undo("ride", 1),
+        Record::UndoDone {
+            step: "ride".into(),
+            state: written(&["reserve", "capture", "ride", "-ride"])?,
+        },
+    ];
+    let after = |more: Vec<Record>| records.iter().cloned().chain(more).collect::<Vec<_>>();
+    let mut half = undone_ride.clone();
+    half.push(undo("capture", 1));
+    let cases = [
+        ("had just decided to go back", after(Vec::new()), &["capture", "reserve", "ride"][..]),
+        ("was undoing ride", after(vec![undo("ride", 1)]), &["capture", "reserve", "ride"]),
+        ("had undone ride", after(undone_ride), &["capture", "reserve"]),
+        ("was undoing capture", after(half.clone()), &["capture", "reserve"]),
+    ];
+    for (when, records, expected) in cases {
+        let bench = bench(Undo::Works);
+        let end = resumed(&cx, &bench, records).await?;
+        ensure!(
+            undone_sorted(&bench.log) == expected && called(&bench.log).len() == expected.len(),
+            "the process ended when the saga {when}, and the next owner calls something else";
+            expected = format!("the undos of {}, and no step", expected.join(", ")),
+            observed = format!("{:?}, then {}", called(&bench.log), said(&end)),
+            help = "Compensating decides: a saga that goes back goes on going back, also past its pivot. UndoDone ends an undo."
+        );
+        let why = matches!(&end, Ok(SagaOutcome::Compensated { failure, state }) if failure.step == "close" && state.iter().any(|name| name == "-reserve"));
+        ensure!(why, "a saga that is undone by another owner does not say why, or loses its state";
+            expected = "Compensated, since close failed", observed = format!("{end:?}"));
+    }
+    // Parked: tried again when it is taken over.
+    let mut parked = half;
+    parked.push(Record::UndoParked {
+        step: "capture".into(),
+        cause: "not yet".to_owned(),
+        attempts: 1,
+    });
+    parked.push(undo("reserve", 1));
+    parked.push(Record::UndoParked {
+        step: "reserve".into(),
+        cause: "never".to_owned(),
+        attempts: 1,
+    });
+    parked.push(Record::Parked);
+    for (undo, expected) in [
+        (Undo::Works, "Compensated, since close failed (Transient)"),
+        (Undo::FailsForGood, "Parked (reserve after 2), since close failed (Transient)"),
+    ] {
+        let bench = bench(undo);
+        let end = resumed(&cx, &bench, after(parked.clone())).await?;
+        ensure!(said(&end) == expected, "what was parked is not tried again when the saga is taken over";
+            expected = expected, observed = format!("{:?}, then {}", called(&bench.log), said(&end)),
+            help = "attempts are counted on from the records");
+        ensure!(undone_sorted(&bench.log) == ["capture", "reserve"], "what was parked is not tried again, once each";
+            observed = format!("{:?}", called(&bench.log)));
+    }
+    Ok(())
+}
+
+pub async fn what_had_begun_is_unknown(cx: Cx) -> Outcome {
+    let not_done = KINDS.into_iter().map(Does::NotDone);
+    for does in not_done.chain([Does::Panics(Panics::AtOnce)]) {
+        // `ride` had begun behind the pivot. It is called again, and says that it has done nothing.
+        let bench = Bench::new(&cx)
+            .add("capture", Does::Works, Undo::Works, Step::pivot)
+            .step("ride", does, Undo::Works)
+            .step("close", Does::Works, Undo::Works);
+        let mut records = done("capture", &["capture"])?;
+        records.push(started("ride"));
+        let end = resumed(&cx, &bench, records).await?;
+        ensure!(
+            undone_sorted(&bench.log) == ["capture", "ride?"],
+            "a step that had begun before the process ended is called again, has no effect this time, and is not undone";
+            expected = "the undo of ride with StepOutcome::Unknown, and that of capture",
+            observed = format!("{:?}, then {}", called(&bench.log), said(&end)),
+            help = "Effect::None speaks of the second call; the first one may have had its effect"
+        );
+        ensure!(matches!(end, Ok(SagaOutcome::Compensated { .. })), "a saga that fails behind its pivot is not undone";
+            expected = "Compensated", observed = said(&end));
+    }
+    // The same of an optional step, when a later one fails.
+    let bench = Bench::new(&cx)
+        .add("capture", Does::Works, Undo::Works, Step::pivot)
+        .add("mail", Does::NotDone(FailureKind::Transient), Undo::Works, Step::not_critical)
+        .step("close", Does::NotDone(FailureKind::Rejected), Undo::Works);
+    let mut records = done("capture", &["capture"])?;
+    records.push(started("mail"));
+    let end = resumed(&cx, &bench, records).await?;
+    ensure!(undone_sorted(&bench.log) == ["capture", "mail?"], "an optional step that had begun before the process ended is not undone";
+        expected = "the undo of mail with StepOutcome::Unknown, and that of capture",
+        observed = format!("{:?}, then {}", called(&bench.log), said(&end)));
+    Ok(())
+}

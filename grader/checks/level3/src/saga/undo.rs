@@ -1,0 +1,256 @@
+//! Backward: what is undone, in which order, how often, and what is parked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, ensure_eq, ms};
+use level3::deadline::Deadline;
+use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId, Standing};
+use level3::retry::{Backoff, Jitter, NoJitter};
+use level3::saga::{Saga, SagaOutcome, Step, StepError, UndoError, undo_backoff};
+use tokio::time::{Instant, sleep};
+
+use crate::parts::nz;
+use crate::steps::{Bench, Does, Panics, Undo, called, said, state_of, undone};
+
+const REFUSED: Does = Does::NotDone(FailureKind::Transient);
+
+pub async fn undoes_in_reverse(cx: Cx) -> Outcome {
+    let bench = Bench::new(&cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("look", Does::Works, Undo::None)
+        .step("ride", Does::Works, Undo::Works)
+        .step("points", Does::Works, Undo::Works)
+        .step("capture", REFUSED, Undo::Works)
+        .step("close", Does::Works, Undo::Works);
+    let (end, log, ..) = bench.run(&cx).await?;
+    let undone: Vec<String> =
+        undone(&log).into_iter().filter(|name| !name.starts_with("capture")).collect();
+    ensure_eq!(
+        undone,
+        ["points", "ride", "reserve"],
+        "the steps are not undone once each, the last one first"
+    );
+    ensure!(
+        matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.step == "capture" && failure.kind == FailureKind::Transient && failure.message == "refused"),
+        "the end does not say which step failed, and how";
+        expected = "Compensated, because of capture, transient, \"refused\"", observed = format!("{end:?}")
+    );
+    let state = ["reserve", "look", "ride", "points", "-points", "-ride", "-reserve"];
+    let found: Vec<_> = state_of(&end).iter().filter(|name| !name.contains("capture")).collect();
+    ensure_eq!(found, state, "the state after the last undo";
+        help = "an undo gets the state that the step or undo before it returned; a step that failed leaves the one \
+                from before");
+    Ok(())
+}
+
+/// Undos that do not go, and what becomes of them.
+const STUBBORN: [(Undo, &str); 5] = [
+    (Undo::FailsForGood, "refuses for good"),
+    (Undo::FailsTimes(1000), "fails each time"),
+    (Undo::HangsTimes(1000), "hangs each time"),
+    (Undo::PanicsTimes(1000, Panics::AtOnce), "panics each time"),
+    (Undo::PanicsTimes(1000, Panics::WhenCalled), "panics each time it is called"),
+];
+
+pub async fn a_failed_undo_stops_no_other(cx: Cx) -> Outcome {
+    // Those that hang and panic have criteria of their own.
+    for (undo, how) in [STUBBORN[0], STUBBORN[1]] {
+        let bench = Bench::new(&cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("ride", Does::Works, undo)
+            .step("points", Does::Works, undo)
+            .step("capture", REFUSED, Undo::Works);
+        let (_, log, ..) = bench.run(&cx).await?;
+        let undone = undone(&log);
+        let once = undone.iter().filter(|name| *name == "reserve").count() == 1;
+        ensure!(
+            once && undone.iter().any(|name| name == "ride"),
+            "an undo that fails stops the others";
+            expected = format!("reserve is undone once, and ride is tried, although the undo of points {how}"),
+            observed = format!("{undone:?}")
+        );
+    }
+    Ok(())
+}
+
+pub async fn tries_an_undo_again(cx: Cx) -> Outcome {
+    for times in [1, 3, 10] {
+        let bench = Bench::new(&cx).step("reserve", Does::Works, Undo::FailsTimes(times)).step(
+            "capture",
+            REFUSED,
+            Undo::Works,
+        );
+        let (end, log, ..) = bench.run(&cx).await?;
+        let attempts = undone(&log).len();
+        let times_said = match times {
+            1 => "once",
+            3 => "three times",
+            _ => "ten times",
+        };
+        ensure!(
+            matches!(end, SagaOutcome::Compensated { .. }) && attempts == times as usize + 1,
+            "an undo that fails {times_said} is not tried until it works";
+            expected = format!("{} attempts, then Compensated", times + 1),
+            observed = format!("{attempts} attempts, then {}", said(&Ok(end)))
+        );
+    }
+    // An outage for which a breaker opens.
+    let schedule = cx.call_fn("undo_backoff", undo_backoff).await?;
+    let attempts = schedule.attempts().get();
+    let pauses = (1..attempts).map(|attempt| schedule.delay(attempt, 0.0));
+    let (sum, longest) = pauses.fold((Duration::ZERO, Duration::ZERO), |(sum, longest), pause| {
+        (sum + pause, longest.max(pause))
+    });
+    ensure!(
+        sum >= ms(60_000) && longest < ms(20_000) && attempts <= 1000,
+        "the schedule of undos does not outlive an outage of a minute";
+        expected = "pauses of 60 s or more in all, even with the shortest jitter, each below 20 s, and an end",
+        observed = format!("{attempts} attempts, pauses of {} ms in all, {} ms at most", sum.as_millis(), longest.as_millis())
+    );
+    Ok(())
+}
+
+/// Always the same number.
+#[derive(Debug)]
+struct Unit(f64);
+
+impl Jitter for Unit {
+    fn unit(&self) -> f64 {
+        self.0
+    }
+}
+
+pub async fn keeps_its_schedule(cx: Cx) -> Outcome {
+    let cases: [(u32, Arc<dyn Jitter>, &[u64]); 4] = [
+        (1, Arc::new(NoJitter), &[0]),
+        (2, Arc::new(NoJitter), &[0, 100]),
+        (5, Arc::new(NoJitter), &[0, 100, 300, 700, 1100]),
+        (4, Arc::new(Unit(0.0)), &[0, 50, 150, 350]),
+    ];
+    for (attempts, jitter, expected) in cases {
+        let backoff = Backoff::new(ms(100), 2.0, ms(400), nz(attempts));
+        let backoff =
+            backoff.map_err(|why| Fail::new(format!("Backoff::new refuses its figures: {why}")))?;
+        let at = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (seen, timeline): (_, Timeline) = (Arc::clone(&at), cx.timeline().clone());
+        let saga = Saga::new("test")
+            .step(Step::new("reserve", |state: u32, _| async move { Ok(state) }).undo(
+                ms(500),
+                move |_, context| {
+                    timeline.record("reserve", format!("undone, attempt {}", context.attempt));
+                    grader_kit::lock(&seen).push(Instant::now());
+                    async { Err(UndoError::transient("not yet")) }
+                },
+            ))
+            .step(Step::new("capture", |_, _| async {
+                Err(StepError::not_done(FailureKind::Rejected, "refused"))
+            }))
+            .undo_with(backoff, jitter);
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        let began = Instant::now();
+        let deadline = Deadline::after(ms(10_000));
+        let run = Arc::new(saga);
+        let run = run.execute(journal, SagaId::new("one"), 0, deadline);
+        let end = cx.call("Saga::execute", run).await?.value;
+        let at: Vec<u64> =
+            grader_kit::lock(&at).iter().map(|at| (*at - began).as_millis() as u64).collect();
+        ensure_eq!(at, expected, "attempts to undo, in ms, with {attempts} attempts from 100 ms on, at most 400 ms";
+            help = "undo_with gives the schedule: after attempt n comes the pause `delay(n, jitter.unit())`");
+        let parked = matches!(&end, Ok(SagaOutcome::Parked { .. }));
+        ensure!(parked, "an undo that has no attempt left is not parked"; observed = format!("{end:?}"));
+    }
+    Ok(())
+}
+
+pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
+    for (undo, cause) in [(Undo::FailsTimes(1000), "not yet"), (Undo::FailsForGood, "never")] {
+        let bench = Bench::new(&cx)
+            .step("fine", Does::Works, Undo::Works)
+            .step("reserve", Does::Works, undo)
+            .step("capture", REFUSED, Undo::Works);
+        let (end, log, journal, _) = bench.run(&cx).await?;
+        let observed = format!("{end:?}");
+        let SagaOutcome::Parked { stuck, failure, .. } = end else {
+            return Err(Fail::new("what cannot be undone is not parked").observed(observed));
+        };
+        let attempts = undone(&log).iter().filter(|name| *name == "reserve").count();
+        let told: Vec<_> = stuck
+            .iter()
+            .map(|s| (s.step.as_str(), s.cause.as_str(), s.attempts as usize))
+            .collect();
+        ensure_eq!(
+            told,
+            [("reserve", cause, attempts)],
+            "what is parked does not tell step, cause and attempts"
+        );
+        ensure!(failure.step == "capture", "what is parked does not tell why it was undone"; observed = observed);
+        let most = if cause == "never" { 1 } else { 1000 };
+        ensure!(attempts <= most, "an undo that fails ({cause}) is tried {attempts} times"; expected = format!("{most} times at most"));
+        ensure_eq!(
+            journal.count(Standing::Parked),
+            1,
+            "the journal does not say that it is parked"
+        );
+    }
+    Ok(())
+}
+
+/// An undo that needs some attempts, and one that never works, beside one that does.
+async fn survives(cx: &Cx, some: Undo, never: Undo, how: &str, longest: Duration) -> Outcome {
+    let bench = Bench::new(cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("ride", Does::Works, some)
+        .step("capture", REFUSED, Undo::Works);
+    let (end, log, _, took) = bench.run(cx).await?;
+    ensure!(
+        matches!(end, SagaOutcome::Compensated { .. }),
+        "an undo that {how} twice is not tried until it works";
+        expected = "a failed attempt like others: tried again, then Compensated", observed = said(&Ok(end))
+    );
+    let undone_names = undone(&log);
+    ensure!(
+        undone_names.iter().filter(|name| *name == "ride").count() == 3 && undone_names.iter().any(|name| name == "reserve"),
+        "an undo that {how} twice is not tried until it works, or stops the others";
+        expected = "ride three times, reserve once", observed = format!("{undone_names:?}")
+    );
+    ensure!(took < longest, "an undo that {how} twice took {} ms", took.as_millis(); expected = format!("less than {} ms", longest.as_millis()));
+
+    let bench = Bench::new(cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("ride", Does::Works, never)
+        .step("capture", REFUSED, Undo::Works);
+    let (end, log, journal, _) = bench.run(cx).await?;
+    let observed = said(&Ok(end.clone()));
+    let SagaOutcome::Parked { stuck, .. } = end else {
+        return Err(
+            Fail::new(format!("an undo that {how} each time is not parked")).observed(observed)
+        );
+    };
+    let stuck_as: Vec<_> = stuck.iter().map(|s| s.step.as_str()).collect();
+    ensure_eq!(stuck_as, ["ride"], "what is parked when an undo {how} each time");
+    ensure!(!stuck[0].cause.is_empty(), "what is parked when an undo {how} has no cause");
+    if matches!(never, Undo::PanicsTimes(..)) {
+        ensure!(stuck[0].cause.contains("a bug in the step"), "what the panic of an undo said is lost";
+            observed = stuck[0].cause.clone());
+    }
+    ensure!(undone(&log).iter().any(|name| name == "reserve"), "an undo that {how} each time stops the others";
+        observed = format!("{:?}", called(&log)));
+    ensure_eq!(journal.count(Standing::Parked), 1, "the journal does not say that it is parked");
+    Ok(())
+}
+
+pub async fn cuts_a_hung_undo(cx: Cx) -> Outcome {
+    // Two attempts of 500 ms, and pauses of 200 and 400 ms.
+    survives(&cx, Undo::HangsTimes(2), STUBBORN[2].0, "hangs", ms(10_000)).await
+}
+
+pub async fn contains_a_panicking_undo(cx: Cx) -> Outcome {
+    for panics in [Panics::AtOnce, Panics::WhenCalled, Panics::Later] {
+        let (some, never) = (Undo::PanicsTimes(2, panics), Undo::PanicsTimes(1000, panics));
+        survives(&cx, some, never, "panics", ms(10_000)).await?;
+    }
+    // Time for tasks that a panic may have left behind.
+    sleep(ms(1)).await;
+    Ok(())
+}

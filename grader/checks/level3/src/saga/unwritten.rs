@@ -1,0 +1,119 @@
+//! A journal that cannot be written: without the record there is no effect.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use grader_kit::{Cx, Outcome, ensure, ms};
+use level3::journal::{FailureKind, Journal, JournalError, MemoryJournal, Standing};
+use level3::saga::SagaError;
+use tokio::time::timeout;
+
+use crate::faulty::{Fault, Faulty};
+use crate::steps::{Bench, Does, Log, Undo, called, execute, said};
+
+/// The first call that no written record has announced.
+fn unannounced(log: &Log) -> Option<String> {
+    let mut announced: Vec<String> = Vec::new();
+    for line in called(log) {
+        if let Some(name) = line.strip_prefix("wrote ") {
+            announced.push(name.to_owned());
+            continue;
+        }
+        let name = line.trim_end_matches('?');
+        match announced.iter().position(|known| known == name) {
+            Some(at) => drop(announced.swap_remove(at)),
+            None => return Some(line),
+        }
+    }
+    None
+}
+
+pub async fn no_record_no_effect(cx: Cx) -> Outcome {
+    let faults = [
+        (Fault::Is(JournalError::Unavailable), "cannot be reached"),
+        (Fault::Hangs, "hangs"),
+        (Fault::Panics, "panics"),
+        (Fault::Slow(1000), "takes 1 s for each write"),
+    ];
+    for (fault, how) in faults {
+        for fails in [false, true] {
+            for from in 0..=8 {
+                let capture =
+                    if fails { Does::Unknown(FailureKind::Transient) } else { Does::Works };
+                let bench = Bench::new(&cx)
+                    .step("reserve", Does::Works, Undo::Works)
+                    .step("ride", Does::Works, Undo::FailsTimes(1))
+                    .step("capture", capture, Undo::Works);
+                let (saga, memory, log) = (Arc::new(bench.saga), MemoryJournal::new(), bench.log);
+                let faulty = Faulty::new(&memory, from, fault, &log);
+                let met = faulty.calls_after();
+                let journal: Arc<dyn Journal> = Arc::new(faulty);
+                let run = AssertUnwindSafe(execute(&saga, &journal, "one")).catch_unwind();
+                let call = cx.call("Saga::execute", timeout(ms(60_000), run)).await?;
+                // When a port panics, the panic may pass or be an error.
+                let end = call.value.map(|end| end.unwrap_or(Err(SagaError::Lost)));
+                let observed = || {
+                    let end = end.as_ref().map_or("no end within 60 s".to_owned(), said);
+                    format!("{end}; in order: {}", called(&log).join(", "))
+                };
+                let when = format!("the journal {how} from write {} on", from + 1);
+                let early = unannounced(&log);
+                ensure!(
+                    early.is_none(),
+                    "{when}, and `{}` is called although no record of it was written", early.unwrap_or_default();
+                    expected = "no record, no effect", observed = observed(),
+                    help = "await the write of StepStarted or UndoStarted, and go on only when it has succeeded: after a crash \
+                            the journal is all that is known"
+                );
+                if met.first_fault().is_none() {
+                    continue;
+                }
+                let fits = matches!(
+                    (fault, &end),
+                    (Fault::Is(_), Ok(Err(SagaError::JournalUnavailable)))
+                        | (Fault::Panics, Ok(Err(_)))
+                        | (Fault::Hangs, Err(_) | Ok(Err(_)))
+                        | (Fault::Slow(_), Ok(Ok(_)))
+                );
+                let expected = match fault {
+                    Fault::Is(_) => "JournalUnavailable, after a bounded number of tries",
+                    Fault::Slow(_) => "an end: slow is not gone",
+                    _ => "no end: what is not written has not ended",
+                };
+                ensure!(fits, "{when}, and the saga says otherwise"; expected = expected, observed = observed());
+                if !matches!(fault, Fault::Slow(_)) {
+                    let ended = memory.count(Standing::Ended) + memory.count(Standing::Parked);
+                    ensure!(ended == 0, "{when}, and the saga has an end there"; observed = observed());
+                }
+            }
+        }
+    }
+    takes_the_steps_time(&cx).await
+}
+
+/// The writes use up the time of the steps: 4 s each, of 8.5.
+async fn takes_the_steps_time(cx: &Cx) -> Outcome {
+    let bench = Bench::new(cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("ride", Does::Works, Undo::Works)
+        .step("capture", Does::Works, Undo::Works);
+    let (saga, log) = (Arc::new(bench.saga), bench.log);
+    let faulty = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(4000), &log);
+    let journal: Arc<dyn Journal> = Arc::new(faulty);
+    let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+    let mut calls: Vec<String> =
+        called(&log).into_iter().filter(|line| !line.starts_with("wrote")).collect();
+    // In which order they are undone is another criterion's matter.
+    let forward = calls.iter().filter(|line| !line.starts_with("undo")).count();
+    calls[forward..].sort();
+    let expected = ["reserve", "ride", "undo reserve", "undo ride"];
+    ensure!(
+        calls == expected,
+        "each write takes 4 s of the 8.5 s that the steps have, and other calls are made than the time allows";
+        expected = format!("{expected:?}: when capture is announced, its time is over"),
+        observed = format!("{calls:?}, then {}", said(&end)),
+        help = "look at the deadline again when the record is written: a step that was not called has done nothing"
+    );
+    Ok(())
+}

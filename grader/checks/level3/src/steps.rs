@@ -1,0 +1,249 @@
+//! Sagas whose steps are nothing but names, for the criteria of the saga.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grader_kit::{Cx, Fail, Timeline, lock, ms};
+use level3::deadline::Deadline;
+use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId};
+use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
+use tokio::time::sleep;
+
+/// What was called, in order: `name`, `undo name` for what was done, `undo name?` for what may have been.
+pub type Log = Arc<Mutex<Vec<String>>>;
+
+/// The names of the steps that worked, and of the undos that worked after a `-`.
+pub type State = Vec<String>;
+
+/// How long a step and an undo take.
+pub const TAKES: Duration = ms(10);
+
+/// How long one attempt to undo may take.
+pub const LIMIT: Duration = ms(500);
+
+/// All kinds of failure.
+pub const KINDS: [FailureKind; 7] = [
+    FailureKind::Declined,
+    FailureKind::Rejected,
+    FailureKind::Transient,
+    FailureKind::Unavailable,
+    FailureKind::Deadline,
+    FailureKind::Panicked,
+    FailureKind::Interrupted,
+];
+
+/// How a step or an undo panics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panics {
+    /// While it is called, before there is a future; with a `String`.
+    WhenCalled,
+    /// At its first poll, with a `&str`.
+    AtOnce,
+    /// After a while, with a `String`.
+    Later,
+}
+
+/// What a step of a test does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    Works,
+    /// Fails, and nothing was done.
+    NotDone(FailureKind),
+    /// Fails, and whether something was done is unknown.
+    Unknown(FailureKind),
+    Hangs,
+    Panics(Panics),
+}
+
+/// What undoing it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undo {
+    Works,
+    FailsTimes(u32),
+    FailsForGood,
+    HangsTimes(u32),
+    PanicsTimes(u32, Panics),
+    /// The step has no undo.
+    None,
+}
+
+/// A saga that is put together, and what its steps have seen.
+pub struct Bench {
+    pub log: Log,
+    timeline: Timeline,
+    pub saga: Saga<State>,
+    /// Panics without the hook, so that they leave no notes.
+    quiet: bool,
+}
+
+impl Bench {
+    pub fn new(cx: &Cx) -> Self {
+        let (log, saga) = (Log::default(), Saga::new("test"));
+        Self { log, timeline: cx.timeline().clone(), saga, quiet: false }
+    }
+
+    /// As [`new`](Self::new); its panics are not worth a note.
+    pub fn quiet(cx: &Cx) -> Self {
+        Self { quiet: true, ..Self::new(cx) }
+    }
+
+    /// Adds a critical step.
+    pub fn step(self, name: &'static str, does: Does, undo: Undo) -> Self {
+        self.add(name, does, undo, |step| step)
+    }
+
+    pub fn add(
+        mut self,
+        name: &'static str,
+        does: Does,
+        undo: Undo,
+        change: impl Fn(Step<State>) -> Step<State>,
+    ) -> Self {
+        let (log, timeline, quiet) = (Arc::clone(&self.log), self.timeline.clone(), self.quiet);
+        let step = Step::new(name, move |mut state: State, _| {
+            lock(&log).push(name.to_owned());
+            timeline.record(name, "called");
+            let panics = if let Does::Panics(panics) = does { Some(panics) } else { None };
+            panic_at(panics, Panics::WhenCalled, name, quiet);
+            async move {
+                panic_at(panics, Panics::AtOnce, name, quiet);
+                sleep(TAKES).await;
+                panic_at(panics, Panics::Later, name, quiet);
+                match does {
+                    Does::NotDone(kind) => {
+                        state.push("never".to_owned());
+                        Err(StepError::not_done(kind, "refused"))
+                    }
+                    Does::Unknown(kind) => Err(StepError::unknown(kind, "no answer")),
+                    Does::Hangs => std::future::pending().await,
+                    _ => {
+                        state.push(name.to_owned());
+                        Ok(state)
+                    }
+                }
+            }
+        });
+        let step = if undo == Undo::None { step } else { self.undone(step, name, undo) };
+        self.saga = self.saga.step(change(step));
+        self
+    }
+
+    fn undone(&self, step: Step<State>, name: &'static str, undo: Undo) -> Step<State> {
+        let (log, timeline, quiet) = (Arc::clone(&self.log), self.timeline.clone(), self.quiet);
+        let calls = Arc::new(AtomicU32::new(0));
+        step.undo(LIMIT, move |mut state: State, context| {
+            let nth = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            let known = if matches!(context.known, StepOutcome::Done) { "" } else { "?" };
+            lock(&log).push(format!("undo {name}{known}"));
+            timeline.record(name, format!("undone, attempt {nth}"));
+            let panics = match undo {
+                Undo::PanicsTimes(times, panics) if nth <= times => Some(panics),
+                _ => None,
+            };
+            panic_at(panics, Panics::WhenCalled, name, quiet);
+            async move {
+                panic_at(panics, Panics::AtOnce, name, quiet);
+                sleep(TAKES).await;
+                panic_at(panics, Panics::Later, name, quiet);
+                match undo {
+                    Undo::FailsTimes(times) if nth <= times => Err(UndoError::transient("not yet")),
+                    Undo::FailsForGood => Err(UndoError::permanent("never")),
+                    Undo::HangsTimes(times) if nth <= times => std::future::pending().await,
+                    _ => {
+                        state.push(format!("-{name}"));
+                        Ok(state)
+                    }
+                }
+            }
+        })
+    }
+
+    /// Runs it, and returns its end.
+    pub async fn run(
+        self,
+        cx: &Cx,
+    ) -> Result<(SagaOutcome<State>, Log, MemoryJournal, Duration), Fail> {
+        let journal = MemoryJournal::new();
+        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
+        let call = cx.call("Saga::execute", execute(&Arc::new(self.saga), &kept, "one")).await?;
+        let took = call.took;
+        match call.value {
+            Ok(end) => Ok((end, self.log, journal, took)),
+            Err(error) => Err(Fail::new("the saga has no end").observed(format!("{error:?}"))),
+        }
+    }
+}
+
+fn panic_at(panics: Option<Panics>, here: Panics, name: &str, quiet: bool) {
+    if panics != Some(here) {
+        return;
+    }
+    match here {
+        _ if quiet => resume_unwind(Box::new("a bug in the step")),
+        Panics::AtOnce => panic!("a bug in the step"),
+        Panics::WhenCalled | Panics::Later => panic!("a bug in the step {name}"),
+    }
+}
+
+/// Runs a saga that has ten seconds.
+pub async fn execute(
+    saga: &Arc<Saga<State>>,
+    journal: &Arc<dyn Journal>,
+    name: &str,
+) -> Result<SagaOutcome<State>, SagaError> {
+    let deadline = Deadline::after(ms(10_000));
+    saga.execute(Arc::clone(journal), SagaId::new(name), Vec::new(), deadline).await
+}
+
+/// Everything that was called.
+pub fn called(log: &Log) -> Vec<String> {
+    lock(log).clone()
+}
+
+/// The undos that were called, without the word.
+pub fn undone(log: &Log) -> Vec<String> {
+    let undone = |line: &String| line.strip_prefix("undo ").map(str::to_owned);
+    lock(log).iter().filter_map(undone).collect()
+}
+
+/// The undos that were called, sorted: for what is not about their order.
+pub fn undone_sorted(log: &Log) -> Vec<String> {
+    let mut names = undone(log);
+    names.sort();
+    names
+}
+
+/// An end in short: how, why and what is stuck. The state is left out.
+pub fn said(end: &Result<SagaOutcome<State>, SagaError>) -> String {
+    match end {
+        Ok(SagaOutcome::Completed(_)) => "Completed".to_owned(),
+        Ok(SagaOutcome::Compensated { failure, .. }) => {
+            format!("Compensated, since {} failed ({:?})", failure.step, failure.kind)
+        }
+        Ok(SagaOutcome::Parked { failure, stuck, .. }) => {
+            let mut stuck: Vec<_> = stuck
+                .iter()
+                .map(|stuck| format!("{} after {}", stuck.step, stuck.attempts))
+                .collect();
+            stuck.sort();
+            let stuck = stuck.join(", ");
+            format!("Parked ({stuck}), since {} failed ({:?})", failure.step, failure.kind)
+        }
+        Err(SagaError::Fenced) => "the error Fenced".to_owned(),
+        Err(SagaError::JournalUnavailable) => "the error JournalUnavailable".to_owned(),
+        Err(SagaError::State(why)) => format!("the error State: {why}"),
+        Err(SagaError::Exists(_)) => "the error Exists".to_owned(),
+        Err(SagaError::Lost) => "the error Lost".to_owned(),
+    }
+}
+
+/// The state of an end.
+pub fn state_of(end: &SagaOutcome<State>) -> &State {
+    match end {
+        SagaOutcome::Completed(state)
+        | SagaOutcome::Compensated { state, .. }
+        | SagaOutcome::Parked { state, .. } => state,
+    }
+}

@@ -1,0 +1,102 @@
+//! Two phases: what the page cannot do without, and then the rest.
+//!
+//! Unlike [the race](crate::race), which shows whatever is fastest, a progressive load knows what
+//! matters: sales and orders come first and have the services to themselves (500 ms). The other three
+//! sections are asked for afterwards.
+//!
+//! Lesson: `level2/lessons/progressive.md`.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::all_settled::{Timeouts, settle};
+use crate::error::SectionError;
+use crate::model::{Orders, Sales, Section, SectionData};
+use crate::rest::Rest;
+use crate::settled::SectionReport;
+use crate::source::DashboardSource;
+
+/// The first phase, and the way to the second.
+#[derive(Debug)]
+pub struct FirstPhase {
+    /// Today's sales.
+    pub sales: Sales,
+    /// Pending orders.
+    pub orders: Orders,
+    /// The second phase: users, low stock and reviews, each as soon as its outcome is there. Their
+    /// calls start together when the stream is first polled or before; the limit of a call runs from its
+    /// start. Dropping the stream stops them.
+    pub rest: Rest<SectionReport>,
+    /// Time of the first phase, on tokio's clock.
+    pub took: Duration,
+}
+
+/// Loads sales and orders at once and returns when both are there. None of the other sections is
+/// asked for before that. In both phases every call has the limit that `timeouts` gives its section.
+///
+/// # Errors
+///
+/// The first failure (a timeout or a panic counts) of sales or orders, at the moment it happens. The
+/// other call is stopped and the second phase never begins.
+///
+/// # Cancellation
+///
+/// Dropping the future, or later [`FirstPhase::rest`], stops every call that is still running.
+pub async fn load(
+    source: Arc<dyn DashboardSource>,
+    timeouts: Timeouts,
+) -> Result<FirstPhase, SectionError> {
+    let started = Instant::now();
+    let call =
+        |section| Owned::start(settle(section, Arc::clone(&source), timeouts.of(section)));
+    let (sales, orders) =
+        tokio::try_join!(must_arrive(call(Section::Sales)), must_arrive(call(Section::Orders)),)?;
+    let took = started.elapsed();
+    let second: FuturesUnordered<_> =
+        [Section::Users, Section::LowStock, Section::Reviews].into_iter().map(call).collect();
+    let (SectionData::Sales(sales), SectionData::Orders(orders)) = (sales, orders) else {
+        unreachable!("a section's fetch returns the data of that section")
+    };
+    Ok(FirstPhase { sales, orders, rest: Rest::new(second), took })
+}
+
+/// Turns the report of a critical section into its data or the error that ends the load.
+async fn must_arrive(
+    report: impl Future<Output = SectionReport>,
+) -> Result<SectionData, SectionError> {
+    let SectionReport { section, result, .. } = report.await;
+    result.map_err(|failure| SectionError { section, failure })
+}
+
+/// A task that ends with its owner.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Owned<T> {
+    fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl<T> Future for Owned<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

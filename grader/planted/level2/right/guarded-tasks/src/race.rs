@@ -1,0 +1,122 @@
+//! The first three successes: 400 ms. The other two sections follow when they are there.
+//!
+//! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
+//! it settles on the first *outcome*, failures included, and keeps no hold of the others.
+//!
+//! Lesson: `level2/lessons/race.md`.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::SectionError;
+use crate::model::{Section, SectionData};
+use crate::rest::Rest;
+use crate::source::DashboardSource;
+
+/// How many sections must be there before the page is shown.
+pub const WANTED: usize = 3;
+
+/// The first [`WANTED`] sections, and the way to the others.
+#[derive(Debug)]
+pub struct FirstThree {
+    /// The sections that arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The sections that failed before the third one arrived, in the order in which they failed.
+    pub failed: Vec<SectionError>,
+    /// The outcomes of the sections that are neither in `arrived` nor in `failed`, each as soon as it
+    /// is there. Dropping the stream stops their calls.
+    pub rest: Rest<Result<SectionData, SectionError>>,
+    /// From the first poll of the load to its result, on tokio's clock.
+    pub took: Duration,
+}
+
+/// So many sources failed that three sections cannot come together any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("only {} of {WANTED} sections can still arrive: {} failed", Section::ALL.len() - failed.len(), failed.len())]
+pub struct TooFew {
+    /// The sections that had arrived, in the order in which they arrived.
+    pub arrived: Vec<SectionData>,
+    /// The failures, in the order in which they happened.
+    pub failed: Vec<SectionError>,
+}
+
+/// Starts all five calls at once and returns at the third success. A failed source is not one of the
+/// three: the next success takes its place.
+///
+/// # Errors
+///
+/// [`TooFew`] as soon as the third source has failed, because only two can then succeed. The calls
+/// still running are stopped.
+///
+/// # Panics
+///
+/// Passes on a panic of a source, when it happens. A panic after the return reaches the caller that polls
+/// [`FirstThree::rest`].
+///
+/// # Cancellation
+///
+/// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.
+pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew> {
+    let started = Instant::now();
+    let mut calls: FuturesUnordered<_> = Section::ALL
+        .into_iter()
+        .map(|section| {
+            let call = section.fetch(Arc::clone(&source));
+            Owned::start(async move {
+                call.await.map_err(|error| SectionError::new(section, error))
+            })
+        })
+        .collect();
+    let mut arrived = Vec::with_capacity(WANTED);
+    let mut failed = Vec::new();
+    // Arrived, failed and running calls always add up to five, so one of the two limits is reached
+    // before `next` runs dry.
+    while let Some(outcome) = calls.next().await {
+        match outcome {
+            Ok(data) => arrived.push(data),
+            Err(error) => failed.push(error),
+        }
+        if arrived.len() == WANTED {
+            let took = started.elapsed();
+            // The calls go on in the caller's hands: the set *is* the stream of what is missing.
+            return Ok(FirstThree { arrived, failed, rest: Rest::new(calls), took });
+        }
+        if arrived.len() + calls.len() < WANTED {
+            break;
+        }
+    }
+    Err(TooFew { arrived, failed })
+}
+
+/// A task that ends with its owner.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Owned<T> {
+    fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl<T> Future for Owned<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,79 @@
+//! Looking into a file without writing to it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt as _;
+use level3_domain::ids::PaymentId;
+use level3_domain::journal::StoreId;
+use rusqlite::Connection;
+
+use super::fault::Fault;
+use super::{queries, setup};
+use crate::sql::{Asked, DeadLetter, Records, Shown, StoreError, limit};
+
+/// A file that is only read: by a user who may not write to it, or from a disk that takes no writes.
+#[derive(Debug)]
+pub struct SqliteReader {
+    // A standard mutex: it is held on the threads for blocking work, and never across an await.
+    db: Arc<Mutex<Connection>>,
+    identity: StoreId,
+    place: String,
+}
+
+impl SqliteReader {
+    /// Opens a store's file to read it. Nothing is made, and nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as for [`SqliteStore::open`](super::SqliteStore::open).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let place = path.display().to_string();
+        let opened = tokio::task::spawn_blocking(move || {
+            let (db, identity, place) = setup::open_to_read(&path)?;
+            Ok(Self { db: Arc::new(Mutex::new(db)), identity, place })
+        });
+        opened.await.unwrap_or(Err(StoreError::Closed { place }))
+    }
+
+    /// Asks within one transaction, so that all of an answer is of the same moment.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Asked<'static, T> {
+        let (db, place) = (Arc::clone(&self.db), self.place.clone());
+        async move {
+            let closed = StoreError::Closed { place: place.clone() };
+            let answer = tokio::task::spawn_blocking(move || {
+                let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+                let moment = db.unchecked_transaction().map_err(Fault::from);
+                moment.and_then(|moment| question(&moment)).map_err(|fault| fault.at(&place))
+            });
+            answer.await.unwrap_or(Err(closed))
+        }
+        .boxed()
+    }
+}
+
+impl Records for SqliteReader {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn store_id(&self) -> StoreId {
+        self.identity.clone()
+    }
+
+    fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>> {
+        self.ask(move |db| queries::show(db, &payment))
+    }
+
+    fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>> {
+        self.ask(move |db| queries::dead_letters(db, limit(most)))
+    }
+}

@@ -1,0 +1,38 @@
+//! The name of a run, which begins the keys of its payments.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+/// Letters and digits that cannot be taken for each other.
+const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// 40 bits.
+const LENGTH: u32 = 8;
+
+/// A name that no other run has, of this store or of any other, by chance: `run-8k2m4q0x`.
+///
+/// A number that counts the runs of a store would begin again with each new store, and two processes
+/// that start together would get the same one: their payments would have the same keys.
+pub fn new_run() -> String {
+    let chance = random();
+    let letters = (0..LENGTH).map(|at| char::from(LETTERS[(chance >> (5 * at)) as usize % 32]));
+    std::iter::once("run-".to_owned()).chain(letters.map(String::from)).collect()
+}
+
+/// 64 bits of chance, from the keys that the standard library's hash maps have.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn runs_have_names_of_their_own() {
+        let names: HashSet<_> = (0..1000).map(|_| new_run()).collect();
+        assert_eq!(names.len(), 1000);
+        assert!(names.iter().all(|name| name.len() == 12 && name.starts_with("run-")));
+    }
+}

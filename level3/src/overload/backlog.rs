@@ -1,0 +1,158 @@
+//! The calls that an account still owes, as the time that it needs for them.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Calls that were promised to payments, and when the last of them can be made.
+///
+/// An account with a rate limit makes one call in each `window / rate`. So a number of promised calls is
+/// a time, and the whole state is one instant: when the account has made every promised call, at the
+/// rate that its limit allows. A promise moves that instant into the future, and the clock catches up
+/// with it.
+///
+/// A call that no one promised, such as a retry or an undo, moves it as well. So fewer payments are
+/// admitted while many calls fail.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    // starter: hint the time that one call takes of the limit, and until when the account is busy
+    per_call: Duration,
+    most: Duration,
+    busy_until: Instant,
+}
+
+impl Backlog {
+    /// Nothing is promised yet, of an account that may make `rate` calls in each `window`. The promised
+    /// calls may take `most` in all.
+    #[must_use]
+    pub fn new(rate: NonZeroUsize, window: Duration, most: Duration, now: Instant) -> Self {
+        let calls = u32::try_from(rate.get()).unwrap_or(u32::MAX);
+        Self { per_call: window / calls, most, busy_until: now }
+    }
+
+    /// Promises all of the `calls` or none of them.
+    ///
+    /// An account that owes nothing promises any number of calls: otherwise a slow account would never
+    /// take a payment.
+    ///
+    /// # Errors
+    ///
+    /// The time after which the same calls would be promised, if nothing else is promised until then.
+    pub fn promise(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
+        let wait = self.wait_for(calls, now);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.add(calls, now);
+        Ok(())
+    }
+
+    /// The time after which so many calls would be promised; zero if they would be now.
+    #[must_use]
+    pub fn wait_for(&self, calls: u32, now: Instant) -> Duration {
+        let owed = self.owed(now);
+        let after = owed.saturating_add(self.per_call.saturating_mul(calls));
+        // An account that owes nothing has zero to wait for, also if the calls take too long.
+        owed.min(after.saturating_sub(self.most))
+    }
+
+    /// Calls are made that were not promised: a retry, an undo, those of a recovered payment.
+    pub fn add(&mut self, calls: u32, now: Instant) {
+        let after = self.owed(now).saturating_add(self.per_call.saturating_mul(calls));
+        self.owe(after, now);
+    }
+
+    /// Promised calls that will not be made, since their payment is over.
+    pub fn give_back(&mut self, calls: u32, now: Instant) {
+        let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
+        self.owe(after, now);
+    }
+
+    /// The account makes no call for `time`: the provider asked for the pause.
+    pub fn pause_for(&mut self, time: Duration, now: Instant) {
+        let after = self.owed(now).max(time);
+        self.owe(after, now);
+    }
+
+    /// How long the account needs for the calls that it owes.
+    #[must_use]
+    pub fn owed(&self, now: Instant) -> Duration {
+        self.busy_until.saturating_duration_since(now)
+    }
+
+    fn owe(&mut self, time: Duration, now: Instant) {
+        // A time that no instant can hold changes nothing: the account is busy longer than it lives.
+        self.busy_until = now.checked_add(time).unwrap_or(self.busy_until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nonzero;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// 100 calls a second, a second ahead.
+    fn backlog() -> (Backlog, Instant) {
+        let now = Instant::now();
+        (Backlog::new(nonzero!(100), SECOND, SECOND, now), now)
+    }
+
+    #[test]
+    fn promises_what_can_be_made_in_time() {
+        let (mut backlog, now) = backlog();
+        for _ in 0..50 {
+            assert_eq!(backlog.promise(2, now), Ok(()));
+        }
+        assert_eq!(backlog.promise(2, now), Err(ms(20)));
+        assert_eq!(backlog.promise(2, now + ms(19)), Err(ms(1)));
+        assert_eq!(backlog.promise(2, now + ms(20)), Ok(()));
+    }
+
+    #[test]
+    fn unpromised_calls_come_out_of_the_same_limit() {
+        let (mut backlog, now) = backlog();
+        backlog.add(300, now);
+        assert_eq!(backlog.owed(now), 3 * SECOND);
+        assert_eq!(backlog.promise(2, now), Err(ms(2020)));
+        backlog.give_back(250, now);
+        assert_eq!(backlog.promise(2, now), Ok(()));
+        backlog.give_back(1000, now);
+        assert_eq!(backlog.owed(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_pause_is_time_without_calls() {
+        let (mut backlog, now) = backlog();
+        backlog.pause_for(5 * SECOND, now);
+        backlog.pause_for(SECOND, now);
+        assert_eq!(backlog.promise(2, now), Err(ms(4020)));
+    }
+
+    #[test]
+    fn an_idle_account_takes_a_payment_however_slow_it_is() {
+        let now = Instant::now();
+        let mut slow = Backlog::new(nonzero!(1), 60 * SECOND, SECOND, now);
+        assert_eq!(slow.promise(2, now), Ok(()));
+        assert_eq!(slow.promise(2, now), Err(120 * SECOND));
+        assert_eq!(slow.promise(2, now + 120 * SECOND), Ok(()));
+    }
+
+    #[test]
+    fn no_figures_overflow() {
+        let now = Instant::now();
+        let most = Duration::MAX;
+        let mut backlog = Backlog::new(nonzero!(1), most, most, now);
+        backlog.add(u32::MAX, now);
+        backlog.pause_for(most, now);
+        assert_eq!(backlog.promise(u32::MAX, now), Ok(()));
+        let mut endless = Backlog::new(NonZeroUsize::MAX, SECOND, SECOND, now);
+        assert_eq!(endless.promise(u32::MAX, now), Ok(()));
+    }
+}

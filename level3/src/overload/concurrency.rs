@@ -1,0 +1,231 @@
+//! How many payments may be under way, learnt from how long their calls take.
+
+use tokio::time::Instant;
+
+/// The fewest payments that the limit allows, so that there are always some to learn from.
+const LEAST: f64 = 4.0;
+/// The latest samples of a source that are looked at, and how many a decision needs.
+const ROUND: usize = 16;
+/// The share of its time limit from which on a call says that its service has too much to do. Half of
+/// it leaves the other half for what is under way when the limit is lowered.
+const STRAINED: f64 = 0.5;
+/// The share below which all calls stay while their services have hardly anything to do.
+const RELAXED: f64 = 0.2;
+/// A step down is between these.
+const STEP_DOWN: std::ops::RangeInclusive<f64> = 0.5..=0.9;
+
+/// Where a sample comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Calls of the payment provider.
+    Payments,
+    /// Calls of the fraud check.
+    Fraud,
+    /// Calls of the ledger.
+    Ledger,
+    /// Whole payments: they see everything that has no time limit of its own, such as the journal and
+    /// the processor.
+    Whole,
+}
+
+const SOURCES: usize = 4;
+
+/// A limit of the payments under way, between [`LEAST`] and a given maximum.
+///
+/// A sample is the share of its time limit that a call took. When half of the latest calls of *one*
+/// service are strained, the limit goes below the number that is under way now, the further the longer
+/// they took. When no service is strained and the limit has refused a payment, it goes up: until it has been lowered once it doubles while the calls are fast, or else rises
+/// by a quarter; after that it rises by its square root. Each change waits for samples of payments that began after the last
+/// one, since those before say nothing about it.
+#[derive(Debug, Clone)]
+pub struct ConcurrencyLimit {
+    limit: f64,
+    max: f64,
+    /// Whether the limit was lowered once: its size is about right.
+    is_tuned: bool,
+    /// Whether a payment was refused since the last change.
+    has_refused: bool,
+    changed_at: Instant,
+    samples: [Samples; SOURCES],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Samples {
+    shares: [f64; ROUND],
+    count: usize,
+}
+
+impl ConcurrencyLimit {
+    /// A limit that begins at `first` and never exceeds `max`.
+    #[must_use]
+    pub fn new(first: u32, max: u32, now: Instant) -> Self {
+        let max = f64::from(max);
+        Self {
+            limit: f64::from(first).max(LEAST).min(max),
+            max,
+            is_tuned: false,
+            has_refused: false,
+            changed_at: now,
+            samples: Default::default(),
+        }
+    }
+
+    /// Whether one more payment may begin while `in_flight` are under way.
+    pub fn admits(&mut self, in_flight: u32) -> bool {
+        let admits = f64::from(in_flight) + 1.0 <= self.limit;
+        self.has_refused |= !admits;
+        admits
+    }
+
+    /// Something that began at `begun` is over and took this `share` of the time that it may take, while
+    /// `in_flight` payments are under way.
+    pub fn sample(
+        &mut self,
+        source: Source,
+        share: f64,
+        in_flight: u32,
+        begun: Instant,
+        now: Instant,
+    ) {
+        if begun < self.changed_at {
+            return;
+        }
+        let samples = &mut self.samples[source as usize];
+        samples.add(share);
+        if samples.are_strained() {
+            let step = (STRAINED / samples.mean()).clamp(*STEP_DOWN.start(), *STEP_DOWN.end());
+            self.is_tuned = true;
+            // A limit above what is under way limits nothing.
+            self.change_to(self.limit.min(f64::from(in_flight)) * step, now);
+        } else if self.has_refused && self.samples.iter().all(Samples::are_enough) {
+            let slowest = self.samples.iter().map(Samples::mean).fold(0.0, f64::max);
+            let step = match self.is_tuned {
+                true => self.limit.sqrt(),
+                false if slowest < RELAXED => self.limit,
+                false => self.limit / 4.0,
+            };
+            self.change_to(self.limit + step, now);
+        }
+    }
+
+    fn change_to(&mut self, limit: f64, now: Instant) {
+        self.limit = limit.max(LEAST).min(self.max);
+        self.changed_at = now;
+        self.has_refused = false;
+        self.samples = Default::default();
+    }
+
+    /// The payments that may be under way now.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit as u32
+    }
+}
+
+impl Samples {
+    /// Keeps the latest [`ROUND`].
+    fn add(&mut self, share: f64) {
+        self.shares[self.count % ROUND] = share;
+        self.count += 1;
+    }
+
+    fn are_enough(&self) -> bool {
+        self.count >= ROUND
+    }
+
+    /// Whether more than half of them are strained: a few calls that hang do not decide.
+    fn are_strained(&self) -> bool {
+        let strained = self.shares.iter().filter(|share| **share > STRAINED).count();
+        self.are_enough() && strained > ROUND / 2
+    }
+
+    fn mean(&self) -> f64 {
+        self.shares.iter().sum::<f64>() / ROUND as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const ALL: [Source; SOURCES] = [Source::Payments, Source::Fraud, Source::Ledger, Source::Whole];
+
+    /// A round of samples of each source; returns the time after it.
+    fn round(limit: &mut ConcurrencyLimit, shares: [f64; SOURCES], begun: Instant) -> Instant {
+        let now = begun + Duration::from_secs(1);
+        for _ in 0..ROUND {
+            for (source, share) in ALL.into_iter().zip(shares) {
+                limit.sample(source, share, 100, begun, now);
+            }
+        }
+        now
+    }
+
+    #[test]
+    fn grows_while_it_is_the_only_obstacle() {
+        let now = Instant::now();
+        let mut limit = ConcurrencyLimit::new(100, 1000, now);
+        assert!(limit.admits(99));
+        let now = round(&mut limit, [0.1; SOURCES], now);
+        assert_eq!(limit.limit(), 100, "nothing was refused: more would bring nothing");
+        assert!(!limit.admits(100));
+        let now = round(&mut limit, [0.1; SOURCES], now);
+        assert_eq!(limit.limit(), 200, "all calls are fast");
+        limit.admits(200);
+        let now = round(&mut limit, [0.1, 0.3, 0.1, 0.1], now);
+        assert_eq!(limit.limit(), 250, "the fraud check is busy");
+        for _ in 0..9 {
+            limit.admits(1_000_000);
+            round(&mut limit, [0.1; SOURCES], now + Duration::from_secs(1));
+        }
+        assert!(limit.limit() <= 1000);
+    }
+
+    #[test]
+    fn follows_the_slowest_service() {
+        let now = Instant::now();
+        let mut limit = ConcurrencyLimit::new(100, 1000, now);
+        let now = round(&mut limit, [0.1, 1.0, 0.1, 0.3], now);
+        assert_eq!(limit.limit(), 50, "only the fraud check is slow");
+        let now = round(&mut limit, [0.1, 0.1, 0.55, 0.3], now);
+        assert_eq!(limit.limit(), 45, "only the ledger, and only a little");
+        limit.admits(45);
+        round(&mut limit, [0.1; SOURCES], now);
+        assert_eq!(limit.limit(), 51, "by its square root, once it was lowered");
+    }
+
+    #[test]
+    fn what_began_before_a_change_says_nothing_about_it() {
+        let begin = Instant::now();
+        let mut limit = ConcurrencyLimit::new(100, 1000, begin);
+        for _ in 0..10 {
+            round(&mut limit, [0.1, 1.0, 0.1, 0.1], begin);
+        }
+        assert_eq!(limit.limit(), 50);
+    }
+
+    #[test]
+    fn a_few_calls_that_hang_are_no_overload() {
+        let mut now = Instant::now();
+        let mut limit = ConcurrencyLimit::new(100, 1000, now);
+        for number in 0..1000 {
+            now += Duration::from_millis(1);
+            let share = if number % 3 == 0 { 1.0 } else { 0.1 };
+            limit.sample(Source::Fraud, share, 100, now, now);
+        }
+        assert_eq!(limit.limit(), 100);
+    }
+
+    #[test]
+    fn some_payments_are_always_admitted() {
+        let mut now = Instant::now();
+        let mut limit = ConcurrencyLimit::new(100, 1000, now);
+        for _ in 0..50 {
+            now = round(&mut limit, [1.0; SOURCES], now);
+        }
+        assert_eq!(limit.limit(), 4);
+        assert_eq!(ConcurrencyLimit::new(100, 3, now).limit(), 3, "unless fewer are allowed");
+    }
+}
