@@ -158,8 +158,9 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
         help = "each slot comes free once a window: a caller with 5 before it waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
     let mut draw = cx.draw();
-    let (limit, ahead, window) =
-        (draw.between(1..=5), draw.between(0..=17), draw.between(20..=1000));
+    let (limit, window) = (draw.between(1..=5), draw.between(20..=1000));
+    // At least as many as there are slots, so that it is not served with the first of them.
+    let ahead = limit + draw.between(0..=17);
     let slot = window * (1 + ahead / limit);
     let gone = draw.between(1..=window - 1);
     for (deadline, goes) in [(slot, false), (slot + 1, true)] {
