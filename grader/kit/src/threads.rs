@@ -30,7 +30,7 @@ const MOST_REAL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// CPU time between two looks that is the kit's own, not the threads'.
-const OWN_WORK: Duration = Duration::from_millis(2);
+const OWN_WORK: Duration = Duration::from_micros(500);
 
 /// Work for one thread. It ends by itself and does not panic.
 type Job = Box<dyn FnOnce() + Send>;

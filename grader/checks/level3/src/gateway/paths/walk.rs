@@ -239,6 +239,8 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
             // Clients of a dead process learn nothing.
             running.iter().for_each(|(_, task)| task.abort());
             kill(cx, &mut walked).await;
+            // What the living process calls is later than what the dead one has called.
+            sleep(ms(1)).await;
             let (heir, _) = walked.stage.another(config.clone())?;
             walked.gateways = vec![heir.clone()];
             let meanwhile = ask(&heir, &requests);
