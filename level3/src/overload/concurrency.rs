@@ -30,7 +30,7 @@ pub enum Source {
 
 const SOURCES: usize = 4;
 
-/// A limit of the payments under way, between [`LEAST`] and a given maximum.
+/// A limit of the payments under way, between `LEAST` and a given maximum.
 ///
 /// A sample is the share of its time limit that a call took. When half of the latest calls of *one*
 /// service are strained, the limit goes below the number that is under way now, the further the longer

@@ -8,9 +8,9 @@
 //!
 //! Two decisions, each without a clock, a lock or a future of its own:
 //!
-//! * [`Backlog`] knows the limit: it promises calls of an account, no more than the account can make
+//! * `Backlog` knows the limit: it promises calls of an account, no more than the account can make
 //!   within a given time.
-//! * [`ConcurrencyLimit`] does not know the limit: it learns from the time that calls take how many
+//! * `ConcurrencyLimit` does not know the limit: it learns from the time that calls take how many
 //!   payments the slowest service bears at once.
 //!
 //! Lesson: `level3/lessons/overload.md`.

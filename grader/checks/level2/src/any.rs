@@ -128,6 +128,9 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
 }
 
 pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
+    // What is not written is found here: below, a panic is what is wanted.
+    let healthy = Fake::new(&cx);
+    let _ = cx.call(NAME, fetch(Section::Users, vec![healthy.source()])).await?;
     let mut draw = cx.draw();
     for section in Section::ALL {
         let text = draw.text(1..=12);

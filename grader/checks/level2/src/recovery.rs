@@ -322,6 +322,9 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
 }
 
 pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
+    // What is not written is found here: below, a panic is what is wanted.
+    let failing = || async { Err::<(), _>(down(Section::Users)) };
+    let _ = cx.call(NAME, retry(backoff(1, ms(100))?, failing)).await?;
     for (nth, in_closure) in [(1, true), (1, false), (2, true), (2, false)] {
         let count = Cell::new(0);
         let attempt = || {
