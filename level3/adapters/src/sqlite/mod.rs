@@ -6,7 +6,7 @@
 //! for it.
 //!
 //! A file that is deleted or replaced while it is open acknowledges nothing any more
-//! ([`StoreError::Gone`](crate::sql::StoreError::Gone)).
+//! ([`StoreError::Gone`]).
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
