@@ -1,15 +1,7 @@
 //! Generates the catalog from the criteria's files, and remembers what the grader is built from.
 use std::path::Path;
 
-/// What the grader and its catalog are built from, as `src/build/sources.rs` names it.
-const GRADER: &[&str] = &[
-    "grader/Cargo.toml",
-    "grader/build.rs",
-    "grader/src",
-    "grader/protocol",
-    "grader/criteria",
-    "grader/fingerprint",
-];
+use grader_fingerprint::GRADER;
 
 fn main() {
     grader_criteria::generate::catalog();

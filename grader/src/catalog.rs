@@ -100,9 +100,30 @@ pub enum Kind {
 /// Every level, in the order of the course.
 pub const LEVELS: &[&Level] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
+/// The level called `name`; a slash at its end does not count.
+#[must_use]
+pub fn level(name: &str) -> Option<&'static Level> {
+    LEVELS.iter().find(|level| level.name == name.trim_end_matches('/')).copied()
+}
+
+/// The module that a file of a level belongs to: `breaker` for `src/breaker/core.rs`, relative to the
+/// level's folder or to the workspace.
+#[must_use]
+pub fn module_of(file: &str) -> &str {
+    let below = file.split_once("src/").map_or(file, |(_, below)| below);
+    below.split('/').next().map_or(below, |first| first.strip_suffix(".rs").unwrap_or(first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_belong_to_modules() {
+        assert_eq!(module_of("src/race.rs"), "race");
+        assert_eq!(module_of("src/breaker/core.rs"), "breaker");
+        assert_eq!(module_of("level3/src/breaker/core.rs"), "breaker");
+    }
 
     /// The kernel ends a check process at its own limit, which says less than the grader does.
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::build::{self, BuildError, Built, LevelBuild, Part, Step};
-use crate::catalog::LEVELS;
+use crate::catalog;
 use crate::inspect::suspicious;
 use crate::report::Report;
 use crate::seed::Seed;
@@ -71,9 +71,9 @@ pub fn grade(
     let verdicts = judge_all(root, entries, &built, limits, seed, progress);
     let mut report = Report::new(entries, &built, verdicts, judging.elapsed(), seed);
     for level in &mut report.levels {
-        let known = LEVELS.iter().find(|known| known.name == level.name);
         // Files that cannot be read have not been compiled either.
-        if let Some((known, (files, _))) = known.and_then(|l| Some((l, Files::read(root, l).ok()?)))
+        if let Some(known) = catalog::level(level.name)
+            && let Ok((files, _)) = Files::read(root, known)
         {
             level.look_at = suspicious(root, known, &files);
         }

@@ -2,9 +2,7 @@
 //!
 //! For each criterion of a started level, when it first passed; and the criterion that was shown last, which
 //! `show` and `hint` mean when no id is given. A file that cannot be read is reported, never replaced.
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::report::{Report, Status};
+use crate::starter::files::{self, FileError};
 use crate::starter::started;
 
 const FILE: &str = ".course/progress.json";
@@ -30,14 +29,9 @@ pub struct Record {
 /// A record that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum ProgressError {
-    /// The system's answer.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Not a record, or one of a newer grader.
     #[error("{} cannot be read ({what}): move it away to begin a new record", .path.display())]
     Format {
@@ -55,12 +49,8 @@ pub enum ProgressError {
 /// [`ProgressError`].
 pub fn read(root: &Path) -> Result<Record, ProgressError> {
     let path = root.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Record { schema: SCHEMA, ..Record::default() });
-        }
-        Err(source) => return Err(ProgressError::Io { path, source }),
+    let Some(text) = files::read(&path)? else {
+        return Ok(Record { schema: SCHEMA, ..Record::default() });
     };
     let record: Record = serde_json::from_str(&text)
         .map_err(|why| ProgressError::Format { path: path.clone(), what: why.to_string() })?;
@@ -71,22 +61,24 @@ pub fn read(root: &Path) -> Result<Record, ProgressError> {
     Ok(record)
 }
 
-/// Adds the criteria of started levels that pass for the first time. Writes nothing where there are none.
+/// Adds the criteria of started levels that pass for the first time and, if there is one, the criterion that
+/// is shown. Writes nothing where no level is started.
 ///
 /// # Errors
 ///
 /// [`ProgressError`].
-pub fn passed(root: &Path, report: &Report) -> Result<(), ProgressError> {
-    let started = started(root).unwrap_or_default();
-    let own = report.levels.iter().filter(|level| started.contains(level.name));
-    let criteria = own.flat_map(|level| &level.exercises).flat_map(|exercise| &exercise.criteria);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut record = read(root)?;
-    let before = record.clone();
-    for criterion in criteria.filter(|criterion| criterion.status == Status::Passed) {
-        record.passed.entry(criterion.id.to_owned()).or_insert(now);
-    }
-    if record == before { Ok(()) } else { write(root, &record) }
+pub fn graded(root: &Path, report: &Report, shown: Option<&str>) -> Result<(), ProgressError> {
+    update(root, |record, started| {
+        let own = report.levels.iter().filter(|level| started.contains(level.name));
+        let criteria = own.flat_map(|level| &level.exercises).flat_map(|it| &it.criteria);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        for criterion in criteria.filter(|criterion| criterion.status == Status::Passed) {
+            record.passed.entry(criterion.id.to_owned()).or_insert(now);
+        }
+        if let Some(id) = shown {
+            record.last = Some(id.to_owned());
+        }
+    })
 }
 
 /// Remembers the criterion that was shown last, where a level is started.
@@ -95,34 +87,36 @@ pub fn passed(root: &Path, report: &Report) -> Result<(), ProgressError> {
 ///
 /// [`ProgressError`].
 pub fn showing(root: &Path, id: &str) -> Result<(), ProgressError> {
-    if started(root).unwrap_or_default().is_empty() {
-        return Ok(());
-    }
-    let mut record = read(root)?;
-    if record.last.as_deref() == Some(id) {
-        return Ok(());
-    }
-    record.last = Some(id.to_owned());
-    write(root, &record)
+    update(root, |record, _| record.last = Some(id.to_owned()))
 }
 
-/// A new file takes the place of the old one in one step.
+/// Changes the record of a workspace in which a level is started, in one step. Two updates at the same time
+/// may lose one of them, so a program makes its updates on one thread.
+fn update(
+    root: &Path,
+    change: impl FnOnce(&mut Record, &BTreeSet<String>),
+) -> Result<(), ProgressError> {
+    let started = started(root).unwrap_or_default();
+    if started.is_empty() {
+        return Ok(());
+    }
+    let before = read(root)?;
+    let mut record = before.clone();
+    change(&mut record, &started);
+    if record == before { Ok(()) } else { write(root, &record) }
+}
+
 fn write(root: &Path, record: &Record) -> Result<(), ProgressError> {
     let path = root.join(FILE);
-    let written = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(root);
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(serde_json::to_string_pretty(record)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    written().map_err(|source| ProgressError::Io { path: path.clone(), source })
+    let text = serde_json::to_string_pretty(record)
+        .map_err(|why| ProgressError::Format { path: path.clone(), what: why.to_string() })?;
+    Ok(files::write(&path, &(text + "\n"))?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -119,8 +119,7 @@ fn contract_is_complete(folder: &Path, exercises: &[Exercise]) -> Result<(), Cri
                 return wrong(format!("clause {} names `{lost}`, which is no criterion", at + 1));
             }
         }
-        let mut ids = ids(exercise).into_iter().filter(|_| !exercise.clauses.is_empty());
-        if let Some(lost) = ids.find(|id| !judged.contains(id)) {
+        if let Some(lost) = ids(exercise).iter().find(|id| !judged.contains(id)) {
             return wrong(format!(
                 "`{lost}` stands in no clause: add it to the clause that it judges, or write one"
             ));

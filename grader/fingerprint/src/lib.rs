@@ -11,6 +11,16 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+/// What the grader and its catalog are built from: its build script hashes these, and the grader compares.
+pub const GRADER: &[&str] = &[
+    "grader/Cargo.toml",
+    "grader/build.rs",
+    "grader/src",
+    "grader/protocol",
+    "grader/criteria",
+    "grader/fingerprint",
+];
+
 /// A hash over names and contents of files. Its text form has 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(u64);

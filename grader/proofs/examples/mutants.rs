@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
 
 use clap::Parser;
-use grader::catalog::{LEVELS, Level};
+use grader::catalog::{LEVELS, Level, level};
 use grader::submission::Files;
 use grader_proofs::influence::Influence;
 use grader_proofs::mutants::{Fate, Mutant};
@@ -47,7 +47,7 @@ fn main() -> Result<ExitCode, Failure> {
     let results = root.join("target/mutants");
     fs::create_dir_all(&results)?;
     for name in &arguments.levels {
-        if !LEVELS.iter().any(|level| level.name == name) {
+        if level(name).is_none() {
             return Err(format!("there is no level `{name}`").into());
         }
     }

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use grader::catalog::{Kind, LEVELS, Level};
+use grader::catalog::{Kind, Level, level};
 use grader::report::{CriterionReport, Report, Status};
 use grader::select::select;
 use grader::submission::Files;
@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode, Failure> {
         [name, dir, filter] => (name, dir, filter.as_str()),
         _ => return Err("usage: variants LEVEL DIR [FILTER]".into()),
     };
-    let Some(level) = LEVELS.iter().find(|level| level.name == name) else {
+    let Some(level) = level(name) else {
         return Err(format!("there is no level `{name}`").into());
     };
     let root = grader::workspace::find(&std::env::current_dir()?)?;

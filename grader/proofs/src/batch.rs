@@ -7,11 +7,11 @@
 //! Right solutions share a batch when they change different modules: there, nothing may fail.
 use std::collections::BTreeSet;
 
-use grader::catalog::Level;
+use grader::catalog::{Level, module_of};
 use grader::select::{Entry, SelectError, select};
 use grader::submission::Files;
 
-use crate::influence::{Influence, module_of};
+use crate::influence::Influence;
 use crate::planted::edit::Reference;
 use crate::planted::{Planted, PlantedError};
 

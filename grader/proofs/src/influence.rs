@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use grader::catalog::Level;
+use grader::catalog::{Level, module_of};
 use grader::submission::{Files, ReadError};
 use thiserror::Error;
 
@@ -47,13 +47,6 @@ pub enum InfluenceError {
     /// The level's own files.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// The module that a file of a level belongs to: `breaker` for `src/breaker/core.rs`.
-#[must_use]
-pub fn module_of(file: &str) -> &str {
-    let below = file.strip_prefix("src/").unwrap_or(file);
-    below.split('/').next().map_or(below, |first| first.strip_suffix(".rs").unwrap_or(first))
 }
 
 impl Influence {
@@ -282,11 +275,5 @@ mod tests {
         let all = closed(direct.into());
         assert_eq!(all["a"], ["a", "b", "c"].map(str::to_owned).into());
         assert_eq!(all["c"], ["c".to_owned()].into());
-    }
-
-    #[test]
-    fn files_belong_to_modules() {
-        assert_eq!(module_of("src/race.rs"), "race");
-        assert_eq!(module_of("src/breaker/core.rs"), "breaker");
     }
 }

@@ -5,14 +5,14 @@
 //! that can see it, the trials last: each step begins only if the mutant lives.
 use std::collections::BTreeSet;
 
-use grader::catalog::Level;
+use grader::catalog::{Level, module_of};
 use grader::report::Status;
 use grader::select::{Entry, select};
 use grader::submission::Files;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::influence::{Influence, module_of};
+use crate::influence::Influence;
 use crate::prove::{Bench, Failure};
 
 /// One change of a level's source.
@@ -143,10 +143,7 @@ fn steps(module: &str, level: &Level, influence: &Influence) -> Result<[Vec<Entr
     let (trials, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.exercise.trial);
     let of_module: BTreeSet<&str> = rest
         .iter()
-        .filter(|entry| {
-            let file = entry.criterion.file.strip_prefix(level.name).unwrap_or_default();
-            module_of(file.trim_start_matches('/')) == module
-        })
+        .filter(|entry| module_of(entry.criterion.file) == module)
         .map(|entry| entry.exercise.name)
         .collect();
     let (own, others) = rest.into_iter().partition(|it| of_module.contains(it.exercise.name));

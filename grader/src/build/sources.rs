@@ -7,20 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use grader_fingerprint::{of, variable};
+use grader_fingerprint::{GRADER, of, variable};
 
 /// Fingerprints by their variables.
 pub(super) type Sources = BTreeMap<String, String>;
-
-/// What the grader and its catalog are built from. The build script hashes the same.
-const GRADER: &[&str] = &[
-    "grader/Cargo.toml",
-    "grader/build.rs",
-    "grader/src",
-    "grader/protocol",
-    "grader/criteria",
-    "grader/fingerprint",
-];
 
 /// Whether this grader was built from the files in the workspace at `root`.
 pub(super) fn grader_is_current(root: &Path) -> bool {

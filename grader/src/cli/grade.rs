@@ -46,12 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 /// Keeps what `show` and `hint` mean without a name, and when a criterion first passed.
 fn remember(root: &std::path::Path, report: &Report) {
     let first = report.criteria().find(|criterion| criterion.status != Status::Passed);
-    let kept = progress::passed(root, report).and_then(|()| match first {
-        Some(first) => progress::showing(root, first.id),
-        None => Ok(()),
-    });
     // The marks do not depend on it.
-    if let Err(why) = kept {
+    if let Err(why) = progress::graded(root, report, first.map(|criterion| criterion.id)) {
         anstream::eprintln!("note: {why}");
     }
 }

@@ -2,7 +2,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
-use grader::catalog::LEVELS;
+use grader::catalog;
 use grader::select::{exercise, one};
 
 use super::{Arguments, Exit, Failure, write};
@@ -14,9 +14,8 @@ pub(super) fn run(arguments: &Arguments, name: Option<&str>) -> Result<Exit, Fai
     let root = super::root(arguments)?;
     let started = super::started(arguments);
     let name = super::read::named(arguments, name)?;
-    let level = LEVELS.iter().find(|level| level.name == name.trim_end_matches('/'));
-    let (level, exercise) = match (level, exercise(&name, &started)?) {
-        (Some(level), _) => (*level, None),
+    let (level, exercise) = match (catalog::level(&name), exercise(&name, &started)?) {
+        (Some(level), _) => (level, None),
         (None, Some((level, exercise))) => (level, Some(exercise)),
         (None, None) => {
             let entry = one(&name, &started)?;

@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use grader::catalog::{LEVELS, Level};
+use grader::catalog::{self, LEVELS, Level};
 use grader::select::select;
 use grader::starter::{Applied, Edited, SolutionError, plan, solution as reference};
 
@@ -88,7 +88,7 @@ fn say(out: &mut String, level: &Level, applied: &Applied) -> std::fmt::Result {
 }
 
 fn one_level(name: &str) -> Result<&'static Level, Failure> {
-    LEVELS.iter().find(|level| level.name == name.trim_end_matches('/')).copied().ok_or_else(|| {
+    catalog::level(name).ok_or_else(|| {
         let names: Vec<&str> = LEVELS.iter().map(|level| level.name).collect();
         format!("there is no level `{name}`; there are {}", names.join(", ")).into()
     })

@@ -136,7 +136,8 @@ pub enum Status {
 }
 
 impl Score {
-    fn add(&mut self, criterion: &Criterion, status: Status) {
+    /// Counts one criterion.
+    pub(crate) fn add(&mut self, criterion: &Criterion, status: Status) {
         let won = if status == Status::Passed { criterion.points } else { 0 };
         match criterion.kind {
             Kind::Core => {

@@ -289,7 +289,8 @@ fn points(score: &Score) -> String {
     }
 }
 
-fn bar(won: u32, of: u32) -> String {
+/// How much is won, as a bar.
+pub(crate) fn bar(won: u32, of: u32) -> String {
     // Full only at full marks, so round down.
     let filled = (won * BAR).checked_div(of).unwrap_or_default();
     let mut bar = String::new();

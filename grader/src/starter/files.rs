@@ -38,7 +38,7 @@ fn advice(cause: &io::Error) -> &'static str {
 }
 
 /// The text of a file, or `None` when there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, FileError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -87,7 +87,7 @@ pub(super) fn same_text(one: &str, other: &str) -> bool {
 }
 
 /// Writes a file so that it has either its old text or its new one, whatever happens meanwhile.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), FileError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), FileError> {
     stage(path, text)?.put()
 }
 

@@ -64,7 +64,7 @@
 
 mod apply;
 mod blank;
-mod files;
+pub(crate) mod files;
 mod git;
 mod level;
 mod plan;

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::level::Source;
 use super::reference::{self, ReferenceError};
-use crate::catalog::{LEVELS, Level};
+use crate::catalog::{LEVELS, Level, level};
 
 /// Why there is no solution to show.
 #[derive(Debug, Error)]
@@ -49,7 +49,7 @@ pub fn solution(root: &Path, what: &str) -> Result<Vec<(PathBuf, String)>, Solut
         Some((name, module)) => (name, Some(module)),
         None => (what, None),
     };
-    let level = LEVELS.iter().find(|level| level.name == name);
+    let level = level(name);
     let level = level.ok_or_else(|| SolutionError::UnknownLevel {
         name: name.to_owned(),
         known: LEVELS.iter().map(|level| level.name.to_owned()).collect(),

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use crate::catalog::Level;
+use crate::catalog::{Level, module_of};
 
 /// What saved files call for: full names of exercises or levels, as [`select`](crate::select::select)
 /// takes them. At most one for each level.
@@ -43,12 +43,7 @@ pub fn touched<'a>(files: impl IntoIterator<Item = &'a Path>, levels: &[&Level])
 
 /// The only exercise that is written in a module.
 fn exercise_of(level: &Level, module: &str) -> Option<&'static str> {
-    let of_module = |file: &str| {
-        let below = file.split_once("/src/").map_or(file, |(_, below)| below);
-        below.split('/').next().map(|first| first.strip_suffix(".rs").unwrap_or(first))
-            == Some(module)
-    };
-    let mut found = level.exercises.iter().filter(|exercise| of_module(exercise.file));
+    let mut found = level.exercises.iter().filter(|exercise| module_of(exercise.file) == module);
     match (found.next(), found.next()) {
         (Some(one), None) => Some(one.name),
         _ => None,

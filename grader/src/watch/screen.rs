@@ -5,6 +5,7 @@ use super::state::{State, View};
 use crate::catalog::Kind;
 use crate::lesson;
 use crate::report::Status;
+use crate::report::scoreboard::bar;
 use crate::report::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 
 /// Columns and rows of a terminal.
@@ -16,7 +17,6 @@ pub struct Size {
     pub rows: usize,
 }
 
-const BAR: usize = 20;
 /// Columns of a text where there is no screen.
 const PLAIN_COLUMNS: usize = 80;
 
@@ -108,10 +108,7 @@ fn indent(line: &str) -> usize {
 fn header(state: &State) -> String {
     let names: Vec<&str> = state.levels.iter().map(|level| level.name).collect();
     let score = state.score();
-    let filled =
-        (BAR * score.core as usize).checked_div(score.core_of as usize).unwrap_or_default();
-    let bar =
-        format!("{}{}", Styled(GOOD, "█".repeat(filled)), Styled(DIM, "░".repeat(BAR - filled)));
+    let bar = bar(score.core, score.core_of);
     let run = state.running.as_deref().unwrap_or("waiting for a saved file");
     format!(
         "{} {bar} {}/{} + bonus {}/{}  {}",

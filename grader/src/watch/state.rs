@@ -70,8 +70,8 @@ pub enum Event {
 pub enum Effect {
     /// Grade what is named. Never asked for while a run is under way.
     Grade(Vec<String>),
-    /// Read the lesson of an exercise: its level and its name.
-    Lesson(&'static str, &'static str),
+    /// Read the lesson of a criterion's exercise.
+    Lesson(&'static str),
     /// Read what a criterion demands.
     Show(&'static str),
     /// Read the reference of a file, named relative to the workspace.
@@ -328,8 +328,7 @@ impl State {
                 return current.into_iter().collect();
             }
             Key::Lesson => {
-                let current =
-                    self.current.map(|it| Effect::Lesson(it.level.name, it.exercise.name));
+                let current = self.current.map(|entry| Effect::Lesson(entry.criterion.id));
                 return current.into_iter().collect();
             }
             Key::Skip => {
@@ -393,16 +392,8 @@ impl State {
     #[must_use]
     pub fn score(&self) -> Score {
         self.entries().fold(Score::default(), |mut score, entry| {
-            let (points, id) = (entry.criterion.points, entry.criterion.id);
-            let won = if self.passed(id) { points } else { 0 };
-            match entry.criterion.kind {
-                Kind::Core => {
-                    (score.core, score.core_of) = (score.core + won, score.core_of + points)
-                }
-                Kind::Bonus => {
-                    (score.bonus, score.bonus_of) = (score.bonus + won, score.bonus_of + points);
-                }
-            }
+            let status = self.marks.get(entry.criterion.id).map(|mark| mark.status);
+            score.add(entry.criterion, status.unwrap_or(Status::NotStarted));
             score
         })
     }

@@ -17,7 +17,7 @@ use grader::grade::{Progress, grade};
 use grader::lesson;
 use grader::progress;
 use grader::seed::Seed;
-use grader::select::{Entry, select};
+use grader::select::{Entry, all, select};
 use grader::supervise::{Limits, Verdict};
 use grader::watch::{Effect, Event, Key, State};
 
@@ -122,7 +122,13 @@ impl Loop<'_> {
             self.terminal.show(state)?;
             let Ok(message) = messages.recv() else { return Ok(()) };
             match message {
-                Message::Event(event) => open = state.on(event),
+                Message::Event(event) => {
+                    if let Event::Graded(report) = &event {
+                        // What cannot be remembered is no reason to show nothing.
+                        let _ = progress::graded(self.root, report, None);
+                    }
+                    open = state.on(event);
+                }
                 Message::Draw => {}
                 Message::Resumed => self.terminal.enter()?,
                 Message::Closed => return Ok(()),
@@ -146,15 +152,13 @@ impl Loop<'_> {
                 None
             }
             Effect::Show(id) => {
-                let entry = grader::select::all().find(|entry| entry.criterion.id == id)?;
                 let mut text = String::new();
-                super::read::criterion(&mut text, &entry).ok()?;
+                super::read::criterion(&mut text, &entry(id)?).ok()?;
                 page("What the criterion demands".to_owned(), Ok(text))
             }
-            Effect::Lesson(level, exercise) => {
-                let level = LEVELS.iter().find(|it| it.name == level)?;
-                let exercise = level.exercises.iter().find(|it| it.name == exercise);
-                Some(match lesson::read(self.root, level, exercise) {
+            Effect::Lesson(id) => {
+                let entry = entry(id)?;
+                Some(match lesson::read(self.root, entry.level, Some(entry.exercise)) {
                     Ok((_, markdown)) => Event::Lesson(markdown),
                     Err(why) => Event::Page { title: "Lesson".to_owned(), text: why.to_string() },
                 })
@@ -172,6 +176,11 @@ impl Loop<'_> {
             }
         }
     }
+}
+
+/// The criterion with this id.
+fn entry(id: &str) -> Option<Entry> {
+    all().find(|entry| entry.criterion.id == id)
 }
 
 /// The thread that grades, one run after the other.
@@ -206,8 +215,6 @@ fn run_once(root: &Path, names: &[String], send: &Sender<Message>) -> Result<Eve
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
     let report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
-    // What cannot be remembered is no reason to show nothing.
-    let _ = progress::passed(root, &report);
     Ok(Event::Graded(Box::new(report)))
 }
 
