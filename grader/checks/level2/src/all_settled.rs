@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
+use crate::settles::set_limit;
 use crate::support::{names, nothing_left, returned_at, states_time};
 
 const NAME: &str = "all_settled::load";
@@ -189,13 +190,7 @@ fn limits_of(section: Section, limit: u64) -> Timeouts {
         low_stock: ms(9000),
         reviews: ms(9000),
     };
-    match section {
-        Section::Sales => limits.sales = ms(limit),
-        Section::Users => limits.users = ms(limit),
-        Section::Orders => limits.orders = ms(limit),
-        Section::LowStock => limits.low_stock = ms(limit),
-        Section::Reviews => limits.reviews = ms(limit),
-    }
+    set_limit(&mut limits, section, limit);
     limits
 }
 

@@ -14,7 +14,12 @@ mod fake;
 mod memory;
 mod plain;
 mod scripts;
-#[cfg(any(feature = "critical", feature = "progressive"))]
+#[cfg(any(
+    feature = "all-settled",
+    feature = "critical",
+    feature = "progressive",
+    feature = "retry-failed"
+))]
 mod settles;
 mod support;
 

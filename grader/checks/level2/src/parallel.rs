@@ -9,8 +9,8 @@ use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
     begins, carries_its_own_answers, catching, copy, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, passed_on, returned_at, shop, states_time,
-    succeeded,
+    leaves_nothing_when_dropped, names, nothing_left, passes_each_panic_on, returned_at, shop,
+    states_time, succeeded,
 };
 
 const NAME: &str = "parallel::load";
@@ -129,23 +129,17 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
     succeeded(cx.call(NAME, load(fake.source())).await?.value, "every source answered")?;
     let text = format!("row {} is missing", cx.draw().below(1_000_000));
     let cases = [
-        (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
-        (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone()))),
-        (Section::Orders, Step::PanicsAtOnce),
-        (Section::Sales, Step::PanicsWith(0, Payload::Text(text.clone()))),
+        (
+            Section::Users,
+            Step::PanicsWith(250, Payload::Literal("a row is missing")),
+            "a row is missing",
+            250,
+        ),
+        (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone())), text.as_str(), 450),
+        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 0),
+        (Section::Sales, Step::PanicsWith(0, Payload::Text(text.clone())), text.as_str(), 0),
     ];
-    for ((section, step), (text, at)) in cases.into_iter().zip([
-        ("a row is missing", 250),
-        (text.as_str(), 450),
-        ("orders: a bug before the future", 0),
-        (text.as_str(), 0),
-    ]) {
-        let case = format!("{section} panics");
-        begins(&cx, &case);
-        let fake = Fake::new(&cx).with(section, step);
-        passed_on(catching(&cx, NAME, load(fake.source())).await?, text, at, &case)?;
-    }
-    Ok(())
+    passes_each_panic_on(&cx, NAME, "panics", cases, load).await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

@@ -15,7 +15,7 @@ use crate::fake::{Fake, Payload, Step, refused};
 use crate::plain;
 use crate::support::{
     ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, names,
-    nothing_left, passed_on, returned_at, shop, states_time, succeeded,
+    nothing_left, passed_on, passes_each_panic_on, returned_at, shop, states_time, succeeded,
 };
 
 const NAME: &str = "race::load";
@@ -171,6 +171,17 @@ pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// The shop with sources that fail, each after so many milliseconds, and what a load says of them.
+fn with_failures<'a>(
+    shop: Fake,
+    failing: impl IntoIterator<Item = ((Section, u64), &'a SourceError)>,
+) -> (Fake, Vec<String>) {
+    failing.into_iter().fold((shop, Vec::new()), |(shop, mut said), ((section, after), error)| {
+        said.push(failure(section, error));
+        (shop.with(section, Step::Fails(after, copy(error))), said)
+    })
+}
+
 pub async fn lists_early_failures(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let errors = errors(&mut draw);
@@ -178,14 +189,8 @@ pub async fn lists_early_failures(cx: Cx) -> Outcome {
     for (case, fail) in [&[0, 1][..], &[0, 2], &[0, 2], &[1], &[2], &[]].into_iter().enumerate() {
         let drawn = if case < 2 { ASSIGNED } else { latencies(&mut draw) };
         let order = by_time(drawn);
-        let mut fake = shop(&cx, &mut draw, drawn);
-        let mut expected = Vec::new();
-        for &place in fail {
-            let (section, after) = order[place];
-            let error = &errors[(case + place) % 4];
-            fake = fake.with(section, Step::Fails(after, copy(error)));
-            expected.push(failure(section, error));
-        }
+        let failing = fail.iter().map(|&place| (order[place], &errors[(case + place) % 4]));
+        let (fake, expected) = with_failures(shop(&cx, &mut draw, drawn), failing);
         let observed = failures(&won(&cx, &fake).await?.0.failed);
         ensure!(observed == expected,
             "`failed` does not list what failed before the third success, in the order of time";
@@ -266,14 +271,8 @@ pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
     for (case, fail) in [&[4][..], &[3], &[3, 4]].into_iter().enumerate() {
         let drawn = if case == 0 { ASSIGNED } else { latencies(&mut draw) };
         let order = by_time(drawn);
-        let mut fake = shop(&cx, &mut draw, drawn);
-        let mut expected = Vec::new();
-        for &place in fail {
-            let (section, after) = order[place];
-            let error = &errors[(case + place) % 4];
-            fake = fake.with(section, Step::Fails(after, copy(error)));
-            expected.push(failure(section, error));
-        }
+        let failing = fail.iter().map(|&place| (order[place], &errors[(case + place) % 4]));
+        let (fake, expected) = with_failures(shop(&cx, &mut draw, drawn), failing);
         begins(&cx, &format!("{} fail(s) after the return", expected.len()));
         let rest =
             cx.call("`rest`", won(&cx, &fake).await?.0.rest.collect::<Vec<_>>()).await?.value;
@@ -383,20 +382,16 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
     won(&cx, &Fake::new(&cx)).await?;
     let text = format!("row {} is missing", cx.draw().below(1_000_000));
     let cases = [
-        (Section::Reviews, Step::PanicsWith(250, Payload::Literal("a row is missing"))),
-        (Section::LowStock, Step::PanicsWith(350, Payload::Text(text.clone()))),
-        (Section::Orders, Step::PanicsAtOnce),
+        (
+            Section::Reviews,
+            Step::PanicsWith(250, Payload::Literal("a row is missing")),
+            "a row is missing",
+            250,
+        ),
+        (Section::LowStock, Step::PanicsWith(350, Payload::Text(text.clone())), text.as_str(), 350),
+        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 0),
     ];
-    for ((section, step), (text, at)) in cases.into_iter().zip([
-        ("a row is missing", 250),
-        (text.as_str(), 350),
-        ("orders: a bug before the future", 0),
-    ]) {
-        let case = format!("{section} panics before the return");
-        begins(&cx, &case);
-        let fake = Fake::new(&cx).with(section, step);
-        passed_on(catching(&cx, NAME, load(fake.source())).await?, text, at, &case)?;
-    }
+    passes_each_panic_on(&cx, NAME, "panics before the return", cases, load).await?;
     let case = "low-stock panics after the return";
     begins(&cx, case);
     let step = Step::PanicsWith(450, Payload::Text(text.clone()));

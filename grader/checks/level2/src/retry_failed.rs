@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, latency, refused};
 use crate::plain::{self, same};
+use crate::settles::set_limit;
 use crate::support::{names, returned_at};
 
 const NAME: &str = "retry_failed::retry";
@@ -198,13 +199,7 @@ fn states_both(settled: &Settled, second: u64) -> Outcome {
 /// The limit for one section, and much more for the others.
 fn limits_of(section: Section, limit: u64) -> Timeouts {
     let mut limits = LIMITS;
-    match section {
-        Section::Sales => limits.sales = ms(limit),
-        Section::Users => limits.users = ms(limit),
-        Section::Orders => limits.orders = ms(limit),
-        Section::LowStock => limits.low_stock = ms(limit),
-        Section::Reviews => limits.reviews = ms(limit),
-    }
+    set_limit(&mut limits, section, limit);
     limits
 }
 

@@ -8,9 +8,8 @@ use tokio::time::sleep;
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 use crate::support::{
-    begins, carries_its_own_answers, catching, copy, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, passed_on, returned_at, shop, states_time,
-    succeeded,
+    begins, carries_its_own_answers, copy, errors, latencies, leaves_nothing_when_dropped, names,
+    nothing_left, passes_each_panic_on, returned_at, shop, states_time, succeeded,
 };
 
 const NAME: &str = "sequential::load";
@@ -114,25 +113,19 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let text = format!("row {} is missing", draw.below(1_000_000));
     let cases = [
-        (Section::Sales, Step::PanicsWith(500, Payload::Literal("a row is missing"))),
-        (Section::Users, Step::PanicsWith(300, Payload::Text(text.clone()))),
-        (Section::Orders, Step::PanicsAtOnce),
-        (Section::Orders, Step::PanicsWith(0, Payload::Text(text.clone()))),
+        (
+            Section::Sales,
+            Step::PanicsWith(500, Payload::Literal("a row is missing")),
+            "a row is missing",
+            500,
+        ),
+        (Section::Users, Step::PanicsWith(300, Payload::Text(text.clone())), text.as_str(), 800),
+        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 800),
+        (Section::Orders, Step::PanicsWith(0, Payload::Text(text.clone())), text.as_str(), 800),
     ];
     let fake = Fake::new(&cx);
     succeeded(cx.call(NAME, load(fake.source())).await?.value, "every source answered")?;
-    for ((section, step), (text, at)) in cases.into_iter().zip([
-        ("a row is missing", 500),
-        (text.as_str(), 800),
-        ("orders: a bug before the future", 800),
-        (text.as_str(), 800),
-    ]) {
-        let case = format!("{section} panics");
-        begins(&cx, &case);
-        let fake = Fake::new(&cx).with(section, step);
-        passed_on(catching(&cx, NAME, load(fake.source())).await?, text, at, &case)?;
-    }
-    Ok(())
+    passes_each_panic_on(&cx, NAME, "panics", cases, load).await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

@@ -26,6 +26,18 @@ pub const fn limits([sales, users, orders, low_stock, reviews]: [u64; 5]) -> Tim
     }
 }
 
+/// Sets the limit of one section.
+pub fn set_limit(limits: &mut Timeouts, section: Section, limit: u64) {
+    let of_section = match section {
+        Section::Sales => &mut limits.sales,
+        Section::Users => &mut limits.users,
+        Section::Orders => &mut limits.orders,
+        Section::LowStock => &mut limits.low_stock,
+        Section::Reviews => &mut limits.reviews,
+    };
+    *of_section = ms(limit);
+}
+
 /// A section that was settled alone.
 pub struct Alone {
     /// Its report.

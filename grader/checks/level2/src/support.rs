@@ -227,6 +227,24 @@ pub fn passed_on<T>(
     Ok(())
 }
 
+/// In each case a source panics, and its panic passes to the caller of the load: the source, what it does, the
+/// text of its panic, and the millisecond in which it reaches the caller. `when` is how messages call it.
+pub async fn passes_each_panic_on<'a, F: Future>(
+    cx: &Cx,
+    name: &str,
+    when: &str,
+    cases: impl IntoIterator<Item = (Section, Step, &'a str, u64)>,
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome {
+    for (section, step, text, at) in cases {
+        let case = format!("{section} {when}");
+        begins(cx, &case);
+        let fake = Fake::new(cx).with(section, step);
+        passed_on(catching(cx, name, load(fake.source())).await?, text, at, &case)?;
+    }
+    Ok(())
+}
+
 /// Drops a load before its first poll and at each of `moments`, in milliseconds. A whole load comes
 /// first and must end. A load that has ended at a later moment was too fast, which another criterion
 /// is about.

@@ -14,6 +14,7 @@ use level3::ids::PaymentId;
 use level3::journal::{Journal as _, Record, SagaId, Standing};
 use level3::provider::RowStatus;
 use level3::request::PaymentRequest;
+use level3_harness::SITES;
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::{sleep, timeout};
 
@@ -53,18 +54,6 @@ impl fmt::Display for Act {
 /// Every fault at every call that the books can tell. Stored 500s are the other sweeps' affair: each of
 /// them costs a key, and an outage of them more keys than a few redrives go through.
 fn troubles() -> Vec<(CallSite, Fault)> {
-    let sites = [
-        CallSite::Create,
-        CallSite::Fraud,
-        CallSite::Confirm,
-        CallSite::Save,
-        CallSite::Receipt,
-        CallSite::ReceiptSent,
-        CallSite::Cancel,
-        CallSite::Refund,
-        CallSite::Void,
-        CallSite::Find,
-    ];
     let faults = [
         Fault::FailBefore,
         Fault::LoseReply,
@@ -75,7 +64,7 @@ fn troubles() -> Vec<(CallSite, Fault)> {
         Fault::Panic,
     ];
     let mut troubles: Vec<_> =
-        sites.into_iter().flat_map(|site| faults.map(|fault| (site, fault))).collect();
+        SITES.into_iter().flat_map(|site| faults.map(|fault| (site, fault))).collect();
     troubles.extend([
         (CallSite::Fraud, Fault::Decline),
         (CallSite::Confirm, Fault::Decline),

@@ -4,14 +4,10 @@
 //!
 //! Lesson: `level2/lessons/deadline.md`.
 
-use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::{SectionError, SectionFailure};
@@ -19,6 +15,7 @@ use crate::model::{Loaded, Section};
 use crate::parallel;
 use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
+use crate::sequential::Owned;
 
 /// Why [`load`] returned no page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,30 +99,4 @@ pub async fn load_partial(source: Arc<dyn DashboardSource>, limit: Duration) -> 
     });
     let reports = join_all(calls).await;
     Settled::new(reports, started.elapsed())
-}
-
-/// A task that ends with its owner.
-struct Owned<T>(JoinHandle<T>);
-
-impl<T: Send + 'static> Owned<T> {
-    fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
-    }
-}
-
-impl<T> Future for Owned<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match ready!(Pin::new(&mut self.0).poll(cx)) {
-            Ok(value) => Poll::Ready(value),
-            Err(error) => resume_unwind(error.into_panic()),
-        }
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -47,10 +47,10 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<Loaded, SectionErr
 }
 
 /// A task that ends with its owner.
-struct Owned<T>(JoinHandle<T>);
+pub(crate) struct Owned<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Owned<T> {
-    fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(crate) fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(work))
     }
 }
