@@ -14,7 +14,7 @@ const PINNED: &[&str] = &[
     "profile.dev.overflow-checks=true",
     "profile.dev.debug-assertions=true",
     "profile.dev.opt-level=0",
-    // The place of a panic stands in the code itself, and nobody sees a backtrace of a check.
+    // The place of a panic stands in the code itself, and a check prints no backtrace.
     "profile.dev.debug=0",
 ];
 
@@ -241,7 +241,7 @@ fn cpu_time(leader: &Child) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / per_second))
 }
 
-/// Elsewhere nobody counts it.
+/// Unknown elsewhere.
 #[cfg(not(target_os = "linux"))]
 fn cpu_time(_leader: &Child) -> Option<Duration> {
     None
