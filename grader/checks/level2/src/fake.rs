@@ -246,13 +246,12 @@ impl Fake {
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
         let name = format!(" Gr\u{f6}\u{df}e {base}{} ", "!".repeat(self.weight));
-        let item = StockItem { id: base + 30, name, stock: 3 };
-        // The same name again, and no name at all.
-        let others = [
-            StockItem { id: base + 33, name: " Gr\u{f6}\u{df}e ".to_owned(), stock: 0 },
+        // One name twice, and no name at all.
+        let items = vec![
+            StockItem { id: base + 30, name: name.clone(), stock: 3 },
+            StockItem { id: base + 33, name, stock: 0 },
             StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
         ];
-        let items = [item].into_iter().chain(others).collect();
         LowStock { total: base + 31, critical: base + 32, items }
     }
 
