@@ -57,19 +57,46 @@ pub fn grade(
     seed: Seed,
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
+    let built = build(root, entries, options, progress)?;
+    Ok(judge_built(root, entries, &built, limits, seed, progress))
+}
+
+/// Builds what `entries` need.
+///
+/// # Errors
+///
+/// [`BuildError`] when cargo could not even try.
+pub fn build(
+    root: &Path,
+    entries: &[Entry],
+    options: &build::Options,
+    progress: &dyn Progress,
+) -> Result<Built, BuildError> {
     let mut parts = Part::of(entries);
     if options.whole_levels {
         parts = parts.into_iter().map(Part::whole).collect();
     }
     progress.building(&parts);
-    let built = build::build(root, &parts, options, &mut |step| match step {
+    build::build(root, &parts, options, &mut |step| match step {
         Step::Built(package) => progress.built(package),
         Step::Waiting(why) => progress.waiting(why),
-    })?;
+    })
+}
+
+/// Judges `entries` by what was built for them, with the values of `seed`. The sources at `root` are those
+/// that it was built from.
+pub fn judge_built(
+    root: &Path,
+    entries: &[Entry],
+    built: &Built,
+    limits: &Limits,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Report {
     let judging = Instant::now();
     progress.judging(entries.len());
-    let verdicts = judge_all(root, entries, &built, limits, seed, progress);
-    let mut report = Report::new(entries, &built, verdicts, judging.elapsed(), seed);
+    let verdicts = judge_all(root, entries, built, limits, seed, progress);
+    let mut report = Report::new(entries, built, verdicts, judging.elapsed(), seed);
     for level in &mut report.levels {
         // Files that cannot be read have not been compiled either.
         if let Some(known) = catalog::level(level.name)
@@ -78,7 +105,7 @@ pub fn grade(
             level.look_at = suspicious(root, known, &files);
         }
     }
-    Ok(report)
+    report
 }
 
 /// Judges the entries whose level compiles, as many at a time as there are cores. An entry without
