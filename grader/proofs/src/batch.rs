@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use grader::catalog::Level;
 use grader::select::{Entry, SelectError, select};
+use grader::submission::Files;
 
 use crate::changed::Changed;
 use crate::influence::Influence;
@@ -165,27 +166,28 @@ pub fn settle<T, E>(
 /// Sorts solutions into groups that share a build (see [`schemata`](crate::schemata)), and those that need one of
 /// their own. A group has at most `most` solutions.
 #[must_use]
-pub fn shared(
-    samples: Vec<Sample>,
-    reference: &Reference,
+pub fn shared<T>(
+    solutions: Vec<T>,
+    changed: impl Fn(&T) -> &Changed,
+    reference: &Files,
     most: usize,
-) -> (Vec<Vec<Sample>>, Vec<Sample>) {
-    let shapes = Shapes::new(reference.files().clone());
-    let mut groups: Vec<(Group, Vec<Sample>)> = Vec::new();
+) -> (Vec<Vec<T>>, Vec<T>) {
+    let shapes = Shapes::new(reference.clone());
+    let mut groups: Vec<(Group, Vec<T>)> = Vec::new();
     let mut alone = Vec::new();
-    for sample in samples {
+    for solution in solutions {
         let place = groups.iter_mut().find_map(|(group, members)| {
-            group.add(&shapes, &sample.changed, most).then_some(members)
+            group.add(&shapes, changed(&solution), most).then_some(members)
         });
         if let Some(members) = place {
-            members.push(sample);
+            members.push(solution);
             continue;
         }
         let mut group = Group::default();
-        if group.add(&shapes, &sample.changed, most) {
-            groups.push((group, vec![sample]));
+        if group.add(&shapes, changed(&solution), most) {
+            groups.push((group, vec![solution]));
         } else {
-            alone.push(sample);
+            alone.push(solution);
         }
     }
     let (groups, single): (Vec<_>, Vec<_>) =

@@ -30,11 +30,10 @@ use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::{Planted, of_level};
 use grader_proofs::prove::Failure;
 use grader_proofs::run::{Job, Pending, Queue};
+use grader_proofs::schemata::MOST_SHARED;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const TABLE: &str = "grader/planted/one-by-one.md";
-/// So many solutions share a build at most: with more, one bench would still judge when the others are done.
-const MOST_SHARED: usize = 48;
 const UNPROVEN: &str = "grader/planted/unproven.txt";
 const WITHOUT: &str = "grader/planted/without-a-fault-of-its-own.txt";
 
@@ -132,7 +131,7 @@ impl Plan {
             let (together, samples) = if one_by_one {
                 (Vec::new(), samples)
             } else {
-                shared(samples, &reference_files, MOST_SHARED)
+                shared(samples, |sample| &sample.changed, reference_files.files(), MOST_SHARED)
             };
             let mut groups = if one_by_one {
                 samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?

@@ -31,6 +31,9 @@ use merge::Merged;
 pub use merge::{Group, Shapes};
 use switch::Switched;
 
+/// So many solutions share a build at most: with more, one bench would still judge when the others are done.
+pub const MOST_SHARED: usize = 48;
+
 /// Solutions that were built together.
 #[derive(Debug)]
 pub struct Schema<'a> {
