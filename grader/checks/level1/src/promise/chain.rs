@@ -1,7 +1,7 @@
 //! then, catch and finally.
 
 use grader_kit::{Cx, Outcome, ms};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
 use crate::values::untidy;
@@ -154,7 +154,7 @@ pub async fn finally(cx: Cx) -> Outcome {
         )?;
         let error = clean_up.clone();
         let observed = outcome(&cx, "Promise::finally", || {
-            after(100, result).finally(move || after(200, no(&error)).then(|_| Ok::<(), Oops>(())))
+            after(100, result).finally(move || clean_up_of(Err(Oops::Said(error))))
         });
         let case = format!("{case}, and a clean-up that fails after 200 ms");
         ends(observed.await?, no(&clean_up), 300, &case, help)?;
@@ -232,5 +232,49 @@ pub async fn unawaited(cx: Cx) -> Outcome {
         &["then", "catch", "finally", "the second then", "the future"],
         "the handlers of outcomes that are not awaited",
         "a promise is eager: spawn what settles it, instead of waiting to be polled",
+    )?;
+    for at in [0, 50, 150, 250, 350] {
+        dropped_on_the_way(&cx, at).await?;
+    }
+    Ok(())
+}
+
+/// Promises of work in several steps, dropped during one of them.
+async fn dropped_on_the_way(cx: &Cx, at: u64) -> Outcome {
+    let notes = Notes::default();
+    let log = notes.clone();
+    let promises = cx
+        .call_fn("Promise::from_future", move || {
+            let steps = log.clone();
+            let future = P::from_future(async move {
+                for _ in 0..4 {
+                    sleep(ms(100)).await;
+                    steps.add("step");
+                }
+                yes("")
+            });
+            let chain = after(100, no("no")).catch(|_| after(100, yes("")));
+            let chain = chain.then(|_| after(105, no("again"))).finally(|| clean_up_of(Ok(())));
+            let chain = chain.catch(move |_| {
+                log.add("handler");
+                yes("")
+            });
+            (future, chain)
+        })
+        .await?;
+    if at > 0 {
+        let both = async {
+            let (mut future, mut chain) = promises;
+            let _ = timeout(ms(at), futures::future::join(&mut future, &mut chain)).await;
+        };
+        cx.call("a promise", both).await?;
+    } else {
+        drop(promises);
+    }
+    cx.call("Promise::then", sleep(ms(1_000))).await?;
+    notes.are(
+        &["step", "step", "step", "step", "handler"],
+        &format!("a future of four steps of 100 ms and a chain of 505 ms, dropped at {at} ms: what ran"),
+        "dropping a promise stops nothing: neither its work nor its handlers ask whether it is awaited",
     )
 }
