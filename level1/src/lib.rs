@@ -18,7 +18,7 @@
 //! | [`promisify`] | from callback to future and back | exercise, bonus |
 //! | [`promise`] | JavaScript's promise, written by hand | exercise, bonus |
 //! | [`pages`] | a paged API as a stream | exercise, bonus |
-//! | [`background`] | failures of tasks that nobody awaits | exercise, bonus |
+//! | [`background`] | failures of tasks that are not awaited | exercise, bonus |
 //! | [`lessons`] | a chapter for each exercise; only in this documentation and in its tests | given |
 
 pub mod model;

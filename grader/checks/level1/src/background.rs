@@ -1,4 +1,4 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 //!
 //! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends and
 //! nobody learns of it. Node calls this an unhandled rejection and ends the process. Here a tracker
