@@ -83,8 +83,8 @@ impl Bench {
         let mut options = self.options.clone();
         let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
         if has_trials && !entries.iter().any(|entry| entry.exercise.trial) {
-            // Only trials run long enough to give back what optimising takes, half of the build.
-            // The harness is built anew with each solution, as the level is.
+            // Only trials run long enough to save the time that optimising costs, half of the build.
+            // Each solution gets its own build of the harness, as of the level.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }

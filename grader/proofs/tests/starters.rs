@@ -1,4 +1,4 @@
-//! What a level scores before anybody has solved it: nothing.
+//! An unsolved level scores no points.
 //!
 //! For every level of the catalog: the starter compiles without a warning and scores 0, and so does
 //! a level whose asynchronous functions never resolve. The second catches criteria that are met by

@@ -295,7 +295,7 @@ impl Diagnosis {
             Diagnosis::ForgedVerdict => {
                 "only the grader may write to the verdict channel: remove the code that does"
             }
-            Diagnosis::OtherBuild => "run the grader once more: it builds both anew",
+            Diagnosis::OtherBuild => "run the grader once more: it builds both again",
             Diagnosis::NotJudged { .. } => {
                 "this is no fault of the solution: mend the cause and run the grader again"
             }

@@ -87,7 +87,7 @@ pub struct PanicSite {
 }
 
 impl PanicSite {
-    /// Whether the panic is the placeholder of an exercise that nobody wrote yet.
+    /// Whether the panic is the `todo!()` of an exercise that is not written yet.
     #[must_use]
     pub fn is_todo(&self) -> bool {
         self.message.starts_with("not yet implemented")

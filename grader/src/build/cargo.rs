@@ -56,7 +56,7 @@ const STATUS: &[&str] = &[
     "Dirty",
 ];
 
-/// What became of a run of cargo.
+/// The outcome of a run of cargo.
 #[derive(Debug, Default)]
 pub(super) struct Ran {
     pub(super) messages: Messages,

@@ -8,7 +8,7 @@ use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
 use crate::supervise::Verdict;
 
-/// More lines of what the judged code printed, or of the timeline, help nobody.
+/// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner.
 const MOST_OUTPUT: usize = 12;
 const MOST_EVENTS: usize = 40;
 

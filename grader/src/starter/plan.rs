@@ -66,7 +66,7 @@ pub enum StarterError {
         /// The level.
         level: String,
     },
-    /// Somebody wrote to a file between plan and deed.
+    /// Another process wrote to a file between the plan and its execution.
     #[error("{} has just been changed by something else; nothing was done: start again", .path.display())]
     Changed {
         /// The file, relative to the workspace.

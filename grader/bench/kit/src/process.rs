@@ -82,7 +82,7 @@ fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
             // What was read before an error is what there is.
             let _ = stream.read_to_end(&mut bytes);
         }
-        // Nobody listens after a kill.
+        // The receiver is gone after a kill.
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver

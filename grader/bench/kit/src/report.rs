@@ -25,14 +25,14 @@ pub enum ReportError {
         /// The system's words.
         source: io::Error,
     },
-    /// The part that is exact could not be written anew.
+    /// The exact part of the report could not be written again.
     #[error("`cargo run --release -p {package} --example {example}` {how}")]
     Exact {
         /// Of which level.
         package: String,
         /// The example that writes it.
         example: String,
-        /// What became of it.
+        /// How the command ended.
         how: String,
     },
     /// It has no place for what was measured.

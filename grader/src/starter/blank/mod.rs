@@ -1,6 +1,6 @@
 //! From one reference module to the learner's blank.
 //!
-//! The text is edited by byte ranges and never printed anew, so comments and layout of what stays
+//! The text is edited by byte ranges and never printed from the syntax tree, so comments and layout of what stays
 //! are the reference's own. What stays is the interface: public items with their docs, types,
 //! derives, error enums and trait heads. Bodies become `todo!()`; what only bodies used goes.
 //!
