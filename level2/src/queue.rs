@@ -60,7 +60,7 @@ impl AsyncQueue {
         Fut: Future,
     {
         // The destructor of the permit returns it, so a panic or a drop cannot lose it.
-        let _permit = self.permits.acquire().await.expect("nobody closes the semaphore");
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         job().await
     }
 }

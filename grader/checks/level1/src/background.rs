@@ -84,7 +84,7 @@ async fn recorded(
     let heard = lock(heard).clone();
     ensure!(heard == expected, "what the handler was told {case}";
         expected = shown(expected), observed = shown(&heard),
-        help = "the handler is told of each failure once, in the same order");
+        help = "call the handler with each failure once, in the same order");
     Ok(())
 }
 
@@ -364,7 +364,7 @@ pub async fn records_keep_apart(cx: Cx) -> Outcome {
             expected = shown(&expected), observed = shown(&seen), help = APART);
     }
     let seen = lock(&heard).clone();
-    ensure!(seen == expected, "what the handler was told of a tracker and its clone";
+    ensure!(seen == expected, "what the handler was told by a tracker and its clone";
         expected = shown(&expected), observed = shown(&seen), help = APART);
     Ok(())
 }

@@ -372,7 +372,7 @@ pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
     let failed = Seen::Released("down".to_owned());
     let found = [seen(&one?), seen(&other?), seen(&late?)];
     ensure_eq!(found, [failed.clone(), failed.clone(), failed], "three requests at once whose work failed";
-        help = "whoever waits for the work gets its failure, too");
+        help = "every request that waits for the work gets its failure, too");
     Ok(())
 }
 

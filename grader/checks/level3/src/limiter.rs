@@ -148,9 +148,9 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     };
     let late = after(ms(2000)).await?;
     ensure!(late.value.is_err() && late.took == ms(0),
-        "2 a second, 5 before it, a deadline in 2000 ms: came to its end after {} ms", late.took.as_millis();
-        expected = "refused at once: the slot comes in 2500 ms, after those of the callers before it",
-        help = "each of those before takes a slot, and each slot comes free once a window");
+        "2 calls a second, 5 callers ahead, a deadline in 2000 ms: the call ended after {} ms", late.took.as_millis();
+        expected = "refused at once: its slot becomes free in 2500 ms, after those of the callers ahead",
+        help = "each caller ahead takes a slot, and each slot becomes free once a window");
     let in_time = after(ms(2600)).await?;
     ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
         in_time.took.as_millis();

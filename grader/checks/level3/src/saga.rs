@@ -143,7 +143,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             observed = format!("{:?}", called(&log)), help = help
         );
     }
-    // An optional step has failed before, and what came of it is unknown.
+    // An optional step has failed before, and its effect is unknown.
     for does in [Does::Unknown(FailureKind::Transient), Does::Panics(Panics::AtOnce)] {
         let bench = Bench::new(&cx).add("mail", does, Undo::Works, Step::not_critical).step(
             "capture",
@@ -175,7 +175,7 @@ pub async fn leaves_what_was_not_done(cx: Cx) -> Outcome {
             !undone.iter().any(|name| innocent.contains(&name.as_str())),
             "a step that certainly did nothing ({kind:?}) is undone";
             expected = "only reserve is undone", observed = format!("{:?}", called(&log)),
-            help = "Effect::None means that there is nothing to give back"
+            help = "Effect::None means that there is nothing to undo"
         );
     }
     Ok(())

@@ -197,7 +197,7 @@ pub async fn handlers_later(cx: Cx) -> Outcome {
     )
 }
 
-/// Work and handlers run whether or not anybody awaits the outcome.
+/// Work and handlers run whether or not the outcome is awaited.
 pub async fn unawaited(cx: Cx) -> Outcome {
     let notes = Notes::default();
     let log = notes.clone();

@@ -113,7 +113,7 @@ pub async fn states(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// A promise is a future: it wakes whoever awaits it, also when another task polled it before.
+/// A promise is a future: it wakes the task that awaits it, also when another task polled it before.
 pub async fn is_a_future(cx: Cx) -> Outcome {
     let help = "keep the waker of the latest poll and wake it when the promise is settled";
     let mut draw = cx.draw();

@@ -180,8 +180,8 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
             cx.timeline().record("the grader", "drops the probe");
         }
         ensure!(bench.lets_through().await?, "after a probe was dropped, the next call is refused";
-            expected = "the place of a probe is given back when its future is dropped",
-            help = "give it back from a destructor: code after the await does not run when the future is \
+            expected = "the place of a probe is freed when its future is dropped",
+            help = "free it in a destructor: code after the await does not run when the future is \
                     dropped");
     }
     Ok(())
@@ -267,9 +267,9 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
 
 fn wedged(name: &str) -> Fail {
     Fail::new(format!("after a probe has panicked {name}, the next call is refused"))
-        .expected("the place of a probe is given back when it panics")
+        .expected("the place of a probe is freed when the probe panics")
         .help(
-            "give it back from a destructor, made before the operation is called: a panic never gets to the \
+            "free it in a destructor, of a guard made before the operation is called: a panic never gets to the \
              code after the await",
         )
 }

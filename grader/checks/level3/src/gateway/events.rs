@@ -1,4 +1,4 @@
-//! What the gateway tells whoever watches.
+//! The events that the gateway sends to its observer.
 
 use std::num::NonZeroUsize;
 

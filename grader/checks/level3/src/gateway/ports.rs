@@ -1,4 +1,4 @@
-//! What is around the gateway fails: its journal, and whoever watches it.
+//! The gateway's surroundings fail: its journal and its observer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

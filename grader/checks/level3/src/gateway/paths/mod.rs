@@ -216,7 +216,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         ensure!(
             end.standing == Some(Standing::Ended),
             "{when}: Event::Ended comes before the end is in the journal";
-            expected = "the record first: a process that dies in between has told of no end that is not one",
+            expected = "the record first: a process that dies in between has reported no end that is not in the journal",
             observed = format!("the journal says {:?}, and Ended comes with {:?}", end.standing, end.status)
         );
     }

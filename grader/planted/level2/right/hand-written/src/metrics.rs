@@ -93,9 +93,9 @@ pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// Somebody should look at it today.
+    /// An operator should look at it today.
     Warning,
-    /// Somebody should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 

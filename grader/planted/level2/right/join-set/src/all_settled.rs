@@ -74,7 +74,7 @@ pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settl
     Settled::new(reports, started.elapsed())
 }
 
-/// Calls the source of one section and reports what came of it, at most `limit` later.
+/// Calls the source of one section and reports the outcome, at most `limit` later.
 ///
 /// An error, an error before the first wait, a panic in the source's method or in its future, and the
 /// end of `limit` all become the report's [`SectionFailure`]; nothing escapes. A call that is cut at
@@ -96,7 +96,7 @@ pub async fn settle(
         Ok(Some(Ok(answer))) => answer.map_err(SectionFailure::from),
         Ok(Some(Err(error))) => match error.try_into_panic() {
             Ok(payload) => Err(SectionFailure::from_panic(payload.as_ref())),
-            Err(_) => unreachable!("nobody aborts the task"),
+            Err(_) => unreachable!("the task is never aborted"),
         },
         Ok(None) => unreachable!("one task was spawned"),
         Err(_) => {
