@@ -170,7 +170,7 @@ impl Error for FetchError {
     }
 }
 
-/// Passes a possible id on and refuses 0, which names nobody.
+/// Passes a possible id on and refuses 0, which is the id of no user.
 ///
 /// # Errors
 /// [`FetchError::Validation`] for the field `id`.
@@ -178,7 +178,7 @@ pub fn check_id(id: UserId) -> Result<UserId, FetchError> {
     if id == 0 {
         return Err(FetchError::Validation {
             field: "id",
-            reason: "0 names nobody, ids begin at 1".to_owned(),
+            reason: "no user has the id 0, ids begin at 1".to_owned(),
         });
     }
     Ok(id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a user. Users are numbered from 1: the id 0 names nobody.
+/// The number of a user. Users are numbered from 1: no user has the id 0.
 pub type UserId = u64;
 
 /// What `/api/users/:id` tells about a user. Fields that a server sends beyond these are ignored.

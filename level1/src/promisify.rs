@@ -1,7 +1,7 @@
 //! From callbacks to futures and back, as `util.promisify` and `util.callbackify` do in Node.
 //!
 //! The difference to Node: a callback that is dropped without having been called is noticed here. In
-//! JavaScript such a promise stays pending for ever.
+//! JavaScript such a promise stays pending.
 //!
 //! Lesson: [`lessons/promisify.md`](crate::lessons::promisify).
 //!
@@ -79,7 +79,7 @@ where
 {
     let (sender, receiver) = oneshot::channel();
     start(Box::new(move |result| {
-        // Fails only when the future was dropped: then nobody is interested.
+        // Fails only when the future was dropped: then the result is not needed.
         let _ = sender.send(result);
     }));
     receiver.map(|received| match received {

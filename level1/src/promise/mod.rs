@@ -2,17 +2,17 @@
 //!
 //! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
-//! anybody awaits it, and dropping it stops nothing.
+//! it is awaited, and dropping it stops nothing.
 //!
 //! Two differences to JavaScript follow from ownership. A promise has one consumer, for the value is
 //! moved to it and not shared. And a promise whose last [`Resolver`] is gone cannot be settled any
-//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting for ever.
+//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting.
 //!
 //! | function | fulfilled | rejected | of nothing |
 //! | --- | --- | --- | --- |
 //! | [`all`] | all are: their values | at the first rejection | fulfilled, no values |
 //! | [`all_settled`] | all are settled: their results | never | fulfilled, no results |
-//! | [`race`] | the first to settle is | the first to settle is | pending for ever |
+//! | [`race`] | the first to settle is | the first to settle is | stays pending |
 //! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
 //!
 //! Lesson: [`lessons/promise.md`](crate::lessons::promise).
@@ -53,8 +53,8 @@ pub enum State {
     Rejected,
 }
 
-/// How a promise was rejected by nobody's decision. The error type of a promise has to be able to say
-/// it: `E: From<Broken>`.
+/// A rejection that no code asked for. A promise's error type must be constructible from it
+/// (`E: From<Broken>`).
 ///
 /// ```
 /// use level1::promise::{Broken, Promise};
@@ -68,7 +68,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Every resolver was dropped before the promise was settled.
-    #[error("the promise was abandoned: nobody is left who could settle it")]
+    #[error("the promise was abandoned: its last resolver was dropped")]
     Abandoned,
     /// The executor, a handler or the future behind the promise panicked, with this message.
     #[error("a promise handler panicked: {0}")]

@@ -60,7 +60,7 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Give back charges that the journal knows nothing of. They may be another system's that uses the
+    /// Refund charges that the journal does not know. They may belong to another system that uses the
     /// same account
     #[arg(long)]
     pub refund_unknown: bool,

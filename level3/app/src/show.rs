@@ -114,9 +114,9 @@ fn line(record: &Record) -> String {
         Record::UndoParked { step, cause, attempts } => {
             format!("{step}: not undone after {attempts} attempts: {cause}")
         }
-        Record::Parked => "left for somebody to look at".to_owned(),
+        Record::Parked => "left for an operator".to_owned(),
         Record::Completed => "completed".to_owned(),
-        Record::Compensated => "undone: nobody is charged".to_owned(),
+        Record::Compensated => "undone: the customer is not charged".to_owned(),
     }
 }
 

@@ -102,7 +102,7 @@ fn can_draw(terminal: Option<&OsStr>) -> bool {
 
 /// A line of progress.
 pub fn say(text: &str) {
-    // When stderr is closed nobody wants to know.
+    // When stderr is closed there is no reader.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

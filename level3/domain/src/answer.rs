@@ -20,7 +20,7 @@ pub enum Status {
         /// The provider's intent.
         intent: IntentId,
     },
-    /// Refused by the fraud check or by the card's bank. Nobody was charged. A business answer: asking
+    /// Refused by the fraud check or by the card's bank. The customer was not charged. A business answer: asking
     /// again does not help.
     Declined {
         /// Who refused: the name of the step.
@@ -28,7 +28,7 @@ pub enum Status {
         /// Why.
         reason: String,
     },
-    /// Something failed. Nobody was charged, or the charge was given back.
+    /// Something failed. The customer was not charged, or the charge was refunded.
     Failed {
         /// The step that failed.
         step: String,
@@ -39,10 +39,10 @@ pub enum Status {
         #[serde(alias = "may_pass")]
         retryable: bool,
     },
-    /// It failed or its outcome is unknown, and it is being undone. Somebody goes on with that until
-    /// it is done; ask again with the same key.
+    /// It failed or its outcome is unknown, and it is being undone. The gateway, or the one that recovers it,
+    /// goes on until that is done; ask again with the same key.
     Compensating {
-        /// Whether somebody has to look at it: what is left to be undone does not go.
+        /// Whether an operator has to look at it: an undo keeps failing.
         parked: bool,
     },
 }
@@ -56,7 +56,7 @@ pub struct Answer {
     pub order: OrderId,
     /// How much.
     pub amount: Money,
-    /// What became of it.
+    /// The outcome of the payment.
     #[serde(flatten)]
     pub status: Status,
 }

@@ -1,4 +1,4 @@
-//! What a gateway tells whoever watches it.
+//! The events that a gateway sends to its observer.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub enum Event {
     },
     /// The payment has come to its end: once for each payment, after everything it says is written.
     ///
-    /// A payment that is parked ends when somebody has settled it.
+    /// A parked payment ends when a redrive has settled it.
     Ended {
         /// Which payment.
         payment: PaymentId,

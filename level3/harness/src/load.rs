@@ -1,4 +1,4 @@
-//! Many payments, and what became of them.
+//! Many payments and their outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +28,14 @@ pub struct Load {
     pub seed: u64,
 }
 
-/// What became of the payments of a [`Load`].
+/// The outcomes of the payments of a [`Load`].
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// Charged and recorded.
     pub paid: u32,
     /// Refused by the fraud check: a business answer.
     pub declined: u32,
-    /// Failed, with nobody charged.
+    /// Failed, without a charge.
     pub failed: u32,
     /// Told that it is being undone.
     pub compensating: u32,

@@ -271,7 +271,7 @@ impl Invariants {
         let (net, rows) = (self.net(), self.completed());
         let balanced = (net == self.amount && rows == 1) || (net == 0 && rows == 0);
         self.check(balanced || parked, || {
-            format!("{net} charged, {rows} rows, and nobody at it any more")
+            format!("{net} charged, {rows} rows, and no task works on it any more")
         });
         if let Some(Ok(reply)) = answer {
             let paid = matches!(reply.answer.status, Status::Paid { .. });

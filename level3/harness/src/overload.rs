@@ -37,7 +37,7 @@ pub struct Surge {
     pub seed: u64,
 }
 
-/// What became of the payments of a [`Surge`].
+/// The outcomes of the payments of a [`Surge`].
 #[derive(Debug, Clone, Default)]
 pub struct Goodput {
     /// Payments that were paid in a second, on average.

@@ -27,7 +27,7 @@ pub const SITES: [CallSite; 10] = [
 pub struct Tried {
     /// Which.
     pub case: Case,
-    /// What became of it.
+    /// The outcome of the case.
     pub trial: FaultCase,
 }
 
@@ -50,7 +50,7 @@ pub struct Swept {
 pub struct Single {
     /// What went wrong.
     pub slot: Slot,
-    /// What became of it.
+    /// The outcome of the case.
     pub trial: FaultCase,
     sites: BTreeSet<CallSite>,
 }

@@ -28,7 +28,7 @@ pub struct IntentTruth {
     pub status: IntentStatus,
     /// How often the customer was charged.
     pub charges: u32,
-    /// How often the amount was given back.
+    /// How often the amount was refunded.
     pub refunds: u32,
 }
 
@@ -47,8 +47,8 @@ pub(super) struct Account {
     book: Option<Mutex<AppendLog<Executed>>>,
 }
 
-/// A request that was executed, with all that its outcome depends on: whoever executes the same requests
-/// in the same order has the same account.
+/// A request that was executed, with all that its outcome depends on: executing the same requests
+/// in the same order results in the same account.
 #[derive(Debug, Serialize, Deserialize)]
 struct Executed {
     key: ProviderKey,
@@ -199,7 +199,7 @@ impl State {
         if let (true, Some(record)) = (done.settled, record) {
             record.settle_now();
         }
-        // Whoever asked for it has been answered, or is no more.
+        // The process that asked for it has its answer, or has died.
         let _ = self.work(&done.key, &done.request, done.work);
     }
 
@@ -296,7 +296,7 @@ impl Account {
         lock(book).turn()?.read(|done| state.redo(&done))
     }
 
-    /// The same for a request: without its book the account answers nobody.
+    /// The same for a request: without its log the account answers no request.
     fn current(&self) -> Result<MutexGuard<'_, State>, ProviderError> {
         self.catch_up().map_err(closed)?;
         Ok(self.lock())

@@ -14,7 +14,7 @@ use level3_domain::provider::{
 
 /// All four services: every call succeeds in its first poll.
 ///
-/// For measuring what a gateway itself costs. They keep nothing, so nobody can ask them afterwards what
+/// For measuring what a gateway itself costs. They keep nothing, so a test cannot ask them afterwards what
 /// was charged: a [`World`](super::World) with [`Latencies::NONE`](super::Latencies::NONE) can be asked
 /// that, and costs more than a gateway does.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A file of lines, one for each thing that was done: written before anybody is answered, read again by
+/// A file of lines, one for each thing that was done: written before the request is answered, read again by
 /// the next process. Any number of processes may share it, one at a time.
 ///
 /// Nothing is flushed to the disk. What is written belongs to the kernel and outlives the process, and
@@ -32,7 +32,7 @@ impl<L: Serialize + DeserializeOwned> AppendLog<L> {
         Ok(Self { file: options.open(path)?, read_to: 0, lines: PhantomData })
     }
 
-    /// Waits until no other process is at it. Blocks, for as long as another one writes a line.
+    /// Waits until no other process holds the file. Blocks for as long as another one writes a line.
     pub(super) fn turn(&mut self) -> io::Result<LogGuard<'_, L>> {
         self.file.lock()?;
         Ok(LogGuard { book: self })
@@ -62,7 +62,7 @@ impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
             *read_to += end as u64 + 1;
         }
         if !rest.is_empty() {
-            // Whoever began this line died before it was whole, and so before anybody was answered.
+            // The process that began this line died before it was complete, and so before it answered.
             file.set_len(*read_to)?;
         }
         Ok(())
@@ -86,7 +86,7 @@ impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
 
 impl<L> Drop for LogGuard<'_, L> {
     fn drop(&mut self) {
-        // A lock that cannot be given back ends with the process.
+        // A lock that cannot be released ends with the process.
         let _ = self.book.file.unlock();
     }
 }

@@ -31,7 +31,7 @@ pub enum CallSite {
     Refund,
     /// Taking the row back.
     Void,
-    /// Asking what became of an intent.
+    /// Asking for the state of an intent.
     Find,
 }
 
@@ -93,7 +93,7 @@ pub enum Fault {
     LoseReply,
     /// It takes effect, and no answer ever comes.
     SwallowReply,
-    /// It takes effect and is answered so much later, whether anybody still waits or not.
+    /// It takes effect and is answered so much later, whether or not the caller still waits.
     Slow(Duration),
     /// The request is lost: no effect, no answer, ever.
     Hang,
@@ -114,7 +114,7 @@ pub enum Fault {
     Processing(Duration),
     /// The answer names another amount than was asked for.
     WrongAmount,
-    /// Whoever waits for the payment goes away while this call is under way.
+    /// The client of the payment is dropped while this call is under way.
     DropCaller,
     /// The process dies before this call leaves it.
     CrashBefore,
@@ -337,7 +337,7 @@ impl Faults for Script {
     }
 }
 
-/// So that a script can be shared between the services and whoever heals them.
+/// So that a script can be shared between the services and the test that ends their faults.
 impl Faults for Arc<Script> {
     fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
         self.as_ref().fault(site, nth, payment)

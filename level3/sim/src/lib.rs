@@ -109,7 +109,7 @@ impl World {
         Self::with(Latencies::ASSIGNMENT, Arc::new(faults), None)
     }
 
-    /// The same with other latencies and somebody watching.
+    /// The same with other latencies and an observer.
     #[must_use]
     pub fn with(
         latencies: Latencies,
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Learns what other processes have done in a world that is [kept in files](Self::kept_in). Every
-    /// request does that first; whoever only looks at the truth calls this before.
+    /// request does that first; a test that only reads the state calls this before.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How a call travels: latency, faults, and effects that happen whether anybody waits or not.
+//! How a call travels: latency, faults, and effects that happen whether or not the caller waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -167,7 +167,7 @@ async fn in_the_background<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     tokio::spawn(async move {
         sleep(time).await;
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = reply.send(finish(job));
     });
     // The sender goes without a word only when the runtime ends.
@@ -177,7 +177,7 @@ async fn in_the_background<T: Send + 'static>(
 /// Work that is done once: when its time has come, or when it is dropped before.
 struct Job<F: Effect>(Option<F>);
 
-/// A closure that is called for its effect when nobody wants its answer.
+/// A closure that is called for its effect when its answer is not needed.
 trait Effect {
     fn take(self);
 }

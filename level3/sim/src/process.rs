@@ -17,7 +17,7 @@ pub enum CrashPoint {
 /// The process in which a gateway runs, as the services and the journal see it.
 ///
 /// Whatever the gateway does, a call or an append to the journal, goes through its process. Once that
-/// has died nothing of it gets out any more and nothing gets in: its calls wait for ever. So a test can
+/// has died, no call leaves it and no answer reaches it: its calls never return. So a test can
 /// kill a gateway at any point without knowing how it is written. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Process {

@@ -126,7 +126,7 @@ impl CallTimings {
     }
 }
 
-/// What holds for each call of a step, and what became of their time.
+/// The limits of each call of a step, and how much time the calls have used.
 #[derive(Debug)]
 pub(super) struct CallBudget {
     /// How long one call may take, once it is sent.

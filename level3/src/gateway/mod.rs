@@ -123,10 +123,10 @@ impl Gateway {
     /// Takes one payment.
     ///
     /// A repeat with the same key and the same parameters gets the stored answer or joins what is
-    /// running, and calls nobody. After a failure that may pass, the same key tries again.
+    /// running, and calls no service. After a transient failure, the same key tries again.
     ///
     /// The answer comes within [`GatewayConfig::total`]. By then the payment is paid, declined or
-    /// failed with nobody charged; or, if that could not be brought about in time, the answer is
+    /// failed without a charge; or, if that is not reached in time, the answer is
     /// [`Status::Compensating`], and the gateway goes on until it is done.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub enum Undelivered {
 
 impl Inner {
     /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
-    /// if this process dies, whoever recovers finds it there.
+    /// if this process dies, the recovery finds it there.
     ///
     /// The payment keeps its place until the receipt has one, so that receipts which wait for a slow
     /// sender are a load as well.
@@ -123,7 +123,7 @@ impl Inner {
             }
             Undelivered::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
                 Ok(Claimed::Acquired(lease, saga_log)) => self.redrive_undo(lease, &saga_log).await,
-                Ok(Claimed::Busy { .. }) => Err("somebody is at it".to_owned()),
+                Ok(Claimed::Busy { .. }) => Err("another process works on it".to_owned()),
                 Ok(Claimed::Ended(_)) => Ok(()),
                 Ok(Claimed::Unknown) => Err("the journal does not know it".to_owned()),
                 Err(error) => Err(error.to_string()),

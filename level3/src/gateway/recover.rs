@@ -18,7 +18,7 @@ use crate::ids::PaymentId;
 use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, SagaLog, Standing};
 use crate::saga::{SagaError, SagaOutcome, SagaOwner, ignore_events};
 
-/// Sagas that one recovery works on at once, and receipts that it takes up at once.
+/// How many sagas, and how many receipts, one recovery works on at the same time.
 const RECOVERY_CONCURRENCY: usize = 64;
 const MAX_RECEIPTS_PER_RECOVERY: usize = 10_000;
 
@@ -31,13 +31,13 @@ pub struct Recovered {
     pub undone: usize,
     /// Payments of which something could not be undone: see the dead letters.
     pub parked: usize,
-    /// Receipts that were taken up.
+    /// Receipts from the outbox that are being sent.
     pub receipts: usize,
 }
 
 impl Gateway {
-    /// Brings every payment to its end that another process has left open, and takes up parked ones
-    /// and receipts that are still to be sent.
+    /// Brings every payment that another process has left open to its end, makes dead letters of the parked
+    /// ones, and sends the receipts that are still in the outbox.
     ///
     /// Waits for payments whose owner may still be alive until they or their leases have ended. Any number of
     /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
@@ -93,7 +93,7 @@ impl From<SagaError> for PayError {
 }
 
 impl Inner {
-    /// Claims a saga as soon as nobody owns it, and brings it to its end. None if somebody else did.
+    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another process did.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
             let saga_log = self.journal.read(saga.clone()).await.map_err(unavailable)?;
@@ -147,7 +147,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes up the receipts that were not sent. A failure is no reason to fail the recovery: they stay
+    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they stay
     /// in the outbox.
     async fn collect_receipts(self: &Arc<Self>) -> usize {
         let config = &self.services.config.receipt;

@@ -1,4 +1,4 @@
-//! Getting an intent to a state in which nobody has paid, from whatever state it is in.
+//! Brings an intent to a state in which the customer has not paid, from any state.
 //!
 //! It asks the provider to *do* something rather than what is the case: an answer about the state may
 //! be out of date when it arrives, since the request that timed out may still be on its way. A
@@ -156,7 +156,7 @@ pub(super) async fn refund(
     until_settled(attempt).await
 }
 
-/// A refusal is stored for its key: whoever tries again, when its reason is gone, needs another one.
+/// A refusal is stored under its key: an attempt after its reason is gone needs another key.
 fn refused(
     services: &Services,
     payment: &PaymentId,

@@ -32,7 +32,7 @@ pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Stat
                 let (transaction, intent) = (transaction.clone(), intent.clone());
                 (state, Status::Paid { transaction, intent })
             }
-            // All steps are done, so both are there; without them nobody may be told "paid".
+            // All steps are done, so both are there; without them the answer must not be "paid".
             _ => (state, Status::Compensating { parked: true }),
         },
         SagaOutcome::Compensated { state, failure } => {

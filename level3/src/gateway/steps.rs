@@ -183,7 +183,7 @@ fn mismatch(message: &str) -> CallError {
 /// The intent is the one that was asked for.
 fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     if intent.refunded {
-        return Err(mismatch("its charge was given back"));
+        return Err(mismatch("its charge was refunded"));
     }
     if intent.payment != state.id || intent.amount != state.payment.amount {
         return Err(mismatch("another payment or amount"));

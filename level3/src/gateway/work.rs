@@ -3,7 +3,7 @@
 //! A key has one run after another; a run is a saga, with a name of its own. From the first run on:
 //!
 //! ```text
-//!            ┌── nobody has begun it ────────────── run the saga ──── answer
+//!            ┌── no process has begun it ────────── run the saga ──── answer
 //!            │   (refused: overload, outage, shutdown)
 //!  open ─────┤
 //!            │                 ┌─ over for good ───────────────────── answer
@@ -53,7 +53,7 @@ pub(super) struct KnownAnswer {
 
 /// A run of a payment, as its gateway finds it.
 enum Run {
-    /// Nobody had begun it. It is this gateway's now.
+    /// No process had begun it. It is this gateway's now.
     New { lease: Lease, permit: OwnedSemaphorePermit },
     /// It was begun before.
     Known(SagaLog),
@@ -157,7 +157,7 @@ impl Inner {
         Some(PayError::Unavailable { dependency: open.dependency, retry_after })
     }
 
-    /// Runs the saga of a payment that nobody had begun.
+    /// Runs the saga of a new payment.
     async fn new_payment(
         self: &Arc<Self>,
         lease: Lease,
@@ -178,9 +178,9 @@ impl Inner {
                 self.services.admission.ended(begun, begun.elapsed(), total);
                 self.ended(end, begun, Some(permit))
             }
-            // Somebody else ends it, now or when the journal is back.
+            // Another process ends it, now or when the journal is back.
             Err(error) => {
-                tracing::warn!(payment = id.as_str(), %error, "left to whoever recovers it");
+                tracing::warn!(payment = id.as_str(), %error, "left to the next recovery");
                 Arc::new(answer(&id, &payment, Status::Compensating { parked: false }))
             }
         }
@@ -252,7 +252,7 @@ impl Inner {
         }
     }
 
-    /// Takes up a saga that was claimed, and brings it to its end.
+    /// Resumes a saga that was claimed, and brings it to its end.
     pub(super) async fn resume(
         self: &Arc<Self>,
         lease: Lease,

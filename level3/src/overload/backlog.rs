@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// rate that its limit allows. A promise moves that instant into the future, and the clock catches up
 /// with it.
 ///
-/// A call that no one promised, such as a retry or an undo, moves it as well. So fewer payments are
+/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments are
 /// admitted while many calls fail.
 #[derive(Debug, Clone)]
 pub struct Backlog {

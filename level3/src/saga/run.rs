@@ -184,7 +184,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     SagaFailure { step: step.name.into(), kind: FailureKind::Deadline, message };
                 return self.back(owner, progress, failure, batch).await;
             }
-            // Begun before by an owner who did not live to see the outcome: whatever comes of it now,
+            // Begun before by an owner that died before the outcome: whatever the outcome is now,
             // that attempt may have had its effect.
             let begun_before = step_state.begun;
             step_state.begun = true;

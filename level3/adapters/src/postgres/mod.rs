@@ -10,7 +10,7 @@
 //!
 //! A connection that is lost is made again. Writes wait for that for as long as
 //! [`PostgresOptions::patience`] says, and then fail; one whose commit was under way when the connection
-//! broke fails at once with [`StoreError::Lost`], since nobody knows what became of it.
+//! broke fails at once with [`StoreError::Lost`], since its outcome is unknown.
 
 mod fault;
 mod journal;

@@ -160,7 +160,7 @@ impl Writer {
 enum Failed {
     /// The connection broke before the commit was sent: nothing is there.
     Lost(Fault),
-    /// It broke after that: nobody knows.
+    /// It broke after that: the outcome is unknown.
     InDoubt(Fault),
     /// The server refuses something.
     Refused(Fault),
@@ -201,7 +201,7 @@ impl Connection {
 
     /// Does a group and answers it. Gives it back if it has to be done one by one.
     ///
-    /// While the server is away it is tried again, until somebody has waited for the store's patience.
+    /// While the server is away it is tried again, until a caller has waited for the store's patience.
     async fn settle(&mut self, mut group: Group) -> Option<Group> {
         let mut collisions = 0;
         loop {

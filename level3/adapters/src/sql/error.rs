@@ -8,7 +8,7 @@ use level3_domain::provider::{Effect, ProviderError};
 
 /// Why a store cannot be used, or could not do something.
 ///
-/// The texts are for whoever runs the program. None has a password, a card or an address in it.
+/// The texts are for the operator. None has a password, a card or an address in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The folder of the file is missing or is none.
@@ -112,7 +112,7 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
-    /// Nobody answers there.
+    /// No server answers there.
     #[error("{place} cannot be reached: {why}. Start the server, or correct host and port")]
     Unreachable {
         /// Which server.
@@ -143,7 +143,7 @@ pub enum StoreError {
         place: String,
     },
     /// Something that was read does not fit.
-    #[error("the {what} in the store cannot be read: {why}. Somebody else has changed it")]
+    #[error("the {what} in the store cannot be read: {why}. Another program has changed it")]
     Unreadable {
         /// What was read.
         what: &'static str,

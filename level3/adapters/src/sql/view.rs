@@ -46,7 +46,7 @@ pub struct Shown {
 pub struct Entry {
     /// Its number within the saga; the first is 1.
     pub seq: u64,
-    /// The epoch of whoever wrote it.
+    /// The epoch of the owner that wrote it.
     pub epoch: u64,
     /// When, by the clock of the database.
     pub at: UnixMillis,
@@ -137,7 +137,7 @@ pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
 pub struct Counts {
     /// Sagas under way, or left behind.
     pub open: u64,
-    /// Sagas that somebody has to look at.
+    /// Sagas that an operator has to look at.
     pub parked: u64,
     /// Sagas that are over.
     pub ended: u64,

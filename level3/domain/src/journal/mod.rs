@@ -1,7 +1,7 @@
 //! What a saga has done so far, kept where a crash does not reach it.
 //!
-//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, somebody
-//! who reads the journal knows what may have been done and how to undo it. Records are added one batch
+//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a reader
+//! of the journal knows what may have been done and how to undo it. Records are added one batch
 //! at a time, and a batch is there as a whole or not at all.
 //!
 //! # Who may write
@@ -106,7 +106,7 @@ impl StoreId {
     }
 }
 
-/// The right to write about a saga, as long as nobody else has claimed it.
+/// The right to write about a saga, as long as no other owner has claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// Which saga.
@@ -120,7 +120,7 @@ pub struct Lease {
 pub enum Standing {
     /// Under way, or left behind by a process that died.
     Open,
-    /// Something could not be undone, and somebody has to look at it.
+    /// Something could not be undone, and an operator has to look at it.
     Parked,
     /// Over: nothing more happens.
     Ended,
@@ -153,7 +153,7 @@ pub struct SagaLog {
     pub records: Arc<[Record]>,
 }
 
-/// What became of an attempt to begin a saga.
+/// The outcome of an attempt to begin a saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
     /// It is new, and yours.
@@ -162,7 +162,7 @@ pub enum Opened {
     Known(SagaLog),
 }
 
-/// What became of an attempt to take a saga over.
+/// The outcome of an attempt to take a saga over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
     /// It is yours.

@@ -62,7 +62,7 @@ impl fmt::Debug for Payload {
 pub enum Effect {
     /// It has done nothing, and nothing will come of it later.
     None,
-    /// Nobody on this side can tell. It may even still be under way.
+    /// The caller cannot know. The call may even still be under way.
     Unknown,
 }
 
@@ -128,7 +128,7 @@ pub struct Stuck {
 pub enum Record {
     /// The saga exists.
     Begun {
-        /// Which kind of saga: whoever recovers has to know its steps.
+        /// Which kind of saga: the code that recovers it has to know its steps.
         kind: StepName,
         /// The state that it begins with.
         state: Payload,
@@ -171,7 +171,7 @@ pub enum Record {
         /// The state after it.
         state: Payload,
     },
-    /// The step could not be undone, and nobody tries any more until somebody asks for it.
+    /// The step could not be undone, and is not tried again until a redrive asks for it.
     UndoParked {
         /// Which step.
         step: StepName,

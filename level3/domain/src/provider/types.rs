@@ -49,7 +49,7 @@ impl Operation {
 pub struct ProviderKey {
     /// Which payment.
     pub payment: PaymentId,
-    /// What for.
+    /// What the call does: the purpose of the key.
     pub operation: Operation,
     /// 0, and one more for each stored answer that says that nothing was done.
     pub generation: u32,
@@ -96,7 +96,7 @@ pub struct CreateIntent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentStatus {
-    /// Made, and nobody charged.
+    /// Created; the card is not charged.
     RequiresConfirmation,
     /// The customer has to do something, such as 3-D Secure. Not paid.
     RequiresAction,
@@ -131,7 +131,7 @@ pub struct Intent {
     pub amount: Money,
     /// Where it stands.
     pub status: IntentStatus,
-    /// Whether the whole amount was given back.
+    /// Whether the whole amount was refunded.
     pub refunded: bool,
 }
 
