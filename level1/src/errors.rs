@@ -1,4 +1,4 @@
-//! What a caller is told when a load fails: which request, of which class, and why.
+//! The error of a load: which request failed, of which class, and why.
 //!
 //! Validation, not found, authentication, network and database errors are *operational*: they happen
 //! to correct programs, and a caller can react to them. What is left is a *bug*: only a change of a
@@ -31,7 +31,7 @@ use crate::source::{Request, SourceError};
 /// Why a profile could not be fetched.
 ///
 /// The text of its `Display` names the class, the request (or the argument) and the reason, so that
-/// one line in a log is enough; the cause is also at hand as [`source`](Error::source) for programs.
+/// one line in a log is enough; programs read the cause from [`source`](Error::source).
 ///
 /// ```
 /// use level1::errors::FetchError;

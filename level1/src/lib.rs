@@ -12,7 +12,7 @@
 //! | [`panics`] | what a panic said | given |
 //! | [`source`] | where profiles come from: the traits to program against, and their errors | given |
 //! | `http` | a source over HTTP, behind the feature of that name | given |
-//! | [`errors`] | what a caller is told when a load fails | exercise |
+//! | [`errors`] | the error of a load: which request failed, of which class, and why | exercise |
 //! | [`callbacks`], [`combinators`], [`async_await`] | the three styles | exercise |
 //! | [`transport`] | reading one HTTP answer: status, body, time limit | exercise, bonus |
 //! | [`promisify`] | from callback to future and back | exercise, bonus |

@@ -167,7 +167,7 @@ impl<T> DeadLetters<T> {
     ///
     /// A letter is removed after the handler has returned `Ok`, and not before. When the handler returns
     /// an error or panics, the letter stays, with the new cause and one more attempt, and is parked if
-    /// that was the last redrive it had; the next letter is tried all the same. So is it when the error
+    /// that was the last redrive it had; the redrive goes on with the next letter. The same holds when the error
     /// panics while it is turned into text. A letter that another redrive is delivering, or that was
     /// removed or parked before its turn came, is skipped. Letters that arrive meanwhile, and letters that
     /// have failed, wait for the next redrive.

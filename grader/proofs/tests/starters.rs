@@ -48,7 +48,7 @@ fn a_starter_compiles_without_a_warning_and_scores_nothing() {
     }
 }
 
-/// Asynchronous bodies that never resolve, in the place of bodies that panic.
+/// Asynchronous bodies that never resolve, instead of bodies that panic.
 fn idle(blank: &str) -> String {
     let mut within_async = false;
     let mut out = String::new();

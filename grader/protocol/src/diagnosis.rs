@@ -61,7 +61,7 @@ pub enum Diagnosis {
         /// How often it was polled at that instant.
         polls: u64,
     },
-    /// The call looks again and again whether something has happened.
+    /// The call checks again and again whether something has happened.
     PollsForever {
         /// How often it was polled.
         polls: u64,
@@ -252,7 +252,7 @@ impl Diagnosis {
                  channel or a Notify instead"
             }
             Diagnosis::PollsForever { .. } => {
-                "it looks again and again whether something has happened: wait for the event \
+                "it checks again and again whether something has happened: wait for the event \
                  itself (await the future, a channel, a Notify)"
             }
             Diagnosis::BlocksThread { .. } => {

@@ -116,7 +116,7 @@ impl Messages {
         }
     }
 
-    /// What rustc wrote down of the files that it read for a library; empty where that is not to be had.
+    /// What rustc wrote down of the files that it read for a library; empty if it is not available.
     pub(super) fn read_files(&self, library: &str) -> String {
         let files = self.files.get(library).into_iter().flatten();
         let listing = files.filter_map(|file| {

@@ -88,7 +88,7 @@ impl Files {
         (self, findings)
     }
 
-    /// Puts a file in the place of another, or adds it.
+    /// Replaces a file, or adds it.
     pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.insert(path.into(), bytes.into());
     }

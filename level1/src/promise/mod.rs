@@ -269,7 +269,7 @@ enum Slot<T, E> {
 
 impl<T, E> Shared<T, E> {
     fn lock(&self) -> MutexGuard<'_, Slot<T, E>> {
-        // Nothing that may panic runs under the lock, so a poisoned one is consistent all the same.
+        // Nothing that may panic runs under the lock, so a poisoned lock still guards consistent data.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

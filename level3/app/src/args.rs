@@ -258,7 +258,7 @@ mod tests {
             "--undo-limit 9",
             "--undo-limit 3001",
             "--key-prefix=",
-            "--email nobody",
+            "--email ada",
             "--store payments.db",
             "--store sqlite::memory:",
             "--log-format xml",

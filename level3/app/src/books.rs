@@ -13,7 +13,7 @@ use super::problem::ProgramError;
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
-/// Faults that are told one by one.
+/// How many faults are listed one by one.
 const TOLD: usize = 20;
 
 /// What the books come to.
@@ -187,9 +187,7 @@ async fn is_known(store: &dyn Store, transaction: &TransactionId) -> Result<bool
 fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String> {
     let is_charged = charge.is_some_and(|charge| charge.is_there());
     let wrong = match row {
-        _ if charge.is_some_and(|charge| charge.doubled) => {
-            "charged or refunded twice".to_owned()
-        }
+        _ if charge.is_some_and(|charge| charge.doubled) => "charged or refunded twice".to_owned(),
         None if is_charged => "charged, and there is no row".to_owned(),
         None => return None,
         Some(row) if is_completed(row) => match charge {

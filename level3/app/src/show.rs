@@ -105,7 +105,7 @@ fn line(record: &Record) -> String {
         Record::StepStarted { step } => format!("{step}: begun"),
         Record::StepDone { step, .. } => format!("{step}: done"),
         Record::StepFailed { failure, may_have_acted: true } => {
-            format!("{failure}; it may have acted all the same")
+            format!("{failure}; it may still have had an effect")
         }
         Record::StepFailed { failure, may_have_acted: false } => failure.to_string(),
         Record::Compensating { failure } => format!("going back because of {failure}"),

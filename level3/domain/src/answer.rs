@@ -1,4 +1,4 @@
-//! What a payment comes to, as its client is told.
+//! The answer to a payment, as its client gets it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -168,7 +168,7 @@ text! {
     Email, email, secret
 }
 text! {
-    /// What the provider knows the card by: `pm_...`. Never the card's number. A secret all the same.
+    /// The provider's name of the card, `pm_...`; never the card's number. Still a secret.
     CardToken, |text| bounded(text, MAX_KEY_CHARS), secret
 }
 

@@ -7,8 +7,8 @@
 //! | [`payment`] | a checked payment, and why a request is refused |
 //! | [`journal`] | what a saga has done, kept where a crash does not reach it |
 //! | [`provider`] | the services as traits, their requests, answers and errors |
-//! | [`answer`] | what a client is told about its payment |
-//! | [`event`] | what an observer is told about a gateway |
+//! | [`answer`] | the answer that a client gets about its payment |
+//! | [`event`] | the events that a gateway sends to its observer |
 //!
 //! [`journal`] is about sagas of any kind and imports none of the others.
 

@@ -15,7 +15,7 @@ use super::book::AppendLog;
 use super::lock;
 use super::net::Work;
 
-/// What really is the case with an intent, whatever any client was told.
+/// The true state of an intent, which may differ from the answers that clients got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentTruth {
     /// Its name.

@@ -2,7 +2,7 @@
 //!
 //! A [`World`] is the other side: the provider's account, the ledger, the mails that went out. What is
 //! true there is kept apart from what a client was told, which is the point of the whole exercise: an
-//! answer that is lost has been given all the same.
+//! answer may be lost after the call has had its effect.
 //!
 //! | item | what it is |
 //! |---|---|

@@ -61,7 +61,7 @@ impl FraudCheck for FraudClient {
     }
 }
 
-/// What stands in the ledger, whatever any client was told.
+/// The rows of the ledger, which may differ from the answers that clients got.
 #[derive(Debug, Default)]
 pub(super) struct LedgerState {
     state: Mutex<BooksState>,

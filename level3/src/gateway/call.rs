@@ -223,7 +223,7 @@ impl GuardedService {
         if let (Some(limiter), Err(ProviderError::RateLimited { retry_after: Some(after) })) =
             (&self.limiter, &answer)
         {
-            // The limit is the account's: what one payment is told holds for all.
+            // The limit is the account's: a `Retry-After` of one payment holds for all.
             limiter.pause_for(*after);
             self.admission.pause_for(*after);
         }

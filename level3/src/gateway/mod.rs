@@ -8,7 +8,7 @@
 //!
 //! * The work behind a key runs in a task of its own: a client that goes away changes nothing.
 //! * Forward steps end early enough that everything can be undone within the ten seconds. If undoing
-//!   takes longer, the client is told so and the work goes on.
+//!   takes longer, the answer says so and the work goes on.
 //! * Everything is journalled before it is tried.
 //!   [`Gateway::recover`](crate::gateway::Gateway::recover) finishes what another process
 //!   left behind.

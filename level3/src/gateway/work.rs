@@ -34,7 +34,7 @@ use crate::journal::{Claimed, Lease, Opened, SagaId, SagaLog};
 use crate::request::Payment;
 use crate::saga::{SagaError, SagaEvent, SagaOutcome, SagaOwner};
 
-/// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
+/// How often to poll a payment that another gateway owns. Its lease lasts much
 /// longer: what is not dead is over soon.
 pub(super) const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -115,7 +115,7 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// Why no new payment is begun now. A run that was begun before is found all the same.
+    /// Why no new payment is begun now. A run that was begun before is still found.
     async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
         let saga = SagaId::from(&state.id);
         let permit = match self.refusal() {

@@ -158,7 +158,7 @@ enum Entry<'a> {
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
     ticket: Ticket,
-    /// Notified when this caller has become the first, or when the first has to look again.
+    /// Notified when this caller has become the first, or when the first has to check again.
     ///
     /// `Notify` stores one permit: a `notify_one` that comes between a look at the queue and the wait
     /// below is not lost, it ends the wait at once. Several of them make one look, which is enough.
@@ -181,7 +181,7 @@ impl<'a> Waiting<'a> {
                 Look::Reserved(permit) => return Ok(permit),
                 Look::NotBefore(instant) => instant,
             };
-            // Either of them only means "look again", so it does not matter which one ends the wait.
+            // Either of them only means "check again", so it does not matter which one ends the wait.
             // `biased` spares `select!` the random choice of the one that it polls first.
             tokio::select! {
                 biased;

@@ -76,7 +76,7 @@ impl<C> fmt::Debug for UndoContext<C> {
     }
 }
 
-/// Why a step has failed, and whether it may have had its effect all the same.
+/// Why a step has failed, and whether it may still have had its effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StepError {

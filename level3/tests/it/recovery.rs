@@ -33,7 +33,7 @@ async fn what_another_one_ends_is_not_waited_for_any_longer() {
     let other = gateway(&world, &Process::new(), &journal);
     let recovered = other.recover().await.unwrap();
     assert_eq!(Recovered { receipts: 0, ..recovered }, Recovered::default(), "not its payment");
-    // The rest of 1100 ms, and the time until it looks again.
+    // The rest of 1100 ms, and the time until it checks again.
     assert!(begun.elapsed() <= ms(800 + 1000), "{:?}", begun.elapsed());
     assert!(paying.await.unwrap().is_ok());
     assert_eq!(journal.count(Standing::Open), 0);

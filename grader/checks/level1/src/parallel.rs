@@ -94,7 +94,7 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
             ends_with_the_first(&fake, took, &short(&cause.to_string()))?;
         }
     }
-    // Both fail: the earlier failure is told.
+    // Both fail: the earlier failure is returned.
     for (user, posts) in [(20, 70), (70, 20), (0, 50), (50, 0)] {
         let source = Source::drawn(&mut draw);
         let fake = source.fake(&cx, fail(user, status(500)), fail(posts, status(404)));
@@ -105,7 +105,7 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
         let first = if user < posts { status(500) } else { status(404) };
         // Which request the error names is asked elsewhere.
         let told = result.as_ref().err().and_then(parts).map(|(_, cause)| cause);
-        ensure!(told == Some(&first), "both requests fail, and the first failure is not the one that is told";
+        ensure!(told == Some(&first), "both requests fail, and the load does not return the first failure";
             expected = format!("an error with the cause {first:?}"),
             observed = ending(&result),
             help = "return the error of the request that failed first");

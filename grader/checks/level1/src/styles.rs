@@ -353,7 +353,7 @@ pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
                     it on: std::panic::resume_unwind(error.into_panic())";
         match ended {
             Ok(Some(result)) => {
-                ensure!(false, "when {case}, the load returns all the same";
+                ensure!(false, "when {case}, the load still returns";
                     expected = "the panic passes to the caller", observed = ending(&result), help = help);
             }
             Ok(None) => ensure!(false, "when {case}, the load ends without a word"; help = help),

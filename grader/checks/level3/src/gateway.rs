@@ -317,7 +317,7 @@ pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
             "paid with an open breaker"
         );
     }
-    // Without a receipt a payment succeeds all the same.
+    // Without a receipt a payment still succeeds.
     let stage = stage(&cx, Script::new().always(CallSite::Receipt, Fault::FailBefore))?;
     for number in 0..4 {
         let key = format!("k{number}");

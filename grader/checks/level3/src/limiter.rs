@@ -85,7 +85,7 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
         let (most, from) = bench.most_in_a_window();
         ensure!(most <= limit, "{most} of {count} calls that came together went in the {window} ms from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, those who waited included"),
-            help = "a caller that wakes up has to look again whether there is a slot");
+            help = "a caller that wakes up has to check again whether there is a slot");
         ensure!(
             bench.instants().len() == count,
             "{} of {count} calls were made",
@@ -120,7 +120,7 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             ensure!(call.value.is_ok(), "refused although the slot comes 1 ms before the deadline");
         }
     }
-    // A slot is free, and it is too late all the same.
+    // A slot is free, but it is too late.
     for late in [0, 5] {
         let bench = Bench::new(&cx, 2)?;
         let over = Deadline::after(ms(0));

@@ -116,7 +116,7 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
     let expected = [format!("step: {name}, the clients, 9500 ms left"), undo(1), undo(2), undo(3)];
     let seen = lock(&seen).clone();
     ensure!(
-        seen == expected, "a step or an undo is told something else";
+        seen == expected, "a step or an undo gets another context";
         expected = expected.join("; "), observed = seen.join("; "),
         help = "a step has until the deadline less the reserve, an attempt to undo its own limit; attempts count \
                 from 1"

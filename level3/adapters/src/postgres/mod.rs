@@ -140,7 +140,7 @@ impl PostgresStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the waiting; the connections are closed all the same.
+    /// Dropping the future stops the waiting; the connections are still closed.
     pub async fn close(self) {
         self.writer.stop().await;
     }

@@ -80,7 +80,7 @@ pub struct ReconcileConfig {
     /// How many payments are kept in mind between the pages and the rows. 100 000 unless changed, some
     /// 10 MB; the rows beyond cost one call each.
     pub matched: usize,
-    /// How many findings are told one by one. 1000 unless changed; the rest is counted, and in the log.
+    /// How many findings the report lists. 1000 by default; further ones are counted and logged.
     pub findings: usize,
 }
 

@@ -173,7 +173,7 @@ impl StoreError {
         Self::Unreadable { what, why: why.to_string() }
     }
 
-    /// Whether a write that failed with it may be there all the same.
+    /// Whether a write that failed with this error may have been committed.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {

@@ -137,7 +137,7 @@ impl SqliteStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the waiting; the file is closed all the same.
+    /// Dropping the future stops the waiting; the file is still closed.
     pub async fn close(self) {
         self.writer.stop().await;
     }

@@ -1,5 +1,5 @@
 //! The whole gateway in front of a Stripe that is not ours: the emulator, and Stripe's own test mode where
-//! a key is at hand. What counts is what Stripe says afterwards, asked past the client under test.
+//! a key is set. What counts is what Stripe says afterwards, asked past the client under test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,7 +278,7 @@ async fn a_wire_that_loses_a_tenth_charges_once_or_not_at_all() {
     }
     assert!(wire.lost() > PAYMENTS / 10, "the wire was bad: {}", wire.lost());
     let is_open = shop.gateway.breaker(Dependency::Payments) != breaker::State::Closed;
-    assert!(is_open || paid > PAYMENTS * 8 / 10, "most are paid all the same: {paid}");
+    assert!(is_open || paid > PAYMENTS * 8 / 10, "most are still paid: {paid}");
 }
 
 /// Stripe itself. Test mode moves no money.

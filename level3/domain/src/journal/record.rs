@@ -149,7 +149,7 @@ pub enum Record {
     StepFailed {
         /// Why.
         failure: SagaFailure,
-        /// Whether it may have had its effect all the same.
+        /// Whether it may still have had its effect.
         may_have_acted: bool,
     },
     /// From here on the saga goes back.

@@ -62,7 +62,7 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether the call may have had its effect all the same.
+    /// Whether the call may still have had its effect.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {

@@ -105,7 +105,7 @@ pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
             let _ = bench.end(Err(Trouble::Down)).await?;
         }
         ensure!(bench.breaker.state() != State::Closed, "{} failures in a row do not open it a second time", 2 * most;
-            help = "a breaker that has closed is as good as new: what calls are told when they are let in has to fit \
+            help = "a breaker that has closed behaves like a new one: the generation that a call gets when it is admitted has to fit \
                     the state that it is in now");
     }
     Ok(())
@@ -287,7 +287,7 @@ pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
         for _ in 0..figures.successes + 1 {
             let got = bench.end(Err(Trouble::Declined)).await?;
             ensure_eq!(got, Got::Failed(Trouble::Declined), "a probe after a declined one was not let through";
-                help = "a probe that decides nothing must give its place back all the same");
+                help = "a probe that decides nothing must still free its place");
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after {} declined probes", figures.successes + 1;
             help = "a decline neither closes nor opens it");

@@ -240,7 +240,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         let other = end.filter(|end| end.status != answer.status);
         ensure!(
             other.is_none() || matches!(answer.status, Status::Compensating { .. }),
-            "{when}: the client is told another end than Event::Ended";
+            "{when}: the client's answer differs from Event::Ended";
             expected = format!("{:?}", other.map(|end| &end.status)),
             observed = format!("{:?}", answer.status)
         );

@@ -1,4 +1,4 @@
-//! What a caller is told when a load fails: which request, of which class, and why.
+//! The error of a load: which request failed, of which class, and why.
 //!
 //! The classes are the assignment's: validation, not found, authentication, network and database errors
 //! are *operational*, they happen to correct programs and a caller can react to them. What is left
@@ -22,7 +22,7 @@ use crate::source::{Request, SourceError};
 /// Why a profile could not be fetched.
 ///
 /// The text of its `Display` names the class, the request (or the argument) and the reason, so that
-/// one line in a log is enough; the cause is also at hand as source for programs.
+/// one line in a log is enough; programs read the cause as `source`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     #[error("{field} is wrong: {reason}")]
