@@ -51,21 +51,21 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    /// What was asked for does not exist.
+    /// The user or the page does not exist.
     NotFound {
         /// The request that failed.
         request: Request,
         /// What the source says.
         cause: SourceError,
     },
-    /// The source does not accept who we are.
+    /// The source refuses the client's credentials.
     Authentication {
         /// The request that failed.
         request: Request,
         /// What the source says.
         cause: SourceError,
     },
-    /// The source cannot be reached, or not now. Trying again later may help.
+    /// The source cannot be reached at the moment. Trying again later may help.
     Network {
         /// The request that failed.
         request: Request,
@@ -111,7 +111,7 @@ impl FetchError {
         self.parts().map(|(request, _)| request)
     }
 
-    /// The HTTP status with which a server of ours would pass this error on to its own client.
+    /// The HTTP status with which a server that uses this crate answers its own client.
     pub fn status_code(&self) -> u16 {
         match self {
             Self::Validation { .. } => 400,

@@ -9,7 +9,7 @@
 //! | module | what it is | whose |
 //! | --- | --- | --- |
 //! | [`model`] | the profile and its parts | given |
-//! | [`panics`] | what a panic said | given |
+//! | [`panics`] | the message of a panic | given |
 //! | [`source`] | where profiles come from: the traits to program against, and their errors | given |
 //! | `http` | a source over HTTP, behind the feature of that name | given |
 //! | [`errors`] | the error of a load: which request failed, of which class, and why | exercise |

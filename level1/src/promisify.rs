@@ -58,15 +58,15 @@ pub enum CallbackError<E> {
     /// The callback was called with neither a result nor an error.
     #[error("the callback got neither a result nor an error")]
     Empty,
-    /// The future panicked instead of giving a result.
+    /// The future panicked.
     #[error("the future panicked: {0}")]
     Panicked(String),
 }
 
-/// Starts an operation that calls back with a result, and gives a future of that result.
+/// Starts an operation that calls back with a result, and returns a future of that result.
 ///
 /// `start` runs at once, as in Node. Dropping the future does not stop the operation: its callback
-/// is then called in vain.
+/// is then called without effect.
 ///
 /// # Errors
 /// [`CallbackError::Failed`] with the operation's error; [`CallbackError::Dropped`] when the callback
@@ -90,7 +90,7 @@ where
 
 /// As [`promisify`], for an operation that calls back with the result first and the error second.
 ///
-/// When the callback gets both, the error counts: a result beside an error is not to be trusted.
+/// When the callback gets both, the error counts: a result beside an error cannot be trusted.
 ///
 /// # Errors
 /// As [`promisify`], and [`CallbackError::Empty`] when the callback gets neither.

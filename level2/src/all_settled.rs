@@ -1,7 +1,7 @@
-//! Every section on its own: 600 ms, and whatever could be loaded is there.
+//! Every section on its own: 600 ms, with every section that could be loaded.
 //!
-//! The counterpart of `Promise.allSettled`, made safe against what that leaves open: a source that
-//! never answers is cut by a limit of its own, and a panic stays within its section.
+//! The counterpart of `Promise.allSettled`, with two additions: a source that never answers is cut at a
+//! limit of its own, and a panic affects its own section only.
 //!
 //! Lesson: `level2/lessons/all_settled.md`.
 
@@ -17,7 +17,7 @@ use crate::model::Section;
 use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
-/// How long each source is given. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
+/// How long each source may take. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
 /// every call that has to wait.
 ///
 /// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and

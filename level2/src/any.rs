@@ -16,7 +16,7 @@ use crate::source::DashboardSource;
 /// The answer of the fastest replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Winner {
-    /// Its place in the list of replicas, counted from 0.
+    /// The index of the replica in the caller's list, from 0.
     pub replica: usize,
     /// The data.
     pub data: SectionData,

@@ -1,6 +1,6 @@
 //! One limit for the whole load.
 //!
-//! A page that is not there after a second is of no use, however many sources are still at work.
+//! A page that arrives after a second is of no use, even if most sources have answered by then.
 //!
 //! Lesson: `level2/lessons/deadline.md`.
 
@@ -56,8 +56,8 @@ pub async fn load(
     Ok(page)
 }
 
-/// Loads all sections at once and returns what is there after `limit`, or earlier when all sections
-/// have come to an outcome.
+/// Loads all sections at once and returns the ones that have arrived after `limit`, or earlier when all
+/// sections have an outcome.
 ///
 /// A section without an outcome is reported as [`SectionFailure::TimedOut`] with the limit of the
 /// whole load, and its call is stopped.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::Section;
 
-/// What a source says when it cannot answer.
+/// The error of a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The service could not be reached or answered with a fault of its own. Worth another try.

@@ -1,4 +1,4 @@
-//! What a load says about the health of the sources, and when to raise an alert.
+//! Metrics of a load, and the thresholds at which to raise an alert.
 //!
 //! Pure functions: no clock, no input or output. The thresholds:
 //!
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::settled::Settled;
 
-/// The figures of one load, or of several added up.
+/// The metrics of one load, or the sum of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadMetrics {
     /// How long the load took; of several loads, the longest.
@@ -31,7 +31,7 @@ pub struct LoadMetrics {
 }
 
 impl LoadMetrics {
-    /// The figures of one load.
+    /// Returns the metrics of one load.
     #[must_use]
     pub fn of(settled: &Settled) -> Self {
         let failures =
@@ -44,7 +44,7 @@ impl LoadMetrics {
         }
     }
 
-    /// Compares each figure with its thresholds.
+    /// Compares each metric with its thresholds.
     ///
     /// Rates are compared in whole calls, so that 4 of 5 is exactly 80 %. Without calls there is no
     /// rate, and no alert for one. Any number of calls is allowed.
@@ -84,21 +84,21 @@ impl Add for LoadMetrics {
 }
 
 impl Sum for LoadMetrics {
-    /// The figures of all loads; of none, all are zero.
+    /// Returns the sum of all loads; without loads, all counts are zero.
     fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
         loads.fold(Self::default(), Add::add)
     }
 }
 
-/// How bad it is.
+/// How serious an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// A person should look at it today.
+    /// An operator should look at it today.
     Warning,
-    /// A person should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 
@@ -112,7 +112,7 @@ impl Severity {
     }
 }
 
-/// The severity of each figure.
+/// The severity of each metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Alerts {
     /// Of the load time.

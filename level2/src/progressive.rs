@@ -1,4 +1,4 @@
-//! Two phases: what the page cannot do without, and then the rest.
+//! Two phases: first the sections that the page needs, then the others.
 //!
 //! Unlike [the race](crate::race), which shows whatever is fastest, a progressive load knows what
 //! matters: sales and orders come first and have the services to themselves (500 ms). The other three
@@ -19,7 +19,7 @@ use crate::rest::Rest;
 use crate::settled::SectionReport;
 use crate::source::DashboardSource;
 
-/// The first phase, and the way to the second.
+/// The result of the first phase, and a stream of the second.
 #[derive(Debug)]
 pub struct FirstPhase {
     /// Today's sales.
@@ -34,8 +34,8 @@ pub struct FirstPhase {
     pub took: Duration,
 }
 
-/// Loads sales and orders at once and returns when both are there. None of the other sections is
-/// asked for before that. In both phases every call has the limit that `timeouts` gives its section.
+/// Loads sales and orders at once and returns when both have arrived. The other sources are not called
+/// before that. In both phases every call has the limit that `timeouts` gives its section.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
-//! What to do about a failure: a default value, another try, or less of the page.
+//! Ways to deal with a failure: a default value, another try, or a page with gaps.
 //!
-//! None of the three hides the failure: the receiver of the result can see that it is second best, and
+//! None of the three hides the failure: the caller can see that the result is a fallback, and
 //! why. (A fourth strategy, the circuit breaker, is level 3's.)
 //!
 //! Lesson: `level2/lessons/recovery.md`.
@@ -14,12 +14,12 @@ use crate::error::{SectionError, SourceError};
 use crate::model::Dashboard;
 use crate::settled::Settled;
 
-/// A value, and the failure it stands in for, if any.
+/// A value, and the failure that it replaces, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered<T, E> {
-    /// The value to go on with.
+    /// The value, or the default.
     pub value: T,
-    /// Why it is the default.
+    /// The failure that the default replaces; `None` for a success.
     pub cause: Option<E>,
 }
 
@@ -34,7 +34,7 @@ pub fn or_default<T, E>(result: Result<T, E>, default: T) -> Recovered<T, E> {
 /// How often to try, and how long to wait in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Tries in all, the first included.
+    /// The number of tries, the first included.
     pub attempts: NonZeroU32,
     /// The wait after the first failure. It doubles with every further failure.
     pub base: Duration,
@@ -63,7 +63,7 @@ impl Backoff {
     }
 }
 
-/// The last try failed, or another one was pointless.
+/// The last try failed, or a try failed with an error that another try cannot change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {attempts} attempts: {last}")]
 pub struct Exhausted {

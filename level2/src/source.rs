@@ -12,7 +12,7 @@ use crate::model::{
     Cents, LowStock, Orders, Rating, Reviews, Sales, Section, SectionData, StockItem, Users,
 };
 
-/// What one call to a source comes to.
+/// The result of one call to a source.
 pub type SourceResult<T> = Result<T, SourceError>;
 
 /// The five services behind the dashboard.

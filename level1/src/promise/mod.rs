@@ -35,7 +35,7 @@ pub use self::combine::{AggregateError, all, all_settled, any, race};
 
 use crate::panics::message;
 
-/// Where a promise stands.
+/// The state of a promise.
 ///
 /// ```
 /// use level1::promise::{Broken, Promise, State};
@@ -75,9 +75,9 @@ pub enum Broken {
     Panicked(String),
 }
 
-/// A value that will be there later, or the error that took its place.
+/// A value that arrives later, or the error that replaces it.
 ///
-/// As a [`Future`] it gives that result; it must not be polled after it has done so.
+/// As a [`Future`] it resolves to that result; it must not be polled after that.
 /// Dropping it stops nothing.
 ///
 /// ```
@@ -143,7 +143,7 @@ where
         })
     }
 
-    /// Where it stands now.
+    /// Returns the current state.
     pub fn state(&self) -> State {
         match &*self.shared.lock() {
             Slot::Pending(_) => State::Pending,
@@ -192,8 +192,8 @@ where
     }
 }
 
-/// Settles a promise. Clones settle the same one, and the first call wins: all later ones are
-/// without effect.
+/// Settles a promise. Clones settle the same one, and the first call wins: later calls have no
+/// effect.
 ///
 /// ```
 /// use std::time::Duration;
