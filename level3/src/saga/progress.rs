@@ -1,37 +1,37 @@
-//! What a journal's records say about where a saga stands.
+//! The progress of a saga, as the records of its journal show it.
 
 use super::{Saga, SagaError, SagaState, StepOutcome, Stuck};
 use crate::journal::{Effect, Payload, Record, SagaFailure};
 
-/// Where a saga stands.
+/// The progress of a saga.
 #[derive(Debug, Clone)]
 pub(super) struct Progress<S> {
     pub(super) state: S,
-    /// The state as it was written last, if it was written since it was read.
+    /// The JSON that was written last, if the state was written since it was read.
     pub(super) written: Option<Payload>,
-    /// One for each step of the saga.
+    /// The progress of each step, in order.
     pub(super) steps: Vec<StepState>,
-    /// Why it goes back, if it does. Boxed, since few do.
+    /// Why the saga goes back, if it does. Boxed, since few sagas do.
     pub(super) failure: Option<Box<SagaFailure>>,
     pub(super) over: Option<Terminal>,
 }
 
-/// What has become of one step.
+/// The progress of one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StepState {
     pub(super) begun: bool,
     pub(super) done: bool,
-    /// Failed, with this effect. It is not called again, whatever that is; without one, there is nothing
-    /// to undo.
+    /// The step failed, with this effect. It is not called again. With [`Effect::None`] there is nothing to
+    /// undo.
     pub(super) failed: Option<Effect>,
     pub(super) undone: bool,
     pub(super) attempts: u32,
-    /// Boxed, since hardly any step ever is: a saga under way keeps one state for each step.
+    /// Boxed, since hardly any step is ever parked, and a running saga keeps one of these for each step.
     pub(super) stuck: Option<Box<Stuck>>,
 }
 
 impl StepState {
-    /// What is to be undone, if anything is.
+    /// Returns the undo of this step, if it has to be undone.
     pub(super) fn armed(&self) -> Option<StepOutcome> {
         match self {
             Self { undone: true, .. } | Self { begun: false, .. } => None,

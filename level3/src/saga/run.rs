@@ -58,7 +58,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         task.await.unwrap_or(Err(SagaError::Lost))
     }
 
-    /// Writes down that there is a saga, unless the journal knows one with this name.
+    /// Writes the first record of the saga, unless the journal has a saga with this name.
     ///
     /// # Errors
     ///
@@ -95,10 +95,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
 
     /// Takes over a saga that was [claimed](Journal::claim).
     ///
-    /// A saga that was going back goes on going back, whether its pivot is done or not; what is undone is not
-    /// undone again. Otherwise it is finished if its pivot is done, and undone if not. A step that had begun
-    /// and is called again has an unknown effect if it fails, whatever it says: the first call may have
-    /// had one. Parked undos are tried again.
+    /// A saga that was going back still goes back, whether or not its pivot is done; an undo that is done does
+    /// not run again. Otherwise the saga is finished if its pivot is done, and undone if not. A step that had
+    /// begun before, is called again and fails has an unknown effect, whatever effect it reports: the first
+    /// call may have had one. Parked undos are tried again.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         if progress.is_past_the_pivot(self) {
             return self.forward(owner, &mut progress, deadline).await;
         }
-        // Where it stopped: at the step that was begun and not ended, or before its first one.
+        // The saga stopped at the step that had begun and not ended, or before its first one.
         let at = self.steps.iter().zip(&progress.steps).rfind(|(_, step_state)| step_state.begun);
         let failure = SagaFailure {
             step: at.map_or(self.kind, |(step, _)| step.name).into(),
@@ -127,7 +127,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self.back(owner, &mut progress, failure, Vec::new()).await
     }
 
-    /// How a saga ended, from its records; none while it is open.
+    /// Returns the outcome of a saga, from its records; `None` while it is open.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         })
     }
 
-    /// The state that a saga began with, from its records.
+    /// Returns the state that a saga began with, from its records.
     ///
     /// # Errors
     ///
@@ -168,10 +168,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
         let deadline = deadline.earlier_by(self.reserve());
-        // Records wait here for the next write: that a step is done and that the next one begins go to
-        // the journal in one batch.
+        // Records wait here for the next write: the end of a step and the start of the next one go to the
+        // journal in one batch.
         let mut batch = Vec::new();
-        // One look at the clock ends a step and decides whether there is time for the next.
+        // One reading of the clock ends a step and decides whether there is time for the next.
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
             let step_state = &mut progress.steps[index];
@@ -197,7 +197,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 let context = StepContext { shared, saga, deadline };
                 attempt(step, progress.state.clone(), context).await
             } else {
-                // The journal has taken all the time there was.
+                // The journal has used up the time.
                 Err(StepError::not_done(FailureKind::Deadline, Elapsed))
             };
             now = Instant::now();
@@ -217,7 +217,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     let failure = failed(owner, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
-                        // saga that has failed and does not know what follows.
+                        // saga that has failed, without the decision to undo it.
                         return self.back(owner, progress, failure, batch).await;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Backward: undoing what was done, or may have been.
+//! Backward: undoing the steps that had, or may have had, an effect.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ struct PendingUndo<'a, S, C> {
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
-    /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
-    /// longer than its own limit. `batch` holds records that were not written yet.
+    /// Every undo is tried once before any is tried again, so that an undo that fails delays the others by
+    /// no more than its own limit. `batch` holds records that were not written yet.
     ///
-    /// Boxed, since few sagas go back: one that goes forward has no room for it.
+    /// Boxed, since few sagas go back: the future of one that goes forward need not have room for it.
     pub(super) fn back<'a>(
         &'a self,
         owner: &'a SagaOwner<'_>,

@@ -25,10 +25,10 @@ pub use types::{
     PendingReceipt, ProviderKey, Receipt, Refund, RiskScore, Row, RowStatus,
 };
 
-/// What a call to a service comes to.
+/// The future of a call to a service.
 pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
-/// A provider of payments, as Stripe is one.
+/// A payment provider such as Stripe.
 ///
 /// What every implementation has to keep, because the gateway relies on it (all of it documented by
 /// Stripe, <https://docs.stripe.com/api/idempotent_requests> and

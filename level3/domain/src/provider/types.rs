@@ -47,7 +47,7 @@ impl Operation {
 /// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProviderKey {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
     /// What the call does: the purpose of the key.
     pub operation: Operation,
@@ -83,7 +83,7 @@ pub struct CreateIntent {
     pub key: ProviderKey,
     /// Kept by the provider as metadata, so that the intent can be found again.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Which card.
     pub card: CardToken,
@@ -127,7 +127,7 @@ pub struct Intent {
     pub id: IntentId,
     /// Which payment it was made for.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Where it stands.
     pub status: IntentStatus,
@@ -140,18 +140,18 @@ pub struct Intent {
 pub struct Refund {
     /// Of which intent.
     pub intent: IntentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
 }
 
 /// Asks how risky a payment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudQuestion {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
     /// For which order.
     pub order: OrderId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// By whom.
     pub email: Email,
@@ -191,7 +191,7 @@ pub struct NewRow {
     pub order: OrderId,
     /// The intent that was charged.
     pub intent: IntentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Where the receipt goes: the outbox entry is written with the row.
     pub email: Email,
@@ -211,9 +211,9 @@ pub enum RowStatus {
 pub struct Row {
     /// The row's name.
     pub transaction: TransactionId,
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Whether it stands.
     pub status: RowStatus,
