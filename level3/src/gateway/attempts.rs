@@ -16,7 +16,7 @@ use crate::provider::Effect;
 use crate::retry::retry;
 use crate::saga::StepError;
 
-/// One step of one payment, with what holds for all attempts at it.
+/// One step of one payment, with the values that all its attempts share.
 pub(super) struct StepAttempts<'a> {
     services: &'a Services,
     payment: &'a PaymentId,
@@ -25,7 +25,7 @@ pub(super) struct StepAttempts<'a> {
     pub(super) budget: CallBudget,
 }
 
-/// What the attempts came to.
+/// The result of the attempts.
 pub(super) struct AttemptsReport<T> {
     pub(super) outcome: Result<T, StepError>,
     pub(super) attempts: u32,
@@ -45,7 +45,7 @@ impl<'a> StepAttempts<'a> {
         Self { services, payment, step, config, budget }
     }
 
-    /// Makes as many attempts as the step has, and says what is known if none succeeds.
+    /// Makes the attempts of the step, and returns the known effect if none succeeds.
     pub(super) async fn run_unreported<T, Fut>(
         &self,
         attempt: impl Fn() -> Fut,
@@ -86,7 +86,7 @@ impl<'a> StepAttempts<'a> {
         }
     }
 
-    /// [`run_unreported`](Self::run_unreported), and an event that says what they cost.
+    /// Runs the attempts ([`run_unreported`](Self::run_unreported)) and emits an event with their times.
     pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> AttemptsReport<T>
     where
         Fut: Future<Output = Result<T, CallError>>,

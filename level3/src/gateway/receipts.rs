@@ -1,4 +1,4 @@
-//! Receipts, off the payment's path, and what is done about dead letters.
+//! Receipts, for which no payment waits, and the redrive of dead letters.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::event::Event;
 use crate::journal::{Claimed, SagaId};
 use crate::provider::{PendingReceipt, Receipt};
 
-/// What could not be brought to its end.
+/// An undo or a receipt that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// A step of a payment could not be undone.
     Undo {
-        /// Which payment's saga.
+        /// The saga of the payment.
         saga: SagaId,
-        /// Which step.
+        /// The name of the step.
         step: String,
     },
     /// A receipt could not be sent.
@@ -34,8 +34,8 @@ impl Inner {
     /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
     /// if this process dies, the recovery finds it there.
     ///
-    /// The payment keeps its place until the receipt has one, so that receipts which wait for a slow
-    /// sender are a load as well.
+    /// The payment keeps its place until the receipt has one, so that receipts that wait for a slow mail
+    /// service count as load.
     pub(super) fn send_receipt(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -77,10 +77,10 @@ impl Inner {
         });
     }
 
-    /// Sends it and takes it off the outbox.
+    /// Sends the receipt and removes it from the outbox.
     ///
-    /// A panic of the mail's client is a failure: without a dead letter only the next recovery would find
-    /// the receipt.
+    /// A panic of the mail client is a failure: without a dead letter only the next recovery would find the
+    /// receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
         sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
@@ -103,7 +103,7 @@ impl Inner {
             services.ledger.call(&attempts.budget, call)
         };
         if let Err(error) = attempts.run_unreported(note).await.outcome {
-            // The mail is out. Sending it again for the outbox's sake sends no second one.
+            // The mail is sent. A repeat because of the outbox sends no second one.
             tracing::warn!(payment = payment.as_str(), %error, "still in the outbox");
         }
         Ok(())

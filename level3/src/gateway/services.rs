@@ -1,4 +1,4 @@
-//! The services behind a gateway, each with what protects it.
+//! The services behind a gateway, each with its breaker and its limiter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,20 +18,19 @@ use crate::overload::Source;
 use crate::provider::Providers;
 use crate::retry::SeededJitter;
 
-/// An observer whose panics end nothing: a payment that has gone so far is brought to its end, whatever
-/// becomes of those who watch it.
+/// An observer whose panics are contained: they do not stop a payment.
 struct ContainedObserver(Arc<dyn Observer>);
 
 impl Observer for ContainedObserver {
     fn on_event(&self, event: Event) {
-        // `AssertUnwindSafe`: what the observer has half changed is its own, and it is called again.
+        // `AssertUnwindSafe`: the observer is responsible for its own state, and is called again.
         if catch_unwind(AssertUnwindSafe(|| self.0.on_event(event))).is_err() {
             tracing::error!("the observer panicked");
         }
     }
 }
 
-/// What all payments share: one breaker for each service, one limiter for the account.
+/// The services that all payments share: one breaker for each, one limiter for the account.
 pub(super) struct Services {
     pub(super) config: GatewayConfig,
     pub(super) providers: Providers,
@@ -92,8 +91,8 @@ impl Services {
         })
     }
 
-    /// Numbers of its own for each payment, so that payments that failed together do not come back
-    /// together; and the same ones after a restart.
+    /// Returns the jitter of one payment: payments that failed together do not retry together, and a payment
+    /// draws the same numbers after a restart.
     pub(super) fn jitter_of(&self, payment: &PaymentId) -> SeededJitter {
         // Eight bytes of the key's hash, behind "pay_".
         let digits = payment.as_str().get(4..20).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Brings an intent to a state in which the customer has not paid, from any state.
 //!
-//! It asks the provider to *do* something rather than what is the case: an answer about the state may
-//! be out of date when it arrives, since the request that timed out may still be on its way. A
-//! cancelled intent can never be charged; one that cannot be cancelled because it has been charged can
-//! be refunded. Either settles it, whatever order the requests arrive in.
+//! It asks the provider to *do* something rather than for the state: an answer about the state may be out
+//! of date when it arrives, since the request that timed out may still be under way. A cancelled intent
+//! can never be charged; an intent that cannot be cancelled because it has been charged can be refunded.
+//! Either settles the intent, in whatever order the requests arrive.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use crate::ids::{IntentId, PaymentId};
 use crate::provider::{CreateIntent, Intent, IntentStatus, Operation, ProviderError};
 use crate::saga::UndoError;
 
-/// Burnt keys in a row after which an attempt ends; the next one goes on from there.
+/// The number of burnt keys in a row after which an attempt ends; the next attempt continues from there.
 const MAX_BURNT_KEYS: u32 = 4;
 
 pub(super) fn undo_error(error: CallError) -> UndoError {
@@ -39,13 +39,13 @@ where
     Err(UndoError::transient(ProviderError::Internal))
 }
 
-/// The intent of a payment whose request for one has no known outcome.
+/// Returns the intent of a payment whose create request has an unknown outcome.
 ///
-/// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
-/// that the first request is still running. Looking for it could miss one that is still on its way.
+/// Repeats the request: with the same key the provider returns the intent, or makes it now, or says that the
+/// first request is still running. A search could miss a request that is still under way.
 ///
-/// An intent of another payment is left alone, whatever made the provider answer with it: there is a
-/// customer who has paid with it.
+/// An intent of another payment is left alone, why ever the provider returned it: another customer may have
+/// paid with it.
 pub(super) async fn resolve_intent(
     services: &Services,
     state: &PaymentState,
@@ -73,7 +73,7 @@ pub(super) async fn resolve_intent(
                 }
                 Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
-            // The provider takes no such request: there is no intent.
+            // The provider refuses such a request: there is no intent.
             Err(CallError::Provider(error)) if !error.is_transient() => {
                 Ok(ControlFlow::Break(None))
             }
@@ -170,7 +170,7 @@ fn refused(
     error_of_undo
 }
 
-/// An answer that is about something else proves nothing, and another attempt would get it again.
+/// The error for an answer about another object: it proves nothing, and another attempt would get it again.
 fn mismatch(message: &str) -> UndoError {
     UndoError::permanent(ProviderError::Mismatch { message: message.to_owned() })
 }

@@ -134,13 +134,13 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
             Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
             _ => None,
         };
-        // Where the key would only repeat what it says now, or what it says is not enough.
+        // If the key would only get this answer again, or if the answer is not sufficient.
         let ask = answer == Err(CallError::Provider(ProviderError::Internal))
             || status == Some(IntentStatus::Processing)
             || (answer.is_err() && status == Some(IntentStatus::Succeeded));
         ask_first.store(ask, Ordering::Relaxed);
         match answer {
-            // Charged already: by a request whose answer was lost. What it is, find says.
+            // Already charged, by a request whose answer was lost: `find` has the result.
             Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
                 Err(CallError::Provider(ProviderError::InFlight))
             }
@@ -180,7 +180,7 @@ fn mismatch(message: &str) -> CallError {
     CallError::Provider(ProviderError::Mismatch { message: message.to_owned() })
 }
 
-/// The intent is the one that was asked for.
+/// Checks that the intent is that of this payment.
 fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     if intent.refunded {
         return Err(mismatch("its charge was refunded"));
@@ -191,7 +191,7 @@ fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallErr
     Ok(intent)
 }
 
-/// The customer has paid, and the right amount.
+/// Checks that the customer has paid the right amount.
 fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     match intent.status {
         IntentStatus::Succeeded if state.intent.as_ref() != Some(&intent.id) => {
@@ -206,7 +206,7 @@ fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallEr
     }
 }
 
-/// The row is there and says what was paid.
+/// Checks that the row has the values of the payment.
 fn verify_row(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     if row.status != RowStatus::Completed
         || row.payment != state.id

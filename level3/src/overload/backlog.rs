@@ -1,16 +1,15 @@
-//! The calls that an account still owes, as the time that it needs for them.
+//! The reserved calls of an account, as the time that it needs for them.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Calls that were promised to payments, and when the last of them can be made.
+/// The calls that are reserved for payments, and the instant at which the last of them can be made.
 ///
-/// An account with a rate limit makes one call in each `window / rate`. So a number of promised calls is
-/// a time, and the whole state is one instant: when the account has made every promised call, at the
-/// rate that its limit allows. A promise moves that instant into the future, and the clock catches up
-/// with it.
+/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved calls is a
+/// time, and the whole state is one instant: when the account has made every reserved call, at the rate that
+/// its limit allows. A reservation moves that instant into the future, and the clock catches up with it.
 ///
 /// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments are
 /// admitted while many calls fail.
@@ -23,22 +22,22 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Nothing is promised yet, of an account that may make `rate` calls in each `window`. The promised
-    /// calls may take `most` in all.
+    /// Makes a backlog without reservations, for an account that may make `rate` calls in each `window`. The
+    /// reserved calls may take at most `most`.
     #[must_use]
     pub fn new(rate: NonZeroUsize, window: Duration, most: Duration, now: Instant) -> Self {
         let calls = u32::try_from(rate.get()).unwrap_or(u32::MAX);
         Self { per_call: window / calls, most, busy_until: now }
     }
 
-    /// Promises all of the `calls` or none of them.
+    /// Reserves all of the `calls` or none of them.
     ///
-    /// An account that owes nothing promises any number of calls: otherwise a slow account would never
-    /// take a payment.
+    /// An account without reservations accepts any number of calls: otherwise a slow account would never
+    /// accept a payment.
     ///
     /// # Errors
     ///
-    /// The time after which the same calls would be promised, if nothing else is promised until then.
+    /// The time after which the same calls could be reserved, if no others are reserved until then.
     pub fn promise(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
         let wait = self.wait_for(calls, now);
         if !wait.is_zero() {
@@ -48,41 +47,41 @@ impl Backlog {
         Ok(())
     }
 
-    /// The time after which so many calls would be promised; zero if they would be now.
+    /// Returns the time after which so many calls could be reserved; zero if they could be now.
     #[must_use]
     pub fn wait_for(&self, calls: u32, now: Instant) -> Duration {
         let owed = self.owed(now);
         let after = owed.saturating_add(self.per_call.saturating_mul(calls));
-        // An account that owes nothing has zero to wait for, also if the calls take too long.
+        // An account without reservations has no wait, also if the calls take too long.
         owed.min(after.saturating_sub(self.most))
     }
 
-    /// Calls are made that were not promised: a retry, an undo, those of a recovered payment.
+    /// Adds calls that were not reserved: a retry, an undo, those of a recovered payment.
     pub fn add(&mut self, calls: u32, now: Instant) {
         let after = self.owed(now).saturating_add(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
-    /// Promised calls that will not be made, since their payment is over.
+    /// Releases reserved calls that will not be made, since their payment has ended.
     pub fn give_back(&mut self, calls: u32, now: Instant) {
         let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
-    /// The account makes no call for `time`: the provider asked for the pause.
+    /// Adds a pause: the account makes no call for `time`, because the provider asked for that.
     pub fn pause_for(&mut self, time: Duration, now: Instant) {
         let after = self.owed(now).max(time);
         self.owe(after, now);
     }
 
-    /// How long the account needs for the calls that it owes.
+    /// Returns how long the account needs for the reserved calls.
     #[must_use]
     pub fn owed(&self, now: Instant) -> Duration {
         self.busy_until.saturating_duration_since(now)
     }
 
     fn owe(&mut self, time: Duration, now: Instant) {
-        // A time that no instant can hold changes nothing: the account is busy longer than it lives.
+        // A time that no instant can hold changes nothing: the account is busy without end.
         self.busy_until = now.checked_add(time).unwrap_or(self.busy_until);
     }
 }
