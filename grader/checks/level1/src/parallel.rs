@@ -137,8 +137,8 @@ pub async fn drops_the_other(cx: Cx) -> Outcome {
             let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, source.id)).await?;
             cx.settle().await;
             let open = fake.under_way();
-            ensure!(open.is_empty(), "one request failed, but that for {} goes on", list(&open);
-                expected = "it is given up when the load returns", observed = "it is still under way",
+            ensure!(open.is_empty(), "one request failed, but the one for {} goes on", list(&open);
+                expected = "it is dropped when the load returns", observed = "it is still under way",
                 help = "its answer will not be read: drop its future, or abort its task");
             ensure!(call.leaked == 0, "one request failed, but {} tasks go on", call.leaked;
                 expected = "nothing is left when the load returns",

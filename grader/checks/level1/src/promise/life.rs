@@ -44,7 +44,7 @@ pub async fn executor_at_once(cx: Cx) -> Outcome {
 pub async fn settles_once(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (first, second) = (draw.word(), untidy(&mut draw));
-    let help = "the first call counts, all later ones are without effect";
+    let help = "the first call counts, all later ones have no effect";
     let (one, two) = (first.clone(), second.clone());
     let promise = made(&cx, move |resolver| {
         resolver.resolve(one.clone());
