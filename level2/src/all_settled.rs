@@ -22,6 +22,17 @@ use crate::source::DashboardSource;
 ///
 /// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and
 /// not one that is slow: sales 5000 ms, users 3000 ms, orders 3000 ms, low stock 5000 ms, reviews 3000 ms.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+///
+/// let timeouts = Timeouts { reviews: Duration::from_millis(500), ..Timeouts::default() };
+/// assert_eq!(timeouts.of(Section::Reviews), Duration::from_millis(500));
+/// assert_eq!(timeouts.of(Section::Sales), Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// The limit for [`Section::Sales`].

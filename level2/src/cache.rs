@@ -54,6 +54,23 @@ pub enum CacheError {
 }
 
 /// Loads the page and remembers the last one that could be loaded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::cache::{Answer, CacheError, CachedDashboard};
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let works = CachedDashboard::new(Arc::new(SimulatedSource::default()));
+/// assert!(matches!(works.load().await, Ok(Answer::Live(_))));
+///
+/// let broken = SimulatedSource::default().with(Section::Sales, Behaviour::Fails);
+/// let empty = CachedDashboard::new(Arc::new(broken));
+/// assert!(matches!(empty.load().await, Err(CacheError::Empty { .. })));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CachedDashboard {
     source: Arc<dyn DashboardSource>,

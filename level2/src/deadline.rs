@@ -17,6 +17,20 @@ use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
 /// Why [`load`] returned no page.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::deadline::{self, DeadlineError};
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limit = Duration::from_millis(450);
+/// let page = deadline::load(Arc::new(SimulatedSource::default()), limit).await;
+/// assert_eq!(page, Err(DeadlineError::Elapsed { limit }));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeadlineError {
     /// The limit passed first.

@@ -18,6 +18,21 @@ use std::time::Duration;
 use crate::settled::Settled;
 
 /// The metrics of one load, or the sum of several.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::metrics::{LoadMetrics, Severity};
+///
+/// let load = LoadMetrics { load_time: Duration::from_millis(600), calls: 5, failures: 2, timeouts: 1 };
+/// let alerts = load.alerts();
+/// assert_eq!(alerts.load_time, Severity::Normal);
+/// assert_eq!(alerts.success_rate, Severity::Warning); // 60 %
+/// assert_eq!(alerts.worst(), Severity::Warning);
+///
+/// let sum = load + load;
+/// assert_eq!((sum.calls, sum.load_time), (10, Duration::from_millis(600)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadMetrics {
     /// How long the load took; of several loads, the longest.

@@ -20,6 +20,25 @@ use crate::settled::SectionReport;
 use crate::source::DashboardSource;
 
 /// The result of the first phase, and a stream of the second.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use futures::StreamExt;
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+/// use level2::progressive;
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = Arc::new(SimulatedSource::default());
+/// let mut first = progressive::load(source, Timeouts::default()).await.unwrap();
+/// assert_eq!(first.took, Duration::from_millis(500));
+/// let report = first.rest.next().await.unwrap();
+/// assert_eq!(report.section, Section::Reviews);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FirstPhase {
     /// Today's sales.

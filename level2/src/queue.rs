@@ -11,6 +11,23 @@ pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is 
 
 /// Runs jobs as they arrive, but never more than a fixed number at once. Jobs that have to wait start
 /// in the order in which [`add`](Self::add) was first polled.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use futures::future::join_all;
+/// use level2::queue::AsyncQueue;
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let queue = AsyncQueue::new(NonZeroUsize::new(2).unwrap());
+/// let start = Instant::now();
+/// let jobs = (0..4).map(|_| queue.add(|| sleep(Duration::from_millis(100))));
+/// join_all(jobs).await;
+/// assert_eq!(start.elapsed(), Duration::from_millis(200));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AsyncQueue {
     // A semaphore hands a released permit directly to the first waiter. A counter that waiters check

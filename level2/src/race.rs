@@ -20,6 +20,26 @@ use crate::source::DashboardSource;
 pub const WANTED: usize = 3;
 
 /// The first [`WANTED`] sections, and a stream of the others.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use futures::StreamExt;
+/// use level2::model::Section;
+/// use level2::race;
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut first = race::load(Arc::new(SimulatedSource::default())).await.unwrap();
+/// assert_eq!(first.took, Duration::from_millis(400));
+/// let arrived: Vec<_> = first.arrived.iter().map(|data| data.section()).collect();
+/// assert_eq!(arrived, [Section::Reviews, Section::Users, Section::Orders]);
+///
+/// let sales = first.rest.next().await.unwrap();
+/// assert_eq!(sales.unwrap().section(), Section::Sales);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FirstThree {
     /// The sections that arrived, in the order in which they arrived.
@@ -34,6 +54,23 @@ pub struct FirstThree {
 }
 
 /// Three sections cannot arrive any more, because too many sources failed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::model::Section;
+/// use level2::race;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = [Section::Reviews, Section::Users, Section::Orders]
+///     .into_iter()
+///     .fold(SimulatedSource::default(), |source, section| source.with(section, Behaviour::Fails));
+/// let error = race::load(Arc::new(source)).await.unwrap_err();
+/// assert_eq!(error.failed.len(), 3);
+/// assert_eq!(error.to_string(), "only 2 of 3 sections can still arrive: 3 failed");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("only {} of {WANTED} sections can still arrive: {} failed", Section::ALL.len() - failed.len(), failed.len())]
 pub struct TooFew {

@@ -11,6 +11,19 @@ use futures::stream::{BoxStream, StreamExt as _};
 /// the stream ends after the last one.
 ///
 /// The stream owns the calls that are still running. Dropping it stops them.
+///
+/// ```
+/// use futures::StreamExt;
+/// use level2::rest::Rest;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut rest = Rest::new(futures::stream::iter(["sales", "low-stock"]));
+/// assert_eq!(rest.next().await, Some("sales"));
+/// assert_eq!(rest.next().await, Some("low-stock"));
+/// assert_eq!(rest.next().await, None);
+/// # }
+/// ```
 pub struct Rest<T> {
     stream: BoxStream<'static, T>,
 }
