@@ -30,6 +30,14 @@ pub struct UndoLimits {
 }
 
 /// The configuration of a gateway. The defaults are those of the assignment, where it has one.
+///
+/// ```
+/// use level3::gateway::GatewayConfig;
+///
+/// let config = GatewayConfig { seed: 7, ..GatewayConfig::default() };
+/// assert_eq!(config.total.as_secs(), 10);
+/// assert_eq!(config.rate.get(), 100);
+/// ```
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
     /// `pay` answers within this time: the assignment's 10 s, compensation included.

@@ -58,6 +58,36 @@ use state::PaymentState;
 use work::{KnownAnswer, PaymentResult};
 
 /// A payment gateway. Cheap to clone; clones share one gateway.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level3::answer::Status;
+/// use level3::event::NoObserver;
+/// use level3::gateway::{Gateway, GatewayConfig};
+/// use level3::journal::MemoryJournal;
+/// use level3::request::PaymentRequest;
+/// use level3_sim::{NoFaults, World};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let world = World::new(NoFaults);
+/// let journal = Arc::new(MemoryJournal::new());
+/// let gateway =
+///     Gateway::new(GatewayConfig::default(), world.providers(), journal, Arc::new(NoObserver))
+///         .unwrap();
+/// let request = PaymentRequest {
+///     key: "order-1".to_owned(),
+///     order: "1".to_owned(),
+///     amount: 1_050,
+///     currency: "USD".to_owned(),
+///     email: "ann@example.com".to_owned(),
+///     card: "pm_card_visa".to_owned(),
+/// };
+/// let reply = gateway.pay(request.clone()).await.unwrap();
+/// assert!(matches!(reply.answer.status, Status::Paid { .. }));
+/// assert!(gateway.pay(request).await.unwrap().replayed); // charged once
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,

@@ -33,6 +33,13 @@ pub enum KeyError {
 
 /// An idempotency key of 1 to [`LONGEST_KEY`] characters, for a caller that has no key type of its own:
 /// a [`Store`] takes any. Cheap to clone.
+///
+/// ```
+/// use level3::idempotency::{Key, KeyError};
+///
+/// assert_eq!(Key::new("order-1").unwrap().as_str(), "order-1");
+/// assert_eq!(Key::new(""), Err(KeyError::Empty));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 

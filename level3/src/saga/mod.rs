@@ -49,6 +49,36 @@ pub trait SagaState:
 impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> SagaState for S {}
 
 /// A kind of saga: its steps, in order, and what they share. Used by all sagas of the kind.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::journal::{FailureKind, MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, Step, StepError};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // The state is a log of what was done.
+/// let book = Step::new("book", |log: Vec<String>, _| async move {
+///     Ok([log, vec!["booked".to_owned()]].concat())
+/// })
+/// .undo(Duration::from_secs(1), |log: Vec<String>, _| async move {
+///     Ok([log, vec!["cancelled".to_owned()]].concat())
+/// });
+/// let pay = Step::new("pay", |_: Vec<String>, _| async move {
+///     Err(StepError::not_done(FailureKind::Declined, "no money"))
+/// });
+/// let saga = Arc::new(Saga::new("trip").step(book).step(pay));
+///
+/// let journal = Arc::new(MemoryJournal::new());
+/// let deadline = Deadline::after(Duration::from_secs(10));
+/// let outcome = saga.execute(journal, SagaId::new("trip-1"), Vec::new(), deadline).await.unwrap();
+/// let SagaOutcome::Compensated { state, failure } = outcome else { panic!("it is undone") };
+/// assert_eq!(state, ["booked", "cancelled"]);
+/// assert_eq!(failure.message, "no money");
+/// # }
+/// ```
 pub struct Saga<S, C = ()> {
     kind: &'static str,
     steps: Vec<Step<S, C>>,

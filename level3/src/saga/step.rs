@@ -77,6 +77,16 @@ impl<C> fmt::Debug for UndoContext<C> {
 }
 
 /// Why a step has failed, and whether it may still have had its effect.
+///
+/// ```
+/// use level3::journal::{Effect, FailureKind};
+/// use level3::saga::StepError;
+///
+/// let refused = StepError::not_done(FailureKind::Declined, "card declined");
+/// assert_eq!(refused.effect, Effect::None); // nothing to undo
+/// let timed_out = StepError::unknown(FailureKind::Transient, "no answer");
+/// assert_eq!(timed_out.effect, Effect::Unknown); // has to be undone
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StepError {
@@ -103,6 +113,13 @@ impl StepError {
 }
 
 /// The failure of an attempt to undo a step.
+///
+/// ```
+/// use level3::saga::UndoError;
+///
+/// assert!(UndoError::transient("no connection").retryable);
+/// assert!(!UndoError::permanent("unknown charge").retryable);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct UndoError {
