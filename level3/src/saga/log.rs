@@ -18,6 +18,7 @@ impl SagaOwner<'_> {
     /// If the journal wrote a batch but reported a failure, the batch is written twice. Reading it twice
     /// changes nothing: see [`Progress`](super::progress::Progress).
     pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), SagaError> {
+        // Only an unreachable journal is tried again. `Fenced` is an answer: another owner has the saga.
         for _ in 1..TRIES {
             match self.journal.append(&self.lease, records.clone()).await {
                 Err(JournalError::Unavailable) => sleep(PAUSE).await,
@@ -28,6 +29,7 @@ impl SagaOwner<'_> {
     }
 }
 
+/// Converts a state to JSON. A failure is a bug of the state's type, not of the journal.
 pub(super) fn payload(state: &impl serde::Serialize) -> Result<Payload, SagaError> {
     Payload::of(state).map_err(|why| SagaError::State(why.to_string()))
 }
@@ -37,6 +39,7 @@ impl<S: SagaState> Progress<S> {
     /// the engine, so it is done once for each new state and not for each step.
     pub(super) fn advance(&mut self, state: S) -> Result<Payload, SagaError> {
         let written = match self.written.take() {
+            // Comparing is much cheaper than serialising, and a `Payload` is cheap to clone.
             Some(written) if state == self.state => written,
             _ => payload(&state)?,
         };

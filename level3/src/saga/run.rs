@@ -110,7 +110,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
         let mut progress = Progress::read(self, &saga_log.records)?;
+        // First of all: a saga that has begun to go back must not go forward again, also past its pivot. Some
+        // of its steps may be undone already.
         if let Some(failure) = progress.failure.clone() {
+            // A parked saga has ended once; its parked undos are tried again now.
             progress.over = None;
             return self.back(owner, &mut progress, *failure, Vec::new()).await;
         }
@@ -167,6 +170,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         progress: &mut Progress<S>,
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
+        // From here on `deadline` is that of the steps: the reserve behind it belongs to the undos.
         let deadline = deadline.earlier_by(self.reserve());
         // Records wait here for the next write: the end of a step and the start of the next one go to the
         // journal in one batch.
@@ -175,6 +179,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
             let step_state = &mut progress.steps[index];
+            // Only in a resumed saga: done before, or optional and failed before.
             if step_state.done || step_state.failed.is_some() {
                 continue;
             }
@@ -189,7 +194,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             let begun_before = step_state.begun;
             step_state.begun = true;
             batch.push(Record::StepStarted { step: step.name.into() });
+            // Write-ahead: if this write fails, the step is not called.
             owner.write(std::mem::take(&mut batch)).await?;
+            // Read again: the write may have taken a long time.
             let begun = Instant::now();
             owner.notify(SagaEvent::StepStarted { step: step.name });
             let outcome = if begun < deadline.instant() {
@@ -223,6 +230,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 }
             }
         }
+        // The last batch: the end of the last step and that of the saga.
         batch.push(Record::Completed);
         owner.write(batch).await?;
         Ok(SagaOutcome::Completed(progress.state.clone()))
@@ -263,6 +271,7 @@ fn failed<S, C>(
     failure
 }
 
+/// Returns the message of a panic: its payload is a `&str` or a `String`, unless `panic_any` made it.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
