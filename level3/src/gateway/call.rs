@@ -171,6 +171,7 @@ impl GuardedService {
         budget: &CallBudget,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
+        // The breaker is outside of the limiter: a call that it refuses must not take a slot.
         let purpose = if budget.is_first { Purpose::Begin } else { Purpose::Continue };
         let guarded = move || self.send(purpose, budget, call);
         self.breaker.call(guarded).map_err(|error| match error {
@@ -198,8 +199,11 @@ impl GuardedService {
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = budget.deadline;
+        // First the start of the wait, then that of the call: the event reports the two times apart.
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
+            // The admission has reserved one call for each step. An undo and every retry are calls beyond that,
+            // and have to be added, or the account would be promised twice.
             let is_promised = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
             if purpose == Purpose::Undo || !is_promised {
                 self.admission.add(1);
@@ -209,14 +213,19 @@ impl GuardedService {
             CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
         }
+        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's queue is
+        // not the service's.
         let limit = budget.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
+        // Dropping the call stops the waiting only. The request may still be executed, so the error is
+        // `TimedOut`, whose effect is unknown.
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
         let took = begun.elapsed();
         CallTimings::add(&budget.timings.wire, took);
+        // Undos are left out: they run while a service fails, and would lower the limit further.
         if let (Some(source), false) = (self.source, purpose == Purpose::Undo) {
             self.admission.called(source, begun, took, budget.limit);
         }
@@ -242,6 +251,8 @@ impl GuardedService {
             Purpose::Undo => Priority::Refund,
             Purpose::Begin | Purpose::Continue => Priority::Charge,
         };
+        // Only one new payment waits in the limiter's queue at a time. The others wait here, so that a call of
+        // a payment that has begun never stands behind many first calls.
         let _turn = match purpose {
             // The semaphore is never closed, so `Ok` is a permit.
             Purpose::Begin => deadline.run(self.newcomers.acquire()).await.map(Some),

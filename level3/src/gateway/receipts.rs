@@ -60,12 +60,15 @@ impl Inner {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
         self.receipt_tasks.spawn(async move {
+            // Held until the task ends, which bounds how many receipts are sent at once.
             let _one_of_many = queue.acquire_owned().await;
+            // Only now: a receipt that waits for its turn keeps its payment's place.
             drop(place);
             let payment = pending.payment.clone();
             match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
+                    // In memory, so that an operator can redrive it now. A restart finds it in the outbox.
                     let letter = Undelivered::Receipt(pending);
                     if inner.letters.push(letter, &cause, tries).is_err() {
                         // The outbox still has it.
@@ -97,6 +100,8 @@ impl Inner {
         };
         let sent = attempts.run(send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
+        // The mail is sent before the outbox is updated. In the other order a crash in between would lose
+        // the receipt; in this order it is sent again, and the mail service knows its transaction.
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
@@ -121,6 +126,7 @@ impl Inner {
                 self.services.observer.on_event(Event::ReceiptSent { payment });
                 Ok(())
             }
+            // Another process may have redriven the same saga meanwhile, so the journal decides who does it.
             Undelivered::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
                 Ok(Claimed::Acquired(lease, saga_log)) => self.redrive_undo(lease, &saga_log).await,
                 Ok(Claimed::Busy { .. }) => Err("another process works on it".to_owned()),

@@ -35,11 +35,15 @@ pub(super) struct Services {
     pub(super) config: GatewayConfig,
     pub(super) providers: Providers,
     pub(super) observer: Arc<dyn Observer>,
+    // The only service with a rate limiter: the limit is that of the account at the provider.
     pub(super) payments: GuardedService,
     pub(super) fraud: GuardedService,
     pub(super) ledger: GuardedService,
+    // Not critical: a breaker that is open here refuses no payment.
     pub(super) receipts: GuardedService,
+    // Shared by all payments of this gateway, since a burnt key is burnt for each attempt with it.
     pub(super) keys: Keys,
+    // In an `Arc`, since each service reports the times of its calls to it.
     pub(super) admission: Arc<Admission>,
     jitter: SeededJitter,
 }
@@ -50,17 +54,20 @@ impl Services {
         providers: Providers,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GatewayConfigError> {
+        // Wrapped once, here: every other place can call the observer without a thought for its panics.
         let observer: Arc<dyn Observer> = Arc::new(ContainedObserver(observer));
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
         let admission = Arc::new(Admission::new(&config));
         let guarded =
             |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {
+                // A decline or bad input is an answer of a healthy service, so `is_outage` does not count it.
                 let config = BreakerConfig::payment(CallError::is_outage);
                 let observer = Arc::clone(&observer);
                 let breaker =
                     CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
                         observer.on_event(Event::Breaker { dependency, state: change.to });
                     });
+                // Only services that a payment waits for limit how many payments are admitted.
                 let source = match dependency {
                     Dependency::Payments => Some(Source::Payments),
                     Dependency::Fraud => Some(Source::Fraud),

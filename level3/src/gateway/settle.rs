@@ -18,6 +18,8 @@ use crate::saga::UndoError;
 /// The number of burnt keys in a row after which an attempt ends; the next attempt continues from there.
 const MAX_BURNT_KEYS: u32 = 4;
 
+/// Converts the error of a call to that of an undo. Only the provider's own refusal is permanent: an open
+/// breaker, a missed slot and a lost answer may be different at the next attempt.
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
         CallError::Provider(provider) if !provider.is_transient() => UndoError::permanent(error),
@@ -60,11 +62,13 @@ pub(super) async fn resolve_intent(
         };
         let call = || services.providers.payments.create_intent(request);
         match services.payments.call_past_breaker(deadline, call).await {
+            // The usual case: the provider replays its answer to the first request, or executes this one.
             Ok(intent) if intent.payment == state.id => Ok(ControlFlow::Break(Some(intent.id))),
             Ok(_) => {
                 let found = find(services, &state.id, deadline).await?;
                 Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
+            // A stored 500. Another key is safe only if the request had no effect, which `find` shows.
             Err(CallError::Provider(ProviderError::Internal)) => {
                 let found = find(services, &state.id, deadline).await?;
                 if found.is_none() {
@@ -94,12 +98,15 @@ pub(super) async fn cancel_or_refund(
     let attempt = async || {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
+        // Both a success and a `WrongState` answer with the status, and the status decides.
         let status = match services.payments.call_past_breaker(deadline, call).await {
             Ok(answer) if answer.id != intent => return Err(mismatch("another intent")),
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
                 let found = find(services, payment, deadline).await?;
+                // A cancel without an effect may be repeated, and so may one that worked: the key can change
+                // in both cases.
                 services.keys.burn(payment, Operation::Cancel);
                 found.map_or(IntentStatus::RequiresConfirmation, |intent| intent.status)
             }
@@ -107,6 +114,7 @@ pub(super) async fn cancel_or_refund(
         };
         match status {
             IntentStatus::Canceled | IntentStatus::Succeeded => Ok(ControlFlow::Break(status)),
+            // The bank is still deciding about the charge. Neither a cancel nor a refund is possible yet.
             IntentStatus::Processing => Err(UndoError::transient(ProviderError::InFlight)),
             IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {
                 Ok(ControlFlow::Continue(()))
@@ -142,6 +150,8 @@ pub(super) async fn refund(
             )) => error,
             Err(error) => return Err(refused(services, payment, Operation::Refund, error)),
         };
+        // The provider refuses a refund of an intent that is refunded or cancelled already. So a refusal may
+        // mean that the work is done, and only the intent itself shows it.
         match find(services, payment, deadline).await? {
             Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
                 Ok(ControlFlow::Break(()))
@@ -175,6 +185,7 @@ fn mismatch(message: &str) -> UndoError {
     UndoError::permanent(ProviderError::Mismatch { message: message.to_owned() })
 }
 
+/// Returns the provider's intent of a payment. An intent of another payment is an error.
 async fn find(
     services: &Services,
     payment: &PaymentId,
