@@ -62,7 +62,7 @@ impl Admission {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(state.took);
         };
-        state.backlog.promise(CALLS_OF_A_PAYMENT, Instant::now())?;
+        state.backlog.reserve(CALLS_OF_A_PAYMENT, Instant::now())?;
         Ok(place)
     }
 
@@ -83,12 +83,12 @@ impl Admission {
 
     /// Releases the reserved calls of a payment that does not begin after all.
     pub(super) fn give_all_back(&self) {
-        self.give_back(CALLS_OF_A_PAYMENT);
+        self.release(CALLS_OF_A_PAYMENT);
     }
 
     /// Releases reserved calls that a payment does not need any more.
-    pub(super) fn give_back(&self, calls: u32) {
-        self.lock().backlog.give_back(calls, Instant::now());
+    pub(super) fn release(&self, calls: u32) {
+        self.lock().backlog.release(calls, Instant::now());
     }
 
     /// Notes that a payment is taken over. Another gateway has admitted it, so its calls are made in any case.

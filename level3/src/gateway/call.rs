@@ -203,9 +203,9 @@ impl GuardedService {
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
             // The admission has reserved one call for each step. An undo and every retry are calls beyond that,
-            // and have to be added, or the account would be promised twice.
-            let is_promised = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
-            if purpose == Purpose::Undo || !is_promised {
+            // and have to be added, or the account would be overbooked.
+            let is_reserved = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
+            if purpose == Purpose::Undo || !is_reserved {
                 self.admission.add(1);
             }
             self.wait_for_a_slot(limiter, purpose, deadline).await?;

@@ -212,7 +212,7 @@ impl Inner {
             && failure.step != PaymentStep::Save.name()
         {
             // A confirm was reserved for it that it does not need.
-            self.services.admission.give_back(1);
+            self.services.admission.release(1);
         }
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });

@@ -38,7 +38,7 @@ impl Backlog {
     /// # Errors
     ///
     /// The time after which the same calls could be reserved, if no others are reserved until then.
-    pub fn promise(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
+    pub fn reserve(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
         let wait = self.wait_for(calls, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -63,7 +63,7 @@ impl Backlog {
     }
 
     /// Releases reserved calls that will not be made, since their payment has ended.
-    pub fn give_back(&mut self, calls: u32, now: Instant) {
+    pub fn release(&mut self, calls: u32, now: Instant) {
         let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
@@ -104,25 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn promises_what_can_be_made_in_time() {
+    fn reserves_what_can_be_made_in_time() {
         let (mut backlog, now) = backlog();
         for _ in 0..50 {
-            assert_eq!(backlog.promise(2, now), Ok(()));
+            assert_eq!(backlog.reserve(2, now), Ok(()));
         }
-        assert_eq!(backlog.promise(2, now), Err(ms(20)));
-        assert_eq!(backlog.promise(2, now + ms(19)), Err(ms(1)));
-        assert_eq!(backlog.promise(2, now + ms(20)), Ok(()));
+        assert_eq!(backlog.reserve(2, now), Err(ms(20)));
+        assert_eq!(backlog.reserve(2, now + ms(19)), Err(ms(1)));
+        assert_eq!(backlog.reserve(2, now + ms(20)), Ok(()));
     }
 
     #[test]
-    fn unpromised_calls_come_out_of_the_same_limit() {
+    fn unreserved_calls_come_out_of_the_same_limit() {
         let (mut backlog, now) = backlog();
         backlog.add(300, now);
         assert_eq!(backlog.owed(now), 3 * SECOND);
-        assert_eq!(backlog.promise(2, now), Err(ms(2020)));
-        backlog.give_back(250, now);
-        assert_eq!(backlog.promise(2, now), Ok(()));
-        backlog.give_back(1000, now);
+        assert_eq!(backlog.reserve(2, now), Err(ms(2020)));
+        backlog.release(250, now);
+        assert_eq!(backlog.reserve(2, now), Ok(()));
+        backlog.release(1000, now);
         assert_eq!(backlog.owed(now), Duration::ZERO);
     }
 
@@ -131,16 +131,16 @@ mod tests {
         let (mut backlog, now) = backlog();
         backlog.pause_for(5 * SECOND, now);
         backlog.pause_for(SECOND, now);
-        assert_eq!(backlog.promise(2, now), Err(ms(4020)));
+        assert_eq!(backlog.reserve(2, now), Err(ms(4020)));
     }
 
     #[test]
     fn an_idle_account_takes_a_payment_however_slow_it_is() {
         let now = Instant::now();
         let mut slow = Backlog::new(nonzero!(1), 60 * SECOND, SECOND, now);
-        assert_eq!(slow.promise(2, now), Ok(()));
-        assert_eq!(slow.promise(2, now), Err(120 * SECOND));
-        assert_eq!(slow.promise(2, now + 120 * SECOND), Ok(()));
+        assert_eq!(slow.reserve(2, now), Ok(()));
+        assert_eq!(slow.reserve(2, now), Err(120 * SECOND));
+        assert_eq!(slow.reserve(2, now + 120 * SECOND), Ok(()));
     }
 
     #[test]
@@ -150,8 +150,8 @@ mod tests {
         let mut backlog = Backlog::new(nonzero!(1), most, most, now);
         backlog.add(u32::MAX, now);
         backlog.pause_for(most, now);
-        assert_eq!(backlog.promise(u32::MAX, now), Ok(()));
+        assert_eq!(backlog.reserve(u32::MAX, now), Ok(()));
         let mut endless = Backlog::new(NonZeroUsize::MAX, SECOND, SECOND, now);
-        assert_eq!(endless.promise(u32::MAX, now), Ok(()));
+        assert_eq!(endless.reserve(u32::MAX, now), Ok(()));
     }
 }

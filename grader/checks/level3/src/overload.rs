@@ -235,7 +235,7 @@ pub async fn refuses_no_more_than_it_must(cx: Cx) -> Outcome {
             counts.paid == counts.offered,
             "{} payments are not paid {when}", counts.offered - counts.paid;
             expected = "all paid: there is room for them", observed = counts.told(),
-            help = "what is promised is paid off as time passes; the limit of the payments under way must leave room for what the account allows"
+            help = "reserved calls are worked off as time passes; the limit of the payments under way must leave room for what the account allows"
         );
         Ok(())
     };
