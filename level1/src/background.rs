@@ -26,7 +26,7 @@ use crate::panics::message;
 pub struct Failure {
     /// The name that the task was given.
     pub task: String,
-    /// How it ended.
+    /// The error or the panic.
     pub cause: Cause,
 }
 

@@ -55,35 +55,35 @@ pub enum FetchError {
     NotFound {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// The source refuses the client's credentials.
     Authentication {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// The source cannot be reached at the moment. Trying again later may help.
     Network {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// The store behind the source failed.
     Database {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// One of the programs involved is wrong. Trying again does not help.
     Bug {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
 }

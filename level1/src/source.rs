@@ -198,7 +198,7 @@ pub enum SourceError {
     /// No connection, or one that broke before the answer was complete.
     #[error("the connection failed: {reason}")]
     Connection {
-        /// What the transport says.
+        /// The message of the transport.
         reason: String,
     },
 
@@ -233,7 +233,7 @@ pub enum SourceError {
     /// The store behind the source failed.
     #[error("the database failed: {reason}")]
     Database {
-        /// What the database says.
+        /// The message of the database.
         reason: String,
     },
 

@@ -130,13 +130,13 @@ impl Severity {
 /// The severity of each metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Alerts {
-    /// Of the load time.
+    /// The severity of the load time.
     pub load_time: Severity,
-    /// Of the share of calls with data.
+    /// The severity of the success rate: the share of calls with data.
     pub success_rate: Severity,
-    /// Of the number of calls without data.
+    /// The severity of the number of calls without data.
     pub failures: Severity,
-    /// Of the share of calls that were cut at their limit.
+    /// The severity of the share of calls that were cut at their limit.
     pub timeout_rate: Severity,
 }
 

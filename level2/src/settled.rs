@@ -8,7 +8,7 @@ use crate::model::{PartialDashboard, Section, SectionData};
 /// The outcome of one section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SectionReport {
-    /// Which section.
+    /// The section that the report is about.
     pub section: Section,
     /// Its data, or why there is none.
     pub result: Result<SectionData, SectionFailure>,

@@ -255,7 +255,7 @@ fn toml(text: &str) -> String {
 /// A word of a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Word {
-    /// In small letters.
+    /// The word in lower case.
     pub text: String,
     /// The line on which it stands; the first is 1.
     pub line: usize,

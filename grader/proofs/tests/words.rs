@@ -16,7 +16,7 @@ struct List {
     exempt: Vec<Exempt>,
 }
 
-/// What is not written.
+/// An entry of the list: words to avoid, and the replacement.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {

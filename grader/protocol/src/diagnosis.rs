@@ -90,7 +90,7 @@ pub enum Diagnosis {
     },
     /// The process ended itself before the criterion was judged.
     Exited {
-        /// Its exit code.
+        /// The exit code of the process.
         code: i32,
     },
     /// The process aborted.

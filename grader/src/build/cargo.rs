@@ -71,7 +71,7 @@ pub(super) struct Ran {
 pub(super) struct Stuck {
     /// The packages that were being compiled.
     pub(super) packages: Vec<String>,
-    /// What was seen.
+    /// The evidence for it.
     pub(super) why: String,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn named(arguments: &Arguments, name: Option<&str>) -> Result<String,
     Ok(last.ok_or(why)?)
 }
 
-/// What a criterion demands.
+/// Writes what a criterion demands.
 pub(super) fn criterion(out: &mut String, entry: &Entry) -> std::fmt::Result {
     let criterion = entry.criterion;
     let kind = match criterion.kind {

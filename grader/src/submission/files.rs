@@ -93,7 +93,7 @@ impl Files {
         self.0.insert(path.into(), bytes.into());
     }
 
-    /// Takes a file out.
+    /// Removes a file.
     pub fn remove(&mut self, path: &str) {
         self.0.remove(path);
     }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs, io};
 
-/// What can go wrong.
+/// The errors of this program.
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
     #[error("cannot read or write {}: {source}", path.display())]

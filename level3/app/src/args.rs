@@ -70,7 +70,7 @@ pub struct ReconcileArgs {
     pub pages: Option<NonZeroU32>,
 }
 
-/// Which payments.
+/// The payments to make.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     /// How many payments

@@ -35,14 +35,14 @@ pub struct Engine {
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
 }
 
-/// Who charges.
+/// The payment provider.
 pub enum Payments {
     Simulated,
     Stripe { client: Stripe, url: String },
 }
 
 impl Payments {
-    /// For people.
+    /// Returns the name to show.
     pub fn name(&self) -> String {
         match self {
             Self::Simulated => "the simulated provider".to_owned(),

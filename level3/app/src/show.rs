@@ -35,7 +35,7 @@ pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, Program
     Ok(found)
 }
 
-/// For people.
+/// Returns the payment as text.
 pub fn text(shown: &Shown) -> String {
     let mut text = format!("{}: {}", shown.payment, standing(shown));
     if shown.epoch > 1 {
@@ -59,7 +59,7 @@ pub fn text(shown: &Shown) -> String {
     text
 }
 
-/// For programs.
+/// Returns the payment as JSON.
 pub fn json(shown: &Shown) -> Value {
     let entries = shown.entries.iter().map(|entry| {
         json!({

@@ -35,14 +35,14 @@ pub struct Slot {
     pub site: CallSite,
     /// Whether with every call of the kind, or with the first one.
     pub always: bool,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
 /// What goes wrong with one payment: nothing, one thing or several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Case {
-    /// In any order.
+    /// The faults, in any order.
     pub slots: Vec<Slot>,
 }
 
@@ -50,7 +50,7 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no case: {text:?}; a case is written as confirm=lose-reply+save*=hang")]
 pub struct NoCase {
-    /// What was given.
+    /// The text that was given.
     pub text: String,
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 /// A number of payments that arrive one after another.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// How many.
+    /// The number of payments.
     pub payments: u32,
     /// The time from one to the next.
     pub every: Duration,
@@ -22,7 +22,7 @@ pub struct Load {
     /// keeps what a breaker does, which opens by chance once in 111 000 attempts at 10 % failures, from
     /// deciding about thousands of them.
     pub share: u32,
-    /// How often what fails.
+    /// The failure rate of each call.
     pub rates: Rates,
     /// Determines the failures.
     pub seed: u64,

@@ -30,7 +30,7 @@ const CASE_LIMIT: Duration = Duration::from_secs(3000);
 pub struct FaultCase {
     /// What the client was told first; none if it went away or the process died.
     pub answer: Option<Result<Reply, PayError>>,
-    /// When.
+    /// When the client got its answer.
     pub answered_at: Option<Duration>,
     /// Whether something had to be brought to its end by hand.
     pub parked: bool,

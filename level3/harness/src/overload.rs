@@ -31,7 +31,7 @@ pub struct Surge {
     /// The questions that the fraud check can answer at once, if there is a limit: it takes 500 ms for
     /// each.
     pub fraud_workers: Option<usize>,
-    /// How often what fails.
+    /// The failure rate of each call.
     pub rates: Rates,
     /// Determines the failures.
     pub seed: u64,

@@ -25,7 +25,7 @@ pub const SITES: [CallSite; 10] = [
 /// A case that was tried.
 #[derive(Debug)]
 pub struct Tried {
-    /// Which.
+    /// The case that was run.
     pub case: Case,
     /// The outcome of the case.
     pub trial: FaultCase,
@@ -48,7 +48,7 @@ pub struct Swept {
 /// One slot, tried alone.
 #[derive(Debug)]
 pub struct Single {
-    /// What went wrong.
+    /// The fault.
     pub slot: Slot,
     /// The outcome of the case.
     pub trial: FaultCase,

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 /// A call that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// What kind of call.
+    /// The kind of call.
     pub site: CallSite,
     /// Which of its kind; the first is 1.
     pub nth: u32,
-    /// What happened to it.
+    /// The fault that it met.
     pub fault: Fault,
     /// When it began, since the beginning of the trial.
     pub at: Duration,

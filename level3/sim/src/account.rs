@@ -18,13 +18,13 @@ use super::net::Work;
 /// The true state of an intent, which may differ from the answers that clients got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentTruth {
-    /// Its name.
+    /// The name of the intent.
     pub id: IntentId,
     /// Which payment it was made for.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount of the intent.
     pub amount: Money,
-    /// Where it stands.
+    /// The status of the intent.
     pub status: IntentStatus,
     /// How often the customer was charged.
     pub charges: u32,

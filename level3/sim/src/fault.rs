@@ -292,7 +292,7 @@ struct Line {
 }
 
 impl Script {
-    /// Without any fault yet.
+    /// Makes a script without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// When a process dies.
+/// The moment at which a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// Before its `nth` action, counted from 1.
@@ -45,7 +45,7 @@ impl Process {
         Self { shared: Arc::new(Shared { crash: Some(point), ..Shared::default() }) }
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub fn kill(&self) {
         self.shared.dead.store(true, Ordering::Release);
         self.shared.died.notify_waiters();

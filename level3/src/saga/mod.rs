@@ -106,14 +106,14 @@ pub enum SagaOutcome<S> {
     Compensated {
         /// The state after the last undo.
         state: S,
-        /// Why.
+        /// The failure that sent the saga back.
         failure: SagaFailure,
     },
     /// A critical step failed, and at least one step that may have had an effect could not be undone.
     Parked {
         /// The state after the last undo.
         state: S,
-        /// Why.
+        /// The failure that sent the saga back.
         failure: SagaFailure,
         /// The steps that could not be undone.
         stuck: Vec<Stuck>,
@@ -167,7 +167,7 @@ pub enum SagaEvent<'a> {
     },
     /// A step has failed. Unless it is critical, the saga goes on.
     StepFailed {
-        /// Why.
+        /// The failure of the step.
         failure: &'a SagaFailure,
         /// Whether the saga is undone because of it.
         critical: bool,
@@ -185,7 +185,7 @@ pub enum SagaEvent<'a> {
     UndoFailed {
         /// The name of the step.
         step: &'static str,
-        /// Why.
+        /// The message of the failed attempt.
         cause: &'a str,
         /// The number of attempts so far.
         attempts: u32,

@@ -42,7 +42,7 @@ impl<'a> Case<'a> {
         self
     }
 
-    /// Its name.
+    /// Returns the name of the case.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Names the lesson's text.
 const VARIABLE: &str = "LESSON";
 
-/// What the script prints.
+/// The JSON that the script prints.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Figures {
     /// Node's version: `v20.20.2`.

@@ -82,7 +82,7 @@ pub enum PlantedError {
     Edit {
         /// The file or folder of the planted solution.
         path: PathBuf,
-        /// What does not fit.
+        /// Why the edit does not fit.
         source: EditError,
     },
     /// It changes what it may not, or nothing.

@@ -29,7 +29,7 @@ const COLLISIONS: u32 = 5;
 
 /// What is done within a transaction, possibly more than once.
 pub(super) trait Operation: Send + Sync + 'static {
-    /// What it answers.
+    /// The result of the operation.
     type Output: Send + 'static;
 
     /// What it writes to. Operations of a group are sent in the order of their keys, so that two groups

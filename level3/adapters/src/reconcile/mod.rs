@@ -55,9 +55,9 @@ pub struct Sides {
     pub intents: Arc<dyn IntentList>,
     /// Has the outcome of each payment.
     pub journal: Arc<dyn Journal>,
-    /// Takes rows.
+    /// Writes the missing rows.
     pub ledger: Arc<dyn Ledger>,
-    /// Shows them.
+    /// Reads the rows.
     pub books: Arc<dyn Books>,
 }
 

@@ -6,7 +6,7 @@ use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::money::Money;
 use level3_domain::provider::{Intent, IntentStatus};
 
-/// What does not fit.
+/// A difference between the ledger and the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Discrepancy {
     /// Charged, paid by the journal, and there is no row.
@@ -26,9 +26,9 @@ pub enum Discrepancy {
     },
     /// Row and charge say different amounts.
     OtherAmount {
-        /// What the row says.
+        /// The amount of the row.
         recorded: Money,
-        /// What was charged.
+        /// The amount that was charged.
         charged: Money,
     },
 }
@@ -83,11 +83,11 @@ impl fmt::Display for Outcome {
 /// One thing that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
     /// Which intent, if there is one.
     pub intent: Option<IntentId>,
-    /// What does not fit.
+    /// The difference.
     pub discrepancy: Discrepancy,
     /// What was done about it.
     pub outcome: Outcome,

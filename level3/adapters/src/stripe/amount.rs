@@ -32,9 +32,9 @@ pub enum AmountError {
     /// Stripe has counted parts of a unit that has none.
     #[error("{counted} {currency} of Stripe's are no whole number of minor units")]
     NotWhole {
-        /// What Stripe said.
+        /// The number that Stripe sent.
         counted: i64,
-        /// In which currency.
+        /// The currency of the number.
         currency: Currency,
     },
     /// Stripe has named a currency that is none.

@@ -34,7 +34,7 @@ pub enum StripeError {
     /// No answer in time.
     #[error("no answer from Stripe within {} ms", limit.as_millis())]
     TimedOut {
-        /// How long was waited.
+        /// The limit of the call.
         limit: Duration,
     },
     /// What came is no answer of Stripe's: a redirect, a proxy's page, another kind of JSON, too much.
@@ -57,7 +57,7 @@ pub enum StripeError {
     /// An answer that does not fit what was asked.
     #[error("the answer of Stripe does not fit: {message}")]
     Mismatch {
-        /// What does not fit.
+        /// What does not fit the question, in words.
         message: String,
     },
     /// The amount, or the one in the answer.
@@ -113,7 +113,7 @@ impl ErrorClass {
 pub struct Refusal {
     /// The status code.
     pub status: u16,
-    /// Which kind of error.
+    /// The kind of error.
     pub class: ErrorClass,
     /// Why, in Stripe's codes: the bank's (`insufficient_funds`) where there is one, or else Stripe's
     /// (`resource_missing`).

@@ -35,7 +35,7 @@ pub enum ProviderError {
     /// Too many requests (429). Refused before anything else was looked at.
     #[error("too many requests")]
     RateLimited {
-        /// From the header `Retry-After`.
+        /// The wait that the header `Retry-After` names.
         retry_after: Option<Duration>,
     },
     /// The request was refused before it was executed (503, no connection).
@@ -57,7 +57,7 @@ pub enum ProviderError {
     /// An answer that does not fit what was asked: another amount, another intent.
     #[error("the answer does not fit: {message}")]
     Mismatch {
-        /// What does not fit.
+        /// What does not fit the question, in words.
         message: String,
     },
 }

@@ -85,7 +85,7 @@ pub struct CreateIntent {
     pub payment: PaymentId,
     /// The amount that the request asks for.
     pub amount: Money,
-    /// Which card.
+    /// The card to charge.
     pub card: CardToken,
 }
 
@@ -123,13 +123,13 @@ impl fmt::Display for IntentStatus {
 /// A payment intent as the provider reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// Its name.
+    /// The provider's name of the intent.
     pub id: IntentId,
     /// Which payment it was made for.
     pub payment: PaymentId,
     /// The amount that the request asks for.
     pub amount: Money,
-    /// Where it stands.
+    /// The status of the intent.
     pub status: IntentStatus,
     /// Whether the whole amount was refunded.
     pub refunded: bool,
@@ -138,7 +138,7 @@ pub struct Intent {
 /// A refund that has been made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {
-    /// Of which intent.
+    /// The intent that is refunded.
     pub intent: IntentId,
     /// The amount that the request asks for.
     pub amount: Money,
@@ -149,11 +149,11 @@ pub struct Refund {
 pub struct FraudQuestion {
     /// The payment.
     pub payment: PaymentId,
-    /// For which order.
+    /// The merchant's order.
     pub order: OrderId,
     /// The amount that the request asks for.
     pub amount: Money,
-    /// By whom.
+    /// The address of the customer.
     pub email: Email,
 }
 
@@ -224,11 +224,11 @@ pub struct Row {
 pub struct Receipt {
     /// The same for every attempt: no second mail for the same transaction.
     pub transaction: TransactionId,
-    /// For which order.
+    /// The merchant's order.
     pub order: OrderId,
-    /// How much was paid.
+    /// The amount that was paid.
     pub amount: Money,
-    /// To whom.
+    /// The address that the receipt is sent to.
     pub email: Email,
 }
 
@@ -237,6 +237,6 @@ pub struct Receipt {
 pub struct PendingReceipt {
     /// The payment it belongs to.
     pub payment: PaymentId,
-    /// What to send.
+    /// The receipt to send.
     pub receipt: Receipt,
 }
