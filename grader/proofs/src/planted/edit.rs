@@ -45,7 +45,7 @@ pub enum EditError {
     Form {
         /// The file to edit.
         file: String,
-        /// The key that is missing or too much.
+        /// The keys that the edit needs.
         needs: &'static str,
     },
     /// There is no such file.
