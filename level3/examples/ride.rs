@@ -36,7 +36,7 @@ fn change(books: &Shared, what: impl FnOnce(&mut Books)) {
     what(&mut books.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Reserve, complete, capture; `capture_hangs` is the lesson's bug on the other side.
+/// Reserve, complete, capture; `capture_hangs` is the assignment's bug on the other side.
 fn ride_saga(books: &Shared, capture_hangs: bool) -> Saga<Ride, Mutex<Books>> {
     let second = Duration::from_secs(1);
     Saga::sharing("ride", Arc::clone(books))

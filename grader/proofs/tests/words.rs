@@ -85,7 +85,10 @@ fn hits(file: &str, kind: Kind, text: &str, list: &[Entry]) -> Vec<Hit> {
 }
 
 fn is_phrase(window: &[Word], wanted: &[&str]) -> bool {
-    window.iter().zip(wanted).all(|(word, wanted)| word.text == *wanted)
+    window
+        .iter()
+        .zip(wanted)
+        .all(|(word, wanted)| word.text == *wanted || word.text.strip_suffix("'s") == Some(*wanted))
         && window.iter().skip(1).all(|word| word.joined)
 }
 

@@ -51,7 +51,7 @@ pub async fn latencies(cx: Cx) -> Outcome {
         p99.as_millis(),
         tally.longest.as_millis()
     ));
-    // The lesson's targets are 1.5, 3 and 5 s.
+    // The assignment's targets are 1.5, 3 and 5 s.
     for (name, seen, most) in
         [("p95", p95, 3000), ("p99", p99, 5000), ("the longest", tally.longest, 10_000)]
     {

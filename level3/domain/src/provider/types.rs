@@ -165,7 +165,7 @@ pub struct RiskScore {
 }
 
 impl RiskScore {
-    /// The lesson's bound: a score of 95 and more is declined.
+    /// The assignment's bound: a score of 95 and more is declined.
     pub const DECLINED_FROM: Self = Self { hundredths: 9500 };
 }
 

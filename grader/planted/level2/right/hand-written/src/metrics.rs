@@ -1,6 +1,6 @@
 //! What a load says about the health of the sources, and when to raise an alert.
 //!
-//! Pure functions: no clock, no input or output. The thresholds are the lesson's.
+//! Pure functions: no clock, no input or output. The thresholds are the assignment's.
 //!
 //! | metric | warning | critical |
 //! |---|---|---|

@@ -17,7 +17,7 @@ use crate::source::DashboardSource;
 
 /// How long each source is given.
 ///
-/// The default is the lesson's recommendation for production: sales 5000 ms, users 3000 ms, orders
+/// The default is the assignment's recommendation for production: sales 5000 ms, users 3000 ms, orders
 /// 3000 ms, low stock 5000 ms, reviews 3000 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
