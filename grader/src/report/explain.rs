@@ -113,7 +113,7 @@ fn panics(out: &mut String, fail: &Fail) -> fmt::Result {
 fn whose(panic: &PanicSite) -> &'static str {
     let file = panic.file.as_str();
     if file.starts_with("grader/") {
-        " (raised by what the grader plugs in; it reached the grader through your code)"
+        " (raised by a fake of the grader; it reached the grader through your code)"
     } else if file.starts_with("/rustc/") {
         " (in the standard library, called by your code)"
     } else if file.contains("/registry/src/") {
