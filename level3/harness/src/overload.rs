@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::load::{percentile, request};
 
-/// Before this, the payments that are paid are not counted: the first answer takes 1.1 s, and the
-/// gateway has to find out what it can take.
+/// Payments that are paid before this time are not counted: the first answer takes 1.1 s, and the gateway
+/// has to learn its capacity.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Payments that are offered at a steady rate to one gateway.
@@ -33,7 +33,7 @@ pub struct Surge {
     pub fraud_workers: Option<usize>,
     /// The failure rate of each call.
     pub rates: Rates,
-    /// Determines the failures.
+    /// The seed of the failures.
     pub seed: u64,
 }
 
@@ -44,11 +44,11 @@ pub struct Goodput {
     pub paid: f64,
     /// Refused, of all payments of the surge.
     pub refused: u32,
-    /// Those of them for which a service had been called.
+    /// Refused payments for which a service had been called.
     pub refused_late: u32,
     /// Admitted, and neither paid nor declined in the end.
     pub failed: u32,
-    /// How long the paid ones took: the median and the longest.
+    /// The latencies of the paid payments: the median and the longest.
     pub median: Duration,
     /// The longest answer to a payment that was paid.
     pub longest: Duration,
@@ -59,7 +59,7 @@ impl Surge {
     ///
     /// # Errors
     ///
-    /// [`GatewayConfigError`] if the gateway does not take `config`.
+    /// [`GatewayConfigError`] if the gateway refuses `config`.
     pub async fn run(&self, config: &GatewayConfig) -> Result<Goodput, GatewayConfigError> {
         let called = Arc::new(Called {
             faults: RandomFaults::new(self.rates, self.seed),

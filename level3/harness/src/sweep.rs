@@ -31,7 +31,7 @@ pub struct Tried {
     pub trial: FaultCase,
 }
 
-/// What a sweep has found.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// How many cases were run.

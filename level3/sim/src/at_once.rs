@@ -25,18 +25,17 @@ pub struct InstantServices {
 }
 
 impl InstantServices {
-    /// Services for payments of this amount: they remember none, and a gateway looks at what it was
-    /// charged for.
+    /// Makes services for payments of this amount. They remember no payment, and a gateway checks the amount.
     ///
     /// # Errors
     ///
-    /// Never: the type is that of names in general.
+    /// Never; the error type is that of all names.
     pub fn new(amount: Money) -> Result<Self, InvalidText> {
         let (intent, transaction) = (IntentId::new("pi_1")?, TransactionId::new("txn_1")?);
         Ok(Self { intent, transaction, amount })
     }
 
-    /// Clients of the services.
+    /// Returns clients of the services.
     #[must_use]
     pub fn providers(&self) -> Providers {
         let all = Arc::new(self.clone());

@@ -33,13 +33,13 @@ struct Shared {
 }
 
 impl Process {
-    /// Lives until it is killed.
+    /// Makes a process that lives until it is killed.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Dies at this point.
+    /// Makes a process that dies at this point.
     #[must_use]
     pub fn that_dies(point: CrashPoint) -> Self {
         Self { shared: Arc::new(Shared { crash: Some(point), ..Shared::default() }) }
@@ -51,23 +51,23 @@ impl Process {
         self.shared.died.notify_waiters();
     }
 
-    /// Whether it has died.
+    /// Whether the process has died.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.shared.dead.load(Ordering::Acquire)
     }
 
-    /// How many actions it has begun.
+    /// Returns how many actions the process has begun.
     #[must_use]
     pub fn actions(&self) -> u32 {
         self.shared.actions.load(Ordering::Relaxed)
     }
 
-    /// Returns when it has died.
+    /// Waits until the process has died.
     pub async fn death(&self) {
         let died = self.shared.died.notified();
         tokio::pin!(died);
-        // Registered before the look, or a death in between would be missed.
+        // Registered before the check, or a death in between would be missed.
         died.as_mut().enable();
         if !self.is_dead() {
             died.await;
