@@ -36,7 +36,7 @@ pub struct Mutant {
 pub enum Fate {
     /// A criterion fails: its id.
     Caught(String),
-    /// It does not compile.
+    /// The mutant does not compile.
     Unviable,
     /// Every criterion passes.
     Lives,
