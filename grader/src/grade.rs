@@ -38,7 +38,7 @@ pub trait Progress: Sync {
     }
 }
 
-/// Tells nobody.
+/// Ignores every notification.
 #[derive(Debug)]
 pub struct Quiet;
 
@@ -58,7 +58,16 @@ pub fn grade(
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
     let built = build(root, entries, options, progress)?;
-    Ok(judge_built(root, entries, &built, limits, seed, progress))
+    let mut report = judge_built(root, entries, &built, limits, seed, progress);
+    for level in &mut report.levels {
+        // Files that cannot be read have not been compiled either.
+        if let Some(known) = catalog::level(level.name)
+            && let Ok((files, _)) = Files::read(root, known)
+        {
+            level.look_at = suspicious(root, known, &files);
+        }
+    }
+    Ok(report)
 }
 
 /// Builds what `entries` need.
@@ -84,7 +93,7 @@ pub fn build(
 }
 
 /// Judges `entries` by what was built for them, with the values of `seed`. The sources at `root` are those
-/// that it was built from.
+/// that it was built from. The report does not say what a teacher should look at.
 pub fn judge_built(
     root: &Path,
     entries: &[Entry],
@@ -96,16 +105,7 @@ pub fn judge_built(
     let judging = Instant::now();
     progress.judging(entries.len());
     let verdicts = judge_all(root, entries, built, limits, seed, progress);
-    let mut report = Report::new(entries, built, verdicts, judging.elapsed(), seed);
-    for level in &mut report.levels {
-        // Files that cannot be read have not been compiled either.
-        if let Some(known) = catalog::level(level.name)
-            && let Ok((files, _)) = Files::read(root, known)
-        {
-            level.look_at = suspicious(root, known, &files);
-        }
-    }
-    report
+    Report::new(entries, built, verdicts, judging.elapsed(), seed)
 }
 
 /// Judges the entries whose level compiles, as many at a time as there are cores. An entry without

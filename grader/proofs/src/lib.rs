@@ -9,6 +9,7 @@ pub mod changed;
 pub mod influence;
 pub mod mutants;
 pub mod planted;
+pub mod prose;
 pub mod prove;
 pub mod run;
 pub mod schemata;

@@ -1,4 +1,4 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -85,9 +85,9 @@ async fn recorded(
                 they happened; a success is no failure. A panic ends a task without a trace unless it is \
                 caught: FutureExt::catch_unwind, or the JoinError of its handle");
     let heard = lock(heard).clone();
-    ensure!(heard == expected, "what the handler was told {case}";
+    ensure!(heard == expected, "the failures that the handler got {case}";
         expected = shown(expected), observed = shown(&heard),
-        help = "the handler is told of each failure once, in the same order");
+        help = "call the handler with each failure once, in the same order");
     Ok(())
 }
 
@@ -99,7 +99,7 @@ async fn text_of(cx: &Cx, tracker: &Tracker) -> Outcome {
         ensure!(text.contains(&told.task) && text.contains(&told.text), "the text of a failure leaves something out";
             expected = format!("a text with {:?} and {:?} in it, whole", short(&told.task), short(&told.text)),
             observed = format!("{:?}", short(&text)),
-            help = "the line in the log is all that is left of the task");
+            help = "a line in the log is the only trace of the task");
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn many_failures(cx: &Cx) -> Outcome {
     let kept = cx.call_fn("Tracker::failures", || tracker.failures()).await?;
     let kept: Vec<String> = kept.into_iter().map(|failure| failure.task).collect();
     let told = lock(&told).clone();
-    for (what, all) in [("on record", &kept), ("told to the handler", &told)] {
+    for (what, all) in [("on record", &kept), ("handled", &told)] {
         ensure!(all.len() == MANY, "of {MANY} failures, {} are {what}", all.len();
             expected = MANY.to_string(), observed = all.len().to_string(),
             help = "each failure is kept, the first and the last");
@@ -178,7 +178,7 @@ async fn many_failures(cx: &Cx) -> Outcome {
     let differ = kept.iter().zip(&told).position(|(kept, told)| kept != told);
     ensure!(differ.is_none(), "of {MANY} failures, the record and the handler have another order";
         expected = "the same order", observed = format!("they differ at number {differ:?}"),
-        help = "the handler is told of each failure once, in the same order");
+        help = "call the handler once for each failure, in the order of the record");
     Ok(())
 }
 
@@ -266,7 +266,7 @@ pub async fn handler_is_contained(cx: Cx) -> Outcome {
     let running = cx.call_fn("Tracker::running", || made.running()).await?;
     ensure!(running == 0, "tasks counted as running after a handler's panic";
         expected = "0", observed = running.to_string(),
-        help = "count a task out in whichever way it ends: a guard with Drop does");
+        help = "decrease the count however a task ends: a guard with Drop does");
     Ok(())
 }
 
@@ -278,7 +278,7 @@ pub async fn running(cx: Cx) -> Outcome {
             let running = cx.call_fn("Tracker::running", || tracker.running()).await?;
             ensure!(running == expected, "tasks counted as running {at}{whose}";
                 expected = expected.to_string(), observed = running.to_string(),
-                help = "count up when a task is spawned, and down when it has ended, in whichever way");
+                help = "count up when a task is spawned, and down when it has ended, however it ended");
         }
         Ok(())
     };
@@ -295,7 +295,7 @@ pub async fn running(cx: Cx) -> Outcome {
     let at_once = at_once.await?;
     ensure!(at_once == 3, "tasks counted as running in the line after three calls of spawn";
         expected = "3", observed = at_once.to_string(),
-        help = "count a task in when spawn is called: its first poll comes later");
+        help = "increase the count when spawn is called: the first poll comes later");
     count("after three were spawned", 3).await?;
     wait(&cx, 150).await?;
     count("after one has panicked", 2).await?;
@@ -333,7 +333,7 @@ pub async fn drained(cx: Cx) -> Outcome {
     let (tracker, heard) = tracker(&cx).await?;
     let drained = "Tracker::drained";
     let idle = cx.call(drained, tracker.drained()).await?;
-    ensure!(idle.took == ms(0), "waited although nothing runs";
+    ensure!(idle.took == ms(0), "waits although no task is running";
         expected = "0 ms", observed = format!("{} ms", idle.took.as_millis()));
     for round in ["the first time", "the second time"] {
         lock(&heard).clear();
@@ -358,8 +358,8 @@ pub async fn drained(cx: Cx) -> Outcome {
             help = "wait until none is running");
         let told = lock(&heard).len();
         ensure!(told == 3, "drained, {round}, before every failure was handled";
-            expected = "3 failures told to the handler by then", observed = told.to_string(),
-            help = "count a task out after its failure was recorded and handled");
+            expected = "3 failures handled by then", observed = told.to_string(),
+            help = "decrease the count after the failure was recorded and handled");
     }
     let mut draw = cx.draw();
     // Tasks that come and go while an older one runs; one that begins shortly before the last one ends.
@@ -430,7 +430,7 @@ async fn not_while_it_is_handled(cx: &Cx) -> Outcome {
     ensure!(!seen.contains(&true), "drained returns while the handler still has the last failure";
         expected = "drained() is pending inside the handler: the failure is not handled yet",
         observed = "it returns at once",
-        help = "count a task out after its failure was recorded and handled, and call the handler in \
+        help = "decrease the count after the failure was recorded and handled, and call the handler in \
                 the task itself");
     Ok(())
 }
@@ -454,9 +454,9 @@ pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
     .await?;
     wait(&cx, 1_000).await?;
     let seen = lock(&heard).clone();
-    ensure!(seen == told, "the tracker was dropped: what its handler was told after that";
+    ensure!(seen == told, "the tracker was dropped: the failures that its handler got after that";
         expected = shown(&told), observed = shown(&seen),
-        help = "what the tasks need belongs to an Arc that they share with the tracker; do not abort \
+        help = "put what the tasks need into an Arc that they share with the tracker; do not abort \
                 them when it is dropped");
     Ok(())
 }
@@ -489,7 +489,7 @@ pub async fn records_keep_apart(cx: Cx) -> Outcome {
             expected = shown(&expected), observed = shown(&seen), help = APART);
     }
     let seen = lock(&heard).clone();
-    ensure!(seen == expected, "what the handler was told of a tracker and its clone";
+    ensure!(seen == expected, "the failures that the handler got from a tracker and its clone";
         expected = shown(&expected), observed = shown(&seen), help = APART);
     Ok(())
 }

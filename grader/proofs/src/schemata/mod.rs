@@ -70,7 +70,7 @@ impl<'a> Schema<'a> {
             let built = bench.build(entries, level, &merged.files, true)?;
             match built.levels.get(level.name) {
                 Some(LevelBuild::Ready { binary, .. }) => {
-                    let switched = Switched::read(binary, bench.folder())?;
+                    let switched = Switched::copy(binary, bench.folder())?;
                     let numbers = (1..).zip(&open).map(|(number, at)| (*at, number)).collect();
                     let reference = reference.clone();
                     let mut schema = Schema { bench, level, reference, switched, built, numbers };

@@ -3,7 +3,7 @@
 //! The judged process has no environment and no arguments of ours, so the number stands in the binary itself,
 //! behind [`MARK`]. Another solution is another number in a copy of the binary.
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -27,87 +27,72 @@ pub(super) fn expression() -> String {
 /// A check binary whose switch can be set.
 #[derive(Debug)]
 pub(super) struct Switched {
-    bytes: Vec<u8>,
-    places: Vec<usize>,
-    folder: PathBuf,
-    /// The copy that was written last.
-    last: Option<PathBuf>,
+    path: PathBuf,
+    places: Vec<u64>,
 }
 
 impl Switched {
-    /// Reads a binary; its copies are written to `folder`.
+    /// Copies a binary into `folder`.
     ///
     /// # Errors
     ///
     /// The system's, or when the binary has no switch.
-    pub(super) fn read(binary: &Path, folder: &Path) -> io::Result<Switched> {
+    pub(super) fn copy(binary: &Path, folder: &Path) -> io::Result<Switched> {
         let bytes = fs::read(binary)?;
-        let places: Vec<usize> = places(&bytes, MARK.as_bytes()).collect();
+        let places: Vec<u64> = places(&bytes, MARK.as_bytes()).collect();
         if places.is_empty() {
             let why = format!("{} has no switch for planted solutions", binary.display());
             return Err(io::Error::other(why));
         }
-        Ok(Switched { bytes, places, folder: folder.to_path_buf(), last: None })
+        let path = folder.join("switched");
+        // A new file: what an earlier run has left may still be running.
+        if path.exists() {
+            fs::remove_file(&path)?;
+        }
+        fs::copy(binary, &path)?;
+        Ok(Switched { path, places })
     }
 
-    /// Writes the binary that runs the solution `number`; 0 is the reference. Each is a file of its own: a
-    /// program that may still run cannot be written to.
+    /// The binary that runs the solution `number`; 0 is the reference. No process may run it any more.
     ///
     /// # Errors
     ///
     /// The system's.
-    pub(super) fn set(&mut self, number: u32) -> io::Result<&Path> {
-        if let Some(last) = self.last.take() {
-            fs::remove_file(last)?;
-        }
+    pub(super) fn set(&self, number: u32) -> io::Result<&Path> {
+        let mut file = when_free(|| OpenOptions::new().write(true).open(&self.path))?;
         for at in &self.places {
-            let at = at + MARK.len();
-            self.bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            file.seek(SeekFrom::Start(*at))?;
+            file.write_all(&number.to_le_bytes())?;
         }
-        let path = self.folder.join(format!("switched-{number}"));
-        write_program(&path, &self.bytes)?;
-        Ok(self.last.insert(path))
+        drop(file);
+        // A process that another thread starts at this moment holds the open file until it becomes another
+        // program, and Linux does not start a program that is open for writing.
+        let mut child = when_free(|| {
+            let mut command = Command::new(&self.path);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        })?;
+        child.kill()?;
+        child.wait()?;
+        Ok(&self.path)
     }
 }
 
-impl Drop for Switched {
-    fn drop(&mut self) {
-        if let Some(last) = self.last.take() {
-            let _ = fs::remove_file(last); // the next run writes over it
-        }
-    }
-}
-
-/// Writes a program and waits until it can be started: a process that another thread starts at this moment
-/// holds the open file until it becomes another program, and Linux refuses to start a file that is open for
-/// writing.
-fn write_program(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o755);
-    options.open(path)?.write_all(bytes)?;
+/// Tries until the file is not busy, for a second at most.
+fn when_free<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..100 {
-        let mut command = Command::new(path);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        match command.spawn() {
-            Ok(mut child) => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(());
-            }
+        match attempt() {
             Err(why) if why.kind() == io::ErrorKind::ExecutableFileBusy => {
                 thread::sleep(Duration::from_millis(10));
             }
-            Err(why) => return Err(why),
+            done => return done,
         }
     }
-    Err(io::ErrorKind::ExecutableFileBusy.into())
+    attempt()
 }
 
-/// Where `mark` stands.
-fn places<'a>(bytes: &'a [u8], mark: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = mark.first().copied().unwrap_or_default();
-    let starts = bytes.iter().enumerate().filter(move |(_, byte)| **byte == first).map(|it| it.0);
-    starts.filter(move |at| bytes[*at..].starts_with(mark))
+/// Where the number stands behind each `mark`.
+fn places<'a>(bytes: &'a [u8], mark: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
+    let ends = mark.len()..;
+    let found = bytes.windows(mark.len()).zip(ends).filter(move |(window, _)| *window == mark);
+    found.map(|(_, end)| end as u64)
 }

@@ -8,8 +8,8 @@ use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
 /// More promises than a first guess at a limit allows.
 const MANY: u64 = 2_000;
 
-/// So many that a number of a dozen bits does not count them; all but the first are settled already.
-const MOST: usize = 10_000;
+/// So many that twelve bits do not count them; all but the first are settled already.
+const MOST: usize = 5_000;
 
 /// A promise that comes to this at 100 ms, and many that came to the other before.
 fn most(first: Settled, others: &Settled) -> Vec<P> {
