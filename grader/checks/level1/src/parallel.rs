@@ -88,7 +88,7 @@ pub async fn both_at_once(cx: Cx) -> Outcome {
                         the caller to say");
         }
     }
-    styles::takes_its_time(&cx, PARALLEL).await
+    styles::takes_its_time(&cx, PARALLEL, styles::SLOW, styles::SLOW - 1_000).await
 }
 
 /// One request fails while the other takes long, or has answered already.

@@ -351,7 +351,7 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
             one_call(&calls, &expected, after, &case, "one call, with the future's own result")?;
         }
     }
-    // Futures that take longer, or for ever, keep no other callback waiting.
+    // Futures that take longer, or never end, keep no other callback waiting.
     let times = [u64::MAX, 300, 100, 200, 0];
     let seen = Arc::new(Mutex::new(Vec::new()));
     let begin = Instant::now();

@@ -1,6 +1,8 @@
 //! all, all_settled, race and any.
 
-use grader_kit::{Cx, Draw, Fail, Outcome};
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Draw, Fail, Outcome, lock};
 use level1::promise::{self, Promise};
 
 use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
@@ -144,9 +146,12 @@ pub async fn race(cx: Cx) -> Outcome {
             ends(observed, first, 5, &case, help)?;
         }
     }
-    let mut held = Vec::with_capacity(MOST);
+    let held = Arc::new(Mutex::new(Vec::with_capacity(MOST)));
     let observed = outcome(&cx, "promise::race", || {
-        let pending = (1..MOST).map(|_| Promise::new(|resolver| held.push(resolver)));
+        let pending = (1..MOST).map(|_| {
+            let held = Arc::clone(&held);
+            Promise::new(move |resolver| lock(&held).push(resolver))
+        });
         promise::race(pending.chain([after(100, yes("last"))]).collect::<Vec<P>>())
     });
     let case = format!("a race of {MOST}, all but the last stay pending");

@@ -15,7 +15,7 @@ use super::{Oops, P, outcome, yes};
 
 /// Promises that are handed over together.
 const BATCH: usize = 250;
-const BATCHES: usize = 80;
+const BATCHES: usize = 30;
 
 /// The longest of the pauses that put the settlement before, into and behind the poll.
 const LONGEST_PAUSE: usize = 600;
@@ -77,13 +77,16 @@ pub async fn other_threads(cx: Cx) -> Outcome {
 
 /// Spins, so that it returns at the very moment; a thread that lost its core does not wait in vain.
 fn wait_until(done: impl Fn() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..500 {
         if done() {
             return;
         }
         spin_loop();
     }
+    // Longer and longer, so that threads that wait for one another use no CPU time.
+    let mut pause = Duration::from_micros(100);
     while !done() {
-        thread::sleep(Duration::from_micros(200));
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(20));
     }
 }
