@@ -18,7 +18,7 @@ use crate::style_callbacks::CALLBACKS;
 use crate::styles::Source;
 use crate::told::{ending, parts};
 
-/// Real time after which a runtime is taken for blocked: what waits for the return on its thread keeps it
+/// Real time after which a runtime counts as blocked: what waits for the return on its thread keeps it
 /// from its other tasks.
 const BLOCKED: Duration = Duration::from_millis(400);
 
