@@ -256,7 +256,7 @@ async fn dropped_on_the_way(cx: &Cx, at: u64) -> Outcome {
                 }
                 yes("")
             });
-            let value = after(100, yes("")).then(|_| after(205, yes(""))).then(move |_| {
+            let value = after(305, yes("")).then(move |_| {
                 log.add("the handler of then");
                 yes("")
             });

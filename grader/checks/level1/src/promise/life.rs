@@ -148,7 +148,25 @@ pub async fn is_a_future(cx: Cx) -> Outcome {
         );
     }
     let observed = outcome(&cx, "a promise", || promise).await?;
-    ends(observed, yes("moved"), 100, "a promise that moved twice", help)
+    ends(observed, yes("moved"), 100, "a promise that moved twice", help)?;
+    // Two tasks whose wakers are of one kind.
+    let mut promise = cx.call_fn(NEW, || after(300, yes("moved"))).await?;
+    let looked = async {
+        let mut some = FuturesUnordered::new();
+        some.push(&mut promise);
+        timeout(ms(100), some.next()).await.is_ok()
+    };
+    ensure!(
+        !cx.call("a promise", looked).await?.value,
+        "a promise was ready before it was settled"
+    );
+    let awaited = outcome(&cx, "a promise", || async {
+        let mut others = FuturesUnordered::new();
+        others.push(promise);
+        others.next().await
+    });
+    let case = "a promise that moved from a task to a second one of the same kind";
+    ends(awaited.await?, Some(yes("moved")), 200, case, help)
 }
 
 pub async fn from_future(cx: Cx) -> Outcome {
