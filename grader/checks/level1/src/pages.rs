@@ -1,5 +1,6 @@
 //! A paged API as a stream.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
@@ -295,17 +296,21 @@ pub async fn names_the_page(cx: Cx) -> Outcome {
         pages.push(Err(cause.clone()));
         names(&cx, &Pages::new(&cx, pages), 4, &cause).await?;
     }
-    // A number that fits into no byte.
-    let mut pages: Vec<Planned> = vec![Ok(vec![draw.word()]); 300];
+    // A number that fits into no byte, and one behind thousands.
     let cause = SourceError::Status { status: 503 };
-    pages[298] = Err(cause.clone());
-    names(&cx, &Pages::at_once(pages), 299, &cause).await
+    for number in [299, 10_500] {
+        let mut pages: Vec<Planned> = vec![Ok(vec![draw.word()]); number];
+        pages[number - 1] = Err(cause.clone());
+        names(&cx, &Pages::at_once(pages), number, &cause).await?;
+    }
+    Ok(())
 }
 
 async fn names(cx: &Cx, source: &Arc<Pages>, number: usize, cause: &SourceError) -> Outcome {
     let mut stream = open(cx, source).await?;
-    while let Some(item) = next(cx, &mut stream).await? {
-        let Err(error) = item else { continue };
+    let failed = stream.by_ref().filter_map(|item| std::future::ready(item.err()));
+    let failed = cx.call(ITEMS, async { pin!(failed).next().await }).await?.value;
+    if let Some(error) = failed {
         let page = Request::Page(u32::try_from(number).unwrap_or(u32::MAX));
         let why = short(&format!("{cause:?}"));
         ensure!(parts(&error) == Some((page, cause)), "the error does not say that page {number} failed, and why";

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Oops, P, Settled, outcome, yes};
 
 /// Promises that are awaited, one after the other.
-const PROMISES: usize = 400;
+const PROMISES: usize = 200;
 
 /// Polls of one promise before the thread that awaits it goes to sleep.
 const MOST_POLLS: usize = 20_000;
