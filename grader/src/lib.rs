@@ -13,6 +13,7 @@
 
 pub mod build;
 pub mod catalog;
+pub mod class;
 pub mod grade;
 pub mod inspect;
 pub mod interrupt;

@@ -10,5 +10,4 @@ pub mod mutants;
 pub mod planted;
 pub mod prove;
 pub mod run;
-mod seed;
 pub mod tables;

@@ -2,7 +2,7 @@
 
 mod cargo;
 mod folder;
-mod limits;
+pub(crate) mod limits;
 mod messages;
 mod part;
 mod sources;
