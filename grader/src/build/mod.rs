@@ -150,6 +150,12 @@ pub struct Options {
     pub whole_levels: bool,
 }
 
+/// Whether this grader was built from the files in the workspace at `root`.
+#[must_use]
+pub fn is_current(root: &Path) -> bool {
+    sources::grader_is_current(root)
+}
+
 /// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears of each package that
 /// is done, and why nothing is done for a while.
 ///

@@ -1,6 +1,7 @@
 //! What can be typed, and what it does.
 
 mod class;
+mod doctor;
 mod exit_code;
 mod grade;
 mod lesson;
@@ -109,6 +110,8 @@ enum Command {
         #[arg(long)]
         restart: bool,
     },
+    /// Say whether this machine can grade, and what to do where it cannot
+    Doctor,
     /// For teachers: grade the forks of a class into a gradebook
     #[command(after_help = "Examples:\n  \
         cargo grade class forks --out results\n  \
@@ -162,6 +165,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
             starters::start(arguments, level.as_deref(), edited)
         }
+        Some(Command::Doctor) => doctor::run(arguments),
         Some(Command::Class(options)) => class::run(arguments, options),
         Some(Command::Regrade { result }) => class::regrade(arguments, result),
         Some(Command::Merge { parts, out, settings }) => {
