@@ -8,6 +8,7 @@ pub mod batch;
 pub mod influence;
 pub mod mutants;
 pub mod planted;
+pub mod program;
 pub mod prove;
 pub mod run;
 pub mod tables;

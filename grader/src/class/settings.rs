@@ -216,16 +216,23 @@ impl Settings {
 mod tests {
     use super::*;
 
+    /// The first block of TOML in a text, each line without `prefix`.
+    fn example(text: &str, prefix: &str) -> Settings {
+        let begin = format!("{prefix} ```toml");
+        let lines = text.lines().map(|line| format!(" {line}"));
+        let lines = lines.skip_while(|line| line.trim() != begin.trim()).skip(1);
+        let lines = lines.map(|line| line.trim_start().trim_start_matches(prefix).to_owned());
+        let block: Vec<String> = lines.take_while(|line| line.trim() != "```").collect();
+        assert!(block.len() > 8, "no example in {text}");
+        parse(&block.join("\n"), "class.toml").expect("the example")
+    }
+
     #[test]
-    fn the_example_of_the_documentation_is_read() {
-        let text: String = include_str!("settings.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| format!("{}\n", line.trim_start_matches("//!")))
-            .collect();
-        let settings = parse(&text, "class.toml").expect("the example");
+    fn the_examples_of_the_documents_are_read_and_say_the_same() {
+        let root = crate::workspace::of_this_run().expect("the workspace");
+        let settings = example(include_str!("settings.rs"), "//!");
+        let teach = std::fs::read_to_string(root.join("docs/teach.md")).expect("the document");
+        assert_eq!(settings, example(&teach, ""));
         assert_eq!(settings.exclude, ["level1/promise"]);
         assert!(
             !settings.counts("level1/promise/threads") && settings.counts("level1/promisify/any")

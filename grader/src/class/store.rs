@@ -64,7 +64,7 @@ impl Store {
     /// [`StoreError`].
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let failed = |cause| FileError::new("write", root, cause);
-        let is_known = root.join("forks").is_dir();
+        let is_known = root.join("forks").is_dir() || root.join("work/lock").is_file();
         let is_empty = fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
         if !is_known && !is_empty {
             return Err(StoreError::Foreign(root.to_path_buf()));
