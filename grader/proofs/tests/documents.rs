@@ -177,7 +177,9 @@ fn settings_are_json() {
 fn the_changelog_is_about_these_criteria() {
     let text = read(&root().join("CHANGELOG.md"));
     let version = of_manifest("version");
-    let newest = text.split("\n## ").nth(1).expect("a version");
+    let mut sections = text.split("\n## ").skip(1);
+    // What is not released yet stands above the newest version.
+    let newest = sections.find(|section| !section.starts_with("Unreleased\n")).expect("a version");
     assert!(
         newest.starts_with(&format!("{version}\n")) && newest.contains(tables::BEGIN),
         "CHANGELOG.md: the newest section is not that of {version}, with the sums of its criteria"
