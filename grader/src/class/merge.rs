@@ -15,10 +15,10 @@ use super::store::{self, Store, StoreError};
 use crate::starter::FileError;
 
 /// What was joined.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Merged {
-    /// Forks.
-    pub forks: usize,
+    /// The rows of the gradebook, by their place in it.
+    pub rows: BTreeMap<usize, Row>,
     /// What the marks of the parts do not have in common.
     pub notes: Vec<String>,
 }
@@ -112,12 +112,12 @@ pub fn merge(parts: &[PathBuf], store: &Store, settings: &Settings) -> Result<Me
         write_fork(store, &result, settings)?;
         rows.insert(at, Row::of(&result, settings));
     }
-    merged.forks = rows.len();
     formats::gradebook::write(store, &rows, settings)?;
     if let Some((_, conditions)) = first {
         let text = overview::render(store, rows.values(), settings, &conditions);
         store.write(&store.path("class.md"), &text)?;
     }
+    merged.rows = rows;
     Ok(merged)
 }
 
@@ -166,7 +166,7 @@ mod tests {
         let two = part(&at("two"), &[example("бета"), example("anna")]);
         let store = Store::open(&at("all")).expect("a store");
         let merged = merge(&[one, two], &store, &Settings::default()).expect("merged");
-        assert_eq!(merged, Merged { forks: 3, notes: Vec::new() });
+        assert_eq!((merged.rows.len(), merged.notes), (3, Vec::new()));
         let book = fs::read_to_string(at("all").join("gradebook.csv")).expect("a gradebook");
         let names: Vec<&str> =
             book.lines().skip(2).filter_map(|line| line.split(',').next()).collect();

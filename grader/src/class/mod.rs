@@ -5,6 +5,7 @@
 //! over a pristine workspace, has a [`worker`] process build and judge them, and keeps one
 //! [`result::ForkResult`] for each fork in a [`store`]. All output ([`formats`], [`overview`]) is made
 //! from these results, with the points that [`settings`] and [`marks`] make of them.
+//! `similar.md` names pairs of solutions that have much in common.
 //!
 //! A fork is code that the teacher cannot trust. What a fork can reach is listed in [`confine`].
 
@@ -21,6 +22,7 @@ pub mod result;
 pub mod roster;
 pub mod run;
 pub mod settings;
+mod similar;
 pub mod store;
 pub mod take;
 pub mod worker;

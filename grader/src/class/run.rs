@@ -14,6 +14,7 @@ use super::overview;
 use super::result::{ForkResult, ForkStatus, LevelResult, LevelState, SCHEMA_VERSION, digest};
 use super::roster::{Fork, Roster};
 use super::settings::Settings;
+use super::similar;
 use super::store::{self, Store, StoreError};
 use super::take::{Pristine, State, Taken, take};
 use crate::catalog::Level;
@@ -216,6 +217,9 @@ pub fn run(class: &Class<'_>, events: &dyn Events) -> Result<Outcome, ClassError
     let interrupted = interrupt::is_requested();
     let board = shared.board.into_inner().unwrap_or_else(PoisonError::into_inner);
     write_class(class, &board)?;
+    if !interrupted {
+        write_similar(class.root, class.store, board.rows.values())?;
+    }
     match shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(ClassError::Lane(LaneError::Interrupted)) | None => {}
         Some(why) => return Err(why),
@@ -544,6 +548,23 @@ fn write_class(class: &Class<'_>, board: &Board) -> Result<(), ClassError> {
     formats::gradebook::write(class.store, &board.rows, class.settings)?;
     let text = overview::render(class.store, board.rows.values(), class.settings, class.conditions);
     class.store.write(&class.store.path("class.md"), &text)?;
+    Ok(())
+}
+
+/// Writes `similar.md`. The starter and the reference, with which it compares, are those of the workspace at
+/// `root`.
+///
+/// # Errors
+///
+/// [`ClassError::Form`] and [`ClassError::File`].
+pub fn write_similar<'a>(
+    root: &Path,
+    store: &Store,
+    rows: impl Iterator<Item = &'a Row> + Clone,
+) -> Result<(), ClassError> {
+    let text =
+        similar::report(root, store, rows).map_err(|why| ClassError::Form(why.to_string()))?;
+    store.write(&store.path("similar.md"), &text)?;
     Ok(())
 }
 

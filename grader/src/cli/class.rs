@@ -137,9 +137,11 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<Exit, Fail
         text += &format!(", {} could not be judged", outcome.not_judged);
     }
     text += &format!(
-        "\n{}   the points\n{}   what the class gets wrong, equal submissions\n{}   each fork\n",
+        "\n{}   the points\n{}   what the class gets wrong, equal submissions\n{}   solutions that are alike\n{}   \
+         each fork\n",
         store_root.join("gradebook.csv").display(),
         store_root.join("class.md").display(),
+        store_root.join("similar.md").display(),
         store_root.join("forks").display()
     );
     write::to_stdout(&text)?;
@@ -177,15 +179,18 @@ pub(super) fn regrade(arguments: &Arguments, result: &Path) -> Result<Exit, Fail
 }
 
 pub(super) fn merge(
+    arguments: &Arguments,
     parts: &[PathBuf],
     out: &Path,
     settings: Option<&Path>,
 ) -> Result<Exit, Failure> {
+    let root = super::root(arguments)?;
     let settings = read_settings(settings)?;
     let store = Store::open(out)?;
     let merged = merge::merge(parts, &store, &settings)?;
+    grader::class::run::write_similar(&root, &store, merged.rows.values())?;
     merged.notes.iter().for_each(|note| anstream::eprintln!("note: {note}"));
-    let forks = count(merged.forks, "fork", "forks");
+    let forks = count(merged.rows.len(), "fork", "forks");
     write::to_stdout(&format!("{forks} in {}\n", out.join("gradebook.csv").display()))?;
     Ok(Exit::Success)
 }

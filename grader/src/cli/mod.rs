@@ -169,7 +169,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Some(Command::Class(options)) => class::run(arguments, options),
         Some(Command::Regrade { result }) => class::regrade(arguments, result),
         Some(Command::Merge { parts, out, settings }) => {
-            class::merge(parts, out, settings.as_deref())
+            class::merge(arguments, parts, out, settings.as_deref())
         }
         Some(Command::ClassWorker) => class::work(),
         Some(Command::Solution { name }) => starters::solution(arguments, name),

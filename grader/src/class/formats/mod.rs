@@ -11,7 +11,7 @@ pub(super) mod tests;
 mod text;
 
 pub use gradebook::Row;
-pub(super) use text::cell;
+pub(super) use text::{block, cell};
 
 use super::result::ForkResult;
 use super::settings::Settings;

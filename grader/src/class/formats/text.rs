@@ -18,7 +18,7 @@ pub(in crate::class) fn cell(text: &str) -> String {
 }
 
 /// As a block of Markdown that is shown letter by letter.
-pub(super) fn block(text: &str) -> String {
+pub(in crate::class) fn block(text: &str) -> String {
     let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or_default();
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}\n", without_controls(text).trim_end())

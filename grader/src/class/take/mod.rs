@@ -1,7 +1,7 @@
 //! Takes the learner's own files from a fork, and nothing else.
 //!
-//! Three kinds of source are read in the same way, as a [`Tree`]: a [`folder`], a commit of a [`git`]
-//! repository, a [`zip`] file. What counts is decided here, once: the `.rs` files below `levelN/src`. A
+//! Three kinds of source are read in the same way: a folder, a commit of a git repository, a zip file.
+//! What counts is decided here, once: the `.rs` files below `levelN/src`. A
 //! link, a device, a manifest, a build script or a configuration never comes along; [`Changes`] names
 //! what of it differs from the course.
 
