@@ -10,6 +10,7 @@ pub mod influence;
 pub mod mutants;
 pub mod planted;
 pub mod program;
+pub mod prose;
 pub mod prove;
 pub mod run;
 pub mod schemata;

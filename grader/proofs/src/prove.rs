@@ -112,7 +112,7 @@ impl Bench {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
         if !optimised && level.exercises.iter().any(|exercise| exercise.trial) {
-            // The harness is built anew with each solution, as the level is.
+            // Each solution gets its own build of the harness, as of the level.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }

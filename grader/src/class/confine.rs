@@ -64,7 +64,7 @@ pub fn available() -> (Sandbox, Option<String>) {
 fn missing(why: &str) -> String {
     format!(
         "{why}: the compiler that reads the forks' code has your account's rights, the network and your \
-         files included. The checks have their own jail all the same. Grade forks that you do not trust \
+         files included. The checks still have their own jail. Grade forks that you do not trust \
          where bubblewrap is installed, or on a machine of their own"
     )
 }

@@ -191,7 +191,7 @@ fn run_worker(order: &Order, mut command: Command, time: Option<Duration>) -> En
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         let _ = out.map(|out| out.take(LONGEST_ANSWER).read_to_string(&mut text));
-        let _ = tell.send(()); // nobody waits any more
+        let _ = tell.send(()); // the run may have stopped waiting
         text
     });
     let words = std::thread::spawn(move || {

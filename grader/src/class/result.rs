@@ -28,7 +28,7 @@ pub struct ForkResult {
     pub schema_version: u32,
     /// How the gradebook calls it.
     pub name: String,
-    /// What became of it.
+    /// Whether it has marks.
     pub status: ForkStatus,
     /// Why there are no marks, and what to do; `None` if there are.
     pub reason: Option<String>,
@@ -44,7 +44,7 @@ pub struct ForkResult {
     pub conditions: Conditions,
 }
 
-/// What became of a fork.
+/// Whether a fork has marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForkStatus {
@@ -61,7 +61,7 @@ pub enum ForkStatus {
 pub struct LevelResult {
     /// `level2`.
     pub name: String,
-    /// What became of it.
+    /// Whether it was judged, and why not.
     pub state: LevelState,
     /// The compiler's words, or why it could not be graded.
     pub words: Option<String>,
@@ -79,7 +79,7 @@ pub struct LevelResult {
     pub criteria: Vec<CriterionResult>,
 }
 
-/// What became of a level.
+/// Whether a level was judged, and why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LevelState {

@@ -351,7 +351,7 @@ fn judge_fork(
     }
     let mut found: BTreeMap<&'static str, LevelResult> = BTreeMap::new();
     while !open.is_empty() {
-        // Everything that nobody has begun is judged first; only then others are waited for.
+        // Everything that no lane has begun is judged first; only then does the lane wait for others.
         let mut mine: Vec<Key> = Vec::new();
         {
             let mut known = lock(&shared.known);
@@ -484,7 +484,7 @@ fn is_the_courses(finding: &Finding, level: &str, files: &Files, reference: &Fil
     !line.is_empty() && course.lines().any(|known| known.trim() == line)
 }
 
-/// Writes a fork's result, and tells of it.
+/// Writes a fork's result, and reports the progress.
 fn finish(
     shared: &Shared<'_>,
     at: usize,

@@ -42,7 +42,7 @@ const MOST_PLACES: usize = 3;
 /// Lines that are shown of a place.
 const MOST_LINES: usize = 14;
 
-/// Hashes that more than half of so many solutions have are how everybody writes it.
+/// From so many solutions on, a hash that more than half of them have does not count.
 const CROWD: usize = 6;
 
 /// One kept hash: where the run begins and ends.

@@ -36,7 +36,7 @@ pub enum Work {
     Grade(Seed),
 }
 
-/// What became of it.
+/// The outcome of an order.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// The levels, in the order of the course.

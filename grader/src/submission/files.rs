@@ -98,12 +98,12 @@ impl Files {
             && pairs().all(|((path, one), (of, two))| path == of && same_text(one, two))
     }
 
-    /// Puts a file in the place of another, or adds it.
+    /// Replaces a file, or adds it.
     pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.insert(path.into(), bytes.into());
     }
 
-    /// Takes a file out.
+    /// Removes a file.
     pub fn remove(&mut self, path: &str) {
         self.0.remove(path);
     }

@@ -15,7 +15,7 @@ use crate::starter::FileError;
 pub struct Row {
     /// The fork's name.
     pub name: String,
-    /// What became of it.
+    /// Whether it has marks.
     pub status: ForkStatus,
     /// Its points.
     pub marks: Marks,

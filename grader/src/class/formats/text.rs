@@ -9,7 +9,7 @@ pub(in crate::class) fn cell(text: &str) -> String {
                 cell.push('\\');
                 cell.push(letter);
             }
-            '@' => cell.push_str("@\u{200b}"), // names nobody
+            '@' => cell.push_str("@\u{200b}"), // mentions no account
             letter if letter.is_control() => cell.push(' '),
             letter => cell.push(letter),
         }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_name_is_no_markup_no_mention_and_no_formula() {
         assert_eq!(cell("a|b<script>"), "a\\|b\\<script\\>");
-        assert_eq!(cell("@everyone\n"), "@\u{200b}everyone ");
+        assert_eq!(cell("@all\n"), "@\u{200b}all ");
         assert_eq!(field("=HYPERLINK(1)"), "'=HYPERLINK(1)");
         assert_eq!(field("Ξένη\u{1b}[31m"), "Ξένη[31m");
     }
