@@ -189,7 +189,7 @@ impl LevelResult {
         report.levels.iter().map(of_level).collect()
     }
 
-    /// What is worth points in it: a criterion that was not judged is not worth none, it is unknown.
+    /// Whether every criterion was judged: the points of one that was not are unknown.
     #[must_use]
     pub fn is_judged(&self) -> bool {
         self.criteria.iter().all(|criterion| criterion.status != Status::NotJudged)

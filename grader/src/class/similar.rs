@@ -408,7 +408,7 @@ mod tests {
             [solution("a", &own("user")), solution("b", &renamed), solution("c", &other())];
         let found = pairs(&solutions);
         assert_eq!((found[0].one, found[0].two, found[0].parts), (0, 1, (1.0, 1.0)));
-        // The few kinds of statements meet by chance too.
+        // Texts of so few kinds of statements share some runs by chance.
         assert!(found[1..].iter().all(|pair| pair.parts.0.max(pair.parts.1) < 0.7), "{found:?}");
         let text = section(LEVELS[1], &solutions, &|name, _| Some(format!("{name} wrote\nthis")));
         assert!(text.contains("### a and b") && text.contains("`level2/src/race.rs:"), "{text}");

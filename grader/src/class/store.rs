@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A file appears when it is complete. There is no other record of what is done, so a run that was
-//! interrupted, or killed, goes on from the results that lie there.
+//! interrupted or killed continues from the results that are there.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

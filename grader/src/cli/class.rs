@@ -29,7 +29,7 @@ pub(super) struct Options {
     /// A folder that holds the forks, or a CSV file with the columns name and path (and submitted, if wanted)
     #[arg(value_name = "DIR_OR_LIST")]
     forks: PathBuf,
-    /// Where the results go; a later run with the same folder goes on from them
+    /// Where the results go; a later run with the same folder continues from them
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The levels to grade; all of them by default
@@ -73,10 +73,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<Exit, Fail
         roster = roster.shard(number, of);
     }
     if !roster.passed_over.is_empty() {
-        anstream::eprintln!(
-            "passed over, since they are no forks: {}",
-            roster.passed_over.join(", ")
-        );
+        anstream::eprintln!("skipped, since they are not forks: {}", roster.passed_over.join(", "));
     }
     refuse_inside(&root, &options.out)?;
     let store = Store::open(&options.out)?;
@@ -121,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<Exit, Fail
     let all = roster.forks.len();
     if outcome.interrupted {
         anstream::eprintln!(
-            "interrupted: {} of {} have their results in {}; the same command goes on from there",
+            "interrupted: {} of {} have their results in {}; the same command continues from there",
             outcome.done,
             count(all, "fork", "forks"),
             store_root.display()

@@ -93,7 +93,7 @@ pub enum TakeError {
     #[error("{} is a link: name the folder that it leads to in a CSV list", .0.display())]
     Link(PathBuf),
     /// It is something else.
-    #[error("{} is no folder, no git repository and no zip file", .0.display())]
+    #[error("{} is not a folder, a git repository or a zip file", .0.display())]
     Unknown(PathBuf),
     /// The system said no.
     #[error("cannot read {}: {source}", .path.display())]
@@ -116,7 +116,7 @@ pub enum TakeError {
     #[error("it has no commit{}", .0.map(|moment| format!(" before {moment}")).unwrap_or_default())]
     NoCommit(Option<Moment>),
     /// The archive cannot be read.
-    #[error("it is no zip file that can be read: {0}")]
+    #[error("it is not a readable zip file: {0}")]
     Zip(String),
 }
 

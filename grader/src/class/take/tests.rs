@@ -320,7 +320,7 @@ fn what_is_no_fork_says_what_to_do() {
     assert!(refused(&at("missing")).contains("is not there"));
     assert!(refused(Path::new("https://example.org/fork.git")).contains("clone it first"));
     fs::write(at("text.zip"), "no archive").expect("a file");
-    assert!(refused(&at("text.zip")).contains("no zip file"));
+    assert!(refused(&at("text.zip")).contains("not a readable zip file"));
     lay(&at("two"), &[("a/level2/src/race.rs", ""), ("b/level2/src/race.rs", "")]);
     assert!(refused(&at("two")).contains("has no levelN/src"));
     fs::create_dir(at("new")).expect("a folder");
