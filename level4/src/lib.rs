@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`limiter`] | at most so many operations at once, alone and in batches |
+//! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -36,6 +37,8 @@ macro_rules! lesson {
     };
 }
 
+#[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
+pub mod cancel;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
 

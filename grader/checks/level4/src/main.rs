@@ -11,6 +11,8 @@
 mod ops;
 mod panics;
 
+#[cfg(feature = "cancel")]
+mod cancel;
 #[cfg(feature = "limiter")]
 mod limiter;
 
