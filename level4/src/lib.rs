@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`limiter`] | at most so many operations at once, alone and in batches |
 //! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
+//! | [`compose`] | steps in a row, selected results, the first success, a quorum |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -39,6 +40,8 @@ macro_rules! lesson {
 
 #[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
 pub mod cancel;
+#[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
+pub mod compose;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
 

@@ -13,6 +13,8 @@ mod panics;
 
 #[cfg(feature = "cancel")]
 mod cancel;
+#[cfg(feature = "compose")]
+mod compose;
 #[cfg(feature = "limiter")]
 mod limiter;
 
