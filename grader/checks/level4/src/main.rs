@@ -17,6 +17,8 @@ mod cancel;
 mod compose;
 #[cfg(feature = "limiter")]
 mod limiter;
+#[cfg(feature = "sources")]
+mod sources;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(
