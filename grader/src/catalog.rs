@@ -70,7 +70,7 @@ pub struct Criterion {
     pub id: &'static str,
     /// What is demanded, as a short clause: "returns at the third success".
     pub title: &'static str,
-    /// What it is worth.
+    /// The number of points.
     pub points: u32,
     /// Whether the assignment asks for it or it goes beyond.
     pub kind: Kind,

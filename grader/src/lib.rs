@@ -7,7 +7,7 @@
 //! together into a [`report::Report`], which is the only thing that the command line, the test
 //! harness and the JSON show.
 //!
-//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays somebody's
+//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays a learner's
 //! files over a pristine copy of the workspace. [`watch`] decides what `cargo grade watch` shows;
 //! [`progress`] remembers what a learner has reached.
 

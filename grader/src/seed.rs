@@ -24,7 +24,7 @@ pub enum SeedError {
     /// The variable holds something else.
     #[error("{VARIABLE} is `{text}`, which is no seed: set it to a whole number, or unset it")]
     NotANumber {
-        /// What it holds.
+        /// The text of the variable.
         text: String,
         /// Why that is no number.
         source: ParseIntError,

@@ -61,7 +61,7 @@ fn bad_names_get_a_suggestion() {
     refuses(&["show", "level2"], &["names", "criteria", "for example"]);
     let id = grader::select::all().next().expect("a criterion").criterion.id;
     let last = text(&grader(&["hint", id, "9"]).stdout);
-    assert!(last.contains("that was the last"), "{last}");
+    assert!(last.contains("this was the last hint"), "{last}");
     refuses(&["watch", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
     refuses(&["hint", "nonsense"], &["no level, exercise or criterion `nonsense`"]);
     refuses(&["--format", "yaml"], &["yaml", "text", "json"]);

@@ -37,9 +37,9 @@ pub async fn fetch_user_profile(
 
 /// Fetches the user and the posts at the same time.
 ///
-/// Takes as long as the slower of the two. The first failure ends the load at once and gives the
-/// other request up; when both fail in the same instant, either may be reported. Dropping the future
-/// gives up both requests.
+/// Takes as long as the slower of the two. The first failure ends the load at once and drops the other
+/// request; when both fail in the same instant, either may be reported. Dropping the future drops both
+/// requests.
 ///
 /// The price: the posts are requested even for a user who does not exist.
 ///

@@ -1,8 +1,8 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 //!
-//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends and
-//! nobody learns of it. Node calls this an unhandled rejection and ends the process. Here a tracker
-//! spawns the tasks, keeps what failed, and tells a handler.
+//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends
+//! without a trace. Node calls this an unhandled rejection and ends the process. Here a tracker
+//! spawns the tasks, records their failures, and calls a handler.
 //!
 //! Lesson: [`lessons/background.md`](crate::lessons::background).
 //!
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 
 use crate::panics::message;
 
-/// What went wrong in which task.
+/// The failure of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The name that the task was given.
     pub task: String,
-    /// How it ended.
+    /// The error or the panic.
     pub cause: Cause,
 }
 
@@ -72,8 +72,8 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker that tells `handler` of each failure, in the failed task, after the failure has been
-    /// recorded. A panic in the handler is contained; it costs neither the record nor other tasks.
+    /// Makes a tracker that calls `handler` with each failure, in the failed task, after the failure has
+    /// been recorded. A panic in the handler is contained; it costs neither the record nor other tasks.
     pub fn new(handler: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -84,7 +84,7 @@ impl Tracker {
         }
     }
 
-    /// Runs the future in a task of its own that nobody awaits. Its value is dropped; its error or
+    /// Runs the future in a task of its own that is not awaited. Its value is dropped; its error or
     /// panic is recorded under `name` and handed to the handler.
     ///
     /// # Panics
@@ -107,12 +107,12 @@ impl Tracker {
         }));
     }
 
-    /// The failures so far, in the order in which they happened.
+    /// Returns the failures so far, in the order in which they happened.
     pub fn failures(&self) -> Vec<Failure> {
         self.shared.lock().clone()
     }
 
-    /// How many tasks have not ended yet.
+    /// Returns the number of tasks that have not ended yet.
     pub fn running(&self) -> usize {
         *self.shared.running.borrow()
     }
@@ -152,7 +152,7 @@ impl Shared {
     }
 }
 
-/// Counts a task in, and out again when it ends in whichever way.
+/// Counts a task from its start to its end, however it ends.
 struct Running {
     shared: Arc<Shared>,
 }

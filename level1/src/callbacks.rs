@@ -1,8 +1,8 @@
 //! The profile with error-first callbacks.
 //!
-//! A callback is a promise that only discipline keeps: it must be called once, in every case, and
-//! never before the function that took it has returned, or the caller's own next line runs at a time
-//! that depends on the source. `FnOnce` rules out the second call. The rest is this module's work.
+//! A callback must be called once, in every case, and never before the function that took it has
+//! returned; otherwise the order of the callback and the caller's next line depends on the source.
+//! `FnOnce` rules out a second call. This module guarantees the rest.
 //!
 //! Lesson: [`lessons/callbacks.md`](crate::lessons::callbacks).
 //!
@@ -27,8 +27,8 @@ use crate::source::{Callback, CallbackSource, Request, SourceError};
 /// it ends that task alone.
 ///
 /// The posts are requested after the user has arrived, and not at all when the user failed. A load
-/// cannot be cancelled. A source that neither calls nor drops what it was given keeps the caller
-/// waiting: time limits are the source's business.
+/// cannot be cancelled. A source that neither calls nor drops its callback keeps the caller waiting:
+/// time limits are the source's task.
 ///
 /// # Errors
 /// The callback gets
@@ -80,7 +80,7 @@ where
     })
 }
 
-/// A request whose callback is still out. Dropped with the callback, it answers in its place.
+/// A request whose callback was not called yet. When it is dropped with the callback, it sends the error.
 struct Unanswered {
     request: Request,
     reply: Option<Reply>,

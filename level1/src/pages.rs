@@ -15,9 +15,9 @@ use crate::source::{PageSource, Request};
 
 /// The items of all pages, in order, from page 1 to the first one that has no next.
 ///
-/// A page is requested when an item is asked for and none is left of the pages before it: never
-/// ahead of that, and never twice. An empty page is passed over. The first failure is the stream's
-/// last item. Dropping the stream gives up the request that is under way, and nothing runs on.
+/// A page is requested when the consumer asks for an item and none is left of the pages before it: not
+/// earlier, and never twice. An empty page is skipped. The first failure is the stream's
+/// last item. Dropping the stream drops the request that is under way, and no task is left.
 ///
 /// # Errors
 /// An item is the error of the page that failed, as [`FetchError::new`] classifies it for

@@ -1,7 +1,7 @@
 //! From callbacks to futures and back, as `util.promisify` and `util.callbackify` do in Node.
 //!
 //! The difference to Node: a callback that is dropped without having been called is noticed here. In
-//! JavaScript such a promise stays pending for ever.
+//! JavaScript such a promise stays pending.
 //!
 //! Lesson: [`lessons/promisify.md`](crate::lessons::promisify).
 //!
@@ -58,15 +58,15 @@ pub enum CallbackError<E> {
     /// The callback was called with neither a result nor an error.
     #[error("the callback got neither a result nor an error")]
     Empty,
-    /// The future panicked instead of giving a result.
+    /// The future panicked.
     #[error("the future panicked: {0}")]
     Panicked(String),
 }
 
-/// Starts an operation that calls back with a result, and gives a future of that result.
+/// Starts an operation that calls back with a result, and returns a future of that result.
 ///
 /// `start` runs at once, as in Node. Dropping the future does not stop the operation: its callback
-/// is then called in vain.
+/// is then called without effect.
 ///
 /// # Errors
 /// [`CallbackError::Failed`] with the operation's error; [`CallbackError::Dropped`] when the callback
@@ -79,7 +79,7 @@ where
 {
     let (sender, receiver) = oneshot::channel();
     start(Box::new(move |result| {
-        // Fails only when the future was dropped: then nobody is interested.
+        // Fails only when the future was dropped: then the result is not needed.
         let _ = sender.send(result);
     }));
     receiver.map(|received| match received {
@@ -90,7 +90,7 @@ where
 
 /// As [`promisify`], for an operation that calls back with the result first and the error second.
 ///
-/// When the callback gets both, the error counts: a result beside an error is not to be trusted.
+/// When the callback gets both, the error counts: a result beside an error cannot be trusted.
 ///
 /// # Errors
 /// As [`promisify`], and [`CallbackError::Empty`] when the callback gets neither.

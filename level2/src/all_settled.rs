@@ -1,7 +1,7 @@
-//! Every section on its own: 600 ms, and whatever could be loaded is there.
+//! Every section on its own: 600 ms, with every section that could be loaded.
 //!
-//! The counterpart of `Promise.allSettled`, made safe against what that leaves open: a source that
-//! never answers is cut by a limit of its own, and a panic stays within its section.
+//! The counterpart of `Promise.allSettled`, with two additions: a source that never answers is cut at a
+//! limit of its own, and a panic affects its own section only.
 //!
 //! Lesson: `level2/lessons/all_settled.md`.
 
@@ -17,11 +17,22 @@ use crate::model::Section;
 use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
-/// How long each source is given. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
+/// How long each source may take. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
 /// every call that has to wait.
 ///
 /// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and
 /// not one that is slow: sales 5000 ms, users 3000 ms, orders 3000 ms, low stock 5000 ms, reviews 3000 ms.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+///
+/// let timeouts = Timeouts { reviews: Duration::from_millis(500), ..Timeouts::default() };
+/// assert_eq!(timeouts.of(Section::Reviews), Duration::from_millis(500));
+/// assert_eq!(timeouts.of(Section::Sales), Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// The limit for [`Section::Sales`].

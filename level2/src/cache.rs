@@ -12,8 +12,8 @@ use crate::model::Dashboard;
 use crate::parallel;
 use crate::source::DashboardSource;
 
-/// How long a page may stand in for a fresh one: the figures of a dashboard may be a minute old without
-/// leading to a wrong decision.
+/// How long a page may replace a fresh one. The numbers of a dashboard may be a minute old without leading
+/// to a wrong decision.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 /// A page, and whether it is fresh.
@@ -54,6 +54,23 @@ pub enum CacheError {
 }
 
 /// Loads the page and remembers the last one that could be loaded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::cache::{Answer, CacheError, CachedDashboard};
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let works = CachedDashboard::new(Arc::new(SimulatedSource::default()));
+/// assert!(matches!(works.load().await, Ok(Answer::Live(_))));
+///
+/// let broken = SimulatedSource::default().with(Section::Sales, Behaviour::Fails);
+/// let empty = CachedDashboard::new(Arc::new(broken));
+/// assert!(matches!(empty.load().await, Err(CacheError::Empty { .. })));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CachedDashboard {
     source: Arc<dyn DashboardSource>,
@@ -68,8 +85,8 @@ impl CachedDashboard {
         Self::with_ttl(source, DEFAULT_TTL)
     }
 
-    /// An empty cache in front of `source` that keeps a page for `ttl`. With zero no page is ever handed
-    /// out again; with [`Duration::MAX`] every page is.
+    /// An empty cache in front of `source` that keeps a page for `ttl`. With zero no page is ever returned
+    /// again; with [`Duration::MAX`] every page is.
     #[must_use]
     pub fn with_ttl(source: Arc<dyn DashboardSource>, ttl: Duration) -> Self {
         Self { source, ttl, last: Mutex::new(None) }
@@ -79,8 +96,8 @@ impl CachedDashboard {
     /// provided it is younger than the time to live.
     ///
     /// The sources are asked every time: the cache bridges an outage, it does not save calls. The age
-    /// of a page counts from the moment it was loaded to the moment it is handed out. A page that is too
-    /// old stays remembered. Loads run side by side; one that hangs holds up no other.
+    /// of a page counts from the moment it was loaded to the moment it is returned. A page that is too
+    /// old stays remembered. Loads run side by side; one that hangs does not delay the others.
     ///
     /// # Errors
     ///
@@ -96,7 +113,7 @@ impl CachedDashboard {
     pub async fn load(&self) -> Result<Answer, CacheError> {
         let outcome = parallel::load(Arc::clone(&self.source)).await;
         let now = Instant::now();
-        // A panic under this lock is impossible short of a failing allocation, and the page is
+        // Under this lock only a failing allocation could panic, and the page is
         // replaced as a whole: a poisoned lock still guards a good page.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match (outcome, last.as_ref()) {

@@ -1,4 +1,4 @@
-//! Critical and optional sections: some the page cannot do without, the others it can.
+//! Critical sections, which the page needs, and optional ones, which it can do without.
 //!
 //! Lesson: `level2/lessons/critical.md`.
 

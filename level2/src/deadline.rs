@@ -1,6 +1,6 @@
 //! One limit for the whole load.
 //!
-//! A page that is not there after a second is of no use, however many sources are still at work.
+//! A page that arrives after a second is of no use, even if most sources have answered by then.
 //!
 //! Lesson: `level2/lessons/deadline.md`.
 
@@ -17,6 +17,20 @@ use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
 /// Why [`load`] returned no page.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::deadline::{self, DeadlineError};
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limit = Duration::from_millis(450);
+/// let page = deadline::load(Arc::new(SimulatedSource::default()), limit).await;
+/// assert_eq!(page, Err(DeadlineError::Elapsed { limit }));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeadlineError {
     /// The limit passed first.
@@ -56,8 +70,8 @@ pub async fn load(
     Ok(page)
 }
 
-/// Loads all sections at once and returns what is there after `limit`, or earlier when all sections
-/// have come to an outcome.
+/// Loads all sections at once and returns the ones that have arrived after `limit`, or earlier when all
+/// sections have an outcome.
 ///
 /// A section without an outcome is reported as [`SectionFailure::TimedOut`] with the limit of the
 /// whole load, and its call is stopped.

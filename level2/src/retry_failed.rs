@@ -15,7 +15,7 @@ use crate::source::DashboardSource;
 /// (see [`SectionFailure::is_transient`](crate::error::SectionFailure::is_transient)). Each call has
 /// the limit that `timeouts` gives its section.
 ///
-/// What comes back replaces the failed report, whether it is data or a newer failure. Sections with
+/// The new report replaces the failed one, whether it is data or a newer failure. Sections with
 /// data, refusals and panics stay as they are and are not asked for again. [`Settled::took`] becomes
 /// the time of both loads together.
 ///

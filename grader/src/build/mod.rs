@@ -31,7 +31,7 @@ pub struct Built {
 /// What cargo made of one level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum LevelBuild {
-    /// It compiles.
+    /// The level compiles.
     Ready {
         /// The check binary.
         binary: PathBuf,
@@ -102,7 +102,7 @@ pub enum BuildError {
         "the build was stopped: {why} and nothing was done. Does another program hold the target folder, or the network?"
     )]
     Stuck {
-        /// What was seen.
+        /// The evidence for it.
         why: String,
     },
     /// There is no room for what is built.
@@ -130,7 +130,7 @@ pub enum BuildError {
     OtherSources {
         /// The package.
         package: String,
-        /// What differs.
+        /// The sources that differ.
         differing: String,
     },
 }

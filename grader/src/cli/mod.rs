@@ -27,8 +27,8 @@ pub use exit_code::Exit;
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 full core marks, 1 some criteria failed, 2 could not grade, 130 interrupted.\n\
                   A NAME is a level (level2), an exercise (level2/race) or a criterion (level2/race/returns-at-the-third). \
-                  The end of a name is enough where only one ends so (race, returns-at-the-third); \
-                  of several, the one in a level that you have started is meant. `_` counts as `-`."
+                  The last part of a name is enough (race, returns-at-the-third); if several names match, the one \
+                  in a level that you have started is used. `_` counts as `-`."
 )]
 pub struct Arguments {
     #[command(subcommand)]

@@ -105,27 +105,27 @@ pub struct ExerciseReport {
 pub struct CriterionReport {
     /// `level2/race/returns-at-the-third`.
     pub id: &'static str,
-    /// What is demanded.
+    /// The title of the criterion.
     pub title: &'static str,
-    /// What it is worth.
+    /// The number of points.
     pub points: u32,
     /// `core` or `bonus`.
     pub kind: Kind,
     /// The file to write.
     pub file: &'static str,
-    /// How it stands.
+    /// The status of the criterion.
     pub status: Status,
     /// The judgement; `null` if its level does not compile.
     pub verdict: Option<Verdict>,
 }
 
-/// How a criterion stands.
+/// The status of a criterion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Met.
     Passed,
-    /// Not met.
+    /// The criterion is not met.
     Failed,
     /// The exercise is still the starter's `todo!()`.
     NotStarted,

@@ -14,7 +14,7 @@ pub struct FileError {
     pub action: &'static str,
     /// The file or the folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub cause: io::Error,
 }
 

@@ -88,12 +88,12 @@ impl Files {
         (self, findings)
     }
 
-    /// Puts a file in the place of another, or adds it.
+    /// Replaces a file, or adds it.
     pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.insert(path.into(), bytes.into());
     }
 
-    /// Takes a file out.
+    /// Removes a file.
     pub fn remove(&mut self, path: &str) {
         self.0.remove(path);
     }

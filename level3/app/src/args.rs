@@ -60,7 +60,7 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Give back charges that the journal knows nothing of. They may be another system's that uses the
+    /// Refund charges that the journal does not know. They may belong to another system that uses the
     /// same account
     #[arg(long)]
     pub refund_unknown: bool,
@@ -70,7 +70,7 @@ pub struct ReconcileArgs {
     pub pages: Option<NonZeroU32>,
 }
 
-/// Which payments.
+/// The payments to make.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     /// How many payments
@@ -258,7 +258,7 @@ mod tests {
             "--undo-limit 9",
             "--undo-limit 3001",
             "--key-prefix=",
-            "--email nobody",
+            "--email ada",
             "--store payments.db",
             "--store sqlite::memory:",
             "--log-format xml",

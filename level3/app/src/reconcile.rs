@@ -60,7 +60,7 @@ pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, 
     })
 }
 
-/// For people.
+/// Returns the report as text.
 pub fn text(report: &Report, against: &str) -> String {
     let Report { intents, foreign, unreadable, rows, unfinished, parked, .. } = report;
     let mut text = format!("{rows} rows held against {intents} intents of {against}.\n");
@@ -95,7 +95,7 @@ pub fn text(report: &Report, against: &str) -> String {
     text
 }
 
-/// For programs.
+/// Returns the report as JSON.
 pub fn json(report: &Report) -> Value {
     let findings = report.findings.iter().map(|finding| {
         json!({

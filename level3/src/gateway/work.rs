@@ -1,9 +1,9 @@
-//! The work behind a key: find out what is known of it, and do what is not done yet.
+//! The work behind a key: finds the payment's last run, and finishes or begins one.
 //!
 //! A key has one run after another; a run is a saga, with a name of its own. From the first run on:
 //!
 //! ```text
-//!            ┌── nobody has begun it ────────────── run the saga ──── answer
+//!            ┌── no process has begun it ────────── run the saga ──── answer
 //!            │   (refused: overload, outage, shutdown)
 //!  open ─────┤
 //!            │                 ┌─ over for good ───────────────────── answer
@@ -34,44 +34,44 @@ use crate::journal::{Claimed, Lease, Opened, SagaId, SagaLog};
 use crate::request::Payment;
 use crate::saga::{SagaError, SagaEvent, SagaOutcome, SagaOwner};
 
-/// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
-/// longer: what is not dead is over soon.
+/// How often to poll a payment that another gateway owns. Its lease lasts much
+/// longer: a living owner finishes soon.
 pub(super) const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 // starter: drop
-/// What a payment comes to: an answer, or why there is none.
+/// The result of a payment: an answer, or why there is none.
 pub(super) type PaymentResult = Result<KnownAnswer, PayError>;
 
 // starter: drop
-/// An answer, and where it is from.
+/// An answer, and whether this request began its run.
 #[derive(Debug, Clone)]
 pub(super) struct KnownAnswer {
     pub(super) answer: Arc<Answer>,
-    /// Whether a run gave it that this request did not begin.
+    /// Whether the answer is that of a run which this request did not begin.
     pub(super) from_journal: bool,
 }
 
-/// A run of a payment, as its gateway finds it.
+/// A run of a payment, as the gateway finds it.
 enum Run {
-    /// Nobody had begun it. It is this gateway's now.
+    /// No process had begun it. It is this gateway's now.
     New { lease: Lease, permit: OwnedSemaphorePermit },
-    /// It was begun before.
+    /// The run was begun before.
     Known(SagaLog),
 }
 
-/// What to do about a run that was begun before.
+/// The next action for a run that was begun before.
 enum RunDecision {
-    /// It is over, with this answer.
+    /// The run has ended, with this answer.
     Finished(Arc<Answer>),
-    /// It failed for a reason that may have passed: begin the next run.
+    /// The run failed with a transient failure: begin the next run.
     StartNewRun,
-    /// It was under way when the journal was read: read it again.
+    /// The run was under way when the journal was read: read it again.
     ReadAgain,
 }
 
 // starter: drop
 impl Inner {
-    /// The work behind a key. The store keeps the answer, unless it may still change.
+    /// Does the work behind a key. The store keeps the answer, unless it may still change.
     ///
     /// This future is not dropped at a deadline.
     pub(super) async fn work(
@@ -86,8 +86,8 @@ impl Inner {
         }
     }
 
-    /// Brings the payment to an end, whatever that takes: looks at one run after another until one of
-    /// them is over for good or can be begun.
+    /// Brings the payment to its end: reads one run after another until a run has a final answer or can be
+    /// begun.
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
         let mut number = 1;
         loop {
@@ -115,7 +115,7 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// Why no new payment is begun now. A run that was begun before is found all the same.
+    /// Returns why no new payment may begin now, if so. A run that was begun before is still found.
     async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
         let saga = SagaId::from(&state.id);
         let permit = match self.refusal() {
@@ -144,20 +144,20 @@ impl Inner {
         }
     }
 
-    /// Why no new payment is begun now, if none is.
+    /// Returns why no new payment may begin now; `None` if one may.
     fn refusal(&self) -> Option<PayError> {
         if self.payments.is_closed() {
             return Some(PayError::ShuttingDown);
         }
         let open = self.services.critical().into_iter().find(|service| {
-            // A payment that has to be undone as soon as it gets there need not begin.
+            // A payment that would have to be undone at this service need not begin.
             service.breaker.state() == State::Open
         })?;
         let retry_after = open.breaker.snapshot().retry_after;
         Some(PayError::Unavailable { dependency: open.dependency, retry_after })
     }
 
-    /// Runs the saga of a payment that nobody had begun.
+    /// Runs the saga of a new payment.
     async fn new_payment(
         self: &Arc<Self>,
         lease: Lease,
@@ -178,15 +178,15 @@ impl Inner {
                 self.services.admission.ended(begun, begun.elapsed(), total);
                 self.ended(end, begun, Some(permit))
             }
-            // Somebody else ends it, now or when the journal is back.
+            // Another process ends it, now or when the journal is back.
             Err(error) => {
-                tracing::warn!(payment = id.as_str(), %error, "left to whoever recovers it");
+                tracing::warn!(payment = id.as_str(), %error, "left to the next recovery");
                 Arc::new(answer(&id, &payment, Status::Compensating { parked: false }))
             }
         }
     }
 
-    /// Everything that follows from the end of a saga, once it is written.
+    /// Does everything that follows the end of a saga, once the end is written.
     pub(super) fn ended(
         self: &Arc<Self>,
         end: SagaOutcome<PaymentState>,
@@ -211,8 +211,8 @@ impl Inner {
             && failure.step != PaymentStep::Confirm.name()
             && failure.step != PaymentStep::Save.name()
         {
-            // It was promised a confirm that it does not need.
-            self.services.admission.give_back(1);
+            // A confirm was reserved for it that it does not need.
+            self.services.admission.release(1);
         }
         let payment = state.id.clone();
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
@@ -222,7 +222,7 @@ impl Inner {
         answer
     }
 
-    /// Decides about a run that was begun before, and takes it over if its owner is gone.
+    /// Decides what to do with a run that was begun before, and takes it over if its owner is gone.
     async fn known(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -252,7 +252,7 @@ impl Inner {
         }
     }
 
-    /// Takes up a saga that was claimed, and brings it to its end.
+    /// Resumes a saga that was claimed, and brings it to its end.
     pub(super) async fn resume(
         self: &Arc<Self>,
         lease: Lease,
@@ -270,7 +270,7 @@ impl Inner {
         Ok(self.ended(end, begun, None))
     }
 
-    /// Passes on what happens within a saga.
+    /// Forwards the events of a saga to the observer.
     fn tell(&self, id: &PaymentId, event: SagaEvent<'_>) {
         let payment = id.clone();
         let event = match event {
@@ -291,7 +291,7 @@ impl Inner {
     }
 }
 
-/// The journal's payment under this name is the one that is asked for.
+/// Checks that the journal's payment under this name is the requested one.
 fn verify_same_payment(asked: &PaymentState, kept: &PaymentState) -> Result<(), PayError> {
     if asked.payment == kept.payment { Ok(()) } else { Err(PayError::KeyReused) }
 }

@@ -16,6 +16,22 @@ use super::{Answered, Completion, IdempotencyError, StoreConfig};
 /// what the work behind a key returns. Cheap to clone; clones share one store.
 ///
 /// Parameters are kept and compared as they are: two requests with the same hash would pass for one.
+///
+/// ```
+/// use level3::idempotency::{Completion, IdempotencyError, Store, StoreConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let store = Store::new(StoreConfig::default());
+/// let pay = |amount: u32| {
+///     let store = store.clone();
+///     async move { store.run(&"order-1", amount, || async { Completion::Stored("paid") }).await }
+/// };
+/// assert!(!pay(10).await.unwrap().replayed); // runs the work
+/// assert!(pay(10).await.unwrap().replayed); // gets the stored answer
+/// assert_eq!(pay(20).await, Err(IdempotencyError::Mismatch));
+/// # }
+/// ```
 pub struct Store<K, P, V> {
     shared: Arc<Shared<K, P, V>>,
 }

@@ -81,7 +81,7 @@ fn only(queue: &Queue, when: &str) -> Result<Undelivered, Fail> {
             "{} letters in the queue {when}",
             others + usize::from(last.is_some())
         ))
-        .expected("1: it was not delivered, and nobody removed it")),
+        .expected("1: it was neither delivered nor removed")),
     }
 }
 

@@ -103,7 +103,7 @@ pub async fn declines_are_answers(cx: Cx) -> Outcome {
             );
         }
         ensure_eq!(stage.world.calls(site), 7, "7 payments that {} declines are not 7 calls", by);
-        ensure_eq!(stage.net(), 0, "somebody is charged although declined");
+        ensure_eq!(stage.net(), 0, "a customer is charged although the payment is declined");
         let dependency =
             if site == CallSite::Fraud { Dependency::Fraud } else { Dependency::Payments };
         ensure_eq!(
@@ -179,9 +179,9 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
             // To call off an intent that may exist takes the very service that hangs.
             site == CallSite::Create || !matches!(status, Status::Compensating { .. }),
             "with {what}, the answer is Compensating at {} ms", call.took.as_millis();
-            expected = "Failed, with nobody charged: the forward steps end early enough for each undo to be tried once",
+            expected = "Failed, and no customer charged: the forward steps end early enough for each undo to be tried once",
             observed = format!("{status:?}"),
-            help = "Saga::reserve is what undoing needs of the deadline; an undo that is refused, parked or never begun is not undone either"
+            help = "Saga::reserve is the time that the undos need before the deadline; an undo that is refused, parked or never begun does not count as undone"
         );
     }
     paths::answers_by_the_deadline(&cx).await
@@ -205,9 +205,9 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
     sleep(ms(60_000)).await;
     ensure!(
         stage.net() == 0 && stage.open() == 0,
-        "after the answer nobody goes on with the refund";
-        expected = "refunded as soon as the provider lets it", observed = format!("{} charged", stage.net()),
-        help = "the answer has a deadline, the work has none: it belongs into a task of its own"
+        "the gateway stops refunding after the answer";
+        expected = "refunded as soon as the provider accepts it", observed = format!("{} charged", stage.net()),
+        help = "the answer has a deadline, the work has none: run it in a task of its own"
     );
     Ok(())
 }
@@ -317,7 +317,7 @@ pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
             "paid with an open breaker"
         );
     }
-    // Without a receipt a payment succeeds all the same.
+    // Without a receipt a payment still succeeds.
     let stage = stage(&cx, Script::new().always(CallSite::Receipt, Fault::FailBefore))?;
     for number in 0..4 {
         let key = format!("k{number}");
@@ -337,7 +337,7 @@ pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
         })
         .collect();
     for payment in running {
-        // What comes of these does not matter here.
+        // The outcome of these does not matter here.
         let _ = payment.await;
     }
     let state = stage.gateway.breaker(Dependency::Payments);
@@ -351,7 +351,7 @@ pub async fn undoing_passes_an_open_breaker(cx: Cx) -> Outcome {
         statuses.iter().all(|status| *status == IntentStatus::Canceled),
         "an open breaker keeps an intent from being cancelled";
         expected = "every intent cancelled", observed = format!("{statuses:?}"),
-        help = "what undoes goes past the breaker: an outage is no reason to keep somebody's money"
+        help = "an undo bypasses the breaker: an outage is no reason to keep a customer's money"
     );
     Ok(())
 }

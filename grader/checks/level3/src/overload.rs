@@ -64,7 +64,7 @@ impl Calls {
     }
 }
 
-/// What became of a load.
+/// The outcomes of a load.
 #[derive(Default)]
 struct Counts {
     offered: u64,
@@ -235,7 +235,7 @@ pub async fn refuses_no_more_than_it_must(cx: Cx) -> Outcome {
             counts.paid == counts.offered,
             "{} payments are not paid {when}", counts.offered - counts.paid;
             expected = "all paid: there is room for them", observed = counts.told(),
-            help = "what is promised is paid off as time passes; the limit of the payments under way must leave room for what the account allows"
+            help = "reserved calls are worked off as time passes; the limit of the payments under way must leave room for what the account allows"
         );
         Ok(())
     };
@@ -345,8 +345,8 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
         let told = cx.call("Gateway::pay", counter.gateway.pay(request(&key))).await?.value;
         ensure!(
             told.is_ok(),
-            "a payment that comes back after the time it was told is refused again";
-            expected = format!("admitted {} ms after the refusal, when nobody else asks", retry_after.as_millis()),
+            "a payment that is offered again after `retry_after` is refused again";
+            expected = format!("admitted {} ms after the refusal, when no other payment is offered", retry_after.as_millis()),
             observed = format!("{told:?}")
         );
     }

@@ -10,7 +10,7 @@
 //!
 //! A connection that is lost is made again. Writes wait for that for as long as
 //! [`PostgresOptions::patience`] says, and then fail; one whose commit was under way when the connection
-//! broke fails at once with [`StoreError::Lost`], since nobody knows what became of it.
+//! broke fails at once with [`StoreError::Lost`], since its outcome is unknown.
 
 mod fault;
 mod journal;
@@ -140,7 +140,7 @@ impl PostgresStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the waiting; the connections are closed all the same.
+    /// Dropping the future stops the waiting; the connections are still closed.
     pub async fn close(self) {
         self.writer.stop().await;
     }

@@ -7,8 +7,8 @@
 //! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid has
 //!    taken the mail. It is sent for no other reason.
 //! 2. This client remembers what SendGrid has taken, and sends nothing twice at once. A redrive after the
-//!    outbox could not be told finds the mail out already, and makes no request.
-//! 3. What is left are the attempts whose answer nobody saw: a connection that broke, a process that died
+//!    outbox could not record finds the mail out already, and makes no request.
+//! 3. What is left are the attempts whose answer was lost: a connection that broke, a process that died
 //!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. And a
 //!    process that recovers beside a living one cannot see what that one is just sending. Both mails then
 //!    have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows

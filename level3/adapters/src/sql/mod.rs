@@ -23,8 +23,8 @@
 //!
 //! [`Ledger::save`] writes the row, its entry in the outbox and an entry of its own in the saga's journal
 //! in one transaction, or nothing. The record that the step is done follows with the saga's next batch.
-//! A process that dies in between leaves a journal that says "begun" and a row that is there: whoever
-//! recovers saves again and is given that row, since the payment is its key. Neither order nor number of
+//! A process that dies in between leaves a journal that says "begun" and a row that is there: the
+//! recovery saves again and gets that row, since the payment is its key. Neither order nor number of
 //! such deaths makes a second row or a second receipt.
 //!
 //! # Who owns a saga

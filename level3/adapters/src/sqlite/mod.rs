@@ -2,8 +2,8 @@
 //!
 //! [`SqliteStore::open`] makes or opens it. One thread owns the connection and commits in groups; any
 //! number of processes may have the file open. Beside `FILE` lie SQLite's `FILE-wal` and `FILE-shm`, and a
-//! `FILE-owner-ID` for each process that is at it. A network file system that knows no locks is no place
-//! for it.
+//! `FILE-owner-ID` for each process that has it open. Do not put it on a network file system without
+//! locks.
 //!
 //! A file that is deleted or replaced while it is open acknowledges nothing any more
 //! ([`StoreError::Gone`]).
@@ -91,7 +91,7 @@ impl SqliteStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves a file that may have been made, and nobody at it.
+    /// If the future is dropped, the file may have been created; it is not left locked.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, SqliteOptions::default()).await
     }
@@ -137,7 +137,7 @@ impl SqliteStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the waiting; the file is closed all the same.
+    /// Dropping the future stops the waiting; the file is still closed.
     pub async fn close(self) {
         self.writer.stop().await;
     }

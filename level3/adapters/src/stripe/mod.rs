@@ -7,8 +7,8 @@
 //!
 //! After Stripe's pages on [errors](https://docs.stripe.com/api/errors), on
 //! [what they mean for HTTP](https://docs.stripe.com/error-low-level) and on
-//! [idempotent requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is the effect that
-//! nobody can tell.
+//! [idempotent requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is an effect that
+//! the client cannot determine.
 //!
 //! | what comes back | the gateway sees | effect |
 //! |---|---|---|
@@ -27,8 +27,8 @@
 //!
 //! `Stripe-Should-Retry` stands above that: `true` makes the same key worth another attempt, `false` does
 //! not. `Retry-After` holds back every call of this client, since it is about the account; they fail with
-//! `RateLimited` without being sent. A 401 is checked before the key is looked at, and somebody can put
-//! it right: it opens the breaker and fails no payment for good.
+//! `RateLimited` without being sent. Stripe checks a 401 before it looks at the idempotency key, and an operator
+//! can repair it: it opens the breaker and fails no payment for good.
 //!
 //! # Money and states
 //!
@@ -242,7 +242,7 @@ impl Shared {
             match intent.into_intent() {
                 Ok(intent) => read.intents.push(intent),
                 Err(error) => {
-                    // One that nobody understands must not hide all the others.
+                    // One that cannot be read must not hide all the others.
                     tracing::warn!(id, %error, "an intent that cannot be read");
                     read.unreadable += 1;
                 }

@@ -37,7 +37,7 @@ pub async fn claimed(journal: &MemoryJournal) -> Result<(Lease, SagaLog), Fail> 
     }
 }
 
-/// What comes of it when another owner takes it over, in ten seconds.
+/// The outcome when another owner takes the saga over, within ten seconds.
 async fn resumed(
     cx: &Cx,
     bench: &Bench,

@@ -83,7 +83,7 @@ pub async fn wakes_only_when_there_is_something(cx: Cx) -> Outcome {
     ensure!(call.value.0.len() == 6, "6 events, and the reader gets {}", list(&call.value.0));
     ensure!(call.polls < 1000, "6 events in 400 s took {} polls", call.polls;
         expected = "a few for each event: a reader without an event and an emitter without room are woken",
-        help = "no loop that looks again and again");
+        help = "no loop that checks repeatedly");
     Ok(())
 }
 

@@ -216,7 +216,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         ensure!(
             end.standing == Some(Standing::Ended),
             "{when}: Event::Ended comes before the end is in the journal";
-            expected = "the record first: a process that dies in between has told of no end that is not one",
+            expected = "the record first: a process that dies in between has reported no end that is not in the journal",
             observed = format!("the journal says {:?}, and Ended comes with {:?}", end.standing, end.status)
         );
     }
@@ -240,7 +240,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         let other = end.filter(|end| end.status != answer.status);
         ensure!(
             other.is_none() || matches!(answer.status, Status::Compensating { .. }),
-            "{when}: the client is told another end than Event::Ended";
+            "{when}: the client's answer differs from Event::Ended";
             expected = format!("{:?}", other.map(|end| &end.status)),
             observed = format!("{:?}", answer.status)
         );
