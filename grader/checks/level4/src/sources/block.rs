@@ -89,6 +89,27 @@ pub async fn block_loses_nothing(cx: Cx) -> Outcome {
         ensure!(read.iter().copied().eq(0..count), "a source that blocks, {count} events, two readers of another speed: one of them reads {}", list(&read);
             expected = format!("all from 0 to {}", count - 1));
     }
+    // No newcomer goes before an emitter that waits, also in the very turn in which there is room.
+    let (emitter, mut reader) = source(1, Overflow::Block);
+    emit_all(&cx, &emitter, [1]).await?;
+    let mut waits = Box::pin(emitter.emit(2));
+    ensure!(!is_ready(&mut waits).await, "a full buffer, and emit does not wait");
+    let (read, _) = read_now(&cx, &mut reader).await?;
+    let mut newcomer = Box::pin(emitter.emit(3));
+    let overtakes = is_ready(&mut newcomer).await;
+    let all = join(join(waits, newcomer), async {
+        let mut read = read;
+        for _ in 0..2 {
+            read.extend(next(&cx, super::EVENTS, &mut reader, "an emitter waits").await?);
+        }
+        Ok(read)
+    });
+    let (_, read) = if overtakes { (((), ()), Ok(Vec::new())) } else { all.await };
+    let read: Vec<u64> = read?;
+    ensure!(!overtakes && read == [1, 2, 3], "an emitter waits for room, a reader makes some, and a newcomer emits: {}",
+        if overtakes { "the newcomer goes first".to_owned() } else { format!("a reader sees {}", list(&read)) };
+        expected = "1, 2, 3: the room belongs to the one that waits",
+        help = "let emitters stand in a line of which only the first looks for room");
     // Emitters that wait are served in their order.
     let (emitter, mut reader) = source(1, Overflow::Block);
     let waiting = (0..10).map(|event| emitter.emit(event));
