@@ -1,0 +1,3 @@
+//! The public API of level 4.
+
+mod limiter;
