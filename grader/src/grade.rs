@@ -57,19 +57,8 @@ pub fn grade(
     seed: Seed,
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
-    let mut parts = Part::of(entries);
-    if options.whole_levels {
-        parts = parts.into_iter().map(Part::whole).collect();
-    }
-    progress.building(&parts);
-    let built = build::build(root, &parts, options, &mut |step| match step {
-        Step::Built(package) => progress.built(package),
-        Step::Waiting(why) => progress.waiting(why),
-    })?;
-    let judging = Instant::now();
-    progress.judging(entries.len());
-    let verdicts = judge_all(root, entries, &built, limits, seed, progress);
-    let mut report = Report::new(entries, &built, verdicts, judging.elapsed(), seed);
+    let built = build(root, entries, options, progress)?;
+    let mut report = judge_built(root, entries, &built, limits, seed, progress);
     for level in &mut report.levels {
         // Files that cannot be read have not been compiled either.
         if let Some(known) = catalog::level(level.name)
@@ -79,6 +68,44 @@ pub fn grade(
         }
     }
     Ok(report)
+}
+
+/// Builds what `entries` need.
+///
+/// # Errors
+///
+/// [`BuildError`] when cargo could not even try.
+pub fn build(
+    root: &Path,
+    entries: &[Entry],
+    options: &build::Options,
+    progress: &dyn Progress,
+) -> Result<Built, BuildError> {
+    let mut parts = Part::of(entries);
+    if options.whole_levels {
+        parts = parts.into_iter().map(Part::whole).collect();
+    }
+    progress.building(&parts);
+    build::build(root, &parts, options, &mut |step| match step {
+        Step::Built(package) => progress.built(package),
+        Step::Waiting(why) => progress.waiting(why),
+    })
+}
+
+/// Judges `entries` by what was built for them, with the values of `seed`. The sources at `root` are those
+/// that it was built from. The report does not say what a teacher should look at.
+pub fn judge_built(
+    root: &Path,
+    entries: &[Entry],
+    built: &Built,
+    limits: &Limits,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Report {
+    let judging = Instant::now();
+    progress.judging(entries.len());
+    let verdicts = judge_all(root, entries, built, limits, seed, progress);
+    Report::new(entries, built, verdicts, judging.elapsed(), seed)
 }
 
 /// Judges the entries whose level compiles, as many at a time as there are cores. An entry without

@@ -12,11 +12,14 @@ use std::process::ExitCode;
 
 use grader::catalog::{Kind, Level, level};
 use grader::report::{CriterionReport, Report, Status};
-use grader::select::select;
+use grader::select::{Entry, select};
 use grader::submission::Files;
+use grader_proofs::batch::shared;
+use grader_proofs::changed::Changed;
 use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::{Planted, unknown};
 use grader_proofs::prove::{Bench, Failure, told};
+use grader_proofs::schemata::{MOST_SHARED, Schema};
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -43,8 +46,47 @@ fn main() -> Result<ExitCode, Failure> {
     let reference = Reference::new(Files::read(&root, level)?.0);
     let bench = Bench::new(&root, &root.join("target/tmp/variants"))?;
     let mut counts = Counts::default();
-    for solution in unknown(Path::new(dir))?.iter().filter(|it| it.name.contains(filter)) {
-        judge(&bench, level, solution, &reference, &mut counts)?;
+    let mut solutions = Vec::new();
+    for solution in unknown(Path::new(dir))?.into_iter().filter(|it| it.name.contains(filter)) {
+        match solution.files(&reference, level) {
+            Ok(files) => {
+                let changed = Changed::between(reference.files(), &files);
+                solutions.push(Variant { solution, changed });
+            }
+            Err(why) => counts.invalid(&solution, &why.to_string()),
+        }
+    }
+    let (rest, trials) = criteria(level)?;
+    let (groups, mut alone) =
+        shared(solutions, |variant| &variant.changed, reference.files(), MOST_SHARED);
+    for group in groups {
+        let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
+        let mut schema = Schema::build(&bench, level, &changed, &rest)?;
+        for (at, variant) in group.into_iter().enumerate() {
+            match schema.as_mut().filter(|schema| schema.holds(at)) {
+                Some(schema) => {
+                    let mut report = schema.judge(at, &variant.changed, &rest)?;
+                    if lost(&report).is_empty() && !trials.is_empty() {
+                        report = schema.judge(at, &variant.changed, &trials)?;
+                    }
+                    counts.add(&variant.solution, &report);
+                }
+                None => alone.push(variant),
+            }
+        }
+    }
+    for Variant { solution, changed } in alone {
+        let mut files = reference.files().clone();
+        changed.lay(&mut files);
+        let mut report = bench.grade_by(&rest, level, &files)?;
+        if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
+            counts.invalid(&solution, &format!("does not compile\n{}", broken.errors));
+            continue;
+        }
+        if lost(&report).is_empty() && !trials.is_empty() {
+            report = bench.grade_by(&trials, level, &files)?;
+        }
+        counts.add(&solution, &report);
     }
     let Counts { wrong, full_marks, bonus_only, right, right_below, invalid } = counts;
     println!(
@@ -54,62 +96,58 @@ fn main() -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(full_marks + right_below > 0)))
 }
 
-/// Judges one solution and prints a line about it, with the message that a reader has to judge below.
-fn judge(
-    bench: &Bench,
-    level: &Level,
-    solution: &Planted,
-    reference: &Reference,
-    counts: &mut Counts,
-) -> Result<(), Failure> {
-    let name = &solution.name;
-    let files = match solution.files(reference, level) {
-        Ok(files) => files,
-        Err(why) => {
-            println!("{name}: INVALID, {why}");
-            counts.invalid += 1;
-            return Ok(());
-        }
-    };
-    let mut entries = select(&[level.name.to_owned()])?;
-    let trials: Vec<_> = entries.extract_if(.., |entry| entry.exercise.trial).collect();
-    let mut report = bench.grade_by(&entries, level, &files)?;
-    if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
-        println!("{name}: INVALID, does not compile\n{}", broken.errors);
-        counts.invalid += 1;
-        return Ok(());
+/// A solution and what it changes.
+struct Variant {
+    solution: Planted,
+    changed: Changed,
+}
+
+/// The criteria of a level: those that are no trials, and the trials.
+fn criteria(level: &Level) -> Result<(Vec<Entry>, Vec<Entry>), Failure> {
+    let entries = select(&[level.name.to_owned()])?;
+    let (trials, rest) = entries.into_iter().partition(|entry| entry.exercise.trial);
+    Ok((rest, trials))
+}
+
+impl Counts {
+    /// Counts a solution that cannot be judged.
+    fn invalid(&mut self, solution: &Planted, why: &str) {
+        println!("{}: INVALID, {why}", solution.name);
+        self.invalid += 1;
     }
-    if lost(&report).is_empty() && !trials.is_empty() {
-        report = bench.grade_by(&trials, level, &files)?;
-    }
-    let lost = lost(&report);
-    let is_wrong = name.starts_with("wrong");
-    *(if is_wrong { &mut counts.wrong } else { &mut counts.right }) += 1;
-    let core = lost.iter().any(|criterion| criterion.kind == Kind::Core);
-    let verdict = match (is_wrong, lost.is_empty(), core) {
-        (true, true, _) => {
-            counts.full_marks += 1;
-            "FULL MARKS"
+
+    /// Counts a solution that was judged and prints a line about it, with the message that a reader has to
+    /// judge below.
+    fn add(&mut self, solution: &Planted, report: &Report) {
+        let name = &solution.name;
+        let lost = lost(report);
+        let is_wrong = name.starts_with("wrong");
+        *(if is_wrong { &mut self.wrong } else { &mut self.right }) += 1;
+        let core = lost.iter().any(|criterion| criterion.kind == Kind::Core);
+        let verdict = match (is_wrong, lost.is_empty(), core) {
+            (true, true, _) => {
+                self.full_marks += 1;
+                "FULL MARKS"
+            }
+            (true, false, false) => {
+                self.bonus_only += 1;
+                "caught by bonus only"
+            }
+            (true, false, true) => "caught",
+            (false, true, _) => "full marks",
+            (false, false, _) => {
+                self.right_below += 1;
+                "BELOW FULL MARKS"
+            }
+        };
+        println!("{name}: {verdict} ({})", solution.why);
+        for criterion in &lost {
+            println!("    {} {:?}", criterion.id, criterion.kind);
         }
-        (true, false, false) => {
-            counts.bonus_only += 1;
-            "caught by bonus only"
+        for line in lost.first().map(|first| told(report, first.id)).unwrap_or_default().lines() {
+            println!("    | {line}");
         }
-        (true, false, true) => "caught",
-        (false, true, _) => "full marks",
-        (false, false, _) => {
-            counts.right_below += 1;
-            "BELOW FULL MARKS"
-        }
-    };
-    println!("{name}: {verdict} ({})", solution.why);
-    for criterion in &lost {
-        println!("    {} {:?}", criterion.id, criterion.kind);
     }
-    for line in lost.first().map(|first| told(&report, first.id)).unwrap_or_default().lines() {
-        println!("    | {line}");
-    }
-    Ok(())
 }
 
 fn lost(report: &Report) -> Vec<&CriterionReport> {

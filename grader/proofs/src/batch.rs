@@ -7,21 +7,23 @@
 //! Right solutions share a batch when they change different modules: there, nothing may fail.
 use std::collections::BTreeSet;
 
-use grader::catalog::{Level, module_of};
+use grader::catalog::Level;
 use grader::select::{Entry, SelectError, select};
 use grader::submission::Files;
 
+use crate::changed::Changed;
 use crate::influence::Influence;
 use crate::planted::edit::Reference;
 use crate::planted::{Planted, PlantedError};
+use crate::schemata::{Group, Shapes};
 
 /// A planted solution and what it changes.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// The solution.
     pub planted: Planted,
-    /// Changed files with their new content; without one where the file is removed.
-    changed: Vec<(String, Option<Vec<u8>>)>,
+    /// What it changes.
+    pub changed: Changed,
 }
 
 impl Sample {
@@ -36,29 +38,8 @@ impl Sample {
         level: &Level,
     ) -> Result<Sample, PlantedError> {
         let files = planted.files(reference, level)?;
-        let reference = reference.files();
-        let paths: BTreeSet<&str> = reference.iter().chain(files.iter()).map(|(p, _)| p).collect();
-        let changed = paths
-            .into_iter()
-            .filter(|path| files.get(path) != reference.get(path))
-            .map(|path| (path.to_owned(), files.get(path).map(<[u8]>::to_vec)))
-            .collect();
+        let changed = Changed::between(reference.files(), &files);
         Ok(Sample { planted, changed })
-    }
-
-    /// The modules that it changes.
-    pub fn modules(&self) -> impl Iterator<Item = &str> {
-        self.changed.iter().map(|(path, _)| module_of(path))
-    }
-
-    /// Puts its files into the level's.
-    pub fn lay(&self, files: &mut Files) {
-        for (path, bytes) in &self.changed {
-            match bytes {
-                Some(bytes) => files.insert(path.clone(), bytes.clone()),
-                None => files.remove(path),
-            }
-        }
     }
 
     fn is_right(&self) -> bool {
@@ -73,14 +54,14 @@ impl Sample {
     /// Whether a criterion that must fail for it could fail for the other one.
     fn is_seen_where(&self, other: &Sample, influence: &Influence) -> bool {
         self.exercises()
-            .any(|exercise| other.modules().any(|module| influence.sees(exercise, module)))
+            .any(|exercise| other.changed.modules().any(|module| influence.sees(exercise, module)))
     }
 
     /// Whether both can be proved in one tree.
     fn goes_with(&self, other: &Sample, influence: &Influence) -> bool {
-        let modules: BTreeSet<&str> = self.modules().collect();
+        let modules: BTreeSet<&str> = self.changed.modules().collect();
         self.is_right() == other.is_right()
-            && other.modules().all(|module| !modules.contains(module))
+            && other.changed.modules().all(|module| !modules.contains(module))
             && !self.is_seen_where(other, influence)
             && !other.is_seen_where(self, influence)
     }
@@ -90,7 +71,7 @@ impl Sample {
     pub fn unseen(&self, influence: &Influence) -> Vec<&'static str> {
         let unseen = |id: &&str| {
             let exercise = id.split('/').nth(1).unwrap_or(id);
-            !self.modules().any(|module| influence.sees(exercise, module))
+            !self.changed.modules().any(|module| influence.sees(exercise, module))
         };
         self.planted.fails.iter().copied().filter(unseen).collect()
     }
@@ -144,7 +125,8 @@ pub fn criteria_of(
     influence: &Influence,
 ) -> Result<Vec<Entry>, SelectError> {
     let mut criteria = select(&[level.name.to_owned()])?;
-    let modules: BTreeSet<&str> = samples.iter().flat_map(Sample::modules).collect();
+    let modules: BTreeSet<&str> =
+        samples.iter().flat_map(|sample| sample.changed.modules()).collect();
     let right = samples.iter().any(Sample::is_right);
     criteria.retain(|entry| {
         let named = samples.iter().any(|s| s.planted.fails.contains(&entry.criterion.id));
@@ -179,6 +161,39 @@ pub fn settle<T, E>(
         }
     }
     Ok(settled)
+}
+
+/// Sorts solutions into groups that share a build (see [`schemata`](crate::schemata)), and those that need one of
+/// their own. A group has at most `most` solutions.
+#[must_use]
+pub fn shared<T>(
+    solutions: Vec<T>,
+    changed: impl Fn(&T) -> &Changed,
+    reference: &Files,
+    most: usize,
+) -> (Vec<Vec<T>>, Vec<T>) {
+    let shapes = Shapes::new(reference.clone());
+    let mut groups: Vec<(Group, Vec<T>)> = Vec::new();
+    let mut alone = Vec::new();
+    for solution in solutions {
+        let place = groups.iter_mut().find_map(|(group, members)| {
+            group.add(&shapes, changed(&solution), most).then_some(members)
+        });
+        if let Some(members) = place {
+            members.push(solution);
+            continue;
+        }
+        let mut group = Group::default();
+        if group.add(&shapes, changed(&solution), most) {
+            groups.push((group, vec![solution]));
+        } else {
+            alone.push(solution);
+        }
+    }
+    let (groups, single): (Vec<_>, Vec<_>) =
+        groups.into_iter().map(|(_, members)| members).partition(|members| members.len() > 1);
+    alone.extend(single.into_iter().flatten());
+    (groups, alone)
 }
 
 /// Sorts solutions into batches. The same solutions always make the same batches.

@@ -5,11 +5,13 @@
 //! compares. The tests of this package run them all, and the starters of every level.
 
 pub mod batch;
+pub mod changed;
 pub mod influence;
 pub mod mutants;
 pub mod planted;
 pub mod prove;
 pub mod run;
+pub mod schemata;
 mod seed;
 pub mod tables;
 

@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use grader::build::Options;
+use grader::build::{Built, Options};
 use grader::catalog::Level;
-use grader::grade::{Quiet, grade};
+use grader::grade::{Quiet, build, judge_built};
 use grader::report::explain::{self, Place};
 use grader::report::{Report, Status};
 use grader::seed::{Seed, VARIABLE};
@@ -14,7 +14,9 @@ use grader::submission::{Files, Scratch};
 use grader::supervise::Limits;
 
 use crate::batch::{Batch, Sample, criteria_of, settle};
+use crate::changed::Changed;
 use crate::influence::Influence;
+use crate::schemata::Schema;
 use crate::seed::seed;
 
 /// What can stand in the way of a proof.
@@ -27,6 +29,7 @@ pub type Proofs = Vec<(String, Result<(), String>)>;
 #[derive(Debug)]
 pub struct Bench {
     pristine: PathBuf,
+    folder: PathBuf,
     scratch: Scratch,
     options: Options,
     /// Held as long as the bench is: another process that grades in the same folder waits.
@@ -47,7 +50,13 @@ impl Bench {
         seed(root, &folder.join("target"))?;
         // Each exercise's own binary would be one more build that begins with nothing.
         let options = Options { whole_levels: true, ..scratch.options() };
-        Ok(Bench { pristine: root.to_path_buf(), scratch, options, _lock: lock })
+        Ok(Bench {
+            pristine: root.to_path_buf(),
+            folder: folder.to_path_buf(),
+            scratch,
+            options,
+            _lock: lock,
+        })
     }
 
     /// The reference's files of a level.
@@ -79,18 +88,56 @@ impl Bench {
         level: &Level,
         files: &Files,
     ) -> Result<Report, Failure> {
+        let trials = entries.iter().any(|entry| entry.exercise.trial);
+        let built = self.build(entries, level, files, trials)?;
+        self.judge(entries, level, files, &built)
+    }
+
+    /// Builds what judging a level with these files by some of its criteria needs. A build for one judgement
+    /// without trials takes half the time without optimisation; one for many is worth it.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be laid out or cargo cannot run.
+    pub fn build(
+        &self,
+        entries: &[Entry],
+        level: &Level,
+        files: &Files,
+        optimised: bool,
+    ) -> Result<Built, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
-        let has_trials = level.exercises.iter().any(|exercise| exercise.trial);
-        if has_trials && !entries.iter().any(|entry| entry.exercise.trial) {
-            // Only trials run long enough to give back what optimising takes, half of the build.
+        if !optimised && level.exercises.iter().any(|exercise| exercise.trial) {
             // The harness is built anew with each solution, as the level is.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }
         }
+        Ok(build(self.scratch.root(), entries, &options, &Quiet)?)
+    }
+
+    /// Judges what was built, with these files as the level's sources.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be laid out or there is no seed.
+    pub fn judge(
+        &self,
+        entries: &[Entry],
+        level: &Level,
+        files: &Files,
+        built: &Built,
+    ) -> Result<Report, Failure> {
+        self.scratch.lay(level, files)?;
         let seed = Seed::of_this_run()?;
-        Ok(grade(self.scratch.root(), entries, &options, &Limits::default(), seed, &Quiet)?)
+        Ok(judge_built(self.scratch.root(), entries, built, &Limits::default(), seed, &Quiet))
+    }
+
+    /// The folder of this bench.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Proves a batch. One that does not behave as its solutions say is split until each solution has a
@@ -115,7 +162,7 @@ impl Bench {
                 criteria_of(part, level, influence)?
             };
             let mut files = reference.clone();
-            part.iter().for_each(|sample| sample.lay(&mut files));
+            part.iter().for_each(|sample| sample.changed.lay(&mut files));
             let found = compare(part, &self.grade_by(&some, level, &files)?);
             if let (Err(why), true) = (&found, part.len() > 1) {
                 let names: Vec<&str> = part.iter().map(|s| s.planted.name.as_str()).collect();
@@ -125,6 +172,42 @@ impl Bench {
             Ok(found)
         })?;
         Ok(settled.into_iter().map(|(sample, found)| (sample.planted.name, found)).collect())
+    }
+
+    /// Proves solutions that can share a tree, each by itself. A solution that rustc refuses there is built
+    /// alone.
+    ///
+    /// # Errors
+    ///
+    /// When the solutions cannot be laid out or cargo cannot run.
+    pub fn prove_shared(
+        &self,
+        level: &'static Level,
+        influence: &Influence,
+        samples: Vec<Sample>,
+    ) -> Result<Proofs, Failure> {
+        let criteria = criteria_of(&samples, level, influence)?;
+        let changed: Vec<&Changed> = samples.iter().map(|sample| &sample.changed).collect();
+        let mut schema = Schema::build(self, level, &changed, &criteria)?;
+        let mut proofs = Proofs::new();
+        let mut alone = Vec::new();
+        for (at, sample) in samples.iter().enumerate() {
+            let Some(schema) = schema.as_mut().filter(|schema| schema.holds(at)) else {
+                alone.push(sample.clone());
+                continue;
+            };
+            let one = std::slice::from_ref(sample);
+            let report = schema.judge(at, &sample.changed, &criteria_of(one, level, influence)?)?;
+            proofs.push((sample.planted.name.clone(), compare(one, &report)));
+        }
+        if !alone.is_empty() {
+            eprintln!("{} of {} solutions could not share a build", alone.len(), samples.len());
+        }
+        for sample in alone {
+            let batch = Batch::of_many(vec![sample], level, influence)?;
+            proofs.extend(self.prove(level, influence, batch)?);
+        }
+        Ok(proofs)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use grader::catalog::Level;
 use grader::report::Status;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Sample};
 use crate::influence::Influence;
 use crate::prove::{Bench, Failure, Proofs};
 
@@ -21,8 +21,10 @@ pub type Outcome = (Result<(), String>, Duration);
 pub enum Job {
     /// The reference passes every criterion.
     Reference(&'static Level),
-    /// The solutions behave as they say.
+    /// The solutions behave as they say, judged together.
     Batch(&'static Level, Arc<Influence>, Batch),
+    /// The solutions behave as they say, built together and each judged by itself.
+    Shared(&'static Level, Arc<Influence>, Vec<Sample>),
 }
 
 /// Where the outcome of a proof arrives. It never arrives when the bench panicked.
@@ -53,6 +55,9 @@ impl Queue {
             Job::Reference(level) => vec![format!("{}/reference", level.name)],
             Job::Batch(_, _, batch) => {
                 batch.samples.iter().map(|sample| sample.planted.name.clone()).collect()
+            }
+            Job::Shared(_, _, samples) => {
+                samples.iter().map(|sample| sample.planted.name.clone()).collect()
             }
         };
         let (senders, pending) = names
@@ -110,5 +115,6 @@ fn prove(bench: &Bench, job: Job) -> Result<Proofs, Failure> {
             Ok(vec![(format!("{}/reference", level.name), found)])
         }
         Job::Batch(level, influence, batch) => bench.prove(level, &influence, batch),
+        Job::Shared(level, influence, samples) => bench.prove_shared(level, &influence, samples),
     }
 }

@@ -4,8 +4,9 @@
 //! one must get full marks. And for every criterion there is a solution that fails only there.
 //!
 //! Trials (whole gateways under load, random scripts) judge only the solutions that name one and
-//! those that are right: `grader_proofs::planted` says why. Solutions that cannot influence one another are
-//! built and judged together: `grader_proofs::batch` says which.
+//! those that are right: `grader_proofs::planted` says why. Solutions that differ from the reference in the
+//! bodies of functions share a build and are judged one by one (`grader_proofs::schemata`). Of the others, those
+//! that cannot influence one another are built and judged together: `grader_proofs::batch` says which.
 //!
 //! `cargo test -p grader-proofs --test planted -- --one-by-one [FILTER]` builds and judges each solution
 //! alone, by all criteria of its level. Those that `grader/planted/unproven.txt` lists are ignored unless
@@ -23,12 +24,13 @@ use std::time::{Duration, Instant, SystemTime};
 use grader::catalog::{LEVELS, Level};
 use grader::select::select;
 use grader::submission::Files;
-use grader_proofs::batch::{Batch, Sample, batches};
+use grader_proofs::batch::{Batch, Sample, batches, shared};
 use grader_proofs::influence::Influence;
 use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::{Planted, of_level};
 use grader_proofs::prove::Failure;
 use grader_proofs::run::{Job, Pending, Queue};
+use grader_proofs::schemata::MOST_SHARED;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const TABLE: &str = "grader/planted/one-by-one.md";
@@ -126,6 +128,11 @@ impl Plan {
                 .map(|planted| Sample::new(planted, &reference_files, level))
                 .collect::<Result<Vec<_>, _>>()?;
             let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
+            let (together, samples) = if one_by_one {
+                (Vec::new(), samples)
+            } else {
+                shared(samples, |sample| &sample.changed, reference_files.files(), MOST_SHARED)
+            };
             let mut groups = if one_by_one {
                 samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?
             } else {
@@ -134,7 +141,10 @@ impl Plan {
             // The long ones first: no bench is left alone with one at the end.
             groups.sort_by_key(|batch| std::cmp::Reverse(batch.criteria.len()));
             plan.solutions += all.len();
-            plan.builds += groups.len();
+            plan.builds += groups.len() + together.len();
+            for samples in together {
+                pending.extend(plan.queue.add(Job::Shared(level, Arc::clone(&influence), samples)));
+            }
             for batch in groups {
                 pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch)));
             }

@@ -1,0 +1,137 @@
+//! Many planted solutions in one build.
+//!
+//! Most planted solutions differ from the reference in the bodies of a few functions. One source tree can hold
+//! them all: each such body becomes a `match` over a number, with one arm for each solution and the
+//! reference's own body as the last arm. The tree is built once. The number stands in the binary, so each
+//! solution is the same binary with another number, and is judged alone. The method is known from mutation
+//! testing as mutant schemata (Untch, Offutt, Harrold: Mutation analysis using mutant schemata, 1993).
+//!
+//! What cannot stand in an arm is built alone: a changed type or signature, a `const fn`, a function that returns
+//! `impl Trait`, a removed file. So is a solution that rustc refuses in the shared tree. With the number 0
+//! the tree must get full marks as the reference does; where it does not, it is split.
+use std::collections::BTreeMap;
+
+use grader::build::{Built, LevelBuild};
+use grader::catalog::Level;
+use grader::report::{Report, Status};
+use grader::select::Entry;
+use grader::submission::Files;
+
+use crate::changed::Changed;
+use crate::prove::{Bench, Failure};
+
+mod errors;
+mod merge;
+mod shape;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+use merge::Merged;
+pub use merge::{Group, Shapes};
+use switch::Switched;
+
+/// So many solutions share a build at most: with more, one bench would still judge when the others are done.
+pub const MOST_SHARED: usize = 48;
+
+/// Solutions that were built together.
+#[derive(Debug)]
+pub struct Schema<'a> {
+    bench: &'a Bench,
+    level: &'a Level,
+    reference: Files,
+    switched: Switched,
+    built: Built,
+    /// The number of each solution, by its place in the list that was given.
+    numbers: BTreeMap<usize, u32>,
+}
+
+impl<'a> Schema<'a> {
+    /// Builds `solutions` together, as many as rustc accepts. `entries` are the criteria that must pass where
+    /// no solution is switched on. `None` when no two of the
+    /// solutions can be built together.
+    ///
+    /// # Errors
+    ///
+    /// When the tree cannot be laid out or cargo cannot run.
+    pub fn build(
+        bench: &'a Bench,
+        level: &'a Level,
+        solutions: &[&Changed],
+        entries: &[Entry],
+    ) -> Result<Option<Schema<'a>>, Failure> {
+        let reference = bench.reference(level)?;
+        let shapes = Shapes::new(reference.clone());
+        let mut open: Vec<usize> = (0..solutions.len()).collect();
+        while open.len() > 1 {
+            let members: Vec<(usize, &Changed)> =
+                open.iter().map(|at| (*at, solutions[*at])).collect();
+            let merged = Merged::new(&shapes, level, &members);
+            let built = bench.build(entries, level, &merged.files, true)?;
+            match built.levels.get(level.name) {
+                Some(LevelBuild::Ready { binary, .. }) => {
+                    let switched = Switched::copy(binary, bench.folder())?;
+                    let numbers = (1..).zip(&open).map(|(number, at)| (*at, number)).collect();
+                    let reference = reference.clone();
+                    let mut schema = Schema { bench, level, reference, switched, built, numbers };
+                    if schema.is_neutral(entries)? {
+                        return Ok(Some(schema));
+                    }
+                    open.truncate(open.len() / 2);
+                }
+                Some(LevelBuild::Broken { errors, .. }) => {
+                    let blamed = merged.blamed(errors);
+                    if blamed.is_empty() {
+                        open.truncate(open.len() / 2);
+                    }
+                    open.retain(|at| !blamed.contains(at));
+                }
+                None => return Err(format!("{} was not built", level.name).into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the solution at this place of the list was built.
+    #[must_use]
+    pub fn holds(&self, at: usize) -> bool {
+        self.numbers.contains_key(&at)
+    }
+
+    /// Judges the solution at this place of the list, which the schema holds.
+    ///
+    /// # Errors
+    ///
+    /// When the solution is not there, or the system refuses a file.
+    pub fn judge(
+        &mut self,
+        at: usize,
+        solution: &Changed,
+        entries: &[Entry],
+    ) -> Result<Report, Failure> {
+        let number = self.numbers.get(&at).ok_or("the solution was not built with the others")?;
+        // The sources that the grader reads to explain a failure are the solution's own.
+        let mut files = self.reference.clone();
+        solution.lay(&mut files);
+        self.run(*number, &files, entries)
+    }
+
+    /// Whether the reference passes, built among the others.
+    fn is_neutral(&mut self, entries: &[Entry]) -> Result<bool, Failure> {
+        let reference = self.reference.clone();
+        let report = self.run(0, &reference, entries)?;
+        let failed = report.criteria().find(|it| it.status != Status::Passed);
+        if let Some(failed) = failed {
+            eprintln!("split, because {} fails for the reference in a shared build", failed.id);
+        }
+        Ok(failed.is_none())
+    }
+
+    fn run(&mut self, number: u32, files: &Files, entries: &[Entry]) -> Result<Report, Failure> {
+        let set = self.switched.set(number)?.to_path_buf();
+        if let Some(LevelBuild::Ready { binary, .. }) = self.built.levels.get_mut(self.level.name) {
+            *binary = set;
+        }
+        self.bench.judge(entries, self.level, files, &self.built)
+    }
+}
