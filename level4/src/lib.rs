@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`limiter`] | at most so many operations at once, alone and in batches |
+//! | [`debounce`] | of a burst of values, only the ones that matter |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -38,6 +39,9 @@ macro_rules! lesson {
 
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
+
+#[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
+pub mod debounce;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

@@ -8,11 +8,17 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+#[cfg(any(feature = "debounce", feature = "models"))]
+mod bursts;
 mod ops;
 mod panics;
 
+#[cfg(feature = "debounce")]
+mod debounce;
 #[cfg(feature = "limiter")]
 mod limiter;
+#[cfg(feature = "models")]
+mod models;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(
