@@ -3,6 +3,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`limiter`] | at most so many operations at once, alone and in batches |
+//! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
+//! | [`compose`] | steps in a row, selected results, the first success, a quorum |
+//! | [`sources`] | events and timers as streams |
 //! | [`debounce`] | of a burst of values, only the ones that matter |
 //!
 //! Every module here is an exercise, and the README is the assignment.
@@ -17,6 +20,9 @@
 //! * Time is tokio's, so that a test can run an hour in microseconds.
 //! * Nothing grows without a bound.
 //! * A configuration that makes no sense is refused when it is made, with a typed error.
+
+#![cfg_attr(doc, doc = concat!("\n", include_str!("../lessons/rustdoc-links.txt"), "\n"))]
+#![cfg_attr(doc, doc = include_str!("../lessons/promise-or-observable.md"))]
 
 /// The chapter of an exercise and its contract, for the documentation of its module. The module's own
 /// documentation follows them.
@@ -37,11 +43,16 @@ macro_rules! lesson {
     };
 }
 
-#[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
-pub mod limiter;
-
+#[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
+pub mod cancel;
+#[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
+pub mod compose;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
+#[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
+pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
+pub mod sources;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

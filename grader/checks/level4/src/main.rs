@@ -13,12 +13,18 @@ mod bursts;
 mod ops;
 mod panics;
 
+#[cfg(feature = "cancel")]
+mod cancel;
+#[cfg(feature = "compose")]
+mod compose;
 #[cfg(feature = "debounce")]
 mod debounce;
 #[cfg(feature = "limiter")]
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
+#[cfg(feature = "sources")]
+mod sources;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(
