@@ -7,6 +7,7 @@
 //! | [`compose`] | steps in a row, selected results, the first success, a quorum |
 //! | [`sources`] | events and timers as streams |
 //! | [`debounce`] | of a burst of values, only the ones that matter |
+//! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -51,6 +52,8 @@ pub mod compose;
 pub mod debounce;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
+pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
 

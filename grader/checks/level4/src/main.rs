@@ -10,6 +10,8 @@
 
 #[cfg(any(feature = "debounce", feature = "models"))]
 mod bursts;
+#[cfg(any(feature = "single-flight", feature = "models"))]
+mod fetches;
 mod ops;
 mod panics;
 
@@ -23,6 +25,8 @@ mod debounce;
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
+#[cfg(feature = "single-flight")]
+mod single_flight;
 #[cfg(feature = "sources")]
 mod sources;
 
