@@ -8,6 +8,7 @@
 //! | [`sources`] | events and timers as streams |
 //! | [`debounce`] | of a burst of values, only the ones that matter |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
+//! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -56,6 +57,8 @@ pub mod limiter;
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
+#[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
+pub mod ttl_cache;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

@@ -10,7 +10,7 @@
 
 #[cfg(any(feature = "debounce", feature = "models"))]
 mod bursts;
-#[cfg(any(feature = "single-flight", feature = "models"))]
+#[cfg(any(feature = "single-flight", feature = "ttl-cache", feature = "models"))]
 mod fetches;
 mod ops;
 mod panics;
@@ -29,6 +29,8 @@ mod models;
 mod single_flight;
 #[cfg(feature = "sources")]
 mod sources;
+#[cfg(feature = "ttl-cache")]
+mod ttl_cache;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(

@@ -5,6 +5,8 @@
 
 mod debounce;
 mod single_flight;
+mod ttl_cache;
 
 pub use debounce::debounce;
 pub use single_flight::single_flight;
+pub use ttl_cache::ttl_cache;

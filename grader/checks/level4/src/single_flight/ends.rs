@@ -46,7 +46,8 @@ pub async fn without_callers_the_work_stops(cx: Cx) -> Outcome {
         let ended = record.seen().first().and_then(|run| run.ended);
         ensure!(matches!(ended, Some((50, End::Dropped))), "all {callers} callers of a run were dropped at 50 ms, and the work goes on";
             expected = "it is dropped with its last caller", help = HELP);
-        ensure!(flight.len() == 0, "all callers of a run were dropped, and `len` is {}", flight.len();
+        let kept = flight.len();
+        ensure!(kept == 0, "all callers of a run were dropped, and `len` is {}", kept;
             expected = "0", help = "take the run out of the map from a destructor");
         // At once, and not joined to what is gone.
         let next = timeout(ms(10_000), call(&flight, &record, "a", 0, Ends::Value));
@@ -152,7 +153,8 @@ pub async fn a_panic_ends_its_run_only(cx: Cx) -> Outcome {
             let other = matches!(other, Ok((_, Ok(_))));
             ensure!(other, "work of one key panics {when}, and a caller of another key gets no value";
                 expected = "it sees nothing of the panic");
-            ensure!(flight.len() == 0, "work panicked {when}, and `len` is {}", flight.len(); expected = "0");
+            let kept = flight.len();
+            ensure!(kept == 0, "work panicked {when}, and `len` is {}", kept; expected = "0");
             let next = timeout(ms(10_000), call(&flight, &record, "a", 0, Ends::Value));
             let next = cx.call(RUN, AssertUnwindSafe(next).catch_unwind()).await?.value;
             ensure!(matches!(next, Ok(Ok((_, Ok(_))))), "work panicked {when}, and the next caller of the key gets no value";

@@ -23,7 +23,8 @@ pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
         record.count() == 0,
         "a future of `run` was made and not polled, and the work was called"
     );
-    ensure!(flight.len() == 0, "a future of `run` was made and not polled, and `len` is {}", flight.len();
+    let kept = flight.len();
+    ensure!(kept == 0, "a future of `run` was made and not polled, and `len` is {}", kept;
         expected = "0: it has joined nothing");
     let first = cx.call(RUN, call(&flight, &record, "a", 0, Ends::Value)).await?.value;
     ensure_eq!(
@@ -69,7 +70,8 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
             }
         };
         cx.call(RUN, many).await?;
-        ensure!(flight.len() == 0, "all runs have ended, and `len` is {}", flight.len();
+        let kept = flight.len();
+        ensure!(kept == 0, "all runs have ended, and `len` is {}", kept;
             expected = "0: nothing is kept of a run that has ended, with a value, with an error or with its callers");
     }
     Ok(())
@@ -119,7 +121,8 @@ async fn threads(cx: &Cx, leave: bool) -> Outcome {
         served.iter().all(|served| *served == ROUNDS),
         "a caller on one of {THREADS} threads got no value"
     );
-    ensure!(leave || flight.len() == 0, "all threads have gone, and `len` is {}", flight.len(); expected = "0");
+    let kept = flight.len();
+    ensure!(leave || kept == 0, "all threads have gone, and `len` is {}", kept; expected = "0");
     let next = timeout(ms(1000), flight.run(0, || async { Ok(8) }));
     let next = cx.call(RUN, next).await?.value;
     ensure!(matches!(next, Ok(Ok(_))), "all threads have gone, and the next caller gets no value");
