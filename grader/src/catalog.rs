@@ -70,7 +70,7 @@ pub struct Criterion {
     pub id: &'static str,
     /// What is demanded, as a short clause: "returns at the third success".
     pub title: &'static str,
-    /// What it is worth.
+    /// The number of points.
     pub points: u32,
     /// Whether the assignment asks for it or it goes beyond.
     pub kind: Kind,
@@ -88,7 +88,7 @@ pub struct Criterion {
 }
 
 /// Whether a criterion counts for the assignment as given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The assignment asks for it.

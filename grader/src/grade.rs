@@ -38,7 +38,7 @@ pub trait Progress: Sync {
     }
 }
 
-/// Tells nobody.
+/// Ignores every notification.
 #[derive(Debug)]
 pub struct Quiet;
 

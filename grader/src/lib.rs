@@ -7,12 +7,15 @@
 //! together into a [`report::Report`], which is the only thing that the command line, the test
 //! harness and the JSON show.
 //!
-//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays somebody's
-//! files over a pristine copy of the workspace. [`watch`] decides what `cargo grade watch` shows;
+//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays a learner's
+//! files over a pristine copy of the workspace, and [`class`] grades many of them into a gradebook.
+//! [`doctor`] says whether a machine can grade. [`watch`] decides what `cargo grade watch` shows;
 //! [`progress`] remembers what a learner has reached.
 
 pub mod build;
 pub mod catalog;
+pub mod class;
+pub mod doctor;
 pub mod grade;
 pub mod inspect;
 pub mod interrupt;

@@ -3,12 +3,12 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The number that decides which values a run uses. Criteria that are judged with the same seed use the
 /// same values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seed(u64);
 
@@ -24,7 +24,7 @@ pub enum SeedError {
     /// The variable holds something else.
     #[error("{VARIABLE} is `{text}`, which is no seed: set it to a whole number, or unset it")]
     NotANumber {
-        /// What it holds.
+        /// The text of the variable.
         text: String,
         /// Why that is no number.
         source: ParseIntError,

@@ -22,7 +22,7 @@ pub enum SelectError {
     /// Neither a level nor an exercise nor a criterion.
     #[error("there is no level, exercise or criterion `{name}`{}; `cargo grade list` names them all", did_you_mean(.nearest.as_deref()))]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// The name that looks most like it.
         nearest: Option<String>,
@@ -30,7 +30,7 @@ pub enum SelectError {
     /// A short name that several exercises or criteria end with.
     #[error("`{name}` may be {}: type one of them", .candidates.join(" or "))]
     Ambiguous {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// The full names.
         candidates: Vec<String>,
@@ -38,7 +38,7 @@ pub enum SelectError {
     /// A level or an exercise where one criterion is needed.
     #[error("`{name}` names {count} criteria and this command needs one, for example `{example}`")]
     NotOne {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// How many criteria it names.
         count: usize,

@@ -1,8 +1,8 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 //!
-//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends and
-//! nobody learns of it. Node calls this an unhandled rejection and ends the process. Here a tracker
-//! spawns the tasks, keeps what failed, and tells a handler.
+//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends
+//! without a trace. Node calls this an unhandled rejection and ends the process. Here a tracker
+//! spawns the tasks, records their failures, and calls a handler.
 //!
 //! Lesson: [`lessons/background.md`](crate::lessons::background).
 //!
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 
 use crate::panics::message;
 
-/// What went wrong in which task.
+/// The failure of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The name that the task was given.
     pub task: String,
-    /// How it ended.
+    /// The error or the panic.
     pub cause: Cause,
 }
 
@@ -72,8 +72,8 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker that tells `handler` of each failure, in the failed task, after the failure has been
-    /// recorded. A panic in the handler is contained; it costs neither the record nor other tasks.
+    /// Makes a tracker that calls `handler` with each failure, in the failed task, after the failure has
+    /// been recorded. A panic in the handler is contained; it costs neither the record nor other tasks.
     pub fn new(handler: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -84,7 +84,7 @@ impl Tracker {
         }
     }
 
-    /// Runs the future in a task of its own that nobody awaits. Its value is dropped; its error or
+    /// Runs the future in a task of its own that is not awaited. Its value is dropped; its error or
     /// panic is recorded under `name` and handed to the handler.
     ///
     /// # Panics
@@ -95,6 +95,7 @@ impl Tracker {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let task = name.into();
+        // Counted before the task starts: a `drained` right after `spawn` has to wait for it.
         let running = Running::begin(Arc::clone(&self.shared));
         // The value and the error are dropped inside the poll that ends the future: they need not
         // be Send.
@@ -103,16 +104,17 @@ impl Tracker {
             if let Some(cause) = cause(outcome) {
                 running.shared.report(Failure { task, cause });
             }
+            // Last: when the count falls to 0, every failure is recorded and handled.
             drop(running);
         }));
     }
 
-    /// The failures so far, in the order in which they happened.
+    /// Returns the failures so far, in the order in which they happened.
     pub fn failures(&self) -> Vec<Failure> {
         self.shared.lock().clone()
     }
 
-    /// How many tasks have not ended yet.
+    /// Returns the number of tasks that have not ended yet.
     pub fn running(&self) -> usize {
         *self.shared.running.borrow()
     }
@@ -135,8 +137,11 @@ impl fmt::Debug for Tracker {
 }
 
 struct Shared {
+    /// Foreign code, called without a lock.
     handler: Box<dyn Fn(&Failure) + Send + Sync>,
+    /// In the order of their recording.
     failures: Mutex<Vec<Failure>>,
+    /// The count of running tasks. A `watch` channel, since a waiter wants its latest value and not each change.
     running: watch::Sender<usize>,
 }
 
@@ -148,11 +153,12 @@ impl Shared {
     fn report(&self, failure: Failure) {
         // Not held while the handler runs, which may itself ask for the failures.
         self.lock().push(failure.clone());
+        // Contained: the handler runs in the failed task, and its panic would keep the count from falling.
         let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));
     }
 }
 
-/// Counts a task in, and out again when it ends in whichever way.
+/// Counts a task from its start to its end, however it ends.
 struct Running {
     shared: Arc<Shared>,
 }

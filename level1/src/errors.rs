@@ -1,4 +1,4 @@
-//! What a caller is told when a load fails: which request, of which class, and why.
+//! The error of a load: which request failed, of which class, and why.
 //!
 //! Validation, not found, authentication, network and database errors are *operational*: they happen
 //! to correct programs, and a caller can react to them. What is left is a *bug*: only a change of a
@@ -31,7 +31,7 @@ use crate::source::{Request, SourceError};
 /// Why a profile could not be fetched.
 ///
 /// The text of its `Display` names the class, the request (or the argument) and the reason, so that
-/// one line in a log is enough; the cause is also at hand as [`source`](Error::source) for programs.
+/// one line in a log is enough; programs read the cause from [`source`](Error::source).
 ///
 /// ```
 /// use level1::errors::FetchError;
@@ -51,39 +51,39 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    /// What was asked for does not exist.
+    /// The user or the page does not exist.
     NotFound {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
-    /// The source does not accept who we are.
+    /// The source refuses the client's credentials.
     Authentication {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
-    /// The source cannot be reached, or not now. Trying again later may help.
+    /// The source cannot be reached at the moment. Trying again later may help.
     Network {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// The store behind the source failed.
     Database {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
     /// One of the programs involved is wrong. Trying again does not help.
     Bug {
         /// The request that failed.
         request: Request,
-        /// What the source says.
+        /// The error of the source.
         cause: SourceError,
     },
 }
@@ -111,7 +111,7 @@ impl FetchError {
         self.parts().map(|(request, _)| request)
     }
 
-    /// The HTTP status with which a server of ours would pass this error on to its own client.
+    /// The HTTP status with which a server that uses this crate answers its own client.
     pub fn status_code(&self) -> u16 {
         match self {
             Self::Validation { .. } => 400,
@@ -170,7 +170,7 @@ impl Error for FetchError {
     }
 }
 
-/// Passes a possible id on and refuses 0, which names nobody.
+/// Passes a possible id on and refuses 0, which is the id of no user.
 ///
 /// # Errors
 /// [`FetchError::Validation`] for the field `id`.
@@ -178,7 +178,7 @@ pub fn check_id(id: UserId) -> Result<UserId, FetchError> {
     if id == 0 {
         return Err(FetchError::Validation {
             field: "id",
-            reason: "0 names nobody, ids begin at 1".to_owned(),
+            reason: "no user has the id 0, ids begin at 1".to_owned(),
         });
     }
     Ok(id)

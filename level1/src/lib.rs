@@ -9,16 +9,16 @@
 //! | module | what it is | whose |
 //! | --- | --- | --- |
 //! | [`model`] | the profile and its parts | given |
-//! | [`panics`] | what a panic said | given |
+//! | [`panics`] | the message of a panic | given |
 //! | [`source`] | where profiles come from: the traits to program against, and their errors | given |
 //! | `http` | a source over HTTP, behind the feature of that name | given |
-//! | [`errors`] | what a caller is told when a load fails | exercise |
+//! | [`errors`] | the error of a load: which request failed, of which class, and why | exercise |
 //! | [`callbacks`], [`combinators`], [`async_await`] | the three styles | exercise |
 //! | [`transport`] | reading one HTTP answer: status, body, time limit | exercise, bonus |
 //! | [`promisify`] | from callback to future and back | exercise, bonus |
 //! | [`promise`] | JavaScript's promise, written by hand | exercise, bonus |
 //! | [`pages`] | a paged API as a stream | exercise, bonus |
-//! | [`background`] | failures of tasks that nobody awaits | exercise, bonus |
+//! | [`background`] | failures of tasks that are not awaited | exercise, bonus |
 //! | [`lessons`] | a chapter for each exercise; only in this documentation and in its tests | given |
 
 pub mod model;

@@ -130,7 +130,7 @@ async fn fetch(source: HttpSource, id: UserId, style: Style) -> Result<Profile, 
             let (sender, receiver) = oneshot::channel();
             let source = Arc::new(CallbackAdapter::new(source));
             callbacks::fetch_user_profile(source, id, move |result| {
-                // Nobody waits any more only when the program is ending.
+                // Fails only when the program is ending: then the receiver is gone.
                 let _ = sender.send(result);
             });
             receiver.await.unwrap_or_else(|_| {

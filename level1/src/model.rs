@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a user. Users are numbered from 1: the id 0 names nobody.
+/// The number of a user. Users are numbered from 1: no user has the id 0.
 pub type UserId = u64;
 
-/// What `/api/users/:id` tells about a user. Fields that a server sends beyond these are ignored.
+/// A user, as `/api/users/:id` returns it. Fields that a server sends beyond these are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The user's number.
@@ -53,9 +53,9 @@ pub struct Post {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Who it is.
+    /// The user.
     pub user: User,
-    /// What the user wrote.
+    /// The user's posts.
     pub posts: Vec<Post>,
 }
 

@@ -1,9 +1,9 @@
-//! What a panic said.
+//! The message of a panic.
 
 use std::any::Any;
 
-/// The text of a panic, from what `catch_unwind` or a `JoinError` holds. A payload that is no text
-/// gives a stand-in.
+/// Returns the message of a panic, from the payload of `catch_unwind` or of a `JoinError`. For a payload
+/// that is not a text it returns a placeholder.
 ///
 /// Pass the content of the box, not the box: a `&Box<dyn Any + Send>` is itself an `Any`, and is no text.
 ///

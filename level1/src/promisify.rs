@@ -1,7 +1,7 @@
 //! From callbacks to futures and back, as `util.promisify` and `util.callbackify` do in Node.
 //!
 //! The difference to Node: a callback that is dropped without having been called is noticed here. In
-//! JavaScript such a promise stays pending for ever.
+//! JavaScript such a promise stays pending.
 //!
 //! Lesson: [`lessons/promisify.md`](crate::lessons::promisify).
 //!
@@ -58,15 +58,15 @@ pub enum CallbackError<E> {
     /// The callback was called with neither a result nor an error.
     #[error("the callback got neither a result nor an error")]
     Empty,
-    /// The future panicked instead of giving a result.
+    /// The future panicked.
     #[error("the future panicked: {0}")]
     Panicked(String),
 }
 
-/// Starts an operation that calls back with a result, and gives a future of that result.
+/// Starts an operation that calls back with a result, and returns a future of that result.
 ///
 /// `start` runs at once, as in Node. Dropping the future does not stop the operation: its callback
-/// is then called in vain.
+/// is then called without effect.
 ///
 /// # Errors
 /// [`CallbackError::Failed`] with the operation's error; [`CallbackError::Dropped`] when the callback
@@ -79,9 +79,10 @@ where
 {
     let (sender, receiver) = oneshot::channel();
     start(Box::new(move |result| {
-        // Fails only when the future was dropped: then nobody is interested.
+        // Fails only when the future was dropped: then the result is not needed.
         let _ = sender.send(result);
     }));
+    // An error of the receiver means that the sender, and so the callback, was dropped uncalled.
     receiver.map(|received| match received {
         Ok(result) => result.map_err(CallbackError::Failed),
         Err(_) => Err(CallbackError::Dropped),
@@ -90,7 +91,7 @@ where
 
 /// As [`promisify`], for an operation that calls back with the result first and the error second.
 ///
-/// When the callback gets both, the error counts: a result beside an error is not to be trusted.
+/// When the callback gets both, the error counts: a result beside an error cannot be trusted.
 ///
 /// # Errors
 /// As [`promisify`], and [`CallbackError::Empty`] when the callback gets neither.
@@ -102,6 +103,8 @@ where
     E: Send + 'static,
     S: FnOnce(ResultFirst<T, E>),
 {
+    // Built on `promisify`, so that a dropped callback is noticed in one place. The inner error is an `Option`:
+    // `None` stands for a callback that got neither.
     let call = promisify(|callback: ErrorFirst<T, Option<E>>| {
         start(Box::new(move |result, error| {
             callback(match (result, error) {
@@ -139,6 +142,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
     C: FnOnce(Result<T, CallbackError<E>>) + Send + 'static,
 {
+    // Without `catch_unwind` a panic would end the task, and the callback would be dropped uncalled.
     let outcome = AssertUnwindSafe(future).catch_unwind();
     tokio::spawn(outcome.map(|outcome| {
         callback(match outcome {

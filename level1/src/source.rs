@@ -16,7 +16,7 @@ use crate::model::{Page, Post, User, UserId};
 ///
 /// The futures are `'static`: they own what they need, as those of `tower::Service` do, so that they
 /// can be combined, boxed and spawned freely. A future does nothing before it is polled, and
-/// dropping it gives its request up.
+/// dropping it drops its request.
 ///
 /// A source for a test, which knows one user without posts:
 ///
@@ -53,11 +53,11 @@ pub trait ProfileSource: Send + Sync {
     fn posts(&self, id: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>>;
 }
 
-/// What a [`CallbackSource`] answers to.
+/// The callback of a [`CallbackSource`].
 ///
 /// JavaScript's convention passes `(error, result)`, the error first so that it is not forgotten.
 /// [`Result`] says the same and cannot hold both or neither, and `FnOnce` cannot be called twice.
-/// What remains to be forgotten is to call it at all.
+/// The type cannot ensure that it is called.
 ///
 /// ```
 /// use level1::source::{Callback, SourceError};
@@ -83,7 +83,7 @@ pub trait CallbackSource: Send + Sync {
 
 /// A source of pages, numbered from 1.
 pub trait PageSource<T>: Send + Sync {
-    /// Fetches the page with this number. Dropping the future gives the request up.
+    /// Fetches the page with this number. Dropping the future drops the request.
     fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<T>, SourceError>>;
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// Why a source has no answer.
+/// The error of a source.
 ///
 /// ```
 /// use std::time::Duration;
@@ -198,7 +198,7 @@ pub enum SourceError {
     /// No connection, or one that broke before the answer was complete.
     #[error("the connection failed: {reason}")]
     Connection {
-        /// What the transport says.
+        /// The message of the transport.
         reason: String,
     },
 
@@ -223,7 +223,7 @@ pub enum SourceError {
         limit: usize,
     },
 
-    /// The server sent the client from address to address.
+    /// The server redirected the client too often.
     #[error("redirected more than {limit} times")]
     Redirects {
         /// How many redirections are followed.
@@ -233,7 +233,7 @@ pub enum SourceError {
     /// The store behind the source failed.
     #[error("the database failed: {reason}")]
     Database {
-        /// What the database says.
+        /// The message of the database.
         reason: String,
     },
 

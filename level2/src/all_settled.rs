@@ -1,7 +1,7 @@
-//! Every section on its own: 600 ms, and whatever could be loaded is there.
+//! Every section on its own: 600 ms, with every section that could be loaded.
 //!
-//! The counterpart of `Promise.allSettled`, made safe against what that leaves open: a source that
-//! never answers is cut by a limit of its own, and a panic stays within its section.
+//! The counterpart of `Promise.allSettled`, with two additions: a source that never answers is cut at a
+//! limit of its own, and a panic affects its own section only.
 //!
 //! Lesson: `level2/lessons/all_settled.md`.
 
@@ -17,11 +17,22 @@ use crate::model::Section;
 use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
-/// How long each source is given. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
+/// How long each source may take. A limit may be of any length: [`Duration::MAX`] cuts nothing, and zero cuts
 /// every call that has to wait.
 ///
 /// The defaults are about ten times a source's usual latency, so that they cut a call that is broken and
 /// not one that is slow: sales 5000 ms, users 3000 ms, orders 3000 ms, low stock 5000 ms, reviews 3000 ms.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+///
+/// let timeouts = Timeouts { reviews: Duration::from_millis(500), ..Timeouts::default() };
+/// assert_eq!(timeouts.of(Section::Reviews), Duration::from_millis(500));
+/// assert_eq!(timeouts.of(Section::Sales), Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// The limit for [`Section::Sales`].
@@ -70,8 +81,10 @@ impl Timeouts {
 /// Dropping the future stops every call that is still running.
 pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settled {
     let started = Instant::now();
+    // Each call has its limit around itself. A limit around the join would lose the sections that arrived.
     let calls =
         Section::ALL.map(|section| settle(section, Arc::clone(&source), timeouts.of(section)));
+    // `join_all` and not `try_join_all`: every outcome is kept, and no failure ends the load.
     let reports = join_all(calls).await;
     Settled::new(reports, started.elapsed())
 }
@@ -93,7 +106,9 @@ pub async fn settle(
     let started = Instant::now();
     // Unwind safety: after a panic the future is only dropped, and the source is the caller's, who
     // sees the panic in the report.
+    // `fetch` calls the source's method inside the future, so `catch_unwind` sees a panic of the method too.
     let call = AssertUnwindSafe(section.fetch(source)).catch_unwind();
+    // The limit is outside of `catch_unwind`: at its end `timeout` drops the call, which stops it.
     let result = match timeout(limit, call).await {
         Ok(Ok(answer)) => answer.map_err(SectionFailure::from),
         Ok(Err(payload)) => Err(SectionFailure::from_panic(payload.as_ref())),

@@ -14,15 +14,42 @@ use crate::model::{Section, SectionData};
 use crate::source::DashboardSource;
 
 /// The answer of the fastest replica.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::any;
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, DashboardSource, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let broken = SimulatedSource::default().with(Section::Sales, Behaviour::Fails);
+/// let replicas: Vec<Arc<dyn DashboardSource>> =
+///     vec![Arc::new(broken), Arc::new(SimulatedSource::default())];
+/// let winner = any::fetch(Section::Sales, replicas).await.unwrap();
+/// assert_eq!(winner.replica, 1);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Winner {
-    /// Its place in the list of replicas, counted from 0.
+    /// The index of the replica in the caller's list, from 0.
     pub replica: usize,
     /// The data.
     pub data: SectionData,
 }
 
 /// No replica answered.
+///
+/// ```
+/// use level2::any;
+/// use level2::model::Section;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let error = any::fetch(Section::Sales, Vec::new()).await.unwrap_err();
+/// assert!(error.errors.is_empty());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("none of {} replicas answered", errors.len())]
 pub struct AllFailed {
@@ -50,12 +77,15 @@ pub async fn fetch(
     let mut calls: FuturesUnordered<_> = replicas
         .into_iter()
         .enumerate()
+        // Each call carries its index: outcomes come in the order of time, which has no index.
         .map(|(replica, source)| async move { (replica, section.fetch(source).await) })
         .collect();
     let mut errors = Vec::with_capacity(calls.len());
     while let Some((replica, answer)) = calls.next().await {
         match answer {
+            // The return drops the set, and with it the calls that have lost.
             Ok(data) => return Ok(Winner { replica, data }),
+            // A failure decides nothing while another replica may still answer.
             Err(error) => errors.push((replica, error)),
         }
     }

@@ -12,8 +12,8 @@ use crate::model::Dashboard;
 use crate::parallel;
 use crate::source::DashboardSource;
 
-/// How long a page may stand in for a fresh one: the figures of a dashboard may be a minute old without
-/// leading to a wrong decision.
+/// How long a page may replace a fresh one. The numbers of a dashboard may be a minute old without leading
+/// to a wrong decision.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 /// A page, and whether it is fresh.
@@ -54,10 +54,29 @@ pub enum CacheError {
 }
 
 /// Loads the page and remembers the last one that could be loaded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::cache::{Answer, CacheError, CachedDashboard};
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let works = CachedDashboard::new(Arc::new(SimulatedSource::default()));
+/// assert!(matches!(works.load().await, Ok(Answer::Live(_))));
+///
+/// let broken = SimulatedSource::default().with(Section::Sales, Behaviour::Fails);
+/// let empty = CachedDashboard::new(Arc::new(broken));
+/// assert!(matches!(empty.load().await, Err(CacheError::Empty { .. })));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CachedDashboard {
     source: Arc<dyn DashboardSource>,
     ttl: Duration,
+    // The last page and when it was loaded. A `std` mutex: it is held for a few lines and never across an
+    // `.await`, so a load that hangs does not block the others.
     last: Mutex<Option<(Instant, Dashboard)>>,
 }
 
@@ -68,8 +87,8 @@ impl CachedDashboard {
         Self::with_ttl(source, DEFAULT_TTL)
     }
 
-    /// An empty cache in front of `source` that keeps a page for `ttl`. With zero no page is ever handed
-    /// out again; with [`Duration::MAX`] every page is.
+    /// An empty cache in front of `source` that keeps a page for `ttl`. With zero no page is ever returned
+    /// again; with [`Duration::MAX`] every page is.
     #[must_use]
     pub fn with_ttl(source: Arc<dyn DashboardSource>, ttl: Duration) -> Self {
         Self { source, ttl, last: Mutex::new(None) }
@@ -79,8 +98,8 @@ impl CachedDashboard {
     /// provided it is younger than the time to live.
     ///
     /// The sources are asked every time: the cache bridges an outage, it does not save calls. The age
-    /// of a page counts from the moment it was loaded to the moment it is handed out. A page that is too
-    /// old stays remembered. Loads run side by side; one that hangs holds up no other.
+    /// of a page counts from the moment it was loaded to the moment it is returned. A page that is too
+    /// old stays remembered. Loads run side by side; one that hangs does not delay the others.
     ///
     /// # Errors
     ///
@@ -94,9 +113,12 @@ impl CachedDashboard {
     ///
     /// Dropping the future stops the calls and leaves the remembered page as it is.
     pub async fn load(&self) -> Result<Answer, CacheError> {
+        // First the load, then the lock. A page is replaced only after a successful load, so a load that is dropped
+        // or panics leaves the old one.
         let outcome = parallel::load(Arc::clone(&self.source)).await;
+        // After the load: the age of a page ends when it is returned, not when the failed load began.
         let now = Instant::now();
-        // A panic under this lock is impossible short of a failing allocation, and the page is
+        // Under this lock only a failing allocation could panic, and the page is
         // replaced as a whole: a poisoned lock still guards a good page.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match (outcome, last.as_ref()) {
@@ -107,6 +129,7 @@ impl CachedDashboard {
             (Err(cause), None) => Err(CacheError::Empty { cause }),
             (Err(cause), Some((loaded_at, dashboard))) => {
                 let age = now.duration_since(*loaded_at);
+                // Compares the age, since `loaded_at + ttl` would overflow for `Duration::MAX`.
                 if age < self.ttl {
                     Ok(Answer::Cached { dashboard: dashboard.clone(), age, cause })
                 } else {

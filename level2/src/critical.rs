@@ -1,4 +1,4 @@
-//! Critical and optional sections: some the page cannot do without, the others it can.
+//! Critical sections, which the page needs, and optional ones, which it can do without.
 //!
 //! Lesson: `level2/lessons/critical.md`.
 
@@ -42,8 +42,10 @@ pub async fn load(
     while let Some(report) = calls.next().await {
         match report.result {
             Err(failure) if critical.contains(&report.section) => {
+                // The return drops `calls`, which stops the calls that still run.
                 return Err(SectionError { section: report.section, failure });
             }
+            // Data, or the failure of an optional section: both are an outcome of that section alone.
             _ => reports.push(report),
         }
     }

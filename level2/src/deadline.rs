@@ -1,6 +1,6 @@
 //! One limit for the whole load.
 //!
-//! A page that is not there after a second is of no use, however many sources are still at work.
+//! A page that arrives after a second is of no use, even if most sources have answered by then.
 //!
 //! Lesson: `level2/lessons/deadline.md`.
 
@@ -17,6 +17,20 @@ use crate::settled::{SectionReport, Settled};
 use crate::source::DashboardSource;
 
 /// Why [`load`] returned no page.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::deadline::{self, DeadlineError};
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limit = Duration::from_millis(450);
+/// let page = deadline::load(Arc::new(SimulatedSource::default()), limit).await;
+/// assert_eq!(page, Err(DeadlineError::Elapsed { limit }));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeadlineError {
     /// The limit passed first.
@@ -50,14 +64,16 @@ pub async fn load(
     source: Arc<dyn DashboardSource>,
     limit: Duration,
 ) -> Result<Loaded, DeadlineError> {
+    // The load itself and not a task that runs it: when the limit ends, `timeout` drops the load, and the load
+    // drops its five calls. The first `?` is the limit, the second the failure of a section.
     let page = timeout(limit, parallel::load(source))
         .await
         .map_err(|_| DeadlineError::Elapsed { limit })??;
     Ok(page)
 }
 
-/// Loads all sections at once and returns what is there after `limit`, or earlier when all sections
-/// have come to an outcome.
+/// Loads all sections at once and returns the ones that have arrived after `limit`, or earlier when all
+/// sections have an outcome.
 ///
 /// A section without an outcome is reported as [`SectionFailure::TimedOut`] with the limit of the
 /// whole load, and its call is stopped.
@@ -73,6 +89,7 @@ pub async fn load(
 /// Dropping the future stops every call.
 pub async fn load_partial(source: Arc<dyn DashboardSource>, limit: Duration) -> Settled {
     let started = Instant::now();
+    // A limit for each call instead of one around the join, which would drop the sections that have arrived.
     let calls = Section::ALL.map(|section| {
         let call = section.fetch(Arc::clone(&source));
         async move {

@@ -5,7 +5,14 @@ use std::time::Duration;
 
 use crate::model::Section;
 
-/// What a source says when it cannot answer.
+/// The error of a source.
+///
+/// ```
+/// use level2::error::SourceError;
+///
+/// assert!(SourceError::Unavailable("no connection".to_owned()).is_transient());
+/// assert!(!SourceError::Rejected("unknown shop".to_owned()).is_transient());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The service could not be reached or answered with a fault of its own. Worth another try.
@@ -25,6 +32,17 @@ impl SourceError {
 }
 
 /// Why there is no data for a section.
+///
+/// ```
+/// use std::panic::catch_unwind;
+///
+/// use level2::error::SectionFailure;
+///
+/// let payload = catch_unwind(|| panic!("a bug")).unwrap_err();
+/// let failure = SectionFailure::from_panic(payload.as_ref());
+/// assert_eq!(failure, SectionFailure::Panicked { message: "a bug".to_owned() });
+/// assert!(!failure.is_transient());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SectionFailure {
     /// The source answered with an error.
@@ -82,6 +100,14 @@ impl SectionFailure {
 }
 
 /// Which section failed, and why.
+///
+/// ```
+/// use level2::error::{SectionError, SourceError};
+/// use level2::model::Section;
+///
+/// let error = SectionError::new(Section::Users, SourceError::Unavailable("no connection".to_owned()));
+/// assert_eq!(error.to_string(), "users: unavailable: no connection");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{section}: {failure}")]
 pub struct SectionError {

@@ -1,4 +1,4 @@
-//! What a load says about the health of the sources, and when to raise an alert.
+//! Metrics of a load, and the thresholds at which to raise an alert.
 //!
 //! Pure functions: no clock, no input or output. The thresholds:
 //!
@@ -17,7 +17,22 @@ use std::time::Duration;
 
 use crate::settled::Settled;
 
-/// The figures of one load, or of several added up.
+/// The metrics of one load, or the sum of several.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::metrics::{LoadMetrics, Severity};
+///
+/// let load = LoadMetrics { load_time: Duration::from_millis(600), calls: 5, failures: 2, timeouts: 1 };
+/// let alerts = load.alerts();
+/// assert_eq!(alerts.load_time, Severity::Normal);
+/// assert_eq!(alerts.success_rate, Severity::Warning); // 60 %
+/// assert_eq!(alerts.worst(), Severity::Warning);
+///
+/// let sum = load + load;
+/// assert_eq!((sum.calls, sum.load_time), (10, Duration::from_millis(600)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadMetrics {
     /// How long the load took; of several loads, the longest.
@@ -31,7 +46,7 @@ pub struct LoadMetrics {
 }
 
 impl LoadMetrics {
-    /// The figures of one load.
+    /// Returns the metrics of one load.
     #[must_use]
     pub fn of(settled: &Settled) -> Self {
         let failures =
@@ -44,7 +59,7 @@ impl LoadMetrics {
         }
     }
 
-    /// Compares each figure with its thresholds.
+    /// Compares each metric with its thresholds.
     ///
     /// Rates are compared in whole calls, so that 4 of 5 is exactly 80 %. Without calls there is no
     /// rate, and no alert for one. Any number of calls is allowed.
@@ -84,21 +99,21 @@ impl Add for LoadMetrics {
 }
 
 impl Sum for LoadMetrics {
-    /// The figures of all loads; of none, all are zero.
+    /// Returns the sum of all loads; without loads, all counts are zero.
     fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
         loads.fold(Self::default(), Add::add)
     }
 }
 
-/// How bad it is.
+/// How serious an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// A person should look at it today.
+    /// An operator should look at it today.
     Warning,
-    /// A person should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 
@@ -112,16 +127,16 @@ impl Severity {
     }
 }
 
-/// The severity of each figure.
+/// The severity of each metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Alerts {
-    /// Of the load time.
+    /// The severity of the load time.
     pub load_time: Severity,
-    /// Of the share of calls with data.
+    /// The severity of the success rate: the share of calls with data.
     pub success_rate: Severity,
-    /// Of the number of calls without data.
+    /// The severity of the number of calls without data.
     pub failures: Severity,
-    /// Of the share of calls that were cut at their limit.
+    /// The severity of the share of calls that were cut at their limit.
     pub timeout_rate: Severity,
 }
 

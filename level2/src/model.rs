@@ -7,6 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 /// An amount of money in US cents.
+///
+/// ```
+/// use level2::model::Cents;
+///
+/// assert_eq!(Cents(36_550).to_string(), "$365.50");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cents(pub u64);
 
@@ -18,6 +24,12 @@ impl fmt::Display for Cents {
 }
 
 /// A rating in tenths of a star, from 0 to 50.
+///
+/// ```
+/// use level2::model::Rating;
+///
+/// assert_eq!(Rating { tenths: 43 }.to_string(), "4.3");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Rating {
     /// Tenths of a star: 43 stands for 4.3 stars.
@@ -98,6 +110,13 @@ pub struct Reviews {
 }
 
 /// A section of the dashboard. Each has a source of its own.
+///
+/// ```
+/// use level2::model::Section;
+///
+/// assert_eq!(Section::ALL.len(), 5);
+/// assert_eq!(Section::LowStock.to_string(), "low-stock");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
     /// [`Sales`].
@@ -137,6 +156,13 @@ impl fmt::Display for Section {
 }
 
 /// The data of one section, whichever it is.
+///
+/// ```
+/// use level2::model::{Orders, Section, SectionData};
+///
+/// let data = SectionData::Orders(Orders::default());
+/// assert_eq!(data.section(), Section::Orders);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SectionData {
     /// Data of [`Section::Sales`].
@@ -190,6 +216,15 @@ pub struct Loaded {
 }
 
 /// A page of which any section may be missing.
+///
+/// ```
+/// use level2::model::{Orders, PartialDashboard, Section, SectionData};
+///
+/// let mut page = PartialDashboard::default();
+/// page.insert(SectionData::Orders(Orders { total: 12, urgent: 3, processing: 5 }));
+/// assert_eq!(page.missing(), [Section::Sales, Section::Users, Section::LowStock, Section::Reviews]);
+/// assert_eq!(page.complete(), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartialDashboard {
     /// Today's sales.

@@ -1,4 +1,4 @@
-//! Two phases: what the page cannot do without, and then the rest.
+//! Two phases: first the sections that the page needs, then the others.
 //!
 //! Unlike [the race](crate::race), which shows whatever is fastest, a progressive load knows what
 //! matters: sales and orders come first and have the services to themselves (500 ms). The other three
@@ -19,7 +19,26 @@ use crate::rest::Rest;
 use crate::settled::SectionReport;
 use crate::source::DashboardSource;
 
-/// The first phase, and the way to the second.
+/// The result of the first phase, and a stream of the second.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use futures::StreamExt;
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+/// use level2::progressive;
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = Arc::new(SimulatedSource::default());
+/// let mut first = progressive::load(source, Timeouts::default()).await.unwrap();
+/// assert_eq!(first.took, Duration::from_millis(500));
+/// let report = first.rest.next().await.unwrap();
+/// assert_eq!(report.section, Section::Reviews);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FirstPhase {
     /// Today's sales.
@@ -34,8 +53,8 @@ pub struct FirstPhase {
     pub took: Duration,
 }
 
-/// Loads sales and orders at once and returns when both are there. None of the other sections is
-/// asked for before that. In both phases every call has the limit that `timeouts` gives its section.
+/// Loads sales and orders at once and returns when both have arrived. The other sources are not called
+/// before that. In both phases every call has the limit that `timeouts` gives its section.
 ///
 /// # Errors
 ///
@@ -51,9 +70,12 @@ pub async fn load(
 ) -> Result<FirstPhase, SectionError> {
     let started = Instant::now();
     let call = |section| settle(section, Arc::clone(&source), timeouts.of(section));
+    // `settle` returns a report and not a `Result`: `must_arrive` turns it into one, so that `try_join!` ends
+    // at the first failure.
     let (sales, orders) =
         tokio::try_join!(must_arrive(call(Section::Sales)), must_arrive(call(Section::Orders)),)?;
     let took = started.elapsed();
+    // Made, but not polled: the calls of the second phase begin when the caller polls `rest`.
     let second: FuturesUnordered<_> =
         [Section::Users, Section::LowStock, Section::Reviews].into_iter().map(call).collect();
     let (SectionData::Sales(sales), SectionData::Orders(orders)) = (sales, orders) else {

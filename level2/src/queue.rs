@@ -1,4 +1,4 @@
-//! Bounded concurrency: so many jobs at once and no more, first come, first served.
+//! Bounded concurrency: at most a fixed number of jobs at once, first come, first served.
 //!
 //! Lesson: `level2/lessons/queue.md`.
 
@@ -9,11 +9,28 @@ use tokio::sync::Semaphore;
 /// How many jobs a default queue runs at once: as many as a page has sections.
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not 0");
 
-/// Runs jobs as they come, but never more than a fixed number at once. Jobs that have to wait start
+/// Runs jobs as they arrive, but never more than a fixed number at once. Jobs that have to wait start
 /// in the order in which [`add`](Self::add) was first polled.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use futures::future::join_all;
+/// use level2::queue::AsyncQueue;
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let queue = AsyncQueue::new(NonZeroUsize::new(2).unwrap());
+/// let start = Instant::now();
+/// let jobs = (0..4).map(|_| queue.add(|| sleep(Duration::from_millis(100))));
+/// join_all(jobs).await;
+/// assert_eq!(start.elapsed(), Duration::from_millis(200));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AsyncQueue {
-    // A semaphore hands a released permit to the first waiter itself. A counter that waiters check
+    // A semaphore hands a released permit directly to the first waiter. A counter that waiters check
     // again after they were woken would let a newcomer take the place in between.
     permits: Semaphore,
 }
@@ -52,7 +69,7 @@ impl AsyncQueue {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future while it waits gives up its place in the line. Dropping it while the job
+    /// Dropping the future while it waits gives up its place in the queue. Dropping it while the job
     /// runs stops the job and frees its place for the next one.
     pub async fn add<F, Fut>(&self, job: F) -> Fut::Output
     where
@@ -60,7 +77,8 @@ impl AsyncQueue {
         Fut: Future,
     {
         // The destructor of the permit returns it, so a panic or a drop cannot lose it.
-        let _permit = self.permits.acquire().await.expect("nobody closes the semaphore");
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        // Called only now, with a permit: a closure that is called early may already do work.
         job().await
     }
 }

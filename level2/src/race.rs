@@ -1,7 +1,7 @@
-//! The first three successes: 400 ms. The other two sections follow when they are there.
+//! The first three successes: 400 ms. The other two sections follow when they arrive.
 //!
 //! For a page that shows something early and fills in the rest. `Promise.race` alone cannot do this:
-//! it settles on the first *outcome*, failures included, and keeps no hold of the others.
+//! it settles on the first *outcome*, failures included, and does not return the others.
 //!
 //! Lesson: `level2/lessons/race.md`.
 
@@ -16,10 +16,30 @@ use crate::model::{Section, SectionData};
 use crate::rest::Rest;
 use crate::source::DashboardSource;
 
-/// How many sections must be there before the page is shown.
+/// How many sections must have arrived before the page is shown.
 pub const WANTED: usize = 3;
 
-/// The first [`WANTED`] sections, and the way to the others.
+/// The first [`WANTED`] sections, and a stream of the others.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use futures::StreamExt;
+/// use level2::model::Section;
+/// use level2::race;
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut first = race::load(Arc::new(SimulatedSource::default())).await.unwrap();
+/// assert_eq!(first.took, Duration::from_millis(400));
+/// let arrived: Vec<_> = first.arrived.iter().map(|data| data.section()).collect();
+/// assert_eq!(arrived, [Section::Reviews, Section::Users, Section::Orders]);
+///
+/// let sales = first.rest.next().await.unwrap();
+/// assert_eq!(sales.unwrap().section(), Section::Sales);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FirstThree {
     /// The sections that arrived, in the order in which they arrived.
@@ -33,7 +53,24 @@ pub struct FirstThree {
     pub took: Duration,
 }
 
-/// So many sources failed that three sections cannot come together any more.
+/// Three sections cannot arrive any more, because too many sources failed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::model::Section;
+/// use level2::race;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = [Section::Reviews, Section::Users, Section::Orders]
+///     .into_iter()
+///     .fold(SimulatedSource::default(), |source, section| source.with(section, Behaviour::Fails));
+/// let error = race::load(Arc::new(source)).await.unwrap_err();
+/// assert_eq!(error.failed.len(), 3);
+/// assert_eq!(error.to_string(), "only 2 of 3 sections can still arrive: 3 failed");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("only {} of {WANTED} sections can still arrive: {} failed", Section::ALL.len() - failed.len(), failed.len())]
 pub struct TooFew {
@@ -61,6 +98,8 @@ pub struct TooFew {
 /// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.
 pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew> {
     let started = Instant::now();
+    // Owned futures, each with its share of the source: the ones that lose move into `rest`, which outlives
+    // this function.
     let mut calls: FuturesUnordered<_> = Section::ALL
         .into_iter()
         .map(|section| {
@@ -72,6 +111,8 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew
     let mut failed = Vec::new();
     // Arrived, failed and running calls always add up to five, so one of the two limits is reached
     // before `next` runs dry.
+    // `next` yields outcomes in the order of time. `select!` would need a branch for each call, and could not
+    // return the calls that are left.
     while let Some(outcome) = calls.next().await {
         match outcome {
             Ok(data) => arrived.push(data),
@@ -79,9 +120,11 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew
         }
         if arrived.len() == WANTED {
             let took = started.elapsed();
-            // The calls go on in the caller's hands: the set *is* the stream of what is missing.
+            // The caller polls the calls from now on: the set *is* the stream of the missing outcomes.
             return Ok(FirstThree { arrived, failed, rest: Rest::new(calls), took });
         }
+        // Checked after each outcome: with three failures no wait can help, so the load fails now and not when the
+        // last call has ended. The return drops `calls`, and with it the calls that run.
         if arrived.len() + calls.len() < WANTED {
             break;
         }

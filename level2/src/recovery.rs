@@ -1,6 +1,6 @@
-//! What to do about a failure: a default value, another try, or less of the page.
+//! Ways to deal with a failure: a default value, another try, or a page with gaps.
 //!
-//! None of the three hides the failure: the receiver of the result can see that it is second best, and
+//! None of the three hides the failure: the caller can see that the result is a fallback, and
 //! why. (A fourth strategy, the circuit breaker, is level 3's.)
 //!
 //! Lesson: `level2/lessons/recovery.md`.
@@ -14,12 +14,19 @@ use crate::error::{SectionError, SourceError};
 use crate::model::Dashboard;
 use crate::settled::Settled;
 
-/// A value, and the failure it stands in for, if any.
+/// A value, and the failure that it replaces, if any.
+///
+/// ```
+/// use level2::recovery::or_default;
+///
+/// let recovered = or_default(Err("no connection"), 0);
+/// assert_eq!((recovered.value, recovered.cause), (0, Some("no connection")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered<T, E> {
-    /// The value to go on with.
+    /// The value, or the default.
     pub value: T,
-    /// Why it is the default.
+    /// The failure that the default replaces; `None` for a success.
     pub cause: Option<E>,
 }
 
@@ -32,9 +39,19 @@ pub fn or_default<T, E>(result: Result<T, E>, default: T) -> Recovered<T, E> {
 }
 
 /// How often to try, and how long to wait in between.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::recovery::Backoff;
+///
+/// let backoff = Backoff::default();
+/// assert_eq!(backoff.delay(1), Duration::from_secs(1));
+/// assert_eq!(backoff.delay(2), Duration::from_secs(2));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Tries in all, the first included.
+    /// The number of tries, the first included.
     pub attempts: NonZeroU32,
     /// The wait after the first failure. It doubles with every further failure.
     pub base: Duration,
@@ -63,7 +80,19 @@ impl Backoff {
     }
 }
 
-/// The last try failed, or another one was pointless.
+/// The last try failed, or a try failed with an error that another try cannot change.
+///
+/// ```
+/// use level2::error::SourceError;
+/// use level2::recovery::{self, Backoff};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let refused = || async { Err::<u32, _>(SourceError::Rejected("unknown shop".to_owned())) };
+/// let error = recovery::retry(Backoff::default(), refused).await.unwrap_err();
+/// assert_eq!(error.attempts, 1); // another try would be refused again
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {attempts} attempts: {last}")]
 pub struct Exhausted {
@@ -100,7 +129,9 @@ where
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        // Counted after the attempt, so that the error can say how many there were.
         attempts += 1;
+        // Before the wait: nothing follows the last attempt, so nothing has to be waited for.
         if attempts == backoff.attempts.get() || !error.is_transient() {
             return Err(Exhausted { attempts, last: error });
         }
@@ -109,6 +140,23 @@ where
 }
 
 /// A page that can always be shown.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::all_settled::{self, Timeouts};
+/// use level2::model::{Orders, Section};
+/// use level2::recovery::degrade;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default().with(Section::Orders, Behaviour::Fails);
+/// let settled = all_settled::load(Arc::new(source), Timeouts::default()).await;
+/// let page = degrade(&settled);
+/// assert_eq!(page.dashboard.orders, Orders::default());
+/// assert_eq!(page.errors[0].section, Section::Orders);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Degraded {
     /// Every section. One that failed has its type's default: zeros and empty lists.
@@ -126,6 +174,7 @@ pub fn degrade(settled: &Settled) -> Degraded {
         users: page.users.unwrap_or_default(),
         orders: page.orders.unwrap_or_default(),
         low_stock: page.low_stock.unwrap_or_default(),
+        // A default is no data: the caller sees in `errors` which sections are empty because of a failure.
         reviews: page.reviews.unwrap_or_default(),
     };
     Degraded { dashboard, errors: settled.errors() }

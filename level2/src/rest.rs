@@ -1,4 +1,4 @@
-//! What is still on its way when a load returns early.
+//! The outcomes that are still to come when a load returns early.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,10 +7,23 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt as _};
 
-/// The outcomes that are still to come, as a [`Stream`]: each is handed over when it is there, and
+/// The outcomes that are still to come, as a [`Stream`]: each is yielded when it is known, and
 /// the stream ends after the last one.
 ///
 /// The stream owns the calls that are still running. Dropping it stops them.
+///
+/// ```
+/// use futures::StreamExt;
+/// use level2::rest::Rest;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut rest = Rest::new(futures::stream::iter(["sales", "low-stock"]));
+/// assert_eq!(rest.next().await, Some("sales"));
+/// assert_eq!(rest.next().await, Some("low-stock"));
+/// assert_eq!(rest.next().await, None);
+/// # }
+/// ```
 pub struct Rest<T> {
     stream: BoxStream<'static, T>,
 }

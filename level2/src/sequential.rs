@@ -14,11 +14,11 @@ use crate::model::{Dashboard, Loaded, Section};
 use crate::source::DashboardSource;
 
 /// Loads the sections one by one in the order of the page: sales, users, orders, low stock, reviews.
-/// A call starts when the answer to the one before it is there.
+/// A call starts when the answer to the one before it has arrived.
 ///
 /// # Errors
 ///
-/// The first failure ends the load at once. Sections after it are never asked for.
+/// The first failure ends the load at once. Later sources are not called.
 ///
 /// # Panics
 ///

@@ -8,7 +8,7 @@ use crate::model::{PartialDashboard, Section, SectionData};
 /// The outcome of one section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SectionReport {
-    /// Which section.
+    /// The section that the report is about.
     pub section: Section,
     /// Its data, or why there is none.
     pub result: Result<SectionData, SectionFailure>,
@@ -17,6 +17,29 @@ pub struct SectionReport {
 }
 
 /// The outcome of every section.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use level2::error::SourceError;
+/// use level2::model::{Orders, Section, SectionData};
+/// use level2::settled::{SectionReport, Settled};
+///
+/// let took = Duration::from_millis(400);
+/// let orders = SectionReport {
+///     section: Section::Orders,
+///     result: Ok(SectionData::Orders(Orders::default())),
+///     took,
+/// };
+/// let users = SectionReport {
+///     section: Section::Users,
+///     result: Err(SourceError::Unavailable("no connection".to_owned()).into()),
+///     took,
+/// };
+/// let settled = Settled::new([orders, users], took);
+/// assert_eq!(settled.errors()[0].section, Section::Users);
+/// assert!(settled.partial().orders.is_some());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     reports: Vec<SectionReport>,

@@ -12,7 +12,7 @@ use crate::model::{
     Cents, LowStock, Orders, Rating, Reviews, Sales, Section, SectionData, StockItem, Users,
 };
 
-/// What one call to a source comes to.
+/// The result of one call to a source.
 pub type SourceResult<T> = Result<T, SourceError>;
 
 /// The five services behind the dashboard.
@@ -92,6 +92,22 @@ pub enum Behaviour {
 
 /// The five services as a simulation: the latencies and the data of the assignment, with failures on
 /// request.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, DashboardSource, SimulatedSource};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default().with(Section::Users, Behaviour::Fails);
+/// let start = Instant::now();
+/// assert!(source.sales().await.is_ok());
+/// assert_eq!(start.elapsed(), Duration::from_millis(500));
+/// assert!(source.users().await.is_err());
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SimulatedSource {
     behaviours: [Behaviour; Section::ALL.len()],

@@ -1,4 +1,4 @@
-//! The four strategies under one roof, for the demo and the report.
+//! The four strategies as one enum, for the demo and the report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum Strategy {
     AllSettled,
 }
 
-/// What a load came to.
+/// The outcome of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// When the load returned: with an error, the whole page or the first sections of it.

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::model::{LowStock, Orders, Reviews, Sales, Section, Users};
 use crate::source::{DashboardSource, SourceResult};
 
-/// How a call stands.
+/// The state of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not yet ended.
+    /// The call has not ended.
     Running,
     /// The source answered with data.
     Answered,
@@ -32,7 +32,7 @@ pub struct Span {
     pub from: Duration,
     /// When it ended, or `None` while it runs.
     pub to: Option<Duration>,
-    /// How it stands.
+    /// The state of the call.
     pub state: State,
 }
 

@@ -68,7 +68,7 @@ impl Sync {
             };
             timeout(Duration::from_secs(5), answer).await.map_err(|late| late.to_string())?
         });
-        // Reading has no effect, whatever became of it.
+        // Reading has no effect, also when it failed.
         let failed = |error| StepError::not_done(FailureKind::Transient, error);
         let value = fetched.await.map_err(failed)?.value;
         synced.parts.insert(part.to_owned(), value);

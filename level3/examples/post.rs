@@ -144,7 +144,7 @@ async fn show() -> Result<(), SagaError> {
         Site { database_is_down: true, ..Site::default() },
     ];
     for site in sites {
-        println!("{:?}", create(&site, "somebody").await?);
+        println!("{:?}", create(&site, "ada").await?);
         println!("  {:?}", site.lock());
     }
     Ok(())
@@ -158,7 +158,7 @@ mod tests {
     async fn uploads_run_side_by_side() {
         let site = Site { upload_failures: 1, ..Site::default() };
         let begun = tokio::time::Instant::now();
-        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
+        assert!(matches!(create(&site, "ada").await, Ok(SagaOutcome::Completed(_))));
         // 20 to authorize; 100, a pause of 1000, 100 for each upload, at the same time.
         assert_eq!(begun.elapsed(), Duration::from_millis(1220));
         assert_eq!(site.lock().told, ["followers", "search", "analytics"]);
@@ -167,14 +167,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_post_that_cannot_be_written_leaves_no_files() {
         let site = Site { database_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Compensated { .. })));
+        assert!(matches!(create(&site, "ada").await, Ok(SagaOutcome::Compensated { .. })));
         assert_eq!(*site.lock(), State::default());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_told_stops_nobody() {
         let site = Site { search_is_down: true, ..Site::default() };
-        assert!(matches!(create(&site, "somebody").await, Ok(SagaOutcome::Completed(_))));
+        assert!(matches!(create(&site, "ada").await, Ok(SagaOutcome::Completed(_))));
         assert_eq!(site.lock().told, ["followers", "analytics"]);
     }
 

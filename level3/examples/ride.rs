@@ -1,8 +1,8 @@
 //! The ride that was paid for or never happened: reserve, complete the ride, capture.
 //!
-//! The case that the lesson opens with. At Uber 2 % of the payments got stuck, because a capture hung
-//! for ever and nobody released what was reserved. Here a capture that gives no answer is cut, and the
-//! reservation is released.
+//! The case study of the assignment. At Uber 2 % of the payments got stuck, because a capture hung and
+//! no code released the reservation. Here a capture that gives no answer is cut, and the reservation is
+//! released.
 //!
 //! `cargo run -p level3 --example ride`
 
@@ -36,7 +36,7 @@ fn change(books: &Shared, what: impl FnOnce(&mut Books)) {
     what(&mut books.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Reserve, complete, capture; `capture_hangs` is the lesson's bug on the other side.
+/// Reserve, complete, capture; `capture_hangs` is the assignment's bug on the other side.
 fn ride_saga(books: &Shared, capture_hangs: bool) -> Saga<Ride, Mutex<Books>> {
     let second = Duration::from_secs(1);
     Saga::sharing("ride", Arc::clone(books))

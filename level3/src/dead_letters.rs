@@ -85,6 +85,27 @@ pub struct Redriven {
 }
 
 /// A bounded queue of dead letters in order of arrival. Share it in an [`Arc`].
+///
+/// ```
+/// use std::num::{NonZeroU32, NonZeroUsize};
+/// use level3::dead_letters::DeadLetters;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let park_after = NonZeroU32::new(3).unwrap();
+/// let letters = DeadLetters::new(NonZeroUsize::new(100).unwrap(), park_after);
+/// letters.push("receipt for ann", "mailbox full", 3).unwrap();
+/// letters.push("receipt for ben", "mailbox full", 3).unwrap();
+///
+/// let redriven = letters
+///     .redrive(|letter| async move {
+///         if *letter.item == "receipt for ann" { Ok(()) } else { Err("mailbox full") }
+///     })
+///     .await;
+/// assert_eq!((redriven.delivered, redriven.failed), (1, 1));
+/// assert_eq!(letters.letters()[0].attempts, 4);
+/// # }
+/// ```
 pub struct DeadLetters<T> {
     /// Bounds the memory of an outage that lasts: without it the queue grows as long as items fail.
     capacity: NonZeroUsize,
@@ -167,7 +188,7 @@ impl<T> DeadLetters<T> {
     ///
     /// A letter is removed after the handler has returned `Ok`, and not before. When the handler returns
     /// an error or panics, the letter stays, with the new cause and one more attempt, and is parked if
-    /// that was the last redrive it had; the next letter is tried all the same. So is it when the error
+    /// that was the last redrive it had; the redrive goes on with the next letter. The same holds when the error
     /// panics while it is turned into text. A letter that another redrive is delivering, or that was
     /// removed or parked before its turn came, is skipped. Letters that arrive meanwhile, and letters that
     /// have failed, wait for the next redrive.

@@ -20,6 +20,22 @@ pub struct Elapsed;
 
 /// An instant by which all of the work has to end. Cheap to copy; [`Ord`] puts the earlier one first,
 /// so `a.min(b)` is the stricter of two.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::{Deadline, Elapsed};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let deadline = Deadline::after(Duration::from_secs(10));
+/// sleep(Duration::from_secs(8)).await;
+/// assert_eq!(deadline.remaining(), Duration::from_secs(2));
+/// assert!(!deadline.allows(Duration::from_secs(3)));
+/// assert_eq!(deadline.run(sleep(Duration::from_secs(3))).await, Err(Elapsed));
+/// assert!(deadline.is_over());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     /// An instant of tokio's clock, which tests can pause, and not a duration: copies that are passed

@@ -10,6 +10,24 @@ use crate::money::{Currency, Money};
 pub use crate::payment::{InvalidRequest, Payment};
 
 /// A request as the client sends it, unchecked. Its `Debug` output contains no part of the secrets.
+///
+/// ```
+/// use level3::request::{InvalidRequest, PaymentRequest};
+///
+/// let request = PaymentRequest {
+///     key: "order-1".to_owned(),
+///     order: "1".to_owned(),
+///     amount: 1_050,
+///     currency: "USD".to_owned(),
+///     email: "ann@example.com".to_owned(),
+///     card: "pm_card_visa".to_owned(),
+/// };
+/// assert_eq!(request.validate()?.amount.to_string(), "10.50 USD");
+///
+/// let free = PaymentRequest { amount: 0, ..request };
+/// assert!(matches!(free.validate(), Err(InvalidRequest::Amount(_))));
+/// # Ok::<(), InvalidRequest>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRequest {
     /// The client's idempotency key: the same for every repeat of the same payment.

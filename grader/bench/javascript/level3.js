@@ -1,8 +1,8 @@
-// usage: node --expose-gc level3.js LESSON.md
+// usage: node --expose-gc level3.js ASSIGNMENT.md
 //
-// Measures the lesson's payment gateway and prints one JSON object:
+// Measures the assignment's payment gateway and prints one JSON object:
 //   { version, runs, figures: { name: [one figure for each run] } }
-// CPU time in nanoseconds, memory in bytes. The lesson's code is unpacked into a temporary folder and removed
+// CPU time in nanoseconds, memory in bytes. The assignment's code is unpacked into a temporary folder and removed
 // again; nothing of it is kept. Each run is a process of its own, started by this script.
 'use strict';
 
@@ -137,7 +137,7 @@ async function child(file, part) {
 
 const [, , given, part] = process.argv;
 if (!given) {
-  console.error('usage: node --expose-gc level3.js LESSON.md');
+  console.error('usage: node --expose-gc level3.js ASSIGNMENT.md');
   process.exitCode = 2;
 } else if (part) {
   child(given, part);

@@ -106,7 +106,7 @@ pub struct Criterion {
     pub name: String,
     /// What is demanded, as a short clause.
     pub title: String,
-    /// What it is worth.
+    /// The number of points.
     pub points: u32,
     /// Whether the assignment asks for it or it goes beyond.
     pub kind: Kind,
@@ -120,7 +120,7 @@ pub struct Criterion {
     pub requirement: String,
     /// One to three hints.
     pub hints: Vec<String>,
-    /// Where to read more.
+    /// References to read.
     pub read: Vec<String>,
 }
 

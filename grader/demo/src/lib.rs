@@ -106,7 +106,7 @@ pub async fn or_recorded<E>(
     ended
 }
 
-/// The text in the place of a run that needs `part`.
+/// The text that replaces a run that needs `part`.
 #[must_use]
 pub fn in_its_place(part: &Unwritten, recorded: &str) -> String {
     format!("{part}\n\nThe run of the reference solution:\n\n{recorded}")

@@ -33,7 +33,7 @@ const MOST_BLOCKED: Duration = Duration::from_millis(20);
 /// A call that has ended.
 #[derive(Debug)]
 pub struct Call<T> {
-    /// What it returned.
+    /// The value that the call returned.
     pub value: T,
     /// Virtual time from the first poll to the last.
     pub took: Duration,

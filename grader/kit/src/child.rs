@@ -18,7 +18,7 @@ use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
 
-/// What the compiler was told of the kit's own sources.
+/// The fingerprint of the kit's own sources, as the compiler saw it.
 const KIT: (&str, Option<&str>) =
     ("COURSE_SOURCES_GRADER_KIT", option_env!("COURSE_SOURCES_GRADER_KIT"));
 
@@ -69,8 +69,8 @@ fn any_seed() -> u64 {
 
 /// Entry of every check binary: judges the one criterion that is asked for.
 ///
-/// `built_from` holds what the compiler was told of the sources: environment variables, and the
-/// fingerprints that they held.
+/// `built_from` holds the fingerprints of the sources at compile time: environment variables, and the
+/// values that they had.
 ///
 /// Does not return once a criterion runs: the process ends as soon as the verdict is sent, since
 /// dropping a runtime would wait for what the judged code left behind.
@@ -86,7 +86,7 @@ pub fn main(criteria: &'static [Criterion], built_from: &[(&str, Option<&str>)])
             let mut out = io::stdout().lock();
             for criterion in criteria {
                 if writeln!(out, "{}", criterion.id).is_err() {
-                    break; // whoever reads has seen enough
+                    break; // the reader has closed the pipe
                 }
             }
             return ExitCode::SUCCESS;

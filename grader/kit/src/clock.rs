@@ -1,7 +1,7 @@
 //! The clock that the kit goes by: that of its own runtime, whatever runtime the judged code enters.
 //!
 //! `Instant::now()` and `Handle::current()` ask the runtime that the thread has entered last. Code that
-//! enters another one (`Runtime::enter`) would answer for the kit. And tokio lets everybody who runs
+//! enters another one (`Runtime::enter`) would answer for the kit. And tokio lets any code that runs
 //! move the paused clock (`tokio::time::advance`, `pause`, `resume`), which makes a wait out of nothing.
 //! So the kit keeps a handle of its runtime, and knows when its clock may move: while the runtime is
 //! parked, and at no other time.

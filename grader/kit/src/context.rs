@@ -1,4 +1,4 @@
-//! What a criterion's script has at hand.
+//! The context of a criterion's script.
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Where panics began.
 //!
-//! The hook is the process's only witness of a panic in a spawned task whose `JoinError` nobody
-//! looks at, and the only one that knows file and line.
+//! The hook is the only place that sees a panic of a spawned task whose `JoinError` is not read, and
+//! the only one that knows its file and line.
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 

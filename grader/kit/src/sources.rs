@@ -12,7 +12,7 @@ const MOST_FILES: usize = 200;
 pub struct Source {
     /// Relative to the level's folder, with forward slashes: `src/combinators.rs`.
     pub path: String,
-    /// What it holds.
+    /// The text of the file.
     pub text: String,
 }
 

@@ -17,10 +17,14 @@ use std::thread::{available_parallelism, scope};
 
 use clap::Parser;
 use grader::catalog::{LEVELS, Level, level};
+use grader::select::{Entry, select};
 use grader::submission::Files;
+use grader_proofs::batch::shared;
+use grader_proofs::changed::Changed;
 use grader_proofs::influence::Influence;
 use grader_proofs::mutants::{Fate, Mutant};
 use grader_proofs::prove::{Bench, Failure};
+use grader_proofs::schemata::{MOST_SHARED, Schema};
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
@@ -71,26 +75,24 @@ fn run(root: &Path, level: &'static Level, path: &Path) -> Result<(), Failure> {
     let known: Vec<String> = read(path)?.into_iter().map(|judged| judged.place).collect();
     let mut open = listed(root, level)?;
     let all = open.len();
-    open.retain(|mutant| !known.contains(&mutant.place));
+    open.retain(|(mutant, _)| !known.contains(&mutant.place));
     eprintln!("{}: {all} mutants, {} to judge", level.name, open.len());
-    open.reverse();
+    let reference = Files::read(root, level)?.0;
+    let (mut rows, alone) = shared(open, |(_, changed)| changed, &reference, MOST_SHARED);
+    rows.extend(alone.into_iter().map(|one| vec![one]));
+    rows.reverse();
     let influence = Influence::read(root, level)?;
-    let out = Mutex::new(File::options().create(true).append(true).open(path)?);
-    let open = Mutex::new(open);
+    let results =
+        Results { file: Mutex::new(File::options().create(true).append(true).open(path)?) };
+    let rows = Mutex::new(rows);
     let benches = available_parallelism().map_or(1, usize::from);
     scope(|scope| {
         let work = |number: usize| -> Result<(), Failure> {
             let bench = Bench::new(root, &root.join(format!("target/tmp/mutants-{number}")))?;
             loop {
-                let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some(mutant) = next else { return Ok(()) };
-                let fate = mutant.judge(&bench, level, &influence)?;
-                if fate == Fate::Lives {
-                    eprintln!("lives: {} ({})", mutant.name, mutant.place);
-                }
-                let judged = Judged { name: mutant.name, place: mutant.place, fate };
-                let line = serde_json::to_string(&judged)?;
-                writeln!(out.lock().unwrap_or_else(PoisonError::into_inner), "{line}")?;
+                let next = rows.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(row) = next else { return Ok(()) };
+                judge(&bench, level, &influence, row, &results)?;
             }
         };
         let threads: Vec<_> =
@@ -101,8 +103,49 @@ fn run(root: &Path, level: &'static Level, path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Judges mutants in one build, and alone those that cannot share it.
+fn judge(
+    bench: &Bench,
+    level: &'static Level,
+    influence: &Influence,
+    row: Vec<(Mutant, Changed)>,
+    results: &Results,
+) -> Result<(), Failure> {
+    let entries: Vec<Entry> = select(&[level.name.to_owned()])?
+        .into_iter()
+        .filter(|entry| !entry.exercise.trial)
+        .collect();
+    let changed: Vec<&Changed> = row.iter().map(|(_, changed)| changed).collect();
+    let mut schema = Schema::build(bench, level, &changed, &entries)?;
+    for (at, (mutant, changed)) in row.iter().enumerate() {
+        let fate = match schema.as_mut().filter(|schema| schema.holds(at)) {
+            Some(schema) => mutant.judge_in(schema, at, changed, level, influence)?,
+            None => mutant.judge(bench, level, influence)?,
+        };
+        results.add(mutant, fate)?;
+    }
+    Ok(())
+}
+
+/// The file that results are added to.
+struct Results {
+    file: Mutex<File>,
+}
+
+impl Results {
+    fn add(&self, mutant: &Mutant, fate: Fate) -> Result<(), Failure> {
+        if fate == Fate::Lives {
+            eprintln!("lives: {} ({})", mutant.name, mutant.place);
+        }
+        let (name, place) = (mutant.name.clone(), mutant.place.clone());
+        let line = serde_json::to_string(&Judged { name, place, fate })?;
+        writeln!(self.file.lock().unwrap_or_else(PoisonError::into_inner), "{line}")?;
+        Ok(())
+    }
+}
+
 /// The mutants of the learner's files, in cargo-mutants' order.
-fn listed(root: &Path, level: &Level) -> Result<Vec<Mutant>, Failure> {
+fn listed(root: &Path, level: &Level) -> Result<Vec<(Mutant, Changed)>, Failure> {
     let mut command = Command::new("cargo");
     command.current_dir(root).args(["mutants", "--list", "--json", "--package", level.name]);
     for file in level.provided {
@@ -114,11 +157,13 @@ fn listed(root: &Path, level: &Level) -> Result<Vec<Mutant>, Failure> {
         let said = String::from_utf8_lossy(&listed.stderr).into_owned();
         return Err(format!("`cargo mutants` cannot list (is it installed?): {said}").into());
     }
-    // A mutant of a test is judged by nothing.
-    let mut mutants = Mutant::read(&listed.stdout, level)?;
     let reference = Files::read(root, level)?.0;
-    mutants.retain(|mutant| mutant.lay(&reference).is_ok());
-    Ok(mutants)
+    // A mutant of a test is judged by nothing.
+    let laid = Mutant::read(&listed.stdout, level)?.into_iter().filter_map(|mutant| {
+        let files = mutant.lay(&reference).ok()?;
+        Some((mutant, Changed::between(&reference, &files)))
+    });
+    Ok(laid.collect())
 }
 
 fn read(path: &Path) -> Result<Vec<Judged>, Failure> {

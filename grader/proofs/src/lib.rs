@@ -9,10 +9,11 @@ pub mod changed;
 pub mod influence;
 pub mod mutants;
 pub mod planted;
+pub mod program;
+pub mod prose;
 pub mod prove;
 pub mod run;
 pub mod schemata;
-mod seed;
 pub mod tables;
 
 use grader::catalog::{LEVELS, Level};

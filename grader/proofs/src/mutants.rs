@@ -1,19 +1,21 @@
 //! Mutants of the exercises, made by cargo-mutants and judged by the grader alone.
 //!
 //! What the grader lets live, it would let a learner get wrong. The course's own files are left out; they
-//! have tests of their own. A mutant is judged first by the criteria of its own module, then by all others
+//! have tests of their own. Mutants share builds as planted solutions do (see [`schemata`](crate::schemata)). A mutant is judged first by the criteria of its own module, then by all others
 //! that can see it, the trials last: each step begins only if the mutant lives.
 use std::collections::BTreeSet;
 
 use grader::catalog::{Level, module_of};
-use grader::report::Status;
+use grader::report::{Report, Status};
 use grader::select::{Entry, select};
 use grader::submission::Files;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::changed::Changed;
 use crate::influence::Influence;
 use crate::prove::{Bench, Failure};
+use crate::schemata::Schema;
 
 /// One change of a level's source.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ pub struct Mutant {
 pub enum Fate {
     /// A criterion fails: its id.
     Caught(String),
-    /// It does not compile.
+    /// The mutant does not compile.
     Unviable,
     /// Every criterion passes.
     Lives,
@@ -108,7 +110,7 @@ impl Mutant {
         Ok(files)
     }
 
-    /// Judges the mutant.
+    /// Judges the mutant alone.
     ///
     /// # Errors
     ///
@@ -120,11 +122,36 @@ impl Mutant {
         influence: &Influence,
     ) -> Result<Fate, Failure> {
         let files = self.lay(&bench.reference(level)?)?;
+        self.fate(level, influence, |entries| bench.grade_by(entries, level, &files))
+    }
+
+    /// Judges the mutant at a place of a schema, which holds it.
+    ///
+    /// # Errors
+    ///
+    /// When the schema does not hold it, or the system refuses a file.
+    pub fn judge_in(
+        &self,
+        schema: &mut Schema<'_>,
+        at: usize,
+        changed: &Changed,
+        level: &Level,
+        influence: &Influence,
+    ) -> Result<Fate, Failure> {
+        self.fate(level, influence, |entries| schema.judge(at, changed, entries))
+    }
+
+    fn fate(
+        &self,
+        level: &Level,
+        influence: &Influence,
+        mut grade: impl FnMut(&[Entry]) -> Result<Report, Failure>,
+    ) -> Result<Fate, Failure> {
         for entries in steps(module_of(&self.file), level, influence)? {
             if entries.is_empty() {
                 continue;
             }
-            let report = bench.grade_by(&entries, level, &files)?;
+            let report = grade(&entries)?;
             if report.levels.iter().any(|level| level.broken.is_some()) {
                 return Ok(Fate::Unviable);
             }

@@ -76,9 +76,8 @@ fn a_lesson_names_the_criteria_of_its_exercise() {
     }
 }
 
-/// Targets of the Markdown links in `text` that name a file of the repository: inline ones and the
-/// definitions of reference links. Code is left out.
-fn links(text: &str) -> Vec<String> {
+/// `text` without its code blocks, and with the word `code` for each code span.
+fn prose(text: &str) -> String {
     let mut prose = String::new();
     let mut fence: Option<&str> = None;
     for line in text.lines() {
@@ -96,12 +95,47 @@ fn links(text: &str) -> Vec<String> {
             }
         }
     }
+    prose
+}
+
+/// Targets of the Markdown links in `text` that lead to the repository, such as `README.md#license`: inline
+/// ones and the definitions of reference links. Code is left out.
+fn links(text: &str) -> Vec<String> {
+    let prose = prose(text);
     let inline = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let defined = prose.lines().filter(|line| line.starts_with('['));
     let defined = defined.filter_map(|line| line.split_once("]: ")).map(|(_, target)| target);
-    let files = inline.chain(defined).map(|target| target.split('#').next().unwrap_or_default());
-    let files = files.filter(|file| !file.is_empty() && !file.contains("://"));
-    files.map(str::to_owned).collect()
+    inline.chain(defined).filter(|target| !target.contains("://")).map(str::to_owned).collect()
+}
+
+/// The anchors of a page: GitHub's name of each heading. A heading that occurs twice has one with `-1`.
+fn anchors(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut in_code = false;
+    for line in text.lines() {
+        in_code ^= line.trim_start().starts_with("```");
+        let heading = line.trim_start_matches('#');
+        if in_code || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        // The text of a link counts, its target does not.
+        let mut words = String::new();
+        let mut rest = heading;
+        while let Some((before, after)) = rest.split_once("](") {
+            words.push_str(before);
+            rest = after.split_once(')').map_or("", |(_, behind)| behind);
+        }
+        words.push_str(rest);
+        let kept = words.trim().chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            _ => c.is_alphanumeric().then(|| c.to_ascii_lowercase()),
+        });
+        let name: String = kept.collect();
+        let twice = found.iter().filter(|other| **other == name).count();
+        found.push(if twice == 0 { name } else { format!("{name}-{twice}") });
+    }
+    found
 }
 
 /// Every Markdown file of the repository.
@@ -121,7 +155,7 @@ fn markdown_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn links_lead_to_files() {
+fn links_lead_to_files_and_headings() {
     let documents = markdown_files(&root());
     for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         assert!(documents.contains(&root().join(name)), "{name}");
@@ -130,8 +164,19 @@ fn links_lead_to_files() {
     for document in documents {
         let folder = document.parent().expect("a folder");
         let text = read(&document);
-        let links = links(&text).into_iter().filter(|link| !folder.join(link).exists());
-        lost.extend(links.map(|link| format!("{}: {link}", document.display())));
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { document.clone() } else { folder.join(file) };
+            // A paragraph of code, `file.rs#L1`, has no heading.
+            let has_headings = target.extension().is_some_and(|extension| extension == "md");
+            let is_lost = !target.exists()
+                || (has_headings
+                    && !anchor.is_empty()
+                    && !anchors(&read(&target)).iter().any(|name| name == anchor));
+            if is_lost {
+                lost.push(format!("{}: {link}", document.display()));
+            }
+        }
     }
     assert!(lost.is_empty(), "these links lead nowhere:\n{}", lost.join("\n"));
 }
@@ -139,7 +184,13 @@ fn links_lead_to_files() {
 #[test]
 fn code_holds_no_links() {
     let text = "[a](one.md) `[b](two.md)`\n```rust\n[c](three.md)\n```\n[d](four.md#part) [e](#f)\n\n[g]: five.md\n";
-    assert_eq!(links(text), ["one.md", "four.md", "five.md"]);
+    assert_eq!(links(text), ["one.md", "four.md#part", "#f", "five.md"]);
+}
+
+#[test]
+fn a_heading_has_the_anchor_of_github() {
+    let text = "# A `name` of [x](y.md)\n\n```sh\n# no heading\n```\n## Where, and why?\n## Where, and why?\n";
+    assert_eq!(anchors(text), ["a-name-of-x", "where-and-why", "where-and-why-1"]);
 }
 
 /// The value of `key` in the first line of the workspace's manifest that sets it.

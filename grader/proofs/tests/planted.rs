@@ -107,7 +107,7 @@ impl Plan {
             if selected(&reference) {
                 pending.extend(plan.queue.add(Job::Reference(level)));
             }
-            // What is not selected is listed all the same, so that the runner can count it.
+            // Solutions that are not selected are still listed, so that the runner can count them.
             let (wanted, rest): (Vec<_>, Vec<_>) =
                 planted.into_iter().partition(|planted| selected(&planted.name));
             let (unproven, wanted): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! What a level scores before anybody has solved it: nothing.
+//! An unsolved level scores no points.
 //!
 //! For every level of the catalog: the starter compiles without a warning and scores 0, and so does
 //! a level whose asynchronous functions never resolve. The second catches criteria that are met by
@@ -49,7 +49,7 @@ fn a_starter_compiles_without_a_warning_and_scores_nothing() {
     }
 }
 
-/// Asynchronous bodies that never resolve, in the place of bodies that panic.
+/// Asynchronous bodies that never resolve, instead of bodies that panic.
 fn idle(blank: &str) -> String {
     let mut within_async = false;
     let mut out = String::new();

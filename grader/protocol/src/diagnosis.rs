@@ -61,7 +61,7 @@ pub enum Diagnosis {
         /// How often it was polled at that instant.
         polls: u64,
     },
-    /// The call looks again and again whether something has happened.
+    /// The call checks again and again whether something has happened.
     PollsForever {
         /// How often it was polled.
         polls: u64,
@@ -90,7 +90,7 @@ pub enum Diagnosis {
     },
     /// The process ended itself before the criterion was judged.
     Exited {
-        /// Its exit code.
+        /// The exit code of the process.
         code: i32,
     },
     /// The process aborted.
@@ -222,9 +222,9 @@ impl Diagnosis {
                  or a combinator"
             }
             Diagnosis::ThreadsStuck { .. } => {
-                "called by several threads at once it comes to a stop: look for a wake-up that is lost \
-                 between a look and the registration of the waker, two locks taken in different order, \
-                 a lock kept while a listener or a waker is called"
+                "several threads together deadlock: look for a wake-up that is lost between a check and the \
+                 registration of the waker, two locks taken in different order, a lock held while a listener or \
+                 a waker is called"
             }
             Diagnosis::ClockMoved { .. } => {
                 "only the grader moves the clock: wait with tokio::time::sleep(..).await, and use neither \
@@ -252,7 +252,7 @@ impl Diagnosis {
                  channel or a Notify instead"
             }
             Diagnosis::PollsForever { .. } => {
-                "it looks again and again whether something has happened: wait for the event \
+                "it checks again and again whether something has happened: wait for the event \
                  itself (await the future, a channel, a Notify)"
             }
             Diagnosis::BlocksThread { .. } => {
@@ -270,7 +270,7 @@ impl Diagnosis {
                  needs an .await that can really wait, and the loop needs an end"
             }
             Diagnosis::TimedOut { .. } => {
-                "it neither ended nor could the grader see why on this platform: look for a loop \
+                "it did not end, and on this platform the grader cannot see why: look for a loop \
                  without .await, a blocking lock, a std sleep"
             }
             Diagnosis::Exited { .. } => {
@@ -295,9 +295,9 @@ impl Diagnosis {
             Diagnosis::ForgedVerdict => {
                 "only the grader may write to the verdict channel: remove the code that does"
             }
-            Diagnosis::OtherBuild => "run the grader once more: it builds both anew",
+            Diagnosis::OtherBuild => "run the grader once more: it builds both again",
             Diagnosis::NotJudged { .. } => {
-                "this is no fault of the solution: mend the cause and run the grader again"
+                "this is not a fault of the solution: repair the cause and run the grader again"
             }
         }
     }

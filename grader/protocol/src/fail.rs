@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Diagnosis;
 
-/// Why a criterion failed.
+/// The failure of a criterion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fail {
     /// What happened, in one line.
     pub headline: String,
     /// What should have been seen.
     pub expected: Option<String>,
-    /// What was seen.
+    /// The observed value or behaviour.
     pub observed: Option<String>,
     /// What usually causes this and what to change.
     pub help: Option<String>,
@@ -75,7 +75,7 @@ pub struct Event {
     pub what: String,
 }
 
-/// Where a panic began.
+/// The place at which a panic began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PanicSite {
     /// The panic's message.
@@ -87,7 +87,7 @@ pub struct PanicSite {
 }
 
 impl PanicSite {
-    /// Whether the panic is the placeholder of an exercise that nobody wrote yet.
+    /// Whether the panic is the `todo!()` of an exercise that is not written yet.
     #[must_use]
     pub fn is_todo(&self) -> bool {
         self.message.starts_with("not yet implemented")

@@ -36,7 +36,7 @@ pub struct Order {
     pub id: String,
     /// The seed of the run, from which the criterion draws its values.
     pub seed: u64,
-    /// How the answer travels.
+    /// The channel of the answer.
     pub answer: Answer,
 }
 

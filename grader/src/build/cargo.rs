@@ -56,7 +56,7 @@ const STATUS: &[&str] = &[
     "Dirty",
 ];
 
-/// What became of a run of cargo.
+/// The outcome of a run of cargo.
 #[derive(Debug, Default)]
 pub(super) struct Ran {
     pub(super) messages: Messages,
@@ -71,7 +71,7 @@ pub(super) struct Ran {
 pub(super) struct Stuck {
     /// The packages that were being compiled.
     pub(super) packages: Vec<String>,
-    /// What was seen.
+    /// The evidence for it.
     pub(super) why: String,
 }
 

@@ -79,7 +79,7 @@ impl Messages {
         self.heard == 0
     }
 
-    /// What became of a level.
+    /// The outcome of the build of a level.
     pub(super) fn level(&self, part: &Part, stderr: &str, stuck: Option<&Stuck>) -> LevelBuild {
         let (level, check) = (part.level.name, part.package());
         // The level's own errors say more than those of the checks that cannot find its items.
@@ -116,7 +116,7 @@ impl Messages {
         }
     }
 
-    /// What rustc wrote down of the files that it read for a library; empty where that is not to be had.
+    /// What rustc wrote down of the files that it read for a library; empty if it is not available.
     pub(super) fn read_files(&self, library: &str) -> String {
         let files = self.files.get(library).into_iter().flatten();
         let listing = files.filter_map(|file| {
@@ -131,7 +131,7 @@ fn broken(package: &str, errors: String) -> LevelBuild {
     LevelBuild::Broken { package: package.to_owned(), errors, refused: false }
 }
 
-/// What to do about a level that the compiler does not come to an end with.
+/// What to do about a level whose compilation does not end.
 fn endless(level: &str, why: &str) -> String {
     format!(
         "the compiler found no end of {level}: {why}\nLook for what it reads (a file that is a pipe or \

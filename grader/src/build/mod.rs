@@ -2,7 +2,7 @@
 
 mod cargo;
 mod folder;
-mod limits;
+pub(crate) mod limits;
 mod messages;
 mod part;
 mod sources;
@@ -31,7 +31,7 @@ pub struct Built {
 /// What cargo made of one level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum LevelBuild {
-    /// It compiles.
+    /// The level compiles.
     Ready {
         /// The check binary.
         binary: PathBuf,
@@ -102,7 +102,7 @@ pub enum BuildError {
         "the build was stopped: {why} and nothing was done. Does another program hold the target folder, or the network?"
     )]
     Stuck {
-        /// What was seen.
+        /// The evidence for it.
         why: String,
     },
     /// There is no room for what is built.
@@ -130,7 +130,7 @@ pub enum BuildError {
     OtherSources {
         /// The package.
         package: String,
-        /// What differs.
+        /// The sources that differ.
         differing: String,
     },
 }
@@ -148,6 +148,12 @@ pub struct Options {
     /// Whether one exercise of a level is judged by the binary for all its criteria. A series of builds
     /// that judge now this exercise, now that one, then shares one incremental build.
     pub whole_levels: bool,
+}
+
+/// Whether this grader was built from the files in the workspace at `root`.
+#[must_use]
+pub fn is_current(root: &Path) -> bool {
+    sources::grader_is_current(root)
 }
 
 /// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears of each package that

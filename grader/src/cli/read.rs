@@ -56,11 +56,12 @@ pub(super) fn named(arguments: &Arguments, name: Option<&str>) -> Result<String,
         return Ok(name.to_owned());
     }
     let last = grader::progress::read(&super::root(arguments)?)?.last;
-    let why = "which criterion? Type its id, or run `cargo grade` first: then the one that it shows is meant";
+    let why = "which criterion? Type its id, or run `cargo grade` first: without an id the command \
+               uses the criterion that was shown last";
     Ok(last.ok_or(why)?)
 }
 
-/// What a criterion demands.
+/// Writes what a criterion demands.
 pub(super) fn criterion(out: &mut String, entry: &Entry) -> std::fmt::Result {
     let criterion = entry.criterion;
     let kind = match criterion.kind {
@@ -127,7 +128,7 @@ pub(super) fn hint(
     } else {
         writeln!(
             out,
-            "\nthat was the last; what the criterion demands: {CODE}cargo grade show {id}{CODE:#}"
+            "\nthis was the last hint; what the criterion demands: {CODE}cargo grade show {id}{CODE:#}"
         )?;
     }
     write::to_stdout(&out)?;

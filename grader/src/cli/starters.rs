@@ -42,12 +42,9 @@ pub(super) fn start(
     )?;
     writeln!(
         out,
-        "keep  {CODE}.course{CODE:#} in git with your work: it leads back to the reference"
+        "keep  {CODE}.course{CODE:#} in git with your work: it records where the reference is"
     )?;
-    writeln!(
-        out,
-        "then  {CODE}cargo grade watch{CODE:#}; a first run that scores nothing is right"
-    )?;
+    writeln!(out, "then  {CODE}cargo grade watch{CODE:#}; a blank scores no points at first")?;
     write::to_stdout(&out)?;
     Ok(Exit::Success)
 }

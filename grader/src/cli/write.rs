@@ -27,8 +27,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Tries the folder before the work begins, so that nobody waits for a result that cannot be
-    /// kept. Nothing stays there meanwhile: a run that is interrupted leaves nothing behind.
+    /// Tries the folder before the work begins, so that the user does not wait for a result that cannot be
+    /// written. An interrupted run leaves no file behind.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
         // A link stays a link: the file that it leads to is the one that is written.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

@@ -10,7 +10,7 @@ mod outside;
 mod suspicious;
 #[cfg(test)]
 mod tests;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub struct Finding {
     pub file: String,
     /// The line, counted from 1; 0 where the finding is about the whole file.
     pub line: usize,
-    /// What stands there: `Runtime::enter`.
+    /// The code that was found, such as `Runtime::enter`.
     pub what: String,
     /// What it can be used for, and what to do.
     pub why: String,

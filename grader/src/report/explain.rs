@@ -8,7 +8,7 @@ use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
 use crate::supervise::Verdict;
 
-/// More lines of what the judged code printed, or of the timeline, help nobody.
+/// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner.
 const MOST_OUTPUT: usize = 12;
 const MOST_EVENTS: usize = 40;
 
@@ -113,7 +113,7 @@ fn panics(out: &mut String, fail: &Fail) -> fmt::Result {
 fn whose(panic: &PanicSite) -> &'static str {
     let file = panic.file.as_str();
     if file.starts_with("grader/") {
-        " (raised by what the grader plugs in; it reached the grader through your code)"
+        " (raised by a fake of the grader; it reached the grader through your code)"
     } else if file.starts_with("/rustc/") {
         " (in the standard library, called by your code)"
     } else if file.contains("/registry/src/") {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Jail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{Criterion, Kind};
@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 /// Points: the assignment's and those beyond it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Points won for what the assignment asks.
     pub core: u32,
@@ -105,27 +105,27 @@ pub struct ExerciseReport {
 pub struct CriterionReport {
     /// `level2/race/returns-at-the-third`.
     pub id: &'static str,
-    /// What is demanded.
+    /// The title of the criterion.
     pub title: &'static str,
-    /// What it is worth.
+    /// The number of points.
     pub points: u32,
     /// `core` or `bonus`.
     pub kind: Kind,
     /// The file to write.
     pub file: &'static str,
-    /// How it stands.
+    /// The status of the criterion.
     pub status: Status,
     /// The judgement; `null` if its level does not compile.
     pub verdict: Option<Verdict>,
 }
 
-/// How a criterion stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The status of a criterion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Met.
     Passed,
-    /// Not met.
+    /// The criterion is not met.
     Failed,
     /// The exercise is still the starter's `todo!()`.
     NotStarted,

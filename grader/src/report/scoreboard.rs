@@ -14,8 +14,8 @@ const IN_FULL: usize = 3;
 
 const BAR: u32 = 20;
 
-/// How much is told. Somebody who looks at one level wants each criterion; over several levels, what
-/// is open.
+/// How much the scoreboard shows. For one level it lists each criterion; for several levels, the open
+/// ones.
 struct Detail {
     /// Exercises in which the first failure may still be shown in full; `None` shows every failure so.
     in_full: Option<usize>,

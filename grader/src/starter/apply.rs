@@ -16,7 +16,7 @@ pub enum Edited {
     BackUp,
 }
 
-/// What was done.
+/// The changes that were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The files that are blank now and were not, relative to the workspace.

@@ -14,12 +14,12 @@ pub struct FileError {
     pub action: &'static str,
     /// The file or the folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub cause: io::Error,
 }
 
 impl FileError {
-    pub(super) fn new(action: &'static str, path: &Path, cause: io::Error) -> Self {
+    pub(crate) fn new(action: &'static str, path: &Path, cause: io::Error) -> Self {
         Self { action, path: path.to_path_buf(), cause }
     }
 }

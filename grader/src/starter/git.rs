@@ -17,7 +17,7 @@ pub enum GitError {
     /// There is no git to run.
     #[error("cannot run git ({cause}): is it installed and on the PATH?")]
     NotInstalled {
-        /// What the system said.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// Git refused.
@@ -25,7 +25,7 @@ pub enum GitError {
     Failed {
         /// The first argument and what follows.
         command: String,
-        /// What git said.
+        /// The message of git.
         message: String,
     },
 }

@@ -15,7 +15,7 @@ use super::blank::{self, BlankError, Names, Own, Scope, Uses};
 pub(super) struct Source {
     /// Relative to the level's folder, with `/`: `src/race.rs`.
     pub(super) path: String,
-    /// Its text.
+    /// The text of the file.
     pub(super) text: String,
     /// Whether the course provides it: then it stays as it is.
     pub(super) given: bool,

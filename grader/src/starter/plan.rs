@@ -22,7 +22,7 @@ pub enum StarterError {
     Blank {
         /// The file, relative to the workspace.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot become a blank.
         cause: BlankError,
     },
     /// Git did not say what is committed.
@@ -30,7 +30,7 @@ pub enum StarterError {
     Git {
         /// The level.
         level: String,
-        /// What git said.
+        /// The error of git.
         cause: GitError,
     },
     /// The level has work in it that no commit has.
@@ -66,7 +66,7 @@ pub enum StarterError {
         /// The level.
         level: String,
     },
-    /// Somebody wrote to a file between plan and deed.
+    /// Another process wrote to a file between the plan and its execution.
     #[error("{} has just been changed by something else; nothing was done: start again", .path.display())]
     Changed {
         /// The file, relative to the workspace.
@@ -78,7 +78,7 @@ pub enum StarterError {
     /// A file could not be written, and those written before it could not all be put back.
     #[error("{cause}; and these could not be put back as they were ({back}):\n{}", list(.files))]
     HalfDone {
-        /// What failed first.
+        /// The first error.
         cause: FileError,
         /// What failed when putting back.
         back: FileError,
@@ -112,9 +112,9 @@ pub struct PlannedFile {
     /// What it is to be; `None` for a private module of the reference of which nothing is left, which
     /// is to go.
     pub blank: Option<String>,
-    /// What is there now.
+    /// The state of the file now.
     pub state: FileState,
-    /// Its text now.
+    /// The text of the file now.
     pub(super) now: Option<String>,
 }
 

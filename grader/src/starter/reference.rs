@@ -30,7 +30,7 @@ pub enum ReferenceError {
         level: String,
         /// The recorded commit.
         commit: String,
-        /// What git said.
+        /// The error of git.
         cause: GitError,
     },
     /// The recorded commit is not in this clone.
@@ -57,7 +57,7 @@ pub enum ReferenceError {
     Empty {
         /// The level.
         level: String,
-        /// Where was looked.
+        /// The place that was searched.
         place: String,
     },
     /// The record of the started levels is not one.
@@ -75,7 +75,7 @@ pub enum ReferenceError {
 /// Where the reference of a started level is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// In git.
+    /// The reference is in a git commit.
     Commit {
         /// The commit that was checked out.
         commit: String,

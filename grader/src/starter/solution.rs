@@ -14,7 +14,7 @@ pub enum SolutionError {
     /// There is no such level.
     #[error("there is no level `{name}`; there are {}", .known.join(", "))]
     UnknownLevel {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// The levels that there are.
         known: Vec<String>,
@@ -24,7 +24,7 @@ pub enum SolutionError {
     UnknownModule {
         /// The level.
         level: String,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// The modules that are the learner's.
         known: Vec<String>,

@@ -492,7 +492,7 @@ fn what_was_written_is_put_back_when_a_later_file_fails() {
     fs::remove_file(workspace.root.join("level7/src/lib.rs")).unwrap();
     let plan = plan(&workspace.root, &LEVEL).unwrap();
     let first = plan.files()[0].clone();
-    // A folder in the place of a file that is to be written: the last step fails.
+    // A folder instead of a file that is to be written: the last step fails.
     let mut failing = plan;
     failing.files.push(super::PlannedFile { path: "level7/src".into(), now: None, ..first });
     let error = failing.apply(Edited::Refuse).unwrap_err();

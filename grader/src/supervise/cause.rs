@@ -20,7 +20,7 @@ const LAST_LINES: usize = 4;
 pub(super) fn of(status: ExitStatus, errors: &str, cpu: Duration) -> Diagnosis {
     match (status.code(), signal(status)) {
         (_, Some(6)) => aborted(errors),
-        // At the soft limit, or at the hard one, which a SIGKILL of another origin must not be taken for.
+        // At the soft limit, or at the hard one, which must not be confused with a SIGKILL of another origin.
         (_, Some(24)) => used_up(),
         (_, Some(9)) if cpu + Duration::from_secs(2) >= Duration::from_secs(CPU_SECONDS) => {
             used_up()

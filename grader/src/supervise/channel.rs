@@ -75,7 +75,7 @@ impl Channel {
                         Ok(1..) => Heard::Line(String::from_utf8_lossy(&line).into_owned()),
                         _ => Heard::End,
                     };
-                    let _ = tell.send(heard); // nobody listens any more: it was stopped
+                    let _ = tell.send(heard); // the receiver is gone: the process was stopped
                 });
                 Ok(Told { in_output: false })
             }

@@ -56,7 +56,7 @@ pub enum Event {
     CouldNotGrade(String),
     /// A text that an [`Effect`] has asked for.
     Page {
-        /// What it is.
+        /// The title of the page.
         title: String,
         /// The text; it may hold ANSI styles.
         text: String,
@@ -90,7 +90,7 @@ pub(super) struct Mark {
     pub(super) told: String,
 }
 
-/// What fills the screen.
+/// The content of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum View {
     /// The criterion to work on.
@@ -105,7 +105,7 @@ pub(super) enum View {
     MayShowSolution,
 }
 
-/// What `watch` knows.
+/// The state of `cargo grade watch`.
 #[derive(Debug)]
 pub struct State {
     pub(super) levels: Vec<&'static Level>,

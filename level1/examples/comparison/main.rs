@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs, io};
 
-/// What can go wrong.
+/// The errors of this program.
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
     #[error("cannot read or write {}: {source}", path.display())]
@@ -30,7 +30,7 @@ enum ReportError {
     Parse { path: PathBuf, source: syn::Error },
     #[error("{function} is not in {}", path.display())]
     Missing { path: PathBuf, function: &'static str },
-    #[error("comparison-report.md is stale: make it anew with this command without --check")]
+    #[error("comparison-report.md is stale: write it again with this command without --check")]
     Stale,
     #[error("unknown argument {0:?}: there is only --check")]
     Argument(String),

@@ -101,7 +101,7 @@ pub fn table() -> String {
             let source = Arc::new(Delayed { delay, user_fails, posts_fail });
             *time = runtime.block_on(async {
                 let begin = Instant::now();
-                // What comes of it is the tests' business.
+                // The tests check the outcome.
                 let _ = load(index, &source).await;
                 begin.elapsed().as_millis()
             });

@@ -1,4 +1,4 @@
-//! `then` in the place of `and_then`: the next step runs after a failure too.
+//! `then` instead of `and_then`: the next step runs after a failure too.
 
 use std::sync::Arc;
 

@@ -87,7 +87,7 @@ pub enum SetupError {
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {reason}")]
     Client {
-        /// What reqwest says.
+        /// The message of reqwest.
         reason: String,
     },
 }

@@ -108,7 +108,7 @@ impl ProfileSource for HttpSource {
 /// The innermost error of a chain says what happened ("connection refused"), the outermost what was
 /// being done. The layers between repeat them.
 fn chain(error: &reqwest::Error) -> String {
-    // The URL is left out: the request is named by whoever reports the error.
+    // The URL is left out: the code that reports the error names the request.
     let mut text = if error.is_connect() {
         "cannot connect".to_owned()
     } else if error.is_body() || error.is_decode() {

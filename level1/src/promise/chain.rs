@@ -64,7 +64,7 @@ where
     /// first [`catch`](Self::catch). A panic in the handler becomes [`Broken::Panicked`].
     ///
     /// As in JavaScript, the handler runs after `then` has returned, also on a settled promise, and
-    /// whether or not anybody awaits the outcome.
+    /// whether or not the outcome is awaited.
     ///
     /// # Panics
     /// When called outside a tokio runtime.

@@ -94,8 +94,8 @@ where
     })
 }
 
-/// Settled as the first promise that settles, in either way. Of no promises: pending for ever, as in
-/// JavaScript.
+/// Settled as the first promise that settles, with a value or an error. Without promises it stays
+/// pending, as in JavaScript.
 pub fn race<T, E>(promises: impl IntoIterator<Item = Promise<T, E>>) -> Promise<T, E>
 where
     T: Send + 'static,

@@ -2,17 +2,17 @@
 //!
 //! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
-//! anybody awaits it, and dropping it stops nothing.
+//! it is awaited, and dropping it stops nothing.
 //!
 //! Two differences to JavaScript follow from ownership. A promise has one consumer, for the value is
 //! moved to it and not shared. And a promise whose last [`Resolver`] is gone cannot be settled any
-//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting for ever.
+//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting.
 //!
 //! | function | fulfilled | rejected | of nothing |
 //! | --- | --- | --- | --- |
 //! | [`all`] | all are: their values | at the first rejection | fulfilled, no values |
 //! | [`all_settled`] | all are settled: their results | never | fulfilled, no results |
-//! | [`race`] | the first to settle is | the first to settle is | pending for ever |
+//! | [`race`] | the first to settle is | the first to settle is | stays pending |
 //! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
 //!
 //! Lesson: [`lessons/promise.md`](crate::lessons::promise).
@@ -35,7 +35,7 @@ pub use self::combine::{AggregateError, all, all_settled, any, race};
 
 use crate::panics::message;
 
-/// Where a promise stands.
+/// The state of a promise.
 ///
 /// ```
 /// use level1::promise::{Broken, Promise, State};
@@ -53,8 +53,8 @@ pub enum State {
     Rejected,
 }
 
-/// How a promise was rejected by nobody's decision. The error type of a promise has to be able to say
-/// it: `E: From<Broken>`.
+/// A rejection that no code asked for. A promise's error type must be constructible from it
+/// (`E: From<Broken>`).
 ///
 /// ```
 /// use level1::promise::{Broken, Promise};
@@ -68,16 +68,16 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Every resolver was dropped before the promise was settled.
-    #[error("the promise was abandoned: nobody is left who could settle it")]
+    #[error("the promise was abandoned: its last resolver was dropped")]
     Abandoned,
     /// The executor, a handler or the future behind the promise panicked, with this message.
     #[error("a promise handler panicked: {0}")]
     Panicked(String),
 }
 
-/// A value that will be there later, or the error that took its place.
+/// A value that arrives later, or the error that replaces it.
 ///
-/// As a [`Future`] it gives that result; it must not be polled after it has done so.
+/// As a [`Future`] it resolves to that result; it must not be polled after that.
 /// Dropping it stops nothing.
 ///
 /// ```
@@ -108,6 +108,8 @@ where
     pub fn new(executor: impl FnOnce(Resolver<T, E>)) -> Self {
         let promise = Self::pending();
         let resolver = promise.resolver();
+        // A clone for the executor: this function keeps one to reject the promise if the executor panics, also when
+        // the executor has given its own away.
         let for_executor = resolver.clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| executor(for_executor))) {
             resolver.reject(Broken::Panicked(message(&*payload)).into());
@@ -143,7 +145,7 @@ where
         })
     }
 
-    /// Where it stands now.
+    /// Returns the current state.
     pub fn state(&self) -> State {
         match &*self.shared.lock() {
             Slot::Pending(_) => State::Pending,
@@ -180,6 +182,7 @@ where
             *waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        // Moves the result out, and leaves a slot that still says how the promise was settled.
         match std::mem::replace(&mut *slot, Slot::Taken(State::Rejected)) {
             Slot::Settled(Ok(value)) => {
                 *slot = Slot::Taken(State::Fulfilled);
@@ -192,8 +195,8 @@ where
     }
 }
 
-/// Settles a promise. Clones settle the same one, and the first call wins: all later ones are
-/// without effect.
+/// Settles a promise. Clones settle the same one, and the first call wins: later calls have no
+/// effect.
 ///
 /// ```
 /// use std::time::Duration;
@@ -269,7 +272,7 @@ enum Slot<T, E> {
 
 impl<T, E> Shared<T, E> {
     fn lock(&self) -> MutexGuard<'_, Slot<T, E>> {
-        // Nothing that may panic runs under the lock, so a poisoned one is consistent all the same.
+        // Nothing that may panic runs under the lock, so a poisoned lock still guards consistent data.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,6 +284,8 @@ impl<T, E> Shared<T, E> {
             drop(slot);
             return;
         };
+        // Looked up and replaced under one lock: a poll on another thread comes either before, and its waker is
+        // here, or after, and finds the result.
         let waker = waker.take();
         *slot = outcome;
         drop(slot);

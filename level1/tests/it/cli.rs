@@ -58,7 +58,7 @@ async fn errors_of_a_load() {
         assert_fails(&missing, 4, "user 9: not found: the server answered with status 404");
     }
     let nobody = level1(&["--base-url", &uri, "--user", "0", "--style", "callbacks"]).await;
-    assert_fails(&nobody, 3, "invalid id: 0 names nobody");
+    assert_fails(&nobody, 3, "invalid id: no user has the id 0");
     drop(server);
     let refused =
         level1(&["--base-url", "http://127.0.0.1:1", "--user", "1", "--style", "sequential"]).await;

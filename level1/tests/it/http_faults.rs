@@ -1,5 +1,5 @@
 //! What can go wrong below HTTP. Real sockets, so a real clock; no test waits for a margin: a silent
-//! server stays silent for ever, and the limits of the others are far away.
+//! server stays silent, and the limits of the others are far away.
 
 use std::time::Duration;
 

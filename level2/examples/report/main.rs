@@ -7,7 +7,7 @@
 //!
 //! Everything that happens in virtual time is the same in every run; `--check` compares that part with
 //! the file and ends with exit code 1 when they differ. What was measured on a machine stands between two
-//! marks; it is neither compared nor changed. `cargo bench -p level2-bench -- --write` measures it anew.
+//! marks; it is neither compared nor changed. `cargo bench -p level2-bench -- --write` measures it again.
 
 mod simulate;
 mod text;

@@ -16,7 +16,7 @@ pub const LOADS: u64 = 100;
 
 /// What one strategy does in virtual time.
 pub struct Simulated {
-    /// Which strategy.
+    /// The strategy.
     pub strategy: Strategy,
     /// One load, drawn.
     pub timeline: String,

@@ -1,7 +1,7 @@
 //! The demo: the same dashboard, loaded by each strategy in turn.
 //!
 //! In a terminal the loads run in real time, with a growing bar for each call. Where the output goes
-//! elsewhere, nobody watches: the loads run on a paused clock, at once and exact to the millisecond.
+//! elsewhere, the loads run on a paused clock, at once and exact to the millisecond.
 
 mod args;
 mod live;
@@ -25,7 +25,7 @@ use level2::trace::{Observed, Trace};
 use args::Args;
 
 /// A load that has not returned by then is stopped: without limits of their own, three of the four
-/// strategies wait for a hanging source for ever.
+/// strategies never return when a source hangs.
 const PATIENCE: Duration = Duration::from_millis(6000);
 
 /// Runs the demo as the command line asks.
@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
         // The reader has seen enough, as with `level2 | head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            // When stderr is closed as well there is nobody left to tell.
+            // When stderr is closed as well, there is no place for the error.
             let _ = writeln!(io::stderr(), "level2: cannot show the demo: {error}");
             ExitCode::FAILURE
         }

@@ -115,7 +115,7 @@ async fn main() -> Result<(), Failure> {
     let length = Duration::from_secs_f64(arguments.seconds);
     for round in 1..=arguments.rounds {
         for in_flight in IN_FLIGHT {
-            // Each time anew: the disk is as busy as whatever else uses it.
+            // Measured each time, because other processes may use the disk.
             flushes.push(flush_time(folder.path())?);
             // One after another in each round, so that whatever else the machine does meets all alike.
             for &kind in &kinds {

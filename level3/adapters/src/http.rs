@@ -53,7 +53,7 @@ pub enum SetupError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The key would go over a network that anybody may listen to.
+    /// The key would go unencrypted over a network.
     #[error("{url:?} would send the key in the clear: use https, or a server on this machine")]
     PlainHttp {
         /// The URL as given.

@@ -1,4 +1,4 @@
-//! The oracles: what the ledger says, held against what the provider did and which mails went out.
+//! Compares the ledger with the provider's charges and the mails that were sent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use super::problem::ProgramError;
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
-/// Faults that are told one by one.
+/// How many faults are listed one by one.
 const TOLD: usize = 20;
 
 /// What the books come to.
@@ -23,7 +23,7 @@ pub struct Books {
     pub charged: u64,
     /// Rows that say so.
     pub rows: u64,
-    /// Mails that went out; none if somebody else sends them.
+    /// Mails that were sent; none if another service sends them.
     pub mails: Option<u64>,
     /// What was charged, in minor units of each currency.
     pub sums: BTreeMap<String, i64>,
@@ -187,9 +187,7 @@ async fn is_known(store: &dyn Store, transaction: &TransactionId) -> Result<bool
 fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String> {
     let is_charged = charge.is_some_and(|charge| charge.is_there());
     let wrong = match row {
-        _ if charge.is_some_and(|charge| charge.doubled) => {
-            "charged or given back twice".to_owned()
-        }
+        _ if charge.is_some_and(|charge| charge.doubled) => "charged or refunded twice".to_owned(),
         None if is_charged => "charged, and there is no row".to_owned(),
         None => return None,
         Some(row) if is_completed(row) => match charge {
@@ -199,10 +197,10 @@ fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String
             Some(charge) if is_charged => {
                 format!("{} charged, and the row says {}", charge.amount, row.amount)
             }
-            _ => "a row, and nobody is charged".to_owned(),
+            _ => "a row without a charge".to_owned(),
         },
-        Some(_) if is_charged => "charged, and its row was taken back".to_owned(),
-        Some(_) if mails > 0 => "a receipt, and its row was taken back".to_owned(),
+        Some(_) if is_charged => "charged, and its row was voided".to_owned(),
+        Some(_) if mails > 0 => "a receipt, and its row was voided".to_owned(),
         Some(_) => return None,
     };
     Some(wrong)

@@ -35,14 +35,14 @@ pub struct Engine {
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
 }
 
-/// Who charges.
+/// The payment provider.
 pub enum Payments {
     Simulated,
     Stripe { client: Stripe, url: String },
 }
 
 impl Payments {
-    /// For people.
+    /// Returns the name to show.
     pub fn name(&self) -> String {
         match self {
             Self::Simulated => "the simulated provider".to_owned(),
@@ -102,7 +102,7 @@ impl Engine {
 
     /// Writes down which receipts could not be sent, so that other processes know of them.
     ///
-    /// A failure changes nothing: the outbox has the receipts, and whoever recovers tries them again.
+    /// A failure changes nothing: the outbox has the receipts, and the next recovery tries them again.
     pub async fn note_failed_receipts(&self) {
         let mut failed = self.failed_receipts.lock().await;
         while let Ok((payment, cause)) = failed.try_recv() {

@@ -53,7 +53,7 @@ pub struct Figures {
     failed_receipts: UnboundedSender<(PaymentId, String)>,
 }
 
-/// A payment that somebody may want to look at.
+/// A payment that an operator may want to look at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unlucky {
     /// The key it was asked for with.
@@ -126,7 +126,7 @@ impl Figures {
             }
             Status::Compensating { .. } => {
                 self.compensating.add(1);
-                self.name(key, "still being undone when the client was told".to_owned());
+                self.name(key, "still being undone when the client got its answer".to_owned());
             }
         }
     }
@@ -204,7 +204,7 @@ impl Observer for Figures {
             Event::ReceiptSent { .. } => self.receipts_sent.add(1),
             Event::ReceiptParked { payment, cause } => {
                 self.receipts_failed.add(1);
-                // At the very end nobody listens any more; the outbox has the receipt all the same.
+                // At the very end the receiver is gone; the outbox still has the receipt.
                 let _ = self.failed_receipts.send((payment, cause));
             }
             _ => {}

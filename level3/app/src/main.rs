@@ -117,7 +117,7 @@ fn fail(problem: &ProgramError, json: bool) -> ExitCode {
 
 /// An error for programs, in place of the result.
 fn print_error(what: &str, exit_code: u8) {
-    // Whoever closed stdout still has the exit code.
+    // A reader that closed stdout still has the exit code.
     let _ = print_json(&json!({ "error": what, "exit_code": exit_code }));
 }
 
@@ -241,7 +241,7 @@ async fn watched(
     took
 }
 
-/// Takes up what is open although nothing is under way: the store was away when it was to be ended.
+/// Recovers payments that are still open although none is under way: the store was away when they were to end.
 async fn finish(engine: &Engine) -> Result<(), ProgramError> {
     if engine.store.store.counts().await?.open > 0 {
         say("Some payments are still open. Finishing them.");
@@ -311,7 +311,7 @@ async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramEr
     args.store.exists()?;
     let engine = Engine::start(args).await?;
     let recovered = engine.recover().await?;
-    // The receipts that were taken up.
+    // The receipts that the recovery has found.
     engine.gateway.drain(FINISHING).await;
     let redriven = if redrive { Some(engine.gateway.redrive().await) } else { None };
     engine.note_failed_receipts().await;

@@ -11,7 +11,7 @@ use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
 use super::problem::ProgramError;
 
-/// Where payments are kept.
+/// The place in which payments are kept.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sqlite:FILE`, or `sqlite:FILE?max_pages=N` for a file that may have N pages of 4096 bytes.

@@ -108,13 +108,13 @@ pub enum ProgramError {
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]
     Name { name: String, why: String },
-    /// A payment that nobody has heard of.
+    /// The store has no such payment.
     #[error("{place} has no payment {name}")]
     UnknownPayment { place: String, name: String },
     /// The operating system.
     #[error("the program cannot run: {0}")]
     System(io::Error),
-    /// Nobody can read what is written.
+    /// The reader of the output is gone.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
 }

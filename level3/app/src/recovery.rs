@@ -14,7 +14,7 @@ use super::view::say;
 /// Longer than it takes to finish what is left, as a rule.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What was found at the start, and what became of it.
+/// The payments that were found open at the start, and their outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Recovery {
     /// Payments that were open.
@@ -25,21 +25,21 @@ pub struct Recovery {
     pub undone: usize,
     /// and so many cannot be undone.
     pub parked: usize,
-    /// Receipts that were taken up.
+    /// Receipts from the outbox that are sent again.
     pub receipts: usize,
 }
 
 impl Engine {
     /// Says what is open, if something is, and finishes what an earlier run has left.
     ///
-    /// What another process has under way is open too. It is waited for: nobody knows yet that its owner
-    /// lives.
+    /// Payments that another process works on are open too. The recovery waits for them: it cannot know yet
+    /// that their owner lives.
     pub async fn recover(&self) -> Result<Recovery, ProgramError> {
         let store = &self.store.store;
         let before = store.counts().await?;
         if let Some(left) = left(&before) {
             say(&format!(
-                "{}: {left}. Finishing first what an earlier run has left.",
+                "{}: {left}. First finishing the payments that an earlier run has left open.",
                 store.place()
             ));
         }
@@ -69,8 +69,7 @@ async fn explained<T>(recovering: impl Future<Output = T>) -> T {
         return recovered;
     }
     say(&format!(
-        "Still at it. What another process may have under way is taken over when nothing was heard of it \
-         for {} s.",
+        "Still recovering. A payment of another process is taken over when that process was silent for {} s.",
         DEFAULT_LEASE.as_secs()
     ));
     recovering.await
@@ -100,7 +99,7 @@ impl Recovery {
     pub fn text(&self) -> String {
         let Self { open, finished, undone, parked, receipts } = self;
         if *open == 0 {
-            return format!("No payment was open; {receipts} receipts taken up.");
+            return format!("No payment was open; {receipts} receipts to send.");
         }
         let elsewhere = open.saturating_sub((finished + undone + parked) as u64);
         let mut text = format!(
@@ -113,7 +112,7 @@ impl Recovery {
         if elsewhere > 0 {
             text += &format!(", {elsewhere} ended by another process");
         }
-        text + &format!("; {receipts} receipts taken up.")
+        text + &format!("; {receipts} receipts to send.")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-/// Letters and digits that cannot be taken for each other.
+/// Letters and digits that cannot be confused with each other.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// 40 bits.
 const LENGTH: u32 = 8;

@@ -1,4 +1,4 @@
-//! A payment with everything that was written about it, and what could not be undone or sent.
+//! Shows a payment with all its records, and the undos and receipts that failed.
 
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, Program
     Ok(found)
 }
 
-/// For people.
+/// Returns the payment as text.
 pub fn text(shown: &Shown) -> String {
     let mut text = format!("{}: {}", shown.payment, standing(shown));
     if shown.epoch > 1 {
@@ -59,7 +59,7 @@ pub fn text(shown: &Shown) -> String {
     text
 }
 
-/// For programs.
+/// Returns the payment as JSON.
 pub fn json(shown: &Shown) -> Value {
     let entries = shown.entries.iter().map(|entry| {
         json!({
@@ -95,7 +95,7 @@ fn lines(written: &Written) -> Vec<String> {
         Written::Ledger(LedgerNote::RowSaved { transaction }) => {
             vec![format!("ledger: {transaction} written, its receipt put into the outbox")]
         }
-        Written::Ledger(LedgerNote::RowVoided) => vec!["ledger: its row is taken back".to_owned()],
+        Written::Ledger(LedgerNote::RowVoided) => vec!["ledger: its row is voided".to_owned()],
     }
 }
 
@@ -105,7 +105,7 @@ fn line(record: &Record) -> String {
         Record::StepStarted { step } => format!("{step}: begun"),
         Record::StepDone { step, .. } => format!("{step}: done"),
         Record::StepFailed { failure, may_have_acted: true } => {
-            format!("{failure}; it may have acted all the same")
+            format!("{failure}; it may still have had an effect")
         }
         Record::StepFailed { failure, may_have_acted: false } => failure.to_string(),
         Record::Compensating { failure } => format!("going back because of {failure}"),
@@ -114,9 +114,9 @@ fn line(record: &Record) -> String {
         Record::UndoParked { step, cause, attempts } => {
             format!("{step}: not undone after {attempts} attempts: {cause}")
         }
-        Record::Parked => "left for somebody to look at".to_owned(),
+        Record::Parked => "left for an operator".to_owned(),
         Record::Completed => "completed".to_owned(),
-        Record::Compensated => "undone: nobody is charged".to_owned(),
+        Record::Compensated => "undone: the customer is not charged".to_owned(),
     }
 }
 

@@ -28,7 +28,7 @@ impl Shutdown {
     pub async fn asked(&self, times: u8) {
         let mut stop = self.0.clone();
         if stop.wait_for(|asked| *asked >= times).await.is_err() {
-            // Nobody can ask any more.
+            // No signal can arrive any more.
             std::future::pending().await
         }
     }

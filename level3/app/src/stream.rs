@@ -27,7 +27,7 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Asks for the payments until all are asked for, somebody stops it or the store has failed; waits
+    /// Asks for the payments until all are asked for, the user stops it or the store has failed; waits
     /// for the answers, and until nothing is under way any more. Returns how long the clients took.
     pub async fn pay(&self, stop: &Shutdown) -> Duration {
         let (begun, every) = (Instant::now(), self.args.every());

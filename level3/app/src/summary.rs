@@ -145,10 +145,10 @@ impl fmt::Display for Summary {
              {a_second:.0} in a second"
         )?;
         writeln!(f, "  paid         {paid:6}")?;
-        writeln!(f, "  declined     {declined:6}   nobody charged; asking again does not help")?;
+        writeln!(f, "  declined     {declined:6}   not charged; asking again does not help")?;
         writeln!(f, "  failed       {failed:6}   {}", after_a_failure(*failed, *failed_for_good))?;
         if *compensating > 0 {
-            writeln!(f, "  compensating {compensating:6}   told so after ten seconds")?;
+            writeln!(f, "  compensating {compensating:6}   answered so after ten seconds")?;
         }
         if *refused > 0 {
             writeln!(f, "  refused      {refused:6}   nothing was tried")?;
@@ -160,7 +160,7 @@ impl fmt::Display for Summary {
             writeln!(f, "    {key}: {why}")?;
         }
         if answered == declined {
-            // Nobody could succeed or fail.
+            // No payment could succeed or fail.
             return self.effort(f);
         }
         let Success { share, low, high } = &self.success;
@@ -251,9 +251,9 @@ fn rounded(percent: f64) -> f64 {
 /// What a client can do about so many failures, of which some are for good.
 fn after_a_failure(failed: u64, for_good: u64) -> String {
     match for_good {
-        0 => "nobody charged; asking again may help".to_owned(),
-        all if all == failed => "nobody charged; asking again does not help".to_owned(),
-        some => format!("nobody charged; asking again may help, but not for {some} of them"),
+        0 => "not charged; asking again may help".to_owned(),
+        all if all == failed => "not charged; asking again does not help".to_owned(),
+        some => format!("not charged; asking again may help, but not for {some} of them"),
     }
 }
 

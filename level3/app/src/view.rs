@@ -28,7 +28,7 @@ pub struct Picture {
 }
 
 impl View {
-    /// For so many payments.
+    /// Makes a view for this number of payments.
     pub fn new(payments: u32) -> Self {
         if !io::stderr().is_terminal() || !can_draw(env::var_os("TERM").as_deref()) {
             return Self::Lines;
@@ -56,7 +56,7 @@ impl View {
         }
     }
 
-    /// Shows how things stand.
+    /// Draws the progress.
     pub fn draw(&self, engine: &Engine, stopping: bool) {
         let lines = lines(engine);
         match self {
@@ -102,7 +102,7 @@ fn can_draw(terminal: Option<&OsStr>) -> bool {
 
 /// A line of progress.
 pub fn say(text: &str) {
-    // When stderr is closed nobody wants to know.
+    // When stderr is closed there is no reader.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! What a payment comes to, as its client is told.
+//! The answer to a payment, as its client gets it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::ids::{IntentId, OrderId, PaymentId, TransactionId};
 use crate::money::Money;
 use crate::payment::InvalidRequest;
 
-/// Where a payment stands.
+/// The status of a payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Status {
@@ -20,29 +20,29 @@ pub enum Status {
         /// The provider's intent.
         intent: IntentId,
     },
-    /// Refused by the fraud check or by the card's bank. Nobody was charged. A business answer: asking
-    /// again does not help.
+    /// Refused by the fraud check or by the card's bank. The customer was not charged. This is a business
+    /// answer: asking again does not help.
     Declined {
-        /// Who refused: the name of the step.
+        /// The name of the step that was refused.
         by: String,
-        /// Why.
+        /// The cause, in words. Without secrets.
         reason: String,
     },
-    /// Something failed. Nobody was charged, or the charge was given back.
+    /// Something failed. The customer was not charged, or the charge was refunded.
     Failed {
         /// The step that failed.
         step: String,
-        /// Why.
+        /// The cause, in words. Without secrets.
         reason: String,
         /// Whether the same request, with the same key, may succeed later.
         // Stores of version 0.1 hold it under its former name.
         #[serde(alias = "may_pass")]
         retryable: bool,
     },
-    /// It failed or its outcome is unknown, and it is being undone. Somebody goes on with that until
-    /// it is done; ask again with the same key.
+    /// It failed or its outcome is unknown, and it is being undone. The gateway, or the one that recovers it,
+    /// goes on until that is done; ask again with the same key.
     Compensating {
-        /// Whether somebody has to look at it: what is left to be undone does not go.
+        /// Whether an operator has to look at it: an undo keeps failing.
         parked: bool,
     },
 }
@@ -50,23 +50,23 @@ pub enum Status {
 /// The answer to a request. It is stored, and every repeat gets it as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The gateway's name of the payment, for asking about it.
+    /// The gateway's name of the payment, for support requests.
     pub payment: PaymentId,
     /// The merchant's order.
     pub order: OrderId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
-    /// What became of it.
+    /// The outcome of the payment.
     #[serde(flatten)]
     pub status: Status,
 }
 
 impl Answer {
-    /// The answer as it goes over a wire: the same bytes every time.
+    /// Returns the answer as JSON: the same bytes every time.
     ///
     /// # Errors
     ///
-    /// Never for an answer of a gateway; the type is `serde_json`'s.
+    /// Never for an answer of a gateway; the error type is that of `serde_json`.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
@@ -77,7 +77,7 @@ impl Answer {
 pub struct Reply {
     /// The answer.
     pub answer: Arc<Answer>,
-    /// Whether it was there before this request, or another request with the same key got it too.
+    /// Whether the answer was stored before this request, or belongs to the work of another request.
     pub replayed: bool,
 }
 
@@ -113,7 +113,7 @@ impl std::fmt::Display for Dependency {
     }
 }
 
-/// Why a request has no answer. Nothing was done for it, except where it says so.
+/// Why a request has no answer. No service was called for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayError {
     /// The request is wrong.
@@ -122,27 +122,27 @@ pub enum PayError {
     /// The key was used before, for another payment.
     #[error("the key was used before with other parameters")]
     KeyReused,
-    /// A service is known to be down. Worth another try after that time.
+    /// The breaker of a service is open. Another try may succeed after `retry_after`.
     #[error("{dependency} is down, try again in {} ms", retry_after.as_millis())]
     Unavailable {
-        /// Which.
+        /// The payment.
         dependency: Dependency,
-        /// When a call may be let through again.
+        /// The time after which a call may be admitted again.
         retry_after: Duration,
     },
-    /// More payments are asked for than can be paid in time. Nothing was called for this one.
+    /// More payments are offered than can be paid in time. No service was called for this one.
     #[error("too many payments at once, try again in {} ms", retry_after.as_millis())]
     Overloaded {
-        /// When a payment may be admitted again, if no other one comes first.
+        /// The time after which a payment may be admitted, if no other one arrives first.
         retry_after: Duration,
     },
     /// The gateway takes no new payments any more.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-    /// The journal cannot be reached, and without it nothing is done.
+    /// The journal cannot be reached. Without a record the gateway calls no service.
     #[error("the journal cannot be reached")]
     JournalUnavailable,
-    /// The journal holds something else under this name.
+    /// The journal's records under this name are not those of a payment.
     #[error("the journal cannot be read: {0}")]
     JournalUnreadable(String),
 }

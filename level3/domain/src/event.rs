@@ -1,18 +1,18 @@
-//! What a gateway tells whoever watches it.
+//! The events that a gateway sends to its observer.
 
 use std::time::Duration;
 
 use crate::answer::{Dependency, Status};
 use crate::ids::PaymentId;
 
-/// What a breaker does with calls.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
     /// Calls run.
     Closed,
     /// Calls are refused.
     Open,
-    /// A few calls find out whether the dependency is back.
+    /// A few calls probe whether the dependency works again.
     HalfOpen,
 }
 
@@ -21,16 +21,16 @@ pub enum BreakerState {
 pub enum Event {
     /// A payment has begun.
     Begun {
-        /// Which.
+        /// The payment.
         payment: PaymentId,
     },
-    /// The calls of one step are over, well or not.
+    /// The calls of one step have ended, with success or not.
     Called {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Which step.
+        /// The name of the step.
         step: &'static str,
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
         /// How long they waited for the rate limiter.
         waiting: Duration,
@@ -41,72 +41,72 @@ pub enum Event {
     },
     /// A step is done.
     StepDone {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Which step.
+        /// The name of the step.
         step: &'static str,
-        /// How long it took in all.
+        /// The time from the first attempt to the outcome, waits included.
         took: Duration,
     },
     /// A step has failed.
     StepFailed {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Which step.
+        /// The name of the step.
         step: String,
-        /// Why.
+        /// The cause, in words. Without secrets.
         reason: String,
-        /// How long it took in all.
+        /// The time from the first attempt to the outcome, waits included.
         took: Duration,
     },
     /// A step is undone.
     Undone {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Which step.
+        /// The name of the step.
         step: &'static str,
-        /// How many attempts it took.
+        /// The number of attempts, the successful one included.
         attempts: u32,
     },
     /// A step could not be undone and waits in the dead letters.
     Parked {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Which step.
+        /// The name of the step.
         step: &'static str,
-        /// Why.
+        /// The cause, in words. Without secrets.
         cause: String,
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// The payment has come to its end: once for each payment, after everything it says is written.
+    /// The payment has ended. Emitted once for each payment, after its end is in the journal.
     ///
-    /// A payment that is parked ends when somebody has settled it.
+    /// A parked payment ends when a redrive has settled it.
     Ended {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// How.
+        /// The final status.
         status: Status,
-        /// Since it began, or was taken over.
+        /// The time since the payment began, or since this process took it over.
         took: Duration,
     },
     /// The receipt has gone out.
     ReceiptSent {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
     },
     /// The receipt could not be sent and waits in the dead letters.
     ReceiptParked {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
-        /// Why.
+        /// The cause, in words. Without secrets.
         cause: String,
     },
     /// A breaker has changed its state.
     Breaker {
-        /// Whose.
+        /// The service behind the breaker.
         dependency: Dependency,
-        /// What it does with calls now.
+        /// The new state.
         state: BreakerState,
     },
 }
@@ -114,7 +114,7 @@ pub enum Event {
 /// Watches a gateway. Called on the gateway's own tasks, so it must not block. A panic of it changes nothing
 /// for the gateway.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Called for each event.
     fn on_event(&self, event: Event);
 }
 
@@ -124,7 +124,7 @@ impl<F: Fn(Event) + Send + Sync> Observer for F {
     }
 }
 
-/// Does not look.
+/// An observer that ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

@@ -1,8 +1,8 @@
 //! Names of things, each with a type of its own, checked when they are made.
 //!
 //! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output shows nothing of them,
-//! so that no `{:?}` of a request, an error or a log record gives them away. Whoever needs the text,
-//! a client of a provider or a journal, calls `expose`.
+//! so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the text, such
+//! as a client of a provider or a journal, calls `expose`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// (<https://docs.stripe.com/api/idempotent_requests>).
 pub const MAX_KEY_CHARS: usize = 255;
 
-/// Why a text is not what it should be.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
-    /// Nothing there.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// Too long.
+    /// The text is too long.
     #[error("has {chars} characters, {most} at most")]
     TooLong {
-        /// Characters given.
+        /// The number of characters in the text.
         chars: usize,
-        /// Characters allowed.
+        /// The greatest number that is allowed.
         most: usize,
     },
-    /// Control characters or, in a key, anything but printable ASCII.
+    /// The text has control characters or, in a key, characters other than printable ASCII.
     #[error("has characters that are not allowed")]
     Characters,
-    /// No `local@domain.tld`.
+    /// The text does not have the form `local@domain.tld`.
     #[error("is no e-mail address")]
     NotAnEmail,
 }
@@ -134,7 +134,7 @@ macro_rules! text {
         }
 
         impl fmt::Debug for $name {
-            /// Shows that there is one, and nothing of it.
+            /// Shows that there is a value, but not the value.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($name), "(***)"))
             }
@@ -168,12 +168,12 @@ text! {
     Email, email, secret
 }
 text! {
-    /// What the provider knows the card by: `pm_...`. Never the card's number. A secret all the same.
+    /// The provider's name of the card, `pm_...`; never the card's number. Still a secret.
     CardToken, |text| bounded(text, MAX_KEY_CHARS), secret
 }
 
-/// Keeps out what cannot be an address. Whether it is one, only a mail can tell: the full grammar of
-/// RFC 5322 lets through what no mail server takes.
+/// Refuses texts that cannot be an address. Only a mail shows whether an address exists; the full grammar
+/// of RFC 5322 allows addresses that no mail server accepts.
 fn email(text: &str) -> Result<(), InvalidText> {
     // RFC 5321, 4.5.3.1: 254 characters for the whole address, 64 for the local part.
     bounded(text, 254)?;
@@ -200,9 +200,9 @@ fn email(text: &str) -> Result<(), InvalidText> {
 /// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId), the
 /// client's key and the number of the run, so that it is the same after a restart and in no other store.
 ///
-/// A key has a second run only when the first ended without a charge for a reason that may pass. The
-/// runs have different names, because the provider remembers what it answered to the first: its intent
-/// is cancelled for good.
+/// A key has a second run only when the first ended without a charge, with a transient failure. The runs
+/// have different names, because the provider remembers its answers to the first one: that intent stays
+/// cancelled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PaymentId(Arc<str>);
@@ -212,8 +212,8 @@ written_as_text!(PaymentId);
 impl PaymentId {
     /// The `run`th run, counted from 1, of the payment with this key in this store.
     ///
-    /// 128 bits of a SHA-256 of the store's identity and the key stand for both: a key may be as long as a
-    /// provider's key is allowed to be, and a step's name has to fit in as well. The same key in another
+    /// The name holds 128 bits of a SHA-256 of the store's identity and the key: a key may be as long as a
+    /// provider's key, and the name of a step has to fit as well. The same key in another
     /// store is another payment.
     #[must_use]
     pub fn derive(store: &StoreId, key: &PaymentKey, run: u32) -> Self {

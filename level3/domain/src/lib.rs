@@ -1,14 +1,14 @@
-//! The words that the gateway, its services and its tests share. Nothing here is an exercise.
+//! The types and traits that the gateway, its services and its tests share. No exercise is in here.
 //!
 //! | module | what it has |
 //! |---|---|
 //! | [`money`] | amounts in minor units, currencies |
 //! | [`ids`] | names of payments, orders, intents; secrets that no `Debug` shows |
 //! | [`payment`] | a checked payment, and why a request is refused |
-//! | [`journal`] | what a saga has done, kept where a crash does not reach it |
+//! | [`journal`] | the records of a saga, kept where a crash does not reach them |
 //! | [`provider`] | the services as traits, their requests, answers and errors |
-//! | [`answer`] | what a client is told about its payment |
-//! | [`event`] | what an observer is told about a gateway |
+//! | [`answer`] | the answer that a client gets about its payment |
+//! | [`event`] | the events that a gateway sends to its observer |
 //!
 //! [`journal`] is about sagas of any kind and imports none of the others.
 
@@ -20,8 +20,8 @@ pub mod money;
 pub mod payment;
 pub mod provider;
 
-/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is the
-/// one that the place asks for.
+/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is inferred
+/// from the context.
 #[macro_export]
 macro_rules! nonzero {
     ($number:expr) => {

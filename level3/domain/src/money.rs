@@ -119,19 +119,19 @@ impl fmt::Display for Currency {
     }
 }
 
-/// Why a number is no amount to be paid.
+/// Why a number is not an amount that can be paid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Zero or less: nothing to be paid.
+    /// The amount is zero or negative.
     #[error("not an amount to be paid: {minor} minor units")]
     NotPositive {
-        /// What was given.
+        /// The value that was given.
         minor: i64,
     },
-    /// More than [`MAX_MINOR`].
+    /// The amount is above [`MAX_MINOR`].
     #[error("{minor} minor units are more than one payment may have ({MAX_MINOR})")]
     TooLarge {
-        /// What was given.
+        /// The value that was given.
         minor: i64,
     },
 }

@@ -123,7 +123,7 @@ fn request(number: u32) -> PaymentRequest {
 }
 
 /// The most that the process has had in real memory, in KiB (Linux, proc_pid_status(5)); none where
-/// nobody says.
+/// the system does not say.
 fn most_resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -7,7 +7,7 @@
 //!
 //! What this writes happens in virtual time and is the same in every run. What was measured on a machine
 //! stands at the end, between two marks; it is neither compared nor changed.
-//! `cargo bench -p level3-bench -- --write` measures it anew.
+//! `cargo bench -p level3-bench -- --write` measures it again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -135,7 +135,7 @@ fn told_again(answer: &Told) -> &'static str {
     }
 }
 
-const HEAD: &str = "# What can go wrong, and what comes of it\n\n\
+const HEAD: &str = "# Failure scenarios and their outcomes\n\n\
     Written by `cargo run -p level3-harness --example sweep -- --write` from runs of the gateway; CI compares it.\n\
     Each row is a case that the grader judges too (`level3/sweep`), and\n\
     `cargo run -p level3-harness --example sweep -- --case 'NAME'` shows it call by call.\n\n\

@@ -1,4 +1,4 @@
-//! A case: one payment, and what goes wrong with it.
+//! A case: one payment and its faults.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use level3_sim::{CallSite, Fault, Script};
 
-/// What can go wrong with a call, by the name it has on the command line.
+/// The faults of a call, by their names on the command line.
 const KINDS: [(&str, Fault); 17] = [
     ("fail-before", Fault::FailBefore),
     ("lose-reply", Fault::LoseReply),
@@ -28,34 +28,34 @@ const KINDS: [(&str, Fault); 17] = [
     ("crash-after", Fault::CrashAfter),
 ];
 
-/// One thing that goes wrong.
+/// One fault of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// With which kind of call.
+    /// The kind of call.
     pub site: CallSite,
-    /// Whether with every call of the kind, or with the first one.
+    /// Whether every call of the kind meets the fault, or only the first.
     pub always: bool,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What goes wrong with one payment: nothing, one thing or several.
+/// The faults of one payment: none, one or several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Case {
-    /// In any order.
+    /// The faults, in any order.
     pub slots: Vec<Slot>,
 }
 
-/// The text names no case.
+/// The text is not the name of a case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no case: {text:?}; a case is written as confirm=lose-reply+save*=hang")]
 pub struct NoCase {
-    /// What was given.
+    /// The text that was given.
     pub text: String,
 }
 
 impl Slot {
-    /// Everything that can go wrong with a kind of call.
+    /// Returns every fault of a kind of call.
     #[must_use]
     pub fn all_of(site: CallSite) -> Vec<Self> {
         let mut slots = Vec::new();
@@ -74,7 +74,7 @@ impl Slot {
     }
 }
 
-/// Whether this can go wrong with this kind of call.
+/// Whether this kind of call can meet this fault.
 fn happens(site: CallSite, fault: Fault) -> bool {
     match fault {
         Fault::RequiresAction | Fault::Processing(_) => site == CallSite::Confirm,
@@ -85,14 +85,14 @@ fn happens(site: CallSite, fault: Fault) -> bool {
     }
 }
 
-/// Whether both can be in one case: of two faults of the first call of a kind, only one can happen.
+/// Whether both faults can be in one case: the first call of a kind can meet only one.
 #[must_use]
 pub fn compatible(one: Slot, other: Slot) -> bool {
     one.site != other.site || (one.always != other.always && one.fault != other.fault)
 }
 
 impl Case {
-    /// The faults as the simulated services take them.
+    /// Returns the script of faults for the simulated services.
     #[must_use]
     pub fn script(&self) -> Script {
         // A fault of the first call goes before one of all calls.

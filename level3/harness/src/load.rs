@@ -1,4 +1,4 @@
-//! Many payments, and what became of them.
+//! Many payments and their outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,47 +14,46 @@ use tokio::time::{Instant, sleep_until};
 /// A number of payments that arrive one after another.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// How many.
+    /// The number of payments.
     pub payments: u32,
-    /// The time from one to the next.
+    /// The time between two payments.
     pub every: Duration,
-    /// How many of them share a gateway and its services. A gateway of its own for every few payments
-    /// keeps what a breaker does, which opens by chance once in 111 000 attempts at 10 % failures, from
-    /// deciding about thousands of them.
+    /// How many payments share a gateway and its services. At 10 % failures a breaker opens by chance once in
+    /// 111 000 attempts; with few payments for each gateway, that affects few of them.
     pub share: u32,
-    /// How often what fails.
+    /// The failure rate of each call.
     pub rates: Rates,
-    /// Determines the failures.
+    /// The seed of the failures.
     pub seed: u64,
 }
 
-/// What became of the payments of a [`Load`].
+/// The outcomes of the payments of a [`Load`].
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// Charged and recorded.
     pub paid: u32,
     /// Refused by the fraud check: a business answer.
     pub declined: u32,
-    /// Failed, with nobody charged.
+    /// Failed, without a charge.
     pub failed: u32,
-    /// Told that it is being undone.
+    /// Answered as `Compensating`.
     pub compensating: u32,
     /// Refused before anything was called: a breaker was open, or too many payments were under way.
     pub refused: u32,
-    /// Payments whose books do not balance: charged without a row, a row without a charge, twice.
+    /// Payments whose records differ: charged without a row, a row without a charge, or twice.
     pub unbalanced: u32,
     /// Payments that the journal still has open at the end.
     pub stuck: usize,
-    /// How long the paid ones took, sorted.
+    /// The latencies of the paid payments, sorted.
     pub latencies: Vec<Duration>,
-    /// The longest answer of all.
+    /// The longest latency of all answers.
     pub longest: Duration,
 }
 
 /// A confidence interval of a share, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// The share that was seen.
+    /// The observed share.
     pub share: f64,
     /// The lower end.
     pub low: f64,
@@ -105,12 +104,11 @@ pub fn request(number: u32) -> PaymentRequest {
 }
 
 impl Load {
-    /// Sends the payments, waits for their answers and for what goes on after them, and looks at the
-    /// books.
+    /// Sends the payments, waits for their answers and for the work after them, and compares the records.
     ///
     /// # Errors
     ///
-    /// [`GatewayConfigError`] if the gateway does not take `config`.
+    /// [`GatewayConfigError`] if the gateway refuses `config`.
     pub async fn run(&self, config: &GatewayConfig) -> Result<Tally, GatewayConfigError> {
         let begin = Instant::now();
         let mut tally = Tally::default();
@@ -190,7 +188,7 @@ impl Cell {
         tally
     }
 
-    /// Compares the provider's truth with the ledger and with what the clients were told.
+    /// Compares the provider's state with the ledger and with the clients' answers.
     fn unbalanced(&self, tally: &Tally) -> u32 {
         use level3_domain::provider::RowStatus::Completed;
         let rows: std::collections::HashMap<_, _> = self

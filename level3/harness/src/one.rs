@@ -1,4 +1,4 @@
-//! One payment under a case, and the oracles.
+//! One payment under a case, and the rules that it has to keep.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,23 +18,23 @@ use super::watch::{Recorder, Seen};
 /// By then `pay` has answered, whatever happens.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long is waited for what goes on after an answer: five times what 23 attempts to undo everything
-/// take, each up to its limit, with the longest pauses between them.
+/// How long the trial waits for the work after an answer: five times the time of 23 attempts to undo
+/// everything, each up to its limit, with the longest pauses between them.
 const PATIENCE: Duration = Duration::from_secs(1000);
 
 /// Virtual time that one case may take: each of its processes may use up the patience, and a redrive too.
 const CASE_LIMIT: Duration = Duration::from_secs(3000);
 
-/// What one payment came to.
+/// The result of one payment.
 #[derive(Debug, Clone)]
 pub struct FaultCase {
-    /// What the client was told first; none if it went away or the process died.
+    /// The client's first answer; `None` if the client was dropped or the process died.
     pub answer: Option<Result<Reply, PayError>>,
-    /// When.
+    /// When the client got its answer.
     pub answered_at: Option<Duration>,
-    /// Whether something had to be brought to its end by hand.
+    /// Whether an operator had to redrive something.
     pub parked: bool,
-    /// What the client was told that asked again when everything worked.
+    /// The answer to the client's repeat when every service worked again.
     pub again: Option<Result<Reply, PayError>>,
     /// Every call, in order.
     pub calls: Vec<Seen>,
@@ -43,7 +43,7 @@ pub struct FaultCase {
 }
 
 impl FaultCase {
-    /// The gateway panicked in its caller's face.
+    /// The gateway's caller got a panic.
     pub(super) fn panicked() -> Self {
         Self {
             answer: None,
@@ -55,7 +55,7 @@ impl FaultCase {
         }
     }
 
-    /// Something of the gateway has not returned.
+    /// A call of the gateway has not returned.
     fn overdue(calls: Vec<Seen>) -> Self {
         let limit = CASE_LIMIT.as_secs();
         let broken =
@@ -180,7 +180,7 @@ impl Invariants {
         gateway.ok()
     }
 
-    /// One client, which may go away, of a process that may die.
+    /// Runs one client, which may be dropped, of a process that may die.
     async fn pay(
         &mut self,
         gateway: &Gateway,
@@ -208,7 +208,7 @@ impl Invariants {
         self.world.rows().iter().filter(|row| row.status == RowStatus::Completed).count()
     }
 
-    /// The rules of the moment in which the client is answered.
+    /// Checks the rules at the moment of the client's answer.
     fn at_the_answer(&mut self, answer: &Result<Reply, PayError>, at: Option<Duration>) {
         let at = at.unwrap_or_default();
         self.check(at <= LIMIT, || format!("answered at {} ms, later than 10 s", at.as_millis()));
@@ -227,7 +227,7 @@ impl Invariants {
         }
     }
 
-    /// Waits until nothing goes on any more.
+    /// Waits until no work is running any more.
     async fn settle(&mut self, gateway: &Gateway, process: &Process) {
         let begun = self.recorder.now();
         loop {
@@ -258,7 +258,7 @@ impl Invariants {
         last.is_none_or(|last| last + time <= self.recorder.now())
     }
 
-    /// The rules when the gateway has stopped by itself.
+    /// Checks the rules when the gateway has no work left.
     fn when_quiet(
         &mut self,
         answer: Option<&Result<Reply, PayError>>,
@@ -271,7 +271,7 @@ impl Invariants {
         let (net, rows) = (self.net(), self.completed());
         let balanced = (net == self.amount && rows == 1) || (net == 0 && rows == 0);
         self.check(balanced || parked, || {
-            format!("{net} charged, {rows} rows, and nobody at it any more")
+            format!("{net} charged, {rows} rows, and no task works on it any more")
         });
         if let Some(Ok(reply)) = answer {
             let paid = matches!(reply.answer.status, Status::Paid { .. });
@@ -293,7 +293,7 @@ impl Invariants {
         }
     }
 
-    /// The rules when every service works again and what was parked was tried again.
+    /// Checks the rules when every service works again and parked undos were tried again.
     fn when_healed(&mut self) {
         self.check_safety();
         let parked = self.journal.count(Standing::Parked);
@@ -305,7 +305,7 @@ impl Invariants {
         self.nothing_left_open();
     }
 
-    /// The client asks again with the same key, and everything works.
+    /// Repeats the client's request with the same key while every service works.
     async fn ask_again(
         &mut self,
         gateway: &Gateway,
@@ -348,7 +348,7 @@ impl Invariants {
         again
     }
 
-    /// What must never be the case.
+    /// Checks the rules that hold at every moment.
     fn check_safety(&mut self) {
         for intent in self.world.intents() {
             self.check(intent.charges <= 1, || format!("{} charged twice", intent.id));

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::load::{percentile, request};
 
-/// Before this, the payments that are paid are not counted: the first answer takes 1.1 s, and the
-/// gateway has to find out what it can take.
+/// Payments that are paid before this time are not counted: the first answer takes 1.1 s, and the gateway
+/// has to learn its capacity.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Payments that are offered at a steady rate to one gateway.
@@ -31,24 +31,24 @@ pub struct Surge {
     /// The questions that the fraud check can answer at once, if there is a limit: it takes 500 ms for
     /// each.
     pub fraud_workers: Option<usize>,
-    /// How often what fails.
+    /// The failure rate of each call.
     pub rates: Rates,
-    /// Determines the failures.
+    /// The seed of the failures.
     pub seed: u64,
 }
 
-/// What became of the payments of a [`Surge`].
+/// The outcomes of the payments of a [`Surge`].
 #[derive(Debug, Clone, Default)]
 pub struct Goodput {
     /// Payments that were paid in a second, on average.
     pub paid: f64,
     /// Refused, of all payments of the surge.
     pub refused: u32,
-    /// Those of them for which a service had been called.
+    /// Refused payments for which a service had been called.
     pub refused_late: u32,
     /// Admitted, and neither paid nor declined in the end.
     pub failed: u32,
-    /// How long the paid ones took: the median and the longest.
+    /// The latencies of the paid payments: the median and the longest.
     pub median: Duration,
     /// The longest answer to a payment that was paid.
     pub longest: Duration,
@@ -59,7 +59,7 @@ impl Surge {
     ///
     /// # Errors
     ///
-    /// [`GatewayConfigError`] if the gateway does not take `config`.
+    /// [`GatewayConfigError`] if the gateway refuses `config`.
     pub async fn run(&self, config: &GatewayConfig) -> Result<Goodput, GatewayConfigError> {
         let called = Arc::new(Called {
             faults: RandomFaults::new(self.rates, self.seed),

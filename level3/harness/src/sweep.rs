@@ -25,13 +25,13 @@ pub const SITES: [CallSite; 10] = [
 /// A case that was tried.
 #[derive(Debug)]
 pub struct Tried {
-    /// Which.
+    /// The case that was run.
     pub case: Case,
-    /// What became of it.
+    /// The outcome of the case.
     pub trial: FaultCase,
 }
 
-/// What a sweep has found.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// How many cases were run.
@@ -48,9 +48,9 @@ pub struct Swept {
 /// One slot, tried alone.
 #[derive(Debug)]
 pub struct Single {
-    /// What went wrong.
+    /// The fault.
     pub slot: Slot,
-    /// What became of it.
+    /// The outcome of the case.
     pub trial: FaultCase,
     sites: BTreeSet<CallSite>,
 }

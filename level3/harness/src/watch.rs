@@ -1,4 +1,4 @@
-//! Seeing what a gateway does.
+//! A recorder of the calls of a gateway.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 /// A call that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// What kind of call.
+    /// The kind of call.
     pub site: CallSite,
     /// Which of its kind; the first is 1.
     pub nth: u32,
-    /// What happened to it.
+    /// The fault that it met.
     pub fault: Fault,
-    /// When it began, since the beginning of the trial.
+    /// The time of its start, from the beginning of the trial.
     pub at: Duration,
-    /// When it was over for the client, and how.
+    /// The time of its end for the client, and how it ended.
     pub over: Option<(Duration, Ending)>,
 }
 
@@ -41,7 +41,7 @@ impl Recorder {
         self.lock().clone()
     }
 
-    /// What has passed since the beginning.
+    /// The time since the beginning.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.begin.elapsed()

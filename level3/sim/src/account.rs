@@ -15,46 +15,46 @@ use super::book::AppendLog;
 use super::lock;
 use super::net::Work;
 
-/// What really is the case with an intent, whatever any client was told.
+/// The true state of an intent, which may differ from the answers that clients got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentTruth {
-    /// Its name.
+    /// The name of the intent.
     pub id: IntentId,
-    /// Which payment it was made for.
+    /// The payment that the intent was made for.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount of the intent.
     pub amount: Money,
-    /// Where it stands.
+    /// The status of the intent.
     pub status: IntentStatus,
     /// How often the customer was charged.
     pub charges: u32,
-    /// How often the amount was given back.
+    /// How often the amount was refunded.
     pub refunds: u32,
 }
 
 impl IntentTruth {
-    /// What the customer has paid in the end, in minor units.
+    /// Returns what the customer has paid after refunds, in minor units.
     #[must_use]
     pub fn net(&self) -> i64 {
         (i64::from(self.charges) - i64::from(self.refunds)) * self.amount.minor()
     }
 }
 
-/// The provider's side: one account, whatever number of clients.
+/// The provider's side: one account for any number of clients.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     state: Mutex<State>,
     book: Option<Mutex<AppendLog<Executed>>>,
 }
 
-/// A request that was executed, with all that its outcome depends on: whoever executes the same requests
-/// in the same order has the same account.
+/// A request that was executed, with everything that its outcome depends on: executing the same requests
+/// in the same order results in the same account.
 #[derive(Debug, Serialize, Deserialize)]
 struct Executed {
     key: ProviderKey,
     request: Request,
     work: Work,
-    /// The intent's charge, which was on its way, had come through by then.
+    /// Whether the intent's pending charge had succeeded by then.
     settled: bool,
 }
 
@@ -69,13 +69,13 @@ struct State {
 #[derive(Debug)]
 struct Record {
     truth: IntentTruth,
-    /// A request on it is running: Stripe lets only one at a time.
+    /// Whether a request on the intent is running: Stripe allows one at a time.
     busy: bool,
     /// Charged from then on.
     settles: Option<Instant>,
 }
 
-/// What the provider knows of a key.
+/// The provider's record of a key.
 #[derive(Debug)]
 struct Stored {
     request: Request,
@@ -83,7 +83,7 @@ struct Stored {
     answer: Option<Result<Intent, ProviderError>>,
 }
 
-/// The parameters that have to be the same for the same key.
+/// The parameters that have to be equal for equal keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
     Create(PaymentId, Money),
@@ -93,7 +93,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// The intent that has to be there for it.
+    /// The intent that the request needs.
     const fn intent(&self) -> Option<&IntentId> {
         match self {
             Self::Create(..) => None,
@@ -103,7 +103,7 @@ impl Request {
 }
 
 impl Record {
-    /// As the provider reports it.
+    /// Returns the intent as the provider reports it.
     fn shown(&self) -> Intent {
         Intent {
             id: self.truth.id.clone(),
@@ -136,7 +136,7 @@ impl State {
         Some(record)
     }
 
-    /// What Stripe does before it executes anything: an answer from here is not stored, or was stored
+    /// Makes the checks before the execution, as Stripe does: an answer from here is not stored, or was stored
     /// before.
     fn arrive(
         &mut self,
@@ -158,7 +158,7 @@ impl State {
                 return Some(Err(ProviderError::InFlight));
             }
             if record.truth.status == IntentStatus::Processing {
-                // Nothing can be done to it now, and a later request may find it otherwise.
+                // The request cannot be executed now, and a later one may find another state.
                 return Some(Err(ProviderError::WrongState { status: IntentStatus::Processing }));
             }
             record.busy = true;
@@ -193,13 +193,13 @@ impl State {
         })
     }
 
-    /// Does again what another process has done, or an earlier one.
+    /// Repeats a request that another process, or an earlier one, has executed.
     fn redo(&mut self, done: &Executed) {
         let record = done.request.intent().and_then(|id| self.record(id));
         if let (true, Some(record)) = (done.settled, record) {
             record.settle_now();
         }
-        // Whoever asked for it has been answered, or is no more.
+        // The process that asked for it has its answer, or has died.
         let _ = self.work(&done.key, &done.request, done.work);
     }
 
@@ -236,7 +236,7 @@ impl State {
         Ok(record.shown())
     }
 
-    /// Forgets a request that has arrived and is not executed.
+    /// Removes a request that has arrived and is not executed.
     fn give_up(&mut self, key: &ProviderKey, request: &Request) {
         self.keys.remove(key);
         if let Some(record) = request.intent().and_then(|id| self.record(id)) {
@@ -269,7 +269,7 @@ impl State {
     }
 }
 
-/// What a client sees of a provider that cannot read or write its book.
+/// The answer of a provider that cannot read or write its log.
 fn closed(error: io::Error) -> ProviderError {
     tracing::error!(%error, "the simulated payment provider cannot use its file");
     ProviderError::Unavailable
@@ -296,13 +296,13 @@ impl Account {
         lock(book).turn()?.read(|done| state.redo(&done))
     }
 
-    /// The same for a request: without its book the account answers nobody.
+    /// The same for a request: without its log the account answers no request.
     fn current(&self) -> Result<MutexGuard<'_, State>, ProviderError> {
         self.catch_up().map_err(closed)?;
         Ok(self.lock())
     }
 
-    /// What is answered at once, when the request comes in.
+    /// Returns the answer that needs no execution, when the request arrives.
     pub(super) fn arrive(
         &self,
         key: &ProviderKey,
@@ -332,8 +332,8 @@ impl Account {
         }
     }
 
-    /// Writes the request into the book, if there is one. Gives the answer if another process was faster
-    /// with the same request.
+    /// Writes the request into the log, if there is one. Returns the answer if another process was faster with
+    /// the same request.
     fn write(
         &self,
         state: &mut State,

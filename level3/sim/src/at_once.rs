@@ -14,7 +14,7 @@ use level3_domain::provider::{
 
 /// All four services: every call succeeds in its first poll.
 ///
-/// For measuring what a gateway itself costs. They keep nothing, so nobody can ask them afterwards what
+/// For measuring what a gateway itself costs. They keep nothing, so a test cannot ask them afterwards what
 /// was charged: a [`World`](super::World) with [`Latencies::NONE`](super::Latencies::NONE) can be asked
 /// that, and costs more than a gateway does.
 #[derive(Debug, Clone)]
@@ -25,18 +25,17 @@ pub struct InstantServices {
 }
 
 impl InstantServices {
-    /// Services for payments of this amount: they remember none, and a gateway looks at what it was
-    /// charged for.
+    /// Makes services for payments of this amount. They remember no payment, and a gateway checks the amount.
     ///
     /// # Errors
     ///
-    /// Never: the type is that of names in general.
+    /// Never; the error type is that of all names.
     pub fn new(amount: Money) -> Result<Self, InvalidText> {
         let (intent, transaction) = (IntentId::new("pi_1")?, TransactionId::new("txn_1")?);
         Ok(Self { intent, transaction, amount })
     }
 
-    /// Clients of the services.
+    /// Returns clients of the services.
     #[must_use]
     pub fn providers(&self) -> Providers {
         let all = Arc::new(self.clone());

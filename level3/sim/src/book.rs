@@ -1,4 +1,4 @@
-//! What the simulated services still know when a process is killed.
+//! The log of the simulated services, which outlives a killed process.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A file of lines, one for each thing that was done: written before anybody is answered, read again by
+/// A file of lines, one for each thing that was done: written before the request is answered, read again by
 /// the next process. Any number of processes may share it, one at a time.
 ///
 /// Nothing is flushed to the disk. What is written belongs to the kernel and outlives the process, and
@@ -17,13 +17,13 @@ use serde::de::DeserializeOwned;
 pub(super) struct AppendLog<L> {
     #[expect(clippy::disallowed_types, reason = "the other side of a simulated wire")]
     file: std::fs::File,
-    /// Everything before this place is known.
+    /// The position up to which the file was read.
     read_to: u64,
     lines: PhantomData<fn() -> L>,
 }
 
 impl<L: Serialize + DeserializeOwned> AppendLog<L> {
-    /// Opens or makes the file, for its owner alone: there are addresses in it.
+    /// Opens or creates the file, readable by its owner only: it holds addresses.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -32,7 +32,7 @@ impl<L: Serialize + DeserializeOwned> AppendLog<L> {
         Ok(Self { file: options.open(path)?, read_to: 0, lines: PhantomData })
     }
 
-    /// Waits until no other process is at it. Blocks, for as long as another one writes a line.
+    /// Waits until no other process holds the file. Blocks for as long as another one writes a line.
     pub(super) fn turn(&mut self) -> io::Result<LogGuard<'_, L>> {
         self.file.lock()?;
         Ok(LogGuard { book: self })
@@ -45,7 +45,7 @@ pub(super) struct LogGuard<'a, L> {
 }
 
 impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
-    /// Hands on every line that was written since the last time.
+    /// Passes on every line that was written since the last call.
     pub(super) fn read(&mut self, mut line: impl FnMut(L)) -> io::Result<()> {
         let AppendLog { file, read_to, .. } = &mut *self.book;
         file.seek(SeekFrom::Start(*read_to))?;
@@ -62,20 +62,20 @@ impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
             *read_to += end as u64 + 1;
         }
         if !rest.is_empty() {
-            // Whoever began this line died before it was whole, and so before anybody was answered.
+            // The process that began this line died before it was complete, and so before it answered.
             file.set_len(*read_to)?;
         }
         Ok(())
     }
 
-    /// Adds a line, after everything was read. It is there as a whole or not at all.
+    /// Adds a line, after everything was read. The file has the whole line or nothing of it.
     pub(super) fn write(&mut self, line: &L) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         let AppendLog { file, read_to, .. } = &mut *self.book;
         file.seek(SeekFrom::Start(*read_to))?;
         if let Err(error) = file.write_all(&text) {
-            // The next turn drops what is left of it, should this fail too.
+            // If this fails too, the next turn removes the incomplete line.
             let _ = file.set_len(*read_to);
             return Err(error);
         }
@@ -86,7 +86,7 @@ impl<L: Serialize + DeserializeOwned> LogGuard<'_, L> {
 
 impl<L> Drop for LogGuard<'_, L> {
     fn drop(&mut self) {
-        // A lock that cannot be given back ends with the process.
+        // A lock that cannot be released ends with the process.
         let _ = self.book.file.unlock();
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, and who decides it.
+//! Faults, and the types that decide which call meets which fault.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub enum CallSite {
     Refund,
     /// Taking the row back.
     Void,
-    /// Asking what became of an intent.
+    /// Asking for the state of an intent.
     Find,
 }
 
@@ -93,7 +93,7 @@ pub enum Fault {
     LoseReply,
     /// It takes effect, and no answer ever comes.
     SwallowReply,
-    /// It takes effect and is answered so much later, whether anybody still waits or not.
+    /// It takes effect and is answered so much later, whether or not the caller still waits.
     Slow(Duration),
     /// The request is lost: no effect, no answer, ever.
     Hang,
@@ -114,7 +114,7 @@ pub enum Fault {
     Processing(Duration),
     /// The answer names another amount than was asked for.
     WrongAmount,
-    /// Whoever waits for the payment goes away while this call is under way.
+    /// The client of the payment is dropped while this call is under way.
     DropCaller,
     /// The process dies before this call leaves it.
     CrashBefore,
@@ -124,7 +124,7 @@ pub enum Fault {
 
 /// Decides about the `nth` call (counted from 1) of a kind.
 pub trait Faults: Send + Sync {
-    /// What happens to the call, which is made for `payment` if that can be seen.
+    /// Returns the fault of the call. `payment` is the payment that it is made for, if the call names one.
     fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault;
 }
 
@@ -144,13 +144,13 @@ impl Faults for NoFaults {
     }
 }
 
-/// A reproducible source of chance: SplitMix64, whose next number depends on the seed and on how many
-/// were drawn before.
+/// A reproducible source of random numbers: SplitMix64, whose next number depends on the seed and on how
+/// many were drawn before.
 #[derive(Debug)]
 pub struct Dice(AtomicU64);
 
 impl Dice {
-    /// The same numbers for the same seed.
+    /// Makes a source whose numbers `seed` determines.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
@@ -186,7 +186,7 @@ pub struct Rates {
     pub receipt: u32,
     /// Everything else. The assignment gives no figure.
     pub other: u32,
-    /// Payments that the fraud check finds too risky: 5 % in the lesson.
+    /// Payments that the fraud check finds too risky: 5 % in the assignment.
     pub declined: u32,
 }
 
@@ -222,7 +222,7 @@ impl Rates {
     }
 }
 
-/// Failures by chance: each call fails with its rate, independently of all others.
+/// Random failures: each call fails with its rate, independently of all others.
 ///
 /// Half of the failures happen before the effect, the other half after it, with the answer lost. One in
 /// ten of each at the payment provider is a stored 500 instead.
@@ -238,7 +238,7 @@ pub struct RandomFaults {
 }
 
 impl RandomFaults {
-    /// The same failures for the same seed.
+    /// Makes failures that `seed` determines.
     #[must_use]
     pub fn new(rates: Rates, seed: u64) -> Self {
         Self { rates, seed, seen: Mutex::default() }
@@ -247,7 +247,7 @@ impl RandomFaults {
 
 impl Faults for RandomFaults {
     fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
-        // Without a payment, the number of the call has to do.
+        // Without a payment, the number of the call decides.
         let name = payment.map_or(u64::from(nth), |payment| fnv(payment.as_str().as_bytes()));
         let place = name ^ ((site as u64 + 1) << 56);
         let count = {
@@ -264,7 +264,7 @@ impl Faults for RandomFaults {
             }
             return if effect { Fault::LoseReply } else { Fault::FailBefore };
         }
-        // A risky payment is risky however often one asks.
+        // A risky payment stays risky for every question.
         let risk = Dice::new(self.seed ^ name);
         if site == CallSite::Fraud && risk.below(1000) < u64::from(self.rates.declined) {
             return Fault::Decline;
@@ -292,7 +292,7 @@ struct Line {
 }
 
 impl Script {
-    /// Without any fault yet.
+    /// Makes a script without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -337,7 +337,7 @@ impl Faults for Script {
     }
 }
 
-/// So that a script can be shared between the services and whoever heals them.
+/// So that a script can be shared between the services and the test that ends their faults.
 impl Faults for Arc<Script> {
     fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
         self.as_ref().fault(site, nth, payment)

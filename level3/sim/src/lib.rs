@@ -1,12 +1,12 @@
 //! Simulated services: latencies and failures of the assignment, on tokio's clock, from a seed.
 //!
-//! A [`World`] is the other side: the provider's account, the ledger, the mails that went out. What is
-//! true there is kept apart from what a client was told, which is the point of the whole exercise: an
-//! answer that is lost has been given all the same.
+//! A [`World`] is the other side: the provider's account, the ledger, the mails that were sent. Its state is
+//! kept apart from the answers that clients got, which is the point of the whole exercise: an answer may be
+//! lost after the call has had its effect.
 //!
 //! | item | what it is |
 //! |---|---|
-//! | [`World`] | the services, and the truth about them |
+//! | [`World`] | the services, and their true state |
 //! | [`Faults`]: [`NoFaults`], [`Script`], [`RandomFaults`] | which call fails, and how |
 //! | [`Latencies`], [`Dice`] | how long calls take; chance from a seed |
 //! | [`Process`], [`MortalJournal`] | a process that dies at a given point, and the journal as that process sees it |
@@ -43,7 +43,7 @@ pub use narrow::NarrowFraudCheck;
 pub use net::{Ending, Probe};
 pub use process::{CrashPoint, Process};
 
-/// A panic under one of these locks is a fault that was asked for; what they guard stays whole.
+/// A panic under one of these locks is a requested fault; the guarded data stays consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -51,24 +51,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How long the services take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latencies {
-    /// How many times faster than the assignment's; none answers at once.
+    /// How many times faster than the assignment's; with `None` services answer at once.
     speed: Option<NonZeroU32>,
 }
 
 impl Latencies {
     /// The assignment's latencies.
     pub const ASSIGNMENT: Self = Self { speed: Some(NonZeroU32::MIN) };
-    /// None at all. For measuring what the gateway itself costs.
+    /// No latencies, to measure the cost of the gateway itself.
     pub const NONE: Self = Self { speed: None };
 
-    /// The assignment's, so many times faster.
+    /// The assignment's latencies, divided by this number.
     #[must_use]
     pub const fn faster(times: NonZeroU32) -> Self {
         Self { speed: Some(times) }
     }
 
-    /// How long this kind of call takes. The assignment and the lesson give the figures for the five
-    /// steps and the refund; for the rest, the nearest of them.
+    /// Returns how long this kind of call takes. The assignment has the latencies of the five steps and of the
+    /// refund; every other call has the latency of the most similar of them.
     #[must_use]
     pub const fn of(&self, site: CallSite) -> Duration {
         let Some(speed) = self.speed else { return Duration::ZERO };
@@ -85,7 +85,7 @@ impl Latencies {
     }
 }
 
-/// The services and everything that is true about them.
+/// The services and their true state.
 #[derive(Clone)]
 pub struct World {
     net: Arc<net::Net>,
@@ -109,7 +109,7 @@ impl World {
         Self::with(Latencies::ASSIGNMENT, Arc::new(faults), None)
     }
 
-    /// The same with other latencies and somebody watching.
+    /// The same with other latencies and an observer.
     #[must_use]
     pub fn with(
         latencies: Latencies,
@@ -147,8 +147,8 @@ impl World {
         Ok(Self { account: Arc::new(account), outgoing: Arc::new(outgoing), ..self })
     }
 
-    /// Learns what other processes have done in a world that is [kept in files](Self::kept_in). Every
-    /// request does that first; whoever only looks at the truth calls this before.
+    /// Reads what other processes have done in a world that is [kept in files](Self::kept_in). Every
+    /// request does that first; a test that only reads the state calls this before.
     ///
     /// # Errors
     ///
@@ -158,13 +158,13 @@ impl World {
         self.outgoing.catch_up()
     }
 
-    /// Clients of the services for a process that lives as long as it wants.
+    /// Returns clients of the services for a process that does not die.
     #[must_use]
     pub fn providers(&self) -> Providers {
         self.providers_of(&Process::new())
     }
 
-    /// Clients of the services for one process.
+    /// Returns clients of the services for one process.
     #[must_use]
     pub fn providers_of(&self, process: &Process) -> Providers {
         let (net, process, latencies) = (&self.net, process, self.latencies);
@@ -208,13 +208,13 @@ impl World {
         CallSite::ALL.iter().map(|&site| self.calls(site)).sum()
     }
 
-    /// Every intent, as it really is.
+    /// Returns every intent in its true state.
     #[must_use]
     pub fn intents(&self) -> Vec<IntentTruth> {
         self.account.truth()
     }
 
-    /// Whether a request is still running at the payment provider, or a charge is on its way.
+    /// Whether a request is still running at the payment provider, or a charge is pending.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.account.is_busy()
@@ -232,7 +232,7 @@ impl World {
         self.books.outbox()
     }
 
-    /// The mails that went out.
+    /// Returns the mails that were sent.
     #[must_use]
     pub fn mails(&self) -> Vec<Receipt> {
         self.outgoing.sent()

@@ -1,4 +1,4 @@
-//! The journal as a process sees that can die.
+//! The journal as seen by a process that can die.
 
 use futures::FutureExt as _;
 use level3_domain::journal::{
@@ -16,7 +16,7 @@ pub struct MortalJournal {
 }
 
 impl MortalJournal {
-    /// The journal as `process` sees it. What it writes is in `journal`, and stays there when it dies.
+    /// Makes the journal that `process` sees. Its records are in `journal`, and stay there when it dies.
     #[must_use]
     pub fn new(journal: &MemoryJournal, process: &Process) -> Self {
         Self { inner: journal.clone(), process: process.clone() }

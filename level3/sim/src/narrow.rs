@@ -1,4 +1,4 @@
-//! A fraud check that can do only so much at once.
+//! A fraud check with a limited capacity.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,8 @@ use level3_domain::provider::{
 };
 use tokio::sync::Semaphore;
 
-/// A fraud check with a number of workers. A question waits until a worker is free, and the worker
-/// answers it whether the client still waits or not, as a server does that notices nothing of a client
-/// that has gone.
+/// A fraud check with a number of workers. A question waits until a worker is free, and the worker answers it
+/// whether or not the client still waits, like a server that does not notice a client that has gone.
 pub struct NarrowFraudCheck {
     inner: Arc<dyn FraudCheck>,
     workers: Arc<Semaphore>,
@@ -24,7 +23,7 @@ impl fmt::Debug for NarrowFraudCheck {
 }
 
 impl NarrowFraudCheck {
-    /// `inner` with so many workers.
+    /// Makes a fraud check around `inner` with this number of workers.
     #[must_use]
     pub fn new(inner: Arc<dyn FraudCheck>, workers: usize) -> Self {
         Self { inner, workers: Arc::new(Semaphore::new(workers)) }
@@ -39,7 +38,7 @@ impl FraudCheck for NarrowFraudCheck {
             let _worker = workers.acquire().await;
             inner.check(question).await
         });
-        // A task ends without an answer only when the runtime does, or by a panic that was asked for.
+        // A task ends without an answer only when the runtime ends, or by a requested panic.
         Box::pin(async move { work.await.unwrap_or(Err(ProviderError::ConnectionLost)) })
     }
 }

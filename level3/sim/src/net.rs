@@ -1,4 +1,4 @@
-//! How a call travels: latency, faults, and effects that happen whether anybody waits or not.
+//! How a call travels: latency, faults, and effects that happen whether or not the caller waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,13 +26,13 @@ pub enum Ending {
 
 /// Watches the calls. Called on the gateway's own tasks, so it must not block.
 pub trait Probe: Send + Sync {
-    /// A call has arrived; `fault` is what will happen to it.
+    /// Called when a call has arrived that will meet `fault`.
     fn began(&self, site: CallSite, nth: u32, fault: Fault);
-    /// It is over for the client.
+    /// Called when the call has ended for the client.
     fn ended(&self, site: CallSite, nth: u32, ending: &Ending);
 }
 
-/// What all simulated services share.
+/// The state that all simulated services share.
 pub(super) struct Net {
     faults: Arc<dyn Faults>,
     probe: Option<Arc<dyn Probe>>,
@@ -59,7 +59,7 @@ impl Net {
     }
 }
 
-/// What the service is to do with a request that it takes on.
+/// What the service does with a request that it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Work {
     Normal,
@@ -72,9 +72,9 @@ pub(super) enum Work {
 
 /// Sends a call from `process` to a service.
 ///
-/// `arrive` looks at it when it comes in: an answer from there (a replay, a conflict) has no effect.
-/// Otherwise `work` is done when the latency is over, or when the client stops waiting before that: a
-/// request that has arrived is worked on.
+/// `arrive` checks the call when it arrives: an answer from there (a replay, a conflict) has no effect.
+/// Otherwise `work` runs when the latency has passed, or when the client stops waiting before that: the
+/// service executes every request that has arrived.
 pub(super) fn call<T: Send + 'static>(
     net: &Arc<Net>,
     process: &Process,
@@ -159,7 +159,7 @@ async fn wait(latency: Duration) {
     }
 }
 
-/// The service works on, whether the client waits or not.
+/// Runs the work of the service, whether or not the client waits.
 async fn in_the_background<T: Send + 'static>(
     time: Duration,
     job: Job<impl FnOnce() -> Result<T, ProviderError> + Send + 'static>,
@@ -167,17 +167,17 @@ async fn in_the_background<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     tokio::spawn(async move {
         sleep(time).await;
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = reply.send(finish(job));
     });
-    // The sender goes without a word only when the runtime ends.
+    // The sender is dropped without an answer only when the runtime ends.
     answer.await.unwrap_or(Err(ProviderError::ConnectionLost))
 }
 
-/// Work that is done once: when its time has come, or when it is dropped before.
+/// Work that runs once: when its time has come, or when it is dropped before.
 struct Job<F: Effect>(Option<F>);
 
-/// A closure that is called for its effect when nobody wants its answer.
+/// A closure that is called for its effect when its answer is not needed.
 trait Effect {
     fn take(self);
 }
@@ -206,7 +206,7 @@ impl<F: Effect> Drop for Job<F> {
     }
 }
 
-/// Tells the probe how the call ended; a drop is the client giving up.
+/// Notifies the probe how the call ended; a drop means that the client stopped waiting.
 struct Watch<'a> {
     net: &'a Net,
     site: CallSite,

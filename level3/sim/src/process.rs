@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// When a process dies.
+/// The moment at which a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// Before its `nth` action, counted from 1.
@@ -17,7 +17,7 @@ pub enum CrashPoint {
 /// The process in which a gateway runs, as the services and the journal see it.
 ///
 /// Whatever the gateway does, a call or an append to the journal, goes through its process. Once that
-/// has died nothing of it gets out any more and nothing gets in: its calls wait for ever. So a test can
+/// has died, no call leaves it and no answer reaches it: its calls never return. So a test can
 /// kill a gateway at any point without knowing how it is written. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Process {
@@ -33,41 +33,41 @@ struct Shared {
 }
 
 impl Process {
-    /// Lives until it is killed.
+    /// Makes a process that lives until it is killed.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Dies at this point.
+    /// Makes a process that dies at this point.
     #[must_use]
     pub fn that_dies(point: CrashPoint) -> Self {
         Self { shared: Arc::new(Shared { crash: Some(point), ..Shared::default() }) }
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub fn kill(&self) {
         self.shared.dead.store(true, Ordering::Release);
         self.shared.died.notify_waiters();
     }
 
-    /// Whether it has died.
+    /// Whether the process has died.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.shared.dead.load(Ordering::Acquire)
     }
 
-    /// How many actions it has begun.
+    /// Returns how many actions the process has begun.
     #[must_use]
     pub fn actions(&self) -> u32 {
         self.shared.actions.load(Ordering::Relaxed)
     }
 
-    /// Returns when it has died.
+    /// Waits until the process has died.
     pub async fn death(&self) {
         let died = self.shared.died.notified();
         tokio::pin!(died);
-        // Registered before the look, or a death in between would be missed.
+        // Registered before the check, or a death in between would be missed.
         died.as_mut().enable();
         if !self.is_dead() {
             died.await;

@@ -18,7 +18,7 @@ use super::net::{Net, Work, call};
 use super::process::Process;
 use super::{Latencies, lock};
 
-/// Faults that make no sense for a service that answers from a table: it breaks, or it refuses.
+/// Maps faults that a service without keys cannot have to an outage or a refusal.
 fn refusal(work: Work, code: &str) -> Option<ProviderError> {
     match work {
         Work::Break { effect: false } => Some(ProviderError::Internal),
@@ -47,7 +47,7 @@ impl FraudCheck for FraudClient {
             latency,
             || None,
             move |work| {
-                // Scores below the bound; who is above it, the plan of faults decides.
+                // Scores below the bound: the plan of faults decides which payments are above it.
                 let low = dice.below(u64::from(RiskScore::DECLINED_FROM.hundredths));
                 match work {
                     Work::Break { .. } => Err(ProviderError::Internal),
@@ -61,7 +61,7 @@ impl FraudCheck for FraudClient {
     }
 }
 
-/// What stands in the ledger, whatever any client was told.
+/// The rows of the ledger, which may differ from the answers that clients got.
 #[derive(Debug, Default)]
 pub(super) struct LedgerState {
     state: Mutex<BooksState>,
@@ -71,7 +71,7 @@ pub(super) struct LedgerState {
 struct BooksState {
     rows: Vec<Row>,
     by_payment: HashMap<PaymentId, usize>,
-    /// Payments that must not get a row any more.
+    /// The payments that must not get a row any more.
     voided: HashSet<PaymentId>,
     outbox: Vec<PendingReceipt>,
 }
@@ -200,7 +200,7 @@ impl Ledger for LedgerClient {
     }
 }
 
-/// The mails that went out.
+/// The mails that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     state: Mutex<Sent>,

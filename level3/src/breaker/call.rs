@@ -14,6 +14,25 @@ use super::{BreakerConfig, BreakerConfigError, BreakerError, Snapshot, State, Tr
 type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 
 /// A circuit breaker. Share it in an [`Arc`](std::sync::Arc).
+///
+/// ```
+/// use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let breaker = CircuitBreaker::new("payments", BreakerConfig::payment(|_: &&str| true)).unwrap();
+/// for _ in 0..5 {
+///     let failed = breaker.call(|| async { Err::<(), _>("no connection") }).await;
+///     assert_eq!(failed, Err(BreakerError::Inner("no connection")));
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+///
+/// // The breaker refuses the call at once, and does not run it.
+/// let refused = breaker.call(|| async { Ok::<_, &str>(()) }).await;
+/// assert!(matches!(refused, Err(BreakerError::Open { .. })));
+/// assert_eq!(breaker.snapshot().refused, 1);
+/// # }
+/// ```
 pub struct CircuitBreaker<E> {
     /// What the breaker is called in messages: the dependency behind it.
     name: Box<str>,

@@ -49,7 +49,7 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 enum Phase {
     Closed(Failures),
-    /// Since when. The end is computed from it when somebody asks: no timer runs.
+    /// Since when. The end is computed from it on demand: no timer runs.
     Open {
         since: Instant,
     },

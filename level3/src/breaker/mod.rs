@@ -44,6 +44,24 @@ pub enum Trip {
 }
 
 /// How a breaker behaves.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use level3::breaker::{BreakerConfig, CircuitBreaker, Trip};
+///
+/// #[derive(Debug)]
+/// enum CallError { Declined, Unavailable }
+///
+/// let config = BreakerConfig {
+///     trip: Trip::Consecutive(NonZeroU32::new(3).unwrap()),
+///     reset_timeout: Duration::from_secs(5),
+///     ..BreakerConfig::payment(|error| matches!(error, CallError::Unavailable))
+/// };
+/// assert!(!(config.is_failure)(&CallError::Declined));
+/// assert!(CircuitBreaker::new("payments", config).is_ok());
+/// ```
 pub struct BreakerConfig<E> {
     /// When the breaker opens.
     pub trip: Trip,

@@ -1,4 +1,4 @@
-//! Which payments are admitted: the places, and what is known of the services' load.
+//! Admission: decides which payments begin, by their number and the load of the services.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use super::config::GatewayConfig;
 use crate::overload::{Backlog, ConcurrencyLimit, Source};
 
-/// The calls that a payment makes of the provider when nothing fails: create and confirm.
+/// The calls that a payment makes to the provider when no call fails: create and confirm.
 const CALLS_OF_A_PAYMENT: u32 = 2;
 
-/// Decides about new payments, and learns from those under way.
+/// Decides about new payments, and learns from the calls of those under way.
 #[derive(Debug)]
 pub(super) struct Admission {
     max_in_flight: u32,
-    // One permit for each payment that was let in, until its last undo is done or its receipt has a
-    // permit of its own. In an `Arc`, since an owned permit goes from task to task.
+    // One permit for each admitted payment, until its last undo is done or its receipt has a permit of its
+    // own. In an `Arc`, since an owned permit moves from task to task.
     places: Arc<Semaphore>,
     // Both under one lock, since a payment needs both. A standard mutex: it is held for some arithmetic
     // and never across an await.
@@ -28,14 +28,14 @@ pub(super) struct Admission {
 struct State {
     backlog: Backlog,
     concurrency: ConcurrencyLimit,
-    /// How long the latest payment took. After that time, those under way now are over.
+    /// How long the latest payment took: after that time, the payments under way now have probably ended.
     took: Duration,
 }
 
 impl Admission {
     pub(super) fn new(config: &GatewayConfig) -> Self {
         let (now, max) = (Instant::now(), config.max_in_flight);
-        // What the account takes in one window is as good a guess as any for what the rest takes.
+        // The limit starts at the calls that the account allows in one window, for want of measurements.
         let first = u32::try_from(config.rate.get()).unwrap_or(u32::MAX) / CALLS_OF_A_PAYMENT;
         Self {
             max_in_flight: max,
@@ -48,12 +48,12 @@ impl Admission {
         }
     }
 
-    /// Admits a payment: every call that it needs is promised, and it has a place until the permit is
+    /// Admits a payment: reserves every call that it needs, and gives it a place until the permit is
     /// dropped.
     ///
     /// # Errors
     ///
-    /// When to ask again.
+    /// The time after which a refused payment may be offered again.
     pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Duration> {
         let mut state = self.lock();
         if let Some(retry_after) = self.refusal_of(&mut state) {
@@ -62,11 +62,12 @@ impl Admission {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(state.took);
         };
-        state.backlog.promise(CALLS_OF_A_PAYMENT, Instant::now())?;
+        state.backlog.reserve(CALLS_OF_A_PAYMENT, Instant::now())?;
         Ok(place)
     }
 
-    /// When to ask again, if a payment would be refused now. Cheap, since under overload most are.
+    /// The time after which a payment may be offered again, if one would be refused now. Cheap, since under
+    /// overload most payments are refused.
     pub(super) fn refusal(&self) -> Option<Duration> {
         self.refusal_of(&mut self.lock())
     }
@@ -80,38 +81,38 @@ impl Admission {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// The calls that were promised to a payment that is not begun after all.
-    pub(super) fn give_all_back(&self) {
-        self.give_back(CALLS_OF_A_PAYMENT);
+    /// Releases the reserved calls of a payment that does not begin after all.
+    pub(super) fn release_all(&self) {
+        self.release(CALLS_OF_A_PAYMENT);
     }
 
-    /// Promised calls that a payment does not need any more.
-    pub(super) fn give_back(&self, calls: u32) {
-        self.lock().backlog.give_back(calls, Instant::now());
+    /// Releases reserved calls that a payment does not need any more.
+    pub(super) fn release(&self, calls: u32) {
+        self.lock().backlog.release(calls, Instant::now());
     }
 
-    /// A payment is taken over, which was admitted elsewhere: its calls are made in any case.
+    /// Notes that a payment is taken over. Another gateway has admitted it, so its calls are made in any case.
     pub(super) fn take_over(&self) {
         self.add(CALLS_OF_A_PAYMENT);
     }
 
-    /// Calls that were not promised.
+    /// Notes calls that were not reserved.
     pub(super) fn add(&self, calls: u32) {
         self.lock().backlog.add(calls, Instant::now());
     }
 
-    /// The provider asked for a pause.
+    /// Notes that the provider asked for a pause.
     pub(super) fn pause_for(&self, time: Duration) {
         self.lock().backlog.pause_for(time, Instant::now());
     }
 
-    /// A call that was sent at `begun` took this long of its time limit.
+    /// Notes how much of its time limit a call took that was sent at `begun`.
     pub(super) fn called(&self, source: Source, begun: Instant, took: Duration, limit: Duration) {
         let (share, in_flight) = (share(took, limit), self.in_flight());
         self.lock().concurrency.sample(source, share, in_flight, begun, begun + took);
     }
 
-    /// A payment that began at `begun` is over, after this long of the time that it may take.
+    /// Notes how much of its time limit a payment took that began at `begun`.
     pub(super) fn ended(&self, begun: Instant, took: Duration, limit: Duration) {
         let mut state = self.lock();
         state.took = took.clamp(Duration::from_millis(1), limit);

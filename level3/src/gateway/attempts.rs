@@ -16,19 +16,23 @@ use crate::provider::Effect;
 use crate::retry::retry;
 use crate::saga::StepError;
 
-/// One step of one payment, with what holds for all attempts at it.
+/// One step of one payment, with the values that all its attempts share.
 pub(super) struct StepAttempts<'a> {
     services: &'a Services,
     payment: &'a PaymentId,
     step: PaymentStep,
     config: &'a StepConfig,
+    /// The limits of the calls, and the times that they took. The attempts share it.
     pub(super) budget: CallBudget,
 }
 
-/// What the attempts came to.
+/// The result of the attempts.
 pub(super) struct AttemptsReport<T> {
+    /// The value, or the error with the effect of all attempts together.
     pub(super) outcome: Result<T, StepError>,
+    /// The number of attempts, for the event and for a dead letter.
     pub(super) attempts: u32,
+    /// The time between the attempts, for the event.
     backoff: Duration,
 }
 
@@ -45,7 +49,7 @@ impl<'a> StepAttempts<'a> {
         Self { services, payment, step, config, budget }
     }
 
-    /// Makes as many attempts as the step has, and says what is known if none succeeds.
+    /// Makes the attempts of the step, and returns the known effect if none succeeds.
     pub(super) async fn run_unreported<T, Fut>(
         &self,
         attempt: impl Fn() -> Fut,
@@ -64,7 +68,10 @@ impl<'a> StepAttempts<'a> {
             Err(error) if error.effect() == Effect::Unknown => open.store(true, Ordering::Relaxed),
             _ => {}
         };
+        // `inspect` sees each outcome before the retry decides about it. `retry` keeps the last error only, and
+        // that error alone does not say what an earlier attempt may have done.
         let op = |_| attempt().inspect(note);
+        // A jitter of the payment's own: its waits do not depend on the payments beside it.
         let jitter = self.services.jitter_of(self.payment);
         let (policy, deadline) = (&self.config.retry, self.budget.deadline());
         match retry(policy, &jitter, deadline, CallError::disposition, op).await {
@@ -74,6 +81,7 @@ impl<'a> StepAttempts<'a> {
                 backoff: done.backoff,
             },
             Err(failed) => {
+                // Without an attempt there is no last error: the deadline was too close for the first one.
                 let error = failed.last.unwrap_or(CallError::NoTime);
                 let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
                 let error = StepError { effect, kind: error.kind(), message: error.to_string() };
@@ -86,7 +94,7 @@ impl<'a> StepAttempts<'a> {
         }
     }
 
-    /// [`run_unreported`](Self::run_unreported), and an event that says what they cost.
+    /// Runs the attempts ([`run_unreported`](Self::run_unreported)) and emits an event with their times.
     pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> AttemptsReport<T>
     where
         Fut: Future<Output = Result<T, CallError>>,

@@ -1,4 +1,4 @@
-//! One call, with everything around it that protects both sides.
+//! One call to a service, with its retry, breaker, limiter and time limit.
 //!
 //! From the outside in: retry, breaker, rate limiter, time limit, call. The order matters. The breaker
 //! is inside the retry, so that it counts wire calls and not whole steps; the time limit is inside the
@@ -23,19 +23,19 @@ use crate::overload::Source;
 use crate::provider::{CallFuture, Effect, ProviderError};
 use crate::retry::Disposition;
 
-/// Why a call gave nothing.
+/// The error of a protected call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallError {
-    /// The service, or the wire to it.
+    /// The service, or the connection to it, failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The breaker let nothing through.
+    /// The breaker refused the call.
     #[error("{dependency} is down")]
     Open { dependency: Dependency },
-    /// The limiter has no slot in time.
+    /// The limiter has no slot before the deadline.
     #[error(transparent)]
     Limited(#[from] LimitError),
-    /// The deadline is too close to begin.
+    /// The deadline is too close for the call.
     #[error("no time left for it")]
     NoTime,
 }
@@ -62,8 +62,8 @@ impl CallError {
         }
     }
 
-    /// Whether it settles what an earlier attempt left open: it is the answer to *this* key, so the
-    /// earlier attempt with the same key came to the same.
+    /// Whether the error determines the outcome of earlier attempts too: it is the answer to *this* key, so an
+    /// earlier attempt with the same key had the same outcome.
     pub(super) fn settles(&self) -> bool {
         matches!(
             self,
@@ -92,7 +92,7 @@ pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
     pub(super) breaker: CircuitBreaker<CallError>,
     pub(super) limiter: Option<RateLimiter>,
-    /// How the admission of payments names the service, if payments wait for it.
+    /// The name of the service in the admission of payments, if payments wait for it.
     pub(super) source: Option<Source>,
     pub(super) admission: Arc<Admission>,
     /// Held by the first call of a payment while it stands in the limiter's queue. So there is one such
@@ -100,18 +100,18 @@ pub(super) struct GuardedService {
     pub(super) newcomers: Semaphore,
 }
 
-/// Whose call it is: what it waits for, and whether it was promised.
+/// The kind of a call: decides what it waits for, and whether it was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// The first call of a payment.
     Begin,
-    /// A call that brings a payment forward which has begun.
+    /// A further call of a payment that has begun.
     Continue,
-    /// A call that undoes something.
+    /// A call of an undo.
     Undo,
 }
 
-/// Where the time of a step's calls went, in microseconds. Atomic, since the calls of a step share it
+/// The times of a step's calls, in microseconds. Atomic, since the calls of a step share it
 /// and a future that holds a reference to it must be `Send`; they are sums, so `Relaxed` is enough.
 #[derive(Debug, Default)]
 struct CallTimings {
@@ -126,16 +126,16 @@ impl CallTimings {
     }
 }
 
-/// What holds for each call of a step, and what became of their time.
+/// The limits of each call of a step, and how much time the calls have used.
 #[derive(Debug)]
 pub(super) struct CallBudget {
     /// How long one call may take, once it is sent.
     limit: Duration,
-    /// When it has to be over.
+    /// The deadline of the calls.
     deadline: Deadline,
     /// Whether its step is the first of a payment.
     is_first: bool,
-    /// How many calls were made. The first one was promised when the payment was admitted.
+    /// How many calls were made. The first one was reserved when the payment was admitted.
     calls: AtomicU32,
     timings: CallTimings,
 }
@@ -165,12 +165,13 @@ impl CallBudget {
 }
 
 impl GuardedService {
-    /// One wire call on behalf of a payment that goes forward, if the breaker lets it through.
+    /// Makes one call for a payment that goes forward, if the breaker admits it.
     pub(super) fn call<T>(
         &self,
         budget: &CallBudget,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> impl Future<Output = Result<T, CallError>> {
+        // The breaker is outside of the limiter: a call that it refuses must not take a slot.
         let purpose = if budget.is_first { Purpose::Begin } else { Purpose::Continue };
         let guarded = move || self.send(purpose, budget, call);
         self.breaker.call(guarded).map_err(|error| match error {
@@ -179,8 +180,8 @@ impl GuardedService {
         })
     }
 
-    /// One wire call that must be tried whatever the breaker says, and that the limiter prefers to those
-    /// of payments that go forward. Undoing needs both: an outage is no reason to keep a customer's money.
+    /// Makes one call that bypasses the breaker, and that the limiter serves before those of payments that go
+    /// forward. An undo needs both: an outage is no reason to keep a customer's money.
     pub(super) async fn call_past_breaker<T>(
         &self,
         deadline: Deadline,
@@ -198,10 +199,13 @@ impl GuardedService {
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = budget.deadline;
+        // First the start of the wait, then that of the call: the event reports the two times apart.
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
-            let is_promised = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
-            if purpose == Purpose::Undo || !is_promised {
+            // The admission has reserved one call for each step. An undo and every retry are calls beyond that,
+            // and have to be added, or the account would be overbooked.
+            let is_reserved = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
+            if purpose == Purpose::Undo || !is_reserved {
                 self.admission.add(1);
             }
             self.wait_for_a_slot(limiter, purpose, deadline).await?;
@@ -209,29 +213,34 @@ impl GuardedService {
             CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
         }
+        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's queue is
+        // not the service's.
         let limit = budget.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
+        // Dropping the call stops the waiting only. The request may still be executed, so the error is
+        // `TimedOut`, whose effect is unknown.
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
         let took = begun.elapsed();
         CallTimings::add(&budget.timings.wire, took);
+        // Undos are left out: they run while a service fails, and would lower the limit further.
         if let (Some(source), false) = (self.source, purpose == Purpose::Undo) {
             self.admission.called(source, begun, took, budget.limit);
         }
         if let (Some(limiter), Err(ProviderError::RateLimited { retry_after: Some(after) })) =
             (&self.limiter, &answer)
         {
-            // The limit is the account's: what one payment is told holds for all.
+            // The limit is the account's: a `Retry-After` of one payment holds for all.
             limiter.pause_for(*after);
             self.admission.pause_for(*after);
         }
         Ok(answer?)
     }
 
-    /// Waits until the call may be made: undos go first, then the calls of payments that have begun, then
-    /// those of new payments.
+    /// Waits until the call may be made. Undos go first, then the calls of payments that have begun, then those
+    /// of new payments.
     async fn wait_for_a_slot(
         &self,
         limiter: &RateLimiter,
@@ -242,6 +251,8 @@ impl GuardedService {
             Purpose::Undo => Priority::Refund,
             Purpose::Begin | Purpose::Continue => Priority::Charge,
         };
+        // Only one new payment waits in the limiter's queue at a time. The others wait here, so that a call of
+        // a payment that has begun never stands behind many first calls.
         let _turn = match purpose {
             // The semaphore is never closed, so `Ok` is a permit.
             Purpose::Begin => deadline.run(self.newcomers.acquire()).await.map(Some),

@@ -1,4 +1,4 @@
-//! The figures of a gateway.
+//! The configuration of a gateway.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -9,61 +9,69 @@ use crate::limiter;
 use crate::nonzero;
 use crate::retry::{self, Backoff, RetryPolicy};
 
-/// How the calls of one step are made.
+/// The limits of the calls of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepConfig {
-    /// How long one attempt may take.
+    /// The time limit of one attempt.
     pub limit: Duration,
-    /// How often, with which pauses, and how much time an attempt needs to be worth its start.
+    /// The number of attempts, the pauses between them, and the least time that an attempt needs.
     pub retry: RetryPolicy,
 }
 
-/// How long one attempt to undo a step may take. Their sum is kept free at the end of the deadline.
+/// The time limits of one attempt to undo each step. Their sum is reserved at the end of the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoLimits {
-    /// Finding an intent and ending it.
+    /// Finding an intent and cancelling it.
     pub create: Duration,
-    /// Ending an intent and, where that is too late, giving the money back.
+    /// Cancelling an intent or, if it has been charged, refunding it.
     pub confirm: Duration,
-    /// Taking a row back.
+    /// Voiding a row.
     pub save: Duration,
 }
 
-/// A gateway's figures. The default is the assignment's, filled up where it gives none.
+/// The configuration of a gateway. The defaults are those of the assignment, where it has one.
+///
+/// ```
+/// use level3::gateway::GatewayConfig;
+///
+/// let config = GatewayConfig { seed: 7, ..GatewayConfig::default() };
+/// assert_eq!(config.total.as_secs(), 10);
+/// assert_eq!(config.rate.get(), 100);
+/// ```
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
     /// `pay` answers within this time: the assignment's 10 s, compensation included.
     pub total: Duration,
-    /// Making the intent.
+    /// The calls that create the intent.
     pub create: StepConfig,
-    /// Scoring.
+    /// The calls of the fraud check.
     pub fraud: StepConfig,
-    /// Charging.
+    /// The calls that confirm the intent, which charges the card.
     pub confirm: StepConfig,
-    /// Writing the row.
+    /// The calls that write the row.
     pub save: StepConfig,
-    /// Sending a receipt. It has no deadline: it is off the payment's path.
+    /// The calls that send a receipt. They have no deadline, since the answer does not wait for them.
     pub receipt: StepConfig,
-    /// Undoing.
+    /// The limits of undos.
     pub undo: UndoLimits,
     /// Calls to the payment provider within [`rate_window`](Self::rate_window): 100 for an account of
     /// Stripe in live mode.
     pub rate: NonZeroUsize,
     /// The window of the rate limit.
     pub rate_window: Duration,
-    /// The time that the account may need for the calls that are promised to payments under way. A
-    /// payment that would make it longer is refused before its first call. The more it is, the more
-    /// payments a burst may bring, and the longer they wait for the rate limit.
+    /// The longest time that the account may need for the reserved calls of payments under way. A payment
+    /// that would make it longer is refused before its first call. With a longer time a burst may have
+    /// more payments, and they wait longer for the rate limit.
     pub max_backlog: Duration,
-    /// Payments under way at once; one more is refused. Fewer are admitted while a service is slow.
+    /// The most payments under way at once; one more is refused. Fewer are admitted while a service is slow.
     pub max_in_flight: u32,
-    /// Receipts that are sent at once; more of them wait.
+    /// The most receipts that are sent at once; more of them wait.
     pub max_receipts: usize,
-    /// Dead letters of each kind that are kept.
+    /// The most dead letters that are kept, of undos and receipts together.
     pub dead_letters: NonZeroUsize,
-    /// Redrives of a dead letter after which it is set aside.
+    /// The number of failed redrives after which a dead letter is parked.
     pub park_after: NonZeroU32,
-    /// How long and how many answers are kept in memory. The journal keeps them anyway.
+    /// How long, and how many, answers are kept in memory. The journal keeps all of them.
     pub idempotency: StoreConfig,
     /// The seed of all jitter.
     pub seed: u64,
@@ -72,9 +80,9 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        // The pauses: at most 200 and 400 ms, so that four steps that fail twice each are over after
+        // The pauses are at most 200 and 400 ms, so that four steps that fail twice each have ended after
         // 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With the
-        // lesson's second between attempts the worst case is 16.8 s.
+        // assignment's pause of a second between attempts the worst case is 16.8 s.
         let backoff = |attempts| Backoff::new(ms(200), 2.0, ms(2000), attempts).unwrap_or_default();
         let three = nonzero!(3);
         let step = |limit, needs| StepConfig {
@@ -83,7 +91,7 @@ impl Default for GatewayConfig {
         };
         Self {
             total: Duration::from_secs(10),
-            // An attempt needs what the service usually takes, and half of that again.
+            // An attempt needs one and a half times the usual latency of the service.
             create: step(1500, 300),
             fraud: step(2000, 750),
             confirm: step(2500, 450),
@@ -103,24 +111,24 @@ impl Default for GatewayConfig {
     }
 }
 
-/// Why a gateway cannot be made.
+/// A configuration that [`Gateway::new`](super::Gateway::new) refuses.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum GatewayConfigError {
-    /// The limiter's figures.
+    /// The limiter refuses its values.
     #[error(transparent)]
     Limiter(#[from] limiter::LimiterConfigError),
-    /// The breaker's figures.
+    /// The breaker refuses its values.
     #[error(transparent)]
     Breaker(#[from] breaker::BreakerConfigError),
-    /// The pauses between attempts.
+    /// The backoff refuses its values.
     #[error(transparent)]
     Retry(#[from] retry::BackoffConfigError),
-    /// Undoing would take all the time there is.
+    /// The undos need the whole time of the payment.
     #[error("undoing needs {reserve:?} of the {total:?} there are")]
     NoTimeToPay {
-        /// What undoing needs.
+        /// The time that the undos need.
         reserve: Duration,
-        /// What there is.
+        /// The time of the whole payment.
         total: Duration,
     },
 }

@@ -6,20 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::ids::PaymentId;
 use crate::provider::{Operation, ProviderKey};
 
-/// Derives keys, and remembers which are burnt.
+/// Derives keys, and remembers the burnt ones.
 ///
-/// A key is burnt when the provider has stored an answer for it that says that nothing was done: a 500
-/// without an effect, a refusal. Repeating it repeats the answer, for as long as the provider keeps
-/// keys. Nothing is lost when this memory is: the first call with the burnt key brings it back.
+/// A key is burnt when the provider has stored an answer under it that says that the call had no effect: a
+/// 500 without an effect, or a refusal. A call with a burnt key gets that answer again, for as long as the
+/// provider keeps keys. A restart may lose this memory: the first call with a burnt key restores it.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     // Only payments that met such an answer, until they are settled. A standard mutex, since it is held
-    // for a look at the map and never across an await.
+    // for one access to the map and never across an await.
     burnt: Mutex<HashMap<(PaymentId, Operation), u32>>,
 }
 
 impl Keys {
-    /// The key for this purpose: always the same one, unless it is burnt.
+    /// Returns the key for this purpose: always the same one, unless it is burnt.
     pub(super) fn key(&self, payment: &PaymentId, operation: Operation) -> ProviderKey {
         let burnt = self.lock();
         let generation = match burnt.is_empty() {
@@ -29,12 +29,12 @@ impl Keys {
         ProviderKey { generation, ..ProviderKey::new(payment.clone(), operation) }
     }
 
-    /// The key that is used now is burnt.
+    /// Marks the current key as burnt.
     pub(super) fn burn(&self, payment: &PaymentId, operation: Operation) {
         *self.lock().entry((payment.clone(), operation)).or_default() += 1;
     }
 
-    /// The payment needs no keys any more.
+    /// Forgets the payment: it needs no more keys.
     pub(super) fn forget(&self, payment: &PaymentId) {
         let mut burnt = self.lock();
         if !burnt.is_empty() {

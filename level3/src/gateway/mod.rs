@@ -1,4 +1,4 @@
-//! The gateway: takes a payment and answers within ten seconds, whatever happens.
+//! The gateway: makes a payment and answers within ten seconds, whatever happens.
 //!
 //! ```text
 //! pay ── key known? ── admission ── journal ── create ── fraud ── confirm ── save ── answer
@@ -7,9 +7,9 @@
 //! ```
 //!
 //! * The work behind a key runs in a task of its own: a client that goes away changes nothing.
-//! * Forward steps end early enough that everything can be undone within the ten seconds. If undoing
-//!   takes longer, the client is told so and the work goes on.
-//! * Everything is journalled before it is tried.
+//! * The steps end early enough that everything can be undone within the ten seconds. If undoing
+//!   takes longer, the answer says so and the work goes on.
+//! * Every effect is written to the journal before it is tried.
 //!   [`Gateway::recover`](crate::gateway::Gateway::recover) finishes what another process
 //!   left behind.
 //!
@@ -57,7 +57,37 @@ use services::Services;
 use state::PaymentState;
 use work::{KnownAnswer, PaymentResult};
 
-/// A payment gateway. Cheap to clone; clones are the same gateway.
+/// A payment gateway. Cheap to clone; clones share one gateway.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level3::answer::Status;
+/// use level3::event::NoObserver;
+/// use level3::gateway::{Gateway, GatewayConfig};
+/// use level3::journal::MemoryJournal;
+/// use level3::request::PaymentRequest;
+/// use level3_sim::{NoFaults, World};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let world = World::new(NoFaults);
+/// let journal = Arc::new(MemoryJournal::new());
+/// let gateway =
+///     Gateway::new(GatewayConfig::default(), world.providers(), journal, Arc::new(NoObserver))
+///         .unwrap();
+/// let request = PaymentRequest {
+///     key: "order-1".to_owned(),
+///     order: "1".to_owned(),
+///     amount: 1_050,
+///     currency: "USD".to_owned(),
+///     email: "ann@example.com".to_owned(),
+///     card: "pm_card_visa".to_owned(),
+/// };
+/// let reply = gateway.pay(request.clone()).await.unwrap();
+/// assert!(matches!(reply.answer.status, Status::Paid { .. }));
+/// assert!(gateway.pay(request).await.unwrap().replayed); // charged once
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
@@ -90,7 +120,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`GatewayConfigError`] if the figures do not fit together.
+    /// [`GatewayConfigError`] if the configuration is invalid.
     pub fn new(
         config: GatewayConfig,
         providers: Providers,
@@ -120,13 +150,13 @@ impl Gateway {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Takes one payment.
+    /// Makes one payment.
     ///
     /// A repeat with the same key and the same parameters gets the stored answer or joins what is
-    /// running, and calls nobody. After a failure that may pass, the same key tries again.
+    /// running, and calls no service. After a transient failure, the same key tries again.
     ///
     /// The answer comes within [`GatewayConfig::total`]. By then the payment is paid, declined or
-    /// failed with nobody charged; or, if that could not be brought about in time, the answer is
+    /// failed without a charge; or, if that is not reached in time, the answer is
     /// [`Status::Compensating`], and the gateway goes on until it is done.
     ///
     /// # Errors
@@ -162,22 +192,22 @@ impl Gateway {
                 let KnownAnswer { answer, from_journal } = result?;
                 Ok(Reply { answer, replayed: replayed || from_journal })
             }
-            // Not the last word, so a repeat may get another one.
+            // Not final, so a repeat may get another answer.
             Ok(Answered { completion: Completion::Released(result), .. }) => {
                 Ok(Reply { answer: result?.answer, replayed: false })
             }
             Err(IdempotencyError::Mismatch) => Err(PayError::KeyReused),
-            // A key is free again when the oldest answer is.
+            // A key becomes free when the oldest answer expires.
             Err(IdempotencyError::Full { .. }) => {
                 let retry_after = self.inner.services.config.total;
                 Err(PayError::Overloaded { retry_after })
             }
-            // The task is gone without a result. What it did stands in the journal.
+            // The task has ended without a result. The journal has its effects.
             Err(IdempotencyError::Lost) => Ok(self.inner.unfinished(&payment)),
         }
     }
 
-    /// What could not be undone or sent, in order of arrival.
+    /// Returns the undos and receipts that failed, in order of arrival.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter<Undelivered>> {
         self.inner.letters.letters()
@@ -193,13 +223,13 @@ impl Gateway {
         inner.letters.redrive(|letter| Arc::clone(inner).redrive_one(letter)).await
     }
 
-    /// How many payments are under way, those that are recovered included.
+    /// Returns how many payments are under way, those that are recovered included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         u32::try_from(self.inner.payments.len()).unwrap_or(u32::MAX)
     }
 
-    /// What the breaker of a service does with calls now.
+    /// Returns the state of a service's breaker.
     #[must_use]
     pub fn breaker(&self, dependency: Dependency) -> breaker::State {
         let services = &self.inner.services;
@@ -212,10 +242,10 @@ impl Gateway {
         protected.breaker.state()
     }
 
-    /// Takes no new payments from now on, and waits until those under way are over and their receipts
-    /// sent or put aside. Repeats of what is answered or running are still served.
+    /// Admits no new payments from now on, and waits until those under way have ended and their receipts are
+    /// sent or dead letters. Repeats of answered or running payments are still served.
     ///
-    /// Returns how many payments are still under way at `limit`: they stand in the journal.
+    /// Returns how many payments are still under way at `limit`: the journal has them.
     ///
     /// # Cancellation
     ///
@@ -240,22 +270,22 @@ impl Gateway {
 
 // starter: drop
 impl Inner {
-    /// The name of a run of this payment, counted from 1.
+    /// Returns the name of a run of this payment. Runs are counted from 1.
     fn payment_id(&self, payment: &Payment, run: u32) -> PaymentId {
         PaymentId::derive(&self.journal.store_id(), &payment.key, run)
     }
 
-    /// Refuses a payment that is one too many, before it costs anything: no task, no look at the journal.
+    /// Refuses a payment that exceeds the capacity before it costs anything: no task, no read of the journal.
     ///
-    /// A repeat is answered whatever the load, if this process knows its key. One that only the journal
-    /// knows is refused: nothing is done for it, and it is told when to come back.
+    /// A repeat is answered at any load, if this process knows its key. A repeat that only the journal knows is
+    /// refused with the time after which to try again.
     fn shed(&self, payment: &Payment) -> Option<PayError> {
         let retry_after = self.services.admission.refusal()?;
         let goes_on = self.store.contains(&payment.key) || self.payments.is_closed();
         (!goes_on).then_some(PayError::Overloaded { retry_after })
     }
 
-    /// The answer while there is none.
+    /// Returns the answer while the payment has no final one.
     fn unfinished(&self, payment: &Payment) -> Reply {
         let id = self.payment_id(payment, 1);
         let answer = status::answer(&id, payment, Status::Compensating { parked: false });

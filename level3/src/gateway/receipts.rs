@@ -1,4 +1,4 @@
-//! Receipts, off the payment's path, and what is done about dead letters.
+//! Receipts, for which no payment waits, and the redrive of dead letters.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::event::Event;
 use crate::journal::{Claimed, SagaId};
 use crate::provider::{PendingReceipt, Receipt};
 
-/// What could not be brought to its end.
+/// An undo or a receipt that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// A step of a payment could not be undone.
     Undo {
-        /// Which payment's saga.
+        /// The saga of the payment.
         saga: SagaId,
-        /// Which step.
+        /// The name of the step.
         step: String,
     },
     /// A receipt could not be sent.
@@ -32,10 +32,10 @@ pub enum Undelivered {
 
 impl Inner {
     /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
-    /// if this process dies, whoever recovers finds it there.
+    /// if this process dies, the recovery finds it there.
     ///
-    /// The payment keeps its place until the receipt has one, so that receipts which wait for a slow
-    /// sender are a load as well.
+    /// The payment keeps its place until the receipt has one, so that receipts that wait for a slow mail
+    /// service count as load.
     pub(super) fn send_receipt(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -60,12 +60,15 @@ impl Inner {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
         self.receipt_tasks.spawn(async move {
+            // Held until the task ends, which bounds how many receipts are sent at once.
             let _one_of_many = queue.acquire_owned().await;
+            // Only now: a receipt that waits for its turn keeps its payment's place.
             drop(place);
             let payment = pending.payment.clone();
             match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
+                    // In memory, so that an operator can redrive it now. A restart finds it in the outbox.
                     let letter = Undelivered::Receipt(pending);
                     if inner.letters.push(letter, &cause, tries).is_err() {
                         // The outbox still has it.
@@ -77,10 +80,10 @@ impl Inner {
         });
     }
 
-    /// Sends it and takes it off the outbox.
+    /// Sends the receipt and removes it from the outbox.
     ///
-    /// A panic of the mail's client is a failure: without a dead letter only the next recovery would find
-    /// the receipt.
+    /// A panic of the mail client is a failure: without a dead letter only the next recovery would find the
+    /// receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
         let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
         sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
@@ -97,13 +100,15 @@ impl Inner {
         };
         let sent = attempts.run(send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
+        // The mail is sent before the outbox is updated. In the other order a crash in between would lose
+        // the receipt; in this order it is sent again, and the mail service knows its transaction.
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
             services.ledger.call(&attempts.budget, call)
         };
         if let Err(error) = attempts.run_unreported(note).await.outcome {
-            // The mail is out. Sending it again for the outbox's sake sends no second one.
+            // The mail is sent. A repeat because of the outbox sends no second one.
             tracing::warn!(payment = payment.as_str(), %error, "still in the outbox");
         }
         Ok(())
@@ -121,9 +126,10 @@ impl Inner {
                 self.services.observer.on_event(Event::ReceiptSent { payment });
                 Ok(())
             }
+            // Another process may have redriven the same saga meanwhile, so the journal decides who does it.
             Undelivered::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
                 Ok(Claimed::Acquired(lease, saga_log)) => self.redrive_undo(lease, &saga_log).await,
-                Ok(Claimed::Busy { .. }) => Err("somebody is at it".to_owned()),
+                Ok(Claimed::Busy { .. }) => Err("another process works on it".to_owned()),
                 Ok(Claimed::Ended(_)) => Ok(()),
                 Ok(Claimed::Unknown) => Err("the journal does not know it".to_owned()),
                 Err(error) => Err(error.to_string()),

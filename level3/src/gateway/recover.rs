@@ -1,4 +1,4 @@
-//! Finishing what another process left behind.
+//! Recovery: finishes the payments that another process left open.
 //!
 //! Lesson: `level3/lessons/recovery.md`.
 
@@ -18,26 +18,26 @@ use crate::ids::PaymentId;
 use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, SagaLog, Standing};
 use crate::saga::{SagaError, SagaOutcome, SagaOwner, ignore_events};
 
-/// Sagas that one recovery works on at once, and receipts that it takes up at once.
+/// How many sagas, and how many receipts, one recovery works on at the same time.
 const RECOVERY_CONCURRENCY: usize = 64;
 const MAX_RECEIPTS_PER_RECOVERY: usize = 10_000;
 
-/// What a recovery found and did.
+/// The result of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovered {
-    /// Payments that are paid now.
+    /// The number of payments that the recovery has finished: they are paid.
     pub finished: usize,
-    /// Payments that are undone now.
+    /// The number of payments that the recovery has undone.
     pub undone: usize,
-    /// Payments of which something could not be undone: see the dead letters.
+    /// The number of payments with an undo that failed: see the dead letters.
     pub parked: usize,
-    /// Receipts that were taken up.
+    /// Receipts from the outbox that are being sent.
     pub receipts: usize,
 }
 
 impl Gateway {
-    /// Brings every payment to its end that another process has left open, and takes up parked ones
-    /// and receipts that are still to be sent.
+    /// Brings every payment that another process has left open to its end, makes dead letters of the parked
+    /// ones, and sends the receipts that are still in the outbox.
     ///
     /// Waits for payments whose owner may still be alive until they or their leases have ended. Any number of
     /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
@@ -45,8 +45,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]; what was done until then
-    /// stays done.
+    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]. Payments that were recovered
+    /// until then stay recovered.
     ///
     /// # Cancellation
     ///
@@ -57,7 +57,7 @@ impl Gateway {
         let mut running = FuturesUnordered::new();
         for saga in self.inner.journal.list(Standing::Open).await.map_err(unavailable)? {
             let (inner, turns) = (Arc::clone(&self.inner), Arc::clone(&turns));
-            // In a task of its own, so that a claimed payment gets to its end.
+            // In a task of its own, so that a claimed payment reaches its end.
             running.push(tokio::spawn(async move {
                 let turn = turns.acquire_owned().await;
                 let status = inner.take_over(saga).await;
@@ -93,7 +93,7 @@ impl From<SagaError> for PayError {
 }
 
 impl Inner {
-    /// Claims a saga as soon as nobody owns it, and brings it to its end. None if somebody else did.
+    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another process did.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
             let saga_log = self.journal.read(saga.clone()).await.map_err(unavailable)?;
@@ -123,7 +123,7 @@ impl Inner {
         matches!(saga_log.records.first(), Some(Record::Begun { kind, .. }) if kind == self.saga.kind())
     }
 
-    /// Puts what another process has parked into this one's dead letters.
+    /// Adds the undos that another process has parked to this gateway's dead letters.
     async fn collect_parked(&self) -> Result<(), PayError> {
         let known = self.letters.letters();
         for saga in self.journal.list(Standing::Parked).await.map_err(unavailable)? {
@@ -138,7 +138,7 @@ impl Inner {
                     let letter = Undelivered::Undo { saga: saga.clone(), step: step.step };
                     let is_known = known.iter().any(|known| *known.item == letter);
                     if !is_known && self.letters.push(letter, step.cause, step.attempts).is_err() {
-                        // The rest stays where it is, in the journal.
+                        // The rest stays in the journal.
                         return Ok(());
                     }
                 }
@@ -147,7 +147,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes up the receipts that were not sent. A failure is no reason to fail the recovery: they stay
+    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they stay
     /// in the outbox.
     async fn collect_receipts(self: &Arc<Self>) -> usize {
         let config = &self.services.config.receipt;
@@ -161,7 +161,7 @@ impl Inner {
         for receipt in pending {
             let letter = Undelivered::Receipt(receipt.clone());
             let is_known = known.iter().any(|known| *known.item == letter);
-            // A row that is still to be taken back has its entry as well.
+            // A row that is still to be voided has its entry in the outbox as well.
             if !is_known && self.is_paid(&receipt.payment).await {
                 self.deliver(receipt, None);
                 taken += 1;
@@ -170,7 +170,7 @@ impl Inner {
         taken
     }
 
-    /// Whether the payment has come to its end and is paid.
+    /// Whether the payment has ended and is paid.
     async fn is_paid(&self, payment: &PaymentId) -> bool {
         match self.journal.read(SagaId::from(payment)).await {
             Ok(Some(saga_log)) => {
@@ -180,7 +180,7 @@ impl Inner {
         }
     }
 
-    /// Tries what is parked once more.
+    /// Tries the parked undos of a saga once more.
     pub(super) async fn redrive_undo(
         self: &Arc<Self>,
         lease: Lease,

@@ -1,4 +1,4 @@
-//! The services behind a gateway, each with what protects it.
+//! The services behind a gateway, each with its breaker and its limiter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,29 +18,32 @@ use crate::overload::Source;
 use crate::provider::Providers;
 use crate::retry::SeededJitter;
 
-/// An observer whose panics end nothing: a payment that has gone so far is brought to its end, whatever
-/// becomes of those who watch it.
+/// An observer whose panics are contained: they do not stop a payment.
 struct ContainedObserver(Arc<dyn Observer>);
 
 impl Observer for ContainedObserver {
     fn on_event(&self, event: Event) {
-        // `AssertUnwindSafe`: what the observer has half changed is its own, and it is called again.
+        // `AssertUnwindSafe`: the observer is responsible for its own state, and is called again.
         if catch_unwind(AssertUnwindSafe(|| self.0.on_event(event))).is_err() {
             tracing::error!("the observer panicked");
         }
     }
 }
 
-/// What all payments share: one breaker for each service, one limiter for the account.
+/// The services that all payments share: one breaker for each, one limiter for the account.
 pub(super) struct Services {
     pub(super) config: GatewayConfig,
     pub(super) providers: Providers,
     pub(super) observer: Arc<dyn Observer>,
+    // The only service with a rate limiter: the limit is that of the account at the provider.
     pub(super) payments: GuardedService,
     pub(super) fraud: GuardedService,
     pub(super) ledger: GuardedService,
+    // Not critical: a breaker that is open here refuses no payment.
     pub(super) receipts: GuardedService,
+    // Shared by all payments of this gateway, since a burnt key is burnt for each attempt with it.
     pub(super) keys: Keys,
+    // In an `Arc`, since each service reports the times of its calls to it.
     pub(super) admission: Arc<Admission>,
     jitter: SeededJitter,
 }
@@ -51,17 +54,20 @@ impl Services {
         providers: Providers,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GatewayConfigError> {
+        // Wrapped once, here: every other place can call the observer without a thought for its panics.
         let observer: Arc<dyn Observer> = Arc::new(ContainedObserver(observer));
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
         let admission = Arc::new(Admission::new(&config));
         let guarded =
             |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {
+                // A decline or bad input is an answer of a healthy service, so `is_outage` does not count it.
                 let config = BreakerConfig::payment(CallError::is_outage);
                 let observer = Arc::clone(&observer);
                 let breaker =
                     CircuitBreaker::new(dependency.name(), config)?.with_listener(move |change| {
                         observer.on_event(Event::Breaker { dependency, state: change.to });
                     });
+                // Only services that a payment waits for limit how many payments are admitted.
                 let source = match dependency {
                     Dependency::Payments => Some(Source::Payments),
                     Dependency::Fraud => Some(Source::Fraud),
@@ -92,8 +98,8 @@ impl Services {
         })
     }
 
-    /// Numbers of its own for each payment, so that payments that failed together do not come back
-    /// together; and the same ones after a restart.
+    /// Returns the jitter of one payment: payments that failed together do not retry together, and a payment
+    /// draws the same numbers after a restart.
     pub(super) fn jitter_of(&self, payment: &PaymentId) -> SeededJitter {
         // Eight bytes of the key's hash, behind "pay_".
         let digits = payment.as_str().get(4..20).unwrap_or_default();

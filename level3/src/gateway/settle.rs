@@ -1,9 +1,9 @@
-//! Getting an intent to a state in which nobody has paid, from whatever state it is in.
+//! Brings an intent to a state in which the customer has not paid, from any state.
 //!
-//! It asks the provider to *do* something rather than what is the case: an answer about the state may
-//! be out of date when it arrives, since the request that timed out may still be on its way. A
-//! cancelled intent can never be charged; one that cannot be cancelled because it has been charged can
-//! be refunded. Either settles it, whatever order the requests arrive in.
+//! It asks the provider to *do* something rather than for the state: an answer about the state may be out
+//! of date when it arrives, since the request that timed out may still be under way. A cancelled intent
+//! can never be charged; an intent that cannot be cancelled because it has been charged can be refunded.
+//! Either settles the intent, in whatever order the requests arrive.
 
 use std::ops::ControlFlow;
 
@@ -15,9 +15,11 @@ use crate::ids::{IntentId, PaymentId};
 use crate::provider::{CreateIntent, Intent, IntentStatus, Operation, ProviderError};
 use crate::saga::UndoError;
 
-/// Burnt keys in a row after which an attempt ends; the next one goes on from there.
+/// The number of burnt keys in a row after which an attempt ends; the next attempt continues from there.
 const MAX_BURNT_KEYS: u32 = 4;
 
+/// Converts the error of a call to that of an undo. Only the provider's own refusal is permanent: an open
+/// breaker, a missed slot and a lost answer may be different at the next attempt.
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
         CallError::Provider(provider) if !provider.is_transient() => UndoError::permanent(error),
@@ -39,13 +41,13 @@ where
     Err(UndoError::transient(ProviderError::Internal))
 }
 
-/// The intent of a payment whose request for one has no known outcome.
+/// Returns the intent of a payment whose create request has an unknown outcome.
 ///
-/// Repeats the request: with the same key it gives the intent that was made, or makes it now, or says
-/// that the first request is still running. Looking for it could miss one that is still on its way.
+/// Repeats the request: with the same key the provider returns the intent, or makes it now, or says that the
+/// first request is still running. A search could miss a request that is still under way.
 ///
-/// An intent of another payment is left alone, whatever made the provider answer with it: there is a
-/// customer who has paid with it.
+/// An intent of another payment is left alone, why ever the provider returned it: another customer may have
+/// paid with it.
 pub(super) async fn resolve_intent(
     services: &Services,
     state: &PaymentState,
@@ -60,11 +62,13 @@ pub(super) async fn resolve_intent(
         };
         let call = || services.providers.payments.create_intent(request);
         match services.payments.call_past_breaker(deadline, call).await {
+            // The usual case: the provider replays its answer to the first request, or executes this one.
             Ok(intent) if intent.payment == state.id => Ok(ControlFlow::Break(Some(intent.id))),
             Ok(_) => {
                 let found = find(services, &state.id, deadline).await?;
                 Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
+            // A stored 500. Another key is safe only if the request had no effect, which `find` shows.
             Err(CallError::Provider(ProviderError::Internal)) => {
                 let found = find(services, &state.id, deadline).await?;
                 if found.is_none() {
@@ -73,7 +77,7 @@ pub(super) async fn resolve_intent(
                 }
                 Ok(ControlFlow::Break(found.map(|intent| intent.id)))
             }
-            // The provider takes no such request: there is no intent.
+            // The provider refuses such a request: there is no intent.
             Err(CallError::Provider(error)) if !error.is_transient() => {
                 Ok(ControlFlow::Break(None))
             }
@@ -94,12 +98,15 @@ pub(super) async fn cancel_or_refund(
     let attempt = async || {
         let key = services.keys.key(payment, Operation::Cancel);
         let call = || services.providers.payments.cancel(key, intent.clone());
+        // Both a success and a `WrongState` answer with the status, and the status decides.
         let status = match services.payments.call_past_breaker(deadline, call).await {
             Ok(answer) if answer.id != intent => return Err(mismatch("another intent")),
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
             Err(CallError::Provider(ProviderError::Internal)) => {
                 let found = find(services, payment, deadline).await?;
+                // A cancel without an effect may be repeated, and so may one that worked: the key can change
+                // in both cases.
                 services.keys.burn(payment, Operation::Cancel);
                 found.map_or(IntentStatus::RequiresConfirmation, |intent| intent.status)
             }
@@ -107,6 +114,7 @@ pub(super) async fn cancel_or_refund(
         };
         match status {
             IntentStatus::Canceled | IntentStatus::Succeeded => Ok(ControlFlow::Break(status)),
+            // The bank is still deciding about the charge. Neither a cancel nor a refund is possible yet.
             IntentStatus::Processing => Err(UndoError::transient(ProviderError::InFlight)),
             IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {
                 Ok(ControlFlow::Continue(()))
@@ -142,6 +150,8 @@ pub(super) async fn refund(
             )) => error,
             Err(error) => return Err(refused(services, payment, Operation::Refund, error)),
         };
+        // The provider refuses a refund of an intent that is refunded or cancelled already. So a refusal may
+        // mean that the work is done, and only the intent itself shows it.
         match find(services, payment, deadline).await? {
             Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
                 Ok(ControlFlow::Break(()))
@@ -156,7 +166,7 @@ pub(super) async fn refund(
     until_settled(attempt).await
 }
 
-/// A refusal is stored for its key: whoever tries again, when its reason is gone, needs another one.
+/// A refusal is stored under its key: an attempt after its reason is gone needs another key.
 fn refused(
     services: &Services,
     payment: &PaymentId,
@@ -170,11 +180,12 @@ fn refused(
     error_of_undo
 }
 
-/// An answer that is about something else proves nothing, and another attempt would get it again.
+/// The error for an answer about another object: it proves nothing, and another attempt would get it again.
 fn mismatch(message: &str) -> UndoError {
     UndoError::permanent(ProviderError::Mismatch { message: message.to_owned() })
 }
 
+/// Returns the provider's intent of a payment. An intent of another payment is an error.
 async fn find(
     services: &Services,
     payment: &PaymentId,

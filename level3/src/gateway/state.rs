@@ -1,4 +1,4 @@
-//! What a payment's saga works with.
+//! The state of a payment's saga.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use crate::ids::{IntentId, PaymentId, TransactionId};
 use crate::request::Payment;
 
 // starter: drop
-/// The state of a payment, as it stands in the journal after each step.
+/// The state of a payment, as the journal has it after each step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PaymentState {
     pub(super) id: PaymentId,
-    // Shared: the state is handed on from step to step, and this part of it never changes.
+    // Shared: the state is passed from step to step, and this part of it never changes.
     pub(super) payment: Arc<Payment>,
-    /// Once the intent is made.
+    /// The intent, once it is created.
     pub(super) intent: Option<IntentId>,
-    /// Once it is cancelled or refunded: nothing of it is left to undo.
+    /// Whether the intent is cancelled or refunded, so that nothing is left to undo.
     pub(super) settled: bool,
-    /// Once the row is written.
+    /// The row, once it is written.
     pub(super) transaction: Option<TransactionId>,
 }
 

@@ -1,4 +1,4 @@
-//! What the end of a payment's saga means for its client.
+//! From the outcome of a payment's saga to the client's answer.
 
 use super::state::PaymentState;
 use crate::answer::{Answer, Status};
@@ -8,13 +8,13 @@ use crate::request::Payment;
 use crate::saga::SagaOutcome;
 
 // starter: drop
-/// The answer about a payment.
+/// Makes the answer to a payment.
 pub(super) fn answer(id: &PaymentId, payment: &Payment, status: Status) -> Answer {
     Answer { payment: id.clone(), order: payment.order.clone(), amount: payment.amount, status }
 }
 
 // starter: drop
-/// Whether every repeat gets this answer.
+/// Whether the status is final, so that every repeat gets it.
 pub(super) fn is_final(answer: &Answer) -> bool {
     match answer.status {
         Status::Paid { .. } | Status::Declined { .. } => true,
@@ -24,7 +24,7 @@ pub(super) fn is_final(answer: &Answer) -> bool {
 }
 
 // starter: drop
-/// The status that an end of the saga means for the client, and the state that it ended with.
+/// Returns the client's status for an outcome of the saga, and the state that the saga ended with.
 pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Status) {
     match end {
         SagaOutcome::Completed(state) => match (&state.transaction, &state.intent) {
@@ -32,7 +32,7 @@ pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Stat
                 let (transaction, intent) = (transaction.clone(), intent.clone());
                 (state, Status::Paid { transaction, intent })
             }
-            // All steps are done, so both are there; without them nobody may be told "paid".
+            // All steps are done, so both are there; without them the answer must not be "paid".
             _ => (state, Status::Compensating { parked: true }),
         },
         SagaOutcome::Compensated { state, failure } => {

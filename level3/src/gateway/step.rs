@@ -1,11 +1,11 @@
 //! The steps of a payment, by name.
 
-/// Something that a payment does: the four steps of its saga, and the receipt that follows them.
+/// The steps of a payment: the four steps of its saga, and the receipt that follows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PaymentStep {
-    /// Makes the intent.
+    /// Creates the intent.
     Create,
-    /// Has the payment scored.
+    /// Asks the fraud check for a score.
     Fraud,
     /// Charges the customer.
     Confirm,

@@ -37,6 +37,7 @@ pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState, Servi
         .step(Step::new(PaymentStep::Save.name(), save).undo(limits.save, undo_save))
 }
 
+/// Creates the intent. It charges no card yet, so an undo can cancel it.
 async fn create(mut state: PaymentState, context: StepContext<Services>) -> Stepped {
     let services = &context.shared;
     let (payments, keys) = (&services.payments, &services.keys);
@@ -48,6 +49,8 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
     // there is nothing to order.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
+        // The last answer was a 500, which the provider stores: the same key would get it again. `find` shows
+        // whether that call had an effect, and only if it had none may the next call use another key.
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
             match payments.call(&attempts.budget, find).await? {
@@ -67,16 +70,19 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
             })
         };
         let answer = payments.call(&attempts.budget, call).await;
+        // Other errors are not stored, or the same key resolves them.
         if answer == Err(CallError::Provider(ProviderError::Internal)) {
             ask_first.store(true, Ordering::Relaxed);
         }
         verify_intent(&state, answer?)
     };
+    // The id goes into the state, and with it into the journal: every later step and every undo needs it.
     let intent = attempts.run(attempt).await.outcome?.id;
     state.intent = Some(intent);
     Ok(state)
 }
 
+/// Asks the fraud check for a score.
 async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
     let services = &context.shared;
     let config = &services.config.fraud;
@@ -96,6 +102,7 @@ async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
     // leaves nothing to undo.
     let verdict = attempts.run(attempt).await.outcome;
     let verdict = verdict.map_err(|error| StepError::not_done(error.kind, error.message))?;
+    // `not_done`: nothing was charged. The undo of `create` cancels the intent.
     if verdict.score >= RiskScore::DECLINED_FROM {
         let message = format!("risk score {}", verdict.score);
         return Err(StepError::not_done(FailureKind::Declined, message));
@@ -103,6 +110,7 @@ async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
     Ok(state)
 }
 
+/// Confirms the intent, which charges the card.
 async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped {
     let services = &context.shared;
     let (payments, keys) = (&services.payments, &services.keys);
@@ -115,6 +123,8 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
     // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
+        // `find` shows what the last request did. An intent that still waits for its confirmation was not
+        // charged, so another key is safe; every other status is the answer.
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
             match payments.call(&attempts.budget, find).await? {
@@ -134,13 +144,13 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
             Err(CallError::Provider(ProviderError::WrongState { status })) => Some(*status),
             _ => None,
         };
-        // Where the key would only repeat what it says now, or what it says is not enough.
+        // If the key would only get this answer again, or if the answer is not sufficient.
         let ask = answer == Err(CallError::Provider(ProviderError::Internal))
             || status == Some(IntentStatus::Processing)
             || (answer.is_err() && status == Some(IntentStatus::Succeeded));
         ask_first.store(ask, Ordering::Relaxed);
         match answer {
-            // Charged already: by a request whose answer was lost. What it is, find says.
+            // Already charged, by a request whose answer was lost: `find` has the result.
             Err(CallError::Provider(ProviderError::WrongState { .. })) if ask => {
                 Err(CallError::Provider(ProviderError::InFlight))
             }
@@ -151,6 +161,7 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
     Ok(state)
 }
 
+/// Writes the row. The ledger's key is the payment, so a repeat gets the row of the first attempt.
 async fn save(mut state: PaymentState, context: StepContext<Services>) -> Stepped {
     let services = &context.shared;
     let Some(intent) = &state.intent else {
@@ -171,19 +182,22 @@ async fn save(mut state: PaymentState, context: StepContext<Services>) -> Steppe
         };
         verify_row(&state, services.ledger.call(&attempts.budget, call).await?)
     };
+    // The client's answer and the receipt carry the row's name.
     let transaction = attempts.run(attempt).await.outcome?.transaction;
     state.transaction = Some(transaction);
     Ok(state)
 }
 
+/// The error for an answer that does not fit the question. Its effect is unknown: the call did something.
 fn mismatch(message: &str) -> CallError {
     CallError::Provider(ProviderError::Mismatch { message: message.to_owned() })
 }
 
-/// The intent is the one that was asked for.
+/// Checks that the intent is that of this payment.
 fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
+    // A refunded charge keeps the status `succeeded`, so the status alone does not show that it is paid.
     if intent.refunded {
-        return Err(mismatch("its charge was given back"));
+        return Err(mismatch("its charge was refunded"));
     }
     if intent.payment != state.id || intent.amount != state.payment.amount {
         return Err(mismatch("another payment or amount"));
@@ -191,14 +205,16 @@ fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallErr
     Ok(intent)
 }
 
-/// The customer has paid, and the right amount.
+/// Checks that the customer has paid the right amount.
 fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
     match intent.status {
         IntentStatus::Succeeded if state.intent.as_ref() != Some(&intent.id) => {
             Err(mismatch("another intent"))
         }
         IntentStatus::Succeeded => verify_intent(state, intent),
+        // Transient: the bank has not decided yet. The next attempt asks `find`.
         IntentStatus::Processing => Err(CallError::Provider(ProviderError::InFlight)),
+        // The customer would have to authenticate, and this gateway has no way to ask for it.
         IntentStatus::RequiresAction => Err(CallError::Provider(ProviderError::Declined {
             code: "authentication_required".to_owned(),
         })),
@@ -206,7 +222,7 @@ fn verify_charged(state: &PaymentState, intent: Intent) -> Result<Intent, CallEr
     }
 }
 
-/// The row is there and says what was paid.
+/// Checks that the row has the values of the payment.
 fn verify_row(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     if row.status != RowStatus::Completed
         || row.payment != state.id
@@ -217,11 +233,14 @@ fn verify_row(state: &PaymentState, row: Row) -> Result<Row, CallError> {
     Ok(row)
 }
 
+/// Cancels the intent, or refunds it if it has been charged after all.
 async fn undo_create(mut state: PaymentState, context: UndoContext<Services>) -> Undone {
     let services = &context.shared;
+    // The undo of `confirm` ran first and has cancelled or refunded the intent.
     if state.settled {
         return Ok(state);
     }
+    // The answer of `create` was lost, so the state has no id. There may still be an intent.
     if state.intent.is_none() {
         state.intent = settle::resolve_intent(services, &state, context.deadline).await?;
     }
@@ -232,6 +251,7 @@ async fn undo_create(mut state: PaymentState, context: UndoContext<Services>) ->
     Ok(state)
 }
 
+/// Refunds the charge, or settles the intent if it is unknown whether there is a charge.
 async fn undo_confirm(mut state: PaymentState, context: UndoContext<Services>) -> Undone {
     let services = &context.shared;
     if let (false, Some(intent)) = (state.settled, state.intent.clone()) {

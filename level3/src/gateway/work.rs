@@ -1,9 +1,9 @@
-//! The work behind a key: find out what is known of it, and do what is not done yet.
+//! The work behind a key: finds the payment's last run, and finishes or begins one.
 //!
 //! A key has one run after another; a run is a saga, with a name of its own. From the first run on:
 //!
 //! ```text
-//!            ┌── nobody has begun it ────────────── run the saga ──── answer
+//!            ┌── no process has begun it ────────── run the saga ──── answer
 //!            │   (refused: overload, outage, shutdown)
 //!  open ─────┤
 //!            │                 ┌─ over for good ───────────────────── answer
@@ -34,44 +34,44 @@ use crate::journal::{Claimed, Lease, Opened, SagaId, SagaLog};
 use crate::request::Payment;
 use crate::saga::{SagaError, SagaEvent, SagaOutcome, SagaOwner};
 
-/// How long a gateway leaves what another one has in hand before it looks again. Its lease lasts much
-/// longer: what is not dead is over soon.
+/// How often to poll a payment that another gateway owns. Its lease lasts much
+/// longer: a living owner finishes soon.
 pub(super) const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 // starter: drop
-/// What a payment comes to: an answer, or why there is none.
+/// The result of a payment: an answer, or why there is none.
 pub(super) type PaymentResult = Result<KnownAnswer, PayError>;
 
 // starter: drop
-/// An answer, and where it is from.
+/// An answer, and whether this request began its run.
 #[derive(Debug, Clone)]
 pub(super) struct KnownAnswer {
     pub(super) answer: Arc<Answer>,
-    /// Whether a run gave it that this request did not begin.
+    /// Whether the answer is that of a run which this request did not begin.
     pub(super) from_journal: bool,
 }
 
-/// A run of a payment, as its gateway finds it.
+/// A run of a payment, as the gateway finds it.
 enum Run {
-    /// Nobody had begun it. It is this gateway's now.
+    /// No process had begun it. It is this gateway's now.
     New { lease: Lease, permit: OwnedSemaphorePermit },
-    /// It was begun before.
+    /// The run was begun before.
     Known(SagaLog),
 }
 
-/// What to do about a run that was begun before.
+/// The next action for a run that was begun before.
 enum RunDecision {
-    /// It is over, with this answer.
+    /// The run has ended, with this answer.
     Finished(Arc<Answer>),
-    /// It failed for a reason that may have passed: begin the next run.
+    /// The run failed with a transient failure: begin the next run.
     StartNewRun,
-    /// It was under way when the journal was read: read it again.
+    /// The run was under way when the journal was read: read it again.
     ReadAgain,
 }
 
 // starter: drop
 impl Inner {
-    /// The work behind a key. The store keeps the answer, unless it may still change.
+    /// Does the work behind a key. The store keeps the answer, unless it may still change.
     ///
     /// This future is not dropped at a deadline.
     pub(super) async fn work(
@@ -81,18 +81,23 @@ impl Inner {
     ) -> Completion<PaymentResult> {
         let result = self.pay_once(payment, deadline).await;
         match &result {
+            // A final answer is stored. A transient failure frees the key, so that the next request with it may try
+            // again; requests that wait for this work get it in both cases.
             Ok(known) if is_final(&known.answer) => Completion::Stored(result),
             _ => Completion::Released(result),
         }
     }
 
-    /// Brings the payment to an end, whatever that takes: looks at one run after another until one of
-    /// them is over for good or can be begun.
+    /// Brings the payment to its end: reads one run after another until a run has a final answer or can be
+    /// begun.
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
+        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a process that knows
+        // nothing of the payment finds its last run by reading one after another.
         let mut number = 1;
         loop {
             let id = self.payment_id(&payment, number);
             let state = PaymentState::new(id, Arc::clone(&payment));
+            // Usually the first run is new: one write to the journal, and no read.
             let saga_log = match self.open(&state).await? {
                 Run::New { lease, permit } => {
                     let answer = self.new_payment(lease, permit, state, deadline).await;
@@ -115,9 +120,10 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// Why no new payment is begun now. A run that was begun before is found all the same.
+    /// Returns why no new payment may begin now, if so. A run that was begun before is still found.
     async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
         let saga = SagaId::from(&state.id);
+        // The cheap refusals first: shutdown, an open breaker, overload. None of them writes anything.
         let permit = match self.refusal() {
             Some(refusal) => Err(refusal),
             None => {
@@ -128,36 +134,38 @@ impl Inner {
         match permit {
             Ok(permit) => match self.saga.open(self.journal.as_ref(), saga, state).await {
                 Ok(Opened::New(lease)) => Ok(Run::New { lease, permit }),
+                // A repeat, for which this request has reserved calls that it does not need.
                 Ok(Opened::Known(saga_log)) => {
-                    self.services.admission.give_all_back();
+                    self.services.admission.release_all();
                     Ok(Run::Known(saga_log))
                 }
                 Err(error) => {
-                    self.services.admission.give_all_back();
+                    self.services.admission.release_all();
                     Err(error.into())
                 }
             },
             Err(refusal) => {
+                // Refused, unless the payment was begun before: its answer or its end costs no new payment.
                 let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
                 saga_log.map(Run::Known).ok_or(refusal)
             }
         }
     }
 
-    /// Why no new payment is begun now, if none is.
+    /// Returns why no new payment may begin now; `None` if one may.
     fn refusal(&self) -> Option<PayError> {
         if self.payments.is_closed() {
             return Some(PayError::ShuttingDown);
         }
         let open = self.services.critical().into_iter().find(|service| {
-            // A payment that has to be undone as soon as it gets there need not begin.
+            // A payment that would have to be undone at this service need not begin.
             service.breaker.state() == State::Open
         })?;
         let retry_after = open.breaker.snapshot().retry_after;
         Some(PayError::Unavailable { dependency: open.dependency, retry_after })
     }
 
-    /// Runs the saga of a payment that nobody had begun.
+    /// Runs the saga of a new payment.
     async fn new_payment(
         self: &Arc<Self>,
         lease: Lease,
@@ -173,20 +181,21 @@ impl Inner {
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
+            // How long the payment took of its ten seconds: the admission learns from it.
             Ok(end) => {
                 let total = self.services.config.total;
                 self.services.admission.ended(begun, begun.elapsed(), total);
                 self.ended(end, begun, Some(permit))
             }
-            // Somebody else ends it, now or when the journal is back.
+            // Another process ends it, now or when the journal is back.
             Err(error) => {
-                tracing::warn!(payment = id.as_str(), %error, "left to whoever recovers it");
+                tracing::warn!(payment = id.as_str(), %error, "left to the next recovery");
                 Arc::new(answer(&id, &payment, Status::Compensating { parked: false }))
             }
         }
     }
 
-    /// Everything that follows from the end of a saga, once it is written.
+    /// Does everything that follows the end of a saga, once the end is written.
     pub(super) fn ended(
         self: &Arc<Self>,
         end: SagaOutcome<PaymentState>,
@@ -206,15 +215,17 @@ impl Inner {
             }
             return answer;
         }
+        // Not for a parked payment, which may still need its keys.
         self.services.keys.forget(&state.id);
         if let SagaOutcome::Compensated { failure, .. } = &end
             && failure.step != PaymentStep::Confirm.name()
             && failure.step != PaymentStep::Save.name()
         {
-            // It was promised a confirm that it does not need.
-            self.services.admission.give_back(1);
+            // A confirm was reserved for it that it does not need.
+            self.services.admission.release(1);
         }
         let payment = state.id.clone();
+        // The end is in the journal by now: the saga has written it before it returned.
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
         if let SagaOutcome::Completed(state) = &end {
             self.send_receipt(state, place);
@@ -222,7 +233,7 @@ impl Inner {
         answer
     }
 
-    /// Decides about a run that was begun before, and takes it over if its owner is gone.
+    /// Decides what to do with a run that was begun before, and takes it over if its owner is gone.
     async fn known(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -232,10 +243,13 @@ impl Inner {
             let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
             match claimed {
                 Claimed::Acquired(lease, saga_log) => {
+                    // Read before the payment is resumed, compared after it: a request with other parameters must not keep a
+                    // payment open that has no owner.
                     let kept = self.saga.begun_with(&saga_log)?;
                     self.resume(lease, &saga_log).await?;
                     verify_same_payment(state, &kept)?;
                 }
+                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease ends.
                 Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
                 Claimed::Ended(_) | Claimed::Unknown => {}
             }
@@ -252,7 +266,7 @@ impl Inner {
         }
     }
 
-    /// Takes up a saga that was claimed, and brings it to its end.
+    /// Resumes a saga that was claimed, and brings it to its end.
     pub(super) async fn resume(
         self: &Arc<Self>,
         lease: Lease,
@@ -264,13 +278,14 @@ impl Inner {
         let observer = |event: SagaEvent<'_>| self.tell(&id, event);
         let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let deadline = Deadline::after(self.services.config.total);
+        // Counted and not asked for: another gateway has admitted the payment, and it has to end.
         self.services.admission.take_over();
         let span = tracing::info_span!("recovery", id = id.as_str());
         let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
         Ok(self.ended(end, begun, None))
     }
 
-    /// Passes on what happens within a saga.
+    /// Forwards the events of a saga to the observer.
     fn tell(&self, id: &PaymentId, event: SagaEvent<'_>) {
         let payment = id.clone();
         let event = match event {
@@ -285,13 +300,14 @@ impl Inner {
             SagaEvent::UndoFailed { step, cause, attempts, parked: true } => {
                 Event::Parked { payment, step, cause: cause.to_owned(), attempts }
             }
+            // Not reported: a step that starts is reported by its end, and an undo that will be tried again is not over.
             SagaEvent::StepStarted { .. } | SagaEvent::UndoFailed { .. } => return,
         };
         self.services.observer.on_event(event);
     }
 }
 
-/// The journal's payment under this name is the one that is asked for.
+/// Checks that the journal's payment under this name is the requested one.
 fn verify_same_payment(asked: &PaymentState, kept: &PaymentState) -> Result<(), PayError> {
     if asked.payment == kept.payment { Ok(()) } else { Err(PayError::KeyReused) }
 }

@@ -20,19 +20,26 @@ pub const LONGEST_KEY: usize = 255;
 /// Why a text is no idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It is empty.
+    /// The text is empty.
     #[error("an idempotency key must not be empty")]
     Empty,
     /// It has more than [`LONGEST_KEY`] characters.
     #[error("an idempotency key has at most {LONGEST_KEY} characters, not {characters}")]
     TooLong {
-        /// How many it has.
+        /// The number of characters in the text.
         characters: usize,
     },
 }
 
 /// An idempotency key of 1 to [`LONGEST_KEY`] characters, for a caller that has no key type of its own:
 /// a [`Store`] takes any. Cheap to clone.
+///
+/// ```
+/// use level3::idempotency::{Key, KeyError};
+///
+/// assert_eq!(Key::new("order-1").unwrap().as_str(), "order-1");
+/// assert_eq!(Key::new(""), Err(KeyError::Empty));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
@@ -88,7 +95,7 @@ pub enum Completion<V> {
     Released(V),
 }
 
-/// What a request gets.
+/// The answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered<V> {
     /// What the work behind the key returned.
@@ -106,7 +113,7 @@ pub enum IdempotencyError {
     /// The store keeps as many keys as it may, and none of them is old enough to go. Nothing was done.
     #[error("the idempotency store holds {capacity} keys, its limit")]
     Full {
-        /// How many.
+        /// The limit of the store.
         capacity: usize,
     },
     /// The work ended without a result, because it panicked or its runtime shut down. The key is free

@@ -17,6 +17,30 @@ use super::{LimitError, LimiterConfigError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A sliding-window rate limiter. Share it in an [`Arc`](std::sync::Arc).
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{LimitError, Priority, RateLimiter};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::new(2).unwrap(), Duration::from_secs(1)).unwrap();
+/// let start = Instant::now();
+/// for _ in 0..3 {
+///     limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// }
+/// assert_eq!(start.elapsed(), Duration::from_secs(1)); // the third call
+///
+/// // One slot is free now; the next one is free after a second.
+/// limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// let soon = Deadline::after(Duration::from_millis(500));
+/// let refused = limiter.admit(Priority::Charge, soon).await;
+/// assert_eq!(refused, Err(LimitError::WouldMissDeadline { wait: Duration::from_secs(1) }));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RateLimiter {
     /// Translates between tokio's clock and the window's nanoseconds.
@@ -158,7 +182,7 @@ enum Entry<'a> {
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
     ticket: Ticket,
-    /// Notified when this caller has become the first, or when the first has to look again.
+    /// Notified when this caller has become the first, or when the first has to check again.
     ///
     /// `Notify` stores one permit: a `notify_one` that comes between a look at the queue and the wait
     /// below is not lost, it ends the wait at once. Several of them make one look, which is enough.
@@ -181,7 +205,7 @@ impl<'a> Waiting<'a> {
                 Look::Reserved(permit) => return Ok(permit),
                 Look::NotBefore(instant) => instant,
             };
-            // Either of them only means "look again", so it does not matter which one ends the wait.
+            // Either of them only means "check again", so it does not matter which one ends the wait.
             // `biased` spares `select!` the random choice of the one that it polls first.
             tokio::select! {
                 biased;
@@ -231,6 +255,23 @@ impl Drop for Waiting<'_> {
 }
 
 /// A slot that is reserved for one call. Dropping it unused releases the slot to the next in the queue.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{Priority, RateLimiter};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::MIN, Duration::from_secs(1)).unwrap();
+/// let permit = limiter.acquire(Priority::Charge, Deadline::never()).await.unwrap();
+/// drop(permit); // the call was not made: the slot is free again
+/// let permit = limiter.acquire(Priority::Charge, Deadline::never()).await.unwrap();
+/// permit.used(); // the call is made
+/// assert_eq!(limiter.usage().in_window, 1);
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit that is dropped unused gives its slot back: call `used` when the call is made"]
 pub struct Permit<'a> {

@@ -1,18 +1,17 @@
-//! The calls that an account still owes, as the time that it needs for them.
+//! The reserved calls of an account, as the time that it needs for them.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Calls that were promised to payments, and when the last of them can be made.
+/// The calls that are reserved for payments, and the instant at which the last of them can be made.
 ///
-/// An account with a rate limit makes one call in each `window / rate`. So a number of promised calls is
-/// a time, and the whole state is one instant: when the account has made every promised call, at the
-/// rate that its limit allows. A promise moves that instant into the future, and the clock catches up
-/// with it.
+/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved calls is a
+/// time, and the whole state is one instant: when the account has made every reserved call, at the rate that
+/// its limit allows. A reservation moves that instant into the future, and the clock catches up with it.
 ///
-/// A call that no one promised, such as a retry or an undo, moves it as well. So fewer payments are
+/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments are
 /// admitted while many calls fail.
 #[derive(Debug, Clone)]
 pub struct Backlog {
@@ -23,23 +22,23 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Nothing is promised yet, of an account that may make `rate` calls in each `window`. The promised
-    /// calls may take `most` in all.
+    /// Makes a backlog without reservations, for an account that may make `rate` calls in each `window`. The
+    /// reserved calls may take at most `most`.
     #[must_use]
     pub fn new(rate: NonZeroUsize, window: Duration, most: Duration, now: Instant) -> Self {
         let calls = u32::try_from(rate.get()).unwrap_or(u32::MAX);
         Self { per_call: window / calls, most, busy_until: now }
     }
 
-    /// Promises all of the `calls` or none of them.
+    /// Reserves all of the `calls` or none of them.
     ///
-    /// An account that owes nothing promises any number of calls: otherwise a slow account would never
-    /// take a payment.
+    /// An account without reservations accepts any number of calls: otherwise a slow account would never
+    /// accept a payment.
     ///
     /// # Errors
     ///
-    /// The time after which the same calls would be promised, if nothing else is promised until then.
-    pub fn promise(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
+    /// The time after which the same calls could be reserved, if no others are reserved until then.
+    pub fn reserve(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
         let wait = self.wait_for(calls, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -48,41 +47,41 @@ impl Backlog {
         Ok(())
     }
 
-    /// The time after which so many calls would be promised; zero if they would be now.
+    /// Returns the time after which so many calls could be reserved; zero if they could be now.
     #[must_use]
     pub fn wait_for(&self, calls: u32, now: Instant) -> Duration {
         let owed = self.owed(now);
         let after = owed.saturating_add(self.per_call.saturating_mul(calls));
-        // An account that owes nothing has zero to wait for, also if the calls take too long.
+        // An account without reservations has no wait, also if the calls take too long.
         owed.min(after.saturating_sub(self.most))
     }
 
-    /// Calls are made that were not promised: a retry, an undo, those of a recovered payment.
+    /// Adds calls that were not reserved: a retry, an undo, those of a recovered payment.
     pub fn add(&mut self, calls: u32, now: Instant) {
         let after = self.owed(now).saturating_add(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
-    /// Promised calls that will not be made, since their payment is over.
-    pub fn give_back(&mut self, calls: u32, now: Instant) {
+    /// Releases reserved calls that will not be made, since their payment has ended.
+    pub fn release(&mut self, calls: u32, now: Instant) {
         let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
-    /// The account makes no call for `time`: the provider asked for the pause.
+    /// Adds a pause: the account makes no call for `time`, because the provider asked for that.
     pub fn pause_for(&mut self, time: Duration, now: Instant) {
         let after = self.owed(now).max(time);
         self.owe(after, now);
     }
 
-    /// How long the account needs for the calls that it owes.
+    /// Returns how long the account needs for the reserved calls.
     #[must_use]
     pub fn owed(&self, now: Instant) -> Duration {
         self.busy_until.saturating_duration_since(now)
     }
 
     fn owe(&mut self, time: Duration, now: Instant) {
-        // A time that no instant can hold changes nothing: the account is busy longer than it lives.
+        // A time that no instant can hold changes nothing: the account is busy without end.
         self.busy_until = now.checked_add(time).unwrap_or(self.busy_until);
     }
 }
@@ -105,25 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn promises_what_can_be_made_in_time() {
+    fn reserves_what_can_be_made_in_time() {
         let (mut backlog, now) = backlog();
         for _ in 0..50 {
-            assert_eq!(backlog.promise(2, now), Ok(()));
+            assert_eq!(backlog.reserve(2, now), Ok(()));
         }
-        assert_eq!(backlog.promise(2, now), Err(ms(20)));
-        assert_eq!(backlog.promise(2, now + ms(19)), Err(ms(1)));
-        assert_eq!(backlog.promise(2, now + ms(20)), Ok(()));
+        assert_eq!(backlog.reserve(2, now), Err(ms(20)));
+        assert_eq!(backlog.reserve(2, now + ms(19)), Err(ms(1)));
+        assert_eq!(backlog.reserve(2, now + ms(20)), Ok(()));
     }
 
     #[test]
-    fn unpromised_calls_come_out_of_the_same_limit() {
+    fn unreserved_calls_come_out_of_the_same_limit() {
         let (mut backlog, now) = backlog();
         backlog.add(300, now);
         assert_eq!(backlog.owed(now), 3 * SECOND);
-        assert_eq!(backlog.promise(2, now), Err(ms(2020)));
-        backlog.give_back(250, now);
-        assert_eq!(backlog.promise(2, now), Ok(()));
-        backlog.give_back(1000, now);
+        assert_eq!(backlog.reserve(2, now), Err(ms(2020)));
+        backlog.release(250, now);
+        assert_eq!(backlog.reserve(2, now), Ok(()));
+        backlog.release(1000, now);
         assert_eq!(backlog.owed(now), Duration::ZERO);
     }
 
@@ -132,16 +131,16 @@ mod tests {
         let (mut backlog, now) = backlog();
         backlog.pause_for(5 * SECOND, now);
         backlog.pause_for(SECOND, now);
-        assert_eq!(backlog.promise(2, now), Err(ms(4020)));
+        assert_eq!(backlog.reserve(2, now), Err(ms(4020)));
     }
 
     #[test]
     fn an_idle_account_takes_a_payment_however_slow_it_is() {
         let now = Instant::now();
         let mut slow = Backlog::new(nonzero!(1), 60 * SECOND, SECOND, now);
-        assert_eq!(slow.promise(2, now), Ok(()));
-        assert_eq!(slow.promise(2, now), Err(120 * SECOND));
-        assert_eq!(slow.promise(2, now + 120 * SECOND), Ok(()));
+        assert_eq!(slow.reserve(2, now), Ok(()));
+        assert_eq!(slow.reserve(2, now), Err(120 * SECOND));
+        assert_eq!(slow.reserve(2, now + 120 * SECOND), Ok(()));
     }
 
     #[test]
@@ -151,8 +150,8 @@ mod tests {
         let mut backlog = Backlog::new(nonzero!(1), most, most, now);
         backlog.add(u32::MAX, now);
         backlog.pause_for(most, now);
-        assert_eq!(backlog.promise(u32::MAX, now), Ok(()));
+        assert_eq!(backlog.reserve(u32::MAX, now), Ok(()));
         let mut endless = Backlog::new(NonZeroUsize::MAX, SECOND, SECOND, now);
-        assert_eq!(endless.promise(u32::MAX, now), Ok(()));
+        assert_eq!(endless.reserve(u32::MAX, now), Ok(()));
     }
 }

@@ -1,20 +1,20 @@
-//! How many payments may be under way, learnt from how long their calls take.
+//! A limit for the payments under way, learnt from how long their calls take.
 
 use tokio::time::Instant;
 
-/// The fewest payments that the limit allows, so that there are always some to learn from.
+/// The least limit, so that there are always payments to learn from.
 const LEAST: f64 = 4.0;
-/// The latest samples of a source that are looked at, and how many a decision needs.
+/// How many of the latest samples of a source a decision uses and needs.
 const ROUND: usize = 16;
-/// The share of its time limit from which on a call says that its service has too much to do. Half of
-/// it leaves the other half for what is under way when the limit is lowered.
+/// The share of its time limit from which on a call shows that its service is overloaded. One half leaves
+/// the other half for the calls that are under way when the limit is lowered.
 const STRAINED: f64 = 0.5;
-/// The share below which all calls stay while their services have hardly anything to do.
+/// The share below which all calls stay while their services have little load.
 const RELAXED: f64 = 0.2;
-/// A step down is between these.
+/// The bounds of one step down.
 const STEP_DOWN: std::ops::RangeInclusive<f64> = 0.5..=0.9;
 
-/// Where a sample comes from.
+/// The source of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Calls of the payment provider.
@@ -23,25 +23,26 @@ pub enum Source {
     Fraud,
     /// Calls of the ledger.
     Ledger,
-    /// Whole payments: they see everything that has no time limit of its own, such as the journal and
-    /// the processor.
+    /// Whole payments: they include everything that has no time limit of its own, such as the journal and the
+    /// processor.
     Whole,
 }
 
 const SOURCES: usize = 4;
 
-/// A limit of the payments under way, between `LEAST` and a given maximum.
+/// A limit for the payments under way, between `LEAST` and a given maximum.
 ///
-/// A sample is the share of its time limit that a call took. When half of the latest calls of *one*
-/// service are strained, the limit goes below the number that is under way now, the further the longer
-/// they took. When no service is strained and the limit has refused a payment, it goes up: until it has been lowered once it doubles while the calls are fast, or else rises
-/// by a quarter; after that it rises by its square root. Each change waits for samples of payments that began after the last
-/// one, since those before say nothing about it.
+/// A sample is the share of its time limit that a call took. When half of the latest calls of *one* service
+/// are strained, the limit falls below the number of payments under way; the longer the calls took, the
+/// further it falls. When no service is strained and the limit has refused a payment, it rises: until it has
+/// been lowered once, it doubles while the calls are fast and otherwise rises by a quarter; after that it
+/// rises by its square root. Each change waits for samples of payments that began after the last change,
+/// since earlier ones say nothing about it.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
     limit: f64,
     max: f64,
-    /// Whether the limit was lowered once: its size is about right.
+    /// Whether the limit was lowered once, so that its size is about right.
     is_tuned: bool,
     /// Whether a payment was refused since the last change.
     has_refused: bool,
@@ -56,7 +57,7 @@ struct Samples {
 }
 
 impl ConcurrencyLimit {
-    /// A limit that begins at `first` and never exceeds `max`.
+    /// Makes a limit that begins at `first` and never exceeds `max`.
     #[must_use]
     pub fn new(first: u32, max: u32, now: Instant) -> Self {
         let max = f64::from(max);
@@ -77,8 +78,8 @@ impl ConcurrencyLimit {
         admits
     }
 
-    /// Something that began at `begun` is over and took this `share` of the time that it may take, while
-    /// `in_flight` payments are under way.
+    /// Notes that a call or payment that began at `begun` took this `share` of its time limit, while `in_flight`
+    /// payments are under way.
     pub fn sample(
         &mut self,
         source: Source,
@@ -95,7 +96,7 @@ impl ConcurrencyLimit {
         if samples.are_strained() {
             let step = (STRAINED / samples.mean()).clamp(*STEP_DOWN.start(), *STEP_DOWN.end());
             self.is_tuned = true;
-            // A limit above what is under way limits nothing.
+            // A limit above the payments under way limits nothing.
             self.change_to(self.limit.min(f64::from(in_flight)) * step, now);
         } else if self.has_refused && self.samples.iter().all(Samples::are_enough) {
             let slowest = self.samples.iter().map(Samples::mean).fold(0.0, f64::max);
@@ -115,7 +116,7 @@ impl ConcurrencyLimit {
         self.samples = Default::default();
     }
 
-    /// The payments that may be under way now.
+    /// Returns how many payments may be under way now.
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit as u32
@@ -123,7 +124,7 @@ impl ConcurrencyLimit {
 }
 
 impl Samples {
-    /// Keeps the latest [`ROUND`].
+    /// Keeps the latest [`ROUND`] samples.
     fn add(&mut self, share: f64) {
         self.shares[self.count % ROUND] = share;
         self.count += 1;
@@ -133,7 +134,7 @@ impl Samples {
         self.count >= ROUND
     }
 
-    /// Whether more than half of them are strained: a few calls that hang do not decide.
+    /// Whether more than half of the samples are strained: a few calls that hang do not decide.
     fn are_strained(&self) -> bool {
         let strained = self.shares.iter().filter(|share| **share > STRAINED).count();
         self.are_enough() && strained > ROUND / 2

@@ -38,6 +38,20 @@ pub enum BackoffConfigError {
 ///
 /// Waits are whole milliseconds, the resolution of tokio's timer. Jitter only shortens a wait, so a wait
 /// is never above the cap.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use level3::retry::Backoff;
+///
+/// let attempts = NonZeroU32::new(5).unwrap();
+/// let backoff = Backoff::new(Duration::from_secs(1), 2.0, Duration::from_secs(5), attempts)?;
+/// assert_eq!(backoff.nominal(1), Duration::from_secs(1));
+/// assert_eq!(backoff.nominal(4), Duration::from_secs(5)); // 8 s, cut at the cap
+/// assert_eq!(backoff.delay(1, 0.0), Duration::from_millis(500));
+/// # Ok::<(), level3::retry::BackoffConfigError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
     /// The nominal wait after the first failed attempt; at least 1 ms.

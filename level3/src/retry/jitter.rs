@@ -26,6 +26,14 @@ impl Jitter for NoJitter {
 ///
 /// The generator is SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
 /// 2014). It is not suitable for secrets.
+///
+/// ```
+/// use level3::retry::{Jitter, SeededJitter};
+///
+/// let (one, same) = (SeededJitter::new(7), SeededJitter::new(7));
+/// assert_eq!(one.unit(), same.unit());
+/// assert_ne!(one.fork(1).unit(), one.fork(2).unit());
+/// ```
 #[derive(Debug)]
 pub struct SeededJitter {
     /// What [`fork`](Self::fork) starts from. It never changes, unlike `state`.

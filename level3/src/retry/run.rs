@@ -32,6 +32,27 @@ pub struct Attempt {
 }
 
 /// When [`retry`] makes another attempt.
+///
+/// ```
+/// use level3::deadline::Deadline;
+/// use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // The default: three attempts, with waits of 1 s and 2 s.
+/// let policy = RetryPolicy::default();
+/// let classify = |error: &&str| match *error {
+///     "declined" => Disposition::GiveUp,
+///     _ => Disposition::Retry,
+/// };
+/// let done = retry(&policy, &NoJitter, Deadline::never(), classify, |attempt| async move {
+///     if attempt.number < 3 { Err("unavailable") } else { Ok("charged") }
+/// });
+/// let done = done.await.unwrap();
+/// assert_eq!((done.value, done.attempts), ("charged", 3));
+/// assert_eq!(done.backoff.as_secs(), 3);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RetryPolicy {
     /// The number of attempts and the waits between them.
@@ -64,6 +85,20 @@ pub enum Reason {
 }
 
 /// No attempt succeeded.
+///
+/// ```
+/// use level3::deadline::Deadline;
+/// use level3::retry::{Disposition, NoJitter, Reason, RetryPolicy, retry};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let policy = RetryPolicy::default();
+/// let classify = |_: &&str| Disposition::GiveUp;
+/// let declined = |_| async { Err::<(), _>("declined") };
+/// let error = retry(&policy, &NoJitter, Deadline::never(), classify, declined).await.unwrap_err();
+/// assert_eq!((error.reason, error.attempts, error.last), (Reason::GivenUp, 1, Some("declined")));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} after {attempts} attempts", match reason {
     Reason::Exhausted => "failed",

@@ -8,16 +8,17 @@ use super::progress::Progress;
 use super::{SagaError, SagaOwner, SagaState};
 use crate::journal::{JournalError, Payload, Record};
 
-/// How often a batch is offered to a journal that cannot be reached, and the pause between.
+/// How often a batch is written to a journal that cannot be reached, and the pause between the tries.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl SagaOwner<'_> {
     /// Writes a batch, or says that the saga must stop here: without the record there is no effect.
     ///
-    /// A batch that was written although the journal said otherwise is written twice. Reading one twice
+    /// If the journal wrote a batch but reported a failure, the batch is written twice. Reading it twice
     /// changes nothing: see [`Progress`](super::progress::Progress).
     pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), SagaError> {
+        // Only an unreachable journal is tried again. `Fenced` is an answer: another owner has the saga.
         for _ in 1..TRIES {
             match self.journal.append(&self.lease, records.clone()).await {
                 Err(JournalError::Unavailable) => sleep(PAUSE).await,
@@ -28,15 +29,17 @@ impl SagaOwner<'_> {
     }
 }
 
+/// Converts a state to JSON. A failure is a bug of the state's type, not of the journal.
 pub(super) fn payload(state: &impl serde::Serialize) -> Result<Payload, SagaError> {
     Payload::of(state).map_err(|why| SagaError::State(why.to_string()))
 }
 
 impl<S: SagaState> Progress<S> {
-    /// Takes the state after a step, and gives it as it is to be written. Writing is the dearest thing
-    /// that an engine does for a step, so it is done once for each state and not once for each step.
+    /// Takes the state after a step and returns its JSON. Serialising is the most expensive part of a step for
+    /// the engine, so it is done once for each new state and not for each step.
     pub(super) fn advance(&mut self, state: S) -> Result<Payload, SagaError> {
         let written = match self.written.take() {
+            // Comparing is much cheaper than serialising, and a `Payload` is cheap to clone.
             Some(written) if state == self.state => written,
             _ => payload(&state)?,
         };

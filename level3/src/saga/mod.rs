@@ -1,17 +1,17 @@
 //! Sagas: several steps that succeed together or are undone.
 //!
 //! No transaction spans a payment provider, a ledger and a ride service. A saga replaces it: its steps
-//! run one after another, and when one fails for good, what was done before it is undone in reverse
-//! order. Four rules make that hold:
+//! run one after another, and when one fails permanently, the steps before it are undone in reverse
+//! order. Four rules make that work:
 //!
 //! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
 //!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
-//! 2. **Everything is announced in the [`journal`] before it is tried**, so that another owner can end a
+//! 2. **Every effect is written to the [`journal`] before it is tried**, so that another owner can end a
 //!    saga whose owner died. No record, no effect.
-//! 3. **One undo that fails, hangs or panics stops no other.** Each is tried again with growing pauses,
+//! 3. **An undo that fails, hangs or panics does not stop the others.** Each is tried again with growing pauses,
 //!    and is parked with its cause when it has no attempt left.
-//! 4. **What is undone may be undone twice**: after a crash it is unknown whether the last attempt got
-//!    through. Undos have to be idempotent.
+//! 4. **An undo may run twice**: after a crash it is unknown whether the last attempt had its effect.
+//!    Undos have to be idempotent.
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
 //! it.
@@ -39,8 +39,8 @@ use crate::retry::{Backoff, Jitter, NoJitter};
 pub use crate::journal::{Effect, Stuck};
 pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
-/// What a saga works with: handed from step to step, and written to the journal after each. It is compared
-/// with the one before, since a state that a step has not changed needs no new text.
+/// The state of a saga: passed from step to step, and written to the journal after each. The engine compares
+/// it with the last one, since an unchanged state need not be written again.
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -49,6 +49,36 @@ pub trait SagaState:
 impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static> SagaState for S {}
 
 /// A kind of saga: its steps, in order, and what they share. Used by all sagas of the kind.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::journal::{FailureKind, MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, Step, StepError};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // The state is a log of what was done.
+/// let book = Step::new("book", |log: Vec<String>, _| async move {
+///     Ok([log, vec!["booked".to_owned()]].concat())
+/// })
+/// .undo(Duration::from_secs(1), |log: Vec<String>, _| async move {
+///     Ok([log, vec!["cancelled".to_owned()]].concat())
+/// });
+/// let pay = Step::new("pay", |_: Vec<String>, _| async move {
+///     Err(StepError::not_done(FailureKind::Declined, "no money"))
+/// });
+/// let saga = Arc::new(Saga::new("trip").step(book).step(pay));
+///
+/// let journal = Arc::new(MemoryJournal::new());
+/// let deadline = Deadline::after(Duration::from_secs(10));
+/// let outcome = saga.execute(journal, SagaId::new("trip-1"), Vec::new(), deadline).await.unwrap();
+/// let SagaOutcome::Compensated { state, failure } = outcome else { panic!("it is undone") };
+/// assert_eq!(state, ["booked", "cancelled"]);
+/// assert_eq!(failure.message, "no money");
+/// # }
+/// ```
 pub struct Saga<S, C = ()> {
     kind: &'static str,
     steps: Vec<Step<S, C>>,
@@ -72,35 +102,35 @@ impl<S: 'static, C: 'static> fmt::Debug for Saga<S, C> {
 pub enum SagaOutcome<S> {
     /// All critical steps are done.
     Completed(S),
-    /// A critical step failed, and everything that may have been done is undone.
+    /// A critical step failed, and every step that may have had an effect is undone.
     Compensated {
         /// The state after the last undo.
         state: S,
-        /// Why.
+        /// The failure that sent the saga back.
         failure: SagaFailure,
     },
-    /// A critical step failed, and something of what may have been done could not be undone.
+    /// A critical step failed, and at least one step that may have had an effect could not be undone.
     Parked {
         /// The state after the last undo.
         state: S,
-        /// Why.
+        /// The failure that sent the saga back.
         failure: SagaFailure,
-        /// What could not be undone.
+        /// The steps that could not be undone.
         stuck: Vec<Stuck>,
     },
 }
 
-/// Why a saga has no end yet. It stays open in the journal; an owner that claims it can
+/// Why a saga has not ended yet. It stays open in the journal; an owner that claims it can
 /// [resume](Saga::resume) it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaError {
-    /// Another owner has taken it over, and will end it.
+    /// Another owner has taken the saga over, and will end it.
     #[error("another owner has taken the saga over")]
     Fenced,
     /// The journal cannot be reached.
     #[error("the journal cannot be reached")]
     JournalUnavailable,
-    /// The state cannot be written down or read back: a fault of the program.
+    /// The state cannot be written or read: a bug of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
     /// A saga with this name was begun before; its [`SagaLog`] says how far it got.
@@ -125,55 +155,55 @@ impl From<JournalError> for SagaError {
 pub enum SagaEvent<'a> {
     /// A step is about to be called.
     StepStarted {
-        /// Which.
+        /// The name of the step.
         step: &'static str,
     },
     /// A step is done.
     StepDone {
-        /// Which.
+        /// The name of the step.
         step: &'static str,
-        /// How long it took.
+        /// The time from the call to the outcome.
         took: Duration,
     },
     /// A step has failed. Unless it is critical, the saga goes on.
     StepFailed {
-        /// Why.
+        /// The failure of the step.
         failure: &'a SagaFailure,
         /// Whether the saga is undone because of it.
         critical: bool,
-        /// How long it took.
+        /// The time from the call to the outcome.
         took: Duration,
     },
     /// A step is undone.
     Undone {
-        /// Which.
+        /// The name of the step.
         step: &'static str,
-        /// How many attempts it took.
+        /// The number of attempts, the successful one included.
         attempts: u32,
     },
     /// An attempt to undo a step has failed.
     UndoFailed {
-        /// Which.
+        /// The name of the step.
         step: &'static str,
-        /// Why.
+        /// The message of the failed attempt.
         cause: &'a str,
-        /// How many attempts there were so far.
+        /// The number of attempts so far.
         attempts: u32,
-        /// Whether there will be none any more.
+        /// Whether the step is parked: there is no further attempt.
         parked: bool,
     },
 }
 
-/// Watches a saga. Called on the saga's task, so it must not block. It decides nothing: a panic of it is
-/// contained, and the saga goes on.
+/// An observer of a saga. The saga's task calls it, so it must not block. It influences nothing: a panic of
+/// it is contained, and the saga goes on.
 pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
-/// A [`SagaObserver`] that does not look.
+/// A [`SagaObserver`] that ignores every event.
 pub fn ignore_events(_: SagaEvent<'_>) {}
 
 impl<S: SagaState> Saga<S> {
-    /// A saga without steps, whose steps share nothing. `kind` stands in the journal, so it must never
-    /// change.
+    /// Makes a saga without steps, whose steps share nothing. `kind` is written to the journal, so it must
+    /// never change.
     #[must_use]
     pub fn new(kind: &'static str) -> Self {
         Self::sharing(kind, Arc::new(()))
@@ -181,21 +211,21 @@ impl<S: SagaState> Saga<S> {
 }
 
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
-    /// A saga without steps. Every step and undo gets `shared` in its context: the clients of the
-    /// services that they call, for instance. `kind` stands in the journal, so it must never change.
+    /// Makes a saga without steps. Every step and undo gets `shared` in its context: the clients of the
+    /// services that they call, for instance. `kind` is written to the journal, so it must never change.
     #[must_use]
     pub fn sharing(kind: &'static str, shared: Arc<C>) -> Self {
         Self { kind, steps: Vec::new(), shared, undo: undo_backoff(), jitter: Arc::new(NoJitter) }
     }
 
-    /// Adds a step after those that are there.
+    /// Adds a step after the last one.
     #[must_use]
     pub fn step(mut self, step: Step<S, C>) -> Self {
         self.steps.push(step);
         self
     }
 
-    /// How often an undo is tried and how long the pauses are. The default is [`undo_backoff`] without
+    /// Sets how often an undo is tried and how long the pauses are. The default is [`undo_backoff`] without
     /// jitter.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
@@ -204,15 +234,14 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self
     }
 
-    /// The kind, as it stands in the journal.
+    /// The kind, as it is written to the journal.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         self.kind
     }
 
     /// The time to keep free at the end of a deadline so that every undo can be tried once up to its
-    /// own limit: the sum of the limits, at most `Duration::MAX`. The forward steps have to be over before
-    /// that.
+    /// own limit: the sum of the limits, at most `Duration::MAX`. The steps have to end before it.
     #[must_use]
     pub fn reserve(&self) -> Duration {
         // `sum` panics on overflow, and a limit may be `Duration::MAX`.
@@ -232,11 +261,11 @@ pub fn undo_backoff() -> Backoff {
 
 /// What [`Saga::run`] and [`Saga::resume`] need besides the steps.
 pub struct SagaOwner<'a> {
-    /// Where to write.
+    /// The journal to write to.
     pub journal: &'a dyn crate::journal::Journal,
-    /// With which right.
+    /// The right to write.
     pub lease: Lease,
-    /// Who watches.
+    /// The observer.
     pub observer: SagaObserver<'a>,
 }
 
@@ -253,7 +282,7 @@ impl SagaOwner<'_> {
         &self.lease.saga
     }
 
-    /// Tells the observer. It is foreign code: a panic of it would stop the saga between two effects.
+    /// Notifies the observer. It is foreign code: a panic of it would stop the saga between two effects.
     fn notify(&self, event: SagaEvent<'_>) {
         // The hook has reported the panic. `AssertUnwindSafe`: the saga shares no state with its observer.
         let _ = catch_unwind(AssertUnwindSafe(|| (self.observer)(event)));

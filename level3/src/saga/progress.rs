@@ -1,38 +1,46 @@
-//! What a journal's records say about where a saga stands.
+//! The progress of a saga, as the records of its journal show it.
 
 use super::{Saga, SagaError, SagaState, StepOutcome, Stuck};
 use crate::journal::{Effect, Payload, Record, SagaFailure};
 
-/// Where a saga stands.
+/// The progress of a saga.
 #[derive(Debug, Clone)]
 pub(super) struct Progress<S> {
+    /// The state after the last step or undo that succeeded.
     pub(super) state: S,
-    /// The state as it was written last, if it was written since it was read.
+    /// The JSON that was written last, if the state was written since it was read.
     pub(super) written: Option<Payload>,
-    /// One for each step of the saga.
+    /// The progress of each step, in order.
     pub(super) steps: Vec<StepState>,
-    /// Why it goes back, if it does. Boxed, since few do.
+    /// Why the saga goes back, if it does. Boxed, since few sagas do.
     pub(super) failure: Option<Box<SagaFailure>>,
+    /// The last record of an ended saga; `None` while it is open.
     pub(super) over: Option<Terminal>,
 }
 
-/// What has become of one step.
+/// The progress of one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StepState {
+    /// The record before the call was written. From then on the step may have had its effect.
     pub(super) begun: bool,
+    /// The step returned its new state. It is never called again.
     pub(super) done: bool,
-    /// Failed, with this effect. It is not called again, whatever that is; without one, there is nothing
-    /// to undo.
+    /// The step failed, with this effect. It is not called again. With [`Effect::None`] there is nothing to
+    /// undo.
     pub(super) failed: Option<Effect>,
+    /// The undo succeeded. It does not run again, also after a restart.
     pub(super) undone: bool,
+    /// Attempts to undo the step, those of earlier owners included.
     pub(super) attempts: u32,
-    /// Boxed, since hardly any step ever is: a saga under way keeps one state for each step.
+    /// Boxed, since hardly any step is ever parked, and a running saga keeps one of these for each step.
     pub(super) stuck: Option<Box<Stuck>>,
 }
 
 impl StepState {
-    /// What is to be undone, if anything is.
+    /// Returns the undo of this step, if it has to be undone.
     pub(super) fn armed(&self) -> Option<StepOutcome> {
+        // The order matters: what is undone, or never began, needs nothing; only then does the outcome of the
+        // call count. A step that began and has no outcome may have had its effect, so it is undone too.
         match self {
             Self { undone: true, .. } | Self { begun: false, .. } => None,
             Self { done: true, .. } => Some(StepOutcome::Done),
@@ -42,6 +50,7 @@ impl StepState {
     }
 }
 
+/// How a saga ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Terminal {
     Completed,
@@ -58,6 +67,8 @@ impl<S: SagaState> Progress<S> {
     /// Reads the records in order. Reading one twice changes nothing.
     pub(super) fn read<C>(saga: &Saga<S, C>, records: &[Record]) -> Result<Self, SagaError> {
         let unreadable = |why: String| SagaError::State(why);
+        // `None` until the first record, which has the kind and the state. The records come from outside, so
+        // an unexpected one is an error and not a panic.
         let mut found: Option<Self> = None;
         for record in records {
             if let Record::Begun { kind, state } = record {
@@ -79,6 +90,8 @@ impl<S: SagaState> Progress<S> {
         found.ok_or_else(|| unreadable("an empty journal".to_owned()))
     }
 
+    /// Adds one record. Every arm sets values and counts nothing, so that a batch that was written twice reads
+    /// like one: `UndoStarted` carries the number of its attempt for this reason.
     fn add<C>(&mut self, saga: &Saga<S, C>, record: &Record) -> Result<(), SagaError> {
         let unreadable = |why: serde_json::Error| SagaError::State(why.to_string());
         match record {
@@ -96,6 +109,7 @@ impl<S: SagaState> Progress<S> {
             Record::UndoStarted { step, attempt } => {
                 let step_state = self.step_state(saga, step)?;
                 step_state.attempts = *attempt;
+                // A parked undo that is tried again is not parked any more.
                 step_state.stuck = None;
             }
             Record::UndoDone { step, state } => {
@@ -114,6 +128,7 @@ impl<S: SagaState> Progress<S> {
         Ok(())
     }
 
+    /// Returns the progress of the step with this name.
     fn step_state<C>(
         &mut self,
         saga: &Saga<S, C>,
@@ -131,6 +146,7 @@ impl<S: SagaState> Progress<S> {
         saga.steps.iter().zip(&self.steps).any(|(step, step_state)| step.pivot && step_state.done)
     }
 
+    /// Returns the undos that are parked.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         self.steps.iter().filter_map(|step_state| step_state.stuck.as_deref().cloned()).collect()
     }

@@ -58,7 +58,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         task.await.unwrap_or(Err(SagaError::Lost))
     }
 
-    /// Writes down that there is a saga, unless the journal knows one with this name.
+    /// Writes the first record of the saga, unless the journal has a saga with this name.
     ///
     /// # Errors
     ///
@@ -95,10 +95,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
 
     /// Takes over a saga that was [claimed](Journal::claim).
     ///
-    /// A saga that was going back goes on going back, whether its pivot is done or not; what is undone is not
-    /// undone again. Otherwise it is finished if its pivot is done, and undone if not. A step that had begun
-    /// and is called again has an unknown effect if it fails, whatever it says: the first call may have
-    /// had one. Parked undos are tried again.
+    /// A saga that was going back still goes back, whether or not its pivot is done; an undo that is done does
+    /// not run again. Otherwise the saga is finished if its pivot is done, and undone if not. A step that had
+    /// begun before, is called again and fails has an unknown effect, whatever effect it reports: the first
+    /// call may have had one. Parked undos are tried again.
     ///
     /// # Errors
     ///
@@ -110,14 +110,17 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
         let mut progress = Progress::read(self, &saga_log.records)?;
+        // First of all: a saga that has begun to go back must not go forward again, also past its pivot. Some
+        // of its steps may be undone already.
         if let Some(failure) = progress.failure.clone() {
+            // A parked saga has ended once; its parked undos are tried again now.
             progress.over = None;
             return self.back(owner, &mut progress, *failure, Vec::new()).await;
         }
         if progress.is_past_the_pivot(self) {
             return self.forward(owner, &mut progress, deadline).await;
         }
-        // Where it stopped: at the step that was begun and not ended, or before its first one.
+        // The saga stopped at the step that had begun and not ended, or before its first one.
         let at = self.steps.iter().zip(&progress.steps).rfind(|(_, step_state)| step_state.begun);
         let failure = SagaFailure {
             step: at.map_or(self.kind, |(step, _)| step.name).into(),
@@ -127,7 +130,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self.back(owner, &mut progress, failure, Vec::new()).await
     }
 
-    /// How a saga ended, from its records; none while it is open.
+    /// Returns the outcome of a saga, from its records; `None` while it is open.
     ///
     /// # Errors
     ///
@@ -151,7 +154,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         })
     }
 
-    /// The state that a saga began with, from its records.
+    /// Returns the state that a saga began with, from its records.
     ///
     /// # Errors
     ///
@@ -167,14 +170,16 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         progress: &mut Progress<S>,
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
+        // From here on `deadline` is that of the steps: the reserve behind it belongs to the undos.
         let deadline = deadline.earlier_by(self.reserve());
-        // Records wait here for the next write: that a step is done and that the next one begins go to
-        // the journal in one batch.
+        // Records wait here for the next write: the end of a step and the start of the next one go to the
+        // journal in one batch.
         let mut batch = Vec::new();
-        // One look at the clock ends a step and decides whether there is time for the next.
+        // One reading of the clock ends a step and decides whether there is time for the next.
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
             let step_state = &mut progress.steps[index];
+            // Only in a resumed saga: done before, or optional and failed before.
             if step_state.done || step_state.failed.is_some() {
                 continue;
             }
@@ -184,12 +189,14 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     SagaFailure { step: step.name.into(), kind: FailureKind::Deadline, message };
                 return self.back(owner, progress, failure, batch).await;
             }
-            // Begun before by an owner who did not live to see the outcome: whatever comes of it now,
+            // Begun before by an owner that died before the outcome: whatever the outcome is now,
             // that attempt may have had its effect.
             let begun_before = step_state.begun;
             step_state.begun = true;
             batch.push(Record::StepStarted { step: step.name.into() });
+            // Write-ahead: if this write fails, the step is not called.
             owner.write(std::mem::take(&mut batch)).await?;
+            // Read again: the write may have taken a long time.
             let begun = Instant::now();
             owner.notify(SagaEvent::StepStarted { step: step.name });
             let outcome = if begun < deadline.instant() {
@@ -197,7 +204,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 let context = StepContext { shared, saga, deadline };
                 attempt(step, progress.state.clone(), context).await
             } else {
-                // The journal has taken all the time there was.
+                // The journal has used up the time.
                 Err(StepError::not_done(FailureKind::Deadline, Elapsed))
             };
             now = Instant::now();
@@ -217,12 +224,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     let failure = failed(owner, step, took, error, &mut batch);
                     if step.critical {
                         // In one batch with the decision to go back: a crash in between would leave a
-                        // saga that has failed and does not know what follows.
+                        // saga that has failed, without the decision to undo it.
                         return self.back(owner, progress, failure, batch).await;
                     }
                 }
             }
         }
+        // The last batch: the end of the last step and that of the saga.
         batch.push(Record::Completed);
         owner.write(batch).await?;
         Ok(SagaOutcome::Completed(progress.state.clone()))
@@ -263,6 +271,7 @@ fn failed<S, C>(
     failure
 }
 
+/// Returns the message of a panic: its payload is a `&str` or a `String`, unless `panic_any` made it.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! A step: something to do, and how to undo it.
+//! A step of a saga: an action and its undo.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use futures::future::BoxFuture;
 use crate::deadline::Deadline;
 use crate::journal::{Effect, FailureKind, SagaId};
 
-/// What a step gets besides the state.
+/// The context of a step: its arguments besides the state.
 pub struct StepContext<C = ()> {
     /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
     pub shared: Arc<C>,
-    /// Which saga it runs for: the keys of its calls are derived from that.
+    /// The name of the saga; derive the keys of the step's calls from it.
     pub saga: SagaId,
-    /// When it has to be over. It is stopped then, wherever it is.
+    /// The instant at which the step is stopped, wherever it is.
     pub deadline: Deadline,
 }
 
-/// What is known of a step that is to be undone.
+/// The outcome of a step that is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// It has had its effect.
+    /// The step has had its effect.
     Done,
-    /// It may have had its effect, may still have it, or never did anything.
+    /// Unknown: the step may have had its effect, may still have it, or had none.
     Unknown,
 }
 
-/// What an undo gets besides the state.
+/// The context of an undo: its arguments besides the state.
 pub struct UndoContext<C = ()> {
     /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
     pub shared: Arc<C>,
-    /// Which saga.
+    /// The name of the saga.
     pub saga: SagaId,
-    /// What is known of the step.
+    /// The outcome of the step.
     pub known: StepOutcome,
-    /// Which attempt this is; the first is 1.
+    /// The number of this attempt; the first is 1.
     pub attempt: u32,
-    /// When the attempt has to be over. It is stopped then and tried again.
+    /// The instant at which the attempt is stopped; it is then tried again.
     pub deadline: Deadline,
 }
 
@@ -76,50 +76,67 @@ impl<C> fmt::Debug for UndoContext<C> {
     }
 }
 
-/// Why a step has failed, and whether it may have had its effect all the same.
+/// Why a step has failed, and whether it may still have had its effect.
+///
+/// ```
+/// use level3::journal::{Effect, FailureKind};
+/// use level3::saga::StepError;
+///
+/// let refused = StepError::not_done(FailureKind::Declined, "card declined");
+/// assert_eq!(refused.effect, Effect::None); // nothing to undo
+/// let timed_out = StepError::unknown(FailureKind::Transient, "no answer");
+/// assert_eq!(timed_out.effect, Effect::Unknown); // has to be undone
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StepError {
-    /// [`Effect::None`] only if it is certain that nothing was done and nothing will be.
+    /// [`Effect::None`] only if it is certain that the step had no effect and will have none.
     pub effect: Effect,
-    /// What kind of failure.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// What went wrong, for people and for the journal. Without secrets.
+    /// The message, for people and for the journal. Without secrets.
     pub message: String,
 }
 
 impl StepError {
-    /// Nothing was done.
+    /// A failure without an effect.
     #[must_use]
     pub fn not_done(kind: FailureKind, message: impl fmt::Display) -> Self {
         Self { effect: Effect::None, kind, message: message.to_string() }
     }
 
-    /// Whether anything was done is unknown.
+    /// A failure with an unknown effect.
     #[must_use]
     pub fn unknown(kind: FailureKind, message: impl fmt::Display) -> Self {
         Self { effect: Effect::Unknown, kind, message: message.to_string() }
     }
 }
 
-/// Why an attempt to undo has failed.
+/// The failure of an attempt to undo a step.
+///
+/// ```
+/// use level3::saga::UndoError;
+///
+/// assert!(UndoError::transient("no connection").retryable);
+/// assert!(!UndoError::permanent("unknown charge").retryable);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct UndoError {
     /// Whether another attempt may succeed.
     pub retryable: bool,
-    /// What went wrong. Without secrets.
+    /// The message. Without secrets.
     pub message: String,
 }
 
 impl UndoError {
-    /// Worth another attempt.
+    /// A transient failure: another attempt may succeed.
     #[must_use]
     pub fn transient(message: impl fmt::Display) -> Self {
         Self { retryable: true, message: message.to_string() }
     }
 
-    /// Will be refused again: parked at once.
+    /// A permanent failure: the undo is parked at once.
     #[must_use]
     pub fn permanent(message: impl fmt::Display) -> Self {
         Self { retryable: false, message: message.to_string() }
@@ -161,8 +178,8 @@ impl<S, C> fmt::Debug for Step<S, C> {
 impl<S: 'static, C: 'static> Step<S, C> {
     /// A critical step that needs no undo.
     ///
-    /// It gets the state and returns the one that the next step gets. `name` stands in the journal, so
-    /// it must never change.
+    /// It gets the state and returns the state for the next step. `name` is written to the journal, so it must
+    /// never change.
     #[must_use]
     pub fn new<F, Fut>(name: &'static str, run: F) -> Self
     where
@@ -178,7 +195,7 @@ impl<S: 'static, C: 'static> Step<S, C> {
         }
     }
 
-    /// How the step is undone, and how long one attempt of that may take.
+    /// Sets how the step is undone, and how long one attempt of that may take.
     ///
     /// Called when the step has, or may have, had its effect; possibly more than once.
     #[must_use]
@@ -191,21 +208,21 @@ impl<S: 'static, C: 'static> Step<S, C> {
         self
     }
 
-    /// A failure of this step does not end the saga: it goes on with the state from before.
+    /// Makes the step optional: after its failure the saga goes on with the state from before.
     #[must_use]
     pub fn not_critical(mut self) -> Self {
         self.critical = false;
         self
     }
 
-    /// From here on a saga whose process died is finished, not undone.
+    /// Makes the step the pivot: when it is done, a saga whose process died is finished, not undone.
     #[must_use]
     pub fn pivot(mut self) -> Self {
         self.pivot = true;
         self
     }
 
-    /// Its name.
+    /// The name of the step.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name

@@ -1,4 +1,4 @@
-//! Backward: undoing what was done, or may have been.
+//! Backward: undoing the steps that had, or may have had, an effect.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,23 +19,27 @@ use super::{
 use crate::deadline::Deadline;
 use crate::journal::{Record, SagaFailure};
 
-/// A step to undo.
+/// A step that is still to be undone.
 struct PendingUndo<'a, S, C> {
+    /// The step's index in the saga, to mark its progress.
     index: usize,
     name: &'static str,
+    /// Whether the step certainly had its effect. The undo decides by it what to do.
     known: StepOutcome,
+    /// The time limit of one attempt.
     limit: Duration,
     undo: &'a UndoStep<S, C>,
+    /// Attempts so far, those of earlier owners included: a restart does not renew them.
     attempts: u32,
 }
 
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
-    /// Every undo is tried once before any is tried again, so that one that fails holds up no other for
-    /// longer than its own limit. `batch` holds records that were not written yet.
+    /// Every undo is tried once before any is tried again, so that an undo that fails delays the others by
+    /// no more than its own limit. `batch` holds records that were not written yet.
     ///
-    /// Boxed, since few sagas go back: one that goes forward has no room for it.
+    /// Boxed, since few sagas go back: the future of one that goes forward need not have room for it.
     pub(super) fn back<'a>(
         &'a self,
         owner: &'a SagaOwner<'_>,
@@ -53,9 +57,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         failure: SagaFailure,
         mut batch: Vec<Record>,
     ) -> Result<SagaOutcome<S>, SagaError> {
+        // A resumed saga has this record already. It decides the direction for every later owner: without it
+        // the next one could finish a saga that is half undone.
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
+        // In reverse order: a later step may rely on the effect of an earlier one, so it is undone first.
         let mut armed: Vec<PendingUndo<'_, S, C>> = Vec::new();
         for (index, (step, step_state)) in self.steps.iter().zip(&progress.steps).enumerate().rev()
         {
@@ -66,13 +73,18 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             }
         }
         let mut stuck: Vec<Stuck> = Vec::new();
+        // One round tries every undo that is left, once. The pause between rounds grows; a pause after each
+        // failed undo would delay the ones that work.
         let mut round = 1;
         while !armed.is_empty() {
             let mut left = Vec::new();
             for mut step in armed {
                 step.attempts += 1;
+                // Written before the attempt, with the outcome of the last undo in the same batch. If the
+                // journal refuses the batch, another owner has the saga and this attempt must not begin.
                 batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
                 owner.write(std::mem::take(&mut batch)).await?;
+                // A clone: after a failed attempt the next one starts from the same state.
                 match self.attempt(&step, progress.state.clone(), owner).await {
                     Ok(state) => {
                         let state = progress.advance(state)?;
@@ -82,6 +94,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                         owner.notify(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
+                        // A permanent failure is parked at once: the same call would be refused again. The
+                        // loop goes on, because the other undos do not depend on this one.
                         let parked =
                             !error.retryable || step.attempts >= self.undo.attempts().get();
                         owner.notify(SagaEvent::UndoFailed {
@@ -108,11 +122,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 }
             }
             armed = left;
+            // No pause after the last round: the saga has ended.
             if !armed.is_empty() {
                 sleep(self.undo.delay(round, self.jitter.unit())).await;
                 round += 1;
             }
         }
+        // The last record ends the saga in the journal. A parked saga can be claimed and resumed again.
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
@@ -124,12 +140,16 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         })
     }
 
+    /// Makes one attempt to undo a step. A panic and a missed limit are transient failures: the next attempt
+    /// may succeed, and without one the effect would stay.
     async fn attempt(
         &self,
         step: &PendingUndo<'_, S, C>,
         state: S,
         owner: &SagaOwner<'_>,
     ) -> Result<S, UndoError> {
+        // The limit of this attempt alone. The saga's deadline does not stop undos: an effect that stays is
+        // worse than an answer that comes late.
         let deadline = Deadline::after(step.limit);
         let context = UndoContext {
             shared: Arc::clone(&self.shared),
@@ -138,6 +158,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             attempt: step.attempts,
             deadline,
         };
+        // The call is inside the block: an undo may panic before it returns a future. `AssertUnwindSafe`: the
+        // attempt owns its state, and what it shares is the saga's user's to protect.
         let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
         let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
         match deadline.run(work).instrument(span).await {

@@ -22,7 +22,7 @@ fn gateway(world: &World, process: &Process, journal: &MemoryJournal) -> Gateway
         .expect("valid figures")
 }
 
-/// The lease of a living owner lasts 20 s and more. Nobody waits for that once the payment is over.
+/// The lease of a living owner lasts 20 s and more. No caller waits for that once the payment has ended.
 #[tokio::test(start_paused = true)]
 async fn what_another_one_ends_is_not_waited_for_any_longer() {
     let (world, journal) = (World::new(NoFaults), MemoryJournal::new());
@@ -33,7 +33,7 @@ async fn what_another_one_ends_is_not_waited_for_any_longer() {
     let other = gateway(&world, &Process::new(), &journal);
     let recovered = other.recover().await.unwrap();
     assert_eq!(Recovered { receipts: 0, ..recovered }, Recovered::default(), "not its payment");
-    // The rest of 1100 ms, and the time until it looks again.
+    // The rest of 1100 ms, and the time until it checks again.
     assert!(begun.elapsed() <= ms(800 + 1000), "{:?}", begun.elapsed());
     assert!(paying.await.unwrap().is_ok());
     assert_eq!(journal.count(Standing::Open), 0);
@@ -52,7 +52,7 @@ async fn a_drain_waits_for_receipts_that_were_taken_up() {
     assert_eq!((world.mails().len(), world.outbox()), (1, 0));
 }
 
-/// Nobody waits for the answer of a payment that is recovered, but a drain waits for its end.
+/// No client waits for the answer of a payment that is recovered, but a drain waits for its end.
 #[tokio::test(start_paused = true)]
 async fn recovered_payments_are_under_way() {
     let script = Script::new().always(CallSite::Refund, Fault::FailBefore);

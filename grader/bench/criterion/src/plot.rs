@@ -7,7 +7,7 @@ use plotters::prelude::*;
 /// One line of a plot.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// What it shows.
+    /// The name in the legend.
     pub name: String,
     /// Size and cost of each, both positive.
     pub points: Vec<(f64, f64)>,

@@ -34,7 +34,7 @@ impl<'a> Case<'a> {
         Self { name: name.into(), run: Box::new(run), fixed: None }
     }
 
-    /// The same in batches of always `times`: for what has to be set up anew for each batch, or whose
+    /// The same in batches of exactly `times`: for cases that need a new setup for each batch, or whose
     /// cost depends on how often it was done.
     #[must_use]
     pub fn in_batches_of(mut self, times: u64) -> Self {
@@ -42,7 +42,7 @@ impl<'a> Case<'a> {
         self
     }
 
-    /// Its name.
+    /// Returns the name of the case.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -88,7 +88,7 @@ pub fn run(cases: &mut [Case<'_>], quick: bool) -> Outcome {
     let mut outcome =
         Outcome { cases: cases.iter().map(|case| (case.name.clone(), Vec::new())).collect() };
     for round in 0..ROUNDS[usize::from(quick)] {
-        // Every other round backwards, so that nobody always follows the same predecessor.
+        // Every other round runs backwards, so that no case always follows the same predecessor.
         for step in 0..cases.len() {
             let index = if round % 2 == 0 { step } else { cases.len() - 1 - step };
             let took = cases[index].time(batches[index]).as_secs_f64() * 1e9;

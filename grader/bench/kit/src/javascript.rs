@@ -1,6 +1,6 @@
-//! The lesson's JavaScript, measured beside the course's Rust.
+//! The assignment's JavaScript, measured beside the course's Rust.
 //!
-//! The lesson's text is not part of the course. `LESSON` names it (Markdown); its code is unpacked into a
+//! The assignment's text is not part of the course. `ASSIGNMENT` names it (Markdown); its code is unpacked into a
 //! temporary folder, run by Node with `grader/bench/javascript/level3.js`, and removed.
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use crate::report::{self, Table};
 /// Five runs of some seconds each, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Names the lesson's text.
-const VARIABLE: &str = "LESSON";
+/// Names the assignment's text.
+const VARIABLE: &str = "ASSIGNMENT";
 
-/// What the script prints.
+/// The JSON that the script prints.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Figures {
     /// Node's version: `v20.20.2`.
@@ -38,7 +38,7 @@ pub struct Figures {
 /// Why it cannot be: no text, no Node, or what either says.
 pub fn level3(root: &Path) -> Result<Figures, String> {
     let lesson = env::var_os(VARIABLE)
-        .ok_or_else(|| format!("the variable {VARIABLE} does not name the lesson's text"))?;
+        .ok_or_else(|| format!("the variable {VARIABLE} does not name the assignment's text"))?;
     let script = root.join("grader/bench/javascript/level3.js");
     let mut command = Command::new("node");
     command.arg("--expose-gc").arg(script).arg(lesson);

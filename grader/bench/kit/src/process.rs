@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// What a process left behind.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
     /// Its standard output.
     pub out: String,
@@ -21,7 +21,7 @@ pub struct Output {
 /// Why there is no output.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It cannot be run.
+    /// The program cannot be run.
     #[error("cannot be run: {0}")]
     Io(#[from] io::Error),
     /// It was stopped after the limit.
@@ -82,7 +82,7 @@ fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
             // What was read before an error is what there is.
             let _ = stream.read_to_end(&mut bytes);
         }
-        // Nobody listens after a kill.
+        // The receiver is gone after a kill.
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver

@@ -24,7 +24,7 @@ pub enum ReferenceError {
     /// A file of the copy cannot be written.
     #[error("cannot write {}: {source}", .path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// The system's words.
         source: io::Error,

@@ -20,25 +20,25 @@ pub enum ReportError {
     /// The system said no.
     #[error("cannot read or write {}: {source}", .path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// The system's words.
         source: io::Error,
     },
-    /// The part that is exact could not be written anew.
+    /// The exact part of the report could not be written again.
     #[error("`cargo run --release -p {package} --example {example}` {how}")]
     Exact {
-        /// Of which level.
+        /// The package of the level.
         package: String,
         /// The example that writes it.
         example: String,
-        /// What became of it.
+        /// How the command ended.
         how: String,
     },
     /// It has no place for what was measured.
     #[error("{} has no lines `{}` and `{}`", .path.display(), MARKS[0], MARKS[1])]
     NoMarks {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
 }

@@ -1,4 +1,4 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -82,9 +82,9 @@ async fn recorded(
                 they happened; a success is no failure. A panic ends a task without a trace unless it is \
                 caught: FutureExt::catch_unwind, or the JoinError of its handle");
     let heard = lock(heard).clone();
-    ensure!(heard == expected, "what the handler was told {case}";
+    ensure!(heard == expected, "the failures that the handler got {case}";
         expected = shown(expected), observed = shown(&heard),
-        help = "the handler is told of each failure once, in the same order");
+        help = "call the handler with each failure once, in the same order");
     Ok(())
 }
 
@@ -96,7 +96,7 @@ async fn text_of(cx: &Cx, tracker: &Tracker) -> Outcome {
         ensure!(text.contains(&told.task) && text.contains(&told.text), "the text of a failure leaves something out";
             expected = format!("a text with {:?} and {:?} in it, whole", short(&told.task), short(&told.text)),
             observed = format!("{:?}", short(&text)),
-            help = "the line in the log is all that is left of the task");
+            help = "a line in the log is the only trace of the task");
     }
     Ok(())
 }
@@ -235,7 +235,7 @@ pub async fn handler_is_contained(cx: Cx) -> Outcome {
     let running = cx.call_fn("Tracker::running", || made.running()).await?;
     ensure!(running == 0, "tasks counted as running after a handler's panic";
         expected = "0", observed = running.to_string(),
-        help = "count a task out in whichever way it ends: a guard with Drop does");
+        help = "decrease the count however a task ends: a guard with Drop does");
     Ok(())
 }
 
@@ -247,7 +247,7 @@ pub async fn running(cx: Cx) -> Outcome {
             let running = cx.call_fn("Tracker::running", || tracker.running()).await?;
             ensure!(running == expected, "tasks counted as running {at}{whose}";
                 expected = expected.to_string(), observed = running.to_string(),
-                help = "count up when a task is spawned, and down when it has ended, in whichever way");
+                help = "count up when a task is spawned, and down when it has ended, however it ended");
         }
         Ok(())
     };
@@ -286,7 +286,7 @@ pub async fn drained(cx: Cx) -> Outcome {
     let (tracker, heard) = tracker(&cx).await?;
     let drained = "Tracker::drained";
     let idle = cx.call(drained, tracker.drained()).await?;
-    ensure!(idle.took == ms(0), "waited although nothing runs";
+    ensure!(idle.took == ms(0), "waits although no task is running";
         expected = "0 ms", observed = format!("{} ms", idle.took.as_millis()));
     for round in ["the first time", "the second time"] {
         lock(&heard).clear();
@@ -311,8 +311,8 @@ pub async fn drained(cx: Cx) -> Outcome {
             help = "wait until none is running");
         let told = lock(&heard).len();
         ensure!(told == 3, "drained, {round}, before every failure was handled";
-            expected = "3 failures told to the handler by then", observed = told.to_string(),
-            help = "count a task out after its failure was recorded and handled");
+            expected = "3 failures handled by then", observed = told.to_string(),
+            help = "decrease the count after the failure was recorded and handled");
     }
     Ok(())
 }
@@ -329,9 +329,9 @@ pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
     .await?;
     wait(&cx, 1_000).await?;
     let seen = lock(&heard).clone();
-    ensure!(seen == [told.clone()], "the tracker was dropped: what its handler was told after that";
+    ensure!(seen == [told.clone()], "the tracker was dropped: the failures that its handler got after that";
         expected = told.shown(), observed = shown(&seen),
-        help = "what the tasks need belongs to an Arc that they share with the tracker; do not abort \
+        help = "put what the tasks need into an Arc that they share with the tracker; do not abort \
                 them when it is dropped");
     Ok(())
 }
@@ -364,7 +364,7 @@ pub async fn records_keep_apart(cx: Cx) -> Outcome {
             expected = shown(&expected), observed = shown(&seen), help = APART);
     }
     let seen = lock(&heard).clone();
-    ensure!(seen == expected, "what the handler was told of a tracker and its clone";
+    ensure!(seen == expected, "the failures that the handler got from a tracker and its clone";
         expected = shown(&expected), observed = shown(&seen), help = APART);
     Ok(())
 }

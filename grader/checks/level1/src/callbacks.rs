@@ -78,8 +78,7 @@ pub async fn dropped_callback(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let source = Source::drawn(&mut draw);
     let (of_user, of_posts) = (Request::User(source.id), Request::Posts(source.id));
-    let help = "put a guard into the closure that the source gets: its Drop answers when the closure \
-                was not called";
+    let help = "put a guard into the closure that the source gets: its Drop answers if the closure was not called";
     for (how, user, posts, request) in [
         ("after 100 ms", dropped(100), answer(100), of_user),
         ("after 100 ms", answer(100), dropped(100), of_posts),
@@ -131,7 +130,7 @@ async fn a_panic_stays_alone(cx: &Cx) -> Outcome {
     cx.call(CALLBACKS.name, sleep(ms(1_000))).await?;
     let mut called = lock(&called).clone();
     called.sort_unstable();
-    ensure!(called == [0, 1, 2, 3], "a callback that panics keeps the answers of other loads back";
+    ensure!(called == [0, 1, 2, 3], "a callback that panics prevents the answers of other loads";
         expected = "four loads, four calls; the callbacks of loads 0 and 1 panic",
         observed = format!("the callbacks of loads {called:?} ran"),
         help = "call each callback in a task of its own: a panic in it ends that task alone");

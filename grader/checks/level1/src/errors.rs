@@ -161,7 +161,7 @@ pub async fn text(cx: Cx) -> Outcome {
             let error = class.error(request, cause.clone());
             let text = cx.call_fn("FetchError::fmt", || error.to_string()).await?;
             ensure!(!texts.contains(&text), "two classes of errors have the same text";
-                expected = "a text from which the class can be told",
+                expected = "a text that shows the class",
                 observed = format!("{:?}, for {} and for another class", short(&text), shown(&error)),
                 help = "one or two words for each class, for example \"not found\"");
             texts.push(text);

@@ -130,8 +130,7 @@ fn told(item: Option<&Item>) -> String {
 
 /// Reads the stream to its end, and compares each item with the expected one.
 async fn reads(cx: &Cx, stream: &mut Items, expected: &[String], case: &str) -> Outcome {
-    let help = "begin with page 1 and go on to the page that has no next; an empty page is not the \
-                last one unless it says so, and an item that stands twice is given twice";
+    let help = "begin with page 1 and go on to the page that has no next; an empty page is not the last one unless it says so, and an item that occurs twice is yielded twice";
     for (index, expected) in expected.iter().enumerate() {
         let item = next(cx, stream).await?;
         ensure!(matches!(&item, Some(Ok(item)) if item == expected), "item {} of {case}", index + 1;
@@ -206,7 +205,7 @@ pub async fn on_demand(cx: Cx) -> Outcome {
     let source = Pages::new(&cx, pages(&mut draw, &[2, 1, 1]));
     let mut stream = open(&cx, &source).await?;
     let pause = Duration::from_secs(1);
-    let help = "ask for a page only when an item is asked for and none is left";
+    let help = "request a page only when the consumer asks for an item and none is left";
     let asked = |for_what: &str, expected: &[u32]| -> Outcome {
         let requested = source.requested();
         ensure!(requested == expected, "the pages requested {for_what}";
@@ -247,14 +246,14 @@ pub async fn error_ends(cx: Cx) -> Outcome {
         let source = Pages::new(&cx, pages);
         let mut stream = open(&cx, &source).await?;
         let case = format!("when page {number} of 4 fails ({})", short(&cause.to_string()));
-        let help = "the items before it, the error, and then the end: no page is asked for after a failure";
+        let help = "the items before it, the error, and then the end: no page is requested after a failure";
         for (index, expected) in expected.iter().enumerate() {
             let item = next(&cx, &mut stream).await?;
             ensure!(matches!(&item, Some(Ok(item)) if item == expected), "item {} {case}", index + 1;
                 expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
         }
         let error = next(&cx, &mut stream).await?;
-        ensure!(matches!(error, Some(Err(_))), "{case}, the stream gives no error";
+        ensure!(matches!(error, Some(Err(_))), "{case}, the stream yields no error";
             expected = "the error behind the items of the pages before it",
             observed = told(error.as_ref()), help = help);
         for _ in 0..2 {
@@ -320,8 +319,8 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
         cx.settle().await;
         let requested = source.requested();
         let open = source.under_way();
-        ensure!(open.is_empty(), "the stream was dropped {when}, its request goes on";
-            expected = "the request is given up together with the stream",
+        ensure!(open.is_empty(), "the stream was dropped {when}, but its request goes on";
+            expected = "the request is dropped together with the stream",
             observed = format!("page {} is under way", list(&open)),
             help = "keep the page's future inside the stream: dropped with it, it stops");
         sleep(ms(5_000)).await;
@@ -342,7 +341,8 @@ pub async fn streams_keep_apart(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (one, other) = (pages(&mut draw, &[2, 1, 2]), pages(&mut draw, &[1, 2, 2]));
     let (first, second) = (items_of(&one), items_of(&other));
-    let help = "what a stream has read belongs to that stream, not into a static: each asks its own source";
+    let help =
+        "keep what a stream has read in that stream, not in a static: each asks its own source";
     // In turn, item by item.
     let (mut left, mut right) = (
         open(&cx, &Pages::new(&cx, one.clone())).await?,

@@ -94,7 +94,7 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
             ends_with_the_first(&fake, took, &short(&cause.to_string()))?;
         }
     }
-    // Both fail: the earlier failure is told.
+    // Both fail: the earlier failure is returned.
     for (user, posts) in [(20, 70), (70, 20), (0, 50), (50, 0)] {
         let source = Source::drawn(&mut draw);
         let fake = source.fake(&cx, fail(user, status(500)), fail(posts, status(404)));
@@ -105,7 +105,7 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
         let first = if user < posts { status(500) } else { status(404) };
         // Which request the error names is asked elsewhere.
         let told = result.as_ref().err().and_then(parts).map(|(_, cause)| cause);
-        ensure!(told == Some(&first), "both requests fail, and the first failure is not the one that is told";
+        ensure!(told == Some(&first), "both requests fail, and the load does not return the first failure";
             expected = format!("an error with the cause {first:?}"),
             observed = ending(&result),
             help = "return the error of the request that failed first");
@@ -137,8 +137,8 @@ pub async fn drops_the_other(cx: Cx) -> Outcome {
             let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, source.id)).await?;
             cx.settle().await;
             let open = fake.under_way();
-            ensure!(open.is_empty(), "one request failed, but that for {} goes on", list(&open);
-                expected = "it is given up when the load returns", observed = "it is still under way",
+            ensure!(open.is_empty(), "one request failed, but the one for {} goes on", list(&open);
+                expected = "it is dropped when the load returns", observed = "it is still under way",
                 help = "its answer will not be read: drop its future, or abort its task");
             ensure!(call.leaked == 0, "one request failed, but {} tasks go on", call.leaked;
                 expected = "nothing is left when the load returns",

@@ -62,7 +62,7 @@ fn results(draw: &mut Draw) -> [Result<String, String>; 4] {
 
 /// Ends the script unless a call gave this, at this virtual millisecond.
 fn gave(call: Call<Told>, at: u64, expected: &Told, case: &str, help: &str) -> Outcome {
-    ensure!(call.value == *expected, "{case}: the future gives something else";
+    ensure!(call.value == *expected, "{case}: the future resolves to something else";
         expected = expected.shown(), observed = call.value.shown(), help = help);
     ensure!(call.took == ms(at), "{case}: the future is ready at {} ms", call.took.as_millis();
         expected = format!("{at} ms"), observed = format!("{} ms", call.took.as_millis()),
@@ -178,7 +178,7 @@ pub async fn starts_at_once(cx: Cx) -> Outcome {
     ensure!(ended == 2, "the futures were dropped, and {ended} of 2 operations have come to their end";
         expected = "2: dropping the future does not stop the operation",
         observed = ended.to_string(),
-        help = "a callback that is called in vain must not panic");
+        help = "a callback whose future was dropped must not panic");
     Ok(())
 }
 
@@ -198,8 +198,7 @@ pub async fn dropped(cx: Cx) -> Outcome {
     gave(call.await?, 100, &Told::Dropped, "the operation panicked with its callback", GONE)
 }
 
-const GONE: &str = "a callback that is gone can never be called: the waiting side has to notice, as the \
-                    receiver of a oneshot channel does";
+const GONE: &str = "a dropped callback can never be called: the waiting side has to notice, as the receiver of a oneshot channel does";
 
 async fn result_first_gives(
     cx: &Cx,
@@ -328,8 +327,7 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
 }
 
 pub async fn panic(cx: Cx) -> Outcome {
-    let help = "a panic ends the task, and the callback with it: catch it (FutureExt::catch_unwind, or \
-                the JoinError of a second task) and tell the callback. panics::message has its text";
+    let help = "a panic ends the task, and the callback with it: catch it (FutureExt::catch_unwind, or the JoinError of a second task) and call the callback. panics::message has its text";
     let (calls, _) = told(&cx, async { panic!("the future is dark") }).await?;
     let expected = Told::Panicked("the future is dark".to_owned());
     one_call(&calls, &expected, "the future panicked", help)?;

@@ -316,7 +316,7 @@ async fn nothing_goes_on(cx: &Cx, fake: &Fake, tasks_before: usize, when: &str) 
     cx.settle().await;
     let open = fake.under_way();
     ensure!(open.is_empty(), "the load was dropped {when}, but the request for {} goes on", list(&open);
-        expected = "the request is given up together with the load",
+        expected = "the request is dropped together with the load",
         observed = "it is still under way",
         help = "a spawned task outlives the future that waits for it: do not spawn, or abort it \
                 when the future is dropped (a JoinSet does)");
@@ -324,8 +324,7 @@ async fn nothing_goes_on(cx: &Cx, fake: &Fake, tasks_before: usize, when: &str) 
     let later = fake.requests();
     ensure!(later.len() == earlier.len(), "the load was dropped {when}, and made a request after that";
         expected = made(&earlier), observed = made(&later),
-        help = "what is dropped stops: a future does nothing unless it is polled, a spawned task goes \
-                on unless it is aborted");
+        help = "a dropped future stops, because it is no longer polled; a spawned task goes on unless it is aborted");
     let left = cx.alive_tasks().saturating_sub(tasks_before);
     ensure!(left == 0, "the load was dropped {when}, but {left} of its tasks live on";
         expected = "nothing is left", observed = format!("{left} tasks"),
@@ -353,10 +352,12 @@ pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
                     it on: std::panic::resume_unwind(error.into_panic())";
         match ended {
             Ok(Some(result)) => {
-                ensure!(false, "when {case}, the load returns all the same";
+                ensure!(false, "when {case}, the load still returns";
                     expected = "the panic passes to the caller", observed = ending(&result), help = help);
             }
-            Ok(None) => ensure!(false, "when {case}, the load ends without a word"; help = help),
+            Ok(None) => {
+                ensure!(false, "when {case}, the load ends without a result and without a panic"; help = help)
+            }
             Err(payload) => {
                 let told = level1::panics::message(&*payload);
                 ensure!(told == text, "when {case}, the caller sees another panic";
@@ -404,9 +405,8 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     let id = values::id(&mut draw);
     let [first, second, third] = ["the first source", "the second source", "the third source"]
         .map(|n| tenant(&mut draw, id, n));
-    let help = "what a load remembers belongs to the load (its closures, its future), not into a static: \
-                each load asks the source that it was given, every time";
-    let apart = "two loads got in each other's way";
+    let help = "keep what a load remembers in the load (its closures, its future), not in a static: each load asks the source that it was given, every time";
+    let apart = "two loads influence each other";
 
     // One after the other, the same id of other sources, and of the first one again.
     for source in [&first, &second, &third, &first] {
@@ -447,7 +447,7 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
         timeout(ms(5_000), (style.load)(&fake, id)).await
     };
     let call = cx.call(style.name, both).await?;
-    ensure!(matches!(call.value, Ok(Some(_))), "{apart}: one waits for another one that hangs";
+    ensure!(matches!(call.value, Ok(Some(_))), "{apart}: a load waits for another one that hangs";
         expected = "a profile after its own two requests",
         observed = format!("nothing {} ms later", call.took.as_millis()), help = help);
     many_loads(&cx, style, &first).await

@@ -211,7 +211,7 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
                 open.extend(below.map(|(name, _)| (name, place.clone())));
             }
         }
-        ensure!(!makes_requests, "{place} leans on {what} {name}";
+        ensure!(!makes_requests, "{place} uses {what} {name}";
             expected = "each style does its own work: it makes its two requests itself",
             observed = format!("a path at {place} that leads to `{name}`"),
             help = "the exercise is to write the same load three times: make the requests here, or in \

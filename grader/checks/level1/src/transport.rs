@@ -223,7 +223,7 @@ pub async fn time_limit(cx: Cx) -> Outcome {
             let call = cx.call(WITHIN, quick).await?;
             ensure!(call.value == expected, "an answer in time was changed";
                 expected = shown(&expected), observed = shown(&call.value),
-                help = "what the request gives within its limit is passed on as it is");
+                help = "the result of the request within its limit is passed on unchanged");
             ensure!(call.took == ms(after), "an answer came late, at {} ms", call.took.as_millis();
                 expected = format!("{after} ms, when the request has it"),
                 observed = format!("{} ms", call.took.as_millis()));
@@ -249,7 +249,7 @@ pub async fn gives_up(cx: Cx) -> Outcome {
     let call = cx.call(WITHIN, within(ms(200), request())).await?;
     sleep(ms(10_000)).await;
     ensure!(ended.load(SeqCst) == 0 && call.leaked == 0, "the request ran on after its time was over";
-        expected = "the request is dropped with the time limit", observed = "it ran to its end",
+        expected = "the request is dropped at the time limit", observed = "it ran to its end",
         help = help);
     // The caller's own end is the request's as well: after the first poll, and before it.
     let cut = timeout(ms(100), within(ms(2_000), request()));
@@ -261,7 +261,7 @@ pub async fn gives_up(cx: Cx) -> Outcome {
         expected = "the request is dropped with the future of within",
         observed = format!("{} requests ran to their end", ended.load(SeqCst)), help = help);
     let left = cx.alive_tasks().saturating_sub(before);
-    ensure!(left == 0, "all requests were given up, and {left} tasks are left";
+    ensure!(left == 0, "all requests were dropped, and {left} tasks are left";
         expected = "none", observed = left.to_string(), help = help);
     Ok(())
 }

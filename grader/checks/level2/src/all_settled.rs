@@ -139,7 +139,7 @@ pub async fn names_each_failure(cx: Cx) -> Outcome {
                     plain::result(&report(&settled, section)?.result),
                     plain::source_error(&error),
                     || format!("the report on {section} does not carry its source's error"),
-                    "keep the error as the source gave it: a caller decides by it what to do next",
+                    "keep the source's error unchanged: a caller decides by its variant what to do next",
                 )?;
             }
         }
@@ -214,7 +214,7 @@ pub async fn default_timeouts(cx: Cx) -> Outcome {
             plain::time(there),
             plain::time(wanted),
             || format!("the default timeouts are not the documented ones: {section} differs"),
-            "the figures stand in the documentation of Timeouts",
+            "the documentation of Timeouts has the figures",
         )?;
     }
     let distinct = distinct_limits();
@@ -330,18 +330,18 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
     let Ok(cut) = call.value else {
         return Err(Fail::new("with limits of 0 ms, the load has not returned after 10 s")
             .expected("at once: a limit of zero is a limit, not the lack of one")
-            .help("do not take zero for \"no limit\""));
+            .help("zero does not mean \"no limit\""));
     };
     let took = call.took;
     ensure!(took <= ms(1), "with limits of 0 ms, returned at {} ms", took.as_millis();
         expected = "at once: a limit of zero is a limit, not the lack of one",
-        help = "do not take zero for \"no limit\"");
+        help = "zero does not mean \"no limit\"");
     for section in Section::ALL {
         same(
             plain::result(&report(&cut, section)?.result),
             plain::failure(&SectionFailure::TimedOut { limit: Duration::ZERO }),
             || format!("the report on {section} does not say that its limit of 0 ms is over"),
-            "do not take zero for \"no limit\"",
+            "zero does not mean \"no limit\"",
         )?;
     }
     Ok(())

@@ -68,7 +68,7 @@ async fn wins(cx: &Cx, section: Section, steps: Vec<Step>, winner: usize, at: u6
     same(
         plain::data(&data),
         expected,
-        || "the data is not what the first replica that answered said".to_owned(),
+        || "the data is not that of the first replica that answered".to_owned(),
         "the data and the number belong to one replica",
     )?;
     ensure!(replica == winner, "`replica` is {replica}, but the data is that of replica {winner}";
@@ -163,7 +163,7 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
     let AllFailed { errors: observed } = failed(outcome, "every replica failed")?;
     ensure!(observed.len() == errors.len(), "the error lists {} errors of {} replicas",
         observed.len(), errors.len();
-        help = "keep what each replica said, also when two say the same");
+        help = "keep the error of each replica, also when two are equal");
     let difference =
         observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
             let (there, wanted) = (plain::source_error(there), plain::source_error(wanted));
@@ -172,7 +172,7 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
     match difference {
         None => Ok(()),
         Some((place, there, wanted)) => Err(Fail::new(format!(
-            "the error does not list what each replica said, in the order of the replicas: number {place} differs"
+            "the error does not list the error of each replica, in the order of the replicas: number {place} differs"
         ))
         .expected(wanted)
         .observed(there)

@@ -90,7 +90,7 @@ fn cached(outcome: Result<Answer, CacheError>, when: &str) -> Result<(Dashboard,
     match outcome {
         Ok(Answer::Cached { dashboard, age, .. }) => Ok((dashboard, age)),
         other => {
-            Err(Fail::new(format!("{when}: the last page is not handed out when the sources fail"))
+            Err(Fail::new(format!("{when}: the last page is not returned when the sources fail"))
                 .expected("Answer::Cached")
                 .observed(said(&other))
                 .help("a page that was loaded is remembered until a newer one replaces it"))
@@ -103,15 +103,15 @@ fn is_old(age: Duration, loaded: Instant, when: &str) -> Outcome {
     let expected = loaded.elapsed();
     let help = match age {
         age if age == Duration::ZERO => {
-            "note tokio::time::Instant::now() when the page is there: std's clock does not see virtual time"
+            "note tokio::time::Instant::now() when the page has arrived: std's clock does not see virtual time"
         }
         age if age > expected => "remember the time after the load, not before it",
         _ => {
-            "the age counts from the load that brought the page: handing it out does not make it younger"
+            "the age counts from the load that brought the page: returning it does not make it younger"
         }
     };
-    ensure!(age == expected, "{when}: the age is said to be {} ms", age.as_millis();
-        expected = format!("{} ms, from the moment the page was there to the moment it is handed out",
+    ensure!(age == expected, "{when}: the reported age is {} ms", age.as_millis();
+        expected = format!("{} ms, from the moment the page arrived to the moment it is returned",
             expected.as_millis()),
         help = help);
     Ok(())
@@ -274,8 +274,7 @@ fn judged(
         ),
         Ok(Answer::Cached { .. }) => (
             format!("wrong {at}: the page is shown"),
-            "a page may be shown while it is younger than the time to live; at that age it is too old, and \
-             handing it out does not make it younger",
+            "a page may be shown while it is younger than the time to live; at that age it is too old, and returning it does not make it younger",
         ),
     };
     Err(Fail::new(headline).expected(expected).observed(said(outcome)).help(help))
@@ -398,7 +397,7 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
         let load = timeout(ms(10_000), cache.load());
         let Ok(outcome) = cx.call(NAME, load).await?.value else {
             return Err(Fail::new(format!("while one load hangs, load {nth} cannot {what}"))
-                .expected("loads run side by side: one that hangs holds up no other")
+                .expected("loads run side by side: one that hangs does not delay the others")
                 .observed("no answer within 10 s")
                 .help(
                     "await first, lock after: a lock that is held across the load's .await makes \

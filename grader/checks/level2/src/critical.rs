@@ -149,12 +149,7 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
             })?;
             agrees(report, alone, "users and reviews are optional")?;
         }
-        returned_at(
-            call.took,
-            last,
-            "the last section has come to its outcome",
-            "load all at once",
-        )?;
+        returned_at(call.took, last, "the last section has its outcome", "load all at once")?;
         states_time(settled.took, last)?;
     }
     Ok(())

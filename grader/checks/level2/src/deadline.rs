@@ -138,7 +138,7 @@ fn reports(settled: &Settled, fake: &Fake, latencies: [u64; 5], limit: Duration)
         let took = ms(after).min(limit);
         ensure!(report.took == took, "the report on {section} says {}", plain::time(report.took);
             expected = format!("{}, from its call to its outcome", plain::time(took)),
-            help = "read the clock when this section has come to its outcome");
+            help = "read the clock when this section has its outcome");
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         returned_at(
             call.took,
             last,
-            "every section has come to an outcome, long before the limit",
+            "every section has its outcome, long before the limit",
             "the limit is the latest moment to return, not the only one",
         )?;
         reports(&call.value, &fake, latencies, LONG)?;
@@ -234,7 +234,7 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
             call.took,
             limit,
             "the limit",
-            "a limit of zero leaves no time; it is not no limit",
+            "a limit of zero leaves no time; it does not mean \"no limit\"",
         )?;
         let fake = Fake::new(&cx);
         let call = cx.call(PARTIAL, load_partial(fake.source(), ms(limit))).await?;
@@ -242,7 +242,7 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
             call.took,
             limit,
             "the limit",
-            "a limit of zero leaves no time; it is not no limit",
+            "a limit of zero leaves no time; it does not mean \"no limit\"",
         )?;
         reports(&call.value, &fake, ASSIGNED, ms(limit))?;
     }

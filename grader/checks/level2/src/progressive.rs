@@ -45,7 +45,7 @@ fn first_shows(first: &FirstPhase, fake: &Fake, case: &str) -> Outcome {
     ] {
         ensure!(observed == expected, "the first phase does not show what the sources answered";
             expected = expected, observed = format!("{observed} ({case})"),
-            help = "hand over the answers of this load's own calls, each unchanged. A load keeps nothing \
+            help = "return the answers of this load's own calls, each unchanged. A load keeps nothing \
                     for the next one, and shares nothing with another");
     }
     Ok(())
@@ -107,7 +107,7 @@ pub async fn holds_the_others_back(cx: Cx) -> Outcome {
             .filter(|seen| seen.at < over && SECOND.contains(&seen.section))
             .collect();
         ensure!(early.is_empty(), "{} call(s) of the second phase began in the first", early.len();
-            expected = "users, low-stock and reviews are called when sales and orders are there",
+            expected = "users, low-stock and reviews are called when sales and orders have arrived",
             observed = names(early.iter().map(|seen| &seen.section)),
             help = "start the second phase when the first is over, so that the services have sales and \
                     orders alone to answer");
@@ -160,9 +160,9 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
             let Some(alone) = alone(&cx, &fake, section, limits(LIMITS)).await else { continue };
             // A load that has waited in its first phase has the outcome already.
             let over = fake.over(section).unwrap_or(now).max(start);
-            ensure!(now == over, "{section} is handed over at {now} ms";
+            ensure!(now == over, "{section} is yielded at {now} ms";
                 expected = format!("at {over} ms, when its outcome was there"),
-                help = "hand over each section by itself: waiting for all three holds back the fast");
+                help = "yield each section by itself: waiting for all three delays the fast ones");
             agrees(&report, &alone, "the caller polled `rest` at once")?;
             let calls = fake.called().iter().filter(|&&called| called == section).count();
             ensure!(calls == alone.calls, "{section} was called {calls} times";
@@ -201,7 +201,7 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
         fake.seen().iter().filter(|seen| seen.at > now).map(|s| s.section).collect();
     ensure!(second.is_empty(), "the second phase began although the first has failed";
         expected = "no call of users, low-stock or reviews", observed = names(&second),
-        help = "return the error before anything of the second phase is started");
+        help = "return the error before any call of the second phase is started");
     Ok(())
 }
 

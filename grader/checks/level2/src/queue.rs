@@ -272,10 +272,9 @@ impl Fails {
     /// The place of a job that failed so is lost.
     fn lost(self) -> Fail {
         Fail::new(format!("after a job {}, the next one never begins", self.said()))
-            .expected("the place is free again, however the job ended, and other callers see nothing of it")
+            .expected("the place is free again, however the job ended, and other callers do not notice")
             .help(
-                "give the place back from a destructor (a permit that is dropped), not after the await: a \
-                 panic never gets there. And a place is taken before the closure is called",
+                "free the place in a destructor (of a permit, for instance), not after the await: a panic never gets there. And take the place before the closure is called",
             )
     }
 }
@@ -314,8 +313,7 @@ pub async fn survives_failing_jobs(cx: Cx) -> Outcome {
 
 /// As many jobs as there are places run at once.
 async fn serves(cx: &Cx, queue: &AsyncQueue, places: usize, when: &str) -> Outcome {
-    const HELP: &str = "a waiter that is gone must not be handed a place, and a job that fails or is \
-                        dropped must give its place back: let destructors do it";
+    const HELP: &str = "a dropped waiter must not get a place, and a job that fails or is dropped must free its place: let destructors do it";
     let jobs = Jobs::new(cx);
     let all = (0..places).map(|number| jobs.add(queue, number, 100));
     let all = AssertUnwindSafe(timeout(ms(10_000), join_all(all))).catch_unwind();
@@ -361,12 +359,12 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
             (0..places + 6).filter(|number| *number < places || number % 2 == 1).collect();
         order.began_in(
             &stayed,
-            "after callers in the middle of the line were dropped, others began, or in another order",
-            "a waiter that is gone must not be handed a place, and those behind it keep their order",
+            "after callers in the middle of the queue were dropped, the wrong callers began, or in another order",
+            "a dropped waiter must not get a place, and the callers behind it keep their order",
         )?;
         ensure!(
             served.iter().filter(|served| **served).count() == stayed.len(),
-            "after callers in the middle of the line were dropped, another one got no place"
+            "after callers in the middle of the queue were dropped, another one got no place"
         );
 
         // The narrowest case: a caller is dropped when its turn has come, but before it could run.
@@ -434,7 +432,7 @@ pub async fn ten_thousand_wait(cx: Cx) -> Outcome {
             "of {COUNT} jobs that wait, number {number} began as number {place}"
         ))
         .expected("the order in which `add` was first polled, however many wait")
-        .help("the line has no end: a new caller stands at its back"));
+        .help("the queue is unbounded: a new caller joins at its back"));
     }
     let rounds = (COUNT / PLACES) as u64;
     ensure!(call.took == ms(rounds), "{COUNT} jobs of 1 ms took {} ms", call.took.as_millis();
@@ -468,7 +466,7 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
     let wakers = polled.await?;
     ensure!(wakers <= 20, "one caller that waits was polled 1000 times, and {wakers} wakers are kept";
         expected = "one, or a few: the newest waker of a caller replaces the older ones",
-        help = "store the waker in the caller's own place in the line instead of adding one at each poll");
+        help = "store the waker in the caller's own entry in the queue instead of adding one at each poll");
     drop((holds, waits));
     // Callers that came and went, one after the other: little memory is enough for any number of them.
     let many = async {
@@ -481,8 +479,8 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
     cx.call(NAME, many).await?;
     let wakers = kept();
     ensure!(wakers <= 20, "1000 callers have come and gone, and {wakers} of their wakers are kept";
-        expected = "none, or a few: nothing is kept of a caller whose job has ended",
-        help = "remove what belongs to a caller when it goes");
+        expected = "none, or a few: nothing is kept for a caller whose job has ended",
+        help = "remove a caller's entries when it leaves");
     let _scarce = grader_kit::scarce(1 << 20);
     for _ in 0..20 {
         let many = async {

@@ -52,7 +52,7 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
         took,
         400,
         "reviews answers at 200, users at 300, orders at 400",
-        "return as soon as three have answered; the other two are handed over, not waited for",
+        "return as soon as three have answered; return the other two in `rest`, and do not wait for them",
     )?;
     states_time(first.took, 400)?;
 
@@ -195,8 +195,7 @@ pub async fn lists_early_failures(cx: Cx) -> Outcome {
         ensure!(observed == expected,
             "`failed` does not list what failed before the third success, in the order of time";
             expected = plain::items(&expected), observed = plain::items(&observed),
-            help = "push each failure with its section and its cause when it comes, and hand the \
-                    list over");
+            help = "push each failure with its section and its cause when it happens, and return the list");
     }
     Ok(())
 }
@@ -241,10 +240,9 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
             .iter()
             .map(|&(section, after)| (plain::data(&fake.data(section)), start + after))
             .collect();
-        ensure!(rest == expected, "`rest` does not hand over the other two as they come";
+        ensure!(rest == expected, "`rest` does not yield the other two as they arrive";
             expected = at(&expected), observed = at(&rest),
-            help = "hand over the very calls that are still running, each on its own. Asking again \
-                    costs the time twice, and waiting for both holds one of them back");
+            help = "put the calls that are still running into `rest`, each on its own. A second call costs the time twice, and waiting for both delays one of them");
         ensure!(fake.called().len() == 5, "{} calls instead of 5", fake.called().len();
             expected = "each source is called once", observed = names(&fake.called()));
     }
@@ -259,9 +257,9 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
     // Both have been there for long: no order is promised.
     rest.sort_unstable();
     expected.sort_unstable();
-    ensure!(rest == expected, "`rest` has lost something when it is asked for 10 s later";
+    ensure!(rest == expected, "`rest` has lost outcomes when it is polled 10 s later";
         expected = plain::items(&expected), observed = plain::items(&rest),
-        help = "the calls have no limit, and what has answered waits until it is asked for");
+        help = "the calls have no limit, and their answers wait until `rest` is polled");
     Ok(())
 }
 
@@ -278,7 +276,7 @@ pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
             cx.call("`rest`", won(&cx, &fake).await?.0.rest.collect::<Vec<_>>()).await?.value;
         let observed: Vec<_> =
             rest.iter().filter_map(|item| item.as_ref().err()).map(plain::error).collect();
-        ensure!(observed == expected, "`rest` does not tell what failed after the return";
+        ensure!(observed == expected, "`rest` does not report what failed after the return";
             expected = plain::items(&expected), observed = plain::items(&observed),
             help = "the items of `rest` are results: pass on each outcome, with its section and cause");
     }
@@ -369,10 +367,10 @@ pub async fn too_few_tells_all(cx: Cx) -> Outcome {
             [("arrived", arrived(&there), lost.arrived), ("failed", failures(&gone), lost.failed)]
         {
             ensure!(observed == expected,
-                "the error does not tell what arrived and what failed, in the order of time";
+                "the error does not list what arrived and what failed, in the order of time";
                 expected = format!("`{what}`: {}", plain::items(&expected)),
                 observed = format!("`{what}`: {}", plain::items(&observed)),
-                help = "both lists are those that a success would carry, at the third failure");
+                help = "both lists are those of a success, as they are at the third failure");
         }
     }
     Ok(())

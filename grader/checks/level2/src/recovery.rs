@@ -39,7 +39,7 @@ pub async fn a_default_keeps_its_cause(cx: Cx) -> Outcome {
         kept.as_ref().map_or_else(|| "no cause".to_owned(), plain::source_error),
         plain::source_error(&cause),
         || "a failure is not replaced by the default, with its cause kept".to_owned(),
-        "the receiver must see that the value is second best, and why",
+        "the caller must see that the value is a fallback, and why",
     )?;
     // Also where the value is the default by chance.
     for value in [value, default] {
@@ -47,7 +47,7 @@ pub async fn a_default_keeps_its_cause(cx: Cx) -> Outcome {
         let Recovered { value: observed, cause } =
             cx.call("recovery::or_default", async { or_default(working, default) }).await?.value;
         ensure_eq!(observed, value, "a value is not passed on as it is");
-        ensure!(cause.is_none(), "a value that is there has a cause";
+        ensure!(cause.is_none(), "a successful value has a cause";
             expected = "`cause` is None: nothing has failed");
     }
     Ok(())
@@ -186,7 +186,7 @@ pub async fn gives_up(cx: Cx) -> Outcome {
         )?;
         ensure!(after == 0, "returned {after} ms after the last try has failed";
             expected = "at once: there is nothing to wait for after the last try",
-            help = "wait between two tries only: look whether there is another one before you wait");
+            help = "wait between two tries only: check whether there is another one before you wait");
     }
     Ok(())
 }
@@ -341,7 +341,7 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
         let outcome = cx.call(NAME, caught).await?.value;
         let place = if in_closure { "closure" } else { "future" };
         ensure!(outcome.is_err(), "a panic in the {place} of try {nth} does not reach the caller";
-            expected = "the panic passes through retry: it is a bug, and no failure that may pass",
+            expected = "the panic passes through retry: it is a bug, not a transient failure",
             help = "await the try and let its panic pass: do not catch it");
         ensure!(count.get() == nth, "{} tries although try {nth} panicked", count.get();
             expected = format!("{nth}: after a panic there is no further try"));

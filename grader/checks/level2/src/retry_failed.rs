@@ -159,7 +159,7 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
                 plain::result(&report.result),
                 expected,
                 || format!("the report on {section} is not that of the second try"),
-                "what the second try brings replaces the failure, whether it is data or another failure",
+                "the outcome of the second try replaces the failure, whether it is data or another failure",
             )?;
             ensure!(report.took == ms(at), "the report on {section} says {} ms", report.took.as_millis();
                 expected = format!("{at} ms: how long the second call took"),

@@ -78,7 +78,7 @@ pub async fn stops_at_the_first_failure(cx: Cx) -> Outcome {
         failed(call.value, &format!("{section} failed"))?;
         let called = fake.called();
         let later: Vec<_> = called.iter().skip_while(|&&one| one != section).skip(1).collect();
-        ensure!(later.is_empty(), "asked for more after the failure of {section}";
+        ensure!(later.is_empty(), "another source is called after the failure of {section}";
             expected = format!("{section} is the last one"), observed = names(&called),
             help = "the first failure ends the load: leave it with `?`, before the next call begins");
         returned_at(

@@ -168,8 +168,7 @@ where
     // The limit of `Cx::call` polls it once more, at which all has long been there.
     ensure!(call.took < ms(60_000), "a load that moved to another task is not woken";
         expected = "it goes on when a source answers", observed = format!("{} ms", call.took.as_millis()),
-        help = "hand each poll's own Context to what you wait for: a waker that is kept belongs to the \
-                task of an earlier poll");
+        help = "pass each poll's own Context to the futures that you wait for: a stored waker belongs to the task of an earlier poll");
     let page = succeeded(call.value, "every source answered")?.dashboard;
     shows(&page, &moved.page(), "the load moved to another task")?;
 
@@ -220,7 +219,7 @@ pub fn passed_on<T>(
     };
     ensure!(observed.contains(text), "the panic that reached the caller is another one";
         expected = format!("{text} ({case})"), observed = observed,
-        help = "pass the payload on as it is: std::panic::resume_unwind(payload)");
+        help = "pass the payload on unchanged: std::panic::resume_unwind(payload)");
     ensure!(took == ms(expected_ms), "the panic reached the caller at {} ms", took.as_millis();
         expected = format!("{expected_ms} ms, when it happened ({case})"),
         help = "pass a panic on when it happens, as a failure: do not wait for the other calls");

@@ -22,19 +22,26 @@ async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
         .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
 }
 
+/// A right solution has 99.60 %, with a standard deviation of 0.05 among so many: it fails once in 10 000
+/// solutions. One that loses 0.3 % of its payments more does not pass.
+const MANY: u32 = 15_000;
+
 pub async fn succeeds_despite_failures(cx: Cx) -> Outcome {
     is_written(&cx).await?;
-    let tally = load(50_000, Rates::TEN_PERCENT).await?;
+    let tally = load(MANY, Rates::TEN_PERCENT).await?;
     let success = tally.success();
     cx.note(format!(
-        "{:.3} % of 50 000 payments succeed with 10 % of all calls failing (95 % interval {:.3} to {:.3}); {} declined apart",
+        "{:.3} % of {MANY} payments succeed with 10 % of all calls failing (95 % interval {:.3} to {:.3}); {} declined apart",
         success.share, success.low, success.high, tally.declined
     ));
     ensure!(
-        success.share >= 99.5,
-        "{:.3} % of the payments succeed with 10 % of all calls failing", success.share;
-        expected = "99.5 % or more: three attempts for each of four steps give 99.60 %",
-        observed = format!("{} paid, {} failed, {} compensating, {} refused", tally.paid, tally.failed, tally.compensating, tally.refused),
+        success.high >= 99.5,
+        "{:.3} % of {MANY} payments succeed with 10 % of all calls failing", success.share;
+        expected = "a share whose 95 % interval reaches 99.5 %: three attempts for each of four steps give 99.60 %",
+        observed = format!(
+            "{:.3} to {:.3} %: {} paid, {} failed, {} compensating, {} refused",
+            success.low, success.high, tally.paid, tally.failed, tally.compensating, tally.refused
+        ),
         help = "three attempts are three calls; a lost answer is worth another attempt with the same key; the backoff has to leave room within the 10 s"
     );
     Ok(())
@@ -51,7 +58,7 @@ pub async fn latencies(cx: Cx) -> Outcome {
         p99.as_millis(),
         tally.longest.as_millis()
     ));
-    // The lesson's targets are 1.5, 3 and 5 s.
+    // The assignment's targets are 1.5, 3 and 5 s.
     for (name, seen, most) in
         [("p95", p95, 3000), ("p99", p99, 5000), ("the longest", tally.longest, 10_000)]
     {
@@ -81,10 +88,10 @@ pub async fn nothing_gets_stuck(cx: Cx) -> Outcome {
             let (unanswered, open) = cx.call("Gateway::pay", wait).await?.value?;
             ensure!(
                 unanswered == 0 && open == 0,
-                "{unanswered} payments get no answer and {open} are stuck when calls hang, get lost or come late";
+                "{unanswered} payments get no answer and {open} are stuck when calls hang, get lost or are answered late";
                 expected = "each is paid, or undone to the last step",
                 observed = format!("{crowd} at once, seed {seed}"),
-                help = "at Uber 2 % of the payments were stuck: a capture hung for ever, and nobody released what was reserved"
+                help = "at Uber 2 % of the payments were stuck: a capture hung, and no code released the reserved amount"
             );
         }
     }
@@ -207,7 +214,7 @@ pub async fn compensates(cx: Cx) -> Outcome {
     futures::future::join_all(tried).await.into_iter().collect()
 }
 
-/// A payment with such faults is not paid, its answer names the step, and in the end nobody is charged.
+/// A payment with such faults is not paid, its answer names the step, and in the end the customer is not charged.
 async fn gives_back(cx: &Cx, what: String, named: Option<CallSite>, script: Script) -> Outcome {
     let stage = stage_aside(cx, script, GatewayConfig::default())?;
     let gateway = stage.gateway.clone();
@@ -219,9 +226,9 @@ async fn gives_back(cx: &Cx, what: String, named: Option<CallSite>, script: Scri
         ensure!(
             net == 0 && rows == 0,
             "with {what}, {net} minor units {when} charged, with {rows} rows";
-            expected = "nobody is charged and no row stands",
+            expected = "the customer is not charged, and there is no row",
             observed = format!("told {answer:?}{}", stage.wire.lines()),
-            help = "refund what is charged, cancel what is not, take the row back if it may be there; an undo that fails, hangs or panics is tried again"
+            help = "refund what is charged, cancel what is not, void the row if it may be there; an undo that fails, hangs or panics is tried again"
         );
         Ok(())
     };

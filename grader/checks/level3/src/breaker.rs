@@ -97,7 +97,7 @@ pub async fn names_a_time_while_probing(cx: Cx) -> Outcome {
         let _ = probe?;
         for got in others? {
             let Got::Refused(wait) = got else { continue };
-            ensure!(!wait.is_zero() && wait <= ms(figures.reset), "a call while another one probes is told to come back in {wait:?}";
+            ensure!(!wait.is_zero() && wait <= ms(figures.reset), "a call while another one probes gets the wait {wait:?}";
                 expected = "a time above zero, and at most the reset timeout",
                 help = "no clock knows when the probe ends; a caller that obeys zero asks again at once, and spins: \
                         name the reset timeout, for which a failing probe keeps it open");

@@ -111,7 +111,7 @@ fn value(result: &Asked, which: &str) -> Result<String, Fail> {
     }
 }
 
-/// Keys that are easily taken for one another: they share all but their last character, or differ in a blank, in
+/// Keys that are easily mistaken for one another: they share all but their last character, or differ in a blank, in
 /// capital letters or in an accent.
 fn similar_keys(cx: &Cx) -> Vec<String> {
     let mut draw = cx.draw();
@@ -184,7 +184,7 @@ pub async fn keys_are_kept_apart(cx: Cx) -> Outcome {
                 Ok(Answered { completion: Completion::Stored(found), .. }) => found,
                 _ => return Err(Fail::new("a request with a new key got no answer")),
             };
-            ensure_eq!(found, number, "two keys with the same hash are taken for one");
+            ensure_eq!(found, number, "two keys with the same hash count as one");
         }
     }
     Ok(())
@@ -204,6 +204,12 @@ pub async fn a_repeat_is_marked(cx: Cx) -> Outcome {
         [Some(false), Some(true), Some(true)],
         "`replayed` of a request, of one that joined it, and of a repeat"
     );
+    let (one, joined) =
+        join(bench.ask("fails", 1, 100, true), bench.ask("fails", 1, 0, true)).await;
+    let marks: Vec<bool> =
+        [one?, joined?].into_iter().flatten().map(|answered| answered.replayed).collect();
+    ensure_eq!(marks, [false, true], "`replayed` of two requests at once whose work is released";
+        help = "the mark says whose work it was, whatever the work returned");
     Ok(())
 }
 
@@ -372,7 +378,7 @@ pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
     let failed = Seen::Released("down".to_owned());
     let found = [seen(&one?), seen(&other?), seen(&late?)];
     ensure_eq!(found, [failed.clone(), failed.clone(), failed], "three requests at once whose work failed";
-        help = "whoever waits for the work gets its failure, too");
+        help = "every request that waits for the work gets its failure, too");
     Ok(())
 }
 
@@ -490,7 +496,7 @@ pub async fn foreign_panics_harm_no_other(cx: Cx) -> Outcome {
     // Compared with those of the first request, its parameters panic.
     let _ = run(0, true, false).await?;
     let help = "comparing parameters and cloning answers runs foreign code: a panic there passes through your \
-                lock, which is poisoned then. `PoisonError::into_inner` takes it all the same";
+                lock, which is poisoned then. `PoisonError::into_inner` still takes it";
     let again = run(0, false, false).await.map_err(|fail| fail.help(help))?.value;
     ensure!(matches!(again, Ok(true)), "after parameters that panic when they are compared, the key gets no answer";
         help = help);
@@ -551,7 +557,11 @@ pub async fn answers_are_kept_for_their_time(cx: Cx) -> Outcome {
         first,
         "answers are kept for 60 s, and a repeat 59 999 ms later made a call"
     );
+    let kept = bench.store.contains(&key("k")?);
     sleep(ms(1)).await;
+    let expired = bench.store.contains(&key("k")?);
+    ensure_eq!((kept, expired), (true, false), "contains() for an answer that is kept for 60 s, 59 999 ms and 60 000 ms later";
+        help = "an expired answer may still be in memory: contains() looks at its age");
     let late = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
     ensure!(late != first, "answers are kept for 60 s, and a repeat 60 s later got the old one";
         expected = "a new answer: memory is bounded",

@@ -85,7 +85,7 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
         let (most, from) = bench.most_in_a_window();
         ensure!(most <= limit, "{most} of {count} calls that came together went in the {window} ms from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, those who waited included"),
-            help = "a caller that wakes up has to look again whether there is a slot");
+            help = "a caller that wakes up has to check again whether there is a slot");
         ensure!(
             bench.instants().len() == count,
             "{} of {count} calls were made",
@@ -120,7 +120,7 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             ensure!(call.value.is_ok(), "refused although the slot comes 1 ms before the deadline");
         }
     }
-    // A slot is free, and it is too late all the same.
+    // A slot is free, but it is too late.
     for late in [0, 5] {
         let bench = Bench::new(&cx, 2)?;
         let over = Deadline::after(ms(0));
@@ -148,9 +148,9 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     };
     let late = after(ms(2000)).await?;
     ensure!(late.value.is_err() && late.took == ms(0),
-        "2 a second, 5 before it, a deadline in 2000 ms: came to its end after {} ms", late.took.as_millis();
-        expected = "refused at once: the slot comes in 2500 ms, after those of the callers before it",
-        help = "each of those before takes a slot, and each slot comes free once a window");
+        "2 calls a second, 5 callers ahead, a deadline in 2000 ms: the call ended after {} ms", late.took.as_millis();
+        expected = "refused at once: its slot becomes free in 2500 ms, after those of the callers ahead",
+        help = "each caller ahead takes a slot, and each slot becomes free once a window");
     let in_time = after(ms(2600)).await?;
     ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
         in_time.took.as_millis();

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::world::request;
 
-/// Makes the faults of one payment anew.
+/// Makes a new script of the faults of one payment.
 type Scripted = fn() -> Script;
 
 /// Payments whose crashes are looked at: one that goes well, and ones that go back from each step.
@@ -156,7 +156,7 @@ async fn once(what: &'static str, script: fn() -> Script, point: CrashPoint) -> 
     let recovered = recover(&gateway, &when).await?;
     let told = recovered.finished + recovered.undone;
     ensure!(
-        told == was_open, "{when}: recover() tells of {told} payments, and {was_open} were open";
+        told == was_open, "{when}: recover() reports {told} payments, and {was_open} were open";
         observed = format!("{recovered:?}")
     );
     let left = gateway.drain(ms(60_000)).await;
@@ -325,11 +325,38 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
         gateway.dead_letters().len();
         help = "claim the parked saga and resume it"
     );
+    counts_what_it_parks().await?;
     a_row_to_be_taken_back_brings_no_receipt().await
 }
 
+/// A recovery that cannot undo a payment says so in its figures.
+async fn counts_what_it_parks() -> Outcome {
+    let script = || {
+        Script::new()
+            .always(CallSite::Save, Fault::FailBefore)
+            .always(CallSite::Refund, Fault::Decline)
+    };
+    for point in points(actions(script()).await?) {
+        let scene = Scene::new(script());
+        scene.crash(point).await?;
+        // Charged, and neither recorded nor undone.
+        if scene.net() == 0 || scene.journal.count(Standing::Open) == 0 {
+            continue;
+        }
+        let gateway = scene.gateway(&Process::new())?;
+        let recovered = recover(&gateway, "a payment that cannot be undone").await?;
+        ensure!(
+            (recovered.finished, recovered.undone, recovered.parked) == (0, 0, 1),
+            "a recovery counts a payment that it cannot undo as something else";
+            expected = "parked: 1, and no other payment", observed = format!("{recovered:?}")
+        );
+        return Ok(());
+    }
+    Err(Fail::new("no crash leaves a payment that is charged and open"))
+}
+
 async fn a_row_to_be_taken_back_brings_no_receipt() -> Outcome {
-    // The row is written, and nobody learns of it.
+    // The row is written, and the answer is lost.
     let script = Script::new().always(CallSite::Save, Fault::LoseReply);
     let (scene, _) = left_by_another(script.always(CallSite::Void, Fault::Decline)).await?;
     let gateway = scene.gateway(&Process::new())?;
@@ -453,7 +480,7 @@ pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     let took = begun.elapsed();
     ensure!(
         recovered.finished + recovered.undone + recovered.parked == was_open,
-        "{when}: recover() tells of another number of payments"; observed = format!("{recovered:?}")
+        "{when}: recover() reports another number of payments"; observed = format!("{recovered:?}")
     );
     ensure!(
         took <= ms(120_000), "{when}: recover() takes {} ms", took.as_millis();

@@ -116,7 +116,7 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
     let expected = [format!("step: {name}, the clients, 9500 ms left"), undo(1), undo(2), undo(3)];
     let seen = lock(&seen).clone();
     ensure!(
-        seen == expected, "a step or an undo is told something else";
+        seen == expected, "a step or an undo gets another context";
         expected = expected.join("; "), observed = seen.join("; "),
         help = "a step has until the deadline less the reserve, an attempt to undo its own limit; attempts count \
                 from 1"
@@ -143,7 +143,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             observed = format!("{:?}", called(&log)), help = help
         );
     }
-    // An optional step has failed before, and what came of it is unknown.
+    // An optional step has failed before, and its effect is unknown.
     for does in [Does::Unknown(FailureKind::Transient), Does::Panics(Panics::AtOnce)] {
         let bench = Bench::new(&cx).add("mail", does, Undo::Works, Step::not_critical).step(
             "capture",
@@ -175,7 +175,7 @@ pub async fn leaves_what_was_not_done(cx: Cx) -> Outcome {
             !undone.iter().any(|name| innocent.contains(&name.as_str())),
             "a step that certainly did nothing ({kind:?}) is undone";
             expected = "only reserve is undone", observed = format!("{:?}", called(&log)),
-            help = "Effect::None means that there is nothing to give back"
+            help = "Effect::None means that there is nothing to undo"
         );
     }
     Ok(())

@@ -270,7 +270,7 @@ pub fn paid(reply: &Result<Reply, PayError>, when: &str) -> Result<(), Fail> {
     }
 }
 
-/// One payment in the script itself, whatever comes of it: a gateway that is not written yet is found
+/// One payment in the script itself, with any outcome: a gateway that is not written yet is found
 /// here, and not in the tasks of a trial.
 pub async fn is_written(cx: &Cx) -> Result<(), Fail> {
     let stage = stage(cx, Script::new())?;

@@ -360,7 +360,7 @@ async fn panics(cx: Cx) -> Outcome {
     cx.call("code", async { empty[3] }).await.map(drop)
 }
 
-/// The hook is the grader's way to know where; without it the verdict must stand all the same.
+/// The hook is the grader's way to know where; without it the verdict must be the same.
 async fn panics_unseen(cx: Cx) -> Outcome {
     let work = async {
         std::panic::set_hook(Box::new(|_| ()));

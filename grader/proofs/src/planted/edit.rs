@@ -45,7 +45,7 @@ pub enum EditError {
     Form {
         /// The file to edit.
         file: String,
-        /// What is wrong.
+        /// The keys that the edit needs.
         needs: &'static str,
     },
     /// There is no such file.
@@ -59,7 +59,7 @@ pub enum EditError {
     /// The file, or the tokens to find, cannot be read as Rust.
     #[error("{what} cannot be read as Rust: {why}")]
     NotRust {
-        /// What cannot be read.
+        /// The text that cannot be parsed.
         what: String,
         /// The parser's words.
         why: String,
@@ -81,7 +81,7 @@ pub enum EditError {
         file: String,
         /// The path.
         item: String,
-        /// Where the items begin.
+        /// The lines on which the items begin.
         lines: Vec<usize>,
     },
     /// The item does not have the tokens.
@@ -91,7 +91,7 @@ pub enum EditError {
         place: String,
         /// The tokens to find.
         find: String,
-        /// What comes closest.
+        /// The closest tokens of the item.
         found: String,
     },
     /// The item has the tokens more than once.
@@ -101,7 +101,7 @@ pub enum EditError {
         place: String,
         /// The tokens to find.
         find: String,
-        /// Where they stand.
+        /// The lines of the matches.
         lines: Vec<usize>,
     },
     /// `prepend` or `append` to an item that does not end in a brace.
@@ -148,7 +148,7 @@ impl Reference {
         Reference { files, sources: RefCell::default() }
     }
 
-    /// Its files.
+    /// Returns the changed files.
     #[must_use]
     pub fn files(&self) -> &Files {
         &self.files

@@ -23,7 +23,7 @@ pub struct Item {
     pub path: String,
     /// Its bytes in the source, with attributes and doc comments.
     pub at: Range<usize>,
-    /// Its line, from 1.
+    /// The line of the item, from 1.
     pub line: usize,
     heads: Vec<Vec<String>>,
 }

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `fails` is the exact set of criteria that must fail (ids, exercises or levels); `says` must stand in what
-//! the learner is told for the first of them. A right solution has neither. [`edit`] says what an edit is,
+//! the learner's message must contain for the first of them. A right solution has neither. [`edit`] says what an edit is,
 //! [`items`] how an item is named; `remove` lists files to take away.
 //!
 //! Exact over which criteria? Trials ([`Exercise::trial`](grader::catalog::Exercise::trial)) fail for a
@@ -50,7 +50,7 @@ pub struct Planted {
     pub name: String,
     /// Criteria that must fail: exactly these.
     pub fails: Vec<&'static str>,
-    /// What the learner must be told, in the first of them.
+    /// Words that the message of the first of them must contain.
     pub says: Option<String>,
     /// What is wrong with it, or what is different.
     pub why: String,
@@ -82,7 +82,7 @@ pub enum PlantedError {
     Edit {
         /// The file or folder of the planted solution.
         path: PathBuf,
-        /// What does not fit.
+        /// Why the edit does not fit.
         source: EditError,
     },
     /// It changes what it may not, or nothing.

@@ -12,7 +12,7 @@ pub struct Token {
     pub text: String,
     /// Its bytes in the source.
     pub at: Range<usize>,
-    /// Its line, from 1.
+    /// The line of the token, from 1.
     pub line: usize,
 }
 

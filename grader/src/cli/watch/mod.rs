@@ -24,7 +24,7 @@ use grader::watch::{Effect, Event, Key, State};
 use super::{Arguments, Exit, Failure};
 use terminal::{Input, Terminal};
 
-/// What the threads send.
+/// The messages of the threads.
 #[derive(Debug)]
 enum Message {
     Event(Event),

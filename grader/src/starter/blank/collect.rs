@@ -36,7 +36,7 @@ const SILENT: &[&str] = &[
     "warn",
 ];
 
-/// Attributes that belong to a derive macro: their own name is in nobody's scope.
+/// Attributes that belong to a derive macro: no scope has their name.
 const HELPERS: &[&str] = &[
     "arg",
     "backtrace",

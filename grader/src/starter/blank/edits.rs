@@ -15,7 +15,7 @@ impl<'a> Edits<'a> {
         Self { source, changes: Vec::new() }
     }
 
-    /// Puts `text` in the place of `range`.
+    /// Replaces `range` with `text`.
     pub(super) fn replace(&mut self, range: Range<usize>, text: String) {
         self.changes.push((range, Some(text)));
     }

@@ -413,7 +413,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Puts `docs` in the place of the documentation in `attributes`; where there is none, at `start`.
+    /// Replaces the documentation in `attributes` with `docs`; if there is none, inserts them at `start`.
     fn document(&mut self, attributes: &[Attribute], docs: &[String], sign: &str, start: usize) {
         if docs.is_empty() {
             return;

@@ -27,7 +27,7 @@ enum Marker {
 pub(super) struct Marked {
     /// It stays as it is.
     pub(super) keep: bool,
-    /// It goes.
+    /// Whether the item is removed.
     pub(super) drop: bool,
     /// The lines that become its body.
     pub(super) body: Option<String>,

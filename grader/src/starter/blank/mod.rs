@@ -1,6 +1,6 @@
 //! From one reference module to the learner's blank.
 //!
-//! The text is edited by byte ranges and never printed anew, so comments and layout of what stays
+//! The text is edited by byte ranges and never printed from the syntax tree, so comments and layout of what stays
 //! are the reference's own. What stays is the interface: public items with their docs, types,
 //! derives, error enums and trait heads. Bodies become `todo!()`; what only bodies used goes.
 //!
@@ -38,14 +38,14 @@ pub(super) use unit_tests::{Own, add_imports, imports_to_add};
 /// Why a reference cannot be blanked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BlankError {
-    /// It is not Rust.
+    /// The file is not valid Rust.
     #[error("line {line}, column {column}: {message}")]
     Syntax {
-        /// Where, counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// Where, counted from 1.
+        /// The column, from 1.
         column: usize,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
     /// A comment begins like a marker and is none.
@@ -53,7 +53,7 @@ pub enum BlankError {
         "line {line}: no such marker: `{text}` (there are keep, drop, body EXPR, hint TEXT and doc TEXT)"
     )]
     UnknownMarker {
-        /// Where, counted from 1.
+        /// The line, from 1.
         line: usize,
         /// The comment.
         text: String,
@@ -61,7 +61,7 @@ pub enum BlankError {
     /// A marker stands where it marks nothing.
     #[error("line {line}: this marker stands above nothing that can be marked")]
     StrayMarker {
-        /// Where, counted from 1.
+        /// The line, from 1.
         line: usize,
     },
     /// What a `body` marker gives is not Rust.
@@ -69,7 +69,7 @@ pub enum BlankError {
     MarkerBody {
         /// Where the marked item begins, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
     /// A function returns an opaque type for which no value is known.
@@ -78,11 +78,11 @@ pub enum BlankError {
          put `// starter: body EXPR` above it"
     )]
     NoStandIn {
-        /// Where, counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// Its name.
+        /// The name of the function.
         function: String,
-        /// Its return type.
+        /// The return type of the function.
         returned: String,
     },
 }

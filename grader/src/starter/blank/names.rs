@@ -25,8 +25,8 @@ pub(in crate::starter) struct Uses {
     pub(super) heads: BTreeMap<ModulePath, Names>,
     /// Later segments of paths: associated items, members of modules.
     pub(super) tails: Names,
-    /// Each segment of a path with the one before it: `race::load`. In the place of `self` and
-    /// `super` stands how many files further up they lead: `^0`, `^1`.
+    /// Each segment of a path with the one before it: `race::load`. `self` and `super` are replaced by the
+    /// number of levels that they lead up: `^0`, `^1`.
     pub(super) qualified: Names,
     /// Methods called.
     pub(super) methods: Names,

@@ -56,7 +56,7 @@ fn given_files_name_things_too() {
         &[
             ("!src/lib.rs", "pub mod a;\nmod b;\nfn f() {\n    crate::a::needed();\n}\n"),
             ("src/a.rs", "pub(crate) fn needed() {}\npub(crate) fn other() {}\n"),
-            ("src/b.rs", "pub fn nobody() {}\n"),
+            ("src/b.rs", "pub fn unused() {}\n"),
         ],
         // A given file keeps its declarations, so the module behind one has to stay.
         &[Some("pub(crate) fn needed() {\n    todo!()\n}\n"), Some("")],

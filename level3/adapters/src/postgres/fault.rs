@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean for whoever runs the program.
+//! What PostgreSQL's errors mean for the operator.
 
 use std::error::Error as _;
 

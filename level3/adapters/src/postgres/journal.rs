@@ -134,7 +134,7 @@ impl Operation for Claim {
     async fn run(&self, session: &Session) -> Result<Claimed, Fault> {
         let (client, statements) = (&session.client, &session.statements);
         let name = self.saga.as_str();
-        // Locked until the end of the transaction: nobody else claims it or writes meanwhile.
+        // Locked until the end of the transaction: no other owner claims it or writes meanwhile.
         let Some(mut row) = saga(session, &statements.saga_locked, name).await? else {
             return Ok(Claimed::Unknown);
         };

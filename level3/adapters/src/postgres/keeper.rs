@@ -16,9 +16,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Holds this instance's advisory lock on a connection of its own.
 ///
-/// The server gives the lock back when the connection is gone, so the lock says whether the process
-/// lives. When the server itself was gone, the lock is taken again as soon as it is back. Whoever claims
-/// one of this instance's sagas in between raises its epoch: a mistake costs an owner, never a payment.
+/// The server releases the lock when the connection is gone, so the lock says whether the process
+/// lives. When the server itself was gone, the lock is taken again as soon as it is back. An instance that
+/// claims one of these sagas in between raises its epoch: a mistake costs an owner, never a payment.
 #[derive(Debug)]
 pub(super) struct Keeper {
     id: i32,

@@ -67,7 +67,7 @@ pub(super) const ROLLBACK: &str = "ROLLBACK";
 
 /// An answer comes after the flush, whatever the server's default is.
 /// What holds for each connection. A process that is frozen within a transaction holds its locks no longer
-/// than two seconds, and nobody waits longer than four for another one's: both are less than the patience
+/// than two seconds, and no process waits longer than four for a lock of another one: both are less than the patience
 /// of a write, which is done again when it was cut.
 pub(super) const CONFIGURE: &str = "
     SET synchronous_commit = on;
@@ -86,7 +86,7 @@ pub(super) const MAKE_MIGRATIONS: &str = "
 pub(super) const SCHEMA: &str = "SELECT coalesce(max(version), 0)::bigint FROM level3_migrations";
 pub(super) const MIGRATED: &str = "INSERT INTO level3_migrations (version) VALUES ($1::bigint)";
 
-/// Locks of a store are those of its schema; number 0 is for whoever changes the tables.
+/// Locks of a store are those of its schema; number 0 is held while the tables are changed.
 pub(super) const LOCK_SCHEMA: &str = "
     SELECT pg_advisory_xact_lock(hashtext('level3 ' || current_schema()), 0)";
 pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
@@ -142,8 +142,8 @@ statements! {
         SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1";
     saga_locked = "
         SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1 FOR UPDATE";
-    /// Whether nobody holds the instance's lock. Shared and until the end of the transaction, so that
-    /// two who ask at the same time do not take each other for the owner.
+    /// Whether the instance's lock is free. The lock is shared and held until the end of the transaction,
+    /// so that two processes that ask at the same time do not take each other for the owner.
     is_gone = "
         SELECT pg_try_advisory_xact_lock_shared(hashtext('level3 ' || current_schema()), $1)";
     claim = "

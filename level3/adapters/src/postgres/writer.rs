@@ -29,7 +29,7 @@ const COLLISIONS: u32 = 5;
 
 /// What is done within a transaction, possibly more than once.
 pub(super) trait Operation: Send + Sync + 'static {
-    /// What it answers.
+    /// The result of the operation.
     type Output: Send + 'static;
 
     /// What it writes to. Operations of a group are sent in the order of their keys, so that two groups
@@ -160,7 +160,7 @@ impl Writer {
 enum Failed {
     /// The connection broke before the commit was sent: nothing is there.
     Lost(Fault),
-    /// It broke after that: nobody knows.
+    /// It broke after that: the outcome is unknown.
     InDoubt(Fault),
     /// The server refuses something.
     Refused(Fault),
@@ -201,7 +201,7 @@ impl Connection {
 
     /// Does a group and answers it. Gives it back if it has to be done one by one.
     ///
-    /// While the server is away it is tried again, until somebody has waited for the store's patience.
+    /// While the server is away it is tried again, until a caller has waited for the store's patience.
     async fn settle(&mut self, mut group: Group) -> Option<Group> {
         let mut collisions = 0;
         loop {

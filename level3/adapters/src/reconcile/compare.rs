@@ -242,7 +242,7 @@ impl Reconciler {
     }
 }
 
-/// Six attempts with 6 s of pauses: nobody waits for a reconciliation, and one that stops half way has to
+/// Six attempts with 6 s of pauses: no client waits for a reconciliation, and one that stops half way has to
 /// begin again.
 fn patient() -> ExponentialBuilder {
     ExponentialBuilder::new()
@@ -275,8 +275,8 @@ const fn is_charged(intent: &Intent) -> bool {
     matches!(intent.status, IntentStatus::Succeeded) && !intent.refunded
 }
 
-/// Nobody has paid, and nobody will. A charge that is on its way counts as over until it is there: the
-/// next reconciliation sees it.
+/// The customer has not paid and will not. A charge that is still under way does not count: the next
+/// reconciliation sees it.
 const fn is_over(intent: &Intent) -> bool {
     intent.refunded || matches!(intent.status, IntentStatus::Canceled | IntentStatus::Processing)
 }

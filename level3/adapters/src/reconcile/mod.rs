@@ -1,9 +1,9 @@
-//! Compares the provider's intents with the ledger's rows and the journal, and repairs what does not fit.
+//! Compares the provider's intents with the ledger's rows and the journal, and repairs the differences.
 //!
-//! The gateway leaves nothing behind as long as every party keeps its word. Sometimes one does not: a
+//! The records agree as long as every party keeps its contract. Sometimes one does not: a
 //! provider charges after it was told to cancel, or makes an intent whose request it had refused; a backup
-//! of the ledger is older than its last rows; somebody refunds by hand. That is found by looking, and
-//! nothing but looking.
+//! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds such
+//! differences.
 //!
 //! | the journal says | the intent | the row | what is done |
 //! |---|---|---|---|
@@ -18,8 +18,8 @@
 //!
 //! # Beside a running gateway
 //!
-//! Only payments are touched whose saga has ended, and that is for good: nobody else has anything to do
-//! for them. A page of the list may be older than that end, so the intent is read once more after the
+//! Only payments whose saga has ended are touched. Such an end is final: no other code works on
+//! them. A page of the list may be older than that end, so the intent is read once more after the
 //! journal, and nothing is decided by the list. Repairs use the gateway's own idempotency keys and the
 //! ledger's unique rows. So any number of reconciliations may run at once, each may stop anywhere, and a
 //! second one finds nothing left to do.
@@ -46,18 +46,18 @@ use level3_domain::provider::{IntentList, Ledger, PaymentProvider, ProviderError
 
 use super::sql::StoreError;
 
-/// What is compared, and with what it is repaired.
+/// The sides of a reconciliation: what is compared, and the services for repairs.
 #[derive(Clone)]
 pub struct Sides {
     /// Refunds and cancels.
     pub payments: Arc<dyn PaymentProvider>,
     /// Lists the same account.
     pub intents: Arc<dyn IntentList>,
-    /// Says what became of a payment.
+    /// Has the outcome of each payment.
     pub journal: Arc<dyn Journal>,
-    /// Takes rows.
+    /// Writes the missing rows.
     pub ledger: Arc<dyn Ledger>,
-    /// Shows them.
+    /// Reads the rows.
     pub books: Arc<dyn Books>,
 }
 
@@ -67,20 +67,20 @@ impl fmt::Debug for Sides {
     }
 }
 
-/// How far a reconciliation goes.
+/// The configuration of a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconcileConfig {
-    /// Whether anything is repaired. Otherwise everything is only reported. `true` unless changed.
+    /// Whether differences are repaired; otherwise they are only reported. `true` by default.
     pub repair: bool,
-    /// Whether a charge is given back that the journal knows nothing of. Where two systems share an
-    /// account, it may be the other one's: `false` unless changed.
+    /// Whether charges that the journal does not know are refunded. Where two systems share an account, such
+    /// a charge may belong to the other one. `false` by default.
     pub refund_unknown: bool,
-    /// How many pages of intents are looked at, the newest first. All of them unless changed.
+    /// How many pages of intents are read, the newest first. All of them by default.
     pub pages: Option<u32>,
-    /// How many payments are kept in mind between the pages and the rows. 100 000 unless changed, some
-    /// 10 MB; the rows beyond cost one call each.
+    /// How many payments are kept in memory between the pages and the rows. 100 000 by default, some 10 MB;
+    /// each row beyond costs one call.
     pub matched: usize,
-    /// How many findings are told one by one. 1000 unless changed; the rest is counted, and in the log.
+    /// How many findings the report lists. 1000 by default; further ones are counted and logged.
     pub findings: usize,
 }
 
@@ -104,7 +104,7 @@ pub enum ReconcileError {
     Books(#[from] StoreError),
 }
 
-/// Compares and repairs.
+/// Compares the sides and repairs the differences.
 #[derive(Debug, Clone)]
 pub struct Reconciler {
     sides: Sides,
@@ -112,7 +112,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// A reconciler of these sides.
+    /// Makes a reconciler of these sides.
     #[must_use]
     pub const fn new(sides: Sides, config: ReconcileConfig) -> Self {
         Self { sides, config }

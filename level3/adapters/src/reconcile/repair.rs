@@ -31,7 +31,7 @@ impl Reconciler {
         self.settle(intent, Operation::Cancel, Outcome::Canceled).await
     }
 
-    /// Refunds or cancels, with the keys that the gateway uses: whoever else is at it, it is done once.
+    /// Refunds or cancels, with the keys that the gateway uses, so that it happens once, also when another process does the same.
     ///
     /// A key may be burnt by an answer that is stored, or spent on another intent of the payment. What
     /// counts is what the intent is like afterwards.
@@ -89,7 +89,7 @@ impl Reconciler {
         });
         match saved.await {
             Ok(row) if row.status == RowStatus::Completed => Outcome::Recorded,
-            Ok(_) => Outcome::Failed("the row was taken back".to_owned()),
+            Ok(_) => Outcome::Failed("the row was voided".to_owned()),
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }

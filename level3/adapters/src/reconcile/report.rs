@@ -6,7 +6,7 @@ use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::money::Money;
 use level3_domain::provider::{Intent, IntentStatus};
 
-/// What does not fit.
+/// A difference between the ledger and the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Discrepancy {
     /// Charged, paid by the journal, and there is no row.
@@ -17,7 +17,7 @@ pub enum Discrepancy {
     ChargedTwice,
     /// Charged for a payment that the journal does not know.
     Unknown,
-    /// Neither charged nor cancelled, and nobody will do either.
+    /// Neither charged nor cancelled, and no process will do either.
     LeftOpen,
     /// There is a row, and the money is not there.
     NotCharged {
@@ -26,9 +26,9 @@ pub enum Discrepancy {
     },
     /// Row and charge say different amounts.
     OtherAmount {
-        /// What the row says.
+        /// The amount of the row.
         recorded: Money,
-        /// What was charged.
+        /// The amount that was charged.
         charged: Money,
     },
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Discrepancy {
             Self::Unknown => f.write_str("charged, and unknown to the journal"),
             Self::LeftOpen => f.write_str("left open"),
             Self::NotCharged { status: Some(IntentStatus::Succeeded) } => {
-                f.write_str("recorded, and the money was given back")
+                f.write_str("recorded, and the money was refunded")
             }
             Self::NotCharged { status: Some(status) } => write!(f, "recorded, and {status}"),
             Self::NotCharged { status: None } => f.write_str("recorded, and there is no intent"),
@@ -56,11 +56,11 @@ impl fmt::Display for Discrepancy {
 /// What was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing: somebody has to look at it, or nothing was to be changed.
+    /// Nothing: an operator has to look at it, or nothing was to be changed.
     Reported,
     /// The row is written now, and its receipt is in the outbox.
     Recorded,
-    /// The money is given back now.
+    /// The money is refunded now.
     Refunded,
     /// The intent is cancelled now.
     Canceled,
@@ -83,11 +83,11 @@ impl fmt::Display for Outcome {
 /// One thing that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
     /// Which intent, if there is one.
     pub intent: Option<IntentId>,
-    /// What does not fit.
+    /// The difference.
     pub discrepancy: Discrepancy,
     /// What was done about it.
     pub outcome: Outcome,

@@ -22,9 +22,9 @@ struct State {
 /// What is the case with a receipt.
 #[derive(Debug)]
 pub(super) enum Place<'a> {
-    /// Nobody is sending it.
+    /// No other call is sending it.
     Yours(Sending<'a>),
-    /// Somebody is.
+    /// Another call is sending it.
     UnderWay,
     /// SendGrid has taken it.
     Out,
@@ -35,7 +35,7 @@ impl Sent {
         Self { state: Mutex::default(), most }
     }
 
-    /// Takes the right to send it, if nobody has it or had it.
+    /// Takes the right to send it, unless another call has it or had it.
     pub(super) fn begin(&self, transaction: &TransactionId) -> Place<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.out.contains(transaction) {
@@ -48,7 +48,7 @@ impl Sent {
     }
 }
 
-/// The right to send one receipt, given back when it is dropped.
+/// The right to send one receipt, released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Sending<'a> {
     sent: &'a Sent,
@@ -56,7 +56,7 @@ pub(super) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// It is out: nobody sends it again.
+    /// Marks the receipt as sent: no call sends it again.
     pub(super) fn done(self) {
         let mut state = self.sent.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.out.insert(self.transaction.clone()) {

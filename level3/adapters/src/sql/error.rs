@@ -8,7 +8,7 @@ use level3_domain::provider::{Effect, ProviderError};
 
 /// Why a store cannot be used, or could not do something.
 ///
-/// The texts are for whoever runs the program. None has a password, a card or an address in it.
+/// The texts are for the operator. None has a password, a card or an address in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The folder of the file is missing or is none.
@@ -24,7 +24,7 @@ pub enum StoreError {
     /// The file cannot be opened.
     #[error("{place} cannot be opened: {why}. This user must be able to read and write it")]
     Open {
-        /// Which store.
+        /// The store.
         place: String,
         /// What the operating system or the database says.
         why: String,
@@ -32,7 +32,7 @@ pub enum StoreError {
     /// The file holds something else than a database.
     #[error("{place} is not a database. It was left as it is; give the store another path")]
     NotADatabase {
-        /// Which file.
+        /// The file.
         place: String,
     },
     /// A database with other tables than a store's.
@@ -40,7 +40,7 @@ pub enum StoreError {
         "{place} is a database of something else. It was left as it is; give the store another"
     )]
     Foreign {
-        /// Which store.
+        /// The store.
         place: String,
     },
     /// A later version of the program has changed the tables.
@@ -49,7 +49,7 @@ pub enum StoreError {
          is; use the program that wrote it, or a later one"
     )]
     NewerSchema {
-        /// Which store.
+        /// The store.
         place: String,
         /// The schema it has.
         found: i64,
@@ -59,15 +59,15 @@ pub enum StoreError {
     /// Writing is not allowed.
     #[error("{place} may not be written to: {why}. Change its permissions, or its folder's")]
     ReadOnly {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
     /// Another process has held the lock for too long.
     #[error("{place} is locked by another process. End what holds a long transaction on it")]
     Locked {
-        /// Which store.
+        /// The store.
         place: String,
     },
     /// No space is left.
@@ -76,17 +76,17 @@ pub enum StoreError {
          the store goes on by itself"
     )]
     Full {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
     /// The database says that its own file is broken.
     #[error("{place} is damaged: {why}. Restore a backup before you go on")]
     Damaged {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
     /// The file is not there any more, or another one has its name.
@@ -95,15 +95,15 @@ pub enum StoreError {
          bring the file back, or begin with a new store"
     )]
     Gone {
-        /// Which store.
+        /// The store.
         place: String,
     },
     /// Reading, writing or flushing failed half way. Whether it was written is unknown.
     #[error("{place} failed: {why}. Look at its disk; whether the last write is there is unknown")]
     Io {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
     /// The URL is none, or not one of a store.
@@ -112,10 +112,10 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
-    /// Nobody answers there.
+    /// No server answers there.
     #[error("{place} cannot be reached: {why}. Start the server, or correct host and port")]
     Unreachable {
-        /// Which server.
+        /// The server.
         place: String,
         /// What the operating system says.
         why: String,
@@ -123,15 +123,15 @@ pub enum StoreError {
     /// The server answers, and does not let us in.
     #[error("{place} refuses the connection: {why}. Correct user, password or database")]
     Refused {
-        /// Which server.
+        /// The server.
         place: String,
-        /// What the server says.
+        /// The message of the server.
         why: String,
     },
     /// The connection broke before the answer. Whether it was written is unknown.
     #[error("the connection to {place} was lost: {why}. The store connects again by itself")]
     Lost {
-        /// Which server.
+        /// The server.
         place: String,
         /// What is known of it.
         why: String,
@@ -139,31 +139,31 @@ pub enum StoreError {
     /// The store was closed, or its thread has died.
     #[error("{place} is closed")]
     Closed {
-        /// Which store.
+        /// The store.
         place: String,
     },
     /// Something that was read does not fit.
-    #[error("the {what} in the store cannot be read: {why}. Somebody else has changed it")]
+    #[error("the {what} in the store cannot be read: {why}. Another program has changed it")]
     Unreadable {
-        /// What was read.
+        /// The kind of value that was read.
         what: &'static str,
-        /// What does not fit.
+        /// Why it cannot be read.
         why: String,
     },
     /// Another payment has what only one may have: an intent that is recorded already, for instance.
     #[error("{place} has another payment with it: {why}. Find out which; nothing was written")]
     Conflict {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
     /// The database refuses a statement: a fault of this program.
     #[error("{place} refuses a statement: {why}. This is a fault of the program: please report it")]
     Statement {
-        /// Which store.
+        /// The store.
         place: String,
-        /// What the database says.
+        /// The message of the database.
         why: String,
     },
 }
@@ -173,7 +173,7 @@ impl StoreError {
         Self::Unreadable { what, why: why.to_string() }
     }
 
-    /// Whether a write that failed with it may be there all the same.
+    /// Whether a write that failed with this error may have been committed.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {

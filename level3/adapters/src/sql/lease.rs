@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// the longest wait between two attempts to undo one.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(20);
 
-/// Sagas that are watched before those are looked for that nobody asks about any more.
+/// When more sagas than this are tracked, stale entries are removed.
 const MANY: usize = 4096;
 
 /// What changes with every write about a saga.
@@ -28,7 +28,7 @@ pub(crate) enum Turn {
     Yours,
     /// The owner's, for so long.
     Busy(Duration),
-    /// Nobody's.
+    /// The lease has ended: no owner holds the saga.
     Over,
 }
 

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::StoreError;
 
-/// What an operation has come to, and who is told once that is on disk.
+/// The result of an operation, and the caller that gets it once it is on disk.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
     done: Option<T>,

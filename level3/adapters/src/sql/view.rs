@@ -27,7 +27,7 @@ impl UnixMillis {
 /// A payment with everything that was written about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// Which.
+    /// The payment.
     pub payment: PaymentId,
     /// Where its saga stands; none if the store has none.
     pub standing: Option<Standing>,
@@ -46,11 +46,11 @@ pub struct Shown {
 pub struct Entry {
     /// Its number within the saga; the first is 1.
     pub seq: u64,
-    /// The epoch of whoever wrote it.
+    /// The epoch of the owner that wrote it.
     pub epoch: u64,
     /// When, by the clock of the database.
     pub at: UnixMillis,
-    /// What.
+    /// The record.
     pub written: Written,
 }
 
@@ -96,14 +96,14 @@ pub struct BookedRow {
 pub enum DeadLetter {
     /// A saga with steps that could not be undone.
     Undo {
-        /// Which saga.
+        /// The name of the saga.
         saga: SagaId,
-        /// Which steps, and why.
+        /// The steps that are stuck, each with its cause.
         stuck: Vec<Stuck>,
     },
     /// A receipt that could not be sent.
     Receipt {
-        /// Which payment.
+        /// The payment.
         payment: PaymentId,
         /// Why the last attempt failed.
         cause: String,
@@ -137,7 +137,7 @@ pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
 pub struct Counts {
     /// Sagas under way, or left behind.
     pub open: u64,
-    /// Sagas that somebody has to look at.
+    /// Sagas that an operator has to look at.
     pub parked: u64,
     /// Sagas that are over.
     pub ended: u64,

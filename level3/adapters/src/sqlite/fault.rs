@@ -1,4 +1,4 @@
-//! What SQLite's errors mean for whoever runs the program.
+//! What SQLite's errors mean for the operator.
 
 use rusqlite::ErrorCode;
 

@@ -14,7 +14,7 @@ use crate::sql::StoreError;
 /// This process among those that have the file open.
 ///
 /// Each has a row in `instances` and a locked file beside the database (`FILE-owner-ID`). The kernel
-/// gives the lock back when the process ends, however it ends. Whoever has no row, no file or no lock is
+/// releases the lock when the process ends, however it ends. A process without a row, a file or a lock is
 /// gone.
 #[derive(Debug)]
 pub(super) struct Presence {
@@ -26,7 +26,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Enters this process. Within a transaction: nobody sees the row before the file is locked.
+    /// Enters this process, within a transaction: no other process sees the row before the file is locked.
     pub(super) fn enter(db: &Connection, path: &Path) -> Result<Self, Fault> {
         let id: i64 = db.query_row(NEW_INSTANCE, (), |row| row.get(0))?;
         let lock = lock(&owner_file(path, id)).map_err(|why| {
@@ -72,9 +72,9 @@ impl Presence {
         }
     }
 
-    /// Leaves, so that nobody has to find out.
+    /// Leaves, so that no other process has to find out.
     pub(super) fn leave(&self, db: &Connection) {
-        // Whoever opens the store next clears away what stays because of an error here.
+        // The next process that opens the store removes what an error here leaves behind.
         let _ = db.execute(END_INSTANCE, [self.id]);
         let _ = fs::remove_file(owner_file(&self.path, self.id));
     }

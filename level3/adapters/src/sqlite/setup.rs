@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
 /// Opens a file to read it. Blocks.
 ///
 /// A reader needs the files of the write-ahead log, which SQLite makes where there are none. Where that
-/// is not allowed and there is no log, the file is all there is, and no one is writing to it.
+/// is not allowed and there is no log, the file is complete, and no process is writing to it.
 pub(super) fn open_to_read(path: &Path) -> Result<(Connection, StoreId, String), StoreError> {
     let path = absolute(path)?;
     let place = path.display().to_string();
@@ -100,7 +100,7 @@ fn unchanging(path: &Path) -> String {
     uri
 }
 
-/// The path in full: another name for the same file would be another store to whoever looks at locks.
+/// The absolute path: with another name for the same file, the locks would be those of another store.
 fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let refused = |why: String| StoreError::Folder { path: path.to_owned(), why };
     let name = path.file_name().ok_or_else(|| refused("it names no file".to_owned()))?;

@@ -1,8 +1,8 @@
 //! The thread that owns the connection, and group commit.
 //!
 //! An fsync takes as long for one payment as for a hundred. The thread takes whatever has queued up
-//! while it was busy, does all of it in one transaction, flushes once, and only then answers everybody.
-//! Nobody waits for a group to fill: a lone write is committed at once.
+//! while it was busy, does all of it in one transaction, flushes once, and only then answers every caller.
+//! No write waits for a group to fill: a lone write is committed at once.
 //!
 //! When a job of a group fails, the group is rolled back and each of its jobs is done in a transaction
 //! of its own, so that the faulty one fails alone. A savepoint around each job would do the same at the
@@ -83,7 +83,7 @@ impl Writer {
             let (db, stopped) = thread.run();
             at_the_end(db);
             if let Some(stopped) = stopped {
-                // Nobody may be waiting any more.
+                // The caller may have stopped waiting.
                 let _ = stopped.send(());
             }
         })?;

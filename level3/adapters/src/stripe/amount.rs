@@ -8,7 +8,7 @@
 //! * three-decimal amounts end in 0: the card networks take no thousandths.
 //!
 //! HUF and TWD are special for payouts only. What cannot be said in Stripe's units is refused, not
-//! rounded: whoever asks for 1.055 KWD must not find 1.050 or 1.060 charged.
+//! rounded: a request for 1.055 KWD must not charge 1.050 or 1.060.
 
 use level3_domain::money::{Currency, MAX_MINOR, Money, MoneyError, UnknownCurrency};
 
@@ -32,9 +32,9 @@ pub enum AmountError {
     /// Stripe has counted parts of a unit that has none.
     #[error("{counted} {currency} of Stripe's are no whole number of minor units")]
     NotWhole {
-        /// What Stripe said.
+        /// The number that Stripe sent.
         counted: i64,
-        /// In which currency.
+        /// The currency of the number.
         currency: Currency,
     },
     /// Stripe has named a currency that is none.

@@ -83,8 +83,8 @@ pub(super) fn read<T: DeserializeOwned>(answered: &Answered) -> Result<T, Stripe
     })
 }
 
-/// Why it was refused. Somebody between us and Stripe may have answered: then a status of 4xx says
-/// nothing about what Stripe did. Rate limits and breakdowns are what they are whoever says so.
+/// Why it was refused. A proxy between the client and Stripe may have answered: then a status of 4xx says
+/// nothing about what Stripe did. A rate limit or an outage counts, also when a proxy reports it.
 fn refusal(answered: &Answered) -> Option<Refusal> {
     let fields = serde_json::from_slice::<ErrorBody>(&answered.body).ok().map(|body| body.error);
     let status = answered.status.as_u16();
@@ -129,8 +129,8 @@ fn word(text: &str) -> Option<String> {
 /// Where an intent stands.
 ///
 /// `requires_payment_method` is what a declined confirmation leaves behind, `requires_capture` does not
-/// occur unless somebody else changes the intent. In both, as in `requires_action`, nothing goes on until
-/// somebody does something, nobody has paid, and the intent can be cancelled.
+/// occur unless another system changes the intent. In both, as in `requires_action`, the intent waits for an
+/// action, the customer has not paid, and the intent can be cancelled.
 fn status_named(name: &str) -> Option<IntentStatus> {
     Some(match name {
         "requires_confirmation" => IntentStatus::RequiresConfirmation,

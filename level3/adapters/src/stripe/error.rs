@@ -34,7 +34,7 @@ pub enum StripeError {
     /// No answer in time.
     #[error("no answer from Stripe within {} ms", limit.as_millis())]
     TimedOut {
-        /// How long was waited.
+        /// The limit of the call.
         limit: Duration,
     },
     /// What came is no answer of Stripe's: a redirect, a proxy's page, another kind of JSON, too much.
@@ -48,7 +48,7 @@ pub enum StripeError {
     /// Stripe has said no.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// A refund was made and has failed, or waits for somebody.
+    /// A refund was made and has failed, or waits for an action.
     #[error("the refund is {status}")]
     RefundFailed {
         /// `failed`, `canceled`, `requires_action`.
@@ -57,7 +57,7 @@ pub enum StripeError {
     /// An answer that does not fit what was asked.
     #[error("the answer of Stripe does not fit: {message}")]
     Mismatch {
-        /// What does not fit.
+        /// What does not fit the question, in words.
         message: String,
     },
     /// The amount, or the one in the answer.
@@ -68,7 +68,7 @@ pub enum StripeError {
     IntentName(InvalidText),
     /// An intent was neither found nor can it be ruled out: too many are newer, and the index of the
     /// search may be behind.
-    #[error("whether there is an intent cannot be told: {looked_at} newer ones were looked at")]
+    #[error("whether there is an intent is unknown: {looked_at} newer ones were searched")]
     Uncertain {
         /// How many intents were looked at.
         looked_at: usize,
@@ -113,7 +113,7 @@ impl ErrorClass {
 pub struct Refusal {
     /// The status code.
     pub status: u16,
-    /// Which kind of error.
+    /// The kind of error.
     pub class: ErrorClass,
     /// Why, in Stripe's codes: the bank's (`insufficient_funds`) where there is one, or else Stripe's
     /// (`resource_missing`).
@@ -122,7 +122,7 @@ pub struct Refusal {
     pub param: Option<String>,
     /// Where the intent stands, if it is about one.
     pub intent_status: Option<IntentStatus>,
-    /// Stripe's name of the request, for whoever asks its support.
+    /// Stripe's id of the request, for its support.
     pub request: Option<String>,
     /// The header `Stripe-Should-Retry`
     /// (<https://docs.stripe.com/error-low-level#the-stripe-should-retry-header>).
@@ -216,7 +216,7 @@ impl From<&StripeError> for ProviderError {
             StripeError::Paused { remaining } => {
                 Self::RateLimited { retry_after: Some(*remaining) }
             }
-            // Whoever has answered there, Stripe's answer to this key is still to be had.
+            // The answer may be a proxy's: Stripe still has its own answer to this key.
             StripeError::Lost { .. } | StripeError::Unreadable { .. } => Self::ConnectionLost,
             StripeError::TimedOut { limit } => Self::TimedOut { limit: *limit },
             StripeError::Refused(refusal) => refusal.provider_error(),

@@ -10,8 +10,8 @@
 //! 2. the newest intents, a bounded number of pages: what was made a short time ago is there;
 //! 3. the search: what is older than those pages is in its index, unless that is far behind.
 //!
-//! Who finds nothing in a list that is complete knows that there is none. Otherwise nobody can tell, and
-//! that is the answer ([`StripeError::Uncertain`]).
+//! When the list is complete and holds no such intent, there is none. Otherwise it is unknown, and the
+//! answer says so ([`StripeError::Uncertain`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

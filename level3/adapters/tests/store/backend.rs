@@ -16,7 +16,7 @@ use crate::server::{Flush, Server};
 /// How long an owner may be silent where a test waits for that. Long enough for a machine that is busy
 /// with other tests to get a write done.
 pub const SHORT: Duration = Duration::from_millis(600);
-/// The same where nobody is to be found silent.
+/// The same for tests in which no owner may appear silent.
 pub const LONG: Duration = Duration::from_secs(600);
 
 /// A journal and a ledger that a case is tried on.

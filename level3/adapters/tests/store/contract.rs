@@ -63,7 +63,7 @@ async fn take_over(subject: &Subject, name: &str) -> (Lease, SagaLog) {
             other => panic!("{name} cannot be claimed: {other:?}"),
         }
     }
-    panic!("{name} is busy although nobody writes about it");
+    panic!("{name} is busy although no owner writes about it");
 }
 
 pub async fn a_new_saga_is_yours(subject: Subject) {

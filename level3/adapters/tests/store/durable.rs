@@ -14,7 +14,7 @@ use crate::backend::LONG;
 use crate::contract::{begun, payment, row, started};
 use crate::payments::Place;
 
-/// How long the operating system and the server may take to notice that somebody is gone.
+/// How long the operating system and the server may take to notice that a process is gone.
 const NOTICED: Duration = Duration::from_secs(20);
 
 async fn begin(store: &Arc<dyn Store>, key: &str) -> Lease {
@@ -58,7 +58,7 @@ pub async fn the_dead_are_known(place: Place) {
             Claimed::Busy { .. } => sleep(Duration::from_millis(20)).await,
             other => panic!("{other:?}"),
         }
-        assert!(gone.elapsed() < NOTICED, "nobody noticed");
+        assert!(gone.elapsed() < NOTICED, "the end was not noticed");
     }
 }
 
@@ -192,14 +192,14 @@ pub async fn rows_and_counts_are_told(place: Place) {
     assert_eq!(amounts, (100..125).collect::<Vec<_>>());
 }
 
-/// Epochs fence whoever was only slow, whichever process it is in.
+/// Epochs fence an owner that was only slow, in whichever process it runs.
 pub async fn two_processes_never_both_write(place: Place) {
     let (slow, other) = (place.open(Duration::ZERO).await, place.open(Duration::ZERO).await);
     let mut lease = begin(&slow, "a").await;
     let mut stores = [slow, other];
     for round in 0..20 {
         let old = lease.clone();
-        // Nobody has any patience, so that a second look is enough.
+        // The patience is zero, so that a second look is enough.
         if let Claimed::Acquired(new, _) = stores[1].claim(old.saga.clone()).await.unwrap() {
             lease = new;
             stores.swap(0, 1);

@@ -23,7 +23,7 @@ pub fn seed() -> u64 {
     })
 }
 
-/// Both answer alike, whatever they are asked. Nobody is silent for the length of a lease, so that only
+/// Both give the same answers to all calls. No owner is silent for the length of a lease, so that only
 /// what is parked can be claimed.
 pub async fn random_scripts_agree(subject: Subject) {
     let seed = seed();

@@ -131,8 +131,8 @@ impl Shop {
         join_all(payments).await.into_iter().map(|answer| answer.unwrap()).collect()
     }
 
-    /// The books balance: whoever is charged has one row, whoever has a row is charged, and nobody has
-    /// two mails. Returns the rows that stand.
+    /// The books balance: each charged customer has one row, each row has a charge, and no customer has
+    /// two mails. Returns the rows.
     pub async fn audit(&self, store: &Arc<dyn Store>) -> HashMap<PaymentId, i64> {
         let mut rows = HashMap::new();
         let mut after = 0;
@@ -200,7 +200,7 @@ pub async fn books_balance(place: Place) {
     assert_eq!((counts.open, counts.parked), (0, 0));
     assert_eq!(counts.completed, u64::try_from(rows.len()).unwrap());
 
-    // Another process gives the same answers and calls nobody.
+    // Another process gives the same answers and calls no service.
     drop(gateways);
     drop(store);
     let store = place.open(SHORT).await;

@@ -16,7 +16,7 @@ use crate::server::{Flush, Server};
 async fn refused(url: &str) -> StoreError {
     let options =
         PostgresOptions { patience: Duration::from_secs(2), ..PostgresOptions::default() };
-    let error = PostgresStore::connect_with(url, options).await.expect_err("nobody is there");
+    let error = PostgresStore::connect_with(url, options).await.expect_err("no server is there");
     let text = format!("{error} {error:?}");
     assert!(!text.contains("hunter2"), "{text}");
     assert!(error.to_string().len() > 60, "{error}");
@@ -155,7 +155,7 @@ async fn a_server_that_is_killed_under_load_loses_nothing() {
         .unwrap();
         timeout(PATIENCE, load).await.unwrap().unwrap();
     }
-    // What was left to whoever recovers it, since a write's outcome was unknown or late.
+    // What was left to the recovery, since a write's outcome was unknown or late.
     assert_eq!(gateway.drain(PATIENCE).await, 0);
     let heir = place.open(Duration::from_secs(1)).await;
     let gateway = shop.gateway(&heir);

@@ -38,7 +38,7 @@ async fn a_path_that_cannot_be_is_refused() {
     fs::write(&file, "").unwrap();
     let under_a_file = refused(file.join("store.db")).await;
     assert!(matches!(under_a_file, StoreError::Folder { .. }), "{under_a_file:?}");
-    // A folder in which nobody makes files, not even root.
+    // A folder in which no user can make files, not even root.
     #[cfg(target_os = "linux")]
     {
         let unwritable = refused("/proc/store.db").await;
@@ -279,7 +279,7 @@ async fn a_full_disk_loses_nothing_and_room_is_found() {
     let written = fill(&store, "a").await;
     assert!(written > 50, "{written}");
     assert_eq!(store.rows(0, usize::MAX).await.unwrap().len(), written);
-    // Somebody makes room, and the same store goes on.
+    // With room again, the same store goes on.
     fs::remove_file(&ballast).unwrap();
     store.save(row("after", 1)).await.unwrap();
     assert_eq!(store.rows(0, usize::MAX).await.unwrap().len(), written + 1);
@@ -339,7 +339,7 @@ async fn a_damaged_file_is_not_opened() {
     assert_eq!(found, pages - 1, "of {pages} pages");
 }
 
-/// Whoever may only read a file sees what is in it, and changes nothing.
+/// A user who may only read a file sees its contents, and changes nothing.
 #[tokio::test]
 async fn a_file_is_read_without_being_written_to() {
     let folder = tempfile::tempdir().unwrap();
@@ -347,7 +347,7 @@ async fn a_file_is_read_without_being_written_to() {
     let store = SqliteStore::open(&path).await.unwrap();
     store.save(row("a", 1999)).await.unwrap();
     let identity = store.store_id();
-    // While it is written to, and when no one has it open any more.
+    // While it is written to, and when no process has it open any more.
     let shown = async |when: &str| {
         let reader = SqliteReader::open(&path).await.unwrap();
         assert_eq!(sql::Records::store_id(&reader), identity, "{when}");

@@ -87,7 +87,7 @@ impl Server {
         if !made.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&made.stderr).into_owned()));
         }
-        // Free when it is looked for, taken by somebody else perhaps a moment later.
+        // Free when it is looked for, perhaps taken by another process a moment later.
         for _ in 0..5 {
             server.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
             if server.run()? {
@@ -166,7 +166,7 @@ impl Server {
         watchdog.args(["-D", "data", "-p", &self.port.to_string()]);
         for setting in [
             "listen_addresses=127.0.0.1",
-            // The packaged folder is not everybody's.
+            // Not every user may write to the packaged folder.
             "unix_socket_directories=",
             "shared_buffers=64MB",
             "max_connections=200",
@@ -231,7 +231,7 @@ impl Drop for Server {
                 drop(watchdog.stdin.take());
                 let _ = watchdog.wait();
             }
-            // Never started, or killed: nobody else clears away.
+            // Never started, or killed: no other code removes the folder.
             None => drop(fs::remove_dir_all(&self.folder)),
         }
     }

@@ -36,7 +36,7 @@ def install(folder: pathlib.Path) -> None:
     try:
         new.rename(folder)
     except OSError:
-        # Somebody was faster. Theirs is as good.
+        # Another process was faster. Its folder is as good.
         if not folder.is_dir():
             raise
 

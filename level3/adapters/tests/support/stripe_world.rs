@@ -71,7 +71,7 @@ async fn start() -> Result<World, String> {
     }
 }
 
-/// A port that nobody has now. Whoever takes it in between makes the emulator end, and the test is
+/// A port that is free now. If another process takes it in between, the emulator ends, and the test is
 /// skipped.
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())

@@ -1,5 +1,5 @@
 //! The clients over HTTP against real sockets: mocked answers, broken connections, an emulator of Stripe,
-//! and Stripe's test mode where a key is at hand. No clock is paused here, and no test waits for a margin.
+//! and Stripe's test mode where a key is set. No clock is paused here, and no test waits for a margin.
 
 mod bad_wire;
 mod outbox;

@@ -142,7 +142,7 @@ async fn a_charge_that_the_journal_does_not_know_is_reported() {
 async fn a_row_without_a_charge_is_reported() {
     let shop = Shop::new(NoFaults);
     shop.world.providers().ledger.save(row("nobody", "pi_1")).await.unwrap();
-    // Given back by hand.
+    // Refunded by hand.
     shop.pay("a").await;
     let id = shop.world.intents()[0].id.clone();
     let key = ProviderKey::new(payment("a"), Operation::Refund);
@@ -150,7 +150,7 @@ async fn a_row_without_a_charge_is_reported() {
     let report = shop.reconcile().await;
     let expected = [
         "recorded, and there is no intent; reported",
-        "recorded, and the money was given back; reported",
+        "recorded, and the money was refunded; reported",
     ];
     assert_eq!(told(&report), expected);
     assert_eq!((report.findings[0].intent.clone(), &report.findings[1].intent), (None, &Some(id)));
@@ -265,7 +265,7 @@ impl IntentList for Shaky {
     fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage> {
         let nth = self.world.calls(CallSite::Find) + 1;
         let fault = self.script.fault(CallSite::Find, nth, None);
-        // Counted by a call that looks for nobody.
+        // Counted by a call that looks for an unknown payment.
         let count = self.world.providers().payments.find_intent(payment("nobody"));
         let page = self.world.clone();
         Box::pin(async move {

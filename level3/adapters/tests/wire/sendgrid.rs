@@ -169,7 +169,7 @@ async fn a_lost_answer_is_asked_for_again() {
     for requests in 1..=2 {
         let error = sendgrid.send(receipt("txn_1")).await.unwrap_err();
         assert_eq!(error, ProviderError::ConnectionLost);
-        // Nobody has taken it, as far as is known.
+        // No server has accepted it, as far as is known.
         assert_eq!(peer.requests(), requests);
     }
 }

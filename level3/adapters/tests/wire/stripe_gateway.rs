@@ -1,5 +1,5 @@
 //! The whole gateway in front of a Stripe that is not ours: the emulator, and Stripe's own test mode where
-//! a key is at hand. What counts is what Stripe says afterwards, asked past the client under test.
+//! a key is set. What counts is what Stripe says afterwards, asked past the client under test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,8 +153,8 @@ async fn the_whole_gateway(account: &Account, run: &str) {
     let good = account.card("tok_visa").await;
     let key = |case: &str| format!("{run}-{case}");
 
-    // Paid, and paid once, whoever asks again: this gateway from its store, another one that knows
-    // nothing of it by Stripe's keys.
+    // Paid, and paid once: this gateway answers a repeat from its store, another gateway, which does not
+    // know the payment, by Stripe's keys.
     let paid = key("paid");
     for shop in [Shop::new(&stripe, NoFaults), Shop::new(&account.stripe(), NoFaults)] {
         for _ in 0..2 {
@@ -185,7 +185,7 @@ async fn the_whole_gateway(account: &Account, run: &str) {
     assert!(matches!(&answer.status, Status::Declined { by, .. } if by == "confirm"), "{answer:?}");
     assert_eq!(only(account, &id(&secure)).await, ("canceled".to_owned(), 0));
 
-    // Charged and not recorded: given back.
+    // Charged and not recorded: refunded.
     let unrecorded = key("unrecorded");
     let broken = Script::new().always(CallSite::Save, Fault::FailBefore);
     let answer = Shop::new(&stripe, broken).pay(&unrecorded, &good).await;
@@ -278,7 +278,7 @@ async fn a_wire_that_loses_a_tenth_charges_once_or_not_at_all() {
     }
     assert!(wire.lost() > PAYMENTS / 10, "the wire was bad: {}", wire.lost());
     let is_open = shop.gateway.breaker(Dependency::Payments) != breaker::State::Closed;
-    assert!(is_open || paid > PAYMENTS * 8 / 10, "most are paid all the same: {paid}");
+    assert!(is_open || paid > PAYMENTS * 8 / 10, "most are still paid: {paid}");
 }
 
 /// Stripe itself. Test mode moves no money.

@@ -7,7 +7,7 @@ use crate::oracles::{self, open_sagas};
 use crate::process::{Followed, Place, run};
 use crate::server::{Flush, Server};
 
-/// The stream goes on by itself: everybody is answered, and the books balance.
+/// The stream goes on by itself: every payment is answered, and the books balance.
 #[test]
 fn the_program_waits_for_its_database() {
     // Survives a kill of the server: what the program was told is written is written.

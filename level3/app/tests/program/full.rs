@@ -30,7 +30,7 @@ fn a_full_store_stops_the_stream_and_loses_nothing() {
         20
     );
     let seen = oracles::check(&place);
-    // Everybody who was told "paid" is.
+    // Every customer who was told "paid" has paid.
     assert!(seen.charged as u64 >= paid, "{seen:?}, and {paid} were told that they have paid");
 }
 

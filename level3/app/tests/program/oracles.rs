@@ -20,7 +20,7 @@ use crate::process::Place;
 pub struct Seen {
     pub payments: usize,
     pub charged: usize,
-    /// Payments that had more than one owner: somebody has recovered them.
+    /// Payments that had more than one owner: a recovery took them over.
     pub taken_over: usize,
 }
 
@@ -41,8 +41,8 @@ pub fn open_sagas(place: &Place) -> Vec<SagaId> {
     block_on(async { open(&place.url).await.list(Standing::Open).await.unwrap() })
 }
 
-/// Nobody is charged twice or for another amount, everybody who is charged has one row and the other way
-/// round, nobody gets two receipts, and nothing is open.
+/// No customer is charged twice or for another amount, each charge has one row and the other way round, no
+/// customer gets two receipts, and nothing is open.
 pub fn check(place: &Place) -> Seen {
     check_with(place, &place.simulated())
 }

@@ -122,7 +122,7 @@ impl Ended {
     }
 }
 
-/// A running program whose output somebody reads, so that no pipe fills up.
+/// A running program whose output is read, so that no pipe fills up.
 pub struct Followed {
     running: Running,
     stdout: thread::JoinHandle<String>,

@@ -75,7 +75,7 @@ fn each_store_has_charges_of_its_own() {
     assert_eq!((ended.code, unknown), (Some(1), first.len() + third.len()), "{report:#}");
 }
 
-/// A row whose charge is not there, whatever the gateway was told: an answer without a charge.
+/// A row without a charge: the gateway got an answer, and the provider has no charge.
 #[test]
 fn an_answer_without_a_charge_is_found() {
     let place = Place::sqlite();

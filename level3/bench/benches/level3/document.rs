@@ -56,7 +56,7 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
     ));
     if let Some(javascript) = &measured.javascript {
         text.push_str(&format!(
-            "\n### Beside the lesson's JavaScript\n\n\
+            "\n### Beside the assignment's JavaScript\n\n\
              Its code as it stands on Node {}, CPU time of the process; the median of {} runs, and the least and\n\
              the largest of them.\n\n{}",
             javascript.version,

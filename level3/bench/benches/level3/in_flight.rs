@@ -1,6 +1,6 @@
 //! Many payments in flight at once: what one of them holds in memory, and what it costs.
 //!
-//! Each size runs in a process of its own, since memory that was freed is not given back to the system.
+//! Each size runs in a process of its own, since freed memory is not returned to the system.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

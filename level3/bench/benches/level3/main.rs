@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Latency is virtual and exact. Cost is CPU time, in turns with other people's crates at the same work, and
-//! told as ratios. With Node on the path and `LESSON` naming the lesson's text (Markdown), the lesson's
+//! told as ratios. With Node on the path and `ASSIGNMENT` naming the assignment's text (Markdown), the assignment's
 //! JavaScript is measured too.
 
 mod curves;
@@ -102,7 +102,7 @@ fn measure(runtime: &tokio::runtime::Runtime, args: Args) -> Result<Measured, Fa
         let root = level_folder()?.join("..");
         match javascript::level3(&root) {
             Ok(figures) => javascript = Some(figures),
-            Err(why) => skipped.push(format!("The lesson's JavaScript is left out: {why}")),
+            Err(why) => skipped.push(format!("The assignment's JavaScript is left out: {why}")),
         }
         match grading::measure(&root, "level2/src/race.rs", "level2/race") {
             Ok(figures) => graded = Some(figures),

@@ -66,7 +66,7 @@ impl PaymentProvider for Services {
         let Some(mut gate) = self.gate.clone() else { return paid };
         self.arrived.fetch_add(1, Ordering::Relaxed);
         async move {
-            // An error means that nobody will open it any more.
+            // An error means that the gate will not open any more.
             gate.wait_for(|open| *open).await.map_err(|_| ProviderError::Unavailable)?;
             paid.await
         }

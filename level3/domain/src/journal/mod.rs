@@ -1,7 +1,7 @@
-//! What a saga has done so far, kept where a crash does not reach it.
+//! The records of sagas, kept where a crash does not reach them.
 //!
-//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, somebody
-//! who reads the journal knows what may have been done and how to undo it. Records are added one batch
+//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a reader
+//! of the journal knows what may have been done and how to undo it. Records are added one batch
 //! at a time, and a batch is there as a whole or not at all.
 //!
 //! # Who may write
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use memory::{LEASE, MemoryJournal};
 pub use record::{Effect, FailureKind, Payload, Record, SagaFailure, StepName, Stuck};
 
-/// What an operation of the journal comes to.
+/// The future of a journal's operation.
 pub type JournalFuture<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
 
 /// Names a saga: unique among all sagas in a journal. Cheap to clone.
@@ -79,14 +79,14 @@ impl fmt::Display for SagaId {
 /// Identifies a store of records among all others: the same for as long as the store is kept, another one
 /// for every other store. Cheap to clone.
 ///
-/// Whatever is derived from a name that is unique in one store only, such as a client's key, has to be
-/// derived from the store's identity as well. Two stores, or a store that was deleted and made again,
-/// would otherwise use the same name at the payment provider, and each would be given the other's charges.
+/// A name that is derived from a value that is unique in one store only, such as a client's key, has to be
+/// derived from the store's identity as well. Two stores, or a store that was deleted and created again,
+/// would otherwise use the same name at the payment provider, and each would get the other's charges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(Arc<str>);
 
 impl StoreId {
-    /// The store with this identity: 128 bits of chance, for a store that outlives its process.
+    /// The store with this identity: 128 random bits, for a store that outlives its process.
     #[must_use]
     pub fn new(identity: &str) -> Self {
         Self(identity.into())
@@ -106,23 +106,23 @@ impl StoreId {
     }
 }
 
-/// The right to write about a saga, as long as nobody else has claimed it.
+/// The right to write about a saga, as long as no other owner has claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Which saga.
+    /// The name of the saga.
     pub saga: SagaId,
     /// The number of the claim; the first is 1.
     pub epoch: u64,
 }
 
-/// Where a saga stands.
+/// The status of a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Under way, or left behind by a process that died.
     Open,
-    /// Something could not be undone, and somebody has to look at it.
+    /// Something could not be undone, and an operator has to look at it.
     Parked,
-    /// Over: nothing more happens.
+    /// Ended: nothing more happens.
     Ended,
 }
 
@@ -147,44 +147,44 @@ impl Standing {
 /// A saga as the journal holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SagaLog {
-    /// Where it stands.
+    /// The status of the saga.
     pub standing: Standing,
-    /// Everything that was written, in order. Shared, since most readers only look.
+    /// All records, in order. Shared, since most readers only read them.
     pub records: Arc<[Record]>,
 }
 
-/// What became of an attempt to begin a saga.
+/// The outcome of an attempt to begin a saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
-    /// It is new, and yours.
+    /// The saga is new, and the caller owns it.
     New(Lease),
-    /// It was begun before. Nothing was written.
+    /// The saga was begun before. Nothing was written.
     Known(SagaLog),
 }
 
-/// What became of an attempt to take a saga over.
+/// The outcome of an attempt to take a saga over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// It is yours.
+    /// The caller owns the saga now.
     Acquired(Lease, SagaLog),
-    /// Its owner wrote not long ago.
+    /// The saga's owner still holds its lease.
     Busy {
         /// When the lease ends, unless the owner writes again before that.
         remaining: Duration,
     },
-    /// It is over.
+    /// The saga has ended.
     Ended(SagaLog),
     /// There is no such saga.
     Unknown,
 }
 
-/// Why the journal could not do it.
+/// The error of a journal's operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// Another owner has claimed the saga: stop, and do nothing more for it.
     #[error("another owner has taken the saga over")]
     Fenced,
-    /// It cannot be reached. Whether the batch was written is unknown.
+    /// The journal cannot be reached. Whether the batch was written is unknown.
     #[error("the journal cannot be reached")]
     Unavailable,
 }
@@ -195,7 +195,7 @@ pub trait Journal: Send + Sync {
     /// after every restart.
     fn store_id(&self) -> StoreId;
 
-    /// Begins a saga with its first record, unless it is known.
+    /// Begins a saga with its first record, unless the journal has a saga of this name.
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened>;
 
     /// Adds records and renews the lease.
@@ -208,7 +208,7 @@ pub trait Journal: Send + Sync {
     /// Takes a saga over whose lease has ended.
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed>;
 
-    /// What is known of a saga.
+    /// Returns the records of a saga.
     fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>>;
 
     /// The sagas with this standing, the oldest first.

@@ -1,4 +1,4 @@
-//! What is written about a saga.
+//! The records of a saga.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The name of a step, which stays the same for as long as journals are kept.
 pub type StepName = Cow<'static, str>;
 
-/// A saga's state as JSON. It holds what the saga works with, secrets too, so `Debug` shows its length
-/// only. Cheap to clone.
+/// A saga's state as JSON. It may hold secrets, so `Debug` shows only its length. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload(Arc<str>);
 
@@ -20,11 +19,11 @@ pub struct Payload(Arc<str>);
 const ROOM: usize = 512;
 
 impl Payload {
-    /// Writes a value down.
+    /// Converts a value to JSON.
     ///
     /// # Errors
     ///
-    /// When the value cannot be written as JSON: a map with keys that are no text, for instance.
+    /// When the value cannot be written as JSON: a map whose keys are not texts, for instance.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         let mut json = Vec::with_capacity(ROOM);
         serde_json::to_writer(&mut json, value)?;
@@ -33,11 +32,11 @@ impl Payload {
         Ok(Self(json.into()))
     }
 
-    /// Reads the value again.
+    /// Converts the JSON back to a value.
     ///
     /// # Errors
     ///
-    /// When something else was written.
+    /// When the JSON is not that of such a value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.0)
     }
@@ -55,14 +54,14 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Whether a call or a step that failed may have done what it was asked for.
+/// Whether a call or a step that failed may have had its effect.
 ///
 /// There is no third case "it did": a call that is known to have succeeded has not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It has done nothing, and nothing will come of it later.
+    /// The call had no effect and will have none later.
     None,
-    /// Nobody on this side can tell. It may even still be under way.
+    /// The caller cannot know. The call may even still be under way.
     Unknown,
 }
 
@@ -70,15 +69,15 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// A business answer: the saga is over for good, and nothing is broken.
+    /// A business answer: the saga has ended, and no service is broken.
     Declined,
-    /// It would be refused again: bad input, or an answer that does not fit.
+    /// A refusal that would be repeated: bad input, or an answer that does not fit the question.
     Rejected,
-    /// It may succeed another time.
+    /// A transient failure: another attempt may succeed.
     Transient,
-    /// It was not tried, because the service is known to be down or overloaded.
+    /// The step was not tried, because the service is known to be down or overloaded.
     Unavailable,
-    /// The time was over.
+    /// The deadline had passed.
     Deadline,
     /// The step panicked.
     Panicked,
@@ -94,14 +93,14 @@ impl FailureKind {
     }
 }
 
-/// Why a saga is undone.
+/// The failure because of which a saga is undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaFailure {
     /// The step that failed.
     pub step: StepName,
-    /// What kind of failure.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// What went wrong, for people. Without secrets.
+    /// The message of the failure, for people. Without secrets.
     pub message: String,
 }
 
@@ -114,70 +113,70 @@ impl fmt::Display for SagaFailure {
 /// A step that could not be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
-    /// Which step.
+    /// The name of the step.
     pub step: String,
     /// Why the last attempt failed.
     pub cause: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
-/// One line of a journal.
+/// One record of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// The saga exists.
     Begun {
-        /// Which kind of saga: whoever recovers has to know its steps.
+        /// Which kind of saga: the code that recovers it has to know its steps.
         kind: StepName,
         /// The state that it begins with.
         state: Payload,
     },
     /// The step is about to be tried. From here on it may have had its effect.
     StepStarted {
-        /// Which step.
+        /// The name of the step.
         step: StepName,
     },
     /// The step has had its effect.
     StepDone {
-        /// Which step.
+        /// The name of the step.
         step: StepName,
         /// The state after it.
         state: Payload,
     },
     /// The step has failed, and the saga goes on or back.
     StepFailed {
-        /// Why.
+        /// The cause, in words. Without secrets.
         failure: SagaFailure,
-        /// Whether it may have had its effect all the same.
+        /// Whether it may still have had its effect.
         may_have_acted: bool,
     },
     /// From here on the saga goes back.
     Compensating {
-        /// Why.
+        /// The cause, in words. Without secrets.
         failure: SagaFailure,
     },
     /// A step is about to be undone.
     UndoStarted {
-        /// Which step.
+        /// The name of the step.
         step: StepName,
         /// Which attempt; the first is 1.
         attempt: u32,
     },
     /// The step is undone.
     UndoDone {
-        /// Which step.
+        /// The name of the step.
         step: StepName,
         /// The state after it.
         state: Payload,
     },
-    /// The step could not be undone, and nobody tries any more until somebody asks for it.
+    /// The step could not be undone, and is not tried again until a redrive asks for it.
     UndoParked {
-        /// Which step.
+        /// The name of the step.
         step: StepName,
         /// Why the last attempt failed.
         cause: String,
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
     },
     /// Everything else is undone; see the parked ones.

@@ -1,11 +1,11 @@
-//! Why a call failed, and whether it may have had an effect.
+//! The errors of calls to a service, and whether a failed call may have had an effect.
 
 use std::time::Duration;
 
 use super::IntentStatus;
 use crate::journal::Effect;
 
-/// Why a call failed.
+/// The error of a call to a service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// A business answer: the card was refused, for instance. The service works.
@@ -17,13 +17,13 @@ pub enum ProviderError {
     /// The request itself is wrong (400, 404): it will be refused again.
     #[error("invalid request: {message}")]
     Invalid {
-        /// What is wrong.
+        /// The reason, in words.
         message: String,
     },
     /// The intent is not in a state that allows this.
     #[error("not possible for an intent that is {status}")]
     WrongState {
-        /// What it is in.
+        /// The state of the intent.
         status: IntentStatus,
     },
     /// The key was used before with other parameters (Stripe's `idempotency_error`).
@@ -35,13 +35,14 @@ pub enum ProviderError {
     /// Too many requests (429). Refused before anything else was looked at.
     #[error("too many requests")]
     RateLimited {
-        /// From the header `Retry-After`.
+        /// The wait that the header `Retry-After` names.
         retry_after: Option<Duration>,
     },
-    /// Refused before it was worked on (503, no connection).
+    /// The request was refused before it was executed (503, no connection).
     #[error("unavailable")]
     Unavailable,
-    /// The service broke while it worked on the request (500). Stored: the same key gets the same answer.
+    /// The service failed while it executed the request (500). The provider stores this answer: the same key
+    /// gets it again.
     #[error("internal error of the service")]
     Internal,
     /// The request was sent, and the connection broke before the answer.
@@ -50,19 +51,19 @@ pub enum ProviderError {
     /// No answer within the limit. The request may still be under way.
     #[error("no answer within {} ms", limit.as_millis())]
     TimedOut {
-        /// How long was waited.
+        /// The limit of the call.
         limit: Duration,
     },
     /// An answer that does not fit what was asked: another amount, another intent.
     #[error("the answer does not fit: {message}")]
     Mismatch {
-        /// What does not fit.
+        /// What does not fit the question, in words.
         message: String,
     },
 }
 
 impl ProviderError {
-    /// Whether the call may have had its effect all the same.
+    /// Whether the call may still have had its effect.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {
@@ -94,8 +95,8 @@ impl ProviderError {
         )
     }
 
-    /// Whether it says that the service is ill. A refusal by a service that works does not, and a
-    /// breaker takes no notice of it.
+    /// Whether the error indicates an outage. A healthy service may refuse a request; the breaker ignores
+    /// that.
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! What a provider has, page by page.
+//! The list of a provider's intents, page by page.
 
 use super::{CallFuture, Intent};
 use crate::ids::IntentId;
@@ -6,17 +6,17 @@ use crate::ids::IntentId;
 /// A page of a provider's intents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IntentPage {
-    /// Those that were made for a payment of ours, the newest first.
+    /// The intents that were made for a payment of this system, the newest first.
     pub intents: Vec<Intent>,
-    /// How many others were on the page: an account may have other uses.
+    /// The number of other intents on the page: an account may have other uses.
     pub foreign: usize,
-    /// How many of ours cannot be understood: a currency or a status that is unknown here.
+    /// The number of this system's intents that cannot be read: their currency or status is unknown here.
     pub unreadable: usize,
-    /// The last one of the page if there are more: what to ask the next page after.
+    /// The last intent of the page, if there are more: the start of the next page.
     pub next: Option<IntentId>,
 }
 
-/// A provider that can list what it has. Without an effect.
+/// A provider that can list its intents. Listing has no effect.
 pub trait IntentList: Send + Sync {
     /// A page of the account's intents, the newest first: the first page, or the one after an intent.
     fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage>;

@@ -1,5 +1,5 @@
 //! The services that a payment needs, as traits: a provider of payments such as Stripe, a fraud check,
-//! the ledger, and whoever sends receipts.
+//! the ledger, and a sender of receipts.
 //!
 //! A method returns at once; the work happens when its future is polled. Dropping the future stops
 //! waiting for the answer, **not** the work: a request that has left may still take effect. Therefore
@@ -25,10 +25,10 @@ pub use types::{
     PendingReceipt, ProviderKey, Receipt, Refund, RiskScore, Row, RowStatus,
 };
 
-/// What a call to a service comes to.
+/// The future of a call to a service.
 pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
-/// A provider of payments, as Stripe is one.
+/// A payment provider such as Stripe.
 ///
 /// What every implementation has to keep, because the gateway relies on it (all of it documented by
 /// Stripe, <https://docs.stripe.com/api/idempotent_requests> and
@@ -41,7 +41,7 @@ pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 /// * An intent can be cancelled until it has succeeded, and refunded only after. Everything else is
 ///   [`ProviderError::WrongState`], which says what state it is in.
 pub trait PaymentProvider: Send + Sync {
-    /// Makes an intent, which charges nobody yet (about 200 ms).
+    /// Makes an intent, which charges no card yet (about 200 ms).
     fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent>;
     /// Charges the intent (about 300 ms). Only an answer with [`IntentStatus::Succeeded`] says that the
     /// customer has paid.
@@ -50,7 +50,7 @@ pub trait PaymentProvider: Send + Sync {
     fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
     /// Gives the whole amount back (about 250 ms).
     fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund>;
-    /// The intent that was made for a payment, whatever became of it. Without an effect.
+    /// Returns the intent that was made for a payment, in whatever state it is. Has no effect.
     fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>>;
 }
 

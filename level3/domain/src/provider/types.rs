@@ -47,9 +47,9 @@ impl Operation {
 /// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProviderKey {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
-    /// What for.
+    /// What the call does: the purpose of the key.
     pub operation: Operation,
     /// 0, and one more for each stored answer that says that nothing was done.
     pub generation: u32,
@@ -83,9 +83,9 @@ pub struct CreateIntent {
     pub key: ProviderKey,
     /// Kept by the provider as metadata, so that the intent can be found again.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
-    /// Which card.
+    /// The card to charge.
     pub card: CardToken,
 }
 
@@ -96,7 +96,7 @@ pub struct CreateIntent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentStatus {
-    /// Made, and nobody charged.
+    /// Created; the card is not charged.
     RequiresConfirmation,
     /// The customer has to do something, such as 3-D Secure. Not paid.
     RequiresAction,
@@ -123,37 +123,37 @@ impl fmt::Display for IntentStatus {
 /// A payment intent as the provider reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// Its name.
+    /// The provider's name of the intent.
     pub id: IntentId,
     /// Which payment it was made for.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
-    /// Where it stands.
+    /// The status of the intent.
     pub status: IntentStatus,
-    /// Whether the whole amount was given back.
+    /// Whether the whole amount was refunded.
     pub refunded: bool,
 }
 
 /// A refund that has been made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {
-    /// Of which intent.
+    /// The intent that is refunded.
     pub intent: IntentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
 }
 
 /// Asks how risky a payment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudQuestion {
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
-    /// For which order.
+    /// The merchant's order.
     pub order: OrderId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
-    /// By whom.
+    /// The address of the customer.
     pub email: Email,
 }
 
@@ -165,7 +165,7 @@ pub struct RiskScore {
 }
 
 impl RiskScore {
-    /// The lesson's bound: a score of 95 and more is declined.
+    /// The assignment's bound: a score of 95 and more is declined.
     pub const DECLINED_FROM: Self = Self { hundredths: 9500 };
 }
 
@@ -191,7 +191,7 @@ pub struct NewRow {
     pub order: OrderId,
     /// The intent that was charged.
     pub intent: IntentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Where the receipt goes: the outbox entry is written with the row.
     pub email: Email,
@@ -211,9 +211,9 @@ pub enum RowStatus {
 pub struct Row {
     /// The row's name.
     pub transaction: TransactionId,
-    /// Which payment.
+    /// The payment.
     pub payment: PaymentId,
-    /// How much.
+    /// The amount that the request asks for.
     pub amount: Money,
     /// Whether it stands.
     pub status: RowStatus,
@@ -224,11 +224,11 @@ pub struct Row {
 pub struct Receipt {
     /// The same for every attempt: no second mail for the same transaction.
     pub transaction: TransactionId,
-    /// For which order.
+    /// The merchant's order.
     pub order: OrderId,
-    /// How much was paid.
+    /// The amount that was paid.
     pub amount: Money,
-    /// To whom.
+    /// The address that the receipt is sent to.
     pub email: Email,
 }
 
@@ -237,6 +237,6 @@ pub struct Receipt {
 pub struct PendingReceipt {
     /// The payment it belongs to.
     pub payment: PaymentId,
-    /// What to send.
+    /// The receipt to send.
     pub receipt: Receipt,
 }

@@ -178,7 +178,7 @@ fn tells_of_each_change_once() {
     assert_eq!(told, expected);
 }
 
-/// The same rules, written down as a history that is read anew for every question.
+/// The same rules as a history that is read again for every question.
 struct Model {
     rules: Rules,
     now: u64,

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub enum NoFigures {
     /// A `todo!()` is still there.
     NotWritten,
-    /// It never ended.
+    /// The run never ended.
     NoAnswer,
     /// The process could not be started, or ended without figures; the words say how.
     Failed(String),

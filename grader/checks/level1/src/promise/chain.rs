@@ -10,8 +10,7 @@ pub async fn then(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (a, b, c) = (untidy(&mut draw), draw.word(), draw.word());
     let expected = Ok((3, format!("{a}{b}{c}")));
-    let help = "what a handler returns settles the promise that then returned; a promise that it returns \
-                is waited for: flattening";
+    let help = "what a handler returns settles the promise that then returned; a promise that it returns is awaited first (flattening)";
     let observed = outcome(&cx, "Promise::then", || {
         after(100, Ok(a))
             .then(move |value| Ok::<_, Oops>(value + &b))
@@ -71,8 +70,7 @@ pub async fn rejection_travels(cx: Cx) -> Outcome {
 pub async fn catch(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (a, b) = (draw.word(), untidy(&mut draw));
-    let help = "catch gets the error as it is; what its handler returns settles the promise, and a \
-                promise that it returns is waited for. A value passes by";
+    let help = "catch gets the error unchanged; what its handler returns settles the promise, and a promise that it returns is awaited. A value skips the handler";
     let value = b.clone();
     let observed = outcome(&cx, "Promise::catch", || {
         after(100, no(&a)).catch(move |error| match error {
@@ -132,7 +130,7 @@ pub async fn finally(cx: Cx) -> Outcome {
         let observed = outcome(&cx, "Promise::finally", || {
             after(100, planned).finally(|| clean_up_of(Ok(())))
         });
-        let help = "a promise that the handler returns is waited for";
+        let help = "a promise that the handler returns is awaited";
         ends(
             observed.await?,
             result.clone(),
@@ -140,7 +138,7 @@ pub async fn finally(cx: Cx) -> Outcome {
             &format!("{case}, and a clean-up of 200 ms"),
             help,
         )?;
-        let help = "an error of the clean-up takes the result's place";
+        let help = "an error of the clean-up replaces the result";
         let (planned, error) = (result.clone(), Oops::Said(clean_up.clone()));
         let observed = outcome(&cx, "Promise::finally", || {
             after(100, planned).finally(move || Err::<(), _>(error))
@@ -197,7 +195,7 @@ pub async fn handlers_later(cx: Cx) -> Outcome {
     )
 }
 
-/// Work and handlers run whether or not anybody awaits the outcome.
+/// Work and handlers run whether or not the outcome is awaited.
 pub async fn unawaited(cx: Cx) -> Outcome {
     let notes = Notes::default();
     let log = notes.clone();

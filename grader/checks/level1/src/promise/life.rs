@@ -44,7 +44,7 @@ pub async fn executor_at_once(cx: Cx) -> Outcome {
 pub async fn settles_once(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (first, second) = (draw.word(), untidy(&mut draw));
-    let help = "the first call counts, all later ones are without effect";
+    let help = "the first call counts, all later ones have no effect";
     let (one, two) = (first.clone(), second.clone());
     let promise = made(&cx, move |resolver| {
         resolver.resolve(one.clone());
@@ -113,7 +113,7 @@ pub async fn states(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// A promise is a future: it wakes whoever awaits it, also when another task polled it before.
+/// A promise is a future: it wakes the task that awaits it, also when another task polled it before.
 pub async fn is_a_future(cx: Cx) -> Outcome {
     let help = "keep the waker of the latest poll and wake it when the promise is settled";
     let mut draw = cx.draw();

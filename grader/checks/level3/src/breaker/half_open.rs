@@ -105,7 +105,7 @@ pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
             let _ = bench.end(Err(Trouble::Down)).await?;
         }
         ensure!(bench.breaker.state() != State::Closed, "{} failures in a row do not open it a second time", 2 * most;
-            help = "a breaker that has closed is as good as new: what calls are told when they are let in has to fit \
+            help = "a breaker that has closed behaves like a new one: the generation that a call gets when it is admitted has to fit \
                     the state that it is in now");
     }
     Ok(())
@@ -180,8 +180,8 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
             cx.timeline().record("the grader", "drops the probe");
         }
         ensure!(bench.lets_through().await?, "after a probe was dropped, the next call is refused";
-            expected = "the place of a probe is given back when its future is dropped",
-            help = "give it back from a destructor: code after the await does not run when the future is \
+            expected = "the place of a probe is freed when its future is dropped",
+            help = "free it in a destructor: code after the await does not run when the future is \
                     dropped");
     }
     Ok(())
@@ -267,9 +267,9 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
 
 fn wedged(name: &str) -> Fail {
     Fail::new(format!("after a probe has panicked {name}, the next call is refused"))
-        .expected("the place of a probe is given back when it panics")
+        .expected("the place of a probe is freed when the probe panics")
         .help(
-            "give it back from a destructor, made before the operation is called: a panic never gets to the \
+            "free it in a destructor, of a guard made before the operation is called: a panic never gets to the \
              code after the await",
         )
 }
@@ -287,7 +287,7 @@ pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
         for _ in 0..figures.successes + 1 {
             let got = bench.end(Err(Trouble::Declined)).await?;
             ensure_eq!(got, Got::Failed(Trouble::Declined), "a probe after a declined one was not let through";
-                help = "a probe that decides nothing must give its place back all the same");
+                help = "a probe that decides nothing must still free its place");
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after {} declined probes", figures.successes + 1;
             help = "a decline neither closes nor opens it");

@@ -170,7 +170,7 @@ pub async fn listeners_may_call_the_breaker(cx: Cx) -> Outcome {
     ensure_eq!(
         *lock(&told),
         [(Closed, Open, Some(Open))],
-        "what the listener was told, and the state it saw"
+        "the changes that the listener got, and the states that it saw"
     );
     sleep(ms(ASSIGNED.reset + 1)).await;
     let _ = cx.call_fn("CircuitBreaker::snapshot", || breaker.snapshot()).await?;
@@ -223,7 +223,7 @@ pub async fn survives_a_panicking_listener(cx: Cx) -> Outcome {
         let call = AssertUnwindSafe(breaker.call(|| async { Ok(()) })).catch_unwind();
         let _ = cx.call(NAME, call).await?;
     }
-    ensure_eq!(*lock(&told), [Open, HalfOpen, Closed], "what a listener was told that panics each time";
+    ensure_eq!(*lock(&told), [Open, HalfOpen, Closed], "the changes that a panicking listener got";
         help = "a panic must not poison a lock or leave a flag behind that silences later changes");
     ensure_eq!(
         *watch.borrow(),

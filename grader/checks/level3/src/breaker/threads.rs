@@ -173,11 +173,11 @@ fn adds_up(cx: &Cx) -> Outcome {
     let broken = told.windows(2).find(|pair| pair[0].1 != pair[1].0);
     if let Some([one, next]) = broken {
         return Err(Fail::new(
-            "changes of state were told in another order than they happened, or not all of them",
+            "changes of state were reported in another order than they happened, or not all of them",
         )
         .expected("each change begins with the state in which the one before it ended")
         .observed(format!("{one:?}, then {next:?}"))
-        .help("hold one lock while you tell of changes, and not the one that the calls need"));
+        .help("hold one lock while you notify of changes, and not the one that the calls need"));
     }
     // Alone again, it is a breaker as before.
     let alone = cx.on_threads(NAME, 1, move |_| {

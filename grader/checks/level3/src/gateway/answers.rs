@@ -19,6 +19,7 @@ use level3::provider::{
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
+use super::rows;
 use crate::world::{Stage, is_paid, request, stage, stage_with, status};
 
 /// What is odd about a provider's answers.
@@ -151,7 +152,7 @@ pub async fn reads_the_answers(cx: Cx) -> Outcome {
         "a charge is `processing` first and succeeds: the payment is not paid";
         expected = "paid, as soon as the provider says that it has succeeded",
         observed = format!("{status:?}, {} charged", stage.net()),
-        help = "the same key brings the same answer, for good: ask what became of the intent"
+        help = "a repeat with the same key returns the same answer: ask for the state of the intent (find_intent)"
     );
     for oddity in [Oddity::OtherAmount, Oddity::OtherPayment] {
         let (stage, _) = Odd::stage(&cx, oddity)?;
@@ -161,11 +162,11 @@ pub async fn reads_the_answers(cx: Cx) -> Outcome {
         ensure!(
             !paid && stage.net() == 0,
             "the provider answers with an intent of another payment or amount ({oddity:?}), and it is taken";
-            expected = "nobody is charged", observed = format!("{reply:?}, {} charged", stage.net()),
-            help = "compare what comes back with what was asked for"
+            expected = "the customer is not charged", observed = format!("{reply:?}, {} charged", stage.net()),
+            help = "compare the intent in the answer with the payment that was asked for"
         );
     }
-    Ok(())
+    rows::reads_rows(&cx).await
 }
 
 /// A provider that charges, and answers a confirm with something else.
@@ -211,7 +212,7 @@ pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
         }),
         ("processing", |intent| Intent { status: IntentStatus::Processing, ..intent }),
         ("canceled", |intent| Intent { status: IntentStatus::Canceled, ..intent }),
-        ("succeeded, and given back", |intent| Intent { refunded: true, ..intent }),
+        ("succeeded, and refunded", |intent| Intent { refunded: true, ..intent }),
         ("succeeded, of another amount", |intent| {
             let amount = Money::new(intent.amount.minor() + 1, intent.amount.currency());
             Intent { amount: amount.unwrap_or(intent.amount), ..intent }
@@ -233,7 +234,7 @@ pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
         ensure!(
             !matches!(told, Ok(Status::Paid { .. })),
             "confirming is answered with an intent that is {what}, and the payment is Paid";
-            expected = "anything but Paid: only `succeeded`, of this intent and amount and not given back, says that the customer has paid",
+            expected = "anything but Paid: only `succeeded`, of this intent and amount and not refunded, says that the customer has paid",
             observed = format!("{told:?}")
         );
         ensure!(stage.rows() == 0, "confirming is answered with an intent that is {what}, and a row is written"; expected = "no row");

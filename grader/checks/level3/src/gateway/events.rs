@@ -1,4 +1,4 @@
-//! What the gateway tells whoever watches.
+//! The events that the gateway sends to its observer.
 
 use std::num::NonZeroUsize;
 
@@ -25,11 +25,11 @@ pub async fn splits_the_time(cx: Cx) -> Outcome {
     ensure_eq!(
         (attempts, waiting, wire),
         (2, 0, 600),
-        "two calls of 300 ms are told as other attempts, waiting or wire ms"
+        "Event::Called reports other attempts, waiting or wire times for two calls of 300 ms"
     );
     ensure!(
         backoff >= ms(1) && backoff <= ms(2000),
-        "the pause between them is told as {} ms",
+        "Event::Called reports a pause of {} ms between the two attempts",
         backoff.as_millis()
     );
     let done: Vec<_> = events
@@ -48,7 +48,7 @@ pub async fn splits_the_time(cx: Cx) -> Outcome {
         expected = format!("{due:?}"), observed = format!("{done:?}")
     );
     // One call a second: create at 0 ms, so that confirm, due at 700 ms, waits for 300. Whether it does
-    // is another criterion's matter; here it is told.
+    // is another criterion's matter; here it is reported.
     let config = GatewayConfig { rate: NonZeroUsize::MIN, ..GatewayConfig::default() };
     let stage = stage_with(&cx, Script::new(), config, |providers| providers)?;
     cx.call("Gateway::pay", stage.gateway.pay(request("b"))).await?;
@@ -69,9 +69,24 @@ pub async fn splits_the_time(cx: Cx) -> Outcome {
     let waited = confirmed.saturating_sub(checked).saturating_sub(wire);
     ensure!(
         waiting.abs_diff(waited) <= ms(1),
-        "a call waits {} ms for the limiter, and is told to have waited {} ms",
+        "a call waits {} ms for the limiter, and Event::Called reports {} ms",
         waited.as_millis(),
         waiting.as_millis()
+    );
+    // Failed calls take time as well.
+    let script = Script::new().always(CallSite::Save, Fault::FailBefore);
+    let stage = stage_with(&cx, script, GatewayConfig::default(), |providers| providers)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("c"))).await?;
+    let events = lock(&stage.events).clone();
+    let failed = events.iter().find_map(|(_, event)| match event {
+        Event::Called { step: "save", attempts, wire, .. } => Some((*attempts, wire.as_millis())),
+        _ => None,
+    });
+    ensure_eq!(
+        failed,
+        Some((3, 300)),
+        "the attempts and the wire time in Event::Called for a step whose three calls of 100 ms fail";
+        help = "a step that fails has called its service too: emit the event before you look at the outcome"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is around the gateway fails: its journal, and whoever watches it.
+//! The gateway's surroundings fail: its journal and its observer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -198,7 +198,7 @@ async fn outage(
     let told = reply.as_ref().map(|reply| reply.answer.status.clone());
     ensure!(
         took <= ms(10_000) && matches!(told, Err(PayError::JournalUnavailable) | Ok(Status::Compensating { .. })),
-        "{when}, and the client is told an end that is not written";
+        "{when}, and the client gets an end that is not written";
         expected = "Compensating or JournalUnavailable, within the 10 s", observed = format!("{told:?} after {} ms", took.as_millis())
     );
     ensure!(lock(&stage.told).is_empty(), "{when}, and Event::Ended comes without a record"; expected = "the record first");

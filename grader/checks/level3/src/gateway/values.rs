@@ -270,7 +270,7 @@ async fn foreign_intents(cx: &Cx) -> Outcome {
         ensure!(
             !is_paid && world.rows().len() == 1,
             "the provider answers with an intent that was made for another payment ({status}), and it is counted as paid";
-            expected = "not paid: nobody was charged for this payment", observed = format!("{told:?}"),
+            expected = "not paid: no customer was charged for this payment", observed = format!("{told:?}"),
             help = "Intent::payment says which payment an intent was made for"
         );
         sleep(ms(200_000)).await;

@@ -38,7 +38,7 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
     let call = call?;
     ensure!(call.value.is_ok() && call.took == ms(300), "the only permit was dropped unused at 300 ms: the caller that waited for it {} {} ms",
         if call.value.is_ok() { "was served at" } else { "was refused at" }, call.took.as_millis();
-        expected = "served at 300 ms", help = "wake the first in the line when a slot is given back");
+        expected = "served at 300 ms", help = "wake the first caller in the queue when a slot is released");
     Ok(())
 }
 

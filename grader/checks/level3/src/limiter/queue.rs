@@ -43,7 +43,7 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
         let waiting = bench.go("waiting", Charge, Deadline::after(ms(5000)));
         let ended = cx.call(NAME, join(waiting, newcomer)).await?.value;
         if ended.0.is_err() {
-            // That a slot that is given back wakes the first in the queue is a criterion of its own.
+            // Whether a released slot wakes the first in the queue is a criterion of its own.
             continue;
         }
         ensure_eq!(bench.callers(), ["waiting", "newcomer"], "a newcomer went before one who waited";

@@ -24,7 +24,7 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     let call = cx.call(NAME, calls).await?;
     ensure!(call.polls < 1000, "a wait of 500 s took {} looks at the clock", call.polls;
         expected = "a few: sleep until the slot is free",
-        help = "a loop that sleeps for a moment and looks again costs a processor when thousands wait");
+        help = "a loop that sleeps for a moment and checks again costs a processor when thousands wait");
     Ok(())
 }
 

@@ -295,7 +295,7 @@ pub async fn breaker(cx: Cx) -> Outcome {
     .await
 }
 
-/// What became of a call; `None` for one that panicked.
+/// The outcome of a call; `None` for one that panicked.
 type Ended = Option<Result<(), BreakerError<Ends>>>;
 
 struct Running<'a> {

@@ -76,7 +76,7 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
     let expected = [("reserve", true), ("capture", true), ("undo of reserve", true)];
     ensure_eq!(
         lock(&seen).clone(), expected, "something is tried before the journal knows of it";
-        help = "write StepStarted before the step and UndoStarted before the undo: after a crash nobody else can tell"
+        help = "write StepStarted before the step and UndoStarted before the undo: after a crash only the journal can say what was under way"
     );
     end_of_reads_the_records(&cx).await
 }

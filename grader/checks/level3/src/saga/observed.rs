@@ -1,4 +1,4 @@
-//! What an observer is told.
+//! The events that an observer gets.
 
 use std::sync::{Arc, Mutex};
 
@@ -72,7 +72,7 @@ pub async fn tells_its_observer(cx: Cx) -> Outcome {
     let seen = lock(&seen).clone();
     let (forward, back) = seen.split_at(expected.len().min(seen.len()));
     ensure!(
-        forward == expected, "an observer is told something else while the saga goes forward";
+        forward == expected, "an observer gets other events while the saga goes forward";
         expected = expected.join("; "), observed = forward.join("; ")
     );
     // In which order undos are tried again is free.
@@ -85,7 +85,7 @@ pub async fn tells_its_observer(cx: Cx) -> Outcome {
     let mut back = back.to_vec();
     back.sort();
     ensure!(
-        back == expected, "an observer is told something else while the saga goes back";
+        back == expected, "an observer gets other events while the saga goes back";
         expected = expected.join("; "), observed = back.join("; ")
     );
     Ok(())

@@ -279,7 +279,7 @@ async fn books(
         );
         ensure!(
             answer.amount.minor() == asked.amount && answer.order.as_str() == asked.order,
-            "a client of k{key} is told of another amount or order";
+            "the answer to k{key} has another amount or order";
             observed = format!("{:?}", answer)
         );
     }

@@ -35,6 +35,16 @@ pub async fn meters_every_wire_call(cx: Cx) -> Outcome {
         plan.config.rate = NonZeroUsize::MIN.saturating_add(rate - 1);
         plan.what = format!("24 payments and {rate} calls a second");
         plans.push((path, plan));
+        if path == Path::Undo {
+            // Each refund is answered with a 500, and what it has done has to be looked up.
+            let script = (1..=24).fold(Script::new(), |script, nth| {
+                script.on(CallSite::Refund, nth, Fault::Internal { effect: false })
+            });
+            let mut plan = Plan::new(24, script);
+            plan.config.rate = NonZeroUsize::MIN.saturating_add(rate - 1);
+            plan.what = format!("24 payments, refunds that fail and {rate} calls a second");
+            plans.push((path, plan));
+        }
     }
     walk_all(&cx, plans, metered).await
 }
@@ -216,7 +226,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         ensure!(
             end.standing == Some(Standing::Ended),
             "{when}: Event::Ended comes before the end is in the journal";
-            expected = "the record first: a process that dies in between has told of no end that is not one",
+            expected = "the record first: a process that dies in between has reported no end that is not in the journal",
             observed = format!("the journal says {:?}, and Ended comes with {:?}", end.standing, end.status)
         );
     }
@@ -240,7 +250,7 @@ fn ended_once(walked: &Walked) -> Outcome {
         let other = end.filter(|end| end.status != answer.status);
         ensure!(
             other.is_none() || matches!(answer.status, Status::Compensating { .. }),
-            "{when}: the client is told another end than Event::Ended";
+            "{when}: the client's answer differs from Event::Ended";
             expected = format!("{:?}", other.map(|end| &end.status)),
             observed = format!("{:?}", answer.status)
         );

@@ -52,7 +52,7 @@ impl Plan {
     }
 }
 
-/// A client's request, and what became of it.
+/// A client's request and its outcome.
 pub struct Asked {
     pub request: PaymentRequest,
     pub reply: Result<Reply, PayError>,
@@ -307,7 +307,7 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
     Ok(walked)
 }
 
-/// The first process dies. Its tasks wait for ever.
+/// The first process dies. Its tasks never go on.
 async fn kill(cx: &Cx, walked: &mut Walked) {
     walked.stage.process.kill();
     walked.died = Some(Instant::now());

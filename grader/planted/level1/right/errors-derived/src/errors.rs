@@ -1,6 +1,6 @@
-//! What a caller is told when a load fails: which request, of which class, and why.
+//! The error of a load: which request failed, of which class, and why.
 //!
-//! The classes are the lecture's: validation, not found, authentication, network and database errors
+//! The classes are the assignment's: validation, not found, authentication, network and database errors
 //! are *operational*, they happen to correct programs and a caller can react to them. What is left
 //! is a *bug*: nothing but a change of a program mends it.
 //!
@@ -22,7 +22,7 @@ use crate::source::{Request, SourceError};
 /// Why a profile could not be fetched.
 ///
 /// The text of its `Display` names the class, the request (or the argument) and the reason, so that
-/// one line in a log is enough; the cause is also at hand as source for programs.
+/// one line in a log is enough; programs read the cause as `source`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     #[error("{field} is wrong: {reason}")]
@@ -131,7 +131,7 @@ impl FetchError {
     }
 }
 
-/// Passes a possible id on and refuses 0, which names nobody.
+/// Passes a possible id on and refuses 0, which is the id of no user.
 ///
 /// # Errors
 /// [`FetchError::Validation`] for the field `id`.
@@ -139,7 +139,7 @@ pub fn check_id(id: UserId) -> Result<UserId, FetchError> {
     if id == 0 {
         return Err(FetchError::Validation {
             field: "id",
-            reason: "0 names nobody, ids begin at 1".to_owned(),
+            reason: "no user has the id 0, ids begin at 1".to_owned(),
         });
     }
     Ok(id)

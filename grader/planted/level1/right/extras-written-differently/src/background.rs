@@ -1,7 +1,7 @@
-//! Failures of tasks that nobody awaits.
+//! Failures of tasks that are not awaited.
 //!
-//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends and
-//! nobody learns of it. Node calls this an unhandled rejection and ends the process. Here a tracker
+//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends
+//! without a trace. Node calls this an unhandled rejection and ends the process. Here a tracker
 //! spawns the tasks, keeps what failed, and tells a handler.
 
 use std::fmt;
@@ -61,7 +61,7 @@ impl Tracker {
         }
     }
 
-    /// Runs the future in a task of its own that nobody awaits. Its value is dropped; its error or
+    /// Runs the future in a task of its own that is not awaited. Its value is dropped; its error or
     /// panic is recorded under `name` and handed to the handler.
     ///
     /// # Panics

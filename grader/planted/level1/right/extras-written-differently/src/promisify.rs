@@ -1,7 +1,7 @@
 //! From callbacks to futures and back, as `util.promisify` and `util.callbackify` do in Node.
 //!
 //! The difference to Node: a callback that is dropped without having been called is noticed here. In
-//! JavaScript such a promise stays pending for ever.
+//! JavaScript such a promise stays pending.
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,8 @@
 //! Reading one HTTP answer: its status, its body, and the time it may take.
 //!
-//! The lecture's own client gets three of these wrong: it appends each chunk as text, so that a
+//! The assignment's client gets three of these wrong: it appends each chunk as text, so that a
 //! character cut in two by the network arrives as two wrong ones; it has no time limit, so that a
-//! silent server keeps it waiting for ever; it has no limit on the length. `http` is built on the
+//! silent server keeps it waiting without end; it has no limit on the length. `http` is built on the
 //! functions here.
 
 use std::future::Future;

@@ -97,7 +97,7 @@ fn start(source: &Arc<dyn DashboardSource>) -> (Tasks, mpsc::UnboundedReceiver<O
     let tasks = Section::ALL.map(|section| {
         let (sender, call) = (sender.clone(), section.fetch(Arc::clone(source)));
         let task = tokio::spawn(async move {
-            // A panic goes through the channel as well: nothing else would tell of it.
+            // A panic goes through the channel as well: otherwise the load would not notice it.
             let outcome = AssertUnwindSafe(call).catch_unwind().await;
             let outcome =
                 outcome.map(|answer| answer.map_err(|error| SectionError::new(section, error)));

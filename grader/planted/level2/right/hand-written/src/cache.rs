@@ -11,7 +11,7 @@ use crate::model::Dashboard;
 use crate::parallel;
 use crate::source::DashboardSource;
 
-/// How long a page may stand in for a fresh one: the lesson's 60 s.
+/// How long a page may stand in for a fresh one: the assignment's 60 s.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 /// A page, and whether it is fresh.

@@ -1,6 +1,6 @@
 //! What a load says about the health of the sources, and when to raise an alert.
 //!
-//! Pure functions: no clock, no input or output. The thresholds are the lesson's.
+//! Pure functions: no clock, no input or output. The thresholds are the assignment's.
 //!
 //! | metric | warning | critical |
 //! |---|---|---|
@@ -93,9 +93,9 @@ pub enum Severity {
     /// Nothing to report.
     #[default]
     Normal,
-    /// Somebody should look at it today.
+    /// An operator should look at it today.
     Warning,
-    /// Somebody should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 

@@ -1,4 +1,4 @@
-//! Bounded concurrency: the lecture's `AsyncQueue`, first come, first served.
+//! Bounded concurrency: the assignment's `AsyncQueue`, first come, first served.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// How many jobs run at once unless told otherwise: the lecture's default of 5.
+/// How many jobs run at once by default: 5, as in the assignment.
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not 0");
 
 /// Runs jobs as they come, but never more than a fixed number at once. Jobs that have to wait start

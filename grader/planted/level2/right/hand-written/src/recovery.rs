@@ -1,7 +1,7 @@
 //! What to do about a failure: a default value, another try, or less of the page.
 //!
-//! Three of the lecture's four strategies. None of them hides the failure: whoever receives the
-//! result can see that it is second best, and why. (The fourth, the circuit breaker, is level 3's.)
+//! Three of the assignment's four strategies. None of them hides the failure: the caller can see that
+//! the result is a fallback, and why. (The fourth, the circuit breaker, is level 3's.)
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// The lecture's three attempts, with a first wait of 1000 ms.
+    /// Three attempts, as in the assignment, with a first wait of 1000 ms.
     fn default() -> Self {
         Self {
             attempts: const { NonZeroU32::new(3).expect("3 is not 0") },

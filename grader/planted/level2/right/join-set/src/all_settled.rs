@@ -16,7 +16,7 @@ use crate::source::DashboardSource;
 
 /// How long each source is given.
 ///
-/// The default is the lesson's recommendation for production: sales 5000 ms, users 3000 ms, orders
+/// The default is the assignment's recommendation for production: sales 5000 ms, users 3000 ms, orders
 /// 3000 ms, low stock 5000 ms, reviews 3000 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -74,7 +74,7 @@ pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settl
     Settled::new(reports, started.elapsed())
 }
 
-/// Calls the source of one section and reports what came of it, at most `limit` later.
+/// Calls the source of one section and reports the outcome, at most `limit` later.
 ///
 /// An error, an error before the first wait, a panic in the source's method or in its future, and the
 /// end of `limit` all become the report's [`SectionFailure`]; nothing escapes. A call that is cut at
@@ -96,7 +96,7 @@ pub async fn settle(
         Ok(Some(Ok(answer))) => answer.map_err(SectionFailure::from),
         Ok(Some(Err(error))) => match error.try_into_panic() {
             Ok(payload) => Err(SectionFailure::from_panic(payload.as_ref())),
-            Err(_) => unreachable!("nobody aborts the task"),
+            Err(_) => unreachable!("the task is never aborted"),
         },
         Ok(None) => unreachable!("one task was spawned"),
         Err(_) => {

@@ -17,7 +17,7 @@ use crate::source::DashboardSource;
 
 /// How long each source is given.
 ///
-/// The default is the lesson's recommendation for production: sales 5000 ms, users 3000 ms, orders
+/// The default is the assignment's recommendation for production: sales 5000 ms, users 3000 ms, orders
 /// 3000 ms, low stock 5000 ms, reviews 3000 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -78,7 +78,7 @@ pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settl
     Settled::new([reviews, low_stock, orders, users, sales], started.elapsed())
 }
 
-/// Calls the source of one section and reports what came of it, at most `limit` later.
+/// Calls the source of one section and reports the outcome, at most `limit` later.
 ///
 /// An error, an error before the first wait, a panic in the source's method or in its future, and the
 /// end of `limit` all become the report's [`SectionFailure`]; nothing escapes. A call that is cut at

@@ -1,4 +1,4 @@
-//! Bounded concurrency: the lecture's `AsyncQueue`, first come, first served.
+//! Bounded concurrency: the assignment's `AsyncQueue`, first come, first served.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tower::Service as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::{Layer as _, service_fn};
 
-/// How many jobs run at once unless told otherwise: the lecture's default of 5.
+/// How many jobs run at once by default: 5, as in the assignment.
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not 0");
 
 /// Runs jobs as they come, but never more than a fixed number at once. Jobs that have to wait start

@@ -1,8 +1,8 @@
 //! What could not be delivered, kept until it can be.
 //!
 //! A receipt that the mail server refuses, or a refund that will not go through, must neither be lost
-//! nor tried for ever. It becomes a dead letter: kept with its cause and its attempts, tried again when
-//! somebody asks for it ([`DeadLetters::redrive`]), and set aside for a human after too many failures.
+//! nor tried without end. It becomes a dead letter: kept with its cause and its attempts, tried again on
+//! request ([`DeadLetters::redrive`]), and parked for an operator after too many failures.
 
 use std::fmt::{self, Debug, Display};
 use std::num::{NonZeroU32, NonZeroUsize};

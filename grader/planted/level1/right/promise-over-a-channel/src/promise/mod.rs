@@ -2,17 +2,17 @@
 //!
 //! A promise is pending until it is fulfilled with a value or rejected with an error, and stays as it
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
-//! anybody awaits it, and dropping it stops nothing.
+//! it is awaited, and dropping it stops nothing.
 //!
 //! Two differences to JavaScript follow from ownership. A promise has one consumer, for the value is
 //! moved to it and not shared. And a promise whose last [`Resolver`] is gone cannot be settled any
-//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting for ever.
+//! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting.
 //!
 //! | function | fulfilled | rejected | of nothing |
 //! | --- | --- | --- | --- |
 //! | [`all`] | all are: their values | at the first rejection | fulfilled, no values |
 //! | [`all_settled`] | all are settled: their results | never | fulfilled, no results |
-//! | [`race`] | the first to settle is | the first to settle is | pending for ever |
+//! | [`race`] | the first to settle is | the first to settle is | stays pending |
 //! | [`any`] | at the first fulfilled one | all are: [`AggregateError`] | rejected, no errors |
 
 mod chain;
@@ -42,12 +42,12 @@ pub enum State {
     Rejected,
 }
 
-/// How a promise was rejected by nobody's decision. The error type of a promise has to be able to say
-/// it: `E: From<Broken>`.
+/// A rejection that no code asked for. A promise's error type must be constructible from it
+/// (`E: From<Broken>`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Every resolver was dropped before the promise was settled.
-    #[error("the promise was abandoned: nobody is left who could settle it")]
+    #[error("the promise was abandoned: its last resolver was dropped")]
     Abandoned,
     /// The executor, a handler or the future behind the promise panicked, with this message.
     #[error("a promise handler panicked: {0}")]
@@ -63,7 +63,7 @@ pub struct Promise<T, E> {
     receiver: oneshot::Receiver<Result<T, E>>,
     state: Arc<Mutex<State>>,
     sender: Weak<Sender<T, E>>,
-    /// Only for a promise that nobody will ever settle.
+    /// Only for a promise that is never settled.
     _kept: Option<Arc<Sender<T, E>>>,
 }
 
@@ -174,7 +174,7 @@ impl<T, E> Resolver<T, E> {
         if let Some(sender) = sender {
             let state = if result.is_ok() { State::Fulfilled } else { State::Rejected };
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-            // The promise may be gone: then nobody wants the result.
+            // The promise may be gone: then the result is not needed.
             let _ = sender.send(result);
         }
     }

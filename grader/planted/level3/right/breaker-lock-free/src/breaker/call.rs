@@ -268,7 +268,7 @@ impl<E> CircuitBreaker<E> {
     }
 }
 
-/// A call that was let in. Dropped without an outcome, it gives back its place and decides nothing.
+/// A call that was let in. Dropped without an outcome, it frees its place and decides nothing.
 struct Running<'a, E> {
     breaker: &'a CircuitBreaker<E>,
     ticket: Ticket,

@@ -105,7 +105,7 @@ impl Core {
             },
             Phase::HalfOpen { probing, successes } => {
                 // First of all, whatever the outcome: a probe that decides nothing must not keep its
-                // place, or the breaker stays half-open for ever.
+                // place, or the breaker stays half-open.
                 *probing -= 1;
                 match outcome {
                     CallOutcome::Success => {

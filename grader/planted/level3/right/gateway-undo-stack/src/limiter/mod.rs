@@ -1,7 +1,7 @@
 //! At most so many wire calls in any window of time.
 //!
 //! A provider that allows 100 requests a second counts them in *every* second, not in seconds of our
-//! choosing. A counter that starts anew each second lets 200 through around the turn, a token bucket
+//! choosing. A counter that is reset each second lets 200 through around the turn, a token bucket
 //! with a burst of 100 lets 199 through in the first second. This limiter remembers the instants of the
 //! last N calls: the next one may go when the N-th last is a window old.
 //!

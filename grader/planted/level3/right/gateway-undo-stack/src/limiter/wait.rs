@@ -1,7 +1,7 @@
 //! A limiter of ordered maps.
 //!
-//! Whatever changes (somebody comes or goes, a slot is used or given back) is written down, and then
-//! those are called who may go now. Only the first in the line looks at the clock.
+//! Every change (a caller arrives or leaves, a slot is used or released) is recorded first, and then
+//! the callers that may go are woken. Only the first in the line looks at the clock.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -117,7 +117,7 @@ impl RateLimiter {
         Ok(Some(Place { limiter: self, key, call }))
     }
 
-    /// When a slot is free; nobody knows when if all are held.
+    /// When a slot becomes free; unknown while all are held.
     fn free_at(&self, books: &Books, now: Instant) -> Option<Instant> {
         let open = self.limit.checked_sub(books.held).filter(|open| *open > 0)?;
         // The call that has to be old enough is the `open`-th from the end.
@@ -144,7 +144,7 @@ impl RateLimiter {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something has changed: whoever is first looks again.
+    /// Something has changed: the first waiter checks again.
     fn call_the_first(&self) {
         let first = self.books().line.values().next().cloned();
         if let Some(first) = first {

@@ -7,11 +7,11 @@
 //! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
 //!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
 //! 2. **Everything is announced in the [`journal`](crate::journal) before it is tried**, so that
-//!    whoever finds a saga without an owner can finish it.
+//!    another owner can finish a saga whose owner is gone.
 //! 3. **One undo that fails stops no other.** Each is tried again with growing pauses, and is parked
 //!    with its cause when it will not go.
-//! 4. **What is undone may be undone twice**: after a crash nobody knows whether the last attempt got
-//!    through. Undos have to be idempotent.
+//! 4. **What is undone may be undone twice**: after a crash it is unknown whether the last attempt had
+//!    an effect. Undos have to be idempotent.
 //!
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
 //! it.
@@ -80,7 +80,7 @@ pub enum SagaOutcome<S> {
     },
 }
 
-/// Why a saga has no end yet. It stays open in the journal; whoever claims it can
+/// Why a saga has no end yet. It stays open in the journal; an owner that claims it can
 /// [resume](Saga::resume) it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaError {
@@ -93,7 +93,7 @@ pub enum SagaError {
     /// The state cannot be written down or read back: a fault of the program.
     #[error("the state of the saga cannot be written or read: {0}")]
     State(String),
-    /// A saga with this name was begun before; its [`SagaLog`] says what became of it.
+    /// A saga with this name was begun before; its [`SagaLog`] has the outcome.
     #[error("a saga with this name exists")]
     Exists(Box<SagaLog>),
     /// The engine's task panicked or its runtime shut down.
@@ -110,7 +110,7 @@ impl From<JournalError> for SagaError {
     }
 }
 
-/// What happens within a saga, for whoever watches.
+/// What happens within a saga, for its observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaEvent<'a> {
     /// A step is about to be called.

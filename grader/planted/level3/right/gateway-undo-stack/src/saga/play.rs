@@ -1,8 +1,8 @@
 //! The engine as one loop over the steps and a stack of what is to be undone.
 //!
 //! A step is pushed before it is called, and comes off again only if it certainly did nothing. Going
-//! back is popping. Reading a journal pushes and pops in the same way, so that whoever takes a saga up
-//! has the stack of whoever left it.
+//! back is popping. Reading a journal pushes and pops in the same way, so that the next owner of a saga has
+//! the stack of the last one.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -156,7 +156,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 let failure = SagaFailure {
                     step: stand.last.map_or(self.kind, |at| self.steps[at].name).into(),
                     kind: FailureKind::Interrupted,
-                    message: "whoever ran it is gone".to_owned(),
+                    message: "its owner is gone".to_owned(),
                 };
                 let decision = vec![Record::Compensating { failure: failure.clone() }];
                 self.unwind(owner, stand, failure, decision).await

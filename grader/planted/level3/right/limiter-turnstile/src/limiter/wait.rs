@@ -46,7 +46,7 @@ impl Book {
     }
 }
 
-/// Counts somebody as waiting until it is dropped.
+/// Counts a caller as waiting until it is dropped.
 struct InLine<'a>(&'a RateLimiter, Priority);
 
 impl Drop for InLine<'_> {
@@ -92,7 +92,7 @@ impl RateLimiter {
         book
     }
 
-    /// When the slot of somebody with `ahead` others before him may come free.
+    /// When the slot of a caller with `ahead` others before it may become free.
     fn earliest(&self, book: &Book, ahead: usize) -> Instant {
         let (rounds, slot) = (ahead / self.limit, ahead % self.limit);
         let now = Instant::now();

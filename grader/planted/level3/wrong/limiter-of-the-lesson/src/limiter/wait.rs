@@ -77,7 +77,7 @@ impl RateLimiter {
 /// A slot.
 #[derive(Debug)]
 pub struct Permit<'a> {
-    #[expect(dead_code, reason = "nothing is given back")]
+    #[expect(dead_code, reason = "nothing is released")]
     limiter: &'a RateLimiter,
 }
 
