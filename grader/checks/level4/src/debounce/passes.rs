@@ -76,7 +76,7 @@ pub async fn a_reset_passes_at_once(cx: Cx) -> Outcome {
             vec![(0, "a"), (50, "b"), (60, ""), (70, "c"), (80, "d")],
             vec![(0, "a"), (60, ""), (70, "c")],
         ),
-        // Nothing waits, and the burst is over all the same.
+        // Nothing waits, and the burst is still over.
         (both, vec![(0, "a"), (50, ""), (60, "b")], vec![(0, "a"), (50, ""), (60, "b")]),
         // The longest wait begins with the next burst.
         (

@@ -156,7 +156,7 @@ pub async fn an_obsolete_fetch_is_not_kept(cx: Cx) -> Outcome {
     let expected = [came(50, 1, 0), came(80, 2, 0), came(80, 2, 0)];
     ensure_eq!(answers.as_slice(), expected.as_slice(), "callers at 0, 30 and 60 ms, and the key is invalidated at 20 ms"; help = HELP);
     ensure_eq!(get(&late, "a"), "run 2, 0 ms old, fresh", "a key was invalidated at 20 ms and fetched again from 30 ms on: what is kept"; help = HELP);
-    // Another key's fetch is wanted all the same.
+    // Another key's fetch is still wanted.
     let other = cache(&cx, 10, TTL, 0).await?;
     let changes = async {
         sleep(ms(20)).await;

@@ -157,7 +157,7 @@ pub async fn threads_share_a_cache(cx: Cx) -> Outcome {
     let fetches = fetches.load(SeqCst);
     ensure!(fetches == KEYS, "{THREADS} threads ask for {KEYS} keys: {fetches} fetches";
         expected = "one for each key",
-        help = "between the look and the fetch another thread may have brought the value: the fetch looks again before it begins");
+        help = "between the look and the fetch another thread may have brought the value: the fetch checks for it before it begins");
     ensure!(cache.len() == KEYS, "{KEYS} keys were fetched, and `len` is {}", cache.len());
     Ok(())
 }

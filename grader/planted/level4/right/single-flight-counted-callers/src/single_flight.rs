@@ -35,7 +35,7 @@ impl<K, V, E> fmt::Debug for SingleFlight<K, V, E> {
 }
 
 struct Run<V, E> {
-    /// The work, while nobody polls it. Held only during a poll.
+    /// The work, while no caller polls it. Held only during a poll.
     work: Mutex<Option<BoxFuture<'static, Result<V, E>>>>,
     callers: Mutex<Callers<V, E>>,
 }
