@@ -94,7 +94,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`Failure`] in the place of an operation that returned an error or panicked. The others are not
+    /// [`Failure`] instead of the value of an operation that returned an error or panicked. The others are not
     /// touched by it.
     ///
     /// # Cancellation

@@ -14,7 +14,7 @@ pub const fn nz(count: usize) -> NonZeroUsize {
     }
 }
 
-/// How an operation came to its end.
+/// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Finished,

@@ -53,7 +53,7 @@ pub async fn stops_what_it_gives_up(cx: Cx) -> Outcome {
             way.name()
         );
         ensure!(was_dropped && !effect.get(), "{}: an operation is {by}, and {}", way.name(),
-            if effect.get() { "its effect at 5 s happens all the same" } else { "its future is still there when the call returns" };
+            if effect.get() { "its effect at 5 s still happens" } else { "its future is still there when the call returns" };
             expected = "it is dropped before the call returns, and has no effect later",
             help = "a race that only stops waiting leaves the loser running. Own the operation's future, and drop it");
         ensure!(call.leaked == 0, "{}: an operation is {by}, and a task is left", way.name();

@@ -169,6 +169,10 @@ pub async fn agrees_on_one_value(cx: Cx) -> Outcome {
         vec![(30, ok(b)), (10, ok(a)), (20, err("no")), (25, ok(b)), (50, ok(b)), (60, ok(a))];
     let run = (list, ratio(1, 2)?, Agreement::SameValue);
     comes_to(&cx, run, &format!("agreed: 0: {b}, 3: {b}, 4: {b}"), 50, help).await?;
+    // Those that agree may stand far apart in the list.
+    let far = (0..9).map(|n| (n * 10, if n % 8 == 0 { ok(a) } else { ok(format!("{b}{n}")) }));
+    let run = (far.collect(), ratio(2, 9)?, Agreement::SameValue);
+    comes_to(&cx, run, &format!("agreed: 0: {a}, 8: {a}"), 80, help).await?;
     // Five different values are no agreement.
     let list = (1..=5).map(|number| (number, ok(format!("{a}{number}")))).collect();
     let ops = Ops::new(&cx);

@@ -19,7 +19,8 @@ async fn serves(cx: &Cx, limiter: &Limiter, slots: usize, when: &str) -> Outcome
     const HELP: &str = "a waiter that is gone must not be handed a slot, and an operation that fails or is \
                         dropped must give its slot back: let destructors do it";
     let ops = Ops::new(cx);
-    let lengths = vec![100; slots];
+    // More than there are slots: a limiter that has become too wide is found as well.
+    let lengths = vec![100; slots + 2];
     let calls = AssertUnwindSafe(timeout(ms(10_000), singly(limiter, &ops, &lengths)));
     let outcome = cx.call(RUN, calls.catch_unwind()).await?.value;
     ensure!(matches!(outcome, Ok(Ok(_))), "{when}, the next operation never begins";

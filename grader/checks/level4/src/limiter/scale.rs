@@ -106,7 +106,7 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     let call = cx.call(RUN, both).await?;
     ensure!(call.polls < 1000, "a wait of 500 s for a slot took {} polls", call.polls;
         expected = "a few: a caller that waits is woken when its slot is free",
-        help = "a loop that sleeps for a moment and looks again costs a processor when thousands wait");
+        help = "a loop that sleeps for a moment and checks again costs a processor when thousands wait");
     let batch = (0..3).map(|_| {
         || async {
             sleep(Duration::from_secs(150)).await;

@@ -1,5 +1,7 @@
 //! Events without waiting emitters.
 
+use std::task::{Context, Waker};
+
 use futures::StreamExt as _;
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, list, ms};
@@ -19,6 +21,7 @@ pub async fn every_event_arrives(cx: Cx) -> Outcome {
         emit_all(&cx, &emitter, events.iter().copied()).await?;
         has(&cx, &mut reader, &events, "a reader does not get all events in their order", help)
             .await?;
+        wakes_the_last_task(&cx, overflow).await?;
         // One by one, to a reader that waits for each.
         let emits = async {
             for event in &events {
@@ -33,11 +36,31 @@ pub async fn every_event_arrives(cx: Cx) -> Outcome {
                 read.push(event);
             }
         };
-        cx.call(EVENTS, join(emits, reads)).await?;
-        ensure!(read == events, "a reader that waits for each event does not get all of them";
+        // The reader first: in the turn of an event it has been polled already, so the event has to wake it.
+        let took = cx.call(EVENTS, join(reads, emits)).await?.took;
+        let in_time = took == ms(10 * events.len() as u64);
+        ensure!(read == events && in_time, "a reader that waits for each event does not get all of them when they come";
             expected = list(&events), observed = list(&read),
             help = "an event wakes the reader, each time: the waker is taken when it is used, and stored again at the next poll");
     }
+    Ok(())
+}
+
+/// A reader that was polled by one task and then by another is woken in the second one.
+async fn wakes_the_last_task(cx: &Cx, overflow: Overflow) -> Outcome {
+    let (emitter, mut reader) = source(4, overflow);
+    let first = reader.poll_next_unpin(&mut Context::from_waker(Waker::noop()));
+    ensure!(first.is_pending(), "a reader without an event is ready");
+    let emits = async {
+        sleep(ms(50)).await;
+        emitter.emit(7).await;
+        // Longer than `next` waits.
+        sleep(ms(100_000)).await;
+    };
+    let waits =
+        next(cx, EVENTS, &mut reader, "an event came to a reader that two tasks have polled");
+    let (event, ()) = join(waits, emits).await;
+    ensure!(event? == Some(7), "a reader gets another event than was emitted");
     Ok(())
 }
 

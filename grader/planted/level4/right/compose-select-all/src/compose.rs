@@ -121,7 +121,7 @@ pub enum RatioError {
     /// The denominator is zero.
     #[error("the denominator of a ratio must not be zero")]
     ZeroDenominator,
-    /// The numerator is zero: a quorum of nobody.
+    /// The numerator is zero: a quorum without members.
     #[error("a ratio of zero needs no agreement at all")]
     Zero,
     /// The fraction is above one: more than all.
