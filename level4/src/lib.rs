@@ -6,6 +6,9 @@
 //! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
 //! | [`compose`] | steps in a row, selected results, the first success, a quorum |
 //! | [`sources`] | events and timers as streams |
+//! | [`debounce`] | of a burst of values, only the ones that matter |
+//! | [`single_flight`] | one run of the work for all who ask for the same thing |
+//! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -46,10 +49,16 @@ macro_rules! lesson {
 pub mod cancel;
 #[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
 pub mod compose;
+#[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
+pub mod debounce;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
+pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
+#[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
+pub mod ttl_cache;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

@@ -1,3 +1,4 @@
 //! The public API of level 4.
 
+mod debounce;
 mod limiter;

@@ -8,6 +8,10 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+#[cfg(any(feature = "debounce", feature = "models"))]
+mod bursts;
+#[cfg(any(feature = "single-flight", feature = "ttl-cache", feature = "models"))]
+mod fetches;
 mod ops;
 mod panics;
 
@@ -15,10 +19,18 @@ mod panics;
 mod cancel;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "debounce")]
+mod debounce;
 #[cfg(feature = "limiter")]
 mod limiter;
+#[cfg(feature = "models")]
+mod models;
+#[cfg(feature = "single-flight")]
+mod single_flight;
 #[cfg(feature = "sources")]
 mod sources;
+#[cfg(feature = "ttl-cache")]
+mod ttl_cache;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(
