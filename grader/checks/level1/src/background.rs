@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
+use futures::future::join_all;
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::background::{Cause, Failure, Tracker};
-use tokio::time::sleep;
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep};
 
 use crate::values::{self, short};
 
@@ -116,22 +119,22 @@ fn fails(tracker: &Tracker, after: u64, told: &Told) {
     });
 }
 
-/// Names of tasks, one of them twice.
-fn names(draw: &mut Draw) -> Vec<String> {
+/// Every text as the name of a task and as the text of its end, and a name that stands twice.
+fn names_and_texts(draw: &mut Draw) -> Vec<(String, String)> {
     let same = draw.word();
-    vec![same.clone(), same, values::untidy(draw), draw.text(1..=40), String::new()]
+    let (names, texts) = (values::texts(draw), values::texts(draw));
+    let texts = texts.into_iter().map(|text| (same.clone(), text));
+    let names = names.into_iter().map(|name| (name, draw.word()));
+    texts.chain(names).collect()
 }
 
 pub async fn errors(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (tracker, heard) = tracker(&cx).await?;
-    let mut expected = Vec::new();
-    for name in names(&mut draw) {
-        for text in [values::untidy(&mut draw), values::long(&mut draw), draw.word(), String::new()]
-        {
-            expected.push(Told::error(&name, &text));
-        }
-    }
+    let mut expected: Vec<Told> =
+        names_and_texts(&mut draw).iter().map(|(name, text)| Told::error(name, text)).collect();
+    // The same failure once more is another failure.
+    expected.extend(expected.last().cloned());
     // In the order of the failures, not in that of the calls: the last one spawned fails first.
     cx.call_fn(SPAWN, || {
         for (index, told) in expected.iter().enumerate().rev() {
@@ -148,27 +151,34 @@ pub async fn errors(cx: Cx) -> Outcome {
 
 /// No failure is dropped because there are many.
 async fn many_failures(cx: &Cx) -> Outcome {
-    const MANY: usize = 5_000;
-    let (tracker, heard) = tracker(cx).await?;
+    const MANY: usize = 10_500;
+    let told = Arc::new(Mutex::new(Vec::with_capacity(MANY)));
+    let record = Arc::clone(&told);
+    let new = move || Tracker::new(move |failure| lock(&record).push(failure.task.clone()));
+    let tracker = cx.call_fn("Tracker::new", new).await?;
     cx.call_fn(SPAWN, || {
         for number in 0..MANY {
-            fails(&tracker, 0, &Told::error(&format!("task {number}"), "no"));
+            tracker.spawn(number.to_string(), std::future::ready(Err::<(), _>("no")));
         }
     })
     .await?;
     wait(cx, 1_000).await?;
-    for (what, all) in [
-        ("on record", failures(cx, &tracker).await?),
-        ("told to the handler", lock(&heard).clone()),
-    ] {
+    let kept = cx.call_fn("Tracker::failures", || tracker.failures()).await?;
+    let kept: Vec<String> = kept.into_iter().map(|failure| failure.task).collect();
+    let told = lock(&told).clone();
+    for (what, all) in [("on record", &kept), ("handled", &told)] {
         ensure!(all.len() == MANY, "of {MANY} failures, {} are {what}", all.len();
             expected = MANY.to_string(), observed = all.len().to_string(),
             help = "each failure is kept, the first and the last");
-        let names: BTreeSet<&str> = all.iter().map(|told| told.task.as_str()).collect();
+        let names: BTreeSet<&String> = all.iter().collect();
         ensure!(names.len() == MANY, "of {MANY} failures, some are twice {what} and others missing";
             expected = "each task once", observed = format!("{} tasks", names.len()),
             help = "each failure is kept once");
     }
+    let differ = kept.iter().zip(&told).position(|(kept, told)| kept != told);
+    ensure!(differ.is_none(), "of {MANY} failures, the record and the handler have another order";
+        expected = "the same order", observed = format!("they differ at number {differ:?}"),
+        help = "call the handler once for each failure, in the order of the record");
     Ok(())
 }
 
@@ -186,15 +196,36 @@ pub async fn panics(cx: Cx) -> Outcome {
     })
     .await?;
     // A text that is put together is a `String`, a literal is a `&str`.
-    for (index, name) in names(&mut draw).into_iter().enumerate() {
-        let told = Told::panic(&name, &format!("row {index} of {} is broken", draw.text(2..=300)));
+    for (index, (name, text)) in names_and_texts(&mut draw).iter().enumerate() {
+        let told = Told::panic(name, text);
         let after = 10 * (u64::try_from(index).unwrap_or_default() + 1);
         cx.call_fn(SPAWN, || fails(&tracker, after, &told)).await?;
         expected.push(told);
     }
     wait(&cx, 1_000).await?;
     recorded(&cx, &tracker, &heard, &expected, "after panics").await?;
-    text_of(&cx, &tracker).await
+    text_of(&cx, &tracker).await?;
+    // What is no text has none: which one stands in for it is left open.
+    cx.call_fn(SPAWN, || {
+        tracker.spawn("number", async {
+            sleep(ms(10)).await;
+            if true {
+                std::panic::panic_any(7_u8);
+            }
+            Ok::<(), &str>(())
+        });
+    })
+    .await?;
+    wait(&cx, 100).await?;
+    let (record, told) = (failures(&cx, &tracker).await?, lock(&heard).clone());
+    for (what, all) in [("the record", record), ("what the handler was told", told)] {
+        let last = all.get(expected.len()..).unwrap_or_default();
+        let right = matches!(last, [told] if told.panicked && told.task == "number");
+        ensure!(right, "{what} after a panic whose payload is a number";
+            expected = "one panic of the task \"number\"", observed = shown(last),
+            help = "a panic counts whatever its payload is: panics::message has a text for each");
+    }
+    Ok(())
 }
 
 /// The handler panics, and asks the tracker: neither may do harm.
@@ -252,15 +283,19 @@ pub async fn running(cx: Cx) -> Outcome {
         Ok(())
     };
     count("before the first", 0).await?;
-    cx.call_fn(SPAWN, || {
+    let at_once = cx.call_fn(SPAWN, || {
         fails(&tracker, 100, &Told::panic("task", "one of them panics"));
         fails(&clone, 200, &Told::error("task", "no"));
         tracker.spawn("task", async {
             sleep(ms(300)).await;
             Ok::<(), &str>(())
         });
-    })
-    .await?;
+        tracker.running()
+    });
+    let at_once = at_once.await?;
+    ensure!(at_once == 3, "tasks counted as running in the line after three calls of spawn";
+        expected = "3", observed = at_once.to_string(),
+        help = "increase the count when spawn is called: the first poll comes later");
     count("after three were spawned", 3).await?;
     wait(&cx, 150).await?;
     count("after one has panicked", 2).await?;
@@ -269,7 +304,7 @@ pub async fn running(cx: Cx) -> Outcome {
     wait(&cx, 100).await?;
     count("after all have ended", 0).await?;
     cx.call_fn(SPAWN, || {
-        for _ in 0..1_000 {
+        for _ in 0..10_000 {
             tracker.spawn("task", async {
                 sleep(ms(100)).await;
                 Ok::<(), &str>(())
@@ -277,9 +312,21 @@ pub async fn running(cx: Cx) -> Outcome {
         }
     })
     .await?;
-    count("after a thousand were spawned", 1_000).await?;
+    count("after ten thousand were spawned", 10_000).await?;
     wait(&cx, 200).await?;
-    count("after the thousand have ended", 0).await
+    count("after the ten thousand have ended", 0).await?;
+    // A runtime that shuts down drops its tasks.
+    let drained = tracker.drained();
+    cx.call_fn(SPAWN, || {
+        let Ok(runtime) = Builder::new_current_thread().build() else { return };
+        let inside = runtime.enter();
+        tracker.spawn("unfinished", std::future::pending::<Result<(), &str>>());
+        drop(inside);
+        runtime.shutdown_background();
+    })
+    .await?;
+    count("after a runtime has shut down with its unfinished task", 0).await?;
+    cx.call("Tracker::drained", drained).await.map(drop)
 }
 
 pub async fn drained(cx: Cx) -> Outcome {
@@ -314,23 +361,101 @@ pub async fn drained(cx: Cx) -> Outcome {
             expected = "3 failures handled by then", observed = told.to_string(),
             help = "decrease the count after the failure was recorded and handled");
     }
+    let mut draw = cx.draw();
+    // Tasks that come and go while an older one runs; one that begins shortly before the last one ends.
+    waits_for(&cx, &[(0, 400), (0, 100), (50, 150), (60, 120), (350, 500)]).await?;
+    waits_for(&cx, &[(0, 100), (200, 300)]).await?;
+    for _ in 0..20 {
+        let mut times: Vec<u64> = (0..10).map(|number| number * 10).collect();
+        draw.shuffle(&mut times);
+        let tasks: Vec<(u64, u64)> =
+            times.chunks(2).map(|pair| (pair[0].min(pair[1]), pair[0].max(pair[1]))).collect();
+        waits_for(&cx, &tasks).await?;
+    }
+    not_while_it_is_handled(&cx).await
+}
+
+/// Runs tasks that are spawned and that end at these times, all different, and ends the script unless
+/// `drained` returns when none runs, whenever it was called.
+async fn waits_for(cx: &Cx, tasks: &[(u64, u64)]) -> Outcome {
+    let (tracker, _) = tracker(cx).await?;
+    let runs = |at: u64| tasks.iter().any(|(begin, end)| (*begin..*end).contains(&at));
+    let calls: Vec<u64> = (0..=500).step_by(25).map(|at| at + 3).collect();
+    let begin = Instant::now();
+    let waits = calls.iter().map(|call| async {
+        sleep(ms(*call)).await;
+        tracker.drained().await;
+        u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    });
+    let spawns = tasks.iter().map(|(from, to)| async {
+        sleep(ms(*from)).await;
+        let time = *to - *from;
+        tracker.spawn("task", async move {
+            sleep(ms(time)).await;
+            Ok::<(), &str>(())
+        });
+    });
+    let all = async { futures::join!(join_all(waits), join_all(spawns)).0 };
+    let ends = cx.call("Tracker::drained", all).await?.value;
+    for (call, end) in calls.into_iter().zip(ends) {
+        let expected = (call..).find(|at| !runs(*at)).unwrap_or_default();
+        let told = list(tasks.iter().map(|(from, to)| format!("{from} to {to} ms")));
+        ensure!(end == expected, "drained, called at {call} ms, returned at {end} ms; tasks run from {told}";
+            expected = format!("{expected} ms: the first moment at which no task runs"),
+            observed = format!("{end} ms"),
+            help = "wait until the count is 0, not for the tasks that were there at the call: those \
+                    that are spawned meanwhile count, too");
+    }
+    Ok(())
+}
+
+/// A failure that is being handled keeps `drained` waiting.
+async fn not_while_it_is_handled(cx: &Cx) -> Outcome {
+    let tracker: Arc<Mutex<Option<Tracker>>> = Arc::default();
+    let (itself, seen) = (Arc::clone(&tracker), Arc::new(Mutex::new(Vec::new())));
+    let looks = Arc::clone(&seen);
+    let new = move || {
+        Tracker::new(move |_| {
+            let tracker = lock(&itself).clone();
+            let over = tracker.is_some_and(|tracker| tracker.drained().now_or_never().is_some());
+            lock(&looks).push(over);
+        })
+    };
+    let made = cx.call_fn("Tracker::new", new).await?;
+    *lock(&tracker) = Some(made.clone());
+    cx.call_fn(SPAWN, || fails(&made, 10, &Told::error("task", "no"))).await?;
+    cx.call("Tracker::drained", made.drained()).await?;
+    wait(cx, 100).await?;
+    let seen = lock(&seen).clone();
+    ensure!(!seen.contains(&true), "drained returns while the handler still has the last failure";
+        expected = "drained() is pending inside the handler: the failure is not handled yet",
+        observed = "it returns at once",
+        help = "decrease the count after the failure was recorded and handled, and call the handler in \
+                the task itself");
     Ok(())
 }
 
 /// The tracker's end is not that of its tasks; clones share one record, other trackers do not.
 pub async fn goes_on_when_dropped(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    let told = Told::error(&draw.word(), &draw.word());
+    let told = [
+        Told::error(&draw.word(), &draw.word()),
+        Told::error(&draw.word(), &draw.word()),
+        Told::error(&draw.word(), &draw.word()),
+    ];
     let (first, heard) = tracker(&cx).await?;
     cx.call_fn(SPAWN, || {
-        fails(&first, 100, &told);
-        drop(first);
+        let clone = first.clone();
+        fails(&first, 100, &told[0]);
+        fails(&first, 200, &told[1]);
+        fails(&clone, 300, &told[2]);
+        drop((first, clone));
     })
     .await?;
     wait(&cx, 1_000).await?;
     let seen = lock(&heard).clone();
-    ensure!(seen == [told.clone()], "the tracker was dropped: the failures that its handler got after that";
-        expected = told.shown(), observed = shown(&seen),
+    ensure!(seen == told, "the tracker was dropped: the failures that its handler got after that";
+        expected = shown(&told), observed = shown(&seen),
         help = "put what the tasks need into an Arc that they share with the tracker; do not abort \
                 them when it is dropped");
     Ok(())

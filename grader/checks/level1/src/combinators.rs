@@ -29,7 +29,10 @@ pub async fn refuses_id_0(cx: Cx) -> Outcome {
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     let during_the_user = (answer(100), answer(100), 50);
     let during_the_posts = (answer(100), answer(100), 150);
-    styles::stops_when_dropped(cx, COMBINATORS, &[during_the_user, during_the_posts]).await
+    let others = [(answer(100), answer(100), 1), (answer(100), answer(100), 101)];
+    let at_once = [(answer(0), answer(100), 50), (answer(100), answer(100), 199)];
+    let cases = [[during_the_user, during_the_posts], others, at_once].concat();
+    styles::stops_when_dropped(cx, COMBINATORS, &cases).await
 }
 
 pub async fn panics_pass(cx: Cx) -> Outcome {

@@ -12,14 +12,19 @@ use crate::style_callbacks::CALLBACKS;
 use crate::style_combinators::COMBINATORS;
 use crate::styles::{Source, in_case};
 use crate::told::{Class, class, parts, shown};
-use crate::values::{self, short, untidy};
+use crate::values::{self, short};
 
 const NEW: &str = "FetchError::new";
 
-/// Errors of every class but Validation, each with every kind of cause.
+/// Errors of every class but Validation, each with every kind of request and every kind of cause.
 fn of_requests(draw: &mut Draw) -> Vec<(Class, Request, SourceError)> {
     let (requests, causes) = (values::requests(draw), values::causes(draw));
-    let pairs = requests.into_iter().cycle().zip(causes);
+    // Of each kind of request another number for each cause.
+    let kinds: Vec<&[Request]> = requests.chunks(requests.len() / 3).collect();
+    let pairs = causes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, cause)| kinds.iter().map(move |kind| (kind[index % kind.len()], cause)));
     let all = pairs.flat_map(|(request, cause)| {
         Class::OF_REQUESTS.map(|class| (class, request, cause.clone()))
     });
@@ -28,8 +33,10 @@ fn of_requests(draw: &mut Draw) -> Vec<(Class, Request, SourceError)> {
 
 /// Validation errors: the field and the reason.
 fn validations(draw: &mut Draw) -> Vec<(&'static str, String)> {
-    let long = values::long(draw);
-    vec![("id", untidy(draw)), ("colour", draw.text(3..=9)), ("größe", long), ("id", String::new())]
+    let reasons = values::texts(draw).into_iter().chain([draw.text(3..=9)]);
+    reasons
+        .flat_map(|reason| ["id", "colour", "größe"].map(|field| (field, reason.clone())))
+        .collect()
 }
 
 fn validation((field, reason): &(&'static str, String)) -> FetchError {
@@ -52,10 +59,13 @@ fn classified(error: &FetchError, request: Request, cause: &SourceError) -> Outc
 pub async fn statuses(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let requests = values::requests(&mut draw);
-    let request = *draw.pick(&requests);
-    let all = || (0..=u16::MAX).map(|code| FetchError::new(request, status(code))).collect();
-    let errors: Vec<FetchError> = cx.call_fn(NEW, all).await?;
-    for (code, error) in (0..=u16::MAX).zip(&errors) {
+    let any = *draw.pick(&requests);
+    // Every status of HTTP at every request, and every number at one.
+    let pairs = requests.iter().flat_map(|request| (0..=1_000).map(|code| (*request, code)));
+    let pairs: Vec<_> = pairs.chain((0..=u16::MAX).map(|code| (any, code))).collect();
+    let all = || pairs.iter().map(|(request, code)| FetchError::new(*request, status(*code)));
+    let errors: Vec<FetchError> = cx.call_fn(NEW, || all().collect()).await?;
+    for ((request, code), error) in pairs.into_iter().zip(&errors) {
         classified(error, request, &status(code))?;
     }
     Ok(())
@@ -154,8 +164,9 @@ pub async fn text(cx: Cx) -> Outcome {
     for (field, reason) in validations(&mut draw) {
         ask(validation(&(field, reason.clone())), [field.to_owned(), reason]).await?;
     }
-    for cause in values::causes(&mut draw) {
-        let request = Request::User(values::id(&mut draw));
+    let requests = values::requests(&mut draw);
+    for (cause, request) in values::causes(&mut draw).into_iter().zip(requests.into_iter().cycle())
+    {
         let mut texts = Vec::new();
         for class in Class::OF_REQUESTS {
             let error = class.error(request, cause.clone());

@@ -1,16 +1,23 @@
 //! The source that the three styles are judged with: it answers after a planned time, and writes down
 //! what happens to each request.
 
+use std::any::Any;
 use std::panic::panic_any;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, pending, ready};
 use grader_kit::{Timeline, lock};
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Callback, CallbackSource, ProfileSource, Request, SourceError};
 use tokio::time::{Instant, sleep};
+
+/// A source for every style.
+pub trait AnySource: ProfileSource + CallbackSource {}
+
+impl<S: ProfileSource + CallbackSource> AnySource for S {}
 
 /// What a request comes to.
 #[derive(Debug, Clone)]
@@ -31,6 +38,13 @@ pub enum End {
     Panic(String),
     /// The source's method panics with this text, before there is a future.
     Refuse(String),
+}
+
+impl Plan {
+    /// Whether the request gets what it asked for.
+    pub fn answers(&self) -> bool {
+        matches!(self.end, End::Answer)
+    }
 }
 
 pub fn answer(after: u64) -> Plan {
@@ -86,18 +100,9 @@ impl Fake {
         user: Plan,
         posts: Plan,
     ) -> Self {
-        let record = Record {
-            timeline: Some(timeline.clone()),
-            seen: Arc::default(),
-            begin: Instant::now(),
-        };
+        let record =
+            Record { timeline: timeline.clone(), seen: Arc::default(), begin: Instant::now() };
         Self { record, user, posts, id, profile: Arc::new(profile.clone()) }
-    }
-
-    /// The same source, for so many loads that the timeline would not hold them.
-    pub fn off_the_timeline(mut self) -> Self {
-        self.record.timeline = None;
-        self
     }
 
     /// The id that it knows.
@@ -247,7 +252,7 @@ const REQUESTED: &str = "requested";
 /// Where a fake writes down what it sees.
 #[derive(Debug, Clone)]
 struct Record {
-    timeline: Option<Timeline>,
+    timeline: Timeline,
     seen: Arc<Mutex<Vec<Seen>>>,
     begin: Instant,
 }
@@ -260,9 +265,7 @@ impl Record {
         }
         let at = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         lock(&self.seen).push(Seen { request, what, at });
-        if let Some(timeline) = &self.timeline {
-            timeline.record(request.to_string(), what);
-        }
+        self.timeline.record(request.to_string(), what);
     }
 }
 
@@ -290,5 +293,117 @@ impl Drop for Pending {
         if !self.ended {
             self.record.note(self.request, "is given up");
         }
+    }
+}
+
+/// One source that changes: it is another fake from load to load.
+pub struct Turning {
+    fakes: Vec<Fake>,
+    now: AtomicUsize,
+}
+
+impl Turning {
+    pub fn new(fakes: Vec<Fake>) -> Arc<Self> {
+        Arc::new(Self { fakes, now: AtomicUsize::new(0) })
+    }
+
+    /// The source, which is the fake with this number from now on.
+    pub fn turn(self: &Arc<Self>, number: usize) -> Arc<Self> {
+        self.now.store(number, SeqCst);
+        Arc::clone(self)
+    }
+
+    fn now(&self) -> &Fake {
+        &self.fakes[self.now.load(SeqCst)]
+    }
+}
+
+impl ProfileSource for Turning {
+    fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
+        ProfileSource::user(self.now(), id)
+    }
+
+    fn posts(&self, id: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
+        ProfileSource::posts(self.now(), id)
+    }
+}
+
+impl CallbackSource for Turning {
+    fn user(&self, id: UserId, callback: Callback<User>) {
+        CallbackSource::user(self.now(), id, callback);
+    }
+
+    fn posts(&self, id: UserId, callback: Callback<Vec<Post>>) {
+        CallbackSource::posts(self.now(), id, callback);
+    }
+}
+
+/// A source for tens of thousands of loads: it answers at once or never, and writes nothing down.
+#[derive(Default)]
+pub struct Quick {
+    user: Quickly,
+    posts: Quickly,
+    /// The callbacks of requests that never end.
+    held: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+/// The end of a request to a [`Quick`] source.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Quickly {
+    #[default]
+    Answer,
+    Fail,
+    /// The callback is dropped uncalled. For futures: as if it never ended.
+    Drop,
+    Hang,
+}
+
+impl Quick {
+    pub fn new(user: Quickly, posts: Quickly) -> Arc<Self> {
+        Arc::new(Self { user, posts, held: Mutex::default() })
+    }
+
+    fn user_of(id: UserId) -> User {
+        User { id, name: String::new(), email: String::new() }
+    }
+
+    fn call_back<T: 'static>(&self, end: Quickly, value: T, callback: Callback<T>) {
+        match end {
+            Quickly::Answer => callback(Ok(value)),
+            Quickly::Fail => callback(Err(status(503))),
+            Quickly::Drop => drop(callback),
+            Quickly::Hang => lock(&self.held).push(Box::new(callback)),
+        }
+    }
+}
+
+fn quickly<T: Send + 'static>(
+    end: Quickly,
+    value: T,
+) -> BoxFuture<'static, Result<T, SourceError>> {
+    match end {
+        Quickly::Answer => ready(Ok(value)).boxed(),
+        Quickly::Fail => ready(Err(status(503))).boxed(),
+        Quickly::Drop | Quickly::Hang => pending().boxed(),
+    }
+}
+
+impl ProfileSource for Quick {
+    fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
+        quickly(self.user, Self::user_of(id))
+    }
+
+    fn posts(&self, _: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
+        quickly(self.posts, Vec::new())
+    }
+}
+
+impl CallbackSource for Quick {
+    fn user(&self, id: UserId, callback: Callback<User>) {
+        self.call_back(self.user, Self::user_of(id), callback);
+    }
+
+    fn posts(&self, _: UserId, callback: Callback<Vec<Post>>) {
+        self.call_back(self.posts, Vec::new(), callback);
     }
 }

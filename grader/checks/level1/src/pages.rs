@@ -11,6 +11,7 @@ use level1::model::Page;
 use level1::pages::items;
 use level1::source::{PageSource, Request, SourceError};
 use tokio::runtime::Builder;
+use tokio::task::unconstrained;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::told::{parts, shown};
@@ -170,6 +171,18 @@ pub async fn in_order(cx: Cx) -> Outcome {
         ensure!(requested == all, "the pages requested for {case}";
             expected = list(&all), observed = list(&requested), help = "each page once, in order");
     }
+    // The stream has no time limit of its own.
+    let (pages, timeline) = (pages(&mut draw, &[1, 1]), None);
+    let expected = items_of(&pages);
+    let slow = Arc::new(Pages { after: 3_000_000, timeline, pages, seen: Arc::default() });
+    let stream = open(&cx, &slow).await?;
+    let read = tokio::spawn(stream.map(|item| item.map_err(|error| shown(&error))).try_collect());
+    sleep(Duration::from_secs(6_001)).await;
+    let read: Result<Vec<String>, String> =
+        read.now_or_never().and_then(Result::ok).unwrap_or_else(|| Err("nothing".to_owned()));
+    ensure!(read.as_ref() == Ok(&expected), "the items of two pages that take 50 minutes each";
+        expected = list(&expected), observed = read.map_or_else(|error| error, |items| list(&items)),
+        help = "a time limit is the source's business: it says so with SourceError::Timeout");
     many_pages(&cx, &mut draw)
 }
 
@@ -275,6 +288,13 @@ pub async fn names_the_page(cx: Cx) -> Outcome {
         let source = Pages::new(&cx, failing(&mut draw, number, &cause));
         names(&cx, &source, number, &cause).await?;
     }
+    // Behind empty pages the numbers go on.
+    for lengths in [[0, 0, 1], [1, 0, 1], [2, 3, 0]] {
+        let mut pages = pages(&mut draw, &lengths);
+        let cause = SourceError::Status { status: 503 };
+        pages.push(Err(cause.clone()));
+        names(&cx, &Pages::new(&cx, pages), 4, &cause).await?;
+    }
     // A number that fits into no byte.
     let mut pages: Vec<Planned> = vec![Ok(vec![draw.word()]); 300];
     let cause = SourceError::Status { status: 503 };
@@ -294,6 +314,9 @@ async fn names(cx: &Cx, source: &Arc<Pages>, number: usize, cause: &SourceError)
             help = "FetchError::new(Request::Page(number), cause)");
         return Ok(());
     }
+    if !source.requested().iter().any(|asked| usize::try_from(*asked) == Ok(number)) {
+        return Ok(()); // which pages are requested is asked elsewhere
+    }
     Err(Fail::new(format!("the failure of page {number} was swallowed"))
         .expected("an error as the stream's last item")
         .observed("the end, as if there were no further pages")
@@ -303,9 +326,20 @@ async fn names(cx: &Cx, source: &Arc<Pages>, number: usize, cause: &SourceError)
 pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     // The items that are taken before, and how long the next one is awaited then.
-    for (taken, wait) in [(0, None), (0, Some(50)), (1, None), (2, Some(50)), (3, None)] {
+    let full = [2, 2, 1];
+    for (lengths, taken, wait) in [
+        (full, 0, None),
+        (full, 0, Some(50)),
+        (full, 1, None),
+        (full, 2, Some(50)),
+        (full, 3, None),
+        (full, 4, Some(99)),
+        ([0, 0, 1], 0, Some(150)),
+        ([0, 0, 1], 0, Some(250)),
+        ([1, 0, 1], 1, Some(150)),
+    ] {
         let before = cx.alive_tasks();
-        let source = Pages::new(&cx, pages(&mut draw, &[2, 2, 1]));
+        let source = Pages::new(&cx, pages(&mut draw, &lengths));
         let mut stream = open(&cx, &source).await?;
         for _ in 0..taken {
             let _ = next(&cx, &mut stream).await?;
@@ -368,5 +402,27 @@ pub async fn streams_keep_apart(cx: Cx) -> Outcome {
     let requested = source.requested();
     ensure!(requested == [1, 2, 3, 1, 2, 3], "the pages requested by two streams of one source";
         expected = "1, 2, 3, 1, 2, 3", observed = list(&requested), help = help);
+    // Thousands that failed, were dropped or hang keep no other one from its pages.
+    const MANY: usize = 3_000;
+    let failing = Pages::at_once(vec![Ok(Vec::new()), Err(SourceError::CallbackDropped)]);
+    let hanging =
+        Arc::new(Pages { after: 100, timeline: None, pages: Vec::new(), seen: Arc::default() });
+    let open_all = || {
+        let begun = |number: usize| {
+            let source = Arc::clone(if number % 2 == 0 { &failing } else { &hanging });
+            let mut stream = items(source as Arc<dyn PageSource<String>>).boxed();
+            let _ = unconstrained(stream.next()).now_or_never();
+            (number % 4 > 1).then_some(stream)
+        };
+        (0..4 * MANY).filter_map(begun).collect::<Vec<_>>()
+    };
+    let kept = cx.call_fn(ITEMS, open_all).await?;
+    let mut stream = open(&cx, &source).await?;
+    let item = cx.call(ITEMS, timeout(Duration::from_secs(5), stream.next())).await?.value;
+    ensure!(matches!(&item, Ok(Some(Ok(item))) if Some(item) == first.first()), "a stream beside {} others that failed, were dropped or hang", 4 * MANY;
+        expected = "its first item after its own request",
+        observed = item.as_ref().map_or_else(|_| "nothing after 5 s".to_owned(), |item| told(item.as_ref())),
+        help = help);
+    drop(kept);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::fake::{Fake, Plan, answer, fail, status};
 use crate::style_async::PARALLEL;
 use crate::styles::{self, Source};
 use crate::told::{ending, parts};
-use crate::values::{causes, short};
+use crate::values::{self, causes, short};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, PARALLEL).await
@@ -24,6 +24,9 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
         (answer(200), answer(100), 150),
         (answer(0), answer(200), 150),
         (answer(200), answer(0), 150),
+        (answer(100), answer(100), 1),
+        (answer(200), answer(100), 199),
+        (answer(100), answer(200), 199),
     ];
     styles::stops_when_dropped(cx, PARALLEL, &cases).await
 }
@@ -69,7 +72,23 @@ pub async fn both_at_once(cx: Cx) -> Outcome {
             observed = format!("{took} ms"),
             help = "wait for both together, not for one after the other");
     }
-    Ok(())
+    for cause in causes(&mut draw) {
+        for (user, posts) in
+            [(fail(20, cause.clone()), answer(50)), (answer(10), fail(20, cause.clone()))]
+        {
+            let source = Source::drawn(&mut draw);
+            let fake = source.fake(&cx, user, posts);
+            let _ = PARALLEL.run(&cx, &fake, source.id).await?;
+            tokio::time::sleep(grader_kit::ms(1_000)).await;
+            let asked = fake.requests();
+            ensure!(asked.len() <= 2, "a request failed ({}), and one was made again", values::short(&cause.to_string());
+                expected = "the user and the posts, each once",
+                observed = list(asked.iter().map(|(request, at)| format!("{request} at {at} ms"))),
+                help = "a request that failed is not made again: whether a second try makes sense is for \
+                        the caller to say");
+        }
+    }
+    styles::takes_its_time(&cx, PARALLEL, styles::SLOW, styles::SLOW - 1_000).await
 }
 
 /// One request fails while the other takes long, or has answered already.
@@ -130,11 +149,11 @@ fn ends_with_the_first(fake: &Fake, took: u64, case: &str) -> Outcome {
 
 pub async fn drops_the_other(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    for cause in causes(&mut draw) {
+    for cause in values::one_of_each(&mut draw) {
         for (user, posts) in failures(|after| fail(after, cause.clone())) {
             let source = Source::drawn(&mut draw);
             let fake = source.fake(&cx, user, posts);
-            let call = cx.call(PARALLEL.name, (PARALLEL.load)(&fake, source.id)).await?;
+            let call = cx.call(PARALLEL.name, (PARALLEL.load)(fake.shared(), source.id)).await?;
             cx.settle().await;
             let open = fake.under_way();
             ensure!(open.is_empty(), "one request failed, but the one for {} goes on", list(&open);

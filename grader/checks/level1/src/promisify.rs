@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
 use level1::promisify::{
     CallbackError, ErrorFirst, ResultFirst, callbackify, promisify, promisify_result_first,
 };
-use tokio::time::sleep;
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::values::{self, short};
 
@@ -56,8 +57,9 @@ impl Told {
 }
 
 /// Values and errors of an operation.
-fn results(draw: &mut Draw) -> [Result<String, String>; 4] {
-    [Ok(draw.word()), Err(draw.word()), Ok(String::new()), Err(values::long(draw))]
+fn results(draw: &mut Draw) -> Vec<Result<String, String>> {
+    let values = values::texts(draw).into_iter().map(Ok);
+    values.chain(values::texts(draw).into_iter().map(Err)).collect()
 }
 
 /// Ends the script unless a call gave this, at this virtual millisecond.
@@ -120,6 +122,25 @@ pub async fn error_first(cx: Cx) -> Outcome {
         let case =
             format!("awaited elsewhere from 50 ms on, and called back with {}", expected.shown());
         gave(cx.call(PROMISIFY, rest).await?, 50, &expected, &case, help)?;
+    }
+    // Many under way at once, called back in another order.
+    let mut times: Vec<u64> = (1..=300).collect();
+    cx.draw().shuffle(&mut times);
+    let begin = Instant::now();
+    let futures = times.iter().map(|time| {
+        let time = *time;
+        let future = promisify(move |callback: ErrorFirst<String, String>| {
+            in_time(time, move || callback(Ok(time.to_string())));
+        });
+        async move { (Told::of(future.await), begin.elapsed()) }
+    });
+    let all = async { join_all(futures).await };
+    for (time, (told, at)) in times.iter().zip(cx.call(PROMISIFY, all).await?.value) {
+        let expected = Told::Value(time.to_string());
+        ensure!(told == expected && at == ms(*time), "one of 300 operations that are under way at once gives something else";
+            expected = format!("{} at {time} ms", expected.shown()),
+            observed = format!("{} at {} ms", told.shown(), at.as_millis()),
+            help = "each future has a channel of its own to its callback");
     }
     Ok(())
 }
@@ -255,34 +276,59 @@ pub async fn result_first_dropped(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// What `callbackify` tells its callback about a future, with whether it did so before it returned.
+/// What a callback of `callbackify` got, and when.
+type Calls = Vec<(Told, Duration)>;
+
+/// What happened before `callbackify` had returned.
+struct Inside {
+    /// Calls of the callback.
+    called: usize,
+    /// Polls of the future.
+    begun: usize,
+}
+
+/// What `callbackify` tells its callback about a future.
 async fn told(
     cx: &Cx,
     future: impl Future<Output = Result<String, String>> + Send + 'static,
-) -> Result<(Vec<Told>, bool), Fail> {
+) -> Result<(Calls, Inside), Fail> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&seen);
-    let early = cx
+    let polled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&polled);
+    let begin = Instant::now();
+    let (called, begun) = cx
         .call_fn(CALLBACKIFY, || {
-            callbackify(future, move |result| lock(&record).push(Told::of(result)));
-            !lock(&seen).is_empty()
+            let future = async move {
+                count.fetch_add(1, SeqCst);
+                future.await
+            };
+            callbackify(future, move |result| {
+                lock(&record).push((Told::of(result), begin.elapsed()));
+            });
+            (lock(&seen).len(), polled.load(SeqCst))
         })
         .await?;
     cx.call(CALLBACKIFY, sleep(ms(1_000))).await?;
     let calls = lock(&seen).clone();
-    Ok((calls, early))
+    Ok((calls, Inside { called, begun }))
 }
 
 /// Ends the script unless there was this one call of the callback.
-fn one_call(calls: &[Told], expected: &Told, case: &str, help: &str) -> Outcome {
-    ensure!(calls == std::slice::from_ref(expected), "{case}: the calls of the callback";
+fn one_call(calls: &Calls, expected: &Told, at: u64, case: &str, help: &str) -> Outcome {
+    let right = matches!(calls.as_slice(), [(told, _)] if told == expected);
+    ensure!(right, "{case}: the calls of the callback";
         expected = format!("one, with {}", expected.shown()),
-        observed = list(calls.iter().map(Told::shown)), help = help);
+        observed = list(calls.iter().map(|(told, _)| told.shown())), help = help);
+    let late = calls.iter().find(|(_, time)| *time != ms(at)).map(|(_, time)| time.as_millis());
+    ensure!(late.is_none(), "{case}: the callback was called at {} ms", late.unwrap_or_default();
+        expected = format!("{at} ms, the moment of the result"),
+        observed = format!("{} ms", late.unwrap_or_default()),
+        help = "call back as soon as the future is done");
     Ok(())
 }
 
 pub async fn back_to_callbacks(cx: Cx) -> Outcome {
-    let before = cx.alive_tasks();
     for result in results(&mut cx.draw()) {
         for after in [0, 100] {
             let expected = Told::from(result.clone());
@@ -293,14 +339,43 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
                 }
                 result
             };
-            let (calls, early) = told(&cx, future).await?;
-            let case = format!("a future that gives {} after {after} ms", expected.shown());
-            one_call(&calls, &expected, &case, "one call, with the future's own result")?;
-            ensure!(!early, "the callback ran before callbackify had returned";
+            let (calls, inside) = told(&cx, future).await?;
+            ensure!(inside.called == 0, "the callback ran before callbackify had returned";
                 expected = "the function returns first", observed = "the callback ran inside it",
                 help = "run the future in a task");
+            ensure!(inside.begun == 0, "the future was polled before callbackify had returned";
+                expected = "its first poll in a task, after the call",
+                observed = "a poll inside of the call",
+                help = "give the future to tokio::spawn as it is");
+            let case = format!("a future that gives {} after {after} ms", expected.shown());
+            one_call(&calls, &expected, after, &case, "one call, with the future's own result")?;
         }
     }
+    // Futures that take longer, or never end, keep no other callback waiting.
+    let times = [u64::MAX, 300, 100, 200, 0];
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let begin = Instant::now();
+    cx.call_fn(CALLBACKIFY, || {
+        for time in times {
+            let future = async move {
+                match time {
+                    u64::MAX => std::future::pending().await,
+                    0 => (),
+                    time => sleep(ms(time)).await,
+                }
+                Ok::<u64, u8>(time)
+            };
+            let record = Arc::clone(&seen);
+            callbackify(future, move |_| lock(&record).push(begin.elapsed().as_millis()));
+        }
+    })
+    .await?;
+    cx.call(CALLBACKIFY, sleep(ms(1_000))).await?;
+    let seen = lock(&seen).clone();
+    ensure!(seen == [0, 100, 200, 300], "futures of 300, 100, 200 and 0 ms, and one that never ends: when the callbacks were called";
+        expected = "0, 100, 200, 300", observed = list(seen),
+        help = "each future and its callback have a task of their own");
+    let before = cx.alive_tasks();
     // A callback that panics ends its own task only.
     let called = Arc::new(AtomicUsize::new(0));
     for number in 0..3 {
@@ -330,24 +405,31 @@ pub async fn panic(cx: Cx) -> Outcome {
     let help = "a panic ends the task, and the callback with it: catch it (FutureExt::catch_unwind, or the JoinError of a second task) and call the callback. panics::message has its text";
     let (calls, _) = told(&cx, async { panic!("the future is dark") }).await?;
     let expected = Told::Panicked("the future is dark".to_owned());
-    one_call(&calls, &expected, "the future panicked", help)?;
+    one_call(&calls, &expected, 0, "the future panicked", help)?;
     // A text that is put together is a `String`, a literal is a `&str`.
-    for after in [0, 100] {
-        let text = format!("row {} is broken", cx.draw().text(1..=200));
-        let expected = Told::Panicked(text.clone());
-        let future = async move {
-            if after > 0 {
-                sleep(ms(after)).await;
-            }
-            panic!("{text}")
-        };
-        let (calls, _) = told(&cx, future).await?;
-        one_call(&calls, &expected, &format!("the future panicked after {after} ms"), help)?;
+    for text in values::texts(&mut cx.draw()) {
+        for after in [0, 100] {
+            let (expected, text) = (Told::Panicked(text.clone()), text.clone());
+            let future = async move {
+                if after > 0 {
+                    sleep(ms(after)).await;
+                }
+                panic!("{text}")
+            };
+            let (calls, _) = told(&cx, future).await?;
+            one_call(
+                &calls,
+                &expected,
+                after,
+                &format!("the future panicked after {after} ms"),
+                help,
+            )?;
+        }
     }
     // What is no text has none: which one stands in for it is left open.
     let (calls, _) = told(&cx, async { std::panic::panic_any(7_u8) }).await?;
-    ensure!(matches!(calls.as_slice(), [Told::Panicked(_)]), "the future panicked with a number: the calls of the callback";
+    ensure!(matches!(calls.as_slice(), [(Told::Panicked(_), _)]), "the future panicked with a number: the calls of the callback";
         expected = "one, with CallbackError::Panicked",
-        observed = list(calls.iter().map(Told::shown)), help = help);
+        observed = list(calls.iter().map(|(told, _)| told.shown())), help = help);
     Ok(())
 }

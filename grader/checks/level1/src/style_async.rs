@@ -8,11 +8,13 @@ use crate::styles::Style;
 pub const SEQUENTIAL: Style = Style {
     name: "async_await::fetch_user_profile",
     module: "async_await",
-    load: |fake, id| async_await::fetch_user_profile(fake.shared(), id).map(Some).boxed(),
+    cancels: true,
+    load: |source, id| async_await::fetch_user_profile(source, id).map(Some).boxed(),
 };
 
 pub const PARALLEL: Style = Style {
     name: "async_await::fetch_user_profile_parallel",
     module: "async_await",
-    load: |fake, id| async_await::fetch_user_profile_parallel(fake.shared(), id).map(Some).boxed(),
+    cancels: true,
+    load: |source, id| async_await::fetch_user_profile_parallel(source, id).map(Some).boxed(),
 };

@@ -9,8 +9,8 @@ use crate::styles::Style;
 pub const CALLBACKS: Style = Style {
     name: "callbacks::fetch_user_profile",
     module: "callbacks",
-    load: |fake, id| {
-        let source = fake.shared();
+    cancels: false,
+    load: |source, id| {
         async move {
             let (sender, receiver) = oneshot::channel();
             callbacks::fetch_user_profile(source, id, move |result| {

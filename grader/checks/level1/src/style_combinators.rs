@@ -8,5 +8,6 @@ use crate::styles::Style;
 pub const COMBINATORS: Style = Style {
     name: "combinators::fetch_user_profile",
     module: "combinators",
-    load: |fake, id| combinators::fetch_user_profile(fake.shared(), id).map(Some).boxed(),
+    cancels: true,
+    load: |source, id| combinators::fetch_user_profile(source, id).map(Some).boxed(),
 };

@@ -3,6 +3,7 @@
 //! No style is named here: a criterion of one style does not see the others.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,9 +12,10 @@ use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms};
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Plan, answer, fail, panics, refuses, status};
+use crate::fake::{AnySource, Fake, Plan, Quick, Quickly, Turning, answer, fail, panics, refuses};
 use crate::told::{ending, parts, shown};
 use crate::values::{self, difference, short};
 
@@ -26,7 +28,9 @@ pub struct Style {
     pub name: &'static str,
     /// The module that it is written in.
     pub module: &'static str,
-    pub load: fn(&Fake, UserId) -> BoxFuture<'static, Answer>,
+    /// Whether dropping the future of `load` gives the load up.
+    pub cancels: bool,
+    pub load: fn(Arc<dyn AnySource>, UserId) -> BoxFuture<'static, Answer>,
 }
 
 impl Style {
@@ -37,7 +41,7 @@ impl Style {
         fake: &Fake,
         id: UserId,
     ) -> Result<(Result<Profile, FetchError>, u64), Fail> {
-        let call = cx.call(self.name, async { (self.load)(fake, id).await }).await?;
+        let call = cx.call(self.name, async { (self.load)(fake.shared(), id).await }).await?;
         let took = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
         let answer = call.value.ok_or_else(|| {
             Fail::new(format!("{} dropped its callback without calling it", self.name))
@@ -61,7 +65,7 @@ impl Style {
     /// Runs one load whose end is another criterion's business.
     pub async fn works(self, cx: &Cx) -> Outcome {
         let fake = Source::drawn(&mut cx.draw()).fake(cx, answer(100), answer(200));
-        cx.call(self.name, async { (self.load)(&fake, fake.id()).await }).await.map(drop)
+        cx.call(self.name, async { (self.load)(fake.shared(), fake.id()).await }).await.map(drop)
     }
 }
 
@@ -114,6 +118,9 @@ fn same_profile(
         .help(help))
 }
 
+/// More posts than a page of them has, or a limit would guess.
+const MANY_POSTS: u64 = 10_500;
+
 /// What the source holds arrives as it is.
 pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
     let mut draw = cx.draw();
@@ -126,8 +133,17 @@ pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
     empty.profile.user.name.clear();
     cases.push((format!("user {}, who has no posts and no name", empty.id), empty));
     let mut many = Source::drawn(&mut draw);
-    many.profile.posts = (0..2_000).map(|number| post(&mut draw, number % 700)).collect();
-    cases.push((format!("user {}, who has 2000 posts", many.id), many));
+    let like = post(&mut draw, 0);
+    many.profile.posts =
+        (0..MANY_POSTS).map(|number| Post { id: number % 700, ..like.clone() }).collect();
+    cases.push((format!("user {}, who has {MANY_POSTS} posts", many.id), many));
+    for text in values::texts(&mut draw) {
+        let mut odd = Source::drawn(&mut draw);
+        odd.profile.user = User { id: odd.id, name: text.clone(), email: text.clone() };
+        odd.profile.posts =
+            vec![Post { title: text.clone(), body: Some(text), ..post(&mut draw, 7) }];
+        cases.push((format!("user {}, whose texts are unusual", odd.id), odd));
+    }
     let mut renamed = Source::drawn(&mut draw);
     renamed.profile.user.id = renamed.id + draw.between(1..=500);
     let case = format!("user {}, whom the source calls {}", renamed.id, renamed.profile.user.id);
@@ -144,7 +160,7 @@ pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
              given; each id but 0 may exist",
         )?;
     }
-    Ok(())
+    takes_its_time(&cx, style, 10, SLOW).await
 }
 
 fn post(draw: &mut Draw, id: u64) -> Post {
@@ -177,6 +193,67 @@ pub async fn user_first(cx: Cx, style: Style) -> Outcome {
                     as soon as the user is there, each once and with the id that was given, not with \
                     the id in the answer");
     }
+    for cause in values::causes(&mut draw) {
+        let source = Source::drawn(&mut draw);
+        let case = short(&cause.to_string());
+        let once = "a request that failed is not made again: whether a second try makes sense is for the \
+                    caller to say";
+        let fake = source.fake(&cx, fail(20, cause.clone()), answer(20));
+        let took = failed_at(&cx, style, &fake).await?;
+        let asked = fake.requests();
+        let of_user = asked.iter().filter(|(request, _)| *request == Request::User(source.id));
+        ensure!(of_user.count() == 1, "the user failed ({case}) and was requested again";
+            expected = "one request for the user", observed = made(&asked), help = once);
+        if asked.len() == 1 {
+            ends_with_its_failure(took, 20, &case)?;
+        }
+        let fake = source.fake(&cx, answer(10), fail(20, cause));
+        let took = failed_at(&cx, style, &fake).await?;
+        let expected = [(Request::User(source.id), 0), (Request::Posts(source.id), 10)];
+        ensure!(fake.requests() == expected, "the posts failed ({case}), and the requests are not the user, then the posts, each once";
+            expected = made(&expected), observed = made(&fake.requests()), help = once);
+        ends_with_its_failure(took, 30, &case)?;
+    }
+    takes_its_time(&cx, style, SLOW, 10).await
+}
+
+/// Runs a load of which one request fails, and waits for what it does behind its end. Returns when it ended
+/// with an error: what becomes of a failure otherwise is asked elsewhere.
+async fn failed_at(cx: &Cx, style: Style, fake: &Fake) -> Result<Option<u64>, Fail> {
+    let call = cx.call(style.name, (style.load)(fake.shared(), fake.id())).await?;
+    sleep(ms(1_000)).await;
+    let took = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
+    Ok(matches!(call.value, Some(Err(_))).then_some(took))
+}
+
+/// Ends the script unless the load ended at the moment of the failure.
+fn ends_with_its_failure(took: Option<u64>, at: u64, case: &str) -> Outcome {
+    let took = took.unwrap_or(at);
+    ensure!(took == at, "a request failed at {at} ms ({case}), the load returned at {took} ms";
+        expected = format!("the end at {at} ms, the moment of the failure"),
+        observed = format!("{took} ms"),
+        help = "return the error as soon as it is there: nothing is left to wait for");
+    Ok(())
+}
+
+/// Milliseconds of a request that a time limit of an hour would cut.
+pub const SLOW: u64 = 6_000_000;
+
+/// A load has no time limit of its own.
+pub async fn takes_its_time(cx: &Cx, style: Style, user: u64, posts: u64) -> Outcome {
+    let source = Source::drawn(&mut cx.draw());
+    let fake = source.fake(cx, answer(user), answer(posts));
+    let load = tokio::spawn((style.load)(fake.shared(), source.id));
+    sleep(ms(user.max(posts) + 11_000)).await;
+    let ended = load.now_or_never();
+    ensure!(matches!(ended, Some(Ok(Some(Ok(_))))), "the user takes {user} ms and the posts {posts} ms, and the load has no profile";
+        expected = "the profile: the load waits for its requests however long they take",
+        observed = match ended {
+            Some(Ok(Some(result))) => ending(&result),
+            Some(_) => "a panic, or a callback that was dropped uncalled".to_owned(),
+            None => "nothing".to_owned(),
+        },
+        help = "a time limit is the source's business: it says so with SourceError::Timeout");
     Ok(())
 }
 
@@ -211,8 +288,9 @@ fn failures(draw: &mut Draw, id: UserId) -> Vec<Failure> {
     let mut all = Vec::new();
     for cause in values::causes(draw) {
         for request in [Request::User(id), Request::Posts(id)] {
-            for after in [0, draw.between(1..=100)] {
-                let (failing, other) = (fail(after, cause.clone()), answer(after + 50));
+            let late = draw.between(51..=100);
+            for (after, other) in [(0, 50), (late, late + 50), (late, late - 50)] {
+                let (failing, other) = (fail(after, cause.clone()), answer(other));
                 let (user, posts) = match request {
                     Request::User(_) => (failing, other),
                     _ => (other, failing),
@@ -227,10 +305,15 @@ fn failures(draw: &mut Draw, id: UserId) -> Vec<Failure> {
 
 pub async fn names_the_request(cx: Cx, style: Style) -> Outcome {
     let mut draw = cx.draw();
-    let source = Source::drawn(&mut draw);
+    let mut source = Source::drawn(&mut draw);
+    // The error names what was asked for, whatever the answer calls the user.
+    source.profile.user.id += 1;
     for Failure { case, request, cause, user, posts } in failures(&mut draw, source.id) {
         let fake = source.fake(&cx, user, posts);
         let result = style.run(&cx, &fake, source.id).await.map_err(|fail| in_case(fail, &case))?;
+        if fake.when(request, "requested").is_none() {
+            continue; // with which id is asked elsewhere
+        }
         names(&result, request, &cause)?;
     }
     Ok(())
@@ -289,13 +372,13 @@ pub async fn stops_when_dropped(cx: Cx, style: Style, cases: &[(Plan, Plan, u64)
     let source = Source::drawn(&mut draw);
     let before = cx.alive_tasks();
     let fake = source.fake(&cx, answer(100), answer(100));
-    cx.call_fn(style.name, || drop((style.load)(&fake, source.id))).await?;
+    cx.call_fn(style.name, || drop((style.load)(fake.shared(), source.id))).await?;
     nothing_goes_on(&cx, &fake, before, "before its first poll").await?;
     for (user, posts, at) in cases {
         let source = Source::drawn(&mut draw);
         let before = cx.alive_tasks();
         let fake = source.fake(&cx, user.clone(), posts.clone());
-        let load = async { (style.load)(&fake, source.id).await };
+        let load = async { (style.load)(fake.shared(), source.id).await };
         let cut = cx.call(style.name, timeout(ms(*at), load)).await?;
         if cut.value.is_ok() {
             continue; // a load that is over so early is judged elsewhere
@@ -341,12 +424,20 @@ pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
         ("the user's request panics at 20 ms", panics(20, &text), answer(100)),
         ("the posts' request panics at 20 ms", answer(20), panics(20, &text)),
         ("the user's request panics at once", panics(0, &text), answer(100)),
+        ("the posts' request panics at once", answer(20), panics(0, &text)),
+        (
+            "the posts have answered, and the user's request panics at 20 ms",
+            panics(20, &text),
+            answer(10),
+        ),
+        ("the user has answered, and the posts' request panics", answer(10), panics(20, &text)),
         ("ProfileSource::user panics", refuses(&text), answer(100)),
         ("ProfileSource::posts panics", answer(20), refuses(&text)),
     ] {
         let source = Source::drawn(&mut draw);
         let fake = source.fake(&cx, user, posts);
-        let load = AssertUnwindSafe(async { (style.load)(&fake, source.id).await }).catch_unwind();
+        let load =
+            AssertUnwindSafe(async { (style.load)(fake.shared(), source.id).await }).catch_unwind();
         let ended = cx.call(style.name, load).await.map_err(|fail| in_case(fail, case))?.value;
         let help = "a panic is a fault of a program, not an answer: do not catch it. With a task, pass \
                     it on: std::panic::resume_unwind(error.into_panic())";
@@ -415,18 +506,40 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
         let result = style.run(&cx, &fake, id).await.map_err(|fail| in_case(fail, &case))?;
         is_of(&result, source, &case, help)?;
     }
-    // A failure is not remembered either.
-    let failing = first.fake(&cx, answer(10), fail(10, status(503)));
-    let _ = cx.call(style.name, async { (style.load)(&failing, id).await }).await?;
-    let fake = first.fake(&cx, answer(10), answer(10));
-    let case = format!("{apart} (the one before it failed)");
-    is_of(&style.run(&cx, &fake, id).await?, &first, &case, help)?;
+    // One source that changes: neither a value nor a failure is remembered.
+    let mut turns = Vec::new();
+    for cause in values::one_of_each(&mut draw) {
+        turns.push((answer(10), answer(10), &first));
+        turns.push((fail(10, cause.clone()), answer(10), &first));
+        turns.push((answer(10), answer(10), &second));
+        turns.push((answer(10), fail(10, cause), &first));
+    }
+    turns.push((answer(10), answer(10), &third));
+    let fakes = turns.iter().map(|(user, posts, now)| now.fake(&cx, user.clone(), posts.clone()));
+    let turning = Turning::new(fakes.collect());
+    for (number, (user, posts, now)) in turns.iter().enumerate() {
+        let load = async { (style.load)(turning.turn(number), id).await };
+        let answer = cx.call(style.name, load).await?.value;
+        if !user.answers() || !posts.answers() {
+            continue; // what becomes of a failure is asked elsewhere
+        }
+        let before = number.checked_sub(1).and_then(|before| turns.get(before));
+        let failed = before.is_some_and(|(user, posts, _)| !user.answers() || !posts.answers());
+        let how = if failed { "the one before it failed" } else { "the source has changed" };
+        let case = format!("{apart} (of one source, with the same id; {how})");
+        let Some(result) = answer else {
+            return Err(Fail::new(format!("{case}: the callback is dropped uncalled")).help(help));
+        };
+        is_of(&result, now, &case, help)?;
+    }
     // Both at once, one around the other.
     let other = tenant(&mut draw, id + 1, "another user");
     for inner in [&second, &other] {
         let around = first.fake(&cx, answer(100), answer(300));
         let within = inner.fake(&cx, answer(200), answer(100));
-        let both = async { join((style.load)(&around, id), (style.load)(&within, inner.id)).await };
+        let both = async {
+            join((style.load)(around.shared(), id), (style.load)(within.shared(), inner.id)).await
+        };
         let (one, two) = cx.call(style.name, both).await?.value;
         for (answer, source) in [(one, &first), (two, inner)] {
             let Some(result) = answer else {
@@ -441,10 +554,10 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     let hanging = second.fake(&cx, answer(10), silent());
     let fake = first.fake(&cx, answer(10), answer(10));
     let both = async {
-        let hung = (style.load)(&hanging, id);
+        let hung = (style.load)(hanging.shared(), id);
         tokio::pin!(hung);
         let _ = timeout(ms(50), &mut hung).await;
-        timeout(ms(5_000), (style.load)(&fake, id)).await
+        timeout(ms(5_000), (style.load)(fake.shared(), id)).await
     };
     let call = cx.call(style.name, both).await?;
     ensure!(matches!(call.value, Ok(Some(_))), "{apart}: a load waits for another one that hangs";
@@ -458,33 +571,124 @@ fn silent() -> Plan {
     answer(3_600_000)
 }
 
-/// The first loads and those after thousands of others are alike.
+/// Loads of each kind that come before the one that is looked at.
+const MANY: usize = 3_000;
+
+/// Loads that hang, each second one at its posts.
+const HANGING: usize = 10_000;
+
+/// The loads that end in one way: the ends of their requests, and their id.
+struct Kind {
+    name: &'static str,
+    user: Quickly,
+    posts: Quickly,
+    id: UserId,
+    /// Whether they are dropped during a request.
+    cut: bool,
+}
+
+/// Every way in which a load can end.
+fn kinds(style: Style, id: UserId) -> Vec<Kind> {
+    use Quickly::{Answer, Drop, Fail, Hang};
+    let kind = |name, user, posts| Kind { name, user, posts, id, cut: false };
+    let mut all = vec![
+        kind("that succeed", Answer, Answer),
+        kind("whose user fails", Fail, Answer),
+        kind("whose posts fail", Answer, Fail),
+        Kind { id: 0, ..kind("with the id 0", Answer, Answer) },
+    ];
+    if style.cancels {
+        let cut = |name, user, posts| Kind { cut: true, ..kind(name, user, posts) };
+        all.push(cut("that are dropped during the user", Hang, Answer));
+        all.push(cut("that are dropped during the posts", Answer, Hang));
+    } else {
+        all.push(kind("whose source drops the callback for the user", Drop, Answer));
+        all.push(kind("whose source drops the callback for the posts", Answer, Drop));
+    }
+    all
+}
+
+/// A load is like the first one after thousands of others, however those ended, and beside thousands that
+/// hang.
 async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
+    // So many in one call that it does not count as a loop without an end.
     const AT_ONCE: usize = 500;
     let before = cx.alive_tasks();
-    for round in 0..8 {
-        let loads = async {
-            let mut answers = Vec::with_capacity(AT_ONCE);
-            for _ in 0..AT_ONCE {
-                let fake = source.fake(cx, answer(0), answer(0)).off_the_timeline();
-                answers.push((style.load)(&fake, source.id).await);
-            }
-            answers
-        };
-        let first = round * AT_ONCE + 1;
-        let case = format!("loads {first} to {} run one after the other", first + AT_ONCE - 1);
-        let answers = cx.call(style.name, loads).await.map_err(|fail| in_case(fail, &case))?.value;
-        for (number, answer) in (first..).zip(answers) {
-            let Some(result) = answer else {
-                return Err(Fail::new(format!("load number {number} drops its callback uncalled")));
+    for kind in kinds(style, source.id) {
+        let quick = Quick::new(kind.user, kind.posts);
+        for round in 0..MANY / AT_ONCE {
+            let loads = async {
+                let mut answers = Vec::with_capacity(AT_ONCE);
+                for _ in 0..AT_ONCE {
+                    let load = unconstrained((style.load)(quick.clone(), kind.id));
+                    if kind.cut {
+                        let _ = load.now_or_never();
+                    } else {
+                        answers.push(load.await);
+                    }
+                }
+                answers
             };
-            let case = format!("load number {number} of thousands");
-            is_of(&result, source, &case, "no load counts the others")?;
+            let first = round * AT_ONCE + 1;
+            let case = format!(
+                "loads {first} to {} {} run one after the other",
+                first + AT_ONCE - 1,
+                kind.name
+            );
+            let answers =
+                cx.call(style.name, loads).await.map_err(|fail| in_case(fail, &case))?.value;
+            if kind.name != "that succeed" {
+                continue; // what becomes of each is asked elsewhere
+            }
+            for (number, answer) in (first..).zip(answers) {
+                let right = matches!(&answer, Some(Ok(profile)) if profile.user.id == source.id);
+                ensure!(right, "load number {number} of thousands";
+                    expected = "the profile, as for the first one",
+                    observed = answer.as_ref().map_or_else(|| "nothing".to_owned(), ending),
+                    help = "no load counts the others");
+            }
         }
+        is_like_the_first(cx, style, source, &format!("after {MANY} loads {}", kind.name)).await?;
+        cx.settle().await;
+        let left = cx.alive_tasks().saturating_sub(before);
+        // What is left of loads that were dropped is asked elsewhere.
+        ensure!(kind.cut || left == 0, "after thousands of loads {}, {left} tasks are left", kind.name;
+            expected = "a load that has ended leaves nothing behind",
+            observed = format!("{left} tasks"));
     }
+    let sources =
+        [Quick::new(Quickly::Hang, Quickly::Answer), Quick::new(Quickly::Answer, Quickly::Hang)];
+    let hang = || {
+        let begin = |number: usize| {
+            let mut load = (style.load)(sources[number % 2].clone(), source.id);
+            let _ = unconstrained(&mut load).now_or_never();
+            load
+        };
+        (0..HANGING).map(begin).collect::<Vec<_>>()
+    };
+    let hanging = cx.call_fn(style.name, hang).await?;
+    is_like_the_first(cx, style, source, &format!("beside {} loads that hang", hanging.len()))
+        .await?;
+    drop(hanging);
     cx.settle().await;
-    let left = cx.alive_tasks().saturating_sub(before);
-    ensure!(left == 0, "after thousands of loads, {left} tasks are left";
-        expected = "a load that has ended leaves nothing behind", observed = format!("{left} tasks"));
-    Ok(())
+    is_like_the_first(cx, style, source, "after thousands of loads that hung").await
+}
+
+/// Ends the script unless a load of the source gives its profile now.
+async fn is_like_the_first(cx: &Cx, style: Style, source: &Source, when: &str) -> Outcome {
+    let fake = source.fake(cx, answer(10), answer(10));
+    let load = async { timeout(ms(5_000), (style.load)(fake.shared(), source.id)).await };
+    let call = cx.call(style.name, load).await.map_err(|fail| in_case(fail, when))?;
+    let help = "a load waits for its own two requests only: it does not count other loads, and what it \
+                holds is dropped however it ends";
+    match call.value {
+        Ok(Some(result)) => is_of(&result, source, &format!("a load {when}"), help),
+        Ok(None) => {
+            Err(Fail::new(format!("a load {when}: its callback is dropped uncalled")).help(help))
+        }
+        Err(_) => Err(Fail::new(format!("a load {when} does not end"))
+            .expected("a profile after its own two requests")
+            .observed("nothing after 5 s")
+            .help(help)),
+    }
 }

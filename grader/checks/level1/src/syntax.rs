@@ -190,8 +190,10 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
     style.works(&cx).await?;
     let modules = modules(&cx);
     let mut open = Vec::new();
+    let mut words = BTreeSet::new();
     for File { path, top, tokens } in files(&cx, style.module)? {
         reads_its_own(&path, &tokens)?;
+        words.extend(words_of(&tokens).map(str::to_owned));
         let named = used(&tokens, top, &modules).into_iter();
         open.extend(named.map(|(name, line)| (name, format!("{path}:{line}"))));
     }
@@ -209,6 +211,17 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
                 makes_requests |= tokens.iter().any(|token| SOURCES.contains(&token.text.as_str()));
                 let below = used(&tokens, top, &modules).into_iter();
                 open.extend(below.map(|(name, _)| (name, place.clone())));
+                // What another style does for a trait or a type of the module is used with the module.
+                let mut names = defined(&tokens);
+                names.retain(|name| {
+                    words.contains(*name)
+                        || words_of(&tokens).filter(|word| word == name).count() > 1
+                });
+                for other in STYLES.into_iter().filter(|other| *other != style.module) {
+                    if modules.contains(other) && serves(&files(&cx, other)?, &names) {
+                        open.push((other.to_owned(), place.clone()));
+                    }
+                }
             }
         }
         ensure!(!makes_requests, "{place} uses {what} {name}";
@@ -219,6 +232,32 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
                     source");
     }
     Ok(())
+}
+
+fn words_of(tokens: &[Token]) -> impl Iterator<Item = &str> {
+    tokens.iter().map(|token| token.text.as_str())
+}
+
+/// The traits and types that a file defines, without those of the exercise.
+fn defined(tokens: &[Token]) -> BTreeSet<&str> {
+    let pairs = tokens.iter().zip(tokens.iter().skip(1));
+    let names = pairs.filter(|(word, _)| {
+        matches!(word.text.as_str(), "trait" | "struct" | "enum" | "type" | "union")
+    });
+    names.map(|(_, name)| name.text.as_str()).filter(|name| *name != "FetchError").collect()
+}
+
+/// Whether an `impl` of these files is about one of the names, and not for a type of the files' own.
+fn serves(files: &[File], names: &BTreeSet<&str>) -> bool {
+    let own: BTreeSet<&str> = files.iter().flat_map(|file| defined(&file.tokens)).collect();
+    files.iter().any(|File { tokens, .. }| {
+        let starts = tokens.iter().enumerate().filter(|(_, token)| token.text == "impl");
+        starts.map(|(start, _)| &tokens[start..]).any(|rest| {
+            let head =
+                || rest.iter().map(|token| token.text.as_str()).take_while(|word| *word != "{");
+            head().any(|word| names.contains(word)) && !head().any(|word| own.contains(word))
+        })
+    })
 }
 
 /// The level's modules, by their files.

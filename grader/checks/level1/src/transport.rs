@@ -62,19 +62,35 @@ pub async fn cut_characters(cx: Cx) -> Outcome {
     let observed = read(&cx, bytes, usize::MAX).await?;
     ensure!(observed.as_ref() == Ok(&long), "a text of {} bytes in chunks of five does not arrive whole", long.len();
         expected = short(&format!("{long:?}")), observed = shown(&observed));
-    // What looks like a thing to tidy is text, too.
-    for text in [
-        String::new(),
-        values::untidy(&mut draw),
-        "\u{feff}a mark at the beginning".to_owned(),
-        "two\r\nlines\r\n\0".to_owned(),
-        "\u{fffd} was in the text before".to_owned(),
-    ] {
-        let observed = read(&cx, vec![Ok(text.clone().into_bytes())], 1000).await?;
-        ensure!(observed.as_ref() == Ok(&text), "a text was changed";
-            expected = format!("{text:?}"), observed = shown(&observed),
-            help = "the bytes are the text: nothing is trimmed, replaced or added");
+    // What looks like a thing to tidy is text, too, in one chunk and in chunks of one byte.
+    let marks = ["\u{feff}a mark at the beginning", "\u{fffd} was in the text before"];
+    for text in values::texts(&mut draw).into_iter().chain(marks.map(str::to_owned)) {
+        for size in [1, text.len().max(1)] {
+            let chunks = text.as_bytes().chunks(size).map(|bytes| Ok(bytes.to_vec())).collect();
+            let observed = read(&cx, chunks, 100_000).await?;
+            ensure!(observed.as_ref() == Ok(&text), "a text was changed";
+                expected = short(&format!("{text:?}")), observed = shown(&observed),
+                help = "the bytes are the text: nothing is trimmed, replaced or added");
+        }
     }
+    slow_chunks(&cx, &text).await
+}
+
+/// Chunks that come one after the other, as they do from a network.
+async fn slow_chunks(cx: &Cx, text: &str) -> Outcome {
+    let chunks: Vec<_> = text.as_bytes().chunks(3).map(<[u8]>::to_vec).collect();
+    let end = 10 * chunks.len();
+    let chunks = stream::iter(chunks).then(|chunk| async {
+        sleep(ms(10)).await;
+        Ok(chunk)
+    });
+    let call = cx.call(READ, read_text(chunks, 1_000)).await?;
+    ensure!(call.value.as_deref() == Ok(text), "a text whose chunks come every 10 ms does not arrive whole";
+        expected = format!("{text:?}"), observed = shown(&call.value),
+        help = "a stream that has nothing yet is not at its end: wait for the next chunk");
+    let took = call.took.as_millis();
+    ensure!(call.took == ms(u64::try_from(end).unwrap_or(u64::MAX)), "a text whose last chunk comes at {end} ms was there at {took} ms";
+        expected = format!("{end} ms"), observed = format!("{took} ms"));
     Ok(())
 }
 
@@ -115,6 +131,11 @@ pub async fn length_limit(cx: Cx) -> Outcome {
         (vec![0, 0], 0, true),
         (vec![1], 0, false),
         (vec![most, most], usize::MAX, true),
+        // More than two bytes can count.
+        (vec![65_536], 65_536, true),
+        (vec![65_536], 65_535, false),
+        (vec![40_000, 30_000], 70_000, true),
+        (vec![40_000, 30_001], 70_000, false),
     ] {
         let body: Vec<_> = chunks.iter().map(|length| Ok(vec![b'x'; *length])).collect();
         let length: usize = chunks.iter().sum();
@@ -168,16 +189,39 @@ pub async fn endless_body(cx: Cx) -> Outcome {
 
 /// A connection that breaks in mid-body is an error, not a short text.
 pub async fn broken_off(cx: Cx) -> Outcome {
+    const LIMIT: usize = 1_000;
     let mut draw = cx.draw();
+    let word = draw.word().into_bytes();
+    // Also behind what looks complete.
+    let bodies: [Vec<Vec<u8>>; 7] = [
+        vec![],
+        vec![vec![]],
+        vec![word.clone()],
+        vec![word.clone(), word],
+        vec![b"{\"a\": [1]}".to_vec()],
+        vec![b"[{}]".to_vec(), b"\n".to_vec()],
+        vec![b"a line\r\n\r\n".to_vec()],
+    ];
     for broken in values::causes(&mut draw) {
-        let before = draw.index(3);
-        let mut chunks = vec![Ok(draw.word().into_bytes()); before];
-        chunks.push(Err(broken.clone()));
-        chunks.extend([Ok(b"7}".to_vec()), Err(SourceError::CallbackDropped)]);
-        let observed = read(&cx, chunks, 1000).await?;
-        ensure!(observed == Err(broken.clone()), "a body that broke off after {before} chunks was not reported as such";
-            expected = shown::<String>(&Err(broken)), observed = shown(&observed),
-            help = "pass the first error of the stream on, unchanged");
+        for body in &bodies {
+            let taken = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&taken);
+            let (before, error) = (body.clone().into_iter().map(Ok), broken.clone());
+            let after = [Err(error), Ok(b"7}".to_vec()), Err(SourceError::CallbackDropped)];
+            let chunks = stream::iter(before.chain(after)).inspect(move |_| {
+                count.fetch_add(1, SeqCst);
+            });
+            let observed = cx.call(READ, read_text(chunks, LIMIT)).await?.value;
+            let text: String = body.iter().map(|chunk| String::from_utf8_lossy(chunk)).collect();
+            ensure!(observed == Err(broken.clone()), "a body that broke off after {:?} was not reported as such", short(&text);
+                expected = shown::<String>(&Err(broken)), observed = shown(&observed),
+                help = "pass the first error of the stream on, unchanged, whatever came before it");
+            let (taken, expected) = (taken.load(SeqCst), body.len() + 1);
+            ensure!(taken == expected, "a body broke off, and the reading went on";
+                expected = format!("{expected} chunks, the last of them the error"),
+                observed = format!("{taken} chunks"),
+                help = "the first error ends the reading");
+        }
     }
     Ok(())
 }
@@ -198,6 +242,45 @@ pub async fn time_limit(cx: Cx) -> Outcome {
             expected = shown(&expected), observed = shown(&observed),
             help = "SourceError::Timeout with the limit that was given");
     }
+    // Parts of a millisecond: tokio's clock has whole ones, the error has the limit that was given.
+    for limit in
+        [Duration::from_nanos(1), Duration::from_micros(1_500), Duration::new(2, 999_999_999)]
+    {
+        let silent = within(limit, std::future::pending::<Result<u8, SourceError>>());
+        let call = cx.call(WITHIN, timeout(Duration::from_secs(300), silent)).await?;
+        let (expected, observed) =
+            (Err(SourceError::Timeout { limit }), call.value.unwrap_or(Ok(0)));
+        ensure!(observed == expected, "a silent server gives the wrong error, with a limit of {limit:?}";
+            expected = shown(&expected), observed = shown(&observed),
+            help = "SourceError::Timeout with the limit that was given, not rounded");
+        ensure!(call.took >= limit && call.took <= limit + ms(5), "a silent server kept the caller for {:?}, the limit is {limit:?}", call.took;
+            expected = format!("{limit:?}, rounded up to what the clock can"),
+            observed = format!("{:?}", call.took), help = late);
+    }
+    // A request that is polled now and then is not a new one.
+    let restless = within(ms(200), async {
+        loop {
+            sleep(ms(30)).await;
+            if false {
+                return Ok(1_u8);
+            }
+        }
+    });
+    let call = cx.call(WITHIN, timeout(Duration::from_secs(10), restless)).await?;
+    ensure!(call.took == ms(200), "a request that wakes up every 30 ms kept the caller for {} ms, the limit is 200 ms", call.took.as_millis();
+        expected = "200 ms: the limit counts from the first poll",
+        observed = format!("{} ms", call.took.as_millis()),
+        help = "one timer for the whole request: a new one at each poll is never over");
+    // Not even a long limit is cut.
+    let patient = tokio::spawn(within(Duration::from_secs(6_000), async {
+        sleep(Duration::from_secs(5_000)).await;
+        Ok(1_u8)
+    }));
+    sleep(Duration::from_secs(5_001)).await;
+    let ended = patient.now_or_never().and_then(Result::ok);
+    ensure!(ended == Some(Ok(1)), "a request of 5000 s under a limit of 6000 s";
+        expected = "its answer", observed = format!("{ended:?}"),
+        help = "the limit is the caller's: no other one counts");
     // The limit counts from the first poll: what is not awaited yet uses none of it.
     let request = within(ms(100), async {
         sleep(ms(80)).await;
@@ -251,6 +334,19 @@ pub async fn gives_up(cx: Cx) -> Outcome {
     ensure!(ended.load(SeqCst) == 0 && call.leaked == 0, "the request ran on after its time was over";
         expected = "the request is dropped at the time limit", observed = "it ran to its end",
         help = help);
+    // At its limit, not with the future of within.
+    let held = Arc::new(());
+    let holds = Arc::clone(&held);
+    let mut silent = Box::pin(within(ms(200), async move {
+        let _holds = holds;
+        std::future::pending::<Result<u8, SourceError>>().await
+    }));
+    let _ = cx.call(WITHIN, &mut silent).await?;
+    let kept = Arc::strong_count(&held) > 1;
+    drop(silent);
+    ensure!(!kept, "the time is over, and the request is kept until the future of within is dropped";
+        expected = "the request is dropped at its limit", observed = "it is still there",
+        help = "drop the request when its time is over, not later");
     // The caller's own end is the request's as well: after the first poll, and before it.
     let cut = timeout(ms(100), within(ms(2_000), request()));
     let _ = cx.call(WITHIN, cut).await?;
@@ -270,24 +366,27 @@ pub async fn gives_up(cx: Cx) -> Outcome {
 pub async fn panics_pass(cx: Cx) -> Outcome {
     let text = format!("broken {}", cx.draw().text(3..=9));
     let _ = read(&cx, vec![Ok(Vec::new())], 1).await?;
-    let of_request = text.clone();
-    let request = async move {
-        sleep(ms(20)).await;
-        std::panic::panic_any(of_request)
-    };
-    let request = AssertUnwindSafe(within::<u8, _>(ms(100), request)).catch_unwind();
-    let of_stream = text.clone();
-    let chunks = stream::iter(0..3).map(move |number| {
-        if number == 1 {
-            std::panic::panic_any(of_stream.clone());
-        }
-        Ok(vec![b'x'])
-    });
-    let body = AssertUnwindSafe(read_text(chunks, 100)).catch_unwind();
-    let ends = [
-        (WITHIN, cx.call(WITHIN, request).await?.value.map(|result| shown(&result))),
-        (READ, cx.call(READ, body).await?.value.map(|result| shown(&result))),
-    ];
+    let mut ends = Vec::new();
+    for at in [0, 1] {
+        let of_request = text.clone();
+        let request = async move {
+            if at > 0 {
+                sleep(ms(20)).await;
+            }
+            std::panic::panic_any(of_request)
+        };
+        let request = AssertUnwindSafe(within::<u8, _>(ms(100), request)).catch_unwind();
+        let of_stream = text.clone();
+        let chunks = stream::iter(0..3).map(move |number| {
+            if number == at {
+                std::panic::panic_any(of_stream.clone());
+            }
+            Ok(vec![b'x'])
+        });
+        let body = AssertUnwindSafe(read_text(chunks, 100)).catch_unwind();
+        ends.push((WITHIN, cx.call(WITHIN, request).await?.value.map(|result| shown(&result))));
+        ends.push((READ, cx.call(READ, body).await?.value.map(|result| shown(&result))));
+    }
     for (name, end) in ends {
         let seen = match end {
             Ok(result) => result,

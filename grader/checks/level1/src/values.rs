@@ -29,6 +29,20 @@ pub fn long(draw: &mut Draw) -> String {
     format!("{}{}", "\u{20ac}".repeat(100), draw.text(5_000..=5_000))
 }
 
+/// Texts of every kind that a log line could spoil: each is kept whole and as it is.
+pub fn texts(draw: &mut Draw) -> Vec<String> {
+    vec![
+        untidy(draw),
+        long(draw),
+        draw.word(),
+        String::new(),
+        format!("line one of {}\nline two\r\n\n", draw.word()),
+        format!("\"{}\" \\ {{0}} %s\u{1b}[1m\0", draw.text(1..=6)),
+        format!("{} Mixed CASE, 404: 7", draw.word()),
+        format!("{}{}", "0123456789".repeat(2_000), draw.word()),
+    ]
+}
+
 /// The user under this id and the posts: with likes, with a body, with both, with neither; not sorted
 /// by id; one of them twice.
 pub fn profile(draw: &mut Draw, id: UserId) -> Profile {
@@ -47,6 +61,15 @@ pub fn profile(draw: &mut Draw, id: UserId) -> Profile {
     ];
     posts.sort_by_key(|post| std::cmp::Reverse(post.id));
     posts.extend(posts.clone());
+    // Neighbours that are equal, and such that share the id or the title only.
+    let last = Post { id: 7, title: draw.word(), likes: Some(3), body: None };
+    posts.extend([
+        last.clone(),
+        last.clone(),
+        last.clone(),
+        Post { title: untidy(draw), ..last.clone() },
+        Post { id: 8, ..last },
+    ]);
     posts.push(Post { id: u64::MAX, title: String::new(), likes: Some(1), body: None });
     Profile { user, posts }
 }
@@ -54,8 +77,10 @@ pub fn profile(draw: &mut Draw, id: UserId) -> Profile {
 /// Where a profile differs from the expected one, in words.
 pub fn difference(observed: &Profile, expected: &Profile) -> Option<String> {
     let differs = |what: String, observed: String, expected: String| {
-        let (observed, expected) = (short(&observed), short(&expected));
-        (observed != expected).then(|| format!("{what} is {observed}, the source has {expected}"))
+        (observed != expected).then(|| {
+            let (expected, observed) = grader_kit::difference(&expected, &observed);
+            format!("{what} is {observed}, the source has {expected}")
+        })
     };
     let pairs = observed.posts.iter().zip(&expected.posts).enumerate();
     let posts = pairs.flat_map(|(index, (observed, expected))| {
@@ -112,34 +137,64 @@ pub fn causes(draw: &mut Draw) -> Vec<SourceError> {
         .collect()
 }
 
-/// Every kind of failure that is not a status.
+/// Every kind of failure that is not a status, with texts, limits and times of every size.
 pub fn other_causes(draw: &mut Draw) -> Vec<SourceError> {
-    let limit = usize::try_from(draw.between(1..=1_000_000)).unwrap_or_default();
-    vec![
-        SourceError::Connection { reason: draw.text(3..=20) },
-        SourceError::Connection { reason: long(draw) },
-        SourceError::Connection { reason: String::new() },
-        SourceError::Timeout { limit: Duration::from_millis(draw.between(1..=99_999)) },
-        SourceError::Timeout { limit: Duration::MAX },
-        SourceError::Malformed { reason: long(draw) },
-        SourceError::TooLarge { limit },
-        SourceError::TooLarge { limit: 0 },
-        SourceError::Redirects { limit },
-        SourceError::Database { reason: untidy(draw) },
-        SourceError::Database { reason: long(draw) },
-        SourceError::CallbackDropped,
-    ]
+    let limit = usize::try_from(draw.between(2..=1_000_000)).unwrap_or_default();
+    let time = Duration::from_millis(draw.between(1..=99_999));
+    let times = [Duration::ZERO, Duration::from_nanos(1), time, Duration::MAX];
+    let limits = [0, 1, limit, usize::MAX];
+    let of_text = texts(draw).into_iter().flat_map(|reason| {
+        [
+            SourceError::Connection { reason: reason.clone() },
+            SourceError::Malformed { reason: reason.clone() },
+            SourceError::Database { reason },
+        ]
+    });
+    let of_text: Vec<_> = of_text.collect();
+    let of_times = times.into_iter().map(|limit| SourceError::Timeout { limit });
+    let of_limits = limits
+        .into_iter()
+        .flat_map(|limit| [SourceError::TooLarge { limit }, SourceError::Redirects { limit }]);
+    of_text
+        .into_iter()
+        .chain(of_times)
+        .chain(of_limits)
+        .chain([SourceError::CallbackDropped])
+        .collect()
+}
+
+/// A failure of each kind, and of each class of statuses.
+pub fn one_of_each(draw: &mut Draw) -> Vec<SourceError> {
+    let limit = usize::try_from(draw.between(2..=1_000_000)).unwrap_or_default();
+    let reason = draw.word();
+    [301, 400, 401, 404, 410, 429, 500, 503]
+        .into_iter()
+        .map(|status| SourceError::Status { status })
+        .chain([
+            SourceError::Connection { reason: reason.clone() },
+            SourceError::Timeout { limit: Duration::from_millis(draw.between(1..=99_999)) },
+            SourceError::Malformed { reason: reason.clone() },
+            SourceError::TooLarge { limit },
+            SourceError::Redirects { limit },
+            SourceError::Database { reason },
+            SourceError::CallbackDropped,
+        ])
+        .collect()
 }
 
 /// Requests of every kind, with numbers at the boundaries.
 pub fn requests(draw: &mut Draw) -> Vec<Request> {
     let page = u32::try_from(draw.between(1..=1_000_000)).unwrap_or_default();
+    // As many of each kind: users, posts, pages.
     vec![
         Request::User(id(draw)),
-        Request::Posts(id(draw)),
-        Request::Page(page),
         Request::User(u64::MAX),
+        Request::User(1),
+        Request::Posts(id(draw)),
+        Request::Posts(u64::MAX),
         Request::Posts(1),
+        Request::Page(page),
         Request::Page(u32::MAX),
+        Request::Page(1),
     ]
 }

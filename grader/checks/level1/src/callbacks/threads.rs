@@ -11,14 +11,16 @@ use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Callback, CallbackSource, Request, SourceError};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::fake::{answer, dropped};
 use crate::style_callbacks::CALLBACKS;
 use crate::styles::Source;
 use crate::told::{ending, parts};
 
-/// Real time in which a task that is ready begins, on a machine with other work, too.
-const A_WHILE: Duration = Duration::from_millis(400);
+/// Real time after which a runtime counts as blocked: what waits for the return on its thread keeps it
+/// from its other tasks.
+const BLOCKED: Duration = Duration::from_millis(400);
 
 /// What the thread outside the runtime is asked to do, until there is nothing more.
 type Job = Option<Box<dyn FnOnce() + Send>>;
@@ -32,8 +34,9 @@ struct Elsewhere {
     drops: bool,
     /// Takes the answers, where they come from another thread.
     outside: Option<Sender<Job>>,
-    /// Waits inside `posts`, at most for [`A_WHILE`], for the load's own callback.
-    early: Mutex<Receiver<()>>,
+    /// Says that the load's own callback has run, or that the runtime had time enough to run it.
+    early: Mutex<Receiver<Turn>>,
+    tell: Sender<Turn>,
     was_early: Arc<Mutex<bool>>,
 }
 
@@ -57,9 +60,25 @@ impl CallbackSource for Elsewhere {
         let drops = self.drops;
         self.does(move || if drops { drop(callback) } else { callback(Ok(posts)) });
         if self.outside.is_none() {
-            *lock(&self.was_early) = lock(&self.early).recv_timeout(A_WHILE).is_ok();
+            // A task that is spawned now has its turn after those that are there, and its virtual minute
+            // is over when nothing else is left to do.
+            let tell = self.tell.clone();
+            Handle::current().spawn(async move {
+                sleep(Duration::from_secs(60)).await;
+                let _ = tell.send(Turn::Over);
+            });
+            let first = lock(&self.early).recv_timeout(BLOCKED);
+            *lock(&self.was_early) = matches!(first, Ok(Turn::Called));
         }
     }
+}
+
+/// What the runtime of a load did first.
+enum Turn {
+    /// It ran the load's callback.
+    Called,
+    /// It had nothing to do any more.
+    Over,
 }
 
 /// What one load came to, and whether its callback ran inside of the call.
@@ -99,10 +118,11 @@ fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, F
                     drops,
                     outside: outside.then(|| give_jobs.clone()),
                     early: Mutex::new(early),
+                    tell: tell_early.clone(),
                     was_early: Arc::clone(&was_early),
                 };
                 fetch_user_profile(Arc::new(source), id, move |answer| {
-                    let _ = tell_early.send(());
+                    let _ = tell_early.send(Turn::Called);
                     let _ = tell.send(answer);
                 });
                 // Ends without an answer when the callback is dropped uncalled.

@@ -1,7 +1,7 @@
 //! then, catch and finally.
 
-use grader_kit::{Cx, Outcome, ms};
-use tokio::time::sleep;
+use grader_kit::{Cx, Outcome, ensure, list, ms};
+use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
 use crate::values::untidy;
@@ -152,12 +152,17 @@ pub async fn finally(cx: Cx) -> Outcome {
         )?;
         let error = clean_up.clone();
         let observed = outcome(&cx, "Promise::finally", || {
-            after(100, result).finally(move || after(200, no(&error)).then(|_| Ok::<(), Oops>(())))
+            after(100, result).finally(move || clean_up_of(Err(Oops::Said(error))))
         });
         let case = format!("{case}, and a clean-up that fails after 200 ms");
         ends(observed.await?, no(&clean_up), 300, &case, help)?;
     }
-    Ok(())
+    let observed = outcome(&cx, "Promise::finally", || {
+        after(100, no("before")).finally(|| -> () { panic!("in the clean-up") })
+    });
+    let case = "an error, and a clean-up that panics";
+    let expected = Err(Oops::Panicked("in the clean-up".to_owned()));
+    ends(observed.await?, expected, 100, case, "a panic of the clean-up takes the result's place")
 }
 
 /// Handlers never run inside `then`, not even those of a settled promise.
@@ -230,5 +235,56 @@ pub async fn unawaited(cx: Cx) -> Outcome {
         &["then", "catch", "finally", "the second then", "the future"],
         "the handlers of outcomes that are not awaited",
         "a promise is eager: spawn what settles it, instead of waiting to be polled",
-    )
+    )?;
+    for at in [0, 50, 150, 250, 350] {
+        dropped_on_the_way(&cx, at).await?;
+    }
+    Ok(())
+}
+
+/// Promises of work in several steps, dropped during one of them.
+async fn dropped_on_the_way(cx: &Cx, at: u64) -> Outcome {
+    let notes = Notes::default();
+    let log = notes.clone();
+    let promises = cx
+        .call_fn("Promise::from_future", move || {
+            let (steps, caught) = (log.clone(), log.clone());
+            let future = P::from_future(async move {
+                for _ in 0..4 {
+                    sleep(ms(100)).await;
+                    steps.add("a step");
+                }
+                yes("")
+            });
+            let value = after(305, yes("")).then(move |_| {
+                log.add("the handler of then");
+                yes("")
+            });
+            let error = after(205, no("no")).catch(move |_| {
+                caught.add("the handler of catch");
+                yes("")
+            });
+            (future, value, error)
+        })
+        .await?;
+    if at > 0 {
+        let all = async {
+            let (mut future, mut value, mut error) = promises;
+            let _ =
+                timeout(ms(at), futures::future::join3(&mut future, &mut value, &mut error)).await;
+        };
+        cx.call("a promise", all).await?;
+    } else {
+        drop(promises);
+    }
+    cx.call("Promise::then", sleep(ms(60_000))).await?;
+    let mut ran = notes.all();
+    ran.sort_unstable();
+    let expected =
+        ["a step", "a step", "a step", "a step", "the handler of catch", "the handler of then"];
+    ensure!(ran == expected, "a future of four steps of 100 ms and handlers at 205 and 305 ms, their promises dropped at {at} ms: what ran";
+        expected = list(expected), observed = list(ran),
+        help = "dropping a promise stops nothing: neither its work nor its handlers ask whether it is \
+                awaited");
+    Ok(())
 }

@@ -1,12 +1,26 @@
 //! all, all_settled, race and any.
 
-use grader_kit::{Cx, Draw, Fail, Outcome};
-use level1::promise;
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Draw, Fail, Outcome, lock};
+use level1::promise::{self, Promise};
 
 use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
 
 /// More promises than a first guess at a limit allows.
 const MANY: u64 = 2_000;
+
+/// So many that twelve bits do not count them; all but the first are settled already.
+const MOST: usize = 5_000;
+
+/// A promise that comes to this at 100 ms, and many that came to the other before.
+fn most(first: Settled, others: &Settled) -> Vec<P> {
+    let settled = |_| match others.clone() {
+        Ok(value) => P::resolved(value),
+        Err(error) => P::rejected(error),
+    };
+    std::iter::once(after(100, first)).chain((1..MOST).map(settled)).collect()
+}
 
 /// Drawn words, and each with the time after which a promise gives it: all times are different, and
 /// not in order.
@@ -46,7 +60,17 @@ pub async fn all(cx: Cx) -> Outcome {
         let observed = outcome(&cx, "promise::all", || promise::all(promises(&plans))).await?;
         ends(observed, expected, latest(&plans), &format!("all of {count} promises"), help)?;
     }
-    Ok(())
+    let (first, others) = (yes(&draw.word()), yes("settled"));
+    let promises = most(first.clone(), &others);
+    let observed = outcome(&cx, "promise::all", || promise::all(promises)).await?;
+    let expected = std::iter::once(first).chain(std::iter::repeat_n(others, MOST - 1)).collect();
+    ends(
+        observed,
+        expected,
+        100,
+        &format!("all of {MOST} promises, the first one is the last"),
+        help,
+    )
 }
 
 pub async fn all_fails_fast(cx: Cx) -> Outcome {
@@ -97,7 +121,13 @@ pub async fn all_settled(cx: Cx) -> Outcome {
             help,
         )?;
     }
-    Ok(())
+    let (first, others) = (yes(&draw.word()), no("settled"));
+    let promises = most(first.clone(), &others);
+    let observed = outcome(&cx, "promise::all_settled", || promise::all_settled(promises)).await?;
+    let expected =
+        Ok(std::iter::once(first).chain(std::iter::repeat_n(others, MOST - 1)).collect());
+    let case = format!("all_settled of {MOST} promises, the first one is the last");
+    ends(observed, expected, 100, &case, help)
 }
 
 pub async fn race(cx: Cx) -> Outcome {
@@ -116,6 +146,17 @@ pub async fn race(cx: Cx) -> Outcome {
             ends(observed, first, 5, &case, help)?;
         }
     }
+    let held = Arc::new(Mutex::new(Vec::with_capacity(MOST)));
+    let observed = outcome(&cx, "promise::race", || {
+        let pending = (1..MOST).map(|_| {
+            let held = Arc::clone(&held);
+            Promise::new(move |resolver| lock(&held).push(resolver))
+        });
+        promise::race(pending.chain([after(100, yes("last"))]).collect::<Vec<P>>())
+    });
+    let case = format!("a race of {MOST}, all but the last stay pending");
+    ends(observed.await?, yes("last"), 100, &case, help)?;
+    drop(held);
     let observed = outcome(&cx, "promise::race", || {
         promise::race([
             P::from_future(std::future::pending()),
@@ -149,6 +190,9 @@ pub async fn any(cx: Cx) -> Outcome {
         let at = u128::from(count * 10 + 5);
         ends(any_of(&cx, others).await?, Ok("first".to_owned()), at, &case, help)?;
     }
+    let observed = any_of(&cx, most(yes("first"), &no("settled"))).await?;
+    let case = format!("any of {MOST}, all but the first are rejected already");
+    ends(observed, Ok("first".to_owned()), 100, &case, help)?;
     let two = vec![after(300, yes("late")), after(10, no("early")), after(200, yes("first"))];
     ends(any_of(&cx, two).await?, Ok("first".to_owned()), 200, "any, two are fulfilled", help)
 }
@@ -163,7 +207,13 @@ pub async fn any_all_rejected(cx: Cx) -> Outcome {
         let case = format!("any of {count} promises that are all rejected");
         ends(any_of(&cx, promises(&plans)).await?, Err(expected), latest(&plans), &case, help)?;
     }
-    Ok(())
+    let said = |why: &str| Oops::Said(why.to_owned());
+    let first = draw.word();
+    let expected =
+        std::iter::once(said(&first)).chain((1..MOST).map(|_| said("settled"))).collect();
+    let case = format!("any of {MOST} promises that are all rejected, the first one is the last");
+    let observed = any_of(&cx, most(no(&first), &no("settled"))).await?;
+    ends(observed, Err(expected), 100, &case, help)
 }
 
 pub async fn of_nothing(cx: Cx) -> Outcome {

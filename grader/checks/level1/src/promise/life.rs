@@ -1,5 +1,8 @@
 //! How a promise begins and how it is settled.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use grader_kit::{Cx, Fail, Outcome, ensure, ms};
@@ -7,7 +10,7 @@ use level1::promise::{Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, stands, yes};
-use crate::values::untidy;
+use crate::values::{texts, untidy};
 
 const NEW: &str = "Promise::new";
 
@@ -145,7 +148,25 @@ pub async fn is_a_future(cx: Cx) -> Outcome {
         );
     }
     let observed = outcome(&cx, "a promise", || promise).await?;
-    ends(observed, yes("moved"), 100, "a promise that moved twice", help)
+    ends(observed, yes("moved"), 100, "a promise that moved twice", help)?;
+    // Two tasks whose wakers are of one kind.
+    let mut promise = cx.call_fn(NEW, || after(300, yes("moved"))).await?;
+    let looked = async {
+        let mut some = FuturesUnordered::new();
+        some.push(&mut promise);
+        timeout(ms(100), some.next()).await.is_ok()
+    };
+    ensure!(
+        !cx.call("a promise", looked).await?.value,
+        "a promise was ready before it was settled"
+    );
+    let awaited = outcome(&cx, "a promise", || async {
+        let mut others = FuturesUnordered::new();
+        others.push(promise);
+        others.next().await
+    });
+    let case = "a promise that moved from a task to a second one of the same kind";
+    ends(awaited.await?, Some(yes("moved")), 200, case, help)
 }
 
 pub async fn from_future(cx: Cx) -> Outcome {
@@ -155,17 +176,25 @@ pub async fn from_future(cx: Cx) -> Outcome {
         for time in [0, 100] {
             let notes = Notes::default();
             let (log, planned) = (notes.clone(), result.clone());
-            let promise: P = cx
+            let begun = Arc::new(AtomicBool::new(false));
+            let begins = Arc::clone(&begun);
+            let (promise, early): (P, bool) = cx
                 .call_fn("Promise::from_future", move || {
-                    Promise::from_future(async move {
+                    let promise = Promise::from_future(async move {
+                        begins.store(true, SeqCst);
                         if time > 0 {
                             sleep(ms(time)).await;
                         }
                         log.add("the future's end");
                         planned
-                    })
+                    });
+                    (promise, begun.load(SeqCst))
                 })
                 .await?;
+            ensure!(!early, "the future was polled before from_future had returned";
+                expected = "its first poll in a task, after the call",
+                observed = "a poll inside of the call",
+                help = "give the future to tokio::spawn as it is");
             sleep(ms(150)).await;
             notes.are(
                 &["the future's end"],
@@ -212,23 +241,23 @@ pub async fn abandoned(cx: Cx) -> Outcome {
     let promise = promise.await?;
     let case = "a promise whose resolver is in a task that panics at 100 ms";
     let observed = outcome(&cx, "a promise without a resolver", || promise).await?;
-    ends(observed, Err(Oops::Abandoned), 100, case, help)
+    ends(observed, Err(Oops::Abandoned), 100, case, help)?;
+    // It stays rejected when its result was taken.
+    let mut promise = made(&cx, drop).await?;
+    let case = "of an abandoned promise";
+    stands(&cx, &promise, "rejected", &format!("{case}, before it is awaited"), help).await?;
+    let _ = cx.call("a promise without a resolver", &mut promise).await?;
+    stands(&cx, &promise, "rejected", &format!("{case}, after its result was taken"), help).await
 }
 
 pub async fn panics(cx: Cx) -> Outcome {
     let help =
         "a panic is what a throw is in JavaScript: catch it, and reject with Broken::Panicked";
     let mut draw = cx.draw();
-    // A text that is put together is a `String`, a literal is a `&str`.
-    let text = format!("row {} is broken", draw.text(1..=200));
     let panicked = |text: &str| -> Settled { Err(Oops::Panicked(text.to_owned())) };
     let promise = made(&cx, |_| panic!("in the executor")).await?;
     let observed = outcome(&cx, "a promise", || promise).await?;
     ends(observed, panicked("in the executor"), 0, "the executor panicked", help)?;
-    let why = text.clone();
-    let promise = made(&cx, move |_| panic!("{why}")).await?;
-    let observed = outcome(&cx, "a promise", || promise).await?;
-    ends(observed, panicked(&text), 0, "the executor panicked with a text of its own", help)?;
     // Another resolver that is still there does not matter.
     let promise = made(&cx, |resolver| {
         let other = resolver.clone();
@@ -249,28 +278,37 @@ pub async fn panics(cx: Cx) -> Outcome {
     let promise = promise.await?;
     let observed = outcome(&cx, "a promise", || promise).await?;
     ends(observed, yes("in time"), 0, "the executor panicked after it had resolved", help)?;
-    for time in [0, 100] {
+    // A text that is put together is a `String`, a literal is a `&str`.
+    for text in texts(&mut draw) {
         let why = text.clone();
-        let future = async move {
-            if time > 0 {
-                sleep(ms(time)).await;
-            }
-            panic!("{why}")
-        };
-        let observed = outcome(&cx, "Promise::from_future", || P::from_future(future)).await?;
-        ends(observed, panicked(&text), time.into(), "the future panicked", help)?;
+        let promise = made(&cx, move |_| panic!("{why}")).await?;
+        let observed = outcome(&cx, "a promise", || promise).await?;
+        ends(observed, panicked(&text), 0, "the executor panicked with a text of its own", help)?;
+        for time in [0, 100] {
+            let why = text.clone();
+            let future = async move {
+                if time > 0 {
+                    sleep(ms(time)).await;
+                }
+                panic!("{why}")
+            };
+            let observed = outcome(&cx, "Promise::from_future", || P::from_future(future)).await?;
+            ends(observed, panicked(&text), time.into(), "the future panicked", help)?;
+        }
+        let (one, two) = (text.clone(), text.clone());
+        let observed = outcome(&cx, "Promise::then", || {
+            after(100, yes("")).then(move |_| -> Settled { panic!("{one}") })
+        });
+        ends(observed.await?, panicked(&text), 100, "a handler of then panicked", help)?;
+        let observed = outcome(&cx, "Promise::catch", || {
+            after(100, no("")).catch(move |_| -> Settled { panic!("{two}") })
+        });
+        ends(observed.await?, panicked(&text), 100, "a handler of catch panicked", help)?;
+        let why = text.clone();
+        let observed = outcome(&cx, "Promise::finally", || {
+            after(100, yes("")).finally(move || -> () { panic!("{why}") })
+        });
+        ends(observed.await?, panicked(&text), 100, "a handler of finally panicked", help)?;
     }
-    let (one, two, three) = (text.clone(), text.clone(), text.clone());
-    let observed = outcome(&cx, "Promise::then", || {
-        after(100, yes("")).then(move |_| -> Settled { panic!("{one}") })
-    });
-    ends(observed.await?, panicked(&text), 100, "a handler of then panicked", help)?;
-    let observed = outcome(&cx, "Promise::catch", || {
-        after(100, no("")).catch(move |_| -> Settled { panic!("{two}") })
-    });
-    ends(observed.await?, panicked(&text), 100, "a handler of catch panicked", help)?;
-    let observed = outcome(&cx, "Promise::finally", || {
-        after(100, yes("")).finally(move || -> () { panic!("{three}") })
-    });
-    ends(observed.await?, panicked(&text), 100, "a handler of finally panicked", help)
+    Ok(())
 }

@@ -1,57 +1,137 @@
 //! A promise that is settled on another thread than the one that awaits it.
 
-use std::sync::Mutex;
+use std::hint::{black_box, spin_loop};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
 
+use futures::future::poll_fn;
+use futures::task::AtomicWaker;
 use grader_kit::{Cx, Outcome, ensure, lock};
 use level1::promise::{Promise, Resolver};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
-use super::{Oops, P, outcome, yes};
+use super::{Oops, P, Settled, outcome, yes};
 
-/// Promises that are handed over together.
-const BATCH: usize = 250;
-const BATCHES: usize = 80;
+/// Promises that are awaited, one after the other.
+const PROMISES: usize = 400;
 
-/// One thread awaits promises as fast as it can, two others settle them at the same time.
+/// Polls of one promise before the thread that awaits it goes to sleep.
+const MOST_POLLS: usize = 20_000;
+
+/// One thread polls promises in a tight loop, each time with another waker, and another thread settles them
+/// meanwhile: many of the settlements come in the middle of a poll.
 pub async fn other_threads(cx: Cx) -> Outcome {
     // What works on no thread has no merit on several.
     let _ = outcome(&cx, "a promise", || P::resolved(String::new())).await?;
     type Way = (Sender<Resolver<String, Oops>>, Receiver<Resolver<String, Oops>>);
-    let [(first, firsts), (second, seconds)]: [Way; 2] = [channel(), channel()];
-    let senders = Mutex::new(Some((first, second)));
-    let receivers = [Mutex::new(firsts), Mutex::new(seconds)];
+    let (give, take): Way = channel();
+    let (give, take) = (Mutex::new(Some(give)), Mutex::new(take));
+    // How many promises are polled, or were, and how many are settled.
+    let (polled, settled) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = move |number: usize| -> usize {
-        let Some(settler) = number.checked_sub(1) else {
-            let Some((first, second)) = lock(&senders).take() else { return 0 };
+        if number == 0 {
+            let Some(give) = lock(&give).take() else { return 0 };
             let Ok(runtime) = Builder::new_current_thread().build() else { return 0 };
             let _in_it = runtime.enter();
             let mut wrong = 0;
-            for _ in 0..BATCHES {
-                let promise = |_| -> P {
-                    let (first, second) = (first.clone(), second.clone());
-                    Promise::new(move |resolver| {
-                        let _ = (first.send(resolver.clone()), second.send(resolver));
-                    })
-                };
-                let promises: Vec<P> = (0..BATCH).map(promise).collect();
-                for promise in promises {
-                    let result = runtime.block_on(promise);
-                    wrong += usize::from(result != yes("1") && result != yes("2"));
-                }
+            for index in 0..PROMISES {
+                let give = give.clone();
+                let promise = Promise::new(move |resolver| drop(give.send(resolver)));
+                polled.store(index + 1, SeqCst);
+                let result = poll(&runtime, promise, || settled.load(SeqCst) > index);
+                wrong += usize::from(result != yes("settled"));
             }
             return wrong;
-        };
-        while let Ok(resolver) = lock(&receivers[settler]).recv() {
-            resolver.resolve(number.to_string());
+        }
+        let resolvers = lock(&take);
+        for index in 0..PROMISES {
+            let Ok(resolver) = resolvers.recv() else { break };
+            wait_until(|| polled.load(SeqCst) > index);
+            // At another point of the loop each time.
+            for _ in 0..index % 97 {
+                black_box(());
+            }
+            resolver.resolve("settled".to_owned());
+            settled.store(index + 1, SeqCst);
         }
         0
     };
-    let wrong = cx.on_threads("a promise that is settled on another thread", 3, work)?;
+    let wrong = cx.on_threads("a promise that is settled on another thread", 2, work)?;
     let wrong: usize = wrong.into_iter().sum();
-    ensure!(wrong == 0, "of {} promises that two threads settle, {wrong} have neither value", BATCH * BATCHES;
-        expected = "the value of the thread that came first",
+    ensure!(wrong == 0, "of {PROMISES} promises that another thread settles, {wrong} have another value";
+        expected = "the value that the other thread gave",
         observed = format!("{wrong} other results"),
         help = "look and settle under one lock");
     Ok(())
+}
+
+/// A task that polls, as its waker sees it.
+#[derive(Default)]
+struct Task {
+    woken: AtomicBool,
+    then: AtomicWaker,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, SeqCst);
+        self.then.wake();
+    }
+}
+
+/// A task with a waker of another kind.
+struct Other(Arc<Task>);
+
+impl Wake for Other {
+    fn wake(self: Arc<Self>) {
+        Arc::clone(&self.0).wake();
+    }
+}
+
+/// Polls the promise until it is ready, or settled without having been ready; then waits for the waker of
+/// the last poll. A wake-up that is lost keeps it waiting.
+fn poll(runtime: &Runtime, mut promise: P, settled: impl Fn() -> bool) -> Settled {
+    let mut latest = Arc::new(Task::default());
+    for number in 0..MOST_POLLS {
+        latest = Arc::new(Task::default());
+        let task = Arc::clone(&latest);
+        // Neighbours are of different kinds. Whether those of one kind are told apart is asked elsewhere.
+        let waker = if number % 2 == 0 { Waker::from(task) } else { Arc::new(Other(task)).into() };
+        let poll = Future::poll(Pin::new(&mut promise), &mut Context::from_waker(&waker));
+        if let Poll::Ready(result) = poll {
+            return result;
+        }
+        if settled() {
+            break;
+        }
+    }
+    runtime.block_on(poll_fn(|cx| {
+        latest.then.register(cx.waker());
+        if latest.woken.load(SeqCst) {
+            Future::poll(Pin::new(&mut promise), cx)
+        } else {
+            Poll::Pending
+        }
+    }))
+}
+
+/// Spins, so that it returns at the very moment; a thread that lost its core does not wait in vain.
+fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        spin_loop();
+    }
+    // Longer and longer, so that threads that wait for one another use no CPU time.
+    let mut pause = Duration::from_micros(100);
+    while !done() {
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(20));
+    }
 }
