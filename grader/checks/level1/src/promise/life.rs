@@ -162,7 +162,7 @@ pub async fn is_a_future(cx: Cx) -> Outcome {
     );
     let awaited = outcome(&cx, "a promise", || async {
         let mut others = FuturesUnordered::new();
-        others.push(promise);
+        others.push(&mut promise);
         others.next().await
     });
     let case = "a promise that moved from a task to a second one of the same kind";

@@ -95,24 +95,32 @@ impl Wake for Other {
 
 /// Polls the promise until it is ready, or settled without having been ready; then waits for the waker of
 /// the last poll. A wake-up that is lost keeps it waiting.
+///
+/// A wake-up of the very first waker is enough: whether the promise keeps the latest one is asked elsewhere.
+/// One that is lost in the middle of a poll goes to the waker of the poll before.
 fn poll(runtime: &Runtime, mut promise: P, settled: impl Fn() -> bool) -> Settled {
-    let mut latest = Arc::new(Task::default());
+    let mut tasks = [Arc::new(Task::default()), Arc::new(Task::default())];
     for number in 0..MOST_POLLS {
-        latest = Arc::new(Task::default());
-        let task = Arc::clone(&latest);
-        // Neighbours are of different kinds. Whether those of one kind are told apart is asked elsewhere.
+        if number > 0 {
+            tasks[1] = Arc::default();
+        }
+        let task = Arc::clone(&tasks[number.min(1)]);
+        // Neighbours are of different kinds: whether those of one kind are told apart is asked elsewhere.
         let waker = if number % 2 == 0 { Waker::from(task) } else { Arc::new(Other(task)).into() };
         let poll = Future::poll(Pin::new(&mut promise), &mut Context::from_waker(&waker));
         if let Poll::Ready(result) = poll {
             return result;
         }
-        if settled() {
+        // From the third poll on, the one before it was not the first.
+        if number > 1 && settled() {
             break;
         }
     }
     runtime.block_on(poll_fn(|cx| {
-        latest.then.register(cx.waker());
-        if latest.woken.load(SeqCst) {
+        for task in &tasks {
+            task.then.register(cx.waker());
+        }
+        if tasks.iter().any(|task| task.woken.load(SeqCst)) {
             Future::poll(Pin::new(&mut promise), cx)
         } else {
             Poll::Pending
