@@ -35,7 +35,8 @@ impl Ledger for OddLedger {
 }
 
 pub async fn reads_rows(cx: &Cx) -> Outcome {
-    let odd: [(&str, fn(Row) -> Row); 2] = [
+    type Change = fn(Row) -> Row;
+    let odd: [(&str, Change); 2] = [
         ("a row that is taken back", |row| Row { status: RowStatus::Voided, ..row }),
         ("the row of another payment", |row| {
             let another = PaymentKey::new("another").ok();
