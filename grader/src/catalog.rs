@@ -88,7 +88,7 @@ pub struct Criterion {
 }
 
 /// Whether a criterion counts for the assignment as given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The assignment asks for it.

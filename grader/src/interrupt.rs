@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 /// Process groups that are running now, by the id of their leader.
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static GENTLE: AtomicBool = AtomicBool::new(false);
 
 /// What has to be put back before the program ends: the terminal.
 static BEFORE_EXIT: Mutex<Option<fn()>> = Mutex::new(None);
@@ -20,16 +21,42 @@ pub const EXIT_CODE: i32 = 130;
 pub fn install() {
     // Only fails when a handler is installed already; then that one has the say.
     let _ = ctrlc::set_handler(|| {
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        let running = std::mem::take(&mut *lock());
-        for group in running {
-            kill_group(group);
+        let again = INTERRUPTED.swap(true, Ordering::SeqCst);
+        if GENTLE.load(Ordering::SeqCst) && !again {
+            return; // the run sees it, and ends by itself
         }
-        let restore = *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner);
-        restore.iter().for_each(|restore| restore());
-        anstream::eprintln!("\ninterrupted: nothing was graded, nothing was written");
-        std::process::exit(EXIT_CODE);
+        end();
     });
+}
+
+/// From here on the first Ctrl-C only sets what [`is_requested`] returns: the run ends by itself, with what
+/// it has. A second one ends it at once.
+pub fn be_gentle() {
+    GENTLE.store(true, Ordering::SeqCst);
+}
+
+/// Whether the run should end.
+#[must_use]
+pub fn is_requested() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Ends all processes that were started and the grader, with [`EXIT_CODE`].
+pub fn end() -> ! {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    let running = std::mem::take(&mut *lock());
+    for group in running {
+        kill_group(group);
+    }
+    let restore = *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner);
+    restore.iter().for_each(|restore| restore());
+    let last = if GENTLE.load(Ordering::SeqCst) {
+        "interrupted: what was finished is kept"
+    } else {
+        "interrupted: nothing was graded, nothing was written"
+    };
+    anstream::eprintln!("\n{last}");
+    std::process::exit(EXIT_CODE)
 }
 
 /// Calls `restore` before a signal ends the program.

@@ -8,11 +8,14 @@
 //! harness and the JSON show.
 //!
 //! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays a learner's
-//! files over a pristine copy of the workspace. [`watch`] decides what `cargo grade watch` shows;
+//! files over a pristine copy of the workspace, and [`class`] grades many of them into a gradebook.
+//! [`doctor`] says whether a machine can grade. [`watch`] decides what `cargo grade watch` shows;
 //! [`progress`] remembers what a learner has reached.
 
 pub mod build;
 pub mod catalog;
+pub mod class;
+pub mod doctor;
 pub mod grade;
 pub mod inspect;
 pub mod interrupt;

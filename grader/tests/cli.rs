@@ -138,3 +138,80 @@ fn a_short_name_means_the_level_that_is_under_way() {
     let ambiguous = ["`deadline` may be", "level2/deadline", "level3/deadline"];
     refuses(&["list", "deadline", "--root", root], &ambiguous);
 }
+
+/// Forks that nothing can be taken from: their results need no build.
+fn class_of(names: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in names {
+        std::fs::create_dir_all(folder.path().join("class").join(name)).expect("a folder");
+    }
+    folder
+}
+
+#[test]
+fn a_class_without_one_good_fork_has_a_gradebook_all_the_same() {
+    let root = grader::workspace::of_this_run().expect("root");
+    let folder = class_of(&["anna", "Ξένη", "名前"]);
+    let out = folder.path().join("out");
+    let output = Command::new(env!("CARGO_BIN_EXE_grader"))
+        .arg("class")
+        .arg(folder.path().join("class"))
+        .arg("--out")
+        .arg(&out)
+        .arg("--root")
+        .arg(&root)
+        .output()
+        .expect("the grader starts");
+    let said = [text(&output.stdout), text(&output.stderr)].concat();
+    if said.contains("is a learner's clone") {
+        return; // where a level is started no class is graded
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("3 could not be read"), "{said}");
+    let book = std::fs::read_to_string(out.join("gradebook.csv")).expect("a gradebook");
+    for name in
+        ["points possible,", "anna,unreadable,0,", "Ξένη,unreadable,0,", "名前,unreadable,0,"]
+    {
+        assert!(book.lines().any(|line| line.starts_with(name)), "{book}");
+    }
+    assert_eq!(std::fs::read_dir(out.join("forks")).expect("forks").count(), 3);
+}
+
+#[test]
+fn a_class_that_cannot_be_graded_says_why() {
+    let root = grader::workspace::of_this_run().expect("root");
+    let root = root.to_str().expect("UTF-8");
+    let folder = class_of(&["anna"]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (class, out) = (at("class"), at("out"));
+    let inside = format!("{root}/results");
+    let told = |more: &[&str], parts: &[&str]| {
+        let mut arguments = vec!["class", &class, "--root", root];
+        arguments.extend(more);
+        refuses(&arguments, parts);
+    };
+    told(&["--out", &inside], &["lies in the workspace that grades", "--out"]);
+    told(&["--out", &out, "--levels", "level0"], &["there is no level `level0`", "level1"]);
+    told(&["--out", &out, "--shard", "9/8"], &["write the part and how many there are"]);
+    told(&["--out", &out, "--deadline", "tomorrow"], &["`tomorrow` is no point in time"]);
+    std::fs::write(at("class.toml"), "[late]\nfree_days = 2\n").expect("a file");
+    told(
+        &["--out", &out, "--settings", &at("class.toml")],
+        &["class.toml: ", "missing field `due`"],
+    );
+    told(&["--out", &class], &["has files and no results of a class"]);
+    refuses(&["class", &at("none"), "--out", &out], &["cannot read", "none"]);
+    refuses(&["merge", &at("none"), "--out", &out], &["has no results of a class"]);
+    refuses(&["regrade", &at("none")], &["is not there: name the result.json"]);
+    assert!(!std::path::Path::new(&inside).exists());
+}
+
+#[test]
+fn doctor_says_whether_this_machine_can_grade() {
+    let output = grader(&["doctor"]);
+    let said = text(&output.stdout);
+    for subject in ["rust", "cargo", "linker", "target", "disk", "memory"] {
+        assert!(said.lines().any(|line| line.split_whitespace().nth(1) == Some(subject)), "{said}");
+    }
+    assert!(output.status.code() == Some(0) || said.contains("stop "), "{said}");
+}

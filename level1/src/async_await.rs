@@ -30,6 +30,8 @@ pub async fn fetch_user_profile(
     id: UserId,
 ) -> Result<Profile, FetchError> {
     let id = check_id(id)?;
+    // `.await` polls the request to its end before the next line runs, and `?` ends the load at an error: so
+    // no request for the posts is made when the user failed.
     let user = fetch_user(&*source, id).await?;
     let posts = fetch_posts(&*source, id).await?;
     Ok(Profile { user, posts })
@@ -51,11 +53,14 @@ pub async fn fetch_user_profile_parallel(
     id: UserId,
 ) -> Result<Profile, FetchError> {
     let id = check_id(id)?;
+    // Both futures belong to this one, and `try_join!` polls them in turn. At the first error it returns, which
+    // drops the other request.
     let (user, posts) = tokio::try_join!(fetch_user(&*source, id), fetch_posts(&*source, id))?;
     Ok(Profile { user, posts })
 }
 
 async fn fetch_user(source: &dyn ProfileSource, id: UserId) -> Result<User, FetchError> {
+    // The error is made where the request is made: further out the two requests look alike.
     source.user(id).await.map_err(|cause| FetchError::new(Request::User(id), cause))
 }
 

@@ -95,6 +95,7 @@ impl Tracker {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let task = name.into();
+        // Counted before the task starts: a `drained` right after `spawn` has to wait for it.
         let running = Running::begin(Arc::clone(&self.shared));
         // The value and the error are dropped inside the poll that ends the future: they need not
         // be Send.
@@ -103,6 +104,7 @@ impl Tracker {
             if let Some(cause) = cause(outcome) {
                 running.shared.report(Failure { task, cause });
             }
+            // Last: when the count falls to 0, every failure is recorded and handled.
             drop(running);
         }));
     }
@@ -135,8 +137,11 @@ impl fmt::Debug for Tracker {
 }
 
 struct Shared {
+    /// Foreign code, called without a lock.
     handler: Box<dyn Fn(&Failure) + Send + Sync>,
+    /// In the order of their recording.
     failures: Mutex<Vec<Failure>>,
+    /// The count of running tasks. A `watch` channel, since a waiter wants its latest value and not each change.
     running: watch::Sender<usize>,
 }
 
@@ -148,6 +153,7 @@ impl Shared {
     fn report(&self, failure: Failure) {
         // Not held while the handler runs, which may itself ask for the failures.
         self.lock().push(failure.clone());
+        // Contained: the handler runs in the failed task, and its panic would keep the count from falling.
         let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));
     }
 }

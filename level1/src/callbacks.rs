@@ -46,10 +46,12 @@ where
     let (_returning, returned) = oneshot::channel();
     let reply = Reply { callback: Box::new(callback), returned, runtime: Handle::current() };
 
+    // `?` has no caller to return to here: every way out has to go through the callback.
     let id = match check_id(id) {
         Ok(id) => id,
         Err(error) => return reply.send(Err(error)),
     };
+    // The closure for the user outlives this function, so it owns its share of the source.
     let rest = Arc::clone(&source);
     source.user(
         id,
@@ -70,8 +72,11 @@ fn answer_to<T, N>(request: Request, reply: Reply, next: N) -> Callback<T>
 where
     N: FnOnce(T, Reply) + Send + 'static,
 {
+    // The guard moves into the closure. If the source drops the closure uncalled, the guard is dropped with it
+    // and answers.
     let mut unanswered = Unanswered { request, reply: Some(reply) };
     Box::new(move |answer| {
+        // Taken out, so that the guard's destructor, which runs at the end of this call, finds nothing to send.
         let Some(reply) = unanswered.reply.take() else { return };
         match answer {
             Ok(value) => next(value, reply),
@@ -96,7 +101,9 @@ impl Drop for Unanswered {
 
 /// The way back to the caller. `send` consumes it, so there is one answer at most.
 struct Reply {
+    /// The caller's callback. Boxed, so that the type of the reply does not depend on it.
     callback: Box<dyn FnOnce(Result<Profile, FetchError>) + Send>,
+    /// Resolves when `fetch_user_profile` has returned, whether it sends or only drops the other end.
     returned: oneshot::Receiver<()>,
     /// Taken at the start: a source may call back, or drop, on a thread outside the runtime.
     runtime: Handle,

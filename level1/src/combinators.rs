@@ -30,6 +30,8 @@ pub fn fetch_user_profile(
     source: Arc<dyn ProfileSource>,
     id: UserId,
 ) -> impl Future<Output = Result<Profile, FetchError>> + Send + 'static {
+    // A future that is ready at once, so that the check is the first link of the chain. `move` gives each
+    // closure the values of the one around it, which is how a value reaches a later step.
     ready(check_id(id)).and_then(move |id| {
         fetch_user(&*source, id).and_then(move |user| {
             fetch_posts(&*source, id).map_ok(move |posts| Profile { user, posts })
@@ -41,6 +43,7 @@ fn fetch_user(
     source: &dyn ProfileSource,
     id: UserId,
 ) -> impl Future<Output = Result<User, FetchError>> + Send + use<> {
+    // `use<>` in the signature: the future borrows nothing from `source`, so it may outlive the borrow.
     source.user(id).map_err(move |cause| FetchError::new(Request::User(id), cause))
 }
 

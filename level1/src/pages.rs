@@ -30,14 +30,19 @@ where
 {
     // The state is the number of the next page; `None` behind the last one.
     stream::try_unfold(Some(1), move |number| {
+        // Called in the closure, which `try_unfold` runs when the consumer asks and no item is left. The future
+        // owns what it needs, so the `async` block below does not borrow `source`.
         let page = number.map(|number| (number, source.page(number)));
         async move {
             let Some((number, page)) = page else { return Ok(None) };
             let page = page.await.map_err(|cause| FetchError::new(Request::Page(number), cause))?;
+            // The state that the next call of the closure gets.
             let next = page.has_next.then_some(number + 1);
             Ok(Some((stream::iter(page.items.into_iter().map(Ok)), next)))
         }
     })
+    // A stream of pages becomes a stream of items; an empty page contributes none.
     .try_flatten()
+    // Keeps the stream at its end, also when it is polled again.
     .fuse()
 }

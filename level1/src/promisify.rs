@@ -82,6 +82,7 @@ where
         // Fails only when the future was dropped: then the result is not needed.
         let _ = sender.send(result);
     }));
+    // An error of the receiver means that the sender, and so the callback, was dropped uncalled.
     receiver.map(|received| match received {
         Ok(result) => result.map_err(CallbackError::Failed),
         Err(_) => Err(CallbackError::Dropped),
@@ -102,6 +103,8 @@ where
     E: Send + 'static,
     S: FnOnce(ResultFirst<T, E>),
 {
+    // Built on `promisify`, so that a dropped callback is noticed in one place. The inner error is an `Option`:
+    // `None` stands for a callback that got neither.
     let call = promisify(|callback: ErrorFirst<T, Option<E>>| {
         start(Box::new(move |result, error| {
             callback(match (result, error) {
@@ -139,6 +142,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
     C: FnOnce(Result<T, CallbackError<E>>) + Send + 'static,
 {
+    // Without `catch_unwind` a panic would end the task, and the callback would be dropped uncalled.
     let outcome = AssertUnwindSafe(future).catch_unwind();
     tokio::spawn(outcome.map(|outcome| {
         callback(match outcome {

@@ -40,15 +40,20 @@ pub async fn read_text<S>(chunks: S, limit: usize) -> Result<String, SourceError
 where
     S: Stream<Item = Result<Vec<u8>, SourceError>>,
 {
+    // `next` needs a stream that does not move between polls. Pinned on the stack of this future, since it does
+    // not leave it.
     pin_mut!(chunks);
     let mut body = Vec::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
+        // Compared before the chunk is kept, and by subtraction: `body.len() + chunk.len()` could overflow, while
+        // `body.len() <= limit` always holds.
         if chunk.len() > limit - body.len() {
             return Err(SourceError::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
     }
+    // Once, at the end: a chunk may end inside a character.
     String::from_utf8(body)
         .map_err(|error| SourceError::Malformed { reason: error.utf8_error().to_string() })
 }
@@ -64,5 +69,6 @@ pub async fn within<T, F>(limit: Duration, request: F) -> Result<T, SourceError>
 where
     F: Future<Output = Result<T, SourceError>>,
 {
+    // `timeout` owns the request and drops it at the limit, which stops it.
     tokio::time::timeout(limit, request).await.unwrap_or(Err(SourceError::Timeout { limit }))
 }

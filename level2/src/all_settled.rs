@@ -81,8 +81,10 @@ impl Timeouts {
 /// Dropping the future stops every call that is still running.
 pub async fn load(source: Arc<dyn DashboardSource>, timeouts: Timeouts) -> Settled {
     let started = Instant::now();
+    // Each call has its limit around itself. A limit around the join would lose the sections that arrived.
     let calls =
         Section::ALL.map(|section| settle(section, Arc::clone(&source), timeouts.of(section)));
+    // `join_all` and not `try_join_all`: every outcome is kept, and no failure ends the load.
     let reports = join_all(calls).await;
     Settled::new(reports, started.elapsed())
 }
@@ -104,7 +106,9 @@ pub async fn settle(
     let started = Instant::now();
     // Unwind safety: after a panic the future is only dropped, and the source is the caller's, who
     // sees the panic in the report.
+    // `fetch` calls the source's method inside the future, so `catch_unwind` sees a panic of the method too.
     let call = AssertUnwindSafe(section.fetch(source)).catch_unwind();
+    // The limit is outside of `catch_unwind`: at its end `timeout` drops the call, which stops it.
     let result = match timeout(limit, call).await {
         Ok(Ok(answer)) => answer.map_err(SectionFailure::from),
         Ok(Err(payload)) => Err(SectionFailure::from_panic(payload.as_ref())),

@@ -77,12 +77,15 @@ pub async fn fetch(
     let mut calls: FuturesUnordered<_> = replicas
         .into_iter()
         .enumerate()
+        // Each call carries its index: outcomes come in the order of time, which has no index.
         .map(|(replica, source)| async move { (replica, section.fetch(source).await) })
         .collect();
     let mut errors = Vec::with_capacity(calls.len());
     while let Some((replica, answer)) = calls.next().await {
         match answer {
+            // The return drops the set, and with it the calls that have lost.
             Ok(data) => return Ok(Winner { replica, data }),
+            // A failure decides nothing while another replica may still answer.
             Err(error) => errors.push((replica, error)),
         }
     }

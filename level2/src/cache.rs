@@ -75,6 +75,8 @@ pub enum CacheError {
 pub struct CachedDashboard {
     source: Arc<dyn DashboardSource>,
     ttl: Duration,
+    // The last page and when it was loaded. A `std` mutex: it is held for a few lines and never across an
+    // `.await`, so a load that hangs does not block the others.
     last: Mutex<Option<(Instant, Dashboard)>>,
 }
 
@@ -111,7 +113,10 @@ impl CachedDashboard {
     ///
     /// Dropping the future stops the calls and leaves the remembered page as it is.
     pub async fn load(&self) -> Result<Answer, CacheError> {
+        // First the load, then the lock. A page is replaced only after a successful load, so a load that is dropped
+        // or panics leaves the old one.
         let outcome = parallel::load(Arc::clone(&self.source)).await;
+        // After the load: the age of a page ends when it is returned, not when the failed load began.
         let now = Instant::now();
         // Under this lock only a failing allocation could panic, and the page is
         // replaced as a whole: a poisoned lock still guards a good page.
@@ -124,6 +129,7 @@ impl CachedDashboard {
             (Err(cause), None) => Err(CacheError::Empty { cause }),
             (Err(cause), Some((loaded_at, dashboard))) => {
                 let age = now.duration_since(*loaded_at);
+                // Compares the age, since `loaded_at + ttl` would overflow for `Duration::MAX`.
                 if age < self.ttl {
                     Ok(Answer::Cached { dashboard: dashboard.clone(), age, cause })
                 } else {

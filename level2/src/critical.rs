@@ -42,8 +42,10 @@ pub async fn load(
     while let Some(report) = calls.next().await {
         match report.result {
             Err(failure) if critical.contains(&report.section) => {
+                // The return drops `calls`, which stops the calls that still run.
                 return Err(SectionError { section: report.section, failure });
             }
+            // Data, or the failure of an optional section: both are an outcome of that section alone.
             _ => reports.push(report),
         }
     }

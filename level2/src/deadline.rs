@@ -64,6 +64,8 @@ pub async fn load(
     source: Arc<dyn DashboardSource>,
     limit: Duration,
 ) -> Result<Loaded, DeadlineError> {
+    // The load itself and not a task that runs it: when the limit ends, `timeout` drops the load, and the load
+    // drops its five calls. The first `?` is the limit, the second the failure of a section.
     let page = timeout(limit, parallel::load(source))
         .await
         .map_err(|_| DeadlineError::Elapsed { limit })??;
@@ -87,6 +89,7 @@ pub async fn load(
 /// Dropping the future stops every call.
 pub async fn load_partial(source: Arc<dyn DashboardSource>, limit: Duration) -> Settled {
     let started = Instant::now();
+    // A limit for each call instead of one around the join, which would drop the sections that have arrived.
     let calls = Section::ALL.map(|section| {
         let call = section.fetch(Arc::clone(&source));
         async move {

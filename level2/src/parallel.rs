@@ -28,9 +28,12 @@ use crate::source::{DashboardSource, SourceResult};
 ///
 /// Dropping the future stops all five calls.
 pub async fn load(source: Arc<dyn DashboardSource>) -> Result<Loaded, SectionError> {
+    // At the first poll, not at the call of `load`: the body of an `async fn` runs when it is polled.
     let started = Instant::now();
     // `try_join!` keeps the futures in this very future: returning early drops the unfinished ones,
     // and so does dropping the load.
+    // All five are polled by this one task, in turn. They need no `spawn`, so they may borrow, and the first
+    // error ends the macro at once.
     let (sales, users, orders, low_stock, reviews) = tokio::try_join!(
         named(Section::Sales, source.sales()),
         named(Section::Users, source.users()),
@@ -47,5 +50,6 @@ async fn named<T>(
     section: Section,
     call: BoxFuture<'_, SourceResult<T>>,
 ) -> Result<T, SectionError> {
+    // Named before the join: behind it the five errors would have one type and no section.
     call.map_err(|error| SectionError::new(section, error)).await
 }

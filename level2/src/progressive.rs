@@ -70,9 +70,12 @@ pub async fn load(
 ) -> Result<FirstPhase, SectionError> {
     let started = Instant::now();
     let call = |section| settle(section, Arc::clone(&source), timeouts.of(section));
+    // `settle` returns a report and not a `Result`: `must_arrive` turns it into one, so that `try_join!` ends
+    // at the first failure.
     let (sales, orders) =
         tokio::try_join!(must_arrive(call(Section::Sales)), must_arrive(call(Section::Orders)),)?;
     let took = started.elapsed();
+    // Made, but not polled: the calls of the second phase begin when the caller polls `rest`.
     let second: FuturesUnordered<_> =
         [Section::Users, Section::LowStock, Section::Reviews].into_iter().map(call).collect();
     let (SectionData::Sales(sales), SectionData::Orders(orders)) = (sales, orders) else {

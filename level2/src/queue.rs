@@ -78,6 +78,7 @@ impl AsyncQueue {
     {
         // The destructor of the permit returns it, so a panic or a drop cannot lose it.
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        // Called only now, with a permit: a closure that is called early may already do work.
         job().await
     }
 }

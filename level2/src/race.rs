@@ -98,6 +98,8 @@ pub struct TooFew {
 /// Dropping the future, or later [`FirstThree::rest`], stops every call that is still running.
 pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew> {
     let started = Instant::now();
+    // Owned futures, each with its share of the source: the ones that lose move into `rest`, which outlives
+    // this function.
     let mut calls: FuturesUnordered<_> = Section::ALL
         .into_iter()
         .map(|section| {
@@ -109,6 +111,8 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew
     let mut failed = Vec::new();
     // Arrived, failed and running calls always add up to five, so one of the two limits is reached
     // before `next` runs dry.
+    // `next` yields outcomes in the order of time. `select!` would need a branch for each call, and could not
+    // return the calls that are left.
     while let Some(outcome) = calls.next().await {
         match outcome {
             Ok(data) => arrived.push(data),
@@ -119,6 +123,8 @@ pub async fn load(source: Arc<dyn DashboardSource>) -> Result<FirstThree, TooFew
             // The caller polls the calls from now on: the set *is* the stream of the missing outcomes.
             return Ok(FirstThree { arrived, failed, rest: Rest::new(calls), took });
         }
+        // Checked after each outcome: with three failures no wait can help, so the load fails now and not when the
+        // last call has ended. The return drops `calls`, and with it the calls that run.
         if arrived.len() + calls.len() < WANTED {
             break;
         }

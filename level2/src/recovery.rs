@@ -129,7 +129,9 @@ where
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        // Counted after the attempt, so that the error can say how many there were.
         attempts += 1;
+        // Before the wait: nothing follows the last attempt, so nothing has to be waited for.
         if attempts == backoff.attempts.get() || !error.is_transient() {
             return Err(Exhausted { attempts, last: error });
         }
@@ -172,6 +174,7 @@ pub fn degrade(settled: &Settled) -> Degraded {
         users: page.users.unwrap_or_default(),
         orders: page.orders.unwrap_or_default(),
         low_stock: page.low_stock.unwrap_or_default(),
+        // A default is no data: the caller sees in `errors` which sections are empty because of a failure.
         reviews: page.reviews.unwrap_or_default(),
     };
     Degraded { dashboard, errors: settled.errors() }

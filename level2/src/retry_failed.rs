@@ -28,12 +28,15 @@ pub async fn retry(
     timeouts: Timeouts,
 ) -> Settled {
     let started = Instant::now();
+    // Lazy: no call begins before the join polls it.
     let again = settled
         .reports()
         .iter()
         .filter(|report| report.result.as_ref().is_err_and(|failure| failure.is_transient()))
         .map(|report| settle(report.section, Arc::clone(&source), timeouts.of(report.section)));
     let second = join_all(again).await;
+    // `saturating_add`: the caller made `settled`, and may have put any duration into it.
     let took = settled.took.saturating_add(started.elapsed());
+    // The new reports come last, and the later report on a section replaces the earlier one.
     Settled::new(settled.into_reports().into_iter().chain(second), took)
 }

@@ -9,9 +9,21 @@ pub mod changed;
 pub mod influence;
 pub mod mutants;
 pub mod planted;
+pub mod program;
 pub mod prose;
 pub mod prove;
 pub mod run;
 pub mod schemata;
-mod seed;
 pub mod tables;
+
+use grader::catalog::{LEVELS, Level};
+
+/// The levels whose blanks the tests `starters` and `blanks` prove: all, or those that `PROOFS_LEVELS` names
+/// (`PROOFS_LEVELS=level1,level4`), while one works on them.
+pub fn chosen_levels() -> impl Iterator<Item = &'static Level> {
+    let chosen = std::env::var("PROOFS_LEVELS").ok();
+    let is_chosen = move |level: &&'static Level| {
+        chosen.as_ref().is_none_or(|names| names.split(',').any(|name| name == level.name))
+    };
+    LEVELS.iter().copied().filter(is_chosen)
+}

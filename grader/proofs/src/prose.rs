@@ -98,7 +98,9 @@ fn string(code: &str) -> Option<(&str, &str, &str)> {
     let prefix = &code[..open];
     let hashes = prefix.trim_start_matches(['b', 'c']).strip_prefix('r').unwrap_or_default();
     let raw = prefix.contains('r');
-    if !matches!(prefix, "" | "b" | "c") && !(raw && prefix.len() <= 6 && is_raw(prefix)) {
+    let is_prefix =
+        matches!(prefix, "" | "b" | "c") || (raw && prefix.len() <= 6 && is_raw(prefix));
+    if !is_prefix {
         return None;
     }
     let after = &code[open + 1..];

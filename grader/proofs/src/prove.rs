@@ -10,14 +10,13 @@ use grader::report::explain::{self, Place};
 use grader::report::{Report, Status};
 use grader::seed::{Seed, VARIABLE};
 use grader::select::{Entry, select};
-use grader::submission::{Files, Scratch};
+use grader::submission::{Files, Scratch, seed};
 use grader::supervise::Limits;
 
 use crate::batch::{Batch, Sample, criteria_of, settle};
 use crate::changed::Changed;
 use crate::influence::Influence;
 use crate::schemata::Schema;
-use crate::seed::seed;
 
 /// What can stand in the way of a proof.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -47,7 +46,11 @@ impl Bench {
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let scratch = Scratch::create(root, folder)?;
-        seed(root, &folder.join("target"))?;
+        // Other people's crates were built for the program that runs: `target/debug/deps/planted-...`
+        let program = std::env::current_exe()?;
+        if let Some(profile) = program.parent().and_then(Path::parent) {
+            seed(root, profile, &folder.join("target"))?;
+        }
         // Each exercise's own binary would be one more build that begins with nothing.
         let options = Options { whole_levels: true, ..scratch.options() };
         Ok(Bench {

@@ -1,33 +1,13 @@
 //! Ctrl-C in the middle of a run: an answer, no half-written file, no process left behind.
 #![cfg(target_os = "linux")]
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The grader's binary: this package only links its library.
-fn grader() -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "grader", "--bin", "grader"])
-        .args(["--message-format", "json"])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    String::from_utf8_lossy(&built.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .expect("cargo says where the binary is")
-}
+use grader_proofs::program;
 
-/// Processes that have `text` in their command line.
 fn processes(text: &str) -> Vec<String> {
-    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    lines
-        .map(|line| String::from_utf8_lossy(&line).into_owned())
-        .filter(|l| l.contains(text))
-        .collect()
+    program::processes(text).expect("/proc")
 }
 
 #[test]
@@ -37,7 +17,7 @@ fn ctrl_c_while_cargo_builds() {
     let report = folder.path().join("report.json");
     // An empty target folder: cargo has minutes of work.
     let target = folder.path().join("target");
-    let grader = grader();
+    let grader = program::grader().expect("the grader");
     let child = Command::new(grader)
         .args(["level2", "--format", "json", "--output"])
         .arg(&report)

@@ -13,7 +13,7 @@ const CPU_SECONDS: u64 = 150;
 /// Limits cargo, and by inheritance all that it starts. Set from outside, right after the start:
 /// cargo reads manifests for longer than this takes before it starts the first rustc.
 #[cfg(target_os = "linux")]
-pub(super) fn set(child: &Child) {
+pub(crate) fn set(child: &Child) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
     let pid = Pid::from_child(child);
@@ -25,4 +25,4 @@ pub(super) fn set(child: &Child) {
 
 /// Elsewhere no process can limit another.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn set(_child: &Child) {}
+pub(crate) fn set(_child: &Child) {}

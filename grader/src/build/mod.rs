@@ -2,7 +2,7 @@
 
 mod cargo;
 mod folder;
-mod limits;
+pub(crate) mod limits;
 mod messages;
 mod part;
 mod sources;
@@ -148,6 +148,12 @@ pub struct Options {
     /// Whether one exercise of a level is judged by the binary for all its criteria. A series of builds
     /// that judge now this exercise, now that one, then shares one incremental build.
     pub whole_levels: bool,
+}
+
+/// Whether this grader was built from the files in the workspace at `root`.
+#[must_use]
+pub fn is_current(root: &Path) -> bool {
+    sources::grader_is_current(root)
 }
 
 /// Builds the check binaries of `parts` in the workspace at `root`. `progress` hears of each package that

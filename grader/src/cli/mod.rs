@@ -1,5 +1,7 @@
 //! What can be typed, and what it does.
 
+mod class;
+mod doctor;
 mod exit_code;
 mod grade;
 mod lesson;
@@ -108,6 +110,36 @@ enum Command {
         #[arg(long)]
         restart: bool,
     },
+    /// Say whether this machine can grade, and what to do where it cannot
+    Doctor,
+    /// For teachers: grade the forks of a class into a gradebook
+    #[command(after_help = "Examples:\n  \
+        cargo grade class forks --out results\n  \
+        cargo grade class class.csv --out results --deadline 2027-03-31T23:59:00+02:00 --levels level1,level2\n\
+        The learner's own source files are taken from each fork and nothing else; docs/teach.md says more.\n\
+        Exit codes: 0 every fork was graded, 1 some could not be read or judged, 2 nothing could be graded, \
+        130 interrupted.")]
+    Class(class::Options),
+    /// For teachers: grade one result again, and say whether anything differs
+    Regrade {
+        /// The result of a fork: OUT/forks/NAME/result.json
+        result: PathBuf,
+    },
+    /// For teachers: join the results of several machines
+    Merge {
+        /// What --out named on each of them
+        #[arg(required = true, value_name = "DIR")]
+        parts: Vec<PathBuf>,
+        /// Where the joined results go
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Late days, weights and exclusions, as for `class`
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+    },
+    /// Builds and judges one fork for `class`
+    #[command(hide = true)]
+    ClassWorker,
     /// Show the reference solution of a level or of one of its modules
     Solution {
         /// A level (level2) or a module of it (level2/race)
@@ -133,6 +165,13 @@ pub fn run(arguments: &Arguments) -> Exit {
             let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
             starters::start(arguments, level.as_deref(), edited)
         }
+        Some(Command::Doctor) => doctor::run(arguments),
+        Some(Command::Class(options)) => class::run(arguments, options),
+        Some(Command::Regrade { result }) => class::regrade(arguments, result),
+        Some(Command::Merge { parts, out, settings }) => {
+            class::merge(arguments, parts, out, settings.as_deref())
+        }
+        Some(Command::ClassWorker) => class::work(),
         Some(Command::Solution { name }) => starters::solution(arguments, name),
     };
     done.unwrap_or_else(|error| {

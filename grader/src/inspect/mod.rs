@@ -10,7 +10,7 @@ mod outside;
 mod suspicious;
 #[cfg(test)]
 mod tests;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::fmt;
 

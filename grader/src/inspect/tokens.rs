@@ -3,11 +3,11 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// One token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// As it is written; `(`, `[` and `{` open a group, `)`, `]` and `}` close it.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 impl Token {
@@ -19,7 +19,7 @@ impl Token {
 
 /// The tokens of a file; none where it is no Rust, which the compiler says better. Doc comments are left
 /// out.
-pub(super) fn of(text: &str) -> Vec<Token> {
+pub(crate) fn of(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     if let Ok(stream) = text.parse::<TokenStream>() {
         flatten(stream, &mut tokens);

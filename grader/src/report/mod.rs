@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Jail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{Criterion, Kind};
@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 /// Points: the assignment's and those beyond it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Points won for what the assignment asks.
     pub core: u32,
@@ -120,7 +120,7 @@ pub struct CriterionReport {
 }
 
 /// The status of a criterion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Met.

@@ -19,7 +19,7 @@ pub struct FileError {
 }
 
 impl FileError {
-    pub(super) fn new(action: &'static str, path: &Path, cause: io::Error) -> Self {
+    pub(crate) fn new(action: &'static str, path: &Path, cause: io::Error) -> Self {
         Self { action, path: path.to_path_buf(), cause }
     }
 }

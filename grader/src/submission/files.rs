@@ -4,20 +4,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::catalog::Level;
 
 /// A source file larger than this, or a level with more files than [`MOST_FILES`], is refused.
-const MOST_BYTES: u64 = 1 << 20;
-const MOST_FILES: usize = 300;
+pub(crate) const MOST_BYTES: u64 = 1 << 20;
+pub(crate) const MOST_FILES: usize = 300;
 
 /// The `.rs` files of a level, by their path relative to the level's folder: `src/race.rs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files(BTreeMap<String, Vec<u8>>);
 
 /// Something about a submission that its grade does not show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Finding {
     /// A file of the course was changed; the original was used.
     GivenChanged(String),
@@ -80,12 +82,20 @@ impl Files {
                 continue;
             }
             match self.0.insert(path.clone(), original.clone()) {
-                Some(found) if found == *original => {}
+                Some(found) if same_text(&found, original) => {}
                 Some(_) => findings.push(Finding::GivenChanged(path.clone())),
                 None => findings.push(Finding::GivenMissing(path.clone())),
             }
         }
         (self, findings)
+    }
+
+    /// Whether both have the same files, apart from how their lines end.
+    #[must_use]
+    pub fn same_text(&self, other: &Files) -> bool {
+        let pairs = || self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len()
+            && pairs().all(|((path, one), (of, two))| path == of && same_text(one, two))
     }
 
     /// Replaces a file, or adds it.
@@ -108,6 +118,14 @@ impl Files {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
     }
+}
+
+/// Whether two files are the same apart from how their lines end: git may check out `\r\n` for what was
+/// committed with `\n`.
+pub(crate) fn same_text(one: &[u8], other: &[u8]) -> bool {
+    let without =
+        |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<_>>();
+    one == other || without(one) == without(other)
 }
 
 fn walk(

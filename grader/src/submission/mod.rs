@@ -5,8 +5,10 @@
 //! them. Every file is written again, with a fresh modification time: cargo trusts those times, and a
 //! copied time would judge one submission by the binary of another.
 
-mod files;
+pub(crate) mod files;
 mod scratch;
+mod seed;
 
 pub use files::{Files, Finding, ReadError};
 pub use scratch::{Scratch, ScratchError};
+pub use seed::seed;

@@ -108,6 +108,8 @@ where
     pub fn new(executor: impl FnOnce(Resolver<T, E>)) -> Self {
         let promise = Self::pending();
         let resolver = promise.resolver();
+        // A clone for the executor: this function keeps one to reject the promise if the executor panics, also when
+        // the executor has given its own away.
         let for_executor = resolver.clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| executor(for_executor))) {
             resolver.reject(Broken::Panicked(message(&*payload)).into());
@@ -180,6 +182,7 @@ where
             *waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        // Moves the result out, and leaves a slot that still says how the promise was settled.
         match std::mem::replace(&mut *slot, Slot::Taken(State::Rejected)) {
             Slot::Settled(Ok(value)) => {
                 *slot = Slot::Taken(State::Fulfilled);
@@ -281,6 +284,8 @@ impl<T, E> Shared<T, E> {
             drop(slot);
             return;
         };
+        // Looked up and replaced under one lock: a poll on another thread comes either before, and its waker is
+        // here, or after, and finds the result.
         let waker = waker.take();
         *slot = outcome;
         drop(slot);

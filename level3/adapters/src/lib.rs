@@ -1,4 +1,4 @@
-//! The gateway's ports, for real: a payment provider, a store, a sender of mail that are not simulated.
+//! Adapters for the gateway's ports: a real payment provider, real stores and a real sender of mail.
 //!
 //! Nothing here is an exercise. The traits are the ones that the simulated services implement, so the
 //! gateway that a learner writes runs on these without a change.

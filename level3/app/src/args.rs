@@ -9,7 +9,7 @@ use level3_domain::ids::{CardToken, Email};
 
 use super::place::StoreUrl;
 
-/// Pay a stream of payments, and lose none of them.
+/// Makes a stream of payments, and loses none of them.
 ///
 /// Without a command: recovers what an earlier run has left open, pays the payments, shows what happens,
 /// and checks the books at the end. Store and services are built in unless others are named.
@@ -25,8 +25,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Ctrl-C ends the stream and brings to an end what is under way; a second one ends the program at once, and \
-the next start recovers.
+Ctrl-C stops new payments and finishes those under way; a second one ends the program at once, and the next start recovers.
 
 Exit codes:
   0    done
@@ -35,28 +34,28 @@ Exit codes:
   3    the store or a service cannot be used
   130  ended at once";
 
-/// What else the program does.
+/// The other commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show a payment with everything that was written about it
+    /// Show a payment with all its records
     Show {
         /// The payment's key (run-8k2m4q0x-17), or its name (pay_..._1)
         payment: String,
     },
-    /// List what could not be undone or sent
+    /// List the undos and receipts that failed
     DeadLetters,
-    /// Try everything once more that could not be undone or sent
+    /// Try the failed undos and receipts once more
     Redrive,
-    /// Bring to an end what a killed run has left open, and take no payments
+    /// Finish the payments that a killed run has left open, and make no new ones
     Recover,
-    /// Hold the ledger against the provider's intents, and repair what does not fit
+    /// Compare the ledger with the provider's intents, and repair the differences
     Reconcile(ReconcileArgs),
 }
 
-/// How far a reconciliation goes.
+/// The options of a reconciliation.
 #[derive(Debug, Args)]
 pub struct ReconcileArgs {
-    /// Only say what does not fit
+    /// Only list the differences
     #[arg(long)]
     pub dry_run: bool,
 
@@ -91,12 +90,12 @@ pub struct StreamArgs {
     #[arg(long, default_value = "pm_card_visa", value_name = "TOKEN", value_parser = card)]
     pub card: CardToken,
 
-    /// Where the receipts go
+    /// The address that receipts are sent to
     #[arg(long, default_value = "someone@example.com", value_name = "ADDRESS", value_parser = email)]
     pub email: Email,
 }
 
-/// Which services, and how they behave.
+/// The services, and how they behave.
 #[derive(Debug, Args)]
 pub struct ServiceArgs {
     /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE
@@ -113,7 +112,7 @@ pub struct ServiceArgs {
     #[arg(long, global = true, value_name = "URL", requires = "mail_from")]
     pub sendgrid: Option<String>,
 
-    /// Who the receipts come from: an address that SendGrid has verified
+    /// The sender of receipts: an address that SendGrid has verified
     #[arg(long, global = true, value_name = "ADDRESS", value_parser = email)]
     pub mail_from: Option<Email>,
 
@@ -162,12 +161,12 @@ pub struct ServiceArgs {
     pub log_format: LogFormat,
 }
 
-/// How a line of the log looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Text for people
     Text,
-    /// An object for each line
+    /// One JSON object per line
     Json,
 }
 

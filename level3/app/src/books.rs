@@ -1,4 +1,4 @@
-//! The oracles: what the ledger says, held against what the provider did and which mails went out.
+//! Compares the ledger with the provider's charges and the mails that were sent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -199,8 +199,8 @@ fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String
             }
             _ => "a row without a charge".to_owned(),
         },
-        Some(_) if is_charged => "charged, and its row was taken back".to_owned(),
-        Some(_) if mails > 0 => "a receipt, and its row was taken back".to_owned(),
+        Some(_) if is_charged => "charged, and its row was voided".to_owned(),
+        Some(_) if mails > 0 => "a receipt, and its row was voided".to_owned(),
         Some(_) => return None,
     };
     Some(wrong)

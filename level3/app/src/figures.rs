@@ -126,7 +126,7 @@ impl Figures {
             }
             Status::Compensating { .. } => {
                 self.compensating.add(1);
-                self.name(key, "still being undone when the client was told".to_owned());
+                self.name(key, "still being undone when the client got its answer".to_owned());
             }
         }
     }

@@ -63,7 +63,7 @@ pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, 
 /// Returns the report as text.
 pub fn text(report: &Report, against: &str) -> String {
     let Report { intents, foreign, unreadable, rows, unfinished, parked, .. } = report;
-    let mut text = format!("{rows} rows held against {intents} intents of {against}.\n");
+    let mut text = format!("{rows} rows compared with {intents} intents of {against}.\n");
     for (count, what) in [
         (*foreign, "intents of others left alone"),
         (*unreadable, "intents that cannot be understood"),
@@ -86,7 +86,7 @@ pub fn text(report: &Report, against: &str) -> String {
     text += &match (report.found, report.repaired) {
         (0, _) => "Everything fits.\n".to_owned(),
         (found, repaired) => {
-            format!("{found} things do not fit, {repaired} of them repaired now.\n")
+            format!("{found} differences, {repaired} of them repaired now.\n")
         }
     };
     if report.findings.iter().any(|finding| finding.outcome == Done::Recorded) {

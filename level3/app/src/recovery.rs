@@ -39,7 +39,7 @@ impl Engine {
         let before = store.counts().await?;
         if let Some(left) = left(&before) {
             say(&format!(
-                "{}: {left}. Finishing first what an earlier run has left.",
+                "{}: {left}. First finishing the payments that an earlier run has left open.",
                 store.place()
             ));
         }
@@ -69,8 +69,7 @@ async fn explained<T>(recovering: impl Future<Output = T>) -> T {
         return recovered;
     }
     say(&format!(
-        "Still at it. What another process may have under way is taken over when nothing was heard of it \
-         for {} s.",
+        "Still recovering. A payment of another process is taken over when that process was silent for {} s.",
         DEFAULT_LEASE.as_secs()
     ));
     recovering.await

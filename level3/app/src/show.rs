@@ -1,4 +1,4 @@
-//! A payment with everything that was written about it, and what could not be undone or sent.
+//! Shows a payment with all its records, and the undos and receipts that failed.
 
 use std::fmt::Write as _;
 
@@ -95,7 +95,7 @@ fn lines(written: &Written) -> Vec<String> {
         Written::Ledger(LedgerNote::RowSaved { transaction }) => {
             vec![format!("ledger: {transaction} written, its receipt put into the outbox")]
         }
-        Written::Ledger(LedgerNote::RowVoided) => vec!["ledger: its row is taken back".to_owned()],
+        Written::Ledger(LedgerNote::RowVoided) => vec!["ledger: its row is voided".to_owned()],
     }
 }
 

@@ -148,7 +148,7 @@ impl fmt::Display for Summary {
         writeln!(f, "  declined     {declined:6}   not charged; asking again does not help")?;
         writeln!(f, "  failed       {failed:6}   {}", after_a_failure(*failed, *failed_for_good))?;
         if *compensating > 0 {
-            writeln!(f, "  compensating {compensating:6}   told so after ten seconds")?;
+            writeln!(f, "  compensating {compensating:6}   answered so after ten seconds")?;
         }
         if *refused > 0 {
             writeln!(f, "  refused      {refused:6}   nothing was tried")?;

@@ -82,7 +82,7 @@ impl Admission {
     }
 
     /// Releases the reserved calls of a payment that does not begin after all.
-    pub(super) fn give_all_back(&self) {
+    pub(super) fn release_all(&self) {
         self.release(CALLS_OF_A_PAYMENT);
     }
 

@@ -81,6 +81,8 @@ impl Inner {
     ) -> Completion<PaymentResult> {
         let result = self.pay_once(payment, deadline).await;
         match &result {
+            // A final answer is stored. A transient failure frees the key, so that the next request with it may try
+            // again; requests that wait for this work get it in both cases.
             Ok(known) if is_final(&known.answer) => Completion::Stored(result),
             _ => Completion::Released(result),
         }
@@ -89,10 +91,13 @@ impl Inner {
     /// Brings the payment to its end: reads one run after another until a run has a final answer or can be
     /// begun.
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
+        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a process that knows
+        // nothing of the payment finds its last run by reading one after another.
         let mut number = 1;
         loop {
             let id = self.payment_id(&payment, number);
             let state = PaymentState::new(id, Arc::clone(&payment));
+            // Usually the first run is new: one write to the journal, and no read.
             let saga_log = match self.open(&state).await? {
                 Run::New { lease, permit } => {
                     let answer = self.new_payment(lease, permit, state, deadline).await;
@@ -118,6 +123,7 @@ impl Inner {
     /// Returns why no new payment may begin now, if so. A run that was begun before is still found.
     async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
         let saga = SagaId::from(&state.id);
+        // The cheap refusals first: shutdown, an open breaker, overload. None of them writes anything.
         let permit = match self.refusal() {
             Some(refusal) => Err(refusal),
             None => {
@@ -128,16 +134,18 @@ impl Inner {
         match permit {
             Ok(permit) => match self.saga.open(self.journal.as_ref(), saga, state).await {
                 Ok(Opened::New(lease)) => Ok(Run::New { lease, permit }),
+                // A repeat, for which this request has reserved calls that it does not need.
                 Ok(Opened::Known(saga_log)) => {
-                    self.services.admission.give_all_back();
+                    self.services.admission.release_all();
                     Ok(Run::Known(saga_log))
                 }
                 Err(error) => {
-                    self.services.admission.give_all_back();
+                    self.services.admission.release_all();
                     Err(error.into())
                 }
             },
             Err(refusal) => {
+                // Refused, unless the payment was begun before: its answer or its end costs no new payment.
                 let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
                 saga_log.map(Run::Known).ok_or(refusal)
             }
@@ -173,6 +181,7 @@ impl Inner {
         let span = tracing::info_span!("payment", id = id.as_str());
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
+            // How long the payment took of its ten seconds: the admission learns from it.
             Ok(end) => {
                 let total = self.services.config.total;
                 self.services.admission.ended(begun, begun.elapsed(), total);
@@ -206,6 +215,7 @@ impl Inner {
             }
             return answer;
         }
+        // Not for a parked payment, which may still need its keys.
         self.services.keys.forget(&state.id);
         if let SagaOutcome::Compensated { failure, .. } = &end
             && failure.step != PaymentStep::Confirm.name()
@@ -215,6 +225,7 @@ impl Inner {
             self.services.admission.release(1);
         }
         let payment = state.id.clone();
+        // The end is in the journal by now: the saga has written it before it returned.
         self.services.observer.on_event(Event::Ended { payment, status, took: begun.elapsed() });
         if let SagaOutcome::Completed(state) = &end {
             self.send_receipt(state, place);
@@ -232,10 +243,13 @@ impl Inner {
             let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
             match claimed {
                 Claimed::Acquired(lease, saga_log) => {
+                    // Read before the payment is resumed, compared after it: a request with other parameters must not keep a
+                    // payment open that has no owner.
                     let kept = self.saga.begun_with(&saga_log)?;
                     self.resume(lease, &saga_log).await?;
                     verify_same_payment(state, &kept)?;
                 }
+                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease ends.
                 Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
                 Claimed::Ended(_) | Claimed::Unknown => {}
             }
@@ -264,6 +278,7 @@ impl Inner {
         let observer = |event: SagaEvent<'_>| self.tell(&id, event);
         let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let deadline = Deadline::after(self.services.config.total);
+        // Counted and not asked for: another gateway has admitted the payment, and it has to end.
         self.services.admission.take_over();
         let span = tracing::info_span!("recovery", id = id.as_str());
         let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
@@ -285,6 +300,7 @@ impl Inner {
             SagaEvent::UndoFailed { step, cause, attempts, parked: true } => {
                 Event::Parked { payment, step, cause: cause.to_owned(), attempts }
             }
+            // Not reported: a step that starts is reported by its end, and an undo that will be tried again is not over.
             SagaEvent::StepStarted { .. } | SagaEvent::UndoFailed { .. } => return,
         };
         self.services.observer.on_event(event);

@@ -125,6 +125,8 @@ where
         W: FnOnce() -> Fut,
         Fut: Future<Output = Completion<V>> + Send + 'static,
     {
+        // The claim is made without an `.await`, so of two callers with a new key exactly one becomes the owner,
+        // and the other one finds its entry.
         let (outcome, replayed) = match self.claim(key, params)? {
             Claim::Answered(value) => {
                 return Ok(Answered { completion: Completion::Stored(value), replayed: true });
@@ -140,6 +142,7 @@ where
                 (outcome, false)
             }
         };
+        // The lock is not held here: every caller may wait for as long as the work takes.
         match outcome.wait().await {
             Some(completion) => Ok(Answered { completion: completion.clone(), replayed }),
             None => Err(IdempotencyError::Lost),
@@ -150,6 +153,7 @@ where
     #[must_use]
     pub fn contains(&self, key: &K) -> bool {
         let mut state = self.shared.lock();
+        // Expired answers go first, so that they do not count. No task does this in the background.
         state.forget(&self.shared.config, Instant::now());
         state.entries.contains_key(key)
     }
@@ -174,8 +178,10 @@ where
         let config = &self.shared.config;
         let mut state = self.shared.lock();
         state.forget(config, Instant::now());
+        // Before `entry`, which borrows the map until the end of the match.
         let full = state.entries.len() >= config.capacity.get();
         match state.entries.entry(key.clone()) {
+            // First of all: a key that is used for something else gets neither an answer nor a place to wait.
             Slot::Occupied(slot) if slot.get().params != params => Err(IdempotencyError::Mismatch),
             Slot::Occupied(slot) => Ok(match &slot.get().stage {
                 Stage::Running(outcome) => Claim::Running(Arc::clone(outcome)),
@@ -186,8 +192,11 @@ where
             }
             Slot::Vacant(slot) => {
                 let outcome = Arc::new(SetOnce::new());
+                // The parameters are kept from the start: a request that comes while the work runs is compared too.
                 slot.insert(Entry { params, stage: Stage::Running(Arc::clone(&outcome)) });
                 let shared = Arc::clone(&self.shared);
+                // Made under the lock and armed from now on. If the caller panics before the task is spawned, the drop of
+                // the owner frees the key.
                 Ok(Claim::Mine(Owner { shared, key: key.clone(), outcome, ended: false }))
             }
         }
@@ -218,6 +227,7 @@ impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
             Completion::Stored(value) => Some((value.clone(), self.key.clone())),
             Completion::Released(_) => None,
         };
+        // From here on the drop has nothing to do: the entries change below.
         self.ended = true;
         let mut state = self.shared.lock();
         match stored {
@@ -231,6 +241,7 @@ impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
                 state.entries.remove(&self.key);
             }
         }
+        // Released before the waiters wake: each of them may ask again at once.
         drop(state);
         self.tell(Some(completion));
     }
@@ -247,6 +258,8 @@ impl<K: Eq + Hash, P, V> Owner<K, P, V> {
 
 impl<K: Eq + Hash, P, V> Drop for Owner<K, P, V> {
     fn drop(&mut self) {
+        // The work panicked, or its runtime was shut down. The entry goes first, so that a waiter that asks again
+        // finds the key free.
         if !self.ended {
             self.shared.lock().entries.remove(&self.key);
             self.tell(None);

@@ -414,7 +414,7 @@ pub async fn streams_keep_apart(cx: Cx) -> Outcome {
         Arc::new(Pages { after: 100, timeline: None, pages: Vec::new(), seen: Arc::default() });
     let open_all = || {
         let begun = |number: usize| {
-            let source = Arc::clone(if number % 2 == 0 { &failing } else { &hanging });
+            let source = Arc::clone(if number.is_multiple_of(2) { &failing } else { &hanging });
             let mut stream = items(source as Arc<dyn PageSource<String>>).boxed();
             let _ = unconstrained(stream.next()).now_or_never();
             (number % 4 > 1).then_some(stream)

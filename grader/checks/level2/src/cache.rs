@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::endings::passes_a_panic_on;
 use crate::fake::{Fake, Payload, Step, latency, refused};
-use crate::memory;
 use crate::plain::{self, same, same_page};
 use crate::support::{names, nothing_left, succeeded};
 
@@ -509,7 +508,7 @@ pub async fn keeps_one_page(cx: Cx) -> Outcome {
         (0..LOADS).map(|nth| if nth % 2 == 0 { AnswersAt(1) } else { Fails(0) }).collect();
     let fake = sources(&cx, &loads).weighing(PAGE);
     let cache = CachedDashboard::new(fake.source());
-    let _scarce = memory::scarce(6 << 20);
+    let _scarce = grader_kit::scarce(6 << 20);
     for (number, turn) in (1..).zip(0..LOADS) {
         let outcome = nth(&cx, &fake, &cache, number).await?;
         match turn % 2 {

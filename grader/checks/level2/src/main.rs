@@ -11,7 +11,6 @@
 
 mod endings;
 mod fake;
-mod memory;
 mod plain;
 mod scripts;
 #[cfg(any(

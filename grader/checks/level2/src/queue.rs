@@ -15,7 +15,6 @@ use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::Payload;
-use crate::memory;
 
 pub const NAME: &str = "AsyncQueue::add";
 
@@ -482,7 +481,7 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
     ensure!(wakers <= 20, "1000 callers have come and gone, and {wakers} of their wakers are kept";
         expected = "none, or a few: nothing is kept for a caller whose job has ended",
         help = "remove a caller's entries when it leaves");
-    let _scarce = memory::scarce(1 << 20);
+    let _scarce = grader_kit::scarce(1 << 20);
     for _ in 0..20 {
         let many = async {
             for number in 0..5_000_u32 {

@@ -22,19 +22,26 @@ async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
         .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
 }
 
+/// A right solution has 99.60 %, with a standard deviation of 0.05 among so many: it fails once in 10 000
+/// solutions. One that loses 0.3 % of its payments more does not pass.
+const MANY: u32 = 15_000;
+
 pub async fn succeeds_despite_failures(cx: Cx) -> Outcome {
     is_written(&cx).await?;
-    let tally = load(50_000, Rates::TEN_PERCENT).await?;
+    let tally = load(MANY, Rates::TEN_PERCENT).await?;
     let success = tally.success();
     cx.note(format!(
-        "{:.3} % of 50 000 payments succeed with 10 % of all calls failing (95 % interval {:.3} to {:.3}); {} declined apart",
+        "{:.3} % of {MANY} payments succeed with 10 % of all calls failing (95 % interval {:.3} to {:.3}); {} declined apart",
         success.share, success.low, success.high, tally.declined
     ));
     ensure!(
-        success.share >= 99.5,
-        "{:.3} % of the payments succeed with 10 % of all calls failing", success.share;
-        expected = "99.5 % or more: three attempts for each of four steps give 99.60 %",
-        observed = format!("{} paid, {} failed, {} compensating, {} refused", tally.paid, tally.failed, tally.compensating, tally.refused),
+        success.high >= 99.5,
+        "{:.3} % of {MANY} payments succeed with 10 % of all calls failing", success.share;
+        expected = "a share whose 95 % interval reaches 99.5 %: three attempts for each of four steps give 99.60 %",
+        observed = format!(
+            "{:.3} to {:.3} %: {} paid, {} failed, {} compensating, {} refused",
+            success.low, success.high, tally.paid, tally.failed, tally.compensating, tally.refused
+        ),
         help = "three attempts are three calls; a lost answer is worth another attempt with the same key; the backoff has to leave room within the 10 s"
     );
     Ok(())

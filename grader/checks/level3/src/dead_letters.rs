@@ -247,6 +247,23 @@ pub async fn counts_each_redrive(cx: Cx) -> Outcome {
             "`first` and `last` after a redrive has failed"
         );
     }
+    // The count of attempts has an end, and a redrive goes on behind a letter that has reached it.
+    let queue: Queue = DeadLetters::new(nzu(10), nz(5));
+    let letters = ["tried too often", "behind it"];
+    for (item, attempts) in letters.into_iter().zip([u32::MAX, 1]) {
+        let pushed = queue.push(item, "mail server down", attempts);
+        ensure!(pushed.is_ok(), "a queue of 10 has no room for 2 items");
+    }
+    let (found, seen) = redrive(&cx, &queue, &letters).await?;
+    ensure_eq!(
+        seen,
+        letters,
+        "the letters that a redrive tries, after u32::MAX and after 1 attempts"
+    );
+    ensure_eq!(found, (0, 2, 0), "{COUNTS}, after u32::MAX and after 1 attempts");
+    let attempts: Vec<u32> = queue.letters().iter().map(|letter| letter.attempts).collect();
+    ensure_eq!(attempts, [u32::MAX, 2], "`attempts` of u32::MAX and of 1 after one more has failed";
+        help = "saturating_add: the number stays at its end");
     Ok(())
 }
 
@@ -294,6 +311,33 @@ pub async fn parks_poison(cx: Cx) -> Outcome {
         );
         ensure!(!queue.unpark(letter.id), "unpark says that it has unparked an item that is gone");
     }
+    parked_meanwhile(&cx).await
+}
+
+/// A redrive parks a letter that another redrive, which began before, has still to try.
+async fn parked_meanwhile(cx: &Cx) -> Outcome {
+    let queue = queue(10, 1, &["slow", "poison"])?;
+    let tried = Cell::new(0);
+    let handler = |letter: Undelivered| {
+        let slow = *letter.item == "slow";
+        cx.timeline().record("handler", *letter.item);
+        tried.set(tried.get() + u32::from(!slow));
+        async move {
+            if slow {
+                sleep(ms(100)).await;
+                return Ok(());
+            }
+            Err("mailbox full")
+        }
+    };
+    let later = async {
+        sleep(ms(50)).await;
+        queue.redrive(handler).await
+    };
+    cx.call(NAME, join(queue.redrive(handler), later)).await?;
+    ensure!(tried.get() == 1, "a letter that one redrive has parked is tried again by another one that began before";
+        expected = "skipped: whether a letter is parked counts when its turn comes",
+        observed = format!("tried {} times", tried.get()));
     Ok(())
 }
 

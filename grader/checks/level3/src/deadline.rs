@@ -153,6 +153,16 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
             expected = format!("{limit} ms: the deadline is an instant, and {gone} ms of it had passed before the run"),
             help = "timeout_at, not timeout: the limit does not begin again with each run");
     }
+    // A run that is made early and polled late.
+    let late = async {
+        let run = Deadline::after(ms(500)).run(sleep(ms(500_000)));
+        sleep(ms(50)).await;
+        run.await
+    };
+    let call = cx.call(RUN, late).await?;
+    ensure!(matches!(call.value, Err(Elapsed)) && call.took == ms(500), "a run that is first polled 50 ms after it was made is cut at {} ms", call.took.as_millis();
+        expected = "500 ms, as its deadline says",
+        help = "the time that is left when `run` is called is no longer the time that is left at the first poll");
     let number = draw.below(1000);
     let text = number.to_string();
     let quick = Deadline::after(ms(500)).run(async {

@@ -1,9 +1,11 @@
 //! The gateway as its clients and its providers see it.
 
 mod answers;
+mod burnt;
 mod events;
 mod paths;
 mod ports;
+mod rows;
 mod values;
 
 pub use answers::*;
@@ -17,13 +19,15 @@ use std::sync::{Arc, Mutex};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::answer::{Dependency, PayError, Status};
 use level3::breaker::State;
-use level3::gateway::GatewayConfig;
+use level3::event::NoObserver;
+use level3::gateway::{Gateway, GatewayConfig};
 use level3::ids::{IntentId, PaymentId};
+use level3::journal::MemoryJournal;
 use level3::provider::{
     CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
 };
 use level3::request::PaymentRequest;
-use level3_sim::{CallSite, Fault, Script};
+use level3_sim::{CallSite, Fault, Latencies, Script, World};
 use tokio::time::sleep;
 
 use crate::world::{is_paid, paid, request, stage, stage_with, status};
@@ -184,7 +188,27 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
             help = "Saga::reserve is the time that the undos need before the deadline; an undo that is refused, parked or never begun does not count as undone"
         );
     }
+    leaves_time_to_pay()?;
     paths::answers_by_the_deadline(&cx).await
+}
+
+/// Undo limits that take all of the time leave none for the payment.
+fn leaves_time_to_pay() -> Outcome {
+    let default = GatewayConfig::default();
+    let undo = default.undo.create + default.undo.confirm + default.undo.save;
+    for (total, is_valid) in [(undo, false), (undo / 2, false), (undo + ms(2000), true)] {
+        let config = GatewayConfig { total, ..GatewayConfig::default() };
+        let world = World::with(Latencies::ASSIGNMENT, Arc::new(Script::new()), None);
+        let journal = Arc::new(MemoryJournal::new());
+        let made = Gateway::new(config, world.providers(), journal, Arc::new(NoObserver));
+        ensure!(
+            made.is_ok() == is_valid,
+            "with {} ms for a payment, of which its undos may take {} ms, Gateway::new returns {}",
+            total.as_millis(), undo.as_millis(), if made.is_ok() { "a gateway" } else { "an error" };
+            expected = if is_valid { "a gateway" } else { "an error: no step could begin" }
+        );
+    }
+    Ok(())
 }
 
 pub async fn compensating_goes_on(cx: Cx) -> Outcome {
@@ -208,6 +232,39 @@ pub async fn compensating_goes_on(cx: Cx) -> Outcome {
         "the gateway stops refunding after the answer";
         expected = "refunded as soon as the provider accepts it", observed = format!("{} charged", stage.net()),
         help = "the answer has a deadline, the work has none: run it in a task of its own"
+    );
+    parked_is_no_end(&cx).await
+}
+
+/// An undo is parked, and a redrive undoes it later: from then on nothing says that it is parked.
+async fn parked_is_no_end(cx: &Cx) -> Outcome {
+    let script = Script::new()
+        .always(CallSite::Save, Fault::FailBefore)
+        .always(CallSite::Refund, Fault::Decline);
+    let stage = stage(cx, script)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+    sleep(ms(400_000)).await;
+    let told = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let parked = status(&told, "for a repeat while an undo is parked")?;
+    ensure!(
+        matches!(parked, Status::Compensating { parked: true }),
+        "a refund that the provider refuses for good is not parked";
+        expected = "Compensating, with parked: true, for the repeat", observed = format!("{parked:?}")
+    );
+    stage.script.heal(CallSite::Save);
+    stage.script.heal(CallSite::Refund);
+    for _ in 0..3 {
+        cx.call("Gateway::redrive", stage.gateway.redrive()).await?;
+        sleep(ms(1000)).await;
+    }
+    ensure!(stage.open() == 0, "redrives do not undo what was parked, although the provider accepts the refund"; observed = format!("{} charged", stage.net()));
+    let told = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+    let after = status(&told, "for a repeat after a redrive has undone the payment")?;
+    ensure!(
+        !matches!(after, Status::Compensating { .. }),
+        "a redrive has undone a parked payment, and a repeat is still told Compensating";
+        expected = "a new run of the payment, or how the first one ended", observed = format!("{after:?}"),
+        help = "Compensating is no final answer: do not store it"
     );
     Ok(())
 }
@@ -276,7 +333,7 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
     }
     let different: std::collections::BTreeSet<_> = all.iter().collect();
     ensure_eq!(different.len(), 3, "different purposes share a key: {:?}", all);
-    Ok(())
+    burnt::keys_stay_burnt(&cx).await
 }
 
 pub async fn fails_fast_when_open(cx: Cx) -> Outcome {

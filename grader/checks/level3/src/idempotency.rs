@@ -204,6 +204,12 @@ pub async fn a_repeat_is_marked(cx: Cx) -> Outcome {
         [Some(false), Some(true), Some(true)],
         "`replayed` of a request, of one that joined it, and of a repeat"
     );
+    let (one, joined) =
+        join(bench.ask("fails", 1, 100, true), bench.ask("fails", 1, 0, true)).await;
+    let marks: Vec<bool> =
+        [one?, joined?].into_iter().flatten().map(|answered| answered.replayed).collect();
+    ensure_eq!(marks, [false, true], "`replayed` of two requests at once whose work is released";
+        help = "the mark says whose work it was, whatever the work returned");
     Ok(())
 }
 
@@ -551,7 +557,11 @@ pub async fn answers_are_kept_for_their_time(cx: Cx) -> Outcome {
         first,
         "answers are kept for 60 s, and a repeat 59 999 ms later made a call"
     );
+    let kept = bench.store.contains(&key("k")?);
     sleep(ms(1)).await;
+    let expired = bench.store.contains(&key("k")?);
+    ensure_eq!((kept, expired), (true, false), "contains() for an answer that is kept for 60 s, 59 999 ms and 60 000 ms later";
+        help = "an expired answer may still be in memory: contains() looks at its age");
     let late = value(&bench.ask("k", 1, 0, false).await?, "a repeat")?;
     ensure!(late != first, "answers are kept for 60 s, and a repeat 60 s later got the old one";
         expected = "a new answer: memory is bounded",

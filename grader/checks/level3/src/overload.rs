@@ -1,6 +1,7 @@
 //! More payments than can be paid.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ struct Counter {
 struct Calls {
     /// Every such charge is declined, counted from the first; 0 for none.
     every_nth_declined: u32,
+    /// Whether the fraud check declines every payment.
+    fraudulent: AtomicBool,
+    /// Whether the ledger is down and a refund gets no answer.
+    stuck: AtomicBool,
     seen: Mutex<Vec<(CallSite, PaymentId, Instant)>>,
     declined: Mutex<HashSet<PaymentId>>,
 }
@@ -43,6 +48,14 @@ impl Faults for Calls {
     fn fault(&self, site: CallSite, nth: u32, payment: Option<&PaymentId>) -> Fault {
         let Some(payment) = payment else { return Fault::None };
         lock(&self.seen).push((site, payment.clone(), Instant::now()));
+        if site == CallSite::Fraud && self.fraudulent.load(Ordering::Relaxed) {
+            return Fault::Decline;
+        }
+        match site {
+            CallSite::Save if self.stuck.load(Ordering::Relaxed) => return Fault::FailBefore,
+            CallSite::Refund if self.stuck.load(Ordering::Relaxed) => return Fault::Hang,
+            _ => {}
+        }
         let every = self.every_nth_declined;
         if site == CallSite::Confirm && every > 0 && nth.is_multiple_of(every) {
             lock(&self.declined).insert(payment.clone());
@@ -252,7 +265,23 @@ pub async fn refuses_no_more_than_it_must(cx: Cx) -> Outcome {
     all_paid(&counts, "of 40 that come at once to an idle gateway")?;
     counter.load("too many", 10 * CAPACITY, ms(2000)).await;
     sleep(ms(10_000)).await;
-    all_paid(&counter.load("after", 45, ms(2000)).await, "of 45 in a second, after an overload")
+    all_paid(&counter.load("after", 45, ms(2000)).await, "of 45 in a second, after an overload")?;
+    declined_ones_take_no_room(&cx).await
+}
+
+/// The fraud check declines all payments: each makes a create and a cancel, and no confirm.
+async fn declined_ones_take_no_room(cx: &Cx) -> Outcome {
+    let counter = Counter::new(0, |providers| providers)?;
+    counter.first(cx).await?;
+    counter.calls.fraudulent.store(true, Ordering::Relaxed);
+    let counts = counter.load("declined", 45, ms(10_000)).await;
+    ensure!(
+        counts.declined == counts.offered,
+        "of 45 payments a second, which the fraud check declines, {} are refused", counts.offered - counts.declined;
+        expected = "all declined: each makes two calls, and the account allows 100 a second", observed = counts.told(),
+        help = "release the calls that a payment will not make, as soon as that is known"
+    );
+    Ok(())
 }
 
 pub async fn undoes_before_it_begins(cx: Cx) -> Outcome {
@@ -321,11 +350,13 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
         expected = "a `retry_after` of more than 0 and at most 10 000 ms", observed = format!("{wrong:?}"),
         help = "the time until the account has made enough of the calls that it owes"
     );
+    refuses_for_seconds(&cx).await?;
     // The last one that is refused comes back, alone.
     for round in 0..5 {
         sleep(ms(10_000)).await;
         let mut clients = Vec::new();
-        for number in 0..1500 {
+        // Another number of payments in each round, so that the last one does not always meet a free place.
+        for number in 0..1500 + 3 * round {
             let key = format!("round {round}, {number}");
             clients.push((key.clone(), counter.spawn(key)));
             sleep(ms(2)).await;
@@ -350,6 +381,28 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
             observed = format!("{told:?}")
         );
     }
+    Ok(())
+}
+
+/// Payments whose undo takes minutes say nothing about when the next one may come.
+async fn refuses_for_seconds(cx: &Cx) -> Outcome {
+    let counter = Counter::new(0, |providers| providers)?;
+    counter.first(cx).await?;
+    counter.calls.stuck.store(true, Ordering::Relaxed);
+    for number in 0..3 {
+        drop(counter.spawn(format!("stuck {number}")));
+    }
+    sleep(ms(60_000)).await;
+    counter.calls.stuck.store(false, Ordering::Relaxed);
+    sleep(ms(60_000)).await;
+    let counts = counter.load("after", 100 * CAPACITY, ms(1000)).await;
+    let longest = counts.refused.iter().max().copied().unwrap_or_default();
+    ensure!(
+        !counts.refused.is_empty() && longest <= ms(10_000),
+        "after payments whose undo took a minute, a refusal says: come back in {} ms", longest.as_millis();
+        expected = "a `retry_after` of at most 10 000 ms", observed = counts.told(),
+        help = "how long an undo takes is no measure for a payment: bound it by GatewayConfig::total"
+    );
     Ok(())
 }
 

@@ -325,7 +325,34 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
         gateway.dead_letters().len();
         help = "claim the parked saga and resume it"
     );
+    counts_what_it_parks().await?;
     a_row_to_be_taken_back_brings_no_receipt().await
+}
+
+/// A recovery that cannot undo a payment says so in its figures.
+async fn counts_what_it_parks() -> Outcome {
+    let script = || {
+        Script::new()
+            .always(CallSite::Save, Fault::FailBefore)
+            .always(CallSite::Refund, Fault::Decline)
+    };
+    for point in points(actions(script()).await?) {
+        let scene = Scene::new(script());
+        scene.crash(point).await?;
+        // Charged, and neither recorded nor undone.
+        if scene.net() == 0 || scene.journal.count(Standing::Open) == 0 {
+            continue;
+        }
+        let gateway = scene.gateway(&Process::new())?;
+        let recovered = recover(&gateway, "a payment that cannot be undone").await?;
+        ensure!(
+            (recovered.finished, recovered.undone, recovered.parked) == (0, 0, 1),
+            "a recovery counts a payment that it cannot undo as something else";
+            expected = "parked: 1, and no other payment", observed = format!("{recovered:?}")
+        );
+        return Ok(());
+    }
+    Err(Fail::new("no crash leaves a payment that is charged and open"))
 }
 
 async fn a_row_to_be_taken_back_brings_no_receipt() -> Outcome {

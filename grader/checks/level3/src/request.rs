@@ -120,6 +120,11 @@ pub async fn refuses_unknown_currencies(cx: Cx) -> Outcome {
         "\u{20ac}",
         "\u{ff35}\u{ff33}\u{ff24}",
         "840",
+        // These become ASCII letters when Unicode makes capital or small letters of them.
+        "\u{131}nr",
+        "\u{130}nr",
+        "u\u{17f}d",
+        "\u{212a}rw",
     ] {
         let bad = PaymentRequest { currency: code.to_owned(), ..request("a") };
         let what = format!("the currency {code:?}");
@@ -272,7 +277,9 @@ pub async fn takes_each_field_as_it_is(cx: Cx) -> Outcome {
     taken("the amount", &given.amount, &found.amount.minor())?;
     taken("the e-mail address", given.email.as_str(), found.email.expose())?;
     taken("the card token", given.card.as_str(), found.card.expose())?;
-    for (order, card) in [("o", "c"), (&*"\u{e4}".repeat(100), &*"\u{e4}".repeat(255))] {
+    // Marks that no reader sees are characters too.
+    let unseen = ("\u{feff}order \u{200b}7\u{2060}", "\u{200b}pm\u{a0}\u{feff}");
+    for (order, card) in [("o", "c"), unseen, (&*"\u{e4}".repeat(100), &*"\u{e4}".repeat(255))] {
         let given =
             PaymentRequest { order: order.to_owned(), card: card.to_owned(), ..request("a") };
         let (long, longer) = (order.chars().count(), card.chars().count());

@@ -159,6 +159,16 @@ pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
                 help = "ask whether an attempt is left before you wait");
         }
     }
+    // The last attempt is the last one wherever the deadline is.
+    for (limit, attempts) in [(60, 1), (1130, 2)] {
+        let calls = Calls::new(&cx, "operation");
+        let (policy, deadline) = (policy(attempts)?, Deadline::after(ms(limit)));
+        let (result, _) = run_slow(&cx, &calls, &policy, &NoJitter, deadline, 100, retries).await?;
+        let error = failed(result, "every attempt failed")?;
+        ensure!(named(error.reason) == "Exhausted", "attempt {attempts} of {attempts} ends after the deadline of {limit} ms: the reason is {}", named(error.reason);
+            expected = "Exhausted: no attempt is left",
+            help = "ask first whether an attempt is left, then what time is left");
+    }
     Ok(())
 }
 
@@ -296,6 +306,13 @@ pub async fn gives_up_when_told(cx: Cx) -> Outcome {
     let error = failed(result, "an attempt failed for good")?;
     ensure!(named(error.reason) == "GivenUp", "1 ms before the deadline an attempt failed for good: the reason is {}", named(error.reason);
         expected = "GivenUp");
+    // Or past the deadline: the classifier is asked then, too.
+    let calls = Calls::new(&cx, "operation");
+    let deadline = Deadline::after(ms(10));
+    let (result, _) = run_slow(&cx, &calls, &policy(3)?, &NoJitter, deadline, 50, give_up).await?;
+    let error = failed(result, "an attempt failed for good")?;
+    ensure!(named(error.reason) == "GivenUp", "40 ms after the deadline an attempt failed for good: the reason is {}", named(error.reason);
+        expected = "GivenUp: the classifier is asked after every failure");
     Ok(())
 }
 
@@ -395,6 +412,16 @@ pub async fn no_attempt_that_cannot_finish(cx: Cx) -> Outcome {
             expected = "DeadlineTooClose");
         ensure!(error.last.is_some() == (expected > 0), "`last` does not fit {expected} attempts";
             expected = "the last attempt's error; none if there was no attempt");
+    }
+    // A wait that the server asked for leaves as much.
+    for (wait, expected) in [(300, 2), (301, 1), (400, 1)] {
+        let calls = Calls::new(&cx, "operation");
+        let fails = |_| Some(Disposition::RetryAfter(ms(wait)));
+        let deadline = Deadline::after(ms(500));
+        let (result, _) = run(&cx, &calls, &some, &NoJitter, deadline, fails).await?;
+        failed(result, "every attempt failed")?;
+        ensure!(calls.count() == expected, "with 500 ms in all and a Retry-After of {wait} ms, {} attempts began", calls.count();
+            expected = format!("{expected}: an attempt needs 200 ms, after a wait that the server asked for as well"));
     }
     Ok(())
 }

@@ -122,10 +122,18 @@ pub(super) struct Merged {
     own: Vec<(String, RangeInclusive<usize>, usize)>,
 }
 
+/// One version of a body: the number of its solution, the solution's place in the list, and the text.
+struct Version {
+    number: u32,
+    place: usize,
+    text: String,
+}
+
 /// The edits of one file: versions of bodies, and items to insert.
 #[derive(Default)]
 struct Edits {
-    bodies: BTreeMap<usize, (Range<usize>, Vec<(u32, usize, String)>)>,
+    /// By the place of the body.
+    bodies: BTreeMap<usize, (Range<usize>, Vec<Version>)>,
     /// By place and tokens: the text, and the solutions that add it.
     added: BTreeMap<(usize, String), (String, Vec<usize>)>,
 }
@@ -177,7 +185,7 @@ impl Edits {
         match change {
             Change::Body { at, text } => {
                 let (_, versions) = self.bodies.entry(at.start).or_insert((at, Vec::new()));
-                versions.push((number, place, text));
+                versions.push(Version { number, place, text });
             }
             Change::Added { at, text, tokens, .. } => {
                 let (_, of) = self.added.entry((at, tokens)).or_insert((text, Vec::new()));
@@ -217,7 +225,7 @@ impl Written {
                     self.push(&source[done..at.start]);
                     done = at.end;
                     self.push(&format!("{{ match {} {{\n", switch::expression()));
-                    for (number, place, text) in versions {
+                    for Version { number, place, text } in versions {
                         self.push(&format!("{number} => "));
                         self.own(&text, &[place]);
                         self.push("\n");

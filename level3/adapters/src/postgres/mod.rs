@@ -5,8 +5,8 @@
 //! this process is alive.
 //!
 //! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each connection.
-//! What else makes a flush one, `fsync` and `full_page_writes`, is the server's configuration, and on by
-//! default.
+//! `fsync` and `full_page_writes`, which a durable flush needs too, are the server's configuration, and on
+//! by default.
 //!
 //! A connection that is lost is made again. Writes wait for that for as long as
 //! [`PostgresOptions::patience`] says, and then fail; one whose commit was under way when the connection
@@ -133,8 +133,8 @@ impl PostgresStore {
         })
     }
 
-    /// Finishes what was asked for before, and closes the connections. What is asked for later, through
-    /// a clone, is refused with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the connections. Later operations, through a
+    /// clone, fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///

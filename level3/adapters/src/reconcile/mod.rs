@@ -1,6 +1,6 @@
-//! Compares the provider's intents with the ledger's rows and the journal, and repairs what does not fit.
+//! Compares the provider's intents with the ledger's rows and the journal, and repairs the differences.
 //!
-//! The gateway leaves nothing behind as long as every party keeps its word. Sometimes one does not: a
+//! The records agree as long as every party keeps its contract. Sometimes one does not: a
 //! provider charges after it was told to cancel, or makes an intent whose request it had refused; a backup
 //! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds such
 //! differences.
@@ -46,7 +46,7 @@ use level3_domain::provider::{IntentList, Ledger, PaymentProvider, ProviderError
 
 use super::sql::StoreError;
 
-/// What is compared, and with what it is repaired.
+/// The sides of a reconciliation: what is compared, and the services for repairs.
 #[derive(Clone)]
 pub struct Sides {
     /// Refunds and cancels.
@@ -67,18 +67,18 @@ impl fmt::Debug for Sides {
     }
 }
 
-/// How far a reconciliation goes.
+/// The configuration of a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconcileConfig {
-    /// Whether anything is repaired. Otherwise everything is only reported. `true` unless changed.
+    /// Whether differences are repaired; otherwise they are only reported. `true` by default.
     pub repair: bool,
     /// Whether charges that the journal does not know are refunded. Where two systems share an account, such
     /// a charge may belong to the other one. `false` by default.
     pub refund_unknown: bool,
-    /// How many pages of intents are looked at, the newest first. All of them unless changed.
+    /// How many pages of intents are read, the newest first. All of them by default.
     pub pages: Option<u32>,
-    /// How many payments are kept in mind between the pages and the rows. 100 000 unless changed, some
-    /// 10 MB; the rows beyond cost one call each.
+    /// How many payments are kept in memory between the pages and the rows. 100 000 by default, some 10 MB;
+    /// each row beyond costs one call.
     pub matched: usize,
     /// How many findings the report lists. 1000 by default; further ones are counted and logged.
     pub findings: usize,
@@ -104,7 +104,7 @@ pub enum ReconcileError {
     Books(#[from] StoreError),
 }
 
-/// Compares and repairs.
+/// Compares the sides and repairs the differences.
 #[derive(Debug, Clone)]
 pub struct Reconciler {
     sides: Sides,
@@ -112,7 +112,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// A reconciler of these sides.
+    /// Makes a reconciler of these sides.
     #[must_use]
     pub const fn new(sides: Sides, config: ReconcileConfig) -> Self {
         Self { sides, config }

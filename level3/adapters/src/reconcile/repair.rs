@@ -89,7 +89,7 @@ impl Reconciler {
         });
         match saved.await {
             Ok(row) if row.status == RowStatus::Completed => Outcome::Recorded,
-            Ok(_) => Outcome::Failed("the row was taken back".to_owned()),
+            Ok(_) => Outcome::Failed("the row was voided".to_owned()),
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }

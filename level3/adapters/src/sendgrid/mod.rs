@@ -2,17 +2,17 @@
 //!
 //! # One mail for each payment, and where that ends
 //!
-//! SendGrid has no idempotency keys: a request that is repeated is a second mail. What keeps it to one:
+//! SendGrid has no idempotency keys: a repeated request is a second mail. Three things keep it to one:
 //!
 //! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid has
 //!    taken the mail. It is sent for no other reason.
-//! 2. This client remembers what SendGrid has taken, and sends nothing twice at once. A redrive after the
-//!    outbox could not record finds the mail out already, and makes no request.
+//! 2. This client remembers which mails SendGrid has accepted, and sends none twice at the same time. When
+//!    the outbox could not record a mail, its redrive finds the mail sent already, and makes no request.
 //! 3. What is left are the attempts whose answer was lost: a connection that broke, a process that died
 //!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. And a
-//!    process that recovers beside a living one cannot see what that one is just sending. Both mails then
+//!    process that recovers beside a living one cannot see which mail that one is sending. Both mails then
 //!    have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
-//!    one. Both carry the transaction as `custom_args`, so SendGrid's events tell that there were two.
+//!    one. Both carry the transaction as `custom_args`, so SendGrid's events show that there were two.
 //!
 //! So the promise is *at least once*, and once unless an answer was lost or two processes recover side by
 //! side.

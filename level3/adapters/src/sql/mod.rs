@@ -1,20 +1,20 @@
-//! What the stores in SQL have in common.
+//! The common part of the stores in SQL.
 //!
-//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers what a program
-//! wants to know about payments besides ([`Store`]). There are two: [`SqliteStore`] and
+//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers further questions
+//! about payments ([`Store`]). There are two: [`SqliteStore`] and
 //! [`PostgresStore`].
 //!
 //! # What is kept
 //!
-//! | table | holds | no doubles because of |
+//! | table | holds | duplicates are prevented by |
 //! |---|---|---|
-//! | `sagas` | each saga: its owner, its epoch, where it stands | unique name |
-//! | `journal` | what was written about a saga, one row for each batch | key (saga, seq) |
+//! | `sagas` | each saga: its owner, its epoch, its status | unique name |
+//! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `outbox` | receipts that are still to be sent | key payment |
-//! | `instances` | numbers for those who have the store open | key id; in PostgreSQL a sequence |
+//! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
-//! | `level3_migrations` | which schema this is | key version |
+//! | `level3_migrations` | the version of the schema | key version |
 //!
 //! The name of a payment's saga is a hash of the store's identity and the client's key, so that `sagas.name` is also the durable
 //! idempotency key: the second process that is asked for the same payment finds the first one's saga.
@@ -29,20 +29,20 @@
 //!
 //! # Who owns a saga
 //!
-//! The epoch decides, time does not: every write names the epoch of its lease, and a claim raises it in
+//! The epoch decides, not the time: every write names the epoch of its lease, and a claim raises it in
 //! the same transaction in which it looks. A saga can be claimed at once when the instance that owned it
 //! is gone, which the operating system knows (a locked file, a session's advisory lock) and a killed
 //! process cannot fake. Otherwise it can be claimed when nothing was written about it for the length of a
 //! lease, measured by the claimer's own monotonic clock from the moment it first looked. Wall clocks are
-//! written down for people and decide nothing: they may go backwards.
+//! recorded for people and decide nothing: they may go backwards.
 //!
 //! # The libraries
 //!
 //! rusqlite on a thread of its own, and tokio-postgres. Measured beside sqlx with an fsync for each
 //! answer and 64 payments in flight, rusqlite with group commit made some 30 times as many payments and
 //! tokio-postgres twice as many, for 27 CPU seconds of building against 70. What sqlx would check at
-//! compile time, the contract suite in `tests/store` checks on both databases. What the stores here come
-//! to is in `throughput-report.md`.
+//! compile time, the contract suite in `tests/store` checks on both databases. `throughput-report.md` has the
+//! throughput of the stores here.
 //!
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
@@ -70,28 +70,28 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{Journal, StoreId};
 use level3_domain::provider::Ledger;
 
-/// What a question to a store comes to.
+/// The future of a question to a store.
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A database that holds journal and ledger, as a program uses it.
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
-/// leaves the write under way: whether it comes to pass is unknown, as with any other lost answer.
+/// leaves the write under way: its outcome is unknown, as with any other lost answer.
 pub trait Store: Journal + Ledger {
-    /// Where it is, for people: a path, or a server and a database. Without a password.
+    /// Returns the place of the store, for messages: a path, or a server and a database, without a password.
     fn place(&self) -> &str;
 
-    /// One payment with everything that was written about it; none if there is neither saga nor row.
+    /// Returns one payment with all its records; `None` if there is neither saga nor row.
     fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
 
-    /// What could not be brought to its end: undos that are parked, and receipts that could not be sent,
-    /// the oldest first, `most` of each at most.
+    /// Returns the undos that are parked and the receipts that could not be sent, the oldest first, at most
+    /// `most` of each.
     fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
 
-    /// How much there is of everything.
+    /// Returns the counts of sagas, rows and receipts.
     fn counts(&self) -> Asked<'_, Counts>;
 
-    /// The ledger's rows in the order in which they were written, from the one after `after` (0 for the
+    /// Returns the ledger's rows in the order in which they were written, from the one after `after` (0 for the
     /// first), `most` at most. Tombstones without a row are left out.
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>>;
 
@@ -99,12 +99,12 @@ pub trait Store: Journal + Ledger {
     /// for every process. It stays in the outbox. Changes nothing if the receipt has been sent.
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()>;
 
-    /// Why the last operation failed, if the last one did. The traits [`Journal`] and [`Ledger`] only
+    /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only
     /// say that something is unavailable; this says what, where, and what to do.
     fn last_error(&self) -> Option<StoreError>;
 }
 
-/// What can be read of a store by who may not write to it. Every [`Store`] has it too.
+/// The part of a store that a user without write permission can read. Every [`Store`] has it too.
 pub trait Records: Send + Sync {
     /// Where it is, for people.
     fn place(&self) -> &str;

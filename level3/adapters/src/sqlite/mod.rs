@@ -1,11 +1,11 @@
 //! A store in one file.
 //!
-//! [`SqliteStore::open`] makes or opens it. One thread owns the connection and commits in groups; any
+//! [`SqliteStore::open`] creates or opens the file. One thread owns the connection and commits in groups; any
 //! number of processes may have the file open. Beside `FILE` lie SQLite's `FILE-wal` and `FILE-shm`, and a
 //! `FILE-owner-ID` for each process that has it open. Do not put it on a network file system without
 //! locks.
 //!
-//! A file that is deleted or replaced while it is open acknowledges nothing any more
+//! When the file is deleted or replaced while it is open, the store fails every write
 //! ([`StoreError::Gone`]).
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
@@ -74,7 +74,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     ///
@@ -130,8 +130,8 @@ impl SqliteStore {
         Ok(Self { writer: Arc::new(writer), watch, presence, identity })
     }
 
-    /// Finishes what was asked for before, and closes the file. What is asked for later, through a clone,
-    /// is refused with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the file. Later operations, through a clone,
+    /// fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///

@@ -68,7 +68,7 @@ pub enum StripeError {
     IntentName(InvalidText),
     /// An intent was neither found nor can it be ruled out: too many are newer, and the index of the
     /// search may be behind.
-    #[error("whether there is an intent cannot be told: {looked_at} newer ones were looked at")]
+    #[error("whether there is an intent is unknown: {looked_at} newer ones were searched")]
     Uncertain {
         /// How many intents were looked at.
         looked_at: usize,

@@ -1,7 +1,7 @@
 //! Stripe as the payment provider, over its HTTP API.
 //!
-//! Only test mode: a live key is refused by its type. Every request carries the version of the API that
-//! this was written for, every write the gateway's idempotency key.
+//! Only test mode is supported: the client refuses a live key by its prefix. Every request carries the
+//! version of the API that this code was written for, every write the gateway's idempotency key.
 //!
 //! # What an answer means
 //!
@@ -25,15 +25,15 @@
 //! | other 5xx | `ConnectionLost`: not stored | unknown |
 //! | other 4xx | `Invalid` | none |
 //!
-//! `Stripe-Should-Retry` stands above that: `true` makes the same key worth another attempt, `false` does
-//! not. `Retry-After` holds back every call of this client, since it is about the account; they fail with
-//! `RateLimited` without being sent. Stripe checks a 401 before it looks at the idempotency key, and an operator
+//! `Stripe-Should-Retry` overrides the table: with `true` another attempt with the same key may succeed,
+//! with `false` it cannot. `Retry-After` delays every call of this client, since the limit is the account's;
+//! until then calls fail with `RateLimited` without being sent. Stripe checks a 401 before it looks at the idempotency key, and an operator
 //! can repair it: it opens the breaker and fails no payment for good.
 //!
 //! # Money and states
 //!
-//! An intent in `requires_action` or `processing` is not paid, and never made to look so. Amounts are
-//! converted where Stripe counts otherwise than ISO 4217 ([`AmountError`]).
+//! An intent in `requires_action` or `processing` is not paid, and is not reported as paid. Amounts are
+//! converted where Stripe's units differ from ISO 4217 ([`AmountError`]).
 
 mod amount;
 mod body;
@@ -85,7 +85,7 @@ impl fmt::Debug for Stripe {
 }
 
 impl Stripe {
-    /// A client. No connection is made yet.
+    /// Makes a client. It does not connect yet.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Stripe {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Asks Stripe for something small, to find out whether it can be reached and takes the key.
+    /// Makes a small request, to check that Stripe can be reached and accepts the key.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Stripe {
         self.shared.calls.get::<body::PageBody>("check", &path, &query).await.map(|_| ())
     }
 
-    /// Makes the future that the gateway gets: it has the client, and says what it finds to the log.
+    /// Makes the future that the gateway gets: it owns the client, and logs what the errors leave out.
     fn answer<T, Fut>(
         &self,
         what: &'static str,
@@ -132,7 +132,7 @@ impl Stripe {
     }
 }
 
-/// What the gateway's errors have no place for. Declines and the like are answers, and no news.
+/// Logs details that the gateway's errors cannot hold. Declines and other answers are not logged.
 fn log(what: &'static str, error: &StripeError) {
     match error {
         StripeError::Refused(refusal) => match refusal.status {
@@ -146,7 +146,7 @@ fn log(what: &'static str, error: &StripeError) {
     }
 }
 
-/// An intent's name as a part of a path. Stripe's have letters, digits and underscores.
+/// Checks that an intent's name can be part of a path. Stripe's names have letters, digits and underscores.
 fn segment(intent: &IntentId) -> Result<&str, StripeError> {
     let name = intent.as_str();
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -217,8 +217,8 @@ impl PaymentProvider for Stripe {
         self.answer("refund", |shared| async move { shared.refund(&key, &intent).await })
     }
 
-    /// See the source of the module `find` for how. Several calls at worst, which the gateway counts as
-    /// one.
+    /// The source of the module `find` explains the search. It takes several calls at worst, which the gateway
+    /// counts as one.
     fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.answer("find", |shared| async move {
             find::find(&shared.calls, &shared.known, shared.find_pages, &payment).await

@@ -19,6 +19,7 @@ use level3::provider::{
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
+use super::rows;
 use crate::world::{Stage, is_paid, request, stage, stage_with, status};
 
 /// What is odd about a provider's answers.
@@ -165,7 +166,7 @@ pub async fn reads_the_answers(cx: Cx) -> Outcome {
             help = "compare the intent in the answer with the payment that was asked for"
         );
     }
-    Ok(())
+    rows::reads_rows(&cx).await
 }
 
 /// A provider that charges, and answers a confirm with something else.

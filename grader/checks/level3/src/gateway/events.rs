@@ -73,5 +73,20 @@ pub async fn splits_the_time(cx: Cx) -> Outcome {
         waited.as_millis(),
         waiting.as_millis()
     );
+    // Failed calls take time as well.
+    let script = Script::new().always(CallSite::Save, Fault::FailBefore);
+    let stage = stage_with(&cx, script, GatewayConfig::default(), |providers| providers)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("c"))).await?;
+    let events = lock(&stage.events).clone();
+    let failed = events.iter().find_map(|(_, event)| match event {
+        Event::Called { step: "save", attempts, wire, .. } => Some((*attempts, wire.as_millis())),
+        _ => None,
+    });
+    ensure_eq!(
+        failed,
+        Some((3, 300)),
+        "the attempts and the wire time in Event::Called for a step whose three calls of 100 ms fail";
+        help = "a step that fails has called its service too: emit the event before you look at the outcome"
+    );
     Ok(())
 }

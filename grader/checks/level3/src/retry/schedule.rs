@@ -39,6 +39,15 @@ pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
     ensure!(longest.is_some_and(|(nominal, delay)| nominal > century && delay > century),
         "a base and a cap of Duration::MAX give the waits {longest:?}";
         expected = "waits longer than any deadline");
+    // A schedule that grows slowly grows for long.
+    let slow = backoff(1000, 1.1, 1_000_000_000, 3)?;
+    for attempt in [2, 33, 50, 100] {
+        let nominal = cx.call_fn("Backoff::nominal", || slow.nominal(attempt)).await?;
+        let expected = Duration::from_secs_f64(1.1_f64.powf(f64::from(attempt - 1)));
+        ensure!(nominal.abs_diff(expected) <= ms(1), "a base of 1 s and a factor of 1.1: nominal({attempt}) is {nominal:?}";
+            expected = format!("{expected:?}: each wait is longer than the one before, up to the cap"),
+            help = "limit the wait, not the exponent");
+    }
     Ok(())
 }
 
@@ -97,6 +106,13 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
                 let parent = SeededJitter::new(seed);
                 let early = numbers(&parent.fork(stream));
                 let own = numbers(&parent);
+                let (first, second) = (parent.fork(1), parent.fork(2));
+                let nested = [
+                    numbers(&first.fork(2)),
+                    numbers(&second.fork(1)),
+                    numbers(&first),
+                    numbers(&second),
+                ];
                 let late = numbers(&parent.fork(stream));
                 let again = numbers(&SeededJitter::new(seed));
                 let other = numbers(&SeededJitter::new(seed ^ 1));
@@ -104,10 +120,10 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
                     [0, 1, stream - 1, u64::MAX].map(|stream| numbers(&parent.fork(stream)));
                 let [a, b] = [SeededJitter::new(seed), SeededJitter::new(seed)];
                 let mixed = (0..50).map(|_| (a.unit(), b.unit())).collect::<Vec<_>>();
-                (own, again, other, early, late, siblings, mixed)
+                (own, again, other, early, late, siblings, mixed, nested)
             })
             .await?;
-        let (own, again, other, early, late, siblings, mixed) = found;
+        let (own, again, other, early, late, siblings, mixed, nested) = found;
         let in_range = own.iter().chain(&early).all(|unit| (0.0..=1.0).contains(unit));
         ensure!(in_range, "numbers outside of 0 to 1"; observed = format!("{own:?}"));
         ensure!(own == again, "the same seed gives different numbers"; expected = "the same, run after run");
@@ -125,6 +141,10 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
             siblings.iter().all(|sibling| *sibling != early),
             "two forks give the same numbers: their retries come together"
         );
+        let apart = (1..4).all(|at| nested[..at].iter().all(|before| *before != nested[at]));
+        ensure!(apart, "a fork of a fork gives the numbers of another fork";
+            expected = "fork(1).fork(2), fork(2).fork(1), fork(1) and fork(2) are four sources",
+            help = "a fork is made from the state of the source that it is forked from, not from the first seed");
         ensure!(siblings.iter().all(|sibling| *sibling != own), "a fork gives its parent's own numbers";
             expected = "an independent source, for stream 0 too");
     }

@@ -209,12 +209,25 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
         (Undo::FailsForGood, "Parked (reserve after 2), since close failed (Transient)"),
     ] {
         let bench = bench(undo);
-        let end = resumed(&cx, &bench, after(parked.clone())).await?;
+        let (journal, lease, saga_log) = left_behind(&bench, after(parked.clone())).await?;
+        let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+        let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::resume", call).await?.value;
         ensure!(said(&end) == expected, "what was parked is not tried again when the saga is taken over";
             expected = expected, observed = format!("{:?}, then {}", called(&bench.log), said(&end)),
             help = "attempts are counted on from the records");
         ensure!(undone_sorted(&bench.log) == ["capture", "reserve"], "what was parked is not tried again, once each";
             observed = format!("{:?}", called(&bench.log)));
+        let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
+            return Err(Fail::new("the journal knows no such saga"));
+        };
+        let read = bench.saga.outcome_of(&saga_log).map(|end| end.map(|end| said(&Ok(end))));
+        ensure!(
+            matches!(&read, Ok(Some(read)) if read == expected),
+            "outcome_of reads another end than the one that resume has returned";
+            expected = expected, observed = format!("{read:?}"),
+            help = "an undo that begins again is no longer stuck: forget what an earlier record says of it"
+        );
     }
     Ok(())
 }

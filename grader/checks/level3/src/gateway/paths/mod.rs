@@ -35,6 +35,16 @@ pub async fn meters_every_wire_call(cx: Cx) -> Outcome {
         plan.config.rate = NonZeroUsize::MIN.saturating_add(rate - 1);
         plan.what = format!("24 payments and {rate} calls a second");
         plans.push((path, plan));
+        if path == Path::Undo {
+            // Each refund is answered with a 500, and what it has done has to be looked up.
+            let script = (1..=24).fold(Script::new(), |script, nth| {
+                script.on(CallSite::Refund, nth, Fault::Internal { effect: false })
+            });
+            let mut plan = Plan::new(24, script);
+            plan.config.rate = NonZeroUsize::MIN.saturating_add(rate - 1);
+            plan.what = format!("24 payments, refunds that fail and {rate} calls a second");
+            plans.push((path, plan));
+        }
     }
     walk_all(&cx, plans, metered).await
 }

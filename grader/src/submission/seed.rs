@@ -1,5 +1,5 @@
-//! Spares a new bench the build of everything that is not of the workspace: those crates were built for the
-//! tests that run now, with the same features and profile.
+//! Spares a new target folder the build of everything that is not of the workspace, where another target
+//! folder has those crates already, with the same features and profile.
 //!
 //! Cargo recognises what it has built by names that hold a hash of the crate, its features and its profile,
 //! and by modification times. Both are kept. What cargo does not recognise it builds again.
@@ -10,15 +10,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Gives an empty target folder what cargo has built of other people's crates for the program that runs.
+/// Gives an empty target folder what cargo has built of other people's crates in `profile`, the folder of a
+/// profile in another target folder: `target/debug`. What is not there is not missed. `root` is the workspace
+/// whose lock file says which packages are other people's.
 ///
 /// # Errors
 ///
 /// The system's, when a file cannot be read or written.
-pub fn seed(root: &Path, target: &Path) -> io::Result<()> {
-    let program = std::env::current_exe()?;
-    // `target/debug/deps/planted-...`
-    let Some(profile) = program.parent().and_then(Path::parent) else { return Ok(()) };
+pub fn seed(root: &Path, profile: &Path, target: &Path) -> io::Result<()> {
     let Some(name) = profile.file_name() else { return Ok(()) };
     let to = target.join(name);
     if to.exists() || !profile.join(".fingerprint").is_dir() {
@@ -41,6 +40,9 @@ fn workspace(lock: &str) -> BTreeSet<String> {
 fn copy_foreign(from: &Path, to: &Path, workspace: &BTreeSet<String>) -> io::Result<()> {
     let mut hashes = BTreeSet::new();
     for folder in [".fingerprint", "build"] {
+        if !from.join(folder).is_dir() {
+            continue;
+        }
         for entry in fs::read_dir(from.join(folder))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -9,6 +9,7 @@ const MOST: usize = 2 << 30;
 
 /// Reserves all memory that this process may have but `left` bytes, until it is dropped. Nothing is
 /// written to it, so no memory of the machine is used.
+#[must_use = "the memory is free again as soon as this is dropped"]
 pub fn scarce(left: usize) -> impl Drop {
     let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(1 << 16);
     let mut sum = 0;

@@ -1,0 +1,221 @@
+//! Operations that do not come to their end, and the token that stops them.
+
+use std::cell::Cell;
+
+use futures::future::{join, join3};
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ms};
+use level4::cancel::Stopped;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Way, returned, shown};
+use crate::ops::OnDrop;
+
+/// Cancels the token at this time, counted from now.
+async fn cancels(token: &CancellationToken, at: u64) {
+    sleep(ms(at)).await;
+    token.cancel();
+}
+
+/// An operation of five seconds with an effect at its end, and a guard that notes when it is dropped.
+async fn five_seconds(dropped: &Cell<bool>, effect: &Cell<bool>) -> Result<u32, String> {
+    let _guard = OnDrop(dropped);
+    sleep(ms(5000)).await;
+    effect.set(true);
+    Ok(1)
+}
+
+pub async fn stops_what_it_gives_up(cx: Cx) -> Outcome {
+    let at = cx.draw().between(1..=999);
+    for (way, by_token) in
+        [(Way::Timeout, false), (Way::Cancel, true), (Way::Both, false), (Way::Both, true)]
+    {
+        let (dropped, effect) = (Cell::new(false), Cell::new(false));
+        let token = CancellationToken::new();
+        let run = async {
+            let limit = if by_token { 4000 } else { at };
+            let result = way.run(ms(limit), &token, five_seconds(&dropped, &effect)).await;
+            // Looked at while the call's own future is still there: it must let go by itself.
+            (result.is_err(), dropped.get())
+        };
+        let stops = async {
+            if by_token {
+                cancels(&token, at).await;
+            }
+        };
+        let call = cx.call(way.name(), join(run, stops)).await?;
+        let (stopped, was_dropped) = call.value.0;
+        sleep(ms(60_000)).await;
+        let by = if by_token { "cancelled" } else { "cut at its limit" };
+        ensure!(
+            stopped,
+            "{}: an operation of 5 s is {by} at {at} ms, and the call returns a value",
+            way.name()
+        );
+        ensure!(was_dropped && !effect.get(), "{}: an operation is {by}, and {}", way.name(),
+            if effect.get() { "its effect at 5 s still happens" } else { "its future is still there when the call returns" };
+            expected = "it is dropped before the call returns, and has no effect later",
+            help = "a race that only stops waiting leaves the loser running. Own the operation's future, and drop it");
+        ensure!(call.leaked == 0, "{}: an operation is {by}, and a task is left", way.name();
+            expected = "none: the call needs no task");
+    }
+    Ok(())
+}
+
+pub async fn cancels_at_once(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for way in Way::WITH_TOKEN {
+        // The operation is idle, or wakes up often.
+        for (at, tick) in
+            [(3000, 5000), (draw.between(1..=4999), 5000), (draw.between(1..=4999), 7)]
+        {
+            let token = CancellationToken::new();
+            let op = async {
+                let end = Instant::now() + ms(5001);
+                while Instant::now() < end {
+                    sleep(ms(tick).min(end - Instant::now())).await;
+                }
+                Ok::<_, String>(5)
+            };
+            let run = async {
+                let began = Instant::now();
+                let result = way.run(ms(5000), &token, op).await;
+                (result, began.elapsed())
+            };
+            let ((result, took), ()) =
+                cx.call(way.name(), join(run, cancels(&token, at))).await?.value;
+            let script =
+                format!("an operation of 5 s that wakes every {tick} ms, cancelled at {at} ms");
+            let help = "wait for the operation and for `token.cancelled()` at the same time";
+            returned(way.name(), &script, (shown(&result), took), "Cancelled", at, help)?;
+        }
+        // All that listen to one token, or to a child of it.
+        let token = CancellationToken::new();
+        let child = token.child_token();
+        let op = || std::future::pending::<Result<u32, String>>();
+        let all = join3(
+            way.run(ms(5000), &token, op()),
+            way.run(ms(5000), &child, op()),
+            cancels(&token, 250),
+        );
+        let call = cx.call(way.name(), all).await?;
+        let (own, of_child, ()) = call.value;
+        for (whose, result) in [("the token", own), ("a child of it", of_child)] {
+            let script =
+                format!("a token is cancelled at 250 ms; an operation that listens to {whose}");
+            let help = "each call listens to the token that it was given";
+            returned(way.name(), &script, (shown(&result), call.took), "Cancelled", 250, help)?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn a_cancelled_token_starts_nothing(cx: Cx) -> Outcome {
+    let late = cx.draw().between(1..=1000);
+    for way in Way::WITH_TOKEN {
+        for (when, before, wait) in [
+            ("before the call", true, 0),
+            ("between the making of the future and its first poll", false, 0),
+            ("long before its first poll", true, late),
+        ] {
+            let token = CancellationToken::new();
+            let polled = Cell::new(false);
+            if before {
+                token.cancel();
+            }
+            let op = async {
+                polled.set(true);
+                Ok::<_, String>(1)
+            };
+            let run = async {
+                let run = way.run(ms(5000), &token, op);
+                token.cancel();
+                sleep(ms(wait)).await;
+                run.await
+            };
+            let result = cx.call(way.name(), run).await?.value;
+            ensure!(!polled.get() && matches!(result, Err(Stopped::Cancelled)),
+                "{}: the token was cancelled {when}: {}, and the operation {}", way.name(), shown(&result),
+                if polled.get() { "was polled" } else { "was not polled" };
+                expected = "Cancelled, without a poll of the operation",
+                help = "the first poll of a call sends its request: look at the token before it");
+        }
+    }
+    Ok(())
+}
+
+pub async fn leaves_the_token_alone(cx: Cx) -> Outcome {
+    for way in Way::ALL {
+        let parent = CancellationToken::new();
+        let (token, sibling) = (parent.child_token(), parent.child_token());
+        let look = || [&token, &parent, &sibling].iter().any(|token| token.is_cancelled());
+        let script = async {
+            let pending = || std::future::pending::<Result<u32, String>>();
+            let _ = way.run(ms(100), &token, async { Ok::<_, String>(1) }).await;
+            let after_a_value = look();
+            let _ = way.run(ms(100), &token, async { Err::<u32, _>("no") }).await;
+            let after_an_error = look();
+            if way != Way::Cancel {
+                let _ = way.run(ms(100), &token, pending()).await;
+            }
+            let after_a_timeout = look();
+            let dropped = Box::pin(way.run(ms(100), &token, pending()));
+            let _ = futures::future::poll_immediate(dropped).await;
+            [
+                (after_a_value, "a value"),
+                (after_an_error, "an error"),
+                (after_a_timeout, "a timeout"),
+                (look(), "a call that was dropped"),
+            ]
+        };
+        let cancelled = cx.call(way.name(), script).await?.value;
+        if let Some((_, by)) = cancelled.iter().find(|(cancelled, _)| *cancelled) {
+            return Err(grader_kit::Fail::new(format!(
+                "{}: after {by} the token, its parent or its sibling is cancelled",
+                way.name()
+            ))
+            .expected("none is: the token belongs to its owner, who may stop other work with it")
+            .help("only listen to the token"));
+        }
+        // A child that is cancelled stops itself alone.
+        token.cancel();
+        if way != Way::Timeout {
+            let op = async {
+                sleep(ms(50)).await;
+                Ok::<_, String>(1)
+            };
+            let call = cx.call(way.name(), way.run(ms(100), &sibling, op)).await?;
+            ensure!(call.value.is_ok(), "{}: one child of a token was cancelled, and an operation that listens to another child ends with {}", way.name(), shown(&call.value);
+                expected = "its value");
+        }
+    }
+    Ok(())
+}
+
+pub async fn stops_when_dropped(cx: Cx) -> Outcome {
+    let at = cx.draw().between(1..=900);
+    for way in Way::ALL {
+        let (dropped, effect) = (Cell::new(false), Cell::new(false));
+        let token = CancellationToken::new();
+        dropped_at(&cx, way.name(), at, way.run(ms(1000), &token, five_seconds(&dropped, &effect)))
+            .await?;
+        let was_dropped = dropped.get();
+        sleep(ms(60_000)).await;
+        ensure!(was_dropped && !effect.get(), "{}: the caller has dropped it at {at} ms, and its operation {}", way.name(),
+            if effect.get() { "goes on" } else { "is kept" };
+            expected = "the operation is dropped with it",
+            help = "own the operation's future, in no task and in no place that outlives the call");
+        // Before the first poll.
+        let (dropped, polled) = (Cell::new(false), Cell::new(false));
+        let guard = OnDrop(&dropped);
+        drop(way.run(ms(1000), &token, async {
+            polled.set(true);
+            drop(guard);
+            Ok::<_, String>(1)
+        }));
+        ensure!(dropped.get() && !polled.get(), "{}: it was dropped before its first poll, and its operation {}", way.name(),
+            if polled.get() { "was polled" } else { "is kept" };
+            expected = "nothing runs, and the operation is dropped with it");
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `debounce::DebounceExt`.
+
+mod bursts;
+mod passes;
+mod scale;
+
+use std::time::Duration;
+
+use grader_kit::marbles::{Marbles, Mark};
+use grader_kit::{Cx, Outcome, ensure, ms};
+use level4::debounce::DebounceExt as _;
+
+use crate::bursts::{How, shown, source};
+
+pub use bursts::{
+    a_first_value_comes_at_once, a_long_burst_yields_values, a_quiet_time_ends_the_burst,
+    a_short_max_wait_decides, comes_out_when_it_is_quiet, leading_alone_drops_the_rest,
+    max_wait_counts_from_the_first_value, max_wait_over_ends_an_empty_burst,
+    what_is_due_comes_first,
+};
+pub use passes::{a_reset_passes_at_once, an_error_passes_at_once, the_end_brings_out_what_waits};
+pub use scale::{
+    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_value,
+    refuses_times_without_a_meaning, sleeps_until_something_is_due,
+};
+
+const DEBOUNCE: &str = "DebounceExt::debounce";
+const TRY_DEBOUNCE: &str = "DebounceExt::try_debounce";
+const RESET_WHEN: &str = "DebounceExt::debounce_reset_when";
+
+/// What comes out within `limit` milliseconds is what is expected.
+async fn expect(
+    cx: &Cx,
+    how: How,
+    input: &Marbles,
+    expected: &Marbles,
+    limit: u64,
+    help: &str,
+) -> Outcome {
+    let debounce = how.make(cx).await?;
+    let out = source(input).debounce(debounce);
+    let observed = cx.call(DEBOUNCE, Marbles::record(limit, out, Mark::item)).await?.value;
+    observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
+}
+
+/// The letters a, b, c ... every `gap` milliseconds from 0 on.
+fn row(count: u8, gap: u64) -> Marbles {
+    let letters = (b'a'..).take(count.into()).map(|letter| char::from(letter).to_string());
+    Marbles::at(letters.zip(0..).map(|(text, number)| (number * gap, Mark::Item(text))))
+}
+
+/// Ends the script unless `took` is the time that was expected.
+fn took(observed: Duration, expected: u64, what: &str) -> Outcome {
+    ensure!(observed == ms(expected), "{what} came after {} ms", observed.as_millis();
+        expected = format!("after {expected} ms"));
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! `limiter::Limiter`.
+
+mod batch;
+mod ends;
+mod line;
+mod scale;
+
+use grader_kit::{Cx, Outcome, ensure, list, ms};
+use level4::limiter::{DEFAULT_LIMIT, Limiter};
+
+use futures::future::{join, join_all};
+
+use crate::ops::{Ops, nz};
+
+pub use batch::{
+    a_dropped_batch_stops, an_empty_batch_is_done_at_once, begins_as_soon_as_a_slot_is_free,
+    contains_panics, settles_in_the_order_of_the_batch,
+};
+pub use ends::{a_gone_caller_frees_its_slot, a_panic_passes_and_frees_its_slot};
+pub use line::{
+    calls_nothing_before_its_turn, first_come_first_served, no_newcomer_overtakes,
+    takes_its_place_when_polled,
+};
+pub use scale::{
+    keeps_nothing_of_what_has_ended, takes_any_limit, ten_thousand_wait, threads_share_one_limiter,
+    waits_without_looking,
+};
+
+const RUN: &str = "Limiter::run";
+const RUN_ALL: &str = "Limiter::run_all";
+
+/// A batch with these lengths: operation 0 of 100 ms, operation 1 of ... Each returns its number.
+async fn batch(limiter: &Limiter, ops: &Ops<'_>, lengths: &[u64]) -> Vec<Option<usize>> {
+    let batch = lengths.iter().enumerate().map(|(number, length)| {
+        move || async move { Ok::<_, String>(ops.run(number, *length).await) }
+    });
+    let results = limiter.run_all(batch.collect()).await;
+    results.into_iter().map(Result::ok).collect()
+}
+
+/// The same operations, each by a caller of its own.
+async fn singly(limiter: &Limiter, ops: &Ops<'_>, lengths: &[u64]) -> Vec<Option<usize>> {
+    let calls = lengths.iter().enumerate().map(|(number, length)| async move {
+        Some(limiter.run(|| ops.run(number, *length)).await)
+    });
+    join_all(calls).await
+}
+
+async fn bounds(cx: &Cx, limit: usize, count: usize) -> Outcome {
+    let limiter = Limiter::new(nz(limit));
+    let lengths = vec![100; count];
+    for (name, batched) in [(RUN, false), (RUN_ALL, true)] {
+        let ops = Ops::new(cx);
+        let call = if batched {
+            cx.call(name, batch(&limiter, &ops, &lengths)).await?
+        } else {
+            cx.call(name, singly(&limiter, &ops, &lengths)).await?
+        };
+        let expected = limit.min(count);
+        ensure!(ops.most() == expected, "{name}: {} of {count} operations ran at once", ops.most();
+            expected = format!("{expected}: the limit is {limit}"),
+            help = "take a slot before the operation is called and keep it until the operation has ended");
+        let rounds = count.div_ceil(limit) as u64;
+        ensure!(call.took == ms(rounds * 100), "{name}: {count} operations of 100 ms took {} ms", call.took.as_millis();
+            expected = format!("{} ms with {limit} at a time", rounds * 100),
+            help = "a slot that is free is taken at once by the caller that waits longest");
+        let own: Vec<_> = (0..count).map(Some).collect();
+        // The order of a batch's results is a criterion of its own.
+        ensure!(
+            batched || call.value == own,
+            "{name}: an operation's value went to another caller"
+        );
+    }
+    Ok(())
+}
+
+pub async fn never_more_than_the_limit(cx: Cx) -> Outcome {
+    bounds(&cx, 5, 10).await?;
+    bounds(&cx, 1, 4).await?;
+    let mut draw = cx.draw();
+    for _ in 0..3 {
+        bounds(&cx, draw.index(12) + 1, draw.index(40) + 1).await?;
+    }
+    bounds(&cx, 300, 350).await
+}
+
+pub async fn three_by_default(cx: Cx) -> Outcome {
+    ensure!(DEFAULT_LIMIT.get() == 3, "DEFAULT_LIMIT is {DEFAULT_LIMIT}"; expected = "3");
+    let limiter = Limiter::default();
+    let ops = Ops::new(&cx);
+    cx.call(RUN, singly(&limiter, &ops, &[100; 7])).await?;
+    ensure!(ops.most() == 3, "{} operations of a default limiter ran at once", ops.most();
+        expected = "3", help = "make the default limiter with DEFAULT_LIMIT");
+    Ok(())
+}
+
+pub async fn all_callers_share_one_limit(cx: Cx) -> Outcome {
+    let limit = cx.draw().index(3) + 2;
+    let limiter = Limiter::new(nz(limit));
+    let clone = limiter.clone();
+    let ops = Ops::new(&cx);
+    // Twice as many as there are slots, from each of three sides.
+    let lengths = vec![100; 2 * limit];
+    let all = async {
+        let singles = singly(&limiter, &ops, &lengths);
+        let (one, other) = (batch(&limiter, &ops, &lengths), batch(&clone, &ops, &lengths));
+        futures::join!(singles, one, other)
+    };
+    cx.call("a limiter and its clone", all).await?;
+    ensure!(ops.most() == limit, "run, run_all and a clone at the same time: {} operations ran at once", ops.most();
+        expected = format!("{limit}: all callers of a limiter share its slots"),
+        help = "a clone is a handle to the same slots, and a batch takes its slots where every caller does");
+
+    // Another limiter has slots of its own.
+    let (first, second) = (Limiter::new(nz(2)), Limiter::new(nz(3)));
+    let (ours, theirs) = (Ops::new(&cx), Ops::new(&cx));
+    let began = cx.timeline().now_ms();
+    let both = join(singly(&first, &ours, &[100; 6]), singly(&second, &theirs, &[100; 6]));
+    cx.call(RUN, both).await?;
+    let at_once = [ours, theirs]
+        .map(|ops| ops.seen().iter().filter(|seen| seen.began == Some(began)).count());
+    ensure!(at_once == [2, 3], "two limiters with 2 and 3 slots begin with {} operations", list(at_once);
+        expected = "2 and 3: each limiter has its own slots",
+        help = "keep the slots in a field of the limiter, not in a static");
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The modules against reference models: random scripts, short ones first.
+//!
+//! A model says what the documentation says, in the plainest way there is. Where the order of two events of
+//! one millisecond matters and is not promised, no script has them in one.
+
+mod debounce;
+mod single_flight;
+mod ttl_cache;
+
+pub use debounce::debounce;
+pub use single_flight::single_flight;
+pub use ttl_cache::ttl_cache;

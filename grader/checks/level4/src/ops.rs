@@ -1,0 +1,158 @@
+//! Scripted operations: they note when they are called, when they run and how they end.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
+
+use grader_kit::{Cx, Outcome, ensure, list, ms};
+use tokio::time::sleep;
+
+/// `count` as the interfaces take it. 0 becomes 1; no criterion asks for 0.
+pub const fn nz(count: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(count) {
+        Some(count) => count,
+        None => NonZeroUsize::MIN,
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Finished,
+    /// Its future was dropped before.
+    Dropped,
+}
+
+/// What is known of one operation. Times are virtual milliseconds since the criterion began.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub number: usize,
+    /// When it was called. A closure may be called early although its future is polled late.
+    pub called: u64,
+    /// When its future was first polled.
+    pub began: Option<u64>,
+    pub ended: Option<(u64, End)>,
+}
+
+/// Operations that share a record of what happened to them.
+pub struct Ops<'a> {
+    cx: &'a Cx,
+    seen: RefCell<Vec<Seen>>,
+    running: Cell<usize>,
+    most: Cell<usize>,
+}
+
+impl<'a> Ops<'a> {
+    pub fn new(cx: &'a Cx) -> Self {
+        let (seen, running, most) = (RefCell::default(), Cell::new(0), Cell::new(0));
+        Self { cx, seen, running, most }
+    }
+
+    /// An operation of `length` milliseconds that returns its number. Calling this method is the call of the
+    /// operation; it runs from the first poll of the future on.
+    pub fn run(&self, number: usize, length: u64) -> impl Future<Output = usize> {
+        let call = self.seen.borrow().len();
+        let (called, began, ended) = (self.cx.timeline().now_ms(), None, None);
+        self.seen.borrow_mut().push(Seen { number, called, began, ended });
+        let guard = Guard { ops: self, call };
+        async move {
+            guard.begins();
+            if length > 0 {
+                sleep(ms(length)).await;
+            }
+            guard.ends(End::Finished);
+            number
+        }
+    }
+
+    /// What is known of each operation, in the order of the calls.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
+
+    /// How many run now.
+    pub fn running(&self) -> usize {
+        self.running.get()
+    }
+
+    /// The most that ran at once.
+    pub fn most(&self) -> usize {
+        self.most.get()
+    }
+
+    /// When the operation with this number began.
+    pub fn began(&self, number: usize) -> Option<u64> {
+        self.seen.borrow().iter().find(|seen| seen.number == number)?.began
+    }
+
+    /// The operations began in this order, and no others. Those of one millisecond may have begun in any.
+    pub fn began_in(&self, expected: &[usize], headline: &str, help: &str) -> Outcome {
+        let times: Vec<_> = expected.iter().map(|number| self.began(*number)).collect();
+        let mut observed = self.seen();
+        let complete = times.iter().all(Option::is_some) && observed.len() == expected.len();
+        observed.sort_by_key(|seen| seen.began);
+        ensure!(complete && times.is_sorted(), "{headline}";
+            expected = list(expected), observed = list(observed.iter().map(|seen| seen.number)), help = help);
+        Ok(())
+    }
+}
+
+/// Ends its operation when it is dropped, unless it has ended before.
+struct Guard<'a> {
+    ops: &'a Ops<'a>,
+    /// The index of the operation in what was seen.
+    call: usize,
+}
+
+impl Guard<'_> {
+    fn with(&self, change: impl FnOnce(&mut Seen, u64) -> bool, what: &str) -> bool {
+        let now = self.ops.cx.timeline().now_ms();
+        let mut seen = self.ops.seen.borrow_mut();
+        let Some(seen) = seen.get_mut(self.call) else { return false };
+        let changed = change(seen, now);
+        if changed {
+            self.ops.cx.timeline().record(format!("operation {}", seen.number), what);
+        }
+        changed
+    }
+
+    fn begins(&self) {
+        self.with(
+            |seen, now| {
+                seen.began = Some(now);
+                true
+            },
+            "begins",
+        );
+        self.ops.running.set(self.ops.running.get() + 1);
+        self.ops.most.set(self.ops.most.get().max(self.ops.running.get()));
+    }
+
+    fn ends(&self, end: End) {
+        let what = if end == End::Finished { "ends" } else { "is dropped" };
+        let ended = |seen: &mut Seen, now| {
+            let ends = seen.began.is_some() && seen.ended.is_none();
+            if ends {
+                seen.ended = Some((now, end));
+            }
+            ends
+        };
+        if self.with(ended, what) {
+            self.ops.running.set(self.ops.running.get() - 1);
+        }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.ends(End::Dropped);
+    }
+}
+
+/// Notes when it is dropped.
+pub struct OnDrop<'a>(pub &'a Cell<bool>);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}

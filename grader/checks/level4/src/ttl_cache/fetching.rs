@@ -1,0 +1,203 @@
+//! What fetches do.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use futures::future::{join, join_all};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use tokio::time::{sleep, timeout};
+
+use super::{Cache, FETCH, TTL, cache, fetch, get};
+use crate::fetches::{Ends, Fetches};
+use crate::ops::End;
+use crate::panics::Payload;
+
+/// A call of `get_or_fetch` at a time, with a fetch of 50 ms.
+async fn call(cache: &Cache, record: &Fetches, key: &str, at: u64, ends: Ends) -> (u64, String) {
+    sleep(ms(at)).await;
+    fetch(cache, record, key, 50, ends).await
+}
+
+fn came(at: u64, run: usize, age: u64) -> (u64, String) {
+    (at, format!("run {run}, {age} ms old, fresh"))
+}
+
+pub async fn one_fetch_for_all_who_ask(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for count in [2, 10, draw.index(30) + 3] {
+        let cache = cache(&cx, 10, TTL, 0).await?;
+        let record = Fetches::new();
+        let times: Vec<_> =
+            (0..count).map(|number| if number == 0 { 0 } else { draw.between(0..=49) }).collect();
+        let calls = times.iter().map(|at| call(&cache, &record, "a", *at, Ends::Value));
+        let answers = cx.call(FETCH, join_all(calls)).await?.value;
+        ensure!(record.count() == 1, "{count} callers of a missing key at the same time: {} fetches", record.count();
+            expected = "one, for all who ask while it runs", help = "share the fetch: `SingleFlight`");
+        for answer in answers {
+            ensure_eq!(answer, came(50, 1, 0), "{count} callers shared a fetch of 50 ms");
+        }
+    }
+    Ok(())
+}
+
+pub async fn keys_are_apart(cx: Cx) -> Outcome {
+    let word = cx.draw().word();
+    let longer = format!("{word}s");
+    let keys = ["", "a", "A", &word, &longer];
+    let cache = cache(&cx, 10, TTL, 0).await?;
+    let record = Fetches::new();
+    let calls = keys.iter().chain(&keys).map(|key| call(&cache, &record, key, 0, Ends::Value));
+    let answers = cx.call(FETCH, join_all(calls)).await?.value;
+    for (number, answer) in answers.into_iter().enumerate() {
+        let key = number % keys.len();
+        ensure_eq!(answer, came(50, key + 1, 0), "a caller of the key {:?}", keys[key];
+            help = "each key has its own value and its own fetch");
+    }
+    for (number, key) in keys.iter().enumerate() {
+        ensure_eq!(
+            get(&cache, key),
+            format!("run {}, 0 ms old, fresh", number + 1),
+            "`get` of the key {key:?}"
+        );
+    }
+    Ok(())
+}
+
+pub async fn errors_are_not_kept(cx: Cx) -> Outcome {
+    let cache = cache(&cx, 10, TTL, 500).await?;
+    let record = Fetches::new();
+    let calls = [0, 10, 49].map(|at| call(&cache, &record, "a", at, Ends::Error));
+    for answer in cx.call(FETCH, join_all(calls)).await?.value {
+        ensure_eq!(
+            answer,
+            (50, "the error of run 1".to_owned()),
+            "three callers share a fetch that fails"
+        );
+    }
+    ensure_eq!(get(&cache, "a"), "nothing", "`get` after a fetch that failed"; help = "an error is not kept");
+    let next = cx.call(FETCH, call(&cache, &record, "a", 0, Ends::Value)).await?.value;
+    ensure_eq!(next, came(100, 2, 0), "who asks after a fetch that failed"; help = "an error is not kept");
+    // A stale value outlives a failed fetch.
+    sleep(ms(TTL + 10)).await;
+    let failed = cx.call(FETCH, call(&cache, &record, "a", 0, Ends::Error)).await?.value;
+    ensure_eq!(
+        failed,
+        (260, "the error of run 3".to_owned()),
+        "a fetch fails while a stale value is there"
+    );
+    ensure_eq!(get(&cache, "a"), "run 2, 160 ms old, stale", "`get` after a fetch that failed, with a stale value";
+        help = "a failed fetch leaves what is there");
+    Ok(())
+}
+
+pub async fn a_fetch_lives_as_long_as_its_callers(cx: Cx) -> Outcome {
+    const HELP: &str = "the fetch is shared by its callers: it goes on for the last one, which may not be the first one";
+    let first = cache(&cx, 10, TTL, 0).await?;
+    let record = Fetches::new();
+    let leaves = timeout(ms(20), call(&first, &record, "a", 0, Ends::Value));
+    let stays = timeout(ms(10_000), call(&first, &record, "a", 10, Ends::Value));
+    let (left, stayed) = cx.call(FETCH, join(leaves, stays)).await?.value;
+    ensure!(left.is_err(), "a fetch of 50 ms was over at 20 ms");
+    ensure!(record.count() == 1, "the first caller was dropped: {} fetches", record.count(); expected = "one", help = HELP);
+    ensure_eq!(stayed.unwrap_or_default(), came(50, 1, 0), "the first caller of a fetch was dropped; what the second one gets"; help = HELP);
+    ensure_eq!(get(&first, "a"), "run 1, 0 ms old, fresh", "the first caller of a fetch was dropped; what is kept";
+        help = "the value is kept by the fetch, not by the caller who began it");
+
+    let second = cache(&cx, 10, TTL, 0).await?;
+    let record = Fetches::new();
+    let leave = [0, 5].map(|at| timeout(ms(20), call(&second, &record, "a", at, Ends::Value)));
+    cx.call(FETCH, join_all(leave)).await?;
+    let ended = record.seen().first().and_then(|run| run.ended);
+    ensure!(matches!(ended, Some((20, End::Dropped))), "all callers of a fetch were dropped at 20 ms, and it goes on";
+        expected = "it is dropped with the last of them");
+    let next = timeout(ms(10_000), call(&second, &record, "a", 0, Ends::Value));
+    let next = cx.call(FETCH, next).await?.value.unwrap_or_default();
+    ensure_eq!(next, came(70, 2, 0), "who asks after all callers of a fetch were dropped");
+    Ok(())
+}
+
+pub async fn an_obsolete_fetch_is_not_kept(cx: Cx) -> Outcome {
+    const HELP: &str = "the fetch began before the change, so what it brings may be from before it: look whether it \
+                        is still wanted when it ends, under the lock under which `put` and `invalidate` change that";
+    let a = || "a".to_owned();
+    for put in [false, true] {
+        let what = if put { "put" } else { "invalidated" };
+        let cache = cache(&cx, 10, TTL, 0).await?;
+        let record = Fetches::new();
+        let changes = async {
+            sleep(ms(20)).await;
+            if put {
+                cache.put(a(), "put".to_owned());
+            } else {
+                cache.invalidate(&a());
+            }
+        };
+        let waits = [0, 10].map(|at| call(&cache, &record, "a", at, Ends::Value));
+        let (answers, ()) = cx.call(FETCH, join(join_all(waits), changes)).await?.value;
+        for answer in answers {
+            ensure_eq!(
+                answer,
+                came(50, 1, 0),
+                "a key is {what} at 20 ms, while its fetch is on its way: what those who wait get"
+            );
+        }
+        let expected = if put { "put, 30 ms old, fresh" } else { "nothing" };
+        ensure_eq!(get(&cache, "a"), expected, "a key was {what} while its fetch was on its way: what is kept"; help = HELP);
+    }
+    // Who asks after it does not join, and the old end does not touch the newer fetch.
+    let late = cache(&cx, 10, TTL, 0).await?;
+    let record = Fetches::new();
+    let changes = async {
+        sleep(ms(20)).await;
+        late.invalidate(&a());
+    };
+    let calls = [0, 30, 60].map(|at| call(&late, &record, "a", at, Ends::Value));
+    let (answers, ()) = cx.call(FETCH, join(join_all(calls), changes)).await?.value;
+    let expected = [came(50, 1, 0), came(80, 2, 0), came(80, 2, 0)];
+    ensure_eq!(answers.as_slice(), expected.as_slice(), "callers at 0, 30 and 60 ms, and the key is invalidated at 20 ms"; help = HELP);
+    ensure_eq!(get(&late, "a"), "run 2, 0 ms old, fresh", "a key was invalidated at 20 ms and fetched again from 30 ms on: what is kept"; help = HELP);
+    // Another key's fetch is still wanted.
+    let other = cache(&cx, 10, TTL, 0).await?;
+    let changes = async {
+        sleep(ms(20)).await;
+        other.invalidate(&"b".to_owned());
+    };
+    let record = Fetches::new();
+    cx.call(FETCH, join(call(&other, &record, "a", 0, Ends::Value), changes)).await?;
+    ensure_eq!(
+        get(&other, "a"),
+        "run 1, 0 ms old, fresh",
+        "another key was invalidated while this one was fetched"
+    );
+    Ok(())
+}
+
+pub async fn a_panic_leaves_no_trace(cx: Cx) -> Outcome {
+    let word = cx.draw().word();
+    for payload in Payload::all(&word) {
+        for ends in [Ends::Panic(payload.clone()), Ends::PanicInClosure(payload.clone())] {
+            let cache = cache(&cx, 10, TTL, 0).await?;
+            let record = Fetches::new();
+            let panics = |at| {
+                let call = timeout(ms(1000), call(&cache, &record, "a", at, ends.clone()));
+                AssertUnwindSafe(call).catch_unwind()
+            };
+            let other = timeout(ms(1000), call(&cache, &record, "b", 10, Ends::Value));
+            let (panicked, other) =
+                cx.call(FETCH, join(join_all([panics(0), panics(0)]), other)).await?.value;
+            ensure!(panicked.iter().all(Result::is_err), "a fetch panics, and a caller that waits for it does not panic";
+                expected = "the panic reaches all who wait for it");
+            ensure!(
+                other.is_ok(),
+                "a fetch of one key panics, and a caller of another key gets nothing"
+            );
+            ensure_eq!(get(&cache, "a"), "nothing", "`get` after a fetch that panicked");
+            let next = timeout(ms(1000), call(&cache, &record, "a", 0, Ends::Value));
+            let next = cx.call(FETCH, AssertUnwindSafe(next).catch_unwind()).await?.value;
+            let fine = matches!(&next, Ok(Ok((_, text))) if text.ends_with(", 0 ms old, fresh"));
+            ensure!(fine, "a fetch panicked, and the next caller of the key gets no value";
+                expected = "it fetches", help = "leave the maps from a destructor, and hold no lock while `fetch` runs");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Capacity, large figures, threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use futures::future::poll_immediate;
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms, scarce};
+use level4::ttl_cache::{Config, TtlCache};
+use tokio::runtime::Builder;
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use super::{FETCH, TTL, cache, fetch, get};
+use crate::fetches::{Ends, Fetches};
+use crate::ops::nz;
+
+const THREADS: usize = 4;
+const KEYS: usize = 2_000;
+
+pub async fn keeps_what_was_used_last(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "a put, an arrival and a hit are uses; the value goes whose last use is longest ago";
+    let mut draw = cx.draw();
+    let drawn = draw.index(40) + 2;
+    for capacity in [1, 2, 10, drawn] {
+        let cache = cache(&cx, capacity, TTL, 50).await?;
+        for number in 0..10 * capacity {
+            cache.put(number.to_string(), "put".to_owned());
+            ensure!(cache.len() <= capacity, "a capacity of {capacity}, and `len` is {}", cache.len();
+                expected = "never more than the capacity");
+        }
+        let kept: Vec<_> = (0..10 * capacity)
+            .filter(|number| get(&cache, &number.to_string()) != "nothing")
+            .collect();
+        let expected: Vec<_> = (9 * capacity..10 * capacity).collect();
+        ensure_eq!(list(&kept), list(&expected), "a capacity of {capacity}, and {} keys were put in a row: what is kept", 10 * capacity; help = HELP);
+    }
+    // Hits by `get`, by `get_or_fetch`, arrivals and puts of a key that is there: each makes its key the youngest.
+    let cache = cache(&cx, 4, TTL, 50).await?;
+    let record = Fetches::new();
+    for key in ["a", "b", "c", "d"] {
+        cache.put(key.to_owned(), "put".to_owned());
+    }
+    let kept = || {
+        // Without a use: a clone of the whole would be one. The keys are asked in the order of their age.
+        cache.len()
+    };
+    get(&cache, "a");
+    cx.call(FETCH, fetch(&cache, &record, "b", 0, Ends::Value)).await?;
+    cache.put("c".to_owned(), "again".to_owned());
+    // The oldest use is that of d, then a, b, c.
+    for (new, gone) in [("e", "d"), ("f", "a"), ("g", "b"), ("h", "c")] {
+        cx.call(FETCH, fetch(&cache, &record, new, 0, Ends::Value)).await?;
+        ensure!(kept() == 4, "a capacity of 4, and `len` is {}", kept(); expected = "4");
+        ensure_eq!(get(&cache, gone), "nothing", "put a, b, c, d; get a; get_or_fetch b; put c again; then fetch e, f, g, h: {gone} when {new} came"; help = HELP);
+    }
+    // A value that takes the place of its own older one makes no room.
+    cache.put("e".to_owned(), "again".to_owned());
+    let missing = ["e", "f", "g", "h"].into_iter().find(|key| get(&cache, key) == "nothing");
+    ensure!(missing.is_none(), "a full cache: a key that is there was put again, and another one is gone"; help = HELP);
+    // A stale hit is a use too.
+    sleep(ms(TTL + 10)).await;
+    get(&cache, "e");
+    cache.put("i".to_owned(), "put".to_owned());
+    ensure!(get(&cache, "e") != "nothing", "a stale value was read, and made room for another one before those that were not"; help = HELP);
+    Ok(())
+}
+
+pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
+    let cache = cache(&cx, 10, TTL, 0).await?;
+    let record = Fetches::new();
+    let made = cache.get_or_fetch("a".to_owned(), record.work(50, Ends::Value));
+    ensure!(
+        record.count() == 0,
+        "a future of `get_or_fetch` was made and not polled, and it has fetched"
+    );
+    cache.put("a".to_owned(), "put".to_owned());
+    let hit = cx.call(FETCH, made).await?.value;
+    let fine = matches!(&hit, Ok(hit) if hit.value == "put");
+    ensure!(fine && record.count() == 0, "a value was put before the first poll of a future of `get_or_fetch`, and it fetches";
+        expected = "a hit: the future looks when it is polled");
+    Ok(())
+}
+
+pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
+    let config = Config { capacity: nz(16), ttl: ms(TTL), stale_for: ms(0) };
+    let cache: TtlCache<u64, Arc<()>, u64> =
+        TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
+    let value = Arc::new(());
+    for key in 0..100 {
+        cache.put(key, Arc::clone(&value));
+    }
+    let _scarce = scarce(1 << 20);
+    for round in 0..20_u64 {
+        let many = async {
+            for number in 0..2_000 {
+                let key = 1000 + round * 10_000 + number;
+                let kept = Arc::clone(&value);
+                let _ = cache
+                    .get_or_fetch(key, move || async move {
+                        if key % 3 == 0 { Err(key) } else { Ok(kept) }
+                    })
+                    .await;
+                let never =
+                    cache.get_or_fetch(key + 5_000, std::future::pending::<Result<Arc<()>, u64>>);
+                let _ = poll_immediate(never).await;
+                cache.put(key + 5_000, Arc::clone(&value));
+                if key % 2 == 0 {
+                    cache.invalidate(&key);
+                }
+                let _ = cache.get(&key);
+            }
+        };
+        cx.call(FETCH, many).await?;
+        let (len, alive) = (cache.len(), Arc::strong_count(&value) - 1);
+        ensure!(len <= 16, "a capacity of 16, and `len` is {len}");
+        ensure!(alive == len, "`len` is {len}, and {alive} values are alive";
+            expected = "what is removed is dropped at once");
+    }
+    // Gone by its age: dropped when it is asked for.
+    cache.put(1, Arc::clone(&value));
+    sleep(ms(TTL + 10)).await;
+    let before = Arc::strong_count(&value);
+    let gone = cache.get(&1).is_none();
+    ensure!(gone && Arc::strong_count(&value) < before, "a value that is gone by its age was asked for, and it is still kept";
+        expected = "it is dropped");
+    Ok(())
+}
+
+pub async fn threads_share_a_cache(cx: Cx) -> Outcome {
+    let config = Config { capacity: nz(2 * KEYS), ttl: ms(1_000_000), stale_for: ms(0) };
+    let cache: TtlCache<usize, usize, ()> =
+        TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let (shared, counted) = (cache.clone(), Arc::clone(&fetches));
+    let served = cx.on_threads(FETCH, THREADS, move |_| {
+        let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return 0 };
+        runtime.block_on(async {
+            let mut served = 0;
+            for key in 0..KEYS {
+                let counted = Arc::clone(&counted);
+                let fetch = move || async move {
+                    counted.fetch_add(1, SeqCst);
+                    yield_now().await;
+                    Ok(key)
+                };
+                let hit = shared.get_or_fetch(key, fetch).await;
+                served += usize::from(matches!(hit, Ok(hit) if hit.value == key));
+            }
+            served
+        })
+    })?;
+    ensure!(
+        served.iter().all(|served| *served == KEYS),
+        "a caller on one of {THREADS} threads got another value, or none"
+    );
+    let fetches = fetches.load(SeqCst);
+    ensure!(fetches == KEYS, "{THREADS} threads ask for {KEYS} keys: {fetches} fetches";
+        expected = "one for each key",
+        help = "between the look and the fetch another thread may have brought the value: the fetch checks for it before it begins");
+    ensure!(cache.len() == KEYS, "{KEYS} keys were fetched, and `len` is {}", cache.len());
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! How many forks a minute `cargo grade class` grades on this machine.
+//!
+//! `cargo run -q -p grader-proofs --example class-speed -- [--forks N] [--jobs N] [--levels level1,level2]`
+//!
+//! Makes a class in which every fork is another one: in each, every file of the starter is that of the
+//! reference by chance, and ends with a comment of its own. The clock runs from the first result to the last
+//! one, so the first build of the checks, which a class pays once, does not count. CPU time is that of all
+//! processes of the run in that time, the compiler's included.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use grader::catalog::{self, Level};
+use grader::class::conditions::Conditions;
+use grader::class::lane::Rules;
+use grader::class::result::ForkResult;
+use grader::class::run::{How, Progress};
+use grader::class::settings::Settings;
+use grader::class::store::Store;
+use grader::class::take::State;
+use grader::class::{Class, Events, confine, roster, run};
+use grader::seed::Seed;
+use grader::starter::plan;
+use grader_proofs::program;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many forks to grade
+    #[arg(long, default_value_t = 20)]
+    forks: usize,
+    /// How many at a time; by default as many as there are cores
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Of which levels
+    #[arg(long, value_delimiter = ',', default_value = "level1,level2")]
+    levels: Vec<String>,
+    /// A folder that keeps what is built, for the next measurement
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Results with the time and the CPU time at which they came.
+#[derive(Default)]
+struct Watch(Mutex<Vec<(Instant, Duration)>>);
+
+impl Events for Watch {
+    fn preparing(&self, lane: usize) {
+        eprintln!("building the checks of lane {lane}");
+    }
+
+    fn finished(&self, result: &ForkResult, how: How, progress: Progress) {
+        eprintln!("{}/{} {}", progress.done, progress.all, result.name);
+        if how == How::Graded
+            && let (Ok(mut seen), Some(cpu)) = (self.0.lock(), cpu_time())
+        {
+            seen.push((Instant::now(), cpu));
+        }
+    }
+}
+
+/// CPU time of the processes that this one has waited for.
+fn cpu_time() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks: u64 = fields.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// A number that looks drawn: the same for each run, so that two measurements are of the same class.
+fn drawn(fork: usize, file: usize) -> bool {
+    let mixed =
+        (fork as u64 * 1_000_003 + file as u64 * 7_919 + 17).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed >> 63 == 1
+}
+
+fn lay(root: &Path, fork: &Path, number: usize, level: &Level) -> Result<(), Failure> {
+    for (at, file) in plan(root, level)?.files().iter().enumerate() {
+        let reference = fs::read_to_string(root.join(&file.path)).ok();
+        let text = if drawn(number, at) { reference } else { file.blank.clone() };
+        let Some(text) = text else { continue };
+        let path = fork.join(&file.path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, format!("{text}\n// fork {number}\n"))?;
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    grader::interrupt::install();
+    let root = grader::workspace::of_this_run()?;
+    let folder = tempfile::tempdir()?;
+    let forks = folder.path().join("class");
+    let levels: Vec<&'static Level> =
+        arguments.levels.iter().filter_map(|name| catalog::level(name)).collect();
+    for number in 0..arguments.forks {
+        for level in &levels {
+            lay(&root, &forks.join(format!("fork-{number:04}")), number, level)?;
+        }
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| folder.path().join("out"));
+    let store = Store::open(&out)?;
+    let roster = roster::read(&forks)?;
+    let (sandbox, missing) = confine::available();
+    missing.iter().for_each(|missing| eprintln!("note: {missing}."));
+    let seed = Seed::draw()?;
+    let time = Duration::from_secs(900);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let lanes = arguments.jobs.unwrap_or(cores);
+    let watch = Watch::default();
+    let class = Class {
+        root: &root,
+        roster: &roster,
+        state: State::Files,
+        levels: &levels,
+        settings: &Settings::default(),
+        store: &store,
+        conditions: &Conditions::of_run(&root, seed, time.as_secs(), sandbox),
+        rules: &Rules { program: program::grader()?, sandbox, seed, time },
+        lanes,
+    };
+    run(&class, &watch)?;
+    let seen = watch.0.into_inner().unwrap_or_default();
+    // Each lane's first fork still begins while others are prepared.
+    let seen = seen.get(lanes.min(seen.len()).saturating_sub(1)..).unwrap_or_default();
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
+        return Err("too few forks were graded: name more with --forks".into());
+    };
+    let (graded, real) = (seen.len() - 1, last.0 - first.0);
+    let cpu = (last.1 - first.1).as_secs_f64() / graded.max(1) as f64;
+    let a_minute = graded as f64 * 60.0 / real.as_secs_f64().max(f64::EPSILON);
+    let names: BTreeMap<&str, ()> = levels.iter().map(|level| (level.name, ())).collect();
+    let names: Vec<&str> = names.into_keys().collect();
+    println!(
+        "{} on {cores} cores, {lanes} at a time: {a_minute:.1} distinct forks a minute, {cpu:.2} CPU seconds each \
+         ({graded} forks in {:.0} s)",
+        names.join(" and "),
+        real.as_secs_f64()
+    );
+    Ok(())
+}

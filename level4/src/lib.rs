@@ -1,0 +1,65 @@
+//! Level 4: patterns for promises and streams.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`limiter`] | at most so many operations at once, alone and in batches |
+//! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
+//! | [`compose`] | steps in a row, selected results, the first success, a quorum |
+//! | [`sources`] | events and timers as streams |
+//! | [`debounce`] | of a burst of values, only the ones that matter |
+//! | [`single_flight`] | one run of the work for all who ask for the same thing |
+//! | [`ttl_cache`] | values with an age, fetched once for all who ask |
+//!
+//! Every module here is an exercise, and the README is the assignment.
+//!
+//! The page of each exercise's module begins with its lesson, a chapter of `level4/lessons`. The chapters'
+//! programs are compiled and run by `cargo test -p level4 --doc`.
+//!
+//! # What all modules have in common
+//!
+//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. With it
+//!   stops all that it has started: no task outlives what it serves.
+//! * Time is tokio's, so that a test can run an hour in microseconds.
+//! * Nothing grows without a bound.
+//! * A configuration that makes no sense is refused when it is made, with a typed error.
+
+#![cfg_attr(doc, doc = concat!("\n", include_str!("../lessons/rustdoc-links.txt"), "\n"))]
+#![cfg_attr(doc, doc = include_str!("../lessons/promise-or-observable.md"))]
+
+/// The chapter of an exercise and its contract, for the documentation of its module. The module's own
+/// documentation follows them.
+///
+/// A chapter refers to other chapters with links such as `[limiter][lesson-limiter]`. Its file defines them at
+/// its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// definitions the first one counts.
+#[cfg(doc)]
+macro_rules! lesson {
+    ($file:literal, $contract:literal) => {
+        concat!(
+            include_str!("../lessons/rustdoc-links.txt"),
+            include_str!(concat!("../lessons/", $file)),
+            "\n# The contract\n\n",
+            include_str!(concat!("../contract/", $contract)),
+            "\n# The module\n\n",
+        )
+    };
+}
+
+#[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
+pub mod cancel;
+#[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
+pub mod compose;
+#[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
+pub mod debounce;
+#[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
+pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
+pub mod single_flight;
+#[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
+pub mod sources;
+#[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
+pub mod ttl_cache;
+
+/// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
+#[doc(hidden)]
+pub const BUILT_FROM: Option<&str> = option_env!("COURSE_SOURCES_LEVEL4");

@@ -1,0 +1,4 @@
+//! The public API of level 4.
+
+mod debounce;
+mod limiter;
