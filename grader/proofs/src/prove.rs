@@ -13,7 +13,7 @@ use grader::select::{Entry, select};
 use grader::submission::{Files, Scratch, seed};
 use grader::supervise::Limits;
 
-use crate::batch::{Batch, Sample, criteria_of, settle};
+use crate::batch::{Batch, Sample, batches, criteria_of, settle};
 use crate::changed::Changed;
 use crate::influence::Influence;
 use crate::schemata::Schema;
@@ -177,8 +177,8 @@ impl Bench {
         Ok(settled.into_iter().map(|(sample, found)| (sample.planted.name, found)).collect())
     }
 
-    /// Proves solutions that can share a tree, each by itself. A solution that rustc refuses there is built
-    /// alone.
+    /// Proves solutions that can share a tree, each by itself. Those that rustc refuses there are
+    /// proved in batches.
     ///
     /// # Errors
     ///
@@ -206,8 +206,7 @@ impl Bench {
         if !alone.is_empty() {
             eprintln!("{} of {} solutions could not share a build", alone.len(), samples.len());
         }
-        for sample in alone {
-            let batch = Batch::of_many(vec![sample], level, influence)?;
+        for batch in batches(alone, level, influence)? {
             proofs.extend(self.prove(level, influence, batch)?);
         }
         Ok(proofs)
