@@ -128,11 +128,14 @@ impl Plan {
                 .map(|planted| Sample::new(planted, &reference_files, level))
                 .collect::<Result<Vec<_>, _>>()?;
             let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
-            let (together, samples) = if one_by_one {
-                (Vec::new(), samples)
-            } else {
-                shared(samples, |sample| &sample.changed, reference_files.files(), MOST_SHARED)
-            };
+            // One that loses a whole level does not build, or is refused before.
+            let criteria = select(&[level.name.to_owned()])?.len();
+            let (mut samples, shareable): (Vec<_>, Vec<_>) = samples
+                .into_iter()
+                .partition(|it| one_by_one || it.planted.fails.len() == criteria);
+            let (together, rest) =
+                shared(shareable, |sample| &sample.changed, reference_files.files(), MOST_SHARED);
+            samples.extend(rest);
             let mut groups = if one_by_one {
                 samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?
             } else {
