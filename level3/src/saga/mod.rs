@@ -115,7 +115,7 @@ pub enum SagaOutcome<S> {
         state: S,
         /// The failure that sent the saga back.
         failure: SagaFailure,
-        /// The steps that could not be undone.
+        /// The steps that could not be undone, in the order of the saga's steps.
         stuck: Vec<Stuck>,
     },
 }

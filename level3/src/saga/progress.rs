@@ -146,7 +146,7 @@ impl<S: SagaState> Progress<S> {
         saga.steps.iter().zip(&self.steps).any(|(step, step_state)| step.pivot && step_state.done)
     }
 
-    /// Returns the undos that are parked.
+    /// Returns the undos that are parked, in the order of the steps.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         self.steps.iter().filter_map(|step_state| step_state.stuck.as_deref().cloned()).collect()
     }

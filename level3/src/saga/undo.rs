@@ -72,7 +72,6 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
-        let mut stuck: Vec<Stuck> = Vec::new();
         // One round tries every undo that is left, once. The pause between rounds grows; a pause after each
         // failed undo would delay the ones that work.
         let mut round = 1;
@@ -80,6 +79,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             let mut left = Vec::new();
             for mut step in armed {
                 step.attempts += 1;
+                // An earlier owner may have parked it. As `Progress::read` does with the record below.
+                progress.steps[step.index].stuck = None;
                 // Written before the attempt, with the outcome of the last undo in the same batch. If the
                 // journal refuses the batch, another owner has the saga and this attempt must not begin.
                 batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
@@ -110,11 +111,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                                 cause: error.message.clone(),
                                 attempts: step.attempts,
                             });
-                            stuck.push(Stuck {
+                            // Kept with the step, so that this run and a reader of the records list what
+                            // is parked in one order.
+                            progress.steps[step.index].stuck = Some(Box::new(Stuck {
                                 step: step.name.to_owned(),
                                 cause: error.message,
                                 attempts: step.attempts,
-                            });
+                            }));
                         } else {
                             left.push(step);
                         }
@@ -129,6 +132,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             }
         }
         // The last record ends the saga in the journal. A parked saga can be claimed and resumed again.
+        let stuck = progress.stuck();
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
