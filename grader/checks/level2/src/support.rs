@@ -226,7 +226,7 @@ pub async fn crowd<F: Future>(
     name: &str,
     load: impl Fn(Arc<dyn DashboardSource>) -> F,
 ) -> Outcome {
-    const LOADS: usize = 250;
+    const LOADS: usize = 130;
     let fake = Fake::new(cx).quiet();
     let alone = cx.call(name, load(fake.source())).await?.took;
     begins(cx, &format!("{LOADS} loads at once"));
