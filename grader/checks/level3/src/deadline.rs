@@ -220,7 +220,7 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
             let end = Deadline::after(limit).run(sleep(limit + YEAR)).await;
             (end, begun.elapsed())
         });
-        cx.let_pass(limit + ms(1)).await;
+        cx.pass(limit + ms(1)).await;
         let is_over = run.is_finished();
         let end = if is_over { run.await.ok() } else { None };
         ensure!(end == Some((Err(Elapsed), limit)), "work that takes a year more than its deadline of {limit:?}: the run {}",
