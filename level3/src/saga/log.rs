@@ -18,13 +18,17 @@ impl SagaOwner<'_> {
     /// If the journal wrote a batch but reported a failure, the batch is written twice. Reading it twice
     /// changes nothing: see [`Progress`](super::progress::Progress).
     pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), SagaError> {
-        // Only an unreachable journal is tried again. `Fenced` is an answer: another owner has the saga.
+        // Only an unreachable journal is tried again. `Fenced` is an answer: another owner has the
+        // saga. The client waits during these tries, so they are few and short.
         for _ in 1..TRIES {
+            // `append` takes the batch, and the next try needs it again.
             match self.journal.append(&self.lease, records.clone()).await {
                 Err(JournalError::Unavailable) => sleep(PAUSE).await,
                 written => return Ok(written?),
             }
         }
+        // The last try, with the original. If it fails too, the saga stops here and stays open in
+        // the journal. No further write renews its lease, so another owner can claim it later.
         Ok(self.journal.append(&self.lease, records).await?)
     }
 }

@@ -80,11 +80,19 @@ impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 /// # }
 /// ```
 pub struct Saga<S, C = ()> {
+    // Written with the first record. `Progress::read` compares it, so that a saga is never resumed
+    // with the steps of another kind.
     kind: &'static str,
+    // In the order of the calls; the undos run from the back. `Progress::steps` has the same
+    // indices.
     steps: Vec<Step<S, C>>,
     // Handed to every step and undo, so that a step can be a plain function.
     shared: Arc<C>,
+    // For undos alone. The engine calls a step once: only the step knows which of its errors are
+    // worth a retry.
     undo: Backoff,
+    // Spreads the undos of sagas that failed in the same outage, which would otherwise all come
+    // back at the same instant.
     jitter: Arc<dyn Jitter>,
 }
 
@@ -244,7 +252,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// own limit: the sum of the limits, at most `Duration::MAX`. The steps have to end before it.
     #[must_use]
     pub fn reserve(&self) -> Duration {
-        // `sum` panics on overflow, and a limit may be `Duration::MAX`.
+        // `sum` panics on overflow, and a limit may be `Duration::MAX`. The undos run one after
+        // another, so their limits add up. A step without an undo needs no time.
         let limits = self.steps.iter().filter_map(Step::undo_limit);
         limits.fold(Duration::ZERO, Duration::saturating_add)
     }
@@ -256,6 +265,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
 #[must_use]
 pub fn undo_backoff() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
+    // The figures are constants that `new` accepts: no input can make this panic.
     Backoff::new(base, 2.0, cap, nonzero!(23)).expect("a base below the cap, a factor above 1")
 }
 

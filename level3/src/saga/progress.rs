@@ -53,8 +53,13 @@ impl StepState {
 /// How a saga ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Terminal {
+    // Every critical step is done. No later owner undoes anything, even if a record says that a
+    // step failed.
     Completed,
+    // Every armed step is undone.
     Compensated,
+    // At least one undo has no attempt left. Unlike the other two, such a saga can be claimed
+    // again.
     Parked,
 }
 
@@ -72,6 +77,7 @@ impl<S: SagaState> Progress<S> {
         let mut found: Option<Self> = None;
         for record in records {
             if let Record::Begun { kind, state } = record {
+                // The steps of another kind could have the same names and mean something else.
                 if kind != saga.kind {
                     return Err(unreadable(format!(
                         "a saga of the kind {kind}, not {}",
@@ -95,6 +101,7 @@ impl<S: SagaState> Progress<S> {
     fn add<C>(&mut self, saga: &Saga<S, C>, record: &Record) -> Result<(), SagaError> {
         let unreadable = |why: serde_json::Error| SagaError::State(why.to_string());
         match record {
+            // `read` has handled it.
             Record::Begun { .. } => {}
             Record::StepStarted { step } => self.step_state(saga, step)?.begun = true,
             Record::StepDone { step, state } => {
@@ -102,9 +109,11 @@ impl<S: SagaState> Progress<S> {
                 self.state = state.read().map_err(unreadable)?;
             }
             Record::StepFailed { failure, may_have_acted } => {
+                // Only a certain "no effect" disarms the undo.
                 let effect = if *may_have_acted { Effect::Unknown } else { Effect::None };
                 self.step_state(saga, &failure.step)?.failed = Some(effect);
             }
+            // No record clears it again: a saga that goes back never turns round.
             Record::Compensating { failure } => self.failure = Some(Box::new(failure.clone())),
             Record::UndoStarted { step, attempt } => {
                 let step_state = self.step_state(saga, step)?;
@@ -134,6 +143,9 @@ impl<S: SagaState> Progress<S> {
         saga: &Saga<S, C>,
         name: &str,
     ) -> Result<&mut StepState, SagaError> {
+        // By name and not by position: a later version of the program may have added a step, and
+        // the old records must still find theirs. A saga has few steps, so a linear search is
+        // enough.
         saga.steps
             .iter()
             .zip(&mut self.steps)
@@ -143,6 +155,8 @@ impl<S: SagaState> Progress<S> {
 
     /// Whether a step is done after which a saga is finished rather than undone.
     pub(super) fn is_past_the_pivot<C>(&self, saga: &Saga<S, C>) -> bool {
+        // `done` and not `begun`: a pivot without an outcome may not have had its effect, and then
+        // the saga can still be undone.
         saga.steps.iter().zip(&self.steps).any(|(step, step_state)| step.pivot && step_state.done)
     }
 

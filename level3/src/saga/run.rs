@@ -47,6 +47,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
         let saga = Arc::clone(self);
+        // The task owns the saga. A caller that drops its future drops the `JoinHandle` only, which
+        // detaches the task and does not stop it.
         let task = tokio::spawn(async move {
             let lease = match saga.open(journal.as_ref(), id, &state).await? {
                 Opened::New(lease) => lease,
@@ -55,6 +57,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             let owner = SagaOwner { journal: journal.as_ref(), lease, observer: &ignore_events };
             saga.run(&owner, state, deadline).await
         });
+        // The task panicked, or the runtime shut down. What was done until then is in the journal,
+        // for the next owner.
         task.await.unwrap_or(Err(SagaError::Lost))
     }
 
@@ -69,6 +73,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         id: SagaId,
         state: &S,
     ) -> Result<Opened, SagaError> {
+        // The state is converted before the journal is asked: a saga whose state cannot be written
+        // could not be resumed either, so it must not exist.
         let first = Record::Begun { kind: self.kind.into(), state: payload(state)? };
         Ok(journal.open(id, first).await?)
     }
@@ -115,8 +121,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         if let Some(failure) = progress.failure.clone() {
             // A parked saga has ended once; its parked undos are tried again now.
             progress.over = None;
+            // The batch is empty: the dead owner took its unwritten records with it. No effect is
+            // lost by that, because every effect was announced before it was tried.
             return self.back(owner, &mut progress, *failure, Vec::new()).await;
         }
+        // Past the pivot, undoing would cost more than finishing: for a payment, a refund to a
+        // customer who has paid for something that can still be delivered.
         if progress.is_past_the_pivot(self) {
             return self.forward(owner, &mut progress, deadline).await;
         }
@@ -139,6 +149,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         let progress = Progress::read(self, &saga_log.records)?;
         let stuck = progress.stuck();
         let Progress { state, failure, over, .. } = progress;
+        // The records come from outside the program. A saga that was undone without a reason is
+        // damage, which is an error here and not a panic.
         let no_failure = || SagaError::State("undone for no reason".to_owned());
         Ok(match over {
             None => None,
@@ -160,6 +172,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// [`SagaError::State`] if the records are not those of such a saga.
     pub fn begun_with(&self, saga_log: &SagaLog) -> Result<S, SagaError> {
+        // `get` and not an index: `read` reports an empty journal as an error.
         let first = saga_log.records.get(..1).unwrap_or_default();
         Ok(Progress::read(self, first)?.state)
     }
@@ -178,6 +191,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         // One reading of the clock ends a step and decides whether there is time for the next.
         let mut now = Instant::now();
         for (index, step) in self.steps.iter().enumerate() {
+            // Borrowed for a few lines only: `back` and `advance` need the whole progress.
             let step_state = &mut progress.steps[index];
             // Only in a resumed saga: done before, or optional and failed before.
             if step_state.done || step_state.failed.is_some() {
@@ -190,7 +204,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 return self.back(owner, progress, failure, batch).await;
             }
             // Begun before by an owner that died before the outcome: whatever the outcome is now,
-            // that attempt may have had its effect.
+            // that attempt may have had its effect. Only a resumed saga past its pivot gets here
+            // with `true`.
             let begun_before = step_state.begun;
             step_state.begun = true;
             batch.push(Record::StepStarted { step: step.name.into() });
@@ -202,6 +217,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             let outcome = if begun < deadline.instant() {
                 let (shared, saga) = (Arc::clone(&self.shared), owner.saga().clone());
                 let context = StepContext { shared, saga, deadline };
+                // The step gets a clone: if it fails or is stopped, the state from before it is
+                // still there. If this whole future is dropped during the await, the journal has
+                // the start of the step and no outcome, so the next owner treats its effect as
+                // unknown.
                 attempt(step, progress.state.clone(), context).await
             } else {
                 // The journal has used up the time.
@@ -212,12 +231,16 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             match outcome {
                 Ok(state) => {
                     let state = progress.advance(state)?;
+                    // Not written on its own. If the process dies before the next write, the step
+                    // reads as begun without an outcome. That is why a step past the pivot may be
+                    // called twice, and why an undo may get `Unknown` for a step that was done.
                     batch.push(Record::StepDone { step: step.name.into(), state });
                     progress.steps[index].done = true;
                     owner.notify(SagaEvent::StepDone { step: step.name, took });
                 }
                 Err(mut error) => {
                     if begun_before {
+                        // The error describes this call only.
                         error.effect = Effect::Unknown;
                     }
                     progress.steps[index].failed = Some(error.effect);
@@ -230,7 +253,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 }
             }
         }
-        // The last batch: the end of the last step and that of the saga.
+        // The last batch: the end of the last step and that of the saga. An owner that dies before
+        // this write leaves a saga whose last step has no outcome. Past the pivot, the next owner
+        // calls that step again and then writes this record.
         batch.push(Record::Completed);
         owner.write(batch).await?;
         Ok(SagaOutcome::Completed(progress.state.clone()))
@@ -244,9 +269,14 @@ async fn attempt<S, C>(
     context: StepContext<C>,
 ) -> Result<S, StepError> {
     let deadline = context.deadline;
-    // The call is inside: a step may panic before it returns a future.
+    // The call is inside: a step may panic before it returns a future. `AssertUnwindSafe`: a step
+    // that panics half way leaves only its own clone of the state half changed; what it shares is
+    // the saga's user's to protect.
     let work = AssertUnwindSafe(async { (step.run)(state, context).await }).catch_unwind();
     let span = tracing::info_span!("step", name = step.name);
+    // At the deadline `run` drops the step wherever it waits. That stops the waiting and not the
+    // service, so the effect is unknown. The span is outside of the work, so that each poll is
+    // inside the span.
     match deadline.run(work).instrument(span).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => {
@@ -266,6 +296,7 @@ fn failed<S, C>(
 ) -> SagaFailure {
     let failure = SagaFailure { step: step.name.into(), kind: error.kind, message: error.message };
     owner.notify(SagaEvent::StepFailed { failure: &failure, critical: step.critical, took });
+    // Only an error that excludes an effect spares the step its undo.
     let may_have_acted = error.effect == Effect::Unknown;
     batch.push(Record::StepFailed { failure: failure.clone(), may_have_acted });
     failure

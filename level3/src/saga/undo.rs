@@ -62,7 +62,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        // In reverse order: a later step may rely on the effect of an earlier one, so it is undone first.
+        // In reverse order: a later step may rely on the effect of an earlier one, so it is undone
+        // first. Collected once, before the first attempt: from here on a step leaves the list by
+        // success or by being parked, and none joins it.
         let mut armed: Vec<PendingUndo<'_, S, C>> = Vec::new();
         for (index, (step, step_state)) in self.steps.iter().zip(&progress.steps).enumerate().rev()
         {
@@ -79,6 +81,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         while !armed.is_empty() {
             let mut left = Vec::new();
             for mut step in armed {
+                // Counted and recorded before the attempt: an owner that dies during it leaves one attempt
+                // fewer to the next owner.
                 step.attempts += 1;
                 // Written before the attempt, with the outcome of the last undo in the same batch. If the
                 // journal refuses the batch, another owner has the saga and this attempt must not begin.
@@ -128,7 +132,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 round += 1;
             }
         }
-        // The last record ends the saga in the journal. A parked saga can be claimed and resumed again.
+        // The last record ends the saga in the journal. A parked saga can be claimed and resumed
+        // again. Written last, after the outcome of each undo: an owner that dies before this write
+        // leaves an open saga, and the next owner continues with the undos that have no outcome.
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
