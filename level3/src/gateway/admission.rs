@@ -15,6 +15,7 @@ const CALLS_OF_A_PAYMENT: u32 = 2;
 /// Decides about new payments, and learns from the calls of those under way.
 #[derive(Debug)]
 pub(super) struct Admission {
+    // The semaphore knows only its free places; the difference is the number under way.
     max_in_flight: u32,
     // One permit for each admitted payment, until its last undo is done or its receipt has a permit of its
     // own. In an `Arc`, since an owned permit moves from task to task.
@@ -55,10 +56,15 @@ impl Admission {
     ///
     /// The time after which a refused payment may be offered again.
     pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Duration> {
+        // Held from the check to the reservation: of two payments that could have the last calls,
+        // the second one sees the reservation of the first.
         let mut state = self.lock();
         if let Some(retry_after) = self.refusal_of(&mut state) {
             return Err(retry_after);
         }
+        // `try`, and not a wait: a payment that waits for a place uses up its own deadline, and
+        // under overload the queue would only grow. The place comes before the calls, because its
+        // drop returns it if the reservation fails.
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(state.took);
         };
@@ -74,6 +80,7 @@ impl Admission {
 
     fn refusal_of(&self, state: &mut State) -> Option<Duration> {
         let in_flight = self.in_flight();
+        // `admits` also notes the refusal, so the limit learns that it was the obstacle.
         if in_flight >= self.max_in_flight || !state.concurrency.admits(in_flight) {
             return Some(state.took);
         }
@@ -108,6 +115,8 @@ impl Admission {
 
     /// Notes how much of its time limit a call took that was sent at `begun`.
     pub(super) fn called(&self, source: Source, begun: Instant, took: Duration, limit: Duration) {
+        // Read without the lock: other payments begin and end meanwhile, and an estimate is enough
+        // here.
         let (share, in_flight) = (share(took, limit), self.in_flight());
         self.lock().concurrency.sample(source, share, in_flight, begun, begun + took);
     }
@@ -115,6 +124,7 @@ impl Admission {
     /// Notes how much of its time limit a payment took that began at `begun`.
     pub(super) fn ended(&self, begun: Instant, took: Duration, limit: Duration) {
         let mut state = self.lock();
+        // Never zero: a refused client that may come back at once would not wait at all.
         state.took = took.clamp(Duration::from_millis(1), limit);
         let (share, in_flight) = (share(took, limit), self.in_flight());
         state.concurrency.sample(Source::Whole, share, in_flight, begun, begun + took);
@@ -126,6 +136,8 @@ impl Admission {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock leaves figures that are at worst out of date. To refuse every
+        // payment from then on would be worse.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -51,6 +51,7 @@ impl CallError {
                 Disposition::RetryAfter(*after)
             }
             Self::Provider(error) if error.is_transient() => Disposition::Retry,
+            // A further attempt would meet the same open breaker, or even less time.
             _ => Disposition::GiveUp,
         }
     }
@@ -58,6 +59,7 @@ impl CallError {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Provider(error) => error.effect(),
+            // Refused before the request was made: nothing has left.
             _ => Effect::None,
         }
     }
@@ -115,6 +117,8 @@ enum Purpose {
 /// and a future that holds a reference to it must be `Send`; they are sums, so `Relaxed` is enough.
 #[derive(Debug, Default)]
 struct CallTimings {
+    // Apart, because they have different remedies: a long wait calls for fewer payments, a long
+    // call for a faster service.
     waiting: AtomicU64,
     wire: AtomicU64,
 }
@@ -137,6 +141,7 @@ pub(super) struct CallBudget {
     is_first: bool,
     /// How many calls were made. The first one was reserved when the payment was admitted.
     calls: AtomicU32,
+    // The event of the step reports these, when its last attempt has ended.
     timings: CallTimings,
 }
 
@@ -187,6 +192,8 @@ impl GuardedService {
         deadline: Deadline,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
+        // One call gets all the time of the attempt: the retries of an undo are the saga's, which
+        // writes each of them to the journal.
         let budget = CallBudget::new(deadline.remaining(), deadline);
         self.send(Purpose::Undo, &budget, call).await
     }
@@ -208,6 +215,8 @@ impl GuardedService {
             if purpose == Purpose::Undo || !is_reserved {
                 self.admission.add(1);
             }
+            // A caller that drops the future here leaves the queue, and its slot goes to the next
+            // one.
             self.wait_for_a_slot(limiter, purpose, deadline).await?;
             let admitted = Instant::now();
             CallTimings::add(&budget.timings.waiting, admitted - begun);
@@ -219,8 +228,9 @@ impl GuardedService {
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
-        // Dropping the call stops the waiting only. The request may still be executed, so the error is
-        // `TimedOut`, whose effect is unknown.
+        // Dropping the call stops the waiting only. The request may still be executed, so the error
+        // is `TimedOut`, whose effect is unknown. `call` makes the request only now: a future that
+        // was made before the wait could have started its work.
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
         let took = begun.elapsed();
@@ -251,8 +261,10 @@ impl GuardedService {
             Purpose::Undo => Priority::Refund,
             Purpose::Begin | Purpose::Continue => Priority::Charge,
         };
-        // Only one new payment waits in the limiter's queue at a time. The others wait here, so that a call of
-        // a payment that has begun never stands behind many first calls.
+        // Only one new payment waits in the limiter's queue at a time. The others wait here, so
+        // that a call of a payment that has begun never stands behind many first calls. The permit
+        // is dropped when this function returns: this call has its slot then, and the next newcomer
+        // may join the queue.
         let _turn = match purpose {
             // The semaphore is never closed, so `Ok` is a permit.
             Purpose::Begin => deadline.run(self.newcomers.acquire()).await.map(Some),

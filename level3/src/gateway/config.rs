@@ -80,9 +80,10 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        // The pauses are at most 200 and 400 ms, so that four steps that fail twice each have ended after
-        // 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With the
-        // assignment's pause of a second between attempts the worst case is 16.8 s.
+        // The pauses are at most 200 and 400 ms, so that four steps that fail twice each have ended
+        // after 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With
+        // the assignment's pause of a second between attempts the worst case is 16.8 s. No input
+        // reaches these figures, and `Backoff::new` accepts them.
         let backoff = |attempts| Backoff::new(ms(200), 2.0, ms(2000), attempts).unwrap_or_default();
         let three = nonzero!(3);
         let step = |limit, needs| StepConfig {

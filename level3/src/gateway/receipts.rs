@@ -85,6 +85,7 @@ impl Inner {
     /// A panic of the mail client is a failure: without a dead letter only the next recovery would find the
     /// receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
+        // `AssertUnwindSafe`: the receipt is only read, and the services guard their own state.
         let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
         sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
     }

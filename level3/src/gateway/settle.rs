@@ -22,6 +22,7 @@ const MAX_BURNT_KEYS: u32 = 4;
 /// breaker, a missed slot and a lost answer may be different at the next attempt.
 pub(super) fn undo_error(error: CallError) -> UndoError {
     match &error {
+        // The same call would be refused again, so further attempts only delay the operator.
         CallError::Provider(provider) if !provider.is_transient() => UndoError::permanent(error),
         _ => UndoError::transient(error),
     }
@@ -33,6 +34,8 @@ async fn until_settled<T, Fut>(attempt: impl Fn() -> Fut) -> Result<T, UndoError
 where
     Fut: Future<Output = Result<ControlFlow<T>, UndoError>>,
 {
+    // Bounded, because there is no pause in this loop: a provider that answers each fresh key with
+    // a 500 must not be flooded. The pauses are between the attempts of the saga.
     for _ in 0..MAX_BURNT_KEYS {
         if let ControlFlow::Break(settled) = attempt().await? {
             return Ok(settled);
@@ -55,6 +58,7 @@ pub(super) async fn resolve_intent(
 ) -> Result<Option<IntentId>, UndoError> {
     let attempt = async || {
         let request = CreateIntent {
+            // Read inside the attempt: the one before may have burnt the key.
             key: services.keys.key(&state.id, Operation::CreateIntent),
             payment: state.id.clone(),
             amount: state.payment.amount,
@@ -64,6 +68,8 @@ pub(super) async fn resolve_intent(
         match services.payments.call_past_breaker(deadline, call).await {
             // The usual case: the provider replays its answer to the first request, or executes this one.
             Ok(intent) if intent.payment == state.id => Ok(ControlFlow::Break(Some(intent.id))),
+            // The answer is about another payment. A search by the payment's own name does not
+            // depend on the key, so it may still find the right intent.
             Ok(_) => {
                 let found = find(services, &state.id, deadline).await?;
                 Ok(ControlFlow::Break(found.map(|intent| intent.id)))
@@ -100,6 +106,7 @@ pub(super) async fn cancel_or_refund(
         let call = || services.providers.payments.cancel(key, intent.clone());
         // Both a success and a `WrongState` answer with the status, and the status decides.
         let status = match services.payments.call_past_breaker(deadline, call).await {
+            // The status of another intent proves nothing about this customer's money.
             Ok(answer) if answer.id != intent => return Err(mismatch("another intent")),
             Ok(intent) => intent.status,
             Err(CallError::Provider(ProviderError::WrongState { status })) => status,
@@ -116,11 +123,15 @@ pub(super) async fn cancel_or_refund(
             IntentStatus::Canceled | IntentStatus::Succeeded => Ok(ControlFlow::Break(status)),
             // The bank is still deciding about the charge. Neither a cancel nor a refund is possible yet.
             IntentStatus::Processing => Err(UndoError::transient(ProviderError::InFlight)),
+            // Not cancelled yet. The loop sends the cancel again, with the key that is current by
+            // then.
             IntentStatus::RequiresConfirmation | IntentStatus::RequiresAction => {
                 Ok(ControlFlow::Continue(()))
             }
         }
     };
+    // If the process dies between the two, the next owner repeats the cancel, learns again that the
+    // intent is charged, and refunds it.
     if until_settled(attempt).await? == IntentStatus::Succeeded {
         refund(services, state, intent, deadline).await?;
     }
@@ -156,6 +167,8 @@ pub(super) async fn refund(
             Some(found) if found.refunded || found.status == IntentStatus::Canceled => {
                 Ok(ControlFlow::Break(()))
             }
+            // The search shows no refund, so the stored 500 had no effect and another key cannot
+            // refund twice.
             _ if error == ProviderError::Internal => {
                 services.keys.burn(payment, Operation::Refund);
                 Ok(ControlFlow::Continue(()))
