@@ -17,7 +17,11 @@ use tokio::time::Instant;
 pub struct Backlog {
     // starter: hint the time that one call takes of the limit, and until when the account is busy
     per_call: Duration,
+    // Bounds the wait of an admitted payment: it never stands behind more calls than the account
+    // makes in this time.
     most: Duration,
+    // An instant and not a counter: the clock pays for the calls, so no task has to count them down
+    // and no timer runs.
     busy_until: Instant,
 }
 
@@ -39,6 +43,9 @@ impl Backlog {
     ///
     /// The time after which the same calls could be reserved, if no others are reserved until then.
     pub fn reserve(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
+        // `&mut self` makes check and reservation one step: the caller holds its lock for both. All
+        // or none, because a payment with only some of its calls would begin, fail and be undone,
+        // which takes calls from others.
         let wait = self.wait_for(calls, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -58,18 +65,24 @@ impl Backlog {
 
     /// Adds calls that were not reserved: a retry, an undo, those of a recovered payment.
     pub fn add(&mut self, calls: u32, now: Instant) {
+        // Without a bound: an undo has to be made however much is reserved. New payments pay for
+        // it, since they are refused until it is made.
         let after = self.owed(now).saturating_add(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
     /// Releases reserved calls that will not be made, since their payment has ended.
     pub fn release(&mut self, calls: u32, now: Instant) {
+        // The clock may have paid for some of these calls already, so this can release more than is
+        // owed.
         let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
     /// Adds a pause: the account makes no call for `time`, because the provider asked for that.
     pub fn pause_for(&mut self, time: Duration, now: Instant) {
+        // The longer of the two and not their sum: calls that are reserved wait during the pause,
+        // and two pauses run at the same time.
         let after = self.owed(now).max(time);
         self.owe(after, now);
     }

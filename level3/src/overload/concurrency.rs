@@ -40,6 +40,7 @@ const SOURCES: usize = 4;
 /// since earlier ones say nothing about it.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
+    // A fraction, so that small steps up add up.
     limit: f64,
     max: f64,
     /// Whether the limit was lowered once, so that its size is about right.
@@ -47,6 +48,7 @@ pub struct ConcurrencyLimit {
     /// Whether a payment was refused since the last change.
     has_refused: bool,
     changed_at: Instant,
+    // Apart for each service: a mean over all of them would hide the one that is overloaded.
     samples: [Samples; SOURCES],
 }
 
@@ -74,6 +76,8 @@ impl ConcurrencyLimit {
     /// Whether one more payment may begin while `in_flight` are under way.
     pub fn admits(&mut self, in_flight: u32) -> bool {
         let admits = f64::from(in_flight) + 1.0 <= self.limit;
+        // Without a refusal the limit was no obstacle, and samples under a limit that does not bind
+        // say nothing about a higher one.
         self.has_refused |= !admits;
         admits
     }
@@ -88,11 +92,15 @@ impl ConcurrencyLimit {
         begun: Instant,
         now: Instant,
     ) {
+        // Calls that began under the old limit are slow for a reason that is already dealt with. If
+        // they counted, one overload would lower the limit many times.
         if begun < self.changed_at {
             return;
         }
         let samples = &mut self.samples[source as usize];
         samples.add(share);
+        // One strained service is enough to lower the limit, but it rises only when every service
+        // has enough samples and none is strained.
         if samples.are_strained() {
             let step = (STRAINED / samples.mean()).clamp(*STEP_DOWN.start(), *STEP_DOWN.end());
             self.is_tuned = true;
@@ -110,6 +118,8 @@ impl ConcurrencyLimit {
     }
 
     fn change_to(&mut self, limit: f64, now: Instant) {
+        // The new limit starts with no samples, so each change is judged by payments that began
+        // under it.
         self.limit = limit.max(LEAST).min(self.max);
         self.changed_at = now;
         self.has_refused = false;
