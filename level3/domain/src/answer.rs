@@ -39,8 +39,9 @@ pub enum Status {
         #[serde(alias = "may_pass")]
         retryable: bool,
     },
-    /// It failed or its outcome is unknown, and it is being undone. The gateway, or the one that recovers it,
-    /// goes on until that is done; ask again with the same key.
+    /// The payment failed or its outcome is unknown, and it is being undone. This gateway, or
+    /// another one that recovers the payment, continues until it is undone; ask again with the same
+    /// key.
     Compensating {
         /// Whether an operator has to look at it: an undo keeps failing.
         parked: bool,
@@ -136,7 +137,7 @@ pub enum PayError {
         /// The time after which a payment may be admitted, if no other one arrives first.
         retry_after: Duration,
     },
-    /// The gateway takes no new payments any more.
+    /// The gateway accepts no new payments.
     #[error("the gateway is shutting down")]
     ShuttingDown,
     /// The journal cannot be reached. Without a record the gateway calls no service.

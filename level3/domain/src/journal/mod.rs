@@ -1,15 +1,16 @@
-//! The records of sagas, kept where a crash does not reach them.
+//! The records of sagas, kept where they survive a crash.
 //!
-//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a reader
-//! of the journal knows what may have been done and how to undo it. Records are added one batch
-//! at a time, and a batch is there as a whole or not at all.
+//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a
+//! reader of the journal knows what may have been done and how to undo it. Records are added one
+//! batch at a time, and the journal has all of a batch or nothing of it.
 //!
 //! # Who may write
 //!
-//! A saga has one owner at a time. Ownership is a *lease*: it ends by itself when nothing was written
-//! for a while, so a saga whose process died can be claimed by another. Each claim has a higher
-//! *epoch*, and a write with an old epoch is refused ([`JournalError::Fenced`]). An owner that was only
-//! slow therefore finds out at its next write, which comes before its next effect.
+//! A saga has one owner at a time. Ownership is a *lease*: it ends by itself when its owner has
+//! written nothing for a while, so another process can claim a saga whose process died. Each claim
+//! has a higher *epoch*, and a write with an old epoch is refused ([`JournalError::Fenced`]). An
+//! owner that was only slow therefore finds out at its next write, which comes before its next
+//! effect.
 
 mod memory;
 mod record;
@@ -106,7 +107,7 @@ impl StoreId {
     }
 }
 
-/// The right to write about a saga, as long as no other owner has claimed it.
+/// The right to write the records of a saga, until another owner claims it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The name of the saga.
@@ -137,7 +138,7 @@ impl Standing {
         }
     }
 
-    /// The standing with this name.
+    /// Returns the status with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Open, Self::Parked, Self::Ended].into_iter().find(|known| known.name() == name)
@@ -205,7 +206,7 @@ pub trait Journal: Send + Sync {
     /// [`JournalError::Fenced`] when the lease is not the latest one; nothing was written then.
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()>;
 
-    /// Takes a saga over whose lease has ended.
+    /// Takes over a saga whose lease has ended.
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed>;
 
     /// Returns the records of a saga.

@@ -20,7 +20,7 @@ pub enum ProviderError {
         /// The reason, in words.
         message: String,
     },
-    /// The intent is not in a state that allows this.
+    /// The state of the intent does not allow the request.
     #[error("not possible for an intent that is {status}")]
     WrongState {
         /// The state of the intent.
@@ -32,7 +32,7 @@ pub enum ProviderError {
     /// A request with this key, or on this object, is still running (409).
     #[error("a request with this key is still running")]
     InFlight,
-    /// Too many requests (429). Refused before anything else was looked at.
+    /// Too many requests (429). The service refused the request before it looked at anything else.
     #[error("too many requests")]
     RateLimited {
         /// The wait that the header `Retry-After` names.

@@ -18,8 +18,9 @@ pub struct IntentPage {
 
 /// A provider that can list its intents. Listing has no effect.
 pub trait IntentList: Send + Sync {
-    /// A page of the account's intents, the newest first: the first page, or the one after an intent.
+    /// Returns a page of the account's intents, the newest first: the first page, or the one after
+    /// the given intent.
     fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage>;
-    /// One intent as it is now.
+    /// Returns the current state of one intent.
     fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>>;
 }
