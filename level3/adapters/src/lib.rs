@@ -9,7 +9,7 @@
 //! | [`Receipts`](level3_domain::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](level3_domain::journal::Journal) and [`Ledger`](level3_domain::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
 //!
-//! [`reconcile`] compares what the provider and the ledger say.
+//! [`reconcile`] compares the provider's intents with the ledger's rows.
 
 mod http;
 pub mod postgres;
