@@ -98,7 +98,7 @@ pub(super) struct Append {
 }
 
 impl Operation for Append {
-    /// Whether the lease was the latest one.
+    /// Returns whether the lease was the latest one.
     type Output = bool;
 
     fn key(&self) -> &str {

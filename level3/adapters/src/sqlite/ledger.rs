@@ -41,7 +41,7 @@ pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
     Ok(Ok(row))
 }
 
-/// Returns the existing row, if it has the same values.
+/// Returns the row that exists already; an error if its amount differs or the payment was voided.
 fn saved_before(db: &Connection, asked: Row) -> Booked<Row> {
     type Columns = (String, Option<i64>, Option<String>);
     let (status, minor, currency): Columns = db
