@@ -135,7 +135,7 @@ impl Http {
         let root = root(base_url)?;
         let failed = |reason: String| SetupError::Client { reason };
         let mut bearer = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| failed("the key has characters that no header takes".to_owned()))?;
+            .map_err(|_| failed("the key has characters that a header cannot carry".to_owned()))?;
         // Keeps the key out of the `Debug` output of every request and client.
         bearer.set_sensitive(true);
         // This build of `reqwest` has no cryptography of its own, so the process installs a

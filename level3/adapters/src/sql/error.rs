@@ -37,7 +37,7 @@ pub enum StoreError {
     },
     /// The database has tables that are not a store's.
     #[error(
-        "{place} is a database of something else. It was left as it is; give the store another"
+        "{place} is a database of another program. It was left as it is; give the store another"
     )]
     Foreign {
         /// The store.
@@ -73,7 +73,7 @@ pub enum StoreError {
     /// No space is left.
     #[error(
         "no space is left for {place}: {why}. Make room; nothing that was acknowledged is lost, and \
-         the store goes on by itself"
+         the store continues by itself"
     )]
     Full {
         /// The store.
@@ -99,7 +99,7 @@ pub enum StoreError {
         place: String,
     },
     /// Reading, writing or flushing failed. Whether the data was written is unknown.
-    #[error("{place} failed: {why}. Look at its disk; whether the last write is there is unknown")]
+    #[error("{place} failed: {why}. Check its disk; whether the last write was saved is unknown")]
     Io {
         /// The store.
         place: String,
@@ -151,7 +151,7 @@ pub enum StoreError {
         why: String,
     },
     /// Another payment already has a value that must be unique: an intent, for instance.
-    #[error("{place} has another payment with it: {why}. Find out which; nothing was written")]
+    #[error("another payment in {place} has the same value: {why}. Nothing was written")]
     Conflict {
         /// The store.
         place: String,

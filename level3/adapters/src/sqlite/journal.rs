@@ -110,5 +110,5 @@ pub(super) fn list(db: &Connection, standing: Standing, most: i64) -> Result<Vec
 }
 
 fn gone(what: &'static str) -> StoreError {
-    StoreError::unreadable(what, "it is there and is not there within one transaction")
+    StoreError::unreadable(what, "it exists and does not exist within one transaction")
 }

@@ -65,7 +65,8 @@ impl Presence {
         Ok(!is_entered || self.is_locked_by_nobody(id))
     }
 
-    /// Returns whether the file is locked. In doubt it counts as locked, and the lease decides.
+    /// Returns whether no process holds the lock of the file. In doubt the file counts as locked,
+    /// and the lease decides.
     fn is_locked_by_nobody(&self, id: i64) -> bool {
         match fs::OpenOptions::new().read(true).open(owner_file(&self.path, id)) {
             // A shared lock: two processes that check at the same time must not mistake each other
