@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::problem::ProgramError;
 
-/// The runs of the payment with this key, or the one with this name; at least one.
+/// Returns the runs of the payment with this key, or the run with this name; at least one.
 pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, ProgramError> {
     let bad = |why: String| ProgramError::Name { name: name.to_owned(), why };
     let mut found = Vec::new();
@@ -120,7 +120,7 @@ fn line(record: &Record) -> String {
     }
 }
 
-/// A dead letter, for people.
+/// Returns a dead letter as text.
 pub fn letter_text(letter: &DeadLetter) -> String {
     match letter {
         DeadLetter::Undo { saga, stuck } => {
@@ -143,7 +143,7 @@ pub fn letter_text(letter: &DeadLetter) -> String {
     }
 }
 
-/// A dead letter, for programs.
+/// Returns a dead letter as JSON.
 pub fn letter_json(letter: &DeadLetter) -> Value {
     match letter {
         DeadLetter::Undo { saga, stuck } => {
