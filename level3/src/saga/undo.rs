@@ -81,8 +81,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         while !armed.is_empty() {
             let mut left = Vec::new();
             for mut step in armed {
-                // Counted and recorded before the attempt: an owner that dies during it leaves one attempt
-                // fewer to the next owner.
+                // Counted and recorded before the attempt: an owner that dies during it leaves one
+                // attempt fewer to the next owner.
                 step.attempts += 1;
                 // Written before the attempt, with the outcome of the last undo in the same batch. If the
                 // journal refuses the batch, another owner has the saga and this attempt must not begin.

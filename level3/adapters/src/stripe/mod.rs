@@ -140,7 +140,9 @@ fn log(what: &'static str, error: &StripeError) {
     match error {
         StripeError::Refused(refusal) => match refusal.status {
             401 | 403 => {
-                tracing::error!(what, %error, "Stripe does not accept the key: check STRIPE_SECRET_KEY");
+                tracing::error!(
+                    what, %error, "Stripe does not accept the key: check STRIPE_SECRET_KEY"
+                );
             }
             429 | 500.. => tracing::warn!(what, %error, "Stripe has refused"),
             _ => tracing::debug!(what, %error, "Stripe has refused"),
