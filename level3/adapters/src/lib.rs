@@ -1,7 +1,8 @@
-//! Adapters for the gateway's ports: a real payment provider, real stores and a real sender of mail.
+//! Adapters for the gateway's ports: a real payment provider, real stores and a real sender of
+//! mail.
 //!
-//! Nothing here is an exercise. The traits are the ones that the simulated services implement, so the
-//! gateway that a learner writes runs on these without a change.
+//! Nothing here is an exercise. The traits are the ones that the simulated services implement, so
+//! the gateway that a learner writes runs on these without a change.
 //!
 //! | port | here |
 //! |---|---|

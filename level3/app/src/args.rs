@@ -60,8 +60,8 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Refund charges that the journal does not know. They may belong to another system that uses the
-    /// same account
+    /// Refund charges that the journal does not know. They may belong to another system that uses
+    /// the same account
     #[arg(long)]
     pub refund_unknown: bool,
 
@@ -133,8 +133,8 @@ pub struct ServiceArgs {
 
     /// The seed that decides which calls fail: the same seed and the same payments have the same
     /// failures
-    // Not 1: with 10 % failures, its first payments fail five times in a row in half of the runs, and an
-    // open breaker refuses the rest.
+    // Not 1: with 10 % failures, its first payments fail five times in a row in half of the runs,
+    // and an open breaker refuses the rest.
     #[arg(long, global = true, default_value_t = 7, value_name = "S")]
     pub seed: u64,
 

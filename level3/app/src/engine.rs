@@ -104,7 +104,8 @@ impl Engine {
 
     /// Records in the store which receipts could not be sent, so that other processes see them.
     ///
-    /// A failure changes nothing: the outbox has the receipts, and the next recovery tries them again.
+    /// A failure changes nothing: the outbox has the receipts, and the next recovery tries them
+    /// again.
     pub async fn note_failed_receipts(&self) {
         let mut failed = self.failed_receipts.lock().await;
         while let Ok((payment, cause)) = failed.try_recv() {

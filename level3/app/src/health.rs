@@ -8,7 +8,8 @@ use level3_domain::answer::{PayError, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a store may fail before the stream is stopped. A database server starts again in that time.
+/// How long a store may fail before the stream is stopped. A database server starts again in that
+/// time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Follows the answers to clients, and decides when the stream cannot continue.

@@ -7,8 +7,8 @@
 //!                                                          └ ends early: stop (Ctrl-C), health (store)
 //! ```
 //!
-//! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock that
-//! goes backwards changes no figure.
+//! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock
+//! that goes backwards changes no figure.
 
 mod args;
 mod books;

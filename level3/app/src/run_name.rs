@@ -11,8 +11,8 @@ const LENGTH: u32 = 8;
 /// Returns a random name, such as `run-8k2m4q0x`, that is unlike that of any other run of this or
 /// another store.
 ///
-/// A number that counts the runs of a store would begin again with each new store, and two processes
-/// that start together would get the same one: their payments would have the same keys.
+/// A number that counts the runs of a store would begin again with each new store, and two
+/// processes that start together would get the same one: their payments would have the same keys.
 pub fn new_run() -> String {
     let chance = random();
     let letters = (0..LENGTH).map(|at| char::from(LETTERS[(chance >> (5 * at)) as usize % 32]));

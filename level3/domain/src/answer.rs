@@ -20,8 +20,8 @@ pub enum Status {
         /// The provider's intent.
         intent: IntentId,
     },
-    /// Refused by the fraud check or by the card's bank. The customer was not charged. This is a business
-    /// answer: asking again does not help.
+    /// Refused by the fraud check or by the card's bank. The customer was not charged. This is a
+    /// business answer: asking again does not help.
     Declined {
         /// The name of the step that was refused.
         by: String,
@@ -78,7 +78,8 @@ impl Answer {
 pub struct Reply {
     /// The answer.
     pub answer: Arc<Answer>,
-    /// Whether the answer was stored before this request, or belongs to the work of another request.
+    /// Whether the answer was stored before this request, or belongs to the work of another
+    /// request.
     pub replayed: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Names of things, each with a type of its own, checked when they are made.
 //!
-//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output shows nothing of them,
-//! so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the text, such
-//! as a client of a provider or a journal, calls `expose`.
+//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output shows nothing of
+//! them, so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the
+//! text, such as a client of a provider or a journal, calls `expose`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -172,8 +172,8 @@ text! {
     CardToken, |text| bounded(text, MAX_KEY_CHARS), secret
 }
 
-/// Refuses texts that cannot be an address. Only a mail shows whether an address exists; the full grammar
-/// of RFC 5322 allows addresses that no mail server accepts.
+/// Refuses texts that cannot be an address. Only a mail shows whether an address exists; the full
+/// grammar of RFC 5322 allows addresses that no mail server accepts.
 fn email(text: &str) -> Result<(), InvalidText> {
     // RFC 5321, 4.5.3.1: 254 characters for the whole address, 64 for the local part.
     bounded(text, 254)?;
@@ -197,12 +197,13 @@ fn email(text: &str) -> Result<(), InvalidText> {
     }
 }
 
-/// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId), the
-/// client's key and the number of the run, so that it is the same after a restart and in no other store.
+/// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId),
+/// the client's key and the number of the run, so that it is the same after a restart and in no
+/// other store.
 ///
-/// A key has a second run only when the first ended without a charge, with a transient failure. The runs
-/// have different names, because the provider remembers its answers to the first one: that intent stays
-/// cancelled.
+/// A key has a second run only when the first ended without a charge, with a transient failure. The
+/// runs have different names, because the provider remembers its answers to the first one: that
+/// intent stays cancelled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PaymentId(Arc<str>);

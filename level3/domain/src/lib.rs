@@ -20,8 +20,8 @@ pub mod money;
 pub mod payment;
 pub mod provider;
 
-/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is inferred
-/// from the context.
+/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is
+/// inferred from the context.
 #[macro_export]
 macro_rules! nonzero {
     ($number:expr) => {

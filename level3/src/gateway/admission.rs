@@ -17,11 +17,11 @@ const CALLS_OF_A_PAYMENT: u32 = 2;
 pub(super) struct Admission {
     // The semaphore knows only its free places; the difference is the number under way.
     max_in_flight: u32,
-    // One permit for each admitted payment, until its last undo is done or its receipt has a permit of its
-    // own. In an `Arc`, since an owned permit moves from task to task.
+    // One permit for each admitted payment, until its last undo is done or its receipt has a permit
+    // of its own. In an `Arc`, since an owned permit moves from task to task.
     places: Arc<Semaphore>,
-    // Both under one lock, since a payment needs both. A standard mutex: it is held for some arithmetic
-    // and never across an await.
+    // Both under one lock, since a payment needs both. A standard mutex: it is held for some
+    // arithmetic and never across an await.
     state: Mutex<State>,
 }
 
@@ -29,14 +29,16 @@ pub(super) struct Admission {
 struct State {
     backlog: Backlog,
     concurrency: ConcurrencyLimit,
-    /// How long the latest payment took: after that time, the payments under way now have probably ended.
+    /// How long the latest payment took: after that time, the payments under way now have probably
+    /// ended.
     took: Duration,
 }
 
 impl Admission {
     pub(super) fn new(config: &GatewayConfig) -> Self {
         let (now, max) = (Instant::now(), config.max_in_flight);
-        // The limit starts at the calls that the account allows in one window, for want of measurements.
+        // The limit starts at the calls that the account allows in one window, for want of
+        // measurements.
         let first = u32::try_from(config.rate.get()).unwrap_or(u32::MAX) / CALLS_OF_A_PAYMENT;
         Self {
             max_in_flight: max,
@@ -49,8 +51,8 @@ impl Admission {
         }
     }
 
-    /// Admits a payment: reserves every call that it needs, and gives it a place until the permit is
-    /// dropped.
+    /// Admits a payment: reserves every call that it needs, and gives it a place until the permit
+    /// is dropped.
     ///
     /// # Errors
     ///
@@ -72,8 +74,8 @@ impl Admission {
         Ok(place)
     }
 
-    /// The time after which a payment may be offered again, if one would be refused now. Cheap, since under
-    /// overload most payments are refused.
+    /// The time after which a payment may be offered again, if one would be refused now. Cheap,
+    /// since under overload most payments are refused.
     pub(super) fn refusal(&self) -> Option<Duration> {
         self.refusal_of(&mut self.lock())
     }
@@ -98,7 +100,8 @@ impl Admission {
         self.lock().backlog.release(calls, Instant::now());
     }
 
-    /// Notes that a payment is taken over. Another gateway has admitted it, so its calls are made in any case.
+    /// Notes that a payment is taken over. Another gateway has admitted it, so its calls are made
+    /// in any case.
     pub(super) fn take_over(&self) {
         self.add(CALLS_OF_A_PAYMENT);
     }

@@ -1,9 +1,9 @@
 //! One call to a service, with its retry, breaker, limiter and time limit.
 //!
-//! From the outside in: retry, breaker, rate limiter, time limit, call. The order matters. The breaker
-//! is inside the retry, so that it counts wire calls and not whole steps; the time limit is inside the
-//! breaker, so that a hang is a failure that it sees; the limiter is inside the breaker, so that a
-//! refused call costs no slot.
+//! From the outside in: retry, breaker, rate limiter, time limit, call. The order matters. The
+//! breaker is inside the retry, so that it counts wire calls and not whole steps; the time limit is
+//! inside the breaker, so that a hang is a failure that it sees; the limiter is inside the breaker,
+//! so that a refused call costs no slot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -64,8 +64,8 @@ impl CallError {
         }
     }
 
-    /// Whether the error determines the outcome of earlier attempts too: it is the answer to *this* key, so an
-    /// earlier attempt with the same key had the same outcome.
+    /// Whether the error determines the outcome of earlier attempts too: it is the answer to *this*
+    /// key, so an earlier attempt with the same key had the same outcome.
     pub(super) fn settles(&self) -> bool {
         matches!(
             self,
@@ -88,7 +88,8 @@ impl CallError {
     }
 }
 
-/// A service with its breaker and, if its account has one, its rate limiter. Shared by all payments.
+/// A service with its breaker and, if its account has one, its rate limiter. Shared by all
+/// payments.
 #[derive(Debug)]
 pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
@@ -97,8 +98,9 @@ pub(super) struct GuardedService {
     /// The name of the service in the admission of payments, if payments wait for it.
     pub(super) source: Option<Source>,
     pub(super) admission: Arc<Admission>,
-    /// Held by the first call of a payment while it stands in the limiter's queue. So there is one such
-    /// call in the queue at most, and the calls of payments that have begun go before all the others.
+    /// Held by the first call of a payment while it stands in the limiter's queue. So there is one
+    /// such call in the queue at most, and the calls of payments that have begun go before all the
+    /// others.
     pub(super) newcomers: Semaphore,
 }
 
@@ -185,8 +187,9 @@ impl GuardedService {
         })
     }
 
-    /// Makes one call that bypasses the breaker, and that the limiter serves before those of payments that go
-    /// forward. An undo needs both: an outage is no reason to keep a customer's money.
+    /// Makes one call that bypasses the breaker, and that the limiter serves before those of
+    /// payments that go forward. An undo needs both: an outage is no reason to keep a customer's
+    /// money.
     pub(super) async fn call_past_breaker<T>(
         &self,
         deadline: Deadline,
@@ -206,11 +209,12 @@ impl GuardedService {
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = budget.deadline;
-        // First the start of the wait, then that of the call: the event reports the two times apart.
+        // First the start of the wait, then that of the call: the event reports the two times
+        // apart.
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
-            // The admission has reserved one call for each step. An undo and every retry are calls beyond that,
-            // and have to be added, or the account would be overbooked.
+            // The admission has reserved one call for each step. An undo and every retry are calls
+            // beyond that, and have to be added, or the account would be overbooked.
             let is_reserved = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
             if purpose == Purpose::Undo || !is_reserved {
                 self.admission.add(1);
@@ -222,8 +226,8 @@ impl GuardedService {
             CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
         }
-        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's queue is
-        // not the service's.
+        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's
+        // queue is not the service's.
         let limit = budget.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
@@ -249,8 +253,8 @@ impl GuardedService {
         Ok(answer?)
     }
 
-    /// Waits until the call may be made. Undos go first, then the calls of payments that have begun, then those
-    /// of new payments.
+    /// Waits until the call may be made. Undos go first, then the calls of payments that have
+    /// begun, then those of new payments.
     async fn wait_for_a_slot(
         &self,
         limiter: &RateLimiter,

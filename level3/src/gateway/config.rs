@@ -18,7 +18,8 @@ pub struct StepConfig {
     pub retry: RetryPolicy,
 }
 
-/// The time limits of one attempt to undo each step. Their sum is reserved at the end of the deadline.
+/// The time limits of one attempt to undo each step. Their sum is reserved at the end of the
+/// deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoLimits {
     /// Finding an intent and cancelling it.
@@ -50,20 +51,22 @@ pub struct GatewayConfig {
     pub confirm: StepConfig,
     /// The calls that write the row.
     pub save: StepConfig,
-    /// The calls that send a receipt. They have no deadline, since the answer does not wait for them.
+    /// The calls that send a receipt. They have no deadline, since the answer does not wait for
+    /// them.
     pub receipt: StepConfig,
     /// The limits of undos.
     pub undo: UndoLimits,
-    /// Calls to the payment provider within [`rate_window`](Self::rate_window): 100 for an account of
-    /// Stripe in live mode.
+    /// Calls to the payment provider within [`rate_window`](Self::rate_window): 100 for an account
+    /// of Stripe in live mode.
     pub rate: NonZeroUsize,
     /// The window of the rate limit.
     pub rate_window: Duration,
-    /// The longest time that the account may need for the reserved calls of payments under way. A payment
-    /// that would make it longer is refused before its first call. With a longer time a burst may have
-    /// more payments, and they wait longer for the rate limit.
+    /// The longest time that the account may need for the reserved calls of payments under way. A
+    /// payment that would make it longer is refused before its first call. With a longer time a
+    /// burst may have more payments, and they wait longer for the rate limit.
     pub max_backlog: Duration,
-    /// The most payments under way at once; one more is refused. Fewer are admitted while a service is slow.
+    /// The most payments under way at once; one more is refused. Fewer are admitted while a service
+    /// is slow.
     pub max_in_flight: u32,
     /// The most receipts that are sent at once; more of them wait.
     pub max_receipts: usize,

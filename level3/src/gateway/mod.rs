@@ -108,8 +108,9 @@ struct Inner {
     letters: DeadLetters<Undelivered>,
     // One permit for each receipt that is being sent.
     receipts: Arc<Semaphore>,
-    // What `drain` waits for: payments, new and recovered, and then their receipts. A closed tracker
-    // still takes tasks: `refusal` asks whether `payments` is closed before a new payment is begun.
+    // What `drain` waits for: payments, new and recovered, and then their receipts. A closed
+    // tracker still takes tasks: `refusal` asks whether `payments` is closed before a new payment
+    // is begun.
     payments: TaskTracker,
     receipt_tasks: TaskTracker,
 }
@@ -174,8 +175,8 @@ impl Gateway {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves the payment running to its end. A repeat with the same key gets its
-    /// answer.
+    /// Dropping the future leaves the payment running to its end. A repeat with the same key gets
+    /// its answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
         // Taken first: the answer is due that long after the call, whatever the checks below cost.
         let deadline = Deadline::after(self.inner.services.config.total);
@@ -253,8 +254,8 @@ impl Gateway {
         protected.breaker.state()
     }
 
-    /// Admits no new payments from now on, and waits until those under way have ended and their receipts are
-    /// sent or dead letters. Repeats of answered or running payments are still served.
+    /// Admits no new payments from now on, and waits until those under way have ended and their
+    /// receipts are sent or dead letters. Repeats of answered or running payments are still served.
     ///
     /// Returns how many payments are still under way at `limit`: the journal has them.
     ///
@@ -263,8 +264,8 @@ impl Gateway {
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
         let (payments, receipt_tasks) = (&self.inner.payments, &self.inner.receipt_tasks);
-        // A payment is counted before it asks whether the gateway is closed. So each one is either seen
-        // by the wait below or sees this.
+        // A payment is counted before it asks whether the gateway is closed. So each one is either
+        // seen by the wait below or sees this.
         payments.close();
         receipt_tasks.close();
         let all_over = async {
@@ -286,10 +287,11 @@ impl Inner {
         PaymentId::derive(&self.journal.store_id(), &payment.key, run)
     }
 
-    /// Refuses a payment that exceeds the capacity before it costs anything: no task, no read of the journal.
+    /// Refuses a payment that exceeds the capacity before it costs anything: no task, no read of
+    /// the journal.
     ///
-    /// A repeat is answered at any load, if this process knows its key. A repeat that only the journal knows is
-    /// refused with the time after which to try again.
+    /// A repeat is answered at any load, if this process knows its key. A repeat that only the
+    /// journal knows is refused with the time after which to try again.
     fn shed(&self, payment: &Payment) -> Option<PayError> {
         // Two short locks, one after the other, so the load may change in between. That is
         // harmless: `open` asks the admission again, under one lock.

@@ -39,17 +39,17 @@ pub struct Recovered {
 }
 
 impl Gateway {
-    /// Brings every payment that another process has left open to its end, makes dead letters of the parked
-    /// ones, and sends the receipts that are still in the outbox.
+    /// Brings every payment that another process has left open to its end, makes dead letters of
+    /// the parked ones, and sends the receipts that are still in the outbox.
     ///
-    /// Waits for payments whose owner may still be alive until they or their leases have ended. Any number of
-    /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
-    /// in the middle of it.
+    /// Waits for payments whose owner may still be alive until they or their leases have ended. Any
+    /// number of gateways may recover at once: each payment is claimed by one of them. Run it again
+    /// after a crash in the middle of it.
     ///
     /// # Errors
     ///
-    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]. Payments that were recovered
-    /// until then stay recovered.
+    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]. Payments that were
+    /// recovered until then stay recovered.
     ///
     /// # Cancellation
     ///
@@ -106,7 +106,8 @@ impl From<SagaError> for PayError {
 }
 
 impl Inner {
-    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another process did.
+    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another
+    /// process did.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
             // Read before the claim: a saga of another kind must not be claimed, since this gateway
@@ -171,8 +172,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they stay
-    /// in the outbox.
+    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they
+    /// stay in the outbox.
     async fn collect_receipts(self: &Arc<Self>) -> usize {
         let config = &self.services.config.receipt;
         let known = self.letters.letters();

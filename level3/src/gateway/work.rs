@@ -81,18 +81,19 @@ impl Inner {
     ) -> Completion<PaymentResult> {
         let result = self.pay_once(payment, deadline).await;
         match &result {
-            // A final answer is stored. A transient failure frees the key, so that the next request with it may try
-            // again; requests that wait for this work get it in both cases.
+            // A final answer is stored. A transient failure frees the key, so that the next request
+            // with it may try again; requests that wait for this work get it in both cases.
             Ok(known) if is_final(&known.answer) => Completion::Stored(result),
             _ => Completion::Released(result),
         }
     }
 
-    /// Brings the payment to its end: reads one run after another until a run has a final answer or can be
-    /// begun.
+    /// Brings the payment to its end: reads one run after another until a run has a final answer or
+    /// can be begun.
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
-        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a process that knows
-        // nothing of the payment finds its last run by reading one after another.
+        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a
+        // process that knows nothing of the payment finds its last run by reading one after
+        // another.
         let mut number = 1;
         loop {
             let id = self.payment_id(&payment, number);
@@ -152,7 +153,8 @@ impl Inner {
                 }
             },
             Err(refusal) => {
-                // Refused, unless the payment was begun before: its answer or its end costs no new payment.
+                // Refused, unless the payment was begun before: its answer or its end costs no new
+                // payment.
                 let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
                 saga_log.map(Run::Known).ok_or(refusal)
             }
@@ -258,13 +260,14 @@ impl Inner {
             let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
             match claimed {
                 Claimed::Acquired(lease, saga_log) => {
-                    // Read before the payment is resumed, compared after it: a request with other parameters must not keep a
-                    // payment open that has no owner.
+                    // Read before the payment is resumed, compared after it: a request with other
+                    // parameters must not keep a payment open that has no owner.
                     let kept = self.saga.begun_with(&saga_log)?;
                     self.resume(lease, &saga_log).await?;
                     verify_same_payment(state, &kept)?;
                 }
-                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease ends.
+                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease
+                // ends.
                 Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
                 Claimed::Ended(_) | Claimed::Unknown => {}
             }
@@ -320,7 +323,8 @@ impl Inner {
             SagaEvent::UndoFailed { step, cause, attempts, parked: true } => {
                 Event::Parked { payment, step, cause: cause.to_owned(), attempts }
             }
-            // Not reported: a step that starts is reported by its end, and an undo that will be tried again is not over.
+            // Not reported: a step that starts is reported by its end, and an undo that will be
+            // tried again is not over.
             SagaEvent::StepStarted { .. } | SagaEvent::UndoFailed { .. } => return,
         };
         self.services.observer.on_event(event);

@@ -7,12 +7,13 @@ use tokio::time::Instant;
 
 /// The calls that are reserved for payments, and the instant at which the last of them can be made.
 ///
-/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved calls is a
-/// time, and the whole state is one instant: when the account has made every reserved call, at the rate that
-/// its limit allows. A reservation moves that instant into the future, and the clock catches up with it.
+/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved
+/// calls is a time, and the whole state is one instant: when the account has made every reserved
+/// call, at the rate that its limit allows. A reservation moves that instant into the future, and
+/// the clock catches up with it.
 ///
-/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments are
-/// admitted while many calls fail.
+/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments
+/// are admitted while many calls fail.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     // starter: hint the time that one call takes of the limit, and until when the account is busy
@@ -26,8 +27,8 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Makes a backlog without reservations, for an account that may make `rate` calls in each `window`. The
-    /// reserved calls may take at most `most`.
+    /// Makes a backlog without reservations, for an account that may make `rate` calls in each
+    /// `window`. The reserved calls may take at most `most`.
     #[must_use]
     pub fn new(rate: NonZeroUsize, window: Duration, most: Duration, now: Instant) -> Self {
         let calls = u32::try_from(rate.get()).unwrap_or(u32::MAX);
@@ -36,8 +37,8 @@ impl Backlog {
 
     /// Reserves all of the `calls` or none of them.
     ///
-    /// An account without reservations accepts any number of calls: otherwise a slow account would never
-    /// accept a payment.
+    /// An account without reservations accepts any number of calls: otherwise a slow account would
+    /// never accept a payment.
     ///
     /// # Errors
     ///

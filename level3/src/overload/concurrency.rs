@@ -6,8 +6,8 @@ use tokio::time::Instant;
 const LEAST: f64 = 4.0;
 /// How many of the latest samples of a source a decision uses and needs.
 const ROUND: usize = 16;
-/// The share of its time limit from which on a call shows that its service is overloaded. One half leaves
-/// the other half for the calls that are under way when the limit is lowered.
+/// The share of its time limit from which on a call shows that its service is overloaded. One half
+/// leaves the other half for the calls that are under way when the limit is lowered.
 const STRAINED: f64 = 0.5;
 /// The share below which all calls stay while their services have little load.
 const RELAXED: f64 = 0.2;
@@ -23,8 +23,8 @@ pub enum Source {
     Fraud,
     /// Calls of the ledger.
     Ledger,
-    /// Whole payments: they include everything that has no time limit of its own, such as the journal and the
-    /// processor.
+    /// Whole payments: they include everything that has no time limit of its own, such as the
+    /// journal and the processor.
     Whole,
 }
 
@@ -32,12 +32,12 @@ const SOURCES: usize = 4;
 
 /// A limit for the payments under way, between `LEAST` and a given maximum.
 ///
-/// A sample is the share of its time limit that a call took. When half of the latest calls of *one* service
-/// are strained, the limit falls below the number of payments under way; the longer the calls took, the
-/// further it falls. When no service is strained and the limit has refused a payment, it rises: until it has
-/// been lowered once, it doubles while the calls are fast and otherwise rises by a quarter; after that it
-/// rises by its square root. Each change waits for samples of payments that began after the last change,
-/// since earlier ones say nothing about it.
+/// A sample is the share of its time limit that a call took. When half of the latest calls of *one*
+/// service are strained, the limit falls below the number of payments under way; the longer the
+/// calls took, the further it falls. When no service is strained and the limit has refused a
+/// payment, it rises: until it has been lowered once, it doubles while the calls are fast and
+/// otherwise rises by a quarter; after that it rises by its square root. Each change waits for
+/// samples of payments that began after the last change, since earlier ones say nothing about it.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
     // A fraction, so that small steps up add up.
@@ -82,8 +82,8 @@ impl ConcurrencyLimit {
         admits
     }
 
-    /// Notes that a call or payment that began at `begun` took this `share` of its time limit, while `in_flight`
-    /// payments are under way.
+    /// Notes that a call or payment that began at `begun` took this `share` of its time limit,
+    /// while `in_flight` payments are under way.
     pub fn sample(
         &mut self,
         source: Source,

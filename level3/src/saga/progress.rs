@@ -25,22 +25,24 @@ pub(super) struct StepState {
     pub(super) begun: bool,
     /// The step returned its new state. It is never called again.
     pub(super) done: bool,
-    /// The step failed, with this effect. It is not called again. With [`Effect::None`] there is nothing to
-    /// undo.
+    /// The step failed, with this effect. It is not called again. With [`Effect::None`] there is
+    /// nothing to undo.
     pub(super) failed: Option<Effect>,
     /// The undo succeeded. It does not run again, also after a restart.
     pub(super) undone: bool,
     /// Attempts to undo the step, those of earlier owners included.
     pub(super) attempts: u32,
-    /// Boxed, since hardly any step is ever parked, and a running saga keeps one of these for each step.
+    /// Boxed, since hardly any step is ever parked, and a running saga keeps one of these for each
+    /// step.
     pub(super) stuck: Option<Box<Stuck>>,
 }
 
 impl StepState {
     /// Returns the undo of this step, if it has to be undone.
     pub(super) fn armed(&self) -> Option<StepOutcome> {
-        // The order matters: what is undone, or never began, needs nothing; only then does the outcome of the
-        // call count. A step that began and has no outcome may have had its effect, so it is undone too.
+        // The order matters: what is undone, or never began, needs nothing; only then does the
+        // outcome of the call count. A step that began and has no outcome may have had its effect,
+        // so it is undone too.
         match self {
             Self { undone: true, .. } | Self { begun: false, .. } => None,
             Self { done: true, .. } => Some(StepOutcome::Done),
@@ -72,8 +74,8 @@ impl<S: SagaState> Progress<S> {
     /// Reads the records in order. Reading one twice changes nothing.
     pub(super) fn read<C>(saga: &Saga<S, C>, records: &[Record]) -> Result<Self, SagaError> {
         let unreadable = |why: String| SagaError::State(why);
-        // `None` until the first record, which has the kind and the state. The records come from outside, so
-        // an unexpected one is an error and not a panic.
+        // `None` until the first record, which has the kind and the state. The records come from
+        // outside, so an unexpected one is an error and not a panic.
         let mut found: Option<Self> = None;
         for record in records {
             if let Record::Begun { kind, state } = record {
@@ -96,8 +98,8 @@ impl<S: SagaState> Progress<S> {
         found.ok_or_else(|| unreadable("an empty journal".to_owned()))
     }
 
-    /// Adds one record. Every arm sets values and counts nothing, so that a batch that was written twice reads
-    /// like one: `UndoStarted` carries the number of its attempt for this reason.
+    /// Adds one record. Every arm sets values and counts nothing, so that a batch that was written
+    /// twice reads like one: `UndoStarted` carries the number of its attempt for this reason.
     fn add<C>(&mut self, saga: &Saga<S, C>, record: &Record) -> Result<(), SagaError> {
         let unreadable = |why: serde_json::Error| SagaError::State(why.to_string());
         match record {

@@ -21,16 +21,16 @@ use crate::journal::{Effect, FailureKind, Journal, Opened, Record, SagaFailure, 
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Runs a new saga in a task of its own, and waits for its end.
     ///
-    /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. A step that is under way then is
-    /// stopped, and its effect is unknown; one that has not been called has done nothing. Either is a failure of
-    /// the kind [`FailureKind::Deadline`]. Undoing goes on after the deadline, until everything is undone or
-    /// parked.
+    /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. A step that is under
+    /// way then is stopped, and its effect is unknown; one that has not been called has done
+    /// nothing. Either is a failure of the kind [`FailureKind::Deadline`]. Undoing goes on after
+    /// the deadline, until everything is undone or parked.
     ///
     /// # Errors
     ///
-    /// [`SagaError::Exists`] if there is a saga with this name: nothing was done then. For the others
-    /// the saga stays open in the journal. A write that the journal refuses, or cannot take after a few tries,
-    /// ends the run before the step or undo that it announces.
+    /// [`SagaError::Exists`] if there is a saga with this name: nothing was done then. For the
+    /// others the saga stays open in the journal. A write that the journal refuses, or cannot take
+    /// after a few tries, ends the run before the step or undo that it announces.
     ///
     /// # Panics
     ///
@@ -87,8 +87,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the saga where it is. [`execute`](Self::execute) spawns it, so that it does
-    /// not depend on its caller.
+    /// Dropping the future stops the saga where it is. [`execute`](Self::execute) spawns it, so
+    /// that it does not depend on its caller.
     pub async fn run(
         &self,
         owner: &SagaOwner<'_>,
@@ -101,10 +101,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
 
     /// Takes over a saga that was [claimed](Journal::claim).
     ///
-    /// A saga that was going back still goes back, whether or not its pivot is done; an undo that is done does
-    /// not run again. Otherwise the saga is finished if its pivot is done, and undone if not. A step that had
-    /// begun before, is called again and fails has an unknown effect, whatever effect it reports: the first
-    /// call may have had one. Parked undos are tried again.
+    /// A saga that was going back still goes back, whether or not its pivot is done; an undo that
+    /// is done does not run again. Otherwise the saga is finished if its pivot is done, and undone
+    /// if not. A step that had begun before, is called again and fails has an unknown effect,
+    /// whatever effect it reports: the first call may have had one. Parked undos are tried again.
     ///
     /// # Errors
     ///
@@ -116,8 +116,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         deadline: Deadline,
     ) -> Result<SagaOutcome<S>, SagaError> {
         let mut progress = Progress::read(self, &saga_log.records)?;
-        // First of all: a saga that has begun to go back must not go forward again, also past its pivot. Some
-        // of its steps may be undone already.
+        // First of all: a saga that has begun to go back must not go forward again, also past its
+        // pivot. Some of its steps may be undone already.
         if let Some(failure) = progress.failure.clone() {
             // A parked saga has ended once; its parked undos are tried again now.
             progress.over = None;
@@ -185,8 +185,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ) -> Result<SagaOutcome<S>, SagaError> {
         // From here on `deadline` is that of the steps: the reserve behind it belongs to the undos.
         let deadline = deadline.earlier_by(self.reserve());
-        // Records wait here for the next write: the end of a step and the start of the next one go to the
-        // journal in one batch.
+        // Records wait here for the next write: the end of a step and the start of the next one go
+        // to the journal in one batch.
         let mut batch = Vec::new();
         // One reading of the clock ends a step and decides whether there is time for the next.
         let mut now = Instant::now();
@@ -246,8 +246,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                     progress.steps[index].failed = Some(error.effect);
                     let failure = failed(owner, step, took, error, &mut batch);
                     if step.critical {
-                        // In one batch with the decision to go back: a crash in between would leave a
-                        // saga that has failed, without the decision to undo it.
+                        // In one batch with the decision to go back: a crash in between would leave
+                        // a saga that has failed, without the decision to undo it.
                         return self.back(owner, progress, failure, batch).await;
                     }
                 }
@@ -302,7 +302,8 @@ fn failed<S, C>(
     failure
 }
 
-/// Returns the message of a panic: its payload is a `&str` or a `String`, unless `panic_any` made it.
+/// Returns the message of a panic: its payload is a `&str` or a `String`, unless `panic_any` made
+/// it.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

@@ -178,8 +178,8 @@ impl<S, C> fmt::Debug for Step<S, C> {
 impl<S: 'static, C: 'static> Step<S, C> {
     /// A critical step that needs no undo.
     ///
-    /// It gets the state and returns the state for the next step. `name` is written to the journal, so it must
-    /// never change.
+    /// It gets the state and returns the state for the next step. `name` is written to the journal,
+    /// so it must never change.
     #[must_use]
     pub fn new<F, Fut>(name: &'static str, run: F) -> Self
     where
@@ -223,7 +223,8 @@ impl<S: 'static, C: 'static> Step<S, C> {
         self
     }
 
-    /// Makes the step the pivot: when it is done, a saga whose process died is finished, not undone.
+    /// Makes the step the pivot: when it is done, a saga whose process died is finished, not
+    /// undone.
     #[must_use]
     pub fn pivot(mut self) -> Self {
         self.pivot = true;

@@ -4,9 +4,9 @@
 //! search path; any number of processes may use them. A few connections commit in groups, and one
 //! more shows that this process is alive.
 //!
-//! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each connection.
-//! `fsync` and `full_page_writes`, which a durable flush needs too, are the server's configuration, and on
-//! by default.
+//! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each
+//! connection. `fsync` and `full_page_writes`, which a durable flush needs too, are the server's
+//! configuration, and on by default.
 //!
 //! The store replaces a lost connection. Writes wait for the new connection up to
 //! [`PostgresOptions::patience`], and then fail. A write whose commit was under way when the
@@ -59,8 +59,8 @@ pub struct PostgresOptions {
 }
 
 impl Default for PostgresOptions {
-    /// Four connections, groups of 256, the default lease, and 5 s, which is about as long as a server
-    /// takes to start again.
+    /// Four connections, groups of 256, the default lease, and 5 s, which is about as long as a
+    /// server takes to start again.
     fn default() -> Self {
         Self {
             connections: nonzero!(4),
@@ -89,9 +89,9 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables. Without a
-    /// password in the URL, the one of `PGPASSWORD` or of the password file (`PGPASSFILE`, `~/.pgpass`) is
-    /// used.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables.
+    /// Without a password in the URL, the one of `PGPASSWORD` or of the password file
+    /// (`PGPASSFILE`, `~/.pgpass`) is used.
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ impl PostgresStore {
         })
     }
 
-    /// Finishes the operations that were begun before, and closes the connections. Later operations, through a
-    /// clone, fail with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the connections. Later
+    /// operations, through a clone, fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///

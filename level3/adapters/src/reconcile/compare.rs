@@ -28,8 +28,8 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`] when one of the sides cannot be read, the provider after six attempts. A repair
-    /// that fails is a finding, not an error.
+    /// [`ReconcileError`] when one of the sides cannot be read, the provider after six attempts. A
+    /// repair that fails is a finding, not an error.
     ///
     /// # Cancellation
     ///

@@ -1,9 +1,10 @@
-//! Compares the provider's intents with the ledger's rows and the journal, and repairs the differences.
-//!
-//! The records agree as long as every party keeps its contract. Sometimes one does not: a
-//! provider charges after it was told to cancel, or makes an intent whose request it had refused; a backup
-//! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds such
+//! Compares the provider's intents with the ledger's rows and the journal, and repairs the
 //! differences.
+//!
+//! The records agree as long as every party keeps its contract. Sometimes one does not: a provider
+//! charges after it was told to cancel, or makes an intent whose request it had refused; a backup
+//! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds
+//! such differences.
 //!
 //! | the journal says | the intent | the row | what is done |
 //! |---|---|---|---|
@@ -72,8 +73,8 @@ impl fmt::Debug for Sides {
 pub struct ReconcileConfig {
     /// Whether differences are repaired; otherwise they are only reported. `true` by default.
     pub repair: bool,
-    /// Whether charges that the journal does not know are refunded. Where two systems share an account, such
-    /// a charge may belong to the other one. `false` by default.
+    /// Whether charges that the journal does not know are refunded. Where two systems share an
+    /// account, such a charge may belong to the other one. `false` by default.
     pub refund_unknown: bool,
     /// How many pages of intents are read, the newest first. All of them by default.
     pub pages: Option<u32>,

@@ -184,8 +184,8 @@ impl Shared {
                 match status {
                     401 | 403 => tracing::error!(
                         status,
-                        "SendGrid does not accept the key or the sender: check SENDGRID_API_KEY, and \
-                         that the sender is verified"
+                        "SendGrid does not accept the key or the sender: check SENDGRID_API_KEY, \
+                         and that the sender is verified"
                     ),
                     _ => tracing::warn!(transaction, status, %error, "SendGrid has refused"),
                 }

@@ -1,8 +1,7 @@
 //! The common part of the stores in SQL.
 //!
-//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers further questions
-//! about payments ([`Store`]). There are two: [`SqliteStore`] and
-//! [`PostgresStore`].
+//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers further
+//! questions about payments ([`Store`]). There are two: [`SqliteStore`] and [`PostgresStore`].
 //!
 //! # Tables
 //!
@@ -16,8 +15,9 @@
 //! | `store` | the store's identity | one row |
 //! | `level3_migrations` | the version of the schema | key version |
 //!
-//! The name of a payment's saga is a hash of the store's identity and the client's key, so that `sagas.name` is also the durable
-//! idempotency key: the second process that is asked for the same payment finds the first one's saga.
+//! The name of a payment's saga is a hash of the store's identity and the client's key, so that
+//! `sagas.name` is also the durable idempotency key: the second process that is asked for the same
+//! payment finds the first one's saga.
 //!
 //! # One transaction
 //!
@@ -79,25 +79,27 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
 pub trait Store: Journal + Ledger {
-    /// Returns the place of the store, for messages: a path, or a server and a database, without a password.
+    /// Returns the place of the store, for messages: a path, or a server and a database, without a
+    /// password.
     fn place(&self) -> &str;
 
     /// Returns one payment with all its records; `None` if there is neither saga nor row.
     fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
 
-    /// Returns the undos that are parked and the receipts that could not be sent, the oldest first, at most
-    /// `most` of each.
+    /// Returns the undos that are parked and the receipts that could not be sent, the oldest first,
+    /// at most `most` of each.
     fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
 
     /// Returns the counts of sagas, rows and receipts.
     fn counts(&self) -> Asked<'_, Counts>;
 
-    /// Returns the ledger's rows in the order in which they were written, from the one after `after` (0 for the
-    /// first), `most` at most. Tombstones without a row are left out.
+    /// Returns the ledger's rows in the order in which they were written, from the one after
+    /// `after` (0 for the first), `most` at most. Tombstones without a row are left out.
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>>;
 
-    /// Notes that a receipt could not be sent, so that it is among the [dead letters](Self::dead_letters)
-    /// for every process. It stays in the outbox. Changes nothing if the receipt has been sent.
+    /// Notes that a receipt could not be sent, so that it is among the [dead
+    /// letters](Self::dead_letters) for every process. It stays in the outbox. Changes nothing if
+    /// the receipt has been sent.
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()>;
 
     /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only

@@ -130,8 +130,8 @@ impl SqliteStore {
         Ok(Self { writer: Arc::new(writer), watch, presence, identity })
     }
 
-    /// Finishes the operations that were begun before, and closes the file. Later operations, through a clone,
-    /// fail with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the file. Later operations,
+    /// through a clone, fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///

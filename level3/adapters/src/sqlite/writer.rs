@@ -4,9 +4,9 @@
 //! queued while it was busy, does them in one transaction, flushes once, and only then answers
 //! every caller. No write waits for a group to fill: a lone write is committed at once.
 //!
-//! When a job of a group fails, the group is rolled back and each of its jobs is done in a transaction
-//! of its own, so that the faulty one fails alone. A savepoint around each job would do the same at the
-//! cost of two more statements for every job that does not fail.
+//! When a job of a group fails, the group is rolled back and each of its jobs is done in a
+//! transaction of its own, so that the faulty one fails alone. A savepoint around each job would do
+//! the same at the cost of two more statements for every job that does not fail.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -209,8 +209,8 @@ impl Thread {
                 file.map_err(|gone| Failed::Commit(gone.into()))
             });
         if done.is_err() && !self.db.is_autocommit() {
-            // SQLite has rolled back by itself after some errors. If it cannot even do that, the next
-            // BEGIN says so.
+            // SQLite has rolled back by itself after some errors. If it cannot even do that, the
+            // next BEGIN says so.
             let _ = say(ROLLBACK);
         }
         done

@@ -1,11 +1,13 @@
 //! Converts amounts to Stripe's minor units, which differ from those of ISO 4217 for some
 //! currencies.
 //!
-//! An amount counts the currency's smallest unit (<https://docs.stripe.com/currencies>), except that
+//! An amount counts the currency's smallest unit (<https://docs.stripe.com/currencies>), except
+//! that
 //!
-//! * ISK and UGX have no minor unit, and are still counted in hundredths: 5 ISK are 500, and the last
-//!   two digits must be 0;
-//! * MGA, whose unit ISO 4217 gives as a fifth and counts with two decimals, has none: 500 are 500 MGA;
+//! * ISK and UGX have no minor unit, and are still counted in hundredths: 5 ISK are 500, and the
+//!   last two digits must be 0;
+//! * MGA, whose unit ISO 4217 gives as a fifth and counts with two decimals, has none: 500 are 500
+//!   MGA;
 //! * three-decimal amounts end in 0: the card networks take no thousandths.
 //!
 //! HUF and TWD are special for payouts only. An amount that Stripe's units cannot express is

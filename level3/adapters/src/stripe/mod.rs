@@ -6,10 +6,10 @@
 //!
 //! # What an answer means
 //!
-//! After Stripe's pages on [errors](https://docs.stripe.com/api/errors), on
-//! [what they mean for HTTP](https://docs.stripe.com/error-low-level) and on
-//! [idempotent requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is an effect that
-//! the client cannot determine.
+//! After Stripe's pages on [errors](https://docs.stripe.com/api/errors), on [what they mean for
+//! HTTP](https://docs.stripe.com/error-low-level) and on [idempotent
+//! requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is an effect that the
+//! client cannot determine.
 //!
 //! | what comes back | the gateway sees | effect |
 //! |---|---|---|
@@ -34,8 +34,8 @@
 //!
 //! # Money and states
 //!
-//! An intent in `requires_action` or `processing` is not paid, and is not reported as paid. Amounts are
-//! converted where Stripe's units differ from ISO 4217 ([`AmountError`]).
+//! An intent in `requires_action` or `processing` is not paid, and is not reported as paid. Amounts
+//! are converted where Stripe's units differ from ISO 4217 ([`AmountError`]).
 
 mod amount;
 mod body;
@@ -151,7 +151,8 @@ fn log(what: &'static str, error: &StripeError) {
     }
 }
 
-/// Checks that an intent's name can be part of a path. Stripe's names have letters, digits and underscores.
+/// Checks that an intent's name can be part of a path. Stripe's names have letters, digits and
+/// underscores.
 fn segment(intent: &IntentId) -> Result<&str, StripeError> {
     let name = intent.as_str();
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {

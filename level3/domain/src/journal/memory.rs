@@ -20,8 +20,8 @@ pub const LEASE: Duration = Duration::from_secs(20);
 
 /// Keeps everything in memory, for tests and as the model of what other journals have to do.
 ///
-/// Cheap to clone; clones share their records. A gateway that is dropped leaves its records here for
-/// the next one.
+/// Cheap to clone; clones share their records. A gateway that is dropped leaves its records here
+/// for the next one.
 #[derive(Clone)]
 pub struct MemoryJournal {
     store: StoreId,

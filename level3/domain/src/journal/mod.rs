@@ -77,12 +77,13 @@ impl fmt::Display for SagaId {
     }
 }
 
-/// Identifies a store of records among all others: the same for as long as the store is kept, another one
-/// for every other store. Cheap to clone.
+/// Identifies a store of records among all others: the same for as long as the store is kept,
+/// another one for every other store. Cheap to clone.
 ///
-/// A name that is derived from a value that is unique in one store only, such as a client's key, has to be
-/// derived from the store's identity as well. Two stores, or a store that was deleted and created again,
-/// would otherwise use the same name at the payment provider, and each would get the other's charges.
+/// A name that is derived from a value that is unique in one store only, such as a client's key,
+/// has to be derived from the store's identity as well. Two stores, or a store that was deleted and
+/// created again, would otherwise use the same name at the payment provider, and each would get the
+/// other's charges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(Arc<str>);
 
@@ -93,8 +94,8 @@ impl StoreId {
         Self(identity.into())
     }
 
-    /// A store without an identity, which shares its names with every other store that has none: one in
-    /// the memory of a test, and one that was made before stores had identities.
+    /// A store without an identity, which shares its names with every other store that has none:
+    /// one in the memory of a test, and one that was made before stores had identities.
     #[must_use]
     pub fn unnamed() -> Self {
         Self::new("")
@@ -192,8 +193,8 @@ pub enum JournalError {
 
 /// Keeps the records of sagas.
 pub trait Journal: Send + Sync {
-    /// The identity of the store behind this journal: the same for every process that uses the store, and
-    /// after every restart.
+    /// The identity of the store behind this journal: the same for every process that uses the
+    /// store, and after every restart.
     fn store_id(&self) -> StoreId;
 
     /// Begins a saga with its first record, unless the journal has a saga of this name.

@@ -41,8 +41,8 @@ pub enum ProviderError {
     /// The request was refused before it was executed (503, no connection).
     #[error("unavailable")]
     Unavailable,
-    /// The service failed while it executed the request (500). The provider stores this answer: the same key
-    /// gets it again.
+    /// The service failed while it executed the request (500). The provider stores this answer: the
+    /// same key gets it again.
     #[error("internal error of the service")]
     Internal,
     /// The request was sent, and the connection broke before the answer.
@@ -95,8 +95,8 @@ impl ProviderError {
         )
     }
 
-    /// Whether the error indicates an outage. A healthy service may refuse a request; the breaker ignores
-    /// that.
+    /// Whether the error indicates an outage. A healthy service may refuse a request; the breaker
+    /// ignores that.
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         matches!(

@@ -10,7 +10,8 @@ pub struct IntentPage {
     pub intents: Vec<Intent>,
     /// The number of other intents on the page: an account may have other uses.
     pub foreign: usize,
-    /// The number of this system's intents that cannot be read: their currency or status is unknown here.
+    /// The number of this system's intents that cannot be read: their currency or status is unknown
+    /// here.
     pub unreadable: usize,
     /// The last intent of the page, if there are more: the start of the next page.
     pub next: Option<IntentId>,

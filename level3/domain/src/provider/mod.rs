@@ -1,9 +1,9 @@
-//! The services that a payment needs, as traits: a provider of payments such as Stripe, a fraud check,
-//! the ledger, and a sender of receipts.
+//! The services that a payment needs, as traits: a provider of payments such as Stripe, a fraud
+//! check, the ledger, and a sender of receipts.
 //!
 //! A method returns at once; the work happens when its future is polled. Dropping the future stops
-//! waiting for the answer, **not** the work: a request that has left may still take effect. Therefore
-//! every call with an effect carries a key under which it may be repeated.
+//! waiting for the answer, **not** the work: a request that has left may still take effect.
+//! Therefore every call with an effect carries a key under which it may be repeated.
 //!
 //! The futures own what they need, so the traits can be mocked and their futures spawned.
 
@@ -34,8 +34,8 @@ pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 /// documents all of them, <https://docs.stripe.com/api/idempotent_requests> and
 /// <https://docs.stripe.com/payments/paymentintents/lifecycle>):
 ///
-/// * Once a request with a key has begun to execute, its answer is stored and every repeat of the key
-///   gets it, a stored 500 included. The same key with other parameters is
+/// * Once a request with a key has begun to execute, its answer is stored and every repeat of the
+///   key gets it, a stored 500 included. The same key with other parameters is
 ///   [`ProviderError::KeyReused`]; while the first is still running, [`ProviderError::InFlight`].
 /// * The provider answers 429 before it looks at the key: the same key may get another answer
 ///   later.
@@ -44,8 +44,8 @@ pub type CallFuture<T> = BoxFuture<'static, Result<T, ProviderError>>;
 pub trait PaymentProvider: Send + Sync {
     /// Makes an intent, which charges no card yet (about 200 ms).
     fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent>;
-    /// Charges the intent (about 300 ms). Only an answer with [`IntentStatus::Succeeded`] says that the
-    /// customer has paid.
+    /// Charges the intent (about 300 ms). Only an answer with [`IntentStatus::Succeeded`] says that
+    /// the customer has paid.
     fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;
     /// Cancels an intent that has not succeeded.
     fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent>;

@@ -39,10 +39,10 @@ impl Operation {
 /// The generation rises when the provider has stored an answer that reports no effect, because the
 /// provider replays that answer for as long as it keeps the key:
 ///
-/// * a 500, once [`find_intent`](super::PaymentProvider::find_intent) has shown that the failed request had
-///   no effect;
-/// * the refusal of a cancel or a refund (declined, invalid): the next attempt comes when the reason may
-///   be gone.
+/// * a 500, once [`find_intent`](super::PaymentProvider::find_intent) has shown that the failed
+///   request had no effect;
+/// * the refusal of a cancel or a refund (declined, invalid): the next attempt comes when the
+///   reason may be gone.
 ///
 /// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,8 +91,8 @@ pub struct CreateIntent {
 
 /// The status of an intent.
 ///
-/// Stripe's list without the two that do not occur here: `requires_payment_method` (the card is given
-/// at once) and `requires_capture` (capture is automatic).
+/// Stripe's list without the two that do not occur here: `requires_payment_method` (the card is
+/// given at once) and `requires_capture` (capture is automatic).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentStatus {
