@@ -132,7 +132,7 @@ fn stripe(url: &str) -> Result<(Stripe, String), ProgramError> {
 fn stripe_problem(url: &str, why: StripeError) -> ProgramError {
     let advice = match &why {
         StripeError::Unreachable { .. } | StripeError::TimedOut { .. } => {
-            "Correct the address, or see whether the network and the server are up"
+            "Correct the address, or check that the network and the server are up"
         }
         StripeError::Refused(refusal) if matches!(refusal.status, 401 | 403) => {
             "Correct the key in STRIPE_SECRET_KEY"

@@ -151,7 +151,7 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     let recovered = tokio::select! {
         recovered = engine.recover() => recovered?,
         () = stop.asked(1) => {
-            say("payment-gateway: stopped before any payment. The next start goes on with recovering.");
+            say("payment-gateway: stopped before any payment. The next start continues the recovery.");
             engine.close(FINISHING).await;
             return Ok(Outcome::Done);
         }

@@ -97,14 +97,14 @@ pub enum ProgramError {
     SendGrid { url: String, why: CheckError },
     /// A comparison that has stopped half way.
     #[error(
-        "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
+        "{provider} and the ledger cannot be compared: {error}. Try again: the repairs stay in effect"
     )]
     Reconcile { provider: String, error: ReconcileError },
     /// A part of the gateway that the learner has not written.
     #[error("the gateway needs a part that is {0}")]
     Unwritten(demo_kit::Unwritten),
     /// A configuration that the gateway refuses.
-    #[error("the gateway cannot be made: {0}")]
+    #[error("the configuration of the gateway is invalid: {0}")]
     Config(#[from] GatewayConfigError),
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]

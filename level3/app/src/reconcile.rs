@@ -66,8 +66,8 @@ pub fn text(report: &Report, against: &str) -> String {
     let Report { intents, foreign, unreadable, rows, unfinished, parked, .. } = report;
     let mut text = format!("{rows} rows compared with {intents} intents of {against}.\n");
     for (count, what) in [
-        (*foreign, "intents of others left alone"),
-        (*unreadable, "intents that cannot be understood"),
+        (*foreign, "other intents of the account left alone"),
+        (*unreadable, "intents that cannot be read"),
         (
             *unfinished,
             "payments under way left alone (payment-gateway recover finishes what a killed run has left)",
@@ -79,7 +79,7 @@ pub fn text(report: &Report, against: &str) -> String {
         }
     }
     if !report.complete {
-        text += "  Only the newest intents were looked at.\n";
+        text += "  Only the newest intents were compared.\n";
     }
     for finding in &report.findings {
         text += &format!("  {finding}\n");

@@ -69,7 +69,7 @@ async fn explained<T>(recovering: impl Future<Output = T>) -> T {
         return recovered;
     }
     say(&format!(
-        "Still recovering. A payment of another process is taken over when that process was silent for {} s.",
+        "Still recovering. A payment of another process is taken over after that process has been silent for {} s.",
         DEFAULT_LEASE.as_secs()
     ));
     recovering.await

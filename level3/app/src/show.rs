@@ -82,7 +82,7 @@ pub fn json(shown: &Shown) -> Value {
 
 fn standing(shown: &Shown) -> &'static str {
     match shown.standing {
-        Some(Standing::Open) => "under way, or left behind",
+        Some(Standing::Open) => "under way, or left by a dead process",
         Some(Standing::Parked) => "not to be undone: see payment-gateway dead-letters",
         Some(Standing::Ended) => "over",
         None => "without a journal",
@@ -108,7 +108,7 @@ fn line(record: &Record) -> String {
             format!("{failure}; it may still have had an effect")
         }
         Record::StepFailed { failure, may_have_acted: false } => failure.to_string(),
-        Record::Compensating { failure } => format!("going back because of {failure}"),
+        Record::Compensating { failure } => format!("undoing because of {failure}"),
         Record::UndoStarted { step, attempt } => format!("{step}: undoing, attempt {attempt}"),
         Record::UndoDone { step, .. } => format!("{step}: undone"),
         Record::UndoParked { step, cause, attempts } => {

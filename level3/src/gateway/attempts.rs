@@ -18,8 +18,11 @@ use crate::saga::StepError;
 
 /// One step of one payment, with the values that all its attempts share.
 pub(super) struct StepAttempts<'a> {
+    // Borrowed, like the rest: an attempt never outlives the step that makes it.
     services: &'a Services,
+    // Seeds the jitter, and names the payment in the event.
     payment: &'a PaymentId,
+    // Decides whether a later answer settles earlier attempts: only if all carry one key.
     step: PaymentStep,
     config: &'a StepConfig,
     /// The limits of the calls, and the times that they took. The attempts share it.

@@ -93,10 +93,13 @@ impl CallError {
 #[derive(Debug)]
 pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
+    // One for all payments: each payment learns from the failures of the others.
     pub(super) breaker: CircuitBreaker<CallError>,
+    // One for all payments as well, because the provider counts the calls of the whole account.
     pub(super) limiter: Option<RateLimiter>,
     /// The name of the service in the admission of payments, if payments wait for it.
     pub(super) source: Option<Source>,
+    // Every call reports here, so that the admission of new payments knows about retries and undos.
     pub(super) admission: Arc<Admission>,
     /// Held by the first call of a payment while it stands in the limiter's queue. So there is one
     /// such call in the queue at most, and the calls of payments that have begun go before all the

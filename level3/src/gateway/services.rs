@@ -45,6 +45,7 @@ pub(super) struct Services {
     pub(super) keys: Keys,
     // In an `Arc`, since each service reports the times of its calls to it.
     pub(super) admission: Arc<Admission>,
+    // The source of each payment's own jitter; no payment draws from it directly.
     jitter: SeededJitter,
 }
 

@@ -31,6 +31,7 @@ impl PaymentStep {
     /// the answer to those before it too. The ledger, the fraud check and the receipts know no
     /// keys.
     pub(super) const fn is_keyed(self) -> bool {
+        // Only the provider takes keys. The others are idempotent by the payment or have no effect.
         matches!(self, Self::Create | Self::Confirm)
     }
 }

@@ -42,11 +42,13 @@ const SOURCES: usize = 4;
 pub struct ConcurrencyLimit {
     // A fraction, so that small steps up add up.
     limit: f64,
+    // The operator's bound: the limit never exceeds it, however fast the services are.
     max: f64,
     /// Whether the limit was lowered once, so that its size is about right.
     is_tuned: bool,
     /// Whether a payment was refused since the last change.
     has_refused: bool,
+    // A sample that began before this instant belongs to the old limit and is ignored.
     changed_at: Instant,
     // Apart for each service: a mean over all of them would hide the one that is overloaded.
     samples: [Samples; SOURCES],
@@ -54,7 +56,9 @@ pub struct ConcurrencyLimit {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Samples {
+    // A ring of fixed size: a sample is recorded for every call, so it must not allocate.
     shares: [f64; ROUND],
+    // The number of samples so far, and with it the next place in the ring.
     count: usize,
 }
 
