@@ -37,7 +37,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Why the program cannot go on.
+/// Why the program cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// The store.
@@ -115,7 +115,7 @@ pub enum ProgramError {
     /// An error of the operating system.
     #[error("the program cannot run: {0}")]
     System(io::Error),
-    /// The reader of the output is gone.
+    /// The output was closed by its reader.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
 }

@@ -1,8 +1,8 @@
 //! Names of things, each with a type of its own, checked when they are made.
 //!
-//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output shows nothing of
-//! them, so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the
-//! text, such as a client of a provider or a journal, calls `expose`.
+//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output does not show them,
+//! so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the text,
+//! such as a client of a provider or a journal, calls `expose`.
 
 use std::fmt;
 use std::sync::Arc;

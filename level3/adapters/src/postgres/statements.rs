@@ -66,8 +66,8 @@ pub(super) const BEGIN: &str = "BEGIN";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
-/// An answer comes after the flush, whatever the server's default is. The settings of each
-/// connection. A process that is frozen within a transaction keeps its locks for two seconds at
+/// The settings of each connection. Every answer comes after the flush, whatever the server's
+/// default is. A process that is frozen within a transaction keeps its locks for two seconds at
 /// most, and no process waits for a lock longer than four. Both are less than the patience of a
 /// write, and a write that was cut off is done again.
 pub(super) const CONFIGURE: &str = "

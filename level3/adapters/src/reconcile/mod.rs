@@ -8,10 +8,10 @@
 //!
 //! | the journal says | the intent | the row | what is done |
 //! |---|---|---|---|
-//! | paid | charged | stands | nothing: it fits |
+//! | paid | charged | completed | nothing: they agree |
 //! | paid | charged | missing | recorded |
 //! | paid | charged | another intent's | refunded |
-//! | paid | not charged, or refunded | stands | reported |
+//! | paid | not charged, or refunded | completed | reported |
 //! | undone | charged | any | refunded, and the row voided |
 //! | paid or undone | open | not this one's | cancelled |
 //! | nothing | charged | | reported; refunded if [`ReconcileConfig::refund_unknown`] says so |

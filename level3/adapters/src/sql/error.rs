@@ -18,7 +18,7 @@ pub enum StoreError {
     Folder {
         /// The file that was asked for.
         path: PathBuf,
-        /// What the operating system says.
+        /// The message of the operating system.
         why: String,
     },
     /// The file cannot be opened.
@@ -26,7 +26,7 @@ pub enum StoreError {
     Open {
         /// The store.
         place: String,
-        /// What the operating system or the database says.
+        /// The message of the operating system or the database.
         why: String,
     },
     /// The file is not a database.
@@ -117,7 +117,7 @@ pub enum StoreError {
     Unreachable {
         /// The server.
         place: String,
-        /// What the operating system says.
+        /// The message of the operating system.
         why: String,
     },
     /// The server answers and refuses the connection.

@@ -16,7 +16,8 @@ use super::statements::{
 };
 use crate::sql::StoreError;
 
-/// How long another process may hold the write lock. A group of writes takes milliseconds.
+/// How long this process waits while another one holds the write lock. A group of writes takes
+/// milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than this program has statements.
 const CACHED_STATEMENTS: usize = 64;

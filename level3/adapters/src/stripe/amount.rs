@@ -4,11 +4,10 @@
 //! An amount counts the currency's smallest unit (<https://docs.stripe.com/currencies>), except
 //! that
 //!
-//! * ISK and UGX have no minor unit, and are still counted in hundredths: 5 ISK are 500, and the
+//! * ISK and UGX have no minor unit, but Stripe counts them in hundredths: 5 ISK are 500, and the
 //!   last two digits must be 0;
-//! * MGA, whose unit ISO 4217 gives as a fifth and counts with two decimals, has none: 500 are 500
-//!   MGA;
-//! * three-decimal amounts end in 0: the card networks take no thousandths.
+//! * MGA has two decimals in ISO 4217 and none at Stripe: 500 are 500 MGA;
+//! * an amount with three decimals must end in 0: the card networks accept no thousandths.
 //!
 //! HUF and TWD are special for payouts only. An amount that Stripe's units cannot express is
 //! refused, not rounded: a request for 1.055 KWD must not charge 1.050 or 1.060.

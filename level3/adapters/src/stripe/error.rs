@@ -16,7 +16,7 @@ pub enum StripeError {
     /// No connection: name not found, refused, TLS failed. No request was sent.
     #[error("Stripe cannot be reached: {reason}")]
     Unreachable {
-        /// What the innermost error says.
+        /// The message of the innermost error.
         reason: String,
     },
     /// Stripe has asked for a pause that has not ended. No request was sent.
@@ -28,7 +28,7 @@ pub enum StripeError {
     /// The connection broke after the request may have been sent.
     #[error("the connection to Stripe broke: {reason}")]
     Lost {
-        /// What the innermost error says.
+        /// The message of the innermost error.
         reason: String,
     },
     /// No answer in time.

@@ -6,7 +6,7 @@
 //! to date, newest first, and grows with the account's traffic. So, in this order:
 //!
 //! 1. the id, if a call of this client has named or returned it: one read, always up to date. The
-//!    gateway needs no more, except after a 500 to a request for an intent;
+//!    gateway needs no other way, except after a 500 to a request for an intent;
 //! 2. the newest intents, a bounded number of pages: an intent that was made a short time ago is
 //!    among them;
 //! 3. the search: intents older than those pages are in its index, unless the index is far behind.

@@ -1,8 +1,8 @@
 //! The records of sagas, kept where they survive a crash.
 //!
-//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a
-//! reader of the journal knows what may have been done and how to undo it. Records are added one
-//! batch at a time, and the journal has all of a batch or nothing of it.
+//! Every effect is announced before it is tried (*write-ahead*): after any crash a reader of the
+//! journal knows what may have been done and how to undo it. Records are added one batch at a time,
+//! and the journal has all of a batch or nothing of it.
 //!
 //! # Who may write
 //!

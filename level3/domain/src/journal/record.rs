@@ -36,7 +36,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// When the JSON is not that of such a value.
+    /// When the JSON does not have the form of the value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.0)
     }

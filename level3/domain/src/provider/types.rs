@@ -160,7 +160,7 @@ pub struct FraudQuestion {
 /// How risky a payment is: 0 to 100 with two decimals, kept as hundredths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RiskScore {
-    /// 9500 stands for 95.00.
+    /// Hundredths of the score: 9500 is 95.00.
     pub hundredths: u16,
 }
 
