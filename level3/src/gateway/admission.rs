@@ -127,7 +127,7 @@ impl Admission {
     /// Notes how much of its time limit a payment took that began at `begun`.
     pub(super) fn ended(&self, begun: Instant, took: Duration, limit: Duration) {
         let mut state = self.lock();
-        // Never zero: a refused client that may come back at once would not wait at all.
+        // Never zero: a wait of zero would invite refused clients to come back at once.
         state.took = took.clamp(Duration::from_millis(1), limit);
         let (share, in_flight) = (share(took, limit), self.in_flight());
         state.concurrency.sample(Source::Whole, share, in_flight, begun, begun + took);

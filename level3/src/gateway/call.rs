@@ -236,8 +236,8 @@ impl GuardedService {
             return Err(CallError::NoTime);
         }
         // Dropping the call stops the waiting only. The request may still be executed, so the error
-        // is `TimedOut`, whose effect is unknown. `call` makes the request only now: a future that
-        // was made before the wait could have started its work.
+        // is `TimedOut`, whose effect is unknown. `call` is a closure, so that a call that gets no
+        // slot makes no request at all.
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
         let took = begun.elapsed();
