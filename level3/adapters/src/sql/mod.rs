@@ -41,9 +41,9 @@
 //!
 //! The stores use rusqlite, on a thread of its own, and tokio-postgres. Measured beside sqlx with
 //! an fsync for each answer and 64 payments in flight, rusqlite with group commit made some 30
-//! times as many payments and tokio-postgres twice as many, for 27 CPU seconds of building against
-//! 70. What sqlx would check at compile time, the contract suite in `tests/store` checks on both
-//! databases. `throughput-report.md` has the throughput of the stores here.
+//! times as many payments and tokio-postgres twice as many, for 27 CPU seconds of building
+//! instead of 70. What sqlx would check at compile time, the contract suite in `tests/store` checks
+//! on both databases. `throughput-report.md` has the throughput of the stores here.
 //!
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
