@@ -9,6 +9,7 @@
 //! | [`debounce`] | of a burst of values, only the ones that matter |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
+//! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -57,6 +58,8 @@ pub mod limiter;
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
+#[cfg_attr(doc, doc = lesson!("state_store.md", "state-store.md"))]
+pub mod state_store;
 #[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
 pub mod ttl_cache;
 

@@ -29,6 +29,8 @@ mod models;
 mod single_flight;
 #[cfg(feature = "sources")]
 mod sources;
+#[cfg(feature = "state-store")]
+mod state_store;
 #[cfg(feature = "ttl-cache")]
 mod ttl_cache;
 
