@@ -10,6 +10,7 @@
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
+//! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -50,6 +51,8 @@ macro_rules! lesson {
 pub mod cancel;
 #[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
 pub mod compose;
+#[cfg_attr(doc, doc = lesson!("dashboard.md", "dashboard.md"))]
+pub mod dashboard;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]

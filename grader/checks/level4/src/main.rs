@@ -19,6 +19,8 @@ mod panics;
 mod cancel;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 #[cfg(feature = "debounce")]
 mod debounce;
 #[cfg(feature = "limiter")]
