@@ -11,6 +11,7 @@
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
+//! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -59,6 +60,8 @@ pub mod debounce;
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
+#[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]
+pub mod socket;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
 #[cfg_attr(doc, doc = lesson!("state_store.md", "state-store.md"))]

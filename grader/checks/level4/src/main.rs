@@ -29,6 +29,8 @@ mod limiter;
 mod models;
 #[cfg(feature = "single-flight")]
 mod single_flight;
+#[cfg(feature = "socket")]
+mod socket;
 #[cfg(feature = "sources")]
 mod sources;
 #[cfg(feature = "state-store")]

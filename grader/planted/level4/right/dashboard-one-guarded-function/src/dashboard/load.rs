@@ -80,7 +80,7 @@ pub(super) async fn load<A: DashboardApi, K: KeyValue>(inner: &Inner<A, K>, mut 
         .into_iter()
         .filter_map(|(part, missing)| missing.then_some(part))
         .collect();
-    let data = Data { user, activities, notifications };
+    let data = Data { user: user.clone(), activities, notifications };
     Page { phase: Phase::Ready, data: Some(Arc::new(data)), degraded }
 }
 
