@@ -250,7 +250,6 @@ impl Outbox {
 ///     Ok(())
 /// }
 /// ```
-#[expect(clippy::type_complexity, reason = "a type alias cannot name what an `impl Trait` hides")]
 pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     connector: C,
     config: Config,

@@ -282,9 +282,12 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     /// last one its calls are dropped, and the phase is that from before it.
     pub async fn load(&self) {
         let parts = Arc::clone(&self.parts);
+        let work = move || async move {
+            Loading::begin(parts).run().await;
+            Ok(())
+        };
         // The error is `Infallible`: there is nothing to look at.
-        let _ =
-            self.loads.run((), move || async move { Ok(Loading::begin(parts).run().await) }).await;
+        let _ = self.loads.run((), work).await;
     }
 
     /// Loads again after a failure, or joins a load that is on its way. In every other phase it does nothing.

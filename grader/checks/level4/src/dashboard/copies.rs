@@ -8,6 +8,9 @@ use super::{LOAD, dashboard, observed, pages, shows};
 
 const FIVE_MINUTES: u64 = 300_000;
 
+/// What happens to a text that is kept.
+type Damage = fn(&str) -> String;
+
 pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
     const HELP: &str = "a copy answers while its age is less than five minutes";
     let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
@@ -103,7 +106,7 @@ pub async fn needs_no_store(cx: Cx) -> Outcome {
 pub async fn corrupt_copies_are_misses(cx: Cx) -> Outcome {
     const HELP: &str =
         "a text that cannot be read is a miss: another version of the program may have put it";
-    let corrupt: [(&str, fn(&str) -> String); 6] = [
+    let corrupt: [(&str, Damage); 6] = [
         ("empty", |_| String::new()),
         ("cut off", |text| text.chars().take(text.chars().count() / 2).collect()),
         ("of another shape", |_| "{\"version\":2}".to_owned()),

@@ -112,7 +112,11 @@ pub async fn selects_operations_too(cx: Cx) -> Outcome {
         sleep(ms(10)).await;
         let _ = store.track("save", fails(20)).await;
         sleep(ms(30)).await;
-        store.track("save", async { Ok::<_, String>(sleep(ms(30)).await) }).await
+        let works = async {
+            sleep(ms(30)).await;
+            Ok::<_, String>(())
+        };
+        store.track("save", works).await
     };
     let ((loading, error), _) = cx.call(TRACK, join(join(loading, error), runs)).await?.value;
     let script = "a run of 20 ms at 10 ms that fails, and one of 30 ms at 60 ms";

@@ -210,7 +210,6 @@ impl Outbox {
 }
 
 /// A socket: where frames are sent, and what happens.
-#[expect(clippy::type_complexity, reason = "a type alias cannot name what an `impl Trait` hides")]
 pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     connector: C,
     config: Config,
