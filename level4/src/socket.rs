@@ -18,6 +18,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -223,6 +224,9 @@ impl Outbox {
     }
 }
 
+/// What happens on a socket, until it gives up.
+pub type Events<M> = BoxStream<'static, Result<Event<M>, GaveUp>>;
+
 /// A socket: where frames are sent, and what happens. Messages are JSON.
 ///
 /// Nothing happens before the stream is polled: it connects, reads, writes and waits inside of its polls. It ends
@@ -253,10 +257,7 @@ impl Outbox {
 pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     connector: C,
     config: Config,
-) -> Result<
-    (Outbox, impl Stream<Item = Result<Event<M>, GaveUp>> + Send + Unpin + use<C, M>),
-    ConfigError,
-> {
+) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
     let (sender, queue) = mpsc::channel(config.outbox.get());
     let driver = Driver {

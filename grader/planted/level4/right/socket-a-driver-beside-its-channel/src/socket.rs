@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc as events;
 use futures::future::ready;
+use futures::stream::BoxStream;
 use futures::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -207,14 +208,14 @@ impl Outbox {
     }
 }
 
+/// What happens on a socket, until it gives up.
+pub type Events<M> = BoxStream<'static, Result<Event<M>, GaveUp>>;
+
 /// A socket: where frames are sent, and what happens.
 pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     connector: C,
     config: Config,
-) -> Result<
-    (Outbox, impl Stream<Item = Result<Event<M>, GaveUp>> + Send + Unpin + use<C, M>),
-    ConfigError,
-> {
+) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
     let (queue, accepted) = mpsc::channel(config.outbox.get());
     let (yields, events) = events::channel(0);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use futures::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -209,14 +210,14 @@ impl Outbox {
     }
 }
 
+/// What happens on a socket, until it gives up.
+pub type Events<M> = BoxStream<'static, Result<Event<M>, GaveUp>>;
+
 /// A socket: where frames are sent, and what happens.
 pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     connector: C,
     config: Config,
-) -> Result<
-    (Outbox, impl Stream<Item = Result<Event<M>, GaveUp>> + Send + Unpin + use<C, M>),
-    ConfigError,
-> {
+) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
     let (queue, accepted) = mpsc::channel(config.outbox.get());
     let socket = Socket::<C, M> {
@@ -228,7 +229,7 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
         state: State::Made,
         message: std::marker::PhantomData,
     };
-    Ok((Outbox { queue }, socket))
+    Ok((Outbox { queue }, Box::pin(socket)))
 }
 
 struct Socket<C: Connector, M> {
