@@ -9,6 +9,9 @@
 //! | [`debounce`] | of a burst of values, only the ones that matter |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
+//! | [`state_store`] | one state with many readers, and which operations run or have failed |
+//! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
+//! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -49,14 +52,20 @@ macro_rules! lesson {
 pub mod cancel;
 #[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
 pub mod compose;
+#[cfg_attr(doc, doc = lesson!("dashboard.md", "dashboard.md"))]
+pub mod dashboard;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
+#[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]
+pub mod socket;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
+#[cfg_attr(doc, doc = lesson!("state_store.md", "state-store.md"))]
+pub mod state_store;
 #[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
 pub mod ttl_cache;
 

@@ -19,6 +19,8 @@ mod panics;
 mod cancel;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 #[cfg(feature = "debounce")]
 mod debounce;
 #[cfg(feature = "limiter")]
@@ -27,8 +29,12 @@ mod limiter;
 mod models;
 #[cfg(feature = "single-flight")]
 mod single_flight;
+#[cfg(feature = "socket")]
+mod socket;
 #[cfg(feature = "sources")]
 mod sources;
+#[cfg(feature = "state-store")]
+mod state_store;
 #[cfg(feature = "ttl-cache")]
 mod ttl_cache;
 

@@ -5,8 +5,10 @@
 
 mod debounce;
 mod single_flight;
+mod state_store;
 mod ttl_cache;
 
 pub use debounce::debounce;
 pub use single_flight::single_flight;
+pub use state_store::state_store;
 pub use ttl_cache::ttl_cache;
