@@ -9,6 +9,7 @@
 //! | [`debounce`] | of a burst of values, only the ones that matter |
 //! | [`chunk`] | the items of a stream in groups, bounded by number and time |
 //! | [`paging`] | a window on a long list that is loaded page by page |
+//! | [`bulkhead`] | a pool of slots for each dependency, with a bounded queue |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //!
@@ -47,6 +48,8 @@ macro_rules! lesson {
     };
 }
 
+#[cfg_attr(doc, doc = lesson!("bulkhead.md", "bulkhead.md"))]
+pub mod bulkhead;
 #[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
 pub mod cancel;
 #[cfg_attr(doc, doc = lesson!("chunk.md", "chunk.md"))]

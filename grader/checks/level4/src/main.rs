@@ -19,6 +19,8 @@ mod panics;
 #[cfg(any(feature = "chunk", feature = "models"))]
 mod rows;
 
+#[cfg(feature = "bulkhead")]
+mod bulkhead;
 #[cfg(feature = "cancel")]
 mod cancel;
 #[cfg(feature = "chunk")]
