@@ -240,7 +240,7 @@ impl<P: Pages> PagedList<P> {
         self.load(Dir::Previous).await
     }
 
-    /// The window, and all that becomes of it. A receiver that is slow sees the latest window and none twice.
+    /// The window as it is now, and each one after it. A receiver that is slow sees the latest window and none twice.
     pub fn watch(&self) -> watch::Receiver<Window<P::Item>> {
         self.shown.subscribe()
     }
