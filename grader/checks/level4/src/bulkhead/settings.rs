@@ -71,8 +71,7 @@ fn figures(pools: &Bulkheads, name: &str) -> String {
 }
 
 pub async fn status_counts(cx: Cx) -> Outcome {
-    const HELP: &str =
-        "count slots and places where they are taken and freed, under the same lock";
+    const HELP: &str = "count slots and places where they are taken and freed, under the same lock";
     let settings = config(2, 3, Some(1000));
     let pools = Bulkheads::new();
     add(&cx, &pools, "a", settings).await?;

@@ -64,7 +64,9 @@ fn list_of(sizes: &[usize]) -> String {
 
 pub async fn keeps_as_much_as_fits(cx: Cx) -> Outcome {
     const WINDOW: usize = 7;
-    let (sizes, walk) = walk(&cx);
+    // Fixed sizes: pages that leave one, two and three at a time, on both sides.
+    let sizes = [3, 1, 2, 4, 4, 1, 3, 2, 1, 4, 2, 2];
+    let (_, walk) = walk(&cx);
     let book = Book::new(&sizes, 0);
     let list = book.list(WINDOW);
     // The pages of the window, by number.
@@ -163,17 +165,17 @@ pub async fn says_what_it_loads(cx: Cx) -> Outcome {
         "one change when the load begins, and one when it ends: items and flag together";
     let book = Book::new(&[3, 3, 3], 0);
     let list = book.list(20);
-    book.script([None, Some(Act::Error("broken")), None]);
+    book.script([Some(Act::Error("broken")), None, None]);
     ensure!(list.watch().borrow().loading.is_none(), "a new list is loading"; expected = "`loading` is None");
     let states = watched(&cx, &list, 3).await?;
     let expected = [
         "0 items, loading Next",
-        "3 items, at rest",
-        "3 items, loading Next",
+        "0 items, at rest",
+        "0 items, loading Next",
         "3 items, at rest",
         "3 items, loading Next",
         "6 items, at rest",
     ];
-    ensure_eq!(states.join("; "), expected.join("; "), "a load, one that fails, and one more: what a reader sees"; help = HELP);
+    ensure_eq!(states.join("; "), expected.join("; "), "a load that fails, and two that do not: what a reader sees"; help = HELP);
     Ok(())
 }
