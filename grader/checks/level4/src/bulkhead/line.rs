@@ -51,6 +51,10 @@ pub async fn pools_are_apart(cx: Cx) -> Outcome {
     }
     // One full pool delays no other one.
     for (full, _) in sizes {
+        let pools = Bulkheads::new();
+        for (name, max) in sizes {
+            add(&cx, &pools, name, config(max, 100, None)).await?;
+        }
         let hangs =
             join_all((0..30).map(|_| pools.run(full, std::future::pending::<Result<(), ()>>)));
         let others = async {

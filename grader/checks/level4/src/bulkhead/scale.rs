@@ -11,7 +11,7 @@ use level4::bulkhead::{Bulkheads, PoolConfig};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use super::{RUN, add, call, calls, config, pool};
+use super::{RUN, add, calls, config, pool};
 use crate::ops::Ops;
 
 const THREADS: usize = 4;
@@ -45,9 +45,10 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
 pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
     let pools = pool(&cx, 1, 1, Some(50)).await?;
     let ops = Ops::new(&cx);
-    let early = call(&pools, &ops, 0, 100);
-    for number in 1..4 {
-        drop(call(&pools, &ops, number, 100));
+    let op = || async { Ok::<_, String>(ops.run(0, 10).await) };
+    let early = pools.run("a", op);
+    for _ in 0..3 {
+        drop(pools.run("a", op));
     }
     sleep(ms(200)).await;
     let status = pools.status("a").map(|it| (it.running, it.queued));
