@@ -89,24 +89,21 @@ pub async fn status_counts(cx: Cx) -> Outcome {
         }
         seen
     };
-    // At 25 ms: one of the two that run is dropped at 80 ms, one of the three that wait at 130 ms.
+    // At 25 ms: one of the two that run is dropped at 80 ms, one of the three that wait at 115 ms, and one
+    // that has just got a slot at 130 ms.
     let line = async {
         sleep(ms(25)).await;
         let stays = call(&pools, &ops, 0, 100);
         let goes = timeout(ms(55), call(&pools, &ops, 1, 100));
         let waits = call(&pools, &ops, 2, 100);
-        let tires = async {
-            let _ = timeout(
-                ms(105),
-                futures::future::join(call(&pools, &ops, 3, 30), call(&pools, &ops, 4, 300)),
-            )
-            .await;
-        };
+        // The second one goes before the first has a slot that could pass on to it.
+        let tires = timeout(ms(105), call(&pools, &ops, 3, 30));
+        let tires_sooner = timeout(ms(90), call(&pools, &ops, 4, 300));
         let refused = async {
             tokio::task::yield_now().await;
             call(&pools, &ops, 5, 10).await
         };
-        let _ = futures::join!(stays, goes, waits, tires, refused);
+        let _ = futures::join!(stays, goes, waits, tires, tires_sooner, refused);
     };
     let other = async {
         sleep(ms(10)).await;
