@@ -79,6 +79,8 @@ pub struct Criterion {
     /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:
     /// about four times what the reference takes.
     pub cpu_seconds: Option<u64>,
+    /// Whether it looks for races: it meets a fault at some interleavings of its threads and not at others.
+    pub races: bool,
     /// The demand in full, with its source in the assignment.
     pub requirement: &'static str,
     /// One to three hints, each saying more than the one before.

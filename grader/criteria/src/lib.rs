@@ -44,6 +44,7 @@
 //! read = ["level2/src/rest.rs"]               # optional; shown after the exercise's
 //! cpu_seconds = 10                            # optional; where the usual limit is too low
 //! threads = true                              # optional; its check calls `Cx::on_threads`
+//! races = true                                # optional; with `threads`: which faults it meets is chance
 //! ```
 //!
 //! Every clause names a criterion and every criterion stands in a clause, so that nothing is promised
@@ -116,6 +117,8 @@ pub struct Criterion {
     pub cpu_seconds: Option<u64>,
     /// Whether its check needs real threads.
     pub threads: bool,
+    /// Whether it looks for races: it meets a fault at some interleavings of its threads and not at others.
+    pub races: bool,
     /// The demand in full.
     pub requirement: String,
     /// One to three hints.

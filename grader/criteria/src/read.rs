@@ -56,6 +56,8 @@ struct CriterionTable {
     cpu_seconds: Option<u64>,
     #[serde(default)]
     threads: bool,
+    #[serde(default)]
+    races: bool,
     requirement: String,
     hints: Vec<String>,
     #[serde(default)]
@@ -158,6 +160,7 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
             file: table.file.unwrap_or_else(|| file.file.clone()),
             cpu_seconds: table.cpu_seconds,
             threads: table.threads,
+            races: table.races,
             requirement: one_line(&table.requirement),
             hints: table.hints.iter().map(|hint| one_line(hint)).collect(),
             read: file.read.iter().chain(&table.read).cloned().collect(),

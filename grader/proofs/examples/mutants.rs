@@ -24,7 +24,7 @@ use grader_proofs::changed::Changed;
 use grader_proofs::influence::Influence;
 use grader_proofs::mutants::{Fate, Mutant};
 use grader_proofs::prove::{Bench, Failure};
-use grader_proofs::schemata::{MOST_SHARED, Schema};
+use grader_proofs::schemata::{MOST_SHARED, each};
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
@@ -116,13 +116,13 @@ fn judge(
         .filter(|entry| !entry.exercise.trial)
         .collect();
     let changed: Vec<&Changed> = row.iter().map(|(_, changed)| changed).collect();
-    let mut schema = Schema::build(bench, level, &changed, &entries)?;
-    for (at, (mutant, changed)) in row.iter().enumerate() {
-        let fate = match schema.as_mut().filter(|schema| schema.holds(at)) {
-            Some(schema) => mutant.judge_in(schema, at, changed, level, influence)?,
-            None => mutant.judge(bench, level, influence)?,
-        };
-        results.add(mutant, fate)?;
+    let alone = each(bench, level, &changed, &entries, |schema, at| {
+        let (mutant, changed) = &row[at];
+        results.add(mutant, mutant.judge_in(schema, at, changed, level, influence)?)
+    })?;
+    for at in alone {
+        let (mutant, _) = &row[at];
+        results.add(mutant, mutant.judge(bench, level, influence)?)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! does not compile or does not fit the reference counts in neither.
 //!
 //! A wrong solution that fails a criterion is not judged by the trials, which take most of the time.
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use grader_proofs::changed::Changed;
 use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::{Planted, unknown};
 use grader_proofs::prove::{Bench, Failure, told};
-use grader_proofs::schemata::{MOST_SHARED, Schema};
+use grader_proofs::schemata::{MOST_SHARED, each};
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -61,19 +62,18 @@ fn main() -> Result<ExitCode, Failure> {
         shared(solutions, |variant| &variant.changed, reference.files(), MOST_SHARED);
     for group in groups {
         let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
-        let mut schema = Schema::build(&bench, level, &changed, &rest)?;
-        for (at, variant) in group.into_iter().enumerate() {
-            match schema.as_mut().filter(|schema| schema.holds(at)) {
-                Some(schema) => {
-                    let mut report = schema.judge(at, &variant.changed, &rest)?;
-                    if lost(&report).is_empty() && !trials.is_empty() {
-                        report = schema.judge(at, &variant.changed, &trials)?;
-                    }
-                    counts.add(&variant.solution, &report);
-                }
-                None => alone.push(variant),
+        let unshared = each(&bench, level, &changed, &rest, |schema, at| {
+            let mut report = schema.judge(at, changed[at], &rest)?;
+            if lost(&report).is_empty() && !trials.is_empty() {
+                report = schema.judge(at, changed[at], &trials)?;
             }
-        }
+            counts.add(&group[at].solution, &report);
+            Ok(())
+        })?;
+        drop(changed);
+        let unshared: BTreeSet<usize> = unshared.into_iter().collect();
+        let row = group.into_iter().enumerate();
+        alone.extend(row.filter(|(at, _)| unshared.contains(at)).map(|(_, variant)| variant));
     }
     for Variant { solution, changed } in alone {
         let mut files = reference.files().clone();

@@ -113,7 +113,7 @@ impl Batch {
 }
 
 /// The criteria that judge solutions together: those that one of them must fail, and all others but the
-/// trials that can see what one of them changes. The rest would judge code that is the reference's to the
+/// trials and the races that can see what one of them changes. The rest would judge code that is the reference's to the
 /// letter. Right solutions are judged by every criterion.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ pub fn criteria_of(
     criteria.retain(|entry| {
         let named = samples.iter().any(|s| s.planted.fails.contains(&entry.criterion.id));
         let seen = modules.iter().any(|module| influence.sees(entry.exercise.name, module));
-        right || named || (seen && !entry.exercise.trial)
+        right || named || (seen && !entry.exercise.trial && !entry.criterion.races)
     });
     Ok(criteria)
 }

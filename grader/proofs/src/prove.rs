@@ -16,7 +16,7 @@ use grader::supervise::Limits;
 use crate::batch::{Batch, Sample, batches, criteria_of, settle};
 use crate::changed::Changed;
 use crate::influence::Influence;
-use crate::schemata::Schema;
+use crate::schemata::each;
 
 /// What can stand in the way of a proof.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -187,25 +187,21 @@ impl Bench {
         &self,
         level: &'static Level,
         influence: &Influence,
-        samples: Vec<Sample>,
+        samples: &[Sample],
     ) -> Result<Proofs, Failure> {
-        let criteria = criteria_of(&samples, level, influence)?;
+        let criteria = criteria_of(samples, level, influence)?;
         let changed: Vec<&Changed> = samples.iter().map(|sample| &sample.changed).collect();
-        let mut schema = Schema::build(self, level, &changed, &criteria)?;
         let mut proofs = Proofs::new();
-        let mut alone = Vec::new();
-        for (at, sample) in samples.iter().enumerate() {
-            let Some(schema) = schema.as_mut().filter(|schema| schema.holds(at)) else {
-                alone.push(sample.clone());
-                continue;
-            };
-            let one = std::slice::from_ref(sample);
-            let report = schema.judge(at, &sample.changed, &criteria_of(one, level, influence)?)?;
-            proofs.push((sample.planted.name.clone(), compare(one, &report)));
-        }
+        let alone = each(self, level, &changed, &criteria, |schema, at| {
+            let one = &samples[at..=at];
+            let report = schema.judge(at, changed[at], &criteria_of(one, level, influence)?)?;
+            proofs.push((samples[at].planted.name.clone(), compare(one, &report)));
+            Ok(())
+        })?;
         if !alone.is_empty() {
             eprintln!("{} of {} solutions could not share a build", alone.len(), samples.len());
         }
+        let alone = alone.into_iter().map(|at| samples[at].clone()).collect();
         for batch in batches(alone, level, influence)? {
             proofs.extend(self.prove(level, influence, batch)?);
         }

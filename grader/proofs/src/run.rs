@@ -115,6 +115,6 @@ fn prove(bench: &Bench, job: Job) -> Result<Proofs, Failure> {
             Ok(vec![(format!("{}/reference", level.name), found)])
         }
         Job::Batch(level, influence, batch) => bench.prove(level, &influence, batch),
-        Job::Shared(level, influence, samples) => bench.prove_shared(level, &influence, samples),
+        Job::Shared(level, influence, samples) => bench.prove_shared(level, &influence, &samples),
     }
 }

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime};
 
-use grader::catalog::{LEVELS, Level};
-use grader::select::select;
+use grader::catalog::{LEVELS, Level, module_of};
+use grader::select::{Entry, select};
 use grader::submission::Files;
 use grader_proofs::batch::{Batch, Sample, batches, shared};
 use grader_proofs::influence::Influence;
@@ -128,11 +128,15 @@ impl Plan {
                 .map(|planted| Sample::new(planted, &reference_files, level))
                 .collect::<Result<Vec<_>, _>>()?;
             let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
-            let (together, samples) = if one_by_one {
-                (Vec::new(), samples)
-            } else {
-                shared(samples, |sample| &sample.changed, reference_files.files(), MOST_SHARED)
-            };
+            // One that loses a whole level does not build, or is refused before.
+            let criteria = select(&[level.name.to_owned()])?;
+            let criteria = criteria.iter().filter(|entry| !entry.criterion.races).count();
+            let (mut samples, shareable): (Vec<_>, Vec<_>) = samples
+                .into_iter()
+                .partition(|it| one_by_one || it.planted.fails.len() == criteria);
+            let (together, rest) =
+                shared(shareable, |sample| &sample.changed, reference_files.files(), MOST_SHARED);
+            samples.extend(rest);
             let mut groups = if one_by_one {
                 samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?
             } else {
@@ -172,11 +176,10 @@ impl Unproven {
 /// For every criterion there is a solution that fails only there, or it is listed as one for which such a
 /// solution is still to be written.
 fn lone(root: &Path, level: &'static Level, planted: &[Planted]) -> Result<Vec<Trial>, Failure> {
-    let lone: BTreeSet<&str> = planted
-        .iter()
-        .filter(|planted| planted.fails.len() == 1)
-        .flat_map(|planted| planted.fails.iter().copied())
-        .collect();
+    let entries = select(&[level.name.to_owned()])?;
+    let influence = Influence::read(root, level)?;
+    let lone: BTreeSet<&str> =
+        planted.iter().filter_map(|planted| lone_of(planted, &entries, &influence)).collect();
     let listed = std::fs::read_to_string(root.join(WITHOUT))?;
     let listed: BTreeSet<&str> = listed.lines().filter(|line| !line.starts_with('#')).collect();
     let test = |id: &str| {
@@ -187,8 +190,19 @@ fn lone(root: &Path, level: &'static Level, planted: &[Planted]) -> Result<Vec<T
             (true, true) => Err(format!("it has one now: take it off {WITHOUT}").into()),
         })
     };
-    let entries = select(&[level.name.to_owned()])?;
     Ok(entries.iter().map(|entry| test(entry.criterion.id)).collect())
+}
+
+/// The criterion that a wrong solution fails alone. What stands on its exercise may fail with it.
+fn lone_of(planted: &Planted, entries: &[Entry], influence: &Influence) -> Option<&'static str> {
+    let named = |id: &&'static str| entries.iter().find(|entry| entry.criterion.id == *id);
+    let first = named(planted.fails.first()?)?;
+    let module = module_of(first.criterion.file);
+    let stands_on_it = |other: &Entry| {
+        other.exercise.name != first.exercise.name && influence.sees(other.exercise.name, module)
+    };
+    let rest = planted.fails.iter().skip(1).filter_map(named);
+    rest.into_iter().all(stands_on_it).then_some(first.criterion.id)
 }
 
 fn trial(

@@ -24,11 +24,14 @@
 //! says nothing about the grader. So a wrong solution that names no trial is judged by all criteria
 //! but the trials. One that names a trial is judged by every criterion: it has a fault that the
 //! others cannot see. A right solution is judged by every criterion.
+//!
+//! The same holds for a criterion that looks for races ([`Criterion::races`](grader::catalog::Criterion::races)):
+//! it meets most faults at some interleavings only. It judges the wrong solutions that name nothing else.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use grader::catalog::Level;
+use grader::catalog::{LEVELS, Level};
 use grader::select::{Entry, SelectError, select};
 use grader::submission::{Files, Finding, ReadError};
 use thiserror::Error;
@@ -148,6 +151,13 @@ pub fn unknown(dir: &Path) -> Result<Vec<Planted>, PlantedError> {
     Ok(found)
 }
 
+/// Whether a criterion looks for races.
+fn races(id: &str) -> bool {
+    let exercises = LEVELS.iter().flat_map(|level| level.exercises);
+    let mut criteria = exercises.flat_map(|exercise| exercise.criteria);
+    criteria.any(|criterion| criterion.id == id && criterion.races)
+}
+
 impl Planted {
     fn read(path: PathBuf, prefix: &str, wrong: bool) -> Result<Planted, PlantedError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -164,6 +174,10 @@ impl Planted {
                     .iter()
                     .map(|entry| entry.criterion.id)
                     .collect();
+                // Beside others, a race proves nothing.
+                if !ids.iter().all(|id| races(id)) {
+                    ids.retain(|id| !races(id));
+                }
                 // The first that is named is the one that `says` is about.
                 ids.sort_by_key(|id| !id.starts_with(first.as_str()));
                 ids
@@ -183,7 +197,11 @@ impl Planted {
         let named = |entry: &Entry| self.fails.contains(&entry.criterion.id);
         let by_trials = self.fails.is_empty()
             || entries.iter().any(|entry| entry.exercise.trial && named(entry));
-        entries.retain(|entry| by_trials || !entry.exercise.trial);
+        let is_right = self.fails.is_empty();
+        entries.retain(|entry| {
+            let by_races = is_right || !entry.criterion.races || named(entry);
+            by_races && (by_trials || !entry.exercise.trial)
+        });
         Ok(entries)
     }
 

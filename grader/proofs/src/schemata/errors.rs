@@ -1,4 +1,4 @@
-//! The source lines that rustc's errors speak of.
+//! The source lines that a refused build speaks of: rustc's errors, and what the grader finds before it builds.
 use std::collections::BTreeSet;
 
 /// The lines that rendered errors show, by file.
@@ -17,12 +17,23 @@ pub(super) fn lines(rendered: &str) -> BTreeSet<(String, usize)> {
             }
             continue;
         }
+        if let Some(found) = finding(line) {
+            lines.insert(found);
+            continue;
+        }
         let Some((number, _)) = line.split_once('|') else { continue };
         if let (Some(path), Ok(number)) = (&file, number.trim().parse()) {
             lines.insert((path.clone(), number));
         }
     }
     lines
+}
+
+/// The place of a finding: `level3/src/a.rs:12: include_bytes!: ...`.
+fn finding(line: &str) -> Option<(String, usize)> {
+    let (path, rest) = line.split_once(".rs:")?;
+    let number = rest.split_once(": ")?.0.parse().ok()?;
+    Some((format!("{path}.rs"), number))
 }
 
 #[cfg(test)]
@@ -36,5 +47,12 @@ mod tests {
         let lines = lines(rendered);
         let a = |line| ("level3/src/a.rs".to_owned(), line);
         assert_eq!(lines, [a(11), a(12), ("level3/src/b.rs".to_owned(), 7)].into());
+    }
+
+    #[test]
+    fn findings_name_their_lines() {
+        let rendered = "level2/src/a.rs:139: include_bytes!: write the code here\n\
+                        grader/checks/level2/src/fake.rs: the compiler read it for level2\n";
+        assert_eq!(lines(rendered), [("level2/src/a.rs".to_owned(), 139)].into());
     }
 }

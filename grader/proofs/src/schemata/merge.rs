@@ -45,6 +45,9 @@ impl Shapes {
     fn of(&self, changed: &Changed) -> Option<Vec<(String, FileChange)>> {
         let of_file = |(path, bytes): (&str, Option<&[u8]>)| {
             let bytes = bytes?;
+            if is_unwritten(bytes) {
+                return None;
+            }
             let change = match self.files.get(path) {
                 None => FileChange::New(bytes.to_vec()),
                 Some(_) => {
@@ -56,6 +59,12 @@ impl Shapes {
         };
         changed.iter().map(of_file).collect()
     }
+}
+
+/// Whether a file holds a `todo!()`. The grader looks for it at the line of the panic, and in a shared tree the
+/// lines are others.
+fn is_unwritten(file: &[u8]) -> bool {
+    file.windows(5).any(|part| part == b"todo!")
 }
 
 /// What solutions that share a tree have taken: a solution that needs the same for something else is for

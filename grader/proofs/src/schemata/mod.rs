@@ -9,7 +9,7 @@
 //! What cannot stand in an arm is built alone: a changed type or signature, a `const fn`, a function that returns
 //! `impl Trait`, a removed file. So is a solution that rustc refuses in the shared tree. With the number 0
 //! the tree must get full marks as the reference does; where it does not, it is split.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use grader::build::{Built, LevelBuild};
 use grader::catalog::Level;
@@ -46,56 +46,90 @@ pub struct Schema<'a> {
     numbers: BTreeMap<usize, u32>,
 }
 
-impl<'a> Schema<'a> {
-    /// Builds `solutions` together, as many as rustc accepts. `entries` are the criteria that must pass where
-    /// no solution is switched on. `None` when no two of the
-    /// solutions can be built together.
-    ///
-    /// # Errors
-    ///
-    /// When the tree cannot be laid out or cargo cannot run.
-    pub fn build(
-        bench: &'a Bench,
-        level: &'a Level,
-        solutions: &[&Changed],
-        entries: &[Entry],
-    ) -> Result<Option<Schema<'a>>, Failure> {
-        let reference = bench.reference(level)?;
-        let shapes = Shapes::new(reference.clone());
-        let mut open: Vec<usize> = (0..solutions.len()).collect();
-        while open.len() > 1 {
-            let members: Vec<(usize, &Changed)> =
-                open.iter().map(|at| (*at, solutions[*at])).collect();
-            let merged = Merged::new(&shapes, level, &members);
-            let built = bench.build(entries, level, &merged.files, true)?;
-            match built.levels.get(level.name) {
-                Some(LevelBuild::Ready { binary, .. }) => {
-                    let switched = Switched::copy(binary, bench.folder())?;
-                    let numbers = (1..).zip(&open).map(|(number, at)| (*at, number)).collect();
-                    let reference = reference.clone();
-                    let mut schema = Schema { bench, level, reference, switched, built, numbers };
-                    if schema.is_neutral(entries)? {
-                        return Ok(Some(schema));
-                    }
-                    open.truncate(open.len() / 2);
+/// Why solutions cannot be built together.
+enum Refused {
+    /// rustc's errors show the text of these, by their places in the list.
+    Blamed(BTreeSet<usize>),
+    /// One of them is in the way of the others, and which one is not known.
+    Unknown,
+}
+
+/// Builds solutions together, as many as rustc accepts, and hands each to `judge` with the schema that holds it:
+/// its place in the list. `entries` are the criteria that must pass where no solution is switched on. The
+/// answer is the places of the solutions that cannot be built with others.
+///
+/// A group whose build fails for a reason that blames no solution is halved, and both halves are built.
+///
+/// # Errors
+///
+/// Those of `judge`, and when a tree cannot be laid out or cargo cannot run.
+pub fn each(
+    bench: &Bench,
+    level: &Level,
+    solutions: &[&Changed],
+    entries: &[Entry],
+    mut judge: impl FnMut(&mut Schema<'_>, usize) -> Result<(), Failure>,
+) -> Result<Vec<usize>, Failure> {
+    let shapes = Shapes::new(bench.reference(level)?);
+    let mut alone = Vec::new();
+    let mut open: Vec<Vec<usize>> = vec![(0..solutions.len()).collect()];
+    while let Some(mut places) = open.pop() {
+        if places.len() < 2 {
+            alone.extend(places);
+            continue;
+        }
+        let members: Vec<(usize, &Changed)> =
+            places.iter().map(|at| (*at, solutions[*at])).collect();
+        match Schema::build(bench, level, &shapes, &members, entries)? {
+            Ok(mut schema) => {
+                for at in places {
+                    judge(&mut schema, at)?;
                 }
-                Some(LevelBuild::Broken { errors, .. }) => {
-                    let blamed = merged.blamed(errors);
-                    if blamed.is_empty() {
-                        open.truncate(open.len() / 2);
-                    }
-                    open.retain(|at| !blamed.contains(at));
-                }
-                None => return Err(format!("{} was not built", level.name).into()),
+            }
+            Err(Refused::Blamed(blamed)) => {
+                places.retain(|at| !blamed.contains(at));
+                alone.extend(blamed);
+                open.push(places);
+            }
+            Err(Refused::Unknown) => {
+                let second = places.split_off(places.len() / 2);
+                open.extend([second, places]);
             }
         }
-        Ok(None)
     }
+    Ok(alone)
+}
 
-    /// Whether the solution at this place of the list was built.
-    #[must_use]
-    pub fn holds(&self, at: usize) -> bool {
-        self.numbers.contains_key(&at)
+impl<'a> Schema<'a> {
+    /// Builds the solutions in one tree.
+    fn build(
+        bench: &'a Bench,
+        level: &'a Level,
+        shapes: &Shapes,
+        members: &[(usize, &Changed)],
+        entries: &[Entry],
+    ) -> Result<Result<Schema<'a>, Refused>, Failure> {
+        let merged = Merged::new(shapes, level, members);
+        let built = bench.build(entries, level, &merged.files, true)?;
+        match built.levels.get(level.name) {
+            Some(LevelBuild::Ready { binary, .. }) => {
+                let switched = Switched::copy(binary, bench.folder())?;
+                let numbers = (1..).zip(members).map(|(number, (at, _))| (*at, number)).collect();
+                let reference = bench.reference(level)?;
+                let mut schema = Schema { bench, level, reference, switched, built, numbers };
+                let neutral = schema.is_neutral(entries)?;
+                Ok(if neutral { Ok(schema) } else { Err(Refused::Unknown) })
+            }
+            Some(LevelBuild::Broken { errors, .. }) => {
+                let blamed = merged.blamed(errors);
+                if blamed.is_empty() {
+                    let first = errors.lines().take(3).collect::<Vec<_>>().join(" ");
+                    eprintln!("split, because no solution of {} is blamed: {first}", members.len());
+                }
+                Ok(Err(if blamed.is_empty() { Refused::Unknown } else { Refused::Blamed(blamed) }))
+            }
+            None => Err(format!("{} was not built", level.name).into()),
+        }
     }
 
     /// Judges the solution at this place of the list, which the schema holds.

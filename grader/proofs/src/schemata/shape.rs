@@ -106,6 +106,9 @@ fn compare(
             let at = open.peek().map_or(end, |next| next.at.start);
             let text = of.source[node.at.clone()].to_owned();
             let Some(row) = tokens(&text).ok() else { return false };
+            if drops_what_is_there(&row, from) {
+                return false;
+            }
             let (tokens, head) = (crate::planted::tokens::text(&row), head(&row));
             changes.push(Change::Added { at, text, tokens, head, scope });
             continue;
@@ -129,6 +132,18 @@ fn compare(
         }
     }
     open.next().is_none()
+}
+
+/// Whether an item is an `impl Drop` for a type of the reference: it would run in every solution of the tree.
+fn drops_what_is_there(item: &[Token], reference: &Shape) -> bool {
+    let words: Vec<&str> = item.iter().map(|token| token.text.as_str()).collect();
+    let ours = |name: &str| {
+        let made = ["struct", "enum"].map(|kind| format!("{kind} {name} "));
+        let keys = reference.nodes.iter().map(|node| format!("{} ", node.key));
+        keys.into_iter().any(|key| made.iter().any(|made| key.contains(made)))
+    };
+    words.first() == Some(&"impl")
+        && words.windows(3).any(|words| words[0] == "Drop" && words[1] == "for" && ours(words[2]))
 }
 
 /// What an item is called: its tokens up to its body, its type or its value.

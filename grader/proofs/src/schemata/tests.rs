@@ -4,7 +4,7 @@ use grader::submission::Files;
 use super::merge::{Group, Merged, Shapes};
 use crate::changed::Changed;
 
-const REFERENCE: &str = "use std::fmt;\n\nfn one() -> u8 {\n    1\n}\n\nimpl X {\n    async fn two(&self) { go().await }\n\
+const REFERENCE: &str = "use std::fmt;\n\nstruct X;\n\nfn one() -> u8 {\n    1\n}\n\nimpl X {\n    async fn two(&self) { go().await }\n\
                          \n    const fn three() -> u8 { 3 }\n\n    fn four() -> impl Iterator<Item = u8> { [4].into_iter() }\n}\n";
 
 fn files(text: &str) -> Files {
@@ -37,6 +37,11 @@ fn what_has_one_version_only_is_built_alone() {
     can_share(&changed("[4]", "[5]"), false);
     can_share(&changed("-> u8 {\n    1", "-> u16 {\n    1"), false);
     can_share(&changed("use std::fmt;", ""), false);
+    let guard = |name| {
+        changed("fn one", &format!("impl Drop for {name} {{ fn drop(&mut self) {{}} }}\n\nfn one"))
+    };
+    can_share(&guard("X"), false);
+    can_share(&guard("Y"), true);
 }
 
 #[test]
