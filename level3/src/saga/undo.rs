@@ -75,6 +75,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
+        let mut stuck: Vec<Stuck> = Vec::new();
         // One round tries every undo that is left, once. The pause between rounds grows; a pause
         // after each failed undo would delay the ones that work.
         let mut round = 1;
@@ -84,8 +85,6 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 // Counted and recorded before the attempt: an owner that dies during it leaves one
                 // attempt fewer to the next owner.
                 step.attempts += 1;
-                // An earlier owner may have parked it. As `Progress::read` does with the record below.
-                progress.steps[step.index].stuck = None;
                 // Written before the attempt, with the outcome of the last undo in the same batch.
                 // If the journal refuses the batch, another owner has the saga and this attempt
                 // must not begin.
@@ -118,13 +117,11 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                                 cause: error.message.clone(),
                                 attempts: step.attempts,
                             });
-                            // Kept with the step, so that this run and a reader of the records list what
-                            // is parked in one order.
-                            progress.steps[step.index].stuck = Some(Box::new(Stuck {
+                            stuck.push(Stuck {
                                 step: step.name.to_owned(),
                                 cause: error.message,
                                 attempts: step.attempts,
-                            }));
+                            });
                         } else {
                             left.push(step);
                         }
@@ -138,10 +135,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 round += 1;
             }
         }
+        // Undos are parked in the order of their last failures, which is chance. `outcome_of` reads
+        // them by step, and a caller must get one answer from both.
+        stuck.sort_by_key(|parked| self.steps.iter().position(|step| step.name == parked.step));
         // The last record ends the saga in the journal. A parked saga can be claimed and resumed
         // again. Written last, after the outcome of each undo: an owner that dies before this write
         // leaves an open saga, and the next owner continues with the undos that have no outcome.
-        let stuck = progress.stuck();
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
