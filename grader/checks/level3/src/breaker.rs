@@ -279,10 +279,17 @@ pub async fn falls_back_only_while_open(cx: Cx) -> Outcome {
         bench.trip().await?;
         let gone = figures.reset / 6;
         sleep(ms(gone)).await;
+        let before = bench.breaker.snapshot();
         ensure_eq!(ask(Ok(Some(1))).await?.value, Ok(None), "a call while open did not return the fallback's value";
             help = "None, 0 and an empty text are values too");
         ensure!(asked.borrow().len() == 1, "the fallback was called {} times", asked.borrow().len();
             expected = "once, for the refused call");
+        let after = bench.breaker.snapshot();
+        let more = (after.refused - before.refused, after.calls - before.calls);
+        ensure!(more == (1, 1), "a call that was refused, and has its fallback's value, is not counted";
+            expected = "1 more in `refused`, and 1 more in `calls`",
+            observed = format!("{} more, and {} more", more.0, more.1),
+            help = "`call_or` is `call` with another answer for a refusal: let `call` refuse and count");
         let wait = asked.borrow()[0];
         ensure!(!wait.is_zero() && wait <= ms(figures.reset), "{gone} ms after the trip, the time that the fallback was given is {wait:?}";
             expected = "`retry_after` of the refusal");
@@ -312,6 +319,16 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     };
     cx.call(NAME, calls).await?;
     ensure_eq!(breaker.state(), State::Closed, "the state after 1000 failures of {}", u32::MAX);
+    // A window that never ends forgets nothing.
+    let endless = Trip::InWindow { failures: nz(3), window: Duration::MAX };
+    let breaker = made(BreakerConfig { trip: endless, ..ASSIGNED.config() })?;
+    for (number, expected) in [(1, State::Closed), (2, State::Closed), (3, State::Open)] {
+        sleep(ms(900_000)).await;
+        let call = breaker.call(|| async { Err::<(), _>(Trouble::Down) });
+        let _ = cx.call(NAME, call).await?;
+        ensure_eq!(breaker.state(), expected, "the state after failure {number} of 3 within a window of Duration::MAX";
+            help = "compare ages with the window: `now - window` is before the first instant that the clock has");
+    }
     // Open without an end: the time to wait is as long as the clock can say.
     let long = Figures { failures: 1, ..ASSIGNED };
     let config = BreakerConfig { reset_timeout: Duration::MAX, ..long.config() };

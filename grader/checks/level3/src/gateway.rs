@@ -133,6 +133,31 @@ pub async fn obeys_retry_after(cx: Cx) -> Outcome {
             help = "ProviderError::RateLimited tells the time, Disposition::RetryAfter takes it"
         );
     }
+    undoing_obeys_retry_after(&cx).await
+}
+
+/// An undo waits as a step does.
+async fn undoing_obeys_retry_after(cx: &Cx) -> Outcome {
+    let told = Fault::RateLimited(Some(ms(3500)));
+    for (site, name, down) in [
+        (CallSite::Refund, "a refund", CallSite::Save),
+        (CallSite::Cancel, "a cancellation", CallSite::Fraud),
+    ] {
+        let script = Script::new().always(down, Fault::FailBefore).on(site, 1, told);
+        let stage = stage(cx, script)?;
+        let _ = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?;
+        sleep(ms(60_000)).await;
+        let calls = stage.wire.calls();
+        let at: Vec<_> =
+            calls.iter().filter(|call| call.site == site).map(|call| call.at).collect();
+        let [first, second, ..] = at[..] else {
+            return Err(Fail::new(format!("{name} that gets a 429 is not tried again"))
+                .observed(format!("{} calls", at.len())));
+        };
+        let pause = second - first;
+        ensure!(pause >= ms(3500), "the provider asks to be called again in 3500 ms, and {name} is tried again after {} ms", pause.as_millis();
+            help = "a pause that a service asks for holds for undos too: they bypass the breaker, not the limiter");
+    }
     Ok(())
 }
 

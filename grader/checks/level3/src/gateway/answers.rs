@@ -31,8 +31,21 @@ enum Oddity {
     Processes,
     /// Its intents are of another amount.
     OtherAmount,
+    /// Its intents are of the same number of minor units in another currency.
+    OtherCurrency,
     /// Its intents are of another payment.
     OtherPayment,
+}
+
+/// The same number of minor units in another currency.
+pub(super) fn in_another_currency(money: Money) -> Money {
+    let other = if money.currency() == Currency::JPY { Currency::KWD } else { Currency::JPY };
+    Money::new(money.minor(), other).unwrap_or(money)
+}
+
+/// The same currency, and one minor unit more or less.
+pub(super) fn off_by(money: Money, minor: i64) -> Money {
+    Money::new(money.minor() + minor, money.currency()).unwrap_or(money)
 }
 
 struct Odd {
@@ -74,6 +87,9 @@ impl PaymentProvider for Odd {
             Oddity::OtherAmount => {
                 let amount = Money::new(1, Currency::USD).unwrap_or(intent.amount);
                 Intent { amount, ..intent }
+            }
+            Oddity::OtherCurrency => {
+                Intent { amount: in_another_currency(intent.amount), ..intent }
             }
             Oddity::OtherPayment => Intent { payment: other, ..intent },
             _ => intent,
@@ -154,19 +170,80 @@ pub async fn reads_the_answers(cx: Cx) -> Outcome {
         observed = format!("{status:?}, {} charged", stage.net()),
         help = "a repeat with the same key returns the same answer: ask for the state of the intent (find_intent)"
     );
-    for oddity in [Oddity::OtherAmount, Oddity::OtherPayment] {
+    for oddity in [Oddity::OtherAmount, Oddity::OtherCurrency, Oddity::OtherPayment] {
         let (stage, _) = Odd::stage(&cx, oddity)?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         sleep(ms(200_000)).await;
         let paid = reply.as_ref().is_ok_and(|reply| is_paid(&reply.answer.status));
         ensure!(
             !paid && stage.net() == 0,
-            "the provider answers with an intent of another payment or amount ({oddity:?}), and it is taken";
+            "the provider answers with an intent of another payment, amount or currency ({oddity:?}), and it is taken";
             expected = "the customer is not charged", observed = format!("{reply:?}, {} charged", stage.net()),
             help = "compare the intent in the answer with the payment that was asked for"
         );
     }
+    reads_refunds(&cx).await?;
     rows::reads_rows(&cx).await
+}
+
+/// A provider that refunds, and answers with another refund.
+struct RefundsWith {
+    inner: Arc<dyn PaymentProvider>,
+    change: fn(Refund) -> Refund,
+}
+
+impl PaymentProvider for RefundsWith {
+    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
+        self.inner.create_intent(request)
+    }
+    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        self.inner.confirm(key, intent)
+    }
+    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
+        self.inner.cancel(key, intent)
+    }
+    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
+        let change = self.change;
+        self.inner.refund(key, intent).map(move |answer| answer.map(change)).boxed()
+    }
+    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
+        self.inner.find_intent(payment)
+    }
+}
+
+/// A refund of something else does not undo the charge: an operator has to look at it.
+async fn reads_refunds(cx: &Cx) -> Outcome {
+    type Change = fn(Refund) -> Refund;
+    let odd: [(&str, Change); 4] = [
+        ("one minor unit less", |it| Refund { amount: off_by(it.amount, -1), ..it }),
+        ("one minor unit more", |it| Refund { amount: off_by(it.amount, 1), ..it }),
+        ("another currency", |it| Refund { amount: in_another_currency(it.amount), ..it }),
+        ("another intent", |it| Refund {
+            intent: IntentId::new("pi_another").unwrap_or(it.intent),
+            ..it
+        }),
+    ];
+    for (what, change) in odd {
+        let wrap = move |providers: Providers| {
+            let inner = Arc::clone(&providers.payments);
+            Providers { payments: Arc::new(RefundsWith { inner, change }), ..providers }
+        };
+        let script = Script::new();
+        script.add(CallSite::Save, Fault::FailBefore);
+        let stage = stage_with(cx, script, GatewayConfig::default(), wrap)?;
+        cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value.ok();
+        sleep(ms(200_000)).await;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let told = reply.map(|reply| reply.answer.status.clone());
+        ensure!(
+            matches!(told, Ok(Status::Compensating { .. })),
+            "a charge is refunded, and the provider's answer speaks of {what}: the payment counts as undone";
+            expected = "Compensating: the charge may still stand, and an operator has to look at it",
+            observed = format!("{told:?}"),
+            help = "compare the refund in the answer with what was charged: intent, amount and currency"
+        );
+    }
+    Ok(())
 }
 
 /// A provider that charges, and answers a confirm with something else.
@@ -204,7 +281,7 @@ impl PaymentProvider for ConfirmsWith {
 
 pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
     type Change = fn(Intent) -> Intent;
-    let cases: [(&str, Change); 7] = [
+    let cases: [(&str, Change); 9] = [
         ("requires_action", |intent| Intent { status: IntentStatus::RequiresAction, ..intent }),
         ("requires_confirmation", |intent| Intent {
             status: IntentStatus::RequiresConfirmation,
@@ -213,9 +290,11 @@ pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
         ("processing", |intent| Intent { status: IntentStatus::Processing, ..intent }),
         ("canceled", |intent| Intent { status: IntentStatus::Canceled, ..intent }),
         ("succeeded, and refunded", |intent| Intent { refunded: true, ..intent }),
-        ("succeeded, of another amount", |intent| {
-            let amount = Money::new(intent.amount.minor() + 1, intent.amount.currency());
-            Intent { amount: amount.unwrap_or(intent.amount), ..intent }
+        ("succeeded, of a larger amount", |it| Intent { amount: off_by(it.amount, 1), ..it }),
+        ("succeeded, of a smaller amount", |it| Intent { amount: off_by(it.amount, -1), ..it }),
+        ("succeeded, of another currency", |intent| Intent {
+            amount: in_another_currency(intent.amount),
+            ..intent
         }),
         ("succeeded, of another intent", |intent| Intent {
             id: IntentId::new("pi_another").unwrap_or(intent.id),

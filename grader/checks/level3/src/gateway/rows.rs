@@ -10,6 +10,7 @@ use level3::journal::StoreId;
 use level3::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Providers, Row, RowStatus};
 use level3_sim::Script;
 
+use super::answers::{in_another_currency, off_by};
 use crate::world::{is_paid, request, stage_with};
 
 /// A ledger that answers with another row than was asked for.
@@ -36,7 +37,10 @@ impl Ledger for OddLedger {
 
 pub async fn reads_rows(cx: &Cx) -> Outcome {
     type Change = fn(Row) -> Row;
-    let odd: [(&str, Change); 2] = [
+    let odd: [(&str, Change); 5] = [
+        ("a row of one minor unit less", |row| Row { amount: off_by(row.amount, -1), ..row }),
+        ("a row of one minor unit more", |row| Row { amount: off_by(row.amount, 1), ..row }),
+        ("a row in another currency", |row| Row { amount: in_another_currency(row.amount), ..row }),
         ("a row that is taken back", |row| Row { status: RowStatus::Voided, ..row }),
         ("the row of another payment", |row| {
             let another = PaymentKey::new("another").ok();
@@ -56,7 +60,7 @@ pub async fn reads_rows(cx: &Cx) -> Outcome {
             !paid,
             "the ledger answers a save with {what}, and the payment is Paid";
             expected = "paid only when the row is this payment's and stands", observed = format!("{reply:?}"),
-            help = "compare the row in the answer with the one that was asked for: `payment` and `status`"
+            help = "compare the row in the answer with the one that was asked for: `payment`, `amount` and `status`"
         );
     }
     Ok(())
