@@ -154,7 +154,8 @@ impl Cx {
         }
         let diagnosis = match result {
             Ok(Ok(value)) => {
-                for panic in &panics {
+                for panic in panics {
+                    let panic = PanicSite { message: short(&panic.message), ..panic };
                     self.note(format!("{name}: a panic was contained: {panic}"));
                 }
                 return Ok(Call { value, took, leaked, polls: watch.polls.get() });
@@ -180,6 +181,15 @@ impl Cx {
     /// As [`call`](Cx::call).
     pub async fn call_fn<T>(&self, name: &str, function: impl FnOnce() -> T) -> Result<T, Fail> {
         Ok(self.call(name, async { function() }).await?.value)
+    }
+}
+
+/// The beginning of a text that a note quotes.
+fn short(text: &str) -> String {
+    const MOST: usize = 160;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
     }
 }
 

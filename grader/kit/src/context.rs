@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     pub(crate) notes: RefCell<Vec<String>>,
     pub(crate) virtual_time: Cell<Duration>,
+    /// Virtual time that does not count towards the limit of the criterion.
+    pub(crate) let_pass: Cell<Duration>,
     pub(crate) sources: Vec<Source>,
     /// The criterion's id and the run's seed: what values are drawn from.
     pub(crate) id: &'static str,
@@ -50,11 +52,23 @@ impl Cx {
     /// The timeline begins now.
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, meter, sources, id, seed, pool } = parts;
-        let (notes, virtual_time) = (RefCell::default(), Cell::default());
+        let (notes, virtual_time, let_pass) =
+            (RefCell::default(), Cell::default(), Cell::default());
         let (draws, running) = (Cell::default(), RefCell::default());
         let timeline = Timeline::new(clock.clone());
-        let shared =
-            Shared { clock, meter, notes, virtual_time, sources, id, seed, running, draws, pool };
+        let shared = Shared {
+            clock,
+            meter,
+            notes,
+            virtual_time,
+            let_pass,
+            sources,
+            id,
+            seed,
+            running,
+            draws,
+            pool,
+        };
         Cx { shared: Rc::new(shared), timeline }
     }
 
@@ -78,6 +92,13 @@ impl Cx {
         let since_us = u64::try_from(self.timeline.now().as_micros()).unwrap_or(u64::MAX);
         self.shared.running.borrow_mut().push((call.to_owned(), since_us));
         Running { shared: Rc::clone(&self.shared), call: (call.to_owned(), since_us) }
+    }
+
+    /// Lets this much virtual time pass, which does not count towards the limit of the criterion. It may
+    /// be years: what ticks all the while uses the limit of CPU time.
+    pub async fn let_pass(&self, time: Duration) {
+        self.shared.let_pass.set(self.shared.let_pass.get() + time);
+        tokio::time::sleep(time).await;
     }
 
     /// Something worth telling that decides nothing.
