@@ -7,8 +7,14 @@
 //! | [`compose`] | steps in a row, selected results, the first success, a quorum |
 //! | [`sources`] | events and timers as streams |
 //! | [`debounce`] | of a burst of values, only the ones that matter |
+//! | [`chunk`] | the items of a stream in groups, bounded by number and time |
+//! | [`paging`] | a window on a long list that is loaded page by page |
+//! | [`bulkhead`] | a pool of slots for each dependency, with a bounded queue |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
+//! | [`state_store`] | one state with many readers, and which operations run or have failed |
+//! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
+//! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -45,18 +51,30 @@ macro_rules! lesson {
     };
 }
 
+#[cfg_attr(doc, doc = lesson!("bulkhead.md", "bulkhead.md"))]
+pub mod bulkhead;
 #[cfg_attr(doc, doc = lesson!("cancel.md", "cancel.md"))]
 pub mod cancel;
+#[cfg_attr(doc, doc = lesson!("chunk.md", "chunk.md"))]
+pub mod chunk;
 #[cfg_attr(doc, doc = lesson!("compose.md", "compose.md"))]
 pub mod compose;
+#[cfg_attr(doc, doc = lesson!("dashboard.md", "dashboard.md"))]
+pub mod dashboard;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
+#[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
+pub mod paging;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
+#[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]
+pub mod socket;
 #[cfg_attr(doc, doc = lesson!("sources.md", "sources.md"))]
 pub mod sources;
+#[cfg_attr(doc, doc = lesson!("state_store.md", "state-store.md"))]
+pub mod state_store;
 #[cfg_attr(doc, doc = lesson!("ttl_cache.md", "ttl-cache.md"))]
 pub mod ttl_cache;
 

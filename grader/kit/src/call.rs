@@ -47,17 +47,19 @@ pub struct Call<T> {
 struct Watch<'a> {
     clock: &'a Clock,
     start: Instant,
+    limit: Duration,
     last_poll: Cell<Instant>,
     polls: Cell<u64>,
     polls_at_once: Cell<u64>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(clock: &'a Clock) -> Self {
+    fn new(clock: &'a Clock, limit: Duration) -> Self {
         let start = clock.now();
         Watch {
             clock,
             start,
+            limit,
             last_poll: Cell::new(start),
             polls: Cell::default(),
             polls_at_once: Cell::default(),
@@ -70,7 +72,7 @@ impl<'a> Watch<'a> {
         let at_once = if now == self.last_poll.get() { self.polls_at_once.get() + 1 } else { 0 };
         self.polls_at_once.set(at_once);
         // The limit's own timer polls once more when it fires; that look is not the call's.
-        if now < self.start + VIRTUAL_LIMIT {
+        if now < self.start + self.limit {
             self.last_poll.set(now);
             self.polls.set(self.polls.get() + 1);
         }
@@ -87,10 +89,10 @@ impl<'a> Watch<'a> {
     /// Why the call reached the limit of virtual time. Idle for half of it or more: nothing wakes it.
     fn overdue(&self, tasks: usize) -> Diagnosis {
         let since = self.last_poll.get() - self.start;
-        if VIRTUAL_LIMIT - since >= VIRTUAL_LIMIT / 2 {
+        if self.limit - since >= self.limit / 2 {
             Diagnosis::NeverWoken { since_us: micros(since), tasks }
         } else {
-            Diagnosis::StillRunning { virtual_s: VIRTUAL_LIMIT.as_secs(), polls: self.polls.get() }
+            Diagnosis::StillRunning { virtual_s: self.limit.as_secs(), polls: self.polls.get() }
         }
     }
 }
@@ -109,10 +111,30 @@ impl Cx {
     ///
     /// Dropping the returned future drops the learner's.
     pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
+        self.call_within(VIRTUAL_LIMIT, name, future).await
+    }
+
+    /// As [`call`](Cx::call), but for at most `limit` of virtual time instead of [`VIRTUAL_LIMIT`]. For what
+    /// has to hold for any length of time: hours and days cost nothing, unless something ticks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Cx::call).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`call`](Cx::call).
+    pub async fn call_within<F: Future>(
+        &self,
+        limit: Duration,
+        name: &str,
+        future: F,
+    ) -> Result<Call<F::Output>, Fail> {
+        let _patience = self.patience(limit.saturating_sub(VIRTUAL_LIMIT));
         let alive_before = self.alive_tasks();
         let _running = self.running(name);
         let meter = self.shared.meter.start();
-        let watch = Watch::new(&self.shared.clock);
+        let watch = Watch::new(&self.shared.clock, limit);
         let result = {
             let mut future = pin!(future);
             let watched = poll_fn(|cx| {
@@ -128,7 +150,7 @@ impl Cx {
                     Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
                 }
             });
-            timeout(VIRTUAL_LIMIT, watched).await
+            timeout(limit, watched).await
         };
         let took = self.shared.clock.since(watch.start);
         self.shared.virtual_time.set(self.shared.virtual_time.get() + took);

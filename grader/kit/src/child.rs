@@ -6,6 +6,7 @@ use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
+use tokio::time::{Instant, timeout_at};
 
 use crate::call::CRITERION_LIMIT;
 use crate::channel::{self, Channel};
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::context::Parts;
 use crate::meter::Meter;
 use crate::threads::Pool;
-use crate::{Criterion, Cx, Source, jail, limits, panics, sources};
+use crate::{Criterion, Cx, Outcome, Source, jail, limits, panics, sources};
 
 /// Stack of the thread that judges: the same everywhere, whatever the shell's `ulimit` says.
 const STACK: usize = 8 << 20;
@@ -147,6 +148,20 @@ fn usage(text: &str) -> ExitCode {
     ExitCode::from(64)
 }
 
+/// The outcome of `script`, or `None` when it takes longer than a criterion may.
+async fn in_time(cx: &Cx, mut script: impl Future<Output = Outcome> + Unpin) -> Option<Outcome> {
+    let start = Instant::now();
+    loop {
+        let limit = CRITERION_LIMIT.saturating_add(cx.shared.patience.get());
+        match timeout_at(start + limit, &mut script).await {
+            Ok(outcome) => return Some(outcome),
+            // A call that is allowed to take longer has begun meanwhile.
+            Err(_) if CRITERION_LIMIT.saturating_add(cx.shared.patience.get()) > limit => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// What a criterion is judged with.
 struct Setting {
     nonce: String,
@@ -188,22 +203,17 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             let mut script = std::pin::pin!((criterion.body)(cx.clone()));
-            let begin = tokio::time::Instant::now();
-            loop {
-                let limit = CRITERION_LIMIT + cx.shared.let_pass.get();
-                match tokio::time::timeout_at(begin + limit, script.as_mut()).await {
-                    Ok(outcome) => break outcome,
-                    Err(_) if CRITERION_LIMIT + cx.shared.let_pass.get() > limit => {}
-                    Err(_) => {
-                        // The script still is where it was, and so is the call.
-                        let (call, since_us) = cx.shared.running.borrow().last().cloned().unzip();
-                        let virtual_s = CRITERION_LIMIT.as_secs();
-                        let since_us = since_us.unwrap_or_default();
-                        break Err(Fail::diagnosed(
-                            "the exercise",
-                            Diagnosis::OutOfTime { virtual_s, call, since_us },
-                        ));
-                    }
+            match in_time(&cx, script.as_mut()).await {
+                Some(outcome) => outcome,
+                None => {
+                    // The script still is where it was, and so is the call.
+                    let (call, since_us) = cx.shared.running.borrow().last().cloned().unzip();
+                    let virtual_s = CRITERION_LIMIT.as_secs();
+                    let since_us = since_us.unwrap_or_default();
+                    Err(Fail::diagnosed(
+                        "the exercise",
+                        Diagnosis::OutOfTime { virtual_s, call, since_us },
+                    ))
                 }
             }
         })

@@ -3,6 +3,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::clock::Clock;
 use crate::meter::Meter;
 use crate::threads::Pool;
@@ -23,8 +25,6 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     pub(crate) notes: RefCell<Vec<String>>,
     pub(crate) virtual_time: Cell<Duration>,
-    /// Virtual time that does not count towards the limit of the criterion.
-    pub(crate) let_pass: Cell<Duration>,
     pub(crate) sources: Vec<Source>,
     /// The criterion's id and the run's seed: what values are drawn from.
     pub(crate) id: &'static str,
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) draws: Cell<u64>,
     /// Threads, for a criterion that asked for them.
     pub(crate) pool: Option<Pool>,
+    /// Virtual time that the criterion may take beyond its usual limit.
+    pub(crate) patience: Cell<Duration>,
 }
 
 /// What a [`Cx`] is made of.
@@ -52,22 +54,21 @@ impl Cx {
     /// The timeline begins now.
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, meter, sources, id, seed, pool } = parts;
-        let (notes, virtual_time, let_pass) =
-            (RefCell::default(), Cell::default(), Cell::default());
+        let (notes, virtual_time) = (RefCell::default(), Cell::default());
         let (draws, running) = (Cell::default(), RefCell::default());
-        let timeline = Timeline::new(clock.clone());
+        let (patience, timeline) = (Cell::default(), Timeline::new(clock.clone()));
         let shared = Shared {
             clock,
             meter,
             notes,
             virtual_time,
-            let_pass,
             sources,
             id,
             seed,
             running,
             draws,
             pool,
+            patience,
         };
         Cx { shared: Rc::new(shared), timeline }
     }
@@ -94,11 +95,18 @@ impl Cx {
         Running { shared: Rc::clone(&self.shared), call: (call.to_owned(), since_us) }
     }
 
-    /// Lets this much virtual time pass, which does not count towards the limit of the criterion. It may
-    /// be years: what ticks all the while uses the limit of CPU time.
-    pub async fn let_pass(&self, time: Duration) {
-        self.shared.let_pass.set(self.shared.let_pass.get() + time);
+    /// Lets `time` pass. It does not count towards the virtual time of the criterion.
+    pub async fn pass(&self, time: Duration) {
+        let _patience = self.patience(time);
         tokio::time::sleep(time).await;
+    }
+
+    /// The criterion may take `most` longer, until the returned value is dropped. From then on it may take
+    /// longer by what was used of it.
+    pub(crate) fn patience(&self, most: Duration) -> Patience {
+        let shared = Rc::clone(&self.shared);
+        shared.patience.set(shared.patience.get().saturating_add(most));
+        Patience { began: shared.clock.now(), most, shared }
     }
 
     /// Something worth telling that decides nothing.
@@ -148,6 +156,20 @@ impl Cx {
 pub(crate) struct Running {
     shared: Rc<Shared>,
     call: (String, u64),
+}
+
+/// Time that the criterion may take longer, see [`Cx::patience`].
+pub(crate) struct Patience {
+    shared: Rc<Shared>,
+    most: Duration,
+    began: Instant,
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        let unused = self.most.saturating_sub(self.shared.clock.since(self.began));
+        self.shared.patience.set(self.shared.patience.get().saturating_sub(unused));
+    }
 }
 
 impl Drop for Running {

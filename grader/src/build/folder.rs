@@ -58,6 +58,23 @@ impl Folder {
         false
     }
 
+    /// Removes what rustc has kept of earlier builds of these targets.
+    pub(super) fn forget(&self, targets: &[&str]) {
+        let kept = self.path.with_file_name("debug").join("incremental");
+        let ours = |name: &str| {
+            let of = |target: &&str| {
+                name.strip_prefix(&target.replace('-', "_"))
+                    .is_some_and(|rest| rest.starts_with('-'))
+            };
+            targets.iter().any(of)
+        };
+        for entry in fs::read_dir(kept).into_iter().flatten().flatten() {
+            if ours(&entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_dir_all(entry.path()); // the build that follows does not read it
+            }
+        }
+    }
+
     /// Gives the binary of a part a name of its own. Cargo gives all binaries of a package the same
     /// one, and a second grader may have another one built while the first still judges.
     pub(super) fn keep(&self, part: &Part, binary: &Path) -> PathBuf {
@@ -72,5 +89,28 @@ impl Folder {
             Ok(()) => kept,
             Err(_) => binary.to_path_buf(), // right as long as no other grader runs
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_cache_goes_and_others_stay() {
+        let target = std::env::temp_dir().join(format!("grader-forget-{}", std::process::id()));
+        let kept = target.join("debug/incremental");
+        for name in ["check_level4-1ab", "check_level4-2cd", "check_level41-3ef", "level4-4gh"] {
+            fs::create_dir_all(kept.join(name)).expect("a folder");
+        }
+        let folder = Folder::open(&target, Some(&target));
+        folder.forget(&["check-level4"]);
+        let mut left: Vec<_> = fs::read_dir(&kept)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        left.sort();
+        fs::remove_dir_all(&target).expect("our own folder");
+        assert_eq!(left, ["check_level41-3ef", "level4-4gh"]);
     }
 }

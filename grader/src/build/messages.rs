@@ -43,6 +43,9 @@ struct Diagnostic {
     spans: Vec<serde_json::Value>,
 }
 
+/// What rustc says when the state of an earlier build does not fit this one: a fault of the compiler.
+const CONFUSED: &str = "encountered incremental compilation error";
+
 impl Messages {
     /// Takes one line; the name of the target when it says that one is done.
     pub(super) fn read(&mut self, line: &[u8]) -> Option<String> {
@@ -77,6 +80,15 @@ impl Messages {
     /// Whether cargo said nothing at all.
     pub(super) fn is_empty(&self) -> bool {
         self.heard == 0
+    }
+
+    /// The targets that rustc refused because of its own cache of an earlier build, not because of the code.
+    pub(super) fn confused_by_cache(&self) -> impl Iterator<Item = &str> {
+        let confused = |errors: &[String]| errors.iter().any(|error| error.contains(CONFUSED));
+        self.errors
+            .iter()
+            .filter(move |(_, errors)| confused(errors))
+            .map(|(name, _)| name.as_str())
     }
 
     /// The outcome of the build of a level.
@@ -138,4 +150,23 @@ fn endless(level: &str, why: &str) -> String {
          a device) and for what it computes: a constant, a macro or a type that contains itself, a match \
          on very many cases. `cargo check -p {level}` shows where it is when you end it with Ctrl-C."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_is_confused_by_its_cache_is_noticed() {
+        let said = |target: &str, text: &str| {
+            format!(
+                r#"{{"reason":"compiler-message","target":{{"name":"{target}"}},"message":{{"level":"error: internal compiler error","rendered":"{text}","spans":[]}}}}"#
+            )
+        };
+        let mut messages = Messages::default();
+        messages.read(said("level4", "error[E0308]: mismatched types").as_bytes());
+        let text = "error: internal compiler error: encountered incremental compilation error with evaluate_obligation(..)";
+        messages.read(said("check-level4", text).as_bytes());
+        assert_eq!(messages.confused_by_cache().collect::<Vec<_>>(), ["check-level4"]);
+    }
 }

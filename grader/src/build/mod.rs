@@ -199,20 +199,33 @@ pub fn build(
         return Ok(Built { levels, took: start.elapsed() });
     }
     let name = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = cargo::pinned(&name);
-    command.current_dir(root).args(["--keep-going", "--message-format"]);
-    command.arg(if options.color { "json-diagnostic-rendered-ansi" } else { "json" });
-    command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
-    command.arg("--no-default-features");
-    for part in &built_parts {
-        command.args(["--bin", &part.package(), "--features", &part.feature()]);
+    let command = || {
+        let mut command = cargo::pinned(&name);
+        command.current_dir(root).args(["--keep-going", "--message-format"]);
+        command.arg(if options.color { "json-diagnostic-rendered-ansi" } else { "json" });
+        command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
+        command.arg("--no-default-features");
+        for part in &built_parts {
+            command.args(["--bin", &part.package(), "--features", &part.feature()]);
+        }
+        if let Some(folder) = &options.target_dir {
+            command.arg("--target-dir").arg(folder);
+        }
+        command.args(options.config.iter().flat_map(|value| ["--config", value]));
+        command.envs(sources.values().flatten());
+        command
+    };
+    let mut ran = cargo::run(command(), name.clone(), progress)?;
+    let confused: Vec<&str> = ran.messages.confused_by_cache().collect();
+    if !confused.is_empty() {
+        progress(Step::Waiting(
+            "the compiler's cache of an earlier build is damaged: building without it",
+        ));
+        folder.forget(&confused);
+        let mut without = command();
+        without.env("CARGO_INCREMENTAL", "0");
+        ran = cargo::run(without, name, progress)?;
     }
-    if let Some(folder) = &options.target_dir {
-        command.arg("--target-dir").arg(folder);
-    }
-    command.args(options.config.iter().flat_map(|value| ["--config", value]));
-    command.envs(sources.values().flatten());
-    let ran = cargo::run(command, name, progress)?;
     if ran.messages.is_empty() {
         return Err(match ran.stuck {
             Some(stuck) => BuildError::Stuck { why: stuck.why },

@@ -1,6 +1,7 @@
-//! What the clients over HTTP have in common: limits, and what a broken call says about its effect.
+//! The common part of the HTTP clients: limits, and what a failed call says about its effect.
 //!
-//! No redirect is followed: a request with a key and an effect goes where it was sent or nowhere.
+//! The clients follow no redirect: a request with a key and an effect must reach the configured
+//! server or none.
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -11,23 +12,24 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use tokio::time::Instant;
 
-/// Longer waits than this are not taken at their word: the bound of Stripe's own libraries.
+/// The longest wait that a server may ask for; a longer one is cut to it. Stripe's own libraries
+/// have the same bound.
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(60);
 
-/// How long and how much a server may answer.
+/// The limits of an answer: its time and its size.
 ///
-/// They are the client's own and wide. The gateway's limits of an attempt are narrower, and what they cut
-/// off is dropped.
+/// These limits are wide. The gateway's limits of an attempt are narrower; at such a limit the
+/// gateway drops the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For the connection, TLS included. 3 s unless changed.
+    /// The limit for the connection, TLS included. The default is 3 s.
     pub connect: Duration,
-    /// Between two pieces of an answer. 10 s unless changed.
+    /// The longest pause between two pieces of an answer. The default is 10 s.
     pub read: Duration,
-    /// For the whole call, from the connection to the last byte. 30 s unless changed.
+    /// The limit for the whole call, from the connection to the last byte. The default is 30 s.
     pub total: Duration,
-    /// The longest body, in bytes. 4 MiB unless changed: a page of a hundred intents with their charges
-    /// has about one.
+    /// The longest body, in bytes. The default is 4 MiB; a page of a hundred intents with their
+    /// charges has about 1 MiB.
     pub body: usize,
 }
 
@@ -42,10 +44,10 @@ impl Default for Limits {
     }
 }
 
-/// Why there is no client.
+/// The error of making a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The base URL is not one that can be called.
+    /// The base URL cannot be used.
     #[error("the base URL {url:?} cannot be used: {reason}")]
     BaseUrl {
         /// The URL as given, without a user name and a password.
@@ -53,7 +55,7 @@ pub enum SetupError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The key would go unencrypted over a network.
+    /// The client would send the key over a network without encryption.
     #[error("{url:?} would send the key in the clear: use https, or a server on this machine")]
     PlainHttp {
         /// The URL as given.
@@ -62,25 +64,25 @@ pub enum SetupError {
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {reason}")]
     Client {
-        /// What reqwest says: the machine has no certificates, for instance.
+        /// The message of `reqwest`: the machine has no certificates, for instance.
         reason: String,
     },
 }
 
-/// Why a call has no answer.
+/// The error of a call that has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WireError {
-    /// There was no connection: nothing has left.
+    /// There was no connection, so no request was sent.
     NotSent { reason: String },
-    /// The request may have left, and the connection broke.
+    /// The connection broke after the request may have been sent.
     Lost { reason: String },
-    /// The request may have left, and no answer came in time.
+    /// No answer came in time, and the request may have been sent.
     TimedOut { limit: Duration },
-    /// The answer is longer than it may be.
+    /// The answer is longer than the limit.
     TooLong { status: u16, most: usize },
 }
 
-/// An answer, whatever it says.
+/// An answer with any status.
 pub(super) struct Answered {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -88,13 +90,13 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    /// A header as text, if it is one.
+    /// Returns a header, if there is one and it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// `Retry-After` (RFC 9110, 10.2.3), at most a minute. A date is compared with the server's own
-    /// clock, the header `Date`: ours may be wrong.
+    /// Returns the wait of `Retry-After` (RFC 9110, 10.2.3), at most a minute. A date is compared
+    /// with the server's own clock, the header `Date`, because this machine's clock may be wrong.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = self.header(RETRY_AFTER.as_str())?.trim();
         let wait = match text.parse() {
@@ -104,15 +106,15 @@ impl Answered {
         Some(wait.min(RETRY_AFTER_AT_MOST))
     }
 
-    /// A header with the time at which the limit is lifted, in seconds since 1970: `X-RateLimit-Reset`.
-    /// At most a minute.
+    /// Returns the wait until the time that a header such as `X-RateLimit-Reset` names, in seconds
+    /// since 1970. At most a minute.
     pub(super) fn wait_until(&self, name: &str) -> Option<Duration> {
         let seconds = self.header(name)?.trim().parse().ok()?;
         let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
         Some(self.since_now(at)?.min(RETRY_AFTER_AT_MOST))
     }
 
-    /// How long after the server's now.
+    /// Returns the time from the server's present to the given time.
     fn since_now(&self, at: SystemTime) -> Option<Duration> {
         let now = httpdate::parse_http_date(self.header(DATE.as_str())?).ok()?;
         Some(at.duration_since(now).unwrap_or_default())
@@ -128,15 +130,16 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// A client that sends `key` with every request. No connection is made yet.
+    /// Makes a client that sends `key` with every request. It does not connect yet.
     pub(super) fn new(base_url: &str, key: &str, limits: Limits) -> Result<Self, SetupError> {
         let root = root(base_url)?;
         let failed = |reason: String| SetupError::Client { reason };
         let mut bearer = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| failed("the key has characters that no header takes".to_owned()))?;
-        // Keeps it out of every `{:?}` of a request or a client.
+            .map_err(|_| failed("the key has characters that a header cannot carry".to_owned()))?;
+        // Keeps the key out of the `Debug` output of every request and client.
         bearer.set_sensitive(true);
-        // reqwest brings no cryptography of its own. The first one in a process stays.
+        // This build of `reqwest` has no cryptography of its own, so the process installs a
+        // provider. A provider that is installed already stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
@@ -146,7 +149,7 @@ impl Http {
             .read_timeout(limits.read)
             .timeout(limits.total);
         if root.scheme() == "http" {
-            // A server on this machine: no proxy is in between, and no certificate is needed.
+            // A server on this machine needs neither a proxy nor a certificate.
             builder = builder.no_proxy().tls_certs_only([]);
         } else {
             builder = builder.https_only(true);
@@ -155,12 +158,12 @@ impl Http {
         Ok(Self { client, root, limits })
     }
 
-    /// A request to a path below the base URL. The segments are escaped.
+    /// Makes a request to a path below the base URL. The segments are escaped.
     pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         self.client.request(method, self.url(segments))
     }
 
-    /// The same with a query.
+    /// Makes the same request with a query.
     pub(super) fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
         let mut url = self.url(segments);
         url.query_pairs_mut().extend_pairs(query);
@@ -169,18 +172,18 @@ impl Http {
 
     fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.root.clone();
-        // Only URLs without a host have no segments, and `root` lets none through.
+        // Only a URL without a host has no segments, and `root` refuses those.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
         url
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends the request and reads the whole answer.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future closes the connection. What has left may still take effect.
+    /// Dropping the future closes the connection. A request that was sent may still take effect.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answered, WireError> {
         let begun = Instant::now();
         let broken = |error| self.wire_error(&error, begun);
@@ -197,7 +200,8 @@ impl Http {
         Ok(Answered { status, headers, body })
     }
 
-    /// Only two kinds of errors say that nothing has left: no request could be made, or no connection.
+    /// Only two kinds of errors prove that nothing was sent: the request could not be made, or
+    /// there was no connection.
     fn wire_error(&self, error: &reqwest::Error, begun: Instant) -> WireError {
         if error.is_builder() || error.is_connect() {
             WireError::NotSent { reason: cause(error) }
@@ -210,13 +214,13 @@ impl Http {
     }
 }
 
-/// The base URL, unless the key must not be sent there.
+/// Returns the base URL, unless the key must not be sent there.
 fn root(text: &str) -> Result<Url, SetupError> {
     let invalid =
         |reason: &str| SetupError::BaseUrl { url: text.to_owned(), reason: reason.into() };
     let mut url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // Neither fails for a URL that has them.
+        // Neither call fails for a URL that has a user name or a password.
         let _ = (url.set_username(""), url.set_password(None));
         let reason = "it has a user name or a password".to_owned();
         return Err(SetupError::BaseUrl { url: url.into(), reason });
@@ -238,8 +242,8 @@ fn is_this_machine(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The innermost error says what happened ("connection refused"); those around it repeat it, with the
-/// URL.
+/// Returns the innermost error, which names the cause ("connection refused"). The errors around it
+/// repeat the cause and add the URL.
 fn cause(error: &reqwest::Error) -> String {
     let mut innermost = error.source();
     while let Some(inner) = innermost.and_then(std::error::Error::source) {

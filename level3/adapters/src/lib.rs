@@ -1,7 +1,8 @@
-//! Adapters for the gateway's ports: a real payment provider, real stores and a real sender of mail.
+//! Adapters for the gateway's ports: a real payment provider, real stores and a real sender of
+//! mail.
 //!
-//! Nothing here is an exercise. The traits are the ones that the simulated services implement, so the
-//! gateway that a learner writes runs on these without a change.
+//! Nothing here is an exercise. The traits are the ones that the simulated services implement, so
+//! the gateway that a learner writes runs on these without a change.
 //!
 //! | port | here |
 //! |---|---|
@@ -9,7 +10,7 @@
 //! | [`Receipts`](level3_domain::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](level3_domain::journal::Journal) and [`Ledger`](level3_domain::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
 //!
-//! [`reconcile`] compares what the provider and the ledger say.
+//! [`reconcile`] compares the provider's intents with the ledger's rows.
 
 mod http;
 pub mod postgres;

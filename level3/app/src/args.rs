@@ -11,8 +11,9 @@ use super::place::StoreUrl;
 
 /// Makes a stream of payments, and loses none of them.
 ///
-/// Without a command: recovers what an earlier run has left open, pays the payments, shows what happens,
-/// and checks the books at the end. Store and services are built in unless others are named.
+/// Without a command: finishes the payments that an earlier run has left open, makes new payments,
+/// shows their progress, and checks the books at the end. Store and services are built in unless
+/// others are named.
 #[derive(Debug, Parser)]
 #[command(name = "payment-gateway", version, args_override_self = true, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -59,12 +60,12 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Refund charges that the journal does not know. They may belong to another system that uses the
-    /// same account
+    /// Refund charges that the journal does not know. They may belong to another system that uses
+    /// the same account
     #[arg(long)]
     pub refund_unknown: bool,
 
-    /// Look at so many pages of a hundred intents, the newest first [default: all]
+    /// Number of pages of a hundred intents to compare, the newest first [default: all]
     #[arg(long, value_name = "N")]
     pub pages: Option<NonZeroU32>,
 }
@@ -72,17 +73,17 @@ pub struct ReconcileArgs {
 /// The payments to make.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
-    /// How many payments
+    /// Number of payments
     #[arg(long, default_value = "400", value_name = "N", value_parser = count)]
     pub payments: NonZeroU32,
 
-    /// Payments in a second. Each takes two calls of the provider and a few more for what fails: with
-    /// 100 calls in a second, the account's limit, some 45 payments go through
+    /// Payments per second. Each needs two calls to the provider, and more if a call fails: with
+    /// 100 calls per second, the limit of the account, about 45 payments per second succeed
     #[arg(long, default_value = "40", value_name = "R", value_parser = rate)]
     pub rate: f64,
 
     /// The keys of the payments are PREFIX-1, PREFIX-2, ... A repeat is answered from the store
-    /// [default: another one for each run]
+    /// [default: a new one for each run]
     #[arg(long, value_name = "PREFIX", value_parser = key_prefix)]
     pub key_prefix: Option<String>,
 
@@ -120,35 +121,36 @@ pub struct ServiceArgs {
     #[arg(long, global = true)]
     pub mail_sandbox: bool,
 
-    /// Calls to the payment provider in a second [default: 100, as for a live account of Stripe's; 25
+    /// Calls to the payment provider per second [default: 100, as for a live account at Stripe; 25
     /// with --stripe, as in its test mode]
     #[arg(long, global = true, value_name = "N")]
     pub calls: Option<NonZeroU32>,
 
-    /// Calls of 100 to each simulated service that fail [default: the assignment's: 1 for creating, 0.5
-    /// for fraud, 2 for confirming, 5 for receipts]
+    /// Percentage of the calls to each simulated service that fail [default: those of the
+    /// assignment: 1 for creating, 0.5 for fraud, 2 for confirming, 5 for receipts]
     #[arg(long, global = true, value_name = "P", value_parser = percent)]
     pub failure_rate: Option<f64>,
 
-    /// Which calls fail: the same seed and the same payments meet the same failures
-    // Not 1: with 10 % failures, its first payments fail five times in a row in half of the runs, and an
-    // open breaker refuses the rest.
+    /// The seed that decides which calls fail: the same seed and the same payments have the same
+    /// failures
+    // Not 1: with 10 % failures, its first payments fail five times in a row in half of the runs,
+    // and an open breaker refuses the rest.
     #[arg(long, global = true, default_value_t = 7, value_name = "S")]
     pub seed: u64,
 
-    /// How many times faster the simulated services are than the real ones. The provider's limit and
-    /// the pauses between attempts are shorter by as much
+    /// How many times faster the simulated services are than the real ones. The window of the
+    /// provider's rate limit and the pauses between attempts shrink by the same factor
     #[arg(long, global = true, default_value = "1", value_name = "TIMES", value_parser = speed)]
     pub speed: NonZeroU32,
 
-    /// How long one attempt to undo a step may take, in milliseconds: more for a provider that is slow. All
-    /// of it is kept free of the ten seconds of a payment, for each of three steps [default: 900 for a
-    /// create, 1000 for a confirm, 400 for a row]
+    /// The limit of one attempt to undo a step, in milliseconds; a slow provider needs more. It is
+    /// reserved in the ten seconds of a payment for each of three steps [default: 900 for a create,
+    /// 1000 for a confirm, 400 for a row]
     #[arg(long, global = true, value_name = "MS", value_parser = undo_limit)]
     pub undo_limit: Option<NonZeroU32>,
 
-    /// Where the simulated services keep what they know: NAME.provider and NAME.mails [default: beside
-    /// the SQLite file; in the current folder with PostgreSQL]
+    /// The files of the simulated services: NAME.provider and NAME.mails [default: beside the
+    /// SQLite file; in the current folder with PostgreSQL]
     #[arg(long, global = true, value_name = "NAME")]
     pub simulated: Option<PathBuf>,
 
@@ -156,7 +158,8 @@ pub struct ServiceArgs {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// How log lines look on stderr. RUST_LOG says which there are (info,level3=debug) [default: errors]
+    /// The format of log lines on stderr. RUST_LOG selects the lines (info,level3=debug) [default:
+    /// errors]
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
@@ -177,7 +180,7 @@ impl StreamArgs {
     }
 }
 
-/// What a clock and a machine can do.
+/// The rates that a clock and a machine can keep.
 fn rate(text: &str) -> Result<f64, String> {
     number(text, 0.01, 100_000.0)
 }
@@ -204,7 +207,7 @@ fn speed(text: &str) -> Result<NonZeroU32, String> {
     }
 }
 
-/// Three of the longest leave a second to pay in.
+/// Checks the limit of an undo: three of the longest, 3 s each, leave a second for the payment.
 fn undo_limit(text: &str) -> Result<NonZeroU32, String> {
     match text.parse::<NonZeroU32>() {
         Ok(ms) if (10..=3000).contains(&ms.get()) => Ok(ms),
@@ -220,7 +223,7 @@ fn card(text: &str) -> Result<CardToken, String> {
     CardToken::new(text).map_err(|why| why.to_string())
 }
 
-/// Leaves room for the number behind it, and fits into an order's name.
+/// Checks a prefix: with the number after it, the key must fit into the name of an order.
 fn key_prefix(text: &str) -> Result<String, String> {
     let is_fine =
         (1..=80).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

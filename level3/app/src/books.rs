@@ -11,38 +11,38 @@ use level3_sim::World;
 
 use super::problem::ProgramError;
 
-/// Rows that are read at once.
+/// The number of rows that one query reads.
 const PAGE: usize = 1000;
-/// How many faults are listed one by one.
+/// The number of faults that are listed one by one.
 const TOLD: usize = 20;
 
-/// What the books come to.
+/// The result of checking the books.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Books {
     /// Payments whose customer is charged.
     pub charged: u64,
-    /// Rows that say so.
+    /// Rows of charged payments.
     pub rows: u64,
-    /// Mails that were sent; none if another service sends them.
+    /// Mails that were sent; `None` if another service sends them.
     pub mails: Option<u64>,
-    /// What was charged, in minor units of each currency.
+    /// The charged sums, in minor units of each currency.
     pub sums: BTreeMap<String, i64>,
-    /// Payments that are under way, or left behind.
+    /// Payments that are under way, or that a dead process left behind.
     pub open: u64,
-    /// Payments of which something could not be undone.
+    /// Payments with a step that could not be undone.
     pub parked: u64,
     /// Receipts that are still to be sent.
     pub receipts_pending: u64,
-    /// Charges for payments that this store does not know: another store's that uses the same account, or
-    /// those of a store that was here before.
+    /// Charges for payments that this store does not know: those of another store that uses the
+    /// same account, or of an earlier store in the same place.
     pub unknown: u64,
-    /// How many payments do not balance.
+    /// The number of payments that do not balance.
     pub wrong: u64,
-    /// The first of them.
+    /// The first payments that do not balance.
     pub faults: Vec<String>,
 }
 
-/// What is the case with a payment at the provider.
+/// The charges of a payment at the provider.
 #[derive(Debug, Clone, Copy)]
 struct Charge {
     net: i64,
@@ -57,11 +57,11 @@ impl Charge {
 }
 
 impl Books {
-    /// Looks at everything there is. The provider's truth is a simulated one.
+    /// Checks the whole store against a simulated provider.
     ///
-    /// Payments that are open or parked are counted apart: nothing can be said of them yet. Other
-    /// processes may be paying at the same time: what does not fit at first sight is looked at again, and
-    /// a payment that is over then has a charge and a row, or neither.
+    /// Payments that are open or parked are counted separately, since their outcome is not final.
+    /// Other processes may be paying at the same time, so a payment that does not fit is checked a
+    /// second time: once it has ended, it has a charge and a row, or neither.
     pub async fn check(
         store: &dyn Store,
         world: &World,
@@ -109,12 +109,12 @@ impl Books {
         Ok(books)
     }
 
-    /// Whether everything that is over balances.
+    /// Whether all payments that have ended balance.
     pub const fn balance(&self) -> bool {
         self.wrong == 0
     }
 
-    /// Whether every payment has come to its end.
+    /// Whether every payment has ended.
     pub const fn is_settled(&self) -> bool {
         self.open == 0 && self.parked == 0
     }
@@ -133,7 +133,8 @@ impl Books {
             let found = store.show(payment.clone()).await?;
             shown.push((payment, found));
         }
-        // After the store, so that whatever has come to its end there has its charges here.
+        // Read after the store, so that it has the charges of every payment that has ended in the
+        // store.
         world.catch_up().map_err(ProgramError::Services)?;
         let (charges, mails) = (charges(world), mails(world));
         for (payment, found) in shown {
@@ -172,7 +173,7 @@ impl Books {
     }
 }
 
-/// Whether the payment behind a receipt is one of this store's.
+/// Whether the payment of a receipt is in this store.
 async fn is_known(store: &dyn Store, transaction: &TransactionId) -> Result<bool, ProgramError> {
     // A store derives the names of its transactions from those of the payments.
     let payment = transaction.as_str().strip_prefix("txn_").map(|name| format!("pay_{name}"));
@@ -182,8 +183,8 @@ async fn is_known(store: &dyn Store, transaction: &TransactionId) -> Result<bool
     }
 }
 
-/// What is wrong with a payment that is over, if anything is: the customer is charged the amount and
-/// there is one row that says so, or neither; and there is one receipt at most.
+/// Returns the fault of a payment that has ended, if there is one. The rule: there is a charge and
+/// one row with its amount, or neither; and there is one receipt at most.
 fn judge(row: Option<&Row>, charge: Option<Charge>, mails: u32) -> Option<String> {
     let is_charged = charge.is_some_and(|charge| charge.is_there());
     let wrong = match row {
@@ -218,8 +219,8 @@ fn mails(world: &World) -> HashMap<TransactionId, u32> {
     mails
 }
 
-/// What the provider did for each payment. A payment may have more than one intent: one was made, and
-/// its answer lost.
+/// Returns the charges of each payment at the provider. A payment may have more than one intent:
+/// the answer that returned the first one may be lost.
 fn charges(world: &World) -> HashMap<PaymentId, Charge> {
     let mut charges: HashMap<PaymentId, Charge> = HashMap::new();
     for intent in world.intents() {

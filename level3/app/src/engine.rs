@@ -22,14 +22,15 @@ use super::place::OpenStore;
 use super::problem::ProgramError;
 use super::run_name::random;
 
-/// Everything that pays, recovers and sends.
+/// The gateway, with the store and the services that it uses.
 pub struct Engine {
     pub gateway: Gateway,
     pub store: OpenStore,
     pub figures: Arc<Figures>,
     pub provider: Arc<Metered>,
     pub payments: Payments,
-    /// The fraud check is always simulated; the payment provider and the mail unless others are named.
+    /// The fraud check is always simulated; the payment provider and the mail are simulated unless
+    /// the command line names others.
     pub world: World,
     pub simulated_mail: bool,
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
@@ -52,9 +53,10 @@ impl Payments {
 }
 
 impl Engine {
-    /// Opens the store, reaches for the services, and takes no payments yet.
+    /// Opens the store and checks that the services can be reached. Makes no payments yet.
     pub async fn start(args: &ServiceArgs) -> Result<Self, ProgramError> {
-        // What the command line and the environment say is wrong before anything is opened.
+        // First the errors of the command line and the environment, before a file or a connection
+        // is opened.
         let stripe = args.stripe.as_deref().map(stripe).transpose()?;
         let mail = args.sendgrid.as_deref().map(|url| send_grid(url, args)).transpose()?;
         if let Some((client, url)) = &stripe {
@@ -100,9 +102,10 @@ impl Engine {
         })
     }
 
-    /// Writes down which receipts could not be sent, so that other processes know of them.
+    /// Records in the store which receipts could not be sent, so that other processes see them.
     ///
-    /// A failure changes nothing: the outbox has the receipts, and the next recovery tries them again.
+    /// A failure changes nothing: the outbox has the receipts, and the next recovery tries them
+    /// again.
     pub async fn note_failed_receipts(&self) {
         let mut failed = self.failed_receipts.lock().await;
         while let Ok((payment, cause)) = failed.try_recv() {
@@ -110,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Waits until nothing is under way any more, or for so long, and closes the store.
+    /// Waits until no payment is under way, at most for the given time, and closes the store.
     pub async fn close(self, limit: Duration) {
         self.gateway.drain(limit).await;
         self.note_failed_receipts().await;
@@ -129,7 +132,7 @@ fn stripe(url: &str) -> Result<(Stripe, String), ProgramError> {
 fn stripe_problem(url: &str, why: StripeError) -> ProgramError {
     let advice = match &why {
         StripeError::Unreachable { .. } | StripeError::TimedOut { .. } => {
-            "Correct the address, or see whether the network and the server are up"
+            "Correct the address, or check that the network and the server are up"
         }
         StripeError::Refused(refusal) if matches!(refusal.status, 401 | 403) => {
             "Correct the key in STRIPE_SECRET_KEY"
@@ -156,12 +159,12 @@ fn variable(option: &'static str, variable: &'static str) -> Result<String, Prog
     env::var(variable).map_err(|_| ProgramError::NoKey { option, variable })
 }
 
-/// What one provider has charged, no other can refund: a store belongs to the provider that it was begun
-/// with.
+/// Checks that the store is used with the provider that it was begun with: no other provider can
+/// refund its charges.
 async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), ProgramError> {
     let mut book = services(args).into_os_string();
     book.push(".provider");
-    // Missing is as good as empty.
+    // A missing file counts as empty.
     let simulated = std::fs::metadata(&book).is_ok_and(|book| book.len() > 0);
     let (place, book) = (store.store.place().to_owned(), PathBuf::from(book));
     if args.stripe.is_some() && simulated {
@@ -173,17 +176,17 @@ async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Prog
     Ok(())
 }
 
-/// Where the simulated services keep what they know.
+/// The files of the simulated services.
 fn services(args: &ServiceArgs) -> PathBuf {
     args.simulated.clone().unwrap_or_else(|| args.store.simulated())
 }
 
-/// The simulated services, as far as they are needed.
+/// The simulated services that the command line asks for.
 fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
     let faults = RandomFaults::new(rates(args.failure_rate), args.seed);
     let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
     if stripe && mail {
-        // The fraud check keeps nothing.
+        // The fraud check has no file.
         return Ok(world);
     }
     let path = services(args);
@@ -212,12 +215,12 @@ fn rates(percent: Option<f64>) -> Rates {
     }
 }
 
-/// The gateway's figures. What is measured against the simulated services' pace, the limit of their
-/// account and the pauses between attempts, goes with their speed. What protects against the machine's
-/// own hiccups, the limits of time, does not.
+/// Returns the configuration of the gateway. The limit of the account and the pauses between
+/// attempts scale with the speed of the simulated services. The time limits do not: they also cover
+/// delays of this machine.
 fn config(args: &ServiceArgs) -> GatewayConfig {
-    // Chance, and not the seed of the failures: two processes that undo after the same outage must not ask
-    // at the same moments.
+    // A random seed, and not that of the failures: two processes that undo after the same outage
+    // must not call at the same moments.
     let mut config = GatewayConfig { seed: random(), ..GatewayConfig::default() };
     let calls = args.calls.map(|calls| calls.get()).or(args.stripe.as_ref().map(|_| 25));
     if let Some(rate) = calls.and_then(|calls| (calls as usize).try_into().ok()) {
@@ -245,10 +248,10 @@ fn config(args: &ServiceArgs) -> GatewayConfig {
     config
 }
 
-/// The same schedule in less time; a pause has 1 ms at least.
+/// Returns the same schedule with shorter pauses, of 1 ms at least.
 fn faster(backoff: &Backoff, times: u32) -> Backoff {
     let shorter = |pause: Duration| (pause / times).max(Duration::from_millis(1));
-    // The pause after so many attempts is the cap.
+    // After that many attempts the pause has reached the cap.
     let (base, cap) = (shorter(backoff.nominal(1)), shorter(backoff.nominal(u32::MAX)));
     Backoff::new(base, 2.0, cap, backoff.attempts()).unwrap_or(*backoff)
 }

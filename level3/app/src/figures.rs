@@ -1,4 +1,4 @@
-//! What is counted while payments are under way.
+//! The counts of a run, taken while payments are under way.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,12 +11,13 @@ use level3_domain::ids::PaymentId;
 use level3_harness::Tally;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Answers that are slower than that are counted together: no gateway answers later.
+/// Slower answers are counted together. A gateway answers within ten seconds, so there should be
+/// none.
 const SLOWEST_MS: usize = 60_000;
-/// Payments that are named in the summary.
+/// The number of payments that the summary names.
 const NAMED: usize = 5;
 
-/// A number that only rises.
+/// A counter that only rises.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -30,13 +31,13 @@ impl Counter {
     }
 }
 
-/// What the clients were told, and what the gateway says of itself.
+/// The answers to the clients, and the events of the gateway.
 #[derive(Debug)]
 pub struct Figures {
     pub asked: Counter,
     pub paid: Counter,
     pub declined: Counter,
-    /// Those that failed, and the part of them that fails again.
+    /// Payments that failed. `failed_for_good` has those for which another attempt does not help.
     pub failed: Counter,
     pub failed_for_good: Counter,
     pub compensating: Counter,
@@ -56,13 +57,13 @@ pub struct Figures {
 /// A payment that an operator may want to look at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unlucky {
-    /// The key it was asked for with.
+    /// The key of the request.
     pub key: String,
-    /// What the client was told.
+    /// The answer to the client.
     pub why: String,
 }
 
-/// How long the paid ones took: how many took so many milliseconds.
+/// The times of the paid payments: the number of payments for each number of milliseconds.
 #[derive(Debug, Default)]
 struct Latencies {
     counts: Vec<u32>,
@@ -79,8 +80,8 @@ pub struct Percentiles {
 }
 
 impl Figures {
-    /// Receipts that could not be sent are told to `failed_receipts`: the observer must not wait for a
-    /// store.
+    /// Receipts that could not be sent go to the channel `failed_receipts`: the observer must not
+    /// wait for a store.
     pub fn new(failed_receipts: UnboundedSender<(PaymentId, String)>) -> Self {
         Self {
             asked: Counter::default(),
@@ -101,7 +102,7 @@ impl Figures {
         }
     }
 
-    /// Counts what a client was told after this time.
+    /// Counts the answer to a client that came after this time.
     pub fn answered(&self, key: &str, result: &Result<Reply, PayError>, took: Duration) {
         let reply = match result {
             Ok(reply) => reply,
@@ -138,18 +139,18 @@ impl Figures {
         }
     }
 
-    /// The first few payments that were neither paid nor declined.
+    /// Returns the first few payments that were neither paid nor declined.
     pub fn unlucky(&self) -> Vec<Unlucky> {
         self.unlucky.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Payments that were answered, in one way or another.
+    /// Returns the number of payments that have an answer.
     pub fn all(&self) -> u64 {
         let told = [&self.paid, &self.declined, &self.failed, &self.compensating, &self.refused];
         told.into_iter().map(Counter::get).sum()
     }
 
-    /// The share that succeeded, of all that were not declined, in percent.
+    /// Returns the share of paid payments among those that were not declined, in percent.
     pub fn success(&self) -> level3_harness::Interval {
         let count = |counter: &Counter| u32::try_from(counter.get()).unwrap_or(u32::MAX);
         let tally = Tally {
@@ -179,7 +180,7 @@ impl Latencies {
 
     fn percentiles(&self) -> Percentiles {
         let all: u64 = self.counts.iter().copied().map(u64::from).sum();
-        // Nearest rank.
+        // The percentile by nearest rank.
         let at = |percent: u64| {
             let rank = (all * percent).div_ceil(100).max(1);
             let mut seen = 0;
@@ -204,7 +205,7 @@ impl Observer for Figures {
             Event::ReceiptSent { .. } => self.receipts_sent.add(1),
             Event::ReceiptParked { payment, cause } => {
                 self.receipts_failed.add(1);
-                // At the very end the receiver is gone; the outbox still has the receipt.
+                // At the end of the run the receiver is gone; the outbox still has the receipt.
                 let _ = self.failed_receipts.send((payment, cause));
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Whether the store still takes payments.
+//! Watches whether the store still accepts payments.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,11 @@ use level3_domain::answer::{PayError, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a store may fail before the stream is stopped. A database server starts again in that time.
+/// How long a store may fail before the stream is stopped. A database server starts again in that
+/// time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Follows what clients are told, and says when it is no use to go on.
+/// Follows the answers to clients, and decides when the stream cannot continue.
 #[derive(Debug)]
 pub struct Health {
     failing: Mutex<Option<Failing>>,
@@ -30,7 +31,7 @@ impl Health {
         Self { failing: Mutex::default(), given_up: watch::Sender::new(false) }
     }
 
-    /// A client was told this, and `last_error` is the store's.
+    /// Notes the answer to a client, and the last error of the store.
     pub fn saw(&self, result: &Result<Reply, PayError>, last_error: Option<StoreError>) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         let error = match result {
@@ -55,13 +56,13 @@ impl Health {
         }
     }
 
-    /// Returns when it is no use to go on.
+    /// Waits until the stream cannot continue.
     pub async fn given_up(&self) {
-        // The sender is here, so the channel is not closed.
+        // `self` has the sender, so the channel is not closed.
         let _ = self.given_up.subscribe().wait_for(|given_up| *given_up).await;
     }
 
-    /// Why it is no use to go on, if it is none.
+    /// Returns why the stream cannot continue; `None` if it can.
     pub fn verdict(&self) -> Option<(PayError, Option<StoreError>)> {
         if !*self.given_up.borrow() {
             return None;
@@ -71,7 +72,7 @@ impl Health {
     }
 }
 
-/// What does not pass by itself.
+/// Whether the error stays until an operator acts.
 const fn needs_somebody(error: &StoreError) -> bool {
     matches!(
         error,

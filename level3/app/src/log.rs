@@ -1,4 +1,4 @@
-//! The log: what the gateway and the adapters say of themselves, on stderr.
+//! The log of the gateway and the adapters, on stderr.
 
 use std::env;
 use std::io;
@@ -11,14 +11,14 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 use super::args::LogFormat;
 
-/// The variable that says what is logged.
+/// The environment variable that selects what is logged.
 pub const VARIABLE: &str = "RUST_LOG";
 
 /// Logs to stderr from now on what `RUST_LOG` names, errors without it.
 ///
 /// # Errors
 ///
-/// If the variable cannot be understood.
+/// If the value of the variable is invalid.
 pub fn start(format: LogFormat) -> Result<(), ParseError> {
     let wanted = env::var(VARIABLE).unwrap_or_default();
     let filter = match wanted.trim() {

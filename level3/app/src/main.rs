@@ -1,5 +1,5 @@
-//! Pays a stream of payments through the gateway, on a store and services for real, and loses none of
-//! them. `cargo run -p payment-gateway -- --help` says how.
+//! Makes a stream of payments through the gateway, with a durable store, and loses none of them.
+//! `cargo run -p payment-gateway -- --help` lists the options.
 //!
 //! ```text
 //! args ── engine: store, services, gateway ── recovery ── stream ── drain ── books ── summary
@@ -7,8 +7,8 @@
 //!                                                          └ ends early: stop (Ctrl-C), health (store)
 //! ```
 //!
-//! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock that
-//! goes backwards changes no figure.
+//! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock
+//! that goes backwards changes no figure.
 
 mod args;
 mod books;
@@ -53,7 +53,7 @@ use view::{View, say};
 const USAGE: u8 = 2;
 /// Dead letters of each kind that are listed.
 const LISTED: usize = 1000;
-/// How long a command waits for what is under way at its end: receipts, with their retries.
+/// How long a command waits at its end for receipts that are under way, with their retries.
 const FINISHING: Duration = Duration::from_secs(60);
 
 /// Runs the program as the command line asks.
@@ -75,11 +75,12 @@ fn main() -> ExitCode {
     if let Some(part) = demo_kit::take() {
         say(&format!("payment-gateway: some payments needed a part that is {part}"));
     }
-    // What is under way after a second Ctrl-C is not waited for.
+    // After a second Ctrl-C the program does not wait for tasks that are under way.
     runtime.shutdown_background();
     match outcome {
         Ok(outcome) => outcome.into(),
-        // The reader has seen enough, as with `payment-gateway show pay_... | head`.
+        // The reader of the output has closed it, as `head` does in `payment-gateway show pay_... |
+        // head`.
         Err(ProgramError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line; or shows the help, which is no error.
+/// Reports an error of the command line, or shows the help, which is not an error.
 fn refuse(mut error: clap::Error) -> ExitCode {
     // A URL may hold a password.
     let is_the_store =
@@ -97,7 +98,7 @@ fn refuse(mut error: clap::Error) -> ExitCode {
     }
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && wants_json {
-        // The lines after the first blank one say how to get help.
+        // The lines after the first blank line only explain how to get help.
         let text = error.to_string();
         let what = text.split("\n\n").next().unwrap_or_default();
         print_error(what.trim_start_matches("error: "), USAGE);
@@ -115,7 +116,7 @@ fn fail(problem: &ProgramError, json: bool) -> ExitCode {
     problem.exit_code().into()
 }
 
-/// An error for programs, in place of the result.
+/// Prints an error for programs instead of the result.
 fn print_error(what: &str, exit_code: u8) {
     // A reader that closed stdout still has the exit code.
     let _ = print_json(&json!({ "error": what, "exit_code": exit_code }));
@@ -133,7 +134,7 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
         }
     };
-    // A stream is drained first. The other commands can be run again as they are.
+    // A stream is drained first. The other commands stop at once, since they can be run again.
     let times = if cli.command.is_none() { 2 } else { 1 };
     tokio::select! {
         outcome = work => outcome,
@@ -150,7 +151,7 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     let recovered = tokio::select! {
         recovered = engine.recover() => recovered?,
         () = stop.asked(1) => {
-            say("payment-gateway: stopped before any payment. The next start goes on with recovering.");
+            say("payment-gateway: stopped before any payment. The next start continues the recovery.");
             engine.close(FINISHING).await;
             return Ok(Outcome::Done);
         }
@@ -181,7 +182,7 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
         Some(_) => None,
     };
     let problem = verdict.map(|(error, cause)| gave_up(&engine, error, cause));
-    // Without books the store says what is left.
+    // Without books, the counts of the store show what is left.
     let is_settled = match &books {
         Some(books) => books.balance() && books.is_settled(),
         None if problem.is_some() => false,
@@ -208,13 +209,13 @@ async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     }
 }
 
-/// Whether every payment of the store has come to its end.
+/// Whether every payment of the store has ended.
 async fn is_settled(engine: &Engine) -> Result<bool, ProgramError> {
     let counts = engine.store.store.counts().await?;
     Ok(counts.open == 0 && counts.parked == 0)
 }
 
-/// Draws while the payments are under way.
+/// Draws the progress while payments are under way.
 async fn watched(
     engine: &Engine,
     payments: u32,
@@ -224,7 +225,7 @@ async fn watched(
     let view = View::new(payments);
     let mut ticks = interval(view.period());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    // The first one comes at once, when there is nothing to be seen.
+    // The first tick comes at once, before there is any progress.
     ticks.tick().await;
     let mut paying = std::pin::pin!(paying);
     let took = loop {
@@ -241,7 +242,8 @@ async fn watched(
     took
 }
 
-/// Recovers payments that are still open although none is under way: the store was away when they were to end.
+/// Recovers payments that are still open although none is under way: the store was unreachable when
+/// they should have ended.
 async fn finish(engine: &Engine) -> Result<(), ProgramError> {
     if engine.store.store.counts().await?.open > 0 {
         say("Some payments are still open. Finishing them.");
@@ -306,7 +308,7 @@ async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
     Ok(Outcome::Done)
 }
 
-/// Finishes what is open, and with `redrive` tries once more what is parked.
+/// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.
 async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramError> {
     args.store.exists()?;
     let engine = Engine::start(args).await?;

@@ -1,4 +1,4 @@
-//! Counts the calls to a payment provider, whichever it is.
+//! Counts the calls to any payment provider.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use level3_domain::provider::{
 };
 use tokio::time::Instant;
 
-/// A payment provider whose calls are counted on their way.
+/// Wraps a payment provider and counts its calls.
 pub struct Metered {
     inner: Arc<dyn PaymentProvider>,
     calls: Mutex<Calls>,
@@ -19,7 +19,7 @@ pub struct Metered {
 #[derive(Default)]
 struct Calls {
     all: u64,
-    /// Those of the last second.
+    /// The calls of the last second.
     last: VecDeque<Instant>,
 }
 
@@ -28,12 +28,12 @@ impl Metered {
         Self { inner, calls: Mutex::default() }
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls.
     pub fn all(&self) -> u64 {
         self.calls().all
     }
 
-    /// How many of them in the last second.
+    /// Returns the number of calls in the last second.
     pub fn last_second(&self) -> usize {
         let mut calls = self.calls();
         calls.forget(Instant::now());

@@ -1,4 +1,4 @@
-//! Which store, as it is written on the command line.
+//! The store that the command line names.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// Why a text names no store.
+/// Why a text is not the place of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoStore {
     /// Neither of the two.
@@ -63,7 +63,7 @@ impl FromStr for StoreUrl {
         if file.is_empty() {
             return Err(NoStore::NoFile);
         }
-        // What SQLite takes for something else than the name of a file.
+        // Texts that SQLite does not read as the name of a file.
         if file.starts_with(':') || file.starts_with("file:") {
             return Err(NoStore::Memory);
         }
@@ -83,7 +83,7 @@ enum Kind {
 }
 
 impl StoreUrl {
-    /// Opens or makes it.
+    /// Opens or creates the store.
     pub async fn open(&self) -> Result<OpenStore, StoreError> {
         Ok(match self {
             Self::Sqlite { file, max_pages } => {
@@ -98,7 +98,8 @@ impl StoreUrl {
         })
     }
 
-    /// Opens it to read it, if it is there. A file is not changed by that, and need not be writable.
+    /// Opens the store to read it, if it exists. This does not change a file, and the file need not
+    /// be writable.
     pub async fn open_to_read(&self) -> Result<Box<dyn Records>, ProgramError> {
         self.exists()?;
         Ok(match self {
@@ -107,7 +108,7 @@ impl StoreUrl {
         })
     }
 
-    /// Whether there is something to open. A database server finds out by itself.
+    /// Whether there is a store to open. For a database server, only the connection shows that.
     pub fn exists(&self) -> Result<(), ProgramError> {
         match self {
             Self::Sqlite { file, .. } if !file.exists() => {
@@ -117,12 +118,13 @@ impl StoreUrl {
         }
     }
 
-    /// Where simulated services keep what they know, beside this store.
+    /// Returns the place of the files of simulated services, beside this store.
     pub fn simulated(&self) -> PathBuf {
         match self {
             Self::Sqlite { file, .. } => file.clone(),
             Self::Postgres(url) => {
-                // Two databases have two worlds. The name is a file's, whatever the URL holds.
+                // Each database has simulated services of its own. The name must be that of a file,
+                // whatever the URL contains.
                 let path = url.split(['?', '#']).next().unwrap_or_default();
                 let name = path.rsplit('/').next().unwrap_or_default();
                 let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -134,7 +136,7 @@ impl StoreUrl {
 }
 
 impl OpenStore {
-    /// Finishes what was asked for, and closes it.
+    /// Finishes the operations that were begun, and closes the store.
     pub async fn close(self) {
         match self.kind {
             Kind::Sqlite(store) => store.close().await,

@@ -1,4 +1,4 @@
-//! Why the program cannot go on: what, where, and what to do.
+//! The errors that end the program: what failed, where, and what the user can do.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use level3_adapters::sql::StoreError;
 use level3_adapters::stripe::{KeyError, StripeError};
 use level3_domain::answer::PayError;
 
-/// What the program ends with.
+/// The outcome of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is done, and the books balance.
+    /// The run is complete, and the books balance.
     Done,
-    /// A payment failed or was refused, the books do not balance, or something is left undone.
+    /// A payment failed or was refused, the books do not balance, or a payment has not ended.
     Unsettled,
-    /// The run was stopped by an error, which was told with its result.
+    /// An error stopped the run. The result names it.
     Stopped(u8),
     /// Ended at once, by a second Ctrl-C.
     Interrupted,
@@ -31,22 +31,22 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => Self::SUCCESS,
             Outcome::Unsettled => Self::from(1),
             Outcome::Stopped(code) => Self::from(code),
-            // 128 and the number of SIGINT, as a shell has it.
+            // 128 plus the number of SIGINT, by the convention of shells.
             Outcome::Interrupted => Self::from(130),
         }
     }
 }
 
-/// Why the program cannot go on.
+/// Why the program cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A command that needs a store which is there.
+    /// A command that needs an existing store.
     #[error("there is no store {}. Pay something first (payment-gateway), or name the store with --store", file.display())]
     NoStore { file: PathBuf },
-    /// The store, with no more known of it than the gateway says.
+    /// The store, if only the error of the gateway is known.
     #[error("{place}: {error}")]
     Gateway { place: String, error: PayError },
     /// The files of the simulated services.
@@ -55,7 +55,7 @@ pub enum ProgramError {
          place with --simulated", path.display()
     )]
     Simulated { path: PathBuf, why: io::Error },
-    /// `RUST_LOG` with something that names no part of the program.
+    /// `RUST_LOG` has a value that names no part of the program.
     #[error(
         "RUST_LOG cannot be understood: {0}. Write a level (info), or parts with levels (level3=debug)"
     )]
@@ -66,7 +66,8 @@ pub enum ProgramError {
          or leave --stripe out"
     )]
     SimulatedBefore { place: String },
-    /// The same the other way round, or the simulated provider has lost its memory.
+    /// A simulated provider that does not know the payments of the store: another provider has
+    /// charged them, or its file is lost.
     #[error(
         "the payments in {place} were charged by another provider than the one of {}. Pay with --stripe as \
          before, bring the file back, or name another place with --simulated or another store with \
@@ -79,31 +80,31 @@ pub enum ProgramError {
     /// An environment variable that has to hold a key.
     #[error("{option} needs a key: set the environment variable {variable}")]
     NoKey { option: &'static str, variable: &'static str },
-    /// A key of Stripe's that is none.
+    /// A text that is not a key of Stripe.
     #[error("STRIPE_SECRET_KEY holds {0}")]
     StripeKey(#[from] KeyError),
-    /// A key of SendGrid's that is none.
+    /// A text that is not a key of SendGrid.
     #[error("SENDGRID_API_KEY holds {0}")]
     SendGridKey(#[from] NotAKey),
     /// A URL that cannot be used.
     #[error("{option}: {why}")]
     Url { option: &'static str, why: SetupError },
-    /// Stripe does not answer, or not us.
+    /// Stripe does not answer, or does not accept the key.
     #[error("Stripe at {url}: {why}. {advice}")]
     Stripe { url: String, why: StripeError, advice: &'static str },
-    /// SendGrid does not answer, or not us.
+    /// SendGrid does not answer, or does not accept the key.
     #[error("SendGrid at {url}: {why}. Or leave --sendgrid out: receipts are simulated then")]
     SendGrid { url: String, why: CheckError },
     /// A comparison that has stopped half way.
     #[error(
-        "{provider} and the ledger cannot be compared: {error}. Try again: what is repaired stays so"
+        "{provider} and the ledger cannot be compared: {error}. Try again: the repairs stay in effect"
     )]
     Reconcile { provider: String, error: ReconcileError },
     /// A part of the gateway that the learner has not written.
     #[error("the gateway needs a part that is {0}")]
     Unwritten(demo_kit::Unwritten),
-    /// Figures that do not fit together.
-    #[error("the gateway cannot be made: {0}")]
+    /// A configuration that the gateway refuses.
+    #[error("the configuration of the gateway is invalid: {0}")]
     Config(#[from] GatewayConfigError),
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]
@@ -111,16 +112,16 @@ pub enum ProgramError {
     /// The store has no such payment.
     #[error("{place} has no payment {name}")]
     UnknownPayment { place: String, name: String },
-    /// The operating system.
+    /// An error of the operating system.
     #[error("the program cannot run: {0}")]
     System(io::Error),
-    /// The reader of the output is gone.
+    /// The output was closed by its reader.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
 }
 
 impl ProgramError {
-    /// What the program ends with.
+    /// The outcome of the program.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::NoKey { .. }

@@ -1,4 +1,4 @@
-//! Holding the ledger against the provider, whichever it is.
+//! Compares the ledger with any provider.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::args::ReconcileArgs;
 use super::engine::{Engine, Payments};
 use super::problem::ProgramError;
 
-/// The store's rows. A trait object of one trait cannot become one of another.
+/// The rows of the store. A wrapper is needed, because a trait object of one trait cannot become
+/// that of another.
 struct Rows(Arc<dyn Store>);
 
 impl Books for Rows {
@@ -27,12 +28,12 @@ impl Books for Rows {
     }
 }
 
-/// Compares, and repairs unless it is not to.
+/// Compares, and repairs the differences unless `--dry-run` is given.
 pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, ProgramError> {
     let store = &engine.store.store;
     let intents: Arc<dyn IntentList> = match &engine.payments {
         Payments::Simulated => {
-            // The list of a simulated provider shows what this process knows.
+            // The list of a simulated provider has only the intents that this process knows.
             engine.world.catch_up().map_err(ProgramError::Services)?;
             Arc::new(engine.world.clone())
         }
@@ -65,8 +66,8 @@ pub fn text(report: &Report, against: &str) -> String {
     let Report { intents, foreign, unreadable, rows, unfinished, parked, .. } = report;
     let mut text = format!("{rows} rows compared with {intents} intents of {against}.\n");
     for (count, what) in [
-        (*foreign, "intents of others left alone"),
-        (*unreadable, "intents that cannot be understood"),
+        (*foreign, "other intents of the account left alone"),
+        (*unreadable, "intents that cannot be read"),
         (
             *unfinished,
             "payments under way left alone (payment-gateway recover finishes what a killed run has left)",
@@ -78,7 +79,7 @@ pub fn text(report: &Report, against: &str) -> String {
         }
     }
     if !report.complete {
-        text += "  Only the newest intents were looked at.\n";
+        text += "  Only the newest intents were compared.\n";
     }
     for finding in &report.findings {
         text += &format!("  {finding}\n");

@@ -1,4 +1,4 @@
-//! Finishing what an earlier run has left behind, and trying dead letters once more.
+//! Finishes the payments of earlier runs, and tries dead letters once more.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::problem::ProgramError;
 use super::view::say;
 
-/// Longer than it takes to finish what is left, as a rule.
+/// A recovery usually ends within this time. After it, the user gets an explanation.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The payments that were found open at the start, and their outcomes.
@@ -19,21 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Recovery {
     /// Payments that were open.
     pub open: u64,
-    /// Of which so many are paid now,
+    /// Payments of these that are paid now.
     pub finished: usize,
-    /// so many undone,
+    /// Payments of these that are undone now.
     pub undone: usize,
-    /// and so many cannot be undone.
+    /// Payments of these that cannot be undone.
     pub parked: usize,
     /// Receipts from the outbox that are sent again.
     pub receipts: usize,
 }
 
 impl Engine {
-    /// Says what is open, if something is, and finishes what an earlier run has left.
+    /// Prints what is open, if there is anything, and finishes what an earlier run has left.
     ///
-    /// Payments that another process works on are open too. The recovery waits for them: it cannot know yet
-    /// that their owner lives.
+    /// Payments that another process works on are open too. The recovery waits for them, because it
+    /// cannot know yet whether their owner lives.
     pub async fn recover(&self) -> Result<Recovery, ProgramError> {
         let store = &self.store.store;
         let before = store.counts().await?;
@@ -52,7 +52,7 @@ impl Engine {
         Ok(recovery)
     }
 
-    /// What the store says of an error, or else what the gateway says.
+    /// Returns the error of the store, or else that of the gateway.
     pub fn problem(&self, error: PayError) -> ProgramError {
         let store = &self.store.store;
         match store.last_error() {
@@ -62,20 +62,20 @@ impl Engine {
     }
 }
 
-/// Says why it takes long, if it does.
+/// Runs a recovery, and explains the wait if it takes long.
 async fn explained<T>(recovering: impl Future<Output = T>) -> T {
     let mut recovering = std::pin::pin!(recovering);
     if let Ok(recovered) = timeout(PATIENCE, &mut recovering).await {
         return recovered;
     }
     say(&format!(
-        "Still recovering. A payment of another process is taken over when that process was silent for {} s.",
+        "Still recovering. A payment of another process is taken over after that process has been silent for {} s.",
         DEFAULT_LEASE.as_secs()
     ));
     recovering.await
 }
 
-/// What there is to be finished, in words.
+/// Returns what is left to finish, in words.
 fn left(counts: &Counts) -> Option<String> {
     let mut left = Vec::new();
     if counts.open > 0 {
@@ -95,7 +95,7 @@ fn plural(count: u64, what: &str, how: &str) -> String {
 }
 
 impl Recovery {
-    /// One sentence.
+    /// Writes the result as one sentence.
     pub fn text(&self) -> String {
         let Self { open, finished, undone, parked, receipts } = self;
         if *open == 0 {

@@ -8,17 +8,18 @@ const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// 40 bits.
 const LENGTH: u32 = 8;
 
-/// A name that no other run has, of this store or of any other, by chance: `run-8k2m4q0x`.
+/// Returns a random name, such as `run-8k2m4q0x`, that is unlike that of any other run of this or
+/// another store.
 ///
-/// A number that counts the runs of a store would begin again with each new store, and two processes
-/// that start together would get the same one: their payments would have the same keys.
+/// A number that counts the runs of a store would begin again with each new store, and two
+/// processes that start together would get the same one: their payments would have the same keys.
 pub fn new_run() -> String {
     let chance = random();
     let letters = (0..LENGTH).map(|at| char::from(LETTERS[(chance >> (5 * at)) as usize % 32]));
     std::iter::once("run-".to_owned()).chain(letters.map(String::from)).collect()
 }
 
-/// 64 bits of chance, from the keys that the standard library's hash maps have.
+/// Returns 64 random bits, from the random keys of the standard library's hash maps.
 pub fn random() -> u64 {
     RandomState::new().hash_one(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::problem::ProgramError;
 
-/// The runs of the payment with this key, or the one with this name; at least one.
+/// Returns the runs of the payment with this key, or the run with this name; at least one.
 pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, ProgramError> {
     let bad = |why: String| ProgramError::Name { name: name.to_owned(), why };
     let mut found = Vec::new();
@@ -82,7 +82,7 @@ pub fn json(shown: &Shown) -> Value {
 
 fn standing(shown: &Shown) -> &'static str {
     match shown.standing {
-        Some(Standing::Open) => "under way, or left behind",
+        Some(Standing::Open) => "under way, or left by a dead process",
         Some(Standing::Parked) => "not to be undone: see payment-gateway dead-letters",
         Some(Standing::Ended) => "over",
         None => "without a journal",
@@ -108,7 +108,7 @@ fn line(record: &Record) -> String {
             format!("{failure}; it may still have had an effect")
         }
         Record::StepFailed { failure, may_have_acted: false } => failure.to_string(),
-        Record::Compensating { failure } => format!("going back because of {failure}"),
+        Record::Compensating { failure } => format!("undoing because of {failure}"),
         Record::UndoStarted { step, attempt } => format!("{step}: undoing, attempt {attempt}"),
         Record::UndoDone { step, .. } => format!("{step}: undone"),
         Record::UndoParked { step, cause, attempts } => {
@@ -120,7 +120,7 @@ fn line(record: &Record) -> String {
     }
 }
 
-/// A dead letter, for people.
+/// Returns a dead letter as text.
 pub fn letter_text(letter: &DeadLetter) -> String {
     match letter {
         DeadLetter::Undo { saga, stuck } => {
@@ -143,7 +143,7 @@ pub fn letter_text(letter: &DeadLetter) -> String {
     }
 }
 
-/// A dead letter, for programs.
+/// Returns a dead letter as JSON.
 pub fn letter_json(letter: &DeadLetter) -> Value {
     match letter {
         DeadLetter::Undo { saga, stuck } => {

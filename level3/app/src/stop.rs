@@ -1,4 +1,4 @@
-//! Ctrl-C.
+//! Counts Ctrl-C and signals to stop.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use tokio::sync::watch;
 
 use super::problem::ProgramError;
 
-/// How often the program was asked to stop, by Ctrl-C or by the system. Cheap to clone.
+/// The number of requests to stop, by Ctrl-C or by the system. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Receiver<u8>);
 
 impl Shutdown {
-    /// Listens from now on, for the rest of the program.
+    /// Starts to listen; it never stops.
     pub fn listen() -> Result<Self, ProgramError> {
         let (times, stop) = watch::channel(0_u8);
         let heard = move || times.send_modify(|times| *times = times.saturating_add(1));
@@ -19,16 +19,16 @@ impl Shutdown {
         Ok(Self(stop))
     }
 
-    /// Whether it was asked once.
+    /// Whether there was a request to stop.
     pub fn is_asked(&self) -> bool {
         *self.0.borrow() > 0
     }
 
-    /// Returns when it was asked so many times.
+    /// Waits until there were that many requests.
     pub async fn asked(&self, times: u8) {
         let mut stop = self.0.clone();
         if stop.wait_for(|asked| *asked >= times).await.is_err() {
-            // No signal can arrive any more.
+            // The sender is gone, so no signal can arrive.
             std::future::pending().await
         }
     }

@@ -12,10 +12,10 @@ use super::engine::Engine;
 use super::health::Health;
 use super::stop::Shutdown;
 
-/// How long payments whose clients are answered may still need: the gateway tries to undo for a good
-/// minute.
+/// How long payments may still need after their clients have an answer: the gateway tries to undo
+/// for more than a minute.
 const DRAIN: Duration = Duration::from_secs(150);
-/// The same when the store is of no use any more.
+/// The same, if the store has failed.
 const HOPELESS: Duration = Duration::from_secs(15);
 
 /// The payments of one run.
@@ -27,8 +27,9 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Asks for the payments until all are asked for, the user stops it or the store has failed; waits
-    /// for the answers, and until nothing is under way any more. Returns how long the clients took.
+    /// Requests payments until all are requested, the user stops the stream or the store fails.
+    /// Then waits for the answers, and until no payment is under way. Returns the time that the
+    /// clients took.
     pub async fn pay(&self, stop: &Shutdown) -> Duration {
         let (begun, every) = (Instant::now(), self.args.every());
         let mut clients = JoinSet::new();
@@ -43,7 +44,7 @@ impl Stream<'_> {
             clients.spawn(self.client(number));
             while clients.try_join_next().is_some() {}
         }
-        // Each has its answer after ten seconds.
+        // Each payment has its answer after ten seconds at most.
         while clients.join_next().await.is_some() {}
         let took = begun.elapsed();
         let limit = if self.health.verdict().is_some() { HOPELESS } else { DRAIN };
@@ -64,7 +65,8 @@ impl Stream<'_> {
         }
     }
 
-    /// The same request for the same number, so that a repeat is one.
+    /// Returns the same request for the same number, so that a repeat has the same key and
+    /// parameters.
     fn request(&self, number: u32) -> PaymentRequest {
         let key = format!("{}-{number}", self.prefix);
         PaymentRequest {

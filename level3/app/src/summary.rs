@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::recovery::Recovery;
 /// Everything about one run, as it is printed.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    /// The payments' keys are this, a dash and a number.
+    /// The prefix of the keys: a key is the prefix, a dash and a number.
     pub key_prefix: String,
     pub seed: u64,
     pub store: String,
     pub provider: String,
-    /// What was found open at the start.
+    /// The payments that were open at the start.
     pub recovered: Recovery,
     pub payments: Payments,
-    /// Share of the payments that succeeded, of those that were not declined, in percent.
+    /// The share of paid payments among those that were not declined, in percent.
     pub success: Success,
-    /// How long the paid ones took.
+    /// The times of the paid payments.
     pub latency: Percentiles,
     pub retries: u64,
     pub undone_steps: u64,
@@ -33,13 +33,14 @@ pub struct Summary {
     pub dead_letters: usize,
     /// The first payments that were neither paid nor declined.
     pub unlucky: Vec<Unlucky>,
-    /// Why the run was stopped, if it was.
+    /// Why the run was stopped; `None` if it was not.
     pub error: Option<String>,
-    /// The store against the provider and the mails; none if there is no way to know everything.
+    /// The comparison of the store with the provider and the mails; `None` if one of them cannot be
+    /// read as a whole.
     pub books: Option<Books>,
 }
 
-/// What the clients were told.
+/// The answers to the clients.
 #[derive(Debug, Serialize)]
 pub struct Payments {
     pub wanted: u32,
@@ -47,17 +48,17 @@ pub struct Payments {
     pub paid: u64,
     pub declined: u64,
     pub failed: u64,
-    /// The part of them for which asking again does not help.
+    /// The failed payments for which another attempt does not help.
     pub failed_for_good: u64,
     pub compensating: u64,
     pub refused: u64,
-    /// Of all these, answered from the store.
+    /// The answers that came from the store.
     pub replayed: u64,
     pub seconds: f64,
 }
 
 impl Payments {
-    /// Whether every payment was paid, or declined, which is an answer.
+    /// Whether every payment was paid or declined.
     pub const fn all_are_well(&self) -> bool {
         self.failed + self.compensating + self.refused == 0
     }
@@ -71,7 +72,7 @@ pub struct Success {
     pub high: f64,
 }
 
-/// What the engine does not know of itself.
+/// The values of a summary that the engine does not have.
 pub struct Run<'a> {
     pub args: &'a StreamArgs,
     pub prefix: String,
@@ -106,7 +107,7 @@ impl Summary {
             },
             success: Success {
                 share: rounded(success.share),
-                // Rounding may leave a little less than nothing.
+                // Rounding may leave a value slightly below zero.
                 low: rounded(success.low.max(0.0) + 0.0),
                 high: rounded(success.high.min(100.0)),
             },
@@ -243,12 +244,12 @@ impl fmt::Display for Books {
     }
 }
 
-/// A percentage with four decimals: the sums of a share are not exact to the last bit.
+/// Rounds a percentage to four decimals, since the sums of a share are not exact to the last bit.
 fn rounded(percent: f64) -> f64 {
     (percent * 10_000.0).round() / 10_000.0
 }
 
-/// What a client can do about so many failures, of which some are for good.
+/// Returns advice for the clients of failed payments, some of which fail permanently.
 fn after_a_failure(failed: u64, for_good: u64) -> String {
     match for_good {
         0 => "not charged; asking again may help".to_owned(),
@@ -257,7 +258,7 @@ fn after_a_failure(failed: u64, for_good: u64) -> String {
     }
 }
 
-/// A sum, which may be larger than a payment.
+/// Shows a sum, which may be larger than the limit of one payment.
 fn amount(code: &str, minor: i64) -> String {
     use level3_domain::money::Currency;
     let decimals = Currency::try_from(code.to_owned()).map_or(0, |known| known.decimals());

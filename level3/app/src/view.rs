@@ -1,4 +1,4 @@
-//! What is shown while payments are under way: a picture in a terminal, a line now and then elsewhere.
+//! Shows the progress: a picture in a terminal, a line from time to time elsewhere.
 
 use std::env;
 use std::ffi::OsStr;
@@ -34,8 +34,8 @@ impl View {
             return Self::Lines;
         }
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        // Both templates are fixed; should a version of the library refuse one, its own style shows as
-        // much.
+        // Both templates are fixed. If a version of the library refuses one, the default style
+        // shows the same figures.
         let style = |template: &str| {
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -82,7 +82,7 @@ impl View {
         }
     }
 
-    /// Takes the picture away: the summary says it all.
+    /// Removes the picture: the summary has all its figures.
     pub fn finish(self) {
         if let Self::Picture(picture) = self {
             picture.bar.finish_and_clear();
@@ -94,15 +94,15 @@ impl View {
     }
 }
 
-/// Whether a terminal of this name moves its cursor. A dumb one shows lines only, and one without a name is
-/// one of Windows.
+/// Whether a terminal with this name can move its cursor. A dumb terminal cannot; a terminal
+/// without a name is one of Windows, and can.
 fn can_draw(terminal: Option<&OsStr>) -> bool {
     terminal.is_none_or(|name| name != "dumb")
 }
 
-/// A line of progress.
+/// Writes one line of progress to stderr.
 pub fn say(text: &str) {
-    // When stderr is closed there is no reader.
+    // An error is ignored: if stderr is closed there is no reader.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

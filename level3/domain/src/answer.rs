@@ -20,8 +20,8 @@ pub enum Status {
         /// The provider's intent.
         intent: IntentId,
     },
-    /// Refused by the fraud check or by the card's bank. The customer was not charged. This is a business
-    /// answer: asking again does not help.
+    /// Refused by the fraud check or by the card's bank. The customer was not charged. This is a
+    /// business answer: asking again does not help.
     Declined {
         /// The name of the step that was refused.
         by: String,
@@ -39,8 +39,9 @@ pub enum Status {
         #[serde(alias = "may_pass")]
         retryable: bool,
     },
-    /// It failed or its outcome is unknown, and it is being undone. The gateway, or the one that recovers it,
-    /// goes on until that is done; ask again with the same key.
+    /// The payment failed or its outcome is unknown, and it is being undone. This gateway, or
+    /// another one that recovers the payment, continues until it is undone; ask again with the same
+    /// key.
     Compensating {
         /// Whether an operator has to look at it: an undo keeps failing.
         parked: bool,
@@ -77,7 +78,8 @@ impl Answer {
 pub struct Reply {
     /// The answer.
     pub answer: Arc<Answer>,
-    /// Whether the answer was stored before this request, or belongs to the work of another request.
+    /// Whether the answer was stored before this request, or belongs to the work of another
+    /// request.
     pub replayed: bool,
 }
 
@@ -136,7 +138,7 @@ pub enum PayError {
         /// The time after which a payment may be admitted, if no other one arrives first.
         retry_after: Duration,
     },
-    /// The gateway takes no new payments any more.
+    /// The gateway accepts no new payments.
     #[error("the gateway is shutting down")]
     ShuttingDown,
     /// The journal cannot be reached. Without a record the gateway calls no service.

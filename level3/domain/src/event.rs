@@ -32,9 +32,9 @@ pub enum Event {
         step: &'static str,
         /// The number of attempts.
         attempts: u32,
-        /// How long they waited for the rate limiter.
+        /// How long the attempts waited for the rate limiter.
         waiting: Duration,
-        /// How long they waited between attempts.
+        /// The time between the attempts.
         backoff: Duration,
         /// How long the services took.
         wire: Duration,
@@ -90,7 +90,7 @@ pub enum Event {
         /// The time since the payment began, or since this process took it over.
         took: Duration,
     },
-    /// The receipt has gone out.
+    /// The receipt was sent.
     ReceiptSent {
         /// The payment.
         payment: PaymentId,
@@ -111,8 +111,8 @@ pub enum Event {
     },
 }
 
-/// Watches a gateway. Called on the gateway's own tasks, so it must not block. A panic of it changes nothing
-/// for the gateway.
+/// Watches a gateway. Called on the gateway's own tasks, so it must not block. A panic in the
+/// observer does not affect the gateway.
 pub trait Observer: Send + Sync {
     /// Called for each event.
     fn on_event(&self, event: Event);

@@ -1,8 +1,8 @@
 //! Names of things, each with a type of its own, checked when they are made.
 //!
-//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output shows nothing of them,
-//! so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the text, such
-//! as a client of a provider or a journal, calls `expose`.
+//! Two of them are secrets: [`Email`] and [`CardToken`]. Their `Debug` output does not show them,
+//! so that no `{:?}` of a request, an error or a log record reveals them. Code that needs the text,
+//! such as a client of a provider or a journal, calls `expose`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ fn bounded(text: &str, most: usize) -> Result<(), InvalidText> {
     }
 }
 
-/// A text is written as it is. By hand, since serde's `into = "String"` makes a `String` of it first, of
-/// every name in every record of a journal.
+/// Writes the text as it is. Written by hand, because serde's `into = "String"` would allocate a
+/// `String` for every name in every record of a journal.
 macro_rules! written_as_text {
     ($name:ident) => {
         impl Serialize for $name {
@@ -160,7 +160,7 @@ text! {
     IntentId, |text| bounded(text, MAX_KEY_CHARS),
 }
 text! {
-    /// The ledger's name of a row.
+    /// The name of a row in the ledger.
     TransactionId, |text| bounded(text, MAX_KEY_CHARS),
 }
 text! {
@@ -172,8 +172,8 @@ text! {
     CardToken, |text| bounded(text, MAX_KEY_CHARS), secret
 }
 
-/// Refuses texts that cannot be an address. Only a mail shows whether an address exists; the full grammar
-/// of RFC 5322 allows addresses that no mail server accepts.
+/// Refuses texts that cannot be an address. Only a mail shows whether an address exists; the full
+/// grammar of RFC 5322 allows addresses that no mail server accepts.
 fn email(text: &str) -> Result<(), InvalidText> {
     // RFC 5321, 4.5.3.1: 254 characters for the whole address, 64 for the local part.
     bounded(text, 254)?;
@@ -197,12 +197,13 @@ fn email(text: &str) -> Result<(), InvalidText> {
     }
 }
 
-/// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId), the
-/// client's key and the number of the run, so that it is the same after a restart and in no other store.
+/// The gateway's name of one run of a payment: derived from the [identity of the store](StoreId),
+/// the client's key and the number of the run, so that it is the same after a restart and in no
+/// other store.
 ///
-/// A key has a second run only when the first ended without a charge, with a transient failure. The runs
-/// have different names, because the provider remembers its answers to the first one: that intent stays
-/// cancelled.
+/// A key has a second run only when the first ended without a charge, with a transient failure. The
+/// runs have different names, because the provider remembers its answers to the first one: that
+/// intent stays cancelled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PaymentId(Arc<str>);
@@ -212,23 +213,24 @@ written_as_text!(PaymentId);
 impl PaymentId {
     /// The `run`th run, counted from 1, of the payment with this key in this store.
     ///
-    /// The name holds 128 bits of a SHA-256 of the store's identity and the key: a key may be as long as a
-    /// provider's key, and the name of a step has to fit as well. The same key in another
-    /// store is another payment.
+    /// The name contains 128 bits of a SHA-256 of the store's identity and the key, and not the key
+    /// itself: a client's key may be as long as the provider allows, and the provider's key has to
+    /// hold the name of a step as well. The same key in another store is another payment.
     #[must_use]
     pub fn derive(store: &StoreId, key: &PaymentKey, run: u32) -> Self {
         let mut digest = Sha256::new();
-        // A store without an identity has the names that it had before there were identities.
+        // Payments of a store without an identity keep the names that they had before identities
+        // existed.
         if *store != StoreId::unnamed() {
             digest.update(store.as_str().as_bytes());
-            // Ends the identity: no key has this byte.
+            // Separates the identity from the key: no key contains this byte.
             digest.update([0]);
         }
         digest.update(key.as_str().as_bytes());
         let digest = digest.finalize();
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
-            // `{byte:02x}` takes fifty times as long.
+            // Formatting with `{byte:02x}` takes fifty times as long.
             pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
         let mut text = String::with_capacity(48);

@@ -5,7 +5,7 @@
 //! | [`money`] | amounts in minor units, currencies |
 //! | [`ids`] | names of payments, orders, intents; secrets that no `Debug` shows |
 //! | [`payment`] | a checked payment, and why a request is refused |
-//! | [`journal`] | the records of a saga, kept where a crash does not reach them |
+//! | [`journal`] | the records of a saga, which survive a crash |
 //! | [`provider`] | the services as traits, their requests, answers and errors |
 //! | [`answer`] | the answer that a client gets about its payment |
 //! | [`event`] | the events that a gateway sends to its observer |
@@ -20,8 +20,8 @@ pub mod money;
 pub mod payment;
 pub mod provider;
 
-/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is inferred
-/// from the context.
+/// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is
+/// inferred from the context.
 #[macro_export]
 macro_rules! nonzero {
     ($number:expr) => {
@@ -34,6 +34,6 @@ macro_rules! nonzero {
     };
 }
 
-/// Makes cargo compile this package again when the grader says that its sources are other ones, whatever
-/// their modification times.
+/// Makes cargo compile this package again when the grader reports changed sources, whatever their
+/// modification times.
 const _: Option<&str> = option_env!("COURSE_SOURCES_LEVEL3_DOMAIN");

@@ -1,8 +1,8 @@
 //! Money: an integer number of minor units, and a currency.
 //!
-//! A float cannot hold 0.10 exactly, and what is rounded twice is charged wrongly. Stripe counts in
-//! minor units as well: 1099 with `usd` is 10.99 USD, 1099 with `jpy` is 1099 JPY, since the yen has no
-//! minor unit (<https://docs.stripe.com/currencies#zero-decimal>).
+//! A float cannot represent 0.10 exactly, and an amount that is rounded twice is charged wrongly.
+//! Stripe counts in minor units as well: 1099 with `usd` is 10.99 USD, 1099 with `jpy` is 1099 JPY,
+//! since the yen has no minor unit (<https://docs.stripe.com/currencies#zero-decimal>).
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,11 +21,11 @@ pub struct Currency {
     decimals: u8,
 }
 
-/// The code names no currency of ISO 4217 that circulates.
+/// The code is not that of a circulating currency of ISO 4217.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no currency of ISO 4217: {code:?}")]
 pub struct UnknownCurrency {
-    /// What was given, cut to 16 characters.
+    /// The given text, cut to 16 characters.
     pub code: String,
 }
 
@@ -46,15 +46,15 @@ impl Currency {
         std::str::from_utf8(&self.code).unwrap_or_default()
     }
 
-    /// How many decimals the minor unit stands for: 0, 2 or 3.
+    /// Returns the number of decimals of the minor unit: 0, 2 or 3.
     #[must_use]
     pub const fn decimals(&self) -> u8 {
         self.decimals
     }
 }
 
-/// How many decimals the minor unit of a circulating currency of ISO 4217 stands for; none for what is
-/// no such code.
+/// Returns the number of decimals of a circulating currency of ISO 4217; `None` for every other
+/// text.
 const fn decimals(code: [u8; 3]) -> Option<u8> {
     match &code {
         b"AED" | b"AFN" | b"ALL" | b"AMD" | b"AOA" | b"ARS" | b"AUD" | b"AWG" | b"AZN" | b"BAM"
@@ -100,7 +100,8 @@ impl TryFrom<String> for Currency {
     }
 }
 
-/// Written as its code. By hand, since serde's `into = "String"` makes a `String` of it first.
+/// Writes the code. Written by hand, because serde's `into = "String"` would allocate a `String`
+/// first.
 impl Serialize for Currency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
@@ -144,7 +145,7 @@ pub struct Money {
 }
 
 impl Money {
-    /// `minor` cents, or whatever the currency's smallest unit is.
+    /// Makes an amount of `minor` units: cents, for instance.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl Money {
 }
 
 impl fmt::Display for Money {
-    /// With the currency's decimals: `10.50 USD`, `1050 JPY`, `1.050 KWD`.
+    /// Shows the amount with the currency's decimals: `10.50 USD`, `1050 JPY`, `1.050 KWD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = usize::from(self.currency.decimals);
         if decimals == 0 {

@@ -28,7 +28,8 @@ pub enum InvalidRequest {
     Card(InvalidText),
 }
 
-/// A request that has passed all checks. Its types hold the checked values, so nothing checks them again.
+/// A request that has passed all checks. Its types hold the checked values, so nothing checks them
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The client's idempotency key.

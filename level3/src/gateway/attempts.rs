@@ -18,8 +18,11 @@ use crate::saga::StepError;
 
 /// One step of one payment, with the values that all its attempts share.
 pub(super) struct StepAttempts<'a> {
+    // Borrowed, like the rest: an attempt never outlives the step that makes it.
     services: &'a Services,
+    // Seeds the jitter, and names the payment in the event.
     payment: &'a PaymentId,
+    // Decides whether a later answer settles earlier attempts: only if all carry one key.
     step: PaymentStep,
     config: &'a StepConfig,
     /// The limits of the calls, and the times that they took. The attempts share it.
@@ -58,8 +61,8 @@ impl<'a> StepAttempts<'a> {
         Fut: Future<Output = Result<T, CallError>>,
     {
         // Once one attempt may have had its effect, a later one that had none does not change that;
-        // only an answer to the key that both carry does. Atomic because the future must be `Send` and
-        // the attempts share it; they follow one another, so there is nothing to order.
+        // only an answer to the key that both carry does. Atomic because the future must be `Send`
+        // and the attempts share it; they follow one another, so there is nothing to order.
         let open = AtomicBool::new(false);
         let note = |outcome: &Result<T, CallError>| match outcome {
             Err(error) if self.step.is_keyed() && error.settles() => {
@@ -68,8 +71,8 @@ impl<'a> StepAttempts<'a> {
             Err(error) if error.effect() == Effect::Unknown => open.store(true, Ordering::Relaxed),
             _ => {}
         };
-        // `inspect` sees each outcome before the retry decides about it. `retry` keeps the last error only, and
-        // that error alone does not say what an earlier attempt may have done.
+        // `inspect` sees each outcome before the retry decides about it. `retry` keeps the last
+        // error only, and that error alone does not say what an earlier attempt may have done.
         let op = |_| attempt().inspect(note);
         // A jitter of the payment's own: its waits do not depend on the payments beside it.
         let jitter = self.services.jitter_of(self.payment);
@@ -81,7 +84,8 @@ impl<'a> StepAttempts<'a> {
                 backoff: done.backoff,
             },
             Err(failed) => {
-                // Without an attempt there is no last error: the deadline was too close for the first one.
+                // Without an attempt there is no last error: the deadline was too close for the
+                // first one.
                 let error = failed.last.unwrap_or(CallError::NoTime);
                 let effect = if open.into_inner() { Effect::Unknown } else { Effect::None };
                 let error = StepError { effect, kind: error.kind(), message: error.to_string() };
@@ -94,7 +98,8 @@ impl<'a> StepAttempts<'a> {
         }
     }
 
-    /// Runs the attempts ([`run_unreported`](Self::run_unreported)) and emits an event with their times.
+    /// Runs the attempts ([`run_unreported`](Self::run_unreported)) and emits an event with their
+    /// times.
     pub(super) async fn run<T, Fut>(&self, attempt: impl Fn() -> Fut) -> AttemptsReport<T>
     where
         Fut: Future<Output = Result<T, CallError>>,

@@ -1,9 +1,9 @@
 //! One call to a service, with its retry, breaker, limiter and time limit.
 //!
-//! From the outside in: retry, breaker, rate limiter, time limit, call. The order matters. The breaker
-//! is inside the retry, so that it counts wire calls and not whole steps; the time limit is inside the
-//! breaker, so that a hang is a failure that it sees; the limiter is inside the breaker, so that a
-//! refused call costs no slot.
+//! From the outside in: retry, breaker, rate limiter, time limit, call. The order matters. The
+//! breaker is inside the retry, so that it counts wire calls and not whole steps; the time limit is
+//! inside the breaker, so that a hang is a failure that it sees; the limiter is inside the breaker,
+//! so that a refused call costs no slot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -51,6 +51,7 @@ impl CallError {
                 Disposition::RetryAfter(*after)
             }
             Self::Provider(error) if error.is_transient() => Disposition::Retry,
+            // A further attempt would meet the same open breaker, or even less time.
             _ => Disposition::GiveUp,
         }
     }
@@ -58,12 +59,13 @@ impl CallError {
     pub(super) fn effect(&self) -> Effect {
         match self {
             Self::Provider(error) => error.effect(),
+            // Refused before the request was made: nothing has left.
             _ => Effect::None,
         }
     }
 
-    /// Whether the error determines the outcome of earlier attempts too: it is the answer to *this* key, so an
-    /// earlier attempt with the same key had the same outcome.
+    /// Whether the error determines the outcome of earlier attempts too: it is the answer to *this*
+    /// key, so an earlier attempt with the same key had the same outcome.
     pub(super) fn settles(&self) -> bool {
         matches!(
             self,
@@ -86,17 +88,22 @@ impl CallError {
     }
 }
 
-/// A service with its breaker and, if its account has one, its rate limiter. Shared by all payments.
+/// A service with its breaker and, if its account has one, its rate limiter. Shared by all
+/// payments.
 #[derive(Debug)]
 pub(super) struct GuardedService {
     pub(super) dependency: Dependency,
+    // One for all payments: each payment learns from the failures of the others.
     pub(super) breaker: CircuitBreaker<CallError>,
+    // One for all payments as well, because the provider counts the calls of the whole account.
     pub(super) limiter: Option<RateLimiter>,
     /// The name of the service in the admission of payments, if payments wait for it.
     pub(super) source: Option<Source>,
+    // Every call reports here, so that the admission of new payments knows about retries and undos.
     pub(super) admission: Arc<Admission>,
-    /// Held by the first call of a payment while it stands in the limiter's queue. So there is one such
-    /// call in the queue at most, and the calls of payments that have begun go before all the others.
+    /// Held by the first call of a payment while it stands in the limiter's queue. So there is one
+    /// such call in the queue at most, and the calls of payments that have begun go before all the
+    /// others.
     pub(super) newcomers: Semaphore,
 }
 
@@ -115,6 +122,8 @@ enum Purpose {
 /// and a future that holds a reference to it must be `Send`; they are sums, so `Relaxed` is enough.
 #[derive(Debug, Default)]
 struct CallTimings {
+    // Apart, because they have different remedies: a long wait calls for fewer payments, a long
+    // call for a faster service.
     waiting: AtomicU64,
     wire: AtomicU64,
 }
@@ -137,6 +146,7 @@ pub(super) struct CallBudget {
     is_first: bool,
     /// How many calls were made. The first one was reserved when the payment was admitted.
     calls: AtomicU32,
+    // The event of the step reports these, when its last attempt has ended.
     timings: CallTimings,
 }
 
@@ -180,13 +190,16 @@ impl GuardedService {
         })
     }
 
-    /// Makes one call that bypasses the breaker, and that the limiter serves before those of payments that go
-    /// forward. An undo needs both: an outage is no reason to keep a customer's money.
+    /// Makes one call that bypasses the breaker, and that the limiter serves before those of
+    /// payments that go forward. An undo needs both: an outage is no reason to keep a customer's
+    /// money.
     pub(super) async fn call_past_breaker<T>(
         &self,
         deadline: Deadline,
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
+        // One call gets all the time of the attempt: the retries of an undo are the saga's, which
+        // writes each of them to the journal.
         let budget = CallBudget::new(deadline.remaining(), deadline);
         self.send(Purpose::Undo, &budget, call).await
     }
@@ -199,28 +212,32 @@ impl GuardedService {
         call: impl FnOnce() -> CallFuture<T>,
     ) -> Result<T, CallError> {
         let deadline = budget.deadline;
-        // First the start of the wait, then that of the call: the event reports the two times apart.
+        // First the start of the wait, then that of the call: the event reports the two times
+        // apart.
         let mut begun = Instant::now();
         if let Some(limiter) = &self.limiter {
-            // The admission has reserved one call for each step. An undo and every retry are calls beyond that,
-            // and have to be added, or the account would be overbooked.
+            // The admission has reserved one call for each step. An undo and every retry are calls
+            // beyond that, and have to be added, or the account would be overbooked.
             let is_reserved = budget.calls.fetch_add(1, Ordering::Relaxed) == 0;
             if purpose == Purpose::Undo || !is_reserved {
                 self.admission.add(1);
             }
+            // A caller that drops the future here leaves the queue, and its slot goes to the next
+            // one.
             self.wait_for_a_slot(limiter, purpose, deadline).await?;
             let admitted = Instant::now();
             CallTimings::add(&budget.timings.waiting, admitted - begun);
             begun = admitted;
         }
-        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's queue is
-        // not the service's.
+        // The limit of the attempt, cut at the deadline. It counts from here: time in the limiter's
+        // queue is not the service's.
         let limit = budget.limit.min(deadline.instant().saturating_duration_since(begun));
         if limit.is_zero() {
             return Err(CallError::NoTime);
         }
-        // Dropping the call stops the waiting only. The request may still be executed, so the error is
-        // `TimedOut`, whose effect is unknown.
+        // Dropping the call stops the waiting only. The request may still be executed, so the error
+        // is `TimedOut`, whose effect is unknown. `call` is a closure, so that a call that gets no
+        // slot makes no request at all.
         let answer = timeout_at(begun + limit, call()).await;
         let answer = answer.unwrap_or(Err(ProviderError::TimedOut { limit }));
         let took = begun.elapsed();
@@ -239,8 +256,8 @@ impl GuardedService {
         Ok(answer?)
     }
 
-    /// Waits until the call may be made. Undos go first, then the calls of payments that have begun, then those
-    /// of new payments.
+    /// Waits until the call may be made. Undos go first, then the calls of payments that have
+    /// begun, then those of new payments.
     async fn wait_for_a_slot(
         &self,
         limiter: &RateLimiter,
@@ -251,8 +268,10 @@ impl GuardedService {
             Purpose::Undo => Priority::Refund,
             Purpose::Begin | Purpose::Continue => Priority::Charge,
         };
-        // Only one new payment waits in the limiter's queue at a time. The others wait here, so that a call of
-        // a payment that has begun never stands behind many first calls.
+        // Only one new payment waits in the limiter's queue at a time. The others wait here, so
+        // that a call of a payment that has begun never stands behind many first calls. The permit
+        // is dropped when this function returns: this call has its slot then, and the next newcomer
+        // may join the queue.
         let _turn = match purpose {
             // The semaphore is never closed, so `Ok` is a permit.
             Purpose::Begin => deadline.run(self.newcomers.acquire()).await.map(Some),

@@ -18,7 +18,8 @@ pub struct StepConfig {
     pub retry: RetryPolicy,
 }
 
-/// The time limits of one attempt to undo each step. Their sum is reserved at the end of the deadline.
+/// The time limits of one attempt to undo each step. Their sum is reserved at the end of the
+/// deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoLimits {
     /// Finding an intent and cancelling it.
@@ -50,20 +51,22 @@ pub struct GatewayConfig {
     pub confirm: StepConfig,
     /// The calls that write the row.
     pub save: StepConfig,
-    /// The calls that send a receipt. They have no deadline, since the answer does not wait for them.
+    /// The calls that send a receipt. They have no deadline, since the answer does not wait for
+    /// them.
     pub receipt: StepConfig,
     /// The limits of undos.
     pub undo: UndoLimits,
-    /// Calls to the payment provider within [`rate_window`](Self::rate_window): 100 for an account of
-    /// Stripe in live mode.
+    /// Calls to the payment provider within [`rate_window`](Self::rate_window): 100 for an account
+    /// of Stripe in live mode.
     pub rate: NonZeroUsize,
     /// The window of the rate limit.
     pub rate_window: Duration,
-    /// The longest time that the account may need for the reserved calls of payments under way. A payment
-    /// that would make it longer is refused before its first call. With a longer time a burst may have
-    /// more payments, and they wait longer for the rate limit.
+    /// The longest time that the account may need for the reserved calls of payments under way. A
+    /// payment that would make it longer is refused before its first call. With a longer time a
+    /// burst may have more payments, and they wait longer for the rate limit.
     pub max_backlog: Duration,
-    /// The most payments under way at once; one more is refused. Fewer are admitted while a service is slow.
+    /// The most payments under way at once; one more is refused. Fewer are admitted while a service
+    /// is slow.
     pub max_in_flight: u32,
     /// The most receipts that are sent at once; more of them wait.
     pub max_receipts: usize,
@@ -80,9 +83,10 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        // The pauses are at most 200 and 400 ms, so that four steps that fail twice each have ended after
-        // 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With the
-        // assignment's pause of a second between attempts the worst case is 16.8 s.
+        // The pauses are at most 200 and 400 ms, so that four steps that fail twice each have ended
+        // after 5.7 s, well before the 7.7 s that the reserve for undoing leaves of the 10 s. With
+        // the assignment's pause of a second between attempts the worst case is 16.8 s. No input
+        // reaches these figures, and `Backoff::new` accepts them.
         let backoff = |attempts| Backoff::new(ms(200), 2.0, ms(2000), attempts).unwrap_or_default();
         let three = nonzero!(3);
         let step = |limit, needs| StepConfig {

@@ -8,13 +8,14 @@ use crate::provider::{Operation, ProviderKey};
 
 /// Derives keys, and remembers the burnt ones.
 ///
-/// A key is burnt when the provider has stored an answer under it that says that the call had no effect: a
-/// 500 without an effect, or a refusal. A call with a burnt key gets that answer again, for as long as the
-/// provider keeps keys. A restart may lose this memory: the first call with a burnt key restores it.
+/// A key is burnt when the provider has stored an answer under it that says that the call had no
+/// effect: a 500 without an effect, or a refusal. A call with a burnt key gets that answer again,
+/// for as long as the provider keeps keys. A restart may lose this memory: the first call with a
+/// burnt key restores it.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    // Only payments that met such an answer, until they are settled. A standard mutex, since it is held
-    // for one access to the map and never across an await.
+    // Only payments that met such an answer, until they are settled. A standard mutex, since it is
+    // held for one access to the map and never across an await.
     burnt: Mutex<HashMap<(PaymentId, Operation), u32>>,
 }
 
@@ -43,6 +44,7 @@ impl Keys {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(PaymentId, Operation), u32>> {
+        // No method leaves the map half changed, so a panic under the lock does no harm.
         self.burnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

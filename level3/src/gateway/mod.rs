@@ -96,15 +96,21 @@ pub struct Gateway {
 struct Inner {
     // In an `Arc`, since the saga hands it to every step as well.
     services: Arc<Services>,
+    // Built once: every payment has the same steps, and all that differs is in the state.
     saga: Saga<PaymentState, Services>,
+    // The only memory that outlives the process. The store below it serves repeats without a read
+    // of the journal.
     journal: Arc<dyn Journal>,
     // The payment itself is the parameters: a key that is used for another payment is refused.
     store: Store<PaymentKey, Arc<Payment>, PaymentResult>,
+    // In memory only: parked undos are in the journal and receipts in the outbox, where `recover`
+    // finds them.
     letters: DeadLetters<Undelivered>,
     // One permit for each receipt that is being sent.
     receipts: Arc<Semaphore>,
-    // What `drain` waits for: payments, new and recovered, and then their receipts. A closed tracker
-    // still takes tasks: `refusal` asks whether `payments` is closed before a new payment is begun.
+    // What `drain` waits for: payments, new and recovered, and then their receipts. A closed
+    // tracker still takes tasks: `refusal` asks whether `payments` is closed before a new payment
+    // is begun.
     payments: TaskTracker,
     receipt_tasks: TaskTracker,
 }
@@ -169,20 +175,26 @@ impl Gateway {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves the payment running to its end. A repeat with the same key gets its
-    /// answer.
+    /// Dropping the future leaves the payment running to its end. A repeat with the same key gets
+    /// its answer.
     pub async fn pay(&self, request: PaymentRequest) -> Result<Reply, PayError> {
+        // Taken first: the answer is due that long after the call, whatever the checks below cost.
         let deadline = Deadline::after(self.inner.services.config.total);
         let payment = request.validate()?;
         if let Some(refusal) = self.inner.shed(&payment) {
             return Err(refusal);
         }
         let payment = Arc::new(payment);
+        // The store keeps the parameters, and the work needs the payment: both share one copy.
         let params = Arc::clone(&payment);
+        // The store calls this only for a new key. `track_future` counts the payment from here on,
+        // before the task of the store is spawned, so that a drain cannot miss it.
         let work = || {
             let work = Arc::clone(&self.inner).work(Arc::clone(&payment), deadline);
             self.inner.payments.track_future(work)
         };
+        // The deadline ends this wait and nothing else: the work runs in a task of the store. A
+        // caller that drops the future here loses its answer, and the payment goes on.
         let Ok(result) = deadline.run(self.inner.store.run(&payment.key, params, work)).await
         else {
             return Ok(self.inner.unfinished(&payment));
@@ -242,8 +254,8 @@ impl Gateway {
         protected.breaker.state()
     }
 
-    /// Admits no new payments from now on, and waits until those under way have ended and their receipts are
-    /// sent or dead letters. Repeats of answered or running payments are still served.
+    /// Admits no new payments from now on, and waits until those under way have ended and their
+    /// receipts are sent or dead letters. Repeats of answered or running payments are still served.
     ///
     /// Returns how many payments are still under way at `limit`: the journal has them.
     ///
@@ -252,8 +264,8 @@ impl Gateway {
     /// Dropping the future stops the waiting; the gateway stays closed.
     pub async fn drain(&self, limit: Duration) -> u32 {
         let (payments, receipt_tasks) = (&self.inner.payments, &self.inner.receipt_tasks);
-        // A payment is counted before it asks whether the gateway is closed. So each one is either seen
-        // by the wait below or sees this.
+        // A payment is counted before it asks whether the gateway is closed. So each one is either
+        // seen by the wait below or sees this.
         payments.close();
         receipt_tasks.close();
         let all_over = async {
@@ -275,18 +287,25 @@ impl Inner {
         PaymentId::derive(&self.journal.store_id(), &payment.key, run)
     }
 
-    /// Refuses a payment that exceeds the capacity before it costs anything: no task, no read of the journal.
+    /// Refuses a payment that exceeds the capacity before it costs anything: no task, no read of
+    /// the journal.
     ///
-    /// A repeat is answered at any load, if this process knows its key. A repeat that only the journal knows is
-    /// refused with the time after which to try again.
+    /// A repeat is answered at any load, if this process knows its key. A repeat that only the
+    /// journal knows is refused with the time after which to try again.
     fn shed(&self, payment: &Payment) -> Option<PayError> {
+        // Two short locks, one after the other, so the load may change in between. That is
+        // harmless: `open` asks the admission again, under one lock.
         let retry_after = self.services.admission.refusal()?;
+        // A closed gateway refuses as well, and says that it shuts down, which tells a client more
+        // than "overloaded".
         let goes_on = self.store.contains(&payment.key) || self.payments.is_closed();
         (!goes_on).then_some(PayError::Overloaded { retry_after })
     }
 
     /// Returns the answer while the payment has no final one.
     fn unfinished(&self, payment: &Payment) -> Reply {
+        // A later run may be the one under way, but its number is in the journal, and there is no
+        // time left to read it.
         let id = self.payment_id(payment, 1);
         let answer = status::answer(&id, payment, Status::Compensating { parked: false });
         Reply { answer: Arc::new(answer), replayed: false }

@@ -31,11 +31,11 @@ pub enum Undelivered {
 }
 
 impl Inner {
-    /// Sends the receipt of a payment whose row is written. The outbox entry was written with the row:
-    /// if this process dies, the recovery finds it there.
+    /// Sends the receipt of a payment whose row is written. The outbox entry was written with the
+    /// row: if this process dies, the recovery finds it there.
     ///
-    /// The payment keeps its place until the receipt has one, so that receipts that wait for a slow mail
-    /// service count as load.
+    /// The payment keeps its place until the receipt has one, so that receipts that wait for a slow
+    /// mail service count as load.
     pub(super) fn send_receipt(
         self: &Arc<Self>,
         state: &PaymentState,
@@ -68,7 +68,8 @@ impl Inner {
             match inner.try_receipt(&pending).await {
                 Ok(()) => observer.on_event(Event::ReceiptSent { payment }),
                 Err((cause, tries)) => {
-                    // In memory, so that an operator can redrive it now. A restart finds it in the outbox.
+                    // In memory, so that an operator can redrive it now. A restart finds it in the
+                    // outbox.
                     let letter = Undelivered::Receipt(pending);
                     if inner.letters.push(letter, &cause, tries).is_err() {
                         // The outbox still has it.
@@ -82,9 +83,10 @@ impl Inner {
 
     /// Sends the receipt and removes it from the outbox.
     ///
-    /// A panic of the mail client is a failure: without a dead letter only the next recovery would find the
-    /// receipt.
+    /// A panic of the mail client is a failure: without a dead letter only the next recovery would
+    /// find the receipt.
     async fn try_receipt(&self, pending: &PendingReceipt) -> Result<(), (String, u32)> {
+        // `AssertUnwindSafe`: the receipt is only read, and the services guard their own state.
         let sent = AssertUnwindSafe(self.send_and_note(pending)).catch_unwind().await;
         sent.unwrap_or_else(|_| Err(("the client of the mail service panicked".to_owned(), 1)))
     }
@@ -100,8 +102,9 @@ impl Inner {
         };
         let sent = attempts.run(send).await;
         sent.outcome.map_err(|error| (error.message, sent.attempts))?;
-        // The mail is sent before the outbox is updated. In the other order a crash in between would lose
-        // the receipt; in this order it is sent again, and the mail service knows its transaction.
+        // The mail is sent before the outbox is updated. In the other order a crash in between
+        // would lose the receipt; in this order it is sent again, and the mail service knows its
+        // transaction.
         let note = || {
             let transaction = pending.receipt.transaction.clone();
             let call = || services.providers.ledger.receipt_sent(transaction);
@@ -126,7 +129,8 @@ impl Inner {
                 self.services.observer.on_event(Event::ReceiptSent { payment });
                 Ok(())
             }
-            // Another process may have redriven the same saga meanwhile, so the journal decides who does it.
+            // Another process may have redriven the same saga meanwhile, so the journal decides who
+            // does it.
             Undelivered::Undo { saga, .. } => match self.journal.claim(saga.clone()).await {
                 Ok(Claimed::Acquired(lease, saga_log)) => self.redrive_undo(lease, &saga_log).await,
                 Ok(Claimed::Busy { .. }) => Err("another process works on it".to_owned()),

@@ -19,7 +19,10 @@ use crate::journal::{Claimed, JournalError, Lease, Record, SagaId, SagaLog, Stan
 use crate::saga::{SagaError, SagaOutcome, SagaOwner, ignore_events};
 
 /// How many sagas, and how many receipts, one recovery works on at the same time.
+// They call the services that new payments need as well: a restart with thousands of open sagas
+// must not crowd those out.
 const RECOVERY_CONCURRENCY: usize = 64;
+// Bounds the memory for one answer of the ledger. The next recovery reads the rest.
 const MAX_RECEIPTS_PER_RECOVERY: usize = 10_000;
 
 /// The result of a recovery.
@@ -36,17 +39,17 @@ pub struct Recovered {
 }
 
 impl Gateway {
-    /// Brings every payment that another process has left open to its end, makes dead letters of the parked
-    /// ones, and sends the receipts that are still in the outbox.
+    /// Brings every payment that another process has left open to its end, makes dead letters of
+    /// the parked ones, and sends the receipts that are still in the outbox.
     ///
-    /// Waits for payments whose owner may still be alive until they or their leases have ended. Any number of
-    /// gateways may recover at once: each payment is claimed by one of them. Run it again after a crash
-    /// in the middle of it.
+    /// Waits for payments whose owner may still be alive until they or their leases have ended. Any
+    /// number of gateways may recover at once: each payment is claimed by one of them. Run it again
+    /// after a crash in the middle of it.
     ///
     /// # Errors
     ///
-    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]. Payments that were recovered
-    /// until then stay recovered.
+    /// [`PayError::JournalUnavailable`] or [`PayError::JournalUnreadable`]. Payments that were
+    /// recovered until then stay recovered.
     ///
     /// # Cancellation
     ///
@@ -55,17 +58,25 @@ impl Gateway {
         let mut recovered = Recovered::default();
         let turns = Arc::new(Semaphore::new(RECOVERY_CONCURRENCY));
         let mut running = FuturesUnordered::new();
+        // The list is a snapshot: another process may end or claim any of these sagas meanwhile.
+        // `take_over` finds that out for each of them.
         for saga in self.inner.journal.list(Standing::Open).await.map_err(unavailable)? {
             let (inner, turns) = (Arc::clone(&self.inner), Arc::clone(&turns));
-            // In a task of its own, so that a claimed payment reaches its end.
+            // In a task of its own, so that a claimed payment reaches its end. Futures that this
+            // function polls itself would stop where they are when the caller drops it. All tasks
+            // exist at once and are small; the semaphore bounds how many of them work.
             running.push(tokio::spawn(async move {
+                // The semaphore is never closed, so this is a permit.
                 let turn = turns.acquire_owned().await;
                 let status = inner.take_over(saga).await;
+                // Named and dropped here, so that it is held across the whole take-over.
                 drop(turn);
                 status
             }));
         }
         while let Some(status) = running.next().await {
+            // A task that panicked leaves its saga open, and the lease ends by itself. An error
+            // returns at once; the other tasks go on without this loop.
             match status.unwrap_or(Ok(None))? {
                 Some(Status::Paid { .. }) => recovered.finished += 1,
                 Some(Status::Compensating { .. }) => recovered.parked += 1,
@@ -73,6 +84,8 @@ impl Gateway {
                 None => {}
             }
         }
+        // After the payments: an undo that is parked just now has its letter already, and is not
+        // added twice.
         self.inner.collect_parked().await?;
         recovered.receipts = self.inner.collect_receipts().await;
         Ok(recovered)
@@ -93,23 +106,33 @@ impl From<SagaError> for PayError {
 }
 
 impl Inner {
-    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another process did.
+    /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another
+    /// process did.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
+            // Read before the claim: a saga of another kind must not be claimed, since this gateway
+            // cannot end it.
             let saga_log = self.journal.read(saga.clone()).await.map_err(unavailable)?;
             if !saga_log.is_some_and(|saga_log| self.is_payment(&saga_log)) {
                 return Ok(None);
             }
+            // Counted before the claim, so that a drain that begins in between waits for the
+            // payment.
             let under_way = self.payments.token();
             match self.journal.claim(saga.clone()).await.map_err(unavailable)? {
                 Claimed::Acquired(lease, saga_log) => {
                     return match self.resume(lease, &saga_log).await {
                         Ok(answer) => Ok(Some(answer.status.clone())),
+                        // This gateway was too slow, and another one has claimed the saga. Its
+                        // outcome is reported there.
                         Err(SagaError::Fenced) => Ok(None),
                         Err(error) => Err(error.into()),
                     };
                 }
                 Claimed::Busy { remaining } => {
+                    // A drain must not wait for a payment that another process owns. No lease and
+                    // no lock is held during the sleep, so a caller that drops the future here
+                    // leaves nothing behind.
                     drop(under_way);
                     sleep(remaining.min(LEASE_POLL_INTERVAL)).await;
                 }
@@ -125,6 +148,8 @@ impl Inner {
 
     /// Adds the undos that another process has parked to this gateway's dead letters.
     async fn collect_parked(&self) -> Result<(), PayError> {
+        // Read once. A letter that another task adds meanwhile could appear twice, and a redrive of
+        // either copy ends the saga.
         let known = self.letters.letters();
         for saga in self.journal.list(Standing::Parked).await.map_err(unavailable)? {
             let Some(saga_log) = self.journal.read(saga.clone()).await.map_err(unavailable)? else {
@@ -147,13 +172,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they stay
-    /// in the outbox.
+    /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they
+    /// stay in the outbox.
     async fn collect_receipts(self: &Arc<Self>) -> usize {
         let config = &self.services.config.receipt;
         let known = self.letters.letters();
         let deadline = Deadline::after(config.limit);
         let read = || self.services.providers.ledger.pending_receipts(MAX_RECEIPTS_PER_RECOVERY);
+        // Past the breaker: a recovery may run right after an outage, while the breaker is still
+        // open.
         let Ok(pending) = self.services.ledger.call_past_breaker(deadline, read).await else {
             return 0;
         };
@@ -161,7 +188,9 @@ impl Inner {
         for receipt in pending {
             let letter = Undelivered::Receipt(receipt.clone());
             let is_known = known.iter().any(|known| *known.item == letter);
-            // A row that is still to be voided has its entry in the outbox as well.
+            // A row that is still to be voided has its entry in the outbox as well. A payment that
+            // this recovery has just finished may be sending its receipt already. The mail service
+            // knows the transaction, so the second mail is not sent.
             if !is_known && self.is_paid(&receipt.payment).await {
                 self.deliver(receipt, None);
                 taken += 1;
@@ -176,6 +205,8 @@ impl Inner {
             Ok(Some(saga_log)) => {
                 matches!(self.saga.outcome_of(&saga_log), Ok(Some(SagaOutcome::Completed(_))))
             }
+            // Unknown counts as unpaid: a receipt for a payment that is undone later would be
+            // untrue. The entry stays in the outbox for the next recovery.
             _ => false,
         }
     }
@@ -191,6 +222,7 @@ impl Inner {
         let deadline = Deadline::after(self.services.config.total);
         match self.saga.resume(&owner, saga_log, deadline).await {
             Ok(SagaOutcome::Parked { stuck, .. }) => {
+                // The journal has every cause; the letter keeps the first.
                 Err(stuck.into_iter().map(|step| step.cause).next().unwrap_or_default())
             }
             Ok(end) => {

@@ -45,6 +45,7 @@ pub(super) struct Services {
     pub(super) keys: Keys,
     // In an `Arc`, since each service reports the times of its calls to it.
     pub(super) admission: Arc<Admission>,
+    // The source of each payment's own jitter; no payment draws from it directly.
     jitter: SeededJitter,
 }
 
@@ -54,13 +55,15 @@ impl Services {
         providers: Providers,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GatewayConfigError> {
-        // Wrapped once, here: every other place can call the observer without a thought for its panics.
+        // Wrapped once, here: every other place can call the observer without a thought for its
+        // panics.
         let observer: Arc<dyn Observer> = Arc::new(ContainedObserver(observer));
         let limiter = RateLimiter::new(config.rate, config.rate_window)?;
         let admission = Arc::new(Admission::new(&config));
         let guarded =
             |dependency: Dependency, limiter| -> Result<GuardedService, GatewayConfigError> {
-                // A decline or bad input is an answer of a healthy service, so `is_outage` does not count it.
+                // A decline or bad input is an answer of a healthy service, so `is_outage` does not
+                // count it.
                 let config = BreakerConfig::payment(CallError::is_outage);
                 let observer = Arc::clone(&observer);
                 let breaker =
@@ -98,8 +101,8 @@ impl Services {
         })
     }
 
-    /// Returns the jitter of one payment: payments that failed together do not retry together, and a payment
-    /// draws the same numbers after a restart.
+    /// Returns the jitter of one payment: payments that failed together do not retry together, and
+    /// a payment draws the same numbers after a restart.
     pub(super) fn jitter_of(&self, payment: &PaymentId) -> SeededJitter {
         // Eight bytes of the key's hash, behind "pay_".
         let digits = payment.as_str().get(4..20).unwrap_or_default();

@@ -11,6 +11,8 @@ use crate::request::Payment;
 /// The state of a payment, as the journal has it after each step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PaymentState {
+    // The name of the saga, and the base of every key at the provider: a new owner derives the same
+    // keys from it.
     pub(super) id: PaymentId,
     // Shared: the state is passed from step to step, and this part of it never changes.
     pub(super) payment: Arc<Payment>,

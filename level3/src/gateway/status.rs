@@ -19,6 +19,7 @@ pub(super) fn is_final(answer: &Answer) -> bool {
     match answer.status {
         Status::Paid { .. } | Status::Declined { .. } => true,
         Status::Failed { retryable, .. } => !retryable,
+        // A later answer will differ, so it must not be stored under the key.
         Status::Compensating { .. } => false,
     }
 }
@@ -38,6 +39,8 @@ pub(super) fn status_of(end: &SagaOutcome<PaymentState>) -> (&PaymentState, Stat
         SagaOutcome::Compensated { state, failure } => {
             let (step, reason) = (failure.step.to_string(), failure.message.clone());
             let status = match failure.kind {
+                // A decline is an answer of the bank or the fraud check. Every other kind is a
+                // failure of a service or of this system.
                 FailureKind::Declined => Status::Declined { by: step, reason },
                 kind => Status::Failed { step, reason, retryable: kind.is_transient() },
             };

@@ -27,9 +27,11 @@ impl PaymentStep {
         }
     }
 
-    /// Whether all attempts carry the same idempotency key, so that the answer to one of them is the
-    /// answer to those before it too. The ledger, the fraud check and the receipts know no keys.
+    /// Whether all attempts carry the same idempotency key, so that the answer to one of them is
+    /// the answer to those before it too. The ledger, the fraud check and the receipts know no
+    /// keys.
     pub(super) const fn is_keyed(self) -> bool {
+        // Only the provider takes keys. The others are idempotent by the payment or have no effect.
         matches!(self, Self::Create | Self::Confirm)
     }
 }

@@ -19,11 +19,11 @@ use crate::saga::{Saga, Step, StepContext, StepError, StepOutcome, UndoContext, 
 type Stepped = Result<PaymentState, StepError>;
 type Undone = Result<PaymentState, UndoError>;
 
-/// Create, check, confirm, save. The receipt is no step: it is sent from the outbox, which the row of
-/// the last step has filled.
+/// Create, check, confirm, save. The receipt is no step: it is sent from the outbox, which the row
+/// of the last step has filled.
 ///
-/// The check comes before the charge, so that a risky payment costs no refund. Confirming is the pivot:
-/// once the customer is charged, a crash is no reason to undo the payment.
+/// The check comes before the charge, so that a risky payment costs no refund. Confirming is the
+/// pivot: once the customer is charged, a crash is no reason to undo the payment.
 pub(super) fn payment_saga(services: &Arc<Services>) -> Saga<PaymentState, Services> {
     let limits = services.config.undo;
     Saga::sharing("payment", Arc::clone(services))
@@ -44,13 +44,14 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
     let config = &services.config.create;
     let attempts =
         StepAttempts::new(services, &state.id, PaymentStep::Create, config, context.deadline);
-    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
-    // Atomic because the future must be `Send` and the attempts share it; they follow one another, so
-    // there is nothing to order.
+    // The provider has to be asked before the next attempt: repeating the key would repeat the
+    // answer. Atomic because the future must be `Send` and the attempts share it; they follow one
+    // another, so there is nothing to order.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
-        // The last answer was a 500, which the provider stores: the same key would get it again. `find` shows
-        // whether that call had an effect, and only if it had none may the next call use another key.
+        // The last answer was a 500, which the provider stores: the same key would get it again.
+        // `find` shows whether that call had an effect, and only if it had none may the next call
+        // use another key.
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
             match payments.call(&attempts.budget, find).await? {
@@ -76,7 +77,8 @@ async fn create(mut state: PaymentState, context: StepContext<Services>) -> Step
         }
         verify_intent(&state, answer?)
     };
-    // The id goes into the state, and with it into the journal: every later step and every undo needs it.
+    // The id goes into the state, and with it into the journal: every later step and every undo
+    // needs it.
     let intent = attempts.run(attempt).await.outcome?.id;
     state.intent = Some(intent);
     Ok(state)
@@ -98,8 +100,8 @@ async fn check(state: PaymentState, context: StepContext<Services>) -> Stepped {
             })
         })
     };
-    // Fail closed: without a score the payment is not approved. The check has no effect, so a failed one
-    // leaves nothing to undo.
+    // Fail closed: without a score the payment is not approved. The check has no effect, so a
+    // failed one leaves nothing to undo.
     let verdict = attempts.run(attempt).await.outcome;
     let verdict = verdict.map_err(|error| StepError::not_done(error.kind, error.message))?;
     // `not_done`: nothing was charged. The undo of `create` cancels the intent.
@@ -120,11 +122,12 @@ async fn confirm(state: PaymentState, context: StepContext<Services>) -> Stepped
     let config = &services.config.confirm;
     let attempts =
         StepAttempts::new(services, &state.id, PaymentStep::Confirm, config, context.deadline);
-    // The provider has to be asked before the next attempt: repeating the key would repeat the answer.
+    // The provider has to be asked before the next attempt: repeating the key would repeat the
+    // answer.
     let ask_first = AtomicBool::new(false);
     let attempt = async || {
-        // `find` shows what the last request did. An intent that still waits for its confirmation was not
-        // charged, so another key is safe; every other status is the answer.
+        // `find` shows what the last request did. An intent that still waits for its confirmation
+        // was not charged, so another key is safe; every other status is the answer.
         if ask_first.load(Ordering::Relaxed) {
             let find = || services.providers.payments.find_intent(state.id.clone());
             match payments.call(&attempts.budget, find).await? {
@@ -188,14 +191,16 @@ async fn save(mut state: PaymentState, context: StepContext<Services>) -> Steppe
     Ok(state)
 }
 
-/// The error for an answer that does not fit the question. Its effect is unknown: the call did something.
+/// The error for an answer that does not fit the question. Its effect is unknown: the call did
+/// something.
 fn mismatch(message: &str) -> CallError {
     CallError::Provider(ProviderError::Mismatch { message: message.to_owned() })
 }
 
 /// Checks that the intent is that of this payment.
 fn verify_intent(state: &PaymentState, intent: Intent) -> Result<Intent, CallError> {
-    // A refunded charge keeps the status `succeeded`, so the status alone does not show that it is paid.
+    // A refunded charge keeps the status `succeeded`, so the status alone does not show that it is
+    // paid.
     if intent.refunded {
         return Err(mismatch("its charge was refunded"));
     }

@@ -81,23 +81,26 @@ impl Inner {
     ) -> Completion<PaymentResult> {
         let result = self.pay_once(payment, deadline).await;
         match &result {
-            // A final answer is stored. A transient failure frees the key, so that the next request with it may try
-            // again; requests that wait for this work get it in both cases.
+            // A final answer is stored. A transient failure frees the key, so that the next request
+            // with it may try again; requests that wait for this work get it in both cases.
             Ok(known) if is_final(&known.answer) => Completion::Stored(result),
             _ => Completion::Released(result),
         }
     }
 
-    /// Brings the payment to its end: reads one run after another until a run has a final answer or can be
-    /// begun.
+    /// Brings the payment to its end: reads one run after another until a run has a final answer or
+    /// can be begun.
     async fn pay_once(self: Arc<Self>, payment: Arc<Payment>, deadline: Deadline) -> PaymentResult {
-        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a process that knows
-        // nothing of the payment finds its last run by reading one after another.
+        // The runs of a key are numbered from 1 without gaps, and the journal has them. So a
+        // process that knows nothing of the payment finds its last run by reading one after
+        // another.
         let mut number = 1;
         loop {
             let id = self.payment_id(&payment, number);
             let state = PaymentState::new(id, Arc::clone(&payment));
-            // Usually the first run is new: one write to the journal, and no read.
+            // Usually the first run is new: one write to the journal, and no read. Another process
+            // may begin the same run at any moment. No check before this call could exclude that:
+            // the journal decides who is first.
             let saga_log = match self.open(&state).await? {
                 Run::New { lease, permit } => {
                     let answer = self.new_payment(lease, permit, state, deadline).await;
@@ -111,6 +114,7 @@ impl Inner {
                     return Ok(KnownAnswer { answer, from_journal: true });
                 }
                 RunDecision::StartNewRun => number += 1,
+                // The same number again: the run may have ended meanwhile.
                 RunDecision::ReadAgain => {}
             }
         }
@@ -123,7 +127,9 @@ impl Inner {
     /// Returns why no new payment may begin now, if so. A run that was begun before is still found.
     async fn open(&self, state: &PaymentState) -> Result<Run, PayError> {
         let saga = SagaId::from(&state.id);
-        // The cheap refusals first: shutdown, an open breaker, overload. None of them writes anything.
+        // The cheap refusals first: shutdown, an open breaker, overload. None of them writes
+        // anything. The place is taken before the journal is asked: a record that is written first
+        // would belong to a payment that may find no place.
         let permit = match self.refusal() {
             Some(refusal) => Err(refusal),
             None => {
@@ -139,13 +145,16 @@ impl Inner {
                     self.services.admission.release_all();
                     Ok(Run::Known(saga_log))
                 }
+                // The journal may have written the record without saying so. The permit is dropped
+                // and nothing was called, so the next owner only has to end that saga.
                 Err(error) => {
                     self.services.admission.release_all();
                     Err(error.into())
                 }
             },
             Err(refusal) => {
-                // Refused, unless the payment was begun before: its answer or its end costs no new payment.
+                // Refused, unless the payment was begun before: its answer or its end costs no new
+                // payment.
                 let saga_log = self.journal.read(saga).await.map_err(unavailable)?;
                 saga_log.map(Run::Known).ok_or(refusal)
             }
@@ -155,6 +164,8 @@ impl Inner {
     /// Returns why no new payment may begin now; `None` if one may.
     fn refusal(&self) -> Option<PayError> {
         if self.payments.is_closed() {
+            // Before the breakers: a client that hears of an outage would come back to this
+            // process.
             return Some(PayError::ShuttingDown);
         }
         let open = self.services.critical().into_iter().find(|service| {
@@ -179,6 +190,7 @@ impl Inner {
         let observer = |event: SagaEvent<'_>| self.tell(&id, event);
         let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
         let span = tracing::info_span!("payment", id = id.as_str());
+        // `observer` can be a borrowed closure, because the saga ends before this function returns.
         let end = self.saga.run(&owner, state, deadline).instrument(span).await;
         match end {
             // How long the payment took of its ten seconds: the admission learns from it.
@@ -187,7 +199,8 @@ impl Inner {
                 self.services.admission.ended(begun, begun.elapsed(), total);
                 self.ended(end, begun, Some(permit))
             }
-            // Another process ends it, now or when the journal is back.
+            // Another process ends it, now or when the journal is back. The permit is dropped here,
+            // since the payment uses no further call of this process.
             Err(error) => {
                 tracing::warn!(payment = id.as_str(), %error, "left to the next recovery");
                 Arc::new(answer(&id, &payment, Status::Compensating { parked: false }))
@@ -213,6 +226,8 @@ impl Inner {
                     tracing::error!(payment = state.id.as_str(), "the dead letters are full");
                 }
             }
+            // The keys stay, because a redrive needs them, and there is no event, because the
+            // payment has not ended. `place` is dropped: a redrive is no new payment.
             return answer;
         }
         // Not for a parked payment, which may still need its keys.
@@ -240,16 +255,19 @@ impl Inner {
         saga_log: &SagaLog,
     ) -> Result<RunDecision, PayError> {
         let Some(end) = self.saga.outcome_of(saga_log)? else {
+            // The claim returns the log as of now. The one that was read before may be old: the
+            // owner may have written more, or ended the saga, in between.
             let claimed = self.journal.claim(SagaId::from(&state.id)).await.map_err(unavailable)?;
             match claimed {
                 Claimed::Acquired(lease, saga_log) => {
-                    // Read before the payment is resumed, compared after it: a request with other parameters must not keep a
-                    // payment open that has no owner.
+                    // Read before the payment is resumed, compared after it: a request with other
+                    // parameters must not keep a payment open that has no owner.
                     let kept = self.saga.begun_with(&saga_log)?;
                     self.resume(lease, &saga_log).await?;
                     verify_same_payment(state, &kept)?;
                 }
-                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease ends.
+                // Its owner lives, or died a moment ago. Either it ends the payment, or its lease
+                // ends.
                 Claimed::Busy { remaining } => sleep(remaining.min(LEASE_POLL_INTERVAL)).await,
                 Claimed::Ended(_) | Claimed::Unknown => {}
             }
@@ -258,6 +276,8 @@ impl Inner {
         let (kept, status) = status_of(&end);
         verify_same_payment(state, kept)?;
         match status {
+            // Every effect of the failed run is undone, so the next run cannot charge the customer
+            // twice.
             Status::Failed { retryable: true, .. } => Ok(RunDecision::StartNewRun),
             status => {
                 let answer = answer(&kept.id, &kept.payment, status);
@@ -277,11 +297,14 @@ impl Inner {
             .map_err(|why| SagaError::State(why.to_string()))?;
         let observer = |event: SagaEvent<'_>| self.tell(&id, event);
         let owner = SagaOwner { journal: self.journal.as_ref(), lease, observer: &observer };
+        // The first deadline passed with the process that set it. A new one keeps a step that hangs
+        // from holding the lease without end.
         let deadline = Deadline::after(self.services.config.total);
         // Counted and not asked for: another gateway has admitted the payment, and it has to end.
         self.services.admission.take_over();
         let span = tracing::info_span!("recovery", id = id.as_str());
         let end = self.saga.resume(&owner, saga_log, deadline).instrument(span).await?;
+        // No place to hand on: this gateway has not admitted the payment.
         Ok(self.ended(end, begun, None))
     }
 
@@ -300,7 +323,8 @@ impl Inner {
             SagaEvent::UndoFailed { step, cause, attempts, parked: true } => {
                 Event::Parked { payment, step, cause: cause.to_owned(), attempts }
             }
-            // Not reported: a step that starts is reported by its end, and an undo that will be tried again is not over.
+            // Not reported: a step that starts is reported by its end, and an undo that will be
+            // tried again is not over.
             SagaEvent::StepStarted { .. } | SagaEvent::UndoFailed { .. } => return,
         };
         self.services.observer.on_event(event);

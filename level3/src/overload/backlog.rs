@@ -7,23 +7,28 @@ use tokio::time::Instant;
 
 /// The calls that are reserved for payments, and the instant at which the last of them can be made.
 ///
-/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved calls is a
-/// time, and the whole state is one instant: when the account has made every reserved call, at the rate that
-/// its limit allows. A reservation moves that instant into the future, and the clock catches up with it.
+/// An account with a rate limit makes one call in each `window / rate`. So a number of reserved
+/// calls is a time, and the whole state is one instant: when the account has made every reserved
+/// call, at the rate that its limit allows. A reservation moves that instant into the future, and
+/// the clock catches up with it.
 ///
-/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments are
-/// admitted while many calls fail.
+/// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments
+/// are admitted while many calls fail.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     // starter: hint the time that one call takes of the limit, and until when the account is busy
     per_call: Duration,
+    // Bounds the wait of an admitted payment: it never stands behind more calls than the account
+    // makes in this time.
     most: Duration,
+    // An instant and not a counter: the clock pays for the calls, so no task has to count them down
+    // and no timer runs.
     busy_until: Instant,
 }
 
 impl Backlog {
-    /// Makes a backlog without reservations, for an account that may make `rate` calls in each `window`. The
-    /// reserved calls may take at most `most`.
+    /// Makes a backlog without reservations, for an account that may make `rate` calls in each
+    /// `window`. The reserved calls may take at most `most`.
     #[must_use]
     pub fn new(rate: NonZeroUsize, window: Duration, most: Duration, now: Instant) -> Self {
         let calls = u32::try_from(rate.get()).unwrap_or(u32::MAX);
@@ -32,13 +37,16 @@ impl Backlog {
 
     /// Reserves all of the `calls` or none of them.
     ///
-    /// An account without reservations accepts any number of calls: otherwise a slow account would never
-    /// accept a payment.
+    /// An account without reservations accepts any number of calls: otherwise a slow account would
+    /// never accept a payment.
     ///
     /// # Errors
     ///
     /// The time after which the same calls could be reserved, if no others are reserved until then.
     pub fn reserve(&mut self, calls: u32, now: Instant) -> Result<(), Duration> {
+        // `&mut self` makes check and reservation one step: the caller holds its lock for both. All
+        // or none, because a payment with only some of its calls would begin, fail and be undone,
+        // which takes calls from others.
         let wait = self.wait_for(calls, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -58,18 +66,24 @@ impl Backlog {
 
     /// Adds calls that were not reserved: a retry, an undo, those of a recovered payment.
     pub fn add(&mut self, calls: u32, now: Instant) {
+        // Without a bound: an undo has to be made however much is reserved. New payments pay for
+        // it, since they are refused until it is made.
         let after = self.owed(now).saturating_add(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
     /// Releases reserved calls that will not be made, since their payment has ended.
     pub fn release(&mut self, calls: u32, now: Instant) {
+        // The clock may have paid for some of these calls already, so this can release more than is
+        // owed.
         let after = self.owed(now).saturating_sub(self.per_call.saturating_mul(calls));
         self.owe(after, now);
     }
 
     /// Adds a pause: the account makes no call for `time`, because the provider asked for that.
     pub fn pause_for(&mut self, time: Duration, now: Instant) {
+        // The longer of the two and not their sum: calls that are reserved wait during the pause,
+        // and two pauses run at the same time.
         let after = self.owed(now).max(time);
         self.owe(after, now);
     }

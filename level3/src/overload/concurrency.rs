@@ -6,8 +6,8 @@ use tokio::time::Instant;
 const LEAST: f64 = 4.0;
 /// How many of the latest samples of a source a decision uses and needs.
 const ROUND: usize = 16;
-/// The share of its time limit from which on a call shows that its service is overloaded. One half leaves
-/// the other half for the calls that are under way when the limit is lowered.
+/// The share of its time limit from which on a call shows that its service is overloaded. One half
+/// leaves the other half for the calls that are under way when the limit is lowered.
 const STRAINED: f64 = 0.5;
 /// The share below which all calls stay while their services have little load.
 const RELAXED: f64 = 0.2;
@@ -23,8 +23,8 @@ pub enum Source {
     Fraud,
     /// Calls of the ledger.
     Ledger,
-    /// Whole payments: they include everything that has no time limit of its own, such as the journal and the
-    /// processor.
+    /// Whole payments: they include everything that has no time limit of its own, such as the
+    /// journal and the processor.
     Whole,
 }
 
@@ -32,27 +32,33 @@ const SOURCES: usize = 4;
 
 /// A limit for the payments under way, between `LEAST` and a given maximum.
 ///
-/// A sample is the share of its time limit that a call took. When half of the latest calls of *one* service
-/// are strained, the limit falls below the number of payments under way; the longer the calls took, the
-/// further it falls. When no service is strained and the limit has refused a payment, it rises: until it has
-/// been lowered once, it doubles while the calls are fast and otherwise rises by a quarter; after that it
-/// rises by its square root. Each change waits for samples of payments that began after the last change,
-/// since earlier ones say nothing about it.
+/// A sample is the share of its time limit that a call took. When half of the latest calls of *one*
+/// service are strained, the limit falls below the number of payments under way; the longer the
+/// calls took, the further it falls. When no service is strained and the limit has refused a
+/// payment, it rises: until it has been lowered once, it doubles while the calls are fast and
+/// otherwise rises by a quarter; after that it rises by its square root. Each change waits for
+/// samples of payments that began after the last change, since earlier ones say nothing about it.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
+    // A fraction, so that small steps up add up.
     limit: f64,
+    // The operator's bound: the limit never exceeds it, however fast the services are.
     max: f64,
     /// Whether the limit was lowered once, so that its size is about right.
     is_tuned: bool,
     /// Whether a payment was refused since the last change.
     has_refused: bool,
+    // A sample that began before this instant belongs to the old limit and is ignored.
     changed_at: Instant,
+    // Apart for each service: a mean over all of them would hide the one that is overloaded.
     samples: [Samples; SOURCES],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Samples {
+    // A ring of fixed size: a sample is recorded for every call, so it must not allocate.
     shares: [f64; ROUND],
+    // The number of samples so far, and with it the next place in the ring.
     count: usize,
 }
 
@@ -74,12 +80,14 @@ impl ConcurrencyLimit {
     /// Whether one more payment may begin while `in_flight` are under way.
     pub fn admits(&mut self, in_flight: u32) -> bool {
         let admits = f64::from(in_flight) + 1.0 <= self.limit;
+        // Without a refusal the limit was no obstacle, and samples under a limit that does not bind
+        // say nothing about a higher one.
         self.has_refused |= !admits;
         admits
     }
 
-    /// Notes that a call or payment that began at `begun` took this `share` of its time limit, while `in_flight`
-    /// payments are under way.
+    /// Notes that a call or payment that began at `begun` took this `share` of its time limit,
+    /// while `in_flight` payments are under way.
     pub fn sample(
         &mut self,
         source: Source,
@@ -88,11 +96,15 @@ impl ConcurrencyLimit {
         begun: Instant,
         now: Instant,
     ) {
+        // Calls that began under the old limit are slow for a reason that is already dealt with. If
+        // they counted, one overload would lower the limit many times.
         if begun < self.changed_at {
             return;
         }
         let samples = &mut self.samples[source as usize];
         samples.add(share);
+        // One strained service is enough to lower the limit, but it rises only when every service
+        // has enough samples and none is strained.
         if samples.are_strained() {
             let step = (STRAINED / samples.mean()).clamp(*STEP_DOWN.start(), *STEP_DOWN.end());
             self.is_tuned = true;
@@ -110,6 +122,8 @@ impl ConcurrencyLimit {
     }
 
     fn change_to(&mut self, limit: f64, now: Instant) {
+        // The new limit starts with no samples, so each change is judged by payments that began
+        // under it.
         self.limit = limit.max(LEAST).min(self.max);
         self.changed_at = now;
         self.has_refused = false;

@@ -1,20 +1,20 @@
 //! Sagas: several steps that succeed together or are undone.
 //!
-//! No transaction spans a payment provider, a ledger and a ride service. A saga replaces it: its steps
-//! run one after another, and when one fails permanently, the steps before it are undone in reverse
-//! order. Four rules make that work:
+//! No transaction spans a payment provider, a ledger and a ride service. A saga replaces it: its
+//! steps run one after another, and when one fails permanently, the steps before it are undone in
+//! reverse order. Four rules make that work:
 //!
-//! 1. **An undo is armed before its step is called**, not when the step has returned: a step that timed
-//!    out may have had its effect. Outcomes have three values, and "unknown" is undone.
-//! 2. **Every effect is written to the [`journal`] before it is tried**, so that another owner can end a
-//!    saga whose owner died. No record, no effect.
-//! 3. **An undo that fails, hangs or panics does not stop the others.** Each is tried again with growing pauses,
-//!    and is parked with its cause when it has no attempt left.
-//! 4. **An undo may run twice**: after a crash it is unknown whether the last attempt had its effect.
-//!    Undos have to be idempotent.
+//! 1. **An undo is armed before its step is called**, not when the step has returned: a step that
+//!    timed out may have had its effect. Outcomes have three values, and "unknown" is undone.
+//! 2. **Every effect is written to the [`journal`] before it is tried**, so that another owner can
+//!    end a saga whose owner died. No record, no effect.
+//! 3. **An undo that fails, hangs or panics does not stop the others.** Each is tried again with
+//!    growing pauses, and is parked with its cause when it has no attempt left.
+//! 4. **An undo may run twice**: after a crash it is unknown whether the last attempt had its
+//!    effect. Undos have to be idempotent.
 //!
-//! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync on
-//! it.
+//! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync
+//! on it.
 //!
 //! Lesson: `level3/lessons/saga.md`.
 
@@ -39,8 +39,8 @@ use crate::retry::{Backoff, Jitter, NoJitter};
 pub use crate::journal::{Effect, Stuck};
 pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
-/// The state of a saga: passed from step to step, and written to the journal after each. The engine compares
-/// it with the last one, since an unchanged state need not be written again.
+/// The state of a saga: passed from step to step, and written to the journal after each. The engine
+/// compares it with the last one, since an unchanged state need not be written again.
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -80,11 +80,19 @@ impl<S: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 /// # }
 /// ```
 pub struct Saga<S, C = ()> {
+    // Written with the first record. `Progress::read` compares it, so that a saga is never resumed
+    // with the steps of another kind.
     kind: &'static str,
+    // In the order of the calls; the undos run from the back. `Progress::steps` has the same
+    // indices.
     steps: Vec<Step<S, C>>,
     // Handed to every step and undo, so that a step can be a plain function.
     shared: Arc<C>,
+    // For undos alone. The engine calls a step once: only the step knows which of its errors are
+    // worth a retry.
     undo: Backoff,
+    // Spreads the undos of sagas that failed in the same outage, which would otherwise all come
+    // back at the same instant.
     jitter: Arc<dyn Jitter>,
 }
 
@@ -109,13 +117,14 @@ pub enum SagaOutcome<S> {
         /// The failure that sent the saga back.
         failure: SagaFailure,
     },
-    /// A critical step failed, and at least one step that may have had an effect could not be undone.
+    /// A critical step failed, and at least one step that may have had an effect could not be
+    /// undone.
     Parked {
         /// The state after the last undo.
         state: S,
         /// The failure that sent the saga back.
         failure: SagaFailure,
-        /// The steps that could not be undone.
+        /// The steps that could not be undone, in the order of the saga's steps.
         stuck: Vec<Stuck>,
     },
 }
@@ -194,16 +203,16 @@ pub enum SagaEvent<'a> {
     },
 }
 
-/// An observer of a saga. The saga's task calls it, so it must not block. It influences nothing: a panic of
-/// it is contained, and the saga goes on.
+/// An observer of a saga. The saga's task calls it, so it must not block. It influences nothing: a
+/// panic of it is contained, and the saga goes on.
 pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
 /// A [`SagaObserver`] that ignores every event.
 pub fn ignore_events(_: SagaEvent<'_>) {}
 
 impl<S: SagaState> Saga<S> {
-    /// Makes a saga without steps, whose steps share nothing. `kind` is written to the journal, so it must
-    /// never change.
+    /// Makes a saga without steps, whose steps share nothing. `kind` is written to the journal, so
+    /// it must never change.
     #[must_use]
     pub fn new(kind: &'static str) -> Self {
         Self::sharing(kind, Arc::new(()))
@@ -211,8 +220,9 @@ impl<S: SagaState> Saga<S> {
 }
 
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
-    /// Makes a saga without steps. Every step and undo gets `shared` in its context: the clients of the
-    /// services that they call, for instance. `kind` is written to the journal, so it must never change.
+    /// Makes a saga without steps. Every step and undo gets `shared` in its context: the clients of
+    /// the services that they call, for instance. `kind` is written to the journal, so it must
+    /// never change.
     #[must_use]
     pub fn sharing(kind: &'static str, shared: Arc<C>) -> Self {
         Self { kind, steps: Vec::new(), shared, undo: undo_backoff(), jitter: Arc::new(NoJitter) }
@@ -225,8 +235,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self
     }
 
-    /// Sets how often an undo is tried and how long the pauses are. The default is [`undo_backoff`] without
-    /// jitter.
+    /// Sets how often an undo is tried and how long the pauses are. The default is [`undo_backoff`]
+    /// without jitter.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;
@@ -240,22 +250,26 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self.kind
     }
 
-    /// The time to keep free at the end of a deadline so that every undo can be tried once up to its
-    /// own limit: the sum of the limits, at most `Duration::MAX`. The steps have to end before it.
+    /// The time to keep free at the end of a deadline so that every undo can be tried once up to
+    /// its own limit: the sum of the limits, at most `Duration::MAX`. The steps have to end before
+    /// it.
     #[must_use]
     pub fn reserve(&self) -> Duration {
-        // `sum` panics on overflow, and a limit may be `Duration::MAX`.
+        // `sum` panics on overflow, and a limit may be `Duration::MAX`. The undos run one after
+        // another, so their limits add up. A step without an undo needs no time.
         let limits = self.steps.iter().filter_map(Step::undo_limit);
         limits.fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 
-/// The schedule of undos: 23 attempts, with pauses of 140 s in all without jitter and at least 70 s with
-/// it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most, is well
-/// below the 20 s after which a journal lets another owner claim a saga, so the owner keeps its lease.
+/// The schedule of undos: 23 attempts, with pauses of 140 s in all without jitter and at least 70 s
+/// with it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most,
+/// is well below the 20 s after which a journal lets another owner claim a saga, so the owner keeps
+/// its lease.
 #[must_use]
 pub fn undo_backoff() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
+    // The figures are constants that `new` accepts: no input can make this panic.
     Backoff::new(base, 2.0, cap, nonzero!(23)).expect("a base below the cap, a factor above 1")
 }
 
@@ -282,9 +296,11 @@ impl SagaOwner<'_> {
         &self.lease.saga
     }
 
-    /// Notifies the observer. It is foreign code: a panic of it would stop the saga between two effects.
+    /// Notifies the observer. It is foreign code: a panic of it would stop the saga between two
+    /// effects.
     fn notify(&self, event: SagaEvent<'_>) {
-        // The hook has reported the panic. `AssertUnwindSafe`: the saga shares no state with its observer.
+        // The hook has reported the panic. `AssertUnwindSafe`: the saga shares no state with its
+        // observer.
         let _ = catch_unwind(AssertUnwindSafe(|| (self.observer)(event)));
     }
 }

@@ -178,8 +178,8 @@ impl<S, C> fmt::Debug for Step<S, C> {
 impl<S: 'static, C: 'static> Step<S, C> {
     /// A critical step that needs no undo.
     ///
-    /// It gets the state and returns the state for the next step. `name` is written to the journal, so it must
-    /// never change.
+    /// It gets the state and returns the state for the next step. `name` is written to the journal,
+    /// so it must never change.
     #[must_use]
     pub fn new<F, Fut>(name: &'static str, run: F) -> Self
     where
@@ -188,8 +188,14 @@ impl<S: 'static, C: 'static> Step<S, C> {
     {
         Self {
             name,
+            // Every step returns a future of its own type. Boxing gives them one type, so that a
+            // `Vec` can hold them. `run` is an `Fn` because all sagas of the kind share the step,
+            // and a resumed saga calls it again.
             run: Arc::new(move |state, context| run(state, context).boxed()),
+            // A step that only reads leaves nothing behind.
             undo: None,
+            // The safe default. An optional step has to be declared, so that a forgotten call
+            // cannot let a saga complete without one of its steps.
             critical: true,
             pivot: false,
         }
@@ -204,6 +210,8 @@ impl<S: 'static, C: 'static> Step<S, C> {
         F: Fn(S, UndoContext<C>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<S, UndoError>> + Send + 'static,
     {
+        // One `Option` for both: a limit without an undo would reserve time that nothing uses, and
+        // an undo without a limit could hang and hold up the others.
         self.undo = Some((limit, Arc::new(move |state, context| undo(state, context).boxed())));
         self
     }
@@ -215,7 +223,8 @@ impl<S: 'static, C: 'static> Step<S, C> {
         self
     }
 
-    /// Makes the step the pivot: when it is done, a saga whose process died is finished, not undone.
+    /// Makes the step the pivot: when it is done, a saga whose process died is finished, not
+    /// undone.
     #[must_use]
     pub fn pivot(mut self) -> Self {
         self.pivot = true;

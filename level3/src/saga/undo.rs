@@ -36,10 +36,11 @@ struct PendingUndo<'a, S, C> {
 impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     /// Undoes everything that is armed, the last step first.
     ///
-    /// Every undo is tried once before any is tried again, so that an undo that fails delays the others by
-    /// no more than its own limit. `batch` holds records that were not written yet.
+    /// Every undo is tried once before any is tried again, so that an undo that fails delays the
+    /// others by no more than its own limit. `batch` holds records that were not written yet.
     ///
-    /// Boxed, since few sagas go back: the future of one that goes forward need not have room for it.
+    /// Boxed, since few sagas go back: the future of one that goes forward need not have room for
+    /// it.
     pub(super) fn back<'a>(
         &'a self,
         owner: &'a SagaOwner<'_>,
@@ -57,12 +58,14 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         failure: SagaFailure,
         mut batch: Vec<Record>,
     ) -> Result<SagaOutcome<S>, SagaError> {
-        // A resumed saga has this record already. It decides the direction for every later owner: without it
-        // the next one could finish a saga that is half undone.
+        // A resumed saga has this record already. It decides the direction for every later owner:
+        // without it the next one could finish a saga that is half undone.
         if progress.failure.is_none() {
             batch.push(Record::Compensating { failure: failure.clone() });
         }
-        // In reverse order: a later step may rely on the effect of an earlier one, so it is undone first.
+        // In reverse order: a later step may rely on the effect of an earlier one, so it is undone
+        // first. Collected once, before the first attempt: from here on a step leaves the list by
+        // success or by being parked, and none joins it.
         let mut armed: Vec<PendingUndo<'_, S, C>> = Vec::new();
         for (index, (step, step_state)) in self.steps.iter().zip(&progress.steps).enumerate().rev()
         {
@@ -72,16 +75,20 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 armed.push(PendingUndo { index, name: step.name, known, limit, undo, attempts });
             }
         }
-        let mut stuck: Vec<Stuck> = Vec::new();
-        // One round tries every undo that is left, once. The pause between rounds grows; a pause after each
-        // failed undo would delay the ones that work.
+        // One round tries every undo that is left, once. The pause between rounds grows; a pause
+        // after each failed undo would delay the ones that work.
         let mut round = 1;
         while !armed.is_empty() {
             let mut left = Vec::new();
             for mut step in armed {
+                // Counted and recorded before the attempt: an owner that dies during it leaves one
+                // attempt fewer to the next owner.
                 step.attempts += 1;
-                // Written before the attempt, with the outcome of the last undo in the same batch. If the
-                // journal refuses the batch, another owner has the saga and this attempt must not begin.
+                // An earlier owner may have parked it. As `Progress::read` does with the record below.
+                progress.steps[step.index].stuck = None;
+                // Written before the attempt, with the outcome of the last undo in the same batch.
+                // If the journal refuses the batch, another owner has the saga and this attempt
+                // must not begin.
                 batch.push(Record::UndoStarted { step: step.name.into(), attempt: step.attempts });
                 owner.write(std::mem::take(&mut batch)).await?;
                 // A clone: after a failed attempt the next one starts from the same state.
@@ -94,8 +101,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                         owner.notify(SagaEvent::Undone { step: step.name, attempts });
                     }
                     Err(error) => {
-                        // A permanent failure is parked at once: the same call would be refused again. The
-                        // loop goes on, because the other undos do not depend on this one.
+                        // A permanent failure is parked at once: the same call would be refused
+                        // again. The loop goes on, because the other undos do not depend on this
+                        // one.
                         let parked =
                             !error.retryable || step.attempts >= self.undo.attempts().get();
                         owner.notify(SagaEvent::UndoFailed {
@@ -110,11 +118,13 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                                 cause: error.message.clone(),
                                 attempts: step.attempts,
                             });
-                            stuck.push(Stuck {
+                            // Kept with the step, so that this run and a reader of the records list what
+                            // is parked in one order.
+                            progress.steps[step.index].stuck = Some(Box::new(Stuck {
                                 step: step.name.to_owned(),
                                 cause: error.message,
                                 attempts: step.attempts,
-                            });
+                            }));
                         } else {
                             left.push(step);
                         }
@@ -128,7 +138,10 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 round += 1;
             }
         }
-        // The last record ends the saga in the journal. A parked saga can be claimed and resumed again.
+        // The last record ends the saga in the journal. A parked saga can be claimed and resumed
+        // again. Written last, after the outcome of each undo: an owner that dies before this write
+        // leaves an open saga, and the next owner continues with the undos that have no outcome.
+        let stuck = progress.stuck();
         let parked = !stuck.is_empty();
         batch.push(if parked { Record::Parked } else { Record::Compensated });
         owner.write(batch).await?;
@@ -140,16 +153,16 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         })
     }
 
-    /// Makes one attempt to undo a step. A panic and a missed limit are transient failures: the next attempt
-    /// may succeed, and without one the effect would stay.
+    /// Makes one attempt to undo a step. A panic and a missed limit are transient failures: the
+    /// next attempt may succeed, and without one the effect would stay.
     async fn attempt(
         &self,
         step: &PendingUndo<'_, S, C>,
         state: S,
         owner: &SagaOwner<'_>,
     ) -> Result<S, UndoError> {
-        // The limit of this attempt alone. The saga's deadline does not stop undos: an effect that stays is
-        // worse than an answer that comes late.
+        // The limit of this attempt alone. The saga's deadline does not stop undos: an effect that
+        // stays is worse than an answer that comes late.
         let deadline = Deadline::after(step.limit);
         let context = UndoContext {
             shared: Arc::clone(&self.shared),
@@ -158,8 +171,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
             attempt: step.attempts,
             deadline,
         };
-        // The call is inside the block: an undo may panic before it returns a future. `AssertUnwindSafe`: the
-        // attempt owns its state, and what it shares is the saga's user's to protect.
+        // The call is inside the block: an undo may panic before it returns a future.
+        // `AssertUnwindSafe`: the attempt owns its state, and what it shares is the saga's user's
+        // to protect.
         let work = AssertUnwindSafe(async { (step.undo)(state, context).await }).catch_unwind();
         let span = tracing::info_span!("undo", name = step.name, attempt = step.attempts);
         match deadline.run(work).instrument(span).await {

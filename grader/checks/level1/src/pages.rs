@@ -179,7 +179,7 @@ pub async fn in_order(cx: Cx) -> Outcome {
     let slow = Arc::new(Pages { after, timeline, pages, seen: Arc::default() });
     let stream = open(&cx, &slow).await?;
     let read = tokio::spawn(stream.map(|item| item.map_err(|error| shown(&error))).try_collect());
-    cx.let_pass(values::SLOW + Duration::from_secs(1)).await;
+    cx.pass(values::SLOW + Duration::from_secs(1)).await;
     let read: Result<Vec<String>, String> =
         read.now_or_never().and_then(Result::ok).unwrap_or_else(|| Err("nothing".to_owned()));
     ensure!(read.as_ref() == Ok(&expected), "the items of a page that takes 25 years";

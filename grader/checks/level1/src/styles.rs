@@ -244,7 +244,7 @@ pub async fn takes_its_time(cx: &Cx, style: Style, user: u64, posts: u64) -> Out
     let source = Source::drawn(&mut cx.draw());
     let fake = source.fake(cx, answer(user), answer(posts));
     let load = tokio::spawn((style.load)(fake.shared(), source.id));
-    cx.let_pass(ms(user.max(posts) + 11_000)).await;
+    cx.pass(ms(user.max(posts) + 11_000)).await;
     let ended = load.now_or_never();
     ensure!(matches!(ended, Some(Ok(Some(Ok(_))))), "the user takes {user} ms and the posts {posts} ms, and the load has no profile";
         expected = "the profile: the load waits for its requests however long they take",

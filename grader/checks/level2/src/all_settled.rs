@@ -14,7 +14,9 @@ use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
 use crate::settles::set_limit;
-use crate::support::{names, nothing_left, returned_at, states_time};
+use crate::support::{
+    A_YEAR, YEARS, asked_once, crowd, endless, names, nothing_left, odd, returned_at, states_time,
+};
 
 const NAME: &str = "all_settled::load";
 const SETTLE: &str = "all_settled::settle";
@@ -106,6 +108,7 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
         for section in Section::ALL {
             report(&settled, section)?;
         }
+        asked_once(&fake, &format!("these fail: {}", names(&failed)))?;
     }
     // Two shops at once, and one of them again.
     let shops =
@@ -114,7 +117,8 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
     let (ours, theirs) = cx.call(NAME, both).await?.value;
     let rest = [Section::Sales, Section::Orders, Section::LowStock, Section::Reviews];
     carries(&ours, &shops[0], &rest)?;
-    carries(&theirs, &shops[1], &rest)
+    carries(&theirs, &shops[1], &rest)?;
+    crowd(&cx, NAME, |source| load(source, DEFAULTS)).await
 }
 
 pub async fn names_each_failure(cx: Cx) -> Outcome {
@@ -284,7 +288,15 @@ pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
                 "each call is given the limit of its own section",
             )?;
         }
-        // All hang: the limits run at the same time.
+        // All hang: the limits run at the same time. No limit is a whole number of milliseconds.
+        let mut odd = |limit| odd(&mut draw, limit);
+        let limits = Timeouts {
+            sales: odd(limits.sales),
+            users: odd(limits.users),
+            orders: odd(limits.orders),
+            low_stock: odd(limits.low_stock),
+            reviews: odd(limits.reviews),
+        };
         let fake = Section::ALL
             .into_iter()
             .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
@@ -292,7 +304,8 @@ pub async fn each_source_has_its_own_limit(cx: Cx) -> Outcome {
         let longest = by_section(limits).iter().map(|(_, limit)| limit.as_millis() as u64).max();
         returned_at(
             took,
-            longest.unwrap_or_default(),
+            // Tokio's timers end with the millisecond.
+            longest.unwrap_or_default() + 1,
             "all five hang, and that is the longest limit",
             "the limits run at the same time",
         )?;
@@ -316,13 +329,40 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         low_stock: limit,
         reviews: limit,
     };
-    // The longest limit there is cuts nothing.
-    let fake = Fake::new(&cx);
-    let (whole, took) = settled(&cx, &fake, all(Duration::MAX)).await?;
-    carries(&whole, &fake, &Section::ALL)?;
-    returned_at(took, 600, "no limit of Duration::MAX is over", "a limit may be of any length")?;
-    let fake = Fake::new(&cx).with(Section::Users, Step::Hangs);
-    dropped_at(&cx, NAME, 100_000, load(fake.source(), all(Duration::MAX))).await?;
+    let mut draw = cx.draw();
+    // Limits that no clock reaches cut nothing.
+    for limit in endless(&mut draw) {
+        let fake = Fake::new(&cx);
+        let (whole, took) = settled(&cx, &fake, all(limit)).await?;
+        carries(&whole, &fake, &Section::ALL)?;
+        let why = format!("no limit of {} is over", plain::time(limit));
+        returned_at(took, 600, &why, "a limit may be of any length")?;
+    }
+    // Sources that take more than a year, without a limit and with a longer one.
+    let late = [1, 2, 3, 4, 5].map(|nth| A_YEAR + 100 * nth + draw.below(100));
+    let limits = Timeouts { orders: ms(A_YEAR + 1000), ..all(Duration::MAX) };
+    let fake = Section::ALL
+        .into_iter()
+        .zip(late)
+        .fold(Fake::new(&cx), |fake, (section, at)| fake.with(section, Step::Answers(at)));
+    let call = cx.call_within(YEARS, NAME, load(fake.source(), limits)).await?;
+    carries(&call.value, &fake, &Section::ALL)?;
+    returned_at(call.took, late[4], "the last source answers", "a limit may be of any length")?;
+    // They never answer, and their limits are as long.
+    let fake = Section::ALL
+        .into_iter()
+        .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Hangs));
+    let limit = odd(&mut draw, ms(A_YEAR));
+    let call = cx.call_within(YEARS, NAME, load(fake.source(), all(limit))).await?;
+    returned_at(call.took, A_YEAR + 1, "all limits are over", "a limit may be of any length")?;
+    for section in Section::ALL {
+        same(
+            plain::result(&report(&call.value, section)?.result),
+            plain::failure(&SectionFailure::TimedOut { limit }),
+            || format!("the report on {section} does not carry the limit that it was given"),
+            "report the limit as it is: a conversion to whole milliseconds loses a part of it",
+        )?;
+    }
     // A limit of zero is a limit: every call that has to wait is cut.
     let fake = Fake::new(&cx).with(Section::Orders, Step::Hangs);
     let load = timeout(ms(10_000), load(fake.source(), all(Duration::ZERO)));

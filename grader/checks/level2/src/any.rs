@@ -11,7 +11,10 @@ use level2::model::Section;
 use crate::endings::{dropped_everywhere, passes_a_panic_on};
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::plain::{self, same};
-use crate::support::{nothing_left, returned_at, succeeded};
+use crate::support::{
+    A_YEAR, YEARS, asked_once, begins, crowd, nothing_left, returned_at, succeeded,
+};
+use tokio::time::timeout;
 
 const NAME: &str = "any::fetch";
 
@@ -96,7 +99,41 @@ pub async fn first_success_wins(cx: Cx) -> Outcome {
         wins(&cx, section, a_race(&mut draw, count, winner, at), winner, at).await?;
     }
     let (count, at) = (300, 100);
-    wins(&cx, Section::Orders, a_race(&mut draw, count, count - 1, at), count - 1, at).await
+    wins(&cx, Section::Orders, a_race(&mut draw, count, count - 1, at), count - 1, at).await?;
+    // A failure and a success of the same millisecond, in either order of the list.
+    for winner in [0, 1] {
+        let mut steps = vec![Step::Fails(at, said(&mut draw)), Step::Fails(at, said(&mut draw))];
+        steps[winner] = Step::Answers(at);
+        wins(&cx, Section::Sales, steps, winner, at).await?;
+    }
+    many_replicas(&cx, draw.between(1000..=1200)).await?;
+    crowd(&cx, NAME, |source| fetch(Section::Reviews, vec![source])).await?;
+    a_late_winner(&cx).await
+}
+
+/// Thousands of replicas hang, and the last one answers.
+async fn many_replicas(cx: &Cx, count: u64) -> Outcome {
+    let hangs = Fake::new(cx).quiet().with(Section::Users, Step::Hangs).source();
+    let last = Fake::new(cx).named("the last replica").with(Section::Users, Step::Answers(100));
+    let mut all: Vec<_> = (1..count).map(|_| Arc::clone(&hangs)).collect();
+    all.push(last.source());
+    begins(cx, &format!("{count} replicas: all hang but the last"));
+    let fetch = timeout(ms(60_000), fetch(Section::Users, all));
+    let Ok(outcome) = cx.call(NAME, fetch).await?.value else {
+        return Err(Fail::new(format!("of {count} replicas, the last one is not asked"))
+            .expected("all of them are asked at once, however many there are")
+            .help("ask every replica at the first poll: no number of them is the most"));
+    };
+    succeeded(outcome, "the last replica answers").map(drop)
+}
+
+/// The only replica that answers takes more than a year.
+async fn a_late_winner(cx: &Cx) -> Outcome {
+    let steps = vec![Step::Hangs, Step::Answers(A_YEAR)];
+    let sources = replicas(cx, Section::Users, steps).iter().map(Fake::source).collect();
+    let call = cx.call_within(YEARS, NAME, fetch(Section::Users, sources)).await?;
+    succeeded(call.value, "replica 1 answers after more than a year")?;
+    returned_at(call.took, A_YEAR, "replica 1 answers", "a fetch has no limit of its own")
 }
 
 pub async fn stops_the_losers(cx: Cx) -> Outcome {
@@ -144,6 +181,10 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
             let bad = Fake::new(&cx).named("replica 0").with(section, step);
             let load = fetch(section, vec![bad.source(), other.source()]);
             passes_a_panic_on(&cx, NAME, &other, (&payload, at), load).await?;
+            // The second one panics.
+            let other = other.twin();
+            let all = vec![other.source(), bad.twin().source()];
+            passes_a_panic_on(&cx, NAME, &other, (&payload, at), fetch(section, all)).await?;
         }
         let (other, method) = (Fake::new(&cx), Step::PanicsAtOnceWith(payload.clone()));
         let bad = Fake::new(&cx).named("replica 0").with(section, method);
@@ -155,7 +196,8 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
 
 /// Every replica fails, each at its own time.
 async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mut Draw) -> Outcome {
-    let mut times: Vec<u64> = (1..=errors.len() as u64).map(|nth| nth * 10).collect();
+    // Some fail at the same millisecond.
+    let mut times: Vec<u64> = (1..=errors.len() as u64).map(|nth| nth / 2 * 10).collect();
     draw.shuffle(&mut times);
     let steps = times.iter().zip(&errors).map(|(at, error)| Step::Fails(*at, error.clone()));
     let fakes = replicas(cx, section, steps.collect());
@@ -164,6 +206,9 @@ async fn all_fail(cx: &Cx, section: Section, errors: Vec<SourceError>, draw: &mu
     ensure!(observed.len() == errors.len(), "the error lists {} errors of {} replicas",
         observed.len(), errors.len();
         help = "keep the error of each replica, also when two are equal");
+    for (place, fake) in fakes.iter().enumerate() {
+        asked_once(fake, &format!("replica {place} fails"))?;
+    }
     let difference =
         observed.iter().zip(&errors).enumerate().find_map(|(place, (there, wanted))| {
             let (there, wanted) = (plain::source_error(there), plain::source_error(wanted));
@@ -191,6 +236,12 @@ pub async fn lists_every_error(cx: Cx) -> Outcome {
         twice,
     ];
     all_fail(&cx, Section::Users, errors, &mut draw).await?;
+    // Neighbours with equal errors, and a list of nothing else.
+    let (one, other) = (said(&mut draw), said(&mut draw));
+    for equal in [[&one, &one, &other, &other], [&other, &one, &one, &one], [&one; 4]] {
+        let errors = equal.into_iter().cloned().collect();
+        all_fail(&cx, Section::Orders, errors, &mut draw).await?;
+    }
     for section in Section::ALL {
         let errors = (0..draw.index(10) + 1).map(|_| said(&mut draw)).collect();
         all_fail(&cx, section, errors, &mut draw).await?;

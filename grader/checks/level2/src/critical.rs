@@ -1,11 +1,11 @@
 //! `critical::load`.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use futures::future::join;
 use futures::poll;
 use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use level2::all_settled::settle;
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
 use level2::model::Section;
@@ -14,10 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
-use crate::settles::{LIMITS, agrees, alone, limits};
+use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    ASSIGNED, begins, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
-    returned_at, shop, states_time, succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, odd, returned_at, shop, states_time,
+    succeeded,
 };
 
 const NAME: &str = "critical::load";
@@ -48,7 +49,7 @@ async fn ends_with(
     ensure!(plain::error(&error) == alone.shown, "the error is not that of the critical section";
         expected = alone.shown, observed = plain::error(&error),
         help = "SectionError { section, failure } with the failure of the section's report");
-    Ok(())
+    asked_once(fake, why)
 }
 
 /// A load in which nothing fails.
@@ -69,12 +70,13 @@ fn report(settled: &Settled, section: Section) -> Result<&SectionReport, Fail> {
 pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
     healthy(&cx).await?;
     let mut draw = cx.draw();
-    for (case, error) in errors(&mut draw).iter().enumerate() {
-        let section = SALES_AND_ORDERS[case % 2];
-        let at = [draw.between(100..=180), draw.between(210..=290), 0, 390][case];
+    // Each of the two fails with each kind of error.
+    for (case, error) in errors(&mut draw).iter().cycle().take(8).enumerate() {
+        let section = SALES_AND_ORDERS[(case + case / 4) % 2];
+        let at = [draw.between(100..=180), draw.between(210..=290), 0, 390][case % 4];
         // The other critical section fails after it.
         let fake = Fake::new(&cx)
-            .fails(SALES_AND_ORDERS[(case + 1) % 2], 450)
+            .fails(SALES_AND_ORDERS[(case + case / 4 + 1) % 2], 450)
             .with(section, Step::Fails(at, copy(error)));
         let why = format!("{section} is critical and fails at {at} ms");
         ends_with(&cx, &fake, &SALES_AND_ORDERS, section, LIMITS, &why).await?;
@@ -161,6 +163,9 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
         expected = "sales, orders", observed = plain::sections(&CRITICAL));
     let mut shuffled = Section::ALL;
     draw.shuffle(&mut shuffled);
+    // The last section of a list counts as the first does, however long the list is.
+    let repeated = [shuffled[0], shuffled[0], shuffled[0], shuffled[1], shuffled[2], shuffled[3]];
+    let many: Vec<_> = [shuffled[0]; 300].into_iter().chain([shuffled[1]]).collect();
     for list in [
         &[Section::Reviews][..],
         &[],
@@ -168,12 +173,15 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
         &[Section::Orders, Section::LowStock],
         &shuffled[..3],
         &shuffled,
+        &repeated,
+        &many,
     ] {
         for section in Section::ALL {
             let declared = match list.len() {
                 0 => "no section was declared critical".to_owned(),
                 1 => format!("only {} was declared critical", names(list)),
-                _ => format!("{} were declared critical", names(list)),
+                2..=6 => format!("{} were declared critical", names(list)),
+                _ => format!("{} 300 times and then {} were declared critical", list[0], list[300]),
             };
             let fake = Fake::new(&cx).fails(section, 100);
             let call = cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
@@ -225,16 +233,64 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             own[section as usize] = 5000;
         }
     }
-    // What `settle` itself makes of such a limit is another criterion's business.
-    let fake = Fake::new(&cx);
-    let mut endless = limits(own);
-    endless.sales = Duration::MAX;
-    endless.low_stock = Duration::MAX;
-    if let Some(alone) = alone(&cx, &fake, Section::LowStock, endless).await {
-        begins(&cx, "limits of Duration::MAX");
-        let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, endless)).await?;
-        let settled = succeeded(call.value, "every source answered")?;
-        agrees(report(&settled, Section::LowStock)?, &alone, "its limit is Duration::MAX")?;
+    // The limits of the optional sections are their own as well: longer and shorter ones than those of the
+    // critical sections, and not in whole milliseconds.
+    for turn in 0..6 {
+        let (long, short) = (odd(&mut draw, ms(2500)), odd(&mut draw, ms(800)));
+        let mut own = limits([1500; 5]);
+        let optional = [Section::Users, Section::LowStock, Section::Reviews][turn % 3];
+        let limit = if turn < 3 { long } else { short };
+        set(&mut own, optional, limit);
+        let last = limit.as_millis() as u64 - 50;
+        for step in [Step::Hangs, Step::Answers(last)] {
+            let fake = Fake::new(&cx).with(optional, step);
+            let Some(alone) = alone(&cx, &fake, optional, own).await else {
+                return takes_any_limit(&cx).await;
+            };
+            let case = format!("{optional} is optional, and its limit is {}", plain::time(limit));
+            begins(&cx, &case);
+            let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;
+            let settled = succeeded(call.value, "the critical sections answered")?;
+            agrees(report(&settled, optional)?, &alone, &case)?;
+        }
+    }
+    takes_any_limit(&cx).await
+}
+
+/// Limits that no clock reaches, and sources that take more than a year. What `settle` itself makes of such a limit
+/// is another criterion's business.
+async fn takes_any_limit(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for limit in endless(&mut draw) {
+        let fake = Fake::new(cx);
+        let mut endless = limits(LIMITS);
+        endless.sales = limit;
+        endless.low_stock = limit;
+        if let Some(alone) = alone(cx, &fake, Section::LowStock, endless).await {
+            let case = format!("limits of {}", plain::time(limit));
+            begins(cx, &case);
+            let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, endless)).await?;
+            let settled = succeeded(call.value, "every source answered")?;
+            agrees(report(&settled, Section::LowStock)?, &alone, &case)?;
+        }
+    }
+    let fake = Fake::new(cx)
+        .with(Section::Users, Step::Answers(A_YEAR))
+        .with(Section::Sales, Step::Answers(A_YEAR + 100));
+    let own = limits([A_YEAR + 1000; 5]);
+    let settle = settle(Section::Sales, fake.twin().source(), own.sales);
+    if cx.call_within(YEARS, "all_settled::settle", settle).await?.value.result.is_err() {
+        return Ok(());
+    }
+    begins(cx, "users and sales take more than a year, and have the time");
+    let call = cx.call_within(YEARS, NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;
+    let settled = succeeded(call.value, "every source answered")?;
+    for section in [Section::Users, Section::Sales] {
+        let (observed, expected) =
+            (plain::report(report(&settled, section)?), plain::data(&fake.data(section)));
+        ensure!(observed == expected, "the report on {section} is not what its source said";
+            expected = format!("{expected}, after more than a year"), observed = observed,
+            help = "each call has the limit of its section in `timeouts`, and no other");
     }
     Ok(())
 }
@@ -268,7 +324,7 @@ pub async fn shares_nothing(cx: Cx) -> Outcome {
                 help = "a load keeps nothing for the next one, and shares nothing with another");
         }
     }
-    Ok(())
+    crowd(&cx, NAME, |source| load(source, &SALES_AND_ORDERS, limits(LIMITS))).await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use futures::future::join3;
 use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
 use level2::deadline::{DeadlineError, load, load_partial};
 use level2::error::SectionFailure;
 use level2::model::Section;
 use level2::parallel;
 use level2::settled::Settled;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::fake::{Fake, Payload, Step, refused};
+use crate::fake::{Fake, Step, refused};
 use crate::plain;
 use crate::support::{
-    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, nothing_left,
-    passed_on, returned_at, shop, shows, states_time, succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, endless, errors, latencies,
+    leaves_nothing_when_dropped, nothing_left, odd, panics, passed_on, returned_at, shop, shows,
+    states_time, succeeded,
 };
 
 const NAME: &str = "deadline::load";
@@ -73,7 +75,8 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
             "the limit is the latest moment to return: a failure ends the load when it happens",
         )?;
     }
-    Ok(())
+    crowd(&cx, NAME, |source| load(source, LONG)).await?;
+    crowd(&cx, PARTIAL, |source| load_partial(source, LONG)).await
 }
 
 pub async fn cuts_at_the_limit(cx: Cx) -> Outcome {
@@ -197,12 +200,14 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         let observed: Vec<_> = settled.errors().iter().map(plain::error).collect();
         ensure!(observed == [expected.as_str()], "a failure before the limit is not reported as it is";
             expected = expected, observed = plain::items(&observed));
+        asked_once(&fake, &format!("{section} fails"))?;
     }
     Ok(())
 }
 
 pub async fn takes_any_limit(cx: Cx) -> Outcome {
-    for limit in [Duration::MAX, Duration::from_secs(u64::MAX / 4)] {
+    let mut draw = cx.draw();
+    for limit in endless(&mut draw) {
         begins(&cx, &format!("limit {}", plain::time(limit)));
         let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
         succeeded(call.value, "every source answered long before the limit")?;
@@ -211,8 +216,9 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         returned_at(call.took, 600, "the last source answers", "a very long limit is a limit")?;
         reports(&call.value, &fake, ASSIGNED, limit)?;
     }
-    let limit = Duration::from_micros(450_250);
-    begins(&cx, "limit 450.25 ms");
+    more_than_a_year(&cx).await?;
+    let limit = odd(&mut draw, ms(450));
+    begins(&cx, &format!("limit {}", plain::time(limit)));
     let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
     let observed = failed(call.value, "two sources need longer than the limit")?;
     ensure!(shown(&observed) == elapsed(limit), "the error does not carry the caller's limit";
@@ -249,21 +255,49 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// Limits of more than a year are limits: a source that hangs is cut there, and one that answers before is not.
+async fn more_than_a_year(cx: &Cx) -> Outcome {
+    let limit = ms(A_YEAR);
+    begins(cx, "limits of more than a year; users hangs, and orders answers a little earlier");
+    let fake = Fake::new(cx)
+        .with(Section::Users, Step::Hangs)
+        .with(Section::Orders, Step::Answers(A_YEAR - 100));
+    let partial = fake.twin();
+    // What `parallel::load` makes of a source that hangs is its own criterion's business.
+    let own = timeout(limit - ms(1), parallel::load(fake.twin().source()));
+    let all =
+        join3(timed(load(fake.source(), limit)), timed(load_partial(partial.source(), limit)), own);
+    let ((whole, took), (partial_page, partial_took), own) =
+        cx.call_within(YEARS, NAME, all).await?.value;
+    if own.is_ok() {
+        return Ok(());
+    }
+    for took in [took, partial_took] {
+        returned_at(took, A_YEAR, "the limit is over", "a limit may be of any length")?;
+    }
+    let observed = failed(whole, "users never answers")?;
+    ensure!(shown(&observed) == elapsed(limit), "the error does not say that the limit passed";
+        expected = elapsed(limit), observed = shown(&observed));
+    reports(&partial_page, &partial, [500, u64::MAX, A_YEAR - 100, 600, 200], limit)
+}
+
+/// What a future returns, and after how long.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let began = Instant::now();
+    let output = future.await;
+    (output, began.elapsed())
+}
+
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     succeeded(cx.call(NAME, load(Fake::new(&cx).source(), LONG)).await?.value, "all answered")?;
     cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), LONG)).await?;
-    let text = format!("row {} is missing", cx.draw().below(1_000_000));
-    for (section, step, text, at) in [
-        (Section::Users, Step::PanicsWith(250, Payload::Literal("a row is missing")), "a row", 250),
-        (Section::LowStock, Step::PanicsWith(450, Payload::Text(text.clone())), &text, 450),
-        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 0),
-    ] {
+    for (section, step, text, at) in panics(&mut cx.draw()) {
         let case = format!("{section} panics");
         begins(&cx, &case);
         let fake = Fake::new(&cx).with(section, step);
         passed_on(
             catching(&cx, PARTIAL, load_partial(fake.source(), LONG)).await?,
-            text,
+            &text,
             at,
             &case,
         )?;
@@ -273,7 +307,7 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
         if own.0.is_err() {
             let at = u64::try_from(own.1.as_millis()).unwrap_or_default();
             let twin = fake.twin();
-            passed_on(catching(&cx, NAME, load(twin.source(), LONG)).await?, text, at, &case)?;
+            passed_on(catching(&cx, NAME, load(twin.source(), LONG)).await?, &text, at, &case)?;
         }
     }
     Ok(())

@@ -72,7 +72,7 @@ pub async fn passes_a_panic_on<F: Future>(
         (_, Some(text)) => text.clone(),
         _ => "a panic without a text".to_owned(),
     };
-    ensure!(observed.contains(&text), "the panic of a source reaches the caller of {name} without its text";
+    ensure!(observed == text, "the panic of a source reaches the caller of {name} without its text";
         expected = text, observed = observed, help = HELP);
     ensure!(call.took == ms(at), "the panic reaches the caller of {name} at {} ms", call.took.as_millis();
         expected = format!("{at} ms: at the moment at which the source panicked"), help = HELP);

@@ -87,6 +87,8 @@ pub struct Fake {
     load: Arc<AtomicU32>,
     /// Bytes that its page takes in memory beyond the usual ones.
     weight: usize,
+    /// Whether it keeps no record of its calls: for crowds.
+    quiet: bool,
     scripts: BTreeMap<Section, Vec<Step>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -105,6 +107,7 @@ impl Fake {
             salt: 0,
             load: Arc::default(),
             weight: 0,
+            quiet: false,
             scripts: BTreeMap::new(),
             seen: Arc::default(),
         }
@@ -125,6 +128,12 @@ impl Fake {
     /// Its page takes so many bytes more.
     pub fn weighing(mut self, bytes: usize) -> Self {
         self.weight = bytes;
+        self
+    }
+
+    /// It keeps no record of its calls.
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
         self
     }
 
@@ -269,6 +278,9 @@ impl Fake {
 
     /// Calls of `section` so far, this one included.
     fn begin(&self, section: Section) -> (usize, u32) {
+        if self.quiet {
+            return (usize::MAX, 1);
+        }
         self.timeline.record(self.who(section), "called");
         let at = self.timeline.now_ms();
         let mut seen = self.lock();
@@ -368,6 +380,9 @@ struct Guard<'a> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        if self.fake.quiet {
+            return;
+        }
         self.fake.timeline.record(self.fake.who(self.section), self.ending);
         let now = self.fake.timeline.now_ms();
         if let Some(seen) = self.fake.lock().get_mut(self.index) {

@@ -61,10 +61,11 @@ pub fn outcome(
 ) -> Result<level2::model::SectionData, SectionFailure> {
     match kind {
         0 => Ok(fake.data(section)),
-        1 => Err(SourceError::Unavailable("down".to_owned()).into()),
-        2 => Err(SourceError::Rejected("no".to_owned()).into()),
+        // The texts say nothing: what counts is the variant.
+        1 => Err(SourceError::Unavailable("timed out after 3000 ms".to_owned()).into()),
+        2 => Err(SourceError::Rejected("the login timed out".to_owned()).into()),
         3 => Err(SectionFailure::TimedOut { limit: ms(3000) }),
-        _ => Err(SectionFailure::Panicked { message: "a bug".to_owned() }),
+        _ => Err(SectionFailure::Panicked { message: "Timeout: the lock timed out".to_owned() }),
     }
 }
 
@@ -131,7 +132,7 @@ pub async fn counts_a_load(cx: Cx) -> Outcome {
     }
     for _ in 0..20 {
         let kinds: Vec<_> = (0..draw.below(6)).map(|_| draw.below(5)).collect();
-        counts(&cx, &fake, &kinds, Duration::from_micros(draw.below(9_000_000))).await?;
+        counts(&cx, &fake, &kinds, Duration::from_nanos(draw.below(9_000_000_000))).await?;
     }
     Ok(())
 }
@@ -288,7 +289,7 @@ fn drawn(draw: &mut Draw) -> LoadMetrics {
     let mut below = |end: u64| usize::try_from(draw.below(end)).unwrap_or_default();
     let (calls, failures, timeouts) = (below(1000), below(1000), below(1000));
     let (failures, timeouts) = (failures.min(calls), timeouts.min(failures).min(calls));
-    let load_time = Duration::from_micros(draw.below(5_000_000));
+    let load_time = Duration::from_nanos(draw.below(5_000_000_000));
     LoadMetrics { load_time, calls, failures, timeouts }
 }
 

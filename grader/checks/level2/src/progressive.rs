@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{StreamExt as _, poll};
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, list, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, list, ms};
+use level2::all_settled::{Timeouts, settle};
 use level2::error::SectionError;
 use level2::model::Section;
 use level2::progressive::{FirstPhase, load};
@@ -14,10 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Payload, Step};
 use crate::plain;
-use crate::settles::{LIMITS, agrees, alone, limits};
+use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    ASSIGNED, begins, copy, errors, latencies, leaves_nothing_when_dropped, names, nothing_left,
-    returned_at, shop, states_time, succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, odd, returned_at, shop, states_time,
+    succeeded,
 };
 
 const NAME: &str = "progressive::load";
@@ -90,7 +92,13 @@ pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
             .help("loads share nothing: no lock and no memory outside of the load itself"));
     };
     first_shows(&succeeded(one, "every source answered")?, &shops[0], "beside its branch")?;
-    first_shows(&succeeded(other, "every source answered")?, &shops[1], "beside another shop")
+    first_shows(&succeeded(other, "every source answered")?, &shops[1], "beside another shop")?;
+    crowd(&cx, "progressive::load and its `rest`", |source| async {
+        if let Ok(first) = load(source, limits(LIMITS)).await {
+            first.rest.for_each(|_| async {}).await;
+        }
+    })
+    .await
 }
 
 pub async fn holds_the_others_back(cx: Cx) -> Outcome {
@@ -170,6 +178,32 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
                 help = "a failure is reported, not repaired: ask each source once");
         }
     }
+    in_every_order(&cx, &mut draw).await
+}
+
+/// The three sections of the second phase in each order, and at the same millisecond. What `settle` makes of one of
+/// them is another criterion's business.
+async fn in_every_order(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for order in [[1, 3, 4], [1, 4, 3], [3, 1, 4], [3, 4, 1], [4, 1, 3], [4, 3, 1], [0; 3]] {
+        let mut latencies = [50; 5];
+        for (place, section) in (1..).zip(order) {
+            latencies[section] = 100 * place;
+        }
+        if order == [0; 3] {
+            latencies = [50, 100, 50, 100, 100];
+        }
+        let fake = shop(cx, draw, latencies);
+        begins(cx, &format!("latencies in the order of the page: {} ms", list(latencies)));
+        let (mut first, _) = first_phase(cx, &fake, LIMITS).await?;
+        let start = cx.timeline().now_ms();
+        for (report, now) in second_phase(cx, &mut first).await? {
+            let expected = start + latencies[report.section as usize];
+            ensure!(now == expected || fake.over(report.section).is_some_and(|over| over < start),
+                "{} is yielded at {now} ms", report.section;
+                expected = format!("at {expected} ms, when its outcome was there"),
+                help = "yield the sections in the order of time, not of the page");
+        }
+    }
     Ok(())
 }
 
@@ -191,6 +225,7 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
     ensure!(plain::error(&observed) == alone.shown, "the error is not that of the critical section";
         expected = alone.shown, observed = plain::error(&observed),
         help = "SectionError { section, failure } with the failure of the section's report");
+    asked_once(fake, why)?;
     let now = cx.timeline().now_ms();
     if alone.clean {
         nothing_left(cx, fake, "after the load has failed").await?;
@@ -208,10 +243,12 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
 pub async fn a_critical_failure_ends_it(cx: Cx) -> Outcome {
     healthy(&cx).await?;
     let mut draw = cx.draw();
-    for (case, error) in errors(&mut draw).iter().enumerate() {
+    // Each of the two fails with each kind of error.
+    for (case, error) in errors(&mut draw).iter().cycle().take(8).enumerate() {
         // Orders first, then sales; the other one fails later.
-        let (section, other) = (FIRST[(case + 1) % 2], FIRST[case % 2]);
-        let at = [draw.between(100..=180), draw.between(210..=290), 0, 350][case];
+        let turn = case + case / 4;
+        let (section, other) = (FIRST[(turn + 1) % 2], FIRST[turn % 2]);
+        let at = [draw.between(100..=180), draw.between(210..=290), 0, 350][case % 4];
         let fake = Fake::new(&cx).fails(other, 390).with(section, Step::Fails(at, copy(error)));
         ends_with(&cx, &fake, section, LIMITS, &format!("{section} fails at {at} ms")).await?;
     }
@@ -232,16 +269,43 @@ pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
             ends_with(&cx, &fake, section, own, &why).await?;
         }
     }
-    let fake = Fake::new(&cx);
-    let mut endless = limits(LIMITS);
-    endless.sales = Duration::MAX;
     // What `settle` itself makes of such a limit is another criterion's business.
-    if alone(&cx, &fake, Section::Sales, endless).await.is_some() {
-        begins(&cx, "the limit of sales is Duration::MAX");
-        let call = cx.call(NAME, load(fake.source(), endless)).await?;
+    for limit in endless(&mut draw) {
+        let fake = Fake::new(&cx);
+        let mut own = limits(LIMITS);
+        own.sales = limit;
+        if alone(&cx, &fake, Section::Sales, own).await.is_some() {
+            begins(&cx, &format!("the limit of sales is {}", plain::time(limit)));
+            let call = cx.call(NAME, load(fake.source(), own)).await?;
+            succeeded(call.value, "sales and orders answered")?;
+        }
+    }
+    for section in FIRST {
+        let mut own = limits(LIMITS);
+        set(&mut own, section, odd(&mut draw, ms(800)));
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let Some(alone) = alone(&cx, &fake, section, own).await else { continue };
+        let why = format!("{section} hangs; its limit is {}", plain::time(own.of(section)));
+        begins(&cx, &why);
+        let observed = failed(cx.call(NAME, load(fake.source(), own)).await?.value, &why)?;
+        ensure!(plain::error(&observed) == alone.shown, "the error does not carry the section's limit";
+            expected = alone.shown, observed = plain::error(&observed),
+            help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
+    }
+    let fake = Fake::new(&cx).with(Section::Orders, Step::Answers(A_YEAR));
+    let own = limits([A_YEAR + 1000; 5]);
+    if settles_late(&cx, &fake, Section::Orders, own).await? {
+        begins(&cx, "orders takes more than a year, and has the time");
+        let call = cx.call_within(YEARS, NAME, load(fake.source(), own)).await?;
         succeeded(call.value, "sales and orders answered")?;
     }
     Ok(())
+}
+
+/// Whether `settle` waits for a source that takes more than a year.
+async fn settles_late(cx: &Cx, fake: &Fake, section: Section, own: Timeouts) -> Result<bool, Fail> {
+    let settle = settle(section, fake.twin().source(), own.of(section));
+    Ok(cx.call_within(YEARS, "all_settled::settle", settle).await?.value.result.is_ok())
 }
 
 pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
@@ -249,7 +313,7 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let mut own = [0, 1, 2, 3, 4].map(|slot| 1000 + slot * 500 + draw.below(400));
     draw.shuffle(&mut own);
-    for zero in [None, Some(draw.below(3) as usize)] {
+    for zero in [None, Some(0), Some(1), Some(2)] {
         if let Some(zero) = zero {
             own[SECOND[zero] as usize] = 0;
         }
@@ -272,6 +336,35 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
                 }
             }
         }
+    }
+    // Limits that are no whole number of milliseconds, and a source that takes more than a year.
+    for section in SECOND {
+        let mut own = limits(LIMITS);
+        set(&mut own, section, odd(&mut draw, ms(800)));
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let Some(alone) = alone(&cx, &fake, section, own).await else { continue };
+        begins(&cx, &format!("{section} hangs; its limit is {}", plain::time(own.of(section))));
+        let call = cx.call(NAME, load(fake.source(), own)).await?;
+        let mut first = succeeded(call.value, "sales and orders answered")?;
+        for (report, _) in second_phase(&cx, &mut first).await? {
+            if plain::same_section(report.section, section) {
+                agrees(&report, &alone, "its source hangs")?;
+            }
+        }
+    }
+    let fake = Fake::new(&cx).with(Section::LowStock, Step::Answers(A_YEAR));
+    let own = limits([A_YEAR + 1000; 5]);
+    if settles_late(&cx, &fake, Section::LowStock, own).await? {
+        begins(&cx, "low-stock takes more than a year, and has the time");
+        let call = cx.call(NAME, load(fake.source(), own)).await?;
+        let rest = succeeded(call.value, "sales and orders answered")?.rest;
+        let reports = cx.call_within(YEARS, "`rest`", rest.collect::<Vec<_>>()).await?.value;
+        let observed: Vec<_> = reports.iter().map(plain::report).collect();
+        let expected = plain::data(&fake.data(Section::LowStock));
+        ensure!(observed.contains(&expected), "low-stock is lost although its source answers within its limit";
+            expected = format!("{expected}, after more than a year"),
+            observed = plain::items(&observed),
+            help = "each call has the limit of its section in `timeouts`, and no other");
     }
     let fake = Fake::new(&cx);
     begins(&cx, "the caller first polls `rest` after 20 s; every source answers in time");

@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use crate::fake::Payload;
@@ -114,7 +115,28 @@ pub async fn bounds_the_jobs(cx: Cx) -> Outcome {
     for _ in 0..4 {
         bounds(&cx, draw.index(12) + 1, draw.index(40) + 1).await?;
     }
-    bounds(&cx, 300, 350).await
+    bounds(&cx, 300, 350).await?;
+    wakes_who_waits(&cx).await
+}
+
+/// A caller that has moved to another task since its first poll gets its place.
+async fn wakes_who_waits(cx: &Cx) -> Outcome {
+    let queue = queue(1)?;
+    let jobs = Jobs::new(cx);
+    let mut holds = Box::pin(jobs.add(&queue, 0, 100));
+    let mut waits = Box::pin(jobs.add(&queue, 1, 100));
+    let polled = || {
+        poll_once(holds.as_mut(), Waker::noop());
+        poll_once(waits.as_mut(), Waker::noop());
+    };
+    cx.call_fn(NAME, polled).await?;
+    // It looks before the place is free, and then has to be woken.
+    let both = timeout(ms(10_000), join(waits, holds));
+    let moved = cx.call(NAME, both).await?.value.is_ok();
+    ensure!(moved, "a caller that waits and has moved to another task is not woken";
+        expected = "its job begins when a place is free",
+        help = "keep the waker of the newest poll: that of an earlier one belongs to a task that may be gone");
+    Ok(())
 }
 
 pub async fn takes_any_limit(cx: Cx) -> Outcome {
@@ -128,6 +150,41 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         ensure!(jobs.most.get() == 50, "with a limit of {limit}, {} of 50 jobs ran at once", jobs.most.get();
             expected = "all 50", help = "any NonZeroUsize is a limit, also one that no machine reaches");
     }
+    as_many_as_allowed(&cx, 66_000).await
+}
+
+/// A queue that allows very many jobs at once runs them all at once, and no more.
+async fn as_many_as_allowed(cx: &Cx, places: usize) -> Outcome {
+    const MORE: usize = 10;
+    let queue = queue(places)?;
+    let running = Cell::new(0_usize);
+    let mut callers: Vec<_> = (0..places + MORE)
+        .map(|_| {
+            let running = &running;
+            Box::pin(queue.add(move || {
+                running.set(running.get() + 1);
+                std::future::pending::<()>()
+            }))
+        })
+        .collect();
+    // A queue may need more than one poll to call a job for which there is a place.
+    for _ in 0..3 {
+        let arrive = poll_fn(|cx| {
+            for caller in &mut callers {
+                let _ = caller.as_mut().poll(cx).is_ready();
+            }
+            Poll::Ready(())
+        });
+        // Tokio makes a task wait that has polled a semaphore often: this one may go on.
+        cx.call(NAME, unconstrained(arrive)).await?;
+        if running.get() >= places {
+            break;
+        }
+    }
+    let most = running.get();
+    ensure!(most == places, "with a limit of {places}, {most} of {} jobs ran at once", places + MORE;
+        expected = format!("{places}, as many as the limit allows"),
+        help = "any NonZeroUsize is a limit: keep it in a usize, and make it no smaller");
     Ok(())
 }
 
@@ -235,6 +292,7 @@ impl Fails {
     /// Adds a job that fails so.
     async fn add(self, queue: &AsyncQueue, jobs: &Jobs<'_>, payload: Payload) -> Outcome {
         let text = payload.text();
+        let said = text.clone();
         let job = || {
             if matches!(self, Self::PanicsInItsClosure) {
                 payload.clone().throw();
@@ -262,9 +320,9 @@ impl Fails {
                 (text, !matches!(self, Self::ReturnsAnError))
             }
         };
-        let seen = wanted && observed.contains("no luck");
+        let seen = wanted && observed == said;
         ensure!(seen, "the caller of a job that {} does not see that", self.said();
-            observed = observed,
+            expected = said, observed = observed,
             help = "an error is a result like any other, and a panic passes to the caller of `add`");
         Ok(())
     }

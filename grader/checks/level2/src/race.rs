@@ -14,8 +14,9 @@ use tokio::time::{sleep, timeout};
 use crate::fake::{Fake, Payload, Step, refused};
 use crate::plain;
 use crate::support::{
-    ASSIGNED, begins, catching, copy, errors, latencies, leaves_nothing_when_dropped, names,
-    nothing_left, passed_on, passes_each_panic_on, returned_at, shop, states_time, succeeded,
+    AN_HOUR, ASSIGNED, HOURS, asked_once, begins, catching, copy, crowd, errors, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, panics, passed_on, passes_each_panic_on,
+    returned_at, shop, states_time, succeeded,
 };
 
 const NAME: &str = "race::load";
@@ -60,16 +61,16 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
     for slow in [false, true] {
         let mut drawn = latencies(&mut draw);
         if slow {
-            // The three slowest take minutes.
+            // The three slowest take more than an hour.
             let third = by_time(drawn)[2].1;
-            drawn = drawn.map(|after| if after < third { after } else { after + 120_000 });
+            drawn = drawn.map(|after| if after < third { after } else { after + AN_HOUR });
         }
         let (section, third) = by_time(drawn)[2];
         let fake = shop(&cx, &mut draw, drawn);
         begins(&cx, "other latencies; it is first polled 70 ms after it was made");
         let made = load(fake.source());
         sleep(ms(70)).await;
-        let call = cx.call(NAME, made).await?;
+        let call = cx.call_within(HOURS, NAME, made).await?;
         returned_at(
             call.took,
             third,
@@ -132,7 +133,12 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
             expected = "three, also when others answer at the same millisecond: they are in `rest`",
             observed = plain::items(&observed));
     }
-    Ok(())
+    for _ in 0..10 {
+        let drawn = latencies(&mut draw);
+        let fake = shop(&cx, &mut draw, drawn);
+        right(&won(&cx, &fake).await?.0.arrived, &fake, drawn, "other latencies")?;
+    }
+    crowd(&cx, NAME, load).await
 }
 
 pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
@@ -167,6 +173,15 @@ pub async fn a_failure_is_no_success(cx: Cx) -> Outcome {
             &format!("failed before: {}; {} is the third success", names(&failing), wanted[2]),
             "count successes, not calls that have ended",
         )?;
+        asked_once(&fake, &format!("{} fail early", names(&failing)))?;
+    }
+    for section in Section::ALL {
+        for error in &errors[..2] {
+            let fake = Fake::new(&cx).with(section, Step::Fails(50, copy(error)));
+            begins(&cx, &format!("{section} fails at 50 ms"));
+            won(&cx, &fake).await?;
+            asked_once(&fake, &format!("{section} fails at 50 ms"))?;
+        }
     }
     Ok(())
 }
@@ -197,6 +212,18 @@ pub async fn lists_early_failures(cx: Cx) -> Outcome {
             expected = plain::items(&expected), observed = plain::items(&observed),
             help = "push each failure with its section and its cause when it happens, and return the list");
     }
+    // Two sections fail in the same words.
+    let order = by_time(latencies(&mut draw));
+    let failing = [order[0], order[1]].map(|place| (place, &errors[1]));
+    let (fake, expected) = with_failures(Fake::new(&cx), failing);
+    let observed = failures(&won(&cx, &fake).await?.0.failed);
+    ensure!(observed == expected, "`failed` does not list each of two failures with the same text";
+        expected = plain::items(&expected), observed = plain::items(&observed),
+        help = "keep every failure, also when another section failed for the same reason");
+    let lost = lost_of_one_instant(&cx, &mut draw, true).await?;
+    ensure!(lost.is_empty(), "what fails at the millisecond of the third success is lost";
+        expected = format!("{} in `failed` or in `rest`", names(&lost)), observed = "in neither",
+        help = "what is there together with the third success is either listed or left in `rest`");
     Ok(())
 }
 
@@ -222,10 +249,27 @@ fn at(items: &[(String, u64)]) -> String {
     plain::items(&items)
 }
 
+/// Latencies of which these two are the last, in this order.
+fn ends_with(draw: &mut Draw, fourth: usize, fifth: usize) -> [u64; 5] {
+    let mut latencies = latencies(draw);
+    for (place, slot) in [(4, fifth), (3, fourth)] {
+        let (section, _) = by_time(latencies)[place];
+        latencies.swap(section as usize, slot);
+    }
+    latencies
+}
+
 pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
-    for (latencies, early) in [(ASSIGNED, None), (drawn, None), (drawn, Some(1))] {
+    let mut cases = vec![(ASSIGNED, None), (drawn, None), (drawn, Some(1))];
+    // Each section before each other one.
+    for pair in 0..25 {
+        if pair / 5 != pair % 5 {
+            cases.push((ends_with(&mut draw, pair / 5, pair % 5), None));
+        }
+    }
+    for (latencies, early) in cases {
         let order = by_time(latencies);
         let mut fake = shop(&cx, &mut draw, latencies);
         // A section that has failed early is not in `rest`, and makes the fourth one of the three.
@@ -246,6 +290,10 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
         ensure!(fake.called().len() == 5, "{} calls instead of 5", fake.called().len();
             expected = "each source is called once", observed = names(&fake.called()));
     }
+    let lost = lost_of_one_instant(&cx, &mut draw, false).await?;
+    ensure!(lost.is_empty(), "what answers at the millisecond of the third success is lost";
+        expected = format!("{} in `arrived` or in `rest`", names(&lost)), observed = "in neither",
+        help = "what is there together with the third success, but is not one of the three, belongs into `rest`");
     begins(&cx, "the caller asks for the rest 10 s later");
     let fake = shop(&cx, &mut draw, drawn);
     let mut first = won(&cx, &fake).await?.0;
@@ -261,6 +309,48 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
         expected = plain::items(&expected), observed = plain::items(&rest),
         help = "the calls have no limit, and their answers wait until `rest` is polled");
     Ok(())
+}
+
+/// Of outcomes that are there in the millisecond of the third success, each is in one of the three places. Returns
+/// the sections that are in none of them, of those that failed or of those that answered.
+async fn lost_of_one_instant(
+    cx: &Cx,
+    draw: &mut Draw,
+    that_fail: bool,
+) -> Result<Vec<Section>, Fail> {
+    let (last, [_, error, _, other]) = (draw.between(100..=300), errors(draw));
+    let ties = [[last; 5], [0; 5], [50, last, last, last, last], [50, 60, last, last, last]];
+    for (case, mut tie) in ties.into_iter().cycle().take(12).enumerate() {
+        draw.shuffle(&mut tie);
+        let mut fake = shop(cx, draw, tie);
+        // None of them fails, or one, or two.
+        let mut sections = Section::ALL;
+        draw.shuffle(&mut sections);
+        let (failing, answering) = sections.split_at(case / 4);
+        for (&section, error) in failing.iter().zip([&error, &other]) {
+            fake = fake.with(section, Step::Fails(tie[section as usize], copy(error)));
+        }
+        begins(cx, "several outcomes are there at the same millisecond");
+        let FirstThree { arrived, failed, rest, .. } = won(cx, &fake).await?.0;
+        // More or fewer than three are another criterion's business.
+        if arrived.len() != 3 {
+            continue;
+        }
+        let rest = cx.call("`rest`", rest.collect::<Vec<_>>()).await?.value;
+        let rest = rest.iter().map(|item| match item {
+            Ok(data) => plain::section_of(data),
+            Err(error) => error.section,
+        });
+        let mut there: Vec<_> = arrived.iter().map(plain::section_of).collect();
+        there.extend(failed.iter().map(|error| error.section).chain(rest));
+        let wanted = if that_fail { failing } else { answering };
+        let lost: Vec<_> =
+            wanted.iter().copied().filter(|section| !there.contains(section)).collect();
+        if !lost.is_empty() {
+            return Ok(lost);
+        }
+    }
+    Ok(Vec::new())
 }
 
 pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
@@ -279,6 +369,23 @@ pub async fn the_rest_carries_failures(cx: Cx) -> Outcome {
         ensure!(observed == expected, "`rest` does not report what failed after the return";
             expected = plain::items(&expected), observed = plain::items(&observed),
             help = "the items of `rest` are results: pass on each outcome, with its section and cause");
+    }
+    // Both fail in the same words, in the order of the page and against it.
+    for (fourth, fifth) in [(0, 4), (4, 0)] {
+        let order = by_time(ends_with(&mut draw, fourth, fifth));
+        let drawn = Section::ALL.map(|section| {
+            order.iter().find(|(one, _)| *one == section).map_or(0, |(_, after)| *after)
+        });
+        let failing = [order[3], order[4]].map(|place| (place, &errors[1]));
+        let (fake, expected) = with_failures(shop(&cx, &mut draw, drawn), failing);
+        begins(&cx, "two fail after the return, with the same text");
+        let rest = won(&cx, &fake).await?.0.rest.collect::<Vec<_>>();
+        let rest = cx.call("`rest`", rest).await?.value;
+        let observed: Vec<_> =
+            rest.iter().filter_map(|item| item.as_ref().err()).map(plain::error).collect();
+        ensure!(observed == expected, "`rest` does not report each of two failures with the same text";
+            expected = plain::items(&expected), observed = plain::items(&observed),
+            help = "every section is one item, also when another one failed for the same reason");
     }
     Ok(())
 }
@@ -313,7 +420,11 @@ struct Lost {
 
 fn lost(cx: &Cx, draw: &mut Draw, drawn: [u64; 5], fail: [usize; 3]) -> Lost {
     let order = by_time(drawn);
-    let errors = errors(draw);
+    let mut errors = errors(draw);
+    // In every second case all of them fail in the same words.
+    if draw.chance(50) {
+        errors = [1; 4].map(|same| copy(&errors[same]));
+    }
     let mut fake = shop(cx, draw, drawn);
     let mut failed = Vec::new();
     for place in fail {
@@ -358,7 +469,7 @@ pub async fn too_few_at_once(cx: Cx) -> Outcome {
 
 pub async fn too_few_tells_all(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    for (case, fail) in LOST.into_iter().cycle().take(6).enumerate() {
+    for (case, fail) in LOST.into_iter().cycle().take(30).enumerate() {
         let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };
         let lost = lost(&cx, &mut draw, latencies, fail);
         let call = cx.call(NAME, load(lost.fake.source())).await?;
@@ -378,32 +489,26 @@ pub async fn too_few_tells_all(cx: Cx) -> Outcome {
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
     won(&cx, &Fake::new(&cx)).await?;
-    let text = format!("row {} is missing", cx.draw().below(1_000_000));
-    let cases = [
-        (
-            Section::Reviews,
-            Step::PanicsWith(250, Payload::Literal("a row is missing")),
-            "a row is missing",
-            250,
-        ),
-        (Section::LowStock, Step::PanicsWith(350, Payload::Text(text.clone())), text.as_str(), 350),
-        (Section::Orders, Step::PanicsAtOnce, "orders: a bug before the future", 0),
-    ];
+    let cases = panics(&mut cx.draw());
     passes_each_panic_on(&cx, NAME, "panics before the return", cases, load).await?;
-    let case = "low-stock panics after the return";
-    begins(&cx, case);
-    let step = Step::PanicsWith(450, Payload::Text(text.clone()));
-    let fake = Fake::new(&cx).with(Section::LowStock, step);
-    let (result, took) = catching(&cx, NAME, load(fake.source())).await?;
-    let (result, took) = match result {
-        // A load that waits for all is another criterion's business, and so is the time of an item.
-        Err(text) => (Err(text), took),
-        Ok(first) => {
-            let rest = succeeded(first, "three sources can answer")?.rest;
-            catching(&cx, "`rest`", rest.map(|_| ()).collect::<Vec<_>>()).await?
-        }
-    };
-    passed_on((result, took), &text, u64::try_from(took.as_millis()).unwrap_or_default(), case)
+    for (section, _, text, _) in panics(&mut cx.draw()) {
+        let case = format!("{section} panics after the return");
+        begins(&cx, &case);
+        let step = Step::PanicsWith(650, Payload::Text(text.clone()));
+        let fake = Fake::new(&cx).with(section, step);
+        let (result, took) = catching(&cx, NAME, load(fake.source())).await?;
+        let (result, took) = match result {
+            // A load that waits for all is another criterion's business, and so is the time of an item.
+            Err(text) => (Err(text), took),
+            Ok(first) => {
+                let rest = succeeded(first, "three sources can answer")?.rest;
+                catching(&cx, "`rest`", rest.map(|_| ()).collect::<Vec<_>>()).await?
+            }
+        };
+        let at = u64::try_from(took.as_millis()).unwrap_or_default();
+        passed_on((result, took), &text, at, &case)?;
+    }
+    Ok(())
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

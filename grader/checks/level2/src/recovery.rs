@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::fake::{Fake, down};
 use crate::plain::{self, same, same_page};
-use crate::support::succeeded;
+use crate::support::{A_YEAR, YEARS, odd, succeeded};
 
 const NAME: &str = "recovery::retry";
 
@@ -141,6 +141,30 @@ pub async fn waits_any_time(cx: Cx) -> Outcome {
     for failures in [2, 3, 20] {
         delay(&cx, half, failures).await?;
     }
+    // A wait that is no whole number of milliseconds is not cut: tokio's timers end with the millisecond.
+    for base in [Duration::from_micros(500), odd(&mut cx.draw(), ms(1))] {
+        let backoff = backoff(6, base)?;
+        let tries = attempts(&cx, backoff).await?;
+        for (failures, gap) in (1..).zip(tries.windows(2)) {
+            let (least, waited) = (doubled(base, failures), ms(gap[1] - gap[0]));
+            ensure!(least <= waited && waited <= least + ms(1),
+                "waits {} after {failures} failure(s) with a base of {}", plain::time(waited), plain::time(base);
+                expected = format!("{}, or to the end of that millisecond", plain::time(least)),
+                help = "keep the wait as a Duration: in whole milliseconds it is shorter than was asked");
+        }
+    }
+    // Waits of months and of more than a year.
+    let base = A_YEAR / 2;
+    let times = RefCell::new(Vec::new());
+    let began = cx.timeline().now_ms();
+    let attempt = || {
+        times.borrow_mut().push(cx.timeline().now_ms() - began);
+        async { Err::<(), _>(down(Section::Users)) }
+    };
+    let _ = cx.call_within(YEARS * 2, NAME, retry(backoff(3, ms(base))?, attempt)).await?;
+    ensure_eq!(times.into_inner(), [0, base, 3 * base],
+        "wrong moments of the tries with a base of {base} ms";
+        help = "a wait is as long as `delay` says: there is no longest one but Duration::MAX");
     let tries = attempts(&cx, backoff(3, Duration::ZERO)?).await?;
     ensure!(tries.len() > 1 && tries.last() == Some(&0), "with a base of 0 ms, tries at {} ms", list(&tries);
         expected = "all of them at 0 ms: a base of zero means no wait");
@@ -325,14 +349,16 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
     // What is not written is found here: below, a panic is what is wanted.
     let failing = || async { Err::<(), _>(down(Section::Users)) };
     let _ = cx.call(NAME, retry(backoff(1, ms(100))?, failing)).await?;
-    for (nth, in_closure) in [(1, true), (1, false), (2, true), (2, false)] {
+    for (nth, in_closure) in [(1, true), (1, false), (2, true), (2, false), (3, true), (3, false)] {
+        let text = format!("try {nth}, row {} is missing", cx.draw().below(1_000_000));
         let count = Cell::new(0);
         let attempt = || {
             count.set(count.get() + 1);
             let bug = count.get() == nth;
-            assert!(!(bug && in_closure), "try {nth} has a bug");
+            assert!(!(bug && in_closure), "{text}");
+            let text = text.clone();
             async move {
-                assert!(!bug, "try {nth} has a bug");
+                assert!(!bug, "{text}");
                 Err::<(), _>(down(Section::Users))
             }
         };
@@ -340,9 +366,17 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
         let caught = AssertUnwindSafe(async { retry(backoff, attempt).await }).catch_unwind();
         let outcome = cx.call(NAME, caught).await?.value;
         let place = if in_closure { "closure" } else { "future" };
-        ensure!(outcome.is_err(), "a panic in the {place} of try {nth} does not reach the caller";
-            expected = "the panic passes through retry: it is a bug, not a transient failure",
-            help = "await the try and let its panic pass: do not catch it");
+        let Err(payload) = outcome else {
+            return Err(Fail::new(format!(
+                "a panic in the {place} of try {nth} does not reach the caller"
+            ))
+            .expected("the panic passes through retry: it is a bug, not a transient failure")
+            .help("await the try and let its panic pass: do not catch it"));
+        };
+        let observed = payload.downcast_ref::<String>().cloned().unwrap_or_default();
+        ensure!(observed == text, "a panic in the {place} of try {nth} reaches the caller without its text";
+            expected = text, observed = observed,
+            help = "await the try and let its panic pass; a payload that was caught goes on with resume_unwind");
         ensure!(count.get() == nth, "{} tries although try {nth} panicked", count.get();
             expected = format!("{nth}: after a panic there is no further try"));
     }
@@ -376,11 +410,17 @@ fn failure(draw: &mut Draw) -> SectionFailure {
 pub async fn degrades(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     // Every choice of sections that failed, none and all included.
-    for chosen in 0..32_u32 {
+    // The second time they all fail in the same words.
+    for chosen in 0..64_u32 {
         let fake = Fake::new(&cx);
+        let same_for_all = failure(&mut draw);
+        let mut failure = || match chosen {
+            0..32 => failure(&mut draw),
+            _ => same_for_all.clone(),
+        };
         let mut failures: Vec<(Section, SectionFailure)> = (0..5)
             .filter(|bit| chosen & (1 << bit) != 0)
-            .map(|bit| (Section::ALL[bit], failure(&mut draw)))
+            .map(|bit| (Section::ALL[bit], failure()))
             .collect();
         let load = settled(&fake, &failures);
         let observed = cx.call("recovery::degrade", async { degrade(&load) }).await?.value;

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, latency, refused};
 use crate::plain::{self, same};
-use crate::settles::set_limit;
-use crate::support::{names, returned_at};
+use crate::settles::{set, set_limit};
+use crate::support::{A_YEAR, YEARS, asked_once, crowd, names, odd, returned_at};
 
 const NAME: &str = "retry_failed::retry";
 
@@ -92,7 +92,30 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
             "make the calls together (join_all) instead of one after the other",
         )?;
     }
-    Ok(())
+    // Loads that report on some of the sections only: the others are not asked for, and get no report.
+    for there in 0..32_u32 {
+        let is_there = |section: Section| there & (1 << section as u32) != 0;
+        let failed = Section::ALL.into_iter().find(|section| is_there(*section));
+        let failures: Vec<_> =
+            failed.map(|one| (one, passing(&mut draw, one))).into_iter().collect();
+        let reports = first_load(&first, &failures).into_reports().into_iter();
+        let settled = Settled::new(reports.filter(|one| is_there(one.section)), ms(FIRST));
+        let fake = Fake::new(&cx);
+        let call = cx.call(NAME, retry(fake.source(), settled, LIMITS)).await?;
+        let (called, expected) = (fake.called(), failed.as_slice());
+        ensure!(called == expected, "asked for {} section(s) after a load without some of the reports", called.len();
+            expected = names(expected), observed = names(&called),
+            help = "what is asked for again is what has a report with a failure: go through the reports, not through Section::ALL");
+        let reported: Vec<_> = call.value.reports().iter().map(|report| report.section).collect();
+        let expected: Vec<_> = Section::ALL.into_iter().filter(|one| is_there(*one)).collect();
+        ensure!(reported == expected, "a section that had no report has one after the second try";
+            expected = names(&expected), observed = names(&reported));
+    }
+    crowd(&cx, NAME, |source| {
+        let failures = Section::ALL.map(|section| (section, timed_out()));
+        retry(source, first_load(&first, &failures), LIMITS)
+    })
+    .await
 }
 
 pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
@@ -165,7 +188,52 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
                 expected = format!("{at} ms: how long the second call took"),
                 help = "the whole report of the second try replaces the first");
             stays(&call.value, &first, section)?;
+            asked_once(&fake, &format!("the second try of {section} fails as well"))?;
         }
+        // Its old failure was a timeout, and had another limit; the new limit is no whole number of milliseconds.
+        let fake = Fake::new(&cx).named("second").with(section, Step::Hangs);
+        let mut limits = LIMITS;
+        let limit = odd(&mut draw, ms(900));
+        set(&mut limits, section, limit);
+        let settled = first_load(&first, &[(section, timed_out())]);
+        let call = cx.call(NAME, retry(fake.source(), settled, limits)).await?;
+        same(
+            plain::result(&now(&call.value, section)?.result),
+            plain::failure(&SectionFailure::TimedOut { limit }),
+            || format!("the report on {section} does not carry the limit of the second try"),
+            "the limit is the one that `timeouts` gives the section, as it is",
+        )?;
+    }
+    more_than_a_year(&cx).await
+}
+
+/// A second try that takes more than a year, with limits that allow it.
+async fn more_than_a_year(cx: &Cx) -> Outcome {
+    let first = Fake::new(cx).named("first");
+    let late = [1, 2, 3, 4, 5].map(|nth| A_YEAR - 100 * nth);
+    let fake = Section::ALL
+        .into_iter()
+        .zip(late)
+        .fold(Fake::new(cx).named("second"), |fake, (section, at)| {
+            fake.with(section, Step::Answers(at))
+        });
+    let failures = Section::ALL.map(|section| (section, timed_out()));
+    let limits = Timeouts {
+        sales: ms(A_YEAR),
+        users: ms(A_YEAR),
+        orders: ms(A_YEAR),
+        low_stock: ms(A_YEAR),
+        reviews: ms(A_YEAR),
+    };
+    let load = retry(fake.source(), first_load(&first, &failures), limits);
+    let call = cx.call_within(YEARS, NAME, load).await?;
+    for section in Section::ALL {
+        same(
+            plain::result(&now(&call.value, section)?.result),
+            plain::data(&fake.data(section)),
+            || format!("{section} takes more than a year in the second try, and is lost"),
+            "each call has the limit that `timeouts` gives its section, and no other",
+        )?;
     }
     Ok(())
 }
@@ -219,6 +287,13 @@ pub async fn states_the_time_of_both(cx: Cx) -> Outcome {
     let call = cx.call(NAME, retry(again.source(), settled, LIMITS)).await?;
     ensure!(call.value.took == ms(FIRST + 400 + 200), "`took` says {} ms after a third try", call.value.took.as_millis();
         expected = "1250 ms: 1050 of the loads before, and 200 of this one");
+    // The time of the first load is no whole number of milliseconds.
+    let took = odd(&mut cx.draw(), ms(FIRST));
+    let settled = Settled::new(first_load(&first, &failures).into_reports(), took);
+    let call = cx.call(NAME, retry(again.twin().source(), settled, LIMITS)).await?;
+    let expected = took + ms(200);
+    ensure!(call.value.took == expected, "`took` says {}", plain::time(call.value.took);
+        expected = format!("{}: {} of the first load, and 200 ms of this one", plain::time(expected), plain::time(took)));
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 //! `critical` and `progressive` are built on it. Their criteria expect what it says, so that its faults
 //! cost the criteria of its own exercise only.
 
+use std::time::Duration;
+
 use grader_kit::{Cx, Outcome, ensure, ms};
 use level2::all_settled::{Timeouts, settle};
 use level2::model::Section;
@@ -26,8 +28,13 @@ pub const fn limits([sales, users, orders, low_stock, reviews]: [u64; 5]) -> Tim
     }
 }
 
-/// Sets the limit of one section.
+/// Sets the limit of one section, in milliseconds.
 pub fn set_limit(limits: &mut Timeouts, section: Section, limit: u64) {
+    set(limits, section, ms(limit));
+}
+
+/// Sets the limit of one section.
+pub fn set(limits: &mut Timeouts, section: Section, limit: Duration) {
     let of_section = match section {
         Section::Sales => &mut limits.sales,
         Section::Users => &mut limits.users,
@@ -35,7 +42,7 @@ pub fn set_limit(limits: &mut Timeouts, section: Section, limit: u64) {
         Section::LowStock => &mut limits.low_stock,
         Section::Reviews => &mut limits.reviews,
     };
-    *of_section = ms(limit);
+    *of_section = limit;
 }
 
 /// A section that was settled alone.

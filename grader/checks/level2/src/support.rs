@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::{join, join_all};
 use futures::{FutureExt as _, poll};
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
 use level2::error::{SectionError, SourceError};
@@ -17,7 +17,7 @@ use level2::model::{Dashboard, Loaded, Section};
 use level2::source::DashboardSource;
 use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Step};
+use crate::fake::{Fake, Payload, Step};
 use crate::plain;
 
 /// Sections as a learner reads them: `sales, users`.
@@ -73,6 +73,36 @@ pub fn begins(cx: &Cx, case: &str) {
 
 /// The latencies of the assignment, in the order of the page.
 pub const ASSIGNED: [u64; 5] = [500, 300, 400, 600, 200];
+
+/// More than an hour, in milliseconds. A load that has no limit of its own waits for as long.
+pub const AN_HOUR: u64 = 4_000_000;
+
+/// What a call may take that waits for [`AN_HOUR`].
+pub const HOURS: Duration = ms(5 * AN_HOUR);
+
+/// More than a year, in milliseconds: longer than a limit that a solution makes up. A criterion waits for
+/// this at most twice, since tokio's timers reach 795 days.
+pub const A_YEAR: u64 = 370 * 24 * 60 * 60 * 1000;
+
+/// What a call may take that waits for [`A_YEAR`].
+pub const YEARS: Duration = ms(A_YEAR + A_YEAR / 50);
+
+/// Durations that no sum with an `Instant` holds, the longest first, and some that no clock reaches.
+pub fn endless(draw: &mut Draw) -> [Duration; 6] {
+    [
+        Duration::MAX,
+        Duration::MAX - Duration::from_nanos(1),
+        Duration::from_secs(u64::MAX),
+        Duration::from_secs(u64::MAX / 2 + 1),
+        Duration::from_secs(u64::MAX / 4),
+        Duration::from_secs(draw.between(1 << 40..=u64::MAX)),
+    ]
+}
+
+/// `time`, a little longer: by less than a millisecond, and by no whole number of microseconds.
+pub fn odd(draw: &mut Draw, time: Duration) -> Duration {
+    time + Duration::from_nanos(draw.between(1001..=998_999) / 2 * 2 + 1)
+}
 
 /// Other latencies, in the order of the page: from 20 to 840 ms, no two closer than 80 ms. Reviews, the
 /// first to answer in the assignment, is one of the last two.
@@ -186,7 +216,59 @@ where
     let again = succeeded(again, "every source answered")?.dashboard;
     shows(&again, &fresh.page(), "the second load of the shop, with new data")?;
     let branch = succeeded(branch, "every source answered")?.dashboard;
-    shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")
+    shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")?;
+    crowd(cx, name, load).await
+}
+
+/// Hundreds of loads at once take as long as one alone.
+pub async fn crowd<F: Future>(
+    cx: &Cx,
+    name: &str,
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome {
+    const LOADS: usize = 130;
+    let fake = Fake::new(cx).quiet();
+    let alone = cx.call(name, load(fake.source())).await?.took;
+    begins(cx, &format!("{LOADS} loads at once"));
+    let source = fake.twin().source();
+    let call = cx.call(name, join_all((0..LOADS).map(|_| load(Arc::clone(&source))))).await?;
+    ensure!(call.took == alone, "{LOADS} loads at once took {}", plain::time(call.took);
+        expected = format!("{}, as one load alone: loads do not wait for one another", plain::time(alone)),
+        help = "loads share nothing: no lock, and no number of places for calls, outside of the load itself");
+    Ok(())
+}
+
+/// No source was called twice.
+pub fn asked_once(fake: &Fake, case: &str) -> Outcome {
+    let called = fake.called();
+    for section in Section::ALL {
+        let calls = called.iter().filter(|&&one| plain::same_section(one, section)).count();
+        ensure!(calls <= 1, "{section} was called {calls} times";
+            expected = format!("once ({case})"),
+            help = "a failure is returned, not repaired: ask each source once");
+    }
+    Ok(())
+}
+
+/// Panics of every source: in the method before there is a future, at the first poll, and later; with a literal
+/// and with a text that is made. Each has the step and its text, and how many milliseconds after the call it panics.
+pub fn panics(draw: &mut Draw) -> Vec<(Section, Step, String, u64)> {
+    let mut cases = Vec::new();
+    for section in Section::ALL {
+        let late = draw.between(50..=150);
+        let text = format!("row {} of {section} is missing", draw.below(1_000_000));
+        let literal = Payload::Literal("a row is missing");
+        let made = Payload::Text(text);
+        for (step, payload, at) in [
+            (Step::PanicsWith(late, made.clone()), &made, late),
+            (Step::PanicsWith(late, literal.clone()), &literal, late),
+            (Step::PanicsWith(0, made.clone()), &made, 0),
+            (Step::PanicsAtOnceWith(made.clone()), &made, 0),
+        ] {
+            cases.push((section, step, payload.text(), at));
+        }
+    }
+    cases
 }
 
 /// Runs a load under a source that panics: its result or the text of the panic, and the time.
@@ -217,7 +299,7 @@ pub fn passed_on<T>(
             .help("a panic is a bug, not an answer. Awaiting a call passes its panic on by itself; a \
                    task's panic arrives as a JoinError: std::panic::resume_unwind(error.into_panic())"));
     };
-    ensure!(observed.contains(text), "the panic that reached the caller is another one";
+    ensure!(observed == text, "the panic that reached the caller is another one";
         expected = format!("{text} ({case})"), observed = observed,
         help = "pass the payload on unchanged: std::panic::resume_unwind(payload)");
     ensure!(took == ms(expected_ms), "the panic reached the caller at {} ms", took.as_millis();
@@ -228,18 +310,18 @@ pub fn passed_on<T>(
 
 /// In each case a source panics, and its panic passes to the caller of the load: the source, what it does, the
 /// text of its panic, and the millisecond in which it reaches the caller. `when` is how messages call it.
-pub async fn passes_each_panic_on<'a, F: Future>(
+pub async fn passes_each_panic_on<F: Future>(
     cx: &Cx,
     name: &str,
     when: &str,
-    cases: impl IntoIterator<Item = (Section, Step, &'a str, u64)>,
+    cases: impl IntoIterator<Item = (Section, Step, String, u64)>,
     load: impl Fn(Arc<dyn DashboardSource>) -> F,
 ) -> Outcome {
     for (section, step, text, at) in cases {
         let case = format!("{section} {when}");
         begins(cx, &case);
         let fake = Fake::new(cx).with(section, step);
-        passed_on(catching(cx, name, load(fake.source())).await?, text, at, &case)?;
+        passed_on(catching(cx, name, load(fake.source())).await?, &text, at, &case)?;
     }
     Ok(())
 }

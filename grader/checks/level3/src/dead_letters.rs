@@ -264,6 +264,37 @@ pub async fn counts_each_redrive(cx: Cx) -> Outcome {
     let attempts: Vec<u32> = queue.letters().iter().map(|letter| letter.attempts).collect();
     ensure_eq!(attempts, [u32::MAX, 2], "`attempts` of u32::MAX and of 1 after one more has failed";
         help = "saturating_add: the number stays at its end");
+    counts_across_redrives(&cx).await
+}
+
+/// A letter fails in a second redrive before its turn in the first one comes.
+async fn counts_across_redrives(cx: &Cx) -> Outcome {
+    for (park_after, parked) in [(5, false), (2, true)] {
+        let queue = queue(10, park_after, &["slow", "b"])?;
+        let passed = RefCell::new(Vec::new());
+        let handler = |letter: Undelivered| {
+            let DeadLetter { item, attempts, redrives, cause, .. } = letter;
+            passed.borrow_mut().push((*item, attempts, redrives, cause));
+            async move {
+                sleep(ms(if *item == "slow" { 300 } else { 10 })).await;
+                Err::<(), _>(format!("refused at redrive {redrives}"))
+            }
+        };
+        let later = async {
+            sleep(ms(50)).await;
+            queue.redrive(handler).await
+        };
+        cx.call(NAME, join(queue.redrive(handler), later)).await?;
+        let last = passed.borrow().last().cloned();
+        ensure_eq!(last, Some(("b", 4, 1, "refused at redrive 0".to_owned())),
+            "a letter failed in a second redrive before its turn in the first one: (item, attempts, redrives, cause) that the first one's handler gets";
+            help = "remember the ids of the letters, and read a letter when its turn comes");
+        let letter = queue.letters().pop();
+        let found = letter.map(|it| (*it.item, it.attempts, it.redrives, it.cause, it.parked));
+        ensure_eq!(found, Some(("b", 5, 2, "refused at redrive 1".to_owned(), parked)),
+            "(item, attempts, redrives, cause, parked) of a letter that failed in each of two redrives, which parks it after {park_after}";
+            help = "count on the letter in the queue, not on a copy of it");
+    }
     Ok(())
 }
 
@@ -500,6 +531,16 @@ pub async fn two_redrives_deliver_once(cx: Cx) -> Outcome {
 /// A cause whose text is made by code that looks at the queue, or that panics.
 struct Foreign<'a>(Option<&'a Queue>);
 
+/// A cause whose text is made by code that changes the queue.
+struct Changes<F>(F);
+
+impl<F: Fn()> Display for Changes<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)();
+        f.write_str("a cause that changes the queue")
+    }
+}
+
 impl Display for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -536,6 +577,22 @@ pub async fn causes_are_foreign_code(cx: Cx) -> Outcome {
     ensure!(redriven.failed == left, "{} of {left} failed letters were counted", redriven.failed);
     let counted: Vec<_> = queue.letters().iter().map(|letter| letter.redrives).collect();
     ensure_eq!(counted, vec![1; left], "`redrives` after errors that panic when they are shown");
+    causes_that_change_the_queue(&cx).await
+}
+
+/// A cause pushes a letter of its own, and takes the last place.
+async fn causes_that_change_the_queue(cx: &Cx) -> Outcome {
+    for capacity in [1, 2, 9] {
+        let queue = queue(capacity, 5, &vec!["before"; capacity - 1])?;
+        let pushes = Changes(|| drop(queue.push("of the cause", "its own", 1)));
+        let pushed = cx.call_fn(PUSH, || queue.push("with the cause", pushes, 1).is_ok()).await?;
+        let held = items(&queue);
+        ensure!(!pushed && held.len() == capacity && held.last() == Some(&"of the cause"),
+            "a queue of {capacity} has room for one letter, and the cause of that letter pushes one itself";
+            expected = "the cause's letter has the place, and the other one is refused with Full",
+            observed = format!("{} letters, the last of them {:?}", held.len(), held.last()),
+            help = "make the text first; then look for room and insert in one step, under one lock");
+    }
     Ok(())
 }
 

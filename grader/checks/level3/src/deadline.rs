@@ -57,6 +57,40 @@ pub async fn counts_down(cx: Cx) -> Outcome {
         "Deadline::at, 5 ms ago, now, in 77 ms and in 50 days: whether instant() is the instant given, and remaining()";
         help = "the instant is all that a deadline is: `at` keeps it, `instant` returns it");
     ensure_eq!(after, far, "instant() of a deadline after 50 days");
+    of_any_length(&cx).await
+}
+
+/// A duration of any length, fractions of a millisecond among them.
+fn lengths(cx: &Cx) -> Vec<Duration> {
+    let mut draw = cx.draw();
+    let mut lengths: Vec<Duration> =
+        [1, 999, 1_000, 999_999, 1_000_001].into_iter().map(Duration::from_nanos).collect();
+    // From a microsecond to 300 years.
+    lengths.extend((3..19).map(|digits| {
+        let least = 10_u64.pow(digits);
+        Duration::from_nanos(draw.between(least..=least * 9))
+    }));
+    lengths
+}
+
+/// Deadlines that are nanoseconds and centuries away.
+async fn of_any_length(cx: &Cx) -> Outcome {
+    let lengths = lengths(cx);
+    let looks = || {
+        let now = Instant::now();
+        let look = |length: &Duration| {
+            let deadline = Deadline::after(*length);
+            let at = Deadline::at(now + *length);
+            (deadline.instant() - now, deadline.remaining(), at.remaining(), deadline.is_over())
+        };
+        lengths.iter().map(look).collect::<Vec<_>>()
+    };
+    let looks = cx.call_fn("Deadline", looks).await?;
+    for (length, (after, left, at, over)) in lengths.iter().zip(looks) {
+        ensure_eq!((after, left, at, over), (*length, *length, *length, false),
+            "a deadline that is {length:?} away: instant() - now, remaining() after `after` and after `at`, and is_over()";
+            help = "compute with the Duration itself: whole milliseconds lose what is shorter, and a longest limit cuts what is longer");
+    }
     Ok(())
 }
 
@@ -86,6 +120,21 @@ pub async fn says_what_fits(cx: Cx) -> Outcome {
     );
     ensure_eq!(at, [false; 4], "at the deadline itself: allows(0) and others";
         help = "a deadline that is over allows nothing, not even work that takes no time");
+    let lengths = lengths(&cx);
+    let asks = || {
+        let nanosecond = Duration::from_nanos(1);
+        let ask = |left: &Duration| {
+            let deadline = Deadline::after(*left);
+            [*left - nanosecond, *left, *left + nanosecond].map(|needed| deadline.allows(needed))
+        };
+        lengths.iter().map(ask).collect::<Vec<_>>()
+    };
+    let answers = cx.call_fn("Deadline::allows", asks).await?;
+    for (left, answer) in lengths.iter().zip(answers) {
+        ensure_eq!(answer, [true, true, false],
+            "{left:?} are left: allows() of a nanosecond less, of just that, and of a nanosecond more";
+            help = "compare the two Durations: rounded to milliseconds, work that is too long fits");
+    }
     Ok(())
 }
 
@@ -163,6 +212,22 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
     ensure!(matches!(call.value, Err(Elapsed)) && call.took == ms(500), "a run that is first polled 50 ms after it was made is cut at {} ms", call.took.as_millis();
         expected = "500 ms, as its deadline says",
         help = "the time that is left when `run` is called is no longer the time that is left at the first poll");
+    // Far away, as a deadline of days or months is. In a task: such a wait is longer than a call may be.
+    for most in [10, 1_000, 100_000] {
+        let limit = ms(draw.between(1..=86_400 * most));
+        let run = tokio::spawn(async move {
+            let begun = Instant::now();
+            let end = Deadline::after(limit).run(sleep(limit + YEAR)).await;
+            (end, begun.elapsed())
+        });
+        cx.pass(limit + ms(1)).await;
+        let is_over = run.is_finished();
+        let end = if is_over { run.await.ok() } else { None };
+        ensure!(end == Some((Err(Elapsed), limit)), "work that takes a year more than its deadline of {limit:?}: the run {}",
+            if is_over { "does not end with Elapsed at the deadline" } else { "goes on after the deadline" };
+            expected = format!("Elapsed after {limit:?}"),
+            help = "a deadline that is far away is a deadline: set the timer for any of them");
+    }
     let number = draw.below(1000);
     let text = number.to_string();
     let quick = Deadline::after(ms(500)).run(async {

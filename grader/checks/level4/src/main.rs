@@ -8,27 +8,43 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+#[cfg(any(feature = "paging", feature = "models"))]
+mod books;
 #[cfg(any(feature = "debounce", feature = "models"))]
 mod bursts;
 #[cfg(any(feature = "single-flight", feature = "ttl-cache", feature = "models"))]
 mod fetches;
 mod ops;
 mod panics;
+#[cfg(any(feature = "chunk", feature = "models"))]
+mod rows;
 
+#[cfg(feature = "bulkhead")]
+mod bulkhead;
 #[cfg(feature = "cancel")]
 mod cancel;
+#[cfg(feature = "chunk")]
+mod chunk;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 #[cfg(feature = "debounce")]
 mod debounce;
 #[cfg(feature = "limiter")]
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
+#[cfg(feature = "paging")]
+mod paging;
 #[cfg(feature = "single-flight")]
 mod single_flight;
+#[cfg(feature = "socket")]
+mod socket;
 #[cfg(feature = "sources")]
 mod sources;
+#[cfg(feature = "state-store")]
+mod state_store;
 #[cfg(feature = "ttl-cache")]
 mod ttl_cache;
 

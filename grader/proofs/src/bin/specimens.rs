@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         "specimen/right/passes" => passes,
         "specimen/right/contains-a-panic" => contains_a_panic,
         "specimen/right/waits-an-hour-in-short-steps" => many_sleeps,
+        "specimen/right/waits-more-than-a-year" => waits_more_than_a_year,
         "specimen/right/draws" => draws,
         threads "specimen/threads/work" => threads_work,
         threads "specimen/threads/wait-for-one-another" => threads_wait,
@@ -279,6 +280,13 @@ async fn borrows_another_clock(cx: Cx) -> Outcome {
 }
 
 /// No call reaches its own limit.
+async fn waits_more_than_a_year(cx: Cx) -> Outcome {
+    let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);
+    cx.call_within(days(400), "code", sleep(days(370))).await?;
+    cx.pass(days(370)).await;
+    cx.call("code", sleep(Duration::from_secs(500))).await.map(drop)
+}
+
 async fn takes_too_long_in_all(cx: Cx) -> Outcome {
     for _ in 0..100 {
         cx.call("code", sleep(Duration::from_secs(500))).await?;

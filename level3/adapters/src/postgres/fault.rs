@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean for the operator.
+//! Converts PostgreSQL's errors to those for the operator.
 
 use std::error::Error as _;
 
@@ -8,7 +8,8 @@ use tokio_postgres::error::SqlState;
 use super::statements::TRANSACTION_KEY;
 use crate::sql::StoreError;
 
-/// Why an operation failed: the server or the wire to it, or something that was read.
+/// Why an operation failed: an error of the server or the connection, or a value that cannot be
+/// read.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Postgres(Error),
@@ -28,33 +29,33 @@ impl From<StoreError> for Fault {
 }
 
 impl Fault {
-    /// Whether the connection is of no more use.
+    /// Whether the connection cannot be used any more.
     pub(super) fn is_lost(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         error.is_closed()
             || match error.code() {
-                // The classes of connections (08) and of operators' interventions (57P): the server
-                // ends or has killed the session. 25P03: it has, since this process did not go on. 25006:
-                // it is no primary now; after a fail-over another one is behind the same address.
+                // Classes 08 (connection) and 57P (operator intervention): the server ends the
+                // session. 25P03: the server ended the session because this process was idle within
+                // a transaction. 25006: the server is not the primary; after a fail-over the same
+                // address leads to the new primary.
                 Some(code) => {
                     let code = code.code();
                     code.starts_with("08")
                         || code.starts_with("57P")
                         || ["25P03", "25006"].contains(&code)
                 }
-                // No SQL state: the wire, or an answer that makes no sense.
+                // No SQL state: the connection failed, or the answer is invalid.
                 None => true,
             }
     }
 
-    /// Whether only the neighbours' failure is reported.
+    /// Whether the error only reports that another operation of the group failed.
     pub(super) fn is_an_echo(&self) -> bool {
         matches!(self, Self::Postgres(error)
             if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION))
     }
 
-    /// Whether the same may succeed when it is done again at once: two transactions were in each other's
-    /// way.
+    /// Whether the same operation may succeed at once: two transactions have collided.
     pub(super) fn is_a_collision(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         let Some(error) = error.as_db_error() else { return false };
@@ -62,15 +63,16 @@ impl Fault {
             SqlState::T_R_DEADLOCK_DETECTED
             | SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::LOCK_NOT_AVAILABLE => true,
-            // Two inserts of the same payment at the same time: `ON CONFLICT (payment)` settles that in
-            // the index of payments, but the later one may meet the earlier in this index first. Done
-            // again it finds the row.
+            // Two inserts of the same payment at the same time: `ON CONFLICT (payment)` handles a
+            // conflict in the index of payments, but the later insert may meet the earlier one in
+            // this index first. The next attempt finds the row.
             SqlState::UNIQUE_VIOLATION => error.constraint() == Some(TRANSACTION_KEY),
             _ => false,
         }
     }
 
-    /// The error of the store at `place`. For one that [is lost](Self::is_lost), nothing was written.
+    /// Converts it to the error of the store at `place`. For a fault that [is lost](Self::is_lost),
+    /// nothing was written.
     pub(super) fn at(self, place: &str) -> StoreError {
         let error = match self {
             Self::Store(error) => return error,
@@ -78,7 +80,8 @@ impl Fault {
         };
         let (place, why) = (place.to_owned(), why(&error));
         let Some(code) = error.code() else {
-            // The only fault of ours that the client's library finds before it asks the server.
+            // The only fault of this program that the client library finds before it asks the
+            // server.
             let refused = why.contains("password missing");
             return match refused {
                 true => StoreError::Refused { place, why: format!("{why} (set PGPASSWORD)") },
@@ -102,10 +105,11 @@ impl Fault {
     }
 }
 
-/// What the innermost cause says: the outer ones say "db error" and "error connecting to server".
+/// Returns the message of the innermost cause. The outer ones are only "db error" and "error
+/// connecting to server".
 pub(super) fn why(error: &Error) -> String {
     if let Some(error) = error.as_db_error() {
-        // Not the details: they repeat the values of a row.
+        // Without the details, which repeat the values of a row.
         return error.message().to_owned();
     }
     error.source().map_or_else(|| error.to_string(), ToString::to_string)

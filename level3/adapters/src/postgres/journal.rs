@@ -85,7 +85,7 @@ impl Operation for Open {
         }
         let known = read(session, self.saga.as_str()).await?;
         Ok(Opened::Known(known.ok_or_else(|| {
-            StoreError::unreadable("saga", "it is there and is not there within one transaction")
+            StoreError::unreadable("saga", "it exists and does not exist within one transaction")
         })?))
     }
 }
@@ -98,7 +98,7 @@ pub(super) struct Append {
 }
 
 impl Operation for Append {
-    /// Whether the lease was the latest one.
+    /// Returns whether the lease was the latest one.
     type Output = bool;
 
     fn key(&self) -> &str {

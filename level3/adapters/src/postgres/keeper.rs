@@ -1,4 +1,4 @@
-//! Being seen to be alive.
+//! Shows other processes that this one is alive.
 
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use super::fault::Fault;
 use super::session::{Address, migrate};
 use super::statements::{IDENTITY, LOCK_INSTANCE, NEW_INSTANCE};
 
-/// How often the lock's connection is looked at, and the pause between two attempts to get it back.
+/// How often the lock's connection is checked, and the pause between two attempts to make it again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Holds this instance's advisory lock on a connection of its own.
 ///
 /// The server releases the lock when the connection is gone, so the lock says whether the process
-/// lives. When the server itself was gone, the lock is taken again as soon as it is back. An instance that
-/// claims one of these sagas in between raises its epoch: a mistake costs an owner, never a payment.
+/// lives. After an outage of the server, this process takes the lock again as soon as the server is
+/// back. Another instance may claim one of its sagas in between. That raises the epoch of the saga,
+/// so this process loses the saga, and no payment is made twice.
 #[derive(Debug)]
 pub(super) struct Keeper {
     id: i32,
@@ -27,7 +28,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Brings the schema up to date, takes a number and locks it.
+    /// Updates the schema, gets a number for this process and locks it.
     pub(super) async fn start(address: &Address) -> Result<Self, Fault> {
         let client = address.connect().await?;
         migrate(&client, &address.place).await?;

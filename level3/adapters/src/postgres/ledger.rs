@@ -47,7 +47,7 @@ impl Operation for Save {
     }
 }
 
-/// The row that is there already, if it says the same.
+/// Returns the row that exists already; an error if its amount differs or the payment was voided.
 async fn saved_before(session: &Session, asked: Row) -> Result<Result<Row, ProviderError>, Fault> {
     let row =
         session.client.query_one(&session.statements.saved, &[&asked.payment.as_str()]).await?;
@@ -74,7 +74,7 @@ impl Operation for Void {
         let voided = client
             .query_opt(&statements.void, &[&self.0.as_str(), &transaction.as_str(), &body])
             .await?;
-        // None: it was voided before.
+        // No row was changed: the payment was voided before.
         if let Some(row) = voided {
             client.execute(&statements.no_receipt, &[&row.try_get::<_, i64>(0)?]).await?;
         }
@@ -106,7 +106,7 @@ fn pending(row: &tokio_postgres::Row) -> Result<PendingReceipt, Fault> {
     Ok(PendingReceipt { payment, receipt })
 }
 
-/// The receipt of this payment's row is sent.
+/// Removes the receipt of this payment's row from the outbox.
 pub(super) struct ReceiptSent {
     transaction: TransactionId,
     key: String,

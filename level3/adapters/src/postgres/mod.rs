@@ -1,16 +1,16 @@
 //! A store in PostgreSQL.
 //!
-//! [`PostgresStore::connect`] makes its tables in the schema that is first in the connection's search
-//! path; any number of processes may use them. A few connections commit in groups, one more says that
-//! this process is alive.
+//! [`PostgresStore::connect`] creates its tables in the schema that is first in the connection's
+//! search path; any number of processes may use them. A few connections commit in groups, and one
+//! more shows that this process is alive.
 //!
-//! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each connection.
-//! `fsync` and `full_page_writes`, which a durable flush needs too, are the server's configuration, and on
-//! by default.
+//! Every answer comes after the server's flush: `synchronous_commit` is set to `on` for each
+//! connection. `fsync` and `full_page_writes`, which a durable flush needs too, are the server's
+//! configuration, and on by default.
 //!
-//! A connection that is lost is made again. Writes wait for that for as long as
-//! [`PostgresOptions::patience`] says, and then fail; one whose commit was under way when the connection
-//! broke fails at once with [`StoreError::Lost`], since its outcome is unknown.
+//! The store replaces a lost connection. Writes wait for the new connection up to
+//! [`PostgresOptions::patience`], and then fail. A write whose commit was under way when the
+//! connection broke fails at once with [`StoreError::Lost`], since its outcome is unknown.
 
 mod fault;
 mod journal;
@@ -44,23 +44,23 @@ use super::sql::{
     limit, saga_kind, standing_after,
 };
 
-/// How a store in PostgreSQL is used.
+/// The options of a store in PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// Connections that write. One more is held to show that this process is alive.
+    /// The number of connections that write. One more connection shows that this process is alive.
     pub connections: NonZeroUsize,
-    /// Writes that share one transaction, at most. 1 turns group commit off.
+    /// The most writes that share one transaction. 1 turns group commit off.
     pub group: NonZeroUsize,
-    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
-    /// than any step takes and than the longest pause between two attempts to undo one.
+    /// How long a living owner of a saga may be silent before the saga can be claimed. It must be
+    /// longer than any step and than the longest pause between two attempts to undo one.
     pub lease: Duration,
-    /// How long the server may be away, or silent, before a write fails.
+    /// How long the server may be unreachable or silent before a write fails.
     pub patience: Duration,
 }
 
 impl Default for PostgresOptions {
-    /// Four connections, groups of 256, the default lease, and 5 s, which is about as long as a server
-    /// takes to start again.
+    /// Four connections, groups of 256, the default lease, and 5 s, which is about as long as a
+    /// server takes to start again.
     fn default() -> Self {
         Self {
             connections: nonzero!(4),
@@ -71,7 +71,7 @@ impl Default for PostgresOptions {
     }
 }
 
-/// Journal and ledger in PostgreSQL. Cheap to clone; clones are the same store.
+/// A store in PostgreSQL: a journal and a ledger. Cheap to clone; clones share one store.
 #[derive(Clone)]
 pub struct PostgresStore {
     writer: Arc<Writer>,
@@ -89,17 +89,17 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables. Without a
-    /// password in the URL, the one of `PGPASSWORD` or of the password file (`PGPASSFILE`, `~/.pgpass`) is
-    /// used.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables.
+    /// Without a password in the URL, the one of `PGPASSWORD` or of the password file
+    /// (`PGPASSFILE`, `~/.pgpass`) is used.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: [`Url`](StoreError::Url), [`Unreachable`](StoreError::Unreachable),
     /// [`Refused`](StoreError::Refused) if user, password or database are wrong,
-    /// [`ReadOnly`](StoreError::ReadOnly) if the user may not make tables,
-    /// [`Foreign`](StoreError::Foreign) or [`NewerSchema`](StoreError::NewerSchema), which leaves the
-    /// database as it is.
+    /// [`ReadOnly`](StoreError::ReadOnly) if the user may not create tables,
+    /// [`Foreign`](StoreError::Foreign) or [`NewerSchema`](StoreError::NewerSchema), and then the
+    /// database is not changed.
     ///
     /// # Panics
     ///
@@ -107,12 +107,12 @@ impl PostgresStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future closes the connection. The tables may have been made.
+    /// Dropping the future closes the connection. The tables may have been created.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
     }
 
-    /// The same with other options.
+    /// Connects with other options.
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ impl PostgresStore {
         })
     }
 
-    /// Finishes the operations that were begun before, and closes the connections. Later operations, through a
-    /// clone, fail with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the connections. Later
+    /// operations, through a clone, fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///
@@ -145,7 +145,7 @@ impl PostgresStore {
         self.writer.stop().await;
     }
 
-    /// An operation of the journal.
+    /// Runs an operation of the journal.
     fn log<T: Send + 'static>(
         &self,
         operation: Result<impl Operation<Output = T>, StoreError>,
@@ -159,7 +159,7 @@ impl PostgresStore {
         }
     }
 
-    /// An operation of the ledger.
+    /// Runs an operation of the ledger.
     fn book<T: Send + 'static>(&self, operation: impl Operation<Output = T>) -> CallFuture<T> {
         let done = self.writer.submit(operation);
         async move { Ok(done.await?) }.boxed()
@@ -177,7 +177,7 @@ impl Journal for PostgresStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store gives an epoch that this refuses.
+        // No store returns an epoch that is too large for this.
         let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
         let (saga, stands) = (lease.saga.clone(), standing_after(&records));
         let written =

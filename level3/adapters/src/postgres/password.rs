@@ -1,11 +1,11 @@
-//! A password that does not stand in the URL: by the variables and the file that every client of
-//! PostgreSQL knows.
+//! Finds a password that is not in the URL: in the variable or the file that every client of
+//! PostgreSQL reads.
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// Whom a password is for.
+/// The account that a password is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account<'a> {
     pub(super) host: &'a str,
@@ -14,7 +14,7 @@ pub(super) struct Account<'a> {
     pub(super) user: &'a str,
 }
 
-/// The password of `PGPASSWORD`, or else the one that the password file has for the account.
+/// Returns the password of `PGPASSWORD`, or else that of the account in the password file.
 pub(super) fn find(account: Account<'_>) -> Option<String> {
     if let Ok(password) = env::var("PGPASSWORD") {
         return Some(password);
@@ -24,7 +24,8 @@ pub(super) fn find(account: Account<'_>) -> Option<String> {
     in_file(&fs::read_to_string(file).ok()?, account)
 }
 
-/// The password of the first line that fits: `HOST:PORT:DATABASE:USER:PASSWORD`, where `*` fits anything.
+/// Returns the password of the first line that matches: `HOST:PORT:DATABASE:USER:PASSWORD`, where
+/// `*` matches anything.
 fn in_file(text: &str, account: Account<'_>) -> Option<String> {
     let port = account.port.to_string();
     let wanted = [account.host, port.as_str(), account.database, account.user];
@@ -36,8 +37,8 @@ fn in_file(text: &str, account: Account<'_>) -> Option<String> {
     })
 }
 
-/// The fields of a line. A backslash takes the meaning from a colon or another backslash; the password
-/// may have colons.
+/// Splits a line into its fields. A backslash escapes a colon or another backslash; the password
+/// may contain colons.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();

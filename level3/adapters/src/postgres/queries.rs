@@ -1,4 +1,4 @@
-//! What a program asks.
+//! The queries of a program.
 
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Standing;
@@ -110,7 +110,7 @@ impl Operation for ReceiptFailed {
 
     async fn run(&self, session: &Session) -> Result<(), Fault> {
         let failed = &session.statements.receipt_failed;
-        // A NUL is the one character that PostgreSQL's text does not take.
+        // NUL is the only character that PostgreSQL's type `text` cannot hold.
         let cause = self.cause.replace('\0', " ");
         session.client.execute(failed, &[&self.payment.as_str(), &cause]).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! One connection, and what is set up on it.
+//! One connection with its settings and statements.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::statements::{
 };
 use crate::sql::StoreError;
 
-/// A server and a database, and how they are called in messages.
+/// A server and a database, and their name in messages.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
     config: Config,
@@ -21,7 +21,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads a URL. Nothing of what it says about a password gets into an error.
+    /// Reads a URL. No error repeats a password from it.
     pub(super) fn new(url: &str, patience: Duration) -> Result<Self, StoreError> {
         let bad = |why: String| StoreError::Url { why };
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -40,9 +40,9 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("level3");
         }
-        // A peer that is gone without a word is noticed.
+        // Keep-alive packets detect a peer that has gone without closing the connection.
         config.tcp_user_timeout(patience);
-        // Whole seconds, and 0 is none to the operating system.
+        // In whole seconds; the operating system reads 0 as no limit.
         config.keepalives_idle(patience.max(Duration::from_secs(1)));
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
@@ -64,7 +64,8 @@ impl Address {
 
     pub(super) async fn connect(&self) -> Result<Client, Fault> {
         let (client, connection) = self.config.connect(NoTls).await?;
-        // Ends when the client is dropped. Its error is the one that the client's next call reports.
+        // The task ends when the client is dropped. An error of the connection is not lost: the
+        // client's next call reports it.
         tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -87,8 +88,8 @@ impl Session {
     }
 }
 
-/// Brings the schema up to date, in one transaction. Two that start at the same time do it one after the
-/// other.
+/// Updates the schema in one transaction. Two processes that start at the same time do it one after
+/// the other.
 pub(super) async fn migrate(client: &Client, place: &str) -> Result<(), Fault> {
     client.batch_execute(BEGIN).await?;
     client.query(LOCK_SCHEMA, &[]).await?;
@@ -104,7 +105,7 @@ pub(super) async fn migrate(client: &Client, place: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The version of the schema, 0 where there is none.
+/// Returns the version of the schema; 0 if there is none.
 async fn schema(client: &Client, place: &str) -> Result<i64, Fault> {
     let tables = client.query_one(TABLES, &[]).await?;
     let found = match (tables.try_get::<_, i64>(0)?, tables.try_get::<_, i64>(1)?) {

@@ -1,4 +1,4 @@
-//! Everything that is said to PostgreSQL.
+//! The statements for PostgreSQL.
 
 use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
@@ -49,7 +49,8 @@ const V1: &str = "
     );
 ";
 
-/// The store's identity. One that has sagas already keeps their names, which were derived without it.
+/// Adds the store's identity. A store that has sagas already gets an empty one, since their names
+/// were derived without it.
 const V2: &str = "
     CREATE TABLE store (identity text NOT NULL);
     INSERT INTO store
@@ -65,16 +66,17 @@ pub(super) const BEGIN: &str = "BEGIN";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
-/// An answer comes after the flush, whatever the server's default is.
-/// What holds for each connection. A process that is frozen within a transaction holds its locks no longer
-/// than two seconds, and no process waits longer than four for a lock of another one: both are less than the patience
-/// of a write, which is done again when it was cut.
+/// The settings of each connection. Every answer comes after the flush, whatever the server's
+/// default is. A process that is frozen within a transaction keeps its locks for two seconds at
+/// most, and no process waits for a lock longer than four. Both are less than the patience of a
+/// write, and a write that was cut off is done again.
 pub(super) const CONFIGURE: &str = "
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '2s';
     SET lock_timeout = '4s'";
 
-/// Whether there is the table that says which schema this is, and how many others have our names.
+/// Finds out whether there is the table with the version of the schema, and how many other tables
+/// have the names of ours.
 pub(super) const TABLES: &str = "
     SELECT count(*) FILTER (WHERE tablename = 'level3_migrations'),
         count(*) FILTER (WHERE tablename IN ('sagas', 'journal', 'payments', 'outbox'))
@@ -90,14 +92,14 @@ pub(super) const MIGRATED: &str = "INSERT INTO level3_migrations (version) VALUE
 pub(super) const LOCK_SCHEMA: &str = "
     SELECT pg_advisory_xact_lock(hashtext('level3 ' || current_schema()), 0)";
 pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
-/// Held by the session, so that the server gives it back when the session is over.
+/// The session holds the lock, so the server releases it when the session ends.
 pub(super) const LOCK_INSTANCE: &str = "
     SELECT pg_advisory_lock(hashtext('level3 ' || current_schema()), $1)";
 
-/// Declares what is prepared on each connection.
+/// Declares the statements that are prepared on each connection.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        /// What is prepared on each connection.
+        /// The statements that are prepared on each connection.
         pub(super) struct Statements {
             $($(#[$doc])* pub(super) $name: Statement,)*
         }
@@ -110,7 +112,7 @@ macro_rules! statements {
                 let mut prepared = prepared.into_iter();
                 $(let $name = match prepared.next() {
                     Some(statement) => statement,
-                    // As many come out as went in.
+                    // There are as many results as statements.
                     None => client.prepare($text).await?,
                 };)*
                 Ok(Self { $($name),* })
@@ -128,8 +130,8 @@ statements! {
         )
         INSERT INTO journal (saga, seq, epoch, source, body)
         SELECT number, 1, 1, 'saga', $4 FROM opened";
-    /// The row of the saga is locked: a claim and a write come one after the other, and the later of
-    /// them sees the epoch that the earlier has left.
+    /// Locks the row of the saga: of a claim and a write, one waits for the other and then sees its
+    /// epoch.
     append = "
         WITH mine AS (
             UPDATE sagas SET next_seq = next_seq + 1, standing = coalesce($4, standing)
@@ -142,8 +144,9 @@ statements! {
         SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1";
     saga_locked = "
         SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1 FOR UPDATE";
-    /// Whether the instance's lock is free. The lock is shared and held until the end of the transaction,
-    /// so that two processes that ask at the same time do not take each other for the owner.
+    /// Finds out whether the instance's lock is free. The check takes a shared lock until the end
+    /// of the transaction, so that two processes that check at the same time do not mistake each
+    /// other for the owner.
     is_gone = "
         SELECT pg_try_advisory_xact_lock_shared(hashtext('level3 ' || current_schema()), $1)";
     claim = "
@@ -153,12 +156,12 @@ statements! {
     entries = "
         SELECT seq, epoch, (extract(epoch FROM at) * 1000)::bigint, source, body
         FROM journal WHERE saga = $1 ORDER BY seq";
-    /// The first condition is the one of the index.
+    /// The first condition is that of the index, so that the server can use the index.
     list_unfinished = "
         SELECT name FROM sagas WHERE standing <> 'ended' AND standing = $1 ORDER BY number LIMIT $2";
     list_ended = "SELECT name FROM sagas WHERE standing = $1 ORDER BY number LIMIT $2";
 
-    /// Row, outbox and note, or nothing.
+    /// Writes the row, the outbox entry and the note, or nothing.
     save = "
         WITH saved AS (
             INSERT INTO payments (payment, transaction_id, status, order_id, intent, minor, currency,
@@ -177,7 +180,7 @@ statements! {
         )
         SELECT number FROM saved";
     saved = "SELECT status, minor, currency FROM payments WHERE payment = $1";
-    /// Where there is no row yet, a tombstone takes its place.
+    /// If there is no row yet, writes a tombstone.
     void = "
         WITH voided AS (
             INSERT INTO payments (payment, transaction_id, status, voided_at)
@@ -194,8 +197,8 @@ statements! {
             SELECT number, seq, epoch, 'ledger', $3 FROM noted
         )
         SELECT number FROM voided";
-    /// A statement of its own: the one before may have waited for a save, whose entry in the outbox is
-    /// later than what it sees.
+    /// A separate statement: the one before may have waited for a save, and cannot see the outbox
+    /// entry that this save has written since.
     no_receipt = "DELETE FROM outbox WHERE payment = $1";
     pending = "
         SELECT p.payment, p.transaction_id, p.order_id, p.minor, p.currency, p.email

@@ -1,10 +1,11 @@
 //! Several connections, each of which commits in groups.
 //!
-//! A connection takes whatever has queued up, sends all of it without waiting for answers in between
-//! (*pipelining*), and commits once. The flush is the server's, which itself lets commits of several
-//! connections share one; what a group saves besides is a round trip and a transaction for each write.
+//! A connection takes all operations that are queued, sends them without waiting for the answers in
+//! between (*pipelining*), and commits once. The server flushes, and lets the commits of several
+//! connections share a flush. In addition a group saves a round trip and a transaction for each
+//! write.
 //!
-//! A group that fails is rolled back and each of its operations done alone, as in
+//! A group that fails is rolled back, and then each of its operations is done alone, as in
 //! [`sqlite`](crate::sqlite).
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,21 +25,21 @@ use crate::sql::{Slot, StoreError};
 
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often what collided with another process is done again.
+/// How often an operation that collided with another process is done again.
 const COLLISIONS: u32 = 5;
 
-/// What is done within a transaction, possibly more than once.
+/// An operation: runs within a transaction, possibly more than once.
 pub(super) trait Operation: Send + Sync + 'static {
     /// The result of the operation.
     type Output: Send + 'static;
 
-    /// What it writes to. Operations of a group are sent in the order of their keys, so that two groups
-    /// that lock the same rows lock them in the same order.
+    /// The key of the rows that it writes. Operations of a group are sent in the order of their
+    /// keys, so that two groups that lock the same rows lock them in the same order.
     fn key(&self) -> &str {
         ""
     }
 
-    /// Does it.
+    /// Runs the operation.
     fn run(&self, session: &Session) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
 }
 
@@ -46,7 +47,7 @@ trait Work: Send {
     fn key(&self) -> &str;
     fn since(&self) -> Instant;
     fn run<'a>(&'a mut self, session: &'a Session) -> BoxFuture<'a, Result<(), Fault>>;
-    /// The transaction is on disk, or failed.
+    /// Answers the caller: the transaction is on disk, or failed.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
@@ -80,7 +81,7 @@ impl<O: Operation> Work for Job<O> {
 
 type Group = Vec<Box<dyn Work>>;
 
-/// The clients' end of the connections. They end when the last one is dropped.
+/// The handle of the connections. They end when the last handle is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Option<UnboundedSender<Box<dyn Work>>>>,
@@ -121,10 +122,10 @@ impl Writer {
         Self { queue: Mutex::new(Some(queue)), tasks, shared }
     }
 
-    /// Does the operation in a transaction and answers when that is on disk.
+    /// Runs the operation in a transaction and returns its result when the transaction is on disk.
     ///
-    /// It is queued when the future is first polled. Dropping the future after that does not call it
-    /// off.
+    /// The operation is queued when the future is first polled. Dropping the future after that does
+    /// not cancel it.
     pub(super) fn submit<O: Operation>(
         self: &Arc<Self>,
         operation: O,
@@ -140,7 +141,7 @@ impl Writer {
         }
     }
 
-    /// Ends the connections when everything that was submitted before is done.
+    /// Ends the connections when every operation that was submitted before is done.
     pub(super) async fn stop(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -156,13 +157,13 @@ impl Writer {
     }
 }
 
-/// Where a group has failed.
+/// The point at which a group has failed.
 enum Failed {
-    /// The connection broke before the commit was sent: nothing is there.
+    /// The connection broke before the commit was sent: nothing was written.
     Lost(Fault),
-    /// It broke after that: the outcome is unknown.
+    /// The connection broke after that: the outcome is unknown.
     InDoubt(Fault),
-    /// The server refuses something.
+    /// The server refused a statement.
     Refused(Fault),
 }
 
@@ -179,14 +180,14 @@ impl Connection {
             group.sort_by(|a, b| a.key().cmp(b.key()));
             if let Some(group) = self.settle(group).await {
                 for work in group {
-                    // Alone it does not come back.
+                    // A group of one operation is always answered, so none is left.
                     let _ = self.settle(vec![work]).await;
                 }
             }
         }
     }
 
-    /// Whatever is queued, or the next that comes. None when there will be nothing any more.
+    /// Returns the queued operations, or waits for the next one. `None` when the queue is closed.
     async fn next(&self) -> Option<Group> {
         let mut work = self.work.lock().await;
         let mut group = vec![work.recv().await?];
@@ -199,9 +200,11 @@ impl Connection {
         Some(group)
     }
 
-    /// Does a group and answers it. Gives it back if it has to be done one by one.
+    /// Runs a group and answers its callers. Returns the group if its operations have to be done
+    /// one by one.
     ///
-    /// While the server is away it is tried again, until a caller has waited for the store's patience.
+    /// While the server is unreachable, the group is tried again until a caller has waited for the
+    /// store's patience.
     async fn settle(&mut self, mut group: Group) -> Option<Group> {
         let mut collisions = 0;
         loop {
@@ -251,7 +254,7 @@ impl Connection {
         let session = &*self.session.insert(session);
         let client = &session.client;
         let operations = join_all(group.iter_mut().map(|work| work.run(session)));
-        // Polled in this order, and therefore sent in it.
+        // The futures are polled in this order, and their statements are sent in it.
         let sent = timeout(patience, join(client.batch_execute(BEGIN), operations)).await;
         let Ok((begun, done)) = sent else { return Err(Failed::Lost(hangs(patience))) };
         let outcomes = std::iter::once(begun.map_err(Fault::from)).chain(done);
@@ -285,7 +288,8 @@ impl Connection {
     }
 }
 
-/// The one that says most comes first: a lost connection, then what was refused, then its echoes.
+/// Orders the faults of a group by what they say about the cause: a lost connection, then a
+/// refusal, then the errors that follow from it.
 fn severity(fault: &Fault) -> u8 {
     match (fault.is_lost(), fault.is_an_echo()) {
         (true, _) => 0,

@@ -1,4 +1,4 @@
-//! Going through both sides.
+//! Compares both sides.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,28 +12,29 @@ use tokio::time::Instant;
 use super::report::{Discrepancy, Finding, Outcome, Report, about};
 use super::{Booked, ReconcileError, Reconciler};
 
-/// Rows that are read at once.
+/// The number of rows that one query reads.
 const ROWS: usize = 500;
-/// After that a call that goes on failing has failed.
+/// The time after which a call that keeps failing is given up.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How a payment's saga stands.
+/// The status of a payment's saga.
 enum Ended {
     Paid(SagaLog),
     Undone,
 }
 
 impl Reconciler {
-    /// Goes through all intents and all rows once.
+    /// Compares all intents and all rows once.
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`] when one of the sides cannot be read, the provider after six attempts. A repair
-    /// that fails is a finding, not an error.
+    /// [`ReconcileError`] when one of the sides cannot be read, the provider after six attempts. A
+    /// repair that fails is a finding, not an error.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops it between two calls, or leaves one under way. Run it again.
+    /// Dropping the future stops the comparison. A call that is under way may still take effect.
+    /// Run the comparison again.
     pub async fn run(&self) -> Result<Report, ReconcileError> {
         let mut report = Report { complete: true, ..Report::default() };
         let mut matched = HashSet::new();
@@ -60,7 +61,7 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// One intent of the list.
+    /// Compares one intent of the list.
     async fn intent(
         &self,
         listed: Intent,
@@ -81,7 +82,7 @@ impl Reconciler {
         }
     }
 
-    /// An intent whose payment is paid.
+    /// Compares an intent whose payment is paid.
     async fn paid(
         &self,
         listed: Intent,
@@ -93,11 +94,12 @@ impl Reconciler {
         let booked = booked.filter(|booked| booked.row.status == RowStatus::Completed);
         let is_its = booked.as_ref().is_some_and(|booked| match &booked.intent {
             Some(id) => *id == listed.id,
-            // Where the ledger knows no intents, the first one that is charged is the row's.
+            // If the ledger does not store intents, the first one that is charged counts as that of
+            // the row.
             None => is_charged(&listed) && !matched.contains(&listed.payment),
         });
         if let Some(booked) = booked.as_ref().filter(|_| is_its) {
-            // Otherwise the row is looked at among the rows.
+            // Otherwise the comparison of the rows handles the row.
             if is_charged(&listed) {
                 self.fits(&listed, booked, report, matched);
             }
@@ -118,7 +120,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// A charge and its row.
+    /// Compares a charge and its row.
     fn fits(
         &self,
         charge: &Intent,
@@ -136,12 +138,12 @@ impl Reconciler {
         }
     }
 
-    /// An intent whose payment was undone.
+    /// Compares an intent whose payment was undone.
     async fn undone(&self, listed: &Intent, report: &mut Report) -> Result<(), ReconcileError> {
         let Some(now) = self.now(listed).await? else { return Ok(()) };
         let (discrepancy, outcome) = if is_charged(&now) {
             let outcome = self.repaired(async {
-                // In the order of the saga: first no row, which also keeps a late one away.
+                // In the saga's order: first the row is voided, which also stops a late save.
                 match call(|| self.sides.ledger.void(now.payment.clone())).await {
                     Ok(()) => self.refund(&now).await,
                     Err(error) => Outcome::Failed(error.to_string()),
@@ -155,7 +157,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// An intent whose payment the journal does not know.
+    /// Reports an intent whose payment the journal does not know.
     async fn unknown(&self, listed: &Intent, report: &mut Report) -> Result<(), ReconcileError> {
         if !is_charged(listed) {
             return Ok(());
@@ -168,7 +170,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The rows that no charge was matched with.
+    /// Compares the rows that no charge was matched with.
     async fn rows(
         &self,
         report: &mut Report,
@@ -189,15 +191,15 @@ impl Reconciler {
         }
     }
 
-    /// A row that was not matched: its intent is not on the pages, or not charged.
+    /// Compares a row that was not matched: its intent is not on the pages, or not charged.
     async fn row(&self, booked: Booked, report: &mut Report) -> Result<(), ReconcileError> {
         let payment = booked.row.payment;
         let found = match booked.intent.clone() {
             Some(id) => call(|| self.sides.intents.intent(id.clone())).await?,
             None => call(|| self.sides.payments.find_intent(payment.clone())).await?,
         };
-        // An intent by this name may be another payment's: of a provider that has lost its memory, or of
-        // another store.
+        // An intent with this name may belong to another payment: the provider may have lost its
+        // data, or another store may use the account.
         let found = found.filter(|intent| intent.payment == payment);
         let discrepancy = match &found {
             Some(intent) if is_charged(intent) && intent.amount == booked.row.amount => {
@@ -209,7 +211,8 @@ impl Reconciler {
             }
             found => Discrepancy::NotCharged { status: found.as_ref().map(|intent| intent.status) },
         };
-        // It may be on its way back: then the journal says so, or the row does by now.
+        // The payment may be in the middle of an undo. Then the journal shows that, or the row is
+        // voided by now.
         let saga_log = self.saga_log(&payment).await?;
         let is_unfinished = saga_log.is_some_and(|saga_log| saga_log.standing != Standing::Ended);
         let now = self.sides.books.row(payment.clone()).await?;
@@ -226,13 +229,14 @@ impl Reconciler {
         Ok(self.sides.journal.read(SagaId::from(payment)).await?)
     }
 
-    /// The intent as it is now that its payment has ended, unless nothing is left to do for it.
+    /// Returns the current intent, now that its payment has ended; `None` if nothing is left to do
+    /// for it.
     async fn now(&self, listed: &Intent) -> Result<Option<Intent>, ReconcileError> {
         let now = call(|| self.sides.intents.intent(listed.id.clone())).await?;
         Ok(now.filter(|intent| !is_over(intent)))
     }
 
-    /// Does it, unless nothing is to be changed.
+    /// Makes a repair, unless the configuration forbids repairs.
     async fn repaired(&self, repair: impl Future<Output = Outcome>) -> Outcome {
         if self.config.repair { repair.await } else { Outcome::Reported }
     }
@@ -242,8 +246,8 @@ impl Reconciler {
     }
 }
 
-/// Six attempts with 6 s of pauses: no client waits for a reconciliation, and one that stops half way has to
-/// begin again.
+/// Six attempts with pauses of 6 s in all. No client waits for a reconciliation, and one that stops
+/// half way has to start from the beginning.
 fn patient() -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(200))
@@ -252,7 +256,8 @@ fn patient() -> ExponentialBuilder {
         .with_max_times(5)
 }
 
-/// Makes a call until it works, with pauses of the provider's or of our own.
+/// Makes a call until it succeeds. The pauses are those that the provider asks for, or those of the
+/// schedule.
 pub(super) async fn call<T, Fut>(attempt: impl FnMut() -> Fut) -> Result<T, ProviderError>
 where
     Fut: Future<Output = Result<T, ProviderError>>,
@@ -275,13 +280,13 @@ const fn is_charged(intent: &Intent) -> bool {
     matches!(intent.status, IntentStatus::Succeeded) && !intent.refunded
 }
 
-/// The customer has not paid and will not. A charge that is still under way does not count: the next
-/// reconciliation sees it.
+/// Whether nothing is left to do for the intent: the customer has not paid and will not. A charge
+/// that is still under way is left to the next reconciliation.
 const fn is_over(intent: &Intent) -> bool {
     intent.refunded || matches!(intent.status, IntentStatus::Canceled | IntentStatus::Processing)
 }
 
-/// How the saga has ended; none, and a count, while it has not.
+/// Returns the outcome of the saga. If it has not ended, counts it and returns `None`.
 fn ended(saga_log: SagaLog, report: &mut Report) -> Option<Ended> {
     match saga_log.standing {
         Standing::Open => report.unfinished += 1,

@@ -1,16 +1,17 @@
-//! Compares the provider's intents with the ledger's rows and the journal, and repairs the differences.
-//!
-//! The records agree as long as every party keeps its contract. Sometimes one does not: a
-//! provider charges after it was told to cancel, or makes an intent whose request it had refused; a backup
-//! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds such
+//! Compares the provider's intents with the ledger's rows and the journal, and repairs the
 //! differences.
+//!
+//! The records agree as long as every party keeps its contract. Sometimes one does not: a provider
+//! charges after it was told to cancel, or makes an intent whose request it had refused; a backup
+//! of the ledger is older than its last rows; an operator refunds by hand. Only a comparison finds
+//! such differences.
 //!
 //! | the journal says | the intent | the row | what is done |
 //! |---|---|---|---|
-//! | paid | charged | stands | nothing: it fits |
+//! | paid | charged | completed | nothing: they agree |
 //! | paid | charged | missing | recorded |
 //! | paid | charged | another intent's | refunded |
-//! | paid | not charged, or refunded | stands | reported |
+//! | paid | not charged, or refunded | completed | reported |
 //! | undone | charged | any | refunded, and the row voided |
 //! | paid or undone | open | not this one's | cancelled |
 //! | nothing | charged | | reported; refunded if [`ReconcileConfig::refund_unknown`] says so |
@@ -20,15 +21,15 @@
 //!
 //! Only payments whose saga has ended are touched. Such an end is final: no other code works on
 //! them. A page of the list may be older than that end, so the intent is read once more after the
-//! journal, and nothing is decided by the list. Repairs use the gateway's own idempotency keys and the
-//! ledger's unique rows. So any number of reconciliations may run at once, each may stop anywhere, and a
-//! second one finds nothing left to do.
+//! journal, and no decision depends on the list. Repairs use the gateway's own idempotency keys and
+//! the ledger's unique rows. So any number of reconciliations may run at once, each may stop
+//! anywhere, and a second one finds nothing left to do.
 //!
 //! # Cost
 //!
-//! One call for a hundred intents, one read of journal and ledger for each of ours, and one call for each
-//! row that no charge on the pages was matched with. Memory does not grow with the account. The calls go
-//! past the gateway's rate limiter, one at a time.
+//! A reconciliation makes one call for a hundred intents, one read of journal and ledger for each
+//! intent of this system, and one call for each row without a matching charge on the pages. Memory
+//! does not grow with the account. The calls bypass the gateway's rate limiter, one at a time.
 
 mod compare;
 mod repair;
@@ -53,7 +54,7 @@ pub struct Sides {
     pub payments: Arc<dyn PaymentProvider>,
     /// Lists the same account.
     pub intents: Arc<dyn IntentList>,
-    /// Has the outcome of each payment.
+    /// Knows the outcome of each payment.
     pub journal: Arc<dyn Journal>,
     /// Writes the missing rows.
     pub ledger: Arc<dyn Ledger>,
@@ -72,13 +73,13 @@ impl fmt::Debug for Sides {
 pub struct ReconcileConfig {
     /// Whether differences are repaired; otherwise they are only reported. `true` by default.
     pub repair: bool,
-    /// Whether charges that the journal does not know are refunded. Where two systems share an account, such
-    /// a charge may belong to the other one. `false` by default.
+    /// Whether charges that the journal does not know are refunded. Where two systems share an
+    /// account, such a charge may belong to the other one. `false` by default.
     pub refund_unknown: bool,
     /// How many pages of intents are read, the newest first. All of them by default.
     pub pages: Option<u32>,
-    /// How many payments are kept in memory between the pages and the rows. 100 000 by default, some 10 MB;
-    /// each row beyond costs one call.
+    /// How many payments are kept in memory between the pages and the rows. 100 000 by default,
+    /// about 10 MB; each further row costs one call.
     pub matched: usize,
     /// How many findings the report lists. 1000 by default; further ones are counted and logged.
     pub findings: usize,
@@ -90,16 +91,16 @@ impl Default for ReconcileConfig {
     }
 }
 
-/// Why a reconciliation has stopped half way. What it had repaired stays repaired.
+/// Why a reconciliation has stopped half way. The repairs until then stay in effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
-    /// The provider.
+    /// The provider cannot be read.
     #[error("the payment provider: {0}")]
     Provider(#[from] ProviderError),
-    /// The journal.
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The books.
+    /// The ledger cannot be read.
     #[error(transparent)]
     Books(#[from] StoreError),
 }

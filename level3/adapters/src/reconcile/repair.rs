@@ -1,4 +1,4 @@
-//! Putting right what does not fit.
+//! Repairs differences.
 
 use level3_domain::journal::{Record, SagaLog};
 use level3_domain::payment::Payment;
@@ -11,30 +11,31 @@ use super::Reconciler;
 use super::compare::call;
 use super::report::Outcome;
 
-/// Keys that are tried for one purpose: the gateway burns no more than that either.
+/// The number of keys that are tried for one purpose. The gateway burns no more than that.
 const GENERATIONS: u32 = 8;
 
-/// As much of a payment's saga as is needed to write its row.
+/// The part of a saga's state that is needed to write the row.
 #[derive(Deserialize)]
 struct Kept {
     payment: Payment,
 }
 
 impl Reconciler {
-    /// Gives the money back.
+    /// Refunds the charge.
     pub(super) async fn refund(&self, intent: &Intent) -> Outcome {
         self.settle(intent, Operation::Refund, Outcome::Refunded).await
     }
 
-    /// Ends the intent.
+    /// Cancels the intent.
     pub(super) async fn cancel(&self, intent: &Intent) -> Outcome {
         self.settle(intent, Operation::Cancel, Outcome::Canceled).await
     }
 
-    /// Refunds or cancels, with the keys that the gateway uses, so that it happens once, also when another process does the same.
+    /// Refunds or cancels with the keys of the gateway, so that it happens once even if another
+    /// process does the same.
     ///
-    /// A key may be burnt by an answer that is stored, or spent on another intent of the payment. What
-    /// counts is what the intent is like afterwards.
+    /// A stored answer may have burnt a key, or the key may have been used for another intent of
+    /// the payment. So the state of the intent afterwards decides.
     async fn settle(&self, intent: &Intent, operation: Operation, done: Outcome) -> Outcome {
         let mut cause = "no key is left for it".to_owned();
         for generation in 0..GENERATIONS {
@@ -58,7 +59,7 @@ impl Reconciler {
                 Ok(_) => cause = error.to_string(),
                 Err(unseen) => return Outcome::Failed(unseen.to_string()),
             }
-            // Another key helps where this one only repeats what it said.
+            // The next key helps if this one only repeats a stored answer.
             if error.is_transient() && error != ProviderError::Internal {
                 break;
             }
@@ -66,7 +67,7 @@ impl Reconciler {
         Outcome::Failed(cause)
     }
 
-    /// Writes the row that is missing, from what the saga has in the journal.
+    /// Writes the missing row, from the state of the saga in the journal.
     pub(super) async fn record(&self, intent: &Intent, saga_log: &SagaLog) -> Outcome {
         let begun = saga_log.records.iter().find_map(|record| match record {
             Record::Begun { state, .. } => state.read::<Kept>().ok(),

@@ -1,4 +1,4 @@
-//! What a reconciliation has found.
+//! The findings of a reconciliation.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use level3_domain::provider::{Intent, IntentStatus};
 /// A difference between the ledger and the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Discrepancy {
-    /// Charged, paid by the journal, and there is no row.
+    /// The payment is charged, and paid according to the journal, but there is no row.
     NotRecorded,
-    /// Charged although everything was undone: the charge came through late.
+    /// The payment is charged although it was undone: the charge was executed late.
     ChargedAfterAll,
-    /// Charged a second time: the row is another intent's.
+    /// The payment is charged a second time: the row belongs to another intent.
     ChargedTwice,
-    /// Charged for a payment that the journal does not know.
+    /// An intent is charged for a payment that the journal does not know.
     Unknown,
-    /// Neither charged nor cancelled, and no process will do either.
+    /// The intent is neither charged nor cancelled, and no process will do either.
     LeftOpen,
-    /// There is a row, and the money is not there.
+    /// There is a row without a charge.
     NotCharged {
-        /// Where the intent stands; none if there is none.
+        /// The status of the intent; `None` if there is no intent.
         status: Option<IntentStatus>,
     },
-    /// Row and charge say different amounts.
+    /// The row and the charge have different amounts.
     OtherAmount {
         /// The amount of the row.
         recorded: Money,
@@ -56,7 +56,7 @@ impl fmt::Display for Discrepancy {
 /// What was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing: an operator has to look at it, or nothing was to be changed.
+    /// Nothing: an operator has to look at it, or repairs are turned off.
     Reported,
     /// The row is written now, and its receipt is in the outbox.
     Recorded,
@@ -64,7 +64,7 @@ pub enum Outcome {
     Refunded,
     /// The intent is cancelled now.
     Canceled,
-    /// It did not go. The next reconciliation tries again.
+    /// The repair failed. The next reconciliation tries again.
     Failed(String),
 }
 
@@ -80,12 +80,12 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One thing that does not fit.
+/// One difference, and its repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The payment.
     pub payment: PaymentId,
-    /// Which intent, if there is one.
+    /// The intent, if there is one.
     pub intent: Option<IntentId>,
     /// The difference.
     pub discrepancy: Discrepancy,
@@ -104,26 +104,26 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a reconciliation has looked at and found.
+/// The counts and findings of a reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Intents of ours that were looked at.
+    /// Intents of this system that were compared.
     pub intents: u64,
-    /// Intents of others in the account.
+    /// Other intents of the account.
     pub foreign: u64,
-    /// Intents of ours that cannot be understood. They are in the log.
+    /// Intents of this system that cannot be read. They are in the log.
     pub unreadable: u64,
-    /// Rows that were looked at.
+    /// Rows that were compared.
     pub rows: u64,
     /// Intents whose payment is under way, or waits to be recovered.
     pub unfinished: u64,
     /// Intents whose payment is among the dead letters.
     pub parked: u64,
-    /// Whether all intents were looked at, and not only the newest.
+    /// Whether all intents were compared, and not only the newest.
     pub complete: bool,
-    /// How many things do not fit.
+    /// The number of differences.
     pub found: u64,
-    /// How many of them are repaired.
+    /// The number of differences that were repaired.
     pub repaired: u64,
     /// The first of them; see [`ReconcileConfig::findings`](super::ReconcileConfig::findings).
     pub findings: Vec<Finding>,

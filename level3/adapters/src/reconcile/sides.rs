@@ -1,4 +1,5 @@
-//! What the books say, as a trait. What the provider lists is [`IntentList`](level3_domain::provider::IntentList).
+//! The ledger, as a reconciliation reads it. The provider's side is
+//! [`IntentList`](level3_domain::provider::IntentList).
 
 use futures::FutureExt as _;
 
@@ -7,14 +8,14 @@ use level3_domain::provider::Row;
 
 use crate::sql::{Asked, BookedRow, Store};
 
-/// A row of the ledger, as far as it is compared.
+/// The part of a row that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booked {
     /// Its number in the ledger.
     pub number: u64,
     /// The row.
     pub row: Row,
-    /// The intent that was charged, where the ledger knows it.
+    /// The intent that was charged, if the ledger stores it.
     pub intent: Option<IntentId>,
 }
 
@@ -26,10 +27,10 @@ impl From<BookedRow> for Booked {
 
 /// A ledger that can be read. Every [`Store`] can.
 pub trait Books: Send + Sync {
-    /// The row of a payment, whether it stands or was taken back.
+    /// Returns the row of a payment, completed or voided.
     fn row(&self, payment: PaymentId) -> Asked<'_, Option<Booked>>;
-    /// The rows in the order in which they were written, from the one after number `after` (0 for the
-    /// first), `most` at most.
+    /// Returns the rows in the order in which they were written, from the one after number `after`
+    /// (0 for the first), `most` at most.
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>>;
 }
 

@@ -1,4 +1,4 @@
-//! Where SendGrid is, with which key, and who writes.
+//! The address of SendGrid, the key, and the sender.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use level3_domain::ids::Email;
 
 use crate::http::Limits;
 
-/// A key of SendGrid's API. `Debug` shows nothing of it.
+/// A key of SendGrid's API. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendGridKey(Arc<str>);
 
-/// The text is no key. It is not repeated.
+/// The text is not a key. The message does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no API key of SendGrid's: it begins with \"SG.\" and has no blanks")]
+#[error("no API key of SendGrid: it begins with \"SG.\" and has no blanks")]
 pub struct NotAKey;
 
 impl SendGridKey {
@@ -21,7 +21,7 @@ impl SendGridKey {
     ///
     /// # Errors
     ///
-    /// [`NotAKey`] unless it has the form of one.
+    /// [`NotAKey`] unless the text has the form of a key.
     pub fn new(text: &str) -> Result<Self, NotAKey> {
         let text = text.trim();
         let is_key = (4..=255).contains(&text.len())
@@ -41,28 +41,29 @@ impl fmt::Debug for SendGridKey {
     }
 }
 
-/// How to reach SendGrid. [`SendGridConfig::new`] gives the defaults.
+/// The configuration of the client. [`SendGridConfig::new`] sets the defaults.
 #[derive(Debug, Clone)]
 pub struct SendGridConfig {
     /// The account.
     pub key: SendGridKey,
-    /// Who the receipts come from: an address that SendGrid has verified.
+    /// The sender of the receipts: an address that SendGrid has verified.
     pub from: Email,
-    /// The name beside it. None unless changed.
+    /// The name of the sender. The default is `None`.
     pub from_name: Option<String>,
-    /// Whether SendGrid only checks the request and sends nothing (its sandbox mode). `false` unless
-    /// changed.
+    /// Whether SendGrid only checks the request and sends nothing (its sandbox mode). The default
+    /// is `false`.
     pub sandbox: bool,
-    /// `https://api.sendgrid.com` unless changed. `/v3/mail/send` is put behind it.
+    /// The URL to which `/v3/mail/send` is appended. The default is `https://api.sendgrid.com`.
     pub base_url: String,
-    /// How long and how much an answer may take.
+    /// The limits of an answer.
     pub limits: Limits,
-    /// How many transactions are remembered whose receipt is out. 100 000 unless changed, about 20 MB.
+    /// The number of sent receipts whose transaction the client remembers. The default is 100 000,
+    /// about 20 MB.
     pub remembered: usize,
 }
 
 impl SendGridConfig {
-    /// The defaults, for this account and sender.
+    /// Makes the default configuration for this account and sender.
     #[must_use]
     pub fn new(key: SendGridKey, from: Email) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The receipt as a mail.
+//! Writes the mail of a receipt.
 
 use level3_domain::provider::Receipt;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(super) fn body(config: &SendGridConfig, receipt: &Receipt) -> Value {
         "from": from,
         "subject": format!("Receipt for order {}", receipt.order),
         "content": [{ "type": "text/plain", "value": text(receipt) }],
-        // Comes back with every event, so that a double can be seen.
+        // SendGrid repeats it in every event, so that an operator can see a second mail.
         "custom_args": { "transaction": receipt.transaction.as_str() },
         "headers": { "Message-ID": message_id(config, receipt) },
         "mail_settings": { "sandbox_mode": { "enable": config.sandbox } },
@@ -36,8 +36,9 @@ fn text(receipt: &Receipt) -> String {
     )
 }
 
-/// The same for every attempt, so that a mailbox which gets two mails shows one. RFC 5322, 3.6.4: unique,
-/// and of the form of an address; a hash, since a transaction's name may have any character.
+/// Makes the `Message-ID`. It is the same for every attempt, so that a mailbox that gets two mails
+/// can show one. RFC 5322, 3.6.4 demands that it is unique and has the form of an address. It is a
+/// hash, since a transaction's name may contain any character.
 fn message_id(config: &SendGridConfig, receipt: &Receipt) -> String {
     let digest = Sha256::digest(receipt.transaction.as_str().as_bytes());
     let digits: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();

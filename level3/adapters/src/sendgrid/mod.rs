@@ -2,20 +2,23 @@
 //!
 //! # One mail for each payment, and where that ends
 //!
-//! SendGrid has no idempotency keys: a repeated request is a second mail. Three things keep it to one:
+//! SendGrid has no idempotency keys: a repeated request sends a second mail. Three rules limit
+//! that:
 //!
-//! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid has
-//!    taken the mail. It is sent for no other reason.
-//! 2. This client remembers which mails SendGrid has accepted, and sends none twice at the same time. When
-//!    the outbox could not record a mail, its redrive finds the mail sent already, and makes no request.
-//! 3. What is left are the attempts whose answer was lost: a connection that broke, a process that died
-//!    between SendGrid's 202 and the outbox. They are repeated, since no receipt is worse than two. And a
-//!    process that recovers beside a living one cannot see which mail that one is sending. Both mails then
-//!    have the same `Message-ID`, derived from the transaction: a mailbox that goes by it shows
-//!    one. Both carry the transaction as `custom_args`, so SendGrid's events show that there were two.
+//! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid
+//!    has accepted the mail. Only an entry in the outbox leads to a mail.
+//! 2. This client remembers which mails SendGrid has accepted, and sends none twice at the same
+//!    time. If the outbox could not record a mail, the redrive learns from this client that the
+//!    mail was sent, and makes no request.
+//! 3. An attempt whose answer was lost is repeated, since no receipt is worse than two: a
+//!    connection that broke, or a process that died between SendGrid's 202 and the outbox. A
+//!    process that recovers beside a living one may also repeat a mail, because it cannot see which
+//!    mail the other is sending. Both mails then have the same `Message-ID`, derived from the
+//!    transaction: a mailbox that compares it shows one. Both carry the transaction as
+//!    `custom_args`, so SendGrid's events show that there were two.
 //!
-//! So the promise is *at least once*, and once unless an answer was lost or two processes recover side by
-//! side.
+//! So a receipt is sent *at least once*, and exactly once unless an answer was lost or two
+//! processes recover at the same time.
 //!
 //! # What an answer means
 //!
@@ -49,7 +52,8 @@ use sent::{Place, Sent};
 
 use super::http::{Answered, Http, SetupError, WireError};
 
-/// A client of one account. Cheap to clone; clones share connections and what they remember.
+/// A client for one account. Cheap to clone; clones share their connections and the transactions
+/// that they remember.
 #[derive(Clone)]
 pub struct SendGrid {
     shared: Arc<Shared>,
@@ -69,28 +73,28 @@ impl fmt::Debug for SendGrid {
     }
 }
 
-/// Why no receipts can be sent with this configuration.
+/// Why this configuration cannot send receipts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
     /// No connection, or no answer in time.
     #[error("SendGrid cannot be reached: {reason}")]
     Unreachable {
-        /// What the innermost error says.
+        /// The message of the innermost error.
         reason: String,
     },
     /// The key is not valid, or was revoked.
-    #[error("SendGrid does not take the key ({status}): check SENDGRID_API_KEY")]
+    #[error("SendGrid does not accept the key ({status}): check SENDGRID_API_KEY")]
     Key {
         /// 401 or 403.
         status: u16,
     },
-    /// The key is valid and may not send mail.
+    /// The key is valid but has no permission to send mail.
     #[error("the key of SendGrid may not send mail: give it the permission mail.send")]
     Permission,
-    /// Something else answers, or SendGrid is out of order.
-    #[error("no answer of SendGrid's ({status})")]
+    /// Another server answers, or SendGrid has an outage.
+    #[error("not an answer of SendGrid ({status})")]
     NoAnswer {
-        /// The status that came.
+        /// The status of the answer.
         status: u16,
     },
 }
@@ -100,7 +104,7 @@ impl SendGrid {
     ///
     /// # Errors
     ///
-    /// [`CheckError`] says what has to be put right.
+    /// [`CheckError`] names the problem.
     pub async fn check(&self) -> Result<(), CheckError> {
         #[derive(Deserialize)]
         struct Body {
@@ -126,11 +130,11 @@ impl SendGrid {
         }
     }
 
-    /// A client. No connection is made yet.
+    /// Makes a client. It does not connect yet.
     ///
     /// # Errors
     ///
-    /// [`SetupError`] if the base URL cannot be used, or would send the key in the clear.
+    /// [`SetupError`] if the base URL cannot be used, or would send the key without encryption.
     pub fn new(config: SendGridConfig) -> Result<Self, SetupError> {
         let http = Http::new(&config.base_url, config.key.expose(), config.limits)?;
         let sent = Sent::new(config.remembered);
@@ -141,8 +145,8 @@ impl SendGrid {
 impl Receipts for SendGrid {
     /// # Cancellation
     ///
-    /// Dropping the future closes the connection. A request that has left may still be a mail; see the
-    /// [module](self) for what a repeat does.
+    /// Dropping the future closes the connection. A request that was sent may still lead to a mail;
+    /// see the [module](self) for what a repeat does.
     fn send(&self, receipt: Receipt) -> CallFuture<()> {
         let shared = Arc::clone(&self.shared);
         async move {
@@ -167,7 +171,7 @@ impl Shared {
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
         let transaction = receipt.transaction.as_str();
         let answered = self.http.send(request).await.map_err(|error| {
-            tracing::warn!(transaction, ?error, "no answer of SendGrid's");
+            tracing::warn!(transaction, ?error, "the call to SendGrid has failed");
             broken(&error)
         })?;
         let (status, id) = (answered.status.as_u16(), answered.header("x-message-id"));
@@ -180,8 +184,8 @@ impl Shared {
                 match status {
                     401 | 403 => tracing::error!(
                         status,
-                        "SendGrid does not take the key or the sender: check SENDGRID_API_KEY, and \
-                         that the sender is verified"
+                        "SendGrid does not accept the key or the sender: check SENDGRID_API_KEY, \
+                         and that the sender is verified"
                     ),
                     _ => tracing::warn!(transaction, status, %error, "SendGrid has refused"),
                 }
@@ -213,7 +217,8 @@ fn refused(answered: &Answered) -> ProviderError {
     }
 }
 
-/// The status and the fields that are wrong. SendGrid's sentences about them may repeat the address.
+/// Returns the status and the names of the wrong fields. SendGrid's messages about the fields are
+/// left out, since they may repeat the address.
 fn invalid(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Body {

@@ -1,4 +1,4 @@
-//! Which receipts are out, and which are on their way.
+//! The receipts that were sent, and those that are being sent.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -19,14 +19,14 @@ struct State {
     order: VecDeque<TransactionId>,
 }
 
-/// What is the case with a receipt.
+/// The state of a receipt, for a call that wants to send it.
 #[derive(Debug)]
 pub(super) enum Place<'a> {
     /// No other call is sending it.
     Yours(Sending<'a>),
     /// Another call is sending it.
     UnderWay,
-    /// SendGrid has taken it.
+    /// SendGrid has accepted it.
     Out,
 }
 
@@ -35,7 +35,8 @@ impl Sent {
         Self { state: Mutex::default(), most }
     }
 
-    /// Takes the right to send it, unless another call has it or had it.
+    /// Takes the right to send a receipt, unless another call has the right or has sent the
+    /// receipt.
     pub(super) fn begin(&self, transaction: &TransactionId) -> Place<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.out.contains(transaction) {

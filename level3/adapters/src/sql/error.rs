@@ -1,4 +1,4 @@
-//! What goes wrong with a store: what, where, and what to do about it.
+//! The errors of a store: what failed, where, and what the operator can do.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::path::PathBuf;
 use level3_domain::journal::JournalError;
 use level3_domain::provider::{Effect, ProviderError};
 
-/// Why a store cannot be used, or could not do something.
+/// Why a store cannot be used, or why an operation failed.
 ///
-/// The texts are for the operator. None has a password, a card or an address in it.
+/// The messages are for the operator. They contain no password, card or address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The folder of the file is missing or is none.
+    /// The folder of the file is missing, or is not a folder.
     #[error(
         "{} cannot be made: {why}. Make its folder, or give the store another path", path.display()
     )]
     Folder {
         /// The file that was asked for.
         path: PathBuf,
-        /// What the operating system says.
+        /// The message of the operating system.
         why: String,
     },
     /// The file cannot be opened.
@@ -26,18 +26,18 @@ pub enum StoreError {
     Open {
         /// The store.
         place: String,
-        /// What the operating system or the database says.
+        /// The message of the operating system or the database.
         why: String,
     },
-    /// The file holds something else than a database.
+    /// The file is not a database.
     #[error("{place} is not a database. It was left as it is; give the store another path")]
     NotADatabase {
         /// The file.
         place: String,
     },
-    /// A database with other tables than a store's.
+    /// The database has tables that are not a store's.
     #[error(
-        "{place} is a database of something else. It was left as it is; give the store another"
+        "{place} is a database of another program. It was left as it is; give the store another"
     )]
     Foreign {
         /// The store.
@@ -51,9 +51,9 @@ pub enum StoreError {
     NewerSchema {
         /// The store.
         place: String,
-        /// The schema it has.
+        /// The schema of the database.
         found: i64,
-        /// The latest schema that is known here.
+        /// The latest schema that this program knows.
         known: i64,
     },
     /// Writing is not allowed.
@@ -73,7 +73,7 @@ pub enum StoreError {
     /// No space is left.
     #[error(
         "no space is left for {place}: {why}. Make room; nothing that was acknowledged is lost, and \
-         the store goes on by itself"
+         the store continues by itself"
     )]
     Full {
         /// The store.
@@ -81,7 +81,7 @@ pub enum StoreError {
         /// The message of the database.
         why: String,
     },
-    /// The database says that its own file is broken.
+    /// The database reports that its file is damaged.
     #[error("{place} is damaged: {why}. Restore a backup before you go on")]
     Damaged {
         /// The store.
@@ -89,7 +89,7 @@ pub enum StoreError {
         /// The message of the database.
         why: String,
     },
-    /// The file is not there any more, or another one has its name.
+    /// The file was deleted, or another file has its name now.
     #[error(
         "{place} was deleted or replaced while it was in use. What was acknowledged since is lost with it; \
          bring the file back, or begin with a new store"
@@ -98,15 +98,15 @@ pub enum StoreError {
         /// The store.
         place: String,
     },
-    /// Reading, writing or flushing failed half way. Whether it was written is unknown.
-    #[error("{place} failed: {why}. Look at its disk; whether the last write is there is unknown")]
+    /// Reading, writing or flushing failed. Whether the data was written is unknown.
+    #[error("{place} failed: {why}. Check its disk; whether the last write was saved is unknown")]
     Io {
         /// The store.
         place: String,
         /// The message of the database.
         why: String,
     },
-    /// The URL is none, or not one of a store.
+    /// The text is not a URL, or not that of a store.
     #[error("not the URL of a store: {why}. Write postgres://USER@HOST:PORT/DATABASE")]
     Url {
         /// What is wrong with it.
@@ -117,10 +117,10 @@ pub enum StoreError {
     Unreachable {
         /// The server.
         place: String,
-        /// What the operating system says.
+        /// The message of the operating system.
         why: String,
     },
-    /// The server answers, and does not let us in.
+    /// The server answers and refuses the connection.
     #[error("{place} refuses the connection: {why}. Correct user, password or database")]
     Refused {
         /// The server.
@@ -128,12 +128,12 @@ pub enum StoreError {
         /// The message of the server.
         why: String,
     },
-    /// The connection broke before the answer. Whether it was written is unknown.
+    /// The connection broke before the answer. Whether the data was written is unknown.
     #[error("the connection to {place} was lost: {why}. The store connects again by itself")]
     Lost {
         /// The server.
         place: String,
-        /// What is known of it.
+        /// What is known about the failure.
         why: String,
     },
     /// The store was closed, or its thread has died.
@@ -142,7 +142,7 @@ pub enum StoreError {
         /// The store.
         place: String,
     },
-    /// Something that was read does not fit.
+    /// A value in the store cannot be read.
     #[error("the {what} in the store cannot be read: {why}. Another program has changed it")]
     Unreadable {
         /// The kind of value that was read.
@@ -150,8 +150,8 @@ pub enum StoreError {
         /// Why it cannot be read.
         why: String,
     },
-    /// Another payment has what only one may have: an intent that is recorded already, for instance.
-    #[error("{place} has another payment with it: {why}. Find out which; nothing was written")]
+    /// Another payment already has a value that must be unique: an intent, for instance.
+    #[error("another payment in {place} has the same value: {why}. Nothing was written")]
     Conflict {
         /// The store.
         place: String,

@@ -1,4 +1,4 @@
-//! When a saga may be taken over. No wall clock has a say in it.
+//! Decides when a saga may be taken over. No wall clock takes part in the decision.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,35 +7,35 @@ use std::time::Duration;
 use level3_domain::journal::{SagaId, Standing};
 use tokio::time::Instant;
 
-/// How long an owner that is alive may be silent. Longer than any single step of a payment together with
-/// the longest wait between two attempts to undo one.
+/// How long a living owner may be silent. It is longer than any single step of a payment and the
+/// longest wait between two attempts to undo a step together.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(20);
 
 /// When more sagas than this are tracked, stale entries are removed.
 const MANY: usize = 4096;
 
-/// What changes with every write about a saga.
+/// The values that change with every write about a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) epoch: i64,
     pub(crate) seq: i64,
 }
 
-/// Whose turn it is.
+/// Who may own a saga now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The claimer's.
+    /// The claimer may own it.
     Yours,
-    /// The owner's, for so long.
+    /// The owner keeps it for this time.
     Busy(Duration),
     /// The lease has ended: no owner holds the saga.
     Over,
 }
 
-/// Remembers since when nothing was written about a saga, as far as this process has seen.
+/// Remembers how long this process has seen no write about a saga.
 ///
-/// Two processes cannot compare their clocks, and one process cannot trust its wall clock. What each can
-/// do is to see that nothing has changed while its own monotonic clock went on.
+/// Two processes cannot compare their clocks, and one process cannot trust its wall clock. But each
+/// process can see that nothing has changed while its own monotonic clock went on.
 #[derive(Debug)]
 pub(crate) struct Watch {
     lease: Duration,
@@ -47,7 +47,7 @@ impl Watch {
         Self { lease, seen: Mutex::default() }
     }
 
-    /// Whether a saga that stands like this may be taken over now.
+    /// Decides whether a saga with these values may be taken over now.
     pub(crate) fn turn(
         &self,
         saga: &SagaId,
@@ -58,7 +58,7 @@ impl Watch {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = match standing {
             Standing::Ended => Turn::Over,
-            // The owner of a parked saga has let go of it.
+            // The owner of a parked saga has released it.
             Standing::Parked => Turn::Yours,
             Standing::Open if owner_is_gone => Turn::Yours,
             Standing::Open => match seen.get(saga) {

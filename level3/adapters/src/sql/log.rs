@@ -1,26 +1,26 @@
-//! Records and notes as they stand in a journal's rows.
+//! Records and notes as the text of a journal's rows.
 
 use level3_domain::journal::{Record, Standing};
 
 use super::StoreError;
 use super::view::{LedgerNote, Written};
 
-/// A batch as the text of one row.
+/// Writes a batch as the text of one row.
 pub(crate) fn encode(records: &[Record]) -> Result<String, StoreError> {
     serde_json::to_string(records).map_err(|why| StoreError::unreadable("record", why))
 }
 
-/// The batch of one row.
+/// Reads the batch of one row.
 pub(crate) fn decode(body: &str) -> Result<Vec<Record>, StoreError> {
     serde_json::from_str(body).map_err(|why| StoreError::unreadable("record", why))
 }
 
-/// A note of the ledger as the text of one row.
+/// Writes a note of the ledger as the text of one row.
 pub(crate) fn note(note: &LedgerNote) -> Result<String, StoreError> {
     serde_json::to_string(note).map_err(|why| StoreError::unreadable("note", why))
 }
 
-/// What a row says, for people. Its source is `saga` or `ledger`.
+/// Reads a row for display. Its source is `saga` or `ledger`.
 pub(crate) fn entry(source: &str, body: &str) -> Result<Written, StoreError> {
     if source == "saga" {
         return decode(body).map(Written::Saga);
@@ -30,7 +30,7 @@ pub(crate) fn entry(source: &str, body: &str) -> Result<Written, StoreError> {
         .map_err(|why| StoreError::unreadable("note", why))
 }
 
-/// The kind that a saga's first record names.
+/// Returns the kind of a saga from its first record.
 pub(crate) fn saga_kind(first: &Record) -> &str {
     match first {
         Record::Begun { kind, .. } => kind,
@@ -38,7 +38,7 @@ pub(crate) fn saga_kind(first: &Record) -> &str {
     }
 }
 
-/// Where a saga stands after these records, if they change it.
+/// Returns the status of a saga after these records, if they change it.
 pub(crate) fn standing_after(records: &[Record]) -> Option<Standing> {
     records.iter().rev().find_map(|record| match record {
         Record::Parked => Some(Standing::Parked),

@@ -1,10 +1,9 @@
 //! The common part of the stores in SQL.
 //!
-//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers further questions
-//! about payments ([`Store`]). There are two: [`SqliteStore`] and
-//! [`PostgresStore`].
+//! A store is the gateway's [`Journal`] and its [`Ledger`] in one database, and answers further
+//! questions about payments ([`Store`]). There are two: [`SqliteStore`] and [`PostgresStore`].
 //!
-//! # What is kept
+//! # Tables
 //!
 //! | table | holds | duplicates are prevented by |
 //! |---|---|---|
@@ -16,33 +15,35 @@
 //! | `store` | the store's identity | one row |
 //! | `level3_migrations` | the version of the schema | key version |
 //!
-//! The name of a payment's saga is a hash of the store's identity and the client's key, so that `sagas.name` is also the durable
-//! idempotency key: the second process that is asked for the same payment finds the first one's saga.
+//! The name of a payment's saga is a hash of the store's identity and the client's key, so that
+//! `sagas.name` is also the durable idempotency key: the second process that is asked for the same
+//! payment finds the first one's saga.
 //!
 //! # One transaction
 //!
-//! [`Ledger::save`] writes the row, its entry in the outbox and an entry of its own in the saga's journal
-//! in one transaction, or nothing. The record that the step is done follows with the saga's next batch.
-//! A process that dies in between leaves a journal that says "begun" and a row that is there: the
-//! recovery saves again and gets that row, since the payment is its key. Neither order nor number of
-//! such deaths makes a second row or a second receipt.
+//! [`Ledger::save`] writes the row, its entry in the outbox and an entry of its own in the saga's
+//! journal in one transaction, or nothing. The record that the step is done follows with the saga's
+//! next batch. A process that dies in between leaves a row, and a journal in which the step has
+//! begun and not ended. The recovery then saves again and gets the existing row, since the payment
+//! is its key. So no sequence of crashes makes a second row or a second receipt.
 //!
 //! # Who owns a saga
 //!
-//! The epoch decides, not the time: every write names the epoch of its lease, and a claim raises it in
-//! the same transaction in which it looks. A saga can be claimed at once when the instance that owned it
-//! is gone, which the operating system knows (a locked file, a session's advisory lock) and a killed
-//! process cannot fake. Otherwise it can be claimed when nothing was written about it for the length of a
-//! lease, measured by the claimer's own monotonic clock from the moment it first looked. Wall clocks are
-//! recorded for people and decide nothing: they may go backwards.
+//! The epoch decides, not the time: every write names the epoch of its lease, and a claim reads and
+//! raises the epoch in one transaction. A saga can be claimed at once when the instance that owned
+//! it is gone, which the operating system knows (a locked file, a session's advisory lock) and a
+//! killed process cannot fake. Otherwise it can be claimed when nothing was written about it for
+//! the length of a lease. The claimer measures that with its own monotonic clock, from the moment
+//! it first read the saga. Wall clocks are recorded for people and decide nothing: they may go
+//! backwards.
 //!
 //! # The libraries
 //!
-//! rusqlite on a thread of its own, and tokio-postgres. Measured beside sqlx with an fsync for each
-//! answer and 64 payments in flight, rusqlite with group commit made some 30 times as many payments and
-//! tokio-postgres twice as many, for 27 CPU seconds of building against 70. What sqlx would check at
-//! compile time, the contract suite in `tests/store` checks on both databases. `throughput-report.md` has the
-//! throughput of the stores here.
+//! The stores use rusqlite, on a thread of its own, and tokio-postgres. Measured beside sqlx with
+//! an fsync for each answer and 64 payments in flight, rusqlite with group commit made some 30
+//! times as many payments and tokio-postgres twice as many, for 27 CPU seconds of building
+//! instead of 70. What sqlx would check at compile time, the contract suite in `tests/store` checks
+//! on both databases. `throughput-report.md` has the throughput of the stores here.
 //!
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
@@ -70,33 +71,35 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{Journal, StoreId};
 use level3_domain::provider::Ledger;
 
-/// The future of a question to a store.
+/// The future of a query to a store.
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// A database that holds journal and ledger, as a program uses it.
+/// A database with the journal and the ledger, and the queries of a program about them.
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
 pub trait Store: Journal + Ledger {
-    /// Returns the place of the store, for messages: a path, or a server and a database, without a password.
+    /// Returns the place of the store, for messages: a path, or a server and a database, without a
+    /// password.
     fn place(&self) -> &str;
 
     /// Returns one payment with all its records; `None` if there is neither saga nor row.
     fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
 
-    /// Returns the undos that are parked and the receipts that could not be sent, the oldest first, at most
-    /// `most` of each.
+    /// Returns the undos that are parked and the receipts that could not be sent, the oldest first,
+    /// at most `most` of each.
     fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
 
     /// Returns the counts of sagas, rows and receipts.
     fn counts(&self) -> Asked<'_, Counts>;
 
-    /// Returns the ledger's rows in the order in which they were written, from the one after `after` (0 for the
-    /// first), `most` at most. Tombstones without a row are left out.
+    /// Returns the ledger's rows in the order in which they were written, from the one after
+    /// `after` (0 for the first), `most` at most. Tombstones without a row are left out.
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<BookedRow>>;
 
-    /// Notes that a receipt could not be sent, so that it is among the [dead letters](Self::dead_letters)
-    /// for every process. It stays in the outbox. Changes nothing if the receipt has been sent.
+    /// Notes that a receipt could not be sent, so that it is among the [dead
+    /// letters](Self::dead_letters) for every process. It stays in the outbox. Changes nothing if
+    /// the receipt has been sent.
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()>;
 
     /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only
@@ -106,16 +109,16 @@ pub trait Store: Journal + Ledger {
 
 /// The part of a store that a user without write permission can read. Every [`Store`] has it too.
 pub trait Records: Send + Sync {
-    /// Where it is, for people.
+    /// Returns the place of the store, for messages.
     fn place(&self) -> &str;
 
-    /// The identity from which its payments' names are derived.
+    /// Returns the identity from which the names of its payments are derived.
     fn store_id(&self) -> StoreId;
 
-    /// One payment with everything that was written about it, as [`Store::show`].
+    /// Returns one payment with all its records, as [`Store::show`] does.
     fn show(&self, payment: PaymentId) -> Asked<'_, Option<Shown>>;
 
-    /// What could not be brought to its end, as [`Store::dead_letters`].
+    /// Returns the failed undos and receipts, as [`Store::dead_letters`] does.
     fn dead_letters(&self, most: usize) -> Asked<'_, Vec<DeadLetter>>;
 }
 
@@ -137,14 +140,14 @@ impl<S: Store + ?Sized> Records for S {
     }
 }
 
-/// The row's name: made from the payment's, so that a payment can never have two.
+/// Derives the name of a row from that of its payment, so that a payment can never have two rows.
 pub(crate) fn transaction_of(payment: &PaymentId) -> Result<TransactionId, StoreError> {
     let name = payment.as_str();
     let name = format!("txn_{}", name.strip_prefix("pay_").unwrap_or(name));
     TransactionId::new(name).map_err(|why| StoreError::unreadable("transaction", why))
 }
 
-/// How many rows are asked for, as both databases count.
+/// Converts a number of rows to the integer type of both databases.
 pub(crate) fn limit(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }

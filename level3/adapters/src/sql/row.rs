@@ -1,4 +1,4 @@
-//! What is made of a row, whichever database it is from.
+//! Converts the rows of both databases.
 
 use level3_domain::ids::{IntentId, OrderId, PaymentId, TransactionId};
 use level3_domain::journal::Standing;
@@ -10,17 +10,17 @@ use super::{Shown, StoreError};
 
 /// A row of a result, whose columns are read by position.
 pub(crate) trait Columns {
-    /// Why a column cannot be read, or why what it holds makes no sense.
+    /// Why a column cannot be read, or why its value is invalid.
     type Fault: From<StoreError>;
 
-    /// A column of text.
+    /// Reads a column of text.
     fn text(&self, column: usize) -> Result<String, Self::Fault>;
 
-    /// A column of whole numbers.
+    /// Reads a column of whole numbers.
     fn number(&self, column: usize) -> Result<i64, Self::Fault>;
 }
 
-/// A row of the ledger.
+/// Reads a row of the ledger.
 pub(crate) fn booked_row<R: Columns>(row: &R) -> Result<BookedRow, R::Fault> {
     let bad = |why: &dyn std::fmt::Display| StoreError::unreadable("row", why);
     let status = match row.text(7)?.as_str() {
@@ -43,7 +43,7 @@ pub(crate) fn booked_row<R: Columns>(row: &R) -> Result<BookedRow, R::Fault> {
     })
 }
 
-/// An entry of the journal, the ledger's notes included.
+/// Reads an entry of the journal: records of a saga and notes of the ledger.
 pub(crate) fn journal_entry<R: Columns>(row: &R) -> Result<Entry, R::Fault> {
     Ok(Entry {
         seq: unsigned(row.number(0)?),
@@ -53,7 +53,7 @@ pub(crate) fn journal_entry<R: Columns>(row: &R) -> Result<Entry, R::Fault> {
     })
 }
 
-/// A receipt that could not be sent.
+/// Reads a receipt that could not be sent.
 pub(crate) fn failed_receipt<R: Columns>(row: &R) -> Result<DeadLetter, R::Fault> {
     let payment =
         PaymentId::try_from(row.text(0)?).map_err(|why| StoreError::unreadable("payment", why))?;
@@ -61,14 +61,14 @@ pub(crate) fn failed_receipt<R: Columns>(row: &R) -> Result<DeadLetter, R::Fault
     Ok(DeadLetter::Receipt { payment, cause: row.text(1)?, failures })
 }
 
-/// Adds a row of the counts.
+/// Adds one row to the counts.
 pub(crate) fn add_count<R: Columns>(counts: &mut Counts, row: &R) -> Result<(), R::Fault> {
     counts.add(&row.text(0)?, unsigned(row.number(1)?));
     Ok(())
 }
 
-/// A payment without its entries, unless the store knows neither a row nor a saga of it. Of the saga,
-/// its standing and its epoch.
+/// Makes a payment without its entries; `None` if the store has neither a row nor a saga of it.
+/// `saga` is its status and its epoch.
 pub(crate) fn shown(
     payment: &PaymentId,
     saga: Option<(Standing, i64)>,

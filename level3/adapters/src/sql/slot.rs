@@ -1,4 +1,4 @@
-//! Where what was done waits for its transaction.
+//! Keeps the result of an operation until its transaction is on disk.
 
 use tokio::sync::oneshot;
 
@@ -16,17 +16,18 @@ impl<T> Slot<T> {
         Self { done: None, reply }
     }
 
-    /// The operation is done, for now: a transaction that fails is done again.
+    /// Keeps the result of the operation. If the transaction fails, the operation is done again and
+    /// the result replaced.
     pub(crate) fn fill(&mut self, done: T) {
         self.done = Some(done);
     }
 
-    /// The transaction is on disk, or failed.
+    /// Answers the caller: the transaction is on disk, or failed.
     pub(crate) fn answer(self, outcome: Result<(), StoreError>) {
         match (outcome, self.done) {
             (Ok(()), Some(done)) => drop(self.reply.send(Ok(done))),
             (Err(error), _) => drop(self.reply.send(Err(error))),
-            // Dropping the sender tells as much: it was never run.
+            // The operation was never run. The drop of the sender reports that.
             (Ok(()), None) => {}
         }
     }

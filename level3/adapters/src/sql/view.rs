@@ -1,4 +1,4 @@
-//! What a store tells people.
+//! The contents of a store, for display.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
-/// A wall clock's time, in milliseconds since the beginning of 1970. For people: nothing is decided by
-/// it, since wall clocks go backwards.
+/// The time of a wall clock, in milliseconds since the beginning of 1970. It is for display only:
+/// no decision depends on it, since wall clocks can go backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// What has passed since `earlier`, or nothing if the clock went backwards.
+    /// Returns the time since `earlier`; zero if the clock went backwards.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// A payment with everything that was written about it.
+/// A payment with all its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The payment.
     pub payment: PaymentId,
-    /// Where its saga stands; none if the store has none.
+    /// The status of its saga; `None` if the store has no saga of it.
     pub standing: Option<Standing>,
-    /// How many owners its saga had.
+    /// The number of owners that its saga had.
     pub epoch: u64,
-    /// What was written, in order.
+    /// Its entries in the journal, in order.
     pub entries: Vec<Entry>,
     /// Its row, if there is one.
     pub row: Option<BookedRow>,
@@ -54,7 +54,7 @@ pub struct Entry {
     pub written: Written,
 }
 
-/// What one row of the journal says.
+/// The content of one row of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
     /// The saga wrote it.
@@ -63,20 +63,20 @@ pub enum Written {
     Ledger(LedgerNote),
 }
 
-/// What the ledger writes into a saga's journal.
+/// A note of the ledger in a saga's journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum LedgerNote {
-    /// The row and its entry in the outbox are there.
+    /// The row and its entry in the outbox were written.
     RowSaved {
         /// The row's name.
         transaction: TransactionId,
     },
-    /// The row is taken back, or can never be written any more.
+    /// The row was voided, or can never be written.
     RowVoided,
 }
 
-/// A row of the ledger, with what the provider knows it by.
+/// A row of the ledger, with the intent that was charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookedRow {
     /// Its number in the ledger, for [`Store::rows`](super::Store::rows).
@@ -91,7 +91,7 @@ pub struct BookedRow {
     pub saved_at: UnixMillis,
 }
 
-/// Something that could not be brought to its end.
+/// An undo or a receipt that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetter {
     /// A saga with steps that could not be undone.
@@ -107,12 +107,12 @@ pub enum DeadLetter {
         payment: PaymentId,
         /// Why the last attempt failed.
         cause: String,
-        /// How often it was given up.
+        /// The number of times that sending it was given up.
         failures: u32,
     },
 }
 
-/// The steps that these records leave parked.
+/// Returns the steps that these records leave parked.
 pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
     let mut stuck: Vec<Stuck> = Vec::new();
     for record in records {
@@ -132,25 +132,25 @@ pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
     stuck
 }
 
-/// How much there is of everything in a store.
+/// The counts of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Sagas under way, or left behind.
+    /// Sagas that are under way, or that a dead process left behind.
     pub open: u64,
-    /// Sagas that an operator has to look at.
+    /// Sagas with a parked undo, which an operator has to look at.
     pub parked: u64,
-    /// Sagas that are over.
+    /// Sagas that have ended.
     pub ended: u64,
-    /// Rows that stand.
+    /// Rows of completed payments.
     pub completed: u64,
-    /// Rows that were taken back, and payments that can have none.
+    /// Rows that were voided, and payments that can never have a row.
     pub voided: u64,
     /// Receipts that are still to be sent.
     pub receipts: u64,
 }
 
 impl Counts {
-    /// Adds what a database counted under the name of a standing or a status.
+    /// Adds a count that a database has under the name of a status.
     pub(crate) fn add(&mut self, name: &str, count: u64) {
         match name {
             "open" => self.open = count,
@@ -164,19 +164,19 @@ impl Counts {
     }
 }
 
-/// An amount as it was written.
+/// Reads an amount from its columns.
 pub(crate) fn money(minor: i64, currency: String) -> Result<Money, StoreError> {
     let currency =
         Currency::try_from(currency).map_err(|why| StoreError::unreadable("currency", why))?;
     Money::new(minor, currency).map_err(|why| StoreError::unreadable("amount", why))
 }
 
-/// A standing as it was written.
+/// Reads the status of a saga from its name.
 pub(crate) fn standing(name: &str) -> Result<Standing, StoreError> {
     Standing::from_name(name).ok_or_else(|| StoreError::unreadable("standing", name))
 }
 
-/// Numbers and counts of a store are never negative.
+/// Converts a number of a store, which is never negative.
 pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
-//! What SQLite's errors mean for the operator.
+//! Converts SQLite's errors to those for the operator.
 
 use rusqlite::ErrorCode;
 
 use crate::sql::StoreError;
 
-/// Why a job failed: SQLite, or something that was read.
+/// Why a job failed: an error of SQLite, or a value that cannot be read.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
@@ -24,7 +24,7 @@ impl From<StoreError> for Fault {
 }
 
 impl Fault {
-    /// The error of the store at `place`.
+    /// Converts it to the error of the store at `place`.
     pub(super) fn at(self, place: &str) -> StoreError {
         let error = match self {
             Self::Store(error) => return error,
@@ -42,7 +42,8 @@ impl Fault {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 StoreError::Locked { place }
             }
-            // Keys and checks alike, but no check is refused that the types have not refused before.
+            // SQLite reports a broken check with the same code as a broken key. No value gets here
+            // that breaks a check, since the types refuse it first.
             Some(ErrorCode::ConstraintViolation) => StoreError::Conflict { place, why },
             Some(ErrorCode::SystemIoFailure) => StoreError::Io { place, why },
             _ => StoreError::Statement { place, why },

@@ -1,4 +1,4 @@
-//! Whether the file that is open is still the one that its path names.
+//! Checks that the open file is still the one that its path names.
 
 use std::fs;
 use std::io;
@@ -8,27 +8,27 @@ use crate::sql::StoreError;
 
 /// The file behind an open connection.
 ///
-/// A file that is deleted stays usable for those who have it open: everything is written, and nothing of
-/// it can ever be opened again. So its name is looked at before a write is acknowledged.
+/// A process that has a deleted file open can still write to it, but no process can open that data
+/// again. So the store checks the name of the file before it acknowledges a write.
 #[derive(Debug)]
 pub(super) struct OpenedFile {
     path: PathBuf,
     id: FileId,
 }
 
-/// What tells a file from another one by the same name.
+/// The values that distinguish a file from another one with the same name.
 #[cfg(unix)]
 type FileId = (u64, u64);
 #[cfg(not(unix))]
 type FileId = ();
 
 impl OpenedFile {
-    /// The file that the path names now.
+    /// Returns the file that the path names now.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), id: file_id(path)? })
     }
 
-    /// Fails once the path names another file, or none.
+    /// Fails if the path names another file now, or none.
     pub(super) fn verify(&self, place: &str) -> Result<(), StoreError> {
         match file_id(&self.path) {
             Ok(id) if id == self.id => Ok(()),

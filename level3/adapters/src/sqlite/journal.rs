@@ -50,14 +50,14 @@ pub(super) fn open(
         .query_row(params![saga_id.as_str(), kind, owner], |row| row.get(0))
         .optional()?;
     let Some(number) = number else {
-        // Known: the conflict says that there is a row.
+        // The insert has found a row of this saga.
         return Ok(Opened::Known(read(db, saga_id)?.ok_or_else(|| gone("saga"))?));
     };
     db.prepare_cached(FIRST)?.execute(params![number, body])?;
     Ok(Opened::New(Lease { saga: saga_id.clone(), epoch: 1 }))
 }
 
-/// Whether the lease was the latest one.
+/// Returns whether the lease was the latest one.
 pub(super) fn append(
     db: &Connection,
     saga: &str,
@@ -110,5 +110,5 @@ pub(super) fn list(db: &Connection, standing: Standing, most: i64) -> Result<Vec
 }
 
 fn gone(what: &'static str) -> StoreError {
-    StoreError::unreadable(what, "it is there and is not there within one transaction")
+    StoreError::unreadable(what, "it exists and does not exist within one transaction")
 }

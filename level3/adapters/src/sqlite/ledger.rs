@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::statements::{NO_RECEIPT, NOTE, PENDING, RECEIPT_DUE, RECEIPT_SENT, SAVE, SAVED, VOID};
 use crate::sql::{LedgerNote, StoreError, money, note, transaction_of};
 
-/// What the ledger answers; the outer error is the store's.
+/// The answer of the ledger; the outer error is the store's.
 type Booked<T> = Result<Result<T, ProviderError>, Fault>;
 
 pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
@@ -41,7 +41,7 @@ pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
     Ok(Ok(row))
 }
 
-/// The row that is there already, if it says the same.
+/// Returns the row that exists already; an error if its amount differs or the payment was voided.
 fn saved_before(db: &Connection, asked: Row) -> Booked<Row> {
     type Columns = (String, Option<i64>, Option<String>);
     let (status, minor, currency): Columns = db
@@ -60,7 +60,7 @@ pub(super) fn void(db: &Connection, payment: &PaymentId) -> Result<(), Fault> {
         .prepare_cached(VOID)?
         .query_row(params![payment.as_str(), transaction.as_str()], |row| row.get(0))
         .optional()?;
-    // None: it was voided before.
+    // No row was changed: the payment was voided before.
     if let Some(number) = number {
         db.prepare_cached(NO_RECEIPT)?.execute([number])?;
         let body = note(&LedgerNote::RowVoided)?;

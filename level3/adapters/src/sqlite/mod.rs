@@ -1,9 +1,9 @@
 //! A store in one file.
 //!
-//! [`SqliteStore::open`] creates or opens the file. One thread owns the connection and commits in groups; any
-//! number of processes may have the file open. Beside `FILE` lie SQLite's `FILE-wal` and `FILE-shm`, and a
-//! `FILE-owner-ID` for each process that has it open. Do not put it on a network file system without
-//! locks.
+//! [`SqliteStore::open`] creates or opens the file. One thread owns the connection and commits in
+//! groups; any number of processes may have the file open. Beside `FILE` lie SQLite's `FILE-wal`
+//! and `FILE-shm`, and a `FILE-owner-ID` for each process that has it open. Do not put the file on
+//! a network file system that has no locks.
 //!
 //! When the file is deleted or replaced while it is open, the store fails every write
 //! ([`StoreError::Gone`]).
@@ -45,26 +45,26 @@ use super::sql::{
     limit, saga_kind, standing_after,
 };
 
-/// How a store in a file is used.
+/// The options of a store in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Writes that share one transaction and one flush, at most. 1 turns group commit off.
+    /// The most writes that share one transaction and one flush. 1 turns group commit off.
     pub group: NonZeroUsize,
-    /// How long an owner of a saga that is alive may be silent before the saga can be claimed. Longer
-    /// than any step takes and than the longest pause between two attempts to undo one.
+    /// How long a living owner of a saga may be silent before the saga can be claimed. It must be
+    /// longer than any step and than the longest pause between two attempts to undo one.
     pub lease: Duration,
-    /// Pages of 4096 bytes that the file may have; none for no limit but SQLite's own.
+    /// The most pages of 4096 bytes that the file may have; `None` for SQLite's own limit.
     pub max_pages: Option<u32>,
 }
 
 impl Default for SqliteOptions {
-    /// Groups of 256, the default lease, no limit.
+    /// Groups of 256 writes, the default lease, and no limit of the file.
     fn default() -> Self {
         Self { group: nonzero!(256), lease: DEFAULT_LEASE, max_pages: None }
     }
 }
 
-/// Journal and ledger in a file. Cheap to clone; clones are the same store.
+/// A store in a file: a journal and a ledger. Cheap to clone; clones share one store.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: Arc<Writer>,
@@ -78,12 +78,12 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: [`Folder`](StoreError::Folder) if it cannot be made,
+    /// [`StoreError`]: [`Folder`](StoreError::Folder) if the file cannot be created,
     /// [`Open`](StoreError::Open) or [`ReadOnly`](StoreError::ReadOnly) if it may not be used,
     /// [`NotADatabase`](StoreError::NotADatabase), [`Foreign`](StoreError::Foreign) or
-    /// [`NewerSchema`](StoreError::NewerSchema) if it is something else, which leaves it as it is,
-    /// [`Full`](StoreError::Full), [`Locked`](StoreError::Locked), and [`Damaged`](StoreError::Damaged) if
-    /// SQLite's quick check of every page finds a fault.
+    /// [`NewerSchema`](StoreError::NewerSchema) if it is something else, and then the file is not
+    /// changed, [`Full`](StoreError::Full), [`Locked`](StoreError::Locked), and
+    /// [`Damaged`](StoreError::Damaged) if SQLite's quick check of every page finds a fault.
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl SqliteStore {
         Self::open_with(path, SqliteOptions::default()).await
     }
 
-    /// The same with other options.
+    /// Opens the file with other options.
     ///
     /// # Errors
     ///
@@ -130,8 +130,8 @@ impl SqliteStore {
         Ok(Self { writer: Arc::new(writer), watch, presence, identity })
     }
 
-    /// Finishes the operations that were begun before, and closes the file. Later operations, through a clone,
-    /// fail with [`StoreError::Closed`].
+    /// Finishes the operations that were begun before, and closes the file. Later operations,
+    /// through a clone, fail with [`StoreError::Closed`].
     ///
     /// Dropping the last clone does the same without waiting for it.
     ///
@@ -160,7 +160,7 @@ impl Journal for SqliteStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store gives an epoch that this refuses.
+        // No store returns an epoch that is too large for this.
         let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
         let saga = lease.saga.clone();
         let stands = standing_after(&records);

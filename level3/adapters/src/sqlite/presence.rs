@@ -1,4 +1,5 @@
-//! Who has the file open, known by a lock that no killed process can hold.
+//! The processes that have the file open. A lock shows that one lives, because a killed process
+//! cannot hold it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,20 +14,21 @@ use crate::sql::StoreError;
 
 /// This process among those that have the file open.
 ///
-/// Each has a row in `instances` and a locked file beside the database (`FILE-owner-ID`). The kernel
-/// releases the lock when the process ends, however it ends. A process without a row, a file or a lock is
-/// gone.
+/// Each has a row in `instances` and a locked file beside the database (`FILE-owner-ID`). The
+/// kernel releases the lock when the process ends, however it ends. A process that lacks its row,
+/// its file or its lock is gone.
 #[derive(Debug)]
 pub(super) struct Presence {
     id: i64,
     path: PathBuf,
-    // Held for its lock.
+    // Kept open, since closing it would release the lock.
     #[expect(clippy::disallowed_types, reason = "a lock of the kernel's, which no database gives")]
     _lock: fs::File,
 }
 
 impl Presence {
-    /// Enters this process, within a transaction: no other process sees the row before the file is locked.
+    /// Registers this process, within a transaction: no other process sees the row before the file
+    /// is locked.
     pub(super) fn enter(db: &Connection, path: &Path) -> Result<Self, Fault> {
         let id: i64 = db.query_row(NEW_INSTANCE, (), |row| row.get(0))?;
         let lock = lock(&owner_file(path, id)).map_err(|why| {
@@ -40,7 +42,7 @@ impl Presence {
         self.id
     }
 
-    /// Clears away what processes that are gone have left. Within a transaction.
+    /// Removes the rows and files of processes that are gone. Within a transaction.
     pub(super) fn sweep(&self, db: &Connection) -> Result<(), Fault> {
         let others: Vec<i64> = db
             .prepare(INSTANCES)?
@@ -48,13 +50,13 @@ impl Presence {
             .collect::<Result<_, _>>()?;
         for id in others.into_iter().filter(|id| self.is_locked_by_nobody(*id)) {
             db.execute(END_INSTANCE, [id])?;
-            // Without a row it counts as gone, file or no file.
+            // A process without a row counts as gone, whether its file exists or not.
             let _ = fs::remove_file(owner_file(&self.path, id));
         }
         Ok(())
     }
 
-    /// Whether the process with this number is gone. Within a transaction.
+    /// Returns whether the process with this number is gone. Within a transaction.
     pub(super) fn is_gone(&self, db: &Connection, id: i64) -> Result<bool, Fault> {
         if id == self.id {
             return Ok(false);
@@ -63,16 +65,18 @@ impl Presence {
         Ok(!is_entered || self.is_locked_by_nobody(id))
     }
 
-    /// When in doubt it is locked: the lease decides then.
+    /// Returns whether no process holds the lock of the file. In doubt the file counts as locked,
+    /// and the lease decides.
     fn is_locked_by_nobody(&self, id: i64) -> bool {
         match fs::OpenOptions::new().read(true).open(owner_file(&self.path, id)) {
-            // Shared, so that two who look at the same time do not take each other for the owner.
+            // A shared lock: two processes that check at the same time must not mistake each other
+            // for the owner.
             Ok(file) => file.try_lock_shared().is_ok(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
 
-    /// Leaves, so that no other process has to find out.
+    /// Removes the row and the file of this process, so that no other process has to check them.
     pub(super) fn leave(&self, db: &Connection) {
         // The next process that opens the store removes what an error here leaves behind.
         let _ = db.execute(END_INSTANCE, [self.id]);

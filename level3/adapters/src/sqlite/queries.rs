@@ -1,4 +1,4 @@
-//! What a program asks, within a transaction.
+//! The queries of a program, within a transaction.
 
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Standing;

@@ -1,4 +1,4 @@
-//! Looking into a file without writing to it.
+//! Reads a file without writing to it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::{queries, setup};
 use crate::sql::{Asked, DeadLetter, Records, Shown, StoreError, limit};
 
-/// A file that is only read: by a user who may not write to it, or from a disk that takes no writes.
+/// A file that is only read: its user or its disk may not allow writes.
 #[derive(Debug)]
 pub struct SqliteReader {
     // A standard mutex: it is held on the threads for blocking work, and never across an await.
@@ -22,7 +22,7 @@ pub struct SqliteReader {
 }
 
 impl SqliteReader {
-    /// Opens a store's file to read it. Nothing is made, and nothing is changed.
+    /// Opens a store's file to read it. Creates and changes nothing.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl SqliteReader {
         opened.await.unwrap_or(Err(StoreError::Closed { place }))
     }
 
-    /// Asks within one transaction, so that all of an answer is of the same moment.
+    /// Runs queries within one transaction, so that they all see the same state of the store.
     fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,

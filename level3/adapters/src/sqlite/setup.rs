@@ -1,4 +1,4 @@
-//! Opening a file: what is refused, and bringing its schema up to date.
+//! Opens a file: refuses one that is not a store, and updates its schema.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -16,9 +16,10 @@ use super::statements::{
 };
 use crate::sql::StoreError;
 
-/// How long another process may hold the write lock. A group of writes takes milliseconds.
+/// How long this process waits while another one holds the write lock. A group of writes takes
+/// milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// More than the statements that there are.
+/// More than this program has statements.
 const CACHED_STATEMENTS: usize = 64;
 
 /// An open file.
@@ -30,7 +31,7 @@ pub(super) struct Opened {
     pub(super) place: String,
 }
 
-/// Opens or makes the file and enters this process. Blocks.
+/// Opens or creates the file and registers this process. Blocks.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = absolute(path)?;
     let place = path.display().to_string();
@@ -40,19 +41,20 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let db = Connection::open_with_flags(&path, flags).map_err(|error| at(error.into()))?;
     let file = OpenedFile::at(&path)
         .map_err(|why| StoreError::Open { place: place.clone(), why: why.to_string() })?;
-    // What is not ours is not touched, not even its journal mode.
+    // Checked before anything is changed: not even the journal mode of a foreign file may change.
     schema(&db, &place).map_err(at)?;
     configure(&db, &place).map_err(at)?;
     inspect(&db, &place).map_err(at)?;
-    // Dropping the connection rolls back.
+    // If a step fails, the connection is dropped, which rolls back.
     let (presence, identity) = enter(&db, &path, &place).map_err(at)?;
     Ok(Opened { db, file, presence, identity, place })
 }
 
 /// Opens a file to read it. Blocks.
 ///
-/// A reader needs the files of the write-ahead log, which SQLite makes where there are none. Where that
-/// is not allowed and there is no log, the file is complete, and no process is writing to it.
+/// A reader needs the files of the write-ahead log. If there are none, SQLite creates them. If it
+/// may not create them, the file is complete and no process is writing to it, so it is opened
+/// without a log.
 pub(super) fn open_to_read(path: &Path) -> Result<(Connection, StoreId, String), StoreError> {
     let path = absolute(path)?;
     let place = path.display().to_string();
@@ -78,14 +80,14 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, StoreId, String),
     Ok((db, identity, place))
 }
 
-/// Whether there is a write-ahead log with something in it.
+/// Returns whether there is a write-ahead log that is not empty.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
-/// The file as a URI that tells SQLite that it does not change.
+/// Returns the URI of the file, with the promise to SQLite that the file does not change.
 fn unchanging(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for character in path.to_string_lossy().chars() {
@@ -100,7 +102,8 @@ fn unchanging(path: &Path) -> String {
     uri
 }
 
-/// The absolute path: with another name for the same file, the locks would be those of another store.
+/// Returns the absolute path: under another name of the same file, the locks would be those of
+/// another store.
 fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let refused = |why: String| StoreError::Folder { path: path.to_owned(), why };
     let name = path.file_name().ok_or_else(|| refused("it names no file".to_owned()))?;
@@ -117,7 +120,7 @@ fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(folder.join(name))
 }
 
-/// Makes an empty file that only its owner may read: there are addresses and card tokens in it.
+/// Creates an empty file that only its owner may read: it will contain addresses and card tokens.
 fn make(path: &Path, place: &str) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -138,7 +141,7 @@ fn make(path: &Path, place: &str) -> Result<(), StoreError> {
 fn configure(db: &Connection, place: &str) -> Result<(), Fault> {
     db.busy_timeout(PATIENCE)?;
     db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-    // WAL: a commit is one flush of one file. FULL: and it is flushed before the commit returns.
+    // WAL: a commit is one flush of one file. FULL: the flush ends before the commit returns.
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
         let why = format!("its file system takes no write-ahead log (journal mode {mode})");
@@ -153,7 +156,7 @@ fn configure(db: &Connection, place: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Looks at every page: a fault that shows only when a payment meets it shows too late.
+/// Checks every page: a fault that is found only when a payment reads the page is found too late.
 fn inspect(db: &Connection, place: &str) -> Result<(), Fault> {
     let found: String = db.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
     if found == "ok" {
@@ -162,7 +165,8 @@ fn inspect(db: &Connection, place: &str) -> Result<(), Fault> {
     Err(StoreError::Damaged { place: place.to_owned(), why: found }.into())
 }
 
-/// In one transaction, so that two processes that start at the same time do it one after the other.
+/// Updates the schema in one transaction, so that two processes that start at the same time do it
+/// one after the other.
 fn enter(db: &Connection, path: &Path, place: &str) -> Result<(Presence, StoreId), Fault> {
     db.execute_batch(BEGIN)?;
     migrate(db, place)?;
@@ -173,7 +177,7 @@ fn enter(db: &Connection, path: &Path, place: &str) -> Result<(Presence, StoreId
     Ok((presence, StoreId::new(&identity)))
 }
 
-/// The version of the schema, 0 for an empty file.
+/// Returns the version of the schema; 0 for an empty file.
 fn schema(db: &Connection, place: &str) -> Result<i64, Fault> {
     let (tables, ours): (i64, i64) =
         db.query_row(TABLES, (), |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -1,11 +1,11 @@
-//! Everything that is said to SQLite.
+//! The statements for SQLite.
 
 /// The schema, one text for each version.
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
-/// `sagas.number` and `payments.number` count up, so that what is written at the same time lies on the same
-/// pages: with the names, which are hashes, as keys of `journal` and `outbox`, each of 64 payments in a
-/// group would write pages of its own.
+/// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
+/// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
+/// a group would write pages of its own.
 const V1: &str = "
     CREATE TABLE instances (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,7 +51,8 @@ const V1: &str = "
     ) STRICT;
 ";
 
-/// The store's identity. One that has sagas already keeps their names, which were derived without it.
+/// Adds the store's identity. A store that has sagas already gets an empty one, since their names
+/// were derived without it.
 const V2: &str = "
     CREATE TABLE store (identity TEXT NOT NULL) STRICT;
     INSERT INTO store
@@ -64,7 +65,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
-/// Whether there is any table, and whether there is the one that says which schema this is.
+/// Finds out whether there is any table, and whether there is the one with the version of the
+/// schema.
 pub(super) const TABLES: &str = "
     SELECT count(*), coalesce(sum(name = 'level3_migrations'), 0) FROM sqlite_schema
     WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
@@ -93,7 +95,7 @@ pub(super) const APPEND: &str = "
         CAST(unixepoch('subsec') * 1000 AS INTEGER)
     FROM sagas WHERE name = ?1 AND epoch = ?2";
 pub(super) const STAND: &str = "UPDATE sagas SET standing = ?2 WHERE name = ?1";
-/// A note of the ledger, where this store has the payment's saga.
+/// Writes a note of the ledger, if this store has the payment's saga.
 pub(super) const NOTE: &str = "
     INSERT INTO journal
     SELECT number, (SELECT max(seq) + 1 FROM journal WHERE saga = number), epoch, 'ledger', ?2,
@@ -109,7 +111,7 @@ pub(super) const ENTRIES: &str = "
 pub(super) const CLAIM: &str = "
     UPDATE sagas SET epoch = epoch + 1, owner = ?2, standing = 'open' WHERE name = ?1
     RETURNING epoch";
-/// The first condition is the one of the index.
+/// The first condition is that of the index, so that SQLite can use the index.
 pub(super) const LIST_UNFINISHED: &str = "
     SELECT name FROM sagas WHERE standing <> 'ended' AND standing = ?1 ORDER BY number LIMIT ?2";
 pub(super) const LIST_ENDED: &str = "
@@ -122,7 +124,7 @@ pub(super) const SAVE: &str = "
     ON CONFLICT (payment) DO NOTHING RETURNING number";
 pub(super) const RECEIPT_DUE: &str = "INSERT INTO outbox (payment) VALUES (?1)";
 pub(super) const SAVED: &str = "SELECT status, minor, currency FROM payments WHERE payment = ?1";
-/// Where there is no row yet, a tombstone takes its place.
+/// If there is no row yet, writes a tombstone.
 pub(super) const VOID: &str = "
     INSERT INTO payments (payment, transaction_id, status, voided_at)
     VALUES (?1, ?2, 'voided', CAST(unixepoch('subsec') * 1000 AS INTEGER))

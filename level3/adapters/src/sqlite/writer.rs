@@ -1,12 +1,12 @@
 //! The thread that owns the connection, and group commit.
 //!
-//! An fsync takes as long for one payment as for a hundred. The thread takes whatever has queued up
-//! while it was busy, does all of it in one transaction, flushes once, and only then answers every caller.
-//! No write waits for a group to fill: a lone write is committed at once.
+//! An fsync takes as long for one payment as for a hundred. The thread takes all jobs that were
+//! queued while it was busy, does them in one transaction, flushes once, and only then answers
+//! every caller. No write waits for a group to fill: a lone write is committed at once.
 //!
-//! When a job of a group fails, the group is rolled back and each of its jobs is done in a transaction
-//! of its own, so that the faulty one fails alone. A savepoint around each job would do the same at the
-//! cost of two more statements for every job that does not fail.
+//! When a job of a group fails, the group is rolled back and each of its jobs is done in a
+//! transaction of its own, so that the faulty one fails alone. A savepoint around each job would do
+//! the same at the cost of two more statements for every job that does not fail.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +19,10 @@ use super::file::OpenedFile;
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
 use crate::sql::{Slot, StoreError};
 
-/// What is done within a transaction, possibly more than once.
+/// A job: runs within a transaction, possibly more than once.
 trait Work: Send {
     fn run(&mut self, db: &Connection) -> Result<(), Fault>;
-    /// The transaction is on disk, or failed.
+    /// Answers the caller: the transaction is on disk, or failed.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
@@ -51,14 +51,14 @@ enum Order {
     Stop(oneshot::Sender<()>),
 }
 
-/// What the thread and its clients share.
+/// The state that the thread and its clients share.
 #[derive(Debug)]
 struct Shared {
     place: String,
     last_error: Mutex<Option<StoreError>>,
 }
 
-/// The clients' end of the thread. The thread ends when the last one is dropped.
+/// The handle of the thread. The thread ends when the last handle is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
     orders: Sender<Order>,
@@ -66,9 +66,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `at_the_end` is called on it when it ends.
+    /// Starts the thread. The thread calls `at_the_end` before it ends.
     ///
-    /// A thread of its own and not tokio's pool, which the runtime waits for when it shuts down.
+    /// The thread is not one of tokio's pool for blocking work: a runtime that shuts down would
+    /// wait for it.
     pub(super) fn start(
         db: Connection,
         file: OpenedFile,
@@ -90,10 +91,10 @@ impl Writer {
         Ok(Self { orders, shared })
     }
 
-    /// Does `run` in a transaction and answers when that is on disk.
+    /// Calls `run` in a transaction and returns its result when the transaction is on disk.
     ///
-    /// The job is queued when the future is first polled. Dropping the future after that does not call
-    /// it off.
+    /// The job is queued when the future is first polled. Dropping the future after that does not
+    /// cancel the job.
     pub(super) fn submit<T: Send + 'static>(
         self: &Arc<Self>,
         run: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -108,7 +109,7 @@ impl Writer {
         }
     }
 
-    /// Ends the thread when everything that was submitted before is done.
+    /// Ends the thread when every job that was submitted before is done.
     pub(super) async fn stop(&self) {
         let (stopped, end) = oneshot::channel();
         if self.orders.send(Order::Stop(stopped)).is_ok() {
@@ -134,13 +135,13 @@ struct Thread {
     shared: Arc<Shared>,
 }
 
-/// Where a group has failed.
+/// The point at which a group has failed.
 enum Failed {
-    /// Before any job: none of them can be done now.
+    /// Before the first job: none of them can be done now.
     Begin(Fault),
-    /// A job.
+    /// In this job.
     Job(Fault),
-    /// After all jobs: nothing of them can be there, unless the disk says so.
+    /// After all jobs: nothing of them was written, unless the disk failed.
     Commit(Fault),
 }
 
@@ -202,13 +203,14 @@ impl Thread {
             .map_err(Failed::Job)
             .and_then(|()| say(COMMIT).map_err(Failed::Commit))
             .and_then(|()| {
-                // After the commit: a file that is gone by then has taken the commit with it.
+                // Checked after the commit: if the file is gone by then, the commit is lost with
+                // it.
                 let file = self.file.verify(&self.shared.place);
                 file.map_err(|gone| Failed::Commit(gone.into()))
             });
         if done.is_err() && !self.db.is_autocommit() {
-            // SQLite has rolled back by itself after some errors. If it cannot even do that, the next
-            // BEGIN says so.
+            // SQLite has rolled back by itself after some errors. If it cannot even do that, the
+            // next BEGIN says so.
             let _ = say(ROLLBACK);
         }
         done

@@ -1,43 +1,45 @@
-//! Stripe's idea of minor units, which is not ISO 4217's for every currency.
+//! Converts amounts to Stripe's minor units, which differ from those of ISO 4217 for some
+//! currencies.
 //!
-//! An amount counts the currency's smallest unit (<https://docs.stripe.com/currencies>), except that
+//! An amount counts the currency's smallest unit (<https://docs.stripe.com/currencies>), except
+//! that
 //!
-//! * ISK and UGX have no minor unit, and are still counted in hundredths: 5 ISK are 500, and the last
-//!   two digits must be 0;
-//! * MGA, whose unit ISO 4217 gives as a fifth and counts with two decimals, has none: 500 are 500 MGA;
-//! * three-decimal amounts end in 0: the card networks take no thousandths.
+//! * ISK and UGX have no minor unit, but Stripe counts them in hundredths: 5 ISK are 500, and the
+//!   last two digits must be 0;
+//! * MGA has two decimals in ISO 4217 and none at Stripe: 500 are 500 MGA;
+//! * an amount with three decimals must end in 0: the card networks accept no thousandths.
 //!
-//! HUF and TWD are special for payouts only. What cannot be said in Stripe's units is refused, not
-//! rounded: a request for 1.055 KWD must not charge 1.050 or 1.060.
+//! HUF and TWD are special for payouts only. An amount that Stripe's units cannot express is
+//! refused, not rounded: a request for 1.055 KWD must not charge 1.050 or 1.060.
 
 use level3_domain::money::{Currency, MAX_MINOR, Money, MoneyError, UnknownCurrency};
 
-/// Why an amount has no form at Stripe, or one of Stripe's is no amount.
+/// Why an amount cannot be converted to Stripe's units, or from them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// It has a part that Stripe does not charge.
+    /// The amount has a fraction that Stripe does not charge.
     #[error("{amount} cannot be charged: a multiple of {step} minor units can")]
     TooFine {
         /// The amount.
         amount: Money,
-        /// What it has to be a multiple of.
+        /// The number of minor units of which the amount has to be a multiple.
         step: i64,
     },
-    /// It has more digits than Stripe takes, in Stripe's units.
+    /// The amount has more digits than Stripe accepts, in Stripe's units.
     #[error("{amount} has more than eight digits in Stripe's units")]
     TooLarge {
         /// The amount.
         amount: Money,
     },
-    /// Stripe has counted parts of a unit that has none.
-    #[error("{counted} {currency} of Stripe's are no whole number of minor units")]
+    /// The number that Stripe sent is not a whole number of minor units.
+    #[error("{counted} {currency} in Stripe's units are not a whole number of minor units")]
     NotWhole {
         /// The number that Stripe sent.
         counted: i64,
         /// The currency of the number.
         currency: Currency,
     },
-    /// Stripe has named a currency that is none.
+    /// Stripe sent a code that is not a currency.
     #[error(transparent)]
     Currency(#[from] UnknownCurrency),
     /// Zero, negative or too large.
@@ -45,15 +47,15 @@ pub enum AmountError {
     Money(#[from] MoneyError),
 }
 
-/// How a currency is counted.
+/// How Stripe counts a currency.
 enum Unit {
-    /// As ISO 4217 does.
+    /// As ISO 4217 does, with every amount.
     Iso,
-    /// As ISO 4217 does, in steps.
+    /// As ISO 4217 does, but only multiples of a step.
     Steps(i64),
-    /// One of ours is many of Stripe's.
+    /// One minor unit of ISO 4217 is many of Stripe's.
     Finer(i64),
-    /// Many of ours are one of Stripe's.
+    /// Many minor units of ISO 4217 are one of Stripe's.
     Coarser(i64),
 }
 
@@ -66,7 +68,7 @@ fn unit(currency: Currency) -> Unit {
     }
 }
 
-/// The amount as Stripe counts it.
+/// Converts an amount to Stripe's units.
 pub(super) fn to_stripe(amount: Money) -> Result<i64, AmountError> {
     let minor = amount.minor();
     let whole = |step: i64| match minor % step {
@@ -83,7 +85,7 @@ pub(super) fn to_stripe(amount: Money) -> Result<i64, AmountError> {
     }
 }
 
-/// What Stripe has counted, as an amount.
+/// Converts a number in Stripe's units to an amount.
 pub(super) fn from_stripe(counted: i64, currency: &str) -> Result<Money, AmountError> {
     let currency: Currency = currency.parse()?;
     let minor = match unit(currency) {

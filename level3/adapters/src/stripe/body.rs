@@ -1,6 +1,7 @@
-//! What Stripe's answers look like, and what of it is believed.
+//! The bodies of Stripe's answers, and the checks before they are used.
 //!
-//! Only the fields that are used are read: Stripe adds others at any time and calls that compatible
+//! Only the fields that are used are read: Stripe may add others at any time and calls that
+//! compatible
 //! (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible>).
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use super::amount::from_stripe;
 use super::error::{ErrorClass, Refusal, StripeError};
 use crate::http::Answered;
 
-/// Our own reference, in an intent's metadata.
+/// The name of this system's reference in the metadata of an intent.
 pub(super) const REFERENCE: &str = "payment";
 
 #[derive(Deserialize)]
@@ -26,7 +27,7 @@ pub(super) struct IntentBody {
     status: String,
     #[serde(default)]
     metadata: HashMap<String, String>,
-    /// The charge where the request has asked for it, its id otherwise.
+    /// The charge, if the request has asked for it; otherwise only its id.
     #[serde(default)]
     latest_charge: Value,
 }
@@ -66,12 +67,12 @@ struct StatusBody {
     status: String,
 }
 
-/// Reads an answer: what was asked for, or why not.
+/// Reads an answer: the requested object, or the error.
 pub(super) fn read<T: DeserializeOwned>(answered: &Answered) -> Result<T, StripeError> {
     let status = answered.status.as_u16();
     if answered.status.is_success() {
         return serde_json::from_slice(&answered.body).map_err(|error| {
-            // Its own message may repeat the text: the place is enough.
+            // The message of the parser may repeat the text, so only the place is kept.
             let (line, column) = (error.line(), error.column());
             let reason = format!("{:?} at {line}:{column}", error.classify());
             StripeError::Unreadable { status, reason }
@@ -79,12 +80,13 @@ pub(super) fn read<T: DeserializeOwned>(answered: &Answered) -> Result<T, Stripe
     }
     Err(match refusal(answered) {
         Some(refusal) => StripeError::Refused(Box::new(refusal)),
-        None => StripeError::Unreadable { status, reason: "no error of Stripe's".to_owned() },
+        None => StripeError::Unreadable { status, reason: "not an error of Stripe".to_owned() },
     })
 }
 
-/// Why it was refused. A proxy between the client and Stripe may have answered: then a status of 4xx says
-/// nothing about what Stripe did. A rate limit or an outage counts, also when a proxy reports it.
+/// Returns why the request was refused. A proxy between the client and Stripe may have answered:
+/// then a status of 4xx says nothing about what Stripe did. A rate limit or an outage counts even
+/// if a proxy reports it.
 fn refusal(answered: &Answered) -> Option<Refusal> {
     let fields = serde_json::from_slice::<ErrorBody>(&answered.body).ok().map(|body| body.error);
     let status = answered.status.as_u16();
@@ -108,7 +110,7 @@ fn refusal(answered: &Answered) -> Option<Refusal> {
     };
     if let Some(fields) = fields {
         refusal.class = ErrorClass::named(&fields.class);
-        // "insufficient_funds" says more than "card_declined", where there is both.
+        // If there are both, "insufficient_funds" says more than "card_declined".
         let codes = [fields.decline_code, fields.code];
         refusal.code = codes.into_iter().flatten().find_map(|code| word(&code));
         refusal.param = fields.param.as_deref().and_then(word);
@@ -118,19 +120,19 @@ fn refusal(answered: &Answered) -> Option<Refusal> {
     Some(refusal)
 }
 
-/// A code, a parameter's name, an id. Anything else is a text for people, which may repeat what was
-/// sent, and stays out of errors and logs.
+/// Keeps a text that can only be a code, the name of a parameter or an id. Any other text is
+/// written for people and may repeat the request, so it stays out of errors and logs.
 fn word(text: &str) -> Option<String> {
     let is_word = (1..=100).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
     is_word.then(|| text.to_owned())
 }
 
-/// Where an intent stands.
+/// Returns the status of an intent.
 ///
-/// `requires_payment_method` is what a declined confirmation leaves behind, `requires_capture` does not
-/// occur unless another system changes the intent. In both, as in `requires_action`, the intent waits for an
-/// action, the customer has not paid, and the intent can be cancelled.
+/// A declined confirmation leads to `requires_payment_method`; `requires_capture` does not occur
+/// unless another system changes the intent. In both, as in `requires_action`, the intent waits for
+/// an action, the customer has not paid, and the intent can be cancelled.
 fn status_named(name: &str) -> Option<IntentStatus> {
     Some(match name {
         "requires_confirmation" => IntentStatus::RequiresConfirmation,
@@ -149,7 +151,8 @@ fn mismatch(message: &str) -> StripeError {
 }
 
 impl IntentBody {
-    /// Which of our payments it was made for. None: the account has other uses.
+    /// Returns the payment of this system that the intent was made for; `None` for an intent of
+    /// another use of the account.
     pub(super) fn payment(&self) -> Option<PaymentId> {
         self.metadata.get(REFERENCE).and_then(|text| PaymentId::try_from(text.clone()).ok())
     }
@@ -166,7 +169,7 @@ impl IntentBody {
 }
 
 impl RefundBody {
-    /// A refund that is pending is on its way, and nothing more is to be done for it
+    /// A refund that is pending counts as made, since the gateway cannot do more for it
     /// (<https://docs.stripe.com/refunds#refund-object>).
     pub(super) fn into_refund(self) -> Result<Refund, StripeError> {
         if !matches!(self.status.as_str(), "succeeded" | "pending") {

@@ -14,11 +14,11 @@ use super::config::StripeConfig;
 use super::error::StripeError;
 use crate::http::{Http, SetupError};
 
-/// An account of Stripe's, and when it may be called again.
+/// An account at Stripe, and the time until which it must not be called.
 #[derive(Debug)]
 pub(super) struct Calls {
     http: Http,
-    /// Until then Stripe has asked to be left alone.
+    /// The end of the pause that Stripe has asked for.
     pause: Mutex<Option<Instant>>,
 }
 
@@ -28,7 +28,7 @@ impl Calls {
         Ok(Self { http, pause: Mutex::default() })
     }
 
-    /// Reads something.
+    /// Makes a request without an effect.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         what: &'static str,
@@ -38,7 +38,7 @@ impl Calls {
         self.send(what, self.http.get(path, query)).await
     }
 
-    /// Does something, once for each key.
+    /// Makes a request with an effect, which Stripe executes once for each key.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         key: &ProviderKey,
@@ -66,7 +66,8 @@ impl Calls {
         if let Err(StripeError::Refused(refusal)) = &answer
             && let Some(after) = refusal.retry_after
         {
-            // Also after a 503, whose effect is unknown: the error that says so has no place for it.
+            // Also for a 503: its effect is unknown, and the error for that has no field for the
+            // wait.
             self.pause_for(after);
         }
         answer

@@ -1,34 +1,36 @@
-//! Where Stripe is, and with which key.
+//! The address of Stripe, and the key.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::super::http::Limits;
 
-/// A secret or restricted key of Stripe's test mode. `Debug` shows its kind and nothing of it.
+/// A secret or restricted key of Stripe's test mode. `Debug` shows only the kind of the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StripeKey(Arc<str>);
 
-/// Why a text is no key. The messages do not repeat it.
+/// Why a text is not a key. The messages do not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// A live key moves real money. This gateway is a course's, and takes none.
+    /// The key is a live one, which moves real money. This gateway is part of a course and refuses
+    /// it.
     #[error("a live key: use one of the test mode, which begins with sk_test_ or rk_test_")]
     Live,
-    /// A publishable key cannot charge.
+    /// The key is a publishable one, which cannot charge.
     #[error("a publishable key: use the secret one, which begins with sk_test_")]
     Publishable,
-    /// Neither `sk_test_...` nor `rk_test_...`.
-    #[error("no secret key of Stripe's: sk_test_ or rk_test_, then letters and digits")]
+    /// The text is neither `sk_test_...` nor `rk_test_...`.
+    #[error("no secret key of Stripe: sk_test_ or rk_test_, then letters and digits")]
     NotAKey,
 }
 
 impl StripeKey {
-    /// Checks the key's form. Whether Stripe knows it, [`Stripe::check`](super::Stripe::check) finds out.
+    /// Checks the form of the key. [`Stripe::check`](super::Stripe::check) finds out whether Stripe
+    /// accepts it.
     ///
     /// # Errors
     ///
-    /// [`KeyError`]: live keys are refused among others.
+    /// [`KeyError`] if the text is not a key of the test mode.
     pub fn new(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         if ["sk_live_", "rk_live_"].iter().any(|live| text.starts_with(live)) {
@@ -60,24 +62,24 @@ impl fmt::Debug for StripeKey {
     }
 }
 
-/// How to reach Stripe. [`StripeConfig::new`] gives the defaults.
+/// The configuration of the client. [`StripeConfig::new`] sets the defaults.
 #[derive(Debug, Clone)]
 pub struct StripeConfig {
     /// The account.
     pub key: StripeKey,
-    /// `https://api.stripe.com` unless changed. The paths of the API are put behind it.
+    /// The URL to which the paths of the API are appended. The default is `https://api.stripe.com`.
     pub base_url: String,
-    /// How long and how much an answer may take.
+    /// The limits of an answer.
     pub limits: Limits,
-    /// How many pages of a hundred intents are looked through for one whose id is not known, the newest
-    /// first. 10 unless changed.
+    /// The number of pages of a hundred intents, the newest first, in which the client looks for an
+    /// intent whose id it does not know. The default is 10.
     pub find_pages: u32,
-    /// How many ids of intents are remembered. 10 000 unless changed, about 2 MB.
+    /// The number of intent ids that the client remembers. The default is 10 000, about 2 MB.
     pub remembered: usize,
 }
 
 impl StripeConfig {
-    /// The defaults, for this account.
+    /// Makes the default configuration for this account.
     #[must_use]
     pub fn new(key: StripeKey) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Why a call to Stripe has failed, and what the gateway makes of it.
+//! The errors of calls to Stripe, and the errors of the gateway for them.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use level3_domain::provider::{IntentStatus, ProviderError};
 use super::amount::AmountError;
 use crate::http::WireError;
 
-/// Why a call has failed. Nothing in it is a secret: neither the key, nor the card, nor Stripe's texts for
-/// people, which repeat parts of what was sent.
+/// Why a call has failed. It contains no secret: neither the key, nor the card, nor Stripe's texts
+/// for people, which repeat parts of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StripeError {
-    /// No connection: name not found, refused, TLS failed. Nothing has left.
+    /// No connection: name not found, refused, TLS failed. No request was sent.
     #[error("Stripe cannot be reached: {reason}")]
     Unreachable {
-        /// What the innermost error says.
+        /// The message of the innermost error.
         reason: String,
     },
-    /// Stripe has asked for a pause that is not over. Nothing has left.
+    /// Stripe has asked for a pause that has not ended. No request was sent.
     #[error("Stripe has asked to wait for another {} ms", remaining.as_millis())]
     Paused {
-        /// How long it still lasts.
+        /// The time until the pause ends.
         remaining: Duration,
     },
-    /// The connection broke after the request may have left.
+    /// The connection broke after the request may have been sent.
     #[error("the connection to Stripe broke: {reason}")]
     Lost {
-        /// What the innermost error says.
+        /// The message of the innermost error.
         reason: String,
     },
     /// No answer in time.
@@ -37,15 +37,16 @@ pub enum StripeError {
         /// The limit of the call.
         limit: Duration,
     },
-    /// What came is no answer of Stripe's: a redirect, a proxy's page, another kind of JSON, too much.
-    #[error("no answer of Stripe's ({status}): {reason}")]
+    /// The answer is not one of Stripe's: a redirect, a proxy's page, other JSON, or too many
+    /// bytes.
+    #[error("not an answer of Stripe ({status}): {reason}")]
     Unreadable {
-        /// The status that it came with.
+        /// The status of the answer.
         status: u16,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
-    /// Stripe has said no.
+    /// Stripe has refused the request.
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// A refund was made and has failed, or waits for an action.
@@ -54,23 +55,23 @@ pub enum StripeError {
         /// `failed`, `canceled`, `requires_action`.
         status: String,
     },
-    /// An answer that does not fit what was asked.
+    /// The answer does not fit the request.
     #[error("the answer of Stripe does not fit: {message}")]
     Mismatch {
         /// What does not fit the question, in words.
         message: String,
     },
-    /// The amount, or the one in the answer.
+    /// The amount of the request or of the answer cannot be converted.
     #[error(transparent)]
     Amount(#[from] AmountError),
-    /// A name that is no intent's. Nothing was sent.
+    /// The name cannot be that of an intent. No request was sent.
     #[error("the intent's name {0}")]
     IntentName(InvalidText),
-    /// An intent was neither found nor can it be ruled out: too many are newer, and the index of the
-    /// search may be behind.
-    #[error("whether there is an intent is unknown: {looked_at} newer ones were searched")]
+    /// No intent was found, but there may be one: too many intents are newer, and the index of the
+    /// search may be out of date.
+    #[error("it is unknown whether there is an intent: {looked_at} newer ones were searched")]
     Uncertain {
-        /// How many intents were looked at.
+        /// The number of intents that were searched.
         looked_at: usize,
     },
 }
@@ -78,13 +79,13 @@ pub enum StripeError {
 /// Stripe's kinds of errors (<https://docs.stripe.com/api/errors#errors-type>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// `api_error`, or none: something went wrong at Stripe's.
+    /// `api_error`, or none: a failure of Stripe.
     Api,
     /// `card_error`: the card cannot be charged.
     Card,
     /// `idempotency_error`: the key was used with other parameters.
     Idempotency,
-    /// `invalid_request_error`, and kinds that are new.
+    /// `invalid_request_error`, and every kind that this code does not know.
     InvalidRequest,
 }
 
@@ -108,19 +109,19 @@ impl ErrorClass {
     }
 }
 
-/// A no of Stripe's.
+/// A refusal of Stripe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
     pub status: u16,
     /// The kind of error.
     pub class: ErrorClass,
-    /// Why, in Stripe's codes: the bank's (`insufficient_funds`) where there is one, or else Stripe's
+    /// The code of the reason: the bank's (`insufficient_funds`) if there is one, or else Stripe's
     /// (`resource_missing`).
     pub code: Option<String>,
-    /// The parameter that is wrong.
+    /// The name of the wrong parameter.
     pub param: Option<String>,
-    /// Where the intent stands, if it is about one.
+    /// The status of the intent, if the error is about one.
     pub intent_status: Option<IntentStatus>,
     /// Stripe's id of the request, for its support.
     pub request: Option<String>,
@@ -153,10 +154,10 @@ impl Refusal {
         self.code.as_deref() == Some(code)
     }
 
-    /// What the gateway makes of it: see the table in the [module](super).
+    /// Converts the error to that of the gateway: see the table in the [module](super).
     fn provider_error(&self) -> ProviderError {
         match self.status {
-            // Not the rate, but the object: another request has it.
+            // The limit is not that of the account: another request has locked the object.
             429 if self.is("lock_timeout") => ProviderError::InFlight,
             429 => ProviderError::RateLimited { retry_after: self.pause() },
             409 if self.should_retry == Some(false) => {
@@ -180,16 +181,16 @@ impl Refusal {
         }
     }
 
-    /// What was done before a 5xx is unknown. What matters is whether the key is burnt: a 500 is stored
-    /// for its key, the other ones come from before the place where keys are kept, and Stripe knows
-    /// better than either rule.
+    /// The effect of a request with a 5xx is unknown. What matters is whether the key is burnt: a
+    /// 500 is stored for its key; the other statuses are answered before Stripe stores anything.
+    /// `Stripe-Should-Retry` overrides both rules.
     fn breakdown(&self) -> ProviderError {
         let same_key_helps = self.should_retry.unwrap_or(self.status != 500);
         if same_key_helps { ProviderError::ConnectionLost } else { ProviderError::Internal }
     }
 
-    /// How long to keep away after a 429. Asked not to try again and not told when, a whole second: that
-    /// is what Stripe counts in.
+    /// Returns the pause after a 429. If Stripe forbids a retry and names no wait, the pause is one
+    /// second, the window of its rate limit.
     fn pause(&self) -> Option<Duration> {
         let told_not_to = self.should_retry == Some(false);
         self.retry_after.or(told_not_to.then_some(Duration::from_secs(1)))
@@ -216,7 +217,7 @@ impl From<&StripeError> for ProviderError {
             StripeError::Paused { remaining } => {
                 Self::RateLimited { retry_after: Some(*remaining) }
             }
-            // The answer may be a proxy's: Stripe still has its own answer to this key.
+            // The answer may be a proxy's. Stripe still has its own answer to this key.
             StripeError::Lost { .. } | StripeError::Unreadable { .. } => Self::ConnectionLost,
             StripeError::TimedOut { limit } => Self::TimedOut { limit: *limit },
             StripeError::Refused(refusal) => refusal.provider_error(),

@@ -1,17 +1,18 @@
 //! Finding the intent of a payment.
 //!
-//! Stripe has two ways, and neither is enough alone. The *search* by metadata is one call, and its index
-//! is usually a minute behind and up to an hour in an outage: "do not use it in read-after-write flows"
-//! (<https://docs.stripe.com/api/payment_intents/search>). The *list* is up to date, newest first, and
-//! grows with the account's traffic. So, in this order:
+//! Stripe offers two ways, and neither is enough alone. The *search* by metadata is one call, and
+//! its index is usually a minute behind and up to an hour in an outage: "do not use it in
+//! read-after-write flows" (<https://docs.stripe.com/api/payment_intents/search>). The *list* is up
+//! to date, newest first, and grows with the account's traffic. So, in this order:
 //!
-//! 1. the id, if a call of this client has named or returned it: one read, always up to date. The gateway
-//!    needs no more, except after a 500 to a request for an intent;
-//! 2. the newest intents, a bounded number of pages: what was made a short time ago is there;
-//! 3. the search: what is older than those pages is in its index, unless that is far behind.
+//! 1. the id, if a call of this client has named or returned it: one read, always up to date. The
+//!    gateway needs no other way, except after a 500 to a request for an intent;
+//! 2. the newest intents, a bounded number of pages: an intent that was made a short time ago is
+//!    among them;
+//! 3. the search: intents older than those pages are in its index, unless the index is far behind.
 //!
-//! When the list is complete and holds no such intent, there is none. Otherwise it is unknown, and the
-//! answer says so ([`StripeError::Uncertain`]).
+//! If the list was read to its end without such an intent, there is none. Otherwise the client
+//! cannot know, and says so ([`StripeError::Uncertain`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -23,10 +24,11 @@ use super::body::{IntentBody, PageBody, REFERENCE};
 use super::calls::Calls;
 use super::error::StripeError;
 
-/// What Stripe gives at most in a page.
+/// The most intents that Stripe returns in a page.
 pub(super) const PAGE: &str = "100";
 
-/// Ids of intents that this client has met: a bounded number, the oldest are forgotten first.
+/// The ids of intents that this client has seen: a bounded number, and the oldest are forgotten
+/// first.
 #[derive(Debug)]
 pub(super) struct Known {
     state: Mutex<(HashMap<PaymentId, IntentId>, VecDeque<PaymentId>)>,
@@ -56,14 +58,14 @@ impl Known {
     }
 }
 
-/// A page of the account's intents, newest first.
+/// Returns a page of the account's intents, the newest first.
 pub(super) async fn page(calls: &Calls, after: Option<&str>) -> Result<PageBody, StripeError> {
     let mut query = vec![("limit", PAGE), ("expand[]", "data.latest_charge")];
     query.extend(after.map(|after| ("starting_after", after)));
     calls.get("list", &["v1", "payment_intents"], &query).await
 }
 
-/// The intent by its id, if there is one.
+/// Returns the intent with this id, if there is one.
 pub(super) async fn retrieve(
     calls: &Calls,
     id: &IntentId,
@@ -77,7 +79,7 @@ pub(super) async fn retrieve(
     }
 }
 
-/// The intent that was made for a payment: the newest, should there be several.
+/// Returns the intent that was made for a payment; the newest if there are several.
 pub(super) async fn find(
     calls: &Calls,
     known: &Known,
@@ -114,7 +116,7 @@ async fn search(calls: &Calls, payment: &PaymentId) -> Result<Option<IntentBody>
     let query = [("query", query.as_str()), ("limit", "1")];
     let page: PageBody = calls.get("search", &["v1", "payment_intents", "search"], &query).await?;
     let Some(found) = page.data.into_iter().next() else { return Ok(None) };
-    // What the index says of its state may be old.
+    // Read again, because the state in the index may be out of date.
     let id = IntentId::new(&found.id).map_err(StripeError::IntentName)?;
     retrieve(calls, &id).await
 }

@@ -1,14 +1,15 @@
 //! Stripe as the payment provider, over its HTTP API.
 //!
-//! Only test mode is supported: the client refuses a live key by its prefix. Every request carries the
-//! version of the API that this code was written for, every write the gateway's idempotency key.
+//! Only test mode is supported: the client refuses a live key by its prefix. Every request carries
+//! the version of the API that this code was written for, and every write carries the gateway's
+//! idempotency key.
 //!
 //! # What an answer means
 //!
-//! After Stripe's pages on [errors](https://docs.stripe.com/api/errors), on
-//! [what they mean for HTTP](https://docs.stripe.com/error-low-level) and on
-//! [idempotent requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is an effect that
-//! the client cannot determine.
+//! After Stripe's pages on [errors](https://docs.stripe.com/api/errors), on [what they mean for
+//! HTTP](https://docs.stripe.com/error-low-level) and on [idempotent
+//! requests](https://docs.stripe.com/api/idempotent_requests). "Unknown" is an effect that the
+//! client cannot determine.
 //!
 //! | what comes back | the gateway sees | effect |
 //! |---|---|---|
@@ -25,15 +26,16 @@
 //! | other 5xx | `ConnectionLost`: not stored | unknown |
 //! | other 4xx | `Invalid` | none |
 //!
-//! `Stripe-Should-Retry` overrides the table: with `true` another attempt with the same key may succeed,
-//! with `false` it cannot. `Retry-After` delays every call of this client, since the limit is the account's;
-//! until then calls fail with `RateLimited` without being sent. Stripe checks a 401 before it looks at the idempotency key, and an operator
-//! can repair it: it opens the breaker and fails no payment for good.
+//! `Stripe-Should-Retry` overrides the table: with `true` another attempt with the same key may
+//! succeed, with `false` it cannot. `Retry-After` delays every call of this client, since the limit
+//! is the account's; until then calls fail with `RateLimited` without being sent. Stripe answers
+//! 401 before it looks at the idempotency key, and an operator can correct the key. So a 401 opens
+//! the breaker and fails no payment permanently.
 //!
 //! # Money and states
 //!
-//! An intent in `requires_action` or `processing` is not paid, and is not reported as paid. Amounts are
-//! converted where Stripe's units differ from ISO 4217 ([`AmountError`]).
+//! An intent in `requires_action` or `processing` is not paid, and is not reported as paid. Amounts
+//! are converted where Stripe's units differ from ISO 4217 ([`AmountError`]).
 
 mod amount;
 mod body;
@@ -62,11 +64,11 @@ use level3_domain::provider::{
 
 use super::http::SetupError;
 
-/// The version of the API, sent with every request: the account's own may change under a program
-/// (<https://docs.stripe.com/api/versioning>).
+/// The version of the API. It is sent with every request, because the default version of the
+/// account may change while the program stays the same (<https://docs.stripe.com/api/versioning>).
 pub const API_VERSION: &str = "2026-02-25.clover";
 
-/// A client of one account. Cheap to clone; clones share connections.
+/// A client for one account. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Stripe {
     shared: Arc<Shared>,
@@ -89,7 +91,7 @@ impl Stripe {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] if the base URL cannot be used, or would send the key in the clear.
+    /// [`SetupError`] if the base URL cannot be used, or would send the key without encryption.
     pub fn new(config: StripeConfig) -> Result<Self, SetupError> {
         let shared = Shared {
             calls: Calls::new(&config)?,
@@ -111,7 +113,8 @@ impl Stripe {
         self.shared.calls.get::<body::PageBody>("check", &path, &query).await.map(|_| ())
     }
 
-    /// Makes the future that the gateway gets: it owns the client, and logs what the errors leave out.
+    /// Makes the future for the gateway. It owns the client, and logs the details that the
+    /// gateway's errors leave out.
     fn answer<T, Fut>(
         &self,
         what: &'static str,
@@ -137,16 +140,19 @@ fn log(what: &'static str, error: &StripeError) {
     match error {
         StripeError::Refused(refusal) => match refusal.status {
             401 | 403 => {
-                tracing::error!(what, %error, "Stripe does not take the key: check STRIPE_SECRET_KEY");
+                tracing::error!(
+                    what, %error, "Stripe does not accept the key: check STRIPE_SECRET_KEY"
+                );
             }
             429 | 500.. => tracing::warn!(what, %error, "Stripe has refused"),
             _ => tracing::debug!(what, %error, "Stripe has refused"),
         },
-        error => tracing::warn!(what, %error, "no answer of Stripe's"),
+        error => tracing::warn!(what, %error, "the call to Stripe has failed"),
     }
 }
 
-/// Checks that an intent's name can be part of a path. Stripe's names have letters, digits and underscores.
+/// Checks that an intent's name can be part of a path. Stripe's names have letters, digits and
+/// underscores.
 fn segment(intent: &IntentId) -> Result<&str, StripeError> {
     let name = intent.as_str();
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -161,8 +167,9 @@ impl Shared {
         let amount = amount::to_stripe(request.amount)?.to_string();
         let currency = request.amount.currency().code().to_ascii_lowercase();
         let reference = format!("metadata[{REFERENCE}]");
-        // The same for every attempt, or the key would not fit. Only cards: other ways to pay send the
-        // customer elsewhere and need an address to come back to.
+        // The parameters are the same for every attempt, as the key demands. Only cards are
+        // allowed: other payment methods send the customer to another site and need a return
+        // address.
         let form = [
             ("amount", amount.as_str()),
             ("currency", &currency),
@@ -198,8 +205,8 @@ impl Shared {
 
 /// # Cancellation
 ///
-/// Dropping one of the futures closes its connection. A request that has left may still take effect; the
-/// same key gets its answer.
+/// Dropping one of the futures closes its connection. A request that was sent may still take
+/// effect; a repeat with the same key gets its answer.
 impl PaymentProvider for Stripe {
     fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
         self.answer("create", |shared| async move { shared.create(request).await })
@@ -217,8 +224,8 @@ impl PaymentProvider for Stripe {
         self.answer("refund", |shared| async move { shared.refund(&key, &intent).await })
     }
 
-    /// The source of the module `find` explains the search. It takes several calls at worst, which the gateway
-    /// counts as one.
+    /// The source of the module `find` explains the search. It may take several calls, which the
+    /// gateway counts as one.
     fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
         self.answer("find", |shared| async move {
             find::find(&shared.calls, &shared.known, shared.find_pages, &payment).await
@@ -242,7 +249,7 @@ impl Shared {
             match intent.into_intent() {
                 Ok(intent) => read.intents.push(intent),
                 Err(error) => {
-                    // One that cannot be read must not hide all the others.
+                    // One unreadable intent must not hide all the others.
                     tracing::warn!(id, %error, "an intent that cannot be read");
                     read.unreadable += 1;
                 }

@@ -1,4 +1,4 @@
-//! A journal in memory: survives a gateway, not the process.
+//! A journal in memory: it outlives a gateway, but not the process.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,8 +20,8 @@ pub const LEASE: Duration = Duration::from_secs(20);
 
 /// Keeps everything in memory, for tests and as the model of what other journals have to do.
 ///
-/// Cheap to clone; clones share their records. A gateway that is dropped leaves its records here for
-/// the next one.
+/// Cheap to clone; clones share their records. A gateway that is dropped leaves its records here
+/// for the next one.
 #[derive(Clone)]
 pub struct MemoryJournal {
     store: StoreId,
@@ -67,27 +67,28 @@ impl StoredSaga {
 }
 
 impl MemoryJournal {
-    /// Without any saga, and [without an identity](StoreId::unnamed): for a process whose payment provider
-    /// ends with it.
+    /// Makes a journal without sagas and [without an identity](StoreId::unnamed): for a process
+    /// whose payment provider ends with it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Without any saga, with this identity.
+    /// Makes a journal without sagas, with this identity.
     #[must_use]
     pub fn of(store: StoreId) -> Self {
         Self { store, state: Arc::default() }
     }
 
-    /// How many sagas have this standing.
+    /// Returns the number of sagas with this status.
     #[must_use]
     pub fn count(&self, standing: Standing) -> usize {
         self.lock().sagas.values().filter(|kept| kept.standing == standing).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Sagas> {
-        // Nothing under the lock panics half way.
+        // No operation under the lock panics half way, so the data behind a poisoned lock is
+        // complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +105,7 @@ impl MemoryJournal {
                     epoch: 1,
                     renewed: Instant::now(),
                     standing: Standing::Open,
-                    // A payment that goes well writes about ten.
+                    // A successful payment writes about ten.
                     records: {
                         let mut records = Vec::with_capacity(12);
                         records.push(first);
@@ -132,7 +133,7 @@ impl MemoryJournal {
         let silent = kept.renewed.elapsed();
         match kept.standing {
             Standing::Ended => Claimed::Ended(kept.saga_log()),
-            // The owner of a parked saga has let go of it.
+            // The owner of a parked saga has released it.
             Standing::Open if silent < LEASE => Claimed::Busy { remaining: LEASE - silent },
             Standing::Open | Standing::Parked => {
                 kept.epoch += 1;

@@ -1,15 +1,16 @@
-//! The records of sagas, kept where a crash does not reach them.
+//! The records of sagas, kept where they survive a crash.
 //!
-//! Every effect is announced before it is tried (*write-ahead*): whatever happens after that, a reader
-//! of the journal knows what may have been done and how to undo it. Records are added one batch
-//! at a time, and a batch is there as a whole or not at all.
+//! Every effect is announced before it is tried (*write-ahead*): after any crash a reader of the
+//! journal knows what may have been done and how to undo it. Records are added one batch at a time,
+//! and the journal has all of a batch or nothing of it.
 //!
 //! # Who may write
 //!
-//! A saga has one owner at a time. Ownership is a *lease*: it ends by itself when nothing was written
-//! for a while, so a saga whose process died can be claimed by another. Each claim has a higher
-//! *epoch*, and a write with an old epoch is refused ([`JournalError::Fenced`]). An owner that was only
-//! slow therefore finds out at its next write, which comes before its next effect.
+//! A saga has one owner at a time. Ownership is a *lease*: it ends by itself when its owner has
+//! written nothing for a while, so another process can claim a saga whose process died. Each claim
+//! has a higher *epoch*, and a write with an old epoch is refused ([`JournalError::Fenced`]). An
+//! owner that was only slow therefore finds out at its next write, which comes before its next
+//! effect.
 
 mod memory;
 mod record;
@@ -76,12 +77,13 @@ impl fmt::Display for SagaId {
     }
 }
 
-/// Identifies a store of records among all others: the same for as long as the store is kept, another one
-/// for every other store. Cheap to clone.
+/// Identifies a store of records among all others: the same for as long as the store is kept,
+/// another one for every other store. Cheap to clone.
 ///
-/// A name that is derived from a value that is unique in one store only, such as a client's key, has to be
-/// derived from the store's identity as well. Two stores, or a store that was deleted and created again,
-/// would otherwise use the same name at the payment provider, and each would get the other's charges.
+/// A name that is derived from a value that is unique in one store only, such as a client's key,
+/// has to be derived from the store's identity as well. Two stores, or a store that was deleted and
+/// created again, would otherwise use the same name at the payment provider, and each would get the
+/// other's charges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(Arc<str>);
 
@@ -92,8 +94,8 @@ impl StoreId {
         Self(identity.into())
     }
 
-    /// A store without an identity, which shares its names with every other store that has none: one in
-    /// the memory of a test, and one that was made before stores had identities.
+    /// A store without an identity, which shares its names with every other store that has none:
+    /// one in the memory of a test, and one that was made before stores had identities.
     #[must_use]
     pub fn unnamed() -> Self {
         Self::new("")
@@ -106,7 +108,7 @@ impl StoreId {
     }
 }
 
-/// The right to write about a saga, as long as no other owner has claimed it.
+/// The right to write the records of a saga, until another owner claims it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The name of the saga.
@@ -137,7 +139,7 @@ impl Standing {
         }
     }
 
-    /// The standing with this name.
+    /// Returns the status with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Open, Self::Parked, Self::Ended].into_iter().find(|known| known.name() == name)
@@ -191,8 +193,8 @@ pub enum JournalError {
 
 /// Keeps the records of sagas.
 pub trait Journal: Send + Sync {
-    /// The identity of the store behind this journal: the same for every process that uses the store, and
-    /// after every restart.
+    /// The identity of the store behind this journal: the same for every process that uses the
+    /// store, and after every restart.
     fn store_id(&self) -> StoreId;
 
     /// Begins a saga with its first record, unless the journal has a saga of this name.
@@ -205,7 +207,7 @@ pub trait Journal: Send + Sync {
     /// [`JournalError::Fenced`] when the lease is not the latest one; nothing was written then.
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()>;
 
-    /// Takes a saga over whose lease has ended.
+    /// Takes over a saga whose lease has ended.
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed>;
 
     /// Returns the records of a saga.

@@ -15,7 +15,7 @@ pub type StepName = Cow<'static, str>;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload(Arc<str>);
 
-/// Room for most states, so that writing one allocates once and not each time it doubles.
+/// Enough bytes for most states, so that writing one allocates only once.
 const ROOM: usize = 512;
 
 impl Payload {
@@ -36,7 +36,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// When the JSON is not that of such a value.
+    /// When the JSON does not have the form of the value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.0)
     }
@@ -61,7 +61,7 @@ impl fmt::Debug for Payload {
 pub enum Effect {
     /// The call had no effect and will have none later.
     None,
-    /// The caller cannot know. The call may even still be under way.
+    /// The effect is unknown: the call may even still be under way.
     Unknown,
 }
 
@@ -71,7 +71,8 @@ pub enum Effect {
 pub enum FailureKind {
     /// A business answer: the saga has ended, and no service is broken.
     Declined,
-    /// A refusal that would be repeated: bad input, or an answer that does not fit the question.
+    /// A refusal that a repeat would get again: bad input, or an answer that does not fit the
+    /// question.
     Rejected,
     /// A transient failure: another attempt may succeed.
     Transient,
@@ -86,7 +87,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether the same saga may succeed another time.
+    /// Whether a new attempt at the saga may succeed.
     #[must_use]
     pub const fn is_transient(self) -> bool {
         !matches!(self, Self::Declined | Self::Rejected)
@@ -144,14 +145,14 @@ pub enum Record {
         /// The state after it.
         state: Payload,
     },
-    /// The step has failed, and the saga goes on or back.
+    /// The step has failed. The saga continues or is undone.
     StepFailed {
         /// The cause, in words. Without secrets.
         failure: SagaFailure,
         /// Whether it may still have had its effect.
         may_have_acted: bool,
     },
-    /// From here on the saga goes back.
+    /// From here on the saga is undone.
     Compensating {
         /// The cause, in words. Without secrets.
         failure: SagaFailure,
@@ -160,7 +161,7 @@ pub enum Record {
     UndoStarted {
         /// The name of the step.
         step: StepName,
-        /// Which attempt; the first is 1.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
     },
     /// The step is undone.
@@ -179,10 +180,10 @@ pub enum Record {
         /// The number of attempts.
         attempts: u32,
     },
-    /// Everything else is undone; see the parked ones.
+    /// The saga has ended with parked undos. Every other step is undone.
     Parked,
     /// All steps are done.
     Completed,
-    /// All steps that may have been done are undone.
+    /// Every step that may have had an effect is undone.
     Compensated,
 }

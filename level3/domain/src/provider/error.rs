@@ -20,7 +20,7 @@ pub enum ProviderError {
         /// The reason, in words.
         message: String,
     },
-    /// The intent is not in a state that allows this.
+    /// The state of the intent does not allow the request.
     #[error("not possible for an intent that is {status}")]
     WrongState {
         /// The state of the intent.
@@ -32,7 +32,7 @@ pub enum ProviderError {
     /// A request with this key, or on this object, is still running (409).
     #[error("a request with this key is still running")]
     InFlight,
-    /// Too many requests (429). Refused before anything else was looked at.
+    /// Too many requests (429). The service refused the request before it looked at anything else.
     #[error("too many requests")]
     RateLimited {
         /// The wait that the header `Retry-After` names.
@@ -41,8 +41,8 @@ pub enum ProviderError {
     /// The request was refused before it was executed (503, no connection).
     #[error("unavailable")]
     Unavailable,
-    /// The service failed while it executed the request (500). The provider stores this answer: the same key
-    /// gets it again.
+    /// The service failed while it executed the request (500). The provider stores this answer: the
+    /// same key gets it again.
     #[error("internal error of the service")]
     Internal,
     /// The request was sent, and the connection broke before the answer.
@@ -95,8 +95,8 @@ impl ProviderError {
         )
     }
 
-    /// Whether the error indicates an outage. A healthy service may refuse a request; the breaker ignores
-    /// that.
+    /// Whether the error indicates an outage. A healthy service may refuse a request; the breaker
+    /// ignores that.
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         matches!(

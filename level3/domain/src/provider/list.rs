@@ -10,7 +10,8 @@ pub struct IntentPage {
     pub intents: Vec<Intent>,
     /// The number of other intents on the page: an account may have other uses.
     pub foreign: usize,
-    /// The number of this system's intents that cannot be read: their currency or status is unknown here.
+    /// The number of this system's intents that cannot be read: their currency or status is unknown
+    /// here.
     pub unreadable: usize,
     /// The last intent of the page, if there are more: the start of the next page.
     pub next: Option<IntentId>,
@@ -18,8 +19,9 @@ pub struct IntentPage {
 
 /// A provider that can list its intents. Listing has no effect.
 pub trait IntentList: Send + Sync {
-    /// A page of the account's intents, the newest first: the first page, or the one after an intent.
+    /// Returns a page of the account's intents, the newest first: the first page, or the one after
+    /// the given intent.
     fn intents(&self, after: Option<IntentId>) -> CallFuture<IntentPage>;
-    /// One intent as it is now.
+    /// Returns the current state of one intent.
     fn intent(&self, id: IntentId) -> CallFuture<Option<Intent>>;
 }

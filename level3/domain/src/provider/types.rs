@@ -1,4 +1,4 @@
-//! What is asked of the services and what they answer.
+//! The requests to the services, and their answers.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CardToken, Email, IntentId, OrderId, PaymentId, TransactionId};
 use crate::money::Money;
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// [`PaymentProvider::create_intent`](super::PaymentProvider::create_intent).
@@ -33,16 +33,16 @@ impl Operation {
     }
 }
 
-/// The idempotency key of one call: derived from the payment and what the call is for, so it is the
-/// same for every attempt and after every restart.
+/// The idempotency key of one call: derived from the payment and the purpose of the call, so it is
+/// the same for every attempt and after every restart.
 ///
-/// The generation rises when the provider has stored an answer for the key that says that nothing was
-/// done, since it replays that answer for as long as it keeps keys:
+/// The generation rises when the provider has stored an answer that reports no effect, because the
+/// provider replays that answer for as long as it keeps the key:
 ///
-/// * a 500, once [`find_intent`](super::PaymentProvider::find_intent) has shown that the failed request had
-///   no effect;
-/// * the refusal of a cancel or a refund (declined, invalid): the next attempt comes when the reason may
-///   be gone.
+/// * a 500, once [`find_intent`](super::PaymentProvider::find_intent) has shown that the failed
+///   request had no effect;
+/// * the refusal of a cancel or a refund (declined, invalid): the next attempt comes when the
+///   reason may be gone.
 ///
 /// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct ProviderKey {
     pub payment: PaymentId,
     /// What the call does: the purpose of the key.
     pub operation: Operation,
-    /// 0, and one more for each stored answer that says that nothing was done.
+    /// The number of stored answers that reported no effect.
     pub generation: u32,
 }
 
@@ -62,7 +62,7 @@ impl ProviderKey {
         Self { payment, operation, generation: 0 }
     }
 
-    /// The key to use after a stored answer that says that nothing was done.
+    /// The key to use after a stored answer that reports no effect.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
@@ -70,13 +70,13 @@ impl ProviderKey {
 }
 
 impl fmt::Display for ProviderKey {
-    /// What stands in the header `Idempotency-Key`: `pay_..._1:confirm:0`.
+    /// Shows the value of the header `Idempotency-Key`: `pay_..._1:confirm:0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.payment, self.operation.name(), self.generation)
     }
 }
 
-/// Asks for an intent.
+/// A request to create an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateIntent {
     /// The same for every attempt.
@@ -89,10 +89,10 @@ pub struct CreateIntent {
     pub card: CardToken,
 }
 
-/// Where an intent stands.
+/// The status of an intent.
 ///
-/// Stripe's list without the two that do not occur here: `requires_payment_method` (the card is given
-/// at once) and `requires_capture` (capture is automatic).
+/// Stripe's list without the two that do not occur here: `requires_payment_method` (the card is
+/// given at once) and `requires_capture` (capture is automatic).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentStatus {
@@ -144,7 +144,7 @@ pub struct Refund {
     pub amount: Money,
 }
 
-/// Asks how risky a payment is.
+/// A question to the fraud check about one payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudQuestion {
     /// The payment.
@@ -160,7 +160,7 @@ pub struct FraudQuestion {
 /// How risky a payment is: 0 to 100 with two decimals, kept as hundredths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RiskScore {
-    /// 9500 stands for 95.00.
+    /// Hundredths of the score: 9500 is 95.00.
     pub hundredths: u16,
 }
 
@@ -175,10 +175,10 @@ impl fmt::Display for RiskScore {
     }
 }
 
-/// What the fraud check answers.
+/// The answer of the fraud check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FraudAssessment {
-    /// The score. What follows from it is the gateway's decision.
+    /// The score. The gateway decides what follows from it.
     pub score: RiskScore,
 }
 
@@ -197,12 +197,12 @@ pub struct NewRow {
     pub email: Email,
 }
 
-/// Whether a row stands.
+/// The status of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowStatus {
     /// Paid.
     Completed,
-    /// Taken back.
+    /// Voided: the payment was undone.
     Voided,
 }
 
@@ -215,7 +215,7 @@ pub struct Row {
     pub payment: PaymentId,
     /// The amount that the request asks for.
     pub amount: Money,
-    /// Whether it stands.
+    /// The status of the row.
     pub status: RowStatus,
 }
 

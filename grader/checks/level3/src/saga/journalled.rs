@@ -78,7 +78,43 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
         lock(&seen).clone(), expected, "something is tried before the journal knows of it";
         help = "write StepStarted before the step and UndoStarted before the undo: after a crash only the journal can say what was under way"
     );
-    end_of_reads_the_records(&cx).await
+    end_of_reads_the_records(&cx).await?;
+    parked_in_one_order(&cx).await
+}
+
+/// Two undos are parked, the later step's first: the run and the records list them in one order.
+async fn parked_in_one_order(cx: &Cx) -> Outcome {
+    let pairs = [
+        (Undo::FailsTimes(1000), Undo::FailsForGood),
+        (Undo::FailsForGood, Undo::FailsTimes(1000)),
+        (Undo::FailsForGood, Undo::FailsForGood),
+    ];
+    for (reserve, ride) in pairs {
+        let bench = Bench::new(cx)
+            .step("reserve", Does::Works, reserve)
+            .step("ride", Does::Works, ride)
+            .step("capture", Does::NotDone(FailureKind::Rejected), Undo::Works);
+        let (saga, journal) = (Arc::new(bench.saga), MemoryJournal::new());
+        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
+        let end = cx.call("Saga::execute", execute(&saga, &kept, "one")).await?.value;
+        let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
+            return Err(Fail::new("the journal knows no such saga"));
+        };
+        let names = |end: Option<SagaOutcome<_>>| match end {
+            Some(SagaOutcome::Parked { stuck, .. }) => {
+                stuck.into_iter().map(|stuck| stuck.step).collect()
+            }
+            _ => Vec::new(),
+        };
+        let (ran, read) = (names(end.ok()), names(saga.outcome_of(&saga_log).ok().flatten()));
+        ensure!(
+            ran == read && ran == ["reserve", "ride"], "two undos are parked, and the run and the records do not list the same";
+            expected = "reserve, ride: the order of the steps",
+            observed = format!("execute: {}; outcome_of: {}", ran.join(", "), read.join(", ")),
+            help = "sort what is parked by the saga's steps: the order in which undos fail is chance"
+        );
+    }
+    Ok(())
 }
 
 /// What [`Saga::outcome_of`] reads is what happened, state and all.

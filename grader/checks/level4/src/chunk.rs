@@ -1,0 +1,55 @@
+//! `chunk::ChunkExt`.
+
+mod complete;
+mod passes;
+mod scale;
+
+use grader_kit::marbles::Marbles;
+use grader_kit::{Cx, Outcome};
+use level4::chunk::ChunkExt as _;
+
+use crate::rows::{How, mark, shown, source, try_mark};
+
+pub use complete::{
+    a_full_chunk_comes_at_once, a_full_chunk_ends_its_time, a_single_item_passes_at_once,
+    no_chunk_is_empty, the_time_runs_from_the_first_item, what_is_due_comes_first,
+};
+pub use passes::{
+    an_error_comes_after_its_chunk, errors_do_not_end_it, every_item_comes_once,
+    the_end_brings_out_the_rest,
+};
+pub use scale::{
+    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_chunk,
+    refuses_times_without_a_meaning, sleeps_until_a_chunk_is_due,
+};
+
+const CHUNK: &str = "ChunkExt::chunk_within";
+const TRY_CHUNK: &str = "ChunkExt::try_chunk_within";
+
+/// What comes out within `limit` milliseconds is what is expected.
+async fn expect(
+    cx: &Cx,
+    how: How,
+    input: &Marbles,
+    expected: &Marbles,
+    limit: u64,
+    help: &str,
+) -> Outcome {
+    let out = source(input).chunk_within(how.make(cx).await?);
+    let observed = cx.call(CHUNK, Marbles::record(limit, out, mark)).await?.value;
+    observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
+}
+
+/// The same for `try_chunk_within`.
+async fn try_expect(
+    cx: &Cx,
+    how: How,
+    input: &Marbles,
+    expected: &Marbles,
+    limit: u64,
+    help: &str,
+) -> Outcome {
+    let out = input.clone().play().try_chunk_within(how.make(cx).await?);
+    let observed = cx.call(TRY_CHUNK, Marbles::record(limit, out, try_mark)).await?.value;
+    observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
+}

@@ -1,0 +1,173 @@
+//! Copies of the notifications.
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use tokio::time::sleep;
+
+use super::fakes::{Api, Copies, Ends, Mood, NOTIFICATIONS};
+use super::{LOAD, dashboard, observed, pages, shows};
+
+const FIVE_MINUTES: u64 = 300_000;
+
+/// What happens to a text that is kept.
+type Damage = fn(&str) -> String;
+
+pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
+    const HELP: &str = "a copy answers while its age is less than five minutes";
+    let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+    let first = dashboard(&cx, &api, &copies).await?;
+    cx.call(LOAD, first.load()).await?;
+    // Another dashboard with the same store, as after a restart of the program.
+    let second = dashboard(&cx, &api, &copies).await?;
+    for (wait, age, calls) in [(0, "0:00", 1), (FIVE_MINUTES - 1, "4:59.999", 1), (1, "5:00", 2)] {
+        sleep(ms(wait)).await;
+        for (which, dashboard) in
+            [("the same dashboard", &first), ("another dashboard with the same store", &second)]
+        {
+            cx.call(LOAD, dashboard.load()).await?;
+            ensure!(api.calls(NOTIFICATIONS) == calls, "a copy of {age} min, and {which} loads: {} calls of notifications in all", api.calls(NOTIFICATIONS);
+                expected = calls.to_string(), help = HELP);
+        }
+    }
+    shows(
+        &first,
+        "ready: anna [anna-did-6] [anna-has-2]",
+        "a copy was too old: what a page shows",
+        HELP,
+    )?;
+    sleep(ms(FIVE_MINUTES - 1)).await;
+    cx.call(LOAD, first.load()).await?;
+    ensure_eq!(api.calls(NOTIFICATIONS), 2, "calls of notifications, 4:59.999 min after the second one"; help = "a fetched value is put in place of the old copy");
+    Ok(())
+}
+
+pub async fn a_stale_copy_is_better_than_none(cx: Cx) -> Outcome {
+    const HELP: &str = "when the call fails, an old copy is shown, and `degraded` says so";
+    for wait in [FIVE_MINUTES + 1, 10 * FIVE_MINUTES] {
+        let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+        let dashboard = dashboard(&cx, &api, &copies).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        sleep(ms(wait)).await;
+        api.next(NOTIFICATIONS, [Ends::Status(Some(500)), Ends::Status(None)]);
+        for call in 2..=3 {
+            cx.call(LOAD, dashboard.load()).await?;
+            let expected =
+                format!("ready: anna [anna-did-{call}] [anna-has-1], notifications degraded");
+            shows(
+                &dashboard,
+                &expected,
+                &format!(
+                    "a copy of {wait} ms, and the call of notifications fails: what a page shows"
+                ),
+                HELP,
+            )?;
+            ensure!(api.calls(NOTIFICATIONS) == call, "a stale copy does not spare the next call"; expected = "a call at each load, until one succeeds");
+        }
+        cx.call(LOAD, dashboard.load()).await?;
+        shows(
+            &dashboard,
+            "ready: anna [anna-did-4] [anna-has-4]",
+            "notifications come again",
+            HELP,
+        )?;
+    }
+    // Without a copy they are missing.
+    let api = Api::new([0, 0, 0]);
+    api.next(NOTIFICATIONS, [Ends::Status(Some(500))]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        "ready: anna [anna-did-1] [], notifications degraded",
+        "no copy, and the call of notifications fails: what a page shows",
+        HELP,
+    )
+}
+
+pub async fn needs_no_store(cx: Cx) -> Outcome {
+    const HELP: &str = "a store that fails costs a call, and no data";
+    for mood in [Mood::Full, Mood::Broken] {
+        let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+        copies.mood(mood);
+        let dashboard = dashboard(&cx, &api, &copies).await?;
+        for call in 1..=2 {
+            cx.call(LOAD, dashboard.load()).await?;
+            let expected = format!("ready: anna [anna-did-{call}] [anna-has-{call}]");
+            shows(
+                &dashboard,
+                &expected,
+                &format!("a store that is {mood:?}, load {call}: what a page shows"),
+                HELP,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn corrupt_copies_are_misses(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "a text that cannot be read is a miss: another version of the program may have put it";
+    let corrupt: [(&str, Damage); 6] = [
+        ("empty", |_| String::new()),
+        ("cut off", |text| text.chars().take(text.chars().count() / 2).collect()),
+        ("of another shape", |_| "{\"version\":2}".to_owned()),
+        ("null", |_| "null".to_owned()),
+        ("a list of numbers", |_| "[1,2]".to_owned()),
+        ("no JSON", |_| "\u{0}\u{fffd}".to_owned()),
+    ];
+    for (what, change) in corrupt {
+        let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+        let dashboard = dashboard(&cx, &api, &copies).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        copies.change(change);
+        cx.call(LOAD, dashboard.load()).await?;
+        shows(
+            &dashboard,
+            "ready: anna [anna-did-2] [anna-has-2]",
+            &format!("a copy that is {what}: what a page shows"),
+            HELP,
+        )?;
+        cx.call(LOAD, dashboard.load()).await?;
+        ensure!(api.calls(NOTIFICATIONS) == 2, "a copy that was {what} was fetched again: {} calls", api.calls(NOTIFICATIONS);
+            expected = "2: the new copy replaces the old one");
+        copies.change(change);
+        api.next(NOTIFICATIONS, [Ends::Status(None)]);
+        cx.call(LOAD, dashboard.load()).await?;
+        shows(
+            &dashboard,
+            "ready: anna [anna-did-4] [], notifications degraded",
+            &format!("a copy that is {what}, and a call that fails: what a page shows"),
+            HELP,
+        )?;
+    }
+    Ok(())
+}
+
+pub async fn users_are_apart(cx: Cx) -> Outcome {
+    const HELP: &str = "name the user in the key of the copy, and drop the data of another user as soon as it is known";
+    let (api, copies) = (Api::new([100, 50, 20]), Copies::new());
+    let dashboard = dashboard(&cx, &api, &copies).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    api.log_in(2, "bert");
+    let watched = futures::future::join(observed(1000, dashboard.pages()), dashboard.load());
+    let (seen, ()) = cx.call(LOAD, watched).await?.value;
+    seen.ensure(
+        &pages([
+            (0, "ready: anna [anna-did-1] [anna-has-1]"),
+            (0, "loads the user: anna [anna-did-1] [anna-has-1]"),
+            (100, "loads the data: no data"),
+            (150, "ready: bert [bert-did-2] [bert-has-2]"),
+        ]),
+        "anna's dashboard is shown, and the next load finds bert",
+        HELP,
+    )?;
+    api.log_in(1, "anna");
+    cx.call(LOAD, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        "ready: anna [anna-did-3] [anna-has-1]",
+        "anna is there again, with a copy of less than 5 min",
+        HELP,
+    )?;
+    ensure!(copies.len() == 2, "two users, and the store has {} copies", copies.len(); expected = "2");
+    Ok(())
+}

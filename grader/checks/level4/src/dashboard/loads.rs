@@ -1,0 +1,220 @@
+//! Loads that are shared, repeated, dropped.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use futures::future::{join, join_all, join3};
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use tokio::time::{sleep, timeout};
+
+use super::fakes::{ACTIVITIES, Api, Copies, Ends, NOTIFICATIONS, USER};
+use super::{LOAD, RETRY, dashboard, observed, pages, shown, shows};
+use crate::panics::Payload;
+
+pub async fn a_reload_keeps_the_data(cx: Cx) -> Outcome {
+    const HELP: &str = "data stays visible until newer data is there, also when a load fails";
+    let api = Api::new([100, 200, 200]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    let watched = join(observed(1000, dashboard.pages()), dashboard.load());
+    let (seen, ()) = cx.call(LOAD, watched).await?.value;
+    seen.ensure(
+        &pages([
+            (0, "ready: anna [anna-did-1] [anna-has-1]"),
+            (0, "loads the user: anna [anna-did-1] [anna-has-1]"),
+            (100, "loads the data: anna [anna-did-1] [anna-has-1]"),
+            (300, "ready: anna [anna-did-2] [anna-has-1]"),
+        ]),
+        "a dashboard is loaded again",
+        HELP,
+    )?;
+    api.next(USER, [Ends::Status(Some(500))]);
+    cx.call(LOAD, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        "failed (Service): anna [anna-did-2] [anna-has-1]",
+        "a dashboard is loaded again, and the user fails",
+        HELP,
+    )
+}
+
+pub async fn callers_share_a_load(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let api = Api::new([100, 300, 200]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    let other = dashboard.clone();
+    let times: Vec<_> = (0..6).map(|_| draw.between(1..=399)).collect();
+    let later = join_all(times.iter().enumerate().map(async |(number, at)| {
+        sleep(ms(*at)).await;
+        if number % 2 == 0 { dashboard.load().await } else { other.load().await }
+    }));
+    let call = cx.call(LOAD, join(dashboard.load(), later)).await?;
+    let calls = api.seen().len();
+    ensure!(calls == 3, "a load at 0 ms and others at {times:?} ms: {calls} calls of the service"; expected = "3: they share one load",
+        help = "`SingleFlight`");
+    let took = call.took.as_millis();
+    ensure!(took == 400, "loads that share one of 400 ms end at {took} ms"; expected = "400 ms");
+    // The first caller leaves: the load goes on for the others.
+    let leaves = timeout(ms(50), dashboard.load());
+    let stays = async {
+        sleep(ms(20)).await;
+        other.load().await;
+    };
+    cx.call(LOAD, join(leaves, stays)).await?;
+    ensure!(api.calls(USER) == 2, "the first of two callers of a load was dropped: {} calls of the user", api.calls(USER) - 1; expected = "1");
+    shows(
+        &dashboard,
+        "ready: anna [anna-did-2] [anna-has-1]",
+        "the first of two callers of a load was dropped",
+        "the load goes on for the other one",
+    )
+}
+
+pub async fn retry_loads_again(cx: Cx) -> Outcome {
+    const HELP: &str = "after a failure `retry` is a load; while one is on its way it joins it; else it does nothing";
+    let api = Api::new([100, 10, 0]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    cx.call(RETRY, dashboard.retry()).await?;
+    ensure!(api.seen().is_empty(), "`retry` on a dashboard that has loaded nothing calls the service"; help = HELP);
+    api.next(USER, [Ends::Status(Some(500)), Ends::Status(Some(401))]);
+    cx.call(LOAD, dashboard.load()).await?;
+    let watched = join(observed(1000, dashboard.pages()), dashboard.retry());
+    let (seen, ()) = cx.call(RETRY, watched).await?.value;
+    seen.ensure(
+        &pages([
+            (0, "failed (Service): no data"),
+            (0, "loads the user: no data"),
+            (100, "failed (SignedOut): no data"),
+        ]),
+        "a load has failed with 500; `retry` fails with 401",
+        "`retry` clears the error when it begins, and loads again",
+    )?;
+    let late = async {
+        sleep(ms(50)).await;
+        dashboard.retry().await;
+        api.now()
+    };
+    let began = api.now();
+    let (_, ended) = cx.call(RETRY, join(dashboard.retry(), late)).await?.value;
+    ensure!(api.calls(USER) == 3, "a second `retry` while one is on its way: {} calls of the user", api.calls(USER) - 2; expected = "1: it joins");
+    ensure_eq!(ended - began, 110, "when a `retry` ends that was called at 50 ms of another one of 110 ms"; help = HELP);
+    shows(&dashboard, "ready: anna [anna-did-1] [anna-has-1]", "`retry` has succeeded", HELP)?;
+    cx.call(RETRY, dashboard.retry()).await?;
+    ensure!(api.calls(USER) == 3, "`retry` on a dashboard that is ready calls the service"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_dropped_load_stops(cx: Cx) -> Outcome {
+    const HELP: &str = "the calls are futures inside of the load; a guard restores the phase";
+    let script = [
+        (50, "idle: no data", vec![]),
+        (150, "idle: no data", vec![]),
+        // While a retry of the activities waits.
+        (1500, "idle: no data", vec![Ends::Status(Some(500)); 4]),
+    ];
+    for (at, expected, failures) in script {
+        let api = Api::new([100, 200, 3000]);
+        api.next(ACTIVITIES, failures);
+        let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+        dropped_at(&cx, LOAD, at, dashboard.load()).await?;
+        let running = api.running();
+        ensure!(running == 0, "a load was dropped at {at} ms, and {running} of its calls run on"; expected = "they are dropped", help = HELP);
+        shows(
+            &dashboard,
+            expected,
+            &format!("a first load was dropped at {at} ms: what a page shows"),
+            HELP,
+        )?;
+        let calls = api.seen().len();
+        sleep(ms(100_000)).await;
+        ensure!(api.seen().len() == calls, "a load was dropped at {at} ms, and the service is called later"; help = HELP);
+        // The next one works.
+        let api_next = api.calls(USER);
+        cx.call(LOAD, dashboard.load()).await?;
+        ensure!(api.calls(USER) == api_next + 1, "the load after a dropped one does not ask for the user"; help = HELP);
+    }
+    // After a failure, and after a success.
+    let api = Api::new([100, 300, 200]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    api.next(USER, [Ends::Status(Some(403))]);
+    cx.call(LOAD, dashboard.load()).await?;
+    dropped_at(&cx, RETRY, 150, dashboard.retry()).await?;
+    shows(
+        &dashboard,
+        "failed (Forbidden): no data",
+        "a `retry` was dropped at 150 ms: what a page shows",
+        HELP,
+    )?;
+    cx.call(RETRY, dashboard.retry()).await?;
+    let ready = shown(&dashboard.page());
+    dropped_at(&cx, LOAD, 150, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        &ready,
+        "a load of a dashboard that was ready was dropped at 150 ms: what a page shows",
+        HELP,
+    )
+}
+
+pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
+    let api = Api::new([0, 0, 0]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    let made = (dashboard.load(), dashboard.retry());
+    ensure!(
+        api.seen().is_empty(),
+        "a future of `load` that was made and not polled calls the service"
+    );
+    shows(
+        &dashboard,
+        "idle: no data",
+        "a future of `load` was made and not polled",
+        "a load begins with the first poll",
+    )?;
+    drop(made);
+    ensure!(
+        api.seen().is_empty(),
+        "a future of `load` that was dropped unpolled calls the service"
+    );
+    // `retry` looks at the phase when it is polled.
+    let late = dashboard.retry();
+    api.next(USER, [Ends::Status(None)]);
+    cx.call(LOAD, dashboard.load()).await?;
+    cx.call(RETRY, late).await?;
+    ensure!(api.calls(USER) == 2, "a `retry` that was made before a failure and polled after it: {} calls of the user", api.calls(USER);
+        expected = "2: it decides at its first poll");
+    Ok(())
+}
+
+pub async fn a_panic_passes(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for payload in Payload::all(&draw.word()) {
+        for what in [USER, ACTIVITIES, NOTIFICATIONS] {
+            let api = Api::new([10, 10, 10]);
+            let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+            api.next(what, [Ends::Panic(payload.clone())]);
+            let call = AssertUnwindSafe(dashboard.load()).catch_unwind();
+            let caught = cx.call(LOAD, call).await?.value;
+            ensure!(caught.is_err(), "the code of the service panics in the call of {what}, and `load` does not"; expected = "the panic passes to the caller");
+            shows(
+                &dashboard,
+                "idle: no data",
+                &format!("the code of the service has panicked in the call of {what}"),
+                "a guard restores the phase",
+            )?;
+            cx.call(LOAD, dashboard.load()).await?;
+            ensure!(shown(&dashboard.page()).starts_with("ready"), "a load after a panic in the call of {what} is not ready"; observed = shown(&dashboard.page()));
+        }
+    }
+    Ok(())
+}
+
+pub async fn waits_without_looking(cx: Cx) -> Outcome {
+    let api = Api::new([100_000, 100_000, 200_000]);
+    api.next(ACTIVITIES, [Ends::Status(None)]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    let all = join3(dashboard.load(), dashboard.load(), observed(400_000, dashboard.pages()));
+    let call = cx.call(LOAD, all).await?;
+    ensure!(call.polls < 200, "a load of 301 s took {} polls", call.polls; expected = "a few for each call of the service",
+        help = "no loop that checks repeatedly");
+    Ok(())
+}

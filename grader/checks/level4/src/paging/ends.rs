@@ -1,0 +1,126 @@
+//! Loads that end badly: errors, drops, panics.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use futures::future::{join, join3};
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use level4::paging::{Dir, LoadError, Loaded};
+use tokio::time::{sleep, timeout};
+
+use super::{NEXT, called, has, step, steps};
+use crate::books::{Act, Book};
+use crate::ops::End;
+use crate::panics::Payload;
+
+const ITEMS: Result<Loaded, LoadError<&str>> = Ok(Loaded::Items(2));
+
+pub async fn an_error_changes_nothing(cx: Cx) -> Outcome {
+    let book = Book::new(&[2; 6], 2);
+    let list = book.list(4);
+    book.script([Some(Act::Error("no luck")), None, None, Some(Act::Error("broken"))]);
+    let first = step(&cx, &list, Dir::Next).await?;
+    ensure!(first == Err(LoadError::Source("no luck")), "the source fails at the first load: {first:?}"; expected = "its error, as `Source`");
+    has(&list, [], "after a first load that has failed", "the window is as it was")?;
+    steps(&cx, &list, Dir::Next, 2).await?;
+    for dir in [Dir::Next, Dir::Previous] {
+        let before = list.watch().borrow().clone();
+        if dir == Dir::Previous {
+            book.script([Some(Act::Error("broken"))]);
+        }
+        let calls = book.calls();
+        let failed = step(&cx, &list, dir).await?;
+        ensure!(failed == Err(LoadError::Source("broken")), "the source fails at a load of {dir:?}: {failed:?}"; expected = "its error, as `Source`");
+        let after = list.watch().borrow().clone();
+        has(
+            &list,
+            before.items.iter().map(|item| item.0),
+            "after a load that has failed",
+            "the window is as it was",
+        )?;
+        let ends = (after.has_previous, after.has_next, after.first_index);
+        ensure!(
+            ends == (before.has_previous, before.has_next, before.first_index),
+            "a load of {dir:?} has failed, and the ends or the index have changed"
+        );
+        steps(&cx, &list, dir, 1).await?;
+        let at: Vec<_> = book.seen().into_iter().skip(calls).map(|seen| seen.at).collect();
+        ensure!(at.len() == 2 && at[0] == at[1], "the call after a load that has failed loads at {at:?}";
+            expected = "the same cursor again");
+    }
+    Ok(())
+}
+
+pub async fn an_error_reaches_all_who_wait(cx: Cx) -> Outcome {
+    let book = Book::new(&[2; 6], 0);
+    let list = book.list(4);
+    book.script([Some(Act::Error("broken"))]);
+    let all = join3(list.next(), list.next(), list.next());
+    let (one, two, three) = cx.call(NEXT, all).await?.value;
+    let failed = Err(LoadError::Source("broken"));
+    ensure!([&one, &two, &three].into_iter().all(|answer| *answer == failed), "three callers wait for a load that fails: {one:?}, {two:?}, {three:?}";
+        expected = "each of them gets its error",
+        help = "a source that is down would be called once by each of them, one after the other");
+    ensure_eq!(called(&book), "the beginning (Next)", "the calls of the source");
+    let after = step(&cx, &list, Dir::Next).await?;
+    ensure!(after == ITEMS, "the call after that: {after:?}"; expected = "another load");
+    Ok(())
+}
+
+pub async fn a_dropped_call_stops(cx: Cx) -> Outcome {
+    let book = Book::new(&[2; 6], 0);
+    let list = book.list(4);
+    steps(&cx, &list, Dir::Next, 1).await?;
+    for round in 0..2 {
+        dropped_at(&cx, NEXT, 5, list.next()).await?;
+        let ended = book.seen().last().and_then(|seen| seen.ended);
+        ensure!(matches!(ended, Some((_, End::Dropped))), "a call was dropped, and its load goes on";
+            expected = "it is dropped with the call", help = "run the load inside of the caller's own future");
+        ensure!(list.watch().borrow().loading.is_none(), "a call was dropped, and the window says that a load runs";
+            expected = "`loading` is None", help = "a guard notes the end: a line after the await is not reached");
+        has(&list, 0..2, "after a call that was dropped", "the window is as it was")?;
+        ensure!(
+            book.calls() == 2 + round,
+            "after a call that was dropped there are {} loads",
+            book.calls()
+        );
+    }
+    // One who waits for the load begins another one, without losing time.
+    let waits = async {
+        sleep(ms(1)).await;
+        timeout(ms(1000), list.next()).await
+    };
+    let both = join(timeout(ms(5), list.next()), waits);
+    let call = cx.call(NEXT, both).await?;
+    ensure!(call.value.1 == Ok(ITEMS), "a caller waits for the load of another one, which is dropped: {:?}", call.value.1;
+        expected = "it begins a load of its own");
+    ensure!(call.took == ms(15), "that took {} ms", call.took.as_millis(); expected = "15 ms: its load begins when the other one is dropped");
+    let alone = step(&cx, &list, Dir::Next).await?;
+    ensure!(alone == ITEMS, "the call after that: {alone:?}");
+    Ok(())
+}
+
+pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
+    let word = cx.draw().word();
+    for payload in Payload::all(&word) {
+        let book = Book::new(&[2; 6], 0);
+        let list = book.list(4);
+        book.script([None, Some(Act::Panic(payload.clone()))]);
+        steps(&cx, &list, Dir::Next, 1).await?;
+        let panics = AssertUnwindSafe(list.next()).catch_unwind();
+        let waits = AssertUnwindSafe(timeout(ms(1000), list.next())).catch_unwind();
+        let (panicked, waited) = cx.call(NEXT, join(panics, waits)).await?.value;
+        ensure!(panicked.is_err_and(|panic| payload.is(panic.as_ref())), "the caller whose load panics gets another panic, or none";
+            expected = "the panic of the source");
+        ensure!(matches!(waited, Ok(Ok(ITEMS))), "a caller waits for a load that panics, and is not served";
+            expected = "it begins a load of its own, and sees nothing of the panic");
+        has(
+            &list,
+            0..4,
+            "after a load that has panicked and one that has not",
+            "the window is as it was",
+        )?;
+        ensure!(list.watch().borrow().loading.is_none(), "a load has panicked, and the window says that it runs"; expected = "`loading` is None");
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! What comes and goes on a connection.
+
+use std::num::NonZeroUsize;
+
+use futures::future::join;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level4::socket::{Config, Frame, SendError};
+use tokio::time::sleep;
+
+use super::server::{Answer, Server};
+use super::{SOCKET, events, observed, quiet, s, socket};
+
+fn text(text: impl ToString) -> Frame {
+    Frame::Text(text.to_string())
+}
+
+pub async fn decodes_messages(cx: Cx) -> Outcome {
+    let number = cx.draw().between(10..=99);
+    let server = Server::new([], Answer::Accepts);
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let script = async {
+        sleep(ms(10)).await;
+        server.sends(text(number));
+        server.sends(Frame::Binary(b" 8 ".to_vec()));
+        sleep(ms(10)).await;
+        server.sends(text(0));
+    };
+    let (seen, ()) = cx.call(SOCKET, join(observed(1_000, stream), script)).await?.value;
+    let shown = number.to_string();
+    seen.ensure(
+        &events([(0, "connected 1"), (10, shown.as_str()), (10, "8"), (20, "0")]),
+        "messages as text and as bytes",
+        "messages are JSON, in the order in which they come",
+    )
+}
+
+pub async fn bad_frames_are_reported(cx: Cx) -> Outcome {
+    let bad = [
+        text(""),
+        text("seven"),
+        text("-1"),
+        text("{\"n\":1}"),
+        text("1 2"),
+        Frame::Binary(vec![0xff, 0xfe]),
+        Frame::Binary(Vec::new()),
+        text("x".repeat(1 << 20)),
+    ];
+    for frame in bad {
+        let shown = format!("{frame:?}").chars().take(60).collect::<String>();
+        let server = Server::new([], Answer::Accepts);
+        let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+        let script = async {
+            sleep(ms(10)).await;
+            server.sends(text(1));
+            server.sends(frame);
+            server.sends(text(2));
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(5_000, stream), script)).await?.value;
+        seen.ensure(
+            &events([(0, "connected 1"), (10, "1"), (10, "bad frame"), (10, "2")]),
+            &format!("1, then a frame that is no number, then 2: {shown}"),
+            "report it as `BadFrame`, and go on with the same connection",
+        )?;
+    }
+    Ok(())
+}
+
+pub async fn answers_pings_and_hides_pongs(cx: Cx) -> Outcome {
+    let server = Server::new([], Answer::Accepts);
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let script = async {
+        sleep(ms(10)).await;
+        server.sends(Frame::Ping(b"7".to_vec()));
+        server.sends(Frame::Pong(b"8".to_vec()));
+        server.sends(text(9));
+        sleep(ms(10)).await;
+        server.sends(Frame::Ping(Vec::new()));
+    };
+    let (seen, ()) = cx.call(SOCKET, join(observed(1_000, stream), script)).await?.value;
+    seen.ensure(
+        &events([(0, "connected 1"), (10, "9")]),
+        "a ping, a pong and a message from the server",
+        "neither a ping nor a pong is a message",
+    )?;
+    let expected = [(10, Frame::Pong(b"7".to_vec())), (20, Frame::Pong(Vec::new()))];
+    ensure_eq!(server.sent_at(0), expected, "two pings from the server; what it gets"; help = "a pong with the bytes of the ping, at once");
+    Ok(())
+}
+
+pub async fn silence_is_the_end(cx: Cx) -> Outcome {
+    const HELP: &str = "a ping when nothing has come for 30 s; the end when nothing comes for 10 s after it. Any frame is a sign of life";
+    let server = Server::new([], Answer::Accepts);
+    let (_outbox, stream) = socket(&cx, &server, Config::default()).await?;
+    let seen = cx.call(SOCKET, observed(70_000, stream)).await?.value;
+    seen.ensure(
+        &events([(0, "connected 1"), (40_000, "failed 1, 1000 ms"), (41_000, "connected 2")]),
+        "a server that says nothing",
+        HELP,
+    )?;
+    let pings: Vec<_> = server
+        .sent_at(0)
+        .into_iter()
+        .map(|(at, frame)| (at, matches!(frame, Frame::Ping(_))))
+        .collect();
+    ensure_eq!(pings, [(30_000, true)], "a server that says nothing; what it gets, and whether it is a ping"; help = HELP);
+    // Each kind of frame keeps the connection alive, at the last moment too.
+    for frame in [
+        text(1),
+        text("no number"),
+        Frame::Binary(vec![b'1']),
+        Frame::Ping(vec![1]),
+        Frame::Pong(Vec::new()),
+    ] {
+        let server = Server::new([], Answer::Accepts);
+        let (_outbox, stream) = socket(&cx, &server, Config::default()).await?;
+        let script = async {
+            for after in [29_999, 39_999, 15_000] {
+                sleep(ms(after)).await;
+                server.sends(frame.clone());
+            }
+        };
+        // 29 999, 69 998 and 84 998 ms: the end is 40 s after the last one.
+        let (_, ()) = cx.call(SOCKET, join(observed(124_998, stream), script)).await?.value;
+        ensure!(server.connects().len() == 1, "a server sends {frame:?} 30 s and 40 s after a frame, less a millisecond: {} connects in 124.998 s", server.connects().len();
+            expected = "1", help = HELP);
+        let pings: Vec<_> = server
+            .sent_at(0)
+            .into_iter()
+            .filter(|(_, frame)| matches!(frame, Frame::Ping(_)))
+            .map(|(at, _)| at)
+            .collect();
+        ensure_eq!(pings, [59_999, 114_998], "a server sends {frame:?} at 29.999, 69.998 and 84.998 s: the pings in 124.998 s"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn hello_comes_first(cx: Cx) -> Outcome {
+    let hello = vec![text("token"), Frame::Binary(vec![7])];
+    let server = Server::new([], Answer::Accepts);
+    let config = Config { hello: hello.clone(), ..quiet() };
+    let (outbox, stream) = socket(&cx, &server, config).await?;
+    let accepted = outbox.send(text("early"));
+    ensure!(accepted.is_ok(), "a frame before there is a connection is not accepted");
+    let script = async {
+        sleep(s(5)).await;
+        server.closes();
+        sleep(ms(500)).await;
+        let _ = outbox.send(text("between"));
+        sleep(s(5)).await;
+    };
+    cx.call(SOCKET, join(observed(20_000, stream), script)).await?;
+    for (connection, after) in ["early", "between"].into_iter().enumerate() {
+        let mut expected = hello.clone();
+        expected.push(text(after));
+        ensure_eq!(server.sent(connection), expected, "two frames of `hello`, and one of the outbox: connection {}", connection + 1;
+            help = "`hello` is sent first, on every connection");
+    }
+    Ok(())
+}
+
+pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
+    let server = Server::new([Answer::Refuses], Answer::Accepts);
+    let config = Config { outbox: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN), ..quiet() };
+    let (outbox, stream) = socket(&cx, &server, config).await?;
+    for number in 1..=3 {
+        let accepted = outbox.send(text(number));
+        ensure!(accepted.is_ok(), "an outbox for 3 frames refuses frame {number}, without a connection"; expected = "it waits for a connection");
+    }
+    let refused = outbox.send(text(4));
+    ensure_eq!(refused, Err(SendError::Full(text(4))), "the fourth frame for an outbox of 3"; help = "refuse it, and return it");
+    let other = outbox.clone();
+    let script = async {
+        sleep(s(2)).await;
+        let now = other.send(text(5));
+        sleep(s(2)).await;
+        now
+    };
+    let (_, accepted) = cx.call(SOCKET, join(observed(10_000, stream), script)).await?.value;
+    ensure_eq!(accepted, Ok(()), "a frame when the three before it were sent");
+    let expected = [(1_000, text(1)), (1_000, text(2)), (1_000, text(3)), (2_000, text(5))];
+    ensure_eq!(server.sent_at(0), expected, "three frames before a connection at 1000 ms, and one at 2000 ms"; help = "in the order in which they were accepted");
+    Ok(())
+}
+
+pub async fn unsent_frames_are_sent_again(cx: Cx) -> Outcome {
+    let server = Server::new([], Answer::Accepts);
+    let (outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let script = async {
+        sleep(s(1)).await;
+        server.breaks_after(1);
+        for number in 1..=3 {
+            let _ = outbox.send(text(number));
+        }
+        sleep(s(5)).await;
+    };
+    cx.call(SOCKET, join(observed(10_000, stream), script)).await?;
+    ensure_eq!(server.sent(0), [text(1)], "a connection that takes one frame and then fails");
+    ensure_eq!(server.sent(1), [text(2), text(3)], "a connection that took 1 of 3 frames and failed; what is sent on the next one";
+        help = "a frame that was taken from the queue and not written goes first on the next connection");
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! Connections that fail, and what follows.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::join;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level4::socket::{Config, ConfigError, Event, Frame, LONGEST};
+use tokio::time::{sleep, timeout};
+
+use super::server::{Answer, Server};
+use super::{SOCKET, events, observed, quiet, s, socket};
+
+pub async fn reconnects_with_growing_waits(cx: Cx) -> Outcome {
+    let server = Server::new([], Answer::Refuses);
+    let config = Config { max_attempts: 4, ..quiet() };
+    let (_outbox, stream) = socket(&cx, &server, config).await?;
+    let seen = cx.call(SOCKET, observed(14_000, stream)).await?.value;
+    let expected = [
+        (0, "failed 1, 1000 ms"),
+        (1_000, "failed 2, 2000 ms"),
+        (3_000, "failed 3, 4000 ms"),
+        (7_000, "failed 4, 8000 ms"),
+    ];
+    seen.ensure(
+        &events(expected),
+        "a server that refuses: what happens",
+        "say `Reconnecting` before each wait; the first wait is 1 s, each further one twice as long",
+    )?;
+    ensure_eq!(
+        server.connects(),
+        [0, 1_000, 3_000, 7_000],
+        "a server that refuses: when it was asked in 14 s"
+    );
+    // It comes back: the socket is open, and says which attempt it was.
+    let server = Server::new([Answer::Refuses, Answer::Refuses], Answer::Accepts);
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let seen = cx.call(SOCKET, observed(14_000, stream)).await?.value;
+    seen.ensure(
+        &events([(0, "failed 1, 1000 ms"), (1_000, "failed 2, 2000 ms"), (3_000, "connected 3")]),
+        "a server that refuses twice and then accepts",
+        "a connection ends the waits",
+    )?;
+    Ok(())
+}
+
+pub async fn gives_up_after_its_attempts(cx: Cx) -> Outcome {
+    for attempts in [0, 1, 5] {
+        let server = Server::new([], Answer::Refuses);
+        let config = Config { max_attempts: attempts, ..quiet() };
+        let (outbox, mut stream) = socket(&cx, &server, config).await?;
+        let reads = async {
+            let mut last = None;
+            while let Some(item) = stream.next().await {
+                if let Some(Err(_)) = last {
+                    return None;
+                }
+                last = Some(item);
+            }
+            last.and_then(Result::err)
+        };
+        let Some(gave_up) = cx.call(SOCKET, reads).await?.value else {
+            ensure!(false, "a server that refuses, and {attempts} attempts: the stream does not end with GaveUp"; expected = "one GaveUp, then the end");
+            return Ok(());
+        };
+        let connects = server.connects().len();
+        ensure!(connects == attempts as usize + 1, "{attempts} attempts after failures: {connects} connects"; expected = format!("{}: the first one and {attempts} more", attempts + 1));
+        ensure_eq!(
+            gave_up.failures,
+            attempts + 1,
+            "the failures that GaveUp names, with {attempts} attempts"
+        );
+        ensure!(gave_up.last.to_string() == "refused", "GaveUp does not have the last error"; expected = "refused", observed = gave_up.last.to_string());
+        let refused = outbox.send(Frame::Text("1".to_owned()));
+        ensure!(refused.is_err(), "a frame is accepted after the socket has given up"; expected = "SendError::Closed");
+        sleep(s(1000)).await;
+        ensure!(server.connects().len() == connects, "a connect follows after GaveUp");
+    }
+    Ok(())
+}
+
+pub async fn an_error_is_not_the_end(cx: Cx) -> Outcome {
+    for (what, clean) in [("fails", false), ("is closed by the server", true)] {
+        let server = Server::new([], Answer::Accepts);
+        let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+        let script = async {
+            sleep(s(10)).await;
+            server.sends(Frame::Text("1".to_owned()));
+            if clean {
+                server.closes()
+            } else {
+                server.fails()
+            }
+            sleep(s(10)).await;
+            server.sends(Frame::Text("2".to_owned()));
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(60_000, stream), script)).await?.value;
+        seen.ensure(
+            &events([
+                (0, "connected 1"),
+                (10_000, "1"),
+                (10_000, "failed 1, 1000 ms"),
+                (11_000, "connected 2"),
+                (20_000, "2"),
+            ]),
+            &format!("a connection that {what}"),
+            "the end of a connection is a failure, and not the end of the socket",
+        )?;
+    }
+    Ok(())
+}
+
+pub async fn stops_when_dropped(cx: Cx) -> Outcome {
+    let cases = [
+        ("while it connects", Answer::AcceptsAfter(5_000), 3_000),
+        ("while it is open", Answer::Accepts, 3_000),
+        ("while it waits", Answer::Refuses, 2_000),
+    ];
+    for (what, answer, at) in cases {
+        let server = Server::new([], answer);
+        let (outbox, stream) = socket(&cx, &server, Config::default()).await?;
+        cx.call(SOCKET, observed(at, stream)).await?;
+        let (connects, alive) = (server.connects().len(), server.alive());
+        ensure!(alive == 0, "a socket was dropped {what}, and {alive} connections are alive"; expected = "0");
+        sleep(s(1_000)).await;
+        ensure!(server.connects().len() == connects, "a socket was dropped {what}, and connects later";
+            help = "no task: all that a socket does, it does inside of its polls");
+        ensure!(outbox.send(Frame::Text("1".to_owned())).is_err(), "a socket was dropped {what}, and its outbox accepts a frame"; expected = "SendError::Closed");
+    }
+    Ok(())
+}
+
+pub async fn counts_until_a_connection_is_stable(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "set the count to zero when a connection was open for `stable_after`, not when it opens";
+    // A server that accepts and closes at once.
+    let server = Server::new([], Answer::ClosesAfter(0));
+    let (_outbox, stream) = socket(&cx, &server, Config { max_attempts: 3, ..quiet() }).await?;
+    let seen = cx.call(SOCKET, observed(60_000, stream)).await?.value;
+    let expected = [
+        (0, "connected 1"),
+        (0, "failed 1, 1000 ms"),
+        (1_000, "connected 2"),
+        (1_000, "failed 2, 2000 ms"),
+        (3_000, "connected 3"),
+        (3_000, "failed 3, 4000 ms"),
+        (7_000, "connected 4"),
+        (7_000, "gave up 4"),
+        (7_000, "|"),
+    ];
+    seen.ensure(
+        &events(expected),
+        "a server that accepts and closes at once, and 3 attempts",
+        HELP,
+    )?;
+    // At the boundary.
+    for (open, next) in [(59_999, "failed 3, 4000 ms"), (60_000, "failed 1, 1000 ms")] {
+        let answers = [Answer::Refuses, Answer::Refuses, Answer::ClosesAfter(open)];
+        let server = Server::new(answers, Answer::Accepts);
+        let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+        let seen = cx.call(SOCKET, observed(3_500 + open, stream)).await?.value;
+        let expected = [
+            (0, "failed 1, 1000 ms"),
+            (1_000, "failed 2, 2000 ms"),
+            (3_000, "connected 3"),
+            (3_000 + open, next),
+        ];
+        seen.ensure(&events(expected), &format!("two failures, then a connection of {open} ms, which counts as a success from 60 s on"), HELP)?;
+    }
+    Ok(())
+}
+
+pub async fn no_wait_is_longer_than_the_longest(cx: Cx) -> Outcome {
+    let cases = [
+        (s(2), 2.0, s(30), [2, 4, 8, 16, 30, 30]),
+        (s(1), 1000.0, s(100), [1, 100, 100, 100, 100, 100]),
+        (s(3), 1.0, s(30), [3, 3, 3, 3, 3, 3]),
+        (s(50), 2.0, s(7), [7, 7, 7, 7, 7, 7]),
+        (s(1), f64::MAX, s(20), [1, 20, 20, 20, 20, 20]),
+    ];
+    for (first_delay, factor, longest_delay, expected) in cases {
+        let server = Server::new([], Answer::Refuses);
+        let config = Config { max_attempts: 6, first_delay, factor, longest_delay, ..quiet() };
+        let (_outbox, mut stream) = socket(&cx, &server, config).await?;
+        let reads = async {
+            let mut delays = Vec::new();
+            while let Some(Ok(item)) = stream.next().await {
+                if let Event::Reconnecting { delay, .. } = item {
+                    delays.push(delay.as_secs());
+                }
+            }
+            delays
+        };
+        let delays = cx.call(SOCKET, reads).await?.value;
+        ensure_eq!(
+            delays,
+            expected,
+            "the waits in seconds: first {first_delay:?}, factor {factor:?}, longest {longest_delay:?}"
+        );
+    }
+    Ok(())
+}
+
+pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
+    let make = |config: Config| {
+        let server = Server::new([], Answer::Accepts);
+        cx.call_fn(SOCKET, move || level4::socket::socket::<_, u32>(server, config).map(drop))
+    };
+    let zero = Duration::ZERO;
+    let refused = [
+        (Config { first_delay: zero, ..Config::default() }, ConfigError::Zero("first_delay")),
+        (Config { stable_after: zero, ..Config::default() }, ConfigError::Zero("stable_after")),
+        (Config { ping_every: Some(zero), ..Config::default() }, ConfigError::Zero("ping_every")),
+        (Config { pong_timeout: zero, ..Config::default() }, ConfigError::Zero("pong_timeout")),
+        (
+            Config { first_delay: Duration::MAX, ..Config::default() },
+            ConfigError::TooLong("first_delay"),
+        ),
+        (
+            Config { ping_every: Some(LONGEST + ms(1)), ..Config::default() },
+            ConfigError::TooLong("ping_every"),
+        ),
+        (
+            Config { pong_timeout: Duration::MAX, ..Config::default() },
+            ConfigError::TooLong("pong_timeout"),
+        ),
+        (
+            Config { longest_delay: Duration::MAX, ..Config::default() },
+            ConfigError::TooLong("longest_delay"),
+        ),
+        (Config { factor: 0.99, ..Config::default() }, ConfigError::Factor),
+        (Config { factor: -2.0, ..Config::default() }, ConfigError::Factor),
+        (Config { factor: f64::NAN, ..Config::default() }, ConfigError::Factor),
+        (Config { factor: f64::INFINITY, ..Config::default() }, ConfigError::Factor),
+    ];
+    for (config, expected) in refused {
+        let shown = format!("{config:?}");
+        let made = make(config).await?;
+        ensure_eq!(made, Err(expected), "the settings {shown}");
+    }
+    let nano = Duration::from_nanos(1);
+    let accepted = [
+        Config::default(),
+        Config {
+            first_delay: nano,
+            stable_after: nano,
+            ping_every: Some(nano),
+            pong_timeout: nano,
+            ..Config::default()
+        },
+        Config {
+            first_delay: LONGEST,
+            stable_after: LONGEST,
+            ping_every: Some(LONGEST),
+            pong_timeout: LONGEST,
+            longest_delay: LONGEST,
+            ..Config::default()
+        },
+        Config {
+            max_attempts: u32::MAX,
+            longest_delay: zero,
+            factor: f64::MAX,
+            ..Config::default()
+        },
+    ];
+    for config in accepted {
+        let shown = format!("{config:?}");
+        let made = make(config).await?;
+        ensure_eq!(made, Ok(()), "the settings {shown}");
+    }
+    Ok(())
+}
+
+pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
+    let server = Server::new([], Answer::Accepts);
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    sleep(s(10)).await;
+    ensure!(server.connects().is_empty(), "a stream that was not polled has connected");
+    drop(stream);
+    ensure!(server.connects().is_empty(), "a stream that was dropped unpolled has connected");
+    Ok(())
+}
+
+pub async fn waits_without_looking(cx: Cx) -> Outcome {
+    let server = Server::new([Answer::Refuses], Answer::Accepts);
+    let (outbox, mut stream) =
+        socket(&cx, &server, Config { first_delay: s(30), ..quiet() }).await?;
+    let reads = async { while let Ok(Some(_)) = timeout(s(400), stream.next()).await {} };
+    let sends = async {
+        sleep(s(100)).await;
+        let _ = outbox.send(Frame::Text("1".to_owned()));
+    };
+    let call = cx.call(SOCKET, join(reads, sends)).await?;
+    ensure!(call.polls < 100, "a socket that waits for 30 s and is then silent for 400 s takes {} polls", call.polls;
+        expected = "a few", help = "no loop that checks repeatedly");
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! A server whose answers to connects are scripted, and the connections to it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use futures::{Sink, Stream};
+use grader_kit::{lock, ms};
+use level4::socket::{Connector, Frame, WireError};
+use tokio::time::{Instant, sleep};
+
+/// How a connect ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Answer {
+    Accepts,
+    Refuses,
+    /// After so many milliseconds.
+    AcceptsAfter(u64),
+    /// Accepted, and closed after so many milliseconds.
+    ClosesAfter(u64),
+}
+
+/// What the server knows of one connection.
+#[derive(Default)]
+struct Side {
+    /// What the client has not read yet. `None` is the close.
+    incoming: VecDeque<Option<Result<Frame, WireError>>>,
+    /// What the client has sent.
+    sent: Vec<(u64, Frame)>,
+    gone: Option<u64>,
+    waker: Option<Waker>,
+    /// Frames that are still accepted before the client's writes fail.
+    accepts: Option<usize>,
+}
+
+struct State {
+    since: Instant,
+    answers: VecDeque<Answer>,
+    /// For all connects after the script.
+    then: Answer,
+    connects: Vec<u64>,
+    connecting: usize,
+    sides: Vec<Side>,
+}
+
+/// A clone is a handle to the same server.
+#[derive(Clone)]
+pub struct Server(Arc<Mutex<State>>);
+
+impl Server {
+    pub fn new(answers: impl IntoIterator<Item = Answer>, then: Answer) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            since: Instant::now(),
+            answers: answers.into_iter().collect(),
+            then,
+            connects: Vec::new(),
+            connecting: 0,
+            sides: Vec::new(),
+        })))
+    }
+
+    pub fn now(&self) -> u64 {
+        u64::try_from(lock(&self.0).since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When the client tried to connect.
+    pub fn connects(&self) -> Vec<u64> {
+        lock(&self.0).connects.clone()
+    }
+
+    /// Connections that are open, and connects that are on their way.
+    pub fn alive(&self) -> usize {
+        let state = lock(&self.0);
+        state.connecting + state.sides.iter().filter(|side| side.gone.is_none()).count()
+    }
+
+    /// What the client has sent on a connection: the first one is 0.
+    pub fn sent(&self, connection: usize) -> Vec<Frame> {
+        let state = lock(&self.0);
+        let sent = state.sides.get(connection).map(|side| side.sent.iter());
+        sent.into_iter().flatten().map(|(_, frame)| frame.clone()).collect()
+    }
+
+    /// The same, with times.
+    pub fn sent_at(&self, connection: usize) -> Vec<(u64, Frame)> {
+        lock(&self.0).sides.get(connection).map(|side| side.sent.clone()).unwrap_or_default()
+    }
+
+    /// The newest connection.
+    fn newest(&self, change: impl FnOnce(&mut Side)) {
+        let waker = lock(&self.0).sides.last_mut().and_then(|side| {
+            change(side);
+            side.waker.take()
+        });
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub fn sends(&self, frame: Frame) {
+        self.newest(|side| side.incoming.push_back(Some(Ok(frame))));
+    }
+
+    pub fn fails(&self) {
+        let error = WireError::Failed("reset".to_owned());
+        self.newest(|side| side.incoming.push_back(Some(Err(error))));
+    }
+
+    pub fn closes(&self) {
+        self.newest(|side| side.incoming.push_back(None));
+    }
+
+    /// Of the newest connection: so many frames are accepted, then writing fails.
+    pub fn breaks_after(&self, frames: usize) {
+        self.newest(|side| side.accepts = Some(frames));
+    }
+}
+
+struct Connecting(Server);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        lock(&self.0.0).connecting -= 1;
+    }
+}
+
+impl Connector for Server {
+    type Connection = Connection;
+
+    async fn connect(&self) -> Result<Connection, WireError> {
+        let now = self.now();
+        let answer = {
+            let mut state = lock(&self.0);
+            state.connects.push(now);
+            state.connecting += 1;
+            state.answers.pop_front().unwrap_or(state.then)
+        };
+        let connecting = Connecting(self.clone());
+        if let Answer::AcceptsAfter(length) = answer {
+            sleep(ms(length)).await;
+        }
+        drop(connecting);
+        if matches!(answer, Answer::Refuses) {
+            return Err(WireError::Failed("refused".to_owned()));
+        }
+        let index = {
+            let mut state = lock(&self.0);
+            state.sides.push(Side::default());
+            state.sides.len() - 1
+        };
+        let closes = match answer {
+            Answer::ClosesAfter(length) => Some(Box::pin(sleep(ms(length)))),
+            _ => None,
+        };
+        Ok(Connection { server: self.clone(), index, closes })
+    }
+}
+
+pub struct Connection {
+    server: Server,
+    index: usize,
+    closes: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Stream for Connection {
+    type Item = Result<Frame, WireError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(closes) = &mut self.closes
+            && closes.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        let mut state = lock(&self.server.0);
+        let Some(side) = state.sides.get_mut(self.index) else { return Poll::Ready(None) };
+        match side.incoming.pop_front() {
+            Some(item) => Poll::Ready(item),
+            None => {
+                side.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Sink<Frame> for Connection {
+    type Error = WireError;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, frame: Frame) -> Result<(), WireError> {
+        let now = self.server.now();
+        let mut state = lock(&self.server.0);
+        let Some(side) = state.sides.get_mut(self.index) else { return Err(WireError::Closed) };
+        match &mut side.accepts {
+            Some(0) => return Err(WireError::Failed("broken pipe".to_owned())),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        side.sent.push((now, frame));
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let now = self.server.now();
+        if let Some(side) = lock(&self.server.0).sides.get_mut(self.index) {
+            side.gone = Some(now);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Panics, large figures, several threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use futures::future::{join, poll_immediate};
+use futures::{FutureExt as _, StreamExt as _};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms, scarce};
+use level4::state_store::Store;
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use super::{Page, SELECT, TRACK, UPDATE, page, shown};
+use crate::panics::Payload;
+
+const THREADS: usize = 4;
+const ROUNDS: u32 = 10_000;
+
+pub async fn no_update_is_lost(cx: Cx) -> Outcome {
+    let store = Store::new(0_u32);
+    let shared = store.clone();
+    cx.on_threads(UPDATE, THREADS, move |_| {
+        for _ in 0..ROUNDS {
+            shared.update(|state| *state += 1);
+        }
+    })?;
+    let sum = store.view().state;
+    ensure!(sum == 4 * ROUNDS, "{THREADS} threads add one, {ROUNDS} times each: the sum is {sum}";
+        expected = (4 * ROUNDS).to_string(), help = "read the state and write the next one under one lock");
+    Ok(())
+}
+
+/// Whether the thread that writes is still writing, for those that read meanwhile.
+#[derive(Default)]
+struct Writes(AtomicBool);
+
+impl Writes {
+    fn end(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    fn go_on(&self) -> bool {
+        !self.0.load(SeqCst)
+    }
+}
+
+/// Two fields that are always changed together.
+type Pair = (u32, u32);
+
+async fn fails() -> Result<(), &'static str> {
+    Err("no luck")
+}
+
+pub async fn a_change_is_one_step(cx: Cx) -> Outcome {
+    let store: Store<Pair> = Store::new((0, 0));
+    let _ = poll_immediate(store.track("load", fails())).await;
+    let writes = Writes::default();
+    let mixed = cx.on_threads(UPDATE, THREADS, move |thread| {
+        let mut mixed = (0_u32, 0_u32);
+        if thread == 0 {
+            for number in 0..ROUNDS / 3 {
+                store.update(|pair| {
+                    pair.0 = number;
+                    pair.1 = number;
+                });
+                let _ = store.track("load", fails()).now_or_never();
+            }
+            writes.end();
+        }
+        while writes.go_on() {
+            // On two processors, four threads that never yield leave the writer little time.
+            std::thread::yield_now();
+            let view = store.view();
+            mixed.0 += u32::from(view.state.0 != view.state.1);
+            mixed.1 += u32::from(!view.loading("load") && view.error("load").is_none());
+        }
+        mixed
+    })?;
+    let (fields, ends) = mixed.iter().fold((0, 0), |sum, mixed| (sum.0 + mixed.0, sum.1 + mixed.1));
+    ensure!(fields == 0, "an update changes two fields together, and a reader on another thread saw only one of them changed, {fields} times";
+        help = "make the whole next view, and publish it once");
+    ensure!(ends == 0, "each run of an operation fails, and a reader on another thread saw it over and without an error, {ends} times";
+        help = "the end of a run and its error are one step, and so are a begin and the end of the old error");
+    Ok(())
+}
+
+pub async fn resets_in_one_step(cx: Cx) -> Outcome {
+    const HELP: &str = "state, counts and errors are replaced by one write";
+    let store = Store::new(page("guest"));
+    let _ = cx.call(TRACK, store.track("load", fails())).await?;
+    store.update(|page| *page = Page { user: "anna".to_owned(), seats: 5 });
+    let mut run = Box::pin(store.track("save", sleep(ms(50)).map(Ok::<_, String>)));
+    let _ = poll_immediate(&mut run).await;
+    let before = store.view();
+    cx.call_fn("Store::reset", || store.reset()).await?;
+    for operation in ["load", "save"] {
+        ensure_eq!(shown(&store.view(), operation), "guest with 0 seats, idle, no error", "`load` has failed, `save` runs, the state was changed, then a reset: state and {operation:?}"; help = HELP);
+    }
+    ensure_eq!(
+        shown(&before, "save"),
+        "anna with 5 seats, loading, no error",
+        "a view that was taken before a reset"
+    );
+    drop(run);
+    let writes = Writes::default();
+    let mixed = cx.on_threads("Store::reset", THREADS, move |thread| {
+        let mut mixed = 0_u32;
+        if thread == 0 {
+            for _ in 0..ROUNDS / 3 {
+                store.update(|page| page.seats = 1);
+                let _ = store.track("load", fails()).now_or_never();
+                store.reset();
+            }
+            writes.end();
+        }
+        while writes.go_on() {
+            // On two processors, four threads that never yield leave the writer little time.
+            std::thread::yield_now();
+            let view = store.view();
+            // An error exists only while the seats are 1.
+            mixed += u32::from(view.state.seats == 0 && view.error("load").is_some());
+        }
+        mixed
+    })?;
+    let mixed: u32 = mixed.iter().sum();
+    ensure!(mixed == 0, "a reader on another thread saw the state from after a reset with an error from before it, {mixed} times"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_panic_leaves_no_trace(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for payload in Payload::all(&draw.word()) {
+        let store = Store::new(page("anna"));
+        let thrown = payload.clone();
+        let change = || {
+            store.update(|page| {
+                page.user = "half".to_owned();
+                thrown.throw()
+            });
+        };
+        let caught = cx.call_fn(UPDATE, || catch_unwind(AssertUnwindSafe(change))).await?;
+        ensure!(caught.is_err_and(|panic| payload.is(&*panic)), "a panic in a closure of `update` does not pass to its caller";
+            expected = "the same panic");
+        ensure_eq!(shown(&store.view(), "load"), "anna with 0 seats, idle, no error", "a closure of `update` has changed one field and panicked";
+            help = "let the closure change a copy, and publish it when the closure has returned");
+        let thrown = payload.clone();
+        let panics = async {
+            sleep(ms(10)).await;
+            if true {
+                thrown.throw();
+            }
+            Ok::<(), String>(())
+        };
+        let run = AssertUnwindSafe(store.track("load", panics)).catch_unwind();
+        let caught = cx.call(TRACK, run).await?.value;
+        ensure!(caught.is_err_and(|panic| payload.is(&*panic)), "a panic in the work of `track` does not pass to its caller";
+            expected = "the same panic");
+        ensure_eq!(shown(&store.view(), "load"), "anna with 0 seats, idle, no error", "a run has panicked";
+            help = "a destructor inside of the future ends the run");
+        cx.call_fn(UPDATE, || store.update(|page| page.seats = 1)).await?;
+        let next = cx.call(TRACK, store.track("load", async { Ok::<_, String>(3) })).await?.value;
+        ensure_eq!(next, Ok(3), "a run after a panic");
+        ensure_eq!(
+            shown(&store.view(), "load"),
+            "anna with 1 seats, idle, no error",
+            "an update and a run after a panic"
+        );
+    }
+    Ok(())
+}
+
+pub async fn waits_without_looking(cx: Cx) -> Outcome {
+    let store = Store::new(0);
+    let mut stream = store.select(|view| view.state);
+    let reads = async {
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            read.extend(stream.next().await);
+        }
+        read
+    };
+    let changes = async {
+        sleep(ms(200_000)).await;
+        store.update(|state| *state = 1);
+        sleep(ms(200_000)).await;
+        store.update(|state| *state = 2);
+    };
+    let call = cx.call(SELECT, join(reads, changes)).await?;
+    ensure_eq!(call.value.0, [0, 1, 2], "two changes in 400 s");
+    ensure!(call.polls < 100, "two changes in 400 s took {} polls", call.polls;
+        expected = "a few: a reader is woken by a change", help = "no loop that checks repeatedly");
+    Ok(())
+}
+
+pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
+    // Names of many operations, made once.
+    let names: &'static [&'static str] = {
+        let names: Vec<&'static str> =
+            (0..30_000).map(|number| &*number.to_string().leak()).collect();
+        names.leak()
+    };
+    let value = Arc::new(());
+    let store = Store::new((0, Arc::clone(&value)));
+    let keeps = store.select(|view| view.state.0);
+    let mut memory = None;
+    for round in 0..30 {
+        let many = async {
+            for (number, name) in names.iter().enumerate().skip(round * 1_000).take(1_000) {
+                let mut stream = store.select(|view| view.state.0);
+                let _ = poll_immediate(stream.next()).await;
+                store.update(|state| *state = (number, Arc::new(())));
+                let _ = poll_immediate(stream.next()).await;
+                let _ = store.track(name, async { Ok::<_, String>(()) }).await;
+                let lost = store.track(name, std::future::pending::<Result<(), String>>());
+                let _ = poll_immediate(lost).await;
+                // tokio notes each wait of a task that is never pending; the notes go when it is.
+                yield_now().await;
+            }
+        };
+        cx.call(SELECT, many).await?;
+        // After the first round: what is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(256 << 10));
+    }
+    drop(memory);
+    ensure!(store.readers() == 1, "30 000 streams have come and gone, one is there, and `readers` is {}", store.readers(); expected = "1");
+    drop(keeps);
+    ensure!(store.readers() == 0, "all streams are dropped, and `readers` is {}", store.readers(); expected = "0");
+    // The first state stays, for `reset`; the rest is dropped.
+    let second = Arc::new(());
+    store.update(|state| state.1 = Arc::clone(&second));
+    store.update(|state| state.1 = Arc::clone(&value));
+    ensure!(Arc::strong_count(&second) == 1, "a state was replaced by another one, and is still kept"; expected = "it is dropped at once");
+    drop(store);
+    ensure!(Arc::strong_count(&value) == 1, "a store was dropped, and its state was not");
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! One state with many readers: parts of it as streams, and which operations run or have failed.
+//!
+//! ```text
+//!   update ──┐                    ┌──────────────┐          ┌─▶ select(user)     a stream of one part:
+//!   track  ──┼─▶ one step, under  │ View         │──────────┼─▶ select(loading)  now's value, then changes
+//!   reset  ──┘   the watch's lock │ state + runs │          └─▶ view()           an `Arc`, no lock held
+//!                                 └──────────────┘
+//!
+//!   an operation:   idle ──first poll──▶ running (counted: 1, 2, ...) ──the last one ends──▶ idle
+//!                    ▲                      │ a run fails: its error is kept, in the step that ends the run
+//!                    │                      │ the next run begins: the error goes
+//!                    └──────── reset ───────┘ runs from before a reset change nothing any more
+//! ```
+//!
+//! Lesson: `level4/lessons/state_store.md`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::{Stream, stream};
+use tokio::sync::watch;
+
+/// What a store holds at one moment. It does not change: a change makes another view.
+#[derive(Debug, Clone)]
+pub struct View<S> {
+    /// The state.
+    pub state: S,
+    /// Only operations that run or have failed. The rest is idle.
+    operations: BTreeMap<&'static str, Operation>,
+    /// How often the store was reset. A run belongs to the time between two resets.
+    epoch: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Operation {
+    /// A count and not a flag: of two runs that overlap, the first to end leaves the operation running.
+    running: usize,
+    error: Option<String>,
+}
+
+impl<S> View<S> {
+    /// Whether a run of this operation is on its way.
+    #[must_use]
+    pub fn loading(&self, operation: &str) -> bool {
+        self.operations.get(operation).is_some_and(|operation| operation.running > 0)
+    }
+
+    /// The error of this operation's last failed run, as a text, if no run has begun since.
+    #[must_use]
+    pub fn error(&self, operation: &str) -> Option<&str> {
+        self.operations.get(operation)?.error.as_deref()
+    }
+
+    /// One run more. The error of an earlier one goes.
+    fn begins(&mut self, name: &'static str) {
+        let operation = self.operations.entry(name).or_default();
+        operation.running += 1;
+        operation.error = None;
+    }
+
+    /// One run less.
+    fn ends(&mut self, name: &'static str, error: Option<String>) {
+        let Some(operation) = self.operations.get_mut(name) else { return };
+        operation.running -= 1;
+        if error.is_some() {
+            operation.error = error;
+        }
+        // What is idle takes no memory.
+        if operation.running == 0 && operation.error.is_none() {
+            self.operations.remove(name);
+        }
+    }
+}
+
+/// A state that many parts of a program read and change.
+///
+/// A clone is a handle to the same state. A change is one step: a reader sees all of it or nothing of it.
+///
+/// ```no_run
+/// use futures::StreamExt as _;
+/// use level4::state_store::Store;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = Store::new((0, "anna"));
+/// let mut counts = store.select(|view| view.state.0);
+/// assert_eq!(counts.next().await, Some(0));
+/// store.update(|state| state.1 = "bert");
+/// store.update(|state| state.0 = 1);
+/// assert_eq!(counts.next().await, Some(1));
+/// # }
+/// ```
+pub struct Store<S> {
+    /// Readers take the `Arc` out and read it without a lock, so that the code of a reader holds up no writer.
+    /// A `watch` has room for one value: a slow reader costs no memory, and sees the newest one next.
+    cell: watch::Sender<Arc<View<S>>>,
+    initial: Arc<S>,
+}
+
+impl<S> Clone for Store<S> {
+    fn clone(&self) -> Self {
+        Self { cell: self.cell.clone(), initial: Arc::clone(&self.initial) }
+    }
+}
+
+impl<S> fmt::Debug for Store<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
+    /// A store with this state. No operation runs, none has failed.
+    #[must_use]
+    pub fn new(initial: S) -> Self {
+        let view = View { state: initial.clone(), operations: BTreeMap::new(), epoch: 0 };
+        Self { cell: watch::Sender::new(Arc::new(view)), initial: Arc::new(initial) }
+    }
+
+    /// What the store holds now. The caller may keep it: it holds up no change and shows none.
+    #[must_use]
+    pub fn view(&self) -> Arc<View<S>> {
+        Arc::clone(&self.cell.borrow())
+    }
+
+    /// Changes the state in one step. Concurrent changes come one after the other; none is lost.
+    ///
+    /// `change` runs while other changes wait. It must not use the store: it would wait for itself.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `change` passes to the caller, and the state stays as it was.
+    pub fn update(&self, change: impl FnOnce(&mut S)) {
+        self.step(|view| {
+            // Of a copy, so that a panic half-way leaves no half-changed state.
+            let mut state = view.state.clone();
+            change(&mut state);
+            let changed = state != view.state;
+            changed.then(|| View { state, ..view.clone() })
+        });
+    }
+
+    /// A part of what the store holds, as a stream: its value at the first poll, then each value that differs from
+    /// the one before it. `part` is called without a lock; it may use the store.
+    ///
+    /// A reader that is slower than the changes misses those in between, never the newest. The stream ends when
+    /// the last handle of the store is dropped and the newest value has been read.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the stream leaves nothing: [`readers`](Self::readers) is one less.
+    pub fn select<T, F>(&self, part: F) -> impl Stream<Item = T> + Send + Unpin + use<S, T, F>
+    where
+        T: Clone + PartialEq + Send + 'static,
+        F: Fn(&View<S>) -> T + Send + 'static,
+    {
+        let mut receiver = self.cell.subscribe();
+        // The first value is read like a change.
+        receiver.mark_changed();
+        let reader = (receiver, None, part);
+        Box::pin(stream::unfold(reader, async |(mut receiver, last, part)| {
+            loop {
+                // An error: the last handle is gone, and the newest view has been read.
+                receiver.changed().await.ok()?;
+                // A statement of its own: the guard is gone before `part`, which is foreign code.
+                let view = Arc::clone(&receiver.borrow_and_update());
+                let value = part(&view);
+                if last.as_ref() != Some(&value) {
+                    return Some((value.clone(), (receiver, Some(value), part)));
+                }
+            }
+        }))
+    }
+
+    /// Runs `work` as a run of `operation`, and returns its result. [`loading`](Self::loading) is true while a run
+    /// of the operation is on its way. A failure is kept as [`error`](Self::error) until the next run of
+    /// the operation begins.
+    ///
+    /// # Errors
+    ///
+    /// The error of the work.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the work ends the run and passes to the caller.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the future has done nothing. Dropping it drops the work and ends the run.
+    pub async fn track<T, E: fmt::Display>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let mut run = Run::begin(self, operation);
+        let result = work.await;
+        // The destructor ends the run in one step with its error: no reader sees it ended and not yet failed.
+        run.error = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    /// Whether a run of this operation is on its way.
+    #[must_use]
+    pub fn loading(&self, operation: &str) -> bool {
+        self.view().loading(operation)
+    }
+
+    /// The error of this operation's last failed run, as a text, if no run has begun since.
+    #[must_use]
+    pub fn error(&self, operation: &str) -> Option<String> {
+        self.view().error(operation).map(str::to_owned)
+    }
+
+    /// Returns to the state from the beginning, with no operation running and none failed, in one step.
+    ///
+    /// Runs that are on their way go on for their callers. The store does not count them any more, and keeps none
+    /// of their errors.
+    pub fn reset(&self) {
+        self.step(|view| {
+            let (state, operations) = (S::clone(&self.initial), BTreeMap::new());
+            Some(View { state, operations, epoch: view.epoch + 1 })
+        });
+    }
+
+    /// How many streams of [`select`](Self::select) there are.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.cell.receiver_count()
+    }
+
+    /// Replaces the view by the one that `change` makes of it, if it makes one.
+    fn step(&self, change: impl FnOnce(&View<S>) -> Option<View<S>>) {
+        let mut old = None;
+        // Reading and replacing are one step under the lock of the `watch`: a change in between would be lost.
+        self.cell.send_if_modified(|cell| {
+            old = change(cell).map(|view| std::mem::replace(cell, Arc::new(view)));
+            old.is_some()
+        });
+        drop(old); // outside of the lock: a destructor of the state may use the store
+    }
+}
+
+/// A run that is on its way. A guard, so that each of its ends ends it: result, panic and drop.
+struct Run<'a, S: Clone + PartialEq + Send + Sync + 'static> {
+    store: &'a Store<S>,
+    operation: &'static str,
+    epoch: u64,
+    error: Option<String>,
+}
+
+impl<'a, S: Clone + PartialEq + Send + Sync + 'static> Run<'a, S> {
+    fn begin(store: &'a Store<S>, operation: &'static str) -> Self {
+        let mut epoch = 0;
+        store.step(|view| {
+            epoch = view.epoch;
+            let mut view = view.clone();
+            view.begins(operation);
+            Some(view)
+        });
+        Self { store, operation, epoch, error: None }
+    }
+}
+
+impl<S: Clone + PartialEq + Send + Sync + 'static> Drop for Run<'_, S> {
+    fn drop(&mut self) {
+        let error = self.error.take();
+        self.store.step(|view| {
+            // After a reset the counts are those of other runs.
+            if view.epoch != self.epoch {
+                return None;
+            }
+            let mut view = view.clone();
+            view.ends(self.operation, error);
+            Some(view)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use futures::StreamExt as _;
+    use futures::future::join;
+    use tokio::time::sleep;
+
+    async fn slow(millis: u64, result: Result<u32, &'static str>) -> Result<u32, &'static str> {
+        sleep(Duration::from_millis(millis)).await;
+        result
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_runs_until_its_last_run_ends() {
+        let store = Store::new(0);
+        let long = store.track("load", slow(100, Ok(1)));
+        let short = async {
+            let failed = store.track("load", slow(20, Err("too bad"))).await;
+            assert_eq!((failed, store.loading("load")), (Err("too bad"), true));
+            assert_eq!(store.error("load").as_deref(), Some("too bad"));
+        };
+        assert_eq!(join(long, short).await.0, Ok(1));
+        assert!(!store.loading("load"));
+    }
+
+    #[tokio::test]
+    async fn a_part_yields_only_its_changes() {
+        let store = Store::new((0, 0));
+        let mut part = Box::pin(store.select(|view| view.state.0));
+        assert_eq!(part.next().await, Some(0));
+        store.update(|state| state.1 = 7);
+        store.update(|state| state.0 = 1);
+        assert_eq!(part.next().await, Some(1));
+        store.reset();
+        drop(store);
+        assert_eq!(part.collect::<Vec<_>>().await, [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_from_before_a_reset_changes_nothing() {
+        let store = Store::new(0);
+        let old = store.track("load", slow(20, Err("too bad")));
+        let resets = async {
+            sleep(Duration::from_millis(10)).await;
+            store.reset();
+            assert!(!store.loading("load"));
+            store.track("load", slow(100, Ok(1))).await
+        };
+        let (old, new) = join(old, resets).await;
+        assert_eq!((old, new), (Err("too bad"), Ok(1)));
+        assert_eq!((store.loading("load"), store.error("load")), (false, None));
+    }
+}
