@@ -108,7 +108,7 @@ impl Drop for Meddler {
 /// What comes too late is dropped, and what its destructor does to the promise has no effect.
 async fn late_values(cx: &Cx) -> Outcome {
     for fulfilled in [true, false] {
-        let late = |resolver: Resolver<Meddler, Meddler>| {
+        let late = move |resolver: Resolver<Meddler, Meddler>| {
             if fulfilled {
                 resolver.resolve(Meddler(None));
             } else {
