@@ -1,6 +1,8 @@
 //! Failures of tasks that are not awaited.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
@@ -146,7 +148,42 @@ pub async fn errors(cx: Cx) -> Outcome {
     wait(&cx, 1_000).await?;
     recorded(&cx, &tracker, &heard, &expected, "of failures").await?;
     text_of(&cx, &tracker).await?;
+    plain_texts(&cx, draw.text(3..=9)).await?;
     many_failures(&cx).await
+}
+
+/// An error whose text depends on the flags of a format, and which asks the tracker while it is made.
+struct Flagged {
+    text: String,
+    tracker: Tracker,
+}
+
+impl fmt::Display for Flagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = (self.tracker.failures(), self.tracker.running());
+        let plain = !(f.alternate() || f.sign_plus() || f.sign_minus() || f.sign_aware_zero_pad());
+        if plain && f.width().is_none() && f.precision().is_none() {
+            return f.write_str(&self.text);
+        }
+        f.write_str("the text of another format")
+    }
+}
+
+/// The text of an error is that of `{}`, and making it may use the tracker.
+async fn plain_texts(cx: &Cx, text: String) -> Outcome {
+    let (tracker, heard) = tracker(cx).await?;
+    let expected = [Told::error("plain", &text)];
+    let error = Flagged { text, tracker: tracker.clone() };
+    cx.call_fn(SPAWN, || {
+        tracker.spawn("plain", async move {
+            sleep(ms(10)).await;
+            Err::<(), _>(error)
+        });
+    })
+    .await?;
+    wait(cx, 100).await?;
+    recorded(cx, &tracker, &heard, &expected, "after an error whose text depends on its format")
+        .await
 }
 
 /// No failure is dropped because there are many.
@@ -225,7 +262,31 @@ pub async fn panics(cx: Cx) -> Outcome {
             expected = "one panic of the task \"number\"", observed = shown(last),
             help = "a panic counts whatever its payload is: panics::message has a text for each");
     }
-    Ok(())
+    speechless(&cx, draw.text(3..=9)).await
+}
+
+/// An error that cannot say what it is.
+struct Speechless(String);
+
+impl fmt::Display for Speechless {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::panic::panic_any(self.0.clone())
+    }
+}
+
+/// A panic while the text of an error is made is a panic of the task.
+async fn speechless(cx: &Cx, text: String) -> Outcome {
+    let (tracker, heard) = tracker(cx).await?;
+    let expected = [Told::panic("speechless", &text)];
+    cx.call_fn(SPAWN, || {
+        tracker.spawn("speechless", async move {
+            sleep(ms(10)).await;
+            Err::<(), _>(Speechless(text))
+        });
+    })
+    .await?;
+    wait(cx, 100).await?;
+    recorded(cx, &tracker, &heard, &expected, "after an error whose Display panics").await
 }
 
 /// The handler panics, and asks the tracker: neither may do harm.
@@ -326,6 +387,15 @@ pub async fn running(cx: Cx) -> Outcome {
     })
     .await?;
     count("after a runtime has shut down with its unfinished task", 0).await?;
+    // A thread that belongs to no runtime: `spawn` panics, and there is no task.
+    let outside = tracker.clone();
+    let spawn = move |_| {
+        let spawn = || outside.spawn("nowhere", async { Ok::<(), &str>(()) });
+        catch_unwind(AssertUnwindSafe(spawn)).is_err()
+    };
+    if cx.on_threads(SPAWN, 1, spawn)? == [true] {
+        count("after a spawn outside of a runtime has panicked", 0).await?;
+    }
     cx.call("Tracker::drained", drained).await.map(drop)
 }
 

@@ -1,14 +1,15 @@
 //! The criteria of the load with callbacks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Outcome, ensure, lock, ms};
+use grader_kit::{Cx, Outcome, ensure, list, lock, ms};
 use level1::callbacks::fetch_user_profile;
 use level1::source::{Request, SourceError};
 use tokio::time::sleep;
 
-use crate::fake::{answer, dropped, fail, panics, status};
+use crate::fake::{Fake, answer, dropped, fail, panics, status};
 use crate::style_callbacks::CALLBACKS;
 use crate::styles::{self, Source, in_case};
 use crate::syntax;
@@ -100,6 +101,36 @@ pub async fn dropped_callback(cx: Cx) -> Outcome {
             expected = format!("request {request:?} with cause CallbackDropped"),
             observed = ending(&result), help = help);
     }
+    for (user, posts, request) in [
+        (panics(0, "the source is broken"), answer(100), of_user),
+        (answer(0), panics(0, "the source is broken"), of_posts),
+        (answer(50), panics(0, "the source is broken"), of_posts),
+    ] {
+        let fake = source.fake(&cx, user, posts);
+        in_its_method(&cx, &fake, request, help).await?;
+    }
+    Ok(())
+}
+
+/// The method of the source panics, maybe inside of `fetch_user_profile`, and drops its callback by that.
+async fn in_its_method(cx: &Cx, fake: &Fake, request: Request, help: &str) -> Outcome {
+    let called = Arc::new(Mutex::new(Vec::new()));
+    let call = Arc::clone(&called);
+    let load = || {
+        let load =
+            || fetch_user_profile(fake.shared(), fake.id(), move |end| lock(&call).push(end));
+        // Whether the panic passes to the caller is left open.
+        let _ = catch_unwind(AssertUnwindSafe(load));
+    };
+    cx.call_fn(CALLBACKS.name, load).await?;
+    cx.call(CALLBACKS.name, sleep(ms(1_000))).await?;
+    let called = lock(&called);
+    let right = |end: &Result<_, _>| {
+        end.as_ref().err().and_then(parts) == Some((request, &SourceError::CallbackDropped))
+    };
+    ensure!(matches!(called.as_slice(), [end] if right(end)), "the source's method panicked at {request}: the calls of the callback";
+        expected = format!("one, with request {request:?} and cause CallbackDropped"),
+        observed = list(called.iter().map(ending)), help = help);
     Ok(())
 }
 

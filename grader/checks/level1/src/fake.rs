@@ -353,6 +353,8 @@ pub enum Quickly {
     #[default]
     Answer,
     Fail,
+    /// It fails with this status.
+    Status(u16),
     /// The callback is dropped uncalled. For futures: as if it never ended.
     Drop,
     Hang,
@@ -371,6 +373,7 @@ impl Quick {
         match end {
             Quickly::Answer => callback(Ok(value)),
             Quickly::Fail => callback(Err(status(503))),
+            Quickly::Status(code) => callback(Err(status(code))),
             Quickly::Drop => drop(callback),
             Quickly::Hang => lock(&self.held).push(Box::new(callback)),
         }
@@ -384,6 +387,7 @@ fn quickly<T: Send + 'static>(
     match end {
         Quickly::Answer => ready(Ok(value)).boxed(),
         Quickly::Fail => ready(Err(status(503))).boxed(),
+        Quickly::Status(code) => ready(Err(status(code))).boxed(),
         Quickly::Drop | Quickly::Hang => pending().boxed(),
     }
 }

@@ -173,15 +173,16 @@ pub async fn in_order(cx: Cx) -> Outcome {
             expected = list(&all), observed = list(&requested), help = "each page once, in order");
     }
     // The stream has no time limit of its own.
-    let (pages, timeline) = (pages(&mut draw, &[1, 1]), None);
+    let (pages, timeline) = (pages(&mut draw, &[1]), None);
     let expected = items_of(&pages);
-    let slow = Arc::new(Pages { after: 3_000_000, timeline, pages, seen: Arc::default() });
+    let after = values::SLOW.as_secs() * 1_000;
+    let slow = Arc::new(Pages { after, timeline, pages, seen: Arc::default() });
     let stream = open(&cx, &slow).await?;
     let read = tokio::spawn(stream.map(|item| item.map_err(|error| shown(&error))).try_collect());
-    sleep(Duration::from_secs(6_001)).await;
+    cx.pass(values::SLOW + Duration::from_secs(1)).await;
     let read: Result<Vec<String>, String> =
         read.now_or_never().and_then(Result::ok).unwrap_or_else(|| Err("nothing".to_owned()));
-    ensure!(read.as_ref() == Ok(&expected), "the items of two pages that take 50 minutes each";
+    ensure!(read.as_ref() == Ok(&expected), "the items of a page that takes 25 years";
         expected = list(&expected), observed = read.map_or_else(|error| error, |items| list(&items)),
         help = "a time limit is the source's business: it says so with SourceError::Timeout");
     many_pages(&cx, &mut draw)
@@ -279,6 +280,29 @@ pub async fn error_ends(cx: Cx) -> Outcome {
         ensure!(requested.len() == number, "the pages requested {case}";
             expected = list(1..=number), observed = list(&requested), help = help);
     }
+    every_status(&cx).await
+}
+
+/// No status is special: each is an error, on the first page and on a later one.
+async fn every_status(cx: &Cx) -> Outcome {
+    for number in [1, 2] {
+        let read = async {
+            let mut ends = Vec::new();
+            for status in 0..=999 {
+                let mut pages: Vec<Planned> = vec![Ok(Vec::new()); number];
+                pages[number - 1] = Err(SourceError::Status { status });
+                let source = Pages::at_once(pages) as Arc<dyn PageSource<String>>;
+                let mut stream = items(source).boxed();
+                ends.push((status, unconstrained(stream.next()).await));
+            }
+            ends
+        };
+        for (status, end) in cx.call(ITEMS, read).await?.value {
+            ensure!(matches!(end, Some(Err(_))), "page {number} fails with the status {status}, and the stream yields no error";
+                expected = "the error", observed = told(end.as_ref()),
+                help = "a failure is not the end of the pages, whatever its status is: pass it on");
+        }
+    }
     Ok(())
 }
 
@@ -296,10 +320,10 @@ pub async fn names_the_page(cx: Cx) -> Outcome {
         pages.push(Err(cause.clone()));
         names(&cx, &Pages::new(&cx, pages), 4, &cause).await?;
     }
-    // A number that fits into no byte, and one behind thousands.
+    // Numbers that fit into no byte, and into no two.
     let cause = SourceError::Status { status: 503 };
-    for number in [299, 10_500] {
-        let mut pages: Vec<Planned> = vec![Ok(vec![draw.word()]); number];
+    for number in [299, 10_500, 65_536 + draw.index(4_000)] {
+        let mut pages: Vec<Planned> = vec![Ok(Vec::new()); number];
         pages[number - 1] = Err(cause.clone());
         names(&cx, &Pages::at_once(pages), number, &cause).await?;
     }

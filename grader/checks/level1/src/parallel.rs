@@ -40,7 +40,26 @@ pub async fn loads_keep_apart(cx: Cx) -> Outcome {
 }
 
 pub async fn names_the_request(cx: Cx) -> Outcome {
-    styles::names_the_request(cx, PARALLEL).await
+    styles::names_the_request(cx.clone(), PARALLEL).await?;
+    let mut draw = cx.draw();
+    // Which of two failures at the same instant is returned is left open, but it is one of them.
+    for at in [0, draw.between(10..=200)] {
+        let source = Source::drawn(&mut draw);
+        let (of_user, of_posts) = (Request::User(source.id), Request::Posts(source.id));
+        let fake = source.fake(&cx, fail(at, status(500)), fail(at, status(404)));
+        let result = PARALLEL.run(&cx, &fake, source.id).await?;
+        let either = match result.as_ref().err().and_then(parts) {
+            Some((request, cause)) if request == of_user => *cause == status(500),
+            Some((request, cause)) if request == of_posts => *cause == status(404),
+            _ => false,
+        };
+        ensure!(either, "both requests fail at the same instant, and the error is of neither";
+            expected = format!("{of_user} with status 500, or {of_posts} with status 404"),
+            observed = ending(&result),
+            help = "the request and the cause of an error belong together: make the error where the \
+                    request is made");
+    }
+    Ok(())
 }
 
 pub async fn both_at_once(cx: Cx) -> Outcome {

@@ -328,6 +328,9 @@ fn one_call(calls: &Calls, expected: &Told, at: u64, case: &str, help: &str) -> 
     Ok(())
 }
 
+/// Callbacks that panic: more than a pool of any size has places.
+const BROKEN: usize = 3_000;
+
 pub async fn back_to_callbacks(cx: Cx) -> Outcome {
     for result in results(&mut cx.draw()) {
         for after in [0, 100] {
@@ -352,7 +355,8 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
         }
     }
     // Futures that take longer, or never end, keep no other callback waiting.
-    let times = [u64::MAX, 300, 100, 200, 0];
+    let hanging = std::iter::repeat_n(u64::MAX, 3_000);
+    let times = hanging.chain([300, 100, 200, 0]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let begin = Instant::now();
     cx.call_fn(CALLBACKIFY, || {
@@ -372,28 +376,31 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
     .await?;
     cx.call(CALLBACKIFY, sleep(ms(1_000))).await?;
     let seen = lock(&seen).clone();
-    ensure!(seen == [0, 100, 200, 300], "futures of 300, 100, 200 and 0 ms, and one that never ends: when the callbacks were called";
+    ensure!(seen == [0, 100, 200, 300], "futures of 300, 100, 200 and 0 ms, behind 3000 that never end: when the callbacks were called";
         expected = "0, 100, 200, 300", observed = list(seen),
         help = "each future and its callback have a task of their own");
     let before = cx.alive_tasks();
     // A callback that panics ends its own task only.
     let called = Arc::new(AtomicUsize::new(0));
-    for number in 0..3 {
-        let called = Arc::clone(&called);
-        cx.call_fn(CALLBACKIFY, || {
-            callbackify(async { Ok::<u8, u8>(1) }, move |_| {
-                called.fetch_add(1, SeqCst);
-                if number == 0 {
-                    std::panic::panic_any("this callback is broken");
-                }
-            });
-        })
-        .await?;
+    for panicking in [1, 1, BROKEN, 0] {
+        let calls = || {
+            for number in 0..=panicking {
+                let called = Arc::clone(&called);
+                callbackify(async { Ok::<u8, u8>(1) }, move |_| {
+                    called.fetch_add(1, SeqCst);
+                    if number < panicking {
+                        std::panic::panic_any("this callback is broken");
+                    }
+                });
+            }
+        };
+        cx.call_fn(CALLBACKIFY, calls).await?;
         cx.settle().await;
     }
-    let called = called.load(SeqCst);
-    ensure!(called == 3, "a callback that panics keeps later ones from being called";
-        expected = "3 calls, the first one panics", observed = format!("{called} calls"),
+    let (called, expected) = (called.load(SeqCst), BROKEN + 2 + 4);
+    ensure!(called == expected, "callbacks that panic keep others from being called";
+        expected = format!("{expected} calls, {} of which panic", BROKEN + 2),
+        observed = format!("{called} calls"),
         help = "each future and its callback have a task of their own");
     let left = cx.alive_tasks().saturating_sub(before);
     ensure!(left == 0, "all callbacks were called, and {left} tasks are left";

@@ -236,15 +236,15 @@ fn ends_with_its_failure(took: Option<u64>, at: u64, case: &str) -> Outcome {
     Ok(())
 }
 
-/// Milliseconds of a request that a time limit of an hour would cut.
-pub const SLOW: u64 = 6_000_000;
+/// Milliseconds of a request that takes as long as [`values::SLOW`].
+pub const SLOW: u64 = values::SLOW.as_secs() * 1_000;
 
 /// A load has no time limit of its own.
 pub async fn takes_its_time(cx: &Cx, style: Style, user: u64, posts: u64) -> Outcome {
     let source = Source::drawn(&mut cx.draw());
     let fake = source.fake(cx, answer(user), answer(posts));
     let load = tokio::spawn((style.load)(fake.shared(), source.id));
-    sleep(ms(user.max(posts) + 11_000)).await;
+    cx.pass(ms(user.max(posts) + 11_000)).await;
     let ended = load.now_or_never();
     ensure!(matches!(ended, Some(Ok(Some(Ok(_))))), "the user takes {user} ms and the posts {posts} ms, and the load has no profile";
         expected = "the profile: the load waits for its requests however long they take",
@@ -315,6 +315,36 @@ pub async fn names_the_request(cx: Cx, style: Style) -> Outcome {
             continue; // with which id is asked elsewhere
         }
         names(&result, request, &cause)?;
+    }
+    every_status(&cx, style).await
+}
+
+/// No status is special: each ends the load, whichever request fails with it.
+async fn every_status(cx: &Cx, style: Style) -> Outcome {
+    const AT_ONCE: u16 = 250;
+    let id = values::id(&mut cx.draw());
+    for request in [Request::User(id), Request::Posts(id)] {
+        for first in (0..1_000).step_by(usize::from(AT_ONCE)) {
+            let loads = async {
+                let mut answers = Vec::with_capacity(usize::from(AT_ONCE));
+                for status in first..first + AT_ONCE {
+                    let failing = Quickly::Status(status);
+                    let (user, posts) = match request {
+                        Request::User(_) => (failing, Quickly::Answer),
+                        _ => (Quickly::Answer, failing),
+                    };
+                    let load = (style.load)(Quick::new(user, posts), id);
+                    answers.push((status, unconstrained(load).await));
+                }
+                answers
+            };
+            for (status, answer) in cx.call(style.name, loads).await?.value {
+                // A callback that was dropped uncalled is found above.
+                if let Some(result) = answer {
+                    names(&result, request, &SourceError::Status { status })?;
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -63,9 +63,15 @@ pub async fn cut_characters(cx: Cx) -> Outcome {
     ensure!(observed.as_ref() == Ok(&long), "a text of {} bytes in chunks of five does not arrive whole", long.len();
         expected = short(&format!("{long:?}")), observed = shown(&observed));
     // What looks like a thing to tidy is text, too, in one chunk and in chunks of one byte.
-    let marks = ["\u{feff}a mark at the beginning", "\u{fffd} was in the text before"];
+    let marks = [
+        "\u{feff}a mark at the beginning",
+        "\u{feff}\u{feff}two, \u{feff}in the text, and at its end\u{feff}",
+        "\u{feff}",
+        "\u{fffd} was in the text before",
+    ];
     for text in values::texts(&mut draw).into_iter().chain(marks.map(str::to_owned)) {
-        for size in [1, text.len().max(1)] {
+        // Chunks of three bytes begin with the marks.
+        for size in [1, 3, text.len().max(1)] {
             let chunks = text.as_bytes().chunks(size).map(|bytes| Ok(bytes.to_vec())).collect();
             let observed = read(&cx, chunks, 100_000).await?;
             ensure!(observed.as_ref() == Ok(&text), "a text was changed";
@@ -147,6 +153,11 @@ pub async fn length_limit(cx: Cx) -> Outcome {
         let body = vec![Ok(text.clone().into_bytes())];
         length_is(&cx, body, 8, limit, fits.then_some(text)).await?;
     }
+    // Limits of every width: one that is cut, or added to, accepts less or more.
+    for limit in (8..usize::BITS).flat_map(|bit| [1 << bit, (1 << bit) + 1]) {
+        let (length, body) = (100, vec![Ok(vec![b'x'; 50]), Ok(vec![b'x'; 50])]);
+        length_is(&cx, body, length, limit, Some("x".repeat(length))).await?;
+    }
     Ok(())
 }
 
@@ -193,7 +204,7 @@ pub async fn broken_off(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let word = draw.word().into_bytes();
     // Also behind what looks complete.
-    let bodies: [Vec<Vec<u8>>; 7] = [
+    let bodies: [Vec<Vec<u8>>; 9] = [
         vec![],
         vec![vec![]],
         vec![word.clone()],
@@ -201,6 +212,9 @@ pub async fn broken_off(cx: Cx) -> Outcome {
         vec![b"{\"a\": [1]}".to_vec()],
         vec![b"[{}]".to_vec(), b"\n".to_vec()],
         vec![b"a line\r\n\r\n".to_vec()],
+        // The text is looked at when all of it is there: these bytes are no UTF-8.
+        vec![b"\xff".to_vec()],
+        vec![b"ab\xc3".to_vec(), b"cd".to_vec()],
     ];
     for broken in values::causes(&mut draw) {
         for body in &bodies {
@@ -272,15 +286,17 @@ pub async fn time_limit(cx: Cx) -> Outcome {
         observed = format!("{} ms", call.took.as_millis()),
         help = "one timer for the whole request: a new one at each poll is never over");
     // Not even a long limit is cut.
-    let patient = tokio::spawn(within(Duration::from_secs(6_000), async {
-        sleep(Duration::from_secs(5_000)).await;
-        Ok(1_u8)
-    }));
-    sleep(Duration::from_secs(5_001)).await;
-    let ended = patient.now_or_never().and_then(Result::ok);
-    ensure!(ended == Some(Ok(1)), "a request of 5000 s under a limit of 6000 s";
-        expected = "its answer", observed = format!("{ended:?}"),
-        help = "the limit is the caller's: no other one counts");
+    for limit in [values::SLOW + Duration::from_secs(1_000), Duration::MAX] {
+        let patient = tokio::spawn(within(limit, async {
+            sleep(values::SLOW).await;
+            Ok(1_u8)
+        }));
+        cx.pass(values::SLOW + Duration::from_secs(1)).await;
+        let ended = patient.now_or_never().and_then(Result::ok);
+        ensure!(ended == Some(Ok(1)), "a request of 25 years under a limit of {limit:?}";
+            expected = "its answer", observed = format!("{ended:?}"),
+            help = "the limit is the caller's: no other one counts");
+    }
     // The limit counts from the first poll: what is not awaited yet uses none of it.
     let request = within(ms(100), async {
         sleep(ms(80)).await;

@@ -19,6 +19,10 @@ pub fn id(draw: &mut Draw) -> UserId {
     draw.between(2..=99_999)
 }
 
+/// Longer than any time limit that a solution could have of its own, and shorter than the longest that
+/// tokio's `timeout` keeps.
+pub const SLOW: Duration = Duration::from_secs(25 * 365 * 24 * 60 * 60);
+
 /// A text that is kept as it is: white space at both ends, inside and in several forms.
 pub fn untidy(draw: &mut Draw) -> String {
     format!(" \t{}  {} \u{a0}\r\n", draw.text(1..=6), draw.text(1..=6))
@@ -38,7 +42,12 @@ pub fn texts(draw: &mut Draw) -> Vec<String> {
         String::new(),
         format!("line one of {}\nline two\r\n\n", draw.word()),
         format!("\"{}\" \\ {{0}} %s\u{1b}[1m\0", draw.text(1..=6)),
-        format!("{} Mixed CASE, 404: 7", draw.word()),
+        // Words from which a reader of texts could guess what happened.
+        format!(
+            "{} Mixed CASE, 404: 7, EOF, unexpected end of input, timed out, connection refused, \
+             unauthorized, not found, empty, null, abandoned",
+            draw.word()
+        ),
         format!("{}{}", "0123456789".repeat(2_000), draw.word()),
     ]
 }
@@ -190,11 +199,17 @@ pub fn requests(draw: &mut Draw) -> Vec<Request> {
         Request::User(id(draw)),
         Request::User(u64::MAX),
         Request::User(1),
+        Request::User(0),
+        Request::User(1 << 32),
         Request::Posts(id(draw)),
         Request::Posts(u64::MAX),
         Request::Posts(1),
+        Request::Posts(0),
+        Request::Posts(1 << 32),
         Request::Page(page),
         Request::Page(u32::MAX),
         Request::Page(1),
+        Request::Page(0),
+        Request::Page(65_537),
     ]
 }

@@ -87,9 +87,20 @@ struct Ended {
     early: bool,
 }
 
+/// Where the source answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// In its own methods.
+    Inside,
+    /// On a thread that belongs to no runtime.
+    Outside,
+    /// In a runtime of its own, which ends with the answer.
+    OtherRuntime,
+}
+
 /// Runs a load: the runtime on one thread, the caller on a second one, the source's answers, if they come
 /// from elsewhere, on a third one.
-fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, Fail> {
+fn load(cx: &Cx, source: &Source, from: From, drops: bool) -> Result<Ended, Fail> {
     let (give_handle, handle) = channel::<Handle>();
     let (give_jobs, jobs) = channel::<Job>();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -116,7 +127,7 @@ fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, F
                 let source = Elsewhere {
                     profile: profile.clone(),
                     drops,
-                    outside: outside.then(|| give_jobs.clone()),
+                    outside: (from != From::Inside).then(|| give_jobs.clone()),
                     early: Mutex::new(early),
                     tell: tell_early.clone(),
                     was_early: Arc::clone(&was_early),
@@ -137,7 +148,13 @@ fn load(cx: &Cx, source: &Source, outside: bool, drops: bool) -> Result<Ended, F
             _ => {
                 let jobs = lock(&jobs);
                 while let Ok(Some(job)) = jobs.recv() {
-                    job();
+                    if from == From::OtherRuntime {
+                        let runtime = Builder::new_current_thread().build().ok()?;
+                        runtime.block_on(async { job() });
+                        runtime.shutdown_background();
+                    } else {
+                        job();
+                    }
                 }
                 None
             }
@@ -172,7 +189,7 @@ pub async fn other_threads(cx: Cx) -> Outcome {
         if !keeps_it_alone(&cx, &source, drops).await? {
             continue; // what fails on one thread is another criterion's business
         }
-        let ended = load(&cx, &source, false, drops)?;
+        let ended = load(&cx, &source, From::Inside, drops)?;
         let what = if drops { "drops its callback" } else { "answers" };
         ensure!(!ended.early, "the source {what} at once, and the callback ran on another thread before fetch_user_profile had returned";
             expected = "the function returns first, on every runtime",
@@ -181,8 +198,10 @@ pub async fn other_threads(cx: Cx) -> Outcome {
                     for example for the other end of a oneshot channel that is a local variable of the \
                     function");
         comes(&ended, &source, drops, "at once")?;
-        let ended = load(&cx, &source, true, drops)?;
+        let ended = load(&cx, &source, From::Outside, drops)?;
         comes(&ended, &source, drops, "on a thread outside the runtime")?;
+        let ended = load(&cx, &source, From::OtherRuntime, drops)?;
+        comes(&ended, &source, drops, "in another runtime, which has ended since")?;
     }
     Ok(())
 }

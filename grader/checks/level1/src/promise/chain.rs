@@ -1,6 +1,8 @@
 //! then, catch and finally.
 
-use grader_kit::{Cx, Outcome, ensure, list, ms};
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Outcome, ensure, list, lock, ms};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
@@ -33,7 +35,29 @@ pub async fn then(cx: Cx) -> Outcome {
         let first = P::<u32>::resolved(0);
         (0..5_000).fold(first, |promise, _| promise.then(|count| Ok::<_, Oops>(count + 1)))
     });
-    ends(observed.await?, Ok(5_000), 0, "a chain of 5000 handlers", help)
+    ends(observed.await?, Ok(5_000), 0, "a chain of 5000 handlers", help)?;
+    let waits = |inner| P::resolved(String::new()).then(move |_| inner);
+    at_the_moment(&cx, "Promise::then", waits).await
+}
+
+/// Ends the script unless a chain whose handler returned a pending promise ends when that promise does: at
+/// the same instant, not at the next look at its state.
+async fn at_the_moment(cx: &Cx, name: &str, chain: impl FnOnce(P) -> P) -> Outcome {
+    let held = Arc::new(Mutex::new(None));
+    let hold = Arc::clone(&held);
+    let begin = || chain(P::new(move |resolver| *lock(&hold) = Some(resolver)));
+    let promise = cx.call_fn(name, begin).await?;
+    cx.settle().await;
+    sleep(ms(5_500)).await;
+    cx.settle().await;
+    if let Some(resolver) = lock(&held).take() {
+        resolver.resolve("inner".to_owned());
+    }
+    let (_, took) = outcome(cx, name, || promise).await?;
+    ensure!(took == 0, "a handler's promise was settled, and the chain behind it {took} ms later";
+        expected = "at the same moment", observed = format!("{took} ms later"),
+        help = "await the promise that the handler returned: its waker says when it is settled");
+    Ok(())
 }
 
 pub async fn rejection_travels(cx: Cx) -> Outcome {
@@ -97,7 +121,61 @@ pub async fn catch(cx: Cx) -> Outcome {
         })
     });
     ends(observed.await?, yes(&a), 100, "a value that passes by catch", help)?;
-    notes.are(&[], "the calls of catch's handler for a value", help)
+    notes.are(&[], "the calls of catch's handler for a value", help)?;
+    let waits = |inner| P::rejected(Oops::Said(String::new())).catch(move |_| inner);
+    at_the_moment(&cx, "Promise::catch", waits).await?;
+    broken(&cx).await
+}
+
+/// How many [`broken_promises`] there are.
+const BROKEN: usize = 4;
+
+/// Promises that no code has rejected: they were abandoned, or what settles them panicked.
+fn broken_promises() -> [(&'static str, P, Oops); BROKEN] {
+    let panicked = || Oops::Panicked("broken".to_owned());
+    [
+        ("an abandoned promise", P::new(drop), Oops::Abandoned),
+        ("a promise whose executor panicked", P::new(|_| panic!("broken")), panicked()),
+        ("a promise whose future panicked", P::from_future(async { panic!("broken") }), panicked()),
+        (
+            "a promise whose handler panicked",
+            P::resolved(String::new()).then(|_| -> Settled { panic!("broken") }),
+            panicked(),
+        ),
+    ]
+}
+
+/// A rejection is a rejection, whatever its reason: `catch` gets all of them.
+async fn broken(cx: &Cx) -> Outcome {
+    for index in 0..BROKEN {
+        let alone = async {
+            let (_, promise, expected) = broken_promises().into_iter().nth(index)?;
+            Some(timeout(ms(1_000), promise).await == Ok(Err(expected)))
+        };
+        if !matches!(cx.call("Promise::new", alone).await, Ok(call) if call.value == Some(true)) {
+            continue; // whether it is rejected at all is asked elsewhere
+        }
+        let caught = Arc::new(Mutex::new(None));
+        let catch = Arc::clone(&caught);
+        let begin = || {
+            let (case, promise, expected) = broken_promises().into_iter().nth(index)?;
+            let recovered = promise.catch(move |error| {
+                *lock(&catch) = Some(error);
+                yes("recovered")
+            });
+            Some((case, recovered, expected))
+        };
+        let Some((case, promise, expected)) = cx.call_fn("Promise::catch", begin).await? else {
+            break;
+        };
+        let (ended, _) = outcome(cx, "Promise::catch", || promise).await?;
+        let seen = lock(&caught).take();
+        ensure!(seen.as_ref() == Some(&expected) && ended == yes("recovered"), "catch behind {case}";
+            expected = format!("its handler gets {expected:?}, and recovers"),
+            observed = format!("its handler got {seen:?}, and the end is {ended:?}"),
+            help = "a promise that was abandoned, or that panicked, is rejected like any other");
+    }
+    Ok(())
 }
 
 /// A clean-up of 200 ms.

@@ -10,6 +10,43 @@ use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
 /// More promises than a first guess at a limit allows.
 const MANY: u64 = 2_000;
 
+/// What an iterator says about its length, from the length that it has.
+type Hint = fn(usize) -> (usize, Option<usize>);
+
+/// As a list does.
+const EXACT: Hint = |length| (length, Some(length));
+
+/// As a filter does, or a generator: no less than nothing, and no more than this, or than anything.
+const LOOSE: Hint = |length| (0, Some(length + 3));
+const UNKNOWN: Hint = |_| (0, None);
+const WIDE: Hint = |length| (length / 2, Some(usize::MAX));
+
+/// Promises behind an iterator that knows its length better or worse.
+struct Hinted {
+    promises: std::vec::IntoIter<P>,
+    hint: Hint,
+}
+
+impl Iterator for Hinted {
+    type Item = P;
+
+    fn next(&mut self) -> Option<P> {
+        self.promises.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.hint)(self.promises.len())
+    }
+}
+
+fn hinted(promises: Vec<P>, hint: Hint) -> Hinted {
+    Hinted { promises: promises.into_iter(), hint }
+}
+
+/// Numbers of promises, each with a hint.
+const COUNTS: [(u64, Hint); 6] =
+    [(1, EXACT), (1, LOOSE), (3, UNKNOWN), (3, LOOSE), (7, WIDE), (MANY, EXACT)];
+
 /// So many that twelve bits do not count them; all but the first are settled already.
 const MOST: usize = 5_000;
 
@@ -20,6 +57,13 @@ fn most(first: Settled, others: &Settled) -> Vec<P> {
         Err(error) => P::rejected(error),
     };
     std::iter::once(after(100, first)).chain((1..MOST).map(settled)).collect()
+}
+
+/// The length that such an iterator says it has, in words.
+fn says(hint: Hint, count: u64) -> String {
+    let (least, most) = hint(usize::try_from(count).unwrap_or_default());
+    let most = most.map_or_else(|| "any number".to_owned(), |most| most.to_string());
+    format!("from an iterator that says it has {least} to {most}")
 }
 
 /// Drawn words, and each with the time after which a promise gives it: all times are different, and
@@ -51,14 +95,16 @@ pub async fn all(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help =
         "in the order of the promises, not in that of their arrival, when the last has arrived";
-    for count in [1, 3, 7, MANY] {
+    for (count, hint) in COUNTS {
         let mut plans = each(&planned(&mut draw, count), yes);
         if count == 7 {
             plans[2].0 = 0; // settled before all sees it
         }
         let expected = plans.iter().map(|(_, result)| result.clone()).collect();
-        let observed = outcome(&cx, "promise::all", || promise::all(promises(&plans))).await?;
-        ends(observed, expected, latest(&plans), &format!("all of {count} promises"), help)?;
+        let all = || promise::all(hinted(promises(&plans), hint));
+        let observed = outcome(&cx, "promise::all", all).await?;
+        let case = format!("all of {count} promises, {}", says(hint, count));
+        ends(observed, expected, latest(&plans), &case, help)?;
     }
     let (first, others) = (yes(&draw.word()), yes("settled"));
     let promises = most(first.clone(), &others);
@@ -83,7 +129,9 @@ pub async fn all_fails_fast(cx: Cx) -> Outcome {
         plans[(at + 1) % 3] = (300, no("late"));
         plans[(at + 2) % 3].0 = 100;
         let case = format!("all, the promise at index {at} is rejected first");
-        let observed = outcome(&cx, "promise::all", || promise::all(promises(&plans))).await?;
+        let hint = [EXACT, LOOSE, UNKNOWN][at];
+        let all = || promise::all(hinted(promises(&plans), hint));
+        let observed = outcome(&cx, "promise::all", all).await?;
         ends(observed, Err(Oops::Said("first".to_owned())), 200, &case, help)?;
     }
     let observed = outcome(&cx, "promise::all", || {
@@ -105,21 +153,16 @@ pub async fn all_fails_fast(cx: Cx) -> Outcome {
 pub async fn all_settled(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help = "it is never rejected: a failure is one of the results, in its promise's place";
-    for count in [1, 3, 7, MANY] {
+    for (count, hint) in COUNTS {
         let mut plans = each(&planned(&mut draw, count), yes);
         for index in (0..plans.len()).step_by(3) {
             plans[index].1 = no(&draw.word());
         }
         let expected = Ok(plans.iter().map(|(_, result)| result.clone()).collect());
-        let observed =
-            outcome(&cx, "promise::all_settled", || promise::all_settled(promises(&plans))).await?;
-        ends(
-            observed,
-            expected,
-            latest(&plans),
-            &format!("all_settled of {count} promises"),
-            help,
-        )?;
+        let all = || promise::all_settled(hinted(promises(&plans), hint));
+        let observed = outcome(&cx, "promise::all_settled", all).await?;
+        let case = format!("all_settled of {count} promises, {}", says(hint, count));
+        ends(observed, expected, latest(&plans), &case, help)?;
     }
     let (first, others) = (yes(&draw.word()), no("settled"));
     let promises = most(first.clone(), &others);
@@ -133,16 +176,19 @@ pub async fn all_settled(cx: Cx) -> Outcome {
 pub async fn race(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help = "the first promise to settle wins, with a value or with an error";
-    for count in [1, 3, MANY] {
+    for (count, hint) in COUNTS {
         for first in [yes("first"), no("first")] {
             let mut plans = each(&planned(&mut draw, count), yes);
             plans[0].1 = no("late");
             // Of many, the last one: it does not stand among the first hundred.
             let at = if count == MANY { plans.len() - 1 } else { draw.index(plans.len()) };
             plans[at] = (5, first.clone());
-            let case = format!("a race of {count}, won by the promise at index {at}");
-            let observed =
-                outcome(&cx, "promise::race", || promise::race(promises(&plans))).await?;
+            let case = format!(
+                "a race of {count}, won by the promise at index {at}, {}",
+                says(hint, count)
+            );
+            let race = || promise::race(hinted(promises(&plans), hint));
+            let observed = outcome(&cx, "promise::race", race).await?;
             ends(observed, first, 5, &case, help)?;
         }
     }
@@ -169,7 +215,10 @@ pub async fn race(cx: Cx) -> Outcome {
 }
 
 /// The end of `any`, its errors taken out.
-async fn any_of(cx: &Cx, promises: Vec<P>) -> Result<(Result<String, Vec<Oops>>, u128), Fail> {
+async fn any_of(
+    cx: &Cx,
+    promises: impl IntoIterator<Item = P>,
+) -> Result<(Result<String, Vec<Oops>>, u128), Fail> {
     let any = || async { promise::any(promises).await.map_err(|aggregate| aggregate.errors) };
     outcome(cx, "promise::any", any).await
 }
@@ -177,7 +226,7 @@ async fn any_of(cx: &Cx, promises: Vec<P>) -> Result<(Result<String, Vec<Oops>>,
 pub async fn any(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help = "the first success wins, rejections before it do not count";
-    for count in [1, 3, MANY] {
+    for (count, hint) in COUNTS {
         let mut plans = each(&planned(&mut draw, count), no);
         let first = if count == MANY { plans.len() - 1 } else { draw.index(plans.len()) };
         plans[first] = (count * 10 + 5, yes("first"));
@@ -185,10 +234,13 @@ pub async fn any(cx: Cx) -> Outcome {
         // A later success, and one that never comes.
         others.push(after(count * 10 + 500, yes("late")));
         others.push(P::from_future(std::future::pending()));
-        let case =
-            format!("any of {count} and two more, one of which is fulfilled after all rejections");
+        let case = format!(
+            "any of {count} and two more, one of which is fulfilled after all rejections, {}",
+            says(hint, count + 2)
+        );
         let at = u128::from(count * 10 + 5);
-        ends(any_of(&cx, others).await?, Ok("first".to_owned()), at, &case, help)?;
+        let observed = any_of(&cx, hinted(others, hint)).await?;
+        ends(observed, Ok("first".to_owned()), at, &case, help)?;
     }
     let observed = any_of(&cx, most(yes("first"), &no("settled"))).await?;
     let case = format!("any of {MOST}, all but the first are rejected already");
@@ -200,12 +252,13 @@ pub async fn any(cx: Cx) -> Outcome {
 pub async fn any_all_rejected(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help = "all errors, in the order of the promises, when the last is rejected";
-    for count in [1, 3, MANY] {
+    for (count, hint) in COUNTS {
         let plans = planned(&mut draw, count);
         let expected = plans.iter().map(|(_, why)| Oops::Said(why.clone())).collect();
         let plans = each(&plans, no);
-        let case = format!("any of {count} promises that are all rejected");
-        ends(any_of(&cx, promises(&plans)).await?, Err(expected), latest(&plans), &case, help)?;
+        let case = format!("any of {count} promises that are all rejected, {}", says(hint, count));
+        let observed = any_of(&cx, hinted(promises(&plans), hint)).await?;
+        ends(observed, Err(expected), latest(&plans), &case, help)?;
     }
     let said = |why: &str| Oops::Said(why.to_owned());
     let first = draw.word();
@@ -217,15 +270,22 @@ pub async fn any_all_rejected(cx: Cx) -> Outcome {
 }
 
 pub async fn of_nothing(cx: Cx) -> Outcome {
-    let none = || Vec::<P>::new();
-    let observed = outcome(&cx, "promise::all", || promise::all(none())).await?;
+    for hint in [EXACT, LOOSE, UNKNOWN, WIDE] {
+        of_nothing_that_says(&cx, hint).await?;
+    }
+    Ok(())
+}
+
+async fn of_nothing_that_says(cx: &Cx, hint: Hint) -> Outcome {
+    let none = || hinted(Vec::new(), hint);
+    let observed = outcome(cx, "promise::all", || promise::all(none())).await?;
     ends(observed, Ok(vec![]), 0, "all of no promises", "fulfilled with no values")?;
-    let observed = outcome(&cx, "promise::all_settled", || promise::all_settled(none())).await?;
+    let observed = outcome(cx, "promise::all_settled", || promise::all_settled(none())).await?;
     ends(observed, Ok(vec![]), 0, "all_settled of no promises", "fulfilled with no results")?;
     let help = "all of them have failed, so it is rejected, with no errors";
-    ends(any_of(&cx, none()).await?, Err(vec![]), 0, "any of no promises", help)?;
+    ends(any_of(cx, none()).await?, Err(vec![]), 0, "any of no promises", help)?;
     let promise = cx.call_fn("promise::race", || promise::race(none())).await?;
     tokio::time::sleep(grader_kit::ms(1_000)).await;
     let help = "nothing settles it: it stays pending, as in JavaScript";
-    stands(&cx, &promise, "pending", "of a race of no promises", help).await
+    stands(cx, &promise, "pending", "of a race of no promises", help).await
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use grader_kit::{Cx, Fail, Outcome, ensure, ms};
-use level1::promise::{Promise, Resolver};
+use level1::promise::{Broken, Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, Settled, after, ends, no, outcome, stands, yes};
@@ -82,7 +82,49 @@ pub async fn settles_once(cx: Cx) -> Outcome {
     let case = "rejected at 100 ms, resolved through a clone at 200 ms";
     ends(outcome(&cx, "a promise", || &mut promise).await?, no(&second), 100, case, help)?;
     sleep(ms(300)).await;
-    stands(&cx, &promise, "rejected", case, help).await
+    stands(&cx, &promise, "rejected", case, help).await?;
+    late_values(&cx).await
+}
+
+/// A value, or an error, whose destructor uses the resolver of its promise.
+#[derive(Debug, Default)]
+struct Meddler(Option<Resolver<Meddler, Meddler>>);
+
+impl From<Broken> for Meddler {
+    fn from(_: Broken) -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        if let Some(resolver) = self.0.take() {
+            resolver.resolve(Self(None));
+            resolver.reject(Self(None));
+        }
+    }
+}
+
+/// What comes too late is dropped, and what its destructor does to the promise has no effect.
+async fn late_values(cx: &Cx) -> Outcome {
+    for fulfilled in [true, false] {
+        let late = move |resolver: Resolver<Meddler, Meddler>| {
+            if fulfilled {
+                resolver.resolve(Meddler(None));
+            } else {
+                resolver.reject(Meddler(None));
+            }
+            resolver.resolve(Meddler(Some(resolver.clone())));
+            resolver.reject(Meddler(Some(resolver.clone())));
+        };
+        let promise = cx.call_fn(NEW, || Promise::new(late)).await?;
+        let (ended, _) = outcome(cx, "a promise", || promise).await?;
+        ensure!(ended.is_ok() == fulfilled, "a later value whose destructor settles the promise changed its end";
+            expected = if fulfilled { "fulfilled, as before" } else { "rejected, as before" },
+            observed = if fulfilled { "rejected" } else { "fulfilled" },
+            help = "the first call counts, all later ones have no effect");
+    }
+    Ok(())
 }
 
 pub async fn states(cx: Cx) -> Outcome {
