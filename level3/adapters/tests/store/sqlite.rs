@@ -59,7 +59,7 @@ async fn what_is_something_else_is_left_as_it_is() {
     db.execute("INSERT INTO level3_migrations VALUES (99, 0)", ()).unwrap();
     drop(db);
 
-    for (path, named) in [(&text, "database"), (&foreign, "something else"), (&newer, "99")] {
+    for (path, named) in [(&text, "database"), (&foreign, "another program"), (&newer, "99")] {
         let before = fs::read(path).unwrap();
         let error = refused(path).await;
         assert!(error.to_string().contains(named), "{error}");
