@@ -100,6 +100,10 @@ fn work(jobs: &Mutex<VecDeque<Planned>>, root: &Path, folder: &Path) {
                 ),
                 Err(why) => Err(why.to_string()),
             };
+            // At once: the runner prints failures when all are done, and a run may be stopped before.
+            if let Err(why) = &outcome {
+                eprintln!("{name}: {why}\n");
+            }
             let _ = sender.send((outcome, start.elapsed())); // a test that ended waits for nothing
         }
     }
