@@ -7,7 +7,7 @@
 //! Right solutions share a batch when they change different modules: there, nothing may fail.
 use std::collections::BTreeSet;
 
-use grader::catalog::Level;
+use grader::catalog::{Level, module_of};
 use grader::select::{Entry, SelectError, select};
 use grader::submission::Files;
 
@@ -87,16 +87,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// One solution that is judged by the rule of [`planted`](crate::planted) in full.
-    ///
-    /// # Errors
-    ///
-    /// [`SelectError`] when the catalog does not have the level.
-    pub fn of_one(sample: Sample, level: &Level) -> Result<Batch, SelectError> {
-        let criteria = sample.planted.judges(level)?;
-        Ok(Batch { samples: vec![sample], criteria })
-    }
-
     /// Solutions that are judged together, by [`criteria_of`] them.
     ///
     /// # Errors
@@ -112,9 +102,11 @@ impl Batch {
     }
 }
 
-/// The criteria that judge solutions together: those that one of them must fail, and all others but the
-/// trials and the races that can see what one of them changes. The rest would judge code that is the reference's to the
-/// letter. Right solutions are judged by every criterion.
+/// The criteria that judge solutions together: those that one of them must fail, and those about a
+/// module that one of them changes, without the trials and the races. Other criteria may be about what stands
+/// on the changed module: which of them fail with it, and at which seed, says nothing about the grader.
+/// Where no criterion is about the changed modules, all that can see them judge. Right solutions are judged by
+/// every criterion.
 ///
 /// # Errors
 ///
@@ -128,10 +120,13 @@ pub fn criteria_of(
     let modules: BTreeSet<&str> =
         samples.iter().flat_map(|sample| sample.changed.modules()).collect();
     let right = samples.iter().any(Sample::is_right);
+    let owns = |entry: &Entry| modules.contains(module_of(entry.criterion.file));
+    let owned = criteria.iter().any(owns);
     criteria.retain(|entry| {
         let named = samples.iter().any(|s| s.planted.fails.contains(&entry.criterion.id));
-        let seen = modules.iter().any(|module| influence.sees(entry.exercise.name, module));
-        right || named || (seen && !entry.exercise.trial && !entry.criterion.races)
+        let sees = || modules.iter().any(|it| influence.sees(entry.exercise.name, it));
+        let judges = if owned { owns(entry) } else { sees() };
+        right || named || (judges && !entry.exercise.trial && !entry.criterion.races)
     });
     Ok(criteria)
 }

@@ -9,7 +9,7 @@
 //! that cannot influence one another are built and judged together: `grader_proofs::batch` says which.
 //!
 //! `cargo test -p grader-proofs --test planted -- --one-by-one [FILTER]` builds and judges each solution
-//! alone, by all criteria of its level. Those that `grader/planted/unproven.txt` lists are ignored unless
+//! alone. Those that `grader/planted/unproven.txt` lists are ignored unless
 //! `--include-ignored` or `--ignored` asks for them. With `--record` and without a filter the results become the table
 //! `grader/planted/one-by-one.md`.
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,7 +138,10 @@ impl Plan {
                 shared(shareable, |sample| &sample.changed, reference_files.files(), MOST_SHARED);
             samples.extend(rest);
             let mut groups = if one_by_one {
-                samples.into_iter().map(|s| Batch::of_one(s, level)).collect::<Result<_, _>>()?
+                samples
+                    .into_iter()
+                    .map(|s| Batch::of_many(vec![s], level, &influence))
+                    .collect::<Result<_, _>>()?
             } else {
                 batches(samples, level, &influence)?
             };
@@ -230,8 +233,8 @@ fn table(proved: &Proved, took: Duration) -> Result<String, Failure> {
     let failed = proved.values().filter(|(_, found, _)| found.is_err()).count();
     let mut text = format!(
         "# Planted solutions, one by one\n\n\
-         Each planted solution was built and judged alone, by every criterion of its level (the trials \
-         only where the solution names one or is right). Written by\n\n\
+         Each planted solution was built and judged alone, a wrong one by the criteria about the modules that it \
+         changes and those that it names, a right one by every criterion of its level. Written by\n\n\
          ```sh\ncargo test -p grader-proofs --test planted -- --one-by-one --record\n```\n\n\
          | | |\n| --- | --- |\n| date | {date} |\n| toolchain | {} |\n| wrong solutions | {} |\n\
          | right solutions | {right} |\n| not as described | {failed} |\n| wall time | {} min |\n\n\

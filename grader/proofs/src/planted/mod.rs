@@ -19,11 +19,11 @@
 //! the learner's message must contain for the first of them. A right solution has neither. [`edit`] says what an edit is,
 //! [`items`] how an item is named; `remove` lists files to take away.
 //!
-//! Exact over which criteria? Trials ([`Exercise::trial`](grader::catalog::Exercise::trial)) fail for a
+//! Exact over which criteria? Over those about the modules that the solution changes
+//! ([`criteria_of`](crate::batch::criteria_of)): what stands on a wrong module may fail with it. Trials ([`Exercise::trial`](grader::catalog::Exercise::trial)) fail for a
 //! fault of any part, beside the criterion that is about it; which of them do, and at which seed,
-//! says nothing about the grader. So a wrong solution that names no trial is judged by all criteria
-//! but the trials. One that names a trial is judged by every criterion: it has a fault that the
-//! others cannot see. A right solution is judged by every criterion.
+//! says nothing about the grader. So a trial judges only the wrong solutions that name it: they have a fault
+//! that the other criteria cannot see. A right solution is judged by every criterion.
 //!
 //! The same holds for a criterion that looks for races ([`Criterion::races`](grader::catalog::Criterion::races)):
 //! it meets most faults at some interleavings only. It judges the wrong solutions that name nothing else.
@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use grader::catalog::{LEVELS, Level};
-use grader::select::{Entry, SelectError, select};
+use grader::select::{SelectError, select};
 use grader::submission::{Files, Finding, ReadError};
 use thiserror::Error;
 
@@ -185,24 +185,6 @@ impl Planted {
         };
         let (says, why) = (header.says.clone(), header.why.clone());
         Ok(Planted { name: format!("{prefix}/{name}"), fails, says, why, header, path })
-    }
-
-    /// The criteria that judge this solution, by the rule above.
-    ///
-    /// # Errors
-    ///
-    /// [`SelectError`] when the catalog does not have the level.
-    pub fn judges(&self, level: &Level) -> Result<Vec<Entry>, SelectError> {
-        let mut entries = select(&[level.name.to_owned()])?;
-        let named = |entry: &Entry| self.fails.contains(&entry.criterion.id);
-        let by_trials = self.fails.is_empty()
-            || entries.iter().any(|entry| entry.exercise.trial && named(entry));
-        let is_right = self.fails.is_empty();
-        entries.retain(|entry| {
-            let by_races = is_right || !entry.criterion.races || named(entry);
-            by_races && (by_trials || !entry.exercise.trial)
-        });
-        Ok(entries)
     }
 
     /// The level's files with this solution in them.
