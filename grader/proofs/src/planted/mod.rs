@@ -26,7 +26,8 @@
 //! that the other criteria cannot see. A right solution is judged by every criterion.
 //!
 //! The same holds for a criterion that looks for races ([`Criterion::races`](grader::catalog::Criterion::races)):
-//! it meets most faults at some interleavings only. It judges the wrong solutions that name nothing else.
+//! it meets most faults at some interleavings only. It judges the wrong solutions that name nothing else, and
+//! up to ten times, until it has met the fault.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -185,6 +186,12 @@ impl Planted {
         };
         let (says, why) = (header.says.clone(), header.why.clone());
         Ok(Planted { name: format!("{prefix}/{name}"), fails, says, why, header, path })
+    }
+
+    /// Whether only criteria that look for races can find its fault.
+    #[must_use]
+    pub fn is_race(&self) -> bool {
+        !self.fails.is_empty() && self.fails.iter().all(|id| races(id))
     }
 
     /// The level's files with this solution in them.
