@@ -266,8 +266,13 @@ impl<T> Open<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use futures::stream;
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use futures::{Stream, StreamExt as _, stream};
+    use tokio::time::{Instant, sleep_until};
+
+    use super::{ChunkExt as _, Chunks, ConfigError, LONGEST};
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)

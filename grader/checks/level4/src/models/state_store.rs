@@ -34,7 +34,10 @@ fn script(draw: &mut Draw, count: usize) -> Vec<Step> {
     for _ in 0..count {
         // One of the last three: runs that are over yield nothing new.
         let run = if made == 0 { 0 } else { made - 1 - draw.index(made.min(3)) };
+        // Two resets in a row: a run from before both belongs to neither.
+        let again = matches!(steps.last(), Some(Step::Reset)) && draw.chance(40);
         let step = match draw.below(14) {
+            _ if again => Step::Reset,
             0 | 1 => Step::Update(draw.index(2), u32::from(draw.chance(80))),
             2 | 3 => Step::Make(draw.index(2)),
             4 | 5 if made > 0 => Step::Poll(run),
