@@ -32,7 +32,7 @@ pub use merge::{Group, Shapes};
 use switch::Switched;
 
 /// So many solutions share a build at most: with more, one bench would still judge when the others are done.
-pub const MOST_SHARED: usize = 48;
+pub const MOST_SHARED: usize = 32;
 
 /// Solutions that were built together.
 #[derive(Debug)]

@@ -53,11 +53,15 @@ fn model(settings: Settings, callers: &[Caller]) -> Option<Vec<String>> {
                 running.iter().position(|it| it.0 == number),
                 queue.iter().position(|it| *it == number),
             );
-            let end = match (runs, waits) {
-                (Some(at), _) if running[at].1 == now => Some("value"),
-                (Some(_), _) | (_, Some(_)) if since(caller.patience) => Some("dropped"),
-                (_, Some(_)) if since(settings.timeout) => Some("no slot"),
-                _ => None,
+            let is_over = runs.is_some_and(|at| running[at].1 == now);
+            let is_dropped = (runs.is_some() || waits.is_some()) && since(caller.patience);
+            let is_late = waits.is_some() && since(settings.timeout);
+            let end = match (is_over, is_dropped, is_late) {
+                (false, false, false) => None,
+                (true, false, false) => Some("value"),
+                (false, true, false) => Some("dropped"),
+                (false, false, true) => Some("no slot"),
+                _ => return None,
             };
             if let Some(end) = end {
                 events += 1;

@@ -34,8 +34,8 @@ struct Script {
     steps: Vec<(u64, u8, Step)>,
 }
 
-/// No two events of a script meet in one millisecond: steps begin at multiples of 10, one at each, fetches end at 1
-/// to 3 after one, and callers leave at 4 to 6.
+/// No two events of a script meet in one millisecond: steps begin at multiples of 200, one at each. The fetch of
+/// step 7 ends 7 ms after a multiple, and its caller leaves 107 ms after one.
 ///
 /// Either room is scarce or time is, never both: which of two values goes first, one that is gone by its age or one
 /// that was not used for longer, is not asked.
@@ -44,16 +44,16 @@ fn script(draw: &mut Draw, count: usize) -> Script {
     let (capacity, ttl, stale_for) = if scarce {
         (1 + draw.index(3), 1_000_000, 0)
     } else {
-        (10, draw.between(5..=150), *draw.pick(&[0, 1, 40, 100]))
+        (10, draw.between(100..=3000), *draw.pick(&[0, 1, 800, 2000]))
     };
     let mut at = 0;
-    let steps = (0..count).map(|_| {
-        at += 10 * draw.between(1..=6);
+    let steps = (1..=count.min(99) as u64).map(|number| {
+        at += 200 * draw.between(1..=6);
         let step = match draw.below(10) {
             0..=5 => Step::Ask {
-                length: 10 * draw.below(12) + draw.between(1..=3),
+                length: 200 * draw.below(12) + number,
                 fails: draw.chance(20),
-                leaves: draw.chance(30).then(|| at + 10 * draw.below(10) + draw.between(4..=6)),
+                leaves: draw.chance(30).then(|| at + 200 * draw.below(10) + 100 + number),
             },
             6 | 7 => Step::Get,
             8 => Step::Put,
