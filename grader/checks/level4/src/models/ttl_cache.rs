@@ -34,8 +34,8 @@ struct Script {
     steps: Vec<(u64, u8, Step)>,
 }
 
-/// No two events of a script meet in one millisecond: steps begin at multiples of 200, one at each. The fetch of
-/// step 7 ends 7 ms after a multiple, and its caller leaves 107 ms after one.
+/// No two events of a script meet in one millisecond: steps begin at multiples of 50, one at each. The fetch of step
+/// 7 ends 7 ms after a multiple, and its caller leaves 32 ms after one.
 ///
 /// Either room is scarce or time is, never both: which of two values goes first, one that is gone by its age or one
 /// that was not used for longer, is not asked.
@@ -44,16 +44,16 @@ fn script(draw: &mut Draw, count: usize) -> Script {
     let (capacity, ttl, stale_for) = if scarce {
         (1 + draw.index(3), 1_000_000, 0)
     } else {
-        (10, draw.between(100..=3000), *draw.pick(&[0, 1, 800, 2000]))
+        (10, draw.between(25..=750), *draw.pick(&[0, 1, 200, 500]))
     };
     let mut at = 0;
-    let steps = (1..=count.min(99) as u64).map(|number| {
-        at += 200 * draw.between(1..=6);
+    let steps = (1..=count.min(24) as u64).map(|number| {
+        at += 50 * draw.between(1..=6);
         let step = match draw.below(10) {
             0..=5 => Step::Ask {
-                length: 200 * draw.below(12) + number,
+                length: 50 * draw.below(12) + number,
                 fails: draw.chance(20),
-                leaves: draw.chance(30).then(|| at + 200 * draw.below(10) + 100 + number),
+                leaves: draw.chance(30).then(|| at + 50 * draw.below(10) + 25 + number),
             },
             6 | 7 => Step::Get,
             8 => Step::Put,
@@ -122,7 +122,7 @@ fn model(script: &Script) -> Yields {
     let mut yields: Yields = vec![None; script.steps.len()];
     let mut model = Model::default();
     let (ttl, readable) = (script.ttl, script.ttl + script.stale_for);
-    for now in 0..4_000 {
+    for now in 0..9_000 {
         for number in 0..model.runs.len() {
             let run = &mut model.runs[number];
             if run.ended {
