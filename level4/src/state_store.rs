@@ -306,14 +306,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_yields_only_its_changes() {
-        let store = Store::new((0, 0));
-        let mut part = Box::pin(store.select(|view| view.state.0));
-        assert_eq!(part.next().await, Some(0));
-        store.update(|state| state.1 = 7);
-        store.update(|state| state.0 = 1);
-        assert_eq!(part.next().await, Some(1));
-        store.reset();
-        drop(store);
+        let part = {
+            let store = Store::new((0, 0));
+            let mut part = Box::pin(store.select(|view| view.state.0));
+            assert_eq!(part.next().await, Some(0));
+            store.update(|state| state.1 = 7);
+            store.update(|state| state.0 = 1);
+            assert_eq!(part.next().await, Some(1));
+            store.reset();
+            part
+        };
+        // The store is gone: the stream yields its last change and ends.
         assert_eq!(part.collect::<Vec<_>>().await, [0]);
     }
 
