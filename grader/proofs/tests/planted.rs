@@ -128,12 +128,8 @@ impl Plan {
                 .map(|planted| Sample::new(planted, &reference_files, level))
                 .collect::<Result<Vec<_>, _>>()?;
             let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
-            // One that loses a whole level does not build, or is refused before.
-            let criteria = select(&[level.name.to_owned()])?;
-            let criteria = criteria.iter().filter(|entry| !entry.criterion.races).count();
-            let (mut samples, shareable): (Vec<_>, Vec<_>) = samples
-                .into_iter()
-                .partition(|it| one_by_one || it.planted.fails.len() == criteria);
+            let (mut samples, shareable): (Vec<_>, Vec<_>) =
+                samples.into_iter().partition(|it| one_by_one || it.planted.loses_all(level));
             let (together, rest) =
                 shared(shareable, |sample| &sample.changed, reference_files.files(), MOST_SHARED);
             samples.extend(rest);

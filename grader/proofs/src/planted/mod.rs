@@ -194,6 +194,13 @@ impl Planted {
         !self.fails.is_empty() && self.fails.iter().all(|id| races(id))
     }
 
+    /// Whether it loses a whole level: it does not compile, or is refused before.
+    #[must_use]
+    pub fn loses_all(&self, level: &Level) -> bool {
+        let criteria = level.exercises.iter().flat_map(|exercise| exercise.criteria);
+        self.fails.len() >= criteria.filter(|criterion| !criterion.races).count()
+    }
+
     /// The level's files with this solution in them.
     ///
     /// # Errors
