@@ -10,6 +10,7 @@ use grader_protocol::{Diagnosis, Fail, PanicSite};
 use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
+use crate::helpers::short;
 use crate::{Cx, panics};
 
 /// More virtual time than a call of any exercise needs. A task that ticks every 10 ms costs half a
@@ -203,15 +204,6 @@ impl Cx {
     /// As [`call`](Cx::call).
     pub async fn call_fn<T>(&self, name: &str, function: impl FnOnce() -> T) -> Result<T, Fail> {
         Ok(self.call(name, async { function() }).await?.value)
-    }
-}
-
-/// The beginning of a text that a note quotes.
-fn short(text: &str) -> String {
-    const MOST: usize = 160;
-    match text.char_indices().nth(MOST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
     }
 }
 

@@ -72,6 +72,16 @@ pub fn failed<T: Debug, E>(result: Result<T, E>, why: &str) -> Result<E, Fail> {
     Err(Fail::new(format!("returned a success although {why}")).observed(value))
 }
 
+/// A text as a message shows it: its first 160 characters, and its length in bytes where there are more.
+#[must_use]
+pub fn short(text: &str) -> String {
+    const MOST: usize = 160;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
 /// Runs a future of the learner's code for `at` milliseconds of virtual time and drops it. `name` is
 /// how messages call it.
 ///

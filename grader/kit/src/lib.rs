@@ -43,7 +43,7 @@ pub use context::Cx;
 pub use criterion::{Body, Criterion, Outcome};
 pub use draw::Draw;
 pub use grader_protocol::{Diagnosis, Fail, Jail, PanicSite};
-pub use helpers::{difference, dropped_at, failed, list, lock, ms};
+pub use helpers::{difference, dropped_at, failed, list, lock, ms, short};
 pub use memory::scarce;
 pub use panics::observed as observed_panics;
 pub use sources::Source;

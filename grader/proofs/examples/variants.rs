@@ -7,7 +7,6 @@
 //! does not compile or does not fit the reference counts in neither.
 //!
 //! A wrong solution that fails a criterion is not judged by the trials, which take most of the time.
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -70,10 +69,7 @@ fn main() -> Result<ExitCode, Failure> {
             counts.add(&group[at].solution, &report);
             Ok(())
         })?;
-        drop(changed);
-        let unshared: BTreeSet<usize> = unshared.into_iter().collect();
-        let row = group.into_iter().enumerate();
-        alone.extend(row.filter(|(at, _)| unshared.contains(at)).map(|(_, variant)| variant));
+        alone.extend(unshared.into_iter().map(|at| group[at].clone()));
     }
     for Variant { solution, changed } in alone {
         let mut files = reference.files().clone();
@@ -97,6 +93,7 @@ fn main() -> Result<ExitCode, Failure> {
 }
 
 /// A solution and what it changes.
+#[derive(Clone)]
 struct Variant {
     solution: Planted,
     changed: Changed,

@@ -46,26 +46,6 @@ impl Sample {
         self.planted.fails.is_empty()
     }
 
-    /// The exercises of the criteria that must fail.
-    fn exercises(&self) -> impl Iterator<Item = &str> {
-        self.planted.fails.iter().map(|id| id.split('/').nth(1).unwrap_or(id))
-    }
-
-    /// Whether a criterion that must fail for it could fail for the other one.
-    fn is_seen_where(&self, other: &Sample, influence: &Influence) -> bool {
-        self.exercises()
-            .any(|exercise| other.changed.modules().any(|module| influence.sees(exercise, module)))
-    }
-
-    /// Whether both can be proved in one tree.
-    fn goes_with(&self, other: &Sample, influence: &Influence) -> bool {
-        let modules: BTreeSet<&str> = self.changed.modules().collect();
-        self.is_right() == other.is_right()
-            && other.changed.modules().all(|module| !modules.contains(module))
-            && !self.is_seen_where(other, influence)
-            && !other.is_seen_where(self, influence)
-    }
-
     /// The criteria that it must fail and that cannot see what it changes: the solution is wrong about
     /// them, or [`Influence`] is.
     pub fn unseen(&self, influence: &Influence) -> Vec<&'static str> {
@@ -191,6 +171,39 @@ pub fn shared<T>(
     (groups, alone)
 }
 
+/// A solution and the exercises of the criteria that judge it, of a right one none: nothing may fail for it.
+struct Judged {
+    sample: Sample,
+    exercises: BTreeSet<&'static str>,
+}
+
+impl Judged {
+    fn new(sample: Sample, level: &Level, influence: &Influence) -> Result<Judged, SelectError> {
+        let exercises = if sample.is_right() {
+            BTreeSet::new()
+        } else {
+            let criteria = criteria_of(std::slice::from_ref(&sample), level, influence)?;
+            criteria.iter().map(|entry| entry.exercise.name).collect()
+        };
+        Ok(Judged { sample, exercises })
+    }
+
+    /// Whether a criterion that judges it could fail for the other one.
+    fn is_seen_where(&self, other: &Judged, influence: &Influence) -> bool {
+        let sees = |exercise| other.sample.changed.modules().any(|it| influence.sees(exercise, it));
+        self.exercises.iter().any(|exercise| sees(exercise))
+    }
+
+    /// Whether both can be proved in one tree.
+    fn goes_with(&self, other: &Judged, influence: &Influence) -> bool {
+        let modules: BTreeSet<&str> = self.sample.changed.modules().collect();
+        self.sample.is_right() == other.sample.is_right()
+            && other.sample.changed.modules().all(|module| !modules.contains(module))
+            && !self.is_seen_where(other, influence)
+            && !other.is_seen_where(self, influence)
+    }
+}
+
 /// Sorts solutions into batches. The same solutions always make the same batches.
 ///
 /// # Errors
@@ -201,16 +214,18 @@ pub fn batches(
     level: &Level,
     influence: &Influence,
 ) -> Result<Vec<Batch>, SelectError> {
-    let mut groups: Vec<Vec<Sample>> = Vec::new();
+    let mut groups: Vec<Vec<Judged>> = Vec::new();
     for sample in samples {
+        let judged = Judged::new(sample, level, influence)?;
         let fits =
-            |batch: &&mut Vec<Sample>| batch.iter().all(|other| sample.goes_with(other, influence));
+            |batch: &&mut Vec<Judged>| batch.iter().all(|other| judged.goes_with(other, influence));
         match groups.iter_mut().find(fits) {
-            Some(batch) => batch.push(sample),
-            None => groups.push(vec![sample]),
+            Some(batch) => batch.push(judged),
+            None => groups.push(vec![judged]),
         }
     }
-    groups.into_iter().map(|samples| Batch::of_many(samples, level, influence)).collect()
+    let samples = |group: Vec<Judged>| group.into_iter().map(|judged| judged.sample).collect();
+    groups.into_iter().map(|group| Batch::of_many(samples(group), level, influence)).collect()
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ fn attempts(
     samples: &[Sample],
     mut judge: impl FnMut() -> Result<Report, Failure>,
 ) -> Result<Result<(), String>, Failure> {
-    let is_race = matches!(samples, [one] if one.planted.is_race());
+    let is_race = matches!(samples, [one] if one.planted.is_race);
     let mut left = if is_race { MOST_ATTEMPTS } else { 1 };
     loop {
         left -= 1;

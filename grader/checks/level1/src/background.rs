@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 use futures::future::join_all;
-use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
-use crate::values::{self, short};
+use crate::values;
 
 const SPAWN: &str = "Tracker::spawn";
 

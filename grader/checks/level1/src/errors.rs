@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use grader_kit::{Cx, Draw, Outcome, ensure};
+use grader_kit::{Cx, Draw, Outcome, ensure, short};
 use level1::errors::{self, FetchError};
 use level1::source::{Request, SourceError};
 
@@ -12,7 +12,7 @@ use crate::style_callbacks::CALLBACKS;
 use crate::style_combinators::COMBINATORS;
 use crate::styles::{Source, in_case};
 use crate::told::{Class, class, parts, shown};
-use crate::values::{self, short};
+use crate::values;
 
 const NEW: &str = "FetchError::new";
 

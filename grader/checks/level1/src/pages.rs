@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use grader_kit::{Cx, Draw, Fail, Outcome, Timeline, ensure, list, lock, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, Timeline, ensure, list, lock, ms, short};
 use level1::errors::FetchError;
 use level1::model::Page;
 use level1::pages::items;
@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::told::{parts, shown};
-use crate::values::{self, short};
+use crate::values;
 
 const ITEMS: &str = "pages::items";
 

@@ -1,13 +1,13 @@
 //! What is asked of the load that makes both requests at once.
 
-use grader_kit::{Cx, Outcome, ensure, list};
+use grader_kit::{Cx, Outcome, ensure, list, short};
 use level1::source::Request;
 
 use crate::fake::{Fake, Plan, answer, fail, status};
 use crate::style_async::PARALLEL;
 use crate::styles::{self, Source};
 use crate::told::{ending, parts};
-use crate::values::{self, causes, short};
+use crate::values::{self, causes};
 
 pub async fn profile(cx: Cx) -> Outcome {
     styles::gives_the_profile(cx, PARALLEL).await
@@ -100,7 +100,7 @@ pub async fn both_at_once(cx: Cx) -> Outcome {
             let _ = PARALLEL.run(&cx, &fake, source.id).await?;
             tokio::time::sleep(grader_kit::ms(1_000)).await;
             let asked = fake.requests();
-            ensure!(asked.len() <= 2, "a request failed ({}), and one was made again", values::short(&cause.to_string());
+            ensure!(asked.len() <= 2, "a request failed ({}), and one was made again", grader_kit::short(&cause.to_string());
                 expected = "the user and the posts, each once",
                 observed = list(asked.iter().map(|(request, at)| format!("{request} at {at} ms"))),
                 help = "a request that failed is not made again: whether a second try makes sense is for \

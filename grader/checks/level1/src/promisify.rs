@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::promisify::{
     CallbackError, ErrorFirst, ResultFirst, callbackify, promisify, promisify_result_first,
 };
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::values::{self, short};
+use crate::values;
 
 const PROMISIFY: &str = "promisify::promisify";
 const RESULT_FIRST: &str = "promisify::promisify_result_first";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join};
-use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms, short};
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::fake::{AnySource, Fake, Plan, Quick, Quickly, Turning, answer, fail, panics, refuses};
 use crate::told::{ending, parts, shown};
-use crate::values::{self, difference, short};
+use crate::values::{self, difference};
 
 /// What a load comes to; `None` when its callback was dropped uncalled.
 pub type Answer = Option<Result<Profile, FetchError>>;

@@ -4,7 +4,7 @@ use level1::errors::FetchError;
 use level1::model::Profile;
 use level1::source::{Request, SourceError};
 
-use crate::values::short;
+use grader_kit::short;
 
 /// The variant of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures::{FutureExt, StreamExt, stream};
-use grader_kit::{Cx, Fail, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, list, ms, short};
 use level1::source::SourceError;
 use level1::transport::{check_status, read_text, within};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::values::{self, short};
+use crate::values;
 
 const READ: &str = "transport::read_text";
 const WITHIN: &str = "transport::within";

@@ -123,16 +123,6 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// A text as a message shows it.
-pub fn short(text: &str) -> String {
-    const MOST: usize = 160;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    let begin: String = text.chars().take(MOST).collect();
-    format!("{begin}... ({} bytes)", text.len())
-}
-
 /// Every kind of failure of a source, with statuses of every class and texts of every length.
 pub fn causes(draw: &mut Draw) -> Vec<SourceError> {
     let statuses = [

@@ -279,7 +279,6 @@ async fn borrows_another_clock(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// No call reaches its own limit.
 async fn waits_more_than_a_year(cx: Cx) -> Outcome {
     let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);
     cx.call_within(days(400), "code", sleep(days(370))).await?;
@@ -287,6 +286,7 @@ async fn waits_more_than_a_year(cx: Cx) -> Outcome {
     cx.call("code", sleep(Duration::from_secs(500))).await.map(drop)
 }
 
+/// No call reaches its own limit.
 async fn takes_too_long_in_all(cx: Cx) -> Outcome {
     for _ in 0..100 {
         cx.call("code", sleep(Duration::from_secs(500))).await?;

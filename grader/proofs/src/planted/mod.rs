@@ -32,7 +32,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use grader::catalog::{LEVELS, Level};
+use grader::catalog::Level;
 use grader::select::{SelectError, select};
 use grader::submission::{Files, Finding, ReadError};
 use thiserror::Error;
@@ -54,6 +54,8 @@ pub struct Planted {
     pub name: String,
     /// Criteria that must fail: exactly these.
     pub fails: Vec<&'static str>,
+    /// Whether only criteria that look for races can find its fault.
+    pub is_race: bool,
     /// Words that the message of the first of them must contain.
     pub says: Option<String>,
     /// What is wrong with it, or what is different.
@@ -152,13 +154,6 @@ pub fn unknown(dir: &Path) -> Result<Vec<Planted>, PlantedError> {
     Ok(found)
 }
 
-/// Whether a criterion looks for races.
-fn races(id: &str) -> bool {
-    let exercises = LEVELS.iter().flat_map(|level| level.exercises);
-    let mut criteria = exercises.flat_map(|exercise| exercise.criteria);
-    criteria.any(|criterion| criterion.id == id && criterion.races)
-}
-
 impl Planted {
     fn read(path: PathBuf, prefix: &str, wrong: bool) -> Result<Planted, PlantedError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -167,31 +162,24 @@ impl Planted {
             .map_err(|source| PlantedError::Io { path: about.clone(), source })?;
         let header = Header::read(&text, wrong)
             .map_err(|what| PlantedError::Header { path: about, what })?;
+        let mut is_race = false;
         let fails = match header.fails.first() {
             None => Vec::new(),
             Some(first) => {
-                let mut ids: Vec<&'static str> = select(&header.fails)
-                    .map_err(|source| PlantedError::Fails { path: path.clone(), source })?
-                    .iter()
-                    .map(|entry| entry.criterion.id)
-                    .collect();
+                let mut entries = select(&header.fails)
+                    .map_err(|source| PlantedError::Fails { path: path.clone(), source })?;
+                is_race = entries.iter().all(|entry| entry.criterion.races);
                 // Beside others, a race proves nothing.
-                if !ids.iter().all(|id| races(id)) {
-                    ids.retain(|id| !races(id));
-                }
+                entries.retain(|entry| is_race || !entry.criterion.races);
+                let mut ids: Vec<&'static str> =
+                    entries.iter().map(|entry| entry.criterion.id).collect();
                 // The first that is named is the one that `says` is about.
                 ids.sort_by_key(|id| !id.starts_with(first.as_str()));
                 ids
             }
         };
         let (says, why) = (header.says.clone(), header.why.clone());
-        Ok(Planted { name: format!("{prefix}/{name}"), fails, says, why, header, path })
-    }
-
-    /// Whether only criteria that look for races can find its fault.
-    #[must_use]
-    pub fn is_race(&self) -> bool {
-        !self.fails.is_empty() && self.fails.iter().all(|id| races(id))
+        Ok(Planted { name: format!("{prefix}/{name}"), fails, is_race, says, why, header, path })
     }
 
     /// Whether it loses a whole level: it does not compile, or is refused before.

@@ -41,6 +41,11 @@ impl Shapes {
         Shapes { files, shapes }
     }
 
+    /// The files of the reference.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// What a solution does to each file; `None` when it cannot share a tree.
     fn of(&self, changed: &Changed) -> Option<Vec<(String, FileChange)>> {
         let of_file = |(path, bytes): (&str, Option<&[u8]>)| {

@@ -115,7 +115,7 @@ impl<'a> Schema<'a> {
             Some(LevelBuild::Ready { binary, .. }) => {
                 let switched = Switched::copy(binary, bench.folder())?;
                 let numbers = (1..).zip(members).map(|(number, (at, _))| (*at, number)).collect();
-                let reference = bench.reference(level)?;
+                let reference = shapes.files().clone();
                 let mut schema = Schema { bench, level, reference, switched, built, numbers };
                 let neutral = schema.is_neutral(entries)?;
                 Ok(if neutral { Ok(schema) } else { Err(Refused::Unknown) })

@@ -14,11 +14,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::promise::{Broken, Promise, State};
 use tokio::time::sleep;
-
-use crate::values::short;
 
 /// The error type that the criteria's promises have. It is their own: what the promise says is taken
 /// apart where it arrives.

@@ -246,12 +246,10 @@ async fn reads_refunds(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// A provider that charges, and answers a confirm with something else.
+/// A provider that charges, and answers a confirm, and a question for the charged intent, with something else.
 struct ConfirmsWith {
     inner: Arc<dyn PaymentProvider>,
     change: fn(Intent) -> Intent,
-    /// Whether asking for the intent brings the same.
-    find_too: bool,
 }
 
 impl PaymentProvider for ConfirmsWith {
@@ -269,10 +267,10 @@ impl PaymentProvider for ConfirmsWith {
         self.inner.refund(key, intent)
     }
     fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
-        let (change, find_too) = (self.change, self.find_too);
+        let change = self.change;
         let found = self.inner.find_intent(payment);
         let change = move |intent: Intent| match intent.status {
-            IntentStatus::Succeeded if find_too => change(intent),
+            IntentStatus::Succeeded => change(intent),
             _ => intent,
         };
         found.map(move |found| found.map(|found| found.map(change))).boxed()
@@ -304,7 +302,7 @@ pub async fn only_succeeded_is_paid(cx: Cx) -> Outcome {
     for (what, change) in cases {
         let wrap = move |providers: Providers| {
             let inner = Arc::clone(&providers.payments);
-            let payments = Arc::new(ConfirmsWith { inner, change, find_too: true });
+            let payments = Arc::new(ConfirmsWith { inner, change });
             Providers { payments, ..providers }
         };
         let stage = stage_with(&cx, Script::new(), GatewayConfig::default(), wrap)?;
