@@ -101,6 +101,12 @@ impl Cx {
         tokio::time::sleep(time).await;
     }
 
+    /// Moves the clock by `time` at once. Timers know whole milliseconds only: this is how a duration comes
+    /// about that is none. Every timer that is due by then fires late.
+    pub fn skip(&self, time: Duration) {
+        self.shared.clock.skip(time);
+    }
+
     /// The criterion may take `most` longer, until the returned value is dropped. From then on it may take
     /// longer by what was used of it.
     pub(crate) fn patience(&self, most: Duration) -> Patience {
