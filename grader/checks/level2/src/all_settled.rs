@@ -11,11 +11,13 @@ use level2::settled::{SectionReport, Settled};
 use tokio::time::{sleep, timeout};
 
 use crate::endings::dropped_everywhere;
-use crate::fake::{Fake, Payload, Step, down, refused};
+use crate::fake::{Fake, Payload, Step, down, latency, refused};
+use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::set_limit;
 use crate::support::{
-    A_YEAR, YEARS, asked_once, crowd, endless, names, nothing_left, odd, returned_at, states_time,
+    A_YEAR, YEARS, asked_once, crowd, endless, is_exact, names, nothing_left, odd,
+    of_several_lines, returned_at, states_time, stopped_at, with_odd_time,
 };
 
 const NAME: &str = "all_settled::load";
@@ -118,6 +120,7 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
     let rest = [Section::Sales, Section::Orders, Section::LowStock, Section::Reviews];
     carries(&ours, &shops[0], &rest)?;
     carries(&theirs, &shops[1], &rest)?;
+    moves(&cx, NAME, &[250], |source| load(source, DEFAULTS)).await?;
     crowd(&cx, NAME, |source| load(source, DEFAULTS)).await
 }
 
@@ -182,7 +185,13 @@ pub async fn measures_each_section(cx: Cx) -> Outcome {
             }
         }
     }
-    Ok(())
+    let (whole, took) = with_odd_time(&cx, NAME, load(Fake::new(&cx).source(), DEFAULTS)).await?;
+    let part = took.saturating_sub(ms(600));
+    for section in Section::ALL {
+        let report = report(&whole, section)?;
+        is_exact(report.took, ms(latency(section)) + part, &format!("the report on {section}"))?;
+    }
+    is_exact(whole.took, took, "`took`")
 }
 
 /// The limit for one section, and much more for the others.
@@ -391,8 +400,10 @@ pub async fn stops_what_it_cuts(cx: Cx) -> Outcome {
     for section in Section::ALL {
         let fake = Fake::new(&cx).with(section, Step::Hangs);
         let limits = limits_of(section, 100);
+        let start = cx.timeline().now_ms();
         settled(&cx, &fake, limits).await?;
         nothing_left(&cx, &fake, "after the load has returned").await?;
+        stopped_at(&fake, section, start + 100, "the other sections still run")?;
     }
     Ok(())
 }
@@ -404,14 +415,15 @@ fn says_panicked(settled: &Settled, section: Section, text: &str) -> Outcome {
         return Err(Fail::new(format!(
             "the report on {section} does not say that its source panicked"
         ))
-        .expected(format!("panicked: {text:?}"))
+        .expected(format!("panicked: {}", plain::quoted(text)))
         .observed(plain::result(result))
         .help(
             "SectionFailure::from_panic takes what catch_unwind or JoinError::into_panic returns",
         ));
     };
     ensure!(message == text, "the report on {section} has another text than the panic";
-        expected = format!("panicked: {text:?}"), observed = format!("panicked: {message:?}"),
+        expected = format!("panicked: {}", plain::quoted(text)),
+        observed = format!("panicked: {}", plain::quoted(message)),
         help = "the text is in the payload of the panic: hand that to SectionFailure::from_panic. A payload is \
                 a &str (panic!(\"a bug\")) or a String (panic!(\"row {{n}}\")); a JoinError has it in \
                 into_panic()");
@@ -419,10 +431,11 @@ fn says_panicked(settled: &Settled, section: Section, text: &str) -> Outcome {
 }
 
 /// Payloads of each kind, with a text that no solution knows.
-fn payloads(draw: &mut Draw) -> [Payload; 3] {
+fn payloads(draw: &mut Draw) -> [Payload; 4] {
     [
         Payload::Literal("a bug"),
-        Payload::Text(format!("row {}", draw.text(1..=12))),
+        Payload::Text(of_several_lines(draw, "a table")),
+        Payload::Text(draw.text(3000..=4000)),
         Payload::Number(7),
     ]
 }
@@ -517,7 +530,10 @@ pub async fn settles_one_section(cx: Cx) -> Outcome {
         ];
         for (step, at, failure) in cases {
             let fake = Fake::new(&cx).with(section, step.clone());
-            let call = cx.call(SETTLE, settle(section, fake.source(), ms(limit))).await?;
+            let made = settle(section, fake.source(), ms(limit));
+            // A future that is not polled has not begun.
+            sleep(ms(70)).await;
+            let call = cx.call(SETTLE, made).await?;
             let case = format!("settle({section}) of a source that {}", said(&step));
             let others = fake.called().into_iter().filter(|called| *called != section).count();
             ensure!(call.value.section == section && others == 0, "{case} is about another section";
@@ -540,7 +556,7 @@ pub async fn settles_one_section(cx: Cx) -> Outcome {
         let one = |fake: &Fake| settle(section, fake.source(), ms(limit));
         dropped_everywhere(&cx, SETTLE, &[0, 50, 300], fakes, one).await?;
     }
-    Ok(())
+    moves(&cx, SETTLE, &[250], |source| settle(Section::Orders, source, ms(limit))).await
 }
 
 fn said(step: &Step) -> &'static str {

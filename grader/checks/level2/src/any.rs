@@ -10,6 +10,7 @@ use level2::model::Section;
 
 use crate::endings::{dropped_everywhere, passes_a_panic_on};
 use crate::fake::{Fake, Payload, Step, down, refused};
+use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::support::{
     A_YEAR, YEARS, asked_once, begins, crowd, nothing_left, returned_at, succeeded,
@@ -106,9 +107,31 @@ pub async fn first_success_wins(cx: Cx) -> Outcome {
         steps[winner] = Step::Answers(at);
         wins(&cx, Section::Sales, steps, winner, at).await?;
     }
-    many_replicas(&cx, draw.between(1000..=1200)).await?;
+    many_replicas(&cx, draw.between(66_000..=67_000)).await?;
+    moves(&cx, NAME, &[100], |source| fetch(Section::Reviews, vec![source])).await?;
     crowd(&cx, NAME, |source| fetch(Section::Reviews, vec![source])).await?;
+    listed_twice(&cx).await?;
     a_late_winner(&cx).await
+}
+
+/// The list names one replica twice: two calls, of which the second answers.
+async fn listed_twice(cx: &Cx) -> Outcome {
+    let steps = vec![Step::Fails(50, down(Section::Users)), Step::Answers(100)];
+    let fake = Fake::new(cx).named("the replica").script(Section::Users, steps);
+    let source = fake.source();
+    begins(cx, "the list names one replica twice");
+    let call = cx.call(NAME, fetch(Section::Users, vec![Arc::clone(&source), source])).await?;
+    let calls = fake.called().len();
+    ensure!(calls == 2, "a replica that the list names twice was asked {calls} times";
+        expected = "twice: one call for each place of the list",
+        help = "a list may name a replica more than once: do not look for equal ones");
+    let won = succeeded(call.value, "the second call of the replica answers")?;
+    same(
+        plain::data(&won.data),
+        plain::data(&fake.data_of_call(Section::Users, 2)),
+        || "the data is not that of the call that answered".to_owned(),
+        "each place of the list has its own call",
+    )
 }
 
 /// Thousands of replicas hang, and the last one answers.
@@ -246,6 +269,13 @@ pub async fn lists_every_error(cx: Cx) -> Outcome {
         let errors = (0..draw.index(10) + 1).map(|_| said(&mut draw)).collect();
         all_fail(&cx, section, errors, &mut draw).await?;
     }
+    // The list names one replica twice, and both calls fail.
+    let fake = Fake::new(&cx).with(Section::Users, Step::Fails(20, down(Section::Users)));
+    let source = fake.source();
+    let both = fetch(Section::Users, vec![Arc::clone(&source), source]);
+    let AllFailed { errors } = failed(cx.call(NAME, both).await?.value, "both calls failed")?;
+    ensure!(errors.len() == 2, "the error lists {} errors of a replica that the list names twice", errors.len();
+        expected = "2: one for each place of the list");
     let errors = (0..300).map(|_| said(&mut draw)).collect();
     all_fail(&cx, Section::Reviews, errors, &mut draw).await
 }

@@ -1,5 +1,6 @@
 //! `cache::CachedDashboard`.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,10 +15,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::endings::passes_a_panic_on;
 use crate::fake::{Fake, Payload, Step, latency, refused};
+use crate::moves::moves;
 use crate::plain::{self, same, same_page};
-use crate::support::{A_YEAR, endless, names, nothing_left, odd, succeeded};
+use crate::support::{A_YEAR, crowd, endless, names, nothing_left, odd, succeeded};
 
 pub const NAME: &str = "CachedDashboard::load";
+
+/// Longer than any time to live that a solution makes up, in milliseconds.
+const CENTURIES: u64 = 1000 * A_YEAR;
 
 /// Sources that do the same thing in each load: the first load does the first of `loads`, and so on; the last
 /// one repeats. Whatever the order in which a load looks at its sources, it fails at that moment.
@@ -111,9 +116,9 @@ fn is_old(age: Duration, loaded: Instant, when: &str) -> Outcome {
             "the age counts from the load that brought the page: returning it does not make it younger"
         }
     };
-    ensure!(age == expected, "{when}: the reported age is {} ms", age.as_millis();
-        expected = format!("{} ms, from the moment the page arrived to the moment it is returned",
-            expected.as_millis()),
+    ensure!(age == expected, "{when}: the reported age is {}", plain::time(age);
+        expected = format!("{}, from the moment the page arrived to the moment it is returned",
+            plain::time(expected)),
         help = help);
     Ok(())
 }
@@ -197,7 +202,38 @@ pub async fn falls_back(cx: Cx) -> Outcome {
         },
         "a newer page replaces the remembered one",
     )?;
-    is_old(age, loaded, when)
+    is_old(age, loaded, when)?;
+    keeps_the_newest(&cx).await
+}
+
+/// Pages that a cache could take for the one that it has: one that is equal to it, and one that arrives at the
+/// same instant. The age is no whole number of milliseconds.
+async fn keeps_the_newest(cx: &Cx) -> Outcome {
+    let fake = sources(cx, &[Answers, Fails(0)]);
+    let cache = CachedDashboard::new(fake.source());
+    for when in ["the first load", "a load that brings an equal page"] {
+        live(nth(cx, &fake, &cache, 1).await?, when)?;
+        sleep(ms(3000)).await;
+    }
+    let loaded = Instant::now() - ms(3000);
+    let part = odd(&mut cx.draw(), Duration::ZERO);
+    cx.skip(part);
+    let when = "a failing load after two that brought equal pages";
+    is_old(cached(nth(cx, &fake, &cache, 2).await?, when)?.1, loaded, when)?;
+    // Later times are whole again.
+    cx.skip(ms(1) - part);
+
+    let fake = sources(cx, &[AnswersAt(0), AnswersAt(0), Fails(0)]);
+    let cache = CachedDashboard::new(fake.source());
+    live(nth(cx, &fake, &cache, 1).await?, "the first load")?;
+    let newest = live(nth(cx, &fake, &cache, 2).await?, "a load at the same instant")?;
+    let when = "a failing load after two that succeeded at one instant, one after the other";
+    same_page(
+        &cached(nth(cx, &fake, &cache, 3).await?, when)?.0,
+        &newest,
+        |section| format!("{when}: the page is not that of the second load: {section} differs"),
+        "a page that arrives replaces the remembered one, also at the same instant",
+    )
 }
 
 pub async fn names_the_cause(cx: Cx) -> Outcome {
@@ -343,7 +379,10 @@ pub async fn takes_any_time_to_live(cx: Cx) -> Outcome {
             judged(&load(&cx, cache).await?, loaded, *ttl, "a given")?;
         }
     }
-    Ok(())
+    // A page that is centuries old. No timer of the cache has to reach that far.
+    cx.pass(ms(CENTURIES)).await;
+    let ((cache, ttl), &loaded) = (&caches[0], &arrived[0]);
+    judged(&load(&cx, cache).await?, loaded, *ttl, "a given")
 }
 
 pub async fn has_nothing_at_first(cx: Cx) -> Outcome {
@@ -447,7 +486,47 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
         }
     }
     drop(hung);
-    keeps_the_last_to_arrive(&cx).await
+    keeps_the_last_to_arrive(&cx).await?;
+    falls_back_on_what_arrived_meanwhile(&cx).await?;
+    moves(&cx, NAME, &[250], |source| async {
+        let cache = CachedDashboard::new(source);
+        cache.load().await.is_ok()
+    })
+    .await?;
+    // Thousands of loads of one cache.
+    let cache = OnceCell::new();
+    crowd(&cx, NAME, |source| cache.get_or_init(|| CachedDashboard::new(source)).load()).await
+}
+
+/// A load begins, another one succeeds, and then the first one fails: it falls back on the page of the other one.
+async fn falls_back_on_what_arrived_meanwhile(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for an_older_page in [false, true] {
+        let (fast, slow) = (draw.between(1..=400), draw.between(600..=900));
+        let fake = sources(cx, &[AnswersAt(10), Fails(slow), AnswersAt(fast)]);
+        let cache = CachedDashboard::new(fake.source());
+        if an_older_page {
+            live(nth(cx, &fake, &cache, 1).await?, "the first load")?;
+        }
+        fake.in_load(2);
+        let mut fails = Box::pin(cache.load());
+        poll_fn(|cx| Poll::Ready(fails.as_mut().poll(cx).is_pending())).await;
+        cx.settle().await;
+        let newest = live(nth(cx, &fake, &cache, 3).await?, "a load beside one that will fail")?;
+        let loaded = Instant::now();
+        let when = "a load that fails after a page has arrived that was not there when it began";
+        let (page, age) = cached(cx.call(NAME, fails).await?.value, when)?;
+        same_page(
+            &page,
+            &newest,
+            |section| {
+                format!("{when}: the page is not the last one that was loaded: {section} differs")
+            },
+            "look for the remembered page when the sources have failed, not before they are asked",
+        )?;
+        is_old(age, loaded, when)?;
+    }
+    Ok(())
 }
 
 /// Of two loads at once, the one that succeeds last brings the page that is remembered, whichever began first.

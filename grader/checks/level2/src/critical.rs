@@ -1,11 +1,12 @@
 //! `critical::load`.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::future::join;
 use futures::poll;
 use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
-use level2::all_settled::settle;
+use level2::all_settled::{Timeouts, settle};
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
 use level2::model::Section;
@@ -13,12 +14,13 @@ use level2::settled::{SectionReport, Settled};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Payload, Step};
+use crate::moves::moves;
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, odd, returned_at, shop, states_time,
-    succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, is_exact, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines, returned_at, shop,
+    states_time, stopped_at, succeeded, with_odd_time,
 };
 
 const NAME: &str = "critical::load";
@@ -31,12 +33,12 @@ async fn ends_with(
     fake: &Fake,
     critical: &[Section],
     section: Section,
-    own: [u64; 5],
+    own: Timeouts,
     why: &str,
 ) -> Outcome {
-    let Some(alone) = alone(cx, fake, section, limits(own)).await else { return Ok(()) };
+    let Some(alone) = alone(cx, fake, section, own).await else { return Ok(()) };
     begins(cx, why);
-    let made = load(fake.source(), critical, limits(own));
+    let made = load(fake.source(), critical, own);
     sleep(ms(70)).await;
     let call = cx.call(NAME, made).await?;
     let error: SectionError = failed(call.value, why)?;
@@ -79,14 +81,15 @@ pub async fn ends_at_a_critical_failure(cx: Cx) -> Outcome {
             .fails(SALES_AND_ORDERS[(case + case / 4 + 1) % 2], 450)
             .with(section, Step::Fails(at, copy(error)));
         let why = format!("{section} is critical and fails at {at} ms");
-        ends_with(&cx, &fake, &SALES_AND_ORDERS, section, LIMITS, &why).await?;
+        ends_with(&cx, &fake, &SALES_AND_ORDERS, section, limits(LIMITS), &why).await?;
     }
     Ok(())
 }
 
 pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    let mut draw = cx.draw();
+    let text = of_several_lines(&mut draw, "a table");
     for (case, step) in [
         Step::Hangs,
         Step::PanicsWith(350, Payload::Text(text)),
@@ -100,8 +103,17 @@ pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
             let fake = Fake::new(&cx).with(section, step.clone());
             let what = ["hangs", "panics at 350 ms", "panics at 250 ms", "panics at once"][case];
             let why = format!("{section} is critical and {what}");
-            ends_with(&cx, &fake, &SALES_AND_ORDERS, section, LIMITS, &why).await?;
+            ends_with(&cx, &fake, &SALES_AND_ORDERS, section, limits(LIMITS), &why).await?;
         }
+    }
+    // Limits that are no whole number of milliseconds.
+    for section in SALES_AND_ORDERS {
+        let limit = odd(&mut draw, ms(800));
+        let mut own = limits(LIMITS);
+        set(&mut own, section, limit);
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let why = format!("{section} is critical and hangs; its limit is {}", plain::time(limit));
+        ends_with(&cx, &fake, &SALES_AND_ORDERS, section, own, &why).await?;
     }
     Ok(())
 }
@@ -109,7 +121,7 @@ pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
 pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
     healthy(&cx).await?;
     let mut draw = cx.draw();
-    let text = format!("row {} is missing", draw.below(1_000_000));
+    let text = of_several_lines(&mut draw, "a table");
     let errors = errors(&mut draw);
     let drawn = latencies(&mut draw);
     let scripts = [
@@ -154,7 +166,9 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
         returned_at(call.took, last, "the last section has its outcome", "load all at once")?;
         states_time(settled.took, last)?;
     }
-    Ok(())
+    let made = load(Fake::new(&cx).source(), &SALES_AND_ORDERS, limits(LIMITS));
+    let (whole, took) = with_odd_time(&cx, NAME, made).await?;
+    is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
@@ -229,29 +243,34 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             }
             let fake = Fake::new(&cx).with(section, Step::Hangs);
             let why = format!("{section} hangs; its limit is {} ms", own[section as usize]);
-            ends_with(&cx, &fake, &Section::ALL, section, own, &why).await?;
+            ends_with(&cx, &fake, &Section::ALL, section, limits(own), &why).await?;
             own[section as usize] = 5000;
         }
     }
     // The limits of the optional sections are their own as well: longer and shorter ones than those of the
-    // critical sections, and not in whole milliseconds.
-    for turn in 0..6 {
-        let (long, short) = (odd(&mut draw, ms(2500)), odd(&mut draw, ms(800)));
+    // critical sections, not in whole milliseconds, and none.
+    for turn in 0..9 {
+        let (long, short) = (odd(&mut draw, ms(2500)), odd(&mut draw, ms(300)));
         let mut own = limits([1500; 5]);
         let optional = [Section::Users, Section::LowStock, Section::Reviews][turn % 3];
-        let limit = if turn < 3 { long } else { short };
+        let limit = [long, short, Duration::ZERO][turn / 3];
         set(&mut own, optional, limit);
-        let last = limit.as_millis() as u64 - 50;
+        let last = (limit.as_millis() as u64).saturating_sub(50).max(20);
         for step in [Step::Hangs, Step::Answers(last)] {
+            let hangs = matches!(step, Step::Hangs);
             let fake = Fake::new(&cx).with(optional, step);
             let Some(alone) = alone(&cx, &fake, optional, own).await else {
                 return takes_any_limit(&cx).await;
             };
             let case = format!("{optional} is optional, and its limit is {}", plain::time(limit));
             begins(&cx, &case);
+            let start = cx.timeline().now_ms();
             let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;
             let settled = succeeded(call.value, "the critical sections answered")?;
             agrees(report(&settled, optional)?, &alone, &case)?;
+            if hangs && alone.clean {
+                stopped_at(&fake, optional, start + alone.at, &case)?;
+            }
         }
     }
     takes_any_limit(&cx).await
@@ -277,9 +296,14 @@ async fn takes_any_limit(cx: &Cx) -> Outcome {
     let fake = Fake::new(cx)
         .with(Section::Users, Step::Answers(A_YEAR))
         .with(Section::Sales, Step::Answers(A_YEAR + 100));
-    let own = limits([A_YEAR + 1000; 5]);
-    let settle = settle(Section::Sales, fake.twin().source(), own.sales);
-    if cx.call_within(YEARS, "all_settled::settle", settle).await?.value.result.is_err() {
+    let mut own = limits([A_YEAR + 1000; 5]);
+    own.users = Duration::MAX;
+    let both = join(
+        settle(Section::Sales, fake.twin().source(), own.sales),
+        settle(Section::Users, fake.twin().source(), own.users),
+    );
+    let (sales, users) = cx.call_within(YEARS, "all_settled::settle", both).await?.value;
+    if sales.result.is_err() || users.result.is_err() {
         return Ok(());
     }
     begins(cx, "users and sales take more than a year, and have the time");
@@ -324,7 +348,9 @@ pub async fn shares_nothing(cx: Cx) -> Outcome {
                 help = "a load keeps nothing for the next one, and shares nothing with another");
         }
     }
-    crowd(&cx, NAME, |source| load(source, &SALES_AND_ORDERS, limits(LIMITS))).await
+    let run = |source| load(source, &SALES_AND_ORDERS, limits(LIMITS));
+    moves(&cx, NAME, &[250], run).await?;
+    crowd(&cx, NAME, run).await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

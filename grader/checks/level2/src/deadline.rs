@@ -11,12 +11,13 @@ use level2::parallel;
 use level2::settled::Settled;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::fake::{Fake, Step, refused};
+use crate::fake::{Fake, Step, latency, refused};
+use crate::moves::moves;
 use crate::plain;
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, endless, errors, latencies,
-    leaves_nothing_when_dropped, nothing_left, odd, panics, passed_on, returned_at, shop, shows,
-    states_time, succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, endless, errors, is_exact,
+    latencies, leaves_nothing_when_dropped, nothing_left, odd, panics, passed_on, returned_at,
+    shop, shows, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "deadline::load";
@@ -75,6 +76,8 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
             "the limit is the latest moment to return: a failure ends the load when it happens",
         )?;
     }
+    moves(&cx, NAME, &[250], |source| load(source, LONG)).await?;
+    moves(&cx, PARTIAL, &[250], |source| load_partial(source, LONG)).await?;
     crowd(&cx, NAME, |source| load(source, LONG)).await?;
     crowd(&cx, PARTIAL, |source| load_partial(source, LONG)).await
 }
@@ -193,6 +196,14 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         reports(&call.value, &fake, latencies, LONG)?;
         states_time(call.value.took, last)?;
     }
+    let made = load_partial(Fake::new(&cx).source(), LONG);
+    let (whole, took) = with_odd_time(&cx, PARTIAL, made).await?;
+    let part = took.saturating_sub(ms(600));
+    for report in whole.reports() {
+        let passed = ms(latency(report.section)) + part;
+        is_exact(report.took, passed, &format!("the report on {}", report.section))?;
+    }
+    is_exact(whole.took, took, "`took`")?;
     for (section, error) in Section::ALL.into_iter().zip(errors(&mut draw).iter().cycle()) {
         let fake = Fake::new(&cx).with(section, Step::Fails(draw.below(500), copy(error)));
         let settled = cx.call(PARTIAL, load_partial(fake.source(), LONG)).await?.value;
@@ -217,6 +228,7 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         reports(&call.value, &fake, ASSIGNED, limit)?;
     }
     more_than_a_year(&cx).await?;
+    no_limit_for_more_than_a_year(&cx).await?;
     let limit = odd(&mut draw, ms(450));
     begins(&cx, &format!("limit {}", plain::time(limit)));
     let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
@@ -279,6 +291,27 @@ async fn more_than_a_year(cx: &Cx) -> Outcome {
     ensure!(shown(&observed) == elapsed(limit), "the error does not say that the limit passed";
         expected = elapsed(limit), observed = shown(&observed));
     reports(&partial_page, &partial, [500, u64::MAX, A_YEAR - 100, 600, 200], limit)
+}
+
+/// A limit that no clock reaches is none, however long the sources take.
+async fn no_limit_for_more_than_a_year(cx: &Cx) -> Outcome {
+    begins(cx, "limits of Duration::MAX; orders takes more than a year");
+    let fake = Fake::new(cx).with(Section::Orders, Step::Answers(A_YEAR));
+    let (partial, own) = (fake.twin(), fake.twin());
+    let all = join3(
+        timed(load(fake.source(), Duration::MAX)),
+        timed(load_partial(partial.source(), Duration::MAX)),
+        parallel::load(own.source()),
+    );
+    let ((whole, took), (partial_page, partial_took), own) =
+        cx.call_within(YEARS, NAME, all).await?.value;
+    // A limit that `parallel::load` has is its own criterion's business.
+    if own.is_ok() {
+        succeeded(whole, "every source answered, and the limit is Duration::MAX")?;
+        returned_at(took, A_YEAR, "orders answers", "a limit of Duration::MAX never ends")?;
+    }
+    returned_at(partial_took, A_YEAR, "orders answers", "a limit of Duration::MAX never ends")?;
+    reports(&partial_page, &partial, [500, 300, A_YEAR, 600, 200], Duration::MAX)
 }
 
 /// What a future returns, and after how long.

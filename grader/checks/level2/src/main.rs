@@ -11,6 +11,7 @@
 
 mod endings;
 mod fake;
+mod moves;
 mod plain;
 mod scripts;
 #[cfg(any(

@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
-    AN_HOUR, HOURS, asked_once, begins, carries_its_own_answers, catching, copy, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, panics, passes_each_panic_on, returned_at,
-    shop, states_time, succeeded,
+    A_YEAR, AN_HOUR, HOURS, YEARS, asked_once, begins, carries_its_own_answers, catching, copy,
+    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, panics,
+    passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "parallel::load";
@@ -50,7 +50,21 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
         )?;
         states_time(succeeded(call.value, "every source answered")?.took, AN_HOUR)?;
     }
-    Ok(())
+
+    let late = latencies(&mut draw).map(|after| A_YEAR + after);
+    let last = late.into_iter().max().unwrap_or_default();
+    let fake = shop(&cx, &mut draw, late);
+    begins(&cx, "every source takes more than a year");
+    let call = cx.call_within(YEARS, NAME, load(fake.source())).await?;
+    returned_at(
+        call.took,
+        last,
+        "the slowest source answers, after more than a year",
+        "the load has no limit and no pause of its own: it waits for the last answer",
+    )?;
+
+    let (whole, took) = with_odd_time(&cx, NAME, load(Fake::new(&cx).source())).await?;
+    is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
 }
 
 pub async fn starts_all_at_once(cx: Cx) -> Outcome {

@@ -111,7 +111,7 @@ pub fn source_error(error: &SourceError) -> String {
 }
 
 /// A text as a learner reads it. A long one is cut; its length and checksum stand for the rest.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let length = text.chars().count();
     if length <= MOST_SHOWN {
         return format!("{text:?}");

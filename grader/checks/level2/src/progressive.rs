@@ -13,13 +13,14 @@ use level2::progressive::{FirstPhase, load};
 use level2::settled::SectionReport;
 use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, Payload, Step};
+use crate::fake::{Fake, Payload, Step, latency};
+use crate::moves::moves;
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, odd, returned_at, shop, states_time,
-    succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, is_exact, latencies,
+    leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines, returned_at, shop,
+    states_time, stopped_at, succeeded, with_odd_time,
 };
 
 const NAME: &str = "progressive::load";
@@ -93,18 +94,23 @@ pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
     };
     first_shows(&succeeded(one, "every source answered")?, &shops[0], "beside its branch")?;
     first_shows(&succeeded(other, "every source answered")?, &shops[1], "beside another shop")?;
-    crowd(&cx, "progressive::load and its `rest`", |source| async {
+    let made = load(Fake::new(&cx).source(), limits(LIMITS));
+    let (first, took) = with_odd_time(&cx, NAME, made).await?;
+    is_exact(succeeded(first, "sales and orders answered")?.took, took, "`took`")?;
+    let both_phases = |source| async {
         if let Ok(first) = load(source, limits(LIMITS)).await {
             first.rest.for_each(|_| async {}).await;
         }
-    })
-    .await
+    };
+    moves(&cx, "progressive::load and its `rest`", &[250, 650, 750, 1000], both_phases).await?;
+    crowd(&cx, "progressive::load and its `rest`", both_phases).await
 }
 
 pub async fn holds_the_others_back(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = latencies(&mut draw);
-    for latencies in [ASSIGNED, drawn] {
+    // In the second case orders is the slower one.
+    for latencies in [ASSIGNED, [330, 200, 470, 100, 400], drawn] {
         let fake = shop(&cx, &mut draw, latencies);
         let over = cx.timeline().now_ms() + latencies[0].max(latencies[2]);
         let (first, _) = first_phase(&cx, &fake, LIMITS).await?;
@@ -177,6 +183,14 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
                 expected = format!("{} call", alone.calls),
                 help = "a failure is reported, not repaired: ask each source once");
         }
+    }
+    let mut first = first_phase(&cx, &Fake::new(&cx), LIMITS).await?.0;
+    let rest = first.rest.by_ref().collect::<Vec<_>>();
+    let (reports, took) = with_odd_time(&cx, "`rest`", rest).await?;
+    let part = took.saturating_sub(ms(600));
+    for report in reports {
+        let passed = ms(latency(report.section)) + part;
+        is_exact(report.took, passed, &format!("the report on {}", report.section))?;
     }
     in_every_order(&cx, &mut draw).await
 }
@@ -292,20 +306,30 @@ pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
             expected = alone.shown, observed = plain::error(&observed),
             help = "keep the limit as it is: a conversion to milliseconds loses a part of it");
     }
-    let fake = Fake::new(&cx).with(Section::Orders, Step::Answers(A_YEAR));
-    let own = limits([A_YEAR + 1000; 5]);
-    if settles_late(&cx, &fake, Section::Orders, own).await? {
-        begins(&cx, "orders takes more than a year, and has the time");
+    let fake = Fake::new(&cx)
+        .with(Section::Sales, Step::Answers(A_YEAR))
+        .with(Section::Orders, Step::Answers(A_YEAR));
+    let mut own = limits([A_YEAR + 1000; 5]);
+    own.orders = Duration::MAX;
+    if settle_late(&cx, &fake, FIRST, own).await? {
+        begins(&cx, "sales and orders take more than a year, and have the time");
         let call = cx.call_within(YEARS, NAME, load(fake.source(), own)).await?;
         succeeded(call.value, "sales and orders answered")?;
     }
     Ok(())
 }
 
-/// Whether `settle` waits for a source that takes more than a year.
-async fn settles_late(cx: &Cx, fake: &Fake, section: Section, own: Timeouts) -> Result<bool, Fail> {
-    let settle = settle(section, fake.twin().source(), own.of(section));
-    Ok(cx.call_within(YEARS, "all_settled::settle", settle).await?.value.result.is_ok())
+/// Whether `settle` waits for two sources that take more than a year.
+async fn settle_late(
+    cx: &Cx,
+    fake: &Fake,
+    sections: [Section; 2],
+    own: Timeouts,
+) -> Result<bool, Fail> {
+    let [one, other] =
+        sections.map(|section| settle(section, fake.twin().source(), own.of(section)));
+    let both = cx.call_within(YEARS, "all_settled::settle", join(one, other)).await?.value;
+    Ok(both.0.result.is_ok() && both.1.result.is_ok())
 }
 
 pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
@@ -352,19 +376,43 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
             }
         }
     }
-    let fake = Fake::new(&cx).with(Section::LowStock, Step::Answers(A_YEAR));
-    let own = limits([A_YEAR + 1000; 5]);
-    if settles_late(&cx, &fake, Section::LowStock, own).await? {
-        begins(&cx, "low-stock takes more than a year, and has the time");
+    // A call is cut while another one still runs.
+    for (section, other) in
+        [(1, 3), (3, 1), (4, 3)].map(|(s, o)| (Section::ALL[s], Section::ALL[o]))
+    {
+        let mut own = limits(LIMITS);
+        set(&mut own, section, ms(100));
+        let fake = Fake::new(&cx).with(section, Step::Hangs);
+        let Some(alone) = alone(&cx, &fake, section, own).await else { continue };
+        let case = format!("{section} hangs, and {other} still runs");
+        begins(&cx, &case);
+        let call = cx.call(NAME, load(fake.source(), own)).await?;
+        let start = cx.timeline().now_ms();
+        let mut first = succeeded(call.value, "sales and orders answered")?;
+        second_phase(&cx, &mut first).await?;
+        if alone.clean {
+            stopped_at(&fake, section, start + alone.at, &case)?;
+        }
+    }
+    let late = [Section::Users, Section::LowStock];
+    let fake = late
+        .into_iter()
+        .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Answers(A_YEAR)));
+    let mut own = limits([A_YEAR + 1000; 5]);
+    own.low_stock = Duration::MAX;
+    if settle_late(&cx, &fake, late, own).await? {
+        begins(&cx, "users and low-stock take more than a year, and have the time");
         let call = cx.call(NAME, load(fake.source(), own)).await?;
         let rest = succeeded(call.value, "sales and orders answered")?.rest;
         let reports = cx.call_within(YEARS, "`rest`", rest.collect::<Vec<_>>()).await?.value;
         let observed: Vec<_> = reports.iter().map(plain::report).collect();
-        let expected = plain::data(&fake.data(Section::LowStock));
-        ensure!(observed.contains(&expected), "low-stock is lost although its source answers within its limit";
-            expected = format!("{expected}, after more than a year"),
-            observed = plain::items(&observed),
-            help = "each call has the limit of its section in `timeouts`, and no other");
+        for section in late {
+            let expected = plain::data(&fake.data(section));
+            ensure!(observed.contains(&expected), "{section} is lost although its source answers within its limit";
+                expected = format!("{expected}, after more than a year"),
+                observed = plain::items(&observed),
+                help = "each call has the limit of its section in `timeouts`, and no other");
+        }
     }
     let fake = Fake::new(&cx);
     begins(&cx, "the caller first polls `rest` after 20 s; every source answers in time");
@@ -384,7 +432,7 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
     healthy(&cx).await?;
-    let text = format!("row {} is missing", cx.draw().below(1_000_000));
+    let text = of_several_lines(&mut cx.draw(), "a table");
     for step in [
         Step::PanicsWith(250, Payload::Literal("a row is missing")),
         Step::PanicsWith(150, Payload::Text(text)),

@@ -116,7 +116,23 @@ pub async fn bounds_the_jobs(cx: Cx) -> Outcome {
         bounds(&cx, draw.index(12) + 1, draw.index(40) + 1).await?;
     }
     bounds(&cx, 300, 350).await?;
-    wakes_who_waits(&cx).await
+    wakes_who_waits(&cx).await?;
+    frees_the_place_at_the_end(&cx).await
+}
+
+/// A place is free when its job has returned, also while the future of `add` still exists.
+async fn frees_the_place_at_the_end(cx: &Cx) -> Outcome {
+    let queue = queue(1)?;
+    let jobs = Jobs::new(cx);
+    let mut ended = Box::pin(jobs.add(&queue, 0, 100));
+    cx.call(NAME, ended.as_mut()).await?;
+    let next = timeout(ms(10_000), jobs.add(&queue, 1, 100));
+    ensure!(cx.call(NAME, next).await?.value.is_ok(),
+        "the place of a job that has returned is not free while its future is kept";
+        expected = "the next job begins when the one before it has returned",
+        help = "drop the permit when the job has ended: a future that has returned may be kept for long");
+    drop(ended);
+    Ok(())
 }
 
 /// A caller that has moved to another task since its first poll gets its place.
@@ -444,12 +460,42 @@ pub async fn survives_dropped_callers(cx: Cx) -> Outcome {
             drop(waiting);
             serves(&cx, &queue, places, "after a caller was dropped at its turn").await?;
         }
+        hands_on_what_is_not_taken(&cx, &queue, places).await?;
 
         // Callers that were never polled, and one that stays in the line, not polled again.
         for number in 0..3 {
             drop(jobs.add(&queue, number, 100));
         }
         serves(&cx, &queue, places, "after callers were dropped before their first poll").await?;
+    }
+    Ok(())
+}
+
+/// A caller is dropped when its turn has come, before it could run, and others wait behind it: the place is theirs.
+async fn hands_on_what_is_not_taken(cx: &Cx, queue: &AsyncQueue, places: usize) -> Outcome {
+    for gone in 1..=3 {
+        let jobs = Jobs::new(cx);
+        let mut holding: Vec<_> =
+            (0..places).map(|number| Box::pin(jobs.add(queue, number, 100))).collect();
+        let mut going: Vec<_> =
+            (0..gone).map(|number| Box::pin(jobs.add(queue, 10 + number, 100))).collect();
+        let mut behind: Vec<_> =
+            (0..3).map(|number| Box::pin(jobs.add(queue, 20 + number, 100))).collect();
+        let arrive = poll_fn(|cx| {
+            for caller in holding.iter_mut().chain(&mut going).chain(&mut behind) {
+                let _ = caller.as_mut().poll(cx).is_ready();
+            }
+            Poll::Ready(())
+        });
+        cx.call(NAME, arrive).await?;
+        cx.call(NAME, join_all(holding)).await?;
+        drop(going);
+        let behind = timeout(ms(10_000), join_all(behind));
+        ensure!(cx.call(NAME, behind).await?.value.is_ok(),
+            "after a caller was dropped at its turn, those behind it wait although a place is free";
+            expected = "the place passes to the next one in the queue",
+            help = "a waiter that was woken may be dropped before it runs: its destructor hands the place on, \
+                    or wakes the next one");
     }
     Ok(())
 }
@@ -535,6 +581,24 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
         }
     };
     cx.call(NAME, many).await?;
+    // The same behind a job that does not end: each waits, and is dropped while it does.
+    let behind = async {
+        let mut holds = Box::pin(queue.add(std::future::pending::<()>));
+        poll_once(holds.as_mut(), Waker::noop());
+        for _ in 0..1000 {
+            let mut waits = Box::pin(queue.add(|| async {}));
+            poll_once(waits.as_mut(), &waker);
+            drop(waits);
+        }
+        let wakers = kept();
+        drop(holds);
+        wakers
+    };
+    let wakers = cx.call(NAME, behind).await?.value;
+    ensure!(wakers <= 20, "1000 callers were dropped while they waited, and {wakers} of their wakers are kept";
+        expected = "none, or a few: nothing is kept for a caller that has left the queue",
+        help = "remove a caller's entry when it is dropped, not when its turn comes: the jobs before it may \
+                never end");
     let wakers = kept();
     ensure!(wakers <= 20, "1000 callers have come and gone, and {wakers} of their wakers are kept";
         expected = "none, or a few: nothing is kept for a caller whose job has ended",

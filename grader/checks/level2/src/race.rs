@@ -12,11 +12,12 @@ use level2::race::{FirstThree, TooFew, load};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{Fake, Payload, Step, refused};
+use crate::moves::moves;
 use crate::plain;
 use crate::support::{
-    AN_HOUR, ASSIGNED, HOURS, asked_once, begins, catching, copy, crowd, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, panics, passed_on, passes_each_panic_on,
-    returned_at, shop, states_time, succeeded,
+    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, errors, is_exact,
+    latencies, leaves_nothing_when_dropped, names, nothing_left, panics, passed_on,
+    passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "race::load";
@@ -61,16 +62,16 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
     for slow in [false, true] {
         let mut drawn = latencies(&mut draw);
         if slow {
-            // The three slowest take more than an hour.
+            // The three slowest take more than a year.
             let third = by_time(drawn)[2].1;
-            drawn = drawn.map(|after| if after < third { after } else { after + AN_HOUR });
+            drawn = drawn.map(|after| if after < third { after } else { after + A_YEAR });
         }
         let (section, third) = by_time(drawn)[2];
         let fake = shop(&cx, &mut draw, drawn);
         begins(&cx, "other latencies; it is first polled 70 ms after it was made");
         let made = load(fake.source());
         sleep(ms(70)).await;
-        let call = cx.call_within(HOURS, NAME, made).await?;
+        let call = cx.call_within(YEARS, NAME, made).await?;
         returned_at(
             call.took,
             third,
@@ -79,7 +80,8 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
         )?;
         states_time(succeeded(call.value, "three sources can answer")?.took, third)?;
     }
-    Ok(())
+    let (first, took) = with_odd_time(&cx, NAME, load(Fake::new(&cx).source())).await?;
+    is_exact(succeeded(first, "three sources can answer")?.took, took, "`took`")
 }
 
 pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
@@ -138,6 +140,7 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
         let fake = shop(&cx, &mut draw, drawn);
         right(&won(&cx, &fake).await?.0.arrived, &fake, drawn, "other latencies")?;
     }
+    moves(&cx, NAME, &[250], load).await?;
     crowd(&cx, NAME, load).await
 }
 
@@ -308,6 +311,46 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
     ensure!(rest == expected, "`rest` has lost outcomes when it is polled 10 s later";
         expected = plain::items(&expected), observed = plain::items(&rest),
         help = "the calls have no limit, and their answers wait until `rest` is polled");
+    moves(&cx, "race::load and its `rest`", &[450, 550], |source| async {
+        if let Ok(first) = load(source).await {
+            first.rest.for_each(|_| async {}).await;
+        }
+    })
+    .await?;
+    the_rest_takes_a_year(&cx, &mut draw).await
+}
+
+/// The last two sources take more than a year, and then the caller asks for them another year later.
+async fn the_rest_takes_a_year(cx: &Cx, draw: &mut Draw) -> Outcome {
+    let drawn = latencies(draw);
+    let third = by_time(drawn)[2].1;
+    let slow = drawn.map(|after| if after <= third { after } else { after + A_YEAR });
+    for late in [false, true] {
+        let fake = shop(cx, draw, slow);
+        begins(cx, "the last two sources take more than a year");
+        let first = won(cx, &fake).await?.0;
+        if late {
+            begins(cx, "the caller asks for the rest when both have long been there");
+            cx.pass(YEARS).await;
+        }
+        let rest = cx.call_within(YEARS, "`rest`", first.rest.collect::<Vec<_>>()).await?.value;
+        let mut observed: Vec<_> = rest
+            .iter()
+            .map(|item| match item {
+                Ok(data) => plain::data(data),
+                Err(error) => plain::error(error),
+            })
+            .collect();
+        let mut expected: Vec<_> = by_time(slow)[3..]
+            .iter()
+            .map(|&(section, _)| plain::data(&fake.data(section)))
+            .collect();
+        observed.sort_unstable();
+        expected.sort_unstable();
+        ensure!(observed == expected, "`rest` has lost outcomes that take more than a year";
+            expected = plain::items(&expected), observed = plain::items(&observed),
+            help = "the calls have no limit: `rest` ends when the last outcome was delivered, however late that is");
+    }
     Ok(())
 }
 

@@ -14,9 +14,11 @@ use level2::model::Section;
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
 use level2::settled::{SectionReport, Settled};
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
 use tokio::time::sleep;
 
 use crate::fake::{Fake, down};
+use crate::moves::moved;
 use crate::plain::{self, same, same_page};
 use crate::support::{A_YEAR, YEARS, odd, succeeded};
 
@@ -128,6 +130,31 @@ pub async fn waits_double(cx: Cx) -> Outcome {
     for failures in 0..=40 {
         delay(&cx, Duration::from_nanos(1), failures).await?;
     }
+    moves_between_tasks(&cx).await
+}
+
+/// A retry that moves to another task, in a try or in a wait, goes on as one that stays.
+async fn moves_between_tasks(cx: &Cx) -> Outcome {
+    for at in [0, 50, 150, 250] {
+        let count = Cell::new(0);
+        let attempt = || {
+            count.set(count.get() + 1);
+            let outcome = if count.get() == 1 { Err(down(Section::Users)) } else { Ok(()) };
+            async {
+                sleep(ms(100)).await;
+                outcome
+            }
+        };
+        let retry = moved(at, retry(backoff(3, ms(100))?, attempt));
+        let call = cx.call(NAME, retry).await?;
+        succeeded(call.value, "the second try succeeds")?;
+        ensure!(call.took == ms(300), "{NAME} is not woken after it has moved to another task";
+            expected = "it returns at 300 ms: two tries of 100 ms, and a wait of 100 ms",
+            observed = format!("it was first polled by one task and {at} ms later by another, and returned at {}",
+                plain::time(call.took)),
+            help = "pass each poll's own Context to the futures that you wait for: a waker that was stored \
+                    belongs to the task of an earlier poll");
+    }
     Ok(())
 }
 
@@ -212,6 +239,22 @@ pub async fn gives_up(cx: Cx) -> Outcome {
             expected = "at once: there is nothing to wait for after the last try",
             help = "wait between two tries only: check whether there is another one before you wait");
     }
+    tens_of_thousands_of_tries().await
+}
+
+/// As many tries as are allowed, also where no small integer holds the number.
+async fn tens_of_thousands_of_tries() -> Outcome {
+    const TRIES: u32 = 66_000;
+    let count = Cell::new(0_u32);
+    let attempt = || {
+        count.set(count.get() + 1);
+        async { Err::<(), _>(down(Section::Users)) }
+    };
+    // A solution may need a poll for each try: more than `Cx::call` allows.
+    let _: Result<(), Exhausted> =
+        unconstrained(retry(backoff(TRIES, Duration::ZERO)?, attempt)).await;
+    ensure!(count.get() == TRIES, "{} tries instead of {TRIES}", count.get();
+        expected = format!("{TRIES} tries in all: `attempts` is a u32"));
     Ok(())
 }
 

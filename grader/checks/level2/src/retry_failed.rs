@@ -12,9 +12,13 @@ use tokio::time::sleep;
 
 use crate::endings::dropped_everywhere;
 use crate::fake::{Fake, Payload, Step, down, latency, refused};
+use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::{set, set_limit};
-use crate::support::{A_YEAR, YEARS, asked_once, crowd, names, odd, returned_at};
+use crate::support::{
+    A_YEAR, YEARS, asked_once, crowd, is_exact, names, odd, of_several_lines, returned_at,
+    stopped_at, with_odd_time,
+};
 
 const NAME: &str = "retry_failed::retry";
 
@@ -111,11 +115,12 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
         ensure!(reported == expected, "a section that had no report has one after the second try";
             expected = names(&expected), observed = names(&reported));
     }
-    crowd(&cx, NAME, |source| {
+    let again = |source| {
         let failures = Section::ALL.map(|section| (section, timed_out()));
         retry(source, first_load(&first, &failures), LIMITS)
-    })
-    .await
+    };
+    moves(&cx, NAME, &[250], again).await?;
+    crowd(&cx, NAME, again).await
 }
 
 pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
@@ -152,7 +157,7 @@ pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
 
 pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    let text = draw.text(1..=12);
+    let text = of_several_lines(&mut draw, "a table");
     let later = SourceError::Unavailable(format!("later: {text}"));
     let limit = draw.between(700..=900);
     for section in Section::ALL {
@@ -203,6 +208,14 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
             || format!("the report on {section} does not carry the limit of the second try"),
             "the limit is the one that `timeouts` gives the section, as it is",
         )?;
+        // Its call is cut while that of another section still runs.
+        let other = if section == Section::LowStock { Section::Sales } else { Section::LowStock };
+        let fake = Fake::new(&cx).named("second").with(section, Step::Hangs);
+        let failures = [(section, timed_out()), (other, timed_out())];
+        let again = retry(fake.source(), first_load(&first, &failures), limits_of(section, 100));
+        let start = cx.timeline().now_ms();
+        cx.call(NAME, again).await?;
+        stopped_at(&fake, section, start + 100, &format!("{other} still runs"))?;
     }
     more_than_a_year(&cx).await
 }
@@ -219,7 +232,7 @@ async fn more_than_a_year(cx: &Cx) -> Outcome {
         });
     let failures = Section::ALL.map(|section| (section, timed_out()));
     let limits = Timeouts {
-        sales: ms(A_YEAR),
+        sales: Duration::MAX,
         users: ms(A_YEAR),
         orders: ms(A_YEAR),
         low_stock: ms(A_YEAR),
@@ -294,7 +307,11 @@ pub async fn states_the_time_of_both(cx: Cx) -> Outcome {
     let expected = took + ms(200);
     ensure!(call.value.took == expected, "`took` says {}", plain::time(call.value.took);
         expected = format!("{}: {} of the first load, and 200 ms of this one", plain::time(expected), plain::time(took)));
-    Ok(())
+    // So is that of the second one.
+    let made = retry(again.twin().source(), first_load(&first, &failures), LIMITS);
+    let (whole, took) = with_odd_time(&cx, NAME, made).await?;
+    is_exact(whole.took, ms(FIRST) + took, "`took`")?;
+    is_exact(now(&whole, Section::Reviews)?.took, took, "the report on reviews")
 }
 
 pub async fn nothing_to_do(cx: Cx) -> Outcome {

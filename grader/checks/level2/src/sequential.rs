@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use crate::fake::{Fake, Step, latency};
 use crate::plain;
 use crate::support::{
-    AN_HOUR, HOURS, begins, carries_its_own_answers, catching, copy, errors, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, panics, passes_each_panic_on, returned_at,
-    shop, states_time, succeeded,
+    A_YEAR, AN_HOUR, HOURS, YEARS, begins, carries_its_own_answers, catching, copy, errors,
+    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, panics,
+    passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "sequential::load";
@@ -50,7 +50,22 @@ pub async fn takes_2000_ms(cx: Cx) -> Outcome {
         )?;
         states_time(succeeded(call.value, "every source answered")?.took, sum)?;
     }
-    Ok(())
+
+    // Each of them takes months, one more than a year.
+    let mut months = [A_YEAR / 4; 5];
+    months[draw.index(5)] = A_YEAR;
+    let fake = shop(&cx, &mut draw, months);
+    begins(&cx, "the sources take months, one of them more than a year");
+    let call = cx.call_within(YEARS * 2, NAME, load(fake.source())).await?;
+    returned_at(
+        call.took,
+        2 * A_YEAR,
+        "the sum of the latencies, months and more than a year",
+        "the load has no limit and no pause of its own: it waits for each answer",
+    )?;
+
+    let (whole, took) = with_odd_time(&cx, NAME, load(Fake::new(&cx).source())).await?;
+    is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
 }
 
 pub async fn asks_in_order(cx: Cx) -> Outcome {

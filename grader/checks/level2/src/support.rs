@@ -6,7 +6,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::{join, join_all};
@@ -15,9 +14,10 @@ use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
 use level2::error::{SectionError, SourceError};
 use level2::model::{Dashboard, Loaded, Section};
 use level2::source::DashboardSource;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::fake::{Fake, Payload, Step};
+use crate::moves::moves;
 use crate::plain;
 
 /// Sections as a learner reads them: `sales, users`.
@@ -49,6 +49,38 @@ pub fn states_time(stated: Duration, expected_ms: u64) -> Outcome {
     Ok(())
 }
 
+/// Runs a future while the clock moves by a part of a millisecond, 10 ms after the first poll. Timers know whole
+/// milliseconds only, so this is how a time comes about that is none. Returns the output and the time that passed.
+pub async fn with_odd_time<F: Future>(
+    cx: &Cx,
+    name: &str,
+    future: F,
+) -> Result<(F::Output, Duration), Fail> {
+    let part = odd(&mut cx.draw(), Duration::ZERO);
+    begins(cx, &format!("the clock moves by {} in a moment", plain::time(part)));
+    let timed = async {
+        let began = Instant::now();
+        let output = future.await;
+        (output, began.elapsed())
+    };
+    let moves = async {
+        sleep(ms(10)).await;
+        cx.skip(part);
+    };
+    let ((output, took), ()) = cx.call(name, join(timed, moves)).await?.value;
+    // Later times are whole again.
+    cx.skip(ms(1) - part);
+    Ok((output, took))
+}
+
+/// A duration that the judged code has measured is the one that passed, to the nanosecond.
+pub fn is_exact(stated: Duration, passed: Duration, what: &str) -> Outcome {
+    ensure!(stated == passed, "{what} says {}", plain::time(stated);
+        expected = format!("{}, to the nanosecond", plain::time(passed)),
+        help = "keep the Duration that `elapsed()` returns: whole milliseconds lose a part of it");
+    Ok(())
+}
+
 /// Lets everything that was dropped or aborted come to rest; then no call and no task may be alive.
 pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
     cx.settle().await;
@@ -63,6 +95,20 @@ pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
         expected = "no task is left",
         help = "dropping a JoinHandle leaves its task running: use a JoinSet, or abort the tasks in \
                 a destructor");
+    Ok(())
+}
+
+/// The last call of `section` was over at this moment, in milliseconds since the criterion began: what is cut is
+/// stopped at that time, however long the rest of the load goes on.
+pub fn stopped_at(fake: &Fake, section: Section, expected: u64, case: &str) -> Outcome {
+    let over = fake.over(section);
+    let observed =
+        over.map_or_else(|| "it still runs".to_owned(), |at| format!("it was stopped at {at} ms"));
+    ensure!(over == Some(expected), "the call of {section} runs on after its limit";
+        expected = format!("it is stopped at {expected} ms, when its limit is over ({case})"),
+        observed = observed,
+        help = "drop the future of a call that has run out of time, or abort its task, before anything else \
+                is awaited");
     Ok(())
 }
 
@@ -159,15 +205,6 @@ pub fn shows(observed: &Dashboard, expected: &Dashboard, case: &str) -> Outcome 
     Ok(())
 }
 
-/// Polls once in the name of a task that is gone, and then as usual.
-async fn polled_elsewhere_first<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => future.await,
-    }
-}
-
 /// A load shows the answers of its own calls: once, again, beside another shop's load, and while a
 /// third one is stuck.
 pub async fn carries_its_own_answers<F>(
@@ -192,15 +229,7 @@ where
         "the shop",
     )?;
 
-    begins(cx, "it is polled by one task, and then by another");
-    let moved = shop(cx, &mut draw, second);
-    let call = cx.call(name, polled_elsewhere_first(load(moved.source()))).await?;
-    // The limit of `Cx::call` polls it once more, at which all has long been there.
-    ensure!(call.took < ms(60_000), "a load that moved to another task is not woken";
-        expected = "it goes on when a source answers", observed = format!("{} ms", call.took.as_millis()),
-        help = "pass each poll's own Context to the futures that you wait for: a stored waker belongs to the task of an earlier poll");
-    let page = succeeded(call.value, "every source answered")?.dashboard;
-    shows(&page, &moved.page(), "the load moved to another task")?;
+    moves(cx, name, &[250], &load).await?;
 
     begins(cx, "three at a time: the shop again, a branch, and one that is stuck");
     let mut stuck = pin!(load(shops[2].source()));
@@ -220,13 +249,13 @@ where
     crowd(cx, name, load).await
 }
 
-/// Hundreds of loads at once take as long as one alone.
+/// Thousands of loads at once take as long as one alone.
 pub async fn crowd<F: Future>(
     cx: &Cx,
     name: &str,
     load: impl Fn(Arc<dyn DashboardSource>) -> F,
 ) -> Outcome {
-    const LOADS: usize = 130;
+    const LOADS: usize = 2100;
     let fake = Fake::new(cx).quiet();
     let alone = cx.call(name, load(fake.source())).await?.took;
     begins(cx, &format!("{LOADS} loads at once"));
@@ -250,13 +279,19 @@ pub fn asked_once(fake: &Fake, case: &str) -> Outcome {
     Ok(())
 }
 
+/// The text of a panic as `assert_eq!` writes it: several lines, with spaces at their beginnings.
+pub fn of_several_lines(draw: &mut Draw, what: &str) -> String {
+    let (left, right) = (draw.below(1_000_000), draw.below(1_000_000));
+    format!("a row of {what} is missing\n  left: {left}\n right: {right} ")
+}
+
 /// Panics of every source: in the method before there is a future, at the first poll, and later; with a literal
 /// and with a text that is made. Each has the step and its text, and how many milliseconds after the call it panics.
 pub fn panics(draw: &mut Draw) -> Vec<(Section, Step, String, u64)> {
     let mut cases = Vec::new();
     for section in Section::ALL {
         let late = draw.between(50..=150);
-        let text = format!("row {} of {section} is missing", draw.below(1_000_000));
+        let text = of_several_lines(draw, section.name());
         let literal = Payload::Literal("a row is missing");
         let made = Payload::Text(text);
         for (step, payload, at) in [
