@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures::FutureExt as _;
 use futures::future::{join, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level2::queue::{AsyncQueue, DEFAULT_CONCURRENCY};
 use tokio::task::unconstrained;
@@ -479,18 +480,19 @@ async fn hands_on_what_is_not_taken(cx: &Cx, queue: &AsyncQueue, places: usize) 
             (0..places).map(|number| Box::pin(jobs.add(queue, number, 100))).collect();
         let mut going: Vec<_> =
             (0..gone).map(|number| Box::pin(jobs.add(queue, 10 + number, 100))).collect();
-        let mut behind: Vec<_> =
-            (0..3).map(|number| Box::pin(jobs.add(queue, 20 + number, 100))).collect();
+        // Each is polled when it is woken, and at no other time.
+        let mut behind: FuturesUnordered<_> =
+            (0..3).map(|number| jobs.add(queue, 20 + number, 100)).collect();
         let arrive = poll_fn(|cx| {
-            for caller in holding.iter_mut().chain(&mut going).chain(&mut behind) {
+            for caller in holding.iter_mut().chain(&mut going) {
                 let _ = caller.as_mut().poll(cx).is_ready();
             }
-            Poll::Ready(())
+            Poll::Ready(behind.poll_next_unpin(cx).is_ready())
         });
-        cx.call(NAME, arrive).await?;
+        ensure!(!cx.call(NAME, arrive).await?.value, "a job of 100 ms was over at once");
         cx.call(NAME, join_all(holding)).await?;
         drop(going);
-        let behind = timeout(ms(10_000), join_all(behind));
+        let behind = timeout(ms(10_000), behind.count());
         ensure!(cx.call(NAME, behind).await?.value.is_ok(),
             "after a caller was dropped at its turn, those behind it wait although a place is free";
             expected = "the place passes to the next one in the queue",
