@@ -47,7 +47,7 @@ pub(crate) struct Criterion<'a> {
     pub(crate) hints: &'a [&'a str],
 }
 
-/// A failure: as parts where the run is at hand, as text where only the result is.
+/// A failure: as parts where the run is available, as text where only the result is.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Failure<'a> {
     pub(crate) headline: Option<&'a str>,
