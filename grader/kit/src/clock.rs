@@ -77,10 +77,6 @@ impl Clock {
     pub(crate) fn skip(&self, time: Duration) {
         self.watch.look();
         let _entered = self.handle.enter();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the kit's own clock, between two looks at it"
-        )]
         let moves = pin!(tokio::time::advance(time));
         // The first poll moves the clock. What follows lets tasks run, which the next park does too.
         let _ = moves.poll(&mut Context::from_waker(Waker::noop()));
