@@ -10,6 +10,7 @@
 //! | [`chunk`] | the items of a stream in groups, bounded by number and time |
 //! | [`paging`] | a window on a long list that is loaded page by page |
 //! | [`bulkhead`] | a pool of slots for each dependency, with a bounded queue |
+//! | [`recovery`] | retries by the class of the error, then a fallback, with figures |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
@@ -67,6 +68,8 @@ pub mod debounce;
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
 pub mod paging;
+#[cfg_attr(doc, doc = lesson!("recovery.md", "recovery.md"))]
+pub mod recovery;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]
