@@ -34,7 +34,7 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     let mut recovery = Recovery::<u64, Broken>::new();
     recovery.fallback("a", |error: &Broken| {
         let number = error.number;
-        async move { if number % 2 == 0 { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
+        async move { if number.is_multiple_of(2) { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
     });
     let failing = |number| async move { Err(Broken::new(Class::Client, number)) };
     for number in 0..200 {
@@ -73,7 +73,7 @@ fn fresh() -> Recovery<u64, Broken> {
     let mut recovery = Recovery::new();
     recovery.fallback("a", |error: &Broken| {
         let number = error.number;
-        async move { if number % 4 == 0 { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
+        async move { if number.is_multiple_of(4) { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
     });
     recovery
 }
