@@ -15,6 +15,7 @@
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
+//! | [`http_client`] | copies, shared requests, batches and progressive loads over a transport |
 //! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //!
 //! Every module here is an exercise, and the README is the assignment.
@@ -64,6 +65,8 @@ pub mod compose;
 pub mod dashboard;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
+#[cfg_attr(doc, doc = lesson!("http_client.md", "http-client.md"))]
+pub mod http_client;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]

@@ -31,6 +31,8 @@ mod compose;
 mod dashboard;
 #[cfg(feature = "debounce")]
 mod debounce;
+#[cfg(feature = "http-client")]
+mod http_client;
 #[cfg(feature = "limiter")]
 mod limiter;
 #[cfg(feature = "models")]
