@@ -15,6 +15,7 @@
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
 //! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
+//! | [`resubscribe`] | a stream that outlives the errors of its source, by class |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -67,6 +68,8 @@ pub mod debounce;
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
 pub mod paging;
+#[cfg_attr(doc, doc = lesson!("resubscribe.md", "resubscribe.md"))]
+pub mod resubscribe;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]

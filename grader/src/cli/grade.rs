@@ -31,6 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     report.leave_out(&grader::starter::untouched(&root));
     let record = progress::read(&root).unwrap_or_default();
     report.remember_won(|id| record.passed.contains_key(id));
+    progress::name_unfinished(&root, &mut report);
     remember(&root, &report);
     let text = match arguments.format {
         Format::Text => scoreboard::render(&report),

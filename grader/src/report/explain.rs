@@ -34,6 +34,7 @@ pub fn criterion(
 ) -> fmt::Result {
     let Some(verdict) = &criterion.verdict else { return Ok(()) };
     let mut text = String::new();
+    unfinished(&mut text, criterion)?;
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
     if criterion.status == Status::Failed {
         writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
@@ -42,6 +43,22 @@ pub fn criterion(
         writeln!(out, "{indent}{line}")?;
     }
     Ok(())
+}
+
+/// One line about what a failed criterion is built on and is not finished, if there is such a thing.
+///
+/// # Errors
+///
+/// Only if writing into the string fails, which it does not.
+pub fn unfinished(out: &mut String, criterion: &CriterionReport) -> fmt::Result {
+    if criterion.status != Status::Failed || criterion.unfinished.is_empty() {
+        return Ok(());
+    }
+    let (names, verb) =
+        (&criterion.unfinished, if criterion.unfinished.len() == 1 { "is" } else { "are" });
+    let text = format!("{} {verb} not finished, and this exercise uses it", names.join(" and "));
+    let command = format!("cargo grade {}", names.join(" "));
+    writeln!(out, "{} {text}: {}", Styled(DIM, format!("{:<9}", "first")), Styled(CODE, command))
 }
 
 /// What the judged code printed and what was remarked although the criterion is met.

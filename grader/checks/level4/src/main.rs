@@ -37,6 +37,8 @@ mod limiter;
 mod models;
 #[cfg(feature = "paging")]
 mod paging;
+#[cfg(feature = "resubscribe")]
+mod resubscribe;
 #[cfg(feature = "single-flight")]
 mod single_flight;
 #[cfg(feature = "socket")]

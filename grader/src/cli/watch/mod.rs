@@ -214,7 +214,8 @@ fn run_once(root: &Path, names: &[String], send: &Sender<Message>) -> Result<Eve
     let options = Options { color: true, ..Options::default() };
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
-    let report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
+    let mut report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
+    progress::name_unfinished(root, &mut report);
     Ok(Event::Graded(Box::new(report)))
 }
 
