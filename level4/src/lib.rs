@@ -16,6 +16,7 @@
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
 //! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //! | [`resubscribe`] | a stream that outlives the errors of its source, by class |
+//! | [`realtime`] | a list that is loaded once and then follows the updates of a socket |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -68,6 +69,8 @@ pub mod debounce;
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
 pub mod paging;
+#[cfg_attr(doc, doc = lesson!("realtime.md", "realtime.md"))]
+pub mod realtime;
 #[cfg_attr(doc, doc = lesson!("resubscribe.md", "resubscribe.md"))]
 pub mod resubscribe;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
