@@ -209,7 +209,6 @@ fn of_level(level: &LevelReport) -> LevelResult {
         if let Some(verdict) = &criterion.verdict {
             let place = Place { level: level.name, file: criterion.file };
             // Writing into a string does not fail.
-            let _ = explain::unfinished(&mut message, criterion);
             let _ = explain::failure(&mut message, verdict, place);
         }
         CriterionResult {
