@@ -185,9 +185,9 @@ fn criterion_lines(
         }
         let is_first = |other: &CriterionReport| other.id == criterion.id;
         if exercise.criteria.iter().find(|it| it.status == Status::Failed).is_some_and(is_first) {
-            let mut text = String::new();
-            explain::unfinished(&mut text, criterion)?;
-            text.lines().try_for_each(|line| writeln!(out, "        {line}"))?;
+            if let Some(first) = explain::unfinished(criterion) {
+                writeln!(out, "        {} {}", Styled(DIM, "first    "), first.text)?;
+            }
         }
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
         let command = format!("cargo grade {}", criterion.id);
