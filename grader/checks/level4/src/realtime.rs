@@ -123,6 +123,12 @@ async fn seen(limit: u64, states: impl Stream<Item = Live<Row>>) -> Marbles {
     Marbles::at(marks)
 }
 
+/// Of what a reader has seen, the states with a list. Without one the status is another criterion's business.
+fn lists(seen: &Marbles) -> Marbles {
+    let has_list = |mark: &Mark| matches!(mark, Mark::Item(text) if text.contains(": "));
+    Marbles::at(seen.marks().iter().filter(|(_, mark)| has_list(mark)).cloned())
+}
+
 fn states<'a>(states: impl IntoIterator<Item = (u64, &'a str)>) -> Marbles {
     Marbles::at(
         states
