@@ -184,10 +184,10 @@ fn criterion_lines(
             return writeln!(out, "        {}", Styled(DIM, text));
         }
         let is_first = |other: &CriterionReport| other.id == criterion.id;
-        if exercise.criteria.iter().find(|it| it.status == Status::Failed).is_some_and(is_first) {
-            if let Some(first) = explain::unfinished(criterion) {
-                writeln!(out, "        {} {}", Styled(DIM, "first    "), first.text)?;
-            }
+        if exercise.criteria.iter().find(|it| it.status == Status::Failed).is_some_and(is_first)
+            && let Some(first) = explain::unfinished(criterion)
+        {
+            writeln!(out, "        {} {}", Styled(DIM, "first    "), first.text)?;
         }
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
         let command = format!("cargo grade {}", criterion.id);

@@ -186,7 +186,7 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     let round = || {
         made.set(made.get() + 1);
         let number = made.get();
-        stream::iter([Ok(number), Err(Status(if number % 2 == 0 { 429 } else { 503 }))])
+        stream::iter([Ok(number), Err(Status(if number.is_multiple_of(2) { 429 } else { 503 }))])
     };
     let mut out = pin!(level4::resubscribe::resubscribe(round, how()?));
     for _ in 0..10 {
