@@ -313,9 +313,9 @@ mod tests {
         let (mut scripts, times) = (scripts.into_iter(), RefCell::new(Vec::new()));
         let make = || {
             times.borrow_mut().push(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-            stream::iter(scripts.next().unwrap_or_default())
+            futures::stream::iter(scripts.next().unwrap_or_default())
         };
-        let items = resubscribe(make, how).collect().await;
+        let items = futures::StreamExt::collect(resubscribe(make, how)).await;
         (items, times.into_inner())
     }
 

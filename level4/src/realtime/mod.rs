@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use crate::dashboard::KeyValue;
 use crate::single_flight::SingleFlight;
-use crate::socket::{self, Connector, socket};
+use crate::socket::{self, Connector};
 use crate::state_store::Store;
 use follow::{Parts, SharedConnector, follow};
 use list::Board;
@@ -218,7 +218,7 @@ impl<A: SnapshotApi, C: Connector, K: KeyValue> Realtime<A, C, K> {
     ) -> Result<Self, socket::ConfigError> {
         let connector = SharedConnector(Arc::new(connector));
         // A socket that is not polled does nothing: it is made to find bad settings here, and not at the first reader.
-        socket::<_, Value>(connector.clone(), settings.socket.clone()).map(drop)?;
+        socket::socket::<_, Value>(connector.clone(), settings.socket.clone()).map(drop)?;
         let store = Store::new(Board::new());
         let parts = Parts { api, connector, copies, settings, store };
         Ok(Self { parts: Arc::new(parts), runs: SingleFlight::new() })
