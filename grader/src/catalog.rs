@@ -1,5 +1,6 @@
 //! What is graded: pure data, generated at build time from the files of `grader/criteria`. How each
 //! criterion is judged stands in `grader/checks/levelN`.
+use std::collections::BTreeSet;
 
 /// One level of the course.
 #[derive(Debug)]
@@ -17,6 +18,13 @@ pub struct Level {
 }
 
 impl Level {
+    /// The levels below whose code a solution uses.
+    #[must_use]
+    pub fn below(&self) -> BTreeSet<&'static str> {
+        let foundations = self.exercises.iter().flat_map(|exercise| exercise.foundation);
+        foundations.filter_map(|full| Some(full.split_once('/')?.0)).collect()
+    }
+
     /// Whether the course provides this file, named relative to the level's folder: `src/lib.rs`.
     #[must_use]
     pub fn provides(&self, path: &str) -> bool {
@@ -40,6 +48,8 @@ pub struct Exercise {
     /// crash at every point, random scripts. A trial fails for a fault of any part, beside the
     /// criterion that is about it.
     pub trial: bool,
+    /// The exercises of levels below whose code a solution uses: `level3/retry`.
+    pub foundation: &'static [&'static str],
     /// The contract: what a right solution promises, in the order of the clauses' numbers.
     pub clauses: &'static [Clause],
     /// In the order in which a learner should meet them.
@@ -47,6 +57,15 @@ pub struct Exercise {
 }
 
 impl Exercise {
+    /// The exercises of the foundation, each with its full name.
+    pub fn below(&self) -> impl Iterator<Item = (&'static str, &'static Exercise)> {
+        self.foundation.iter().filter_map(|full| {
+            let (above, name) = full.split_once('/')?;
+            let exercise = level(above)?.exercises.iter().find(|exercise| exercise.name == name)?;
+            Some((*full, exercise))
+        })
+    }
+
     /// The numbers of the clauses that a criterion judges, and their texts.
     pub fn clauses_of(&self, id: &str) -> impl Iterator<Item = (usize, &'static Clause)> {
         let numbered = self.clauses.iter().enumerate().map(|(at, clause)| (at + 1, clause));

@@ -81,6 +81,18 @@ pub fn graded(root: &Path, report: &Report, shown: Option<&str>) -> Result<(), P
     })
 }
 
+/// Names at each criterion of `report` that is not met the exercises of levels below that it is built on and that
+/// are not finished. Of a level that is not in the report, and that the learner has started, the record decides. A
+/// level that is not started holds the reference.
+pub fn name_unfinished(root: &Path, report: &mut Report) {
+    let started = started(root).unwrap_or_default();
+    let record = read(root).unwrap_or_default();
+    report.name_unfinished(|id| {
+        let level = id.split('/').next().unwrap_or_default();
+        started.contains(level) && !record.passed.contains_key(id)
+    });
+}
+
 /// Remembers the criterion that was shown last, where a level is started.
 ///
 /// # Errors

@@ -17,6 +17,8 @@
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
 //! | [`http_client`] | copies, shared requests, batches and progressive loads over a transport |
 //! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
+//! | [`resubscribe`] | a stream that outlives the errors of its source, by class |
+//! | [`realtime`] | a list that is loaded once and then follows the updates of a socket |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -71,6 +73,10 @@ pub mod http_client;
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
 pub mod paging;
+#[cfg_attr(doc, doc = lesson!("realtime.md", "realtime.md"))]
+pub mod realtime;
+#[cfg_attr(doc, doc = lesson!("resubscribe.md", "resubscribe.md"))]
+pub mod resubscribe;
 #[cfg_attr(doc, doc = lesson!("recovery.md", "recovery.md"))]
 pub mod recovery;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]

@@ -97,12 +97,14 @@ fn exercise_code(level: &Level, exercise: &Exercise) -> String {
         exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
     let clauses: String = exercise.clauses.iter().map(|c| clause_code(level, c)).collect();
     format!(
-        "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, clauses: &[{clauses}], \
+        "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, \
+         foundation: &{:?}, clauses: &[{clauses}], \
          criteria: &[{criteria}] }},\n",
         exercise.name,
         exercise.title,
         in_workspace(level, &exercise.file),
-        exercise.trial
+        exercise.trial,
+        exercise.foundation
     )
 }
 

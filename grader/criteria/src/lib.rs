@@ -26,6 +26,7 @@
 //! file = "src/race.rs"                        # what to write, below the level's folder
 //! read = ["level2/README.md, Race"]           # optional; shown for each of its criteria
 //! trial = false                               # optional; see `Exercise::trial`
+//! foundation = ["level1/promise"]             # optional; exercises of levels below that it uses
 //!
 //! [[clause]]                                  # the contract, numbered in this order
 //! text = """
@@ -85,6 +86,8 @@ pub struct Exercise {
     /// Whether its criteria try everything at once, and so also fail for a fault that another
     /// exercise is about.
     pub trial: bool,
+    /// The exercises of levels below whose code a solution uses, as `level3/retry`.
+    pub foundation: Vec<String>,
     /// The promises of a right solution, in the order of their numbers.
     pub clauses: Vec<Clause>,
     /// In the order in which a learner should meet them.

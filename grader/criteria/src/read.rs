@@ -32,6 +32,8 @@ struct ExerciseFile {
     #[serde(default)]
     trial: bool,
     #[serde(default)]
+    foundation: Vec<String>,
+    #[serde(default)]
     read: Vec<String>,
     #[serde(default)]
     clause: Vec<ClauseTable>,
@@ -72,7 +74,28 @@ struct CriterionTable {
 pub fn read(folder: &Path) -> Result<Vec<Level>, CriteriaError> {
     let mut folders: Vec<PathBuf> = entries(folder)?;
     folders.retain(|path| path.join(LEVEL_FILE).is_file());
-    folders.iter().map(|folder| level(folder)).collect()
+    let levels: Vec<Level> =
+        folders.iter().map(|folder| level(folder)).collect::<Result<_, _>>()?;
+    foundations_exist(folder, &levels)?;
+    Ok(levels)
+}
+
+/// Every foundation is an exercise of a level below.
+fn foundations_exist(folder: &Path, levels: &[Level]) -> Result<(), CriteriaError> {
+    let mut below = BTreeSet::new();
+    for level in levels {
+        for exercise in &level.exercises {
+            if let Some(unknown) = exercise.foundation.iter().find(|name| !below.contains(*name)) {
+                let path = folder.join(&level.name).join(format!("{}.toml", exercise.name));
+                let what = format!(
+                    "`foundation` names `{unknown}`, which is no exercise of a level below"
+                );
+                return Err(CriteriaError { path, line: None, what });
+            }
+        }
+        below.extend(level.exercises.iter().map(|it| format!("{}/{}", level.name, it.name)));
+    }
+    Ok(())
 }
 
 fn level(folder: &Path) -> Result<Level, CriteriaError> {
@@ -177,8 +200,15 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
         let criteria = table.criteria.into_inner().into_iter().map(full).collect();
         clauses.push(Clause { text: one_line(&table.text), criteria });
     }
-    let (title, trial) = (file.title, file.trial);
-    Ok(Exercise { name: name.to_owned(), title, file: file.file, trial, clauses, criteria })
+    Ok(Exercise {
+        name: name.to_owned(),
+        title: file.title,
+        file: file.file,
+        trial: file.trial,
+        foundation: file.foundation,
+        clauses,
+        criteria,
+    })
 }
 
 /// A file and its text.
@@ -323,6 +353,15 @@ mod tests {
     fn the_list_of_exercises_and_the_files_agree() {
         refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:2", "rice.toml"]);
         refuses(&LEVEL.replace("\"race\"", ""), EXERCISE, &["race.toml", "not listed"]);
+    }
+
+    #[test]
+    fn a_foundation_is_an_exercise_of_a_level_below() {
+        for name in ["level8/walk", "level9/race"] {
+            let named =
+                EXERCISE.replace("[[clause", &format!("foundation = [\"{name}\"]\n[[clause"));
+            refuses(LEVEL, &named, &["race.toml", name, "level below"]);
+        }
     }
 
     #[test]

@@ -116,6 +116,12 @@ impl Messages {
                 binary: binary.clone(),
                 warnings: self.warnings.get(level).cloned().unwrap_or_default(),
             },
+            None if let Some((below, errors)) = self.broken_below(part) => {
+                let errors = format!(
+                    "{level} uses {below}, and {below} does not compile. Repair that first.\n\n{errors}"
+                );
+                broken(below, errors)
+            }
             None if stuck.is_some_and(|stuck| stuck.packages.iter().any(|name| name == level)) => {
                 let why = stuck.map(|stuck| stuck.why.as_str()).unwrap_or_default();
                 broken(level, endless(level, why))
@@ -126,6 +132,12 @@ impl Messages {
             }
             None => broken(&check, format!("cargo says:\n{}", stderr.trim_end())),
         }
+    }
+
+    /// A level below the part's own, whose code it uses, that rustc refuses.
+    fn broken_below(&self, part: &Part) -> Option<(&'static str, String)> {
+        let mut below = part.level.below().into_iter();
+        below.find_map(|level| Some((level, self.errors.get(level)?.concat())))
     }
 
     /// What rustc wrote down of the files that it read for a library; empty if it is not available.

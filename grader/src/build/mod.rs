@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::catalog;
 use crate::inspect::{Finding, outside_files, refused};
 use folder::Folder;
 pub use part::{Breadth, Part};
@@ -184,7 +185,10 @@ pub fn build(
     let mut levels = BTreeMap::new();
     let mut built_parts = Vec::new();
     for part in parts {
-        let findings = refused(root, part.level);
+        // What a level uses of the levels below is compiled with it.
+        let below = part.level.below().into_iter().filter_map(catalog::level);
+        let findings: Vec<_> =
+            below.chain([part.level]).flat_map(|level| refused(root, level)).collect();
         if findings.is_empty() {
             built_parts.push(part);
         } else {

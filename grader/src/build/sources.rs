@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use grader_fingerprint::{GRADER, of, variable};
 
+use crate::catalog::{self, Level};
+
 /// Fingerprints by their variables.
 pub(super) type Sources = BTreeMap<String, String>;
 
@@ -17,7 +19,8 @@ pub(super) fn grader_is_current(root: &Path) -> bool {
     of(root, GRADER).to_string() == env!("GRADER_BUILT_FROM")
 }
 
-/// The packages that the check binary of `level` is built from, in the workspace at `root`.
+/// The packages that the check binary of `level` is built from, in the workspace at `root`: those of the levels below
+/// too that its exercises use.
 pub(super) fn of_level(root: &Path, level: &str) -> Sources {
     let mut sources = Sources::new();
     let mut add = |folder: &str, parts: &[&str]| {
@@ -27,14 +30,17 @@ pub(super) fn of_level(root: &Path, level: &str) -> Sources {
     add("grader/protocol", &["grader/protocol"]);
     let checks = format!("grader/checks/{level}");
     add(&checks, &[&checks, "grader/criteria"]);
-    add(level, &[&format!("{level}/Cargo.toml"), &format!("{level}/src")]);
-    // What the course provides for the level: its domain, its simulator.
-    for entry in fs::read_dir(root.join(level)).into_iter().flatten().flatten() {
-        let is_package =
-            entry.path().join("Cargo.toml").is_file() && entry.path().join("src/lib.rs").is_file();
-        if is_package && let Ok(name) = entry.file_name().into_string() {
-            let folder = format!("{level}/{name}");
-            add(&folder, &[&format!("{folder}/Cargo.toml"), &format!("{folder}/src")]);
+    let below = catalog::level(level).map(Level::below).unwrap_or_default();
+    for level in below.into_iter().chain([level]) {
+        add(level, &[&format!("{level}/Cargo.toml"), &format!("{level}/src")]);
+        // What the course provides for the level: its domain, its simulator.
+        for entry in fs::read_dir(root.join(level)).into_iter().flatten().flatten() {
+            let is_package = entry.path().join("Cargo.toml").is_file()
+                && entry.path().join("src/lib.rs").is_file();
+            if is_package && let Ok(name) = entry.file_name().into_string() {
+                let folder = format!("{level}/{name}");
+                add(&folder, &[&format!("{folder}/Cargo.toml"), &format!("{folder}/src")]);
+            }
         }
     }
     sources
@@ -81,6 +87,16 @@ mod tests {
             ["level3", "level3/domain", "level3/sim", "grader/kit", "grader/checks/level3"]
         {
             assert!(sources.contains_key(&variable(folder)), "{folder}: {sources:?}");
+        }
+    }
+
+    /// Without them level 3 would be compiled once more whenever level 4 is graded after it.
+    #[test]
+    fn a_level_has_the_fingerprints_of_the_levels_below_that_it_uses() {
+        let root = crate::workspace::of_this_run().expect("the workspace");
+        let (own, below) = (of_level(&root, "level4"), of_level(&root, "level3"));
+        for folder in ["level3", "level3/domain"] {
+            assert_eq!(own.get(&variable(folder)), below.get(&variable(folder)), "{folder}");
         }
     }
 

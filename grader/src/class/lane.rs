@@ -1,5 +1,5 @@
 //! A pristine workspace with a target folder of its own, in which forks are graded one after the other.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use super::conditions::Sandbox;
 use super::confine;
 use super::result::{LevelResult, LevelState};
 use super::worker::{Answer, Order, Work};
-use crate::catalog::Level;
+use crate::catalog::{self, Level};
 use crate::interrupt;
 use crate::seed::Seed;
 use crate::submission::{self, Files, ReadError, Scratch, ScratchError};
@@ -44,6 +44,8 @@ pub struct Rules {
 pub struct Lane {
     scratch: Scratch,
     target: PathBuf,
+    /// The course's files of the levels that other levels use.
+    pristine: Vec<(&'static Level, Files)>,
 }
 
 /// A lane could not be made.
@@ -86,7 +88,13 @@ impl Lane {
             submission::seed(root, profile, &target).map_err(LaneError::Seed)?;
         }
         std::fs::create_dir_all(&target).map_err(LaneError::Seed)?;
-        let lane = Lane { scratch, target };
+        let below = levels.iter().flat_map(|level| level.below()).collect::<BTreeSet<_>>();
+        let pristine = below.into_iter().filter_map(catalog::level).map(|level| {
+            let (files, _) = Files::read(scratch.root(), level)?;
+            Ok((level, files))
+        });
+        let pristine = pristine.collect::<Result<_, ReadError>>()?;
+        let lane = Lane { scratch, target, pristine };
         let mut command = Command::new(&rules.program);
         command.arg("class-worker");
         // The first build may have to fetch crates: as long as it takes, and with the network.
@@ -105,12 +113,32 @@ impl Lane {
         self.target.join("debug")
     }
 
-    /// Builds and judges levels with these files. A level that takes too long costs only itself.
+    /// Builds and judges levels with these files. A level that takes too long costs only itself. One that uses levels
+    /// below is judged with the course's own: an unfinished level 3 costs nothing in level 4.
     ///
     /// # Errors
     ///
     /// [`LaneError::Scratch`] when the files cannot be laid out, and [`LaneError::Interrupted`].
     pub fn grade(
+        &self,
+        wanted: &[(&'static Level, &Files)],
+        rules: &Rules,
+    ) -> Result<Vec<LevelResult>, LaneError> {
+        let (above, alone): (Vec<_>, Vec<_>) =
+            wanted.iter().copied().partition(|(level, _)| !level.below().is_empty());
+        let mut found =
+            if alone.is_empty() { Vec::new() } else { self.grade_together(&alone, rules)? };
+        for one in above {
+            for (level, files) in &self.pristine {
+                self.scratch.lay(level, files)?;
+            }
+            found.extend(self.grade_together(&[one], rules)?);
+        }
+        let levels: Vec<&'static Level> = wanted.iter().map(|(level, _)| *level).collect();
+        Ok(in_order(&levels, found))
+    }
+
+    fn grade_together(
         &self,
         wanted: &[(&'static Level, &Files)],
         rules: &Rules,

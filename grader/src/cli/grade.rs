@@ -50,6 +50,7 @@ pub(super) fn judge(
     report.leave_out(&grader::starter::untouched(root));
     let record = progress::read(root).unwrap_or_default();
     report.remember_won(|id| record.passed.contains_key(id));
+    progress::name_unfinished(root, &mut report);
     remember(root, &report);
     Ok(report)
 }

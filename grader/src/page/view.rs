@@ -148,7 +148,10 @@ impl<'a> Criterion<'a> {
             let (rows, more) = rows(&fail.timeline);
             Some(Failure {
                 headline: Some(&fail.headline),
-                facts: explain::facts(verdict, fail, place),
+                facts: explain::unfinished(criterion)
+                    .into_iter()
+                    .chain(explain::facts(verdict, fail, place))
+                    .collect(),
                 chart: chart(&fail.timeline),
                 rows,
                 more,

@@ -35,6 +35,8 @@ pub fn criterion(
 ) -> fmt::Result {
     let Some(verdict) = &criterion.verdict else { return Ok(()) };
     let mut text = String::new();
+    let first = unfinished(criterion);
+    part(&mut text, "first", first.as_ref().map(|fact| fact.text.as_str()))?;
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
     if criterion.status == Status::Failed {
         writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
@@ -43,6 +45,20 @@ pub fn criterion(
         writeln!(out, "{indent}{line}")?;
     }
     Ok(())
+}
+
+/// What a failed criterion is built on and is not finished, if there is such a thing: to be read first.
+#[must_use]
+pub fn unfinished(criterion: &CriterionReport) -> Option<Fact> {
+    let names = &criterion.unfinished;
+    if criterion.status != Status::Failed || names.is_empty() {
+        return None;
+    }
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let (listed, command) = (names.join(" and "), names.join(" "));
+    let text =
+        format!("{listed} {verb} not finished, and this exercise uses it: cargo grade {command}");
+    Some(Fact { label: "first", text })
 }
 
 /// What the judged code printed and what was remarked although the criterion is met.

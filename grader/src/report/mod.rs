@@ -14,7 +14,7 @@ use grader_protocol::{Diagnosis, Jail};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Built, LevelBuild};
-use crate::catalog::{Criterion, Kind};
+use crate::catalog::{self, Criterion, Exercise, Kind};
 use crate::inspect::Finding;
 use crate::seed::Seed;
 use crate::select::Entry;
@@ -117,6 +117,10 @@ pub struct CriterionReport {
     pub status: Status,
     /// The judgement; `null` if its level does not compile.
     pub verdict: Option<Verdict>,
+    /// Of a criterion that is not met: the exercises of levels below that it is built on and that do not
+    /// have all core points, such as `level3/retry`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<&'static str>,
 }
 
 /// The status of a criterion.
@@ -223,6 +227,7 @@ impl Report {
                 file: entry.criterion.file,
                 status,
                 verdict,
+                unfinished: Vec::new(),
             });
         }
         for level in &mut levels {
@@ -243,7 +248,33 @@ impl Report {
         if report.criteria().any(weakest) {
             report.jail = Jail::None;
         }
+        report.name_unfinished(|_| false);
         report
+    }
+
+    /// Names at each criterion that is not met what it is built on and is not finished. This report says which
+    /// criteria are met; `is_open` is asked about those that it does not have.
+    pub fn name_unfinished(&mut self, is_open: impl Fn(&str) -> bool) {
+        let met: BTreeMap<&str, bool> = self
+            .criteria()
+            .map(|criterion| (criterion.id, criterion.status == Status::Passed))
+            .collect();
+        let is_open = |criterion: &Criterion| {
+            met.get(criterion.id).map_or_else(|| is_open(criterion.id), |met| !met)
+        };
+        for level in &mut self.levels {
+            let Some(known) = catalog::level(level.name) else { continue };
+            for exercise in &mut level.exercises {
+                let below = known.exercises.iter().filter(|it| it.name == exercise.name);
+                let open = below.flat_map(Exercise::below).filter(|(_, exercise)| {
+                    let mut core = exercise.criteria.iter().filter(|it| it.kind == Kind::Core);
+                    core.any(is_open)
+                });
+                let unfinished: Vec<_> = open.map(|(full, _)| full).collect();
+                let failed = exercise.criteria.iter_mut().filter(|it| it.status != Status::Passed);
+                failed.for_each(|criterion| criterion.unfinished.clone_from(&unfinished));
+            }
+        }
     }
 
     /// Leaves the levels that are not the learner's own out of the score, unless there is no other one.

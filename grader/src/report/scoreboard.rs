@@ -183,6 +183,12 @@ fn criterion_lines(
             let text = format!("for the same cause as {first}");
             return writeln!(out, "        {}", Styled(DIM, text));
         }
+        let is_first = |other: &CriterionReport| other.id == criterion.id;
+        if exercise.criteria.iter().find(|it| it.status == Status::Failed).is_some_and(is_first)
+            && let Some(first) = explain::unfinished(criterion)
+        {
+            writeln!(out, "        {} {}", Styled(DIM, "first    "), first.text)?;
+        }
         writeln!(out, "        {}", Styled(BAD, &fail.headline))?;
         let command = format!("cargo grade {}", criterion.id);
         writeln!(out, "        {} {}", Styled(DIM, "in full  "), Styled(CODE, command))?;

@@ -244,3 +244,41 @@ fn a_compile_error_does_not_hide_what_was_won() {
     assert!(shown.contains("before it stopped compiling, it had won 20/"), "{shown}");
     assert_eq!(report.score.core, 0, "it does not count");
 }
+
+/// A report on an exercise of level 4 that uses two of level 3, in which every criterion fails, with `others`.
+fn on_a_foundation(others: &[&str]) -> Report {
+    let names: Vec<String> =
+        others.iter().chain(&["level4/resubscribe"]).map(|name| (*name).to_owned()).collect();
+    let entries = select(&names).expect("names of the catalog");
+    let levels = entries.iter().map(|entry| (entry.level.name.to_owned(), ready()));
+    let built = Built { levels: levels.collect(), took: Duration::ZERO };
+    let verdicts = entries.iter().map(|entry| (entry.criterion.id, verdict(Some(wrong()))));
+    Report::new(&entries, &built, verdicts.collect(), Duration::ZERO, seed())
+}
+
+#[test]
+fn a_failure_names_first_what_it_is_built_on_and_is_not_finished() {
+    let first = "first     level3/retry is not finished, and this exercise uses it: cargo grade level3/retry";
+    let report = on_a_foundation(&["level3/retry"]);
+    let text = shown(&report);
+    let (line, failure) = (text.find(first), text.find("level4 —"));
+    assert!(line.is_some() && line > failure, "{text}");
+    assert_eq!(
+        text.matches("is not finished").count(),
+        1,
+        "once, where it is told in full: {text}"
+    );
+}
+
+#[test]
+fn what_the_report_does_not_have_is_asked_for() {
+    let mut report = on_a_foundation(&[]);
+    assert!(!shown(&report).contains("not finished"), "nothing is known of level 3");
+    report.name_unfinished(|id| id.starts_with("level3/"));
+    let text = shown(&report);
+    assert!(text.contains("level3/retry and level3/breaker are not finished"), "{text}");
+    assert!(text.contains("cargo grade level3/retry level3/breaker"), "{text}");
+    // Bonus points are no foundation.
+    report.name_unfinished(|id| id == "level3/retry/threads-draw-apart");
+    assert!(!shown(&report).contains("not finished"));
+}

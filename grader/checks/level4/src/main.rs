@@ -18,6 +18,8 @@ mod ops;
 mod panics;
 #[cfg(any(feature = "chunk", feature = "models"))]
 mod rows;
+#[cfg(any(feature = "socket", feature = "realtime"))]
+mod server;
 
 #[cfg(feature = "bulkhead")]
 mod bulkhead;
@@ -39,6 +41,10 @@ mod limiter;
 mod models;
 #[cfg(feature = "paging")]
 mod paging;
+#[cfg(feature = "realtime")]
+mod realtime;
+#[cfg(feature = "resubscribe")]
+mod resubscribe;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "single-flight")]

@@ -2,7 +2,6 @@
 
 mod frames;
 mod lives;
-mod server;
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ pub use lives::{
     refuses_senseless_settings, stops_when_dropped, waits_without_looking,
 };
 
-use server::Server;
+use crate::server::Server;
 
 const SOCKET: &str = "socket::socket";
 

@@ -228,7 +228,8 @@ fn run_once(root: &Path, job: &Job, send: &Sender<Message>) -> Result<Vec<Event>
     let options = Options { color: !job.page, ..Options::default() };
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
-    let report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
+    let mut report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
+    progress::name_unfinished(root, &mut report);
     let page = job.page.then(|| Event::Reported(page(root, &report)));
     let mut events = vec![Event::Graded(Box::new(report))];
     events.extend(page);

@@ -7,8 +7,8 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::socket::{Config, Frame, SendError};
 use tokio::time::sleep;
 
-use super::server::{Answer, Server};
 use super::{SOCKET, events, observed, quiet, s, socket};
+use crate::server::{Answer, Server};
 
 fn text(text: impl ToString) -> Frame {
     Frame::Text(text.to_string())

@@ -8,8 +8,8 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::socket::{Config, ConfigError, Event, Frame, LONGEST};
 use tokio::time::{sleep, timeout};
 
-use super::server::{Answer, Server};
 use super::{SOCKET, events, observed, quiet, s, socket};
+use crate::server::{Answer, Server};
 
 pub async fn reconnects_with_growing_waits(cx: Cx) -> Outcome {
     let server = Server::new([], Answer::Refuses);

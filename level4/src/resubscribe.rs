@@ -1,0 +1,378 @@
+//! Resubscription: a stream that outlives the errors of its source.
+//!
+//! ```text
+//!    first poll                                          items pass
+//!        │                                             ┌────────────┐
+//!        ▼         the breaker allows it: `make`       ▼            │
+//!    subscribing ─────────────────────────────────▶ subscribed ─────┘
+//!      │      ▲                                     │        │
+//!      │      │ the wait is over                    │        │ the source ends
+//!      │      │                                     │        ▼
+//!      │   waiting ◀──── the error may be tried ────┤       end
+//!      │                 again: the source is       │
+//!      │                 dropped                    │ it may not, or the breaker is open for longer than the wait
+//!      ▼                                            ▼
+//!    `GiveUp::CircuitOpen`, end                   `GiveUp`, end
+//! ```
+//!
+//! Lesson: `level4/lessons/resubscribe.md`.
+
+use std::fmt;
+use std::mem;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+// The interface names their types, so that its user needs no dependency on level 3.
+pub use level3::{breaker, retry};
+use tokio::time::sleep;
+
+use breaker::{BreakerError, CircuitBreaker};
+use retry::{Backoff, Jitter, NoJitter};
+
+/// Whether an error is followed by another subscription, and when.
+///
+/// Everything counts attempts: the subscription that failed first is one of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Again {
+    /// The first error ends the stream.
+    Never,
+    /// At once, until this number of attempts has failed.
+    AtOnce {
+        /// The number of attempts.
+        attempts: NonZeroU32,
+    },
+    /// After the waits of the schedule, until its number of attempts has failed.
+    After(Backoff),
+}
+
+impl Again {
+    /// The wait after this many failed attempts. `None` after the last one.
+    fn wait(&self, failed: u32, jitter: &dyn Jitter) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::AtOnce { attempts } => (failed < attempts.get()).then_some(Duration::ZERO),
+            Self::After(backoff) => {
+                (failed < backoff.attempts().get()).then(|| backoff.delay(failed, jitter.unit()))
+            }
+        }
+    }
+}
+
+/// What follows the errors of one class.
+pub struct Rule<E> {
+    /// Whether an error belongs to the class.
+    pub when: fn(&E) -> bool,
+    /// What follows it.
+    pub again: Again,
+}
+
+impl<E> fmt::Debug for Rule<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("again", &self.again).finish_non_exhaustive()
+    }
+}
+
+/// How a stream subscribes again.
+pub struct Resubscribe<E> {
+    /// The first rule whose class an error belongs to decides. Each rule counts its own errors.
+    pub rules: Vec<Rule<E>>,
+    /// What follows an error that no rule is about. These errors are counted together.
+    pub otherwise: Again,
+    /// Whether an item sets all counts to zero. Without it, the counts are those of the stream's whole life.
+    pub reset_on_item: bool,
+    /// Where each wait of a [`Backoff`] draws its random part.
+    pub jitter: Arc<dyn Jitter>,
+    /// Decides whether there is a subscription, and learns how it begins: its first item or its end is a success, an
+    /// error before them is what [`BreakerConfig::is_failure`](breaker::BreakerConfig::is_failure) says. Several streams may share one.
+    pub breaker: Option<Arc<CircuitBreaker<E>>>,
+}
+
+impl<E> Default for Resubscribe<E> {
+    /// Every error is followed by up to two further attempts, after 1 and 2 s; an item sets the count to zero; no jitter
+    /// and no breaker.
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            otherwise: Again::After(Backoff::default()),
+            reset_on_item: true,
+            jitter: Arc::new(NoJitter),
+            breaker: None,
+        }
+    }
+}
+
+impl<E> fmt::Debug for Resubscribe<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resubscribe")
+            .field("rules", &self.rules)
+            .field("otherwise", &self.otherwise)
+            .field("reset_on_item", &self.reset_on_item)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the stream does not subscribe again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GiveUp<E> {
+    /// The last attempt for errors of this class has failed.
+    #[error("gave up after {subscriptions} subscriptions")]
+    Exhausted {
+        /// The last error.
+        #[source]
+        last: E,
+        /// How many subscriptions there were.
+        subscriptions: u64,
+    },
+    /// The breaker refuses the subscription.
+    #[error("the circuit is open, try again in {} ms", retry_after.as_millis())]
+    CircuitOpen {
+        /// How long the breaker refuses, as it says itself.
+        retry_after: Duration,
+        /// The last error. `None`: the breaker has refused the first subscription.
+        #[source]
+        last: Option<E>,
+        /// How many subscriptions there were.
+        subscriptions: u64,
+    },
+}
+
+/// Yields the items of what `make` returns, and subscribes again when that fails: calls `make` once more.
+///
+/// An error that is followed by another subscription is not yielded. The last one is, as [`GiveUp`], and then the stream
+/// ends. It ends too when a source ends. A source that has failed is dropped before the wait begins, whatever it would
+/// still have yielded.
+///
+/// # Panics
+///
+/// A panic of `make`, of a source or of a rule passes to the caller. The stream must not be polled after it.
+///
+/// # Cancellation
+///
+/// The stream does nothing before it is polled: it subscribes, reads and waits inside of its polls. Dropping it drops the
+/// source and the wait, and releases the place of a probe.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use futures::{StreamExt as _, stream};
+/// use level4::resubscribe::retry::Backoff;
+/// use level4::resubscribe::{Again, Resubscribe, resubscribe};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut left = vec![Ok(7), Err("reset"), Err("reset")];
+/// let make = move || stream::iter(left.pop());
+/// let backoff = Backoff::new(Duration::from_secs(1), 2.0, Duration::from_secs(30), NonZeroU32::MAX);
+/// let how = Resubscribe { otherwise: Again::After(backoff.unwrap()), ..Resubscribe::default() };
+/// let items: Vec<_> = resubscribe(make, how).collect().await;
+/// assert_eq!(items, [Ok(7)]);
+/// # }
+/// ```
+pub fn resubscribe<S, T, E>(
+    make: impl FnMut() -> S,
+    how: Resubscribe<E>,
+) -> impl Stream<Item = Result<T, GiveUp<E>>>
+where
+    S: Stream<Item = Result<T, E>>,
+{
+    // One count for each rule, and the last one for all other errors.
+    let failed = vec![0; how.rules.len() + 1];
+    let driver =
+        Driver { make, how, failed, subscriptions: 0, state: State::Subscribing { last: None } };
+    stream::unfold(driver, Driver::step)
+}
+
+struct Driver<F, S, E> {
+    make: F,
+    how: Resubscribe<E>,
+    /// The failed attempts of each class.
+    failed: Vec<u32>,
+    subscriptions: u64,
+    state: State<S, E>,
+}
+
+enum State<S, E> {
+    Subscribing { last: Option<E> },
+    Subscribed(Pin<Box<S>>),
+    Waiting { wait: Duration, last: E },
+    Over,
+}
+
+impl<F, S, T, E> Driver<F, S, E>
+where
+    F: FnMut() -> S,
+    S: Stream<Item = Result<T, E>>,
+{
+    /// Goes on until there is something to yield.
+    async fn step(mut self) -> Option<(Result<T, GiveUp<E>>, Self)> {
+        loop {
+            match mem::replace(&mut self.state, State::Over) {
+                State::Over => return None,
+                State::Waiting { wait, last } => {
+                    // A sleep of zero would still last until the next millisecond.
+                    if !wait.is_zero() {
+                        sleep(wait).await;
+                    }
+                    self.state = State::Subscribing { last: Some(last) };
+                }
+                State::Subscribing { last } => match self.subscribe().await {
+                    Ok(Some((item, source))) => {
+                        if self.how.reset_on_item {
+                            self.failed.fill(0);
+                        }
+                        self.state = State::Subscribed(source);
+                        return Some((Ok(item), self));
+                    }
+                    Ok(None) => return None,
+                    Err(BreakerError::Open { retry_after }) => {
+                        let subscriptions = self.subscriptions;
+                        let open = GiveUp::CircuitOpen { retry_after, last, subscriptions };
+                        return Some((Err(open), self));
+                    }
+                    Err(BreakerError::Inner(error)) => {
+                        if let Some(give_up) = self.fails(error) {
+                            return Some((Err(give_up), self));
+                        }
+                    }
+                },
+                State::Subscribed(mut source) => match source.next().await? {
+                    Ok(item) => {
+                        self.state = State::Subscribed(source);
+                        return Some((Ok(item), self));
+                    }
+                    Err(error) => {
+                        // Before the wait: what has failed holds no connection while the stream waits.
+                        drop(source);
+                        if let Some(give_up) = self.fails(error) {
+                            return Some((Err(give_up), self));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// One subscription up to its first item, or its end. This part is the breaker's call: a subscription that lives for
+    /// a week must not be a probe for a week.
+    async fn subscribe(&mut self) -> Result<Option<(T, Pin<Box<S>>)>, BreakerError<E>> {
+        let (make, subscriptions) = (&mut self.make, &mut self.subscriptions);
+        let first = async {
+            *subscriptions += 1;
+            let mut source = Box::pin(make());
+            let first = source.next().await.transpose()?;
+            Ok(first.map(|item| (item, source)))
+        };
+        match &self.how.breaker {
+            Some(breaker) => breaker.call(|| first).await,
+            None => first.await.map_err(BreakerError::Inner),
+        }
+    }
+
+    /// One failed attempt more: a wait begins, or the stream gives up.
+    fn fails(&mut self, last: E) -> Option<GiveUp<E>> {
+        let rules = &self.how.rules;
+        let class = rules.iter().position(|rule| (rule.when)(&last));
+        let again = class.and_then(|class| rules.get(class)).map(|rule| rule.again);
+        let failed = &mut self.failed[class.unwrap_or(rules.len())];
+        *failed = failed.saturating_add(1);
+        let again = again.unwrap_or(self.how.otherwise);
+        let subscriptions = self.subscriptions;
+        let Some(wait) = again.wait(*failed, &*self.how.jitter) else {
+            return Some(GiveUp::Exhausted { last, subscriptions });
+        };
+        // Zero unless the breaker is open. Time alone closes it, so an answer that is known is not waited for.
+        let open_for = self.how.breaker.as_ref().map(|breaker| breaker.snapshot().retry_after);
+        if let Some(retry_after) = open_for.filter(|open_for| *open_for > wait) {
+            return Some(GiveUp::CircuitOpen { retry_after, last: Some(last), subscriptions });
+        }
+        self.state = State::Waiting { wait, last };
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    use breaker::BreakerConfig;
+    use tokio::time::Instant;
+
+    type Script = Vec<Result<u32, u16>>;
+
+    /// What comes out of the scripts, one for each subscription, and when they were subscribed to.
+    async fn play(
+        scripts: Vec<Script>,
+        how: Resubscribe<u16>,
+    ) -> (Vec<Result<u32, GiveUp<u16>>>, Vec<u64>) {
+        let began = Instant::now();
+        let (mut scripts, times) = (scripts.into_iter(), RefCell::new(Vec::new()));
+        let make = || {
+            times.borrow_mut().push(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+            futures::stream::iter(scripts.next().unwrap_or_default())
+        };
+        let items = futures::StreamExt::collect(resubscribe(make, how)).await;
+        (items, times.into_inner())
+    }
+
+    fn after(attempts: u32) -> Again {
+        let attempts = NonZeroU32::new(attempts).expect("not zero");
+        let (base, cap) = (Duration::from_secs(1), Duration::from_secs(10));
+        Again::After(Backoff::new(base, 2.0, cap, attempts).expect("a schedule"))
+    }
+
+    fn fails(times: usize) -> Vec<Script> {
+        vec![vec![Err(503)]; times]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_grow_until_the_last_attempt() {
+        let how = Resubscribe { otherwise: after(4), ..Resubscribe::default() };
+        let (items, times) = play(fails(9), how).await;
+        assert_eq!(items, [Err(GiveUp::Exhausted { last: 503, subscriptions: 4 })]);
+        assert_eq!(times, [0, 1000, 3000, 7000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_class_counts_for_itself() {
+        let rules = vec![Rule { when: |error| *error == 429, again: after(3) }];
+        let how = Resubscribe { rules, otherwise: after(2), ..Resubscribe::default() };
+        let scripts =
+            vec![vec![Err(429)], vec![Err(503)], vec![Err(429)], vec![Ok(1)], vec![Ok(2)]];
+        let (items, times) = play(scripts, how).await;
+        assert_eq!(items, [Ok(1)]);
+        assert_eq!(times, [0, 1000, 2000, 4000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_resets_the_counts_where_that_is_asked() {
+        for (reset_on_item, expected) in [(true, 6), (false, 3)] {
+            let scripts = vec![vec![Ok(1), Err(503)]; 6];
+            let at_once = Again::AtOnce { attempts: NonZeroU32::MIN.saturating_add(2) };
+            let how = Resubscribe { otherwise: at_once, reset_on_item, ..Resubscribe::default() };
+            let (items, times) = play(scripts, how).await;
+            assert_eq!(items.iter().filter(|item| item.is_ok()).count(), expected);
+            assert!(times.iter().all(|at| *at == 0));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_ends_it_at_once() {
+        let breaker =
+            CircuitBreaker::new("prices", BreakerConfig::payment(|_| true)).expect("a breaker");
+        let breaker = Some(Arc::new(breaker));
+        let how =
+            || Resubscribe { otherwise: after(9), breaker: breaker.clone(), ..Default::default() };
+        let (items, times) = play(fails(9), how()).await;
+        let retry_after = Duration::from_secs(60);
+        let open = |last, subscriptions| GiveUp::CircuitOpen { retry_after, last, subscriptions };
+        assert_eq!(items, [Err(open(Some(503), 5))]);
+        assert_eq!(times, [0, 1000, 3000, 7000, 15_000]);
+        let (items, times) = play(fails(9), how()).await;
+        assert_eq!((items, times), (vec![Err(open(None, 0))], Vec::new()));
+    }
+}
