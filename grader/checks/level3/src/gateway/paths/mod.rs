@@ -363,6 +363,18 @@ pub async fn does_nothing_twice(cx: Cx) -> Outcome {
             plans.push((path, plan));
         }
     }
+    // What an attempt may have done stays open, whatever the next ones are answered.
+    for (site, then) in [
+        (CallSite::Create, Fault::FailBefore),
+        (CallSite::Confirm, Fault::FailBefore),
+        (CallSite::Save, Fault::FailBefore),
+        (CallSite::Save, Fault::Decline),
+    ] {
+        let script = Script::new().on(site, 1, Fault::LoseReply).on(site, 2, then);
+        let mut plan = Plan::new(1, script.on(site, 3, then));
+        plan.what = format!("the first answer of {site} lost, and then {then:?}");
+        plans.push((Path::Normal, plan));
+    }
     walk_all(&cx, plans, once_each).await
 }
 
