@@ -29,7 +29,7 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
     released_to_the_first(&cx, limit).await
 }
 
-/// The caller that waits for a slot is served when a permit is dropped, whatever became of the other slots.
+/// The caller that waits for a slot is served when a permit is dropped, whatever the other slots do.
 async fn released_to_the_first(cx: &Cx, limit: usize) -> Outcome {
     for limit in [1, 2, limit + 1] {
         // A deadline may come before the held permits could be a window old.

@@ -39,7 +39,7 @@ async fn at_once(cx: &Cx, gateway: &Gateway, name: &str, many: u32) -> Result<Ve
     Ok(cx.call("Gateway::pay", payments).await?.value)
 }
 
-/// A call takes longer than any reservation may: one payment at a time is admitted all the same.
+/// A call takes longer than any reservation may: one payment at a time is admitted anyway.
 pub async fn slow_accounts_accept_a_payment(cx: &Cx) -> Outcome {
     let config =
         GatewayConfig { rate: NonZeroUsize::MIN, max_backlog: ms(500), ..GatewayConfig::default() };
