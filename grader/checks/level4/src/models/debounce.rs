@@ -16,12 +16,14 @@ const RESET: &str = "!";
 fn script(draw: &mut Draw, wait: u64, length: u64) -> Marbles {
     let mut at = draw.between(0..=20);
     let mut marks = Vec::new();
+    // In some scripts one burst goes on, so that `max_wait` passes in it many times.
+    let dense = draw.chance(25);
     for number in 0..length {
         let letter = char::from(b'a' + u8::try_from(number % 26).unwrap_or_default());
         let mark = if draw.chance(8) { RESET.to_owned() } else { letter.to_string() };
         marks.push((at, Mark::Item(mark)));
         // Mostly within a burst; at its boundary often, and together with the value before now and then.
-        at += match draw.below(10) {
+        at += match draw.below(if dense { 100 } else { 10 }) {
             0 => 0,
             1 => wait,
             2 => wait - 1,

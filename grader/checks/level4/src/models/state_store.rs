@@ -24,36 +24,37 @@ enum Step {
     Reset,
     /// Reads the stream of a counter, once.
     Read(usize),
-    Look,
 }
 
-/// Steps that name runs name only those that were made.
+/// Steps that name runs name only those that were made, and mostly those that are not over: the others
+/// yield nothing new.
 fn script(draw: &mut Draw, count: usize) -> Vec<Step> {
-    let mut made = 0;
+    let mut model = Model::default();
     let mut steps = Vec::new();
     for _ in 0..count {
-        // One of the last three: runs that are over yield nothing new.
-        let run = if made == 0 { 0 } else { made - 1 - draw.index(made.min(3)) };
+        let open = model.open();
+        let made = model.runs.len();
+        let run = match open.as_slice() {
+            [] => draw.index(made.max(1)),
+            _ if draw.chance(10) => draw.index(made),
+            open => *draw.pick(open),
+        };
         // Two resets in a row: a run from before both belongs to neither.
         let again = matches!(steps.last(), Some(Step::Reset)) && draw.chance(40);
         let step = match draw.below(14) {
             _ if again => Step::Reset,
             0 | 1 => Step::Update(draw.index(2), u32::from(draw.chance(80))),
-            2 | 3 => Step::Make(draw.index(2)),
-            4 | 5 if made > 0 => Step::Poll(run),
-            6 if made > 0 => Step::Succeed(run),
-            7 if made > 0 => Step::Fail(run),
-            8 if made > 0 => Step::Drop(run),
-            9 => Step::Reset,
-            10 => Step::Read(draw.index(2)),
-            11 if made > 0 => Step::Poll(run),
-            12 => Step::Reset,
-            _ => Step::Look,
+            4..=6 if made > 0 => Step::Poll(run),
+            7 if made > 0 => Step::Succeed(run),
+            8 if made > 0 => Step::Fail(run),
+            9 if made > 0 => Step::Drop(run),
+            10 | 11 => Step::Reset,
+            12 | 13 => Step::Read(draw.index(2)),
+            _ => Step::Make(draw.index(2)),
         };
-        made += usize::from(matches!(step, Step::Make(_)));
+        model.step(step);
         steps.push(step);
     }
-    steps.push(Step::Look);
     steps
 }
 
@@ -76,6 +77,12 @@ struct Model {
 }
 
 impl Model {
+    /// The runs that are not over.
+    fn open(&self) -> Vec<usize> {
+        let open = |number: &usize| !matches!(self.runs[*number].1, None | Some(Phase::Over));
+        (0..self.runs.len()).filter(open).collect()
+    }
+
     fn loading(&self, name: usize) -> bool {
         let runs = Some(Phase::Runs(self.resets));
         self.runs.iter().any(|(operation, phase, _)| *operation == name && *phase == runs)
@@ -112,7 +119,13 @@ impl Model {
         if fails { format!("run {number}") } else { "fine".to_owned() }
     }
 
+    /// What the step yields, and what the view shows after it.
     fn step(&mut self, step: Step) -> String {
+        let yields = self.change(step);
+        format!("{yields}; {}", self.look())
+    }
+
+    fn change(&mut self, step: Step) -> String {
         match step {
             Step::Update(which, by) => self.state[which] += by,
             Step::Make(name) => self.runs.push((name, Some(Phase::Made), None)),
@@ -134,7 +147,6 @@ impl Model {
                 self.read[which] = now;
                 return if changed { format!("{now:?}") } else { "waits".to_owned() };
             }
-            Step::Look => return self.look(),
         }
         String::new()
     }
@@ -188,15 +200,13 @@ async fn play(steps: &[Step]) -> Vec<String> {
                     Some(value) => format!("{value:?}"),
                 };
             }
-            Step::Look => {
-                let view = store.view();
-                let shown = |name: &str| {
-                    format!("{name} {} {}", view.loading(name), view.error(name).unwrap_or("none"))
-                };
-                seen = format!("{:?}, {}, {}", view.state, shown(NAMES[0]), shown(NAMES[1]));
-            }
         }
-        yields.push(seen);
+        let view = store.view();
+        let shown = |name: &str| {
+            format!("{name} {} {}", view.loading(name), view.error(name).unwrap_or("none"))
+        };
+        let look = format!("{:?}, {}, {}", view.state, shown(NAMES[0]), shown(NAMES[1]));
+        yields.push(format!("{seen}; {look}"));
         // tokio lets a task that is never pending wait now and then, whatever it waits for.
         yield_now().await;
     }
@@ -211,7 +221,7 @@ pub async fn state_store(cx: Cx) -> Outcome {
         let observed = cx.call("Store", play(&script)).await?.value;
         let mut model = Model::default();
         let expected: Vec<_> = script.iter().map(|step| model.step(*step)).collect();
-        ensure_eq!(observed, expected, "script {number} of seed {seed}: what each step yields, of {script:?}";
+        ensure_eq!(observed, expected, "script {number} of seed {seed}: what each step yields, and the view after it, of {script:?}";
             help = "at each step: which runs are on their way, since which reset, and which error is kept?");
     }
     Ok(())
