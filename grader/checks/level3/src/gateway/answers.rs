@@ -141,7 +141,8 @@ pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
     for (number, site) in (1..=runs).zip(sites.into_iter().cycle()) {
         stage.script.add(site, Fault::FailBefore);
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
-        let status = status(&reply, "while a service is down")?;
+        let when = format!("while a service is down, at run {number} of its key");
+        let status = status(&reply, &when)?;
         ensure!(
             matches!(status, Status::Failed { retryable: true, .. }),
             "a payment that fails because a service is down is answered otherwise, at run {number} of its key";
