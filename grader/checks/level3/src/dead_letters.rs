@@ -1,5 +1,7 @@
 //! `dead_letters::DeadLetters`.
 
+mod times;
+
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::future::{pending, ready};
@@ -264,7 +266,8 @@ pub async fn counts_each_redrive(cx: Cx) -> Outcome {
     let attempts: Vec<u32> = queue.letters().iter().map(|letter| letter.attempts).collect();
     ensure_eq!(attempts, [u32::MAX, 2], "`attempts` of u32::MAX and of 1 after one more has failed";
         help = "saturating_add: the number stays at its end");
-    counts_across_redrives(&cx).await
+    counts_across_redrives(&cx).await?;
+    times::last_is_when_the_attempt_failed(&cx).await
 }
 
 /// A letter fails in a second redrive before its turn in the first one comes.

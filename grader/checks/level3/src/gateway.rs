@@ -2,6 +2,7 @@
 
 mod answers;
 mod burnt;
+mod drain;
 mod events;
 mod paths;
 mod ports;
@@ -9,6 +10,7 @@ mod rows;
 mod values;
 
 pub use answers::*;
+pub use drain::*;
 pub use events::*;
 pub use paths::*;
 pub use ports::*;
@@ -460,32 +462,5 @@ pub async fn sheds_load(cx: Cx) -> Outcome {
     }
     let call = cx.call("Gateway::pay", stage.gateway.pay(request("one too many"))).await?;
     ensure!(call.value.is_ok(), "there is no place although all are over"; observed = format!("{:?}", call.value));
-    Ok(())
-}
-
-pub async fn drains(cx: Cx) -> Outcome {
-    let stage = stage(&cx, Script::new())?;
-    let gateway = stage.gateway.clone();
-    let running = tokio::spawn(async move { gateway.pay(request("a")).await });
-    sleep(ms(100)).await;
-    let (gateway, late) = (stage.gateway.clone(), stage.gateway.clone());
-    let draining = tokio::spawn(async move { gateway.drain(ms(60_000)).await });
-    sleep(ms(100)).await;
-    let reply = cx.call("Gateway::pay", late.pay(request("b"))).await?.value;
-    ensure_eq!(
-        reply,
-        Err(PayError::ShuttingDown),
-        "a payment is taken on while the gateway drains"
-    );
-    let counted = stage.gateway.in_flight();
-    ensure_eq!(counted, 1, "in_flight() is wrong while the gateway drains"; help = "count the payments under way, and nothing else");
-    let left = draining.await;
-    ensure!(matches!(left, Ok(0)), "drain does not wait until all are over"; observed = format!("{left:?}"));
-    let paid_for = running.await;
-    let Ok(reply) = paid_for else { return Err(Fail::new("pay panics while the gateway drains")) };
-    paid(&reply, "although it was under way when the gateway began to drain")?;
-    ensure_eq!(stage.world.mails().len(), 1, "drain does not wait for receipts");
-    let counted = stage.gateway.in_flight();
-    ensure_eq!(counted, 0, "in_flight() is wrong when all are over");
     Ok(())
 }

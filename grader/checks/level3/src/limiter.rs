@@ -6,7 +6,7 @@ mod queue;
 mod scale;
 mod threads;
 
-use futures::future::join;
+use futures::future::{join, poll_immediate};
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimiterConfigError, Priority, RateLimiter};
@@ -130,6 +130,37 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
         ensure!(wait == Err(ms(0)) && call.took == ms(0), "a slot is free and the deadline has been over for {late} ms: {}",
             match wait { Ok(()) => "a call is made".to_owned(), Err(wait) => format!("refused after {} ms, with a wait of {wait:?}", call.took.as_millis()) };
             expected = "refused at once, with a wait of zero: nothing begins when the deadline is over");
+    }
+    polled_too_late(&cx).await
+}
+
+/// A caller that waits is polled again when its deadline is over: by then a slot has become free.
+async fn polled_too_late(cx: &Cx) -> Outcome {
+    for late in [0, 1, 700] {
+        for released in [false, true] {
+            let bench = Bench::new(cx, 1)?;
+            let held = if released { Some(bench.permit().await?) } else { None };
+            if !released {
+                bench.crowd(1).await?;
+            }
+            let mut waits = Box::pin(bench.go("late", Charge, Deadline::after(ms(1500))));
+            ensure!(
+                poll_immediate(&mut waits).await.is_none(),
+                "a call was made although the only slot is taken"
+            );
+            sleep(ms(1200)).await;
+            drop(held);
+            sleep(ms(300 + late)).await;
+            let call = cx.call(NAME, waits).await?;
+            ensure!(call.value.is_err() && call.took == ms(0),
+                "a caller waits, a slot becomes free before its deadline, and it is polled again {late} ms after the deadline: {} after {} ms",
+                if call.value.is_ok() { "a call is made" } else { "refused" }, call.took.as_millis();
+                expected = "refused at once: nothing begins when the deadline is over",
+                help = "look at the deadline first each time that a waiting caller is polled, and then for a slot");
+            let next = cx.call(NAME, bench.go("next", Charge, Deadline::after(ms(1)))).await?;
+            ensure!(next.value.is_ok(), "a caller was refused at its deadline, and the next one is refused although the slot is free";
+                expected = "a call at once: a refused caller takes no slot and leaves the queue");
+        }
     }
     Ok(())
 }

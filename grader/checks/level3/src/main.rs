@@ -6,6 +6,7 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
 mod faulty;
+mod ill;
 mod parts;
 mod requests;
 mod steps;

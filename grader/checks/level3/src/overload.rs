@@ -1,5 +1,8 @@
 //! More payments than can be paid.
 
+mod figures;
+mod places;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -225,6 +228,7 @@ pub async fn refuses_before_the_first_call(cx: Cx) -> Outcome {
 }
 
 pub async fn admitted_payments_are_paid(cx: Cx) -> Outcome {
+    cx.call_fn("Backlog::reserve", || figures::reserves_what_the_rate_allows(&cx)).await??;
     for (what, a_second) in [("ten times", 10 * CAPACITY), ("a hundred times", 100 * CAPACITY)] {
         let counter = Counter::new(0, |providers| providers)?;
         counter.first(&cx).await?;
@@ -266,7 +270,11 @@ pub async fn refuses_no_more_than_it_must(cx: Cx) -> Outcome {
     counter.load("too many", 10 * CAPACITY, ms(2000)).await;
     sleep(ms(10_000)).await;
     all_paid(&counter.load("after", 45, ms(2000)).await, "of 45 in a second, after an overload")?;
-    declined_ones_take_no_room(&cx).await
+    declined_ones_take_no_room(&cx).await?;
+    cx.call_fn("Backlog::reserve", || figures::accepts_what_takes_long(&cx)).await??;
+    places::slow_accounts_accept_a_payment(&cx).await?;
+    places::slow_receipts_take_no_room(&cx).await?;
+    places::repeats_take_no_room(&cx).await
 }
 
 /// The fraud check declines all payments: each makes a create and a cancel, and no confirm.
@@ -319,6 +327,8 @@ pub async fn undoes_before_it_begins(cx: Cx) -> Outcome {
 }
 
 pub async fn follows_the_slowest_service(cx: Cx) -> Outcome {
+    cx.call_fn("ConcurrencyLimit::sample", || figures::stays_at_or_below_the_maximum(&cx))
+        .await??;
     // 16 at once, 500 ms each: 32 in a second.
     let narrow = |providers: Providers| {
         let fraud = Arc::new(NarrowFraudCheck::new(Arc::clone(&providers.fraud), 16));

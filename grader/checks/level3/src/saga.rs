@@ -22,6 +22,7 @@ use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId, Standing};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
 use tokio::time::{sleep, timeout};
 
+use crate::faulty::{Fault, Faulty};
 use crate::steps::{
     Bench, Does, KINDS, Panics, State, Undo, called, execute, said, state_of, undone, undone_sorted,
 };
@@ -50,8 +51,13 @@ pub async fn runs_in_order(cx: Cx) -> Outcome {
     ensure_eq!(said(&Ok(end.clone())), "Completed", "the end of a saga whose steps all work");
     ensure_eq!(*state_of(&end), steps, "the state of one step does not reach the next");
     // Without any step.
-    let (end, ..) = Bench::new(&cx).run(&cx).await?;
+    let (end, _, journal, _) = Bench::new(&cx).run(&cx).await?;
     ensure_eq!(said(&Ok(end)), "Completed", "the end of a saga without steps");
+    let ended = journal.count(Standing::Ended);
+    ensure_eq!(
+        ended, 1, "sagas that have ended in the journal, after one without steps";
+        help = "the end of every saga is a record"
+    );
 
     // Two sagas of one kind at the same time: their steps are shared, their states are not.
     let bench = three_steps(&cx);
@@ -270,6 +276,17 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
         let expected = "Compensated, since reserve failed (Deadline)";
         ensure_eq!(said(&end), expected, "the end of a saga that had no time for its first step");
     }
+    let mixed = Bench::new(&cx)
+        .step("reserve", Does::Works, Undo::Works)
+        .step("look", Does::Works, Undo::None)
+        .add("mail", Does::Works, Undo::Works, Step::not_critical)
+        .add("capture", Does::Works, Undo::Works, Step::pivot)
+        .step("close", Does::Works, Undo::Works);
+    ensure_eq!(
+        mixed.saga.reserve(), ms(2000),
+        "four undos of 500 ms, one of them of an optional step and two from the pivot on, need another reserve";
+        help = "an optional step that has had an effect is undone like any other"
+    );
     let step = |name: &'static str| {
         Step::new(name, |state: u32, _| async move { Ok(state) })
             .undo(Duration::MAX, |state, _| async move { Ok(state) })
@@ -319,6 +336,30 @@ pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
         let calls = if fails { 6 } else { 3 };
         ensure!(called(&log).len() == calls, "after its caller went away at {at} ms the saga made {} calls in all", called(&log).len();
             expected = format!("{calls}"), observed = format!("{:?}", called(&log)));
+    }
+    survives_while_it_is_opened(&cx).await
+}
+
+/// The caller goes away while the journal is still busy with the first record.
+async fn survives_while_it_is_opened(cx: &Cx) -> Outcome {
+    for at in [0, 50, 150] {
+        let bench = three_steps(cx);
+        let (saga, log, memory) = (Arc::new(bench.saga), bench.log, MemoryJournal::new());
+        // Each write takes 100 ms, the first included.
+        let slow: Arc<dyn Journal> = Arc::new(Faulty::new(&memory, 0, Fault::Slow(100), &log));
+        let running = cx.call("Saga::execute", execute(&saga, &slow, "one"));
+        if timeout(ms(at), running).await.is_ok() {
+            return Err(Fail::new("the saga is over before its steps can be"));
+        }
+        cx.timeline().record("caller", format!("goes away at {at} ms"));
+        sleep(ms(2000)).await;
+        ensure!(
+            memory.count(Standing::Ended) == 1,
+            "each write to the journal takes 100 ms, and the caller goes away at {at} ms: the saga is not run";
+            expected = "run to its end: once the future was polled, dropping it changes nothing",
+            observed = format!("{:?}", called(&log)),
+            help = "open the saga in the task as well"
+        );
     }
     Ok(())
 }

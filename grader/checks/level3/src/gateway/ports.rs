@@ -1,107 +1,25 @@
 //! The gateway's surroundings fail: its journal and its observer.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use futures::FutureExt as _;
 use grader_kit::{Cx, Fail, Outcome, ensure, lock, ms};
 use level3::answer::{PayError, Status};
 use level3::event::Event;
 use level3::gateway::{Gateway, GatewayConfig};
-use level3::journal::{
-    Claimed, Journal, JournalError, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId,
-    SagaLog, Standing, StoreId,
-};
+use level3::journal::{Journal, MemoryJournal, Standing};
 use level3_sim::{CallSite, Fault, Script, World};
 use tokio::time::sleep;
 
+use crate::ill::{Ill, Illness};
 use crate::values::drawn;
 use crate::world::{Stage, paid, stage_on};
-
-/// What is wrong with a journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Illness {
-    /// It writes nothing and says that it cannot be reached.
-    Unavailable,
-    /// It writes, and says that it cannot be reached.
-    LosesAnswers,
-    /// It answers so much later.
-    Slow(Duration),
-    /// It never answers.
-    Hangs,
-    /// Its client's library panics.
-    Panics,
-}
-
-/// A journal that can fall ill.
-#[derive(Clone)]
-struct Ill {
-    inner: Arc<dyn Journal>,
-    illness: Arc<Mutex<Option<Illness>>>,
-}
-
-impl Ill {
-    fn falls(&self, illness: Option<Illness>) {
-        *lock(&self.illness) = illness;
-    }
-
-    fn ask<'a, T: Send + 'a>(
-        &'a self,
-        act: impl FnOnce(&'a dyn Journal) -> JournalFuture<'a, T> + Send + 'a,
-    ) -> JournalFuture<'a, T> {
-        async move {
-            let illness = *lock(&self.illness);
-            match illness {
-                Some(Illness::Unavailable) => Err(JournalError::Unavailable),
-                Some(Illness::LosesAnswers) => {
-                    let _ = act(self.inner.as_ref()).await;
-                    Err(JournalError::Unavailable)
-                }
-                Some(Illness::Hangs) => std::future::pending().await,
-                Some(Illness::Panics) => panic!("a fault of the journal's library"),
-                Some(Illness::Slow(time)) => {
-                    sleep(time).await;
-                    act(self.inner.as_ref()).await
-                }
-                None => act(self.inner.as_ref()).await,
-            }
-        }
-        .boxed()
-    }
-}
-
-impl Journal for Ill {
-    fn store_id(&self) -> StoreId {
-        self.inner.store_id()
-    }
-    fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
-        self.ask(move |journal| journal.open(saga, first))
-    }
-    fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        let lease = lease.clone();
-        self.ask(move |journal| {
-            // The lease lives in this closure, and the answer must not borrow it.
-            let written = async move { journal.append(&lease, records).await };
-            written.boxed()
-        })
-    }
-    fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
-        self.ask(move |journal| journal.claim(saga))
-    }
-    fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
-        self.ask(move |journal| journal.read(saga))
-    }
-    fn list(&self, standing: Standing) -> JournalFuture<'_, Vec<SagaId>> {
-        self.ask(move |journal| journal.list(standing))
-    }
-}
 
 /// A gateway whose journal can fall ill.
 fn patient(cx: &Cx, script: Script) -> Result<(Stage, Ill), Fail> {
     let kept: Arc<Mutex<Option<Ill>>> = Arc::default();
     let mine = Arc::clone(&kept);
     let before = move |inner: Arc<dyn Journal>| {
-        let ill = Ill { inner, illness: Arc::default() };
+        let ill = Ill::new(inner);
         *lock(&mine) = Some(ill.clone());
         Arc::new(ill) as Arc<dyn Journal>
     };

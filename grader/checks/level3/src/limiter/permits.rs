@@ -26,19 +26,34 @@ pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
             expected = "no wait: a call that is never made takes no slot",
             help = "give the slot back when a Permit is dropped that was not used");
     }
-    // The caller that waits for it is served at that instant.
-    let bench = Bench::new(&cx, 1)?;
-    let permit = bench.permit().await?;
-    let drops = async {
-        sleep(ms(300)).await;
-        drop(permit);
-    };
-    let waits = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(5000))));
-    let (call, ()) = join(waits, drops).await;
-    let call = call?;
-    ensure!(call.value.is_ok() && call.took == ms(300), "the only permit was dropped unused at 300 ms: the caller that waited for it {} {} ms",
-        if call.value.is_ok() { "was served at" } else { "was refused at" }, call.took.as_millis();
-        expected = "served at 300 ms", help = "wake the first caller in the queue when a slot is released");
+    released_to_the_first(&cx, limit).await
+}
+
+/// The caller that waits for a slot is served when a permit is dropped, whatever the other slots do.
+async fn released_to_the_first(cx: &Cx, limit: usize) -> Outcome {
+    for limit in [1, 2, limit + 1] {
+        // A deadline may come before the held permits could be a window old.
+        for (made, deadline) in [(0, 5000), (limit / 2, 5000), (0, 400), (limit - 1, 400)] {
+            let bench = Bench::new(cx, limit)?;
+            bench.crowd(made).await?;
+            let mut permits = Vec::new();
+            for _ in made..limit {
+                permits.push(bench.permit().await?);
+            }
+            let drops = async {
+                sleep(ms(300)).await;
+                permits.pop();
+            };
+            let waits = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(deadline))));
+            let (call, ()) = join(waits, drops).await;
+            let call = call?;
+            ensure!(call.value.is_ok() && call.took == ms(300),
+                "of {limit} slots {made} were called at 0 ms and the others held, and a permit was dropped unused at 300 ms: a caller with a deadline in {deadline} ms {} {} ms",
+                if call.value.is_ok() { "was served at" } else { "was refused at" }, call.took.as_millis();
+                expected = "served at 300 ms: a permit that is held may be dropped at any moment",
+                help = "a held permit is no reason to refuse; when one is dropped, wake the first caller in the queue");
+        }
+    }
     Ok(())
 }
 

@@ -112,6 +112,21 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         expected = "1000 ms: a caller that is gone leaves the line and takes no slot",
         help = "leave the line in a destructor, and wake the next one if you were the first");
 
+    // Of either priority, before one of either priority.
+    for (gone, stays) in [(Refund, Charge), (Charge, Refund), (Refund, Refund), (Charge, Charge)] {
+        let bench = Bench::new(&cx, 1)?;
+        bench.crowd_of(1, "first").await?;
+        let leaves = dropped_at(&cx, NAME, 300, bench.go("gone", gone, Deadline::never()));
+        let stays_there = cx.call(NAME, bench.go("stays", stays, Deadline::after(ms(5000))));
+        let (left, served) = join(leaves, stays_there).await;
+        left?;
+        let served = served?;
+        ensure!(served.value.is_ok() && served.took == ms(1000), "a {gone:?} was the first in the line and went away at 300 ms: the {stays:?} behind it {} {} ms",
+            if served.value.is_ok() { "was served at" } else { "was refused at" }, served.took.as_millis();
+            expected = "served at 1000 ms, when the slot is free",
+            help = "a caller that leaves the front of the line wakes the one that is first now, whatever its priority");
+    }
+
     // From the middle, from the end, refunds and charges: those that stay are served as if the others had not come.
     let mut draw = cx.draw();
     let bench = Bench::new(&cx, 1)?;

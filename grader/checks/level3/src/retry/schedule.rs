@@ -39,6 +39,15 @@ pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
     ensure!(longest.is_some_and(|(nominal, delay)| nominal > century && delay > century),
         "a base and a cap of Duration::MAX give the waits {longest:?}";
         expected = "waits longer than any deadline");
+    // To the millisecond, also where the wait is long.
+    let triples = backoff(1, 3.0, 1_000_000_000_000_000, 3)?;
+    for attempt in [2, 16, 17, 18, 21, 25, 30] {
+        let nominal = cx.call_fn("Backoff::nominal", || triples.nominal(attempt)).await?;
+        let expected = ms(3_u64.pow(attempt - 1));
+        ensure!(nominal.abs_diff(expected) <= ms(1), "a base of 1 ms and a factor of 3: nominal({attempt}) is {nominal:?}";
+            expected = format!("{expected:?}"),
+            help = "an f64 holds whole numbers up to 2^53 exactly, an f32 only up to 2^24");
+    }
     // A schedule that grows slowly grows for long.
     let slow = backoff(1000, 1.1, 1_000_000_000, 3)?;
     for attempt in [2, 33, 50, 100] {
@@ -88,10 +97,35 @@ pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
             }
         }
     }
-    let fraction =
-        Backoff::new(Duration::from_micros(2900), 1.0, Duration::from_micros(2950), nz(3));
-    let wait = fraction.ok().map(|schedule| schedule.delay(1, 1.0));
-    ensure_eq!(wait, Some(ms(2)), "delay(1, 1.0) of a base of 2.9 ms"; help = "fractions of a millisecond are dropped");
+    drops_fractions(&cx).await
+}
+
+/// Base and cap count in whole milliseconds, and only then the base is multiplied.
+async fn drops_fractions(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let micros = Duration::from_micros;
+    let drawn = draw.between(1..=500);
+    let cases = [
+        // Base, factor, cap in microseconds; the attempt; its nominal wait in milliseconds.
+        (2900, 1.0, 2950, 1, 2),
+        (1900, 2.0, 1_000_000, 2, 2),
+        (1900, 2.0, 1_000_000, 4, 8),
+        (1999, 10.0, 1_000_000, 3, 100),
+        (1000, 2.0, 3900, 3, 3),
+        (1000 * drawn + draw.between(500..=999), 3.0, 1_000_000_000, 3, 9 * drawn),
+    ];
+    for (base, factor, cap, attempt, expected) in cases {
+        let waits = || {
+            let schedule = Backoff::new(micros(base), factor, micros(cap), nz(9)).ok()?;
+            Some((schedule.nominal(attempt), schedule.delay(attempt, 1.0)))
+        };
+        let waits = cx.call_fn("Backoff::nominal", waits).await?;
+        ensure_eq!(
+            waits, Some((ms(expected), ms(expected))),
+            "nominal({attempt}) and delay({attempt}, 1.0) of a base of {base} us, a factor of {factor} and a cap of {cap} us";
+            help = "fractions of a millisecond in base and cap are dropped, before anything is computed from them"
+        );
+    }
     Ok(())
 }
 
@@ -115,19 +149,32 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
                 ];
                 let late = numbers(&parent.fork(stream));
                 let again = numbers(&SeededJitter::new(seed));
-                let other = numbers(&SeededJitter::new(seed ^ 1));
-                let siblings =
-                    [0, 1, stream - 1, u64::MAX].map(|stream| numbers(&parent.fork(stream)));
+                let others: Vec<_> =
+                    (0..64).map(|bit| numbers(&SeededJitter::new(seed ^ (1 << bit)))).collect();
+                // Each bit of the stream counts.
+                let bits = (0..64).map(|bit| stream ^ (1 << bit));
+                let siblings: Vec<_> = [0, 1, u64::MAX]
+                    .into_iter()
+                    .chain(bits)
+                    .map(|stream| numbers(&parent.fork(stream)))
+                    .collect();
+                let cousins: Vec<_> = (0..64)
+                    .map(|bit| numbers(&SeededJitter::new(seed ^ (1 << bit)).fork(stream)))
+                    .collect();
                 let [a, b] = [SeededJitter::new(seed), SeededJitter::new(seed)];
                 let mixed = (0..50).map(|_| (a.unit(), b.unit())).collect::<Vec<_>>();
-                (own, again, other, early, late, siblings, mixed, nested)
+                (own, again, others, early, late, siblings, cousins, mixed, nested)
             })
             .await?;
-        let (own, again, other, early, late, siblings, mixed, nested) = found;
+        let (own, again, others, early, late, siblings, cousins, mixed, nested) = found;
         let in_range = own.iter().chain(&early).all(|unit| (0.0..=1.0).contains(unit));
         ensure!(in_range, "numbers outside of 0 to 1"; observed = format!("{own:?}"));
         ensure!(own == again, "the same seed gives different numbers"; expected = "the same, run after run");
-        ensure!(own != other, "different seeds give the same numbers");
+        ensure!(
+            others.iter().all(|other| *other != own),
+            "different seeds give the same numbers";
+            expected = "other numbers for every other seed: each of the 64 bits counts"
+        );
         let different: BTreeSet<u64> = own.iter().map(|unit| unit.to_bits()).collect();
         ensure!(different.len() >= 40, "50 numbers of the seed {seed} are only {} different ones", different.len();
             help = "some generators stay at 0 once their state is 0: SplitMix64 has no such seed");
@@ -139,7 +186,13 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
             help = "a payment's waits must not depend on which other payments ran");
         ensure!(
             siblings.iter().all(|sibling| *sibling != early),
-            "two forks give the same numbers: their retries come together"
+            "two forks give the same numbers: their retries come together";
+            expected = "other numbers for every other stream: each of the 64 bits counts"
+        );
+        ensure!(
+            cousins.iter().all(|cousin| *cousin != early),
+            "forks of two seeds for one stream give the same numbers";
+            expected = "other numbers for every other seed: each of the 64 bits counts"
         );
         let apart = (1..4).all(|at| nested[..at].iter().all(|before| *before != nested[at]));
         ensure!(apart, "a fork of a fork gives the numbers of another fork";
@@ -212,8 +265,16 @@ pub async fn refuses_bad_schedules(cx: Cx) -> Outcome {
         ensure!(matches!(made, Err(BackoffConfigError::BadFactor { factor: said }) if said.to_bits() == factor.to_bits()),
             "{what} is refused for another reason"; expected = "BadFactor, with the factor");
     }
-    let (long, low) = (ms(base), ms(base) - Duration::from_nanos(1));
-    for cap in [low, ms(0)] {
+    // Both within one millisecond, too.
+    let nanos = Duration::from_nanos;
+    let within = draw.between(1..=999_999);
+    let caps = [
+        (ms(base), ms(base) - nanos(1)),
+        (ms(base), ms(0)),
+        (ms(base) + nanos(within), ms(base)),
+        (ms(base) + nanos(within), ms(base) + nanos(within - 1)),
+    ];
+    for (long, cap) in caps {
         let made = cx.call_fn("Backoff::new", || Backoff::new(long, 2.0, cap, nz(3))).await?;
         ensure!(made.is_err(), "Backoff::new accepts a cap below the base";
             observed = format!("a base of {long:?}, a cap of {cap:?}"), expected = "a BackoffConfigError that says what is wrong");

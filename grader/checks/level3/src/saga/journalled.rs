@@ -254,28 +254,40 @@ pub async fn stops_when_fenced(cx: Cx) -> Outcome {
         "an owner whose saga was taken over calls a step";
         expected = "no call: the record before it was refused", observed = format!("{:?}", called(&bench.log))
     );
-    // Taken over later, while the saga goes forward and while it goes back.
-    for nth in 1..=7 {
-        let bench = Bench::quiet(&cx)
-            .step("reserve", Does::Works, Undo::Works)
-            .step("ride", Does::Works, Undo::FailsTimes(1))
-            .step("capture", Does::Unknown(FailureKind::Transient), Undo::Works);
-        let saga = Arc::new(bench.saga);
-        let faulty =
-            Faulty::new(&MemoryJournal::new(), nth, Fault::Is(JournalError::Fenced), &bench.log);
-        let after = faulty.calls_after();
-        let journal: Arc<dyn Journal> = Arc::new(faulty);
-        let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
-        // An engine that writes less often is over before.
-        let Some(after) = after.first_fault() else { continue };
-        ensure_eq!(
-            said(&end),
-            "the error Fenced",
-            "an owner whose saga is taken over at write {nth} goes on"
-        );
-        let late: Vec<String> = called(&bench.log).split_off(after);
-        let late: Vec<_> = late.iter().filter(|line| !line.starts_with("wrote")).collect();
-        ensure!(late.is_empty(), "an owner whose saga is taken over at write {nth} makes a call"; expected = "none", observed = format!("{late:?}"));
+    // Taken over later, while the saga goes forward and while it goes back, up to the record of its end.
+    let refused = Does::NotDone(FailureKind::Rejected);
+    let scripts = [
+        (Does::Works, Undo::Works),
+        (Does::Unknown(FailureKind::Transient), Undo::FailsTimes(1)),
+        (refused, Undo::FailsForGood),
+    ];
+    for (capture, undo) in scripts {
+        for nth in 1..=10 {
+            let bench = Bench::quiet(&cx)
+                .step("reserve", Does::Works, Undo::Works)
+                .step("ride", Does::Works, undo)
+                .step("capture", capture, Undo::Works);
+            let saga = Arc::new(bench.saga);
+            let faulty = Faulty::new(
+                &MemoryJournal::new(),
+                nth,
+                Fault::Is(JournalError::Fenced),
+                &bench.log,
+            );
+            let after = faulty.calls_after();
+            let journal: Arc<dyn Journal> = Arc::new(faulty);
+            let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+            // An engine that writes less often is over before.
+            let Some(after) = after.first_fault() else { continue };
+            ensure_eq!(
+                said(&end), "the error Fenced",
+                "an owner whose saga is taken over at write {nth} goes on";
+                help = "the write of the end counts too: an end that is not written is the new owner's to report"
+            );
+            let late: Vec<String> = called(&bench.log).split_off(after);
+            let late: Vec<_> = late.iter().filter(|line| !line.starts_with("wrote")).collect();
+            ensure!(late.is_empty(), "an owner whose saga is taken over at write {nth} makes a call"; expected = "none", observed = format!("{late:?}"));
+        }
     }
     // The time of a task that was left behind.
     sleep(ms(1000)).await;

@@ -193,6 +193,38 @@ pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
             "the journal does not say that it is parked"
         );
     }
+    parks_optional_ones(&cx).await
+}
+
+/// An optional step is undone, and parked, by the same rule.
+async fn parks_optional_ones(cx: &Cx) -> Outcome {
+    let done_or_not = [Does::Works, Does::Unknown(FailureKind::Transient)];
+    for (does, critical) in
+        done_or_not.into_iter().flat_map(|does| [(does, Undo::Works), (does, Undo::FailsForGood)])
+    {
+        let bench = Bench::new(cx)
+            .step("reserve", Does::Works, critical)
+            .add("mail", does, Undo::FailsForGood, Step::not_critical)
+            .step("capture", REFUSED, Undo::Works);
+        let (end, _, journal, _) = bench.run(cx).await?;
+        let stuck: Vec<String> = match &end {
+            SagaOutcome::Parked { stuck, .. } => {
+                stuck.iter().map(|stuck| stuck.step.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let expected: &[&str] = match critical {
+            Undo::Works => &["mail"],
+            _ => &["reserve", "mail"],
+        };
+        ensure!(
+            stuck == expected && journal.count(Standing::Parked) == 1,
+            "an optional step has had an effect, or may have had one, and its undo is refused for good: it is not parked";
+            expected = format!("Parked, with {}, here and in the journal", expected.join(" and ")),
+            observed = format!("{}, with {} parked in the journal", said(&Ok(end)), journal.count(Standing::Parked)),
+            help = "an effect that stays is parked, whether its step was critical or not"
+        );
+    }
     Ok(())
 }
 

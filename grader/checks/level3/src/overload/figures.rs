@@ -1,0 +1,124 @@
+//! `Backlog` and `ConcurrencyLimit` by themselves: figures that a load would take long to show.
+
+use std::time::Duration;
+
+use grader_kit::{Cx, Outcome, ensure, ms};
+use level3::overload::{Backlog, ConcurrencyLimit, Source};
+use tokio::time::Instant;
+
+use crate::parts::nzu;
+
+/// The calls of a payment.
+const PAYMENT: u32 = 2;
+
+/// Reserves payments until one is refused: how many calls that are, and the wait that the refusal names.
+fn fill(backlog: &mut Backlog, rate: u64, now: Instant) -> (u64, Duration) {
+    let mut calls = 0;
+    while calls <= 2 * rate + 10 {
+        if let Err(wait) = backlog.reserve(PAYMENT, now) {
+            return (calls, wait);
+        }
+        calls += u64::from(PAYMENT);
+    }
+    (calls, Duration::ZERO)
+}
+
+/// The backlog takes the calls that an account can make in a time, whatever its rate.
+pub fn reserves_what_the_rate_allows(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let drawn = (draw.between(101..=1999), draw.between(500..=5000));
+    for (rate, window) in [(3000, 1000), (150, 1000), (7, 10_000), (20_000, 700), drawn] {
+        let now = Instant::now();
+        let account = || {
+            let rate = usize::try_from(rate).unwrap_or(usize::MAX);
+            Backlog::new(nzu(rate), ms(window), ms(window), now)
+        };
+        let mut backlog = account();
+        let (calls, wait) = fill(&mut backlog, rate, now);
+        let is_right = |calls: u64, right: u64| calls.abs_diff(right) <= u64::from(PAYMENT);
+        let help =
+            "a call takes window / rate, in nanoseconds: whole milliseconds are too coarse for it";
+        ensure!(
+            is_right(calls, rate),
+            "Backlog: an account with {rate} calls in {window} ms reserves {calls} calls in {window} ms";
+            expected = format!("{rate}, or one call of a payment more or less"), help = help
+        );
+        // The clock works them off.
+        let half = now + ms(window) / 2;
+        let (calls, _) = fill(&mut backlog, rate, half);
+        ensure!(
+            is_right(calls, rate / 2),
+            "Backlog: an account with {rate} calls in {window} ms is full, and {} ms later it reserves {calls} calls more", window / 2;
+            expected = format!("{}: those that it has made meanwhile", rate / 2), help = help
+        );
+        // The wait that a refusal names is the time until the same calls are accepted.
+        let mut backlog = account();
+        fill(&mut backlog, rate, now);
+        let early = backlog.clone().reserve(PAYMENT, now + wait - wait / 4);
+        let in_time = backlog.reserve(PAYMENT, now + wait);
+        ensure!(
+            early.is_err() && in_time.is_ok() && !wait.is_zero(),
+            "Backlog: a payment is refused with a wait of {wait:?}";
+            expected = "refused after three quarters of that time, and accepted after all of it",
+            observed = format!("{early:?} and {in_time:?}")
+        );
+    }
+    Ok(())
+}
+
+/// An account without reservations accepts the calls of a payment, however long it needs for them.
+pub fn accepts_what_takes_long(cx: &Cx) -> Outcome {
+    let drawn = cx.draw().between(2..=600);
+    for seconds in [2, 60, drawn] {
+        let now = Instant::now();
+        let mut backlog = Backlog::new(nzu(1), ms(1000 * seconds), ms(1000), now);
+        let first = backlog.reserve(PAYMENT, now);
+        let second = backlog.reserve(PAYMENT, now);
+        let later = now + ms(2000 * seconds);
+        let after = backlog.reserve(PAYMENT, later);
+        ensure!(
+            first.is_ok() && second == Err(ms(2000 * seconds)) && after.is_ok(),
+            "Backlog: an account with one call in {seconds} s is asked for two calls, at once for two more, and {} s later for two more", 2 * seconds;
+            expected = format!("Ok, Err({:?}) and Ok: an account without reservations accepts any number of calls", ms(2000 * seconds)),
+            observed = format!("{first:?}, {second:?} and {after:?}"),
+            help = "otherwise a slow account never accepts a payment"
+        );
+    }
+    Ok(())
+}
+
+/// The limit stays between one and its maximum, whatever it learns.
+pub fn stays_at_or_below_the_maximum(cx: &Cx) -> Outcome {
+    let drawn = u32::try_from(cx.draw().between(5..=500)).unwrap_or(500);
+    for max in [1, 2, 3, 4, drawn] {
+        for first in [1, max, 10 * max] {
+            for share in [0.01, 0.99] {
+                let mut now = Instant::now();
+                let mut limit = ConcurrencyLimit::new(first, max, now);
+                let mut seen = vec![limit.limit()];
+                for _ in 0..20 {
+                    let under_way = limit.limit();
+                    let one_more = limit.admits(under_way);
+                    ensure!(
+                        !one_more,
+                        "ConcurrencyLimit: limit() is {under_way}, and one more is admitted while {under_way} payments are under way"
+                    );
+                    now += ms(10);
+                    for source in [Source::Payments, Source::Fraud, Source::Ledger, Source::Whole] {
+                        for _ in 0..20 {
+                            limit.sample(source, share, under_way, now, now);
+                        }
+                    }
+                    seen.push(limit.limit());
+                }
+                ensure!(
+                    seen.iter().all(|limit| (1..=max).contains(limit)),
+                    "ConcurrencyLimit::new({first}, {max}, now), with calls that take {share} of their time limits: the limit leaves its range";
+                    expected = format!("from 1 to {max}"), observed = format!("{seen:?}"),
+                    help = "the maximum comes last: it holds for the least limit too"
+                );
+            }
+        }
+    }
+    Ok(())
+}
