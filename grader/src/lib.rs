@@ -5,7 +5,7 @@
 //! judged stands in the check binaries (`grader/checks/levelN`), which [`build`] compiles with a
 //! nested cargo and [`supervise`] runs, one process for each criterion. [`grade`] puts the two
 //! together into a [`report::Report`], which is the only thing that the command line, the test
-//! harness and the JSON show.
+//! harness, the JSON and the [`page`] show.
 //!
 //! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays a learner's
 //! files over a pristine copy of the workspace, and [`class`] grades many of them into a gradebook.
@@ -20,6 +20,7 @@ pub mod grade;
 pub mod inspect;
 pub mod interrupt;
 pub mod lesson;
+pub mod page;
 pub mod progress;
 pub mod report;
 pub mod seed;

@@ -534,12 +534,15 @@ pub fn write_fork(
     result: &ForkResult,
     settings: &Settings,
 ) -> Result<(), ClassError> {
-    let form = |why: serde_json::Error| ClassError::Form(why.to_string());
     let folder = store.folder(&result.name);
-    for (name, text) in formats::of_fork(result, settings).map_err(form)? {
+    for (name, text) in
+        formats::of_fork(result, settings).map_err(|why| ClassError::Form(why.to_string()))?
+    {
         store.write(&folder.join(name), &text)?;
     }
-    let text = serde_json::to_string_pretty(result).map_err(form)? + "\n";
+    let text = serde_json::to_string_pretty(result)
+        .map_err(|why| ClassError::Form(why.to_string()))?
+        + "\n";
     store.write(&folder.join("result.json"), &text)?;
     Ok(())
 }

@@ -1,40 +1,30 @@
 //! `cargo grade [NAME ...]`
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use grader::build::Options;
-use grader::progress;
 use grader::report::{Report, Status, json, scoreboard};
 use grader::seed::Seed;
+use grader::select::{Entry, select};
 use grader::supervise::Limits;
+use grader::{page, progress};
 
 use super::progress::{Lines, Spinner};
 use super::{Arguments, Exit, Failure, Format, write};
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let names = super::full_names(arguments, &arguments.names)?;
-    let entries = grader::select::select(&names)?;
+    let entries = select(&names)?;
     let root = super::root(arguments)?;
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => Seed::of_this_run()?,
-    };
+    let seed = arguments.seed.map_or_else(Seed::of_this_run, Ok)?;
     let file = arguments.output.as_deref().map(write::Pending::create).transpose()?;
     let to_terminal = file.is_none() && std::io::stdout().is_terminal();
-    let options =
-        Options { color: to_terminal && arguments.format == Format::Text, ..Options::default() };
-    let limits = Limits::default();
-    let mut report = if std::io::stderr().is_terminal() {
-        grader::grade::grade(&root, &entries, &options, &limits, seed, &Spinner::default())?
-    } else {
-        grader::grade::grade(&root, &entries, &options, &limits, seed, &Lines)?
-    };
-    report.leave_out(&grader::starter::untouched(&root));
-    let record = progress::read(&root).unwrap_or_default();
-    report.remember_won(|id| record.passed.contains_key(id));
-    remember(&root, &report);
+    let color = to_terminal && arguments.format == Format::Text;
+    let report = judge(&root, &entries, color, seed)?;
     let text = match arguments.format {
         Format::Text => scoreboard::render(&report),
         Format::Json => json::render(&report)? + "\n",
+        Format::Html => page::learner(&report)?,
     };
     match file {
         Some(file) => file.finish(&text)?,
@@ -43,8 +33,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(exit(&report, &names))
 }
 
+/// Grades with the learner's record: what is untouched is left out, and what passes is remembered.
+pub(super) fn judge(
+    root: &Path,
+    entries: &[Entry],
+    color: bool,
+    seed: Seed,
+) -> Result<Report, Failure> {
+    let options = Options { color, ..Options::default() };
+    let limits = Limits::default();
+    let mut report = if std::io::stderr().is_terminal() {
+        grader::grade::grade(root, entries, &options, &limits, seed, &Spinner::default())?
+    } else {
+        grader::grade::grade(root, entries, &options, &limits, seed, &Lines)?
+    };
+    report.leave_out(&grader::starter::untouched(root));
+    let record = progress::read(root).unwrap_or_default();
+    report.remember_won(|id| record.passed.contains_key(id));
+    remember(root, &report);
+    Ok(report)
+}
+
 /// Keeps what `show` and `hint` mean without a name, and when a criterion first passed.
-fn remember(root: &std::path::Path, report: &Report) {
+fn remember(root: &Path, report: &Report) {
     let first = report.criteria().find(|criterion| criterion.status != Status::Passed);
     // The marks do not depend on it.
     if let Err(why) = progress::graded(root, report, first.map(|criterion| criterion.id)) {
@@ -52,7 +63,8 @@ fn remember(root: &std::path::Path, report: &Report) {
     }
 }
 
-fn exit(report: &Report, names: &[String]) -> Exit {
+/// What the command ends with, where these names were asked for.
+pub(super) fn exit(report: &Report, names: &[String]) -> Exit {
     let asked_for = |id: &str| names.iter().any(|name| name == id);
     if report.has_not_judged() {
         Exit::CouldNotGrade

@@ -7,6 +7,7 @@ mod grade;
 mod lesson;
 mod progress;
 mod read;
+mod report;
 mod starters;
 mod watch;
 mod write;
@@ -63,6 +64,8 @@ enum Format {
     Text,
     /// One JSON document, as grader/README.md describes it
     Json,
+    /// One page for a browser, as `cargo grade report` writes it
+    Html,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,6 +87,21 @@ enum Command {
         /// Look at the files once a second, for a folder that sends no events (a network folder)
         #[arg(long)]
         poll: bool,
+    },
+    /// Grade, and write the result as a page for a browser: one file that needs no network
+    Report {
+        /// What to grade; everything if nothing is named
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Where the page goes; by default target/grader/report.html
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Open the page in the browser
+        #[arg(long)]
+        open: bool,
+        /// Judge with the values of an earlier run
+        #[arg(long, value_name = "N")]
+        seed: Option<Seed>,
     },
     /// Show the lesson of an exercise, or the first page of a level's lessons
     Lesson {
@@ -158,6 +176,9 @@ pub fn run(arguments: &Arguments) -> Exit {
         None => grade::run(arguments),
         Some(Command::List { names }) => read::list(arguments, names),
         Some(Command::Watch { names, plain, poll }) => watch::run(arguments, names, *plain, *poll),
+        Some(Command::Report { names, output, open, seed }) => {
+            report::run(arguments, names, output.as_deref(), *open, *seed)
+        }
         Some(Command::Lesson { name }) => lesson::run(arguments, name.as_deref()),
         Some(Command::Show { name }) => read::show(arguments, name.as_deref()),
         Some(Command::Hint { id, number }) => read::hint(arguments, id.as_deref(), *number),

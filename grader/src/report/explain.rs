@@ -3,6 +3,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use grader_protocol::{Diagnosis, Event, Fail, PanicSite};
+use serde::Serialize;
 
 use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
@@ -55,8 +56,17 @@ pub fn passed(out: &mut String, criterion: &CriterionReport, indent: &str) -> fm
     for note in &verdict.notes {
         part(&mut text, "note", Some(note))?;
     }
-    output(&mut text, &verdict.output)?;
+    part(&mut text, "printed", output(&verdict.output).as_deref())?;
     text.lines().try_for_each(|line| writeln!(out, "{indent}{line}"))
+}
+
+/// A part of a failure with its label: `expected`, `observed`, `panic`, `note`, `printed`, `help`, `file`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// What the text is.
+    pub label: &'static str,
+    /// One line or several.
+    pub text: String,
 }
 
 /// A failure in full, without indentation: headline first.
@@ -67,18 +77,43 @@ pub fn passed(out: &mut String, criterion: &CriterionReport, indent: &str) -> fm
 pub fn failure(out: &mut String, verdict: &Verdict, place: Place<'_>) -> fmt::Result {
     let Some(fail) = &verdict.fail else { return Ok(()) };
     writeln!(out, "{}", Styled(BAD, &fail.headline))?;
-    part(out, "expected", fail.expected.as_deref())?;
-    part(out, "observed", fail.observed.as_deref())?;
-    panics(out, fail)?;
-    timeline(out, &fail.timeline)?;
-    for note in &verdict.notes {
-        part(out, "note", Some(note))?;
+    let facts = facts(verdict, fail, place);
+    // What was seen stands before the timeline, what to do about it after it.
+    let is_seen = |fact: &&Fact| matches!(fact.label, "expected" | "observed" | "panic");
+    for fact in facts.iter().filter(is_seen) {
+        part(out, fact.label, Some(&fact.text))?;
     }
-    output(out, &verdict.output)?;
+    timeline(out, &fail.timeline)?;
+    for fact in facts.iter().filter(|fact| !is_seen(fact)) {
+        part(out, fact.label, Some(&fact.text))?;
+    }
+    Ok(())
+}
+
+/// The parts of a failure below its headline, but for the timeline.
+#[must_use]
+pub fn facts(verdict: &Verdict, fail: &Fail, place: Place<'_>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |label, text: Option<&str>| {
+        facts.extend(text.map(|text| Fact { label, text: text.to_owned() }));
+    };
+    add("expected", fail.expected.as_deref());
+    add("observed", fail.observed.as_deref());
+    // The message of a `todo!` is the starter's own.
+    if fail.diagnosis != Some(Diagnosis::NotStarted) {
+        for panic in &fail.panics {
+            add("panic", Some(&format!("{panic}{}", whose(panic))));
+        }
+    }
+    for note in &verdict.notes {
+        add("note", Some(note));
+    }
+    add("printed", output(&verdict.output).as_deref());
     let panicked = fail.diagnosis == Some(Diagnosis::Panicked);
     let advice = fail.panics.first().filter(|_| panicked).and_then(advice);
-    part(out, "help", advice.or(fail.help.as_deref()))?;
-    part(out, "file", Some(&file(fail, place)))
+    add("help", advice.or(fail.help.as_deref()));
+    add("file", Some(&file(fail, place)));
+    facts
 }
 
 /// A label and a text; further lines of the text are set below its first.
@@ -97,16 +132,6 @@ fn file(fail: &Fail, place: Place<'_>) -> String {
         Some(panic) => format!("{}:{}", panic.file, panic.line),
         None => place.file.to_owned(),
     }
-}
-
-fn panics(out: &mut String, fail: &Fail) -> fmt::Result {
-    if fail.diagnosis == Some(Diagnosis::NotStarted) {
-        return Ok(()); // its message is the starter's own
-    }
-    for panic in &fail.panics {
-        part(out, "panic", Some(&format!("{panic}{}", whose(panic))))?;
-    }
-    Ok(())
 }
 
 /// Whose file a panic lies in, where it is not the learner's.
@@ -169,20 +194,18 @@ fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
     Ok(())
 }
 
-fn output(out: &mut String, printed: &str) -> fmt::Result {
+/// What the judged code printed, cut; `None` if that is nothing.
+fn output(printed: &str) -> Option<String> {
     let printed = printed.trim_end();
-    if printed.is_empty() {
-        return Ok(());
-    }
-    for (nr, line) in printed.lines().take(MOST_OUTPUT).enumerate() {
-        let label = if nr == 0 { "printed" } else { "" };
-        // Escapes could draw over what the grader says.
+    // Escapes could draw over what the grader says.
+    let shown = |line: &str| -> String {
         let line: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
-        writeln!(out, "{} | {line}", Styled(DIM, format!("{label:<9}")))?;
-    }
+        format!("| {line}")
+    };
+    let mut lines: Vec<String> = printed.lines().take(MOST_OUTPUT).map(shown).collect();
     let more = printed.lines().count().saturating_sub(MOST_OUTPUT);
     if more > 0 {
-        writeln!(out, "{:<9} | ... and {more} more lines", "")?;
+        lines.push(format!("| ... and {more} more lines"));
     }
-    Ok(())
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -5,7 +5,7 @@ pub mod json;
 pub mod scoreboard;
 pub(crate) mod style;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

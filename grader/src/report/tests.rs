@@ -26,7 +26,7 @@ fn seed() -> Seed {
     "1234".parse().expect("a number")
 }
 
-fn wrong() -> Fail {
+pub(crate) fn wrong() -> Fail {
     let mut fail =
         Fail::new("returned at 600 ms").expected("400 ms").observed("600 ms").help("wait less");
     fail.timeline.push(Event { at_us: 200_000, who: "reviews".into(), what: "answers".into() });
@@ -43,7 +43,7 @@ fn not_started() -> Fail {
 }
 
 /// A report on level 2 in which the first criterion of each exercise has `fail`.
-fn report(fail: Option<fn() -> Fail>) -> Report {
+pub(crate) fn report(fail: Option<fn() -> Fail>) -> Report {
     let entries = entries();
     let mut verdicts: BTreeMap<&'static str, Verdict> = BTreeMap::new();
     for entry in &entries {

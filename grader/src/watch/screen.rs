@@ -223,6 +223,7 @@ fn keys(state: &State) -> String {
             ("l", "lesson"),
             ("n", "another"),
             ("a", "all"),
+            ("o", "page"),
             ("s", "solution"),
             ("r", "run"),
             ("q", "quit"),

@@ -21,6 +21,8 @@ pub enum Key {
     All,
     /// The reference solution of the module.
     Solution,
+    /// The page of all results, in the browser.
+    Page,
     /// Another open criterion.
     Skip,
     /// Grade now.
@@ -63,6 +65,8 @@ pub enum Event {
     },
     /// The lesson that an [`Effect`] has asked for, as Markdown.
     Lesson(String),
+    /// Where the page is that an [`Effect`] has asked for, or why there is none.
+    Reported(String),
 }
 
 /// Something to do.
@@ -70,6 +74,9 @@ pub enum Event {
 pub enum Effect {
     /// Grade what is named. Never asked for while a run is under way.
     Grade(Vec<String>),
+    /// Grade what is named, write the page of the results, and open it. Never asked for while a run is under
+    /// way.
+    Report(Vec<String>),
     /// Read the lesson of a criterion's exercise.
     Lesson(&'static str),
     /// Read what a criterion demands.
@@ -148,8 +155,13 @@ impl State {
 
     /// The first thing to do: grade everything.
     pub fn start(&mut self) -> Vec<Effect> {
-        let names = self.levels.iter().map(|level| level.name.to_owned()).collect();
+        let names = self.names();
         self.grade(names)
+    }
+
+    /// All that is watched.
+    fn names(&self) -> BTreeSet<String> {
+        self.levels.iter().map(|level| level.name.to_owned()).collect()
     }
 
     /// What an event changes, and what is to be done about it.
@@ -179,6 +191,10 @@ impl State {
             Event::CouldNotGrade(why) => {
                 self.said = Some(why);
                 self.run_ended()
+            }
+            Event::Reported(text) => {
+                self.said = Some(text);
+                Vec::new()
             }
             Event::Lesson(markdown) => {
                 self.open(View::Lesson(markdown));
@@ -303,8 +319,16 @@ impl State {
         match key {
             Key::Quit => return vec![Effect::Quit],
             Key::Run => {
-                let names = self.levels.iter().map(|level| level.name.to_owned()).collect();
+                let names = self.names();
                 return self.grade(names);
+            }
+            Key::Page if self.running.is_some() => {
+                self.said =
+                    Some("a run is under way: press `o` again when it has ended".to_owned());
+            }
+            Key::Page => {
+                self.running = Some("grading for the page".to_owned());
+                return vec![Effect::Report(self.names().into_iter().collect())];
             }
             Key::Yes if self.view == View::MayShowSolution => {
                 self.view = View::Criterion;

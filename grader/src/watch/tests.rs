@@ -175,3 +175,14 @@ fn files_belong_to_exercises() {
     assert_eq!(names(&[one.file, other.file]), ["level2".to_owned()].into());
     assert_eq!(names(&["level2/src/of_my_own.rs"]), ["level2".to_owned()].into());
 }
+
+#[test]
+fn the_page_is_asked_for_once_and_its_place_is_said() {
+    let mut state = after_first_run(&[first_of(0)]);
+    let asked = state.on(Event::Key(Key::Page));
+    assert_eq!(asked, [Effect::Report(vec![level().name.to_owned()])]);
+    assert!(state.on(Event::Key(Key::Page)).is_empty());
+    state.on(report(&[level().name], &[first_of(0)]));
+    state.on(Event::Reported("the page is report.html".to_owned()));
+    assert!(shown(&state).contains("the page is report.html"));
+}

@@ -16,6 +16,7 @@ use grader::catalog::{LEVELS, Level};
 use grader::grade::{Progress, grade};
 use grader::lesson;
 use grader::progress;
+use grader::report::Report;
 use grader::seed::Seed;
 use grader::select::{Entry, all, select};
 use grader::supervise::{Limits, Verdict};
@@ -143,7 +144,11 @@ impl Loop<'_> {
         match effect {
             Effect::Quit => None,
             Effect::Grade(names) => {
-                self.grader.ask(names);
+                self.grader.ask(Job { names, page: false });
+                None
+            }
+            Effect::Report(names) => {
+                self.grader.ask(Job { names, page: true });
                 None
             }
             // What cannot be remembered is no reason to stop.
@@ -183,39 +188,63 @@ fn entry(id: &str) -> Option<Entry> {
     all().find(|entry| entry.criterion.id == id)
 }
 
+/// A run.
+struct Job {
+    names: Vec<String>,
+    /// Whether its result is written as a page and opened.
+    page: bool,
+}
+
 /// The thread that grades, one run after the other.
-struct Grader(Sender<Vec<String>>);
+struct Grader(Sender<Job>);
 
 impl Grader {
     fn start(root: PathBuf, send: Sender<Message>) -> Self {
-        let (ask, asked) = channel::<Vec<String>>();
+        let (ask, asked) = channel::<Job>();
         thread::spawn(move || {
-            for names in asked {
-                let event = match run_once(&root, &names, &send) {
-                    Ok(event) => event,
-                    Err(why) => Event::CouldNotGrade(why.to_string()),
+            for job in asked {
+                let events = match run_once(&root, &job, &send) {
+                    Ok(events) => events,
+                    Err(why) => vec![Event::CouldNotGrade(why.to_string())],
                 };
-                if send.send(Message::Event(event)).is_err() {
-                    return;
+                for event in events {
+                    if send.send(Message::Event(event)).is_err() {
+                        return;
+                    }
                 }
             }
         });
         Grader(ask)
     }
 
-    fn ask(&self, names: Vec<String>) {
+    fn ask(&self, job: Job) {
         // The thread lives as long as this does.
-        let _ = self.0.send(names);
+        let _ = self.0.send(job);
     }
 }
 
-fn run_once(root: &Path, names: &[String], send: &Sender<Message>) -> Result<Event, Failure> {
-    let entries = select(names)?;
-    let options = Options { color: true, ..Options::default() };
+fn run_once(root: &Path, job: &Job, send: &Sender<Message>) -> Result<Vec<Event>, Failure> {
+    let entries = select(&job.names)?;
+    let options = Options { color: !job.page, ..Options::default() };
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
     let report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
-    Ok(Event::Graded(Box::new(report)))
+    let page = job.page.then(|| Event::Reported(page(root, &report)));
+    let mut events = vec![Event::Graded(Box::new(report))];
+    events.extend(page);
+    Ok(events)
+}
+
+/// Writes the page and opens it; where it is, or why there is none.
+fn page(root: &Path, report: &Report) -> String {
+    let path = match super::report::write(root, report) {
+        Ok(path) => path,
+        Err(why) => return why.to_string(),
+    };
+    match super::report::show(&path) {
+        Ok(()) => format!("the page is {}", path.display()),
+        Err(why) => format!("the page is {}; no browser was opened: {why}", path.display()),
+    }
 }
 
 /// Tells the state how far a run is.
@@ -249,6 +278,7 @@ fn key(input: Input) -> Option<Key> {
         Input::Char('w') => Key::Show,
         Input::Char('a') => Key::All,
         Input::Char('s') => Key::Solution,
+        Input::Char('o') => Key::Page,
         Input::Char('n') => Key::Skip,
         Input::Char('r') => Key::Run,
         Input::Char('y') => Key::Yes,

@@ -1,0 +1,168 @@
+//! What the templates show.
+
+use serde::Serialize;
+
+use super::chart::{Chart, Row, chart, rows};
+use crate::catalog::{self, Exercise as CatalogExercise, Kind};
+use crate::report::{
+    CriterionReport, ExerciseReport, LevelReport, Score, Status, explain, explain::Fact,
+};
+
+/// One level.
+#[derive(Debug, Serialize)]
+pub(crate) struct Level<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) score: Score,
+    /// What a reader has to know before the points: it does not compile, or is the reference.
+    pub(crate) notes: Vec<String>,
+    /// The compiler's words.
+    pub(crate) words: Option<&'a str>,
+    pub(crate) exercises: Vec<Exercise<'a>>,
+}
+
+/// One exercise.
+#[derive(Debug, Serialize)]
+pub(crate) struct Exercise<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) file: &'a str,
+    pub(crate) won: u32,
+    pub(crate) of: u32,
+    pub(crate) bonus: bool,
+    /// Whether something in it is to be read: it is shown open.
+    pub(crate) failed: bool,
+    pub(crate) criteria: Vec<Criterion<'a>>,
+}
+
+/// One criterion.
+#[derive(Debug, Serialize)]
+pub(crate) struct Criterion<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) points: u32,
+    pub(crate) kind: Kind,
+    pub(crate) status: Status,
+    pub(crate) failure: Option<Failure<'a>>,
+    pub(crate) hints: &'a [&'a str],
+}
+
+/// A failure: as parts where the run is available, as text where only the result is.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Failure<'a> {
+    pub(crate) headline: Option<&'a str>,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) chart: Option<Chart>,
+    pub(crate) rows: Vec<Row<'a>>,
+    pub(crate) more: usize,
+    pub(crate) message: Option<&'a str>,
+}
+
+impl<'a> Level<'a> {
+    pub(crate) fn of_report(level: &'a LevelReport) -> Self {
+        let mut notes = Vec::new();
+        if level.untouched {
+            let name = level.name;
+            notes.push(format!(
+                "The course's reference. It is not counted until you begin with cargo grade start {name}."
+            ));
+        }
+        if let Some(broken) = &level.broken {
+            notes.push(
+                if broken.refused {
+                    "It is not judged: what it is built from does not lie in its own files."
+                } else {
+                    "It does not compile, so no criterion could be judged."
+                }
+                .to_owned(),
+            );
+        }
+        if let Some(Score { core, bonus, .. }) = level.won_before {
+            notes.push(format!(
+                "Before it stopped compiling, it had won {core} core and {bonus} bonus points."
+            ));
+        }
+        Level {
+            name: level.name,
+            title: level.title,
+            score: level.score,
+            notes,
+            words: level.broken.as_ref().map(|broken| broken.errors.as_str()),
+            exercises: level.exercises.iter().map(|it| of_report(level.name, it)).collect(),
+        }
+    }
+}
+
+fn of_report<'a>(level: &str, exercise: &'a ExerciseReport) -> Exercise<'a> {
+    let hints = |id: &str| -> &'static [&'static str] {
+        let known = catalog::level(level).into_iter().flat_map(|level| level.exercises);
+        let mut known = known.flat_map(|exercise| exercise.criteria);
+        known.find(|criterion| criterion.id == id).map_or(&[], |criterion| criterion.hints)
+    };
+    let mut view = Exercise::new(exercise.name, None, exercise.file);
+    view.title = exercise.title;
+    for criterion in &exercise.criteria {
+        let won = criterion.status == Status::Passed;
+        view.add(Criterion::of_report(level, criterion, hints(criterion.id)), won);
+    }
+    view
+}
+
+impl<'a> Exercise<'a> {
+    /// Without criteria; title and file are the catalog's where it has the exercise.
+    pub(crate) fn new(
+        name: &'a str,
+        known: Option<&'static CatalogExercise>,
+        file: &'a str,
+    ) -> Self {
+        let (title, file) = known.map_or((name, file), |known| (known.title, known.file));
+        Exercise {
+            name,
+            title,
+            file,
+            won: 0,
+            of: 0,
+            bonus: true,
+            failed: false,
+            criteria: Vec::new(),
+        }
+    }
+
+    /// Adds a criterion and its points.
+    pub(crate) fn add(&mut self, criterion: Criterion<'a>, won: bool) {
+        self.of += criterion.points;
+        self.won += if won { criterion.points } else { 0 };
+        self.bonus &= criterion.kind == Kind::Bonus;
+        self.failed |= criterion.failure.is_some();
+        self.criteria.push(criterion);
+    }
+}
+
+impl<'a> Criterion<'a> {
+    fn of_report(level: &str, criterion: &'a CriterionReport, hints: &'a [&'a str]) -> Self {
+        let verdict = criterion.verdict.as_ref();
+        let shown = matches!(criterion.status, Status::Failed | Status::NotJudged);
+        let failure = verdict.filter(|_| shown).and_then(|verdict| {
+            let fail = verdict.fail.as_ref()?;
+            let place = explain::Place { level, file: criterion.file };
+            let (rows, more) = rows(&fail.timeline);
+            Some(Failure {
+                headline: Some(&fail.headline),
+                facts: explain::facts(verdict, fail, place),
+                chart: chart(&fail.timeline),
+                rows,
+                more,
+                message: None,
+            })
+        });
+        Criterion {
+            id: criterion.id,
+            title: criterion.title,
+            points: criterion.points,
+            kind: criterion.kind,
+            status: criterion.status,
+            hints: if failure.is_some() { hints } else { &[] },
+            failure,
+        }
+    }
+}
