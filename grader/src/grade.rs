@@ -81,10 +81,7 @@ pub fn build(
     options: &build::Options,
     progress: &dyn Progress,
 ) -> Result<Built, BuildError> {
-    let mut parts = Part::of(entries);
-    if options.whole_levels {
-        parts = parts.into_iter().map(Part::whole).collect();
-    }
+    let parts = Part::of(entries, options.breadth);
     progress.building(&parts);
     build::build(root, &parts, options, &mut |step| match step {
         Step::Built(package) => progress.built(package),

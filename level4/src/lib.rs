@@ -10,10 +10,12 @@
 //! | [`chunk`] | the items of a stream in groups, bounded by number and time |
 //! | [`paging`] | a window on a long list that is loaded page by page |
 //! | [`bulkhead`] | a pool of slots for each dependency, with a bounded queue |
+//! | [`recovery`] | retries by the class of the error, then a fallback, with figures |
 //! | [`single_flight`] | one run of the work for all who ask for the same thing |
 //! | [`ttl_cache`] | values with an age, fetched once for all who ask |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
+//! | [`http_client`] | copies, shared requests, batches and progressive loads over a transport |
 //! | [`socket`] | a socket that reconnects, with heartbeat and a queue |
 //!
 //! Every module here is an exercise, and the README is the assignment.
@@ -63,10 +65,14 @@ pub mod compose;
 pub mod dashboard;
 #[cfg_attr(doc, doc = lesson!("debounce.md", "debounce.md"))]
 pub mod debounce;
+#[cfg_attr(doc, doc = lesson!("http_client.md", "http-client.md"))]
+pub mod http_client;
 #[cfg_attr(doc, doc = lesson!("limiter.md", "limiter.md"))]
 pub mod limiter;
 #[cfg_attr(doc, doc = lesson!("paging.md", "paging.md"))]
 pub mod paging;
+#[cfg_attr(doc, doc = lesson!("recovery.md", "recovery.md"))]
+pub mod recovery;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]

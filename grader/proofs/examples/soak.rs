@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use grader::build::{LevelBuild, Options, Part, build};
+use grader::build::{Breadth, LevelBuild, Options, Part, build};
 use grader::seed::Seed;
 use grader::select::select;
 use grader::supervise::{Limits, Subject, judge};
@@ -37,7 +37,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
     let seed = Seed::of_this_run()?;
-    let built = build(&root, &Part::of(&entries), &Options::default(), &mut |_| {})?;
+    let built =
+        build(&root, &Part::of(&entries, Breadth::default()), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();
     for entry in &entries {
         match &built.levels[entry.level.name] {

@@ -140,6 +140,9 @@ pub fn settle<T, E>(
 
 /// Sorts solutions into groups that share a build (see [`schemata`](crate::schemata)), and those that need one of
 /// their own. A group has at most `most` solutions.
+///
+/// A build holds the checks that one of its solutions needs. So solutions of the same modules come together, and
+/// those of other modules only fill up what is left of a group.
 #[must_use]
 pub fn shared<T>(
     solutions: Vec<T>,
@@ -150,6 +153,10 @@ pub fn shared<T>(
     let shapes = Shapes::new(reference.clone());
     let mut groups: Vec<(Group, Vec<T>)> = Vec::new();
     let mut alone = Vec::new();
+    let mut solutions = solutions;
+    solutions.sort_by_key(|solution| {
+        changed(solution).modules().map(str::to_owned).collect::<BTreeSet<String>>()
+    });
     for solution in solutions {
         let place = groups.iter_mut().find_map(|(group, members)| {
             group.add(&shapes, changed(&solution), most).then_some(members)

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use grader::build::{Built, Options};
+use grader::build::{Breadth, Built, Options};
 use grader::catalog::Level;
 use grader::grade::{Quiet, build, judge_built};
 use grader::report::explain::{self, Place};
@@ -23,6 +23,18 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a proof found, by the name of the planted solution.
 pub type Proofs = Vec<(String, Result<(), String>)>;
+
+/// How much work a build is for. Without optimisation it takes half the time, which is best where little is
+/// judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// One judgement by criteria that are quick.
+    Once,
+    /// One judgement that the trials are part of.
+    ByTrials,
+    /// Many judgements.
+    Often,
+}
 
 /// A workspace to grade solutions in, one after the other.
 #[derive(Debug)]
@@ -51,8 +63,7 @@ impl Bench {
         if let Some(profile) = program.parent().and_then(Path::parent) {
             seed(root, profile, &folder.join("target"))?;
         }
-        // Each exercise's own binary would be one more build that begins with nothing.
-        let options = Options { whole_levels: true, ..scratch.options() };
+        let options = scratch.options();
         Ok(Bench {
             pristine: root.to_path_buf(),
             folder: folder.to_path_buf(),
@@ -92,12 +103,12 @@ impl Bench {
         files: &Files,
     ) -> Result<Report, Failure> {
         let trials = entries.iter().any(|entry| entry.exercise.trial);
-        let built = self.build(entries, level, files, trials)?;
+        let judged = if trials { Judged::ByTrials } else { Judged::Once };
+        let built = self.build(entries, level, files, judged)?;
         self.judge(entries, level, files, &built)
     }
 
-    /// Builds what judging a level with these files by some of its criteria needs. A build for one judgement
-    /// without trials takes half the time without optimisation; one for many is worth it.
+    /// Builds what judging a level with these files by some of its criteria needs.
     ///
     /// # Errors
     ///
@@ -107,11 +118,17 @@ impl Bench {
         entries: &[Entry],
         level: &Level,
         files: &Files,
-        optimised: bool,
+        judged: Judged,
     ) -> Result<Built, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
-        if !optimised && level.exercises.iter().any(|exercise| exercise.trial) {
+        // The checks of an exercise that one build needs are compiled from nothing, and those of the level
+        // only where they have changed: the first pays where many solutions are judged by the build.
+        options.breadth = match judged {
+            Judged::Once | Judged::ByTrials => Breadth::All,
+            Judged::Often => Breadth::Exact,
+        };
+        if judged == Judged::Once && level.exercises.iter().any(|exercise| exercise.trial) {
             // Each solution gets its own build of the harness, as of the level.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));

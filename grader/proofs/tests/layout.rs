@@ -31,6 +31,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("", &["domain"], &["sim"]),
     ("harness", &["domain", "sim", ""], &[]),
     ("adapters", &["domain"], &["sim", "", "harness"]),
+    // A transport of an exercise: it implements a trait of it.
+    ("http", &[""], &[]),
     ("app", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
 ];

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::inspect::{Finding, outside_files, refused};
 use folder::Folder;
-pub use part::Part;
+pub use part::{Breadth, Part};
 use sources::Sources;
 
 /// What cargo made of each level.
@@ -145,9 +145,8 @@ pub struct Options {
     /// Values that stand above those of the workspace's manifest, as `cargo --config` takes them:
     /// `profile.dev.debug=0`.
     pub config: Vec<String>,
-    /// Whether one exercise of a level is judged by the binary for all its criteria. A series of builds
-    /// that judge now this exercise, now that one, then shares one incremental build.
-    pub whole_levels: bool,
+    /// How much of a level is built for the criteria of some of its exercises.
+    pub breadth: Breadth,
 }
 
 /// Whether this grader was built from the files in the workspace at `root`.
@@ -187,7 +186,7 @@ pub fn build(
     for part in parts {
         let findings = refused(root, part.level);
         if findings.is_empty() {
-            built_parts.push(*part);
+            built_parts.push(part);
         } else {
             levels.insert(
                 part.level.name.to_owned(),
@@ -206,7 +205,7 @@ pub fn build(
         command.args(part::all_packages().flat_map(|package| ["--package".to_owned(), package]));
         command.arg("--no-default-features");
         for part in &built_parts {
-            command.args(["--bin", &part.package(), "--features", &part.feature()]);
+            command.args(["--bin", &part.package(), "--features", &part.features()]);
         }
         if let Some(folder) = &options.target_dir {
             command.arg("--target-dir").arg(folder);

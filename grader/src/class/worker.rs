@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::result::{LevelResult, levels_named};
-use crate::build::{LevelBuild, Options, Part, build};
+use crate::build::{Breadth, LevelBuild, Options, Part, build};
 use crate::grade::{Quiet, grade};
 use crate::seed::Seed;
 use crate::select::select;
@@ -49,7 +49,7 @@ pub enum Answer {
 
 /// How a fork is built: one binary for all criteria of a level, so that the builds share their parts.
 fn options(target: &Path) -> Options {
-    Options { target_dir: Some(target.to_path_buf()), whole_levels: true, ..Options::default() }
+    Options { target_dir: Some(target.to_path_buf()), breadth: Breadth::All, ..Options::default() }
 }
 
 /// Does what was ordered.
@@ -63,8 +63,7 @@ pub fn serve(order: &Order) -> Answer {
 }
 
 fn build_levels(order: &Order) -> Result<(), String> {
-    let parts: Vec<Part> =
-        levels_named(&order.levels).map(|level| Part { level, exercise: None }).collect();
+    let parts: Vec<Part> = levels_named(&order.levels).map(Part::whole).collect();
     let built = build(&order.root, &parts, &options(&order.target), &mut |_| {});
     let broken =
         built.map_err(|why| why.to_string())?.levels.into_values().find_map(|level| match level {

@@ -31,12 +31,16 @@ mod compose;
 mod dashboard;
 #[cfg(feature = "debounce")]
 mod debounce;
+#[cfg(feature = "http-client")]
+mod http_client;
 #[cfg(feature = "limiter")]
 mod limiter;
 #[cfg(feature = "models")]
 mod models;
 #[cfg(feature = "paging")]
 mod paging;
+#[cfg(feature = "recovery")]
+mod recovery;
 #[cfg(feature = "single-flight")]
 mod single_flight;
 #[cfg(feature = "socket")]

@@ -1,0 +1,276 @@
+//! Copies: when they answer, and which answers become one.
+
+use std::time::Duration;
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level4::http_client::{
+    Caching, ConfigError, Hit, HttpError, Request, Settings, TransportError,
+};
+use tokio::time::sleep;
+
+use super::fakes::{Ends, Server};
+use super::{A, Client, FIVE_MINUTES, GET, PROGRESSIVE, SEND, ask, body, client, get, short};
+use crate::ops::nz;
+
+pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
+    const HELP: &str = "a copy answers while its age is less than the ttl, which is five minutes unless the settings say otherwise";
+    let ttl = cx.draw().between(2..=5000);
+    let other = Settings { ttl: ms(ttl), ..Settings::default() };
+    for (ttl, settings) in [(FIVE_MINUTES, Settings::default()), (100, short()), (ttl, other)] {
+        let server = Server::new(40);
+        let client = client(&cx, &server, settings).await?;
+        let shown = |hit: Result<Hit<level4::http_client::Response>, HttpError>| match hit {
+            Ok(hit) => {
+                let fresh = if hit.fresh { "fresh" } else { "stale" };
+                format!("{}, {} ms old, {fresh}", body(&hit.value), hit.age.as_millis())
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        let first = cx.call(GET, client.get(A, Caching::Use)).await?;
+        ensure_eq!(shown(first.value), "answer 1, 0 ms old, fresh", "the first answer");
+        sleep(ms(ttl - 1)).await;
+        let hit = cx.call(GET, client.get(A, Caching::Use)).await?;
+        let expected = format!("answer 1, {} ms old, fresh", ttl - 1);
+        ensure_eq!(shown(hit.value), expected, "a ttl of {ttl} ms, and a copy of {} ms", ttl - 1; help = HELP);
+        ensure!(hit.took.is_zero(), "a fresh copy answers after {} ms", hit.took.as_millis(); expected = "at once", help = HELP);
+        sleep(ms(1)).await;
+        let miss = cx.call(GET, client.clone().get(A, Caching::Use)).await?;
+        ensure_eq!(shown(miss.value), "answer 2, 0 ms old, fresh", "a ttl of {ttl} ms, and a copy of {ttl} ms"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn bypass_asks_and_keeps(cx: Cx) -> Outcome {
+    const HELP: &str = "`Bypass` leaves the look at the copies out, and nothing else: the answer is kept as any other";
+    let server = Server::new(10);
+    let client = client(&cx, &server, short()).await?;
+    for (at, caching, expected) in [
+        (0, Caching::Use, "answer 1"),
+        (50, Caching::Bypass, "answer 2"),
+        (10, Caching::Use, "answer 2"),
+        (89, Caching::Use, "answer 2"),
+        (1, Caching::Use, "answer 3"),
+        (100, Caching::Bypass, "answer 4"),
+        (0, Caching::Bypass, "answer 5"),
+        (0, Caching::Use, "answer 5"),
+    ] {
+        sleep(ms(at)).await;
+        let answer = cx.call(GET, get(&client, A, caching)).await?.value;
+        ensure_eq!(answer, expected, "a ttl of 100 ms; {caching:?}, at {} ms", server.now(); help = HELP);
+    }
+    ensure!(Caching::default() == Caching::Use, "the default is {:?}", Caching::default(); expected = "Use");
+    Ok(())
+}
+
+pub async fn only_successes_are_kept(cx: Cx) -> Outcome {
+    const HELP: &str = "look at the status before you keep an answer: 200 to 299 are successes, the rest are errors";
+    let drawn = u16::try_from(cx.draw().between(400..=599)).unwrap_or(400);
+    for status in [301, 304, 400, 404, 429, 500, 503, drawn] {
+        let server = Server::new(0);
+        let client = client(&cx, &server, short()).await?;
+        server.next(A, [Ends::With(status, &[], "no"), Ends::With(status, &[], "no")]);
+        for call in 1..=2 {
+            let answer = ask(&cx, &client, A).await?;
+            ensure_eq!(answer, format!("status {status}: no"), "the server answers with {status}, call {call}"; help = HELP);
+        }
+        ensure_eq!(ask(&cx, &client, A).await?, "answer 3", "after two answers with {status}"; help = HELP);
+    }
+    for status in [200, 201, 204, 299] {
+        let server = Server::new(0);
+        let client = client(&cx, &server, short()).await?;
+        server.next(A, [Ends::With(status, &[], "yes")]);
+        for call in 1..=2 {
+            let answer = ask(&cx, &client, A).await?;
+            ensure_eq!(answer, "yes", "the server answers with {status}, call {call}"; help = HELP);
+        }
+    }
+    let server = Server::new(0);
+    let client = client(&cx, &server, short()).await?;
+    for error in [
+        TransportError::Connect("refused".to_owned()),
+        TransportError::Timeout,
+        TransportError::Incomplete,
+    ] {
+        server.next(A, [Ends::NoAnswer(error.clone())]);
+        let failed = cx.call(GET, client.get(A, Caching::Use)).await?.value;
+        let passed = failed == Err(HttpError::Transport(error.clone()));
+        ensure!(passed, "there is no answer, {error:?}: {failed:?}"; expected = "that error, which is not kept");
+    }
+    ensure_eq!(ask(&cx, &client, A).await?, "answer 4", "after three requests without an answer"; help = HELP);
+    // A copy survives a request that fails.
+    for ends in [Ends::NoAnswer(TransportError::Timeout), Ends::With(500, &[], "no")] {
+        server.next(A, [ends.clone()]);
+        let _ = cx.call(GET, client.get(A, Caching::Bypass)).await?;
+        ensure_eq!(ask(&cx, &client, A).await?, "answer 4", "a fresh copy, and a request past it ended with {ends:?}"; help = "an error leaves the old copy as it is");
+    }
+    Ok(())
+}
+
+pub async fn bad_urls_are_refused(cx: Cx) -> Outcome {
+    let server = Server::new(0);
+    let client = client(&cx, &server, short()).await?;
+    for url in [
+        "",
+        "rates",
+        "/rates",
+        "a.example/rates",
+        "ftp://a.example/",
+        "http://",
+        "http://a b/",
+        "http:///x",
+    ] {
+        let bad = || HttpError::BadUrl(url.to_owned());
+        for caching in [Caching::Use, Caching::Bypass] {
+            let answer = cx.call(GET, client.get(url, caching)).await?.value;
+            ensure!(answer == Err(bad()), "`get` of the URL `{url}`: {answer:?}"; expected = format!("{:?}", bad()));
+        }
+        let post = Request { method: http::Method::POST, ..Request::get(url) };
+        let answer = cx.call(SEND, client.send(post, Caching::Use)).await?.value;
+        ensure!(answer == Err(bad()), "a `POST` to the URL `{url}`: {answer:?}"; expected = format!("{:?}", bad()));
+        let load = super::observed(1000, client.progressive(url));
+        let observed = cx.call(PROGRESSIVE, load).await?.value;
+        let expected = super::items([(0, format!("error: a bad URL: {url}").as_str())]);
+        observed.ensure(&expected, &format!("a progressive load of the URL `{url}`"), "")?;
+    }
+    ensure!(server.count() == 0, "{} requests were sent to bad URLs", server.count(); expected = "none");
+    for url in [
+        "http://a.example",
+        "https://A.example:8443/x?y=1",
+        "http://127.0.0.1/",
+        "http://[::1]:80/",
+    ] {
+        let answer = cx.call(GET, client.get(url, Caching::Use)).await?.value;
+        ensure!(answer.is_ok(), "`get` of the URL `{url}`: {answer:?}"; expected = "its answer");
+    }
+    Ok(())
+}
+
+pub async fn a_copy_is_confirmed_by_its_tag(cx: Cx) -> Outcome {
+    const HELP: &str = "with a copy that has an `ETag`, send it as `If-None-Match`; at 304 the copy has arrived now";
+    const TAGGED: &[(&str, &str)] = &[("etag", "\"v1\"")];
+    let server = Server::new(0);
+    let client = client(&cx, &server, short()).await?;
+    server.next(
+        A,
+        [
+            Ends::With(200, TAGGED, "one"),
+            Ends::With(304, &[], ""),
+            Ends::With(304, TAGGED, "not the copy"),
+            Ends::With(200, &[], "two"),
+        ],
+    );
+    let said = |number: usize| {
+        let seen = server.seen();
+        seen.get(number)
+            .map_or_else(|| "no request".to_owned(), |it| it.header("if-none-match").to_owned())
+    };
+    for (wait, expected, requests, tag) in [
+        (0, "one", 1, "-"),
+        (99, "one", 1, "-"),
+        (2, "one", 2, "\"v1\""),
+        (99, "one", 2, "\"v1\""),
+        (1, "one", 3, "\"v1\""),
+        (100, "two", 4, "\"v1\""),
+        (100, "answer 5", 5, "-"),
+    ] {
+        sleep(ms(wait)).await;
+        let answer = ask(&cx, &client, A).await?;
+        ensure_eq!(answer, expected, "a ttl of 100 ms; the answers are 200 with the tag \"v1\", 304, 304, 200 without a tag, 200; at {} ms", server.now(); help = HELP);
+        ensure!(server.count() == requests, "at {} ms there were {} requests", server.now(), server.count(); expected = requests.to_string(), help = HELP);
+        ensure_eq!(said(requests - 1), tag, "`If-None-Match` of request {requests}"; help = HELP);
+    }
+    // A tag of the caller's own stays, and the 304 is for the caller.
+    server.next(A, [Ends::With(200, TAGGED, "three"), Ends::With(304, &[], "")]);
+    cx.call(GET, get(&client, A, Caching::Bypass)).await?;
+    let mut request = Request::get(A);
+    let own = http::HeaderValue::from_static("\"mine\"");
+    request.headers.insert(http::header::IF_NONE_MATCH, own);
+    let answer = cx.call(SEND, client.send(request, Caching::Bypass)).await?.value;
+    let is_304 =
+        matches!(&answer, Err(HttpError::Status(response)) if response.status.as_u16() == 304);
+    ensure!(is_304 && said(6) == "\"mine\"", "a request with a tag of its own, \"mine\", was sent with {} and ends as {answer:?}", said(6); expected = "its own tag, and Status with 304");
+    Ok(())
+}
+
+pub async fn no_store_is_obeyed(cx: Cx) -> Outcome {
+    let server = Server::new(0);
+    let client = client(&cx, &server, short()).await?;
+    let secret: [&[(&str, &str)]; 5] = [
+        &[("cache-control", "no-store")],
+        &[("cache-control", "private, no-store")],
+        &[("cache-control", "No-Store,max-age=60")],
+        &[("cache-control", "max-age=60"), ("cache-control", "no-store")],
+        &[("cache-control", " no-store ")],
+    ];
+    for headers in secret {
+        let url = format!("{A}/{}", server.count());
+        server.next(&url, [Ends::With(200, headers, "secret"), Ends::With(200, headers, "secret")]);
+        for call in 1..=2 {
+            let before = server.count();
+            let answer = ask(&cx, &client, &url).await?;
+            ensure!(answer == "secret" && server.count() == before + 1, "an answer with {headers:?} was kept: call {call} made {} requests", server.count() - before;
+                expected = "each call asks the server", help = "`no-store` is a directive of `Cache-Control`, alone or in a list");
+        }
+    }
+    let kept: [&[(&str, &str)]; 3] =
+        [&[], &[("cache-control", "private, max-age=0")], &[("cache-control", "x-no-store")]];
+    for headers in kept {
+        let url = format!("{A}/{}", server.count());
+        server.next(&url, [Ends::With(200, headers, "open")]);
+        for _ in 0..2 {
+            let answer = ask(&cx, &client, &url).await?;
+            ensure_eq!(answer, "open", "an answer with {headers:?}"; help = "only `no-store` is obeyed: the settings say how long a copy is fresh");
+        }
+    }
+    Ok(())
+}
+
+pub async fn keeps_what_was_used_last(cx: Cx) -> Outcome {
+    let drawn = cx.draw().index(30) + 2;
+    for capacity in [1, 3, drawn] {
+        let server = Server::new(0);
+        let settings = Settings { capacity: nz(capacity), ..short() };
+        let client = client(&cx, &server, settings).await?;
+        let url = |number: usize| format!("{A}/{number}");
+        let many = async {
+            for number in 0..10 * capacity {
+                get(&client, &url(number), Caching::Use).await;
+            }
+        };
+        cx.call(GET, many).await?;
+        let before = server.count();
+        for number in (9 * capacity..10 * capacity).rev() {
+            ask(&cx, &client, &url(number)).await?;
+        }
+        ensure!(server.count() == before, "a capacity of {capacity}, and {} URLs were asked for: of the last {capacity}, {} are gone", 10 * capacity, server.count() - before; expected = "none");
+        // The last one first: it would be the one too many.
+        for number in (0..9 * capacity).rev() {
+            ask(&cx, &client, &url(number)).await?;
+        }
+        let again = server.count() - before;
+        ensure!(again == 9 * capacity, "a capacity of {capacity}, and {} URLs were asked for: of the first {}, {again} were fetched again", 10 * capacity, 9 * capacity; expected = "all: there was no room for them");
+    }
+    Ok(())
+}
+
+pub async fn refuses_a_ttl_of_zero(cx: Cx) -> Outcome {
+    for (ttl, refused) in [
+        (Duration::ZERO, true),
+        (Duration::from_nanos(1), false),
+        (ms(1), false),
+        (Duration::MAX, false),
+    ] {
+        for stale_for in [Duration::ZERO, ms(5), Duration::MAX] {
+            let settings = Settings { ttl, stale_for, ..Settings::default() };
+            let server = Server::new(0);
+            let made = cx.call_fn("HttpClient::new", || Client::new(server, settings)).await?;
+            let expected = if refused { "ZeroTtl" } else { "accepted" };
+            let observed = match &made {
+                Ok(_) => "accepted",
+                Err(ConfigError::ZeroTtl) => "ZeroTtl",
+            };
+            ensure_eq!(observed, expected, "a ttl of {ttl:?}, with stale_for {stale_for:?}");
+        }
+    }
+    Ok(())
+}

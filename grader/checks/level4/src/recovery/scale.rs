@@ -1,0 +1,109 @@
+//! Large figures, long waits, several threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, poll_immediate};
+use grader_kit::{Cx, Outcome, ensure, scarce};
+use level4::recovery::{Class, Metrics, Recovery};
+use tokio::runtime::Builder;
+
+use super::fakes::{Broken, Calls, Ends};
+use super::{RUN, attempts, recovery, run};
+
+const THREADS: usize = 4;
+
+/// How many runs each thread has: so many that the threads meet on a busy machine too.
+const ROUNDS: u64 = 20_000;
+
+pub async fn waits_without_looking(cx: Cx) -> Outcome {
+    let mut recovery = recovery(&cx).await?;
+    let calls = Calls::new();
+    let record = calls.clone();
+    recovery.fallback("a", move |_| record.call("fallback", 60_000, Ends::Well(1)));
+    let ends = [Ends::Badly(Broken::new(Class::RateLimit, 1))];
+    let runs = join_all((0..3).map(|_| run(&recovery, &calls, "a", 6, 10_000, &ends)));
+    let call = cx.call(RUN, runs).await?;
+    ensure!(call.polls < 200, "three runs with six attempts, waits up to 30 s and fallbacks took {} polls", call.polls;
+        expected = "a few for each wait: a run that waits is woken",
+        help = "a loop that sleeps for a moment and checks again costs a processor when thousands wait");
+    Ok(())
+}
+
+pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
+    let mut recovery = Recovery::<u64, Broken>::new();
+    recovery.fallback("a", |error: &Broken| {
+        let number = error.number;
+        async move { if number.is_multiple_of(2) { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
+    });
+    let failing = |number| async move { Err(Broken::new(Class::Client, number)) };
+    for number in 0..200 {
+        let _ = cx.call(RUN, recovery.run("a", attempts(1), || failing(number))).await?;
+    }
+    let _scarce = scarce(1 << 20);
+    for _ in 0..30 {
+        let many = async {
+            for number in 0..4_000_u64 {
+                let _ = recovery.run("a", attempts(3), || failing(number)).await;
+                let _ = recovery.run("a", attempts(3), || async { Ok(number) }).await;
+                let never = recovery.run("a", attempts(3), std::future::pending);
+                let _ = poll_immediate(never).await;
+            }
+        };
+        cx.call(RUN, many).await?;
+    }
+    let kept = recovery.metrics("a").errors.len();
+    ensure!(kept <= 100, "many thousands of attempts have failed, and {kept} errors are kept"; expected = "at most 100");
+    Ok(())
+}
+
+/// Runs that succeed, that fail with and without a fallback, and their figures.
+async fn rounds(recovery: &Recovery<u64, Broken>, count: u64) -> Vec<Metrics<Broken>> {
+    for number in 0..count {
+        let op = if number % 2 == 0 { "a" } else { "b" };
+        let ends = move || async move {
+            if number % 3 == 0 { Ok(number) } else { Err(Broken::new(Class::Client, number)) }
+        };
+        let _ = recovery.run(op, attempts(2), ends).await;
+    }
+    ["a", "b"].map(|op| recovery.metrics(op)).into()
+}
+
+fn fresh() -> Recovery<u64, Broken> {
+    let mut recovery = Recovery::new();
+    recovery.fallback("a", |error: &Broken| {
+        let number = error.number;
+        async move { if number.is_multiple_of(4) { Ok(1) } else { Err(Broken::new(Class::Bug, 2)) } }
+    });
+    recovery
+}
+
+fn figures(metrics: &[Metrics<Broken>]) -> Vec<u64> {
+    let of = |it: &Metrics<Broken>| {
+        [it.total, it.succeeded, it.failed, it.fallback_succeeded, it.fallback_failed]
+    };
+    metrics.iter().flat_map(of).collect()
+}
+
+pub async fn threads_share_the_figures(cx: Cx) -> Outcome {
+    // What one thread alone counts.
+    let alone = fresh();
+    let one = figures(&cx.call(RUN, rounds(&alone, ROUNDS)).await?.value);
+    let shared = Arc::new(fresh());
+    let used = Arc::clone(&shared);
+    cx.on_threads(RUN, THREADS, move |_| {
+        let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return };
+        let _: Vec<_> = runtime.block_on(rounds(&used, ROUNDS));
+    })?;
+    let all = figures(&["a", "b"].map(|op| shared.metrics(op)));
+    let expected: Vec<_> = one.iter().map(|figure| figure * THREADS as u64).collect();
+    ensure!(all == expected, "{THREADS} threads with {ROUNDS} runs each: total, succeeded, failed, fallback succeeded and fallback failed of two operations";
+        expected = format!("{expected:?}: {THREADS} times those of one thread"), observed = format!("{all:?}"),
+        help = "change all figures of a run under one lock");
+    let mean = shared.metrics("a").mean;
+    ensure!(
+        mean < Duration::from_secs(1),
+        "the mean of runs that take no time is {mean:?}, with several threads"
+    );
+    Ok(())
+}

@@ -1,0 +1,395 @@
+//! An HTTP client's layer above its transport: copies with an age, one request for all who ask, batches, and loads that
+//! show a copy first.
+//!
+//! ```text
+//!   GET, HEAD ──▶ a fresh copy? ──▶ Hit, with its age
+//!                     │ no, or Bypass
+//!                     ▼
+//!        a request of this key is on its way? ── yes: join it ──────┐
+//!                     │ no                                          │
+//!                     ▼                                             ▼
+//!                transport ──▶ 200 to 299: keep a copy ──▶ Hit, of age 0
+//!                     │        304: the copy is current again ──────▲
+//!                     └──────▶ another status, no answer: HttpError, the old copy stays
+//!
+//!   other methods ──▶ transport ──▶ Hit, or HttpError
+//! ```
+//!
+//! Lesson: `level4/lessons/http_client.md`.
+
+mod batch;
+mod key;
+mod message;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, Stream};
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, ETAG, HeaderName, IF_NONE_MATCH,
+};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::limiter::{Failure, Limiter};
+use crate::single_flight::SingleFlight;
+use crate::ttl_cache::{self, TtlCache};
+use batch::{Placed, batches};
+use key::{Epochs, Key, host};
+
+pub use crate::ttl_cache::{ConfigError, Hit};
+pub use message::{HttpError, Request, Response, Transport, TransportError};
+
+/// Why a request of a batch has no answer: its error, or the panic of its transport.
+pub type BatchError = Failure<HttpError>;
+
+/// How a client keeps copies and makes batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// A copy answers while its age is less than this.
+    pub ttl: Duration,
+    /// A copy that does not answer any more is shown by a progressive load for this time.
+    pub stale_for: Duration,
+    /// The most copies that are kept. For one more, the copy goes that was not used for the longest time.
+    pub capacity: NonZeroUsize,
+    /// Requests that differ in one of these headers have copies of their own.
+    pub vary: Vec<HeaderName>,
+    /// The most requests of a batch.
+    pub batch_size: NonZeroUsize,
+    /// The most batches that run at once.
+    pub batches: NonZeroUsize,
+}
+
+impl Default for Settings {
+    /// Fresh for 5 min and shown for an hour more, 1000 copies, apart by `Accept`, `Accept-Language` and
+    /// `Authorization`; three batches of ten requests at once.
+    fn default() -> Self {
+        let number = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            ttl: Duration::from_secs(300),
+            stale_for: Duration::from_secs(3600),
+            capacity: number(1000),
+            vary: vec![ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION],
+            batch_size: number(10),
+            batches: number(3),
+        }
+    }
+}
+
+/// Whether a copy may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caching {
+    /// A fresh copy answers.
+    #[default]
+    Use,
+    /// The server answers, and its answer is the new copy. A request that is on its way is joined; one that was
+    /// invalidated is not.
+    Bypass,
+}
+
+/// What a progressive load yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The copy, first. It may be older than the `ttl`.
+    Cached {
+        /// The copy.
+        value: Response,
+        /// The time since it arrived.
+        age: Duration,
+    },
+    /// The server's answer. It is not the copy, or there was none.
+    Fresh(Response),
+    /// The server's answer has the status and the body of the copy that was yielded.
+    Unchanged,
+    /// The server has no answer that can be used. The copy that was yielded is the best there is.
+    RevalidateFailed(HttpError),
+}
+
+/// Sends requests through a transport, and remembers answers.
+///
+/// A clone is a handle to the same copies. There is no task: a request runs inside of the futures of those who wait for
+/// it.
+///
+/// An answer with `Cache-Control: no-store` is not kept. Other directives are not read: the settings decide, and
+/// [`invalidate`](Self::invalidate).
+///
+/// ```
+/// use level4::http_client::{
+///     Caching, HttpClient, Request, Response, Settings, Transport, TransportError,
+/// };
+///
+/// struct Hello;
+/// impl Transport for Hello {
+///     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+///         let body = format!("hello from {}", request.url).into_bytes().into();
+///         Ok(Response { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = HttpClient::new(Hello, Settings::default())?;
+/// let hit = client.get("http://example.com/", Caching::Use).await?;
+/// assert_eq!(&hit.value.body[..], b"hello from http://example.com/");
+/// # Ok(())
+/// # }
+/// ```
+pub struct HttpClient<T> {
+    parts: Arc<Parts<T>>,
+}
+
+struct Parts<T> {
+    transport: T,
+    settings: Settings,
+    /// Only a place for copies: it fetches nothing itself, so `Infallible`.
+    copies: TtlCache<Key, Response, Infallible>,
+    /// The requests of methods with copies, each with the time of its arrival: all who wait see the same age.
+    requests: SingleFlight<Key, (Response, Instant), HttpError>,
+    epochs: Mutex<Epochs>,
+}
+
+impl<T> Clone for HttpClient<T> {
+    fn clone(&self) -> Self {
+        Self { parts: Arc::clone(&self.parts) }
+    }
+}
+
+impl<T> fmt::Debug for HttpClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
+impl<T: Transport> HttpClient<T> {
+    /// A client without copies.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ZeroTtl`].
+    pub fn new(transport: T, settings: Settings) -> Result<Self, ConfigError> {
+        let Settings { ttl, stale_for, capacity, .. } = settings;
+        let copies = TtlCache::new(ttl_cache::Config { capacity, ttl, stale_for })?;
+        let (requests, epochs) = (SingleFlight::new(), Mutex::default());
+        let parts = Parts { transport, settings, copies, requests, epochs };
+        Ok(Self { parts: Arc::new(parts) })
+    }
+
+    /// Sends a `GET` of `url`, as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`].
+    ///
+    /// # Cancellation
+    ///
+    /// As of [`send`](Self::send).
+    pub async fn get(&self, url: &str, caching: Caching) -> Result<Hit<Response>, HttpError> {
+        self.send(Request::get(url), caching).await
+    }
+
+    /// The answer to a request.
+    ///
+    /// To a `GET` and a `HEAD`, a fresh copy answers, if `caching` allows it. Otherwise the request goes to the server,
+    /// once for all who ask meanwhile, and its answer is kept. Requests are the same if method, URL and the headers of
+    /// [`Settings::vary`] are. Every other method goes to the server, once for each call.
+    ///
+    /// If a copy has an `ETag`, the request that is to replace it has it as `If-None-Match`, and the answer 304 makes
+    /// the copy current again.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]. It reaches all who wait and is not kept; an old copy stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the transport reaches all who wait for its answer.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the future has done nothing. A request goes on while one caller waits for it, and is
+    /// dropped with the last one.
+    pub async fn send(
+        &self,
+        request: Request,
+        caching: Caching,
+    ) -> Result<Hit<Response>, HttpError> {
+        host(&request.url)?;
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let value = usable(self.parts.transport.send(request).await?)?;
+            return Ok(Hit { value, age: Duration::ZERO, fresh: true });
+        }
+        let copy = self.copy(&request).filter(|copy| copy.fresh && caching == Caching::Use);
+        match copy {
+            Some(copy) => Ok(copy),
+            None => self.refresh(request).await,
+        }
+    }
+
+    /// Loads `url` in steps: the copy at once, if there is one, and then what the server says.
+    ///
+    /// The last item is `Fresh`, `Unchanged` or `RevalidateFailed`, or without a copy the error. Then the stream ends.
+    /// The request begins with the poll after the copy's. Callers who ask for the same meanwhile share it.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the stream has done nothing. Dropping it leaves the request, which is dropped with its last
+    /// caller.
+    pub fn progressive(
+        &self,
+        url: &str,
+    ) -> impl Stream<Item = Result<Progress, HttpError>> + Send + use<T> {
+        let client = self.clone();
+        stream::unfold(Next::Look(Request::get(url)), move |next| client.clone().step(next))
+    }
+
+    /// Sends many requests and returns what each of them has got, with its id, in the order of `requests`.
+    ///
+    /// Requests of one host make batches of at most [`Settings::batch_size`], and at most [`Settings::batches`] of them
+    /// run at once. The requests of a batch run at the same time, each as [`send`](Self::send) with
+    /// [`Caching::Use`]; a batch is over when all its requests are.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`] for a request without an answer. The others are not touched by it.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the future has done nothing. Dropping it leaves the requests that are on their way, and
+    /// sends no others.
+    pub async fn batch<I>(
+        &self,
+        requests: Vec<(I, Request)>,
+    ) -> Vec<(I, Result<Response, BatchError>)> {
+        let (ids, requests): (Vec<I>, Vec<Request>) = requests.into_iter().unzip();
+        let (batches, refused) = batches(requests.into_iter(), self.parts.settings.batch_size);
+        let runs = batches
+            .into_iter()
+            .map(|batch| || async { Ok::<_, Infallible>(self.run(batch).await) });
+        let done = Limiter::new(self.parts.settings.batches).run_all(runs.collect()).await;
+        let refused = refused.into_iter().map(|(place, error)| (place, Err(Failure::Error(error))));
+        // A batch returns its failures as values, so that none of them is one itself.
+        let mut placed: Vec<_> = done.into_iter().flatten().flatten().chain(refused).collect();
+        placed.sort_unstable_by_key(|(place, _)| *place);
+        ids.into_iter().zip(placed).map(|(id, (_, answer))| (id, answer)).collect()
+    }
+
+    /// Forgets all copies whose URL begins with `prefix`, and makes obsolete what requests on their way may bring:
+    /// those who wait for it get it, but it is not kept, and a later caller does not join.
+    ///
+    /// The empty prefix is that of every URL.
+    pub fn invalidate(&self, prefix: &str) {
+        lock(&self.parts.epochs).invalidate(prefix);
+    }
+
+    fn key(&self, request: &Request) -> Key {
+        let epoch = lock(&self.parts.epochs).of(&request.url);
+        Key::new(request, &self.parts.settings.vary, epoch)
+    }
+
+    fn copy(&self, request: &Request) -> Option<Hit<Response>> {
+        self.parts.copies.get(&self.key(request))
+    }
+
+    /// The server's answer. Joins a request of the same key.
+    async fn refresh(&self, request: Request) -> Result<Hit<Response>, HttpError> {
+        let key = self.key(&request);
+        let (parts, keeps) = (Arc::clone(&self.parts), key.clone());
+        let work = move || async move { parts.ask(keeps, request).await };
+        let (value, arrived) = self.parts.requests.run(key, work).await?;
+        let age = arrived.elapsed();
+        Ok(Hit { value, age, fresh: age < self.parts.settings.ttl })
+    }
+
+    /// One step of a progressive load.
+    async fn step(self, next: Next) -> Option<(Result<Progress, HttpError>, Next)> {
+        let (request, copy) = match next {
+            Next::Look(request) => {
+                if let Err(error) = host(&request.url) {
+                    return Some((Err(error), Next::End));
+                }
+                if let Some(Hit { value, age, .. }) = self.copy(&request) {
+                    let shown = Progress::Cached { value: value.clone(), age };
+                    return Some((Ok(shown), Next::Ask(request, value)));
+                }
+                (request, None)
+            }
+            Next::Ask(request, copy) => (request, Some(copy)),
+            Next::End => return None,
+        };
+        let item = match (self.refresh(request).await, copy) {
+            (Ok(hit), Some(copy)) if is_same(&hit.value, &copy) => Ok(Progress::Unchanged),
+            (Ok(hit), _) => Ok(Progress::Fresh(hit.value)),
+            (Err(error), Some(_)) => Ok(Progress::RevalidateFailed(error)),
+            (Err(error), None) => Err(error),
+        };
+        Some((item, Next::End))
+    }
+
+    /// One batch: its requests at the same time, and their answers with their places.
+    async fn run(&self, batch: Vec<Placed>) -> Vec<(usize, Result<Response, BatchError>)> {
+        let (places, requests): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let sends = requests.into_iter().map(|request| {
+            || async { self.send(request, Caching::Use).await.map(|hit| hit.value) }
+        });
+        // All at once: a batch has no more requests than that. The limiter makes a value of a panic.
+        let limiter = Limiter::new(self.parts.settings.batch_size);
+        places.into_iter().zip(limiter.run_all(sends.collect()).await).collect()
+    }
+}
+
+/// What a progressive load does at its next poll.
+enum Next {
+    Look(Request),
+    /// With the copy that was yielded.
+    Ask(Request, Response),
+    End,
+}
+
+impl<T: Transport> Parts<T> {
+    /// Asks the server, and keeps a copy of its answer.
+    async fn ask(&self, key: Key, mut request: Request) -> Result<(Response, Instant), HttpError> {
+        let copy = self.copies.get(&key).map(|hit| hit.value);
+        let tag = copy.as_ref().and_then(|copy| copy.headers.get(ETAG));
+        if let Some(tag) = tag {
+            // A tag of the caller's own stays: then a 304 is for the caller.
+            request.headers.entry(IF_NONE_MATCH).or_insert_with(|| tag.clone());
+        }
+        let asked = tag.is_some() && request.headers.get(IF_NONE_MATCH) == tag;
+        let answer = self.transport.send(request).await?;
+        let response = match copy {
+            Some(copy) if asked && answer.status == StatusCode::NOT_MODIFIED => copy,
+            _ => usable(answer)?,
+        };
+        // Kept inside of the shared request: a caller who is polled late does not keep an old answer.
+        if may_be_kept(&response) {
+            self.copies.put(key, response.clone());
+        } else {
+            self.copies.invalidate(&key);
+        }
+        Ok((response, Instant::now()))
+    }
+}
+
+/// The answer, if its status is that of a success.
+fn usable(answer: Response) -> Result<Response, HttpError> {
+    if answer.status.is_success() { Ok(answer) } else { Err(HttpError::Status(answer)) }
+}
+
+/// Headers such as `Date` differ in every answer, so they are not compared.
+fn is_same(answer: &Response, copy: &Response) -> bool {
+    answer.status == copy.status && answer.body == copy.body
+}
+
+fn may_be_kept(response: &Response) -> bool {
+    let directives = response.headers.get_all(CACHE_CONTROL).iter();
+    let mut directives = directives.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    !directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
+}
+
+/// No foreign code runs under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,518 @@
+//! Recovery: retries by the class of the error, then a fallback, with figures for each operation.
+//!
+//! ```text
+//!            it may be retried, and attempts are left
+//!          ┌─────────── waits, by its class ◀───────────┐
+//!          ▼                                            │
+//!   ──▶ attempt ──── fails ─────────────────────────────┤
+//!          │                                            │ it was the last attempt, or may not be retried
+//!          └─ succeeds ──▶ Primary                      ▼
+//!                                                  ┌─ fallback ──── succeeds ──▶ Fallback
+//!                                    there is none │     │
+//!                             Failed ◀─────────────┘     └─ fails ──▶ FallbackFailed, with both errors
+//! ```
+//!
+//! Lesson: `level4/lessons/recovery.md`.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+/// How many errors of an operation are kept.
+pub const KEPT_ERRORS: usize = 100;
+
+/// What kind of error it is. It decides how long to wait before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// There was no answer: refused, reset, timed out.
+    Network,
+    /// Too many requests.
+    RateLimit,
+    /// The service has a problem.
+    Server,
+    /// The request is wrong. It is as wrong the second time.
+    Client,
+    /// The program is wrong, which no attempt repairs.
+    Bug,
+    /// A class of the application's own.
+    Other(&'static str),
+}
+
+impl Class {
+    /// The class of an HTTP status that is an error: 429 is `RateLimit`, the rest of 400 to 499 `Client`, 500 to 599
+    /// `Server`. Every other status is `Other("status")`.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            429 => Self::RateLimit,
+            400..=499 => Self::Client,
+            500..=599 => Self::Server,
+            _ => Self::Other("status"),
+        }
+    }
+
+    /// Whether another attempt may help: not after `Client` and `Bug`.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        !matches!(self, Self::Client | Self::Bug)
+    }
+
+    /// The waits of the class, unless a [`Recovery`] has others: 3, 9, 27, 30, 30 s and so on for `RateLimit`, and 1,
+    /// 2, 4, 8, 16, 30, 30 s and so on for every other class.
+    #[must_use]
+    pub const fn waits(self) -> Waits {
+        let longest = Duration::from_secs(30);
+        let [two, three] = [NonZeroU32::new(2).expect("not 0"), NonZeroU32::new(3).expect("not 0")];
+        match self {
+            Self::RateLimit => Waits { first: Duration::from_secs(3), factor: three, longest },
+            _ => Waits { first: Duration::from_secs(1), factor: two, longest },
+        }
+    }
+}
+
+/// Says what a [`Recovery`] has to know about an error.
+pub trait Classify {
+    /// The class of the error.
+    fn class(&self) -> Class;
+
+    /// Whether another attempt may help. By default the class decides.
+    fn is_retryable(&self) -> bool {
+        self.class().is_retryable()
+    }
+}
+
+/// The waits between attempts: `first`, and each one `factor` times the one before, up to `longest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// The wait after the first failed attempt.
+    pub first: Duration,
+    /// One: all waits are equal.
+    pub factor: NonZeroU32,
+    /// No wait is longer.
+    pub longest: Duration,
+}
+
+impl Waits {
+    /// The wait after the failed attempt number `attempt`. The first one is 1; 0 counts as 1.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use level4::recovery::Class;
+    ///
+    /// let waits = Class::RateLimit.waits();
+    /// let seconds = [1, 2, 3, 4, 5].map(|attempt| waits.after(attempt).as_secs());
+    /// assert_eq!(seconds, [3, 9, 27, 30, 30]);
+    /// ```
+    #[must_use]
+    pub fn after(&self, attempt: u32) -> Duration {
+        // A power that overflows is longer than every longest wait; `saturating_mul` keeps it that way.
+        let grown = self.factor.get().saturating_pow(attempt.saturating_sub(1));
+        self.first.saturating_mul(grown).min(self.longest)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.first.is_zero() {
+            Err(ConfigError::ZeroWait)
+        } else if self.longest < self.first {
+            Err(ConfigError::LongestBelowFirst { first: self.first, longest: self.longest })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Why waits were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The first wait is zero, and so are all others: attempts would follow one another without a pause.
+    #[error("the first wait is zero; a service that fails needs a pause")]
+    ZeroWait,
+    /// The longest wait is below the first one.
+    #[error("the longest wait ({longest:?}) is below the first one ({first:?})")]
+    LongestBelowFirst {
+        /// The first wait.
+        first: Duration,
+        /// The longest wait.
+        longest: Duration,
+    },
+}
+
+/// The value of a run, and where it is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered<T> {
+    /// The operation succeeded, perhaps not at its first attempt.
+    Primary(T),
+    /// The operation failed, and its fallback succeeded. A page should say so.
+    Fallback(T),
+}
+
+impl<T> Recovered<T> {
+    /// The value, wherever it is from.
+    pub fn into_value(self) -> T {
+        match self {
+            Self::Primary(value) | Self::Fallback(value) => value,
+        }
+    }
+}
+
+/// Why a run has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecoveryError<E> {
+    /// The operation failed, and it has no fallback.
+    #[error("`{op}` failed, attempts: {attempts}: {error}")]
+    Failed {
+        /// The name of the operation.
+        op: &'static str,
+        /// How often it was called.
+        attempts: u32,
+        /// The error of the last attempt.
+        error: E,
+    },
+    /// The operation failed, and so did its fallback.
+    #[error("`{op}` failed, attempts: {attempts}: {error}; so did its fallback: {fallback}")]
+    FallbackFailed {
+        /// The name of the operation.
+        op: &'static str,
+        /// How often it was called.
+        attempts: u32,
+        /// The error of the last attempt.
+        error: E,
+        /// The error of the fallback.
+        fallback: E,
+    },
+}
+
+/// The figures of one operation at one moment. Runs that were dropped or have panicked are not in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics<E> {
+    /// How many runs have ended. Each counts once, with or without a fallback.
+    pub total: u64,
+    /// Runs whose operation succeeded.
+    pub succeeded: u64,
+    /// Runs whose operation failed at its last attempt.
+    pub failed: u64,
+    /// Failed runs whose fallback succeeded.
+    pub fallback_succeeded: u64,
+    /// Failed runs whose fallback failed.
+    pub fallback_failed: u64,
+    /// The mean time from the first poll of a run to its end, with waits and fallback. Zero without runs.
+    pub mean: Duration,
+    /// The errors of the last [`KEPT_ERRORS`] failed attempts, the oldest first. Those of fallbacks are not among them.
+    pub errors: Vec<E>,
+}
+
+/// A fallback: from the operation's error to a value or to another error.
+type Fallback<T, E> = Box<dyn Fn(&E) -> BoxFuture<'static, Result<T, E>> + Send + Sync>;
+
+/// Runs operations with retries and fallbacks, and counts how they end.
+///
+/// It is set up once and then shared, in an `Arc` for instance. There is no task: attempts, waits and fallbacks run
+/// inside of the caller's future.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use level4::recovery::{Class, Classify, Recovered, Recovery};
+///
+/// #[derive(Debug, Clone)]
+/// struct Down;
+/// impl Classify for Down {
+///     fn class(&self) -> Class {
+///         Class::Network
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut recovery = Recovery::new();
+/// recovery.fallback("user", |_| async { Ok("the name from the cache") });
+/// let attempts = NonZeroU32::new(3).unwrap();
+/// // Three calls, with waits of 1 s and 2 s; then the fallback.
+/// let name = recovery.run("user", attempts, || async { Err(Down) }).await;
+/// assert!(matches!(name, Ok(Recovered::Fallback("the name from the cache"))));
+/// assert_eq!(recovery.metrics("user").failed, 1);
+/// # }
+/// ```
+pub struct Recovery<T, E> {
+    waits: HashMap<Class, Waits>,
+    fallbacks: HashMap<&'static str, Fallback<T, E>>,
+    /// By the name of the operation.
+    books: Mutex<BTreeMap<&'static str, Book<E>>>,
+}
+
+impl<T, E> fmt::Debug for Recovery<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").finish_non_exhaustive()
+    }
+}
+
+impl<T, E> Default for Recovery<T, E> {
+    fn default() -> Self {
+        Self {
+            waits: HashMap::new(),
+            fallbacks: HashMap::new(),
+            books: Mutex::new(BTreeMap::new()),
+        }
+    }
+}
+
+impl<T, E: Classify + Clone> Recovery<T, E> {
+    /// One with the waits of [`Class::waits`] and without fallbacks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uses `waits` after errors of `class`, in place of earlier ones.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]. The waits of the class are as they were.
+    pub fn on_class(&mut self, class: Class, waits: Waits) -> Result<(), ConfigError> {
+        waits.check()?;
+        self.waits.insert(class, waits);
+        Ok(())
+    }
+
+    /// Uses `fallback` when the operation `op` has failed, in place of an earlier one. It gets the error of the last
+    /// attempt, and is called once.
+    pub fn fallback<F>(
+        &mut self,
+        op: &'static str,
+        fallback: impl Fn(&E) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.fallbacks.insert(op, Box::new(move |error| fallback(error).boxed()));
+    }
+
+    /// Runs an operation: up to `max_attempts` calls of `call`, the first one included, and then the fallback of `op`.
+    ///
+    /// The name is a literal, so that the program's text bounds the number of names: figures are kept for each of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError`], when the last attempt failed and there is no fallback, or it failed too.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `call` or of the fallback passes to the caller. The run is not counted.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the future has done nothing. Dropping it stops the attempt, the wait or the fallback, and
+    /// nothing follows. The run is not counted.
+    pub async fn run<F>(
+        &self,
+        op: &'static str,
+        max_attempts: NonZeroU32,
+        call: impl FnMut() -> F,
+    ) -> Result<Recovered<T>, RecoveryError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let began = Instant::now();
+        let (attempts, error) = match self.attempts(op, max_attempts, call).await {
+            Ok(value) => {
+                self.write(op, |book| book.ended(began, |it| it.succeeded += 1));
+                return Ok(Recovered::Primary(value));
+            }
+            Err(failed) => failed,
+        };
+        let Some(fallback) = self.fallbacks.get(op) else {
+            self.write(op, |book| book.ended(began, |it| it.failed += 1));
+            return Err(RecoveryError::Failed { op, attempts, error });
+        };
+        let second = fallback(&error).await;
+        // One step, when all is over: a snapshot never has a failed run whose fallback is still on its way.
+        self.write(op, |book| {
+            book.ended(began, |it| {
+                it.failed += 1;
+                match second {
+                    Ok(_) => it.fallback_succeeded += 1,
+                    Err(_) => it.fallback_failed += 1,
+                }
+            });
+        });
+        match second {
+            Ok(value) => Ok(Recovered::Fallback(value)),
+            Err(fallback) => Err(RecoveryError::FallbackFailed { op, attempts, error, fallback }),
+        }
+    }
+
+    /// The figures of an operation now. They do not change later. All are zero for a name without runs.
+    #[must_use]
+    pub fn metrics(&self, op: &str) -> Metrics<E> {
+        let books = lock(&self.books);
+        books.get(op).map_or_else(|| Book::default().metrics(), Book::metrics)
+    }
+
+    /// The first value, or the number of attempts and the error of the last one.
+    async fn attempts<F>(
+        &self,
+        op: &'static str,
+        max_attempts: NonZeroU32,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, (u32, E)>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let kept = error.clone();
+            let gone = self.write(op, |book| book.note(kept));
+            drop(gone); // outside of the lock: its destructor may use the recovery
+            if attempt >= max_attempts.get() || !error.is_retryable() {
+                return Err((attempt, error));
+            }
+            let class = error.class();
+            let waits = self.waits.get(&class).copied().unwrap_or_else(|| class.waits());
+            sleep(waits.after(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    fn write<R>(&self, op: &'static str, change: impl FnOnce(&mut Book<E>) -> R) -> R {
+        change(lock(&self.books).entry(op).or_default())
+    }
+}
+
+/// What is known of the runs of one operation.
+struct Book<E> {
+    ends: Ends,
+    /// Of all runs together.
+    time: Duration,
+    errors: VecDeque<E>,
+}
+
+/// How runs have ended.
+#[derive(Default)]
+struct Ends {
+    succeeded: u64,
+    failed: u64,
+    fallback_succeeded: u64,
+    fallback_failed: u64,
+}
+
+impl<E> Default for Book<E> {
+    fn default() -> Self {
+        Self { ends: Ends::default(), time: Duration::ZERO, errors: VecDeque::new() }
+    }
+}
+
+impl<E> Book<E> {
+    /// Keeps the error of an attempt. Returns the one that makes room for it.
+    fn note(&mut self, error: E) -> Option<E> {
+        let full = self.errors.len() == KEPT_ERRORS;
+        let gone = if full { self.errors.pop_front() } else { None };
+        self.errors.push_back(error);
+        gone
+    }
+
+    /// Counts a run that has ended now.
+    fn ended(&mut self, began: Instant, how: impl FnOnce(&mut Ends)) {
+        how(&mut self.ends);
+        self.time = self.time.saturating_add(began.elapsed());
+    }
+}
+
+impl<E: Clone> Book<E> {
+    fn metrics(&self) -> Metrics<E> {
+        let Ends { succeeded, failed, fallback_succeeded, fallback_failed } = self.ends;
+        // The mean is made here, from sums. A mean that is carried along needs the count of what it is the mean of.
+        let total = succeeded + failed;
+        let nanos = self.time.as_nanos().checked_div(u128::from(total)).unwrap_or(0);
+        let mean = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let errors = self.errors.iter().cloned().collect();
+        Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors }
+    }
+}
+
+/// A panic under the lock can only be one of an error's `clone`, which changes nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Broken(Class);
+
+    impl Classify for Broken {
+        fn class(&self) -> Class {
+            self.0
+        }
+    }
+
+    const THREE: NonZeroU32 = NonZeroU32::new(3).expect("not 0");
+
+    #[test]
+    fn waits_grow_up_to_the_longest() {
+        let seconds = |class: Class, attempt| class.waits().after(attempt).as_secs();
+        assert_eq!([1, 2, 3, 4, 5].map(|n| seconds(Class::RateLimit, n)), [3, 9, 27, 30, 30]);
+        assert_eq!([0, 1, 2, 3, 6].map(|n| seconds(Class::Server, n)), [1, 1, 2, 4, 30]);
+        assert_eq!(seconds(Class::Server, u32::MAX), 30);
+    }
+
+    #[test]
+    fn statuses_have_classes() {
+        let classes = [429, 404, 499, 500, 599, 302].map(Class::of_status);
+        let (client, server) = (Class::Client, Class::Server);
+        let other = Class::Other("status");
+        assert_eq!(classes, [Class::RateLimit, client, client, server, server, other]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let mut recovery = Recovery::<(), Broken>::new();
+        let waits = Class::Server.waits();
+        let zero = Waits { first: Duration::ZERO, ..waits };
+        assert_eq!(recovery.on_class(Class::Server, zero), Err(ConfigError::ZeroWait));
+        let (first, longest) = (waits.first, Duration::from_millis(999));
+        let refused = recovery.on_class(Class::Server, Waits { longest, ..waits });
+        assert_eq!(refused, Err(ConfigError::LongestBelowFirst { first, longest }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_then_falls_back() {
+        let mut recovery = Recovery::new();
+        recovery.fallback("a", |error: &Broken| {
+            let class = error.0;
+            async move { Ok(class) }
+        });
+        let mut calls = 0;
+        let began = Instant::now();
+        let run = recovery.run("a", THREE, || {
+            calls += 1;
+            async { Err(Broken(Class::Server)) }
+        });
+        assert_eq!(run.await, Ok(Recovered::Fallback(Class::Server)));
+        assert_eq!((calls, began.elapsed().as_secs()), (3, 3));
+        let metrics = recovery.metrics("a");
+        assert_eq!((metrics.total, metrics.failed, metrics.fallback_succeeded), (1, 1, 1));
+        assert_eq!((metrics.mean, metrics.errors.len()), (Duration::from_secs(3), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_errors_are_reported() {
+        let mut recovery = Recovery::<(), _>::new();
+        recovery.fallback("a", |_| async { Err(Broken(Class::Bug)) });
+        let error = recovery.run("a", THREE, || async { Err(Broken(Class::Client)) }).await;
+        let (error_of, fallback) = (Broken(Class::Client), Broken(Class::Bug));
+        let expected =
+            RecoveryError::FallbackFailed { op: "a", attempts: 1, error: error_of, fallback };
+        assert_eq!(error, Err(expected));
+    }
+}
