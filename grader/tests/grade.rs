@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use grader::build::{Built, LevelBuild, Options, Part, build};
+use grader::build::{Breadth, Built, LevelBuild, Options, Part, build};
 use grader::report::explain::{self, Place};
 use grader::seed::{Seed, VARIABLE};
 use grader::select::{Entry, all};
@@ -108,7 +108,7 @@ fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error
 }
 
 fn build_now(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
-    let built = build(root, &Part::of(wanted), &Options::default(), &mut |_| {})?;
+    let built = build(root, &Part::of(wanted, Breadth::default()), &Options::default(), &mut |_| {})?;
     for (level, result) in &built.levels {
         if let LevelBuild::Broken { errors, .. } = result {
             eprintln!("{level} does not compile\n{errors}");

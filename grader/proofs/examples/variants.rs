@@ -6,11 +6,13 @@
 //! full marks, those that only bonus criteria catch, and right solutions below full marks. A solution that
 //! does not compile or does not fit the reference counts in neither.
 //!
-//! A wrong solution that fails a criterion is not judged by the trials, which take most of the time.
+//! A wrong solution is judged by the criteria about the modules that it changes, then by the others of its level,
+//! and at the end by the trials, which take most of the time: as far as its place in the figures is open.
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use grader::catalog::{Kind, Level, level};
+use grader::catalog::{Kind, Level, level, module_of};
 use grader::report::{CriterionReport, Report, Status};
 use grader::select::{Entry, select};
 use grader::submission::Files;
@@ -62,27 +64,24 @@ fn main() -> Result<ExitCode, Failure> {
     for group in groups {
         let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
         let unshared = each(&bench, level, &changed, &rest, |schema, at| {
-            let mut report = schema.judge(at, changed[at], &rest)?;
-            if lost(&report).is_empty() && !trials.is_empty() {
-                report = schema.judge(at, changed[at], &trials)?;
-            }
-            counts.add(&group[at].solution, &report);
+            let judge = |entries: &[Entry]| schema.judge(at, changed[at], entries);
+            counts.add(&group[at].solution, &decide(&group[at], &rest, &trials, judge)?);
             Ok(())
         })?;
         alone.extend(unshared.into_iter().map(|at| group[at].clone()));
     }
-    for Variant { solution, changed } in alone {
+    for variant in alone {
         let mut files = reference.files().clone();
-        changed.lay(&mut files);
-        let mut report = bench.grade_by(&rest, level, &files)?;
-        if let Some(broken) = report.levels.iter().find_map(|level| level.broken.as_ref()) {
-            counts.invalid(&solution, &format!("does not compile\n{}", broken.errors));
-            continue;
+        variant.changed.lay(&mut files);
+        let judge = |entries: &[Entry]| bench.grade_by(entries, level, &files);
+        let report = decide(&variant, &rest, &trials, judge)?;
+        match report.levels.iter().find_map(|level| level.broken.as_ref()) {
+            Some(broken) => {
+                let why = format!("does not compile\n{}", broken.errors);
+                counts.invalid(&variant.solution, &why);
+            }
+            None => counts.add(&variant.solution, &report),
         }
-        if lost(&report).is_empty() && !trials.is_empty() {
-            report = bench.grade_by(&trials, level, &files)?;
-        }
-        counts.add(&solution, &report);
     }
     let Counts { wrong, full_marks, bonus_only, right, right_below, invalid } = counts;
     println!(
@@ -97,6 +96,47 @@ fn main() -> Result<ExitCode, Failure> {
 struct Variant {
     solution: Planted,
     changed: Changed,
+}
+
+/// Judges a solution until its place in the figures is clear, and returns the report that says so.
+fn decide(
+    Variant { solution, changed }: &Variant,
+    rest: &[Entry],
+    trials: &[Entry],
+    mut judge: impl FnMut(&[Entry]) -> Result<Report, Failure>,
+) -> Result<Report, Failure> {
+    if !is_wrong(solution) {
+        let report = judge(rest)?;
+        let judges_on = lost(&report).is_empty() && !trials.is_empty();
+        return if judges_on { judge(trials) } else { Ok(report) };
+    }
+    let modules: BTreeSet<&str> = changed.modules().collect();
+    let (own, others): (Vec<Entry>, Vec<Entry>) =
+        rest.iter().partition(|entry| modules.contains(module_of(entry.criterion.file)));
+    // Where no core criterion is about the modules, none catches what a bonus criterion catches.
+    let open = own.iter().any(|entry| entry.criterion.kind == Kind::Core);
+    let mut bonus_only = None;
+    let mut last = None;
+    for entries in [own.as_slice(), others.as_slice(), trials] {
+        if entries.is_empty() || bonus_only.is_some() && !open {
+            continue;
+        }
+        let report = judge(entries)?;
+        let lost = lost(&report);
+        if lost.iter().any(|criterion| criterion.kind == Kind::Core) {
+            return Ok(report);
+        }
+        if lost.is_empty() {
+            last = Some(report);
+        } else {
+            bonus_only.get_or_insert(report);
+        }
+    }
+    bonus_only.or(last).ok_or_else(|| "the level has no criteria".into())
+}
+
+fn is_wrong(solution: &Planted) -> bool {
+    solution.name.starts_with("wrong")
 }
 
 /// The criteria of a level: those that are no trials, and the trials.
@@ -118,7 +158,7 @@ impl Counts {
     fn add(&mut self, solution: &Planted, report: &Report) {
         let name = &solution.name;
         let lost = lost(report);
-        let is_wrong = name.starts_with("wrong");
+        let is_wrong = is_wrong(solution);
         *(if is_wrong { &mut self.wrong } else { &mut self.right }) += 1;
         let core = lost.iter().any(|criterion| criterion.kind == Kind::Core);
         let verdict = match (is_wrong, lost.is_empty(), core) {

@@ -6,7 +6,7 @@ use grader_kit::{Cx, Draw, Outcome, ensure, short};
 use level1::errors::{self, FetchError};
 use level1::source::{Request, SourceError};
 
-use crate::fake::{answer, fail, status};
+use crate::fake::{Plan, answer, dropped, fail, panics, status};
 use crate::style_async::{PARALLEL, SEQUENTIAL};
 use crate::style_callbacks::CALLBACKS;
 use crate::style_combinators::COMBINATORS;
@@ -259,6 +259,37 @@ pub async fn same_everywhere(cx: Cx) -> Outcome {
                     observed = format!("from {}: {}", style.name, shown(&error)),
                     help = "let FetchError::new decide the class, in every style");
             }
+        }
+    }
+    of_dropped_callbacks(&cx, &source).await
+}
+
+/// A callback that is dropped uncalled has the class that its cause has in the other styles.
+async fn of_dropped_callbacks(cx: &Cx, source: &Source) -> Outcome {
+    let cause = SourceError::CallbackDropped;
+    for request in [Request::User(source.id), Request::Posts(source.id)] {
+        let plans = |failing: Plan| match request {
+            Request::User(_) => (failing, answer(20)),
+            _ => (answer(20), failing),
+        };
+        let (user, posts) = plans(fail(10, cause.clone()));
+        let told = SEQUENTIAL.run(cx, &source.fake(cx, user, posts), source.id).await?;
+        let Some(expected) = told.as_ref().err().map(class) else { continue };
+        for (how, failing) in [
+            ("later", dropped(10)),
+            ("at once", dropped(0)),
+            ("in a panic", panics(10, "the source is broken")),
+        ] {
+            let (user, posts) = plans(failing);
+            let ended = CALLBACKS.run(cx, &source.fake(cx, user, posts), source.id).await;
+            let Ok(Err(error)) = ended else { continue };
+            if parts(&error) != Some((request, &cause)) {
+                continue; // what a dropped callback becomes is asked elsewhere
+            }
+            ensure!(class(&error) == expected, "when the callback for {request} is dropped {how}, {} and {} disagree about the class", SEQUENTIAL.name, CALLBACKS.name;
+                expected = format!("as from {} for the same cause: FetchError::{expected:?}", SEQUENTIAL.name),
+                observed = format!("from {}: {}", CALLBACKS.name, shown(&error)),
+                help = "let FetchError::new decide the class, also for a callback that was dropped");
         }
     }
     Ok(())

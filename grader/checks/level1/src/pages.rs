@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use grader_kit::{Cx, Draw, Fail, Outcome, Timeline, ensure, list, lock, ms, short};
@@ -418,6 +418,24 @@ pub async fn streams_keep_apart(cx: Cx) -> Outcome {
                 expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
         }
     }
+    // One source and two streams, which ask for each of its pages at the same time.
+    let source = Pages::new(&cx, one.clone());
+    let (mut left, mut right) = (open(&cx, &source).await?, open(&cx, &source).await?);
+    for (index, expected) in first.iter().enumerate() {
+        let both = async { join(left.next(), right.next()).await };
+        let call = cx.call(ITEMS, both).await?;
+        let took = call.took.as_millis();
+        ensure!(took <= 100, "item {} of two streams of one source at once was there after {took} ms", index + 1;
+            expected = "100 ms at most, the time of one page", observed = format!("{took} ms"),
+            help = "a stream waits for its own request only");
+        for item in [call.value.0, call.value.1] {
+            ensure!(matches!(&item, Some(Ok(item)) if item == expected), "item {} of two streams of one source at once", index + 1;
+                expected = format!("{expected:?}"), observed = told(item.as_ref()), help = help);
+        }
+    }
+    let requested = source.requested();
+    ensure!(requested == [1, 1, 2, 2, 3, 3], "the pages requested by two streams of one source at once";
+        expected = "1, 1, 2, 2, 3, 3", observed = list(&requested), help = help);
     // The same pages once more, in another stream of the same source.
     let source = Pages::new(&cx, one);
     for round in ["first", "second"] {

@@ -34,6 +34,8 @@ struct Elsewhere {
     drops: bool,
     /// Takes the answers, where they come from another thread.
     outside: Option<Sender<Job>>,
+    /// Whether the other thread gives both answers before `user` returns.
+    waits: bool,
     /// Says that the load's own callback has run, or that the runtime had time enough to run it.
     early: Mutex<Receiver<Turn>>,
     tell: Sender<Turn>,
@@ -47,28 +49,47 @@ impl Elsewhere {
             None => job(),
         }
     }
+
+    /// Notes whether the load's callback runs before the runtime has nothing else left to do.
+    fn looks(&self) {
+        // A task that is spawned now has its turn after those that are there, and its virtual minute
+        // is over when nothing else is left to do.
+        let tell = self.tell.clone();
+        Handle::current().spawn(async move {
+            sleep(Duration::from_secs(60)).await;
+            let _ = tell.send(Turn::Over);
+        });
+        let first = lock(&self.early).recv_timeout(BLOCKED);
+        *lock(&self.was_early) = matches!(first, Ok(Turn::Called));
+    }
 }
 
 impl CallbackSource for Elsewhere {
     fn user(&self, _: UserId, callback: Callback<User>) {
         let user = self.profile.user.clone();
-        self.does(move || callback(Ok(user)));
+        if !self.waits {
+            return self.does(move || callback(Ok(user)));
+        }
+        let (done, over) = channel();
+        self.does(move || {
+            callback(Ok(user));
+            let _ = done.send(());
+        });
+        // A load may hold the other thread until it has returned.
+        let _ = over.recv_timeout(BLOCKED);
+        self.looks();
     }
 
     fn posts(&self, _: UserId, callback: Callback<Vec<Post>>) {
         let posts = self.profile.posts.clone();
         let drops = self.drops;
-        self.does(move || if drops { drop(callback) } else { callback(Ok(posts)) });
+        let answer = move || if drops { drop(callback) } else { callback(Ok(posts)) };
+        if self.waits {
+            return answer();
+        }
+        self.does(answer);
         if self.outside.is_none() {
-            // A task that is spawned now has its turn after those that are there, and its virtual minute
-            // is over when nothing else is left to do.
-            let tell = self.tell.clone();
-            Handle::current().spawn(async move {
-                sleep(Duration::from_secs(60)).await;
-                let _ = tell.send(Turn::Over);
-            });
-            let first = lock(&self.early).recv_timeout(BLOCKED);
-            *lock(&self.was_early) = matches!(first, Ok(Turn::Called));
+            self.looks();
         }
     }
 }
@@ -99,8 +120,8 @@ enum From {
 }
 
 /// Runs a load: the runtime on one thread, the caller on a second one, the source's answers, if they come
-/// from elsewhere, on a third one.
-fn load(cx: &Cx, source: &Source, from: From, drops: bool) -> Result<Ended, Fail> {
+/// from elsewhere, on a third one. With `waits` these come before `CallbackSource::user` returns.
+fn load(cx: &Cx, source: &Source, from: From, waits: bool, drops: bool) -> Result<Ended, Fail> {
     let (give_handle, handle) = channel::<Handle>();
     let (give_jobs, jobs) = channel::<Job>();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -128,6 +149,7 @@ fn load(cx: &Cx, source: &Source, from: From, drops: bool) -> Result<Ended, Fail
                     profile: profile.clone(),
                     drops,
                     outside: (from != From::Inside).then(|| give_jobs.clone()),
+                    waits,
                     early: Mutex::new(early),
                     tell: tell_early.clone(),
                     was_early: Arc::clone(&was_early),
@@ -189,19 +211,23 @@ pub async fn other_threads(cx: Cx) -> Outcome {
         if !keeps_it_alone(&cx, &source, drops).await? {
             continue; // what fails on one thread is another criterion's business
         }
-        let ended = load(&cx, &source, From::Inside, drops)?;
-        let what = if drops { "drops its callback" } else { "answers" };
-        ensure!(!ended.early, "the source {what} at once, and the callback ran on another thread before fetch_user_profile had returned";
-            expected = "the function returns first, on every runtime",
-            observed = "the callback ran while the function was still inside of CallbackSource::posts",
-            help = "with several threads a spawned task may begin at once: let it wait for the return, \
-                    for example for the other end of a oneshot channel that is a local variable of the \
-                    function");
-        comes(&ended, &source, drops, "at once")?;
-        let ended = load(&cx, &source, From::Outside, drops)?;
-        comes(&ended, &source, drops, "on a thread outside the runtime")?;
-        let ended = load(&cx, &source, From::OtherRuntime, drops)?;
-        comes(&ended, &source, drops, "in another runtime, which has ended since")?;
+        for (from, waits, how) in [
+            (From::Inside, false, "at once"),
+            (From::Outside, false, "on a thread outside the runtime"),
+            (From::OtherRuntime, false, "in another runtime, which has ended since"),
+            (From::Outside, true, "at once, on a thread outside the runtime"),
+            (From::OtherRuntime, true, "at once, in another runtime"),
+        ] {
+            let ended = load(&cx, &source, from, waits, drops)?;
+            let what = if drops { "drops its callback" } else { "answers" };
+            ensure!(!ended.early, "the source {what} {how}, and the callback ran on another thread before fetch_user_profile had returned";
+                expected = "the function returns first, on every thread and every runtime",
+                observed = "the callback ran while the function was still inside of a method of the source",
+                help = "another thread may begin at once what is spawned, or call at once: let it wait for \
+                        the return, for example for the other end of a oneshot channel that is a local \
+                        variable of the function");
+            comes(&ended, &source, drops, how)?;
+        }
     }
     Ok(())
 }

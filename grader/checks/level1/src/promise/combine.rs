@@ -134,6 +134,16 @@ pub async fn all_fails_fast(cx: Cx) -> Outcome {
         let observed = outcome(&cx, "promise::all", all).await?;
         ends(observed, Err(Oops::Said("first".to_owned())), 200, &case, help)?;
     }
+    // Late among many: a look at some of them at a time does not see it.
+    for count in [31, 120, MANY] {
+        let mut plans = each(&planned(&mut draw, count), yes);
+        let at = plans.len() - 1 - draw.index(plans.len() / 8);
+        plans[at] = (5, no("first"));
+        let case = format!("all of {count} promises, the one at index {at} is rejected first");
+        let all = || promise::all(promises(&plans));
+        let observed = outcome(&cx, "promise::all", all).await?;
+        ends(observed, Err(Oops::Said("first".to_owned())), 5, &case, help)?;
+    }
     let observed = outcome(&cx, "promise::all", || {
         promise::all([
             after(300, yes("")),
@@ -246,7 +256,11 @@ pub async fn any(cx: Cx) -> Outcome {
     let case = format!("any of {MOST}, all but the first are rejected already");
     ends(observed, Ok("first".to_owned()), 100, &case, help)?;
     let two = vec![after(300, yes("late")), after(10, no("early")), after(200, yes("first"))];
-    ends(any_of(&cx, two).await?, Ok("first".to_owned()), 200, "any, two are fulfilled", help)
+    ends(any_of(&cx, two).await?, Ok("first".to_owned()), 200, "any, two are fulfilled", help)?;
+    let late = (1..MANY).map(|_| after(200, no("late")));
+    let observed = any_of(&cx, late.chain([after(100, yes("last"))]).collect::<Vec<P>>()).await?;
+    let case = format!("any of {MANY}, the last one is fulfilled before the others are rejected");
+    ends(observed, Ok("last".to_owned()), 100, &case, help)
 }
 
 pub async fn any_all_rejected(cx: Cx) -> Outcome {
