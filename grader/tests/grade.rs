@@ -108,7 +108,8 @@ fn build_once(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error
 }
 
 fn build_now(root: &Path, wanted: &[Entry]) -> Result<Built, Box<dyn std::error::Error>> {
-    let built = build(root, &Part::of(wanted, Breadth::default()), &Options::default(), &mut |_| {})?;
+    let built =
+        build(root, &Part::of(wanted, Breadth::default()), &Options::default(), &mut |_| {})?;
     for (level, result) in &built.levels {
         if let LevelBuild::Broken { errors, .. } = result {
             eprintln!("{level} does not compile\n{errors}");

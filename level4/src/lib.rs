@@ -75,10 +75,10 @@ pub mod limiter;
 pub mod paging;
 #[cfg_attr(doc, doc = lesson!("realtime.md", "realtime.md"))]
 pub mod realtime;
-#[cfg_attr(doc, doc = lesson!("resubscribe.md", "resubscribe.md"))]
-pub mod resubscribe;
 #[cfg_attr(doc, doc = lesson!("recovery.md", "recovery.md"))]
 pub mod recovery;
+#[cfg_attr(doc, doc = lesson!("resubscribe.md", "resubscribe.md"))]
+pub mod resubscribe;
 #[cfg_attr(doc, doc = lesson!("single_flight.md", "single-flight.md"))]
 pub mod single_flight;
 #[cfg_attr(doc, doc = lesson!("socket.md", "socket.md"))]

@@ -43,10 +43,10 @@ mod models;
 mod paging;
 #[cfg(feature = "realtime")]
 mod realtime;
-#[cfg(feature = "resubscribe")]
-mod resubscribe;
 #[cfg(feature = "recovery")]
 mod recovery;
+#[cfg(feature = "resubscribe")]
+mod resubscribe;
 #[cfg(feature = "single-flight")]
 mod single_flight;
 #[cfg(feature = "socket")]
