@@ -104,14 +104,20 @@ impl Plan {
             plan.trials.extend(lone(root, level, &planted)?);
             let mut pending = BTreeMap::new();
             let reference = format!("{}/reference", level.name);
-            if selected(&reference) {
+            if selected(&reference) && !arguments.ignored {
                 pending.extend(plan.queue.add(Job::Reference(level)));
             }
             // Solutions that are not selected are still listed, so that the runner can count them.
             let (wanted, rest): (Vec<_>, Vec<_>) =
                 planted.into_iter().partition(|planted| selected(&planted.name));
             let (unproven, wanted): (Vec<_>, Vec<_>) =
-                wanted.into_iter().partition(|planted| !asked && unproven.is_listed(&planted.name));
+                wanted.into_iter().partition(|planted| unproven.is_listed(&planted.name));
+            // `--ignored` asks for what is ignored only, `--include-ignored` for that too.
+            let (unproven, wanted) = match (asked, arguments.ignored) {
+                (_, true) => (Vec::new(), unproven),
+                (true, false) => (Vec::new(), [unproven, wanted].concat()),
+                (false, false) => (unproven, wanted),
+            };
             plan.trials.extend(
                 unproven.iter().map(|it| trial(&it.name, None, None).with_ignored_flag(true)),
             );
@@ -154,7 +160,10 @@ impl Plan {
             for planted in all {
                 let pending = pending.remove(&planted.name);
                 let record = (planted.clone(), Arc::clone(&plan.proved));
-                plan.trials.push(trial(&planted.name, pending, Some(record)));
+                let ignored = arguments.ignored;
+                plan.trials.push(
+                    trial(&planted.name, pending, Some(record)).with_ignored_flag(ignored),
+                );
             }
         }
         Ok(plan)
