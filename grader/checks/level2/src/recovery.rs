@@ -14,7 +14,6 @@ use level2::model::Section;
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
 use level2::settled::{SectionReport, Settled};
 use tokio::sync::Notify;
-use tokio::task::unconstrained;
 use tokio::time::sleep;
 
 use crate::fake::{Fake, down};
@@ -239,22 +238,6 @@ pub async fn gives_up(cx: Cx) -> Outcome {
             expected = "at once: there is nothing to wait for after the last try",
             help = "wait between two tries only: check whether there is another one before you wait");
     }
-    tens_of_thousands_of_tries().await
-}
-
-/// As many tries as are allowed, also where no small integer holds the number.
-async fn tens_of_thousands_of_tries() -> Outcome {
-    const TRIES: u32 = 66_000;
-    let count = Cell::new(0_u32);
-    let attempt = || {
-        count.set(count.get() + 1);
-        async { Err::<(), _>(down(Section::Users)) }
-    };
-    // A solution may need a poll for each try: more than `Cx::call` allows.
-    let _: Result<(), Exhausted> =
-        unconstrained(retry(backoff(TRIES, Duration::ZERO)?, attempt)).await;
-    ensure!(count.get() == TRIES, "{} tries instead of {TRIES}", count.get();
-        expected = format!("{TRIES} tries in all: `attempts` is a u32"));
     Ok(())
 }
 
