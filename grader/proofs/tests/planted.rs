@@ -161,9 +161,8 @@ impl Plan {
                 let pending = pending.remove(&planted.name);
                 let record = (planted.clone(), Arc::clone(&plan.proved));
                 let ignored = arguments.ignored;
-                plan.trials.push(
-                    trial(&planted.name, pending, Some(record)).with_ignored_flag(ignored),
-                );
+                plan.trials
+                    .push(trial(&planted.name, pending, Some(record)).with_ignored_flag(ignored));
             }
         }
         Ok(plan)
