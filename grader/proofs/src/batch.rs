@@ -158,15 +158,18 @@ pub fn shared<T>(
         changed(solution).modules().map(str::to_owned).collect::<BTreeSet<String>>()
     });
     for solution in solutions {
-        let place = groups.iter_mut().find_map(|(group, members)| {
-            group.add(&shapes, changed(&solution), most).then_some(members)
-        });
+        let Some(changes) = shapes.of(changed(&solution)) else {
+            alone.push(solution);
+            continue;
+        };
+        let place =
+            groups.iter_mut().find_map(|(group, it)| group.add(&changes, most).then_some(it));
         if let Some(members) = place {
             members.push(solution);
             continue;
         }
         let mut group = Group::default();
-        if group.add(&shapes, changed(&solution), most) {
+        if group.add(&changes, most) {
             groups.push((group, vec![solution]));
         } else {
             alone.push(solution);

@@ -1,7 +1,9 @@
 //! Grades planted solutions and compares.
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use grader::build::{Breadth, Built, Options};
 use grader::catalog::Level;
@@ -36,6 +38,15 @@ pub enum Judged {
     Often,
 }
 
+/// What the work of a bench has taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    builds: usize,
+    building: Duration,
+    judgements: usize,
+    judging: Duration,
+}
+
 /// A workspace to grade solutions in, one after the other.
 #[derive(Debug)]
 pub struct Bench {
@@ -43,6 +54,7 @@ pub struct Bench {
     folder: PathBuf,
     scratch: Scratch,
     options: Options,
+    spent: Cell<Spent>,
     /// Held as long as the bench is: another process that grades in the same folder waits.
     _lock: File,
 }
@@ -69,6 +81,7 @@ impl Bench {
             folder: folder.to_path_buf(),
             scratch,
             options,
+            spent: Cell::default(),
             _lock: lock,
         })
     }
@@ -134,7 +147,12 @@ impl Bench {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));
             }
         }
-        Ok(build(self.scratch.root(), entries, &options, &Quiet)?)
+        let built = build(self.scratch.root(), entries, &options, &Quiet)?;
+        let mut spent = self.spent.get();
+        spent.builds += 1;
+        spent.building += built.took;
+        self.spent.set(spent);
+        Ok(built)
     }
 
     /// Judges what was built, with these files as the level's sources.
@@ -151,7 +169,14 @@ impl Bench {
     ) -> Result<Report, Failure> {
         self.scratch.lay(level, files)?;
         let seed = Seed::of_this_run()?;
-        Ok(judge_built(self.scratch.root(), entries, built, &Limits::default(), seed, &Quiet))
+        let start = Instant::now();
+        let limits = Limits::default();
+        let report = judge_built(self.scratch.root(), entries, built, &limits, seed, &Quiet);
+        let mut spent = self.spent.get();
+        spent.judgements += 1;
+        spent.judging += start.elapsed();
+        self.spent.set(spent);
+        Ok(report)
     }
 
     /// The folder of this bench.
@@ -224,6 +249,20 @@ impl Bench {
             proofs.extend(self.prove(level, influence, batch)?);
         }
         Ok(proofs)
+    }
+}
+
+/// Says where the time went: what makes the proofs slow is seen in every run.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let Spent { builds, building, judgements, judging } = self.spent.get();
+        if builds > 0 {
+            eprintln!(
+                "one bench: {builds} builds in {} s, {judgements} judgements in {} s",
+                building.as_secs(),
+                judging.as_secs()
+            );
+        }
     }
 }
 

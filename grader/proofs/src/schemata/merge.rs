@@ -46,8 +46,10 @@ impl Shapes {
         &self.files
     }
 
-    /// What a solution does to each file; `None` when it cannot share a tree.
-    fn of(&self, changed: &Changed) -> Option<Vec<(String, FileChange)>> {
+    /// What a solution does to each file; `None` when it cannot share a tree. Reading the files takes most of the
+    /// time of a plan: it is done once for each solution, not once for each group that it is offered to.
+    #[must_use]
+    pub fn of(&self, changed: &Changed) -> Option<Changes> {
         let of_file = |(path, bytes): (&str, Option<&[u8]>)| {
             let bytes = bytes?;
             if is_unwritten(bytes) {
@@ -62,9 +64,13 @@ impl Shapes {
             };
             Some((path.to_owned(), change))
         };
-        changed.iter().map(of_file).collect()
+        changed.iter().map(of_file).collect::<Option<_>>().map(Changes)
     }
 }
+
+/// What a solution that can share a tree does to each file.
+#[derive(Debug)]
+pub struct Changes(Vec<(String, FileChange)>);
 
 /// Whether a file holds a `todo!()`. The grader looks for it at the line of the panic, and in a shared tree the
 /// lines are others.
@@ -85,21 +91,22 @@ pub struct Group {
 impl Group {
     /// Adds a solution if it can share the tree of those that were added before, of which there may be
     /// `most`. Whether it was added.
-    pub fn add(&mut self, shapes: &Shapes, solution: &Changed, most: usize) -> bool {
-        let Some(changes) = shapes.of(solution).filter(|_| self.size < most) else { return false };
-        let fits = changes.iter().all(|(path, change)| match change {
-            FileChange::New(bytes) => self.new.get(path).is_none_or(|there| there == bytes),
-            FileChange::Edited(changes) => changes.iter().all(|change| match change {
-                Change::Body { at, .. } => {
-                    let taken = self.versions.get(&(path.clone(), at.start));
-                    taken.is_none_or(|taken| *taken < MOST_VERSIONS)
-                }
-                Change::Added { tokens, head, scope, .. } => {
-                    let taken = self.added.get(&(path.clone(), *scope, head.clone()));
-                    taken.is_none_or(|there| there == tokens)
-                }
-            }),
-        });
+    pub fn add(&mut self, solution: &Changes, most: usize) -> bool {
+        let Changes(changes) = solution;
+        let fits = self.size < most
+            && changes.iter().all(|(path, change)| match change {
+                FileChange::New(bytes) => self.new.get(path).is_none_or(|there| there == bytes),
+                FileChange::Edited(changes) => changes.iter().all(|change| match change {
+                    Change::Body { at, .. } => {
+                        let taken = self.versions.get(&(path.clone(), at.start));
+                        taken.is_none_or(|taken| *taken < MOST_VERSIONS)
+                    }
+                    Change::Added { tokens, head, scope, .. } => {
+                        let taken = self.added.get(&(path.clone(), *scope, head.clone()));
+                        taken.is_none_or(|there| there == tokens)
+                    }
+                }),
+            });
         if !fits {
             return false;
         }
@@ -107,7 +114,7 @@ impl Group {
         for (path, change) in changes {
             match change {
                 FileChange::New(bytes) => {
-                    self.new.insert(path, bytes);
+                    self.new.insert(path.clone(), bytes.clone());
                 }
                 FileChange::Edited(changes) => {
                     for change in changes {
@@ -116,7 +123,8 @@ impl Group {
                                 *self.versions.entry((path.clone(), at.start)).or_default() += 1;
                             }
                             Change::Added { tokens, head, scope, .. } => {
-                                self.added.insert((path.clone(), scope, head), tokens);
+                                let place = (path.clone(), *scope, head.clone());
+                                self.added.insert(place, tokens.clone());
                             }
                         }
                     }
@@ -159,7 +167,7 @@ impl Merged {
         let mut own = Vec::new();
         let mut edits: BTreeMap<String, Edits> = BTreeMap::new();
         for (number, (place, solution)) in (1..).zip(solutions) {
-            for (path, change) in shapes.of(solution).into_iter().flatten() {
+            for (path, change) in shapes.of(solution).into_iter().flat_map(|it| it.0) {
                 match change {
                     FileChange::New(bytes) => {
                         own.push((format!("{}/{path}", level.name), 1..=usize::MAX, *place));

@@ -28,7 +28,7 @@ mod switch;
 mod tests;
 
 use merge::Merged;
-pub use merge::{Group, Shapes};
+pub use merge::{Changes, Group, Shapes};
 use switch::Switched;
 
 /// So many solutions share a build at most: with more, one bench would still judge when the others are done.
