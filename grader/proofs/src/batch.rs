@@ -145,7 +145,7 @@ pub fn settle<T, E>(
 /// those of other modules only fill up what is left of a group.
 #[must_use]
 pub fn shared<T>(
-    solutions: Vec<T>,
+    mut solutions: Vec<T>,
     changed: impl Fn(&T) -> &Changed,
     reference: &Files,
     most: usize,
@@ -153,8 +153,7 @@ pub fn shared<T>(
     let shapes = Shapes::new(reference.clone());
     let mut groups: Vec<(Group, Vec<T>)> = Vec::new();
     let mut alone = Vec::new();
-    let mut solutions = solutions;
-    solutions.sort_by_key(|solution| {
+    solutions.sort_by_cached_key(|solution| {
         changed(solution).modules().map(str::to_owned).collect::<BTreeSet<String>>()
     });
     for solution in solutions {

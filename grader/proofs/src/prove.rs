@@ -29,7 +29,7 @@ pub type Proofs = Vec<(String, Result<(), String>)>;
 /// How much work a build is for. Without optimisation it takes half the time, which is best where little is
 /// judged by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judged {
+pub enum Purpose {
     /// One judgement by criteria that are quick.
     Once,
     /// One judgement that the trials are part of.
@@ -116,8 +116,8 @@ impl Bench {
         files: &Files,
     ) -> Result<Report, Failure> {
         let trials = entries.iter().any(|entry| entry.exercise.trial);
-        let judged = if trials { Judged::ByTrials } else { Judged::Once };
-        let built = self.build(entries, level, files, judged)?;
+        let purpose = if trials { Purpose::ByTrials } else { Purpose::Once };
+        let built = self.build(entries, level, files, purpose)?;
         self.judge(entries, level, files, &built)
     }
 
@@ -131,17 +131,17 @@ impl Bench {
         entries: &[Entry],
         level: &Level,
         files: &Files,
-        judged: Judged,
+        purpose: Purpose,
     ) -> Result<Built, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
         // The checks of an exercise that one build needs are compiled from nothing, and those of the level
         // only where they have changed: the first pays where many solutions are judged by the build.
-        options.breadth = match judged {
-            Judged::Once | Judged::ByTrials => Breadth::All,
-            Judged::Often => Breadth::Exact,
+        options.breadth = match purpose {
+            Purpose::Once | Purpose::ByTrials => Breadth::All,
+            Purpose::Often => Breadth::Exact,
         };
-        if judged == Judged::Once && level.exercises.iter().any(|exercise| exercise.trial) {
+        if purpose == Purpose::Once && level.exercises.iter().any(|exercise| exercise.trial) {
             // Each solution gets its own build of the harness, as of the level.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {
                 options.config.push(format!("profile.dev.package.{package}.opt-level=0"));

@@ -524,6 +524,11 @@ fn finish(
     Ok(())
 }
 
+/// A form that cannot be made.
+fn form(why: impl ToString) -> ClassError {
+    ClassError::Form(why.to_string())
+}
+
 /// Writes every form of a fork's result; the result itself last, since it says that the fork is done.
 ///
 /// # Errors
@@ -535,14 +540,10 @@ pub fn write_fork(
     settings: &Settings,
 ) -> Result<(), ClassError> {
     let folder = store.folder(&result.name);
-    for (name, text) in
-        formats::of_fork(result, settings).map_err(|why| ClassError::Form(why.to_string()))?
-    {
+    for (name, text) in formats::of_fork(result, settings).map_err(form)? {
         store.write(&folder.join(name), &text)?;
     }
-    let text = serde_json::to_string_pretty(result)
-        .map_err(|why| ClassError::Form(why.to_string()))?
-        + "\n";
+    let text = serde_json::to_string_pretty(result).map_err(form)? + "\n";
     store.write(&folder.join("result.json"), &text)?;
     Ok(())
 }
@@ -565,8 +566,7 @@ pub fn write_similar<'a>(
     store: &Store,
     rows: impl Iterator<Item = &'a Row> + Clone,
 ) -> Result<(), ClassError> {
-    let text =
-        similar::report(root, store, rows).map_err(|why| ClassError::Form(why.to_string()))?;
+    let text = similar::report(root, store, rows).map_err(form)?;
     store.write(&store.path("similar.md"), &text)?;
     Ok(())
 }

@@ -60,47 +60,27 @@ pub(crate) struct Failure<'a> {
 
 impl<'a> Level<'a> {
     pub(crate) fn of_report(level: &'a LevelReport) -> Self {
-        let mut notes = Vec::new();
-        if level.untouched {
-            let name = level.name;
-            notes.push(format!(
-                "The course's reference. It is not counted until you begin with cargo grade start {name}."
-            ));
-        }
-        if let Some(broken) = &level.broken {
-            notes.push(
-                if broken.refused {
-                    "It is not judged: what it is built from does not lie in its own files."
-                } else {
-                    "It does not compile, so no criterion could be judged."
-                }
-                .to_owned(),
-            );
-        }
-        if let Some(Score { core, bonus, .. }) = level.won_before {
-            notes.push(format!(
-                "Before it stopped compiling, it had won {core} core and {bonus} bonus points."
-            ));
-        }
+        let broken = level.broken.as_ref();
+        let meaning = broken.map(|broken| broken.meaning().to_owned());
+        let notes = [level.why_not_counted(), meaning, level.won_earlier()];
         Level {
             name: level.name,
             title: level.title,
             score: level.score,
-            notes,
-            words: level.broken.as_ref().map(|broken| broken.errors.as_str()),
+            notes: notes.into_iter().flatten().collect(),
+            words: broken.map(|broken| broken.errors.as_str()),
             exercises: level.exercises.iter().map(|it| of_report(level.name, it)).collect(),
         }
     }
 }
 
-fn of_report<'a>(level: &str, exercise: &'a ExerciseReport) -> Exercise<'a> {
+fn of_report<'a>(level: &'a str, exercise: &'a ExerciseReport) -> Exercise<'a> {
+    let known = known(level, exercise.name);
     let hints = |id: &str| -> &'static [&'static str] {
-        let known = catalog::level(level).into_iter().flat_map(|level| level.exercises);
-        let mut known = known.flat_map(|exercise| exercise.criteria);
-        known.find(|criterion| criterion.id == id).map_or(&[], |criterion| criterion.hints)
+        let mut criteria = known.into_iter().flat_map(|exercise| exercise.criteria);
+        criteria.find(|criterion| criterion.id == id).map_or(&[], |criterion| criterion.hints)
     };
-    let mut view = Exercise::new(exercise.name, None, exercise.file);
-    view.title = exercise.title;
+    let mut view = Exercise::new(level, exercise.name, exercise.file);
     for criterion in &exercise.criteria {
         let won = criterion.status == Status::Passed;
         view.add(Criterion::of_report(level, criterion, hints(criterion.id)), won);
@@ -108,13 +88,15 @@ fn of_report<'a>(level: &str, exercise: &'a ExerciseReport) -> Exercise<'a> {
     view
 }
 
+/// The exercise in the catalog. A result of another version of the course may have one that is not there.
+fn known(level: &str, exercise: &str) -> Option<&'static CatalogExercise> {
+    catalog::level(level)?.exercises.iter().find(|known| known.name == exercise)
+}
+
 impl<'a> Exercise<'a> {
     /// Without criteria; title and file are the catalog's where it has the exercise.
-    pub(crate) fn new(
-        name: &'a str,
-        known: Option<&'static CatalogExercise>,
-        file: &'a str,
-    ) -> Self {
+    pub(crate) fn new(level: &str, name: &'a str, file: &'a str) -> Self {
+        let known = known(level, name);
         let (title, file) = known.map_or((name, file), |known| (known.title, known.file));
         Exercise {
             name,

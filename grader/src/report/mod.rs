@@ -8,6 +8,7 @@ pub(crate) mod style;
 pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Jail};
@@ -85,6 +86,35 @@ pub struct Broken {
     pub refused: bool,
 }
 
+impl LevelReport {
+    /// Why the points of a level that is still the reference are not in the score.
+    pub(crate) fn why_not_counted(&self) -> Option<String> {
+        let name = self.name;
+        self.untouched.then(|| {
+            format!(
+                "the course's reference: not counted until you begin with cargo grade start {name}"
+            )
+        })
+    }
+
+    /// What was won before the level stopped compiling.
+    pub(crate) fn won_earlier(&self) -> Option<String> {
+        let won = self.won_before.as_ref()?;
+        Some(format!("before it stopped compiling, it had won {won}"))
+    }
+}
+
+impl Broken {
+    /// What that means for the level's criteria.
+    pub(crate) fn meaning(&self) -> &'static str {
+        if self.refused {
+            "is not judged: what it is built from does not lie in its own files"
+        } else {
+            "does not compile: no criterion of it could be judged"
+        }
+    }
+}
+
 /// One exercise.
 #[derive(Debug, Serialize)]
 pub struct ExerciseReport {
@@ -137,6 +167,18 @@ pub enum Status {
     DoesNotCompile,
     /// The grader could not judge it.
     NotJudged,
+}
+
+/// As the scoreboard shows it: `3/8  + bonus 1/2`.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Score { core, core_of, bonus, bonus_of } = self;
+        match (core_of, bonus_of) {
+            (_, 0) => write!(f, "{core}/{core_of}"),
+            (0, _) => write!(f, "bonus {bonus}/{bonus_of}"),
+            _ => write!(f, "{core}/{core_of}  + bonus {bonus}/{bonus_of}"),
+        }
+    }
 }
 
 impl Score {

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use grader_protocol::Jail;
 
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
-use super::{CriterionReport, ExerciseReport, LevelReport, Report, Score, Status, count, explain};
+use super::{CriterionReport, ExerciseReport, LevelReport, Report, Status, count, explain};
 use crate::catalog::Kind;
 
 /// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
@@ -53,24 +53,14 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         out,
         "\n{}  {}",
         Styled(BOLD, format!("{} — {}", level.name, level.title)),
-        points(&level.score)
+        level.score
     )?;
-    if level.untouched {
-        let text = format!(
-            "the course's reference: not counted until you begin with cargo grade start {}",
-            level.name
-        );
+    if let Some(text) = level.why_not_counted() {
         writeln!(out, "  {}", Styled(DIM, text))?;
     }
     if let Some(broken) = &level.broken {
-        let why = if broken.refused {
-            "is not judged: what it is built from does not lie in its own files"
-        } else {
-            "does not compile: no criterion of it could be judged"
-        };
-        writeln!(out, "  {}", Styled(BAD, why))?;
-        if let Some(won) = &level.won_before {
-            let text = format!("before it stopped compiling, it had won {}", points(won));
+        writeln!(out, "  {}", Styled(BAD, broken.meaning()))?;
+        if let Some(text) = level.won_earlier() {
             writeln!(out, "  {}", Styled(DIM, text))?;
         }
         for line in broken.errors.trim_end().lines() {
@@ -284,15 +274,6 @@ fn next_command(report: &Report) -> Option<String> {
         Status::NotStarted => format!("cargo grade show {}", criterion.id),
         _ => format!("cargo grade hint {}", criterion.id),
     })
-}
-
-fn points(score: &Score) -> String {
-    let core = format!("{}/{}", score.core, score.core_of);
-    match (score.core_of, score.bonus_of) {
-        (_, 0) => core,
-        (0, of) => format!("bonus {}/{of}", score.bonus),
-        (_, of) => format!("{core}  + bonus {}/{of}", score.bonus),
-    }
 }
 
 /// How much is won, as a bar.

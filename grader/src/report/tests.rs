@@ -266,7 +266,7 @@ fn a_failure_names_first_what_it_is_built_on_and_is_not_finished() {
     assert_eq!(
         text.matches("is not finished").count(),
         1,
-        "once, where it is told in full: {text}"
+        "once, where it is shown in full: {text}"
     );
 }
 

@@ -18,7 +18,7 @@ use grader::select::Entry;
 use grader::submission::Files;
 
 use crate::changed::Changed;
-use crate::prove::{Bench, Failure, Judged};
+use crate::prove::{Bench, Failure, Purpose};
 
 mod errors;
 mod merge;
@@ -110,7 +110,7 @@ impl<'a> Schema<'a> {
         entries: &[Entry],
     ) -> Result<Result<Schema<'a>, Refused>, Failure> {
         let merged = Merged::new(shapes, level, members);
-        let built = bench.build(entries, level, &merged.files, Judged::Often)?;
+        let built = bench.build(entries, level, &merged.files, Purpose::Often)?;
         match built.levels.get(level.name) {
             Some(LevelBuild::Ready { binary, .. }) => {
                 let switched = Switched::copy(binary, bench.folder())?;

@@ -35,13 +35,11 @@ pub(super) fn render(result: &ForkResult, settings: &Settings) -> Result<String,
 
 /// Criteria that do not count are left out.
 fn of_level<'a>(level: &'a LevelResult, score: Score, settings: &Settings) -> Level<'a> {
-    let known = catalog::level(&level.name);
     let mut exercises: Vec<Exercise<'a>> = Vec::new();
     for criterion in level.criteria.iter().filter(|it| settings.counts(&it.id)) {
         let name = criterion.id.split('/').nth(1).unwrap_or(&criterion.id);
         if exercises.last().is_none_or(|last| last.name != name) {
-            let known = known.and_then(|level| level.exercises.iter().find(|it| it.name == name));
-            exercises.push(Exercise::new(name, known, &criterion.file));
+            exercises.push(Exercise::new(&level.name, name, &criterion.file));
         }
         if let Some(exercise) = exercises.last_mut() {
             let won = is_won(level, &criterion.id, criterion.status, settings);
@@ -54,7 +52,7 @@ fn of_level<'a>(level: &'a LevelResult, score: Score, settings: &Settings) -> Le
     }
     Level {
         name: &level.name,
-        title: known.map_or("", |level| level.title),
+        title: catalog::level(&level.name).map_or("", |known| known.title),
         score,
         notes,
         words: level.words.as_deref(),

@@ -92,7 +92,7 @@ async fn an_outage_is_an_error(cx: &Cx) -> Outcome {
         matches!(recovered, Ok(Err(PayError::JournalUnavailable))),
         "the journal goes away while recover() is in the middle of a payment";
         expected = "Err(JournalUnavailable): the payment is still open", observed = format!("{recovered:?}"),
-        help = "an operator who is told Ok does not call recover() again"
+        help = "after Ok, an operator does not call recover() again"
     );
     journal.falls(None);
     sleep(LEASE + REST).await;
