@@ -227,6 +227,8 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
             answers(cx, path, running, &mut asked).await?;
         }
         Path::Cancelled => {
+            // A call that is dropped before its first poll has asked for nothing.
+            cx.settle().await;
             sleep(ms(draw.between(0..=1050))).await;
             running.iter().for_each(|(_, task)| task.abort());
             cx.settle().await;
