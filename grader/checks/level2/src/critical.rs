@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::poll;
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::all_settled::{Timeouts, settle};
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
@@ -166,9 +166,59 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
         returned_at(call.took, last, "the last section has its outcome", "load all at once")?;
         states_time(settled.took, last)?;
     }
+    any_number_of_failures(&cx, &mut draw).await?;
+    waits_for_the_optional(&cx).await?;
     let made = load(Fake::new(&cx).source(), &SALES_AND_ORDERS, limits(LIMITS));
     let (whole, took) = with_odd_time(&cx, NAME, made).await?;
     is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
+}
+
+/// Every choice of sections that fail, all five included, where none of them is critical.
+async fn any_number_of_failures(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for bits in 1..32_u32 {
+        let drawn = latencies(draw);
+        let (failing, others): (Vec<_>, Vec<_>) =
+            Section::ALL.into_iter().partition(|section| bits & (1 << *section as u32) != 0);
+        let fake = failing.iter().fold(shop(cx, draw, drawn), |fake, section| {
+            fake.fails(*section, drawn[*section as usize])
+        });
+        let mut settled_alone = Vec::new();
+        for section in Section::ALL {
+            settled_alone.extend(alone(cx, &fake, section, limits(LIMITS)).await);
+        }
+        for critical in [&others[..], &[]] {
+            let case = format!("these fail, and none of them is critical: {}", names(&failing));
+            begins(cx, &case);
+            let source = fake.twin().source();
+            let call = cx.call(NAME, load(source, critical, limits(LIMITS))).await?;
+            let settled = succeeded(call.value, "no critical section failed")?;
+            for alone in &settled_alone {
+                agrees(report(&settled, alone.report.section)?, alone, &case)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The critical sections are there, and an optional one takes more than a year. What `settle` itself makes of that is
+/// another criterion's business.
+async fn waits_for_the_optional(cx: &Cx) -> Outcome {
+    let fake = Fake::new(cx).with(Section::Users, Step::Answers(A_YEAR));
+    let own = Timeouts { users: Duration::MAX, ..limits(LIMITS) };
+    let alone = settle(Section::Users, fake.twin().source(), own.users);
+    if cx.call_within(YEARS, "all_settled::settle", alone).await?.value.result.is_err() {
+        return Ok(());
+    }
+    begins(cx, "users, which is optional, takes more than a year, and has the time");
+    let call = cx.call_within(YEARS, NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;
+    let settled = succeeded(call.value, "every source answered")?;
+    let (observed, expected) =
+        (plain::report(report(&settled, Section::Users)?), plain::data(&fake.data(Section::Users)));
+    ensure!(observed == expected, "the report on users is not what its source said";
+        expected = format!("{expected}, long after the critical sections"), observed = observed,
+        help = "an optional section has the limit that `timeouts` gives it: the load waits for it when the \
+                critical ones are there");
+    returned_at(call.took, A_YEAR, "users answers", "wait until every section has its outcome")
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
