@@ -621,7 +621,8 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
             poll_once(waits.as_mut(), Waker::noop());
         }
     };
-    cx.call(NAME, dropped).await?;
+    // Tokio makes a task wait that has polled a semaphore often: this one may go on.
+    cx.call(NAME, unconstrained(dropped)).await?;
     for _ in 0..20 {
         let many = async {
             for number in 0..5_000_u32 {
