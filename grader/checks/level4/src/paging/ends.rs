@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{NEXT, called, has, step, steps};
 use crate::books::{Act, Book};
-use crate::ops::End;
+use crate::ops::{End, leaves_no_task};
 use crate::panics::Payload;
 
 const ITEMS: Result<Loaded, LoadError<&str>> = Ok(Loaded::Items(2));
@@ -64,6 +64,17 @@ pub async fn an_error_reaches_all_who_wait(cx: Cx) -> Outcome {
     ensure_eq!(called(&book), "the beginning (Next)", "the calls of the source");
     let after = step(&cx, &list, Dir::Next).await?;
     ensure!(after == ITEMS, "the call after that: {after:?}"; expected = "another load");
+    // A page that is too large is an error as every other one.
+    let book = Book::new(&[2, 9, 2], 0);
+    let list = book.list(8);
+    steps(&cx, &list, Dir::Next, 1).await?;
+    let all = join3(list.next(), list.next(), list.next());
+    let (one, two, three) = cx.call(NEXT, all).await?.value;
+    let refused = Err(LoadError::PageTooLarge { items: 9, window: 8 });
+    ensure!([&one, &two, &three].into_iter().all(|answer| *answer == refused), "three callers wait for a page that is too large: {one:?}, {two:?}, {three:?}";
+        expected = "each of them gets PageTooLarge");
+    ensure!(book.calls() == 2, "three callers wait for a page that is too large: it is loaded {} times", book.calls() - 1;
+        expected = "once", help = "the result of a load is shared, whatever it is");
     Ok(())
 }
 
@@ -72,7 +83,9 @@ pub async fn a_dropped_call_stops(cx: Cx) -> Outcome {
     let list = book.list(4);
     steps(&cx, &list, Dir::Next, 1).await?;
     for round in 0..2 {
+        let tasks = cx.alive_tasks();
         dropped_at(&cx, NEXT, 5, list.next()).await?;
+        leaves_no_task(&cx, tasks, "a call was dropped").await?;
         let ended = book.seen().last().and_then(|seen| seen.ended);
         ensure!(matches!(ended, Some((_, End::Dropped))), "a call was dropped, and its load goes on";
             expected = "it is dropped with the call", help = "run the load inside of the caller's own future");
