@@ -157,7 +157,7 @@ impl Drop for OnDrop<'_> {
     }
 }
 
-/// How much later than it has to a call may end before a check takes it for one that is not woken.
+/// How much later than it has to a call may end before it counts as one that is not woken.
 const GRACE: u64 = 10_000;
 
 /// A call that another task polls from `at` milliseconds on takes `expected` milliseconds, as one that stays with its

@@ -40,10 +40,10 @@ pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
     an_empty_answer_is_kept(&cx).await
 }
 
-/// An answer without notifications is an answer: it is put in the place of the old copy.
+/// An answer without notifications is an answer: it replaces the old copy.
 async fn an_empty_answer_is_kept(cx: &Cx) -> Outcome {
     const HELP: &str =
-        "an empty list is an answer as every other one: put it in the place of the old copy";
+        "an empty list is an answer as every other one: it replaces the old copy";
     let api = Api::new([0, 0, 0]);
     let dashboard = dashboard(cx, &api, &Copies::new()).await?;
     cx.call(LOAD, dashboard.load()).await?;

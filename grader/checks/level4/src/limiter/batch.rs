@@ -51,7 +51,7 @@ pub async fn begins_as_soon_as_a_slot_is_free(cx: Cx) -> Outcome {
             .flat_map(|(at, count)| std::iter::repeat_n(at, count))
             .collect();
         ensure!(observed == starts, "{slots} slots, of which other callers have {held} for 50 ms, and a batch of {} operations of 1000 ms: they begin at {} ms", lengths.len(), list(&observed);
-            expected = format!("{} ms: each begins when a slot becomes free, whoever had it", list(&starts)),
+            expected = format!("{} ms: each begins when a slot becomes free, also one that another caller had", list(&starts)),
             help = "how many operations of a batch may run is decided slot by slot, not when the batch begins");
     }
     Ok(())

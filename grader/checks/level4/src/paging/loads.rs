@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level4::paging::{Dir, Loaded};
+use level4::paging::{Dir, LoadError, Loaded};
 
 use tokio::time::timeout;
 
@@ -141,6 +141,15 @@ pub async fn one_load_at_a_time(cx: Cx) -> Outcome {
         ensure!(same && book.calls() == loads, "three callers of `next` at once, for a page of {items} items: {:?}, with {} loads in all", call.value, book.calls();
             expected = format!("each of them Ok(Items({items})), with {loads} loads in all"), help = HELP);
     }
+    let book = Book::new(&[2, 9, 2], 0);
+    let list = book.list(8);
+    steps(&cx, &list, Dir::Next, 1).await?;
+    let answers = cx.call(NEXT, join_all((0..3).map(|_| list.next()))).await?.value;
+    let refused = Err(LoadError::PageTooLarge { items: 9, window: 8 });
+    let loads = book.calls() - 1;
+    ensure!(loads == 1 && answers.iter().all(|answer| *answer == refused), "three callers of `next` at once, for a page that is too large: {answers:?}, with {loads} loads";
+        expected = "PageTooLarge for each of them, with 1 load",
+        help = "the result of a load is shared, whatever it is");
     // Both directions at once: one after the other, and those who wait for the same share.
     let book = Book::new(&[2; 9], 4);
     let list = book.list(4);
