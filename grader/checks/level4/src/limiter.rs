@@ -123,7 +123,9 @@ pub async fn all_callers_share_one_limit(cx: Cx) -> Outcome {
         let callers: Vec<_> = (0..8)
             .map(|number| {
                 let handle = if draw.chance(50) { &first } else { &second };
-                let lengths = vec![draw.between(50..=150); draw.index(limit) + 1];
+                // No operation ends in the millisecond in which a caller comes: that is another criterion.
+                let length = 20 * draw.between(2..=7) + 1;
+                let lengths = vec![length; draw.index(limit) + 1];
                 (number * 20, handle, lengths, draw.chance(50))
             })
             .collect();

@@ -205,12 +205,13 @@ async fn a_handed_slot_leaves_a_place(cx: &Cx, max: usize, queued: usize) -> Out
         }
         // The first one that runs goes. Before the head of the queue is polled, another call comes.
         drop(callers.remove(0));
-        let early = futures::poll!(&mut comes);
-        drop(callers);
-        if early.is_ready() { early } else { Poll::Ready(comes.await) }
+        match futures::poll!(&mut comes) {
+            Poll::Ready(early) => early,
+            Poll::Pending => join(join_all(callers), comes).await.1,
+        }
     };
     let came = cx.call(RUN, run).await?.value;
-    ensure!(came == Poll::Ready(Ok(99)), "{max} slots, {queued} places, all of them taken: a slot is freed, and in the same turn another call comes: {came:?}";
+    ensure!(came == Ok(99), "{max} slots, {queued} places, all of them taken: a slot is freed, and in the same turn another call comes: {came:?}";
         expected = "it gets the place of the call that has been handed the slot",
         help = "a call that has been handed a slot leaves the queue in that step, not when it is polled");
     Ok(())

@@ -254,17 +254,15 @@ pub async fn tells_what_there_was(cx: Cx) -> Outcome {
     let run = (list, ratio(2, 5)?, Agreement::SameValue);
     comes_to(&cx, run, "2 needed; succeeded: 0: a, 1: b, 2: c, 3: d, 4: e; failed: none", 50, help)
         .await?;
-    // Of no operation, at least one has to agree.
+    // Of no operation: that there is no quorum is another criterion, and so is what `Ratio::of` says.
     for mode in [Agreement::Count, Agreement::SameValue] {
-        let run = (Vec::new(), ratio(1, 2)?, mode);
-        comes_to(
-            &cx,
-            run,
-            "1 needed; succeeded: none; failed: none",
-            0,
-            "`needed` is what `Ratio::of` says",
-        )
-        .await?;
+        let need = ratio(1, 2)?;
+        let needed = need.of(0);
+        let ops = Ops::new(&cx);
+        let none = script(&ops, &[]);
+        let Err(failed) = cx.call(QUORUM, quorum(none, need, mode)).await?.value else { continue };
+        ensure!(failed.needed == needed, "a quorum {} of no operation: {} needed", of(mode), failed.needed;
+            expected = format!("{needed} needed, as `Ratio::of(0)` says"));
     }
     Ok(())
 }

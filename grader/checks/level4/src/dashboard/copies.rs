@@ -42,8 +42,7 @@ pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
 
 /// An answer without notifications is an answer: it replaces the old copy.
 async fn an_empty_answer_is_kept(cx: &Cx) -> Outcome {
-    const HELP: &str =
-        "an empty list is an answer as every other one: it replaces the old copy";
+    const HELP: &str = "an empty list is an answer as every other one: it replaces the old copy";
     let api = Api::new([0, 0, 0]);
     let dashboard = dashboard(cx, &api, &Copies::new()).await?;
     cx.call(LOAD, dashboard.load()).await?;

@@ -44,13 +44,15 @@ pub async fn begins_as_soon_as_a_slot_is_free(cx: Cx) -> Outcome {
         cx.call(RUN_ALL, join(holds, batch(&limiter, &ops, &lengths))).await?;
         let at = |number| ops.began(number).map_or(u64::MAX, |at| at - began);
         let mut observed: Vec<_> = (0..lengths.len()).map(at).collect();
+        // That none begins too early is a criterion of its own.
         observed.sort_unstable();
         let free = slots - held;
         let starts: Vec<u64> = [(0, free), (50, held), (1000, free), (1050, held)]
             .into_iter()
             .flat_map(|(at, count)| std::iter::repeat_n(at, count))
             .collect();
-        ensure!(observed == starts, "{slots} slots, of which other callers have {held} for 50 ms, and a batch of {} operations of 1000 ms: they begin at {} ms", lengths.len(), list(&observed);
+        let in_time = observed.iter().zip(&starts).all(|(at, latest)| at <= latest);
+        ensure!(in_time, "{slots} slots, of which other callers have {held} for 50 ms, and a batch of {} operations of 1000 ms: they begin at {} ms", lengths.len(), list(&observed);
             expected = format!("{} ms: each begins when a slot becomes free, also one that another caller had", list(&starts)),
             help = "how many operations of a batch may run is decided slot by slot, not when the batch begins");
     }

@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level4::paging::{Dir, LoadError, Loaded};
+use level4::paging::{Dir, Loaded};
 
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ pub async fn loads_the_first_page(cx: Cx) -> Outcome {
         let items = 0..i64::try_from(size).unwrap_or_default();
         has(&list, items, "after the first call", "put the items of the page into the window")?;
         // It is loaded once, also when it has no items.
-        steps(&cx, &list, Dir::Next, 1).await?;
+        let _ = step(&cx, &list, Dir::Next).await?;
         let seconds = book.seen().into_iter().skip(1).filter(|seen| seen.at.is_none()).count();
         ensure!(seconds == 0, "a first page of {size} items, and a second call: it loads the beginning again";
             expected = "the page behind it: the first page was loaded, whatever it has",
@@ -133,9 +133,9 @@ pub async fn one_load_at_a_time(cx: Cx) -> Outcome {
         }
     }
     // Whatever the page is.
-    let book = Book::new(&[2, 0, 0, 2], 0);
+    let book = Book::new(&[2, 0], 0);
     let list = book.list(20);
-    for (loads, items) in [(1, 2), (2, 0), (3, 0), (4, 2)] {
+    for (loads, items) in [(1, 2), (2, 0)] {
         let call = cx.call(NEXT, join_all((0..3).map(|_| list.next()))).await?;
         let same = call.value.iter().all(|answer| *answer == Ok(Loaded::Items(items)));
         ensure!(same && book.calls() == loads, "three callers of `next` at once, for a page of {items} items: {:?}, with {} loads in all", call.value, book.calls();
@@ -145,10 +145,11 @@ pub async fn one_load_at_a_time(cx: Cx) -> Outcome {
     let list = book.list(8);
     steps(&cx, &list, Dir::Next, 1).await?;
     let answers = cx.call(NEXT, join_all((0..3).map(|_| list.next()))).await?.value;
-    let refused = Err(LoadError::PageTooLarge { items: 9, window: 8 });
     let loads = book.calls() - 1;
-    ensure!(loads == 1 && answers.iter().all(|answer| *answer == refused), "three callers of `next` at once, for a page that is too large: {answers:?}, with {loads} loads";
-        expected = "PageTooLarge for each of them, with 1 load",
+    // What the answer is, is a criterion of its own.
+    let same = answers.iter().all(|answer| answers.first() == Some(answer));
+    ensure!(loads == 1 && same, "three callers of `next` at once, for a page that is too large: {answers:?}, with {loads} loads";
+        expected = "the same answer for each of them, with 1 load",
         help = "the result of a load is shared, whatever it is");
     // Both directions at once: one after the other, and those who wait for the same share.
     let book = Book::new(&[2; 9], 4);
