@@ -111,9 +111,15 @@ impl Waits {
     /// ```
     #[must_use]
     pub fn after(&self, attempt: u32) -> Duration {
-        // A power that overflows is longer than every longest wait; `saturating_mul` keeps it that way.
-        let grown = self.factor.get().saturating_pow(attempt.saturating_sub(1));
-        self.first.saturating_mul(grown).min(self.longest)
+        // In 128 bits: a power that does not fit is longer than every longest wait. One of 32 bits is not, for a
+        // first wait of some nanoseconds.
+        let grown = u128::from(self.factor.get()).saturating_pow(attempt.saturating_sub(1));
+        let nanos = self.first.as_nanos().saturating_mul(grown);
+        if nanos < self.longest.as_nanos() {
+            Duration::from_nanos_u128(nanos)
+        } else {
+            self.longest
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _, stream};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The longest time that a [`Config`] accepts: 365 days. tokio's timers reach little further.
@@ -259,7 +259,8 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     config: Config,
 ) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
-    let (sender, queue) = mpsc::channel(config.outbox.get());
+    // tokio panics above its own limit, which no outbox ever reaches.
+    let (sender, queue) = mpsc::channel(config.outbox.get().min(Semaphore::MAX_PERMITS));
     let driver = Driver {
         connector,
         config,

@@ -1,8 +1,9 @@
-//! Does a verdict ever depend on how busy the machine is?
+//! Does a verdict ever depend on the seed, or on how busy the machine is?
 //!
 //! `cargo run --release -p grader-proofs --example soak -- --rounds 1000 --busy 4 [NAME ...]` judges
 //! every criterion (or those that are named) a thousand times while four threads do nothing but use
-//! the cores, and reports each verdict that differs from the first one. Exit code 1 if there is one.
+//! the cores, and reports each verdict that differs from the first one. Every round has a seed of its
+//! own; if the variable `GRADER_SEED` is set, all rounds have that one. Exit code 1 if a verdict differs.
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -36,7 +37,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     grader::interrupt::install();
     let root = grader::workspace::of_this_run()?;
     let entries = select(&arguments.names)?;
-    let seed = Seed::of_this_run()?;
+    let rounds = (0..arguments.rounds).map(|_| Seed::of_this_run());
+    let seeds = rounds.collect::<Result<Vec<_>, _>>()?;
     let built =
         build(&root, &Part::of(&entries, Breadth::default()), &Options::default(), &mut |_| {})?;
     let mut work = Vec::new();
@@ -60,12 +62,13 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             let (entry, binary) = work[nr % work.len()];
             let id = entry.criterion.id;
+            let seed = seeds[nr / work.len()];
             let limits = Limits::default().of(entry.criterion);
             let verdict = judge(binary, Subject::of(entry, seed), &root, &limits);
             let expected = *first.lock().expect("no panic").entry(id).or_insert(verdict.passed());
             if verdict.passed() != expected {
                 differing.fetch_add(1, Ordering::Relaxed);
-                println!("{id}: {verdict:?}");
+                println!("{id}, seed {seed}: {verdict:?}");
             }
             let mut slowest = slowest.lock().expect("no panic");
             *slowest = slowest.max(Duration::from_micros(verdict.real_us));
@@ -87,7 +90,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     });
     let differing = differing.into_inner();
     println!(
-        "seed {seed}: {total} verdicts in {:.0?} beside {} busy threads: {differing} differ; {} criteria, slowest run {:.0?}",
+        "{total} verdicts in {:.0?} beside {} busy threads: {differing} differ; {} criteria, slowest run {:.0?}",
         begin.elapsed(),
         arguments.busy,
         work.len(),

@@ -135,12 +135,9 @@ impl Bench {
     ) -> Result<Built, Failure> {
         self.scratch.lay(level, files)?;
         let mut options = self.options.clone();
-        // The checks of an exercise that one build needs are compiled from nothing, and those of the level
-        // only where they have changed: the first pays where many solutions are judged by the build.
-        options.breadth = match purpose {
-            Purpose::Once | Purpose::ByTrials => Breadth::All,
-            Purpose::Often => Breadth::Exact,
-        };
+        // A build of the exercises that judge takes a third of the time of one of the level's checks, also
+        // where cargo has compiled the latter before.
+        options.breadth = Breadth::Exact;
         if purpose == Purpose::Once && level.exercises.iter().any(|exercise| exercise.trial) {
             // Each solution gets its own build of the harness, as of the level.
             for package in [level.name.to_owned(), format!("{}-harness", level.name)] {

@@ -35,6 +35,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("http", &[""], &[]),
     ("app", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
+    ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];
 
 /// What the checks of a level may use of it.
@@ -124,7 +125,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let top = ["app", "bench"].contains(&used.as_str());
+                let top = ["app", "bench", "instructions"].contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }
             let allowed =

@@ -89,7 +89,10 @@ struct Plan {
 
 impl Plan {
     fn new(root: &Path, arguments: &Arguments, one_by_one: bool) -> Result<Plan, Failure> {
-        let selected = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
+        let selected = |name: &str| {
+            let like = Trial::test(name, || Ok(())).with_ignored_flag(arguments.ignored);
+            !arguments.is_filtered_out(&like)
+        };
         let mut plan = Plan {
             solutions: 0,
             builds: 0,

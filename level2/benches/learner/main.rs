@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench_kit::contest::{self, Case};
-use bench_kit::learner::{Figures, Subject, main as compare};
 use bench_kit::paused;
+use bench_learner::{Figures, Subject, main as compare};
 use level2::all_settled::Timeouts;
 use level2::source::SimulatedSource;
 use level2::strategy::Strategy;

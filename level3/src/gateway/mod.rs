@@ -148,7 +148,7 @@ impl Gateway {
             journal,
             store: Store::new(config.idempotency),
             letters: DeadLetters::new(config.dead_letters, config.park_after),
-            receipts: Arc::new(Semaphore::new(config.max_receipts)),
+            receipts: Arc::new(Semaphore::new(config.max_receipts.min(Semaphore::MAX_PERMITS))),
             payments: TaskTracker::new(),
             receipt_tasks: TaskTracker::new(),
             services,

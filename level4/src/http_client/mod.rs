@@ -352,12 +352,13 @@ impl<T: Transport> Parts<T> {
     /// Asks the server, and keeps a copy of its answer.
     async fn ask(&self, key: Key, mut request: Request) -> Result<(Response, Instant), HttpError> {
         let copy = self.copies.get(&key).map(|hit| hit.value);
-        let tag = copy.as_ref().and_then(|copy| copy.headers.get(ETAG));
+        // A tag of the caller's own stays, also one that equals ours: then a 304 is for the caller.
+        let own = request.headers.contains_key(IF_NONE_MATCH);
+        let tag = copy.as_ref().and_then(|copy| copy.headers.get(ETAG)).filter(|_| !own);
         if let Some(tag) = tag {
-            // A tag of the caller's own stays: then a 304 is for the caller.
-            request.headers.entry(IF_NONE_MATCH).or_insert_with(|| tag.clone());
+            request.headers.insert(IF_NONE_MATCH, tag.clone());
         }
-        let asked = tag.is_some() && request.headers.get(IF_NONE_MATCH) == tag;
+        let asked = tag.is_some();
         let answer = self.transport.send(request).await?;
         let response = match copy {
             Some(copy) if asked && answer.status == StatusCode::NOT_MODIFIED => copy,

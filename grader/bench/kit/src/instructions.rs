@@ -157,8 +157,8 @@ impl Baseline {
     fn text(&self, package: &str) -> String {
         let mut text = format!(
             "# Instructions of each path, counted by valgrind.\n\
-             # cargo bench -p {package} --bench instructions -- --save    brings this file up to date\n\
-             # cargo bench -p {package} --bench instructions -- --check   fails when a path takes over 5 % more\n\
+             # cargo bench -p {package} -- --save    brings this file up to date\n\
+             # cargo bench -p {package} -- --check   fails when a path takes over 5 % more\n\
              toolchain {}\n",
             self.toolchain
         );

@@ -14,10 +14,8 @@ pub mod fit;
 pub mod grading;
 pub mod instructions;
 pub mod javascript;
-pub mod learner;
 pub mod paused;
 pub mod process;
-pub mod reference;
 pub mod report;
 pub mod stats;
 

@@ -69,7 +69,7 @@ pub async fn knows_the_usual_waits(cx: Cx) -> Outcome {
 }
 
 pub async fn no_wait_is_longer_than_the_longest(cx: Cx) -> Outcome {
-    const HELP: &str = "`saturating_pow`, `saturating_mul`, then `min`";
+    const HELP: &str = "a power of 32 bits overflows too early: calculate in `u128` nanoseconds, with `saturating_pow` and `saturating_mul`, and take the `min`";
     let after = |waits: Waits, attempt| cx.call_fn("Waits::after", move || waits.after(attempt));
     let waits = |first, factor, longest| Waits { first, factor: attempts(factor), longest };
     let second = Duration::from_secs(1);
@@ -90,6 +90,8 @@ pub async fn no_wait_is_longer_than_the_longest(cx: Cx) -> Outcome {
         (waits(Duration::MAX, 1, Duration::MAX), 7, Duration::MAX),
         (waits(Duration::MAX, 2, Duration::MAX), 2, Duration::MAX),
         (waits(Duration::from_nanos(1), 7, second), 3, Duration::from_nanos(49)),
+        // A power of more than 32 bits.
+        (waits(Duration::from_nanos(1), 2, 3600 * second), 41, Duration::from_nanos(1 << 40)),
     ] {
         let observed = after(waits, attempt).await?;
         ensure!(observed == expected, "the wait after attempt {attempt} of {waits:?}"; expected = format!("{expected:?}"), observed = format!("{observed:?}"), help = HELP);

@@ -98,9 +98,9 @@ impl Waits {
     /// ```
     #[must_use]
     pub fn after(&self, attempt: u32) -> Duration {
-        // A power that overflows is longer than every longest wait; `saturating_mul` keeps it that way.
-        let grown = self.factor.get().saturating_pow(attempt.saturating_sub(1));
-        self.first.saturating_mul(grown).min(self.longest)
+        let grown = u128::from(self.factor.get()).saturating_pow(attempt.saturating_sub(1));
+        let nanos = self.first.as_nanos().saturating_mul(grown);
+        Duration::from_nanos_u128(nanos.min(self.longest.as_nanos()))
     }
 
     fn check(&self) -> Result<(), ConfigError> {

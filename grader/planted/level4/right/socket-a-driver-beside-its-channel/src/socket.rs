@@ -217,7 +217,7 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     config: Config,
 ) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
-    let (queue, accepted) = mpsc::channel(config.outbox.get());
+    let (queue, accepted) = mpsc::channel(config.outbox.get().min(tokio::sync::Semaphore::MAX_PERMITS));
     let (yields, events) = events::channel(0);
     let drives = run::<C, M>(connector, config, accepted, yields).into_stream();
     let drives = drives.filter_map(|()| ready(None));

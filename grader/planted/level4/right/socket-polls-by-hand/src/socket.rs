@@ -219,7 +219,7 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     config: Config,
 ) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
-    let (queue, accepted) = mpsc::channel(config.outbox.get());
+    let (queue, accepted) = mpsc::channel(config.outbox.get().min(tokio::sync::Semaphore::MAX_PERMITS));
     let socket = Socket::<C, M> {
         connector: Arc::new(connector),
         config,

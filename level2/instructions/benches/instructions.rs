@@ -12,7 +12,7 @@ use level2::strategy::Strategy;
 fn main() -> ExitCode {
     let path = |name, run| HotPath { name, times: 2000, run };
     instructions::main(
-        "level2-bench",
+        "level2-instructions",
         &[
             path("sequential", |times| load(Strategy::Sequential, times)),
             path("parallel", |times| load(Strategy::Parallel, times)),

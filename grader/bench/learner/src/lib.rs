@@ -7,19 +7,19 @@
 
 mod child;
 mod page;
+pub mod reference;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, io};
 
+use bench_kit::args::Args;
+use bench_kit::report::{self, ReportError};
+use bench_kit::stats::Bounded;
 use serde::{Deserialize, Serialize};
 
-use crate::args::Args;
-use crate::reference::{self, ReferenceError};
-use crate::report::{self, ReportError};
-use crate::stats::Bounded;
-
 pub use child::NoFigures;
+use reference::ReferenceError;
 
 /// Turns of a full run, and of a quick one.
 const TURNS: [usize; 2] = [15, 5];
@@ -97,7 +97,7 @@ fn compare(
     let package = package.ok_or_else(|| LearnerError::NotByCargo(level.to_owned()))?;
     let root = grader::workspace::find(&package)?;
     let own = env::current_exe()?;
-    let target = crate::target_folder()?;
+    let target = bench_kit::target_folder()?;
     let reference = reference::benchmark(&root, &target, level, bench);
     match &reference {
         Ok(Some(_)) => {}

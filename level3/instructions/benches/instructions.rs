@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn main() -> ExitCode {
     let path = |name, times, run| HotPath { name, times, run };
     instructions::main(
-        "level3-bench",
+        "level3-instructions",
         &[
             path("breaker-success", 20_000, breaker),
             path("breaker-open", 20_000, open_breaker),

@@ -5,14 +5,15 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, fmt};
 
-use super::{Figures, Subject};
-use crate::process::{self, ProcessError};
+use bench_kit::process::{self, ProcessError};
+
+use crate::{Figures, Subject};
 
 /// Names the subject that a process is to measure.
-const VARIABLE: &str = "BENCH_KIT_SUBJECT";
+const VARIABLE: &str = "BENCH_SUBJECT";
 
 /// Begins the line with the figures. Code that is measured may print what it wants besides.
-const MARK: &str = "bench-kit figures ";
+const MARK: &str = "bench figures ";
 
 /// A measurement takes a tenth of a second.
 const LIMIT: Duration = Duration::from_secs(10);

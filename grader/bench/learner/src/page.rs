@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Row;
-use crate::report;
-use crate::stats::Bounded;
+use bench_kit::report;
+use bench_kit::stats::Bounded;
+
+use crate::Row;
 
 const STYLE: &str = "\
 body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -87,7 +88,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learner::{Figures, NoFigures};
+    use crate::{Figures, NoFigures};
 
     fn row(own: Result<Figures, NoFigures>, ratio: Option<Bounded>) -> Row {
         let figures = Figures { behaviour: "after 400 ms".to_owned(), nanos: 7000.0 };
