@@ -54,9 +54,9 @@ pub async fn keeps_only_the_window(cx: Cx) -> Outcome {
     drop(list);
     ensure!(book.alive() == 0, "a list was dropped, and {} items are left", book.alive());
     // Pages without items, of which nothing is kept but the last cursor of each side.
-    const EMPTY: u64 = 100_000;
+    const EMPTY: u64 = 20_000;
     let list = cx.call_fn("PagedList::new", || PagedList::new(Sparse, DEFAULT_WINDOW)).await?;
-    let _scarce = scarce(1 << 20);
+    let _scarce = scarce(256 << 10);
     let walk = async {
         for count in 0..EMPTY {
             let dir = if count % 2 == 0 { Dir::Next } else { Dir::Previous };
