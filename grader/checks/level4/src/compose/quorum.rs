@@ -1,6 +1,8 @@
 //! `quorum` and its `Ratio`.
 
-use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq, ms};
+use std::fmt;
+
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level4::compose::{Agreement, NoQuorum, Quorum, Ratio, RatioError, quorum};
 
 use super::{Does, QUORUM, after, err, numbered, ok, script};
@@ -54,6 +56,11 @@ impl Votes {
         ratio(self.needed as u32, self.list.len() as u32)
     }
 
+    /// The operations. They are not noted: there are many votes.
+    fn ops(&self) -> Vec<impl Future<Output = Result<String, String>>> {
+        self.list.iter().map(|(at, does)| after(*at, does.clone())).collect()
+    }
+
     /// How it has to end, and when, by hand: after each outcome, count those that agree and those that still run.
     fn decided(&self, mode: Agreement) -> (Option<Vec<(usize, String)>>, u64) {
         let mut order: Vec<_> = (0..self.list.len()).collect();
@@ -85,20 +92,36 @@ impl Votes {
     }
 }
 
+/// `a at 20 ms, an error at 10 ms`, in the order of the operations.
+impl fmt::Display for Votes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends = self.list.iter().map(|(at, does)| match does {
+            Does::Succeeds(value) => format!("{value} at {at} ms"),
+            Does::Fails(_) => format!("an error at {at} ms"),
+        });
+        f.write_str(&list(ends))
+    }
+}
+
 /// Votes that are drawn and end with an agreement, or without one, are decided in time.
 async fn drawn_votes(cx: &Cx, mode: Agreement, agree: bool, help: &str) -> Outcome {
     let mut draw = cx.draw();
     for _ in 0..200 {
         let votes = Votes::drawn(&mut draw);
-        let need = votes.need()?;
-        match votes.decided(mode) {
-            (Some(agreed), at) if agree => {
-                let expected = format!("agreed: {}", numbered(&agreed));
-                comes_to(cx, (votes.list, need, mode), &expected, at, help).await?;
-            }
-            (None, at) if !agree => gives_up_at(cx, (votes.list, need, mode), at, help).await?,
-            _ => {}
+        let (decided, at) = votes.decided(mode);
+        if decided.is_some() != agree {
+            continue;
         }
+        let call = cx.call(QUORUM, quorum(votes.ops(), votes.need()?, mode)).await?;
+        // What the error says is another criterion.
+        let (expected, observed) = match decided {
+            Some(agreed) => (format!("agreed: {}", numbered(&agreed)), shown(call.value)),
+            None if call.value.is_ok() => ("no quorum".to_owned(), "a quorum".to_owned()),
+            None => ("no quorum".to_owned(), "no quorum".to_owned()),
+        };
+        ensure!(observed == expected && call.took == ms(at), "a quorum {} of which {} have to agree, of operations that end with {}", of(mode), votes.needed, votes;
+            expected = format!("{expected}; at {at} ms"), observed = format!("{observed}; at {} ms", call.took.as_millis()),
+            help = help);
     }
     Ok(())
 }
