@@ -59,11 +59,13 @@ fn main() -> Result<ExitCode, Failure> {
         }
     }
     let (rest, trials) = criteria(level)?;
+    // A shared build has the criteria that it is built for, and no others.
+    let all: Vec<Entry> = rest.iter().chain(&trials).copied().collect();
     let (groups, mut alone) =
         shared(solutions, |variant| &variant.changed, reference.files(), MOST_SHARED);
     for group in groups {
         let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
-        let unshared = each(&bench, level, &changed, &rest, |schema, at| {
+        let unshared = each(&bench, level, &changed, &all, |schema, at| {
             let judge = |entries: &[Entry]| schema.judge(at, changed[at], entries);
             counts.add(&group[at].solution, &decide(&group[at], &rest, &trials, judge)?);
             Ok(())

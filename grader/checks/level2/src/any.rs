@@ -150,9 +150,9 @@ async fn many_replicas(cx: &Cx, count: u64) -> Outcome {
     succeeded(outcome, "the last replica answers").map(drop)
 }
 
-/// The only replica that answers takes more than a year.
+/// The only replica that answers takes more than a year, long after another one has failed.
 async fn a_late_winner(cx: &Cx) -> Outcome {
-    let steps = vec![Step::Hangs, Step::Answers(A_YEAR)];
+    let steps = vec![Step::Fails(10, down(Section::Users)), Step::Answers(A_YEAR), Step::Hangs];
     let sources = replicas(cx, Section::Users, steps).iter().map(Fake::source).collect();
     let call = cx.call_within(YEARS, NAME, fetch(Section::Users, sources)).await?;
     succeeded(call.value, "replica 1 answers after more than a year")?;

@@ -503,7 +503,7 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
 /// A load begins, another one succeeds, and then the first one fails: it falls back on the page of the other one.
 async fn falls_back_on_what_arrived_meanwhile(cx: &Cx) -> Outcome {
     let mut draw = cx.draw();
-    for an_older_page in [false, true] {
+    for (an_older_page, between) in [(false, 0), (true, 0), (true, draw.between(1..=100))] {
         let (fast, slow) = (draw.between(1..=400), draw.between(600..=900));
         let fake = sources(cx, &[AnswersAt(10), Fails(slow), AnswersAt(fast)]);
         let cache = CachedDashboard::new(fake.source());
@@ -514,6 +514,7 @@ async fn falls_back_on_what_arrived_meanwhile(cx: &Cx) -> Outcome {
         let mut fails = Box::pin(cache.load());
         poll_fn(|cx| Poll::Ready(fails.as_mut().poll(cx).is_pending())).await;
         cx.settle().await;
+        sleep(ms(between)).await;
         let newest = live(nth(cx, &fake, &cache, 3).await?, "a load beside one that will fail")?;
         let loaded = Instant::now();
         let when = "a load that fails after a page has arrived that was not there when it began";
@@ -534,7 +535,9 @@ async fn falls_back_on_what_arrived_meanwhile(cx: &Cx) -> Outcome {
 /// Of two loads at once, the one that succeeds last brings the page that is remembered, whichever began first.
 async fn keeps_the_last_to_arrive(cx: &Cx) -> Outcome {
     let mut draw = cx.draw();
-    for first_is_slow in [true, false] {
+    // They begin at the same instant, or one after the other.
+    for (first_is_slow, between) in [(true, false), (true, true), (false, false), (false, true)] {
+        let between = if between { draw.between(1..=100) } else { 0 };
         let (fast, slow) = (draw.between(1..=400), draw.between(600..=900));
         let (one, other) = if first_is_slow { (slow, fast) } else { (fast, slow) };
         let fake = sources(cx, &[AnswersAt(one), AnswersAt(other), Fails(0)]);
@@ -543,6 +546,7 @@ async fn keeps_the_last_to_arrive(cx: &Cx) -> Outcome {
         let mut first = Box::pin(cache.load());
         poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await;
         cx.settle().await;
+        sleep(ms(between)).await;
         fake.in_load(2);
         let (one, other) = cx.call(NAME, join(first, cache.load())).await?.value;
         let pages = [live(one, "the first of two loads")?, live(other, "the second of two loads")?];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::poll;
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::all_settled::{Timeouts, settle};
 use level2::critical::{CRITICAL, load};
 use level2::error::SectionError;
@@ -18,9 +18,9 @@ use crate::moves::moves;
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, is_exact, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines, returned_at, shop,
-    states_time, stopped_at, succeeded, with_odd_time,
+    A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, YEARS, asked_once, begins, copy, crowd,
+    endless, errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, odd,
+    of_several_lines, returned_at, shop, states_time, stopped_at, succeeded, with_odd_time,
 };
 
 const NAME: &str = "critical::load";
@@ -166,9 +166,55 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
         returned_at(call.took, last, "the last section has its outcome", "load all at once")?;
         states_time(settled.took, last)?;
     }
+    waits_for_the_optional(&cx).await?;
     let made = load(Fake::new(&cx).source(), &SALES_AND_ORDERS, limits(LIMITS));
     let (whole, took) = with_odd_time(&cx, NAME, made).await?;
     is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
+}
+
+/// Every choice of sections that fail, all five included, where none of them is critical. What their reports say is
+/// another criterion's business.
+async fn any_number_of_failures(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for bits in 1..32_u32 {
+        let drawn = latencies(draw);
+        let (failing, others): (Vec<_>, Vec<_>) =
+            Section::ALL.into_iter().partition(|section| bits & (1 << *section as u32) != 0);
+        for critical in [&others[..], &[]] {
+            let fake = failing.iter().fold(shop(cx, draw, drawn), |fake, section| {
+                fake.fails(*section, drawn[*section as usize])
+            });
+            begins(cx, &format!("these fail, and none of them is critical: {}", names(&failing)));
+            let call = cx.call(NAME, load(fake.source(), critical, limits(LIMITS))).await?;
+            succeeded(call.value, "no critical section failed")?;
+        }
+    }
+    Ok(())
+}
+
+/// The critical sections are there, and an optional one takes most of an hour. What `settle` itself makes of that is
+/// another criterion's business, and so are longer times.
+async fn waits_for_the_optional(cx: &Cx) -> Outcome {
+    let fake = Fake::new(cx).with(Section::Users, Step::Answers(MOST_OF_AN_HOUR));
+    let own = limits([AN_HOUR; 5]);
+    let alone = settle(Section::Users, fake.twin().source(), own.users);
+    if cx.call_within(HOURS, "all_settled::settle", alone).await?.value.result.is_err() {
+        return Ok(());
+    }
+    begins(cx, "users, which is optional, takes most of an hour, and has the time");
+    let call = cx.call_within(HOURS, NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;
+    let settled = succeeded(call.value, "every source answered")?;
+    let (observed, expected) =
+        (plain::report(report(&settled, Section::Users)?), plain::data(&fake.data(Section::Users)));
+    ensure!(observed == expected, "the report on users is not what its source said";
+        expected = format!("{expected}, long after the critical sections"), observed = observed,
+        help = "an optional section has the limit that `timeouts` gives it: the load waits for it when the \
+                critical ones are there");
+    returned_at(
+        call.took,
+        MOST_OF_AN_HOUR,
+        "users answers",
+        "wait until every section has its outcome",
+    )
 }
 
 pub async fn heeds_the_list(cx: Cx) -> Outcome {
@@ -209,7 +255,7 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
             }
         }
     }
-    Ok(())
+    any_number_of_failures(&cx, &mut draw).await
 }
 
 pub async fn stops_the_rest(cx: Cx) -> Outcome {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join3;
-use grader_kit::{Cx, Fail, Outcome, ensure, failed, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::deadline::{DeadlineError, load, load_partial};
 use level2::error::SectionFailure;
 use level2::model::Section;
@@ -11,13 +11,13 @@ use level2::parallel;
 use level2::settled::Settled;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::fake::{Fake, Step, latency, refused};
+use crate::fake::{Fake, Step, down, latency, refused};
 use crate::moves::moves;
 use crate::plain;
 use crate::support::{
     A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, endless, errors, is_exact,
-    latencies, leaves_nothing_when_dropped, nothing_left, odd, panics, passed_on, returned_at,
-    shop, shows, states_time, succeeded, with_odd_time,
+    latencies, leaves_nothing_when_dropped, names, nothing_left, odd, panics, passed_on,
+    returned_at, shop, shows, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "deadline::load";
@@ -212,6 +212,47 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         ensure!(observed == [expected.as_str()], "a failure before the limit is not reported as it is";
             expected = expected, observed = plain::items(&observed));
         asked_once(&fake, &format!("{section} fails"))?;
+    }
+    any_number_of_failures(&cx, &mut draw).await
+}
+
+/// Every choice of sections that fail before the limit, all five included: a failure is an outcome like any other.
+async fn any_number_of_failures(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for bits in 1..32_u32 {
+        let drawn = latencies(draw);
+        let last = drawn.into_iter().max().unwrap_or_default();
+        let failing: Vec<_> =
+            Section::ALL.into_iter().filter(|section| bits & (1 << *section as u32) != 0).collect();
+        let fake = failing.iter().fold(shop(cx, draw, drawn), |fake, section| {
+            fake.fails(*section, drawn[*section as usize])
+        });
+        let case = format!("these fail before the limit: {}", names(&failing));
+        begins(cx, &case);
+        let call = cx.call(PARTIAL, load_partial(fake.source(), LONG)).await?;
+        returned_at(
+            call.took,
+            last,
+            &format!("every section has its outcome; {case}"),
+            "a failure is an outcome: return when the last one is there, and do not wait for the limit",
+        )?;
+        for (section, after) in Section::ALL.into_iter().zip(drawn) {
+            let Some(report) =
+                call.value.reports().iter().find(|r| plain::same_section(r.section, section))
+            else {
+                return Err(Fail::new(format!("there is no report on {section}"))
+                    .expected(format!("one report for each of the five sections ({case})")));
+            };
+            let expected = if failing.contains(&section) {
+                format!("{section}: {}", plain::source_error(&down(section)))
+            } else {
+                plain::data(&fake.data(section))
+            };
+            ensure!(plain::report(report) == expected, "the report on {section} is not what its source said";
+                expected = format!("{expected} ({case})"), observed = plain::report(report),
+                help = "each report has the outcome of its own call, whatever becomes of the others");
+            is_exact(report.took, ms(after), &format!("the report on {section}"))?;
+        }
+        states_time(call.value.took, last)?;
     }
     Ok(())
 }

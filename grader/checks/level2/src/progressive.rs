@@ -18,9 +18,9 @@ use crate::moves::moves;
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set};
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, copy, crowd, endless, errors, is_exact, latencies,
-    leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines, returned_at, shop,
-    states_time, stopped_at, succeeded, with_odd_time,
+    A_YEAR, AN_HOUR, ASSIGNED, HOURS, YEARS, asked_once, begins, copy, crowd, endless, errors,
+    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines,
+    returned_at, shop, states_time, stopped_at, succeeded, with_odd_time,
 };
 
 const NAME: &str = "progressive::load";
@@ -184,6 +184,8 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
                 help = "a failure is reported, not repaired: ask each source once");
         }
     }
+    asked_for_later(&cx, &mut draw).await?;
+    in_every_order(&cx, &mut draw).await?;
     let mut first = first_phase(&cx, &Fake::new(&cx), LIMITS).await?.0;
     let rest = first.rest.by_ref().collect::<Vec<_>>();
     let (reports, took) = with_odd_time(&cx, "`rest`", rest).await?;
@@ -192,7 +194,32 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
         let passed = ms(latency(report.section)) + part;
         is_exact(report.took, passed, &format!("the report on {}", report.section))?;
     }
-    in_every_order(&cx, &mut draw).await
+    Ok(())
+}
+
+/// The caller asks for `rest` a moment after the return, when no source can have answered yet: the calls begin at one
+/// of the two moments, and their times count from there.
+async fn asked_for_later(cx: &Cx, draw: &mut Draw) -> Outcome {
+    let drawn = latencies(draw).map(|after| after + 200);
+    let fake = shop(cx, draw, drawn);
+    let wait = draw.between(50..=150);
+    let mut settled_alone = Vec::new();
+    for section in SECOND {
+        settled_alone.extend(alone(cx, &fake, section, limits(LIMITS)).await);
+    }
+    let case = format!("the caller polled `rest` {wait} ms after the return");
+    begins(cx, &case);
+    let fake = fake.twin();
+    let (mut first, _) = first_phase(cx, &fake, LIMITS).await?;
+    sleep(ms(wait)).await;
+    for (report, _) in second_phase(cx, &mut first).await? {
+        for alone in &settled_alone {
+            if plain::same_section(alone.report.section, report.section) {
+                agrees(&report, alone, &case)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The three sections of the second phase in each order, and at the same millisecond. What `settle` makes of one of
@@ -210,13 +237,19 @@ async fn in_every_order(cx: &Cx, draw: &mut Draw) -> Outcome {
         begins(cx, &format!("latencies in the order of the page: {} ms", list(latencies)));
         let (mut first, _) = first_phase(cx, &fake, LIMITS).await?;
         let start = cx.timeline().now_ms();
+        let mut last = start;
         for (report, now) in second_phase(cx, &mut first).await? {
             let expected = start + latencies[report.section as usize];
             ensure!(now == expected || fake.over(report.section).is_some_and(|over| over < start),
                 "{} is yielded at {now} ms", report.section;
                 expected = format!("at {expected} ms, when its outcome was there"),
                 help = "yield the sections in the order of time, not of the page");
+            last = last.max(now);
         }
+        let ended = cx.timeline().now_ms();
+        ensure!(ended == last, "`rest` ends {} ms after its last report", ended - last;
+            expected = format!("the end at {last} ms: the third report leaves nothing to wait for"),
+            help = "return `None` at the first poll after the last report");
     }
     Ok(())
 }
@@ -315,6 +348,12 @@ pub async fn limits_the_first_phase(cx: Cx) -> Outcome {
         begins(&cx, "sales and orders take more than a year, and have the time");
         let call = cx.call_within(YEARS, NAME, load(fake.source(), own)).await?;
         succeeded(call.value, "sales and orders answered")?;
+        for section in FIRST {
+            let fake = Fake::new(&cx).with(section, Step::Answers(AN_HOUR));
+            begins(&cx, &format!("{section} answers more than an hour after the other one"));
+            let call = cx.call_within(HOURS, NAME, load(fake.source(), own)).await?;
+            succeeded(call.value, "sales and orders answered")?;
+        }
     }
     Ok(())
 }

@@ -554,6 +554,8 @@ impl Wake for Counted {
 }
 
 pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
+    /// So many that what is kept for each of them needs more than the memory that is left.
+    const CALLERS: usize = 50_000;
     let queue = queue(1)?;
     // A caller that is polled again and again while it waits, as in a `select!` with a ticker.
     let counted = Arc::new(Counted);
@@ -606,6 +608,21 @@ pub async fn forgets_ended_jobs(cx: Cx) -> Outcome {
         expected = "none, or a few: nothing is kept for a caller whose job has ended",
         help = "remove a caller's entries when it leaves");
     let _scarce = grader_kit::scarce(1 << 20);
+    // Callers that are dropped while their job runs, and while they wait behind one that does not end.
+    let dropped = async {
+        for _ in 0..CALLERS {
+            let mut runs = Box::pin(queue.add(std::future::pending::<()>));
+            poll_once(runs.as_mut(), Waker::noop());
+        }
+        let mut holds = Box::pin(queue.add(std::future::pending::<()>));
+        poll_once(holds.as_mut(), Waker::noop());
+        for _ in 0..CALLERS {
+            let mut waits = Box::pin(queue.add(|| async {}));
+            poll_once(waits.as_mut(), Waker::noop());
+        }
+    };
+    // Tokio makes a task wait that has polled a semaphore often: this one may go on.
+    cx.call(NAME, unconstrained(dropped)).await?;
     for _ in 0..20 {
         let many = async {
             for number in 0..5_000_u32 {

@@ -292,6 +292,10 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
             help = "put the calls that are still running into `rest`, each on its own. A second call costs the time twice, and waiting for both delays one of them");
         ensure!(fake.called().len() == 5, "{} calls instead of 5", fake.called().len();
             expected = "each source is called once", observed = names(&fake.called()));
+        let (last, ended) = (start + order[4].1, cx.timeline().now_ms());
+        ensure!(ended == last, "`rest` ends {} ms after its last item", ended.saturating_sub(last);
+            expected = format!("the end at {last} ms: the fifth section leaves nothing to wait for"),
+            help = "return `None` at the first poll after the last item");
     }
     let lost = lost_of_one_instant(&cx, &mut draw, false).await?;
     ensure!(lost.is_empty(), "what answers at the millisecond of the third success is lost";
@@ -320,14 +324,23 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
     the_rest_takes_a_year(&cx, &mut draw).await
 }
 
-/// The last two sources take more than a year, and then the caller asks for them another year later.
+/// The last source takes more than a year; then the last two do, and the caller asks for them another year later.
 async fn the_rest_takes_a_year(cx: &Cx, draw: &mut Draw) -> Outcome {
     let drawn = latencies(draw);
     let third = by_time(drawn)[2].1;
-    let slow = drawn.map(|after| if after <= third { after } else { after + A_YEAR });
+    let fourth = by_time(drawn)[3].1;
     for late in [false, true] {
+        let quick = if late { third } else { fourth };
+        let slow = drawn.map(|after| if after <= quick { after } else { after + A_YEAR });
         let fake = shop(cx, draw, slow);
-        begins(cx, "the last two sources take more than a year");
+        begins(
+            cx,
+            if late {
+                "the last two sources take more than a year"
+            } else {
+                "the last source takes more than a year"
+            },
+        );
         let first = won(cx, &fake).await?.0;
         if late {
             begins(cx, "the caller asks for the rest when both have long been there");

@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use futures::future::select;
 use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, failed, list, moved, ms};
 use level2::error::{SectionFailure, SourceError};
-use level2::model::Section;
+use level2::model::{Dashboard, Section};
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
 use level2::settled::{SectionReport, Settled};
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::fake::{Fake, down};
 use crate::plain::{self, same, same_page};
-use crate::support::{A_YEAR, YEARS, odd, succeeded};
+use crate::support::{A_YEAR, YEARS, names, odd, succeeded};
 
 const NAME: &str = "recovery::retry";
 
@@ -242,9 +242,9 @@ pub async fn gives_up(cx: Cx) -> Outcome {
 
 pub async fn retries_what_may_pass(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    let most = 6;
-    for before in 0..most - 1 {
-        // So many failures that may pass, and then a success or a refusal.
+    // So many failures that may pass, and then a success or a refusal, with few attempts and with as many as there
+    // can be.
+    for (before, most) in (0..5).flat_map(|before| [(before, 6), (before, u32::MAX)]) {
         for refuses in [false, true] {
             let (count, value) = (Cell::new(0), draw.below(1_000_000));
             let refusal = SourceError::Rejected(draw.text(0..=12));
@@ -451,13 +451,7 @@ pub async fn degrades(cx: Cx) -> Outcome {
         let observed = cx.call("recovery::degrade", async { degrade(&load) }).await?.value;
         let mut expected = fake.page();
         for (section, _) in &failures {
-            match section {
-                Section::Sales => expected.sales = Default::default(),
-                Section::Users => expected.users = Default::default(),
-                Section::Orders => expected.orders = Default::default(),
-                Section::LowStock => expected.low_stock = Default::default(),
-                Section::Reviews => expected.reviews = Default::default(),
-            }
+            empty(&mut expected, *section);
         }
         same_page(
             &observed.dashboard,
@@ -482,5 +476,68 @@ pub async fn degrades(cx: Cx) -> Outcome {
             observed = if there.is_empty() { "none".to_owned() } else { there.join("; ") },
             help = "a page with gaps must say so, or zero orders look like a quiet day");
     }
+    degrades_what_is_not_complete(&cx, &mut draw).await
+}
+
+/// Loads that report on some of the sections only. What has no report is empty on the page, and no failure.
+async fn degrades_what_is_not_complete(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for there in 0..31_u32 {
+        let fake = Fake::new(cx);
+        let reported: Vec<_> = Section::ALL
+            .into_iter()
+            .filter(|section| there & (1 << *section as u32) != 0)
+            .collect();
+        let failures: Vec<_> = reported
+            .iter()
+            .filter_map(|section| draw.chance(40).then(|| (*section, failure(draw))))
+            .collect();
+        let reports = settled(&fake, &failures).into_reports().into_iter();
+        let load =
+            Settled::new(reports.filter(|report| reported.contains(&report.section)), ms(5000));
+        let observed = cx.call("recovery::degrade", async { degrade(&load) }).await?.value;
+        let case = format!("the load has reports on: {}", names(&reported));
+        let mut expected = fake.page();
+        for section in Section::ALL {
+            if !reported.contains(&section) || failures.iter().any(|(one, _)| *one == section) {
+                empty(&mut expected, section);
+            }
+        }
+        same_page(
+            &observed.dashboard,
+            &expected,
+            |section| {
+                format!(
+                    "the page of a load without some of the reports is wrong: {section} differs ({case})"
+                )
+            },
+            "show each section that arrived, and an empty one for every other",
+        )?;
+        let listed: Vec<_> = observed.errors.iter().map(plain::error).collect();
+        let wanted: Vec<_> = failures
+            .iter()
+            .map(|(section, failure)| format!("{section}: {}", plain::failure(failure)))
+            .collect();
+        same(
+            plain::items(&listed),
+            plain::items(&wanted),
+            || {
+                format!(
+                    "a load without some of the reports lists other failures than it has ({case})"
+                )
+            },
+            "what is listed are the failures of the reports: a section without a report has none",
+        )?;
+    }
     Ok(())
+}
+
+/// Takes a section's data from the page.
+fn empty(page: &mut Dashboard, section: Section) {
+    match section {
+        Section::Sales => page.sales = Default::default(),
+        Section::Users => page.users = Default::default(),
+        Section::Orders => page.orders = Default::default(),
+        Section::LowStock => page.low_stock = Default::default(),
+        Section::Reviews => page.reviews = Default::default(),
+    }
 }

@@ -127,6 +127,10 @@ pub const ASSIGNED: [u64; 5] = [500, 300, 400, 600, 200];
 /// More than an hour, in milliseconds. A load that has no limit of its own waits for as long.
 pub const AN_HOUR: u64 = 4_000_000;
 
+/// Most of an hour, in milliseconds. A load that cuts the last section some time after the others does not wait for as
+/// long.
+pub const MOST_OF_AN_HOUR: u64 = 3_000_000;
+
 /// What a call may take that waits for [`AN_HOUR`].
 pub const HOURS: Duration = ms(5 * AN_HOUR);
 

@@ -83,6 +83,10 @@ impl AsyncQueue {
                 state.free -= 1;
                 None
             } else {
+                // Callers that have been dropped leave the line before it grows.
+                if state.line.len() == state.line.capacity() {
+                    state.line.retain(|turn| !turn.is_closed());
+                }
                 let (sender, turn) = oneshot::channel();
                 state.line.push_back(sender);
                 Some(turn)
