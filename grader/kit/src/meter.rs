@@ -3,7 +3,9 @@
 //! Time in which a full pipe to the grader kept the thread does not count: the grader may be the slow one.
 //!
 //! Wall time cannot tell a `std::thread::sleep` from a machine under load. The scheduler can: it
-//! counts the time a thread ran and the time it waited for a core; what is left, it slept.
+//! counts the time a thread ran and the time it waited for a core; what is left, it slept, or the machine
+//! was not there: a hypervisor had given its core to another machine. A thread that slept has left its core of its
+//! own will, and the scheduler counts that too.
 use std::time::Duration;
 
 /// Measures the calling thread. Made before the jail closes, since it opens a file.
@@ -13,6 +15,8 @@ pub(crate) struct Meter {
     schedstat: Option<std::fs::File>,
     #[cfg(target_os = "linux")]
     io: Option<std::fs::File>,
+    #[cfg(target_os = "linux")]
+    status: Option<std::fs::File>,
 }
 
 /// The thread's figures at one moment.
@@ -23,6 +27,8 @@ pub(crate) struct Reading {
     busy: Option<Duration>,
     /// Bytes that the thread has written.
     written: Option<u64>,
+    /// How often the thread has left its core of its own will.
+    sleeps: Option<u64>,
 }
 
 /// Bytes that a pipe takes at once on Linux. A thread that writes more may have to wait for the reader.
@@ -35,7 +41,7 @@ impl Meter {
     #[cfg(target_os = "linux")]
     pub(crate) fn new() -> Self {
         let open = |name| std::fs::File::open(format!("/proc/thread-self/{name}")).ok();
-        Meter { schedstat: open("schedstat"), io: open("io") }
+        Meter { schedstat: open("schedstat"), io: open("io"), status: open("status") }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -47,8 +53,8 @@ impl Meter {
     /// So the wall clock is read last here and first in [`blocked_since`](Meter::blocked_since):
     /// whatever happens in between is missing from the wall time, never from the busy time.
     pub(crate) fn start(&self) -> Reading {
-        let (busy, written) = (self.busy(), self.written());
-        Reading { wall: std::time::Instant::now(), busy, written }
+        let (busy, written, sleeps) = (self.busy(), self.written(), self.sleeps());
+        Reading { wall: std::time::Instant::now(), busy, written, sleeps }
     }
 
     /// How long the thread was asleep in the kernel since `start`; zero where it cannot be known.
@@ -62,8 +68,12 @@ impl Meter {
             (Some(before), Some(after)) => after.saturating_sub(before) >= PIPE,
             _ => false,
         };
-        let waited = !blocked.is_zero() && blocked < WAITS_FOR_READER && filled_the_pipe();
-        if waited { Duration::ZERO } else { blocked }
+        let never_slept = || match (start.sleeps, self.sleeps()) {
+            (Some(before), Some(after)) => before == after,
+            _ => false,
+        };
+        let waited = || blocked < WAITS_FOR_READER && filled_the_pipe();
+        if blocked.is_zero() || never_slept() || waited() { Duration::ZERO } else { blocked }
     }
 
     /// Bytes that the thread has written so far, wherever to.
@@ -77,6 +87,22 @@ impl Meter {
 
     #[cfg(not(target_os = "linux"))]
     fn written(&self) -> Option<u64> {
+        None
+    }
+
+    /// How often the thread has left its core of its own will.
+    #[cfg(target_os = "linux")]
+    fn sleeps(&self) -> Option<u64> {
+        // The line is near the end, behind lists of cores and of memory nodes.
+        let mut text = [0u8; 8192];
+        let read = rustix::io::pread(self.status.as_ref()?, &mut text, 0).ok()?;
+        let text = std::str::from_utf8(&text[..read]).ok()?;
+        let count = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        count.trim().parse().ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sleeps(&self) -> Option<u64> {
         None
     }
 
@@ -118,5 +144,16 @@ mod tests {
             x = std::hint::black_box(x.wrapping_mul(3));
         }
         assert!(meter.blocked_since(&start) < Duration::from_millis(20));
+    }
+
+    /// What a hypervisor takes away looks like sleep but for the count.
+    #[test]
+    fn a_thread_that_has_not_slept_was_not_blocked() {
+        let meter = Meter::new();
+        let mut start = meter.start();
+        start.wall -= Duration::from_millis(60);
+        assert_eq!(meter.blocked_since(&start), Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(meter.blocked_since(&start) >= Duration::from_millis(50));
     }
 }

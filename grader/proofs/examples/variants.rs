@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use grader::catalog::{Kind, Level, level, module_of};
 use grader::report::{CriterionReport, Report, Status};
@@ -59,15 +60,24 @@ fn main() -> Result<ExitCode, Failure> {
         }
     }
     let (rest, trials) = criteria(level)?;
-    // A shared build has the criteria that it is built for, and no others.
-    let all: Vec<Entry> = rest.iter().chain(&trials).copied().collect();
+    let mut open = Vec::new();
+    let mut place = |variant: &Variant, verdict: Verdict, counts: &mut Counts| {
+        if verdict.is_open && !trials.is_empty() {
+            let caught: Vec<&str> = lost(&verdict.report).iter().map(|one| one.id).collect();
+            let name = &variant.solution.name;
+            eprintln!("{name}: left to the trials; lost so far: [{}]", caught.join(", "));
+            open.push((variant.clone(), Rc::new(verdict.report)));
+        } else {
+            counts.add(&variant.solution, &verdict.report);
+        }
+    };
     let (groups, mut alone) =
         shared(solutions, |variant| &variant.changed, reference.files(), MOST_SHARED);
     for group in groups {
         let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
-        let unshared = each(&bench, level, &changed, &all, |schema, at| {
+        let unshared = each(&bench, level, &changed, &rest, |schema, at| {
             let judge = |entries: &[Entry]| schema.judge(at, changed[at], entries);
-            counts.add(&group[at].solution, &decide(&group[at], &rest, &trials, judge)?);
+            place(&group[at], decide(&group[at], &rest, judge)?, &mut counts);
             Ok(())
         })?;
         alone.extend(unshared.into_iter().map(|at| group[at].clone()));
@@ -75,15 +85,33 @@ fn main() -> Result<ExitCode, Failure> {
     for variant in alone {
         let mut files = reference.files().clone();
         variant.changed.lay(&mut files);
-        let judge = |entries: &[Entry]| bench.grade_by(entries, level, &files);
-        let report = decide(&variant, &rest, &trials, judge)?;
-        match report.levels.iter().find_map(|level| level.broken.as_ref()) {
+        let verdict = decide(&variant, &rest, |entries| bench.grade_by(entries, level, &files))?;
+        match verdict.report.levels.iter().find_map(|level| level.broken.as_ref()) {
             Some(broken) => {
                 let why = format!("does not compile\n{}", broken.errors);
                 counts.invalid(&variant.solution, &why);
             }
-            None => counts.add(&variant.solution, &report),
+            None => place(&variant, verdict, &mut counts),
         }
+    }
+    // A build holds the checks that it is asked for: the trials have builds of their own, for what is still open.
+    let (groups, mut alone) =
+        shared(open, |(variant, _)| &variant.changed, reference.files(), MOST_SHARED);
+    for group in groups {
+        let changed: Vec<&Changed> = group.iter().map(|(variant, _)| &variant.changed).collect();
+        let unshared = each(&bench, level, &changed, &trials, |schema, at| {
+            let (variant, before) = &group[at];
+            let tried = schema.judge(at, changed[at], &trials)?;
+            counts.add(&variant.solution, weightier(&variant.solution, before, &tried));
+            Ok(())
+        })?;
+        alone.extend(unshared.into_iter().map(|at| group[at].clone()));
+    }
+    for (variant, before) in alone {
+        let mut files = reference.files().clone();
+        variant.changed.lay(&mut files);
+        let tried = bench.grade_by(&trials, level, &files)?;
+        counts.add(&variant.solution, weightier(&variant.solution, &before, &tried));
     }
     let Counts { wrong, full_marks, bonus_only, right, right_below, invalid } = counts;
     println!(
@@ -100,33 +128,39 @@ struct Variant {
     changed: Changed,
 }
 
-/// Judges a solution until its place in the figures is clear, and returns the report that says so.
+/// What the criteria that are no trials say of a solution.
+struct Verdict {
+    report: Report,
+    /// Whether the trials may still change its place in the figures.
+    is_open: bool,
+}
+
+/// Judges a solution by the criteria that are no trials, until its place in the figures is clear.
 fn decide(
     Variant { solution, changed }: &Variant,
     rest: &[Entry],
-    trials: &[Entry],
     mut judge: impl FnMut(&[Entry]) -> Result<Report, Failure>,
-) -> Result<Report, Failure> {
+) -> Result<Verdict, Failure> {
     if !is_wrong(solution) {
         let report = judge(rest)?;
-        let judges_on = lost(&report).is_empty() && !trials.is_empty();
-        return if judges_on { judge(trials) } else { Ok(report) };
+        let is_open = lost(&report).is_empty();
+        return Ok(Verdict { report, is_open });
     }
     let modules: BTreeSet<&str> = changed.modules().collect();
     let (own, others): (Vec<Entry>, Vec<Entry>) =
         rest.iter().partition(|entry| modules.contains(module_of(entry.criterion.file)));
     // Where no core criterion is about the modules, none catches what a bonus criterion catches.
-    let open = own.iter().any(|entry| entry.criterion.kind == Kind::Core);
+    let has_core = own.iter().any(|entry| entry.criterion.kind == Kind::Core);
     let mut bonus_only = None;
     let mut last = None;
-    for entries in [own.as_slice(), others.as_slice(), trials] {
-        if entries.is_empty() || bonus_only.is_some() && !open {
+    for entries in [own.as_slice(), others.as_slice()] {
+        if entries.is_empty() || bonus_only.is_some() && !has_core {
             continue;
         }
         let report = judge(entries)?;
         let lost = lost(&report);
         if lost.iter().any(|criterion| criterion.kind == Kind::Core) {
-            return Ok(report);
+            return Ok(Verdict { report, is_open: false });
         }
         if lost.is_empty() {
             last = Some(report);
@@ -134,7 +168,16 @@ fn decide(
             bonus_only.get_or_insert(report);
         }
     }
-    bonus_only.or(last).ok_or_else(|| "the level has no criteria".into())
+    let is_open = bonus_only.is_none() || has_core;
+    let report = bonus_only.or(last).ok_or("the level has no criteria but trials")?;
+    Ok(Verdict { report, is_open })
+}
+
+/// The report that decides about a solution: that of the trials, unless bonus criteria have caught a wrong one before
+/// and the trials add no core criterion.
+fn weightier<'a>(solution: &Planted, before: &'a Report, tried: &'a Report) -> &'a Report {
+    let has_core = lost(tried).iter().any(|criterion| criterion.kind == Kind::Core);
+    if is_wrong(solution) && !has_core && !lost(before).is_empty() { before } else { tried }
 }
 
 fn is_wrong(solution: &Planted) -> bool {

@@ -80,7 +80,8 @@ impl Backlog {
         self.owe(after, now);
     }
 
-    /// Adds a pause: the account makes no call for `time`, because the provider asked for that.
+    /// Adds a pause: the account makes no call for `time`, because the provider asked for that. Of several
+    /// pauses the one that ends last counts.
     pub fn pause_for(&mut self, time: Duration, now: Instant) {
         // The longer of the two and not their sum: calls that are reserved wait during the pause,
         // and two pauses run at the same time.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::select;
-use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, failed, list, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, failed, list, moved, ms};
 use level2::error::{SectionFailure, SourceError};
 use level2::model::{Dashboard, Section};
 use level2::recovery::{Backoff, Exhausted, Recovered, degrade, or_default, retry};
@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::fake::{Fake, down};
-use crate::moves::moved;
 use crate::plain::{self, same, same_page};
 use crate::support::{A_YEAR, YEARS, names, odd, succeeded};
 

@@ -201,7 +201,38 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
         let _ = second?;
         outcome?;
     }
+    frees_no_place(&cx, Err(Trouble::Down)).await?;
     long_ago::late_failures_decide_nothing(&cx).await
+}
+
+/// A call from before the trip ends while a probe runs: the place of the probe stays taken.
+async fn frees_no_place(cx: &Cx, late: Result<(), Trouble>) -> Outcome {
+    for figures in Figures::some(cx) {
+        let (bench, reset) = (Bench::new(cx, figures)?, figures.reset);
+        let script = async {
+            sleep(ms(1)).await;
+            bench.trip().await?;
+            sleep(ms(reset + 1)).await;
+            let (probe, second) = join(bench.slow(5000, Ok(())), async {
+                sleep(ms(500)).await;
+                // That there is one probe at a time is a criterion of its own.
+                let before = bench.lets_through().await?;
+                sleep(ms(1500)).await;
+                Ok(!before && bench.lets_through().await?)
+            })
+            .await;
+            let _ = probe?;
+            ensure!(!second?, "half-open, a probe is on its way, a call from before the trip has ended with {late:?}, and a second probe is let through";
+                expected = "refused: one probe at a time",
+                help = "a call that took no place frees none: remember with each call in which state it was let in \
+                        (a generation number)");
+            Ok(())
+        };
+        let (ended, outcome) = join(bench.slow(reset + 1000, late), script).await;
+        let _ = ended?;
+        outcome?;
+    }
+    Ok(())
 }
 
 pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
@@ -235,7 +266,7 @@ pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
         let _ = third?;
         outcome?;
     }
-    Ok(())
+    frees_no_place(&cx, Ok(())).await
 }
 
 pub async fn business_errors_are_neutral(cx: Cx) -> Outcome {

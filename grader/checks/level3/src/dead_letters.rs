@@ -141,6 +141,9 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
     }
     // Parked letters take room as well; one that is removed gives its room back.
     redrive(&cx, &queue, &["a", "b", "c"]).await?;
+    ensure!(queue.len() == 3 && !queue.is_empty(), "a queue holds three letters, and all of them are parked: len() is {}, is_empty() {}",
+        queue.len(), queue.is_empty();
+        expected = "3 and false: a parked letter is in the queue until it is removed");
     let pushed = cx.call_fn(PUSH, || queue.push("e", "mail server down", 3)).await?;
     ensure!(pushed.is_err(), "a queue of 3 holds three parked letters and takes a fourth";
         expected = "Full: parked letters count", observed = format!("{:?}", items(&queue)));

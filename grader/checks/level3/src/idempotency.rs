@@ -522,12 +522,16 @@ pub async fn keys_are_checked(cx: Cx) -> Outcome {
         Err(KeyError::TooLong { characters }) => format!("TooLong {{ characters: {characters} }}"),
     };
     ensure_eq!(said(&check(String::new()).await?), "Empty", "an empty key");
-    let longest = ["k", "\u{e9}", "\u{1f980}"].map(|letter| letter.repeat(255));
-    for text in similar_keys(&cx).into_iter().chain(longest) {
+    // What a text looks like decides nothing: blanks alone, digits alone and marks alone are keys as well.
+    let blanks = [" ", "  ", "\u{3000}"].map(str::to_owned);
+    let marks = ["4242424242424242", "0", "-", "/", "\"", "'", "*", "%", "\\", "\u{200b}"]
+        .map(str::to_owned);
+    let longest = [" ", "k", "\u{e9}", "\u{1f980}"].map(|letter| letter.repeat(255));
+    for text in similar_keys(&cx).into_iter().chain(blanks).chain(marks).chain(longest) {
         let found = check(text.clone()).await?;
         ensure!(found.is_ok(), "a key of {} characters is refused", text.chars().count();
-            expected = "1 to 255 characters are valid", observed = text,
-            help = "count characters, not bytes");
+            expected = "a key: 1 to 255 characters are valid, blanks and marks included", observed = format!("{text:?}: {}", said(&found)),
+            help = "count the characters of the text as it is: not its bytes, and not what is left without blanks");
         ensure_eq!(said(&found), format!("a key, {text:?}"), "a key has another text");
     }
     let long = [("k", 256), ("\u{e9}", 256), ("k", 511), ("\u{1f980}", 100_000)];

@@ -272,6 +272,8 @@ pub async fn refuses_no_more_than_it_must(cx: Cx) -> Outcome {
     all_paid(&counter.load("after", 45, ms(2000)).await, "of 45 in a second, after an overload")?;
     declined_ones_take_no_room(&cx).await?;
     cx.call_fn("Backlog::reserve", || figures::accepts_what_takes_long(&cx)).await??;
+    cx.call_fn("Backlog::pause_for", || figures::pauses_side_by_side(&cx)).await??;
+    cx.call_fn("ConcurrencyLimit::sample", || figures::rises_again(&cx)).await??;
     places::slow_accounts_accept_a_payment(&cx).await?;
     places::slow_receipts_take_no_room(&cx).await?;
     places::repeats_take_no_room(&cx).await

@@ -76,8 +76,62 @@ pub fn bug(text: &str) -> ! {
     std::panic::resume_unwind(Box::new(text.to_owned()))
 }
 
-/// What a panic of the judged code's work said, as the caller catches it.
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
+/// What a panic carries: a text that was formatted, a text of the source, or a value that is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    Formatted(u64),
+    Literal,
+    Value(u64),
+}
+
+const LITERAL: &str = "a bug";
+
+impl Payload {
+    /// One of each kind.
+    pub const fn all(number: u64) -> [Self; 3] {
+        [Self::Formatted(number), Self::Literal, Self::Value(number)]
+    }
+
+    /// Panics with this payload, without a report.
+    pub fn throw(self) -> ! {
+        std::panic::resume_unwind(match self {
+            Self::Formatted(number) => Box::new(format!("bug {number}")),
+            Self::Literal => Box::new(LITERAL),
+            Self::Value(_) => Box::new(self),
+        })
+    }
+
+    /// Whether a panic that was caught carries this payload.
+    pub fn is_in(self, panic: &(dyn std::any::Any + Send)) -> bool {
+        match self {
+            Self::Formatted(number) => {
+                panic.downcast_ref::<String>().is_some_and(|text| *text == format!("bug {number}"))
+            }
+            Self::Literal => panic.downcast_ref::<&str>().is_some_and(|text| *text == LITERAL),
+            Self::Value(_) => panic.downcast_ref::<Self>() == Some(&self),
+        }
+    }
+
+    /// As messages call it.
+    pub fn name(self) -> String {
+        match self {
+            Self::Formatted(number) => format!("the text \"bug {number}\""),
+            Self::Literal => format!("the text {LITERAL:?}"),
+            Self::Value(_) => "a value that is no text (panic_any)".to_owned(),
+        }
+    }
+}
+
+/// What the caller of a call that should panic gets, as messages say it.
+pub fn caught_as<T>(caught: &std::thread::Result<T>) -> String {
+    match caught {
+        Ok(_) => "no panic".to_owned(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
+                Some(text) => format!("a panic that says {text:?}"),
+                None => "a panic that carries another value".to_owned(),
+            }
+        }
+    }
 }

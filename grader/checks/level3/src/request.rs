@@ -182,6 +182,15 @@ pub async fn refuses_bad_keys(cx: Cx) -> Outcome {
         )
         .await?;
     }
+    // All printable ASCII characters there are, and each of them alone.
+    let all: String = (b' '..=b'~').map(char::from).collect();
+    let alone = all.chars().map(String::from);
+    for key in alone.chain([all.clone(), " ".repeat(255)]) {
+        let good = PaymentRequest { key: key.clone(), ..request("a") };
+        let what = format!("the key {key:?}");
+        let found = payment(&cx, &good, &what).await?;
+        taken(&what, key.as_str(), found.key.as_str())?;
+    }
     // They share their first 16 characters, and all but the last one.
     for length in [1, 15, 16, 17, 254, 255] {
         for last in ["a", "b", "A", "~", " "] {
@@ -223,9 +232,18 @@ pub async fn refuses_broken_addresses(cx: Cx) -> Outcome {
         })
         .await?;
     }
-    for email in
-        ["a@b.de", "Some.One+Tag@Example.COM", "s\u{f6}me@ex\u{e4}mple.com", "a@b.c.d.example.org"]
-    {
+    let longest = format!("{}@example.com", "a".repeat(64));
+    for email in [
+        "a@b.de",
+        "Some.One+Tag@Example.COM",
+        "s\u{f6}me@ex\u{e4}mple.com",
+        "a@b.c.d.example.org",
+        "1@2.3.example",
+        "o'brien@example.ie",
+        "a-b_c%d/e@ex-ample.museum",
+        "root@127.0.0.1",
+        &longest,
+    ] {
         let good = PaymentRequest { email: email.to_owned(), ..request("a") };
         let what = format!("the address {email:?}");
         let found = payment(&cx, &good, &what).await?;
@@ -277,13 +295,36 @@ pub async fn takes_each_field_as_it_is(cx: Cx) -> Outcome {
     taken("the amount", &given.amount, &found.amount.minor())?;
     taken("the e-mail address", given.email.as_str(), found.email.expose())?;
     taken("the card token", given.card.as_str(), found.card.expose())?;
-    // Marks that no reader sees are characters too.
+    // Marks that no reader sees are characters too; and what a text looks like decides nothing.
     let unseen = ("\u{feff}order \u{200b}7\u{2060}", "\u{200b}pm\u{a0}\u{feff}");
-    for (order, card) in [("o", "c"), unseen, (&*"\u{e4}".repeat(100), &*"\u{e4}".repeat(255))] {
+    let mut draw = cx.draw();
+    let digits = draw.between(1_000_000_000_000_000..=9_999_999_999_999_999).to_string();
+    let drawn = draw.text(1..=100);
+    let texts = [
+        ("o", "c"),
+        unseen,
+        (" ", " "),
+        ("\u{3000}\u{3000}", "   "),
+        (&*digits, &*digits),
+        ("0", "0"),
+        ("-1.5", "-"),
+        (&*drawn, &*drawn),
+        ("null", "undefined"),
+        ("a@b.de", "a@b.de"),
+        ("'; DROP TABLE rows; --", "<card name=\"x\">"),
+        ("https://shop.example/order?id=7&x=%00", "../../etc/passwd"),
+        ("{\"order\": 7}", "\\n${card}"),
+        ("\u{1f980}", "\u{1f980}"),
+        (&*"\u{e4}".repeat(100), &*"\u{e4}".repeat(255)),
+    ];
+    for (order, card) in texts {
         let given =
             PaymentRequest { order: order.to_owned(), card: card.to_owned(), ..request("a") };
         let (long, longer) = (order.chars().count(), card.chars().count());
-        let what = format!("an order of {long} characters and a card token of {longer}");
+        let what = match longer {
+            0..=40 => format!("the order {order:?} with the card token {card:?}"),
+            _ => format!("an order of {long} characters with a card token of {longer}"),
+        };
         let found = payment(&cx, &given, &what).await?;
         taken(&what, &(order, card), &(found.order.as_str(), found.card.expose()))?;
     }

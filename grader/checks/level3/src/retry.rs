@@ -18,7 +18,7 @@ use level3::retry::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::parts::{Calls, OnDrop, bug, nz, panic_text};
+use crate::parts::{Calls, OnDrop, Payload, caught_as, nz};
 pub use schedule::{
     jitter_takes_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits,
     stays_below_the_cap,
@@ -566,17 +566,16 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
 
 /// Panics at each draw.
 #[derive(Debug)]
-struct Bad(String);
+struct Bad(Payload);
 
 impl Jitter for Bad {
     fn unit(&self) -> f64 {
-        bug(&self.0)
+        self.0.throw()
     }
 }
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {
-    let word = cx.draw().word();
-    let bad = Bad(word.clone());
+    let payloads = Payload::all(cx.draw().below(1_000_000));
     let parts = [
         "the operation, before there is a future",
         "an attempt, at once",
@@ -585,46 +584,44 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
         "the classifier",
         "the jitter",
     ];
-    for (case, part) in parts.into_iter().enumerate() {
+    let cases = parts.into_iter().enumerate();
+    let cases = cases.flat_map(|case| payloads.map(|payload| (case, payload)));
+    for ((case, part), payload) in cases {
         let calls = Calls::new(&cx, "operation");
         let policy = policy(3)?;
+        let bad = Bad(payload);
         let op = |_| {
             let number = calls.note();
             if case == 0 {
-                bug(&word);
+                payload.throw();
             }
-            let word = word.clone();
             async move {
                 if case == 1 {
-                    bug(&word);
+                    payload.throw();
                 }
                 sleep(ms(10)).await;
-                if case == 2 {
-                    bug(&word);
-                }
-                if case == 3 && number >= 2 {
-                    bug(&word);
+                if case == 2 || case == 3 && number >= 2 {
+                    payload.throw();
                 }
                 Err::<(), ()>(())
             }
         };
         let classify = |&(): &()| {
             if case == 4 {
-                bug(&word);
+                payload.throw();
             }
             Disposition::Retry
         };
         let jitter: &dyn Jitter = if case == 5 { &bad } else { &NoJitter };
         let retried = retry(&policy, jitter, Deadline::never(), classify, op);
         let caught = cx.call(NAME, AssertUnwindSafe(retried).catch_unwind()).await?.value;
-        let text = caught.err().map(|panic| panic_text(panic.as_ref()));
-        ensure!(text.as_deref() == Some(&*word), "a panic of {part}: the caller gets {}",
-            text.map_or("no panic".to_owned(), |text| format!("a panic that says {text:?}"));
-            expected = "that panic",
-            help = "a panic is a bug and no failure of the service: let it through");
+        ensure!(caught.as_ref().is_err_and(|panic| payload.is_in(panic.as_ref())),
+            "{part}, panics with {}: the caller gets {}", payload.name(), caught_as(&caught);
+            expected = "that panic, with its payload",
+            help = "a panic is a bug and no failure of the service: let it through as it is");
         let expected = if case == 3 { 2 } else { 1 };
         // When a Jitter is asked is a criterion of its own.
-        ensure!(case == 5 || calls.count() == expected, "a panic of {part}: {} calls", calls.count();
+        ensure!(case == 5 || calls.count() == expected, "{part}, panics: {} calls", calls.count();
             expected = format!("{expected}: no attempt after a panic"));
     }
     Ok(())

@@ -15,6 +15,7 @@ use level4::cancel::{Stopped, cancellable, with_timeout, with_timeout_and_cancel
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::ops::moves;
 use crate::panics::Payload;
 
 pub use stops::{
@@ -201,6 +202,29 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
         ensure!(call.value.is_ok(), "{}, {script}: {}", way.name(), shown(&call.value);
             expected = "its value, 1200 ms after the future was made",
             help = "the limit counts from the first poll: begin to count inside of the future");
+        // A caller that polls late.
+        let token = CancellationToken::new();
+        let late = async {
+            let mut run = way.run(ms(100), &token, std::future::pending::<Result<u64, String>>());
+            let _ = futures::poll!(&mut run);
+            sleep(ms(250)).await;
+            run.await
+        };
+        let call = cx.call(way.name(), late).await?;
+        let script = "a limit of 100 ms, polled at 0 ms and then not before 250 ms";
+        let help =
+            "TimedOut names the limit that the call was given, not the time that has gone by";
+        returned(
+            way.name(),
+            script,
+            (shown(&call.value), call.took),
+            "TimedOut(100 ms)",
+            250,
+            help,
+        )?;
+        let token = CancellationToken::new();
+        let never = way.run(ms(100), &token, std::future::pending::<Result<u64, String>>());
+        moves(&cx, way.name(), 50, 100, never).await?;
     }
     Ok(())
 }

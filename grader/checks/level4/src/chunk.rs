@@ -5,7 +5,7 @@ mod passes;
 mod scale;
 
 use grader_kit::marbles::Marbles;
-use grader_kit::{Cx, Outcome};
+use grader_kit::{Cx, Outcome, moved};
 use level4::chunk::ChunkExt as _;
 
 use crate::rows::{How, mark, shown, source, try_mark};
@@ -38,6 +38,25 @@ async fn expect(
     let out = source(input).chunk_within(how.make(cx).await?);
     let observed = cx.call(CHUNK, Marbles::record(limit, out, mark)).await?.value;
     observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
+}
+
+/// The same of a stream that another task polls from `at` milliseconds on.
+async fn expect_moved(
+    cx: &Cx,
+    how: How,
+    input: &Marbles,
+    expected: &Marbles,
+    at: u64,
+    limit: u64,
+) -> Outcome {
+    let out = source(input).chunk_within(how.make(cx).await?);
+    let observed = cx.call(CHUNK, moved(at, Marbles::record(limit, out, mark))).await?.value;
+    let headline = format!("{how}, of {}, polled by another task from {at} ms on", shown(input));
+    observed.ensure(
+        expected,
+        &headline,
+        "pass the `Context` of each poll to the source and to the timer",
+    )
 }
 
 /// The same for `try_chunk_within`.

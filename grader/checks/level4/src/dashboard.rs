@@ -28,6 +28,10 @@ use fakes::{Api, Copies};
 const LOAD: &str = "Dashboard::load";
 const RETRY: &str = "Dashboard::retry";
 
+/// Statuses of answers that are no successes, of all kinds; `None` is no answer.
+const STATUSES: [Option<u16>; 8] =
+    [Some(503), Some(404), None, Some(401), Some(400), Some(403), Some(429), Some(500)];
+
 type Dashboard = level4::dashboard::Dashboard<Api, Copies>;
 
 async fn dashboard(cx: &Cx, api: &Api, copies: &Copies) -> Result<Dashboard, grader_kit::Fail> {

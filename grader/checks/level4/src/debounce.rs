@@ -7,7 +7,7 @@ mod scale;
 use std::time::Duration;
 
 use grader_kit::marbles::{Marbles, Mark};
-use grader_kit::{Cx, Outcome, ensure, ms};
+use grader_kit::{Cx, Outcome, ensure, moved, ms};
 use level4::debounce::DebounceExt as _;
 
 use crate::bursts::{How, shown, source};
@@ -41,6 +41,26 @@ async fn expect(
     let out = source(input).debounce(debounce);
     let observed = cx.call(DEBOUNCE, Marbles::record(limit, out, Mark::item)).await?.value;
     observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
+}
+
+/// The same of a stream that another task polls from `at` milliseconds on.
+async fn expect_moved(
+    cx: &Cx,
+    how: How,
+    input: &Marbles,
+    expected: &Marbles,
+    at: u64,
+    limit: u64,
+) -> Outcome {
+    let out = source(input).debounce(how.make(cx).await?);
+    let observed =
+        cx.call(DEBOUNCE, moved(at, Marbles::record(limit, out, Mark::item))).await?.value;
+    let headline = format!("{how}, of {}, polled by another task from {at} ms on", shown(input));
+    observed.ensure(
+        expected,
+        &headline,
+        "pass the `Context` of each poll to the source and to the timer",
+    )
 }
 
 /// The letters a, b, c ... every `gap` milliseconds from 0 on.

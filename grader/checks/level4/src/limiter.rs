@@ -9,6 +9,7 @@ use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::limiter::{DEFAULT_LIMIT, Limiter};
 
 use futures::future::{join, join_all};
+use tokio::time::sleep;
 
 use crate::ops::{Ops, nz};
 
@@ -95,7 +96,8 @@ pub async fn three_by_default(cx: Cx) -> Outcome {
 }
 
 pub async fn all_callers_share_one_limit(cx: Cx) -> Outcome {
-    let limit = cx.draw().index(3) + 2;
+    let mut draw = cx.draw();
+    let limit = draw.index(3) + 2;
     let limiter = Limiter::new(nz(limit));
     let clone = limiter.clone();
     let ops = Ops::new(&cx);
@@ -110,6 +112,41 @@ pub async fn all_callers_share_one_limit(cx: Cx) -> Outcome {
     ensure!(ops.most() == limit, "run, run_all and a clone at the same time: {} operations ran at once", ops.most();
         expected = format!("{limit}: all callers of a limiter share its slots"),
         help = "a clone is a handle to the same slots, and a batch takes its slots where every caller does");
+
+    // Calls and batches that come one after the other. A batch has as many slots as every other caller.
+    for _ in 0..20 {
+        let limiter = Limiter::new(nz(limit));
+        // A handle that goes changes nothing for the others.
+        let (first, second) = (limiter.clone(), limiter.clone());
+        drop(limiter);
+        let ops = Ops::new(&cx);
+        let callers: Vec<_> = (0..8)
+            .map(|number| {
+                let handle = if draw.chance(50) { &first } else { &second };
+                // No operation ends in the millisecond in which a caller comes: that is another criterion.
+                let length = 20 * draw.between(2..=7) + 1;
+                let lengths = vec![length; draw.index(limit) + 1];
+                (number * 20, handle, lengths, draw.chance(50))
+            })
+            .collect();
+        let ops = &ops;
+        let all = join_all(callers.iter().map(|(at, limiter, lengths, batched)| async move {
+            sleep(ms(*at)).await;
+            if *batched {
+                batch(limiter, ops, lengths).await
+            } else {
+                singly(limiter, ops, lengths).await
+            }
+        }));
+        cx.call("a limiter and its clone", all).await?;
+        let shown = callers.iter().map(|(at, _, lengths, batched)| {
+            let how = if *batched { "a batch of" } else { "single calls of" };
+            format!("at {at} ms {how} {}", lengths.len())
+        });
+        ensure!(ops.most() <= limit, "{limit} slots; {}: {} operations ran at once", shown.collect::<Vec<_>>().join(", "), ops.most();
+            expected = format!("at most {limit}: all callers of a limiter share its slots"),
+            help = "every operation takes a slot, also where more are free than a batch needs");
+    }
 
     // Another limiter has slots of its own.
     let (first, second) = (Limiter::new(nz(2)), Limiter::new(nz(3)));

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 
-use grader_kit::{Cx, Outcome, ensure, list, ms};
-use tokio::time::sleep;
+use grader_kit::{Cx, Fail, Outcome, ensure, list, moved, ms};
+use tokio::time::{sleep, timeout};
 
 /// `count` as the interfaces take it. 0 becomes 1; no criterion asks for 0.
 pub const fn nz(count: usize) -> NonZeroUsize {
@@ -155,4 +155,37 @@ impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.set(true);
     }
+}
+
+/// How much later than it has to a call may end before it counts as one that is not woken.
+const GRACE: u64 = 10_000;
+
+/// A call that another task polls from `at` milliseconds on takes `expected` milliseconds, as one that stays with its
+/// task does.
+pub async fn moves<F: Future>(cx: &Cx, name: &str, at: u64, expected: u64, future: F) -> Outcome {
+    let call = cx.call(name, timeout(ms(expected + GRACE), moved(at, future))).await?;
+    let fail = |observed| {
+        let headline = format!(
+            "{name} moves to another task {at} ms after its first poll, and is not woken there"
+        );
+        Fail::new(headline)
+            .expected(format!("it ends at {expected} ms, as one that stays with its task"))
+            .observed(observed)
+            .help("each poll may come from another task: wake the waker of the newest one")
+    };
+    match call.value {
+        Ok(_) if call.took == ms(expected) => Ok(()),
+        Ok(_) => Err(fail(format!("it ends at {} ms", call.took.as_millis()))),
+        Err(_) => Err(fail("it does not end".to_owned())),
+    }
+}
+
+/// When a call was dropped or is over, none of its tasks is left. `before` is the number of tasks before the call.
+pub async fn leaves_no_task(cx: &Cx, before: usize, when: &str) -> Outcome {
+    cx.settle().await;
+    let left = cx.alive_tasks().saturating_sub(before);
+    ensure!(left == 0, "{when}, and {left} of its tasks are left";
+        expected = "none: a task that a call has spawned ends with the call",
+        help = "do the work inside of the call's own future; a task has to be aborted by a destructor");
+    Ok(())
 }

@@ -12,9 +12,12 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// One of each kind, with `word` in the text of one.
+    /// One of each kind, with `word` in the text of one. That text has several lines and is long, as that of a
+    /// failed `assert_eq!` of two long values.
     pub fn all(word: &str) -> [Self; 3] {
-        [Self::Literal("no luck"), Self::Text(format!("row {word}")), Self::Number(7)]
+        let rows = format!("row {word} ").repeat(12);
+        let text = format!("the rows differ\n  left: {rows}\n right: none\n");
+        [Self::Literal("no luck"), Self::Text(text), Self::Number(7)]
     }
 
     /// The text that a report on the panic has.

@@ -11,7 +11,7 @@ use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State};
 use tokio::time::{sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble};
-use crate::parts::{bug, panic_text};
+use crate::parts::{Payload, caught_as};
 
 pub async fn one_probe_at_a_time(cx: Cx) -> Outcome {
     let [assigned, drawn] = Figures::some(&cx);
@@ -183,8 +183,31 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
             expected = "the place of a probe is freed when its future is dropped",
             help = "free it in a destructor: code after the await does not run when the future is \
                     dropped");
+        // Nor does it take a success away.
+        if let Some(needed) = closes_after(&cx, figures).await? {
+            let bench = Bench::half_open(&cx, figures).await?;
+            for _ in 0..needed {
+                poll_immediate(bench.breaker.call(pending::<Result<(), Trouble>>)).await;
+                let _ = bench.end(Ok(())).await?;
+            }
+            ensure_eq!(bench.breaker.state(), State::Closed, "the state after {needed} successes while half-open, with a dropped probe before each";
+                help = "a dropped probe decides nothing: the count of successes stays as it is");
+        }
     }
     Ok(())
+}
+
+/// How many successes close a half-open breaker when nothing comes between them: how many it must be is a criterion of
+/// its own.
+async fn closes_after(cx: &Cx, figures: Figures) -> Result<Option<u32>, Fail> {
+    let bench = Bench::half_open(cx, figures).await?;
+    for number in 1..=10 {
+        let _ = bench.end(Ok(())).await?;
+        if bench.breaker.state() == State::Closed {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a probe panics.
@@ -197,14 +220,15 @@ enum Where {
     InTheClassifier,
 }
 
-const BUG: &str = "a probe with a bug";
+/// No text: a panic may carry anything.
+const BUG: Payload = Payload::Value(1);
 
 /// Panics when it is dropped.
 struct BadDrop;
 
 impl Drop for BadDrop {
     fn drop(&mut self) {
-        bug(BUG);
+        BUG.throw();
     }
 }
 
@@ -220,7 +244,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
         let bench = Bench::new(&cx, ASSIGNED)?;
         let bad = |trouble: &Trouble| match trouble {
             Trouble::Down => true,
-            Trouble::Declined => bug(BUG),
+            Trouble::Declined => BUG.throw(),
         };
         let config = BreakerConfig { is_failure: bad, ..ASSIGNED.config() };
         let Ok(breaker) = CircuitBreaker::new("payments", config) else { continue };
@@ -232,28 +256,26 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
             let probe = bench.breaker.call(|| {
                 cx.timeline().record("dependency", "panics");
                 if case == Where::BeforeTheFuture {
-                    bug(BUG);
+                    BUG.throw();
                 }
                 async {
                     if case == Where::AtOnce {
-                        bug(BUG);
+                        BUG.throw();
                     }
                     let _bad = (case == Where::InItsDestructor).then(|| BadDrop);
                     sleep(ms(10)).await;
                     if case == Where::Later {
-                        bug(BUG);
+                        BUG.throw();
                     }
                     Err(Trouble::Declined)
                 }
             });
             let caught = cx.call(NAME, AssertUnwindSafe(probe).catch_unwind()).await?.value;
-            let text = match caught {
+            match &caught {
                 Ok(Err(BreakerError::Open { .. })) if round == 2 => return Err(wedged(name)),
-                Ok(ended) => return Err(not_told(name, format!("{:?}", Got::of(ended)))),
-                Err(panic) => panic_text(panic.as_ref()),
-            };
-            if text != BUG {
-                return Err(not_told(name, format!("a panic that says {text:?}")));
+                Ok(ended) => return Err(not_told(name, format!("{:?}", Got::of(*ended)))),
+                Err(panic) if BUG.is_in(panic.as_ref()) => {}
+                Err(_) => return Err(not_told(name, caught_as(&caught))),
             }
         }
         if !bench.lets_through().await? {
@@ -261,6 +283,34 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
             help = "a panic is a bug of the caller: it decides nothing");
+    }
+    panics_while_closed(&cx).await
+}
+
+/// Panics are no failures of the dependency while the breaker is closed either, and no successes.
+async fn panics_while_closed(cx: &Cx) -> Outcome {
+    for figures in Figures::some(cx) {
+        let (bench, most) = (Bench::new(cx, figures)?, figures.failures);
+        let panics = async || {
+            let call = bench.breaker.call(|| async { BUG.throw() as Result<(), Trouble> });
+            cx.timeline().record("dependency", "panics");
+            cx.call(NAME, AssertUnwindSafe(call).catch_unwind()).await
+        };
+        for _ in 0..=most {
+            let _ = panics().await?.value;
+        }
+        ensure!(bench.lets_through().await?, "{} calls that panicked have opened the breaker", most + 1;
+            expected = "closed: a panic is neither a failure nor a success",
+            help = "a panic is a bug of the caller's code and says nothing about the dependency");
+        for _ in 1..most {
+            let _ = bench.end(Err(Trouble::Down)).await?;
+        }
+        let _ = panics().await?.value;
+        // Two, so that it makes no difference whether it opens at the last one or after it.
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        ensure!(!bench.lets_through().await?, "{} failures, a call that panicked and 2 failures have not opened the breaker", most - 1;
+            expected = "open: a panic is no success either, so it does not end the row");
     }
     Ok(())
 }
@@ -276,7 +326,7 @@ fn wedged(name: &str) -> Fail {
 
 fn not_told(name: &str, got: String) -> Fail {
     Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
-        .expected("the operation's own panic")
+        .expected("the operation's own panic, with its payload")
         .observed(got)
         .help("a panic is a bug of the caller's code: let it through")
 }
@@ -291,6 +341,18 @@ pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after {} declined probes", figures.successes + 1;
             help = "a decline neither closes nor opens it");
+        // Nor does it take a success away.
+        if let Some(needed) = closes_after(&cx, figures).await? {
+            let bench = Bench::half_open(&cx, figures).await?;
+            for number in 1..=needed {
+                if number > 1 {
+                    let _ = bench.end(Err(Trouble::Declined)).await?;
+                }
+                let _ = bench.end(Ok(())).await?;
+            }
+            ensure_eq!(bench.breaker.state(), State::Closed, "the state after {needed} successes while half-open, with a declined probe between each two";
+                help = "a decline leaves the count of successes as it is");
+        }
     }
     Ok(())
 }

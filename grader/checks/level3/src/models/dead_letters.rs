@@ -243,6 +243,11 @@ async fn played(cx: &Cx, play: &Play) -> Played {
                 kept
             })
             .collect();
+        let is_empty = queue.is_empty();
+        if is_empty != model.letters.is_empty() {
+            let holds = format!("{is_empty} with {} letters", kept.len());
+            return differs("is_empty() says something else", (!is_empty).to_string(), holds);
+        }
         if kept.len() != model.letters.len() || queue.len() != kept.len() {
             let items = |letters: &[Kept]| {
                 format!("{:?}", letters.iter().map(|letter| letter.item).collect::<Vec<_>>())

@@ -87,6 +87,89 @@ pub fn accepts_what_takes_long(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A pause ends when the provider has said, however often it was asked for.
+pub fn pauses_side_by_side(cx: &Cx) -> Outcome {
+    let drawn = cx.draw().between(1100..=60_000);
+    for longest in [5000, drawn] {
+        let now = Instant::now();
+        let account = || Backlog::new(nzu(100), ms(1000), ms(1000), now);
+        let wait = |pauses: &[u64]| {
+            let mut backlog = account();
+            pauses.iter().for_each(|time| backlog.pause_for(ms(*time), now));
+            backlog.wait_for(PAYMENT, now)
+        };
+        let once = wait(&[longest]);
+        ensure!(
+            !once.is_zero() && once <= ms(longest + 1000),
+            "Backlog: the provider asks for a pause of {longest} ms, and the wait for the next payment is {once:?}";
+            expected = "more than zero, and about the pause"
+        );
+        for (pauses, how) in [
+            ([longest, longest, longest], "three times"),
+            ([longest, 100, 0], "and then for shorter ones"),
+            ([0, 100, longest], "after shorter ones"),
+        ] {
+            let found = wait(&pauses);
+            ensure!(
+                found == once,
+                "Backlog: the provider asks for a pause of {longest} ms {how}, at one time, and the wait for the next payment is {found:?}";
+                expected = format!("{once:?}, as after one pause of {longest} ms: of several pauses the one that ends last holds"),
+                help = "pauses run at the same time: take the longer one, not their sum and not the last one"
+            );
+        }
+        // A pause that ends before the reserved calls can be made gives nothing away.
+        let mut backlog = account();
+        fill(&mut backlog, 100, now);
+        let before = backlog.wait_for(PAYMENT, now);
+        backlog.pause_for(ms(0), now);
+        let after = backlog.wait_for(PAYMENT, now);
+        ensure!(
+            after == before,
+            "Backlog: an account is full, and a pause of 0 ms changes the wait for the next payment from {before:?} to {after:?}";
+            expected = "no change: reserved calls are still to be made"
+        );
+    }
+    Ok(())
+}
+
+/// A limit that an overload has lowered rises again when the overload is over.
+pub fn rises_again(cx: &Cx) -> Outcome {
+    const ALL: [Source; 4] = [Source::Payments, Source::Fraud, Source::Ledger, Source::Whole];
+    let max = u32::try_from(cx.draw().between(40..=120)).unwrap_or(100);
+    let mut now = Instant::now();
+    let mut limit = ConcurrencyLimit::new(max, max, now);
+    // One more payment is refused in each round, so that the limit is known to be in the way.
+    let mut round = |limit: &mut ConcurrencyLimit, share: f64| {
+        let under_way = limit.limit();
+        limit.admits(under_way);
+        now += ms(10);
+        for source in ALL.into_iter().flat_map(|source| [source; 20]) {
+            limit.sample(source, share, under_way, now, now);
+        }
+    };
+    let mut lowest = max;
+    for _ in 0..20 {
+        round(&mut limit, 0.99);
+        lowest = lowest.min(limit.limit());
+    }
+    ensure!(
+        lowest < max,
+        "ConcurrencyLimit::new({max}, {max}, now): after 20 rounds of calls that take 0.99 of their time limits, limit() was never below {max}";
+        expected = "lower: the services are overloaded"
+    );
+    for _ in 0..3000 {
+        round(&mut limit, 0.05);
+    }
+    let after = limit.limit();
+    ensure!(
+        after == max,
+        "ConcurrencyLimit: an overload has lowered the limit from {max} to {lowest}, and after 3000 rounds of fast calls, each with a payment refused, limit() is {after}";
+        expected = format!("{max} again: no payment is refused because of an overload that has ended"),
+        help = "while no service is strained and the limit refuses payments, it has to rise, also after it was lowered"
+    );
+    Ok(())
+}
+
 /// The limit stays between one and its maximum, whatever it learns.
 pub fn stays_at_or_below_the_maximum(cx: &Cx) -> Outcome {
     let drawn = u32::try_from(cx.draw().between(5..=500)).unwrap_or(500);

@@ -1,7 +1,7 @@
 //! Slots and queue: who runs, who waits, who is refused.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use futures::future::{join, join_all, join3};
 use grader_kit::{Cx, Outcome, ensure, list, ms};
@@ -131,6 +131,30 @@ pub async fn first_come_first_served(cx: Cx) -> Outcome {
             "a queue: the head is served, newcomers stand at its end",
         )?;
     }
+    for timeout in [None, Some(5000)] {
+        serves_a_call_that_moves(&cx, timeout).await?;
+    }
+    Ok(())
+}
+
+/// A call whose future has moved to another task while it waited is served in its turn.
+async fn serves_a_call_that_moves(cx: &Cx, queue_timeout: Option<u64>) -> Outcome {
+    let pools = pool(cx, 1, 10, queue_timeout).await?;
+    let ops = Ops::new(cx);
+    let mut holds = Box::pin(call(&pools, &ops, 0, 100));
+    let mut waits = Box::pin(call(&pools, &ops, 1, 100));
+    let by_another_task = || {
+        let mut gone = Context::from_waker(Waker::noop());
+        let _ = holds.as_mut().poll(&mut gone);
+        let _ = waits.as_mut().poll(&mut gone);
+    };
+    cx.call_fn(RUN, by_another_task).await?;
+    // `waits` is polled first: when the slot is handed over, it has to be woken.
+    let served = cx.call(RUN, timeout(ms(1000), join(waits, holds))).await?.value;
+    ensure!(served == Ok((Ok(1), Ok(0))), "a call waits, its future moves to another task, and the slot becomes free: within 1 s it gets {}",
+        served.map_or_else(|_| "nothing".to_owned(), |(waits, _)| format!("{waits:?}"));
+        expected = "the slot, as soon as it is free",
+        help = "each poll may come from another task: keep the waker of the newest one");
     Ok(())
 }
 
@@ -157,10 +181,39 @@ pub async fn a_full_queue_refuses_at_once(cx: Cx) -> Outcome {
             ensure!(took.is_zero(), "a call too many is refused after {} ms", took.as_millis(); expected = "at once");
         }
         ensure!(ops.seen().len() == max + queued, "the operation of a refused call was called");
+        a_handed_slot_leaves_a_place(&cx, max, queued).await?;
         // A place that is free again is free for the next.
         let again = cx.call(RUN, calls(&pools, &ops, max + queued, 100)).await?.value;
         ensure!(again.iter().all(Result::is_ok), "when all have ended, as many calls again: {again:?}"; expected = "none is refused");
     }
+    Ok(())
+}
+
+/// A call that has been handed a slot waits no more, also before it is polled: its place is free for the next.
+async fn a_handed_slot_leaves_a_place(cx: &Cx, max: usize, queued: usize) -> Outcome {
+    if queued == 0 {
+        return Ok(());
+    }
+    let pools = pool(cx, max, queued, None).await?;
+    let ops = Ops::new(cx);
+    let mut callers: Vec<_> =
+        (0..max + queued).map(|number| Box::pin(call(&pools, &ops, number, 100))).collect();
+    let mut comes = Box::pin(call(&pools, &ops, 99, 100));
+    let run = async {
+        for caller in &mut callers {
+            let _ = futures::poll!(caller);
+        }
+        // The first one that runs goes. Before the head of the queue is polled, another call comes.
+        drop(callers.remove(0));
+        match futures::poll!(&mut comes) {
+            Poll::Ready(early) => early,
+            Poll::Pending => join(join_all(callers), comes).await.1,
+        }
+    };
+    let came = cx.call(RUN, run).await?.value;
+    ensure!(came == Ok(99), "{max} slots, {queued} places, all of them taken: a slot is freed, and in the same turn another call comes: {came:?}";
+        expected = "it gets the place of the call that has been handed the slot",
+        help = "a call that has been handed a slot leaves the queue in that step, not when it is polled");
     Ok(())
 }
 

@@ -1,15 +1,16 @@
 //! Operations that do not come to their end, and the token that stops them.
 
 use std::cell::Cell;
+use std::task::{Context, Waker};
 
 use futures::future::{join, join3};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ms};
 use level4::cancel::Stopped;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Way, returned, shown};
-use crate::ops::OnDrop;
+use crate::ops::{OnDrop, leaves_no_task};
 
 /// Cancels the token at this time, counted from now.
 async fn cancels(token: &CancellationToken, at: u64) {
@@ -89,6 +90,22 @@ pub async fn cancels_at_once(cx: Cx) -> Outcome {
             let help = "wait for the operation and for `token.cancelled()` at the same time";
             returned(way.name(), &script, (shown(&result), took), "Cancelled", at, help)?;
         }
+        // The token wakes the task that polls now.
+        let token = CancellationToken::new();
+        let run = way.run(ms(5000), &token, std::future::pending::<Result<u64, String>>());
+        let mut run = Box::pin(run);
+        let by_another_task = || {
+            let _ = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        };
+        cx.call_fn(way.name(), by_another_task).await?;
+        // `run` is polled first: it has to be woken when the token is cancelled.
+        let ends = timeout(ms(1000), join(run, cancels(&token, 250)));
+        let call = cx.call(way.name(), ends).await?;
+        let stopped =
+            call.value.map_or_else(|_| "nothing".to_owned(), |(result, ())| shown(&result));
+        let script = "polled by one task and then by another, cancelled at 250 ms";
+        let help = "pass the `Context` of each poll to all that you wait for";
+        returned(way.name(), script, (stopped, call.took), "Cancelled", 250, help)?;
         // All that listen to one token, or to a child of it.
         let token = CancellationToken::new();
         let child = token.child_token();
@@ -197,9 +214,12 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     for way in Way::ALL {
         let (dropped, effect) = (Cell::new(false), Cell::new(false));
         let token = CancellationToken::new();
+        let tasks = cx.alive_tasks();
         dropped_at(&cx, way.name(), at, way.run(ms(1000), &token, five_seconds(&dropped, &effect)))
             .await?;
         let was_dropped = dropped.get();
+        let when = format!("{}: the caller has dropped it at {at} ms", way.name());
+        leaves_no_task(&cx, tasks, &when).await?;
         sleep(ms(60_000)).await;
         ensure!(was_dropped && !effect.get(), "{}: the caller has dropped it at {at} ms, and its operation {}", way.name(),
             if effect.get() { "goes on" } else { "is kept" };

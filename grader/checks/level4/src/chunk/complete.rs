@@ -6,7 +6,7 @@ use grader_kit::{Cx, Outcome, ms};
 use level4::chunk::ChunkExt as _;
 use tokio::time::sleep;
 
-use super::{CHUNK, expect};
+use super::{CHUNK, expect, expect_moved};
 use crate::rows::{How, items, mark, source};
 
 const LIMIT: u64 = 5000;
@@ -36,7 +36,9 @@ pub async fn a_full_chunk_comes_at_once(cx: Cx) -> Outcome {
         let how = How::new(usize::try_from(max).unwrap_or(1), 10_000);
         expect(&cx, how, &input, &output, LIMIT, HELP).await?;
     }
-    Ok(())
+    // The source wakes the task that polls now.
+    let (input, output) = (Marbles::line("a-b-c--d-e-f"), Marbles::line("----{abc}------{def}"));
+    expect_moved(&cx, How::new(3, 1000), &input, &output, 10, LIMIT).await
 }
 
 pub async fn the_time_runs_from_the_first_item(cx: Cx) -> Outcome {
@@ -64,6 +66,11 @@ pub async fn the_time_runs_from_the_first_item(cx: Cx) -> Outcome {
         let input = items([(begin, "a"), (second, "b"), (later, "c")]);
         let output = items([(begin + within, "ab"), (later + within, "c")]);
         expect(&cx, How::new(5, within), &input, &output, LIMIT, HELP).await?;
+    }
+    // The timer wakes the task that polls now.
+    let (input, output) = (items([(0, "a"), (60, "b")]), items([(100, "ab")]));
+    for at in [10, 80] {
+        expect_moved(&cx, how, &input, &output, at, LIMIT).await?;
     }
     Ok(())
 }

@@ -128,5 +128,19 @@ pub async fn errors_do_not_end_it(cx: Cx) -> Outcome {
         let how = How::new(3, 100);
         try_expect(&cx, how, &Marbles::line(input), &Marbles::line(output), LIMIT, HELP).await?;
     }
+    // The error has ended the time of the chunk that it has completed. What comes with the error is another criterion.
+    let mut draw = cx.draw();
+    let drawn = (draw.between(1..=99), draw.between(0..=150));
+    for (error, next) in [(50, 30), (99, 0), drawn] {
+        let how = How::new(3, 100);
+        let (next, due) = (error + next, error + next + 100);
+        let input =
+            Marbles::at([(0, Mark::item("a")), (error, Mark::Error), (next, Mark::item("b"))]);
+        let out = input.clone().play().try_chunk_within(how.make(&cx).await?);
+        let observed = cx.call(TRY_CHUNK, Marbles::record(LIMIT, out, try_mark)).await?.value;
+        let last = Marbles::at(observed.marks().last().cloned());
+        let headline = format!("{how}, of {}: the last chunk", shown(&input));
+        last.ensure(&Marbles::at([(due, Mark::item("b"))]), &headline, HELP)?;
+    }
     Ok(())
 }

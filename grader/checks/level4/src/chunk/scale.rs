@@ -145,6 +145,31 @@ pub async fn keeps_one_chunk(cx: Cx) -> Outcome {
         );
     }
 
+    // Many streams with one item each, which comes out, and after which they wait for more.
+    const STREAMS: u64 = 1000;
+    let chunks = How::new(4096, 100).make(&cx).await?;
+    {
+        let _scarce = scarce(8 << 20);
+        let streams = async {
+            let mut streams = Vec::new();
+            for number in 0..STREAMS {
+                let input = stream::iter([number]).chain(stream::pending());
+                let mut out = Box::pin(input.chunk_within(chunks));
+                let _ = futures::poll!(out.next());
+                streams.push(out);
+            }
+            sleep(ms(100)).await;
+            let mut came = 0;
+            for out in &mut streams {
+                came += u64::from(out.next().await.is_some());
+                let _ = futures::poll!(out.next());
+            }
+            came
+        };
+        let came = cx.call(CHUNK, streams).await?.value;
+        ensure!(came == STREAMS, "{STREAMS} streams with one item in a chunk of 4096: {came} items come out when the time is over"; expected = STREAMS.to_string());
+    }
+
     // Items that are ready at once: no more of them wait than a chunk has.
     const COUNT: usize = 100_000;
     const MAX: usize = 10;

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::quorum::{of, ratio};
 use super::{FIRST, KEEP, QUORUM, after, err, ok, script};
-use crate::ops::{End, Ops};
+use crate::ops::{End, Ops, moves};
 
 pub async fn returns_the_first_success(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
@@ -32,6 +32,8 @@ pub async fn returns_the_first_success(cx: Cx) -> Outcome {
             expected = format!("{expected} at {at} ms"),
             help = "all operations run at once, a failure ends nothing, and the first success ends the wait");
     }
+    let ops = [after(10, err("no")), after(50, ok(&word)), after(200, ok("late"))];
+    moves(&cx, FIRST, 20, 50, first_ok(ops.into())).await?;
     Ok(())
 }
 

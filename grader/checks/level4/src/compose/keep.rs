@@ -3,8 +3,8 @@
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::compose::keep_ok;
 
-use super::{Does, KEEP, err, numbered, ok, script};
-use crate::ops::{Ops, nz};
+use super::{Does, KEEP, after, err, numbered, ok, script};
+use crate::ops::{Ops, moves, nz};
 
 /// Numbers as values, some of which fail, in times that are drawn.
 fn drawn(cx: &Cx, count: usize) -> Vec<(u64, Does)> {
@@ -99,5 +99,7 @@ pub async fn begins_as_soon_as_one_has_ended(cx: Cx) -> Outcome {
             call.took.as_millis()
         );
     }
+    let ops = [40, 20, 30].map(|at| after(at, ok("x")));
+    moves(&cx, KEEP, 10, 50, keep_ok(nz(2), ops.into(), |_, _| true)).await?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! `quorum` and its `Ratio`.
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use std::fmt;
+
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level4::compose::{Agreement, NoQuorum, Quorum, Ratio, RatioError, quorum};
 
-use super::{Does, QUORUM, err, numbered, ok, script};
-use crate::ops::Ops;
+use super::{Does, QUORUM, after, err, numbered, ok, script};
+use crate::ops::{Ops, moves};
 
 pub fn ratio(num: u32, den: u32) -> Result<Ratio, Fail> {
     Ratio::new(num, den)
@@ -29,6 +31,131 @@ fn shown(result: Result<Quorum<String>, NoQuorum<String, String>>) -> String {
             )
         }
     }
+}
+
+/// Operations that end one by one, from 10 ms on, with `needed` that have to agree.
+struct Votes {
+    list: Vec<(u64, Does)>,
+    needed: usize,
+}
+
+impl Votes {
+    /// Up to seven operations; two of three succeed, with one of three values.
+    fn drawn(draw: &mut Draw) -> Self {
+        let count = draw.index(5) + 3;
+        let mut times: Vec<_> = (1..=count as u64).map(|place| place * 10).collect();
+        draw.shuffle(&mut times);
+        let does = |draw: &mut Draw| {
+            if draw.chance(67) { ok(draw.pick(&["a", "b", "c"])) } else { err("no") }
+        };
+        let list = times.into_iter().map(|at| (at, does(draw))).collect();
+        Self { list, needed: draw.index(count) + 1 }
+    }
+
+    fn need(&self) -> Result<Ratio, Fail> {
+        ratio(self.needed as u32, self.list.len() as u32)
+    }
+
+    /// The operations. They are not noted: there are many votes.
+    fn ops(&self) -> Vec<impl Future<Output = Result<String, String>>> {
+        self.list.iter().map(|(at, does)| after(*at, does.clone())).collect()
+    }
+
+    /// How it has to end, and when, by hand: after each outcome, count those that agree and those that still run.
+    fn decided(&self, mode: Agreement) -> (Option<Vec<(usize, String)>>, u64) {
+        let mut order: Vec<_> = (0..self.list.len()).collect();
+        order.sort_by_key(|place| self.list[*place].0);
+        let mut succeeded = Vec::new();
+        let mut at = 0;
+        for (ended, place) in (1..).zip(order) {
+            let (time, does) = &self.list[place];
+            at = *time;
+            if let Does::Succeeds(value) = does {
+                succeeded.push((place, value.clone()));
+            }
+            let alike = |value: &String| {
+                let agrees =
+                    |(_, other): &&(usize, String)| mode == Agreement::Count || value == other;
+                succeeded.iter().filter(agrees).cloned().collect::<Vec<_>>()
+            };
+            let largest = succeeded.iter().map(|(_, value)| alike(value)).max_by_key(Vec::len);
+            let mut largest = largest.unwrap_or_default();
+            if largest.len() == self.needed {
+                largest.sort_unstable();
+                return (Some(largest), at);
+            }
+            if largest.len() + self.list.len() - ended < self.needed {
+                break;
+            }
+        }
+        (None, at)
+    }
+}
+
+/// `a at 20 ms, an error at 10 ms`, in the order of the operations.
+impl fmt::Display for Votes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends = self.list.iter().map(|(at, does)| match does {
+            Does::Succeeds(value) => format!("{value} at {at} ms"),
+            Does::Fails(_) => format!("an error at {at} ms"),
+        });
+        f.write_str(&list(ends))
+    }
+}
+
+/// Votes that are drawn and end with an agreement, or without one, are decided in time.
+async fn drawn_votes(cx: &Cx, mode: Agreement, agree: bool, help: &str) -> Outcome {
+    let mut draw = cx.draw();
+    for _ in 0..200 {
+        let votes = Votes::drawn(&mut draw);
+        let (decided, at) = votes.decided(mode);
+        if decided.is_some() != agree {
+            continue;
+        }
+        let call = cx.call(QUORUM, quorum(votes.ops(), votes.need()?, mode)).await?;
+        // What the error says is another criterion.
+        let (expected, observed) = match decided {
+            Some(agreed) => (format!("agreed: {}", numbered(&agreed)), shown(call.value)),
+            None if call.value.is_ok() => ("no quorum".to_owned(), "a quorum".to_owned()),
+            None => ("no quorum".to_owned(), "no quorum".to_owned()),
+        };
+        ensure!(observed == expected && call.took == ms(at), "a quorum {} of which {} have to agree, of operations that end with {}", of(mode), votes.needed, votes;
+            expected = format!("{expected}; at {at} ms"), observed = format!("{observed}; at {} ms", call.took.as_millis()),
+            help = help);
+    }
+    Ok(())
+}
+
+/// Runs a script without a quorum: it gives up at this time. What it says then is another criterion.
+async fn gives_up_at(
+    cx: &Cx,
+    (list, need, mode): (Vec<(u64, Does)>, Ratio, Agreement),
+    at: u64,
+    help: &str,
+) -> Outcome {
+    let ops = Ops::new(cx);
+    let call = cx.call(QUORUM, quorum(script(&ops, &list), need, mode)).await?;
+    let what = if call.value.is_ok() { "a quorum" } else { "no quorum" };
+    let observed = format!("{what} at {} ms", call.took.as_millis());
+    let expected = format!("no quorum at {at} ms");
+    ensure!(observed == expected, "a quorum {} that has become impossible: {observed}", of(mode);
+        expected = expected, help = help);
+    Ok(())
+}
+
+/// Operations that succeed in the same instant: as many agree as are needed, and no more.
+async fn agrees_in_one_instant(cx: &Cx, mode: Agreement) -> Outcome {
+    for (at, count, needed) in [(0, 3, 2), (10, 5, 2), (10, 4, 4)] {
+        let ops = (0..count).map(|_| after(at, ok("a")));
+        let run = quorum(ops.collect(), ratio(needed, count)?, mode);
+        let call = cx.call(QUORUM, run).await?;
+        let observed = call.value.map_or(0, |quorum| quorum.agreed.len());
+        ensure!(observed == needed as usize && call.took == ms(at), "{count} operations succeed in the same instant, at {at} ms, and {needed} are needed, {}: {observed} have agreed at {} ms",
+            of(mode), call.took.as_millis();
+            expected = format!("{needed}, at {at} ms"),
+            help = "the success that is enough decides: those that are ready behind it are dropped");
+    }
+    Ok(())
 }
 
 /// Runs the script and compares the result and its time.
@@ -75,15 +202,18 @@ pub async fn agrees_at_the_needed_count(cx: Cx) -> Outcome {
         .collect();
     let expected = format!("agreed: {}", numbered(&agreed));
     let need = ratio(needed as u32, count as u32)?;
-    comes_to(&cx, (list, need, Agreement::Count), &expected, needed as u64, help).await
+    comes_to(&cx, (list, need, Agreement::Count), &expected, needed as u64, help).await?;
+    drawn_votes(&cx, Agreement::Count, true, help).await?;
+    agrees_in_one_instant(&cx, Agreement::Count).await?;
+    let ops = [40, 10, 30].map(|at| after(at, ok("a")));
+    let run = quorum(ops.into(), ratio(2, 3)?, Agreement::Count);
+    moves(&cx, QUORUM, 20, 30, run).await?;
+    Ok(())
 }
 
 pub async fn gives_up_when_it_is_impossible(cx: Cx) -> Outcome {
-    let at = |result: Result<Quorum<String>, NoQuorum<String, String>>,
-              took: std::time::Duration| {
-        let what = if result.is_ok() { "a quorum" } else { "no quorum" };
-        format!("{what} at {} ms", took.as_millis())
-    };
+    const HELP: &str = "after each outcome compare: the largest agreement so far and all that still run, together, \
+                        with the needed number";
     let slow = cx.draw().between(1000..=9000);
     let (no, late) = (err("no"), ok("late"));
     for (mode, list, need, expected) in [
@@ -130,13 +260,10 @@ pub async fn gives_up_when_it_is_impossible(cx: Cx) -> Outcome {
             4,
         ),
     ] {
-        let ops = Ops::new(&cx);
-        let call = cx.call(QUORUM, quorum(script(&ops, &list), need, mode)).await?;
-        let observed = at(call.value, call.took);
-        let expected = format!("no quorum at {expected} ms");
-        ensure!(observed == expected, "a quorum {} that has become impossible: {observed}", of(mode);
-            expected = expected,
-            help = "after each outcome compare: the largest agreement so far and all that still run, together, with the needed number");
+        gives_up_at(&cx, (list, need, mode), expected, HELP).await?;
+    }
+    for mode in [Agreement::Count, Agreement::SameValue] {
+        drawn_votes(&cx, mode, false, HELP).await?;
     }
     Ok(())
 }
@@ -149,7 +276,18 @@ pub async fn tells_what_there_was(cx: Cx) -> Outcome {
     let list = vec![(50, ok("a")), (40, ok("b")), (30, ok("c")), (20, ok("d")), (10, ok("e"))];
     let run = (list, ratio(2, 5)?, Agreement::SameValue);
     comes_to(&cx, run, "2 needed; succeeded: 0: a, 1: b, 2: c, 3: d, 4: e; failed: none", 50, help)
-        .await
+        .await?;
+    // Of no operation: that there is no quorum is another criterion, and so is what `Ratio::of` says.
+    for mode in [Agreement::Count, Agreement::SameValue] {
+        let need = ratio(1, 2)?;
+        let needed = need.of(0);
+        let ops = Ops::new(&cx);
+        let none = script(&ops, &[]);
+        let Err(failed) = cx.call(QUORUM, quorum(none, need, mode)).await?.value else { continue };
+        ensure!(failed.needed == needed, "a quorum {} of no operation: {} needed", of(mode), failed.needed;
+            expected = format!("{needed} needed, as `Ratio::of(0)` says"));
+    }
+    Ok(())
 }
 
 pub async fn agrees_on_one_value(cx: Cx) -> Outcome {
@@ -173,6 +311,12 @@ pub async fn agrees_on_one_value(cx: Cx) -> Outcome {
     let far = (0..9).map(|n| (n * 10, if n % 8 == 0 { ok(a) } else { ok(format!("{b}{n}")) }));
     let run = (far.collect(), ratio(2, 9)?, Agreement::SameValue);
     comes_to(&cx, run, &format!("agreed: 0: {a}, 8: {a}"), 80, help).await?;
+    // One that comes in between differs; those that agree are still enough.
+    let list = vec![(10, ok(a)), (20, ok(a)), (30, ok(b)), (40, ok(c)), (50, ok(a))];
+    let run = (list, ratio(3, 5)?, Agreement::SameValue);
+    comes_to(&cx, run, &format!("agreed: 0: {a}, 1: {a}, 4: {a}"), 50, help).await?;
+    drawn_votes(&cx, Agreement::SameValue, true, help).await?;
+    agrees_in_one_instant(&cx, Agreement::SameValue).await?;
     // Five different values are no agreement.
     let list = (1..=5).map(|number| (number, ok(format!("{a}{number}")))).collect();
     let ops = Ops::new(&cx);

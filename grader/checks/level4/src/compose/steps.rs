@@ -7,6 +7,7 @@ use level4::compose::{StepError, fold_steps};
 use tokio::time::sleep;
 
 use super::FOLD;
+use crate::ops::moves;
 
 /// Runs steps that append their name to the value; those in `fails` fail. What was called, with what, and when.
 async fn chain(
@@ -60,6 +61,7 @@ pub async fn steps_run_in_order(cx: Cx) -> Outcome {
             call.took.as_millis()
         );
     }
+    moves(&cx, FOLD, 50, 300, chain(&cx, &start, 3, &[])).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use tokio::time::sleep;
 
 use super::fakes::{Api, Copies, Ends, Mood, NOTIFICATIONS};
-use super::{LOAD, dashboard, observed, pages, shows};
+use super::{LOAD, STATUSES, dashboard, observed, pages, shows};
 
 const FIVE_MINUTES: u64 = 300_000;
 
@@ -37,6 +37,33 @@ pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
     sleep(ms(FIVE_MINUTES - 1)).await;
     cx.call(LOAD, first.load()).await?;
     ensure_eq!(api.calls(NOTIFICATIONS), 2, "calls of notifications, 4:59.999 min after the second one"; help = "a fetched value is put in place of the old copy");
+    an_empty_answer_is_kept(&cx).await
+}
+
+/// An answer without notifications is an answer: it replaces the old copy.
+async fn an_empty_answer_is_kept(cx: &Cx) -> Outcome {
+    const HELP: &str = "an empty list is an answer as every other one: it replaces the old copy";
+    let api = Api::new([0, 0, 0]);
+    let dashboard = dashboard(cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    sleep(ms(FIVE_MINUTES)).await;
+    api.next(NOTIFICATIONS, [Ends::Empty]);
+    cx.call(LOAD, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        "ready: anna [anna-did-2] []",
+        "the copy was too old, and the call of notifications brings none: what a page shows",
+        HELP,
+    )?;
+    sleep(ms(FIVE_MINUTES - 1)).await;
+    cx.call(LOAD, dashboard.load()).await?;
+    shows(
+        &dashboard,
+        "ready: anna [anna-did-3] []",
+        "4:59.999 min after a call that brought no notifications: what a page shows",
+        HELP,
+    )?;
+    ensure_eq!(api.calls(NOTIFICATIONS), 2, "calls of notifications, 4:59.999 min after one that brought none"; help = HELP);
     Ok(())
 }
 
@@ -67,6 +94,36 @@ pub async fn a_stale_copy_is_better_than_none(cx: Cx) -> Outcome {
             &dashboard,
             "ready: anna [anna-did-4] [anna-has-4]",
             "notifications come again",
+            HELP,
+        )?;
+    }
+    // The copy is that of the last answer, also where that was empty.
+    let api = Api::new([0, 0, 0]);
+    let emptied = dashboard(&cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, emptied.load()).await?;
+    for ends in [Ends::Empty, Ends::Status(None)] {
+        sleep(ms(FIVE_MINUTES + 1)).await;
+        api.next(NOTIFICATIONS, [ends]);
+        cx.call(LOAD, emptied.load()).await?;
+    }
+    shows(
+        &emptied,
+        "ready: anna [anna-did-3] [], notifications degraded",
+        "the last call of notifications that succeeded brought none, and this one fails: what a page shows",
+        "the copy is the last answer, not the last one that had notifications",
+    )?;
+    // Every failure is one.
+    for status in STATUSES {
+        let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+        let dashboard = dashboard(&cx, &api, &copies).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        sleep(ms(FIVE_MINUTES + 1)).await;
+        api.next(NOTIFICATIONS, [Ends::Status(status)]);
+        cx.call(LOAD, dashboard.load()).await?;
+        shows(
+            &dashboard,
+            "ready: anna [anna-did-2] [anna-has-1], notifications degraded",
+            &format!("the call of notifications fails with {status:?}: what a page shows"),
             HELP,
         )?;
     }
@@ -160,14 +217,28 @@ pub async fn users_are_apart(cx: Cx) -> Outcome {
         "anna's dashboard is shown, and the next load finds bert",
         HELP,
     )?;
+    // Users are told apart by their ids: this one has the name of the one before.
+    api.log_in(3, "bert");
+    let watched = futures::future::join(observed(1000, dashboard.pages()), dashboard.load());
+    let (seen, ()) = cx.call(LOAD, watched).await?.value;
+    seen.ensure(
+        &pages([
+            (0, "ready: bert [bert-did-2] [bert-has-2]"),
+            (0, "loads the user: bert [bert-did-2] [bert-has-2]"),
+            (100, "loads the data: no data"),
+            (150, "ready: bert [bert-did-3] [bert-has-3]"),
+        ]),
+        "the dashboard of a bert is shown, and the next load finds another bert, with another id",
+        HELP,
+    )?;
     api.log_in(1, "anna");
     cx.call(LOAD, dashboard.load()).await?;
     shows(
         &dashboard,
-        "ready: anna [anna-did-3] [anna-has-1]",
+        "ready: anna [anna-did-4] [anna-has-1]",
         "anna is there again, with a copy of less than 5 min",
         HELP,
     )?;
-    ensure!(copies.len() == 2, "two users, and the store has {} copies", copies.len(); expected = "2");
+    ensure!(copies.len() == 3, "three users, and the store has {} copies", copies.len(); expected = "3");
     Ok(())
 }

@@ -17,6 +17,8 @@ use crate::panics::Payload;
 pub enum Ends {
     /// The answer of this call: the user, or texts with the number of the call.
     Well,
+    /// An answer without a text. Of the user: as `Well`.
+    Empty,
     /// An answer with this status, or none.
     Status(Option<u16>),
     Panic(Payload),
@@ -100,8 +102,8 @@ impl Api {
         self.seen().iter().filter(|seen| seen.ended.is_none()).count()
     }
 
-    /// The number of the call, when it ends well.
-    async fn call(&self, what: &'static str) -> Result<usize, ApiError> {
+    /// The number of the call, when it ends well. `None`: its answer is empty.
+    async fn call(&self, what: &'static str) -> Result<Option<usize>, ApiError> {
         let began = self.now();
         let (mut guard, length, number, ends) = {
             let mut state = lock(&self.0);
@@ -121,7 +123,8 @@ impl Api {
         }
         guard.dropped = false;
         match ends {
-            Ends::Well => Ok(number),
+            Ends::Well => Ok(Some(number)),
+            Ends::Empty => Ok(None),
             Ends::Status(status) => Err(ApiError { status, text: INTERNAL.to_owned() }),
             Ends::Panic(payload) => payload.throw(),
         }
@@ -151,12 +154,16 @@ impl DashboardApi for Api {
 
     async fn activities(&self, user: &User) -> Result<Vec<Activity>, ApiError> {
         let number = self.call(ACTIVITIES).await?;
-        Ok(vec![Activity(format!("{}-did-{number}", user.name))])
+        Ok(number
+            .map(|number| Activity(format!("{}-did-{number}", user.name)))
+            .into_iter()
+            .collect())
     }
 
     async fn notifications(&self, user: &User) -> Result<Vec<Notification>, ApiError> {
         let number = self.call(NOTIFICATIONS).await?;
-        Ok(vec![Notification(format!("{}-has-{number}", user.name))])
+        let text = |number| Notification(format!("{}-has-{number}", user.name));
+        Ok(number.map(text).into_iter().collect())
     }
 }
 

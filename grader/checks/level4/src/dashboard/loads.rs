@@ -4,11 +4,13 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all, join3};
+use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
 use tokio::time::{sleep, timeout};
 
 use super::fakes::{ACTIVITIES, Api, Copies, Ends, NOTIFICATIONS, USER};
 use super::{LOAD, RETRY, dashboard, observed, pages, shown, shows};
+use crate::ops::{leaves_no_task, moves};
 use crate::panics::Payload;
 
 pub async fn a_reload_keeps_the_data(cx: Cx) -> Outcome {
@@ -35,6 +37,54 @@ pub async fn a_reload_keeps_the_data(cx: Cx) -> Outcome {
         "failed (Service): anna [anna-did-2] [anna-has-1]",
         "a dashboard is loaded again, and the user fails",
         HELP,
+    )?;
+    // The same user has another name.
+    api.log_in(1, "anne");
+    let watched = join(observed(1000, dashboard.pages()), dashboard.load());
+    let (seen, ()) = cx.call(LOAD, watched).await?.value;
+    seen.ensure(
+        &pages([
+            (0, "failed (Service): anna [anna-did-2] [anna-has-1]"),
+            (0, "loads the user: anna [anna-did-2] [anna-has-1]"),
+            (100, "loads the data: anna [anna-did-2] [anna-has-1]"),
+            (300, "ready: anne [anne-did-3] [anna-has-1]"),
+        ]),
+        "a dashboard is loaded again, and its user has another name",
+        "users are told apart by their ids",
+    )?;
+    keeps_what_is_degraded(&cx).await
+}
+
+/// What is missing in the data is said for as long as that data is shown.
+async fn keeps_what_is_degraded(cx: &Cx) -> Outcome {
+    let api = Api::new([100, 200, 0]);
+    api.next(ACTIVITIES, vec![Ends::Status(Some(500)); 4]);
+    api.next(NOTIFICATIONS, [Ends::Status(Some(500))]);
+    let dashboard = dashboard(cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    // Which parts are missing is another criterion.
+    let ready = shown(&dashboard.page());
+    let old = |phase| ready.replacen("ready", phase, 1);
+    api.next(USER, [Ends::Status(Some(500))]);
+    let loads = async {
+        dashboard.load().await;
+        sleep(ms(50)).await;
+        dashboard.load().await;
+    };
+    let watched = join(observed(400, dashboard.pages()), loads);
+    let (seen, ()) = cx.call(LOAD, watched).await?.value;
+    let states = [
+        (0, ready.clone()),
+        (0, old("loads the user")),
+        (100, old("failed (Service)")),
+        (150, old("loads the user")),
+        (250, old("loads the data")),
+    ];
+    let expected = Marbles::at(states.map(|(at, text)| (at, Mark::Item(text))));
+    seen.ensure(
+        &expected,
+        "a dashboard without activities and notifications is loaded again, first without success",
+        "`degraded` belongs to the data: it stays as long as the data is shown",
     )
 }
 
@@ -52,6 +102,8 @@ pub async fn callers_share_a_load(cx: Cx) -> Outcome {
     let calls = api.seen().len();
     ensure!(calls == 3, "a load at 0 ms and others at {times:?} ms: {calls} calls of the service"; expected = "3: they share one load",
         help = "`SingleFlight`");
+    // A handle that goes changes nothing for the others.
+    drop(dashboard.clone());
     let took = call.took.as_millis();
     ensure!(took == 400, "loads that share one of 400 ms end at {took} ms"; expected = "400 ms");
     // The first caller leaves: the load goes on for the others.
@@ -67,7 +119,8 @@ pub async fn callers_share_a_load(cx: Cx) -> Outcome {
         "ready: anna [anna-did-2] [anna-has-1]",
         "the first of two callers of a load was dropped",
         "the load goes on for the other one",
-    )
+    )?;
+    moves(&cx, LOAD, 150, 400, join(dashboard.load(), other.load())).await
 }
 
 pub async fn retry_loads_again(cx: Cx) -> Outcome {
@@ -116,6 +169,7 @@ pub async fn a_dropped_load_stops(cx: Cx) -> Outcome {
         let api = Api::new([100, 200, 3000]);
         api.next(ACTIVITIES, failures);
         let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+        let tasks = cx.alive_tasks();
         dropped_at(&cx, LOAD, at, dashboard.load()).await?;
         let running = api.running();
         ensure!(running == 0, "a load was dropped at {at} ms, and {running} of its calls run on"; expected = "they are dropped", help = HELP);
@@ -126,6 +180,7 @@ pub async fn a_dropped_load_stops(cx: Cx) -> Outcome {
             HELP,
         )?;
         let calls = api.seen().len();
+        leaves_no_task(&cx, tasks, &format!("a load was dropped at {at} ms")).await?;
         sleep(ms(100_000)).await;
         ensure!(api.seen().len() == calls, "a load was dropped at {at} ms, and the service is called later"; help = HELP);
         // The next one works.

@@ -5,7 +5,7 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq};
 use level4::dashboard::{Failure, Phase};
 
 use super::fakes::{ACTIVITIES, Api, Copies, Ends, INTERNAL, NOTIFICATIONS, USER};
-use super::{LOAD, dashboard, observed, pages, shown, shows};
+use super::{LOAD, STATUSES, dashboard, observed, pages, shown, shows};
 
 /// Answers that are no successes.
 fn failures(count: usize) -> Vec<Ends> {
@@ -70,7 +70,28 @@ pub async fn retries_activities(cx: Cx) -> Outcome {
             "a part that came at a retry is not missing",
         )?;
     }
-    Ok(())
+    // Every failure is repeated, whatever its status.
+    for status in STATUSES {
+        let api = Api::new([0, 0, 0]);
+        api.next(ACTIVITIES, [Ends::Status(status)]);
+        let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        ensure_eq!(api.times(ACTIVITIES), [0, 1000], "a call of activities fails with {status:?}; when they were called";
+            help = "every failed call is repeated; the contract makes no exception");
+    }
+    // An empty answer is an answer.
+    let api = Api::new([0, 0, 0]);
+    api.next(ACTIVITIES, [Ends::Empty]);
+    let dashboard = dashboard(&cx, &api, &Copies::new()).await?;
+    cx.call(LOAD, dashboard.load()).await?;
+    ensure!(api.calls(ACTIVITIES) == 1, "a call of activities brings none: {} calls of activities", api.calls(ACTIVITIES);
+        expected = "1: an empty list is an answer");
+    shows(
+        &dashboard,
+        "ready: anna [] [anna-has-1]",
+        "a call of activities brings none: what a page shows",
+        "an empty list is an answer: nothing is missing",
+    )
 }
 
 pub async fn degrades_without_activities(cx: Cx) -> Outcome {

@@ -1,13 +1,15 @@
 //! Which values of a burst come out, and when. The table is lodash's.
 
+use std::pin::pin;
+
 use futures::StreamExt as _;
 use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, ms};
 use level4::debounce::{DebounceExt as _, Edge};
 use tokio::time::sleep;
 
-use super::{DEBOUNCE, expect, row};
-use crate::bursts::{How, source, values};
+use super::{DEBOUNCE, expect, expect_moved, row};
+use crate::bursts::{How, shown, source, values};
 
 const LIMIT: u64 = 5000;
 
@@ -36,6 +38,11 @@ pub async fn comes_out_when_it_is_quiet(cx: Cx) -> Outcome {
         let input = values([(begin, "a"), (second, "b"), (third, &word)]);
         let output = values([(third + wait, word.as_str())]);
         expect(&cx, How::new(wait, Edge::Trailing), &input, &output, LIMIT, HELP).await?;
+    }
+    // Source and timer wake the task that polls now.
+    let (input, output) = (values([(0, "a"), (60, "b")]), values([(160, "b")]));
+    for at in [10, 80] {
+        expect_moved(&cx, how, &input, &output, at, LIMIT).await?;
     }
     Ok(())
 }
@@ -105,7 +112,29 @@ pub async fn a_long_burst_yields_values(cx: Cx) -> Outcome {
     let max = cx.draw().between(120..=170);
     let input = values([(0, "a"), (95, "b")]);
     let how = How::new(100, Edge::Trailing).max(max);
-    expect(&cx, how, &input, &values([(max, "b")]), LIMIT, HELP).await
+    expect(&cx, how, &input, &values([(max, "b")]), LIMIT, HELP).await?;
+    // A value that comes out late begins the time again when it comes out.
+    late(&cx, Edge::Trailing, HELP).await
+}
+
+/// A caller polls for the first 60 ms, and then not before 400 ms. The value that is due at 380 ms comes out at 400 ms,
+/// and from there `max_wait` is counted again.
+async fn late(cx: &Cx, edge: Edge, help: &str) -> Outcome {
+    let how = How::new(350, edge).max(380);
+    let input = values([(0, "a"), (55, "b"), (402, "c"), (700, "d")]);
+    let debounce = how.make(cx).await?;
+    let late = async {
+        let mut out = pin!(source(&input).debounce(debounce));
+        let _ = Marbles::record(60, &mut out, Mark::item).await;
+        sleep(ms(340)).await;
+        Marbles::record(LIMIT, out, Mark::item).await
+    };
+    let observed = cx.call(DEBOUNCE, late).await?.value;
+    let headline = format!(
+        "{how}, of {}, polled for 60 ms and then not before 400 ms; from then on",
+        shown(&input)
+    );
+    observed.ensure(&values([(0, "b"), (380, "d")]), &headline, help)
 }
 
 pub async fn max_wait_counts_from_the_first_value(cx: Cx) -> Outcome {
@@ -122,7 +151,9 @@ pub async fn max_wait_counts_from_the_first_value(cx: Cx) -> Outcome {
     let max = cx.draw().between(210..=290);
     let input = values([(0, "a"), (95, "b"), (190, "c"), (205, "d")]);
     let output = values([(0, "a"), (max, "d")]);
-    expect(&cx, How::new(100, Edge::Both).max(max), &input, &output, LIMIT, HELP).await
+    expect(&cx, How::new(100, Edge::Both).max(max), &input, &output, LIMIT, HELP).await?;
+    // A value that comes out late begins the time again when it comes out.
+    late(&cx, Edge::Both, HELP).await
 }
 
 pub async fn max_wait_over_ends_an_empty_burst(cx: Cx) -> Outcome {
@@ -170,7 +201,7 @@ pub async fn what_is_due_comes_first(cx: Cx) -> Outcome {
     let debounce = trailing.make(&cx).await?;
     let late = async {
         let out = source(&values([(0, "a"), (300, "b")])).debounce(debounce);
-        let mut out = std::pin::pin!(out);
+        let mut out = pin!(out);
         let _ = futures::poll!(out.next());
         sleep(ms(500)).await;
         Marbles::record(LIMIT, out, Mark::item).await

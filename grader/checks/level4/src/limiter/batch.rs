@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use futures::future::join;
+use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level4::limiter::{Failure, Limiter};
 use tokio::time::sleep;
@@ -33,6 +33,28 @@ pub async fn begins_as_soon_as_a_slot_is_free(cx: Cx) -> Outcome {
         ensure!(observed == starts, "{limit} slots, operations of {} ms: they begin at {} ms", list(&lengths), list(&observed);
             expected = format!("{} ms: each begins when a slot becomes free", list(&starts)),
             help = "a batch that works in chunks waits for the slowest of each chunk while slots are free");
+    }
+    // Other callers have some of the slots, or all of them, when the batch begins. It uses theirs as well, later.
+    for (slots, held) in [(2, 1), (3, 2), (3, 3), (4, 1)] {
+        let limiter = Limiter::new(nz(slots));
+        let ops = Ops::new(&cx);
+        let began = cx.timeline().now_ms();
+        let holds = join_all((0..held).map(|_| limiter.run(|| sleep(ms(50)))));
+        let lengths = vec![1000; 2 * slots];
+        cx.call(RUN_ALL, join(holds, batch(&limiter, &ops, &lengths))).await?;
+        let at = |number| ops.began(number).map_or(u64::MAX, |at| at - began);
+        let mut observed: Vec<_> = (0..lengths.len()).map(at).collect();
+        // That none begins too early is a criterion of its own.
+        observed.sort_unstable();
+        let free = slots - held;
+        let starts: Vec<u64> = [(0, free), (50, held), (1000, free), (1050, held)]
+            .into_iter()
+            .flat_map(|(at, count)| std::iter::repeat_n(at, count))
+            .collect();
+        let in_time = observed.iter().zip(&starts).all(|(at, latest)| at <= latest);
+        ensure!(in_time, "{slots} slots, of which other callers have {held} for 50 ms, and a batch of {} operations of 1000 ms: they begin at {} ms", lengths.len(), list(&observed);
+            expected = format!("{} ms: each begins when a slot becomes free, also one that another caller had", list(&starts)),
+            help = "how many operations of a batch may run is decided slot by slot, not when the batch begins");
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ms};
 use level4::limiter::Limiter;
 use tokio::time::timeout;
@@ -40,7 +41,34 @@ pub async fn calls_nothing_before_its_turn(cx: Cx) -> Outcome {
             ops.seen().len(),
             3 * limit
         );
+        polls_what_it_calls(&cx, batched).await?;
     }
+    Ok(())
+}
+
+/// Whenever a call returns to its task, each operation that was called has been polled.
+async fn polls_what_it_calls(cx: &Cx, batched: bool) -> Outcome {
+    let limiter = Limiter::new(nz(2));
+    let ops = Ops::new(cx);
+    let lengths = [0, 100, 50, 0, 100];
+    let name = if batched { super::RUN_ALL } else { RUN };
+    let mut calls = pin!(async {
+        if batched {
+            batch(&limiter, &ops, &lengths).await
+        } else {
+            singly(&limiter, &ops, &lengths).await
+        }
+    });
+    let mut unpolled = None;
+    let watched = poll_fn(|cx| {
+        let polled = calls.as_mut().poll(cx);
+        unpolled = unpolled.or_else(|| ops.seen().into_iter().find(|seen| seen.began.is_none()));
+        polled
+    });
+    cx.call(name, watched).await?;
+    ensure!(unpolled.is_none(), "{name}: the closure of an operation was called, and the call has paused before it polled the operation's future";
+        expected = "the operation begins in the turn in which its closure is called",
+        help = "`op().await`, without an await in between: a caller that is dropped there has an operation that was called and did not begin");
     Ok(())
 }
 
@@ -82,7 +110,37 @@ pub async fn first_come_first_served(cx: Cx) -> Outcome {
         &own,
         "operations of a batch began in another order than they stand in it",
         "hand the operations to the line in the order of the batch",
-    )
+    )?;
+    serves_a_call_that_moves(&cx).await
+}
+
+/// A caller whose future has moved to another task while it waited is served in its turn.
+async fn serves_a_call_that_moves(cx: &Cx) -> Outcome {
+    for batched in [false, true] {
+        let limiter = Limiter::new(nz(1));
+        let ops = Ops::new(cx);
+        let name = if batched { super::RUN_ALL } else { RUN };
+        let mut holds = Box::pin(limiter.run(|| ops.run(9, 100)));
+        let mut waits = Box::pin(async {
+            if batched {
+                batch(&limiter, &ops, &[100, 50]).await
+            } else {
+                singly(&limiter, &ops, &[100, 50]).await
+            }
+        });
+        let by_another_task = || {
+            let mut gone = Context::from_waker(Waker::noop());
+            let _ = holds.as_mut().poll(&mut gone);
+            let _ = waits.as_mut().poll(&mut gone);
+        };
+        cx.call_fn(name, by_another_task).await?;
+        // `waits` is polled first: when the slot is free, it has to be woken.
+        let served = cx.call(name, timeout(ms(1000), join(waits, holds))).await?;
+        ensure!(served.value.is_ok(), "{name}: a caller waits, its future moves to another task, and the slot becomes free at 100 ms: it is not served within 1 s";
+            expected = "its operations run",
+            help = "each poll may come from another task: keep the waker of the newest one");
+    }
+    Ok(())
 }
 
 pub async fn no_newcomer_overtakes(cx: Cx) -> Outcome {

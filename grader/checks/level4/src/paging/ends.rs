@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{NEXT, called, has, step, steps};
 use crate::books::{Act, Book};
-use crate::ops::End;
+use crate::ops::{End, leaves_no_task};
 use crate::panics::Payload;
 
 const ITEMS: Result<Loaded, LoadError<&str>> = Ok(Loaded::Items(2));
@@ -72,7 +72,9 @@ pub async fn a_dropped_call_stops(cx: Cx) -> Outcome {
     let list = book.list(4);
     steps(&cx, &list, Dir::Next, 1).await?;
     for round in 0..2 {
+        let tasks = cx.alive_tasks();
         dropped_at(&cx, NEXT, 5, list.next()).await?;
+        leaves_no_task(&cx, tasks, "a call was dropped").await?;
         let ended = book.seen().last().and_then(|seen| seen.ended);
         ensure!(matches!(ended, Some((_, End::Dropped))), "a call was dropped, and its load goes on";
             expected = "it is dropped with the call", help = "run the load inside of the caller's own future");

@@ -1,8 +1,12 @@
 //! What is loaded, and when.
 
+use std::task::{Context, Waker};
+
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::paging::{Dir, Loaded};
+
+use tokio::time::timeout;
 
 use super::{NEXT, called, go, has, step, steps};
 use crate::books::{Book, LOAD};
@@ -22,6 +26,12 @@ pub async fn loads_the_first_page(cx: Cx) -> Outcome {
             help = "the first load has no cursor: `None`");
         let items = 0..i64::try_from(size).unwrap_or_default();
         has(&list, items, "after the first call", "put the items of the page into the window")?;
+        // It is loaded once, also when it has no items.
+        let _ = step(&cx, &list, Dir::Next).await?;
+        let seconds = book.seen().into_iter().skip(1).filter(|seen| seen.at.is_none()).count();
+        ensure!(seconds == 0, "a first page of {size} items, and a second call: it loads the beginning again";
+            expected = "the page behind it: the first page was loaded, whatever it has",
+            help = "keep the cursors of a first page that has no items");
     }
     Ok(())
 }
@@ -122,6 +132,25 @@ pub async fn one_load_at_a_time(cx: Cx) -> Outcome {
                 expected = format!("{round}: one each time"), help = HELP);
         }
     }
+    // Whatever the page is.
+    let book = Book::new(&[2, 0], 0);
+    let list = book.list(20);
+    for (loads, items) in [(1, 2), (2, 0)] {
+        let call = cx.call(NEXT, join_all((0..3).map(|_| list.next()))).await?;
+        let same = call.value.iter().all(|answer| *answer == Ok(Loaded::Items(items)));
+        ensure!(same && book.calls() == loads, "three callers of `next` at once, for a page of {items} items: {:?}, with {} loads in all", call.value, book.calls();
+            expected = format!("each of them Ok(Items({items})), with {loads} loads in all"), help = HELP);
+    }
+    let book = Book::new(&[2, 9, 2], 0);
+    let list = book.list(8);
+    steps(&cx, &list, Dir::Next, 1).await?;
+    let answers = cx.call(NEXT, join_all((0..3).map(|_| list.next()))).await?.value;
+    let loads = book.calls() - 1;
+    // What the answer is, is a criterion of its own.
+    let same = answers.iter().all(|answer| answers.first() == Some(answer));
+    ensure!(loads == 1 && same, "three callers of `next` at once, for a page that is too large: {answers:?}, with {loads} loads";
+        expected = "the same answer for each of them, with 1 load",
+        help = "the result of a load is shared, whatever it is");
     // Both directions at once: one after the other, and those who wait for the same share.
     let book = Book::new(&[2; 9], 4);
     let list = book.list(4);
@@ -135,6 +164,31 @@ pub async fn one_load_at_a_time(cx: Cx) -> Outcome {
     ensure!(call.took == ms(2 * LOAD), "a load of each direction took {} ms together", call.took.as_millis();
         expected = format!("{} ms: one after the other", 2 * LOAD),
         help = "the page that a load brings must lie beside the window: nothing else may change the window meanwhile");
+    waits_in_another_task(&cx).await
+}
+
+/// A caller that waits and has moved to another task is woken when the load ends.
+async fn waits_in_another_task(cx: &Cx) -> Outcome {
+    for dir in [Dir::Next, Dir::Previous] {
+        let book = Book::new(&[2; 9], 4);
+        let list = book.list(20);
+        steps(cx, &list, Dir::Next, 1).await?;
+        let mut loads = Box::pin(list.next());
+        let mut waits = Box::pin(go(&list, dir));
+        let by_another_task = || {
+            let mut gone = Context::from_waker(Waker::noop());
+            let _ = loads.as_mut().poll(&mut gone);
+            let _ = waits.as_mut().poll(&mut gone);
+        };
+        cx.call_fn(NEXT, by_another_task).await?;
+        // `waits` is polled first: when the load ends, it has to be woken.
+        let both = timeout(ms(1000), join(waits, loads));
+        let answers = cx.call("next and previous at once", both).await?.value;
+        let served = matches!(answers, Ok((Ok(Loaded::Items(2)), Ok(Loaded::Items(2)))));
+        ensure!(served, "a load of Next runs, a call of {dir:?} waits, and both move to another task: within 1 s they get {answers:?}";
+            expected = "a page of 2 items each",
+            help = "each poll may come from another task: wake the waker of the newest one");
+    }
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! Large figures, long waits, calls that are not polled.
 
+use std::convert::Infallible;
+
 use futures::future::join;
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
-use level4::paging::{DEFAULT_WINDOW, Dir, Loaded};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, scarce};
+use level4::paging::{DEFAULT_WINDOW, Dir, Loaded, Page, PagedList, Pages};
 
 use super::{NEXT, called, has, steps};
 use crate::books::Book;
@@ -51,7 +53,43 @@ pub async fn keeps_only_the_window(cx: Cx) -> Outcome {
     }
     drop(list);
     ensure!(book.alive() == 0, "a list was dropped, and {} items are left", book.alive());
+    // Pages without items, of which nothing is kept but the last cursor of each side.
+    const EMPTY: u64 = 20_000;
+    let list = cx.call_fn("PagedList::new", || PagedList::new(Sparse, DEFAULT_WINDOW)).await?;
+    let _scarce = scarce(256 << 10);
+    let walk = async {
+        for count in 0..EMPTY {
+            let dir = if count % 2 == 0 { Dir::Next } else { Dir::Previous };
+            let loaded = match dir {
+                Dir::Next => list.next().await,
+                Dir::Previous => list.previous().await,
+            };
+            if loaded != Ok(Loaded::Items(usize::from(count == 0))) {
+                return count;
+            }
+        }
+        EMPTY
+    };
+    let loaded = cx.call("next and previous, over pages without items", walk).await?.value;
+    ensure!(loaded == EMPTY, "of {EMPTY} pages without items, {loaded} are loaded"; expected = "all of them");
+    let items = list.watch().borrow().items.len();
+    ensure!(items == 1, "one item, and many pages without items on both sides: the window has {items} items"; expected = "1");
     Ok(())
+}
+
+/// A list with one item, and pages without items before and after it. A cursor is the number of a page.
+struct Sparse;
+
+impl Pages for Sparse {
+    type Item = ();
+    type Cursor = i64;
+    type Error = Infallible;
+
+    async fn load(&self, at: Option<i64>, _: Dir) -> Result<Page<(), i64>, Infallible> {
+        let number = at.unwrap_or(0);
+        let items = if number == 0 { vec![()] } else { Vec::new() };
+        Ok(Page { items, previous: Some(number - 1), next: Some(number + 1) })
+    }
 }
 
 pub async fn waits_without_looking(cx: Cx) -> Outcome {

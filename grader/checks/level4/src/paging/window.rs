@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use futures::future::{Either, select};
+use futures::future::{Either, join, join_all, select};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list};
 use level4::paging::{Dir, LoadError, Loaded};
 
@@ -135,8 +135,12 @@ pub async fn a_page_too_large_is_refused(cx: Cx) -> Outcome {
     has(&exact, 2..6, "a page of 4 items for a window of 4", "it fits alone")
 }
 
-/// What a reader of the window sees while the calls run: items and direction.
-async fn watched(cx: &Cx, list: &List, calls: usize) -> Result<Vec<String>, grader_kit::Fail> {
+/// What a reader of the window sees while calls run, the one after the other: items and direction.
+async fn watched(
+    cx: &Cx,
+    list: &List,
+    calls: impl Future,
+) -> Result<Vec<String>, grader_kit::Fail> {
     let mut seen = list.watch();
     seen.mark_unchanged();
     let states = RefCell::new(Vec::new());
@@ -150,14 +154,20 @@ async fn watched(cx: &Cx, list: &List, calls: usize) -> Result<Vec<String>, grad
         }
     };
     let runs = async {
-        for _ in 0..calls {
-            let _ = list.next().await;
-            // The reader sees each state before the next one replaces it.
-            tokio::task::yield_now().await;
-        }
+        calls.await;
+        // The reader sees the last state.
+        tokio::task::yield_now().await;
     };
     cx.call(NEXT, select(Box::pin(runs), Box::pin(reads))).await?;
     Ok(states.into_inner())
+}
+
+/// So many calls of `next`. The reader sees each state before the next one replaces it.
+async fn calls(list: &List, count: usize) {
+    for _ in 0..count {
+        let _ = list.next().await;
+        tokio::task::yield_now().await;
+    }
 }
 
 pub async fn says_what_it_loads(cx: Cx) -> Outcome {
@@ -167,7 +177,7 @@ pub async fn says_what_it_loads(cx: Cx) -> Outcome {
     let list = book.list(20);
     book.script([Some(Act::Error("broken")), None, None]);
     ensure!(list.watch().borrow().loading.is_none(), "a new list is loading"; expected = "`loading` is None");
-    let states = watched(&cx, &list, 3).await?;
+    let states = watched(&cx, &list, calls(&list, 3)).await?;
     let expected = [
         "0 items, loading Next",
         "0 items, at rest",
@@ -177,5 +187,45 @@ pub async fn says_what_it_loads(cx: Cx) -> Outcome {
         "6 items, at rest",
     ];
     ensure_eq!(states.join("; "), expected.join("; "), "a load that fails, and two that do not: what a reader sees"; help = HELP);
+    // What a reader sees of one page: also of an empty one, of one that is too large, and of one that callers share.
+    let two =
+        |items: usize, then: usize| format!("{items} items, loading Next; {then} items, at rest");
+    for (what, sizes, expected) in [
+        ("an empty page", [3, 0], two(3, 3)),
+        ("a page that is too large", [3, 21], two(3, 3)),
+        ("a page of 2 items, for which three callers wait", [3, 2], two(3, 5)),
+    ] {
+        let book = Book::new(&sizes, 0);
+        let list = book.list(20);
+        steps(&cx, &list, Dir::Next, 1).await?;
+        let calls = async {
+            let mut loads = Box::pin(list.next());
+            let _ = futures::poll!(&mut loads);
+            let others = if sizes[1] == 2 { 2 } else { 0 };
+            // They are polled first: the reader sees the end of the load before they return.
+            let _ = join(join_all((0..others).map(|_| list.next())), loads).await;
+        };
+        let states = watched(&cx, &list, calls).await?;
+        // How often it is loaded is a criterion of its own.
+        if book.calls() == 2 {
+            ensure_eq!(states.join("; "), expected, "{what}: what a reader sees"; help = HELP);
+        }
+    }
+    // A call that loads nothing changes nothing. That it loads nothing is a criterion of its own.
+    let book = Book::new(&[3], 0);
+    let list = book.list(20);
+    let states = watched(&cx, &list, list.previous()).await?;
+    ensure!(book.calls() > 0 || states.is_empty(), "a call of Previous before the first load, which loads nothing: a reader sees {}", states.join("; ");
+        expected = "no change", help = HELP);
+    steps(&cx, &list, Dir::Next, 1).await?;
+    let before = book.calls();
+    let both = async {
+        let _ = list.previous().await;
+        tokio::task::yield_now().await;
+        calls(&list, 1).await;
+    };
+    let states = watched(&cx, &list, both).await?;
+    ensure!(book.calls() > before || states.is_empty(), "calls at both ends, which load nothing: a reader sees {}", states.join("; ");
+        expected = "no change", help = HELP);
     Ok(())
 }

@@ -264,12 +264,27 @@ pub async fn tells_no_secrets(cx: Cx) -> Outcome {
         for (site, fault) in [
             (CallSite::Receipt, Fault::FailBefore),
             (CallSite::Receipt, Fault::Decline),
+            (CallSite::Receipt, Fault::Panic),
             (CallSite::Save, Fault::Decline),
         ] {
             let script = Script::new().on(CallSite::Confirm, 1, Fault::LoseReply);
             let mut plan = Plan::new(2, script.always(site, fault));
             plan.what = format!("{site} under {fault:?}");
             plans.push((path, plan));
+        }
+    }
+    for site in [CallSite::Fraud, CallSite::Confirm, CallSite::Save] {
+        let mut plan = Plan::new(1, Script::new().always(site, Fault::Panic));
+        plan.what = format!("{site} under {:?}", Fault::Panic);
+        plans.push((Path::Normal, plan));
+    }
+    // A redrive fails in ways of its own, and its letters name other causes than before.
+    for (receipts, site) in [(true, CallSite::Receipt), (false, CallSite::Refund)] {
+        for fault in [Fault::Panic, Fault::Decline, Fault::Hang] {
+            let mut plan = Plan::new(1, Script::new());
+            (plan.receipts, plan.meets) = (receipts, Some((site, fault)));
+            plan.what = format!("{site} under {fault:?}");
+            plans.push((Path::Redrive, plan));
         }
     }
     walk_all(&cx, plans, silent).await?;
@@ -375,7 +390,34 @@ pub async fn does_nothing_twice(cx: Cx) -> Outcome {
         plan.what = format!("the first answer of {site} lost, and then {then:?}");
         plans.push((Path::Normal, plan));
     }
-    walk_all(&cx, plans, once_each).await
+    walk_all(&cx, plans, once_each).await?;
+    every_process_knows_the_answer(&cx).await
+}
+
+/// Two processes are asked for one payment at the same time: the client of the one that does not work on it gets
+/// the payment's answer as well, as soon as the journal has it.
+async fn every_process_knows_the_answer(cx: &Cx) -> Outcome {
+    let mut plans = Vec::new();
+    for path in [Path::Normal, Path::Joined, Path::Repeat] {
+        let mut plan = Plan::new(2, Script::new());
+        plan.two = true;
+        plan.what = "nothing fails, and two processes are asked".to_owned();
+        plans.push((path, plan));
+    }
+    let judge = |walked: &Walked| {
+        once_each(walked)?;
+        for asked in &walked.asked {
+            let told = asked.reply.as_ref().map(|reply| &reply.answer.status);
+            ensure!(
+                told.is_ok_and(is_paid), "{}: the payment is paid after a second or two, and a client is told otherwise", walked.when();
+                expected = "Paid, for the clients of both processes: each has 10 s until its answer is due",
+                observed = format!("{told:?} after {} ms", asked.took.as_millis()),
+                help = "the process that finds the payment begun reads the journal again every now and then: the other one may end it long before its lease does"
+            );
+        }
+        Ok(())
+    };
+    walk_all(cx, plans, judge).await
 }
 
 /// Whether another request with this key was told that it is paid: a failure that may pass leaves the key free.

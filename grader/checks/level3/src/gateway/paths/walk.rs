@@ -272,6 +272,7 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
             if let Some((site, fault)) = plan.meets {
                 walked.stage.script.add(site, fault);
                 cx.call("Gateway::redrive", first.redrive()).await?;
+                note_letters(&mut walked);
                 walked.stage.script.heal(site);
             }
             // A key whose refusal the provider remembers may cost the first one.

@@ -165,7 +165,7 @@ impl<T> DeadLetters<T> {
             };
             let letter = &mut letters[index];
             letter.cause = cause;
-            letter.attempts += 1;
+            letter.attempts = letter.attempts.saturating_add(1);
             letter.redrives += 1;
             letter.last = Instant::now();
             letter.parked = letter.redrives == self.park_after;

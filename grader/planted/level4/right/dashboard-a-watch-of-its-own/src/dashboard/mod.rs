@@ -299,7 +299,7 @@ async fn run<A: DashboardApi, K: KeyValue>(inner: Arc<Inner<A, K>>) {
     };
     inner.pages.send_modify(|page| {
         page.phase = Phase::Loading(Step::Data);
-        if page.data.as_ref().is_some_and(|data| data.user != user) {
+        if page.data.as_ref().is_some_and(|data| data.user.id != user.id) {
             page.data = None;
             page.degraded.clear();
         }
