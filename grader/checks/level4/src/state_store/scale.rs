@@ -306,6 +306,8 @@ async fn moves(cx: &Cx) -> Outcome {
         };
         let reads = observed(1_000, stream.map(|state| state.to_string()));
         let (seen, _store) = cx.call(SELECT, join(reads, script)).await?.value;
+        // What was ready at the first poll may come with the second one.
+        let seen = Marbles::at(seen.marks().iter().filter(|(at, _)| *at > 0).cloned());
         let mut expected = vec![(10, Mark::item("7"))];
         expected.extend(end.then_some((10, Mark::End)));
         seen.ensure(
