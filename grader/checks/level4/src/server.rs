@@ -19,6 +19,21 @@ pub enum Answer {
     AcceptsAfter(u64),
     /// Accepted, and closed after so many milliseconds.
     ClosesAfter(u64),
+    /// Accepted, and what the client writes goes no further.
+    Stuck(Part),
+    /// Accepted, and nothing can be written.
+    Breaks(Part),
+}
+
+/// The steps of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `Sink::poll_ready`.
+    Ready,
+    /// `Sink::start_send`.
+    Start,
+    /// `Sink::poll_flush`.
+    Flush,
 }
 
 /// What the server knows of one connection.
@@ -26,12 +41,36 @@ pub enum Answer {
 struct Side {
     /// What the client has not read yet. `None` is the close.
     incoming: VecDeque<Option<Result<Frame, WireError>>>,
-    /// What the client has sent.
+    /// What the client has written and not flushed.
+    unflushed: Vec<Frame>,
+    /// What the client has sent: written and flushed.
     sent: Vec<(u64, Frame)>,
     gone: Option<u64>,
-    waker: Option<Waker>,
-    /// Frames that are still accepted before the client's writes fail.
-    accepts: Option<usize>,
+    /// The client's, where it waits to read and to write.
+    reads: Option<Waker>,
+    writes: Option<Waker>,
+    /// Where the client's writes wait.
+    stuck: Option<Part>,
+    /// Frames that are still accepted before the client's writes fail, and where they fail.
+    accepts: Option<(usize, Part)>,
+}
+
+impl Side {
+    /// Whether the client's write goes on at this step.
+    fn passes(&mut self, part: Part, cx: &Context<'_>) -> Poll<Result<(), WireError>> {
+        if self.accepts == Some((0, part)) && (part != Part::Flush || !self.unflushed.is_empty()) {
+            return Poll::Ready(Err(WireError::Failed("broken pipe".to_owned())));
+        }
+        if self.stuck == Some(part) && (part != Part::Flush || !self.unflushed.is_empty()) {
+            self.writes = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        [self.reads.take(), self.writes.take()].into_iter().flatten()
+    }
 }
 
 struct State {
@@ -89,11 +128,11 @@ impl Server {
 
     /// The newest connection.
     fn newest(&self, change: impl FnOnce(&mut Side)) {
-        let waker = lock(&self.0).sides.last_mut().and_then(|side| {
+        let wakers = lock(&self.0).sides.last_mut().map(|side| {
             change(side);
-            side.waker.take()
+            side.wakers()
         });
-        waker.into_iter().for_each(Waker::wake);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     pub fn sends(&self, frame: Frame) {
@@ -109,9 +148,14 @@ impl Server {
         self.newest(|side| side.incoming.push_back(None));
     }
 
-    /// Of the newest connection: so many frames are accepted, then writing fails.
-    pub fn breaks_after(&self, frames: usize) {
-        self.newest(|side| side.accepts = Some(frames));
+    /// Of the newest connection: so many frames are accepted, then writing fails at this step.
+    pub fn breaks_after(&self, frames: usize, at: Part) {
+        self.newest(|side| side.accepts = Some((frames, at)));
+    }
+
+    /// Of the newest connection: from now on the client's writes wait at this step, or at none.
+    pub fn sticks(&self, at: Option<Part>) {
+        self.newest(|side| side.stuck = at);
     }
 }
 
@@ -144,7 +188,13 @@ impl Connector for Server {
         }
         let index = {
             let mut state = lock(&self.0);
-            state.sides.push(Side::default());
+            let mut side = Side::default();
+            match answer {
+                Answer::Stuck(part) => side.stuck = Some(part),
+                Answer::Breaks(part) => side.accepts = Some((0, part)),
+                _ => {}
+            }
+            state.sides.push(side);
             state.sides.len() - 1
         };
         let closes = match answer {
@@ -175,9 +225,22 @@ impl Stream for Connection {
         match side.incoming.pop_front() {
             Some(item) => Poll::Ready(item),
             None => {
-                side.waker = Some(cx.waker().clone());
+                side.reads = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+}
+
+impl Connection {
+    /// Asks the server's side of this connection.
+    fn side<T>(
+        &self,
+        ask: impl FnOnce(&mut Side) -> Poll<Result<T, WireError>>,
+    ) -> Poll<Result<T, WireError>> {
+        match lock(&self.server.0).sides.get_mut(self.index) {
+            Some(side) => ask(side),
+            None => Poll::Ready(Err(WireError::Closed)),
         }
     }
 }
@@ -185,29 +248,38 @@ impl Stream for Connection {
 impl Sink<Frame> for Connection {
     type Error = WireError;
 
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        self.side(|side| side.passes(Part::Ready, cx))
     }
 
     fn start_send(self: Pin<&mut Self>, frame: Frame) -> Result<(), WireError> {
-        let now = self.server.now();
         let mut state = lock(&self.server.0);
         let Some(side) = state.sides.get_mut(self.index) else { return Err(WireError::Closed) };
         match &mut side.accepts {
-            Some(0) => return Err(WireError::Failed("broken pipe".to_owned())),
-            Some(left) => *left -= 1,
-            None => {}
+            Some((0, Part::Start)) => return Err(WireError::Failed("broken pipe".to_owned())),
+            Some((left, Part::Ready | Part::Start)) => *left = left.saturating_sub(1),
+            _ => {}
         }
-        side.sent.push((now, frame));
+        side.unflushed.push(frame);
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let now = self.server.now();
+        self.side(|side| {
+            let passes = side.passes(Part::Flush, cx);
+            if passes == Poll::Ready(Ok(())) {
+                if let Some((left, Part::Flush)) = &mut side.accepts {
+                    *left = left.saturating_sub(side.unflushed.len());
+                }
+                side.sent.extend(side.unflushed.drain(..).map(|frame| (now, frame)));
+            }
+            passes
+        })
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
-        Poll::Ready(Ok(()))
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        self.poll_flush(cx)
     }
 }
 

@@ -5,6 +5,7 @@ mod scale;
 
 use std::time::Duration;
 
+use futures::future::poll_immediate;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level4::ttl_cache::{Config, ConfigError, Hit, TtlCache};
 use tokio::time::sleep;
@@ -105,6 +106,29 @@ pub async fn the_age_begins_with_the_arrival(cx: Cx) -> Outcome {
     sleep(ms(30)).await;
     ensure_eq!(get(&cache, "b"), "put, 30 ms old, fresh", "who asks 30 ms after a put");
     ensure_eq!(get(&cache, "a"), "run 1, 80 ms old, fresh", "who asks 80 ms after the end of the fetch"; help = HELP);
+    // A caller that waits for the fetch, and is not polled when its value arrives.
+    for (late, fresh) in
+        [(1, "fresh"), (30, "fresh"), (TTL - 1, "fresh"), (TTL, "stale"), (TTL + 300, "stale")]
+    {
+        let cache = self::cache(&cx, 10, TTL, 50).await?;
+        let record = Fetches::new();
+        let script = async {
+            let mut waits = Box::pin(fetch(&cache, &record, "a", 50, Ends::Value));
+            let began = poll_immediate(&mut waits).await;
+            let other = fetch(&cache, &record, "a", 50, Ends::Value).await;
+            sleep(ms(late)).await;
+            (began, other, waits.await)
+        };
+        let (began, other, answer) = cx.call(FETCH, script).await?.value;
+        ensure!(began.is_none(), "a fetch of 50 ms is over at its first poll");
+        ensure_eq!(
+            other,
+            (50, "run 1, 0 ms old, fresh".to_owned()),
+            "a caller that shares the fetch of another one"
+        );
+        ensure_eq!(answer, (50 + late, format!("run 1, {late} ms old, {fresh}")), "a fetch ends at 50 ms, and one of its callers is polled {late} ms later, with a ttl of {TTL} ms: what it gets";
+            help = "keep the time of the arrival with the value, and calculate the age when a caller gets it");
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::poll_immediate;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::http_client::{
     Caching, ConfigError, Hit, HttpError, Request, Settings, TransportError,
@@ -36,6 +37,23 @@ pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
         sleep(ms(1)).await;
         let miss = cx.call(GET, client.clone().get(A, Caching::Use)).await?;
         ensure_eq!(shown(miss.value), "answer 2, 0 ms old, fresh", "a ttl of {ttl} ms, and a copy of {ttl} ms"; help = HELP);
+    }
+    // A caller who shares a request, and is not polled when its answer arrives.
+    for (late, fresh) in [(30, true), (99, true), (100, false)] {
+        let server = Server::new(40);
+        let client = client(&cx, &server, short()).await?;
+        let script = async {
+            let mut waits = Box::pin(client.get(A, Caching::Use));
+            let began = poll_immediate(&mut waits).await;
+            let _ = client.get(A, Caching::Use).await;
+            sleep(ms(late)).await;
+            (began.is_some(), waits.await)
+        };
+        let (early, answer) = cx.call(GET, script).await?.value;
+        ensure!(!early, "a request takes 40 ms, and its caller has an answer at once");
+        let seen = answer.map(|hit| (hit.age, hit.fresh));
+        ensure_eq!(seen, Ok((ms(late), fresh)), "a request ends at 40 ms, and one of its callers is polled {late} ms later, with a ttl of 100 ms: age, and whether it is fresh";
+            help = "keep the time of the arrival with the answer, and calculate the age when a caller gets it");
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::task::{Context, Waker};
 
 use futures::future::{join, join_all, poll_immediate};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms, scarce};
 use http::Method;
@@ -115,6 +117,65 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     ensure!(call.polls < 500, "requests of 250 s with four callers, and a batch of eight, took {} polls", call.polls;
         expected = "a few: what waits is woken",
         help = "a loop that sleeps for a moment and checks again costs a processor when thousands wait");
+    moves(&cx).await
+}
+
+/// Calls that one task has polled and another one awaits, alone and with callers who share the request.
+async fn moves(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "each poll may come from another task: keep the newest waker, not the first one";
+    for others in [0, 2] {
+        let server = Server::new(100);
+        let client = client(cx, &server, short()).await?;
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        let request = Request { method: Method::POST, ..Request::get("http://a.example/post") };
+        let mut moved = vec![
+            ("get", get(&client, A, Caching::Use).boxed_local()),
+            ("get, with Bypass", get(&client, A, Caching::Bypass).boxed_local()),
+            (
+                "send",
+                client
+                    .send(request, Caching::Use)
+                    .map(|it| super::shown(&it.map(|hit| hit.value)))
+                    .boxed_local(),
+            ),
+            (
+                "batch",
+                client
+                    .batch(vec![(1, Request::get("http://b.example/batch"))])
+                    .map(|answers| {
+                        format!("{} answer", answers.iter().filter(|(_, it)| it.is_ok()).count())
+                    })
+                    .boxed_local(),
+            ),
+            (
+                "progressive",
+                client
+                    .progressive("http://c.example/load")
+                    .map(|it| super::item(&it))
+                    .collect::<Vec<_>>()
+                    .map(|items| items.join(", "))
+                    .boxed_local(),
+            ),
+        ];
+        for (name, call) in &mut moved {
+            let early = call.poll_unpin(&mut elsewhere);
+            ensure!(early.is_pending(), "a request takes 100 ms, and `{name}` is ready at once");
+        }
+        // Each is polled only when it was woken itself; the others drive the request.
+        let others =
+            (0..others).map(|_| ("another get", get(&client, A, Caching::Use).boxed_local()));
+        let calls: FuturesUnordered<_> = others
+            .chain(moved)
+            .map(|(name, call)| async move { (name, timeout(ms(10_000), call).await.ok()) })
+            .collect();
+        let began = cx.timeline().now_ms();
+        let ended = calls.map(|(name, answer)| (name, answer, cx.timeline().now_ms() - began));
+        for (name, answer, at) in cx.call(GET, ended.collect::<Vec<_>>()).await?.value {
+            ensure!(answer.is_some() && at == 100, "`{name}` was polled by one task and is awaited by another one, and the request takes 100 ms: it has its answer {}", if answer.is_some() { format!("at {at} ms") } else { "not within 10 s".to_owned() };
+                expected = "at 100 ms", help = HELP);
+        }
+    }
     Ok(())
 }
 

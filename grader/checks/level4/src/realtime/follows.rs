@@ -1,12 +1,14 @@
 //! The list and its updates.
 
+use futures::future::join;
+use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, ensure, ms};
 use level4::realtime::Status;
 use level4::socket::Frame;
 use tokio::time::sleep;
 
 use super::fakes::{Api, delete, insert, message, replace, update};
-use super::{scene, states, watch};
+use super::{OPEN, scene, shown, states, watch};
 
 pub async fn loads_the_list(cx: Cx) -> Outcome {
     let scene = scene(&cx, Api::with("1a 2b")).await?;
@@ -187,5 +189,19 @@ pub async fn other_messages_do_not_disturb(cx: Cx) -> Outcome {
             "a message without this topic is about another list, or about none: it is no error",
         )?;
     }
+    // Messages that change nothing: a reader gets no state twice in a row.
+    let scene = scene(&cx, Api::with("1a 2b")).await?;
+    let script = async {
+        sleep(ms(100)).await;
+        for frame in [message("Orders", 5, r#"{"delete":1}"#), insert(3, "3c"), update(2, 1, "z")] {
+            scene.server.sends(frame);
+            sleep(ms(10)).await;
+        }
+    };
+    let all = Marbles::record(1_000, scene.list.open(), |live| Mark::Item(shown(&live)));
+    let (all, ()) = cx.call(OPEN, join(all, script)).await?.value;
+    let twice = all.marks().windows(2).find(|pair| pair[0].1 == pair[1].1);
+    ensure!(twice.is_none(), "a message of another topic and two updates of old versions come, and a reader gets a state twice in a row: {:?}", twice.map(|pair| &pair[1]);
+        expected = "each state that differs from the one before", help = "compare a state with the last one before it is yielded");
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Who reads, and what runs for them.
 
 use std::panic::AssertUnwindSafe;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::future::{join, join3};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level4::realtime::Status;
@@ -40,6 +42,32 @@ pub async fn two_readers_share_a_connection(cx: Cx) -> Outcome {
         "a reader that comes when the list is live",
         "it sees at once what is known",
     )?;
+    // Readers in tasks of their own: each is polled only when it was woken itself.
+    let script = async {
+        sleep(ms(100)).await;
+        server.sends(insert(5, "3c"));
+        sleep(ms(100)).await;
+        server.closes();
+        sleep(ms(1_200)).await;
+        server.sends(insert(6, "4d"));
+    };
+    let readers: FuturesUnordered<_> = (0..5).map(|_| seen(2_000, scene.list.open())).collect();
+    let (all, ()) = cx.call(OPEN, join(readers.collect::<Vec<_>>(), script)).await?.value;
+    let expected = [
+        (0, "connecting 4: 1a 2b"),
+        (50, "live 3: 1a"),
+        (100, "live 5: 1a 3c"),
+        (200, "connecting 5: 1a 3c"),
+        (1_250, "live 3: 1a"),
+        (1_400, "live 6: 1a 4d"),
+    ];
+    for observed in all {
+        observed.ensure(
+            &states(expected),
+            "one of five readers, each in a task of its own",
+            "a change wakes all readers",
+        )?;
+    }
     // One that is not polled any more holds up none.
     let held = scene.list.open();
     let mut held = Box::pin(held);
@@ -180,5 +208,28 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     let call = cx.call(OPEN, reads).await?;
     ensure!(call.polls < 100, "a snapshot that takes 30 s and a connection that is silent for 200 s take {} polls", call.polls;
         expected = "a few", help = "`select!` over what can happen next");
+    // A reader that one task has polled and another one awaits, alone and beside another reader.
+    for others in [0, 1] {
+        let scene = self::scene(&cx, Api::with("1a")).await?;
+        let mut moved = scene.list.open();
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        while moved.poll_next_unpin(&mut elsewhere).is_ready() {}
+        // The other one first: it drives the run.
+        let rest = (0..others).map(|_| seen(1_000, scene.list.open()).boxed_local());
+        let readers: FuturesUnordered<_> = rest.chain([seen(1_000, moved).boxed_local()]).collect();
+        let script = async {
+            sleep(ms(300)).await;
+            scene.server.sends(insert(4, "2b"));
+        };
+        let (all, ()) = cx.call(OPEN, join(readers.collect::<Vec<_>>(), script)).await?.value;
+        for observed in all {
+            let lists = super::lists(&observed);
+            lists.ensure(
+                &states([(50, "live 3: 1a"), (300, "live 4: 1a 2b")]),
+                &format!("a reader that one task has polled and another one awaits, with {others} more: the lists"),
+                "each poll may come from another task: keep the newest waker, not the first one",
+            )?;
+        }
+    }
     Ok(())
 }

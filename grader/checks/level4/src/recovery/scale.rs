@@ -1,15 +1,17 @@
 //! Large figures, long waits, several threads.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::future::{join_all, poll_immediate};
-use grader_kit::{Cx, Outcome, ensure, scarce};
+use grader_kit::{Cx, Outcome, ensure, ms, scarce};
 use level4::recovery::{Class, Metrics, Recovery};
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
-use super::fakes::{Broken, Calls, Ends};
-use super::{RUN, attempts, recovery, run};
+use super::fakes::{Broken, Calls, Ends, fails};
+use super::{RUN, attempts, constant, on_class, recovery, run};
 
 const THREADS: usize = 4;
 
@@ -27,6 +29,31 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     ensure!(call.polls < 200, "three runs with six attempts, waits up to 30 s and fallbacks took {} polls", call.polls;
         expected = "a few for each wait: a run that waits is woken",
         help = "a loop that sleeps for a moment and checks again costs a processor when thousands wait");
+    // A run that one task has polled and another one awaits: attempts of 100 ms, waits of 500 ms, a fallback of 50 ms.
+    for (at, what) in [
+        (0, "in its first attempt"),
+        (300, "in its wait"),
+        (650, "in its second attempt"),
+        (720, "in its fallback"),
+    ] {
+        let mut recovery = self::recovery(&cx).await?;
+        on_class(&cx, &mut recovery, Class::Network, constant(500)).await?;
+        let calls = Calls::new();
+        let record = calls.clone();
+        recovery.fallback("a", move |_| record.call("fallback", 50, Ends::Well(1)));
+        let ends = [fails(1)];
+        let mut moved = Box::pin(run(&recovery, &calls, "a", 2, 100, &ends));
+        if at > 0 {
+            let began = cx.call(RUN, timeout(ms(at), &mut moved)).await?.value;
+            ensure!(began.is_err(), "a run of 750 ms is over at {at} ms");
+        }
+        let early = moved.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        ensure!(early.is_pending(), "a run of 750 ms is over at {at} ms");
+        let call = cx.call(RUN, timeout(ms(60_000), moved)).await?;
+        let took = at + u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
+        ensure!(call.value.is_ok() && took == 750, "a run of 750 ms was polled by one task {what}, and is awaited by another one: it ends at {took} ms";
+            expected = "750 ms", help = "each poll may come from another task: keep the newest waker, not the first one");
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::task::{Context, Waker};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use grader_kit::marbles::Marbles;
@@ -218,5 +219,24 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     let call = cx.call(RESUBSCRIBE, reads).await?;
     ensure!(call.polls < 100, "waits of a minute and a source that is silent for 120 s take {} polls", call.polls;
         expected = "a few", help = "no loop that checks repeatedly");
+    // A stream that one task has polled and another one awaits.
+    for (what, script, expected) in [
+        ("before the first item", vec![Step::Wait(50), Step::Item(1)], [(50, "1"), (120, "2")]),
+        ("in a wait", vec![Step::Error(503)], [(1_000, "1"), (1_070, "2")]),
+    ] {
+        let script = [script, vec![Step::Wait(70), Step::Item(2)]].concat();
+        let next = vec![Step::Item(1), Step::Wait(70), Step::Item(2)];
+        let source = Source::new(&cx, [script], next);
+        let mut stream = Box::pin(make(&source, always(after(3)?)));
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        let early = stream.poll_next_unpin(&mut elsewhere);
+        ensure!(early.is_pending(), "a source yields nothing at once, and the stream is ready");
+        let seen = cx.call(RESUBSCRIBE, Marbles::record(1_500, stream, shown)).await?.value;
+        seen.ensure(
+            &super::events(expected),
+            &format!("a stream that was polled by one task {what}, and is awaited by another one"),
+            "each poll may come from another task: keep the newest waker, not the first one",
+        )?;
+    }
     Ok(())
 }

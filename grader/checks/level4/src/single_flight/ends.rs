@@ -1,9 +1,11 @@
 //! The ways in which callers and runs end.
 
 use std::panic::AssertUnwindSafe;
+use std::task::{Context, Waker};
 
-use futures::FutureExt as _;
 use futures::future::{join, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use tokio::time::{sleep, timeout};
 
@@ -83,6 +85,29 @@ pub async fn a_caller_that_is_not_polled_holds_up_none(cx: Cx) -> Outcome {
     ensure!(matches!(kept, Ok((_, Ok(text))) if text == "run 1"), "the caller that began a run is polled again when the work has ended, and gets no value";
         expected = "the value");
     ensure!(record.count() == 1, "the work was run {} times", record.count(); expected = "once");
+    moves(&cx).await
+}
+
+/// A caller that one task has polled and another one awaits, alone and with another caller.
+async fn moves(cx: &Cx) -> Outcome {
+    for others in [0, 1, 5] {
+        let (flight, record) = (Flight::new(), Fetches::new());
+        let run = || flight.run("a".to_owned(), record.work(LENGTH, Ends::Value)).boxed();
+        let mut moved = run();
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        ensure!(
+            moved.poll_unpin(&mut elsewhere).is_pending(),
+            "work of {LENGTH} ms is over at its first poll"
+        );
+        // The others first, and each in a task of its own: they drive the work.
+        let callers: FuturesUnordered<_> = (0..others).map(|_| run()).chain([moved]).collect();
+        let answers = callers.map(|answer| (record.now(), answer)).collect::<Vec<_>>();
+        let answers = cx.call(RUN, timeout(ms(10_000), answers)).await?.value.unwrap_or_default();
+        let count = answers.iter().filter(|answer| **answer == (LENGTH, value(1))).count();
+        ensure!(count == others + 1, "a caller was polled by one task and is awaited by another one, with {others} more callers: {count} of {} have the value at {LENGTH} ms", others + 1;
+            expected = "all of them", observed = format!("{answers:?}"),
+            help = "each poll may come from another task: keep the newest waker of each caller, not the first one");
+    }
     Ok(())
 }
 
@@ -107,6 +132,37 @@ pub async fn forget_lets_the_next_begin(cx: Cx) -> Outcome {
     ];
     ensure_eq!(answers.as_slice(), expected.as_slice(), "`a` is asked for at 0, 10, 30 and 40 ms, and forgotten at 20 ms; `b` at 15 and 50 ms";
         help = "`forget` takes the run out of the map; those who have joined it hold it themselves");
+    // What `len` counts meanwhile.
+    let (flight, record) = (Flight::new(), Fetches::new());
+    let mut seen = Vec::new();
+    let counts = async {
+        let mut now = 0;
+        for (at, forgets) in [
+            (5, false),
+            (12, false),
+            (15, true),
+            (25, false),
+            (35, true),
+            (45, false),
+            (145, false),
+        ] {
+            sleep(ms(at - now)).await;
+            now = at;
+            if forgets {
+                flight.forget(&"a".to_owned());
+            }
+            seen.push((at, flight.len(), flight.is_empty()));
+        }
+    };
+    // Two callers of `a` until 100 ms, forgotten at 15 ms; one from 20 to 120 ms, forgotten at 35 ms; one of `b`
+    // from 20 to 120 ms, and one of `a` from 40 to 140 ms.
+    let calls = [("a", 0), ("a", 10), ("a", 20), ("b", 20), ("a", 40)]
+        .map(|(key, at)| call(&flight, &record, key, at, Ends::Value));
+    cx.call(RUN, join(join_all(calls), counts)).await?;
+    let expected = [(5, 1), (12, 1), (15, 0), (25, 2), (35, 1), (45, 2), (145, 0)]
+        .map(|(at, len)| (at, len, len == 0));
+    ensure_eq!(seen.as_slice(), expected.as_slice(), "`a` is asked for at 0, 10, 20 and 40 ms, and forgotten at 15 and 35 ms; `b` is asked for at 20 ms: the time, `len` and `is_empty`";
+        help = "`len` counts the keys with a run that a caller can join: not the callers, and not runs that were forgotten");
     Ok(())
 }
 

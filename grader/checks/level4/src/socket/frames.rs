@@ -7,12 +7,9 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::socket::{Config, Frame, SendError};
 use tokio::time::sleep;
 
-use super::{SOCKET, events, observed, quiet, s, socket};
+use super::{SOCKET, events, observed, quiet, s, socket, socket_of, text};
+use crate::ops::nz;
 use crate::server::{Answer, Server};
-
-fn text(text: impl ToString) -> Frame {
-    Frame::Text(text.to_string())
-}
 
 pub async fn decodes_messages(cx: Cx) -> Outcome {
     let number = cx.draw().between(10..=99);
@@ -31,7 +28,31 @@ pub async fn decodes_messages(cx: Cx) -> Outcome {
         &events([(0, "connected 1"), (10, shown.as_str()), (10, "8"), (20, "0")]),
         "messages as text and as bytes",
         "messages are JSON, in the order in which they come",
-    )
+    )?;
+    // Texts in JSON: each character and each escape is what it says, in a text and in bytes.
+    let drawn = cx.draw().text(1..=20);
+    let json = format!("{drawn:?}");
+    for (json, message) in [
+        (json.as_str(), drawn.as_str()),
+        ("\"gr\u{fc}\u{df}\"", "gr\u{fc}\u{df}"),
+        ("\"\\u00e9\\n\"", "\u{e9}\n"),
+    ] {
+        for frame in [text(json), Frame::Binary(json.as_bytes().to_vec())] {
+            let server = Server::new([], Answer::Accepts);
+            let (_outbox, stream) = socket_of::<String>(&cx, &server, quiet()).await?;
+            let script = async {
+                sleep(ms(10)).await;
+                server.sends(frame.clone());
+            };
+            let (seen, ()) = cx.call(SOCKET, join(observed(1_000, stream), script)).await?.value;
+            seen.ensure(
+                &events([(0, "connected 1"), (10, message)]),
+                &format!("a message that is a string: {frame:?}"),
+                "messages are JSON in UTF-8, also where they come as bytes",
+            )?;
+        }
+    }
+    Ok(())
 }
 
 pub async fn bad_frames_are_reported(cx: Cx) -> Outcome {
@@ -62,6 +83,22 @@ pub async fn bad_frames_are_reported(cx: Cx) -> Outcome {
             "report it as `BadFrame`, and go on with the same connection",
         )?;
     }
+    // Bytes that are no UTF-8, inside of a string that is JSON otherwise.
+    for bytes in [&b"\"\xff\""[..], b"\"a\xc3\"", b"\"\xed\xa0\x80\"", b"\"gr\xfc\xdf\""] {
+        let server = Server::new([], Answer::Accepts);
+        let (_outbox, stream) = socket_of::<String>(&cx, &server, quiet()).await?;
+        let script = async {
+            sleep(ms(10)).await;
+            server.sends(Frame::Binary(bytes.to_vec()));
+            server.sends(text("\"after\""));
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(1_000, stream), script)).await?.value;
+        seen.ensure(
+            &events([(0, "connected 1"), (10, "bad frame"), (10, "after")]),
+            &format!("a string whose bytes {bytes:?} are no UTF-8"),
+            "JSON is UTF-8: do not replace bytes that are not, report a `BadFrame`",
+        )?;
+    }
     Ok(())
 }
 
@@ -87,6 +124,12 @@ pub async fn answers_pings_and_hides_pongs(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// When the first connection got a ping.
+fn pings(server: &Server) -> Vec<u64> {
+    let sent = server.sent_at(0).into_iter();
+    sent.filter(|(_, frame)| matches!(frame, Frame::Ping(_))).map(|(at, _)| at).collect()
+}
+
 pub async fn silence_is_the_end(cx: Cx) -> Outcome {
     const HELP: &str = "a ping when nothing has come for 30 s; the end when nothing comes for 10 s after it. Any frame is a sign of life";
     let server = Server::new([], Answer::Accepts);
@@ -97,12 +140,28 @@ pub async fn silence_is_the_end(cx: Cx) -> Outcome {
         "a server that says nothing",
         HELP,
     )?;
-    let pings: Vec<_> = server
+    let frames: Vec<_> = server
         .sent_at(0)
         .into_iter()
         .map(|(at, frame)| (at, matches!(frame, Frame::Ping(_))))
         .collect();
-    ensure_eq!(pings, [(30_000, true)], "a server that says nothing; what it gets, and whether it is a ping"; help = HELP);
+    ensure_eq!(frames, [(30_000, true)], "a server that says nothing; what it gets, and whether it is a ping"; help = HELP);
+    // What the client sends is no sign of life, before the ping and after it.
+    let server = Server::new([], Answer::Accepts);
+    let (outbox, stream) = socket(&cx, &server, Config::default()).await?;
+    let script = async {
+        for number in 0..5 {
+            sleep(s(7)).await;
+            let _ = outbox.send(text(number));
+        }
+    };
+    let (seen, ()) = cx.call(SOCKET, join(observed(40_500, stream), script)).await?.value;
+    seen.ensure(
+        &events([(0, "connected 1"), (40_000, "failed 1, 1000 ms")]),
+        "a server that says nothing, and a frame of the outbox every 7 s",
+        "only what comes is a sign of life: what the client writes says nothing about the server",
+    )?;
+    ensure_eq!(pings(&server), [30_000], "a server that says nothing, and a frame of the outbox every 7 s: when it gets a ping"; help = HELP);
     // Each kind of frame keeps the connection alive, at the last moment too.
     for frame in [
         text(1),
@@ -123,13 +182,7 @@ pub async fn silence_is_the_end(cx: Cx) -> Outcome {
         let (_, ()) = cx.call(SOCKET, join(observed(124_998, stream), script)).await?.value;
         ensure!(server.connects().len() == 1, "a server sends {frame:?} 30 s and 40 s after a frame, less a millisecond: {} connects in 124.998 s", server.connects().len();
             expected = "1", help = HELP);
-        let pings: Vec<_> = server
-            .sent_at(0)
-            .into_iter()
-            .filter(|(_, frame)| matches!(frame, Frame::Ping(_)))
-            .map(|(at, _)| at)
-            .collect();
-        ensure_eq!(pings, [59_999, 114_998], "a server sends {frame:?} at 29.999, 69.998 and 84.998 s: the pings in 124.998 s"; help = HELP);
+        ensure_eq!(pings(&server), [59_999, 114_998], "a server sends {frame:?} at 29.999, 69.998 and 84.998 s: the pings in 124.998 s"; help = HELP);
     }
     Ok(())
 }
@@ -160,7 +213,7 @@ pub async fn hello_comes_first(cx: Cx) -> Outcome {
 
 pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
     let server = Server::new([Answer::Refuses], Answer::Accepts);
-    let config = Config { outbox: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN), ..quiet() };
+    let config = Config { outbox: nz(3), ..quiet() };
     let (outbox, stream) = socket(&cx, &server, config).await?;
     for number in 1..=3 {
         let accepted = outbox.send(text(number));
@@ -187,23 +240,5 @@ pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
         accepted.is_ok(),
         "an outbox for usize::MAX frames refuses the first one: {accepted:?}"
     );
-    Ok(())
-}
-
-pub async fn unsent_frames_are_sent_again(cx: Cx) -> Outcome {
-    let server = Server::new([], Answer::Accepts);
-    let (outbox, stream) = socket(&cx, &server, quiet()).await?;
-    let script = async {
-        sleep(s(1)).await;
-        server.breaks_after(1);
-        for number in 1..=3 {
-            let _ = outbox.send(text(number));
-        }
-        sleep(s(5)).await;
-    };
-    cx.call(SOCKET, join(observed(10_000, stream), script)).await?;
-    ensure_eq!(server.sent(0), [text(1)], "a connection that takes one frame and then fails");
-    ensure_eq!(server.sent(1), [text(2), text(3)], "a connection that took 1 of 3 frames and failed; what is sent on the next one";
-        help = "a frame that was taken from the queue and not written goes first on the next connection");
     Ok(())
 }

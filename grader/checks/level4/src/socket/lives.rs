@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join;
+use grader_kit::marbles::Marbles;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level4::socket::{Config, ConfigError, Event, Frame, LONGEST};
+use level4::socket::{Config, ConfigError, Event, Frame, GaveUp, LONGEST, SendError, WireError};
 use tokio::time::{sleep, timeout};
 
-use super::{SOCKET, events, observed, quiet, s, socket};
+use super::{SOCKET, events, observed, quiet, s, socket, text};
+use crate::ops::nz;
 use crate::server::{Answer, Server};
 
 pub async fn reconnects_with_growing_waits(cx: Cx) -> Outcome {
@@ -32,6 +34,33 @@ pub async fn reconnects_with_growing_waits(cx: Cx) -> Outcome {
         [0, 1_000, 3_000, 7_000],
         "a server that refuses: when it was asked in 14 s"
     );
+    // Factors that are no whole number, and waits of parts of a second.
+    for (first_delay, factor, waits) in [
+        (s(2), 1.5, [2_000, 3_000, 4_500, 6_750, 10_125]),
+        (ms(512), 1.25, [512, 640, 800, 1_000, 1_250]),
+        (ms(250), 2.0, [250, 500, 1_000, 2_000, 4_000]),
+    ] {
+        let server = Server::new([], Answer::Refuses);
+        let config = Config { max_attempts: 5, first_delay, factor, ..quiet() };
+        let (_outbox, mut stream) = socket(&cx, &server, config).await?;
+        let reads = async {
+            let mut named = Vec::new();
+            while let Some(Ok(item)) = stream.next().await {
+                if let Event::Reconnecting { delay, .. } = item {
+                    named.push(delay.as_millis() as u64);
+                }
+            }
+            named
+        };
+        let named = cx.call(SOCKET, reads).await?.value;
+        let settings = format!("first {first_delay:?}, factor {factor:?}");
+        ensure_eq!(named, waits, "the waits in milliseconds: {settings}";
+            help = "each wait is `factor` times as long as the one before: calculate in parts of a second");
+        let begun = server.connects();
+        let waited: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        ensure!(waited == waits, "the time between two connects is another one than the events say: {settings}";
+            expected = format!("{waits:?}"), observed = format!("{waited:?}"), help = "wait as long as `Reconnecting` says");
+    }
     // It comes back: the socket is open, and says which attempt it was.
     let server = Server::new([Answer::Refuses, Answer::Refuses], Answer::Accepts);
     let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
@@ -47,19 +76,22 @@ pub async fn reconnects_with_growing_waits(cx: Cx) -> Outcome {
 pub async fn gives_up_after_its_attempts(cx: Cx) -> Outcome {
     for attempts in [0, 1, 5] {
         let server = Server::new([], Answer::Refuses);
-        let config = Config { max_attempts: attempts, ..quiet() };
+        let config = Config { max_attempts: attempts, outbox: nz(1), ..quiet() };
         let (outbox, mut stream) = socket(&cx, &server, config).await?;
+        // With a frame that waits: the outbox of one frame is full when the socket gives up.
+        let waiting = Frame::Text("waits".to_owned());
+        let _ = outbox.send(waiting.clone());
         let reads = async {
-            let mut last = None;
             while let Some(item) = stream.next().await {
-                if let Some(Err(_)) = last {
-                    return None;
+                if let Err(gave_up) = item {
+                    // Before the end is read.
+                    let refused = outbox.send(waiting.clone());
+                    return stream.next().await.is_none().then_some((gave_up, refused));
                 }
-                last = Some(item);
             }
-            last.and_then(Result::err)
+            None
         };
-        let Some(gave_up) = cx.call(SOCKET, reads).await?.value else {
+        let Some((gave_up, refused)) = cx.call(SOCKET, reads).await?.value else {
             ensure!(false, "a server that refuses, and {attempts} attempts: the stream does not end with GaveUp"; expected = "one GaveUp, then the end");
             return Ok(());
         };
@@ -71,10 +103,41 @@ pub async fn gives_up_after_its_attempts(cx: Cx) -> Outcome {
             "the failures that GaveUp names, with {attempts} attempts"
         );
         ensure!(gave_up.last.to_string() == "refused", "GaveUp does not have the last error"; expected = "refused", observed = gave_up.last.to_string());
-        let refused = outbox.send(Frame::Text("1".to_owned()));
-        ensure!(refused.is_err(), "a frame is accepted after the socket has given up"; expected = "SendError::Closed");
+        let expected = Err(SendError::Closed(waiting.clone()));
+        let after = "the full outbox is asked once more right after GaveUp, before the end is read";
+        ensure_eq!(refused, expected, "{after}"; help = "close the queue in the step that yields GaveUp");
+        let expected = Err(SendError::Closed(waiting.clone()));
+        ensure_eq!(outbox.send(waiting.clone()), expected, "a frame for a socket that has ended");
         sleep(s(1000)).await;
         ensure!(server.connects().len() == connects, "a connect follows after GaveUp");
+    }
+    // The last error is that of the connection that was lost.
+    for (what, ends) in [
+        ("fails with \"reset\"", Some(Server::fails as fn(&Server))),
+        ("is closed by the server", Some(Server::closes)),
+        ("is silent", None),
+    ] {
+        let server = Server::new([], Answer::Accepts);
+        let config = Config { max_attempts: 0, ..Config::default() };
+        let (_outbox, stream) = socket(&cx, &server, config).await?;
+        let reads = timeout(s(100), stream.filter_map(async |item| item.err()).collect::<Vec<_>>());
+        let script = async {
+            sleep(s(10)).await;
+            ends.into_iter().for_each(|ends| ends(&server));
+        };
+        let (gave_up, ()) = cx.call(SOCKET, join(reads, script)).await?.value;
+        let gave_up = gave_up.unwrap_or_default();
+        let fine = match gave_up.as_slice() {
+            [GaveUp { failures: 1, last: WireError::Failed(text) }] => {
+                what.starts_with("fails") && text.contains("reset")
+            }
+            [GaveUp { failures: 1, last: WireError::Closed }] => what.contains("closed"),
+            [GaveUp { failures: 1, last: WireError::Silent }] => what.contains("silent"),
+            _ => false,
+        };
+        ensure!(fine, "a connection that {what}, and 0 attempts: what the stream yields at the end, within 100 s";
+            expected = "one GaveUp with this failure as the last one", observed = format!("{gave_up:?}"),
+            help = "GaveUp names what has ended the last connection");
     }
     Ok(())
 }
@@ -118,14 +181,24 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     ];
     for (what, answer, at) in cases {
         let server = Server::new([], answer);
-        let (outbox, stream) = socket(&cx, &server, Config::default()).await?;
+        let config = Config { outbox: nz(1), ..Config::default() };
+        let (outbox, stream) = socket(&cx, &server, config).await?;
         cx.call(SOCKET, observed(at, stream)).await?;
         let (connects, alive) = (server.connects().len(), server.alive());
         ensure!(alive == 0, "a socket was dropped {what}, and {alive} connections are alive"; expected = "0");
         sleep(s(1_000)).await;
         ensure!(server.connects().len() == connects, "a socket was dropped {what}, and connects later";
             help = "no task: all that a socket does, it does inside of its polls");
-        ensure!(outbox.send(Frame::Text("1".to_owned())).is_err(), "a socket was dropped {what}, and its outbox accepts a frame"; expected = "SendError::Closed");
+        // The second one would be refused as `Full` if the queue were still there.
+        for number in 1..=2 {
+            let frame = Frame::Text(number.to_string());
+            let refused = outbox.send(frame.clone());
+            ensure_eq!(
+                refused,
+                Err(SendError::Closed(frame)),
+                "a socket was dropped {what}; a frame for its outbox"
+            );
+        }
     }
     Ok(())
 }
@@ -153,19 +226,53 @@ pub async fn counts_until_a_connection_is_stable(cx: Cx) -> Outcome {
         "a server that accepts and closes at once, and 3 attempts",
         HELP,
     )?;
+    // What comes and goes on a connection does not make it good.
+    let config = Config { stable_after: s(3600), ..Config::default() };
+    for what in ["a message", "a ping", "a pong", "a sent frame"] {
+        let server = Server::new([Answer::Refuses], Answer::Accepts);
+        let (outbox, stream) = socket(&cx, &server, config.clone()).await?;
+        let script = async {
+            sleep(s(11)).await;
+            match what {
+                "a message" => server.sends(text(7)),
+                "a ping" => server.sends(Frame::Ping(vec![7])),
+                "a pong" => server.sends(Frame::Pong(vec![7])),
+                _ => {
+                    let _ = outbox.send(text(7));
+                }
+            }
+            sleep(s(10)).await;
+            server.closes();
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(22_000, stream), script)).await?.value;
+        let seen = Marbles::at(seen.marks().iter().filter(|(at, _)| *at != 11_000).cloned());
+        let expected =
+            [(0, "failed 1, 1000 ms"), (1_000, "connected 2"), (21_000, "failed 2, 2000 ms")];
+        seen.ensure(
+            &events(expected),
+            &format!("a refused connect, then a connection of 20 s with {what}, and `stable_after` is an hour"),
+            "only a connection that was open for `stable_after` sets the count to zero, whatever came on it",
+        )?;
+    }
     // At the boundary.
     for (open, next) in [(59_999, "failed 3, 4000 ms"), (60_000, "failed 1, 1000 ms")] {
         let answers = [Answer::Refuses, Answer::Refuses, Answer::ClosesAfter(open)];
         let server = Server::new(answers, Answer::Accepts);
         let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
-        let seen = cx.call(SOCKET, observed(3_500 + open, stream)).await?.value;
+        // A message half-way: the time of the connection does not begin again.
+        let script = async {
+            sleep(s(33)).await;
+            server.sends(text(7));
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(3_500 + open, stream), script)).await?.value;
         let expected = [
             (0, "failed 1, 1000 ms"),
             (1_000, "failed 2, 2000 ms"),
             (3_000, "connected 3"),
+            (33_000, "7"),
             (3_000 + open, next),
         ];
-        seen.ensure(&events(expected), &format!("two failures, then a connection of {open} ms, which counts as a success from 60 s on"), HELP)?;
+        seen.ensure(&events(expected), &format!("two failures, then a connection of {open} ms, with a message after 30 s, which counts as a success from 60 s on"), HELP)?;
     }
     Ok(())
 }
@@ -268,30 +375,5 @@ pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
         let made = make(config).await?;
         ensure_eq!(made, Ok(()), "the settings {shown}");
     }
-    Ok(())
-}
-
-pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
-    let server = Server::new([], Answer::Accepts);
-    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
-    sleep(s(10)).await;
-    ensure!(server.connects().is_empty(), "a stream that was not polled has connected");
-    drop(stream);
-    ensure!(server.connects().is_empty(), "a stream that was dropped unpolled has connected");
-    Ok(())
-}
-
-pub async fn waits_without_looking(cx: Cx) -> Outcome {
-    let server = Server::new([Answer::Refuses], Answer::Accepts);
-    let (outbox, mut stream) =
-        socket(&cx, &server, Config { first_delay: s(30), ..quiet() }).await?;
-    let reads = async { while let Ok(Some(_)) = timeout(s(400), stream.next()).await {} };
-    let sends = async {
-        sleep(s(100)).await;
-        let _ = outbox.send(Frame::Text("1".to_owned()));
-    };
-    let call = cx.call(SOCKET, join(reads, sends)).await?;
-    ensure!(call.polls < 100, "a socket that waits for 30 s and is then silent for 400 s takes {} polls", call.polls;
-        expected = "a few", help = "no loop that checks repeatedly");
     Ok(())
 }

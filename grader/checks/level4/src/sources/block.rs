@@ -1,7 +1,10 @@
 //! Emitters that wait for room.
 
+use std::task::{Context, Waker};
+
 use futures::StreamExt as _;
-use futures::future::{join, join_all};
+use futures::future::join;
+use futures::stream::FuturesUnordered;
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::sources::Overflow;
 use tokio::time::{sleep, timeout};
@@ -59,7 +62,42 @@ pub async fn block_waits_for_the_slowest(cx: Cx) -> Outcome {
         "the reader that is left misses events",
         "with Block no event is lost",
     )
-    .await
+    .await?;
+    // An emit that one task has polled and another one awaits.
+    for behind in [false, true] {
+        let (emitter, mut reader) = source(1, Overflow::Block);
+        emit_all(&cx, &emitter, [1]).await?;
+        // Alone, or second in the line.
+        let first = behind.then(|| Box::pin(emitter.emit(2)));
+        let mut moved = Box::pin(emitter.emit(3));
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        let mut line: Vec<_> = first.into_iter().collect();
+        for emit in line.iter_mut().chain([&mut moved]) {
+            ensure!(
+                emit.as_mut().poll(&mut elsewhere).is_pending(),
+                "a full buffer, and emit does not wait"
+            );
+        }
+        let waits = async {
+            let began = cx.timeline().now_ms();
+            let all = line.into_iter().chain([moved]).collect::<FuturesUnordered<_>>();
+            let emitted = timeout(ms(60_000), all.collect::<Vec<_>>()).await;
+            (emitted.is_ok(), cx.timeline().now_ms() - began)
+        };
+        let reads = async {
+            for _ in 0..=usize::from(behind) {
+                sleep(ms(pause)).await;
+                let _ = reader.next().await;
+            }
+        };
+        let (emitted, ()) = cx.call(EMIT, join(waits, reads)).await?.value;
+        let at = pause * (1 + u64::from(behind));
+        ensure!(emitted == (true, at), "an emit that waits was polled by one task and is awaited by another one; a reader makes room, and emit {}",
+            if emitted.0 { format!("goes on after {} ms", emitted.1) } else { "is not woken within a minute".to_owned() };
+            expected = format!("it goes on at {at} ms"),
+            help = "each poll may come from another task: keep the newest waker, not the first one");
+    }
+    Ok(())
 }
 
 pub async fn block_loses_nothing(cx: Cx) -> Outcome {
@@ -112,7 +150,8 @@ pub async fn block_loses_nothing(cx: Cx) -> Outcome {
         help = "let emitters stand in a line of which only the first looks for room");
     // Emitters that wait are served in their order.
     let (emitter, mut reader) = source(1, Overflow::Block);
-    let waiting = (0..10).map(|event| emitter.emit(event));
+    // Each of them is polled only when it was woken itself.
+    let waiting: FuturesUnordered<_> = (0..10).map(|event| emitter.emit(event)).collect();
     let reads = async {
         let mut read = Vec::new();
         for _ in 0..10 {
@@ -121,7 +160,7 @@ pub async fn block_loses_nothing(cx: Cx) -> Outcome {
         }
         Ok(read)
     };
-    let (_, read) = join(join_all(waiting), reads).await;
+    let (_, read) = join(waiting.collect::<Vec<_>>(), reads).await;
     let read: Vec<u64> = read?;
     ensure!(read.iter().copied().eq(0..10), "ten emitters wait for the room of one event: a reader sees {}", list(&read);
         expected = "0 to 9: in the order in which they first polled",

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use futures::StreamExt as _;
 use futures::future::join;
+use futures::stream::FuturesUnordered;
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::sources::Overflow;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,7 @@ pub async fn every_event_arrives(cx: Cx) -> Outcome {
         has(&cx, &mut reader, &events, "a reader does not get all events in their order", help)
             .await?;
         wakes_the_last_task(&cx, overflow).await?;
+        wakes_all(&cx, overflow, false).await?;
         // One by one, to a reader that waits for each.
         let emits = async {
             for event in &events {
@@ -61,6 +63,40 @@ async fn wakes_the_last_task(cx: &Cx, overflow: Overflow) -> Outcome {
         next(cx, EVENTS, &mut reader, "an event came to a reader that two tasks have polled");
     let (event, ()) = join(waits, emits).await;
     ensure!(event? == Some(7), "a reader gets another event than was emitted");
+    Ok(())
+}
+
+/// Readers that wait in tasks of their own are all woken, by an event or by the end.
+async fn wakes_all(cx: &Cx, overflow: Overflow, end: bool) -> Outcome {
+    const READERS: usize = 5;
+    let (emitter, first) = source(4, overflow);
+    let rest = (1..READERS).map(|_| emitter.subscribe());
+    // Each of them is polled only when it was woken itself.
+    let waits: FuturesUnordered<_> = std::iter::once(first)
+        .chain(rest)
+        .map(async |mut reader| {
+            let item = timeout(ms(60_000), reader.next()).await.ok();
+            (item, cx.timeline().now_ms(), reader)
+        })
+        .collect();
+    let began = cx.timeline().now_ms();
+    let happens = async {
+        sleep(ms(50)).await;
+        if end {
+            drop(emitter);
+            None
+        } else {
+            emitter.emit(7).await;
+            Some(emitter)
+        }
+    };
+    let (woken, _emitter) = cx.call(EVENTS, join(waits.collect::<Vec<_>>(), happens)).await?.value;
+    let expected = if end { None } else { Some(7) };
+    let fine = |(item, at, _): &(_, u64, _)| *item == Some(expected) && *at == began + 50;
+    let count = woken.iter().filter(|it| fine(it)).count();
+    let what = if end { "the last emitter is dropped" } else { "an event comes" };
+    ensure!(count == READERS, "{READERS} readers wait, each in a task of its own, and {what}: {count} of them are woken by it";
+        expected = "all of them", help = "take the waker of every reader, and wake each of them");
     Ok(())
 }
 
@@ -148,6 +184,9 @@ pub async fn a_reader_that_goes_is_forgotten(cx: Cx) -> Outcome {
         )
         .await?;
     }
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block] {
+        readers_come_and_go(&cx, overflow).await?;
+    }
     // What a reader has not read goes with it.
     let (emitter, reader) = level4::sources::from_events(crate::ops::nz(5), Overflow::DropOldest);
     let event = std::sync::Arc::new(());
@@ -156,6 +195,49 @@ pub async fn a_reader_that_goes_is_forgotten(cx: Cx) -> Outcome {
     ensure!(std::sync::Arc::strong_count(&event) == 1, "a reader has gone, and an event that it had not read is still there";
         expected = "it is dropped with the reader");
     Ok(())
+}
+
+/// Readers come and go in any order: each that is there has the events since it came, and no other reader's.
+async fn readers_come_and_go(cx: &Cx, overflow: Overflow) -> Outcome {
+    const HELP: &str =
+        "give each reader a number that no other one has or has had, and find it by that number";
+    let mut draw = cx.draw();
+    let (emitter, first) = source(1000, overflow);
+    let mut readers = vec![(first, Vec::new())];
+    for event in 0..60 {
+        match draw.below(3) {
+            0 => readers.push((emitter.subscribe(), Vec::new())),
+            1 if !readers.is_empty() => drop(readers.swap_remove(draw.index(readers.len()))),
+            _ => {
+                emit_all(cx, &emitter, [event]).await?;
+                readers.iter_mut().for_each(|(_, events)| events.push(event));
+            }
+        }
+        ensure!(emitter.listeners() == readers.len(), "readers have come and gone, {} are there, and listeners() is {}", readers.len(), emitter.listeners(); help = HELP);
+    }
+    emit_all(cx, &emitter, [60]).await?;
+    for (reader, events) in &mut readers {
+        events.push(60);
+        let headline =
+            "readers have come and gone: one that is there does not have the events since it came";
+        has(cx, reader, events, headline, HELP).await?;
+    }
+    // More readers than two bytes can number.
+    let (emitter, mut stays) = source(1, overflow);
+    let many = async { (0..70_000).for_each(|_| drop(emitter.subscribe())) };
+    cx.call("Emitter::subscribe", many).await?;
+    let late = emitter.subscribe();
+    emit_all(cx, &emitter, [7]).await?;
+    ensure!(emitter.listeners() == 2, "70 000 readers have come and gone, 2 are there, and listeners() is {}", emitter.listeners(); help = HELP);
+    drop(late);
+    has(
+        cx,
+        &mut stays,
+        &[7],
+        "70 000 readers have come and gone, and the first one misses an event",
+        HELP,
+    )
+    .await
 }
 
 /// A buffer of two, five events, none of them read.
@@ -251,6 +333,7 @@ pub async fn ends_with_the_last_emitter(cx: Cx) -> Outcome {
             end?.is_none(),
             "the last emitter was dropped, and a reader that waits gets an event"
         );
+        wakes_all(&cx, overflow, true).await?;
     }
     Ok(())
 }

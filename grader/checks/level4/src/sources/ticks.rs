@@ -1,5 +1,6 @@
 //! `timer`.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -67,8 +68,11 @@ pub async fn ticks_without_a_period_once(cx: Cx) -> Outcome {
 pub async fn a_late_reader_gets_one_tick(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let period = draw.between(50..=500);
+    let late = period * draw.between(2..=9) + draw.between(1..=40);
+    // Late by less than a period too, and by a few milliseconds only.
+    let a_little = [1, 2, 3, 5, 6].map(|late| (100, 100 + late));
     for (period, busy) in
-        [(100, 350), (100, 140), (period, period * draw.between(2..=9) + draw.between(10..=40))]
+        [(100, 350), (100, 140), (100, 199), (period, late)].into_iter().chain(a_little)
     {
         let mut ticks = made(0, Some(period))?;
         let script = async {
@@ -95,8 +99,27 @@ pub async fn a_late_reader_gets_one_tick(cx: Cx) -> Outcome {
             &marks(&expected),
             &format!("a period of {period} ms, and a reader that is busy for {busy} ms after the first tick"),
             "the next tick comes a period after the last one was taken. tokio's interval makes up for missed ticks unless its \
-             MissedTickBehavior is Delay",
+             MissedTickBehavior is Delay, and even then for a tick that is late by 5 ms at most",
         )?;
+    }
+    // The first tick can be late as well.
+    for late in [3, 40, 250] {
+        let mut ticks = made(50, Some(100))?;
+        let script = async {
+            let began = Instant::now();
+            let early = poll_immediate(ticks.next()).await;
+            sleep(ms(50 + late)).await;
+            let mut seen = Vec::new();
+            for _ in 0..3 {
+                seen.push((ticks.next().await, began.elapsed().as_millis() as u64));
+            }
+            (early, seen)
+        };
+        let (early, seen) = cx.call(TIMER, script).await?.value;
+        let expected: Vec<_> = (0..3).map(|tick| (Some(tick), 50 + late + 100 * tick)).collect();
+        ensure!(early.is_none() && seen == expected, "an initial delay of 50 ms, a period of 100 ms, and a reader that comes {late} ms late for the first tick: its ticks, with their times in ms";
+            expected = format!("{expected:?}"), observed = format!("{seen:?}"),
+            help = "the next tick comes a period after the last one was taken");
     }
     Ok(())
 }
@@ -171,5 +194,20 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     call.value?;
     ensure!(call.polls < 1000, "four ticks in 400 s took {} polls", call.polls;
         expected = "a few: the timer wakes the reader");
+    // A timer that another task has polled before, in its initial delay and in a period.
+    for first in [true, false] {
+        let mut ticks = made(if first { 100 } else { 0 }, Some(100))?;
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        let expected = if first {
+            0
+        } else {
+            let _ = cx.call(TIMER, ticks.next()).await?;
+            1
+        };
+        let early = ticks.poll_next_unpin(&mut elsewhere);
+        ensure!(early.is_pending(), "a timer with a period of 100 ms ticks at once");
+        let tick = next(&cx, TIMER, &mut ticks, "a timer that two tasks have polled").await?;
+        ensure!(tick == Some(expected), "a timer that two tasks have polled yields {tick:?}"; expected = format!("Some({expected})"));
+    }
     Ok(())
 }

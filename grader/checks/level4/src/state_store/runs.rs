@@ -153,6 +153,28 @@ pub async fn keeps_an_error_until_the_next_run(cx: Cx) -> Outcome {
     cx.call(TRACK, all).await?;
     ensure_eq!(store.error("load").as_deref(), Some("refused 2"), "three runs at once: two fail, at 10 and 20 ms, one succeeds at 30 ms";
         help = "the error of the last failure is kept until a run begins");
+    // A run that begins while another one is on its way removes the error too.
+    let script = async {
+        let long = store.track("load", work(100, 4, false));
+        let fails = store.track("load", work(20, 5, true));
+        let later = async {
+            sleep(ms(40)).await;
+            store.track("load", work(30, 6, false)).await
+        };
+        let looks = async {
+            let (mut seen, mut now) = (Vec::new(), 0);
+            for at in [10, 30, 50, 80, 110] {
+                sleep(ms(at - now)).await;
+                now = at;
+                seen.push(store.error("load").unwrap_or_else(|| "no error".to_owned()));
+            }
+            seen
+        };
+        futures::join!(long, fails, later, looks).3
+    };
+    let seen = cx.call(TRACK, script).await?.value;
+    ensure_eq!(seen, ["no error", "refused 5", "no error", "no error", "no error"], "a run from 0 to 100 ms, one from 0 to 20 ms that fails, and one from 40 to 70 ms: `error` at 10, 30, 50, 80 and 110 ms";
+        help = "the begin of a run removes the error, also while another run of the operation is on its way");
     Ok(())
 }
 

@@ -2,16 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::{join, poll_immediate};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms, scarce};
 use level4::state_store::Store;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::{Page, SELECT, TRACK, UPDATE, page, shown};
+use super::{Page, SELECT, TRACK, UPDATE, observed, page, shown};
 use crate::panics::Payload;
 
 const THREADS: usize = 4;
@@ -190,6 +193,129 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     ensure_eq!(call.value.0, [0, 1, 2], "two changes in 400 s");
     ensure!(call.polls < 100, "two changes in 400 s took {} polls", call.polls;
         expected = "a few: a reader is woken by a change", help = "no loop that checks repeatedly");
+    sleeps_without_a_change(&cx).await?;
+    wakes_all(&cx).await?;
+    moves(&cx).await
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicU32);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Updates that change nothing wake no reader, and a change does.
+async fn sleeps_without_a_change(cx: &Cx) -> Outcome {
+    let store = Store::new(page("anna"));
+    let mut stream = store.select(|view| view.state.user.clone());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut read = || {
+        let mut read = Vec::new();
+        while let Poll::Ready(item) = stream.poll_next_unpin(&mut Context::from_waker(&waker)) {
+            let ended = item.is_none();
+            read.extend(item);
+            if ended {
+                break;
+            }
+        }
+        read
+    };
+    let first = cx.call_fn(SELECT, &mut read).await?;
+    ensure_eq!(first, ["anna"], "what a stream yields before there was a change");
+    let nothing = || {
+        let mut yielded = Vec::new();
+        for number in 0..1_000 {
+            let before = wakes.0.load(SeqCst);
+            match number % 3 {
+                0 => store.update(|_| {}),
+                1 => store.update(|page| page.user = "anna".to_owned()),
+                _ => store.update(|page| {
+                    page.seats += 1;
+                    page.seats -= 1;
+                }),
+            }
+            if wakes.0.load(SeqCst) > before {
+                yielded.extend(read());
+            }
+        }
+        yielded
+    };
+    let yielded = cx.call_fn(UPDATE, nothing).await?;
+    let woken = wakes.0.load(SeqCst);
+    ensure!(woken < 10 && yielded.is_empty(), "a thousand updates leave the state as it was, and a reader that waits is woken {woken} times";
+        expected = "it sleeps: nothing has changed", help = "compare the state before and after the update, and notify only if they differ");
+    cx.call_fn(UPDATE, || store.update(|page| page.user = "bert".to_owned())).await?;
+    ensure!(
+        wakes.0.load(SeqCst) > woken,
+        "the state has changed, and a reader that waits is not woken"
+    );
+    let read = cx.call_fn(SELECT, &mut read).await?;
+    ensure_eq!(read, ["bert"], "what a stream yields after a change");
+    Ok(())
+}
+
+/// Readers that wait in tasks of their own are all woken: by an update, by a reset, and by the end.
+async fn wakes_all(cx: &Cx) -> Outcome {
+    const READERS: usize = 5;
+    let store = Store::new(0);
+    // Each of them is polled only when it was woken itself.
+    let reads: FuturesUnordered<_> = (0..READERS)
+        .map(|_| observed(5_000, store.select(|view| view.state.to_string())))
+        .collect();
+    let script = async {
+        sleep(ms(10)).await;
+        store.update(|state| *state = 1);
+        sleep(ms(10)).await;
+        store.reset();
+        sleep(ms(10)).await;
+        drop(store);
+    };
+    let (seen, ()) = cx.call(SELECT, join(reads.collect::<Vec<_>>(), script)).await?.value;
+    let marks = [Mark::item("0"), Mark::item("1"), Mark::item("0"), Mark::End];
+    let expected = Marbles::at((0..).step_by(10).zip(marks));
+    for seen in seen {
+        seen.ensure(
+            &expected,
+            "one of five readers that wait, each in a task of its own: an update, a reset and the end of the store",
+            "a change wakes all readers",
+        )?;
+    }
+    Ok(())
+}
+
+/// A stream that one task has polled and another one awaits.
+async fn moves(cx: &Cx) -> Outcome {
+    for end in [false, true] {
+        let store = Store::new(0);
+        let mut stream = store.select(|view| view.state);
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        while stream.poll_next_unpin(&mut elsewhere).is_ready() {}
+        let script = async {
+            sleep(ms(10)).await;
+            store.update(|state| *state = 7);
+            if end {
+                drop(store);
+                return None;
+            }
+            Some(store)
+        };
+        let reads = observed(1_000, stream.map(|state| state.to_string()));
+        let (seen, _store) = cx.call(SELECT, join(reads, script)).await?.value;
+        // What was ready at the first poll may come with the second one.
+        let seen = Marbles::at(seen.marks().iter().filter(|(at, _)| *at > 0).cloned());
+        let mut expected = vec![(10, Mark::item("7"))];
+        expected.extend(end.then_some((10, Mark::End)));
+        seen.ensure(
+            &Marbles::at(expected),
+            "a stream that one task has polled and another one awaits, and a change at 10 ms",
+            "each poll may come from another task: keep the newest waker, not the first one",
+        )?;
+    }
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! What fetches do.
 
 use std::panic::AssertUnwindSafe;
+use std::task::{Context, Waker};
 
-use futures::FutureExt as _;
 use futures::future::{join, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use tokio::time::{sleep, timeout};
 
@@ -113,6 +115,30 @@ pub async fn a_fetch_lives_as_long_as_its_callers(cx: Cx) -> Outcome {
     let next = timeout(ms(10_000), call(&second, &record, "a", 0, Ends::Value));
     let next = cx.call(FETCH, next).await?.value.unwrap_or_default();
     ensure_eq!(next, came(70, 2, 0), "who asks after all callers of a fetch were dropped");
+
+    // A caller that one task has polled and another one awaits, alone and with another caller.
+    for alone in [true, false] {
+        let third = cache(&cx, 10, TTL, 0).await?;
+        let record = Fetches::new();
+        let mut moved = Box::pin(fetch(&third, &record, "a", 50, Ends::Value));
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        ensure!(
+            moved.as_mut().poll(&mut elsewhere).is_pending(),
+            "a fetch of 50 ms is over at its first poll"
+        );
+        // The other one first, and in a task of its own: it drives the fetch.
+        let callers: FuturesUnordered<_> = (!alone)
+            .then(|| fetch(&third, &record, "a", 50, Ends::Value).boxed_local())
+            .into_iter()
+            .chain([moved.boxed_local()])
+            .collect();
+        let answers = timeout(ms(10_000), callers.collect::<Vec<_>>());
+        let answers = cx.call(FETCH, answers).await?.value.unwrap_or_default();
+        let fine = answers.iter().all(|answer| *answer == came(50, 1, 0));
+        ensure!(fine && answers.len() == 1 + usize::from(!alone), "a caller of a fetch of 50 ms was polled by one task and is awaited by another one: it is not woken";
+            expected = "all callers have the value at 50 ms", observed = format!("{answers:?}"),
+            help = "each poll may come from another task: keep the newest waker, not the first one");
+    }
     Ok(())
 }
 
@@ -156,6 +182,7 @@ pub async fn an_obsolete_fetch_is_not_kept(cx: Cx) -> Outcome {
     let expected = [came(50, 1, 0), came(80, 2, 0), came(80, 2, 0)];
     ensure_eq!(answers.as_slice(), expected.as_slice(), "callers at 0, 30 and 60 ms, and the key is invalidated at 20 ms"; help = HELP);
     ensure_eq!(get(&late, "a"), "run 2, 0 ms old, fresh", "a key was invalidated at 20 ms and fetched again from 30 ms on: what is kept"; help = HELP);
+    obsolete_for_later_callers(&cx).await?;
     // Another key's fetch is still wanted.
     let other = cache(&cx, 10, TTL, 0).await?;
     let changes = async {
@@ -169,6 +196,47 @@ pub async fn an_obsolete_fetch_is_not_kept(cx: Cx) -> Outcome {
         "run 1, 0 ms old, fresh",
         "another key was invalidated while this one was fetched"
     );
+    Ok(())
+}
+
+/// After a change of its key, no later caller joins a fetch, whatever has become of the value that was put.
+async fn obsolete_for_later_callers(cx: &Cx) -> Outcome {
+    const HELP: &str = "`put` and `invalidate` end the sharing of a fetch that is on its way: a later caller begins another one";
+    let a = || "a".to_owned();
+    for (what, stale_for) in [
+        ("put at 20 ms, and the value is stale at 120 ms", 50),
+        ("put at 20 ms, and the value is gone at 120 ms", 0),
+        ("put at 20 ms and invalidated at 110 ms", 0),
+        ("invalidated at 20 and put at 30 ms", 0),
+    ] {
+        let cache = cache(cx, 10, TTL, stale_for).await?;
+        let record = Fetches::new();
+        let changes = async {
+            sleep(ms(20)).await;
+            if what.starts_with("put") {
+                cache.put(a(), "put".to_owned());
+            } else {
+                cache.invalidate(&a());
+                sleep(ms(10)).await;
+                cache.put(a(), "put".to_owned());
+            }
+            if what.ends_with("110 ms") {
+                sleep(ms(90)).await;
+                cache.invalidate(&a());
+            }
+        };
+        let old = fetch(&cache, &record, "a", 200, Ends::Value);
+        let later = [140, 170].map(|at| call(&cache, &record, "a", at, Ends::Value));
+        let all = join(old, join(join_all(later), changes));
+        let (old, (later, ())) = cx.call(FETCH, all).await?.value;
+        ensure_eq!(
+            old,
+            came(200, 1, 0),
+            "a key is {what}, while its fetch from 0 to 200 ms is on its way: what the caller of that fetch gets"
+        );
+        ensure_eq!(later, [came(190, 2, 0), came(190, 2, 0)], "a key is {what}, while its fetch from 0 to 200 ms is on its way: what callers at 140 and at 170 ms get"; help = HELP);
+        ensure_eq!(get(&cache, "a"), "run 2, 10 ms old, fresh", "a key is {what}, while its fetch from 0 to 200 ms is on its way, and is fetched again until 190 ms: what is kept at 200 ms"; help = HELP);
+    }
     Ok(())
 }
 

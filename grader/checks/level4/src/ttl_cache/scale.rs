@@ -63,6 +63,16 @@ pub async fn keeps_what_was_used_last(cx: Cx) -> Outcome {
     get(&cache, "e");
     cache.put("i".to_owned(), "put".to_owned());
     ensure!(get(&cache, "e") != "nothing", "a stale value was read, and made room for another one before those that were not"; help = HELP);
+    // The age decides nothing: a value that is stale stays if it was used later than a fresh one.
+    let cache = self::cache(&cx, 2, TTL, 50).await?;
+    cache.put("old".to_owned(), "put".to_owned());
+    sleep(ms(60)).await;
+    cache.put("new".to_owned(), "put".to_owned());
+    sleep(ms(50)).await;
+    get(&cache, "old");
+    cache.put("third".to_owned(), "put".to_owned());
+    let kept = ["old", "new", "third"].map(|key| get(&cache, key));
+    ensure_eq!(kept, ["put, 110 ms old, stale", "nothing", "put, 0 ms old, fresh"], "a capacity of 2: `old` is put at 0 and read at 110 ms, when it is stale; `new` is put at 60 ms, and `third` at 110 ms"; help = HELP);
     Ok(())
 }
 
@@ -87,6 +97,13 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
     let cache: TtlCache<u64, Arc<()>, u64> =
         TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
     let value = Arc::new(());
+    // A fetch that is on its way is no value yet.
+    {
+        let mut never = Box::pin(cache.get_or_fetch(0, std::future::pending));
+        let _ = cx.call(FETCH, poll_immediate(&mut never)).await?;
+        let (len, is_empty) = (cache.len(), cache.is_empty());
+        ensure!(len == 0 && is_empty, "a fetch is on its way and no value is kept: `len` is {len}, and `is_empty` is {is_empty}"; expected = "0 and true");
+    }
     for key in 0..100 {
         cache.put(key, Arc::clone(&value));
     }

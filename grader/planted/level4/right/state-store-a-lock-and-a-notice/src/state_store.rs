@@ -103,7 +103,7 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
 
     /// Changes the state in one step.
     pub fn update(&self, change: impl FnOnce(&mut S)) {
-        self.step(|view, _| change(&mut view.state));
+        self.step_if(|old, new| old.state != new.state, |view, _| change(&mut view.state));
     }
 
     /// A part of what the store holds, as a stream.
@@ -168,15 +168,28 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
 
     /// Publishes a changed copy of the view. `change` gets a number that no other step has.
     fn step<R>(&self, change: impl FnOnce(&mut View<S>, u64) -> R) -> R {
+        self.step_if(|_, _| true, change)
+    }
+
+    fn step_if<R>(
+        &self,
+        differs: impl FnOnce(&View<S>, &View<S>) -> bool,
+        change: impl FnOnce(&mut View<S>, u64) -> R,
+    ) -> R {
         let (result, old, wakers) = {
             let mut inner = lock(&self.shared.inner);
             let mut next = View::clone(&inner.view);
             inner.next += 1;
             let result = change(&mut next, inner.next);
-            let old = std::mem::replace(&mut inner.view, Arc::new(next));
-            inner.version += 1;
-            let wakers: Vec<_> = inner.readers.values_mut().filter_map(Option::take).collect();
-            (result, old, wakers)
+            let next = Arc::new(next);
+            if differs(&inner.view, &next) {
+                inner.version += 1;
+                let old = std::mem::replace(&mut inner.view, next);
+                let wakers: Vec<_> = inner.readers.values_mut().filter_map(Option::take).collect();
+                (result, old, wakers)
+            } else {
+                (result, next, Vec::new())
+            }
         };
         wakers.into_iter().for_each(Waker::wake);
         drop(old);
