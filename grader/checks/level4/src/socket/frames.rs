@@ -232,13 +232,5 @@ pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
     ensure_eq!(accepted, Ok(()), "a frame when the three before it were sent");
     let expected = [(1_000, text(1)), (1_000, text(2)), (1_000, text(3)), (2_000, text(5))];
     ensure_eq!(server.sent_at(0), expected, "three frames before a connection at 1000 ms, and one at 2000 ms"; help = "in the order in which they were accepted");
-    // A bound that no outbox reaches.
-    let config = Config { outbox: NonZeroUsize::MAX, ..quiet() };
-    let (outbox, _stream) = socket(&cx, &server, config).await?;
-    let accepted = outbox.send(text(1));
-    ensure!(
-        accepted.is_ok(),
-        "an outbox for usize::MAX frames refuses the first one: {accepted:?}"
-    );
     Ok(())
 }
