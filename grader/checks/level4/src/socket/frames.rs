@@ -1,7 +1,5 @@
 //! What comes and goes on a connection.
 
-use std::num::NonZeroUsize;
-
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::socket::{Config, Frame, SendError};
