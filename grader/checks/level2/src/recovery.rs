@@ -487,10 +487,12 @@ async fn degrades_what_is_not_complete(cx: &Cx, draw: &mut Draw) -> Outcome {
             .into_iter()
             .filter(|section| there & (1 << *section as u32) != 0)
             .collect();
-        let failures: Vec<_> = reported
-            .iter()
-            .filter_map(|section| draw.chance(40).then(|| (*section, failure(draw))))
-            .collect();
+        let mut failures = Vec::new();
+        for section in &reported {
+            if draw.chance(40) {
+                failures.push((*section, failure(draw)));
+            }
+        }
         let reports = settled(&fake, &failures).into_reports().into_iter();
         let load =
             Settled::new(reports.filter(|report| reported.contains(&report.section)), ms(5000));
