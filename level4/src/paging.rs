@@ -93,8 +93,8 @@ pub trait Pages {
 /// What is kept of a list, at one moment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Window<T> {
-    /// The index of the first item. The page that was loaded first begins at index 0, also when it is empty; what
-    /// lies before it has negative ones. An item keeps its index, whatever is loaded and dropped.
+    /// The index of the first item. The page that was loaded first begins at index 0; what lies before it has
+    /// negative ones. An item keeps its index, whatever is loaded and dropped.
     pub first_index: i64,
     /// The items, in the order of the list.
     pub items: Arc<[T]>,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 use crate::helpers::short;
+use crate::meter::MOST_BLOCKED;
 use crate::{Cx, panics};
 
 /// More virtual time than a call of any exercise needs. A task that ticks every 10 ms costs half a
@@ -26,10 +27,6 @@ const MOST_POLLS_AT_ONCE: u64 = 20_000;
 
 /// Polls in all; a call that looks every 10 ms makes 6,000 a virtual minute.
 const MOST_POLLS: u64 = 50_000;
-
-/// Real time asleep in the kernel that no single-threaded runtime on a paused clock needs. Measured
-/// on good solutions at a load of 20: at most 1.5 ms.
-const MOST_BLOCKED: Duration = Duration::from_millis(20);
 
 /// A call that has ended.
 #[derive(Debug)]

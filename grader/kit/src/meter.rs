@@ -31,6 +31,10 @@ pub(crate) struct Reading {
     sleeps: Option<u64>,
 }
 
+/// Real time asleep in the kernel that no single-threaded runtime on a paused clock needs. Measured
+/// on good solutions at a load of 20: at most 1.5 ms.
+pub(crate) const MOST_BLOCKED: Duration = Duration::from_millis(20);
+
 /// Bytes that a pipe takes at once on Linux. A thread that writes more may have to wait for the reader.
 const PIPE: u64 = 64 << 10;
 
@@ -73,16 +77,14 @@ impl Meter {
             _ => false,
         };
         let waited = || blocked < WAITS_FOR_READER && filled_the_pipe();
-        if blocked.is_zero() || never_slept() || waited() { Duration::ZERO } else { blocked }
+        // What comes after this asks the kernel again, and few calls are blocked.
+        if blocked > MOST_BLOCKED && (never_slept() || waited()) { Duration::ZERO } else { blocked }
     }
 
     /// Bytes that the thread has written so far, wherever to.
     #[cfg(target_os = "linux")]
     fn written(&self) -> Option<u64> {
-        let mut text = [0u8; 256];
-        let read = rustix::io::pread(self.io.as_ref()?, &mut text, 0).ok()?;
-        let text = std::str::from_utf8(&text[..read]).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("wchar: "))?.trim().parse().ok()
+        field(self.io.as_ref()?, "wchar:")
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -93,12 +95,7 @@ impl Meter {
     /// How often the thread has left its core of its own will.
     #[cfg(target_os = "linux")]
     fn sleeps(&self) -> Option<u64> {
-        // The line is near the end, behind lists of cores and of memory nodes.
-        let mut text = [0u8; 8192];
-        let read = rustix::io::pread(self.status.as_ref()?, &mut text, 0).ok()?;
-        let text = std::str::from_utf8(&text[..read]).ok()?;
-        let count = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        count.trim().parse().ok()
+        field(self.status.as_ref()?, "voluntary_ctxt_switches:")
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -125,6 +122,16 @@ impl Meter {
     fn busy(&self) -> Option<Duration> {
         None
     }
+}
+
+/// The number behind `name` in a file of the thread's.
+#[cfg(target_os = "linux")]
+fn field(file: &std::fs::File, name: &str) -> Option<u64> {
+    // `status` has lists of cores and of memory nodes before the line that is wanted.
+    let mut text = [0u8; 8192];
+    let read = rustix::io::pread(file, &mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..read]).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 #[cfg(all(test, target_os = "linux"))]

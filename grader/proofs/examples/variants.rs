@@ -71,54 +71,77 @@ fn main() -> Result<ExitCode, Failure> {
             counts.add(&variant.solution, &verdict.report);
         }
     };
-    let (groups, mut alone) =
-        shared(solutions, |variant| &variant.changed, reference.files(), MOST_SHARED);
-    for group in groups {
-        let changed: Vec<&Changed> = group.iter().map(|variant| &variant.changed).collect();
-        let unshared = each(&bench, level, &changed, &rest, |schema, at| {
-            let judge = |entries: &[Entry]| schema.judge(at, changed[at], entries);
-            place(&group[at], decide(&group[at], &rest, judge)?, &mut counts);
-            Ok(())
-        })?;
-        alone.extend(unshared.into_iter().map(|at| group[at].clone()));
-    }
-    for variant in alone {
-        let mut files = reference.files().clone();
-        variant.changed.lay(&mut files);
-        let verdict = decide(&variant, &rest, |entries| bench.grade_by(entries, level, &files))?;
-        match verdict.report.levels.iter().find_map(|level| level.broken.as_ref()) {
-            Some(broken) => {
-                let why = format!("does not compile\n{}", broken.errors);
-                counts.invalid(&variant.solution, &why);
+    let builds = Builds { bench: &bench, level, reference: reference.files() };
+    builds.each(
+        solutions,
+        |variant| &variant.changed,
+        &rest,
+        |variant, judge| {
+            let verdict = decide(variant, &rest, judge)?;
+            match verdict.report.levels.iter().find_map(|level| level.broken.as_ref()) {
+                Some(broken) => {
+                    let why = format!("does not compile\n{}", broken.errors);
+                    counts.invalid(&variant.solution, &why);
+                }
+                None => place(variant, verdict, &mut counts),
             }
-            None => place(&variant, verdict, &mut counts),
-        }
-    }
+            Ok(())
+        },
+    )?;
     // A build holds the checks that it is asked for: the trials have builds of their own, for what is still open.
-    let (groups, mut alone) =
-        shared(open, |(variant, _)| &variant.changed, reference.files(), MOST_SHARED);
-    for group in groups {
-        let changed: Vec<&Changed> = group.iter().map(|(variant, _)| &variant.changed).collect();
-        let unshared = each(&bench, level, &changed, &trials, |schema, at| {
-            let (variant, before) = &group[at];
-            let tried = schema.judge(at, changed[at], &trials)?;
+    builds.each(
+        open,
+        |(variant, _)| &variant.changed,
+        &trials,
+        |(variant, before), judge| {
+            let tried = judge(&trials)?;
             counts.add(&variant.solution, weightier(&variant.solution, before, &tried));
             Ok(())
-        })?;
-        alone.extend(unshared.into_iter().map(|at| group[at].clone()));
-    }
-    for (variant, before) in alone {
-        let mut files = reference.files().clone();
-        variant.changed.lay(&mut files);
-        let tried = bench.grade_by(&trials, level, &files)?;
-        counts.add(&variant.solution, weightier(&variant.solution, &before, &tried));
-    }
+        },
+    )?;
     let Counts { wrong, full_marks, bonus_only, right, right_below, invalid } = counts;
     println!(
         "\nwrong: {wrong}, with full marks {full_marks}, caught by bonus only {bonus_only}\n\
          right: {right}, below full marks {right_below}\ninvalid: {invalid}"
     );
     Ok(ExitCode::from(u8::from(full_marks + right_below > 0)))
+}
+
+/// Judges a solution by some of the criteria that it was built for.
+type Judge<'a> = &'a mut dyn FnMut(&[Entry]) -> Result<Report, Failure>;
+
+/// Where solutions are built.
+struct Builds<'a> {
+    bench: &'a Bench,
+    level: &'static Level,
+    reference: &'a Files,
+}
+
+impl Builds<'_> {
+    /// Builds solutions for `entries`, those that can share a build together and the others alone, and hands each to
+    /// `with`.
+    fn each<T: Clone>(
+        &self,
+        solutions: Vec<T>,
+        changed: impl Fn(&T) -> &Changed,
+        entries: &[Entry],
+        mut with: impl FnMut(&T, Judge<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let (groups, mut alone) = shared(solutions, &changed, self.reference, MOST_SHARED);
+        for group in groups {
+            let changes: Vec<&Changed> = group.iter().map(&changed).collect();
+            let unshared = each(self.bench, self.level, &changes, entries, |schema, at| {
+                with(&group[at], &mut |some| schema.judge(at, changes[at], some))
+            })?;
+            alone.extend(unshared.into_iter().map(|at| group[at].clone()));
+        }
+        for solution in alone {
+            let mut files = self.reference.clone();
+            changed(&solution).lay(&mut files);
+            with(&solution, &mut |some| self.bench.grade_by(some, self.level, &files))?;
+        }
+        Ok(())
+    }
 }
 
 /// A solution and what it changes.
@@ -139,7 +162,7 @@ struct Verdict {
 fn decide(
     Variant { solution, changed }: &Variant,
     rest: &[Entry],
-    mut judge: impl FnMut(&[Entry]) -> Result<Report, Failure>,
+    judge: Judge<'_>,
 ) -> Result<Verdict, Failure> {
     if !is_wrong(solution) {
         let report = judge(rest)?;

@@ -32,9 +32,7 @@ pub type Proofs = Vec<(String, Result<(), String>)>;
 pub enum Purpose {
     /// One judgement by criteria that are quick.
     Once,
-    /// One judgement that the trials are part of.
-    ByTrials,
-    /// Many judgements.
+    /// Many judgements, or one that the trials are part of.
     Often,
 }
 
@@ -116,7 +114,7 @@ impl Bench {
         files: &Files,
     ) -> Result<Report, Failure> {
         let trials = entries.iter().any(|entry| entry.exercise.trial);
-        let purpose = if trials { Purpose::ByTrials } else { Purpose::Once };
+        let purpose = if trials { Purpose::Often } else { Purpose::Once };
         let built = self.build(entries, level, files, purpose)?;
         self.judge(entries, level, files, &built)
     }

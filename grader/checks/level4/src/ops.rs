@@ -157,6 +157,10 @@ impl Drop for OnDrop<'_> {
     }
 }
 
+/// What a learner is told whose code wakes a task that polls no more.
+pub const NEWEST_WAKER: &str =
+    "each poll may come from another task: keep the newest waker, not the first one";
+
 /// How much later than it has to a call may end before it counts as one that is not woken.
 const GRACE: u64 = 10_000;
 

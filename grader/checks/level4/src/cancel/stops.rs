@@ -1,8 +1,8 @@
 //! Operations that do not come to their end, and the token that stops them.
 
 use std::cell::Cell;
-use std::task::{Context, Waker};
 
+use futures::FutureExt as _;
 use futures::future::{join, join3};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ms};
 use level4::cancel::Stopped;
@@ -95,7 +95,7 @@ pub async fn cancels_at_once(cx: Cx) -> Outcome {
         let run = way.run(ms(5000), &token, std::future::pending::<Result<u64, String>>());
         let mut run = Box::pin(run);
         let by_another_task = || {
-            let _ = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let _ = run.as_mut().now_or_never();
         };
         cx.call_fn(way.name(), by_another_task).await?;
         // `run` is polled first: it has to be woken when the token is cancelled.

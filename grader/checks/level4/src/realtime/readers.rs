@@ -1,7 +1,6 @@
 //! Who reads, and what runs for them.
 
 use std::panic::AssertUnwindSafe;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::future::{join, join3};
@@ -14,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::fakes::{Answer, Api, Copies, insert};
 use super::{OPEN, made, s, scene, scene_with, seen, settings, states, watch};
+use crate::ops::NEWEST_WAKER;
 use crate::panics::Payload;
 use crate::server::{self, Server};
 
@@ -212,8 +212,7 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     for others in [0, 1] {
         let scene = self::scene(&cx, Api::with("1a")).await?;
         let mut moved = scene.list.open();
-        let mut elsewhere = Context::from_waker(Waker::noop());
-        while moved.poll_next_unpin(&mut elsewhere).is_ready() {}
+        while moved.next().now_or_never().is_some() {}
         // The other one first: it drives the run.
         let rest = (0..others).map(|_| seen(1_000, scene.list.open()).boxed_local());
         let readers: FuturesUnordered<_> = rest.chain([seen(1_000, moved).boxed_local()]).collect();
@@ -227,7 +226,7 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
             lists.ensure(
                 &states([(50, "live 3: 1a"), (300, "live 4: 1a 2b")]),
                 &format!("a reader that one task has polled and another one awaits, with {others} more: the lists"),
-                "each poll may come from another task: keep the newest waker, not the first one",
+                NEWEST_WAKER,
             )?;
         }
     }

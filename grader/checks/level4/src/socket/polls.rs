@@ -1,15 +1,14 @@
 //! When a stream works, and what wakes it.
 
-use std::task::{Context, Waker};
-
-use futures::StreamExt as _;
 use futures::future::join;
+use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::marbles::Marbles;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq};
 use level4::socket::{Config, Frame};
 use tokio::time::{sleep, timeout};
 
 use super::{SOCKET, events, observed, quiet, s, socket, text};
+use crate::ops::NEWEST_WAKER;
 use crate::server::{Answer, Server};
 
 pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
@@ -54,8 +53,6 @@ async fn moves(cx: &Cx) -> Outcome {
         ),
         ("and the server closes", Answer::Accepts, closes, 5_500, (5_000, "failed 1, 1000 ms")),
     ];
-    const HELP: &str =
-        "each poll may come from another task: keep the newest waker, not the first one";
     for (what, answer, happens, limit, expected) in cases {
         let server = Server::new([], answer);
         let (_outbox, stream) = socket(cx, &server, Config::default()).await?;
@@ -68,7 +65,7 @@ async fn moves(cx: &Cx) -> Outcome {
         // What was ready at the first poll may come with the second one.
         let seen = Marbles::at(seen.marks().iter().filter(|(at, _)| *at > 0).cloned());
         let headline = format!("a stream that one task has polled and another one awaits, {what}");
-        seen.ensure(&events([expected]), &headline, HELP)?;
+        seen.ensure(&events([expected]), &headline, NEWEST_WAKER)?;
     }
     let server = Server::new([], Answer::Accepts);
     let (outbox, stream) = socket(cx, &server, quiet()).await?;
@@ -78,12 +75,12 @@ async fn moves(cx: &Cx) -> Outcome {
         let _ = outbox.send(text(8));
     };
     cx.call(SOCKET, join(observed(60_000, stream), script)).await?;
-    ensure_eq!(server.sent_at(0), [(5_000, text(8))], "a stream that one task has polled and another one awaits, and a frame is accepted at 5 s: when it is sent"; help = HELP);
+    ensure_eq!(server.sent_at(0), [(5_000, text(8))], "a stream that one task has polled and another one awaits, and a frame is accepted at 5 s: when it is sent"; help = NEWEST_WAKER);
     Ok(())
 }
 
 /// Polls a stream up to its first wait, for a task that is never there.
 fn polled_elsewhere<S: futures::Stream + Unpin>(mut stream: S) -> S {
-    while stream.poll_next_unpin(&mut Context::from_waker(Waker::noop())).is_ready() {}
+    while stream.next().now_or_never().is_some() {}
     stream
 }

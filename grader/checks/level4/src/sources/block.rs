@@ -1,15 +1,14 @@
 //! Emitters that wait for room.
 
-use std::task::{Context, Waker};
-
-use futures::StreamExt as _;
 use futures::future::join;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::sources::Overflow;
 use tokio::time::{sleep, timeout};
 
 use super::{EMIT, emit_all, has, is_ready, next, read_now, source};
+use crate::ops::NEWEST_WAKER;
 
 pub async fn block_waits_for_the_slowest(cx: Cx) -> Outcome {
     let pause = cx.draw().between(20..=200);
@@ -70,11 +69,10 @@ pub async fn block_waits_for_the_slowest(cx: Cx) -> Outcome {
         // Alone, or second in the line.
         let first = behind.then(|| Box::pin(emitter.emit(2)));
         let mut moved = Box::pin(emitter.emit(3));
-        let mut elsewhere = Context::from_waker(Waker::noop());
         let mut line: Vec<_> = first.into_iter().collect();
         for emit in line.iter_mut().chain([&mut moved]) {
             ensure!(
-                emit.as_mut().poll(&mut elsewhere).is_pending(),
+                emit.as_mut().now_or_never().is_none(),
                 "a full buffer, and emit does not wait"
             );
         }
@@ -95,7 +93,7 @@ pub async fn block_waits_for_the_slowest(cx: Cx) -> Outcome {
         ensure!(emitted == (true, at), "an emit that waits was polled by one task and is awaited by another one; a reader makes room, and emit {}",
             if emitted.0 { format!("goes on after {} ms", emitted.1) } else { "is not woken within a minute".to_owned() };
             expected = format!("it goes on at {at} ms"),
-            help = "each poll may come from another task: keep the newest waker, not the first one");
+            help = NEWEST_WAKER);
     }
     Ok(())
 }

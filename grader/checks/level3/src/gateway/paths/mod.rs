@@ -409,7 +409,7 @@ async fn every_process_knows_the_answer(cx: &Cx) -> Outcome {
         for asked in &walked.asked {
             let told = asked.reply.as_ref().map(|reply| &reply.answer.status);
             ensure!(
-                told.is_ok_and(is_paid), "{}: the payment is paid after a second or two, and a client is told otherwise", walked.when();
+                told.is_ok_and(is_paid), "{}: the payment is paid after a second or two, and a client has another answer", walked.when();
                 expected = "Paid, for the clients of both processes: each has 10 s until its answer is due",
                 observed = format!("{told:?} after {} ms", asked.took.as_millis()),
                 help = "the process that finds the payment begun reads the journal again every now and then: the other one may end it long before its lease does"
