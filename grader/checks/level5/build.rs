@@ -1,0 +1,5 @@
+//! Generates the table of criteria from their files.
+
+fn main() {
+    grader_criteria::generate::checks();
+}

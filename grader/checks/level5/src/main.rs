@@ -1,0 +1,16 @@
+//! The criteria of level 5 and the scripted partners they run against.
+//!
+//! Each criterion watches one behaviour and lets every other pass, so that a fault costs its own
+//! criterion and no second one.
+//!
+//! Each exercise is a module and a feature of the same name, so that one exercise can be judged without
+//! compiling the checks of the others.
+// What the exercises share is not all used by each of them.
+#![cfg_attr(not(feature = "default"), allow(dead_code))]
+
+fn main() -> std::process::ExitCode {
+    grader_kit::main(
+        include!(concat!(env!("OUT_DIR"), "/checks.rs")),
+        include!(concat!(env!("OUT_DIR"), "/built_from.rs")),
+    )
+}

@@ -1,0 +1,42 @@
+//! Level 5: large systems on the parts of levels 3 and 4.
+//!
+//! | module | what it is |
+//! |---|---|
+//!
+//! Every module here is an exercise, and the README is the assignment.
+//!
+//! The page of each exercise's module begins with its lesson, a chapter of `level5/lessons`. The chapters'
+//! programs are compiled and run by `cargo test -p level5 --doc`.
+//!
+//! # What all modules have in common
+//!
+//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. With it
+//!   stops all that it has started: no task outlives what it serves.
+//! * Time is tokio's, so that a test can run an hour in microseconds.
+//! * Nothing grows without a bound.
+//! * A configuration that makes no sense is refused when it is made, with a typed error.
+
+#![cfg_attr(doc, doc = concat!("\n", include_str!("../lessons/rustdoc-links.txt"), "\n"))]
+
+/// The chapter of an exercise and its contract, for the documentation of its module. The module's own
+/// documentation follows them.
+///
+/// A chapter refers to other chapters with links such as `[limiter][lesson-limiter]`. Its file defines them at
+/// its end, as paths, for readers of the repository. Here other definitions come first, and of two
+/// definitions the first one counts.
+#[cfg(doc)]
+macro_rules! lesson {
+    ($file:literal, $contract:literal) => {
+        concat!(
+            include_str!("../lessons/rustdoc-links.txt"),
+            include_str!(concat!("../lessons/", $file)),
+            "\n# The contract\n\n",
+            include_str!(concat!("../contract/", $contract)),
+            "\n# The module\n\n",
+        )
+    };
+}
+
+/// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
+#[doc(hidden)]
+pub const BUILT_FROM: Option<&str> = option_env!("COURSE_SOURCES_LEVEL5");

@@ -1,0 +1,1 @@
+//! What level 5 promises, by its public API.
