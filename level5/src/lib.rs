@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`orchestrator`] | requests with priorities, one limit, copies, retries and needs |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -36,6 +37,8 @@ macro_rules! lesson {
         )
     };
 }
+
+pub mod orchestrator;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]
