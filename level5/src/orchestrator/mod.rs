@@ -355,7 +355,10 @@ impl<T: Transport> Orchestrator<T> {
     /// # Cancellation
     ///
     /// As of [`run`](Self::run).
-    pub async fn run_batch(&self, ids: &[RequestId]) -> Vec<(RequestId, Result<Done, RequestError>)> {
+    pub async fn run_batch(
+        &self,
+        ids: &[RequestId],
+    ) -> Vec<(RequestId, Result<Done, RequestError>)> {
         let mut nodes = HashMap::new();
         let mut plans: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
         let mut line: Vec<(u8, Node)> = Vec::new();
@@ -404,11 +407,7 @@ impl<T: Transport> Orchestrator<T> {
     }
 
     /// The node of a request. It and those that it needs are added to `nodes`.
-    fn plan(
-        &self,
-        id: &str,
-        nodes: &mut HashMap<RequestId, Node>,
-    ) -> Result<Node, RequestError> {
+    fn plan(&self, id: &str, nodes: &mut HashMap<RequestId, Node>) -> Result<Node, RequestError> {
         let requests = lock(&self.parts.requests);
         let needs = |id: &str| requests.get(id).map(|entry| entry.spec.needs.clone());
         for id in graph::order(&id.to_owned(), needs)? {
@@ -507,7 +506,8 @@ impl<T: Transport> Parts<T> {
                 let error = match self.attempt(&entry, deadline).await {
                     Ok(response) => {
                         // Kept inside of the run: callers who leave take no copy with them.
-                        if let Some(key) = key.filter(|key| key.cacheable && may_be_kept(&response)) {
+                        if let Some(key) = key.filter(|key| key.cacheable && may_be_kept(&response))
+                        {
                             self.copies.put(key, response.clone());
                         }
                         return Ok((response, attempt));

@@ -1,0 +1,162 @@
+//! Attempts: how many, when, and for how long.
+
+use grader_kit::{Cx, Outcome, ensure_eq, ms};
+use http::Method;
+use level4::http_client::{Request, TransportError};
+use level5::orchestrator::Spec;
+
+use super::fakes::{Ends, Server};
+use super::{RUN, made, register, run, spec, url};
+
+/// A request with enough time for every retry.
+fn patient(id: &str) -> Spec {
+    Spec { timeout: ms(1_000_000), cacheable: false, ..spec(id) }
+}
+
+pub async fn retries_by_kind(cx: Cx) -> Outcome {
+    const HELP: &str = "three retries after 5xx, 429 and timeouts, two after other failures of the transport, none after other 4xx; 1 s, doubled each time, times 1.5 for 5xx and 3 for 429";
+    let connect = || TransportError::Connect("refused".to_owned());
+    let cases: [(&str, Vec<Ends>, &[u64], &str); 8] = [
+        ("500", vec![Ends::With(0, 500); 9], &[0, 1500, 4500, 10_500], "status 500"),
+        ("503", vec![Ends::With(0, 503); 9], &[0, 1500, 4500, 10_500], "status 503"),
+        ("429", vec![Ends::With(0, 429); 9], &[0, 3000, 9000, 21_000], "status 429"),
+        (
+            "timeout",
+            vec![Ends::NoAnswer(TransportError::Timeout); 9],
+            &[0, 1000, 3000, 7000],
+            "no answer in time",
+        ),
+        (
+            "connect",
+            vec![Ends::NoAnswer(connect()); 9],
+            &[0, 1000, 3000],
+            "Transport(Connect(\"refused\"))",
+        ),
+        ("404", vec![Ends::With(0, 404); 9], &[0], "status 404"),
+        ("403", vec![Ends::With(0, 403); 9], &[0], "status 403"),
+        ("once", vec![Ends::With(0, 502)], &[0, 1500], "answer 2 after 2 attempts"),
+    ];
+    for (name, script, expected, answer) in cases {
+        let server = Server::new(0);
+        let orchestrator = made(&cx, &server).await?;
+        register(&cx, &orchestrator, "a", patient("a")).await?;
+        server.next(&url("a"), script);
+        let observed = run(&cx, &orchestrator, "a").await?;
+        ensure_eq!(server.began(&url("a")), expected, "`{name}`, without jitter: when the attempts began, in ms"; help = HELP);
+        ensure_eq!(observed, answer, "`{name}`: the result"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn honours_retry_after(cx: Cx) -> Outcome {
+    let seconds = cx.draw().between(7..=90);
+    let server = Server::new(0);
+    let orchestrator = made(&cx, &server).await?;
+    register(&cx, &orchestrator, "a", patient("a")).await?;
+    server.next(&url("a"), [Ends::After(seconds), Ends::After(1)]);
+    cx.call(RUN, orchestrator.run("a")).await?;
+    let expected = [0, seconds * 1000, seconds * 1000 + 1000];
+    ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {seconds}`, then with 1: when the attempts began"; help = "the server's wish stands in for the schedule, also if it is longer than the cap");
+    Ok(())
+}
+
+pub async fn sends_twice_only_what_may_be(cx: Cx) -> Outcome {
+    let with = |method: Method, retryable| {
+        let request = Request { method, ..Request::get(url("a")) };
+        Spec { request, retryable, ..patient("a") }
+    };
+    let cases = [
+        (Method::GET, true, 2),
+        (Method::PUT, true, 2),
+        (Method::DELETE, true, 2),
+        (Method::POST, true, 1),
+        (Method::PATCH, true, 1),
+        (Method::GET, false, 1),
+        (Method::PUT, false, 1),
+    ];
+    for (method, retryable, expected) in cases {
+        let server = Server::new(0);
+        let orchestrator = made(&cx, &server).await?;
+        register(&cx, &orchestrator, "a", with(method.clone(), retryable)).await?;
+        server.next(&url("a"), [Ends::With(0, 500)]);
+        cx.call(RUN, orchestrator.run("a")).await?;
+        ensure_eq!(server.count(), expected, "a {method} with `retryable: {retryable}` fails once with 500: how often it was sent"; help = "only what is retryable and idempotent is sent again");
+    }
+    Ok(())
+}
+
+pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "one deadline around the wait for a slot, all attempts and the waits between them";
+    let timeout = cx.draw().between(2000..=4000);
+    let scripts = [
+        ("an answer that takes a day", vec![Ends::With(86_400_000, 200)], 1),
+        ("a failure after 100 ms each time", vec![Ends::With(100, 500); 9], 2),
+    ];
+    for (name, script, calls) in scripts {
+        let server = Server::new(0);
+        let orchestrator = made(&cx, &server).await?;
+        let spec = Spec { timeout: ms(timeout), ..patient("a") };
+        register(&cx, &orchestrator, "a", spec).await?;
+        server.next(&url("a"), script);
+        let call = cx.call(RUN, orchestrator.run("a")).await?;
+        let observed = (call.took.as_millis(), super::shown(&call.value), server.count());
+        let expected = (u128::from(timeout), "no answer in time".to_owned(), calls);
+        ensure_eq!(observed, expected, "{name}, and a timeout of {timeout} ms: when the caller has what, after how many calls"; help = HELP);
+        cx.settle().await;
+        ensure_eq!(server.running(), 0, "{name}: calls on their way after the timeout"; help = "what the deadline ends is dropped");
+    }
+    Ok(())
+}
+
+pub async fn adapts_the_time_of_an_attempt(cx: Cx) -> Outcome {
+    // The answers before, in ms and status; then the time that an attempt has, of a timeout of 10 s.
+    let cases: [(&str, Vec<Ends>, u64); 4] = [
+        ("nothing", vec![], 10_000),
+        ("one answer after 10 ms", vec![Ends::With(10, 200)], 5000),
+        ("answers after 2 s and 4 s", vec![Ends::With(2000, 200), Ends::With(4000, 200)], 7500),
+        (
+            "one answer after 2 s, one quick failure",
+            vec![Ends::With(2000, 200), Ends::With(0, 404)],
+            7500,
+        ),
+    ];
+    for (name, before, expected) in cases {
+        let server = Server::new(0);
+        let orchestrator = made(&cx, &server).await?;
+        register(&cx, &orchestrator, "a", Spec { timeout: ms(10_000), ..patient("a") }).await?;
+        let count = before.len();
+        server.next(&url("a"), before.into_iter().chain([Ends::With(86_400_000, 200)]));
+        for _ in 0..=count {
+            cx.call(RUN, orchestrator.run("a")).await?;
+        }
+        cx.settle().await;
+        let seen = server.seen();
+        let took = seen.get(count).and_then(|it| Some(it.ended?.0 - it.began));
+        ensure_eq!(took, Some(expected), "a timeout of 10 s; before it {name}: for how many ms an attempt without an answer ran"; help = "2.5 times the mean latency of successful attempts, 1.5 times more below 90 % success, between the half of `timeout` and all of it");
+    }
+    Ok(())
+}
+
+pub async fn figures_add_up(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let server = Server::new(0);
+    let orchestrator = made(&cx, &server).await?;
+    register(&cx, &orchestrator, "a", Spec { retryable: false, ..patient("a") }).await?;
+    register(&cx, &orchestrator, "b", patient("b")).await?;
+    let mut latencies: Vec<u64> = (1..=20).map(|number| number * 10).collect();
+    draw.shuffle(&mut latencies);
+    server.next(&url("a"), [Ends::With(5, 500)]);
+    server.next(&url("a"), latencies.into_iter().map(|latency| Ends::With(latency, 200)));
+    for _ in 0..21 {
+        cx.call(RUN, orchestrator.run("a")).await?;
+    }
+    let shown = |id: &str| {
+        let it = orchestrator.metrics(id)?;
+        Some((it.attempts, it.ok, it.mean.as_millis(), it.p95.as_millis()))
+    };
+    ensure_eq!(shown("a"), Some((21, 20, 105, 190)), "a failure after 5 ms and answers after 10, 20 ... 200 ms: attempts, successes, mean and p95 in ms"; help = "only successful attempts have a latency; p95 is the 19th of 20 in order");
+    ensure_eq!(shown("b"), Some((0, 0, 0, 0)), "the figures of a request that was never sent");
+    ensure_eq!(shown("c"), None, "the figures of an unknown id");
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Needs and batches.
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list};
+use level5::orchestrator::{RequestError, Spec};
+
+use super::fakes::{Ends, Server};
+use super::{BATCH, RUN, made, register, run, shown, spec, url};
+
+fn needing(id: &str, needs: &[&str]) -> Spec {
+    Spec { needs: needs.iter().map(|&id| id.to_owned()).collect(), retryable: false, ..spec(id) }
+}
+
+pub async fn needs_run_first(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "what a request needs has succeeded before it is sent, and each of them runs once";
+    let server = Server::new(100);
+    let orchestrator = made(&cx, &server).await?;
+    // In an order in which nothing is there yet.
+    for (id, needs) in
+        [("e", &["c", "d"][..]), ("c", &["b"]), ("d", &["a"]), ("b", &["a"]), ("a", &[])]
+    {
+        let spec = Spec { cacheable: false, ..needing(id, needs) };
+        register(&cx, &orchestrator, id, spec).await?;
+    }
+    cx.call(RUN, orchestrator.run("e")).await?;
+    let mut observed: Vec<_> =
+        ["a", "b", "c", "d", "e"].map(|id| (id, server.began(&url(id)))).to_vec();
+    observed.sort();
+    let expected = vec![
+        ("a", vec![0]),
+        ("b", vec![100]),
+        ("c", vec![200]),
+        ("d", vec![100]),
+        ("e", vec![300]),
+    ];
+    ensure_eq!(observed, expected, "`e` needs `c` and `d`, `c` needs `b`, `b` and `d` need `a`; 100 ms each: when each was sent"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_graph_error_sends_nothing(cx: Cx) -> Outcome {
+    const HELP: &str = "look at the whole graph before the first request is sent";
+    let server = Server::new(10);
+    let orchestrator = made(&cx, &server).await?;
+    for (id, needs) in [
+        ("ok", &[][..]),
+        ("x", &["ok", "a"]),
+        ("a", &["b"]),
+        ("b", &["c"]),
+        ("c", &["a"]),
+        ("self", &["self"]),
+        ("lost", &["ok", "nowhere"]),
+    ] {
+        register(&cx, &orchestrator, id, needing(id, needs)).await?;
+    }
+    for (id, named) in [
+        ("x", "a -> b -> c -> a"),
+        ("self", "self -> self"),
+        ("lost", "`nowhere`"),
+        ("unknown", "`unknown`"),
+    ] {
+        let answer = cx.call(RUN, orchestrator.run(id)).await?.value;
+        match answer {
+            Err(RequestError::Graph(error)) => {
+                let text = error.to_string();
+                ensure!(text.contains(named), "`{id}`: the error says: {text}"; expected = format!("it names {named}"), help = "walk along the needs, and keep the path");
+            }
+            answer => {
+                ensure!(false, "`{id}` has: {}", shown(&answer); expected = "a `RequestError::Graph`", help = HELP)
+            }
+        }
+    }
+    ensure_eq!(server.count(), 0, "calls of requests without an order"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_failed_need_stops_what_needs_it(cx: Cx) -> Outcome {
+    let server = Server::new(10);
+    let orchestrator = made(&cx, &server).await?;
+    for (id, needs) in [("a", &[][..]), ("b", &["a"]), ("c", &["b"])] {
+        register(&cx, &orchestrator, id, needing(id, needs)).await?;
+    }
+    server.next(&url("a"), [Ends::With(10, 404)]);
+    let expected = "`b` has failed: `a` has failed: status 404";
+    ensure_eq!(run(&cx, &orchestrator, "c").await?, expected, "`c` needs `b`, which needs `a`, which fails"; help = "`DependencyFailed` with the id that it needs, and its error");
+    ensure_eq!(list(server.order()), "a", "what was sent"; help = "a request whose need has failed is not sent");
+    Ok(())
+}
+
+pub async fn a_batch_answers_for_every_id(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let server = Server::new(10);
+    let orchestrator = made(&cx, &server).await?;
+    let mut ids: Vec<String> = (0..23).map(|number| format!("r{number}")).collect();
+    draw.shuffle(&mut ids);
+    let mut expected = Vec::new();
+    for (place, id) in ids.iter().enumerate() {
+        if place % 5 == 4 {
+            expected.push(format!("{id}: not registered"));
+            continue;
+        }
+        let priority = u8::try_from(draw.below(256)).unwrap_or(0);
+        register(&cx, &orchestrator, id, Spec { priority, ..needing(id, &[]) }).await?;
+        let fails = place % 5 == 2;
+        server.next(&url(id), [Ends::With(10, if fails { 404 } else { 200 })]);
+        expected.push(format!("{id}: {}", if fails { "status 404" } else { "an answer" }));
+    }
+    let answers = cx.call(BATCH, orchestrator.run_batch(&ids)).await?.value;
+    let observed = answers.iter().map(|(id, answer)| {
+        let text = match answer {
+            Ok(_) => "an answer".to_owned(),
+            Err(RequestError::Graph(_)) => "not registered".to_owned(),
+            answer => shown(answer),
+        };
+        format!("{id}: {text}")
+    });
+    ensure_eq!(list(observed), list(expected), "a batch of 23 ids, some of which fail: the answers"; help = "one answer for each id, in the order of the caller's list, whatever the priorities are");
+    let none = cx.call(BATCH, orchestrator.run_batch(&[])).await?.value;
+    ensure!(none.is_empty(), "an empty batch has {} answers", none.len(); expected = "none");
+    Ok(())
+}
+
+pub async fn one_id_twice_is_one_call(cx: Cx) -> Outcome {
+    let server = Server::new(10);
+    let orchestrator = made(&cx, &server).await?;
+    for (id, needs) in [("a", &[][..]), ("b", &["a"])] {
+        let spec = Spec { cacheable: false, ..needing(id, needs) };
+        register(&cx, &orchestrator, id, spec).await?;
+    }
+    let ids = ["b", "a", "b", "a"].map(str::to_owned);
+    let answers = cx.call(BATCH, orchestrator.run_batch(&ids)).await?.value;
+    let shown = list(answers.iter().map(|(id, answer)| format!("{id}: {}", shown(answer))));
+    let (a, b) = ("a: answer 1 after 1 attempts", "b: answer 2 after 1 attempts");
+    ensure_eq!(shown, list([b, a, b, a]), "a batch of `b`, `a`, `b`, `a`, where `b` needs `a`"; help = "all ids of a batch share one plan");
+    ensure_eq!(server.count(), 2, "how many calls there were"; help = "all ids of a batch share one plan");
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Slots, priorities, the limit and its task.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
+use level3::retry::NoJitter;
+use level5::orchestrator::{Settings, Spec};
+use tokio::time::sleep;
+
+use super::fakes::{Ends, Server};
+use super::{BATCH, Orchestrator, RUN, made, register, run, shown, spec, url, with};
+
+fn nz(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn fixed(limit: usize) -> Settings {
+    Settings { limit: nz(limit), lowest: nz(limit), highest: nz(limit), ..Settings::default() }
+}
+
+pub async fn never_more_than_the_limit(cx: Cx) -> Outcome {
+    const HELP: &str = "every request takes a slot of the same line, whichever way it is asked for";
+    let drawn = usize::try_from(cx.draw().between(1..=4)).unwrap_or(1);
+    for (settings, limit) in [(Settings::default(), 6), (fixed(drawn), drawn), (fixed(300), 300)] {
+        let server = Server::new(100);
+        let orchestrator = with(&cx, &server, settings).await?;
+        let count = limit * 3 + 2;
+        let ids: Vec<String> = (0..count).map(|number| format!("r{number}")).collect();
+        for id in &ids {
+            register(&cx, &orchestrator, id, spec(id)).await?;
+        }
+        let (single, batch) = ids.split_at(count - limit.min(4));
+        let all = async {
+            let singles = join_all(single.iter().map(|id| orchestrator.run(id)));
+            futures::join!(singles, orchestrator.run_batch(batch))
+        };
+        let call = cx.call(RUN, all).await?;
+        ensure_eq!(server.most(), limit, "{count} requests, the limit is {limit}: how many were on their way at once"; help = HELP);
+        ensure!(call.took == ms(400), "{count} requests of 100 ms took {} ms", call.took.as_millis(); expected = "400 ms", help = "who leaves a slot passes it on at once");
+    }
+    Ok(())
+}
+
+pub async fn priority_decides_who_is_next(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let server = Server::new(100);
+    let orchestrator = with(&cx, &server, fixed(1)).await?;
+    let mut line: Vec<(u8, String)> = Vec::new();
+    for number in 0..12 {
+        let priority = *draw.pick(&[0, 1, 7, 200, 255]);
+        let id = format!("r{number}");
+        register(&cx, &orchestrator, &id, Spec { priority, ..spec(&id) }).await?;
+        line.push((priority, id));
+    }
+    cx.call(RUN, join_all(line.iter().map(|(_, id)| orchestrator.run(id)))).await?;
+    // The first one finds a free slot.
+    line[1..].sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    let show = |line: &[(u8, String)]| {
+        list(line.iter().map(|(priority, id)| format!("{id} of {priority}")))
+    };
+    let observed: Vec<_> = server
+        .order()
+        .into_iter()
+        .map(|id| (line.iter().find(|it| it.1 == id).map_or(0, |it| it.0), id))
+        .collect();
+    ensure_eq!(show(&observed), show(&line), "one slot: in which order requests were sent"; help = "the highest priority first, and within it the first to arrive");
+    Ok(())
+}
+
+pub async fn no_request_starves(cx: Cx) -> Outcome {
+    let server = Server::new(1000);
+    let orchestrator = with(&cx, &server, fixed(1)).await?;
+    register(&cx, &orchestrator, "low", spec("low")).await?;
+    for number in 0..40 {
+        let id = format!("high{number}");
+        register(&cx, &orchestrator, &id, Spec { priority: 9, ..spec(&id) }).await?;
+    }
+    // Before the low one, so that its slot is taken; then one more each 500 ms.
+    let high = (0..40).map(|number| {
+        let orchestrator = &orchestrator;
+        async move {
+            sleep(ms(500 * number)).await;
+            drop(orchestrator.run(&format!("high{number}")).await);
+        }
+    });
+    let low = async {
+        sleep(ms(1)).await;
+        drop(orchestrator.run("low").await);
+    };
+    cx.call(RUN, async { futures::join!(join_all(high), low) }).await?;
+    let began = server.began(&url("low"));
+    let ok = began.first().is_some_and(|at| (10_001..=11_001).contains(at));
+    ensure!(ok, "one slot, always asked for by higher priorities; a request of priority 0 from 1 ms on was sent at {began:?}"; expected = "at the first free slot after 10 s of waiting: at 11000 ms", help = "the oldest goes first when it has waited for `most_wait`");
+    Ok(())
+}
+
+pub async fn adapts_the_limit(cx: Cx) -> Outcome {
+    // How many requests in a minute, how many of them fail, their length, and the limit afterwards.
+    let minutes: [(usize, usize, u64, usize); 7] = [
+        (20, 0, 100, 7),
+        (19, 0, 100, 7),
+        (0, 0, 0, 7),
+        (20, 5, 100, 6),
+        (20, 1, 100, 6),
+        (20, 0, 5001, 5),
+        (25, 1, 100, 6),
+    ];
+    let server = Server::new(100);
+    let orchestrator = made(&cx, &server).await?;
+    let limit = orchestrator.limit();
+    ensure_eq!(*limit.borrow(), 6, "the limit at first");
+    for (minute, (count, failures, length, expected)) in minutes.into_iter().enumerate() {
+        sleep(ms(1)).await;
+        let ids: Vec<String> = (0..count).map(|number| format!("m{minute}r{number}")).collect();
+        for (number, id) in ids.iter().enumerate() {
+            let once = Spec { retryable: false, ..spec(id) };
+            register(&cx, &orchestrator, id, once).await?;
+            server.next(&url(id), [Ends::With(length, if number < failures { 500 } else { 200 })]);
+        }
+        cx.call(RUN, join_all(ids.iter().map(|id| orchestrator.run(id)))).await?;
+        let at = u64::try_from(minute + 1).unwrap_or(1) * 60_000 + 1;
+        sleep(ms(at.saturating_sub(server.now()))).await;
+        ensure_eq!(*limit.borrow(), expected, "a minute of {count} results, {failures} of them failures, {length} ms each: the limit"; help = "fewer than 20 results change nothing; one more above 95 % success and below 2 s, one less below 80 % or above 5 s");
+    }
+    Ok(())
+}
+
+pub async fn refuses_bad_settings(cx: Cx) -> Outcome {
+    let bad = [
+        ("a limit below the lowest", Settings { limit: nz(1), ..Settings::default() }),
+        ("a limit above the highest", Settings { limit: nz(11), ..Settings::default() }),
+        ("a ttl of zero", Settings { ttl: Duration::ZERO, ..Settings::default() }),
+    ];
+    for (name, settings) in bad {
+        let server = Server::new(1);
+        let make = move || Orchestrator::new(server, settings, Arc::new(NoJitter)).is_err();
+        let refused = cx.call_fn("Orchestrator::new", make).await?;
+        ensure!(refused, "{name} is accepted"; expected = "an error");
+    }
+    let settings = Settings { capacity: nz(2), ..Settings::default() };
+    let orchestrator = with(&cx, &Server::new(1), settings).await?;
+    let zero = orchestrator.register("a", Spec { timeout: Duration::ZERO, ..spec("a") });
+    ensure!(zero.is_err(), "a timeout of zero is accepted"; expected = "an error");
+    for id in ["a", "b", "a"] {
+        register(&cx, &orchestrator, id, spec(id)).await?;
+    }
+    ensure!(orchestrator.register("c", spec("c")).is_err(), "a third request is accepted with a capacity of 2"; expected = "an error");
+    Ok(())
+}
+
+pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
+    let server = Server::new(10);
+    let orchestrator = with(&cx, &server, fixed(1)).await?;
+    for id in ["a", "b"] {
+        register(&cx, &orchestrator, id, spec(id)).await?;
+    }
+    server.next(&url("a"), [Ends::Panic]);
+    let ids = ["a", "b"].map(str::to_owned);
+    let answers = cx.call(BATCH, orchestrator.run_batch(&ids)).await?.value;
+    let answers: Vec<_> = answers.iter().map(|(_, answer)| shown(answer)).collect();
+    ensure_eq!(answers, ["a panic", "answer 2 after 1 attempts"], "the transport panics for `a`, then answers for `b`; there is one slot"; help = "`catch_unwind` around a run; the slot is freed by a destructor");
+    ensure_eq!(run(&cx, &orchestrator, "a").await?, "answer 3 after 1 attempts", "`a` again");
+    Ok(())
+}
+
+pub async fn the_task_ends_with_the_last_handle(cx: Cx) -> Outcome {
+    let before = cx.alive_tasks();
+    let orchestrator = made(&cx, &Server::new(1)).await?;
+    let clone = orchestrator.clone();
+    drop(orchestrator);
+    drop(clone);
+    cx.settle().await;
+    let left = cx.alive_tasks().saturating_sub(before);
+    ensure!(left == 0, "{left} tasks run after the last handle is dropped"; expected = "none", help = "a task ends when its `AbortOnDropHandle` is dropped");
+    Ok(())
+}
