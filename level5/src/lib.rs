@@ -38,6 +38,7 @@ macro_rules! lesson {
     };
 }
 
+#[cfg_attr(doc, doc = lesson!("orchestrator.md", "orchestrator.md"))]
 pub mod orchestrator;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.

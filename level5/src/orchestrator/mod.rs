@@ -17,6 +17,8 @@
 //!                                  └──▶ an old copy ──▶ Done, Origin::Fallback
 //!                                       none: RequestError
 //! ```
+//!
+//! Lesson: `level5/lessons/orchestrator.md`.
 
 mod figures;
 mod graph;
