@@ -23,7 +23,7 @@ fn fixed(limit: usize) -> Settings {
 
 pub async fn never_more_than_the_limit(cx: Cx) -> Outcome {
     const HELP: &str = "every request takes a slot of the same line, whichever way it is asked for";
-    let drawn = usize::try_from(cx.draw().between(1..=4)).unwrap_or(1);
+    let drawn = usize::try_from(cx.draw().between(2..=5)).unwrap_or(2);
     for (settings, limit) in [(Settings::default(), 6), (fixed(drawn), drawn), (fixed(300), 300)] {
         let server = Server::new(100);
         let orchestrator = with(&cx, &server, settings).await?;
