@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`pipeline`] | stages that work at the same time, with backpressure from the output to the input |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -36,6 +37,9 @@ macro_rules! lesson {
         )
     };
 }
+
+#[cfg_attr(doc, doc = lesson!("pipeline.md", "pipeline.md"))]
+pub mod pipeline;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]
