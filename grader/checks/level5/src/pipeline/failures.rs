@@ -100,7 +100,7 @@ pub async fn a_panic_is_a_failure(cx: Cx) -> Outcome {
                 // More panics than slots.
                 let plan = move |item: u64, _| {
                     let length = if item == 0 { 10 } else { 100 };
-                    let ends = match (item % 3 == 0, in_closure) {
+                    let ends = match (item.is_multiple_of(3), in_closure) {
                         (false, _) => Ends::Value,
                         (true, false) => Ends::Panic(thrown.clone()),
                         (true, true) => Ends::PanicInClosure(thrown.clone()),
