@@ -94,7 +94,7 @@ pub async fn a_panic_is_a_failure(cx: Cx) -> Outcome {
     let payloads = [Payload::Literal("no luck"), Payload::Text(long), Payload::Number(7)];
     for payload in payloads {
         for in_closure in [false, true] {
-            for retries in [false, true] {
+            for (retries, ordered) in [(false, false), (true, false), (false, true)] {
                 let works = Works::new(&cx);
                 let thrown = payload.clone();
                 // More panics than slots.
@@ -110,6 +110,9 @@ pub async fn a_panic_is_a_failure(cx: Cx) -> Outcome {
                 let mut stage = works.stage("fragile", 2, plan);
                 if retries {
                     stage = stage.retry(Backoff::default(), NoJitter, |_| Disposition::Retry);
+                }
+                if ordered {
+                    stage = stage.ordered();
                 }
                 let line =
                     Line::new(nz(1)).stage(stage).stage(works.stage("next", 1, |_, _| takes(1)));

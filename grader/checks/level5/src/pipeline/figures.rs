@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Output, StageStats};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::works::{Works, fails, is_pending, take, takes};
 use super::{Line, RUN, all, line, nz};
@@ -78,10 +78,30 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     ensure_eq!(at_50, vec![stats("a", 5, 0, 0), stats("b", 0, 0, 0), stats("c", 0, 0, 0)], "limits of 5, 3 and 2, 100 ms in each stage: the figures at 50 ms"; help = HELP);
     let inside = at_50.first().map_or(0, StageStats::inside);
     ensure!(inside == 5, "five items of a stage are worked on, and `inside` is {inside}"; expected = "5: taken, less passed, less failed");
+    same_names(&cx).await?;
     // Without a stage there are no figures.
     let output = Line::new(nz(1)).run(works.input(1));
     let none = figures(&cx, &output).await?;
     ensure!(none.is_empty(), "a pipeline without stages has the figures of {} stages", none.len(); expected = "none");
+    Ok(())
+}
+
+/// Hundreds of stages with one name.
+async fn same_names(cx: &Cx) -> Outcome {
+    const STAGES: usize = 300;
+    let works = Works::new(cx);
+    let stages = [("same", 1); STAGES];
+    let output = line(&works, 1, &stages, 1).run(works.input(5));
+    let receiver = output.stats();
+    let results = all(cx, &works, output).await?;
+    let at = results.last().map_or(0, |(at, _)| *at);
+    ensure!(results.len() == 5 && at == 304, "{STAGES} stages with the same name, 1 ms in each, five items: {} were through, the last one at {at} ms", results.len();
+        expected = "5, at 304 ms: a name is only a name");
+    let last = receiver.borrow().clone();
+    let fine = last.len() == STAGES && last.iter().all(|stage| *stage == stats("same", 5, 5, 0));
+    ensure!(fine, "{STAGES} stages with the same name, five items: the figures of a stage, or their number, are wrong";
+        expected = "five taken and passed, for each of them", observed = format!("{} entries, the first one {:?}, the last one {:?}", last.len(), last.first(), last.last()),
+        help = "one entry for each stage, by its number");
     Ok(())
 }
 
@@ -104,6 +124,16 @@ pub async fn figures_are_live(cx: Cx) -> Outcome {
     let inside: Vec<_> = full.iter().map(StageStats::inside).collect();
     ensure_eq!(inside, [5, 3, 2].to_vec(), "limits of 5, 3 and 2, and a consumer that takes nothing for 10 s: how many items are inside of each stage";
         help = "an item is inside until it is handed on: also when its work is done, and there is no room for its result");
+    // The channel of a run that is dropped is closed.
+    let dropped = Works::new(&cx);
+    let mut gone = line(&dropped, 1, &limits, 100).run(dropped.input(1000));
+    let mut closes = gone.stats();
+    cx.call(RUN, take(&dropped, &mut gone, 1)).await?;
+    drop(gone);
+    cx.settle().await;
+    let waits = async { while closes.changed().await.is_ok() {} };
+    let closed = cx.call(STATS, timeout(ms(1000), waits)).await?.value.is_ok();
+    ensure!(closed, "an output is dropped, and the channel of its figures is not closed"; expected = "its senders are gone with the tasks");
     // A reader is woken by each change, and each state makes sense.
     let watches = async {
         let mut last = 0;

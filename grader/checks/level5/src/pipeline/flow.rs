@@ -2,10 +2,11 @@
 
 use futures::{StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
+use level3::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Pipeline, Stage};
 use tokio::time::sleep;
 
-use super::works::{Works, takes};
+use super::works::{Works, fails, takes};
 use super::{Line, RUN, all, limits, line, nz, values};
 
 pub async fn without_stages_items_pass(cx: Cx) -> Outcome {
@@ -214,6 +215,26 @@ pub async fn ordered_keeps_the_order(cx: Cx) -> Outcome {
     let at = results.last().map_or(0, |(at, _)| *at);
     ensure!(at <= 1100, "an ordered stage with a limit of 4, 40 items of 100 ms: the last one came at {at} ms";
         expected = "1000 ms", help = HELP);
+    ordered_with_retries(&cx).await
+}
+
+/// A stage that is ordered and retries, made in both orders.
+async fn ordered_with_retries(cx: &Cx) -> Outcome {
+    for ordered_first in [true, false] {
+        let works = Works::new(cx);
+        let plan = |item: u64, attempt| {
+            if item.is_multiple_of(3) && attempt == 1 { fails(10, "again") } else { takes(10) }
+        };
+        let stage = works.stage("a", 3, plan);
+        let retry = |stage: Stage<_, _, _>| {
+            stage.retry(Backoff::default(), NoJitter, |_: &String| Disposition::Retry)
+        };
+        let stage = if ordered_first { retry(stage.ordered()) } else { retry(stage).ordered() };
+        let results = all(cx, &works, Line::new(nz(1)).stage(stage).run(works.input(12))).await?;
+        ensure!(values(&results).into_iter().eq(0..12), "12 items, of which every third needs two attempts, in a stage that is {}: the order of the results",
+            if ordered_first { "made ordered, and then retries" } else { "made to retry, and then ordered" };
+            expected = "0 to 11", observed = list(values(&results)), help = "`ordered` and `retry` each keep what the other one has set");
+    }
     Ok(())
 }
 

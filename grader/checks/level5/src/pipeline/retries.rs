@@ -125,7 +125,32 @@ pub async fn retries_as_the_policy_says(cx: Cx) -> Outcome {
         ensure_eq!(found, Some(expected), "attempts fail with {}, with {attempts} attempts at most: the result of the item", list(errors.iter());
             help = "`attempts` counts the calls of the work, the first one too; the error is that of the last one");
     }
+    many_attempts(&cx).await?;
     each_stage_for_itself(&cx).await
+}
+
+/// Hundreds of attempts, of two items at the same time.
+async fn many_attempts(cx: &Cx) -> Outcome {
+    const MOST: u32 = 300;
+    let works = Works::new(cx);
+    let attempts = NonZeroU32::new(MOST).unwrap_or(NonZeroU32::MIN);
+    let backoff = Backoff::new(ms(1), 1.0, ms(1), attempts).unwrap_or_default();
+    let stage = works.stage("a", 2, |_, attempt| fails(0, format!("attempt {attempt}")));
+    let stage = stage.retry(backoff, NoJitter, |_| Disposition::Retry);
+    let mut results = all(cx, &works, Line::new(nz(1)).stage(stage).run(works.input(2))).await?;
+    results.sort_by_key(|(_, result)| {
+        result.as_ref().map_or_else(|failed| failed.index, |item| *item)
+    });
+    for (index, (_, result)) in (0..).zip(results) {
+        let cause = Failure::Error(format!("attempt {MOST}"));
+        let expected: Answer = Err(Failed { stage: "a", index, attempts: MOST, cause });
+        ensure_eq!(
+            result,
+            expected,
+            "all of {MOST} attempts fail, of two items at the same time: the result of one of them"
+        );
+    }
+    Ok(())
 }
 
 /// The policy of one stage is not that of another, and each item has its own attempts.

@@ -28,10 +28,13 @@ fn cases(cx: &Cx) -> Vec<(usize, Stages, u64)> {
     ]
 }
 
-/// An endless input and a consumer that takes some results and then pauses, twice. `more` items are forgiven.
+/// Items of an input that is much longer than what may be pulled of it. An endless one would keep a pipeline without a bound busy without end.
+const MANY: u64 = 20_000;
+
+/// A long input and a consumer that takes some results and then pauses, twice. `more` items are forgiven.
 async fn pauses(cx: &Cx, buffer: usize, stages: &Stages, length: u64, more: u64) -> Outcome {
     let works = Works::new(cx);
-    let mut output = line(&works, buffer, stages, length).run(works.input(u64::MAX));
+    let mut output = line(&works, buffer, stages, length).run(works.input(MANY));
     let most = bound(buffer, stages);
     let mut delivered = 0;
     for (count, pause) in [(4, 100), (7, 1000)] {
@@ -45,7 +48,7 @@ async fn pauses(cx: &Cx, buffer: usize, stages: &Stages, length: u64, more: u64)
         };
         let (taken, half, pulled) =
             cx.call_within(Duration::from_secs(3000), RUN, run).await?.value;
-        ensure!(taken == count, "an endless input: after {} results the output ended", delivered - count + taken; expected = "it goes on");
+        ensure!(taken == count, "a long input: after {} results the output ended", delivered - count + taken; expected = "it goes on");
         ensure!(pulled == half, "{}, buffers of {buffer}: the consumer pauses after {delivered} results for {pause} s, and the input is still pulled: {half} items after half of it, {pulled} at its end", limits(stages);
             expected = "what is full stays full", help = "bounded channels: a sender that waits for room stops what is before it");
         ensure!(pulled <= delivered + most + more, "{}, buffers of {buffer}: the consumer pauses after {delivered} results, and {pulled} items were pulled", limits(stages);
@@ -78,15 +81,15 @@ pub async fn an_ordered_stage_keeps_the_bound(cx: Cx) -> Outcome {
     let drawn = cx.draw().index(8) + 1;
     for (buffer, max) in [(1, 3), (4, 2), (2, drawn)] {
         let works = Works::new(&cx);
-        // The first item takes 100 s, the others none.
-        let stage = works.stage("a", max, |item, _| takes(if item == 0 { 100_000 } else { 0 }));
-        let mut output = Line::new(nz(buffer)).stage(stage.ordered()).run(works.input(u64::MAX));
+        // The first item takes 100 s, the others 20 ms.
+        let stage = works.stage("a", max, |item, _| takes(if item == 0 { 100_000 } else { 20 }));
+        let mut output = Line::new(nz(buffer)).stage(stage.ordered()).run(works.input(MANY));
         let run = async {
             let consumes = async { while take(&works, &mut output, 1).await.len() == 1 {} };
             tokio::select! {
                 biased;
                 () = consumes => {}
-                () = sleep(ms(50_000)) => {}
+                () = sleep(ms(20_000)) => {}
             }
         };
         cx.call(RUN, run).await?;
@@ -122,6 +125,21 @@ pub async fn works_while_the_consumer_is_busy(cx: Cx) -> Outcome {
         let ideal = 100 * (count + stages.len() as u64);
         ensure!(consumed == count && at < ideal + 100, "{}, 100 ms in each, and a consumer that takes 100 ms for each result: {consumed} of {count} were consumed, at {at} ms", limits(&stages);
             expected = format!("{count}, at {ideal} ms: the stages work on the next items meanwhile"), help = HELP);
+    }
+    // Away: the stages work until all is full. An input that the first stage reads itself needs no channel.
+    for (buffer, stages) in [(3, vec![("a", 2), ("b", 4)]), (5, vec![("a", 1)])] {
+        let works = Works::new(&cx);
+        let mut output = line(&works, buffer, &stages, 10).run(works.input(1000));
+        let run = async {
+            take(&works, &mut output, 1).await;
+            sleep(ms(10_000)).await;
+            works.pulled()
+        };
+        let pulled = cx.call(RUN, run).await?.value;
+        let full = bound(buffer, &stages) + 1;
+        ensure!(pulled >= full - buffer as u64, "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
+            expected = format!("{full}: one is delivered, and all slots and channels are full"),
+            help = "each channel has room for `buffer` items");
     }
     // Away for 10 s: what there is room for is ready.
     let buffer = cx.draw().below(6) + 4;

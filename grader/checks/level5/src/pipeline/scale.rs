@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, moved, ms, scarce};
 use level5::pipeline::Failure;
-use level5::pipeline::{Failed, Pipeline, Stage};
+use level5::pipeline::{Failed, Output, Pipeline, Stage};
 use tokio::time::timeout;
 
 use super::works::{Works, take, takes};
@@ -38,7 +38,9 @@ pub async fn keeps_nothing_of_what_has_passed(cx: Cx) -> Outcome {
     for ordered in [false, true] {
         // Each item takes a poll; every thousandth fails, and every other one moves the clock.
         let work = |item: u64| async move {
-            tokio::task::yield_now().await;
+            for _ in 0..=item % 3 {
+                tokio::task::yield_now().await;
+            }
             if item % 1000 == 999 { Err(()) } else { Ok(item) }
         };
         let stage = Stage::new("a", nz(4), work);
@@ -50,41 +52,46 @@ pub async fn keeps_nothing_of_what_has_passed(cx: Cx) -> Outcome {
             item
         });
         let mut output = pipeline.run(input);
-        let works = Works::new(&cx);
         // What is allocated once does not count.
         let started = cx.call(RUN, output.next()).await?.value;
         ensure!(started.is_some(), "an input of {COUNT} items, and no result");
         let scarce = scarce(1 << 20);
-        let mut last = None;
-        loop {
-            let next = cx.call(RUN, take_plain(&mut output, 5000)).await?.value;
-            let Some(failed) = next else { break };
-            last = failed.or(last);
+        let mut seen = Seen::default();
+        while !seen.ended {
+            cx.call(RUN, seen.take(&mut output, 5000)).await?;
         }
         drop(scarce);
         let expected =
             Failed { stage: "a", index: COUNT - 1, attempts: 1, cause: Failure::Error(()) };
+        let last = seen.last;
         ensure!(last == Some(expected), "item {} of {COUNT} fails: the last failure is {last:?}", COUNT - 1; expected = "that of this item, with its index");
-        drop(works);
+        ensure!(!ordered || !seen.unordered, "an ordered stage, {COUNT} items: the order of the results"; expected = "that of the input, to the end");
     }
     Ok(())
 }
 
-/// Takes up to `count` results; `None` at the end, else the last failure among them.
-async fn take_plain<T>(
-    output: &mut (impl futures::Stream<Item = Result<T, Failed<()>>> + Unpin),
-    count: usize,
-) -> Option<Option<Failed<()>>> {
-    let mut failed = None;
-    for number in 0..count {
-        match output.next().await {
-            None if number == 0 => return None,
-            None => break,
-            Some(Ok(_)) => {}
-            Some(Err(error)) => failed = Some(error),
+/// What is known of the results of a long run: they are too many to be kept.
+#[derive(Default)]
+struct Seen {
+    next: u64,
+    unordered: bool,
+    last: Option<Failed<()>>,
+    ended: bool,
+}
+
+impl Seen {
+    async fn take(&mut self, output: &mut Output<u64, ()>, count: usize) {
+        for _ in 0..count {
+            let Some(result) = output.next().await else {
+                self.ended = true;
+                break;
+            };
+            let index = result.as_ref().map_or_else(|failed| failed.index, |item| *item);
+            self.unordered |= index < self.next;
+            self.next = index;
+            self.last = result.err().or(self.last.take());
         }
     }
-    Some(failed)
 }
 
 pub async fn waits_without_looking(cx: Cx) -> Outcome {
@@ -98,6 +105,10 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
     ensure!(call.value.len() == 1 && call.took == week + ms(20), "an item that comes after a week: its result came after {} ms", call.took.as_millis(); expected = format!("{} ms", WEEK + 20));
     ensure!(call.polls < 1000, "an output that had nothing for a week was polled {} times", call.polls;
         expected = "a few: it is woken when there is a result");
+    let slow = line(&works, 1, &[("slow", 2)], WEEK).run(works.input(2));
+    let call = cx.call_within(week * 2, RUN, slow.collect::<Vec<_>>()).await?;
+    ensure!(call.value.iter().all(Result::is_ok) && call.took == week, "two items whose work takes a week: {} values after {} ms", call.value.iter().filter(|result| result.is_ok()).count(), call.took.as_millis();
+        expected = "2, after a week: the pipeline has no limits of time");
     let mut full = pipeline.run(works.input(100));
     cx.call(RUN, take(&works, &mut full, 1)).await?;
     cx.pass(week).await;
