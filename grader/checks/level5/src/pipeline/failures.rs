@@ -141,6 +141,28 @@ pub async fn a_panic_is_a_failure(cx: Cx) -> Outcome {
             }
         }
     }
+    panics_at_an_attempt(&cx).await
+}
+
+/// A panic of a later attempt: the attempts before it count.
+async fn panics_at_an_attempt(cx: &Cx) -> Outcome {
+    for panics_at in [2, 3] {
+        let works = Works::new(cx);
+        let stage = works.stage("a", 2, move |_, attempt| {
+            let ends = if attempt == panics_at {
+                Ends::Panic(Payload::Literal("no luck"))
+            } else {
+                Ends::Error("again".to_owned())
+            };
+            Plan { length: 1, ends }
+        });
+        let stage = stage.retry(Backoff::default(), NoJitter, |_| Disposition::Retry);
+        let results = all(cx, &works, Line::new(nz(1)).stage(stage).run(works.input(1))).await?;
+        let cause = Failure::Panicked("no luck".to_owned());
+        let expected = Err(Failed { stage: "a", index: 0, attempts: panics_at, cause });
+        let found = results.into_iter().map(|(_, result)| result).next();
+        ensure_eq!(found, Some(expected), "attempts fail, and attempt {panics_at} panics: the result of the item"; help = "`attempts` counts the calls of the work, the one that panicked too");
+    }
     Ok(())
 }
 

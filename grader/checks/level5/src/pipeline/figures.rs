@@ -6,7 +6,7 @@ use level3::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Output, StageStats};
 use tokio::time::{sleep, timeout};
 
-use super::works::{Works, fails, is_pending, take, takes};
+use super::works::{Ends, Payload, Plan, Works, fails, is_pending, take, takes};
 use super::{Line, RUN, all, line, nz};
 
 const STATS: &str = "Output::stats";
@@ -38,12 +38,14 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         let first = first.retry(Backoff::default(), NoJitter, |error| {
             if error == "again" { Disposition::Retry } else { Disposition::GiveUp }
         });
-        let second =
-            works.stage(
-                "second",
-                2,
-                move |item, _| if item % other == 1 { fails(5, "worse") } else { takes(5) },
-            );
+        let second = works.stage("second", 2, move |item, _| match item % other == 1 {
+            false => takes(5),
+            // A panic is a failure as well.
+            true if item % 4 > 1 => Plan { length: 5, ends: Ends::Panic(Payload::Number(7)) },
+            true => fails(5, "worse"),
+        });
+        let name = cx.call_fn("Stage::name", || second.name()).await?;
+        ensure!(name == "second", "the name of the stage `second` is `{name}`"; expected = "the name that it was made with");
         let third = works.stage("third", 4, |_, _| takes(7));
         let output = Line::new(nz(2))
             .stage(first)
@@ -83,6 +85,23 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     let output = Line::new(nz(1)).run(works.input(1));
     let none = figures(&cx, &output).await?;
     ensure!(none.is_empty(), "a pipeline without stages has the figures of {} stages", none.len(); expected = "none");
+    Ok(())
+}
+
+/// A reader that waits is woken when an item is taken, and when it is handed on.
+async fn wakes_a_reader(cx: &Cx) -> Outcome {
+    let works = Works::new(cx);
+    let mut output = line(&works, 1, &[("a", 1)], 100).run(works.input(1));
+    let mut receiver = output.stats();
+    receiver.mark_unchanged();
+    cx.call_fn(RUN, || is_pending(&mut output)).await?;
+    for (at, expected) in [(0, stats("a", 1, 0, 0)), (100, stats("a", 1, 1, 0))] {
+        let woken = cx.call(STATS, timeout(ms(1000), receiver.changed())).await?.value;
+        let now = receiver.borrow_and_update().first().copied();
+        let fine = matches!(woken, Ok(Ok(()))) && works.now() == at && now == Some(expected);
+        ensure!(fine, "one item of 100 ms, and a reader that waits for a change of the figures: at {} ms it has {now:?}", works.now();
+            expected = format!("at {at} ms {expected:?}"), help = "each step of an item changes the figures, and wakes those who wait for a change");
+    }
     Ok(())
 }
 
@@ -134,7 +153,8 @@ pub async fn figures_are_live(cx: Cx) -> Outcome {
     let waits = async { while closes.changed().await.is_ok() {} };
     let closed = cx.call(STATS, timeout(ms(1000), waits)).await?.value.is_ok();
     ensure!(closed, "an output is dropped, and the channel of its figures is not closed"; expected = "its senders are gone with the tasks");
-    // A reader is woken by each change, and each state makes sense.
+    wakes_a_reader(&cx).await?;
+    // Each state makes sense.
     let watches = async {
         let mut last = 0;
         let mut changes = 0;

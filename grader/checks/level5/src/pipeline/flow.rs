@@ -1,12 +1,14 @@
 //! How items move: through all stages, at the same time, in order or as they are ready.
 
+use std::task::Poll;
+
 use futures::{StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level3::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Pipeline, Stage};
 use tokio::time::sleep;
 
-use super::works::{Works, fails, takes};
+use super::works::{Payload, Works, fails, takes};
 use super::{Line, RUN, all, limits, line, nz, values};
 
 pub async fn without_stages_items_pass(cx: Cx) -> Outcome {
@@ -95,6 +97,16 @@ async fn ends_once(cx: &Cx) -> Outcome {
         (count, output.next().await.is_none(), output.next().await.is_none())
     };
     let drained = cx.call(RUN, drains).await?.value;
+    // An input that is polled after its end may panic.
+    let mut ended = false;
+    let once = stream::poll_fn(move |_| {
+        if ended {
+            Payload::Literal("the input was polled after its end").throw();
+        }
+        ended = true;
+        Poll::Ready(None::<u64>)
+    });
+    cx.call(RUN, line(&works, 3, &[("a", 2)], 10).run(once).collect::<Vec<_>>()).await?;
     ensure_eq!(
         drained,
         (3, true, true),
@@ -215,7 +227,32 @@ pub async fn ordered_keeps_the_order(cx: Cx) -> Outcome {
     let at = results.last().map_or(0, |(at, _)| *at);
     ensure!(at <= 1100, "an ordered stage with a limit of 4, 40 items of 100 ms: the last one came at {at} ms";
         expected = "1000 ms", help = HELP);
-    ordered_with_retries(&cx).await
+    ordered_with_retries(&cx).await?;
+    ordered_after_another(&cx).await
+}
+
+/// An ordered stage behind one that is not: its order is that in which it takes items, not that of the input.
+async fn ordered_after_another(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for _ in 0..3 {
+        let works = Works::new(cx);
+        let lengths: Vec<_> =
+            (0..30).map(|item| if item == 0 { 2000 } else { draw.between(1..=300) }).collect();
+        let first = works.stage("first", 4, move |item, _| takes(lengths[item as usize]));
+        let lengths: Vec<_> = (0..30).map(|_| draw.below(200)).collect();
+        let second = works.stage("second", 3, move |item, _| takes(lengths[item as usize]));
+        let results = all(
+            cx,
+            &works,
+            Line::new(nz(1)).stage(first).stage(second.ordered()).run(works.input(30)),
+        )
+        .await?;
+        let (taken, yielded) = (works.items("second"), values(&results));
+        ensure!(taken == yielded, "a stage that is not ordered, and an ordered one behind it: the order of the results";
+            expected = format!("that in which the ordered stage took its items: {}", list(taken)), observed = list(yielded),
+            help = "an ordered stage waits for the item that it has taken before, not for the number before");
+    }
+    Ok(())
 }
 
 /// A stage that is ordered and retries, made in both orders.
@@ -249,14 +286,22 @@ pub async fn unordered_hands_on_as_ready(cx: Cx) -> Outcome {
         }
         let works = Works::new(&cx);
         let plan = lengths.clone();
-        let slow = works.stage("a", 6, move |item, _| takes(plan[item as usize]));
+        let slow = works.stage("a", 6, move |item, _| {
+            if item == 3 { fails(plan[3], "bad") } else { takes(plan[item as usize]) }
+        });
         let line = Line::new(nz(1)).stage(slow).stage(works.stage("b", 6, |_, _| takes(10)));
         let results = all(&cx, &works, line.run(works.input(6))).await?;
-        let observed: Vec<_> =
-            results.iter().filter_map(|(at, result)| Some((*at, *result.as_ref().ok()?))).collect();
-        let mut expected: Vec<_> = (0..6).map(|item| (lengths[item as usize] + 10, item)).collect();
+        let observed: Vec<_> = results
+            .iter()
+            .map(|(at, result)| {
+                (*at, result.as_ref().map_or_else(|failed| failed.index, |item| *item))
+            })
+            .collect();
+        let mut expected: Vec<_> = (0..6)
+            .map(|item| (lengths[item as usize] + if item == 3 { 0 } else { 10 }, item))
+            .collect();
         expected.sort_unstable();
-        ensure_eq!(observed, expected, "items that take {} ms in an unordered stage, and then 10 ms in another one: when each result came", list(&lengths);
+        ensure_eq!(observed, expected, "items that take {} ms in an unordered stage, of which item 3 fails, and then 10 ms in another one: when each result came", list(&lengths);
             help = "a result that is ready is handed on; only an ordered stage makes it wait");
     }
     Ok(())

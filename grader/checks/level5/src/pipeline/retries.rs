@@ -86,6 +86,20 @@ const CASES: &[Case] = &[
         fails: false,
     },
     Case {
+        attempts: 2,
+        jitter: 1.0,
+        errors: &["after 5000", "after 1"],
+        begins: &[0, 5010],
+        fails: true,
+    },
+    Case {
+        attempts: 2,
+        jitter: 1.0,
+        errors: &["after 500000"],
+        begins: &[0, 500_010],
+        fails: false,
+    },
+    Case {
         attempts: 7,
         jitter: 1.0,
         errors: &["1", "2", "3", "4", "5", "6", "7"],
@@ -125,8 +139,22 @@ pub async fn retries_as_the_policy_says(cx: Cx) -> Outcome {
         ensure_eq!(found, Some(expected), "attempts fail with {}, with {attempts} attempts at most: the result of the item", list(errors.iter());
             help = "`attempts` counts the calls of the work, the first one too; the error is that of the last one");
     }
+    the_last_policy_counts(&cx).await?;
     many_attempts(&cx).await?;
     each_stage_for_itself(&cx).await
+}
+
+/// `retry` twice: the second call counts.
+async fn the_last_policy_counts(cx: &Cx) -> Outcome {
+    let works = Works::new(cx);
+    let stage = works.stage("a", 1, |_, _| fails(10, "again"));
+    let first = stage.retry(backoff(100, 5), NoJitter, |_| Disposition::GiveUp);
+    let stage = first.retry(backoff(200, 2), NoJitter, |_| Disposition::Retry);
+    all(cx, &works, Line::new(nz(1)).stage(stage).run(works.input(1))).await?;
+    let began = works.began("a", 0);
+    ensure!(began == [0, 210], "`retry` was called twice, with 5 attempts and waits of 100 ms, and with 2 attempts and waits of 200 ms: when the attempts began";
+        expected = "0, 210: the second call replaces the first", observed = list(began));
+    Ok(())
 }
 
 /// Hundreds of attempts, of two items at the same time.
