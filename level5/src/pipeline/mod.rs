@@ -34,6 +34,8 @@ use tokio::task::JoinSet;
 use output::Running;
 use stats::Figures;
 
+// The interface names its types, so that its user needs no dependency on level 3.
+pub use level3::retry;
 /// Why an item has no value: the error of its last attempt, or its panic.
 pub use level4::limiter::Failure;
 pub use output::Output;

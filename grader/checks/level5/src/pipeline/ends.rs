@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::{Backoff, Disposition, NoJitter};
+use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Output, Pipeline};
 use tokio::time::sleep;
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::Failed;
 use level5::pipeline::Failure;
+use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use tokio::time::sleep;
 
 use super::works::{Ends, Payload, Plan, Works, fails, take, takes};

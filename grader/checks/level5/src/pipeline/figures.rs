@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
-use level3::retry::{Backoff, Disposition, NoJitter};
+use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Output, StageStats};
 use tokio::time::{sleep, timeout};
 

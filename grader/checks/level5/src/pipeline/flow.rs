@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use futures::{StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::{Backoff, Disposition, NoJitter};
+use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Pipeline, Stage};
 use tokio::time::sleep;
 

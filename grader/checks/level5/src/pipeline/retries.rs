@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::{Backoff, Disposition, Jitter, NoJitter};
 use level5::pipeline::Failed;
 use level5::pipeline::Failure;
+use level5::pipeline::retry::{Backoff, Disposition, Jitter, NoJitter};
 
 use super::works::{Works, fails, takes};
 use super::{Answer, Line, all, nz, values};
