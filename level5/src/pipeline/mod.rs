@@ -13,8 +13,8 @@
 //! ```
 //!
 //! An item keeps its slot until it is handed on. So a stage whose output is full takes nothing, the channel before
-//! it fills up, and in the end the input is not polled any more: that is the whole of the backpressure. No part of
-//! the pipeline knows of another part than the channel on each of its sides.
+//! it fills up, and in the end the input is not polled any more: that is the whole of the backpressure. Each part
+//! knows only the channels on its two sides.
 //!
 //! Lesson: `level5/lessons/pipeline.md`.
 
