@@ -239,7 +239,8 @@ struct Submitting<'a>(&'a Mutex<Fields>);
 impl<'a> Submitting<'a> {
     fn begin(fields: &'a Mutex<Fields>) -> Option<Self> {
         let before = std::mem::replace(&mut lock(fields).submitting, true);
-        (!before).then_some(Self(fields))
+        // Not `then_some`: that would make a guard in any case, and its drop would clear the flag of the other submit.
+        (!before).then(|| Self(fields))
     }
 }
 
