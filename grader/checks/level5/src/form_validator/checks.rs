@@ -4,8 +4,8 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq};
 use level5::form_validator::{FieldId, Verdict};
 
 use super::fakes::{Ends, Service};
-use super::{EMAIL, NAME, PASSWORD, SHORT, Stage, TAKEN, WEAK, after, at_least, shown};
-use level5::form_validator::Code;
+use super::{EMAIL, NAME, PASSWORD, SHORT, SUBMIT, Stage, TAKEN, WEAK, after, at_least, shown};
+use level5::form_validator::{Code, ServerErrors};
 
 pub async fn plain_rules_answer_at_once(cx: Cx) -> Outcome {
     const HELP: &str =
@@ -325,5 +325,13 @@ pub async fn the_same_value_changes_nothing(cx: Cx) -> Outcome {
     stage.at(1500).await;
     ensure!(service.count() == 2, "a check failed, and the same value was set again: {} checks in all", service.count();
         expected = "two: `validate` is what repeats a failed check", help = HELP);
-    Ok(())
+    // The server's error is about this value too.
+    stage.set(NAME, "c").await?;
+    let refuses = async |_| {
+        let errors = ServerErrors { fields: vec![(NAME, TAKEN)], form: Vec::new() };
+        Err::<(), _>(errors)
+    };
+    let _ = cx.call(SUBMIT, stage.form.submit(refuses)).await?;
+    stage.set(NAME, "c").await?;
+    stage.shows(NAME, "invalid: taken", "the server refused a value, and it was set again", HELP)
 }
