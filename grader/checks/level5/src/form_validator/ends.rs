@@ -105,7 +105,7 @@ pub async fn ends_with_the_form(cx: Cx) -> Outcome {
 }
 
 pub async fn sleeps_until_woken(cx: Cx) -> Outcome {
-    const HELP: &str = "nothing in a form looks again and again: a task sleeps until its debounce is over, and a caller awaits a change of the status";
+    const HELP: &str = "no loop in a form checks whether something has happened: a task sleeps until its debounce is over, and a caller awaits a change of the status";
     let service = Service::new(cx.timeline(), "free", 0);
     let hour = 3_600_000;
     service.takes("slow", hour - 1);

@@ -169,12 +169,17 @@ pub async fn submits_once(cx: Cx) -> Outcome {
     stage.set(NAME, "a").await?;
     let later = async |at| {
         sleep(ms(at)).await;
-        server.submit().await
+        let sent = server.submit().await;
+        format!("{} at {} ms", outcome(&sent), stage.now())
     };
     let (first, second, third) =
         cx.call(SUBMIT, join3(server.submit(), later(50), later(150))).await?.value;
-    let seen = [first, second, third].map(|sent| outcome(&sent));
-    ensure_eq!(seen, ["sent: 7", "already submitting", "already submitting"], "a check runs until 100 ms and the server takes 100 ms more; submits at 0, 50 and 150 ms"; help = HELP);
+    let seen = [outcome(&first), second, third];
+    ensure_eq!(
+        seen,
+        ["sent: 7", "already submitting at 50 ms", "already submitting at 150 ms"],
+        "a check runs until 100 ms and the server takes 100 ms more; submits at 0, 50 and 150 ms"; help = HELP
+    );
     ensure_eq!(server.got(), ["name=a@100"], "what the server got"; help = HELP);
     let next = cx.call(SUBMIT, server.submit()).await?.value;
     ensure_eq!(outcome(&next), "sent: 7", "a submit after another one has ended"; help = HELP);

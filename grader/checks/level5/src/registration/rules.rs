@@ -131,7 +131,7 @@ pub async fn asks_about_valid_emails(cx: Cx) -> Outcome {
         "three rules of the email with a debounce of 300 ms each, behind the plain rule";
     let users = Users::new(cx.timeline());
     let stage = Stage::new(&cx, &users).await?;
-    stage.types(EMAIL, "anna@example").await?;
+    stage.types(EMAIL, "anna").await?;
     stage.at(2000).await;
     ensure_eq!(users.asked(), Vec::<String>::new(), "an email that is none: what was asked"; help = "an email with an error is not asked about");
     stage.types(EMAIL, "anna@example.c").await?;
@@ -148,7 +148,7 @@ pub async fn asks_about_valid_emails(cx: Cx) -> Outcome {
         "domain anna@example.com@2500",
     ];
     ensure_eq!(users.asked(), asked, "typed at 2000 and 2200 ms"; help = HELP);
-    stage.types(EMAIL, "anna@@example.com").await?;
+    stage.types(EMAIL, "anna maria").await?;
     stage.at(9000).await;
     ensure_eq!(users.asked().len(), 3, "how much was asked, when the email is none again"; help = HELP);
     Ok(())
