@@ -40,6 +40,7 @@ pub enum ConfigError {
     ZeroTtl(&'static str),
 }
 
+// starter: keep
 fn path(cycle: &[FieldId]) -> String {
     let names: Vec<_> = cycle.iter().chain(cycle.first()).map(|field| field.as_str()).collect();
     names.join(" -> ")

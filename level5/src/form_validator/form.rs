@@ -70,6 +70,7 @@ impl fmt::Debug for Form {
 }
 
 impl Form {
+    // starter: drop
     pub(super) fn new(fields: Arc<Mutex<Fields>>, reads: Reads, order: Vec<FieldId>) -> Self {
         Self { fields, reads, order }
     }

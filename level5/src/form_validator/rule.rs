@@ -13,6 +13,7 @@ pub trait Rule: Send + Sync + 'static {
     /// The other fields whose values decide. When one of them changes, the rule runs again.
     ///
     /// The form asks once, when it is built.
+    // starter: keep
     fn reads(&self) -> &[FieldId] {
         &[]
     }
@@ -46,6 +47,7 @@ pub struct Checking {
     pub capacity: NonZeroUsize,
 }
 
+// starter: keep
 impl Default for Checking {
     /// A debounce of 300 ms, 10 s for a check, and 100 verdicts for 5 min.
     fn default() -> Self {
