@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+// starter: keep
 /// The name of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldId(&'static str);
@@ -31,6 +32,7 @@ impl fmt::Display for FieldId {
     }
 }
 
+// starter: keep
 /// An error or a warning, as a program reads it. The text for a person is the page's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
@@ -58,6 +60,7 @@ impl fmt::Display for Code {
     }
 }
 
+// starter: keep
 /// Values of fields at one moment. A clone shares them.
 ///
 /// A rule gets the value of its own field and of those that it reads. [`Form::submit`](super::Form::submit) sends the
