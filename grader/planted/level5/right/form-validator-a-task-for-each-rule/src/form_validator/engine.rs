@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::status::{Answer, status_of};
-use super::{CheckFailed, Checking, Code, FieldId, FieldStatus, FormStatus, Rule, Snapshot, Verdict};
+use super::{
+    CheckFailed, Checking, Code, FieldId, FieldStatus, FormStatus, Rule, Snapshot, Verdict,
+};
 
 pub(super) type Outcome = Result<Verdict, CheckFailed>;
 type Question = Arc<dyn Fn(Snapshot) -> BoxFuture<'static, Outcome> + Send + Sync>;
@@ -94,7 +96,9 @@ pub(super) fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
 fn said(panic: Box<dyn Any + Send>) -> CheckFailed {
     let text = match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().map_or_else(|| "no message".to_owned(), |text| (*text).to_owned()),
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .map_or_else(|| "no message".to_owned(), |text| (*text).to_owned()),
     };
     CheckFailed::Panicked(text)
 }
@@ -317,7 +321,8 @@ impl Task {
                 if self.jobs.changed().await.is_err() {
                     return;
                 }
-                if self.jobs.borrow_and_update().as_ref().map(|job| job.number) != Some(job.number) {
+                if self.jobs.borrow_and_update().as_ref().map(|job| job.number) != Some(job.number)
+                {
                     continue 'next;
                 }
             }
