@@ -72,6 +72,16 @@ pub async fn all_rules_run(cx: Cx) -> Outcome {
     .await?;
     stage.set(NAME, "x").await?;
     stage.shows(NAME, "invalid: d, a, short, b, warned: weak, taken", "four plain rules", HELP)?;
+    // Hundreds of rules.
+    let stage = Stage::new(&cx, |form| {
+        (0..300_usize).fold(form.field(NAME), |form, number| {
+            form.sync_rule(NAME, "one of many", &[], move |_, _| Verdict::error(code(number)))
+        })
+    })
+    .await?;
+    stage.set(NAME, "x").await?;
+    let expected = grader_kit::list((0..300).map(code));
+    stage.shows(NAME, &format!("invalid: {expected}"), "three hundred plain rules", HELP)?;
     // Checks that end in every order, and a plain rule between them.
     for takes in [[10, 20, 30], [30, 20, 10], [20, 30, 10], [10, 10, 10]] {
         let services: Vec<_> = takes
