@@ -84,6 +84,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The plain rules accept the value, or say this. Whether a service is asked then is not looked at.
+    fn says(&self, field: FieldId, expected: &str, when: &str, help: &str) -> Outcome {
+        let status = self.status(field);
+        let status = if matches!(&*status, "pending" | "valid") { "accepted" } else { &*status };
+        ensure_eq!(status, expected, "{when}: what {field} shows"; help = help);
+        Ok(())
+    }
+
     fn form_status(&self) -> FormStatus {
         *self.page.form().status().borrow()
     }
