@@ -291,16 +291,16 @@ impl Fields {
 
     /// Publishes what has changed: the fields first, then the form that is made of them.
     fn publish(&self) {
-        let publish = |field: &Field| {
-            let new = field.status();
+        let statuses: Vec<_> = self.fields.values().map(Field::status).collect();
+        for (field, new) in self.fields.values().zip(&statuses) {
             field.status.send_if_modified(|status| {
-                let changed = *status != new;
-                *status = new;
+                let changed = *status != *new;
+                if changed {
+                    status.clone_from(new);
+                }
                 changed
             });
-        };
-        self.fields.values().for_each(publish);
-        let statuses: Vec<_> = self.fields.values().map(Field::status).collect();
+        }
         let new = FormStatus::of(statuses.iter());
         self.status.send_if_modified(|status| std::mem::replace(status, new) != new);
     }
