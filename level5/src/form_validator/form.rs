@@ -125,7 +125,8 @@ impl Form {
         lock(&self.fields).watch_form()
     }
 
-    /// Validates a field, also a pristine one, and waits for its status, which is never pending.
+    /// Validates a field, also a pristine one, and waits for its status, which is never pending. It is pristine if the form
+    /// was reset meanwhile.
     ///
     /// A check that waits for its debounce asks at once, and one that failed asks again. A check that asks already goes
     /// on, and a verdict that is there stays.

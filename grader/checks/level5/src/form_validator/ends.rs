@@ -1,7 +1,9 @@
 //! Reset and drop, and a form that has nothing to do.
 
+use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, moved, ms};
 use level5::form_validator::{FieldStatus, FormStatus, Verdict};
+use tokio::time::sleep;
 
 use super::fakes::{Ends, Service};
 use super::{EMAIL, HOUR, NAME, PASSWORD, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown};
@@ -38,6 +40,15 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     }
     ensure_eq!(service.count(), before, "the checks that began after `reset`"; help = HELP);
     ensure_eq!(service.running(), 0, "the checks that still run after `reset`"; help = HELP);
+    // A caller who waits for a check that is dropped.
+    stage.set(NAME, "slow").await?;
+    let resets = async {
+        sleep(ms(20)).await;
+        stage.form.reset();
+    };
+    let (status, ()) = cx.call(VALIDATE, join(stage.form.validate(NAME), resets)).await?.value;
+    let status = status.map_or_else(|error| error.to_string(), |status| shown(&status));
+    ensure_eq!(status, "pristine", "`reset` while `validate` waits for a check: what it returns"; help = HELP);
     // It works as a new one.
     let began = stage.now();
     stage.set(EMAIL, "e").await?;

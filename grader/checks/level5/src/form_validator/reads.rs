@@ -4,7 +4,9 @@ use grader_kit::{Cx, Outcome, ensure_eq};
 use level5::form_validator::{FieldId, Verdict};
 
 use super::fakes::{Ends, Service};
-use super::{AGAIN, DIFFERS, EMAIL, NAME, PASSWORD, SUBMIT, Stage, TAKEN, after, same_as};
+use super::{
+    AGAIN, DIFFERS, EMAIL, NAME, PASSWORD, SUBMIT, Stage, TAKEN, VALIDATE, after, same_as,
+};
 
 pub async fn a_change_checks_its_readers(cx: Cx) -> Outcome {
     const HELP: &str = "when a value changes, run again the rules that read it, of every field that is not pristine, with the values of now";
@@ -60,6 +62,20 @@ pub async fn a_change_checks_its_readers(cx: Cx) -> Outcome {
             )?;
         }
     }
+    // A field that was validated, and never set.
+    let stage = Stage::new(&cx, |form| {
+        form.field(PASSWORD).field(AGAIN).sync_rule(AGAIN, "same", &[PASSWORD], same_as(PASSWORD))
+    })
+    .await?;
+    let _ = cx.call(VALIDATE, stage.form.validate(AGAIN)).await?;
+    stage.shows(AGAIN, "valid", "two empty fields, and the confirmation was validated", HELP)?;
+    stage.set(PASSWORD, "one").await?;
+    stage.shows(
+        AGAIN,
+        "invalid: differs",
+        "the password was set, and its confirmation was validated before",
+        "a field that was validated is not pristine",
+    )?;
     // A rule that asks: waiting, running, and with an answer.
     let service = Service::new(cx.timeline(), "same", 100).reads(&[PASSWORD, EMAIL]);
     service.ends("one", Ends::With(Verdict::error(DIFFERS)));
