@@ -3,6 +3,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`pipeline`] | stages that work at the same time, with backpressure from the output to the input |
+//! | [`form_validator`] | a form whose fields are checked while the user fills them in |
+//! | [`registration`] | a registration form on it, with what its server says |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -40,6 +42,11 @@ macro_rules! lesson {
 
 #[cfg_attr(doc, doc = lesson!("pipeline.md", "pipeline.md"))]
 pub mod pipeline;
+
+#[cfg_attr(doc, doc = lesson!("form_validator.md", "form-validator.md"))]
+pub mod form_validator;
+#[cfg_attr(doc, doc = lesson!("registration.md", "registration.md"))]
+pub mod registration;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

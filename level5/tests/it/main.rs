@@ -1,3 +1,6 @@
 //! What level 5 promises, by its public API.
 
 mod pipeline;
+
+mod form_validator;
+mod registration;

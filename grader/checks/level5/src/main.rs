@@ -11,6 +11,11 @@
 #[cfg(feature = "pipeline")]
 mod pipeline;
 
+#[cfg(feature = "form-validator")]
+mod form_validator;
+#[cfg(feature = "registration")]
+mod registration;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
