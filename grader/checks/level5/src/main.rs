@@ -8,6 +8,14 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+#[cfg(any(feature = "notifications", feature = "notifications-conservation"))]
+mod mailroom;
+
+#[cfg(feature = "notifications")]
+mod notifications;
+#[cfg(feature = "notifications-conservation")]
+mod notifications_conservation;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
