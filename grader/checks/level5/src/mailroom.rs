@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, Timeline, difference, lock, ms};
-use jiff::Timestamp;
 use level5::notifications::{
     Channel, ChannelError, ChannelKind, Channels, Config, Fate, Notification, Notifier,
     Preferences, Receipt, Rendered, UserId,
@@ -92,7 +90,6 @@ impl Book {
     pub async fn until(&self, at: u64) {
         sleep_until(self.began + ms(at)).await;
     }
-
 
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.seen).clone()

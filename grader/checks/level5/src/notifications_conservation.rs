@@ -28,7 +28,8 @@ fn preferences(draw: &mut Draw) -> Preferences {
     let mut channels = KINDS.to_vec();
     draw.shuffle(&mut channels);
     channels.truncate(1 + draw.index(3));
-    let zones: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"];
+    let zones: [&str; 4] =
+        ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"];
     let mut preferences = Preferences::new(channels);
     preferences.zone = TimeZone::get(zones[draw.index(4)]).unwrap_or(TimeZone::UTC);
     preferences.frequency = match draw.below(4) {

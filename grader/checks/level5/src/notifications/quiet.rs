@@ -106,7 +106,7 @@ pub async fn held_ones_go_at_the_end_of_quiet_hours(cx: Cx) -> Outcome {
         // 22:00 in Berlin.
         let book = Book::opened(&cx, "2026-06-10T20:00:00Z");
         let notifier = with_mail(&cx, &book).await?;
-        let mut sent: Vec<u64> = (0..20).map(|_| draw.below(8 * HOUR)).collect();
+        let mut sent: Vec<u64> = (0..40).map(|_| draw.below(8 * HOUR)).collect();
         sent.sort_unstable();
         let priorities = [Priority::Low, Priority::Medium, Priority::High];
         let notifications: Vec<_> = sent
@@ -128,7 +128,7 @@ pub async fn held_ones_go_at_the_end_of_quiet_hours(cx: Cx) -> Outcome {
             Ok(())
         };
         play(&cx, 5 * DAY, script).await?;
-        let ids: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+        let ids: Vec<_> = (0..40).map(|number| number.to_string()).collect();
         let next = if frequency == Frequency::Immediate { 0 } else { 5 * SECOND };
         let expected = [
             format!("{} ms Email to ann: {}", 9 * HOUR, ids.join(" ")),
@@ -136,7 +136,7 @@ pub async fn held_ones_go_at_the_end_of_quiet_hours(cx: Cx) -> Outcome {
         ];
         book.was(
             &expected,
-            &format!("{frequency:?}, twenty notifications from 22:00 on, quiet until 07:00"),
+            &format!("{frequency:?}, forty notifications from 22:00 on, quiet until 07:00"),
             "what is due in quiet hours becomes due at their end: all of it together",
         )?;
     }

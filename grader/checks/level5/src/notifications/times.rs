@@ -83,7 +83,7 @@ pub async fn high_goes_at_once(cx: Cx) -> Outcome {
 
 pub async fn the_rest_goes_after_the_window(cx: Cx) -> Outcome {
     let drawn = cx.draw().between(200..=90 * SECOND);
-    for window in [5000, drawn] {
+    for window in [5000, 600 * SECOND, drawn] {
         let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
         let config = Config { window: ms(window), ..config() };
         let notifier = started(&cx, &book, config, [Way::new(ChannelKind::Email, &book)]).await?;
