@@ -39,6 +39,7 @@ macro_rules! lesson {
     };
 }
 
+#[cfg_attr(doc, doc = lesson!("notifications.md", "notifications.md"))]
 pub mod notifications;
 pub mod wall_clock;
 

@@ -1,1 +1,3 @@
 //! What level 5 promises, by its public API.
+
+mod notifications;
