@@ -53,6 +53,19 @@ pub enum ChannelFailure {
     Panicked,
 }
 
+/// One call of a channel, when it has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// To whom.
+    pub user: UserId,
+    /// By which channel.
+    pub channel: ChannelKind,
+    /// The notifications that were delivered together, in the order in which they were accepted.
+    pub ids: Vec<NotificationId>,
+    /// Whether the channel has delivered.
+    pub result: Result<(), ChannelFailure>,
+}
+
 /// A provider: mail, text messages, push, a list.
 pub trait Channel: Send + Sync + 'static {
     /// Which kind it is. It never changes.

@@ -21,6 +21,16 @@
 //! | `notifier.rs` | the timers and the tasks |
 //!
 //! Lesson: `level5/lessons/notifications.md`.
+// starter: doc Notifications: by the channels that each user prefers, when the user wants them.
+// starter: doc
+// starter: doc | file | what it is |
+// starter: doc |---|---|
+// starter: doc | `text.rs` | what fits into a message; begin here |
+// starter: doc | `quiet.rs`, `preferences.rs` | when something is due, by the calendar |
+// starter: doc | `notification.rs`, `channel.rs`, `config.rs`, `metrics.rs` | what the interface speaks of |
+// starter: doc | `notifier.rs` | the notifier; add files for its decisions |
+// starter: doc
+// starter: doc Lesson: `level5/lessons/notifications.md`.
 
 mod agenda;
 mod channel;
@@ -35,8 +45,11 @@ mod state;
 pub mod text;
 mod user;
 
-pub use channel::{Channel, ChannelError, ChannelFailure, ChannelKind, Channels, Rendered};
+pub use channel::{
+    Channel, ChannelError, ChannelFailure, ChannelKind, Channels, DeliveryReport, Rendered,
+};
 pub use config::{Config, ConfigError};
+pub use level3::retry;
 pub use metrics::{ChannelFigures, MinuteMetrics};
 pub use notification::{
     DeadReason, Fate, Notification, NotificationId, Pending, Priority, Receipt, Refused, UserId,
@@ -44,4 +57,3 @@ pub use notification::{
 pub use notifier::{Backlog, Notifier, Report};
 pub use preferences::{ChannelPreference, Frequency, Preferences, PreferencesError};
 pub use quiet::{QuietHours, QuietHoursError};
-pub use state::DeliveryReport;

@@ -12,13 +12,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::channel::Channels;
+use super::channel::{Channels, DeliveryReport};
 use super::config::{Config, ConfigError};
 use super::deliver::{Ended, attempt};
 use super::metrics::MinuteMetrics;
 use super::notification::{Notification, Pending, Receipt, Refused, UserId};
 use super::preferences::{Preferences, PreferencesError};
-use super::state::{DeliveryReport, Phase, Shared, State};
+use super::state::{Phase, Shared, State};
 use crate::wall_clock::WallClock;
 
 /// What a notifier has left undone.

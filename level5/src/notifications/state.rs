@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agenda::Agenda;
-use super::channel::{ChannelFailure, ChannelKind, Channels};
+use super::channel::{ChannelFailure, ChannelKind, Channels, DeliveryReport};
 use super::config::Config;
 use super::deliver::{Delivery, Ended};
 use super::metrics::{MinuteMetrics, Minutes};
@@ -20,19 +20,6 @@ use super::notification::{
 use super::preferences::Preferences;
 use super::user::{Due, End, Group, Item, LaneName, Now, User};
 use crate::wall_clock::WallClock;
-
-/// One call of a channel, when it has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryReport {
-    /// To whom.
-    pub user: UserId,
-    /// By which channel.
-    pub channel: ChannelKind,
-    /// The notifications that were delivered together, in the order in which they were accepted.
-    pub ids: Vec<NotificationId>,
-    /// Whether the channel has delivered.
-    pub result: Result<(), ChannelFailure>,
-}
 
 /// What the notifier, its driver and its deliveries share.
 pub(super) struct Shared {

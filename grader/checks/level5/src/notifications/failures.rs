@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grader_kit::{Cx, Outcome, ensure_eq, ms};
-use level3::retry::{Backoff, Jitter};
+use level5::notifications::retry::{Backoff, Jitter};
 use level5::notifications::{ChannelFailure, ChannelKind, Config, DeadReason, Fate, Preferences};
 
 use super::high;
