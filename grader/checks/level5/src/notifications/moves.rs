@@ -127,20 +127,7 @@ pub async fn other_preferences_move_what_waits(cx: Cx) -> Outcome {
             "2026-06-10T07:00:00Z",
             "2026-06-10T07:00:00Z",
         ),
-        (
-            "quiet hours to none",
-            night.clone(),
-            awake,
-            "2026-06-10T02:00:00Z",
-            "2026-06-10T02:00:05Z",
-        ),
-        (
-            "a digest to quiet hours",
-            mail(Frequency::DAILY),
-            night,
-            "2026-06-10T07:00:00Z",
-            "2026-06-10T07:00:00Z",
-        ),
+        ("quiet hours to none", night, awake, "2026-06-10T02:00:00Z", "2026-06-10T02:00:05Z"),
     ];
     for (name, from, to, when_high, when_low) in cases {
         let book = Book::opened(&cx, "2026-06-10T01:00:00Z");
@@ -222,17 +209,16 @@ pub async fn waits_ignore_the_wall(cx: Cx) -> Outcome {
             by_seconds.store(set, SeqCst);
             // It makes the notifier look at its clocks.
             send(&notifier, high("c", "cat")).await?;
-            book.until(MINUTE).await;
+            book.until(6000).await;
             Ok(())
         };
-        play(&cx, MINUTE, script).await?;
+        play(&cx, 6000, script).await?;
         let expected = lines([
             "0 ms Email to bad: b",
             "300 ms Email to cat: c",
             "1020 ms Email to bad: b",
             "3040 ms Email to bad: b",
             "5000 ms Email to ann: a",
-            "7060 ms Email to bad: b",
         ]);
         book.was(
             &expected,
