@@ -79,6 +79,7 @@ impl Book {
     pub fn opened(cx: &Cx, date: &str) -> Self {
         let wall = VirtualWall::starting(date.parse().expect("a date of this file"));
         let (seen, timeline) = (Arc::default(), cx.timeline().clone());
+        timeline.record("a script", format!("begins, on {date}"));
         Self { seen, timeline, began: Instant::now(), wall }
     }
 
@@ -222,7 +223,9 @@ impl Channel for Way {
         };
         let (at, user, messages) = (self.book.now(), to.0.to_string(), messages.to_vec());
         let seen = Seen { at, kind: self.kind, user, messages, end: None };
-        self.book.timeline.record(seen.what(), "is called");
+        self.book
+            .timeline
+            .record(seen.what(), format!("is called, {at} ms after its script began"));
         let number = {
             let mut all = lock(&self.book.seen);
             all.push(seen);

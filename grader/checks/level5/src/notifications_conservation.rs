@@ -66,10 +66,10 @@ enum Step {
 
 fn script(draw: &mut Draw) -> Vec<(u64, Step)> {
     let priorities = [Priority::Low, Priority::Medium, Priority::High, Priority::Urgent];
-    // Some come close together, most spread over three weeks.
+    // Half of them come close together, the others spread over the days. The last day is for what is left.
     let when = |draw: &mut Draw| match draw.below(2) {
-        0 => draw.below(21 * DAY),
-        _ => draw.below(21) * DAY + 9 * HOUR + draw.below(30 * SECOND),
+        0 => draw.below(20 * DAY),
+        _ => draw.below(20) * DAY + 9 * HOUR + draw.below(30 * SECOND),
     };
     let mut steps: Vec<(u64, Step)> = (0..NOTIFICATIONS)
         .map(|number| {
