@@ -137,8 +137,17 @@ impl Channels {
         self.registered.contains_key(&kind)
     }
 
-    /// Delivers by one channel, within `limit`. A channel that is not there fails.
-    pub(super) async fn deliver(
+    /// Delivers messages to a user by one channel, within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelFailure`]: of the provider, when `limit` has passed without an answer, or when the provider panics. A
+    /// channel that is not there fails with an error that says so.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future drops that of the provider, and so does the end of the limit.
+    pub async fn deliver(
         &self,
         kind: ChannelKind,
         to: &UserId,

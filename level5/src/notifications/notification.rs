@@ -132,8 +132,10 @@ pub enum DeadReason {
 }
 
 /// Failures for a message: `Email: 503, Sms: it timed out`.
+// starter: keep
 struct Listed<'a>(&'a [(ChannelKind, ChannelFailure)]);
 
+// starter: keep
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (kind, failure)) in self.0.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::{Either, pending};
+use futures::future::Either;
 use level3::dead_letters::DeadLetters;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -266,7 +266,8 @@ async fn drive(shared: Arc<Shared>) {
                 }
             }
         };
-        let timer = next.map_or(Either::Right(pending()), |at| Either::Left(sleep_until(at)));
+        let timer =
+            next.map_or(Either::Right(std::future::pending()), |at| Either::Left(sleep_until(at)));
         tokio::select! {
             () = shared.wake.notified() => {}
             () = timer => {}

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{Span, Timestamp};
 
 use super::channel::{ChannelKind, Channels};
 use super::notification::Priority;
@@ -59,7 +59,7 @@ impl Frequency {
         let today = zone.to_datetime(now).date();
         // From yesterday on: a jump may have moved its digest over midnight. Nine days: a week, and a date that a zone
         // has left out.
-        let dates = (-1..=9).filter_map(|days: i32| today.checked_add(days.days()).ok());
+        let dates = (-1..=9).filter_map(|days: i32| today.checked_add(Span::new().days(days)).ok());
         dates
             .filter(|date| on.is_none_or(|on| date.weekday() == on))
             .filter_map(|date| zone.to_ambiguous_timestamp(date.to_datetime(at)).compatible().ok())

@@ -2,7 +2,7 @@
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{Span, Timestamp};
 
 /// A time of day that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,8 @@ impl QuietHours {
             return None;
         }
         // Yesterday too: after a jump to another date, its end may still be ahead.
-        let days = (-1..=2).filter_map(|days: i32| local.date().checked_add(days.days()).ok());
+        let days =
+            (-1..=2).filter_map(|days: i32| local.date().checked_add(Span::new().days(days)).ok());
         let ends = days.flat_map(|date| {
             let end = zone.to_ambiguous_timestamp(date.to_datetime(self.end));
             // An hour that repeats has two such ends, and quiet time before each of them.
