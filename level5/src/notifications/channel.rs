@@ -137,6 +137,21 @@ impl Channels {
         self.registered.contains_key(&kind)
     }
 
+    /// The call of one channel, without a limit and with its panics. `None`: there is no such channel.
+    ///
+    /// # Panics
+    ///
+    /// As the channel does, when this method is called or when its future is polled.
+    // starter: keep
+    pub fn call<'a>(
+        &'a self,
+        kind: ChannelKind,
+        to: &'a UserId,
+        messages: &'a [Rendered],
+    ) -> Option<BoxFuture<'a, Result<(), ChannelError>>> {
+        self.registered.get(&kind).map(|channel| channel.deliver(to, messages))
+    }
+
     /// Delivers messages to a user by one channel, within `limit`.
     ///
     /// # Errors
@@ -154,12 +169,15 @@ impl Channels {
         messages: &[Rendered],
         limit: Duration,
     ) -> Result<(), ChannelFailure> {
-        let Some(channel) = self.registered.get(&kind) else {
-            return Err(ChannelError(format!("no channel {kind:?} is registered")).into());
-        };
         // The call is made inside of the block: a provider may panic before it returns a future.
+        let call = async {
+            match self.call(kind, to, messages) {
+                Some(call) => call.await,
+                None => Err(ChannelError(format!("no channel {kind:?} is registered"))),
+            }
+        };
         // `AssertUnwindSafe`: what its panic leaves half-changed is the provider's own.
-        let call = AssertUnwindSafe(async { channel.deliver(to, messages).await }).catch_unwind();
+        let call = AssertUnwindSafe(call).catch_unwind();
         match timeout(limit, call).await {
             Err(_) => Err(ChannelFailure::TimedOut),
             Ok(Err(_)) => Err(ChannelFailure::Panicked),
