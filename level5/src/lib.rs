@@ -5,8 +5,10 @@
 //! | [`pipeline`] | stages that work at the same time, with backpressure from the output to the input |
 //! | [`form_validator`] | a form whose fields are checked while the user fills them in |
 //! | [`registration`] | a registration form on it, with what its server says |
+//! | [`notifications`] | notifications by channels and preferences, with quiet hours and digests |
+//! | [`wall_clock`] | the time of the calendar, passed in; provided |
 //!
-//! Every module here is an exercise, and the README is the assignment.
+//! Every module here but `wall_clock` is an exercise, and the README is the assignment.
 //!
 //! The page of each exercise's module begins with its lesson, a chapter of `level5/lessons`. The chapters'
 //! programs are compiled and run by `cargo test -p level5 --doc`.
@@ -47,6 +49,10 @@ pub mod pipeline;
 pub mod form_validator;
 #[cfg_attr(doc, doc = lesson!("registration.md", "registration.md"))]
 pub mod registration;
+
+#[cfg_attr(doc, doc = lesson!("notifications.md", "notifications.md"))]
+pub mod notifications;
+pub mod wall_clock;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

@@ -4,3 +4,5 @@ mod pipeline;
 
 mod form_validator;
 mod registration;
+
+mod notifications;

@@ -16,6 +16,14 @@ mod form_validator;
 #[cfg(feature = "registration")]
 mod registration;
 
+#[cfg(any(feature = "notifications", feature = "notifications-conservation"))]
+mod mailroom;
+
+#[cfg(feature = "notifications")]
+mod notifications;
+#[cfg(feature = "notifications-conservation")]
+mod notifications_conservation;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
