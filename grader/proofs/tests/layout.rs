@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // What an exercise runs on for real: it implements a trait of it.
     ("http", &[""], &[]),
     ("ws", &[""], &[]),
+    ("kv", &[""], &[]),
     ("app", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
