@@ -47,18 +47,24 @@ pub fn criterion(
     Ok(())
 }
 
-/// What a failed criterion is built on and is not finished, if there is such a thing: to be read first.
+/// What a failed criterion is built on and does not have all core points, if there is such a thing: to be read first.
 #[must_use]
 pub fn unfinished(criterion: &CriterionReport) -> Option<Fact> {
     let names = &criterion.unfinished;
     if criterion.status != Status::Failed || names.is_empty() {
         return None;
     }
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    let (listed, command) = (names.join(" and "), names.join(" "));
+    let (verb, them) = if names.len() == 1 { ("does", "it") } else { ("do", "them") };
+    let listed = names.join(" and ");
+    let command = grade(names);
     let text =
-        format!("{listed} {verb} not finished, and this exercise uses it: cargo grade {command}");
+        format!("{listed} {verb} not have all core points, and this exercise uses {them}: {command}");
     Some(Fact { label: "first", text })
+}
+
+/// The command that grades these exercises.
+pub(super) fn grade(names: &[&str]) -> String {
+    format!("cargo grade {}", names.join(" "))
 }
 
 /// What the judged code printed and what was remarked although the criterion is met.

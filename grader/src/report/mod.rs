@@ -294,7 +294,7 @@ impl Report {
         report
     }
 
-    /// Names at each criterion that is not met what it is built on and is not finished. This report says which
+    /// Names at each criterion that is not met what it is built on and does not have all core points. This report says which
     /// criteria are met; `is_open` is asked about those that it does not have.
     pub fn name_unfinished(&mut self, is_open: impl Fn(&str) -> bool) {
         let met: BTreeMap<&str, bool> = self

@@ -272,6 +272,8 @@ fn next_command(report: &Report) -> Option<String> {
     let criterion = open(Kind::Core).or_else(|| open(Kind::Bonus))?;
     Some(match criterion.status {
         Status::NotStarted => format!("cargo grade show {}", criterion.id),
+        // A hint about this exercise cannot help while what it is built on is wrong.
+        _ if !criterion.unfinished.is_empty() => explain::grade(&criterion.unfinished),
         _ => format!("cargo grade hint {}", criterion.id),
     })
 }
