@@ -57,8 +57,9 @@ pub fn unfinished(criterion: &CriterionReport) -> Option<Fact> {
     let (verb, them) = if names.len() == 1 { ("does", "it") } else { ("do", "them") };
     let listed = names.join(" and ");
     let command = grade(names);
-    let text =
-        format!("{listed} {verb} not have all core points, and this exercise uses {them}: {command}");
+    let text = format!(
+        "{listed} {verb} not have all core points, and this exercise uses {them}: {command}"
+    );
     Some(Fact { label: "first", text })
 }
 
@@ -147,10 +148,12 @@ fn part(out: &mut String, label: &str, text: Option<&str>) -> fmt::Result {
     Ok(())
 }
 
-/// The learner's file; with the line where it panicked, if it did there.
+/// The learner's file; with the line where it panicked, if it did there. Where a part of a level below is not written,
+/// that part's file.
 fn file(fail: &Fail, place: Place<'_>) -> String {
     let in_level = |panic: &&PanicSite| Path::new(&panic.file).starts_with(place.level);
-    match fail.panics.iter().find(in_level) {
+    let below = |panic: &&PanicSite| panic.is_todo() && panic.file.starts_with("level");
+    match fail.panics.iter().find(in_level).or_else(|| fail.panics.iter().find(below)) {
         Some(panic) => format!("{}:{}", panic.file, panic.line),
         None => place.file.to_owned(),
     }

@@ -282,3 +282,26 @@ fn what_the_report_does_not_have_is_asked_for() {
     report.name_unfinished(|id| id == "level3/retry/threads-draw-apart");
     assert!(!shown(&report).contains("not have all core"));
 }
+
+#[test]
+fn what_is_built_on_an_unwritten_part_fails_and_names_its_file() {
+    let entries = select(&["level4/resubscribe".to_owned()]).expect("an exercise");
+    let report = |file: &str| {
+        let mut fail = not_started();
+        for site in &mut fail.panics {
+            site.file = file.to_owned();
+        }
+        let levels = entries.iter().map(|entry| (entry.level.name.to_owned(), ready()));
+        let built = Built { levels: levels.collect(), took: Duration::ZERO };
+        let verdicts =
+            entries.iter().map(|entry| (entry.criterion.id, verdict(Some(fail.clone()))));
+        let mut report = Report::new(&entries, &built, verdicts.collect(), Duration::ZERO, seed());
+        report.name_unfinished(|id| id.starts_with("level3/retry/"));
+        report
+    };
+    let text = shown(&report("level3/src/retry/backoff.rs"));
+    assert!(text.contains("file      level3/src/retry/backoff.rs:"), "{text}");
+    assert!(text.contains("\nnext: cargo grade level3/retry\n"), "{text}");
+    let own = report("level4/src/resubscribe.rs");
+    assert!(own.criteria().all(|criterion| criterion.status == Status::NotStarted));
+}
