@@ -38,7 +38,8 @@ pub fn criterion(
     let first = unfinished(criterion);
     part(&mut text, "first", first.as_ref().map(|fact| fact.text.as_str()))?;
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
-    if criterion.status == Status::Failed {
+    // A hint about this exercise cannot help while what it is built on is wrong.
+    if criterion.status == Status::Failed && first.is_none() {
         writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
     }
     for line in text.lines() {
@@ -148,12 +149,10 @@ fn part(out: &mut String, label: &str, text: Option<&str>) -> fmt::Result {
     Ok(())
 }
 
-/// The learner's file; with the line where it panicked, if it did there. Where a part of a level below is not written,
-/// that part's file.
+/// The learner's file; with the line where it panicked, if it did there.
 fn file(fail: &Fail, place: Place<'_>) -> String {
     let in_level = |panic: &&PanicSite| Path::new(&panic.file).starts_with(place.level);
-    let below = |panic: &&PanicSite| panic.is_todo() && panic.file.starts_with("level");
-    match fail.panics.iter().find(in_level).or_else(|| fail.panics.iter().find(below)) {
+    match fail.panics.iter().find(in_level) {
         Some(panic) => format!("{}:{}", panic.file, panic.line),
         None => place.file.to_owned(),
     }

@@ -9,10 +9,9 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
-use grader_protocol::{Diagnosis, Fail, Jail};
+use grader_protocol::{Diagnosis, Jail};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Built, LevelBuild};
@@ -154,6 +153,19 @@ pub struct CriterionReport {
     pub unfinished: Vec<&'static str>,
 }
 
+impl CriterionReport {
+    /// Whether the `todo!()` that was reached is that of a level below: what the exercise is built on is not written.
+    #[must_use]
+    pub fn waits_for_a_level_below(&self) -> bool {
+        let fail = self.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref());
+        let reached = fail.and_then(|fail| fail.panics.iter().find(|panic| panic.is_todo()));
+        let level = |file: &str| file.split('/').next().map(str::to_owned);
+        self.status == Status::NotStarted
+            && !self.unfinished.is_empty()
+            && reached.is_some_and(|panic| level(&panic.file) != level(self.file))
+    }
+}
+
 /// The status of a criterion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -236,7 +248,7 @@ impl Report {
                 None => (None, Vec::new()), // not built: its criteria are not judged
             };
             let verdict = verdicts.remove(entry.criterion.id);
-            let status = status(entry.level, broken.is_none(), verdict.as_ref());
+            let status = status(broken.is_none(), verdict.as_ref());
             if levels.last().is_none_or(|level| level.name != entry.level.name) {
                 levels.push(LevelReport {
                     name: entry.level.name,
@@ -369,32 +381,17 @@ impl Report {
     }
 }
 
-fn status(level: &catalog::Level, compiles: bool, verdict: Option<&Verdict>) -> Status {
+fn status(compiles: bool, verdict: Option<&Verdict>) -> Status {
     let Some(verdict) = verdict else {
         return if compiles { Status::NotJudged } else { Status::DoesNotCompile };
     };
     let diagnosis = verdict.fail.as_ref().and_then(|fail| fail.diagnosis.as_ref());
     match diagnosis {
         _ if verdict.passed() => Status::Passed,
-        // The exercise is written, and what it is built on is not.
-        Some(Diagnosis::NotStarted)
-            if verdict.fail.as_ref().is_some_and(|fail| is_below(level, fail)) =>
-        {
-            Status::Failed
-        }
         Some(Diagnosis::NotStarted) => Status::NotStarted,
         _ if verdict.is_not_judged() => Status::NotJudged,
         _ => Status::Failed,
     }
-}
-
-/// Whether it is the `todo!()` of a level below that was reached.
-fn is_below(level: &catalog::Level, fail: &Fail) -> bool {
-    let reached = fail.panics.iter().find(|panic| panic.is_todo());
-    reached.is_some_and(|panic| {
-        let file = Path::new(&panic.file);
-        level.below().iter().any(|below| file.starts_with(below))
-    })
 }
 
 /// A number with its word: `1 criterion`, `2 criteria`.
