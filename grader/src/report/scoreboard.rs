@@ -121,7 +121,7 @@ fn exercise_lines(
     }
     if let Some(first) = exercise.criteria.iter().find(|it| it.waits_for_a_level_below()) {
         let listed = first.unfinished.join(" and ");
-        let text = format!("· waits for {listed}, which this exercise uses; first");
+        let text = format!("· waits for {listed}, which this exercise uses; first:");
         let command = explain::grade(&first.unfinished);
         writeln!(out, "    {} {}", Styled(DIM, text), Styled(CODE, command))?;
     } else {
