@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`conflict`] | which of several sources' records counts, whatever their order |
+//! | [`multi_source_cache`] | a cache in front of several sources that follows their changes |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -36,6 +38,11 @@ macro_rules! lesson {
         )
     };
 }
+
+#[cfg_attr(doc, doc = lesson!("conflict.md", "conflict.md"))]
+pub mod conflict;
+#[cfg_attr(doc, doc = lesson!("multi_source_cache.md", "multi-source-cache.md"))]
+pub mod multi_source_cache;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]
