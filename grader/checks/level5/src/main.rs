@@ -8,6 +8,11 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
+#[cfg(feature = "conflict")]
+mod conflict;
+#[cfg(feature = "multi-source-cache")]
+mod multi_source_cache;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
