@@ -278,6 +278,7 @@ pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
         (json!({"text": format!("a{long}")}), json!({"text": format!("b{long}")})),
         (json!({"list": ["a", "b"]}), json!({"list": ["b", "a"]})),
         (json!({"list": ["a", "b"]}), json!({"list": ["a,b"]})),
+        (json!({"list": [1, 2]}), json!({"list": [12]})),
         (json!({"list": ["a\",\"b"]}), json!({"list": ["a", "b"]})),
         (json!({"list": [["a"], "b"]}), json!({"list": [["a", "b"]]})),
         (json!({"n": 1}), json!({"n": "1"})),

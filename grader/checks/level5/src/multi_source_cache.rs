@@ -30,7 +30,10 @@ pub use loads::{
     all_failing_is_an_error, asks_by_priority, callers_set_their_own_limit,
     one_load_for_all_who_ask, remembers_what_is_missing,
 };
-pub use settings::{follows_only_sources_with_updates, refuses_a_second_source, refuses_zeros};
+pub use settings::{
+    accepts_every_other_time, follows_only_sources_with_updates, refuses_a_second_source,
+    refuses_zeros,
+};
 pub use stored::{
     a_set_during_a_load_stays, a_value_has_its_own_ttl, keeps_its_capacity,
     merges_with_the_function, priority_holds_within_the_ttl, the_newest_stamp_counts,

@@ -6,7 +6,7 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level5::multi_source_cache::{ConfigError, Rule, SyncMode};
 use tokio::time::sleep;
 
-use super::fakes::{Fake, value};
+use super::fakes::{Fake, value, written};
 use super::{ADD, Cache, add, config, get, made, over};
 
 pub async fn refuses_zeros(cx: Cx) -> Outcome {
@@ -28,22 +28,31 @@ pub async fn refuses_zeros(cx: Cx) -> Outcome {
     ] {
         ensure_eq!(make(change).await?, Ok(()), "a time that is not zero, or a `missing_ttl`"; help = "every other time is accepted");
     }
+    let source = Fake::new(&cx, "a", 1).with_updates();
+    let cache = made(&cx, config(Rule::Newest)).await?;
+    let zero = Duration::ZERO;
+    for mode in [SyncMode::Pull { every: zero }, SyncMode::Hybrid { every: zero }] {
+        let refused = cx.call_fn(ADD, || cache.add_source(source.clone(), mode)).await?;
+        ensure_eq!(refused, Err(ConfigError::ZeroInterval), "{mode:?}");
+    }
+    Ok(())
+}
+
+pub async fn accepts_every_other_time(cx: Cx) -> Outcome {
     let source = Fake::new(&cx, "a", 1).with_updates().otherwise(value(1, "one"));
     let mut longest = config(Rule::Newest);
     (longest.ttl, longest.load_timeout, longest.missing_ttl) =
         (Duration::MAX, Duration::MAX, Duration::MAX);
     let cache = made(&cx, longest).await?;
-    for mode in
-        [SyncMode::Pull { every: Duration::ZERO }, SyncMode::Hybrid { every: Duration::ZERO }]
-    {
-        let refused = cx.call_fn(ADD, || cache.add_source(source.clone(), mode)).await?;
-        ensure_eq!(refused, Err(ConfigError::ZeroInterval), "{mode:?}");
-    }
     add(&cx, &cache, &source, SyncMode::Hybrid { every: Duration::MAX }).await?;
     get(&cx, &cache, "x").await?;
     sleep(ms(1_000_000)).await;
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "one, 1000000 ms old", "all times are `Duration::MAX`, after 1000 s"; help = "a time that far ahead overflows: `checked_add`, or compare ages");
+    source.push("x", written(2, "two"));
+    sleep(ms(1)).await;
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "two, 1 ms old", "all times are `Duration::MAX`, the interval too, and an update came"; help = "the task of a source must survive an interval that no clock can hold");
     ensure!(source.count() == 1, "all times are `Duration::MAX`, and there were {} loads in 1000 s", source.count(); expected = "one");
     Ok(())
 }
