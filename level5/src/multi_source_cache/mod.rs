@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each source has one task, which pulls and follows its updates. It ends when the source is removed or the cache is
-//! dropped. A load of [`get`](MultiSourceCache::get) runs inside of its callers.
+//! dropped. A load of [`get`](crate::multi_source_cache::MultiSourceCache::get) runs inside of its callers.
 //!
 //! Lesson: `level5/lessons/multi_source_cache.md`.
 
