@@ -9,9 +9,9 @@
 //!
 //! Everything here is a function of its arguments: there is no clock, no lock and no task.
 //!
-//! What makes the result independent of the order: [`Latest`](crate::conflict::Latest) keeps one record for each source, the largest one
-//! by a total order, and the largest of a set is the same in any order and any grouping. The choice between the
-//! sources is made afterwards, from the whole set.
+//! What makes the result independent of the order: [`Latest`](crate::conflict::Latest) keeps one record for each
+//! source, the largest one by a total order, and the largest of a set is the same in any order and any grouping. The
+//! choice between the sources is made afterwards, from the whole set.
 //!
 //! Lesson: `level5/lessons/conflict.md`.
 

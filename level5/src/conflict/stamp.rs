@@ -53,7 +53,6 @@ impl fmt::Display for SourceId {
 ///
 /// Stamps have a total order: the later `at` is newer; of equal ones the higher `version`; of those the source whose
 /// name is greater. Two stamps are never equal unless all three are.
-// The order of the fields is the order of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// When the source wrote the record. It is not when the record arrived.
