@@ -80,6 +80,8 @@ async fn made(cx: &Cx, config: Config) -> Result<Cache, Fail> {
 /// Adds a source that must be accepted.
 async fn add(cx: &Cx, cache: &Cache, source: &Fake, mode: SyncMode) -> Result<(), Fail> {
     let added = cx.call_fn(ADD, || cache.add_source(source.clone(), mode)).await?;
+    // What follows the source has its first turn: it may ask for the updates there.
+    cx.settle().await;
     added.map_err(|error| {
         Fail::new(format!("the source {} with {mode:?} is refused: {error:?}", source.id()))
             .expected("it is added")

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::stream::BoxStream;
 use grader_kit::{Cx, Timeline, lock, ms};
 use jiff::Timestamp;
@@ -41,9 +41,10 @@ struct State {
     running: usize,
     most: usize,
     dropped: usize,
-    stream: Option<UnboundedReceiver<Update<String, String>>>,
+    /// Whether it can report updates; and to whom it does.
+    reports: bool,
+    readers: Vec<UnboundedSender<Update<String, String>>>,
     streams_alive: usize,
-    sender: Option<UnboundedSender<Update<String, String>>>,
 }
 
 /// A clone is a handle to the same source.
@@ -66,20 +67,16 @@ impl Fake {
             running: 0,
             most: 0,
             dropped: 0,
-            stream: None,
+            reports: false,
+            readers: Vec::new(),
             streams_alive: 0,
-            sender: None,
         };
         Self { id, priority, timeline: cx.timeline().clone(), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// It can report its updates, once.
+    /// It can report its updates.
     pub fn with_updates(self) -> Self {
-        let (sender, receiver) = unbounded();
-        {
-            let mut state = lock(&self.state);
-            (state.sender, state.stream) = (Some(sender), Some(receiver));
-        }
+        lock(&self.state).reports = true;
         self
     }
 
@@ -109,7 +106,7 @@ impl Fake {
         SourceId::new(self.id)
     }
 
-    /// Sends an update. It is lost if the stream is gone.
+    /// Sends an update to all who read it.
     pub fn push(&self, key: &str, value: Stamped<String>) {
         self.timeline.record(self.id, format!("reports {key} = {}", value.value));
         self.send(Update::Changed(key.to_owned(), value));
@@ -121,15 +118,13 @@ impl Fake {
     }
 
     fn send(&self, update: Update<String, String>) {
-        if let Some(sender) = &lock(&self.state).sender {
-            let _ = sender.unbounded_send(update);
-        }
+        lock(&self.state).readers.retain(|reader| reader.unbounded_send(update.clone()).is_ok());
     }
 
     /// Its stream ends.
     pub fn end(&self) {
         self.timeline.record(self.id, "ends its updates");
-        lock(&self.state).sender = None;
+        lock(&self.state).readers.clear();
     }
 
     /// The loads so far: `0 a, 300 b`.
@@ -234,8 +229,16 @@ impl CacheSource<String, String> for Fake {
     }
 
     fn updates(&self) -> Option<BoxStream<'static, Update<String, String>>> {
-        let stream = lock(&self.state).stream.take()?;
-        lock(&self.state).streams_alive += 1;
+        let stream = {
+            let mut state = lock(&self.state);
+            if !state.reports {
+                return None;
+            }
+            let (sender, stream) = unbounded();
+            state.readers.push(sender);
+            state.streams_alive += 1;
+            stream
+        };
         let alive = Alive(self.clone());
         let stream = stream.map(move |update| {
             let _alive = &alive;

@@ -35,10 +35,7 @@ pub async fn pulls_what_it_knows(cx: Cx) -> Outcome {
         let age = every / 2;
         for key in ["x", "y"] {
             let answer = get(&cx, &cache, key).await?;
-            let expected = format!("new, {age} ms old");
-            // The interval may be odd.
-            let late = format!("new, {} ms old", age + every % 2);
-            ensure!(answer == expected || answer == late, "what is known of {key} after a pull: {answer}"; expected = expected, help = HELP);
+            ensure_eq!(answer, format!("new, {age} ms old"), "what is known of {key} after a pull"; help = HELP);
         }
         ensure_eq!(source.take_calls(), "none", "the loads of two callers after a pull");
         // The other source is not pulled.
