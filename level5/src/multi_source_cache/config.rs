@@ -91,14 +91,16 @@ impl<V> CacheConfig<V> {
 pub enum SyncMode {
     /// The cache asks for every key that it has a value of.
     Pull {
-        /// The time from one pull to the next one.
+        /// The time from the beginning of one pull to that of the next one. After a pull that takes longer, the
+        /// next one follows at once.
         every: Duration,
     },
     /// The source's stream of updates.
     Push,
     /// Both.
     Hybrid {
-        /// The time from one pull to the next one.
+        /// The time from the beginning of one pull to that of the next one. After a pull that takes longer, the
+        /// next one follows at once.
         every: Duration,
     },
 }

@@ -31,9 +31,11 @@ pub(super) async fn run<K: CacheKey, V: CacheValue>(
     let lost = tokio::sync::Notify::new();
     let pulls = async {
         let Some(every) = every else { return };
+        let mut began = Instant::now();
         loop {
-            let began = Instant::now();
             wait(began, every, &lost).await;
+            // From beginning to beginning: a source that takes its time is not pulled more seldom.
+            began = Instant::now();
             pull(&shared, &asked).await;
         }
     };

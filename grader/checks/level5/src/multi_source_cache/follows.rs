@@ -58,6 +58,19 @@ pub async fn pulls_what_it_knows(cx: Cx) -> Outcome {
         let answer = get(&cx, &cache, "x").await?;
         ensure!(answer.starts_with("newest,"), "the pull after one that failed: {answer}"; expected = "the newest value");
     }
+    // Loads that take a third of the interval.
+    let source = Fake::new(&cx, "a", 1).otherwise(value(1, "old"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(&cx, config).await?;
+    let began = cx.timeline().now_ms();
+    add(&cx, &cache, &source, SyncMode::Pull { every: ms(300) }).await?;
+    get(&cx, &cache, "x").await?;
+    let source = source.takes(100);
+    source.take_calls();
+    sleep(ms(1000)).await;
+    let expected = [1, 2, 3].map(|round| format!("{} x", began + round * 300)).join(", ");
+    ensure_eq!(source.take_calls(), expected, "a pull every 300 ms since {began}, of a source that takes 100 ms"; help = "count the interval from the beginning of a pull");
     Ok(())
 }
 
