@@ -7,6 +7,8 @@
 //! | [`registration`] | a registration form on it, with what its server says |
 //! | [`notifications`] | notifications by channels and preferences, with quiet hours and digests |
 //! | [`wall_clock`] | the time of the calendar, passed in; provided |
+//! | [`conflict`] | which of several sources' records counts, whatever their order |
+//! | [`multi_source_cache`] | a cache in front of several sources that follows their changes |
 //!
 //! Every module here but `wall_clock` is an exercise, and the README is the assignment.
 //!
@@ -53,6 +55,11 @@ pub mod registration;
 #[cfg_attr(doc, doc = lesson!("notifications.md", "notifications.md"))]
 pub mod notifications;
 pub mod wall_clock;
+
+#[cfg_attr(doc, doc = lesson!("conflict.md", "conflict.md"))]
+pub mod conflict;
+#[cfg_attr(doc, doc = lesson!("multi_source_cache.md", "multi-source-cache.md"))]
+pub mod multi_source_cache;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

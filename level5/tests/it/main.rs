@@ -6,3 +6,6 @@ mod form_validator;
 mod registration;
 
 mod notifications;
+
+mod conflict;
+mod multi_source_cache;

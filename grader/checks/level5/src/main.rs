@@ -24,6 +24,11 @@ mod notifications;
 #[cfg(feature = "notifications-conservation")]
 mod notifications_conservation;
 
+#[cfg(feature = "conflict")]
+mod conflict;
+#[cfg(feature = "multi-source-cache")]
+mod multi_source_cache;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
