@@ -185,6 +185,7 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
                 )?;
             }
         }
+        limits_of_any_length(&cx, way).await?;
         // A future that was only made has not begun.
         let token = CancellationToken::new();
         let op = async {
@@ -225,6 +226,30 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
         let token = CancellationToken::new();
         let never = way.run(ms(100), &token, std::future::pending::<Result<u64, String>>());
         moves(&cx, way.name(), 50, 100, never).await?;
+    }
+    Ok(())
+}
+
+/// Limits of years, and such that are no whole number of milliseconds: each is kept and named as it is.
+async fn limits_of_any_length(cx: &Cx, way: Way) -> Outcome {
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    let mut draw = cx.draw();
+    let drawn = Duration::from_nanos(draw.between(1..=999_999_999));
+    let long = days(draw.between(800..=1500)) + ms(1);
+    for limit in [Duration::from_micros(1500), drawn, days(40), long] {
+        let token = CancellationToken::new();
+        let never = way.run(limit, &token, std::future::pending::<Result<u64, String>>());
+        let call = cx.call_within(2 * limit + ms(1000), way.name(), never).await?;
+        let named = match call.value {
+            Err(Stopped::TimedOut(named)) => Some(named),
+            _ => None,
+        };
+        ensure!(named == Some(limit), "{}: a limit of {limit:?}, an operation that does not end: {}", way.name(), shown(&call.value);
+            expected = format!("TimedOut({limit:?})"), observed = format!("{named:?}"),
+            help = "TimedOut has the limit that the call was given");
+        // tokio's timers end at the next whole millisecond.
+        ensure!(call.took.abs_diff(limit) <= ms(2), "{}: a limit of {limit:?} ends after {:?}", way.name(), call.took;
+            expected = "at the limit", help = "pass the limit to `tokio::time::timeout` as it is");
     }
     Ok(())
 }

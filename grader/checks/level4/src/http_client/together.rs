@@ -141,6 +141,11 @@ pub async fn invalidates_by_prefix(cx: Cx) -> Outcome {
         ("http://a.example/users", vec![0, 1, 2]),
         ("http://a.example/", vec![0, 1, 2, 3]),
         ("http://b.example/users/1", vec![4]),
+        // In the middle of a word: a prefix is one of the text.
+        ("http://a.example/us", vec![0, 1, 2]),
+        ("http://a.example/users/1?f", vec![2]),
+        ("http://a", vec![0, 1, 2, 3]),
+        ("http", vec![0, 1, 2, 3, 4]),
         ("", vec![0, 1, 2, 3, 4]),
         ("/users", vec![]),
         ("http://c.example/", vec![]),

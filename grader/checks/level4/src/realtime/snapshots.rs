@@ -166,6 +166,56 @@ pub async fn a_list_from_before_is_shown_while_it_is_young(cx: Cx) -> Outcome {
         ]),
         "a list that is live for 300 s; then the connection is lost, and each snapshot fails; a list of less than 2 s is shown",
         HELP,
+    )?;
+    stays_as_old_as_it_is(&cx).await
+}
+
+/// A stale list whose connection is lost as well, and one that has followed an update when a snapshot comes.
+async fn stays_as_old_as_it_is(cx: &Cx) -> Outcome {
+    let stale = async |answers: Vec<Answer>, then: Answer| {
+        let server = Server::new([], server::Answer::Accepts);
+        let settings = Settings { fresh_for: s(10), ..settings() };
+        let api = Api::new([Answer::List(50, 3, "1a")].into_iter().chain(answers), then);
+        scene_with(cx, (server, api, Copies::broken()), settings).await
+    };
+    let begin = [(0, "connecting"), (50, "live 3: 1a"), (300_000, "connecting 3: 1a")];
+    let scene = stale(vec![], Answer::Fails(50)).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(300)).await;
+        server.fails();
+        sleep(ms(1_500)).await;
+        server.fails();
+    };
+    let seen = watch(cx, &scene.list, 304_000, script).await?;
+    let then = [
+        (301_050, "stale for 1050 ms 3: 1a"),
+        (301_500, "connecting 3: 1a"),
+        (303_550, "stale for 3550 ms 3: 1a"),
+    ];
+    seen.ensure(
+        &states(begin.into_iter().chain(then)),
+        "a list that is live for 300 s; then each snapshot fails, and the connection is lost a second time at 301.5 s",
+        "the age begins when the live list loses its connection; a further loss makes a stale list no younger",
+    )?;
+    let scene = stale(vec![Answer::Fails(50)], Answer::List(50, 5, "1a 5e")).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(300)).await;
+        server.fails();
+        sleep(ms(1_500)).await;
+        server.sends(insert(9, "9z"));
+    };
+    let seen = watch(cx, &scene.list, 304_000, script).await?;
+    let then = [
+        (301_050, "stale for 1050 ms 3: 1a"),
+        (301_500, "stale for 1050 ms 9: 1a 9z"),
+        (302_100, "live 9: 1a 5e 9z"),
+    ];
+    seen.ensure(
+        &states(begin.into_iter().chain(then)),
+        "a list that is live for 300 s; then the connection is lost, a snapshot fails, update 9 comes, and the next snapshot is of version 5",
+        "an update that a stale list follows is kept for the next snapshot as well",
     )
 }
 
