@@ -185,7 +185,10 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
                 )?;
             }
         }
-        limits_of_any_length(&cx, way).await?;
+        // Limits that are no whole number of milliseconds.
+        for nanos in [1_500_000, cx.draw().between(1..=999_999_999)] {
+            keeps_the_limit(&cx, way, Duration::from_nanos(nanos)).await?;
+        }
         // A future that was only made has not begun.
         let token = CancellationToken::new();
         let op = async {
@@ -230,27 +233,21 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// Limits of years, and such that are no whole number of milliseconds: each is kept and named as it is.
-async fn limits_of_any_length(cx: &Cx, way: Way) -> Outcome {
-    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-    let mut draw = cx.draw();
-    let drawn = Duration::from_nanos(draw.between(1..=999_999_999));
-    let long = days(draw.between(800..=1500)) + ms(1);
-    for limit in [Duration::from_micros(1500), drawn, days(40), long] {
-        let token = CancellationToken::new();
-        let never = way.run(limit, &token, std::future::pending::<Result<u64, String>>());
-        let call = cx.call_within(2 * limit + ms(1000), way.name(), never).await?;
-        let named = match call.value {
-            Err(Stopped::TimedOut(named)) => Some(named),
-            _ => None,
-        };
-        ensure!(named == Some(limit), "{}: a limit of {limit:?}, an operation that does not end: {}", way.name(), shown(&call.value);
-            expected = format!("TimedOut({limit:?})"), observed = format!("{named:?}"),
-            help = "TimedOut has the limit that the call was given");
-        // tokio's timers end at the next whole millisecond.
-        ensure!(call.took.abs_diff(limit) <= ms(2), "{}: a limit of {limit:?} ends after {:?}", way.name(), call.took;
-            expected = "at the limit", help = "pass the limit to `tokio::time::timeout` as it is");
-    }
+/// A call with this limit whose operation does not end: the limit is kept and named as it is.
+async fn keeps_the_limit(cx: &Cx, way: Way, limit: Duration) -> Outcome {
+    let token = CancellationToken::new();
+    let never = way.run(limit, &token, std::future::pending::<Result<u64, String>>());
+    let call = cx.call_within(2 * limit + ms(1000), way.name(), never).await?;
+    let named = match call.value {
+        Err(Stopped::TimedOut(named)) => Some(named),
+        _ => None,
+    };
+    ensure!(named == Some(limit), "{}: a limit of {limit:?}, an operation that does not end: {}", way.name(), shown(&call.value);
+        expected = format!("TimedOut({limit:?})"), observed = format!("{named:?}"),
+        help = "TimedOut has the limit that the call was given");
+    // tokio's timers end at the next whole millisecond.
+    ensure!(call.took.abs_diff(limit) <= ms(2), "{}: a limit of {limit:?} ends after {:?}", way.name(), call.took;
+        expected = "at the limit", help = "pass the limit to `tokio::time::timeout` as it is");
     Ok(())
 }
 
@@ -298,6 +295,11 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
             ensure!(call.value.is_ok(), "{} with a limit of {limit:?}, an operation of 500 ms: {} at {} ms", way.name(), shown(&call.value), call.took.as_millis();
                 expected = "its value",
                 help = "`Instant::now() + limit` panics on overflow; `tokio::time::timeout(limit, ..)` does not");
+        }
+        // Limits of months and years.
+        for days in [40, cx.draw().between(800..=1500)] {
+            let limit = Duration::from_secs(days * 24 * 3600) + ms(1);
+            keeps_the_limit(&cx, way, limit).await?;
         }
     }
     Ok(())
