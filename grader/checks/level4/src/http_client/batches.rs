@@ -91,8 +91,12 @@ pub async fn a_batch_keeps_its_order(cx: Cx) -> Outcome {
     ensure_eq!(list(observed), list(expected), "40 requests of four hosts in a random order: ids and answers"; help = HELP);
     // Ids are the caller's own business: they need not differ.
     let twice = vec![((), post("a", 1)), ((), post("b", 2)), ((), post("a", 1))];
+    let before = server.count();
     let answers = cx.call(BATCH, client.batch(twice)).await?.value;
     ensure!(answers.len() == 3, "three requests with equal ids have {} answers", answers.len(); expected = "3");
+    let sent = server.count() - before;
+    ensure!(sent == 3, "a batch of three POSTs, two of them equal: the server got {sent}";
+        expected = "3: only GET and HEAD are shared", help = "an equal POST is a second order");
     Ok(())
 }
 

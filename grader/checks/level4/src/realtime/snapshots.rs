@@ -248,5 +248,22 @@ pub async fn a_full_buffer_costs_a_snapshot(cx: Cx) -> Outcome {
         lists(&seen).ensure(&states(expected.iter().copied()), &what, HELP)?;
         ensure_eq!(scene.api.calls(), calls, "{what}: when snapshots are asked for"; help = HELP);
     }
+    // Versions that do not come in their order: of those that had to go, the highest one counts.
+    let answers = [Answer::List(50, 7, "1a"), Answer::List(50, 9, "1a 9i")];
+    let kept = NonZeroUsize::MIN.saturating_add(1);
+    let server = Server::new([], server::Answer::Accepts);
+    let api = Api::new(answers, Answer::Fails(50));
+    let settings = Settings { kept, ..settings() };
+    let scene = scene_with(&cx, (server.clone(), api, Copies::new()), settings).await?;
+    let script = async move {
+        for frame in [insert(9, "9i"), insert(4, "4d"), insert(5, "5e"), insert(6, "6f")] {
+            sleep(ms(10)).await;
+            server.sends(frame);
+        }
+    };
+    let seen = watch(&cx, &scene.list, 5_000, script).await?;
+    let what = "room for two updates, the updates 9, 4, 5 and 6, and then a snapshot of version 7";
+    lists(&seen).ensure(&states([(1_100, "live 9: 1a 9i")]), what, HELP)?;
+    ensure_eq!(scene.api.calls(), [0, 1_050], "{what}: when snapshots are asked for"; help = HELP);
     Ok(())
 }

@@ -178,6 +178,11 @@ pub async fn keeps_an_error_until_the_next_run(cx: Cx) -> Outcome {
     let seen = cx.call(TRACK, script).await?.value;
     ensure_eq!(seen, ["no error", "refused 5", "no error", "no error", "no error"], "a run from 0 to 100 ms, one from 0 to 20 ms that fails, and one from 40 to 70 ms: `error` at 10, 30, 50, 80 and 110 ms";
         help = "the begin of a run removes the error, also while another run of the operation is on its way");
+    // An error without a text is an error.
+    let store = Store::new(page("anna"));
+    let fails = async { Err::<(), &str>("") };
+    let _ = cx.call(TRACK, store.track("load", fails)).await?;
+    ensure_eq!(store.error("load").as_deref(), Some(""), "`error` after a run that failed with an error whose text is empty"; help = HELP);
     // A run that is dropped or panics has begun before the failure of another one: it leaves the error.
     for (panics, limit) in [(false, 50), (true, 1000)] {
         let store = Store::new(page("anna"));
