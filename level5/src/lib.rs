@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`event_processor`] | events by priority, in batches, delivered at least once |
+//! | [`priority_queue`] | a queue in which every priority moves |
 //!
 //! Every module here is an exercise, and the README is the assignment.
 //!
@@ -36,6 +38,10 @@ macro_rules! lesson {
         )
     };
 }
+
+#[cfg_attr(doc, doc = lesson!("event_processor.md", "event-processor.md"))]
+pub mod event_processor;
+pub mod priority_queue;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]
