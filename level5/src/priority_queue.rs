@@ -187,7 +187,8 @@ impl<T> PriorityQueue<T> {
     fn by_credit(&mut self) -> usize {
         loop {
             let lanes = self.others.iter_mut().enumerate().rev();
-            let ready = |(_, lane): &(usize, &mut Lane<T>)| !lane.items.is_empty() && lane.credit > 0;
+            let ready =
+                |(_, lane): &(usize, &mut Lane<T>)| !lane.items.is_empty() && lane.credit > 0;
             if let Some((index, lane)) = lanes.into_iter().find(ready) {
                 lane.credit -= 1;
                 return index;

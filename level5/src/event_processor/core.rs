@@ -25,7 +25,7 @@ use super::ids::Ids;
 use super::journal::{DeadLetter, End, Loaded};
 use super::metrics::{Histogram, Metrics};
 use super::sink::{Ack, SendError};
-use crate::priority_queue::{Priority, PriorityQueue};
+use crate::priority_queue::PriorityQueue;
 
 /// Why an event is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,8 +60,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Records how these events ended. Ids that are not there are passed over: the processor repeats a call that has
     /// failed.
-    fn done(&self, ends: &[(EventId, End)])
-    -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn done(
+        &self,
+        ends: &[(EventId, End)],
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// What it holds. A processor calls this once, when it starts.
     fn load(&self) -> impl Future<Output = Result<Loaded, JournalError>> + Send;

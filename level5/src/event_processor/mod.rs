@@ -247,7 +247,7 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     ///
     /// Dropping the future before it is ready leaves them dead letters.
     pub async fn redrive(&self, ids: &[EventId]) -> Result<usize, Rejected> {
-        if self.stop.is_cancelled() || self.shared.lock().is_closed() {
+        if self.shared.lock().is_closed() {
             return Err(Rejected::Closed);
         }
         let picked = self.shared.pick_dead(ids);
