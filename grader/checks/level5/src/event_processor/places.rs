@@ -24,7 +24,7 @@ pub async fn accepts_exactly_the_threshold(cx: Cx) -> Outcome {
         });
         let book = Book::new(&cx);
         let config =
-            Config { threshold: nz(threshold), critical_reserve: 0, flush: ms(50), ..one_by_one() };
+            Config { threshold: nz(threshold), critical_reserve: 5, flush: ms(50), ..one_by_one() };
         let processor = start(&cx, config, &services, &book).await?;
         for number in 0..threshold {
             let priority = [Priority::Low, Priority::Medium, Priority::High][number % 3];

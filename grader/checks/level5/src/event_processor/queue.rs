@@ -65,7 +65,7 @@ pub async fn queue_shares_turns(cx: Cx) -> Outcome {
             ensure!(counts(round).iter().all(|count| *count > 0), "items of all priorities wait, and turns {} to {} are low, medium, high, critical: {:?}", index * 15 + 1, index * 15 + 15, counts(round); expected = "at least one of each", help = HELP);
         }
         for (priority, count) in Priority::ALL.iter().zip(counts(&turns)) {
-            let share = priority.weight() as usize * 20;
+            let share = [20_usize, 40, 80, 160][*priority as usize];
             ensure!(count.abs_diff(share) <= 8, "items of all priorities wait, and of 300 turns {priority:?} has {count}"; expected = format!("{share}"), help = HELP);
         }
         // The shares of those who wait, without the others.
