@@ -137,7 +137,7 @@ impl<T> PriorityQueue<T> {
     pub fn pop(&mut self, now: Instant) -> Option<T> {
         let others_wait = self.others.iter().any(|lane| !lane.items.is_empty());
         if self.critical.is_empty() || !others_wait {
-            // Who is alone takes no turn from the other, and owes it none later.
+            // A side that is alone takes no turn from the other, and owes it none later.
             self.turns = Turns::default();
         } else if self.turns.critical < Priority::Critical.weight() {
             self.turns.critical += 1;

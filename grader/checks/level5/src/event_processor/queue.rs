@@ -137,7 +137,7 @@ pub async fn queue_lifts_what_waited(cx: Cx) -> Outcome {
 }
 
 pub async fn critical_goes_next(cx: Cx) -> Outcome {
-    const HELP: &str = "critical items have 8 of 15 turns whatever the age of the others; whoever finds none of them waiting owes them nothing later";
+    const HELP: &str = "critical items have 8 of 15 turns whatever the age of the others; a turn that no critical item wants is not owed to it later";
     let begin = Instant::now();
     cx.call_fn(POP, || {
         for late in [ms(0), AGE, AGE * 100] {
