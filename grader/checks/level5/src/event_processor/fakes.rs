@@ -246,7 +246,7 @@ struct Pages {
     pending: BTreeMap<u64, Arc<Event>>,
     numbers: HashMap<EventId, u64>,
     dead: Vec<level5::event_processor::DeadLetter>,
-    /// What it was told of ends, with the time.
+    /// The ends that it was passed, with the time.
     ends: Vec<(u64, String, End)>,
     appended: Vec<(u64, String)>,
     /// How long a call takes.
