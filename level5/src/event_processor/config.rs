@@ -40,6 +40,7 @@ pub struct Config {
     pub compress: bool,
 }
 
+// starter: keep
 impl Default for Config {
     /// Batches of 100, sent after 5 s at the latest, four at once for a service and each within 30 s; 4 attempts with
     /// waits of 1, 2 and 4 s; a breaker that opens at the 5th failure within 60 s, for 30 s; 10 000 pending events and
