@@ -60,6 +60,9 @@ struct Lane {
     flying: usize,
     /// The breaker lets nothing through before.
     held_until: Option<Instant>,
+    /// Whether an answer has come since the send was begun: a refusal may be older than that answer, and then it
+    /// holds nothing.
+    answered: bool,
 }
 
 /// A batch that was taken.
@@ -222,6 +225,7 @@ impl Core {
             match lane.next(&self.config, self.closed, now) {
                 Some(at) if at <= now => {
                     lane.starting = true;
+                    lane.answered = false;
                     turn.start.push(service.clone());
                 }
                 Some(at) => turn.wake_at = Some(turn.wake_at.map_or(at, |first| first.min(at))),
@@ -256,7 +260,9 @@ impl Core {
     pub(super) fn hold(&mut self, service: &Service, time: Duration, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(service) {
             lane.starting = false;
-            lane.held_until = Some(later(now, time));
+            if !lane.answered {
+                lane.held_until = Some(later(now, time));
+            }
         }
     }
 
@@ -274,6 +280,7 @@ impl Core {
             lane.flying -= 1;
             // The answer may have changed the breaker's mind.
             lane.held_until = None;
+            lane.answered = true;
         }
         self.metrics.sends += 1;
         self.metrics.failed_sends += u64::from(answer.is_err());
@@ -485,7 +492,7 @@ impl Core {
 impl Lane {
     const fn new(max_wait: Duration) -> Self {
         let queue = PriorityQueue::new(max_wait);
-        Self { queue, urgent: 0, starting: false, flying: 0, held_until: None }
+        Self { queue, urgent: 0, starting: false, flying: 0, held_until: None, answered: false }
     }
 
     /// When the next batch may go. `None`: not before something else happens.
