@@ -9,6 +9,8 @@
 //! | [`wall_clock`] | the time of the calendar, passed in; provided |
 //! | [`conflict`] | which of several sources' records counts, whatever their order |
 //! | [`multi_source_cache`] | a cache in front of several sources that follows their changes |
+//! | [`event_processor`] | events by priority, in batches, delivered at least once |
+//! | [`priority_queue`] | a queue in which every priority moves |
 //!
 //! Every module here but `wall_clock` is an exercise, and the README is the assignment.
 //!
@@ -60,6 +62,10 @@ pub mod wall_clock;
 pub mod conflict;
 #[cfg_attr(doc, doc = lesson!("multi_source_cache.md", "multi-source-cache.md"))]
 pub mod multi_source_cache;
+
+#[cfg_attr(doc, doc = lesson!("event_processor.md", "event-processor.md"))]
+pub mod event_processor;
+pub mod priority_queue;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

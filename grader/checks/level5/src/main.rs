@@ -29,6 +29,9 @@ mod conflict;
 #[cfg(feature = "multi-source-cache")]
 mod multi_source_cache;
 
+#[cfg(feature = "event-processor")]
+mod event_processor;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),
