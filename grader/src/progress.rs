@@ -22,6 +22,9 @@ pub struct Record {
     schema: u32,
     /// By the criterion's id: when it first passed, in seconds since 1970.
     pub passed: BTreeMap<String, u64>,
+    /// Those of them that failed when they were judged last.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    failing: BTreeSet<String>,
     /// The criterion that was shown last.
     pub last: Option<String>,
 }
@@ -40,6 +43,28 @@ pub enum ProgressError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl Record {
+    /// Whether a criterion passed when it was judged last, as far as is known.
+    fn is_met(&self, id: &str) -> bool {
+        self.passed.contains_key(id) && !self.failing.contains(id)
+    }
+
+    /// Adds the outcome of a judged criterion.
+    fn judged(&mut self, id: &str, status: Status, now: u64) {
+        match status {
+            Status::Passed => {
+                self.passed.entry(id.to_owned()).or_insert(now);
+                self.failing.remove(id);
+            }
+            Status::Failed | Status::NotStarted if self.passed.contains_key(id) => {
+                self.failing.insert(id.to_owned());
+            }
+            // Nothing is known that was not known before.
+            _ => {}
+        }
+    }
 }
 
 /// Reads the record; an empty one where there is none.
@@ -61,8 +86,7 @@ pub fn read(root: &Path) -> Result<Record, ProgressError> {
     Ok(record)
 }
 
-/// Adds the criteria of started levels that pass for the first time and, if there is one, the criterion that
-/// is shown. Writes nothing where no level is started.
+/// Adds which criteria of started levels pass and, if there is one, the criterion that is shown. Writes nothing where no level is started.
 ///
 /// # Errors
 ///
@@ -72,8 +96,8 @@ pub fn graded(root: &Path, report: &Report, shown: Option<&str>) -> Result<(), P
         let own = report.levels.iter().filter(|level| started.contains(level.name));
         let criteria = own.flat_map(|level| &level.exercises).flat_map(|it| &it.criteria);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        for criterion in criteria.filter(|criterion| criterion.status == Status::Passed) {
-            record.passed.entry(criterion.id.to_owned()).or_insert(now);
+        for criterion in criteria {
+            record.judged(criterion.id, criterion.status, now);
         }
         if let Some(id) = shown {
             record.last = Some(id.to_owned());
@@ -89,7 +113,7 @@ pub fn name_unfinished(root: &Path, report: &mut Report) {
     let record = read(root).unwrap_or_default();
     report.name_unfinished(|id| {
         let level = id.split('/').next().unwrap_or_default();
-        started.contains(level) && !record.passed.contains_key(id)
+        started.contains(level) && !record.is_met(id)
     });
 }
 
@@ -138,6 +162,7 @@ mod tests {
         let record = Record {
             schema: SCHEMA,
             passed: [("level1/a/b".to_owned(), 7)].into(),
+            failing: BTreeSet::new(),
             last: Some("level1/a/c".to_owned()),
         };
         write(root.path(), &record).expect("written");
@@ -154,6 +179,21 @@ mod tests {
             assert!(why.contains(says) && why.contains("move it away"), "{why}");
             assert_eq!(fs::read_to_string(root.path().join(FILE)).expect("read"), text);
         }
+    }
+
+    #[test]
+    fn what_passed_once_and_fails_now_is_open() {
+        let (mut record, id) = (Record::default(), "level3/retry/a");
+        record.judged(id, Status::Failed, 1);
+        assert!(!record.is_met(id) && record == Record::default());
+        record.judged(id, Status::Passed, 2);
+        assert!(record.is_met(id));
+        record.judged(id, Status::Failed, 3);
+        assert!(!record.is_met(id) && record.passed[id] == 2, "what was won stays won");
+        record.judged(id, Status::DoesNotCompile, 4);
+        assert!(!record.is_met(id), "it was not judged");
+        record.judged(id, Status::Passed, 5);
+        assert!(record.is_met(id) && record.passed[id] == 2);
     }
 
     #[test]

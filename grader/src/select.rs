@@ -103,10 +103,7 @@ pub fn full_name(name: &str, started: &Started) -> Result<String, SelectError> {
 ///
 /// Those of [`full_name`], and [`SelectError::NotOne`] when the name is a level or an exercise.
 pub fn one(name: &str, started: &Started) -> Result<Entry, SelectError> {
-    let full = match pick(name, ids(), started)? {
-        Some(id) => id,
-        None => full_name(name, started)?,
-    };
+    let full = full_name(name, started)?;
     let found: Vec<Entry> = all().filter(|entry| covers(&full, entry.criterion.id)).collect();
     match found.as_slice() {
         [entry] => Ok(*entry),
@@ -228,9 +225,8 @@ mod tests {
         means("race", &["level1"], "level2/race");
         let third = one("returns_at_the_third", &started(&[])).expect("one criterion");
         assert_eq!(third.criterion.id, "level2/race/returns-at-the-third");
-        // Where one criterion is needed, an exercise is not meant.
-        let race = one("race", &started(&[])).expect("one criterion");
-        assert_eq!(race.criterion.id, "level1/promise/race");
+        // Also where one criterion is needed.
+        assert!(matches!(one("race", &started(&[])), Err(SelectError::NotOne { .. })));
     }
 
     #[test]
@@ -245,6 +241,14 @@ mod tests {
             };
             assert_eq!(candidates, ["level2/deadline", "level3/deadline"]);
         }
+    }
+
+    #[test]
+    fn an_exercise_goes_before_a_criterion_of_its_name() {
+        // `level3/models/limiter` is a criterion.
+        assert!(matches!(one("limiter", &started(&["level3"])), Err(SelectError::NotOne { .. })));
+        let model = one("models/limiter", &started(&["level3"])).expect("a criterion");
+        assert_eq!(model.criterion.id, "level3/models/limiter");
     }
 
     #[test]

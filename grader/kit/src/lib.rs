@@ -49,5 +49,5 @@ pub use memory::scarce;
 pub use moved::moved;
 pub use panics::observed as observed_panics;
 pub use sources::Source;
-pub use threads::MOST_THREADS;
+pub use threads::{MOST_THREADS, cpu_time};
 pub use timeline::Timeline;

@@ -177,9 +177,11 @@ fn collect<T>(
     Ok(results)
 }
 
-/// CPU time of the whole process.
+/// CPU time of the whole process so far. Other processes on a busy machine do not lengthen it, so that two parts of one
+/// run can be compared.
 #[cfg(unix)]
-fn cpu_time() -> Duration {
+#[must_use]
+pub fn cpu_time() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
 
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -189,7 +191,8 @@ fn cpu_time() -> Duration {
 
 /// Where the process's own time is unknown, real time stands in: only the limit of real time is left.
 #[cfg(not(unix))]
-fn cpu_time() -> Duration {
+#[must_use]
+pub fn cpu_time() -> Duration {
     use std::sync::OnceLock;
 
     static BEGIN: OnceLock<Instant> = OnceLock::new();

@@ -31,8 +31,10 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("", &["domain"], &["sim"]),
     ("harness", &["domain", "sim", ""], &[]),
     ("adapters", &["domain"], &["sim", "", "harness"]),
-    // A transport of an exercise: it implements a trait of it.
+    // What an exercise runs on for real: it implements a trait of it.
     ("http", &[""], &[]),
+    ("ws", &[""], &[]),
+    ("kv", &[""], &[]),
     ("app", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),

@@ -38,7 +38,8 @@ pub fn criterion(
     let first = unfinished(criterion);
     part(&mut text, "first", first.as_ref().map(|fact| fact.text.as_str()))?;
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
-    if criterion.status == Status::Failed {
+    // A hint about this exercise cannot help while what it is built on is wrong.
+    if criterion.status == Status::Failed && first.is_none() {
         writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
     }
     for line in text.lines() {
@@ -47,18 +48,25 @@ pub fn criterion(
     Ok(())
 }
 
-/// What a failed criterion is built on and is not finished, if there is such a thing: to be read first.
+/// What a failed criterion is built on and does not have all core points, if there is such a thing: to be read first.
 #[must_use]
 pub fn unfinished(criterion: &CriterionReport) -> Option<Fact> {
     let names = &criterion.unfinished;
     if criterion.status != Status::Failed || names.is_empty() {
         return None;
     }
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    let (listed, command) = (names.join(" and "), names.join(" "));
-    let text =
-        format!("{listed} {verb} not finished, and this exercise uses it: cargo grade {command}");
+    let (verb, them) = if names.len() == 1 { ("does", "it") } else { ("do", "them") };
+    let listed = names.join(" and ");
+    let command = grade(names);
+    let text = format!(
+        "{listed} {verb} not have all core points, and this exercise uses {them}: {command}"
+    );
     Some(Fact { label: "first", text })
+}
+
+/// The command that grades these exercises.
+pub(super) fn grade(names: &[&str]) -> String {
+    format!("cargo grade {}", names.join(" "))
 }
 
 /// What the judged code printed and what was remarked although the criterion is met.

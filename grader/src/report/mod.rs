@@ -153,6 +153,19 @@ pub struct CriterionReport {
     pub unfinished: Vec<&'static str>,
 }
 
+impl CriterionReport {
+    /// Whether the `todo!()` that was reached is that of a level below: what the exercise is built on is not written.
+    #[must_use]
+    pub fn waits_for_a_level_below(&self) -> bool {
+        let fail = self.verdict.as_ref().and_then(|verdict| verdict.fail.as_ref());
+        let reached = fail.and_then(|fail| fail.panics.iter().find(|panic| panic.is_todo()));
+        let level = |file: &str| file.split('/').next().map(str::to_owned);
+        self.status == Status::NotStarted
+            && !self.unfinished.is_empty()
+            && reached.is_some_and(|panic| level(&panic.file) != level(self.file))
+    }
+}
+
 /// The status of a criterion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -294,7 +307,7 @@ impl Report {
         report
     }
 
-    /// Names at each criterion that is not met what it is built on and is not finished. This report says which
+    /// Names at each criterion that is not met what it is built on and does not have all core points. This report says which
     /// criteria are met; `is_open` is asked about those that it does not have.
     pub fn name_unfinished(&mut self, is_open: impl Fn(&str) -> bool) {
         let met: BTreeMap<&str, bool> = self

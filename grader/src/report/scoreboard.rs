@@ -116,7 +116,15 @@ fn exercise_lines(
             _ => criterion_lines(out, level, exercise, criterion, detail, &mut in_full)?,
         }
     }
-    if waiting == exercise.criteria.len() {
+    if waiting < exercise.criteria.len() {
+        return Ok(());
+    }
+    if let Some(first) = exercise.criteria.iter().find(|it| it.waits_for_a_level_below()) {
+        let listed = first.unfinished.join(" and ");
+        let text = format!("· waits for {listed}, which this exercise uses; first:");
+        let command = explain::grade(&first.unfinished);
+        writeln!(out, "    {} {}", Styled(DIM, text), Styled(CODE, command))?;
+    } else {
         writeln!(
             out,
             "    {} {}",
@@ -271,7 +279,12 @@ fn next_command(report: &Report) -> Option<String> {
         |wanted: Kind| report.criteria().find(|c| c.kind == wanted && c.status != Status::Passed);
     let criterion = open(Kind::Core).or_else(|| open(Kind::Bonus))?;
     Some(match criterion.status {
+        Status::NotStarted if criterion.waits_for_a_level_below() => {
+            explain::grade(&criterion.unfinished)
+        }
         Status::NotStarted => format!("cargo grade show {}", criterion.id),
+        // A hint about this exercise cannot help while what it is built on is wrong.
+        Status::Failed if !criterion.unfinished.is_empty() => explain::grade(&criterion.unfinished),
         _ => format!("cargo grade hint {}", criterion.id),
     })
 }

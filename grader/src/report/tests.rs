@@ -258,13 +258,13 @@ fn on_a_foundation(others: &[&str]) -> Report {
 
 #[test]
 fn a_failure_names_first_what_it_is_built_on_and_is_not_finished() {
-    let first = "first     level3/retry is not finished, and this exercise uses it: cargo grade level3/retry";
+    let first = "first     level3/retry does not have all core points, and this exercise uses it: cargo grade level3/retry";
     let report = on_a_foundation(&["level3/retry"]);
     let text = shown(&report);
     let (line, failure) = (text.find(first), text.find("level4 —"));
     assert!(line.is_some() && line > failure, "{text}");
     assert_eq!(
-        text.matches("is not finished").count(),
+        text.matches("does not have all core points").count(),
         1,
         "once, where it is shown in full: {text}"
     );
@@ -273,12 +273,37 @@ fn a_failure_names_first_what_it_is_built_on_and_is_not_finished() {
 #[test]
 fn what_the_report_does_not_have_is_asked_for() {
     let mut report = on_a_foundation(&[]);
-    assert!(!shown(&report).contains("not finished"), "nothing is known of level 3");
+    assert!(!shown(&report).contains("not have all core"), "nothing is known of level 3");
     report.name_unfinished(|id| id.starts_with("level3/"));
     let text = shown(&report);
-    assert!(text.contains("level3/retry and level3/breaker are not finished"), "{text}");
-    assert!(text.contains("cargo grade level3/retry level3/breaker"), "{text}");
+    assert!(text.contains("level3/retry and level3/breaker do not have all core points, and this exercise uses them"), "{text}");
+    assert!(text.contains("\nnext: cargo grade level3/retry level3/breaker\n"), "{text}");
     // Bonus points are no foundation.
     report.name_unfinished(|id| id == "level3/retry/threads-draw-apart");
-    assert!(!shown(&report).contains("not finished"));
+    assert!(!shown(&report).contains("not have all core"));
+}
+
+#[test]
+fn what_is_built_on_an_unwritten_part_waits_for_it() {
+    let entries = select(&["level4/resubscribe".to_owned()]).expect("an exercise");
+    let report = |file: &str| {
+        let mut fail = not_started();
+        for site in &mut fail.panics {
+            site.file = file.to_owned();
+        }
+        let levels = entries.iter().map(|entry| (entry.level.name.to_owned(), ready()));
+        let built = Built { levels: levels.collect(), took: Duration::ZERO };
+        let verdicts =
+            entries.iter().map(|entry| (entry.criterion.id, verdict(Some(fail.clone()))));
+        let mut report = Report::new(&entries, &built, verdicts.collect(), Duration::ZERO, seed());
+        report.name_unfinished(|id| id.starts_with("level3/retry/"));
+        report
+    };
+    let text = shown(&report("level3/src/retry/backoff.rs"));
+    assert!(text.contains("waits for level3/retry, which this exercise uses"), "{text}");
+    assert!(!text.contains("not started"), "{text}");
+    assert!(text.contains("\nnext: cargo grade level3/retry\n"), "{text}");
+    let text = shown(&report("level4/src/resubscribe.rs"));
+    assert!(text.contains("not started") && !text.contains("waits for"), "{text}");
+    assert!(text.contains("\nnext: cargo grade show level4/resubscribe/"), "{text}");
 }

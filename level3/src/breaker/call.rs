@@ -117,8 +117,9 @@ impl<E> CircuitBreaker<E> {
 
     /// The same breaker, which calls `listener` for every change of state, in order.
     ///
-    /// The listener runs on the thread whose call caused or noticed the change, after the breaker has
-    /// released its lock: the listener may call the breaker. A panic of the listener is caught.
+    /// The listener runs on a thread that uses the breaker at that time, in most cases the one whose call caused or
+    /// noticed the change. The breaker holds none of its locks that a call needs, so the listener may call the
+    /// breaker. A panic of the listener is caught. A second listener replaces the first.
     #[must_use]
     pub fn with_listener(mut self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));

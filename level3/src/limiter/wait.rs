@@ -1,8 +1,8 @@
 //! The limiter: the window and the queue under one lock, and the waiting.
 //!
 //! There is no background task. The caller at the head of the queue sleeps until a slot becomes free,
-//! reserves it and wakes the next caller. The others only wait to be first: one timer runs, however
-//! many callers wait, and only the first of them looks at the window.
+//! reserves it and wakes the next caller. The others wait to be first, at most until their deadlines:
+//! however many callers wait, only the first of them looks at the window.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -246,8 +246,8 @@ impl Drop for Waiting<'_> {
         let mut shared = self.limiter.lock();
         let was_first = shared.queue.is_first(self.ticket);
         shared.queue.leave(self.ticket);
-        // Only the first caller has a timer. If it leaves without waking the next one, no caller is
-        // awake to see the next slot become free.
+        // Only the first caller's timer ends when a slot is free. If it leaves without waking the next one,
+        // no caller is awake to see the next slot become free.
         let next = if was_first { shared.queue.first() } else { None };
         drop(shared);
         wake(next);

@@ -225,7 +225,26 @@ pub async fn ends_at_the_limit(cx: Cx) -> Outcome {
         let token = CancellationToken::new();
         let never = way.run(ms(100), &token, std::future::pending::<Result<u64, String>>());
         moves(&cx, way.name(), 50, 100, never).await?;
+        // Limits that are no whole number of milliseconds.
+        for nanos in [1_500_000, cx.draw().between(1..=999_999_999)] {
+            names_the_limit(&cx, way, Duration::from_nanos(nanos)).await?;
+        }
     }
+    Ok(())
+}
+
+/// A call with this limit whose operation does not end: the limit is named as it is.
+async fn names_the_limit(cx: &Cx, way: Way, limit: Duration) -> Outcome {
+    let token = CancellationToken::new();
+    let never = way.run(limit, &token, std::future::pending::<Result<u64, String>>());
+    let call = cx.call_within(2 * limit + ms(1000), way.name(), never).await?;
+    let named = match call.value {
+        Err(Stopped::TimedOut(named)) => Some(named),
+        _ => None,
+    };
+    ensure!(named == Some(limit), "{}: a limit of {limit:?}, an operation that does not end: {}", way.name(), shown(&call.value);
+        expected = format!("TimedOut({limit:?})"), observed = format!("{named:?}"),
+        help = "TimedOut has the limit that the call was given");
     Ok(())
 }
 
@@ -273,6 +292,15 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
             ensure!(call.value.is_ok(), "{} with a limit of {limit:?}, an operation of 500 ms: {} at {} ms", way.name(), shown(&call.value), call.took.as_millis();
                 expected = "its value",
                 help = "`Instant::now() + limit` panics on overflow; `tokio::time::timeout(limit, ..)` does not");
+        }
+        // Limits of months and years.
+        for days in [40, cx.draw().between(800..=1500)] {
+            let limit = Duration::from_secs(days * 24 * 3600) + ms(1);
+            let token = CancellationToken::new();
+            let never = way.run(limit, &token, std::future::pending::<Result<u64, String>>());
+            let call = cx.call_within(2 * limit, way.name(), never).await?;
+            ensure!(call.took.abs_diff(limit) <= ms(2), "{}: a limit of {days} days and 1 ms ends after {:?}", way.name(), call.took;
+                expected = format!("{limit:?}"), help = "pass the limit to `tokio::time::timeout` as it is");
         }
     }
     Ok(())

@@ -35,8 +35,17 @@ const STATUSES: [Option<u16>; 8] =
 type Dashboard = level4::dashboard::Dashboard<Api, Copies>;
 
 async fn dashboard(cx: &Cx, api: &Api, copies: &Copies) -> Result<Dashboard, grader_kit::Fail> {
+    dashboard_with(cx, api, copies, Settings::default()).await
+}
+
+async fn dashboard_with(
+    cx: &Cx,
+    api: &Api,
+    copies: &Copies,
+    settings: Settings,
+) -> Result<Dashboard, grader_kit::Fail> {
     let (api, copies) = (api.clone(), copies.clone());
-    let made = move || Dashboard::new(api, copies, Settings::default());
+    let made = move || Dashboard::new(api, copies, settings);
     cx.call_fn("Dashboard::new", made).await
 }
 

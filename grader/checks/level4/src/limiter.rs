@@ -9,7 +9,7 @@ use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::limiter::{DEFAULT_LIMIT, Limiter};
 
 use futures::future::{join, join_all};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::ops::{Ops, nz};
 
@@ -92,6 +92,19 @@ pub async fn three_by_default(cx: Cx) -> Outcome {
     cx.call(RUN, singly(&limiter, &ops, &[100; 7])).await?;
     ensure!(ops.most() == 3, "{} operations of a default limiter ran at once", ops.most();
         expected = "3", help = "make the default limiter with DEFAULT_LIMIT");
+    // Each default limiter has slots of its own.
+    let (full, other) = (Limiter::default(), Limiter::default());
+    let hang = join_all((0..3).map(|_| full.run(std::future::pending::<()>)));
+    let both = async {
+        tokio::select! {
+            biased;
+            _ = hang => false,
+            served = timeout(ms(1000), other.run(|| sleep(ms(10)))) => served.is_ok(),
+        }
+    };
+    let served = cx.call(RUN, both).await?.value;
+    ensure!(served, "all slots of a default limiter are taken, and a call of another default limiter waits for a second";
+        expected = "it has slots of its own", help = "`Limiter::default` makes a limiter, as `Limiter::new` does");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod block;
 mod events;
+mod panics;
 mod scale;
 mod ticks;
 
@@ -24,6 +25,7 @@ pub use events::{
     a_reader_that_goes_is_forgotten, counts_what_is_missed, drops_the_newest, drops_the_oldest,
     each_reader_sees_every_event, ends_with_the_last_emitter, every_event_arrives,
 };
+pub use panics::a_panic_of_an_event_stays_local;
 pub use scale::{
     keeps_nothing_of_what_has_gone, takes_any_capacity, threads_lose_nothing,
     wakes_only_when_there_is_something,

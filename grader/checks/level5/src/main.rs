@@ -11,6 +11,30 @@
 #[cfg(feature = "orchestrator")]
 mod orchestrator;
 
+#[cfg(feature = "pipeline")]
+mod pipeline;
+
+#[cfg(feature = "form-validator")]
+mod form_validator;
+#[cfg(feature = "registration")]
+mod registration;
+
+#[cfg(any(feature = "notifications", feature = "notifications-conservation"))]
+mod mailroom;
+
+#[cfg(feature = "notifications")]
+mod notifications;
+#[cfg(feature = "notifications-conservation")]
+mod notifications_conservation;
+
+#[cfg(feature = "conflict")]
+mod conflict;
+#[cfg(feature = "multi-source-cache")]
+mod multi_source_cache;
+
+#[cfg(feature = "event-processor")]
+mod event_processor;
+
 fn main() -> std::process::ExitCode {
     grader_kit::main(
         include!(concat!(env!("OUT_DIR"), "/checks.rs")),

@@ -177,7 +177,7 @@ fn adds_up(cx: &Cx) -> Outcome {
         )
         .expected("each change begins with the state in which the one before it ended")
         .observed(format!("{one:?}, then {next:?}"))
-        .help("hold one lock while you notify of changes, and not the one that the calls need"));
+        .help("one thread at a time notifies: it takes the changes out of a queue in their order, and a thread that finds it at work leaves its change there. Do not wait for it: a listener may call the breaker"));
     }
     // Alone again, it is a breaker as before.
     let alone = cx.on_threads(NAME, 1, move |_| {

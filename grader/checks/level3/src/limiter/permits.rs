@@ -1,10 +1,10 @@
 //! Permits, pauses, and the figures of a limiter.
 
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, join3};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, Usage};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, NAME, limiter, wait_of};
 use Priority::{Charge, Refund};
@@ -118,6 +118,25 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
         "a pause that goes beyond the deadline of a call that waits: told after {} ms", call.took.as_millis();
         expected = "refused by its deadline, 1500 ms",
         help = "wait until the slot or until the deadline, whichever comes first");
+    // So is one that is not the first in the line.
+    let bench = Bench::new(&cx, 2)?;
+    bench.crowd(2).await?;
+    let pause = async {
+        sleep(ms(500)).await;
+        bench.limiter.pause_for(ms(10_000));
+    };
+    let first = bench.limiter.admit(Charge, Deadline::never());
+    let second = async {
+        let began = Instant::now();
+        let answer = bench.limiter.admit(Charge, Deadline::after(ms(2500))).await;
+        (answer.is_err(), began.elapsed())
+    };
+    let (_, (refused, took), ()) =
+        cx.call(NAME, async { join3(first, second, pause).await }).await?.value;
+    ensure!(refused && took <= ms(2500), "two callers wait, and at 500 ms the server asks for a pause of 10 s: the second one, with a deadline of 2500 ms, is {} after {} ms",
+        if refused { "refused" } else { "admitted" }, took.as_millis();
+        expected = "refused by its deadline, 2500 ms",
+        help = "the deadline belongs to each caller: also one that is not the first waits until its turn or until its deadline");
     // The others wait for the end of the pause, refunds too; a permit that is held may be used.
     let bench = Bench::new(&cx, 3)?;
     let permit = bench.permit().await?;

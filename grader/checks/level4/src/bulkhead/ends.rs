@@ -1,5 +1,6 @@
 //! The ways in which a call ends: the slot is free after each of them.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::task::Poll;
@@ -81,8 +82,37 @@ pub async fn a_panic_frees_its_slot(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// Notes how many slots are taken when it is dropped.
+struct Looks<'a> {
+    pools: &'a Bulkheads,
+    running: &'a Cell<Option<usize>>,
+}
+
+impl Drop for Looks<'_> {
+    fn drop(&mut self) {
+        self.running.set(self.pools.status("a").map(|status| status.running));
+    }
+}
+
+/// A call is dropped: its slot is free when its operation is gone, and not before.
+async fn a_slot_outlives_its_operation(cx: &Cx) -> Outcome {
+    let pools = pool(cx, 1, 3, None).await?;
+    let running = Cell::new(None);
+    let guard = Looks { pools: &pools, running: &running };
+    let op = || async move {
+        let _guard = guard;
+        std::future::pending::<Result<usize, String>>().await
+    };
+    let _ = cx.call(RUN, timeout(ms(50), pools.run("a", op))).await?;
+    ensure!(running.get() == Some(1), "a call is dropped while its operation runs: the operation's destructor sees {:?} slots taken", running.get();
+        expected = "1: while the operation is being dropped it still uses what the pool protects",
+        help = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration");
+    Ok(())
+}
+
 pub async fn a_gone_caller_frees_its_place(cx: Cx) -> Outcome {
     const QUEUED: usize = 3;
+    a_slot_outlives_its_operation(&cx).await?;
     for slots in [1, 2] {
         let pools = pool(&cx, slots, QUEUED, None).await?;
         let ops = Ops::new(&cx);

@@ -246,6 +246,28 @@ pub async fn a_queue_timeout_ends_the_wait(cx: Cx) -> Outcome {
             timeout(ms(100_000), join(call(&pools, &ops, 3, limit / 3), call(&pools, &ops, 4, 0)));
         let again = cx.call(RUN, again).await?.value;
         ensure!(again == Ok((Ok(3), Ok(4))), "after calls that gave up, two calls get {again:?}"; expected = "their values: the place of a call that gave up is free");
+        a_slot_in_time_is_kept(&cx, limit).await?;
     }
+    Ok(())
+}
+
+/// A call that has been handed a slot in time has it, also when it is polled after its time.
+async fn a_slot_in_time_is_kept(cx: &Cx, limit: u64) -> Outcome {
+    let pools = pool(cx, 1, 2, Some(limit)).await?;
+    let ops = Ops::new(cx);
+    let mut holds = Box::pin(pools.run("a", std::future::pending::<Result<usize, String>>));
+    let mut waits = Box::pin(call(&pools, &ops, 1, 10));
+    let script = async {
+        let _ = futures::poll!(&mut holds);
+        let _ = futures::poll!(&mut waits);
+        sleep(ms(limit - 1)).await;
+        drop(holds);
+        sleep(ms(500)).await;
+        waits.await
+    };
+    let answer = cx.call(RUN, script).await?.value;
+    ensure!(answer == Ok(1), "a queue timeout of {limit} ms: a slot is freed at {} ms, and the call that waits is polled at {} ms: {answer:?}", limit - 1, limit + 499;
+        expected = "its value: it has been handed the slot in time, and waits no more",
+        help = "look for the slot before you look at the timer, as `tokio::time::timeout` does");
     Ok(())
 }

@@ -3,8 +3,10 @@
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use tokio::time::sleep;
 
+use level4::dashboard::Settings;
+
 use super::fakes::{Api, Copies, Ends, Mood, NOTIFICATIONS};
-use super::{LOAD, STATUSES, dashboard, observed, pages, shows};
+use super::{LOAD, STATUSES, dashboard, dashboard_with, observed, pages, shows};
 
 const FIVE_MINUTES: u64 = 300_000;
 
@@ -37,6 +39,20 @@ pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
     sleep(ms(FIVE_MINUTES - 1)).await;
     cx.call(LOAD, first.load()).await?;
     ensure_eq!(api.calls(NOTIFICATIONS), 2, "calls of notifications, 4:59.999 min after the second one"; help = "a fetched value is put in place of the old copy");
+    // Other times than five minutes.
+    for fresh_for in [0, 1, cx.draw().between(2..=3_000_000)] {
+        let (api, copies) = (Api::new([0, 0, 0]), Copies::new());
+        let settings = Settings { fresh_for: ms(fresh_for), ..Settings::default() };
+        let dashboard = dashboard_with(&cx, &api, &copies, settings).await?;
+        let mut calls = Vec::new();
+        for wait in [0, fresh_for.saturating_sub(1), u64::from(fresh_for > 0)] {
+            sleep(ms(wait)).await;
+            cx.call(LOAD, dashboard.load()).await?;
+            calls.push(api.calls(NOTIFICATIONS));
+        }
+        let expected = if fresh_for == 0 { [1, 2, 3] } else { [1, 1, 2] };
+        ensure_eq!(calls, expected, "`fresh_for` is {fresh_for} ms; loads at 0 ms, 1 ms before that age, and at that age: calls of notifications"; help = "a copy answers while its age is less than `fresh_for`");
+    }
     an_empty_answer_is_kept(&cx).await
 }
 

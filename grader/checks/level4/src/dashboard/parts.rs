@@ -1,11 +1,11 @@
 //! The user, the parts of the data, and how they fail.
 
 use futures::future::join;
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
-use level4::dashboard::{Failure, Phase};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level4::dashboard::{Failure, Phase, Settings};
 
 use super::fakes::{ACTIVITIES, Api, Copies, Ends, INTERNAL, NOTIFICATIONS, USER};
-use super::{LOAD, STATUSES, dashboard, observed, pages, shown, shows};
+use super::{LOAD, STATUSES, dashboard, dashboard_with, observed, pages, shown, shows};
 
 /// Answers that are no successes.
 fn failures(count: usize) -> Vec<Ends> {
@@ -69,6 +69,20 @@ pub async fn retries_activities(cx: Cx) -> Outcome {
             "activities come at a retry: what a page shows",
             "a part that came at a retry is not missing",
         )?;
+    }
+    // Other waits: none at all, one, and more than by default.
+    let drawn: Vec<u64> = (0..6).map(|_| cx.draw().between(1..=9_000)).collect();
+    for waits in [vec![], vec![0], vec![500], vec![4000, 1000], drawn] {
+        let api = Api::new([0, 0, 0]);
+        api.next(ACTIVITIES, failures(10));
+        let retry_after = waits.iter().map(|wait| ms(*wait)).collect();
+        let settings = Settings { retry_after, ..Settings::default() };
+        let dashboard = dashboard_with(&cx, &api, &Copies::new(), settings).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        let mut expected = vec![0];
+        waits.iter().for_each(|wait| expected.push(expected.last().map_or(0, |at| at + wait)));
+        ensure_eq!(api.times(ACTIVITIES), expected, "every call of activities fails, and `retry_after` has waits of {waits:?} ms: when they were called";
+            help = "one attempt more than waits, each wait as long as the settings say");
     }
     // Every failure is repeated, whatever its status.
     for status in STATUSES {

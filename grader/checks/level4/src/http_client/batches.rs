@@ -32,6 +32,8 @@ pub async fn batches_are_of_one_host(cx: Cx) -> Outcome {
         (Settings::default(), vec![("a", 11), ("b", 11)], vec![(0, 21), (100, 1)]),
         (Settings::default(), vec![("a", 61)], vec![(0, 30), (100, 30), (200, 1)]),
         (Settings::default(), vec![("a", 1), ("A", 1), ("b", 1), ("c", 1)], vec![(0, 4)]),
+        // Two ports of one host, and one batch at a time.
+        (other(4, 1), vec![("a:81", 1), ("a:82", 1), ("a", 1), ("b", 1)], vec![(0, 3), (100, 1)]),
         (other(2, 1), vec![("a", 3), ("b", 2)], vec![(0, 2), (100, 1), (200, 2)]),
         (other(drawn, 2), vec![("a", 3 * drawn)], vec![(0, 2 * drawn), (100, drawn)]),
     ];
@@ -89,8 +91,12 @@ pub async fn a_batch_keeps_its_order(cx: Cx) -> Outcome {
     ensure_eq!(list(observed), list(expected), "40 requests of four hosts in a random order: ids and answers"; help = HELP);
     // Ids are the caller's own business: they need not differ.
     let twice = vec![((), post("a", 1)), ((), post("b", 2)), ((), post("a", 1))];
+    let before = server.count();
     let answers = cx.call(BATCH, client.batch(twice)).await?.value;
     ensure!(answers.len() == 3, "three requests with equal ids have {} answers", answers.len(); expected = "3");
+    let sent = server.count() - before;
+    ensure!(sent == 3, "a batch of three POSTs, two of them equal: the server got {sent}";
+        expected = "3: only GET and HEAD are shared", help = "an equal POST is a second order");
     Ok(())
 }
 

@@ -65,6 +65,7 @@ pub async fn requests_are_apart(cx: Cx) -> Outcome {
         ("GET", Request::get(A)),
         ("HEAD", head),
         ("another path", Request::get("http://a.example/rates/")),
+        ("capital letters in the path", Request::get("http://a.example/Rates")),
         ("another query", Request::get("http://a.example/rates?x=1")),
         ("another host", Request::get("http://b.example/rates")),
         ("another scheme", Request::get("https://a.example/rates")),
@@ -121,8 +122,12 @@ pub async fn other_methods_go_through(cx: Cx) -> Outcome {
         let get = ask(&cx, &client, A).await?;
         ensure_eq!(get, "answer 5", "a GET after {method} of the same URL"; help = HELP);
         server.next(A, [Ends::With(409, &[], "no")]);
-        let failed = send(&cx, &client, request).await?;
+        let failed = send(&cx, &client, request.clone()).await?;
         ensure_eq!(failed, "status 409: no", "a {method} that the server refuses");
+        send(&cx, &client, request).await?;
+        let get = ask(&cx, &client, A).await?;
+        ensure_eq!(get, "answer 5", "a GET whose copy is there, after one more {method} of the same URL";
+            help = "only `invalidate` forgets a copy: what a request of another method changes is the caller's knowledge");
     }
     Ok(())
 }
@@ -141,6 +146,11 @@ pub async fn invalidates_by_prefix(cx: Cx) -> Outcome {
         ("http://a.example/users", vec![0, 1, 2]),
         ("http://a.example/", vec![0, 1, 2, 3]),
         ("http://b.example/users/1", vec![4]),
+        // In the middle of a word: a prefix is one of the text.
+        ("http://a.example/us", vec![0, 1, 2]),
+        ("http://a.example/users/1?f", vec![2]),
+        ("http://a", vec![0, 1, 2, 3]),
+        ("http", vec![0, 1, 2, 3, 4]),
         ("", vec![0, 1, 2, 3, 4]),
         ("/users", vec![]),
         ("http://c.example/", vec![]),

@@ -56,6 +56,26 @@ pub async fn begins_as_soon_as_a_slot_is_free(cx: Cx) -> Outcome {
             expected = format!("{} ms: each begins when a slot becomes free, also one that another caller had", list(&starts)),
             help = "how many operations of a batch may run is decided slot by slot, not when the batch begins");
     }
+    a_slow_first_one_holds_up_none(&cx).await
+}
+
+/// A batch that is much longer than its limit, whose first operation outlasts all others.
+async fn a_slow_first_one_holds_up_none(cx: &Cx) -> Outcome {
+    let count = 2000 + cx.draw().index(100);
+    let limiter = Limiter::new(nz(2));
+    let ops = Ops::new(cx);
+    let mut lengths = vec![1; count];
+    if let Some(first) = lengths.first_mut() {
+        *first = 2 * count as u64;
+    }
+    let began = cx.timeline().now_ms();
+    cx.call(RUN_ALL, batch(&limiter, &ops, &lengths)).await?;
+    // The others pass through the second slot, one each millisecond.
+    let late = (1..count)
+        .find(|number| ops.began(*number).is_none_or(|at| at - began > *number as u64 - 1));
+    ensure!(late.is_none(), "2 slots, {count} operations: the first one takes {} ms, the others 1 ms each; number {} does not begin when the slot of the one before it is free", 2 * count, late.unwrap_or_default();
+        expected = "one slot is enough for all the others, however many they are",
+        help = "results wait for their places in the list, operations do not: `buffered(n)` stops at the n-th result behind a slow one");
     Ok(())
 }
 

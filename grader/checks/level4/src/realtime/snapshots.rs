@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use grader_kit::marbles::Marbles;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level4::realtime::Settings;
 use level4::realtime::retry::Backoff;
@@ -9,7 +10,7 @@ use level4::socket::{Config, Frame};
 use tokio::time::sleep;
 
 use super::fakes::{Answer, Api, Copies, insert, update};
-use super::{lists, s, scene, scene_with, settings, states, watch};
+use super::{Scene, lists, s, scene, scene_with, settings, states, watch};
 use crate::server::{self, Server};
 
 pub async fn subscribes_before_it_asks(cx: Cx) -> Outcome {
@@ -137,7 +138,26 @@ pub async fn a_snapshot_is_tried_again(cx: Cx) -> Outcome {
     };
     watch(&cx, &scene.list, 200_000, script).await?;
     ensure_eq!(scene.api.calls(), [0, 1_050, 101_000, 102_050], "two attempts, snapshots that fail, and another connection at 101 s: when they are asked for"; help = "the attempts and the waits begin again with each connection");
-    Ok(())
+    keeps_what_a_stale_list_follows(&cx).await
+}
+
+/// Updates that a stale list follows are kept for the next snapshot.
+async fn keeps_what_a_stale_list_follows(cx: &Cx) -> Outcome {
+    let scene = stale(cx, Some(Answer::Fails(50)), Answer::List(50, 5, "1a 5e")).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(300)).await;
+        server.fails();
+        sleep(ms(1_500)).await;
+        server.sends(insert(9, "9z"));
+    };
+    let seen = watch(cx, &scene.list, 304_000, script).await?;
+    let newest = Marbles::at(seen.marks().last().cloned());
+    newest.ensure(
+        &states([(302_100, "live 9: 1a 5e 9z")]),
+        "a list that is live for 300 s; then the connection is lost, a snapshot fails, update 9 comes, and the next snapshot is of version 5",
+        "an update that a stale list follows is kept for the next snapshot as well",
+    )
 }
 
 pub async fn a_list_from_before_is_shown_while_it_is_young(cx: Cx) -> Outcome {
@@ -166,6 +186,40 @@ pub async fn a_list_from_before_is_shown_while_it_is_young(cx: Cx) -> Outcome {
         ]),
         "a list that is live for 300 s; then the connection is lost, and each snapshot fails; a list of less than 2 s is shown",
         HELP,
+    )?;
+    stays_as_old_as_it_is(&cx).await
+}
+
+/// A list that is loaded once, and shown for 10 s without a connection. Later snapshots have these answers.
+async fn stale(cx: &Cx, second: Option<Answer>, then: Answer) -> Result<Scene, Fail> {
+    let server = Server::new([], server::Answer::Accepts);
+    let settings = Settings { fresh_for: s(10), ..settings() };
+    let api = Api::new([Answer::List(50, 3, "1a")].into_iter().chain(second), then);
+    scene_with(cx, (server, api, Copies::broken()), settings).await
+}
+
+/// A stale list whose connection is lost as well.
+async fn stays_as_old_as_it_is(cx: &Cx) -> Outcome {
+    let scene = stale(cx, None, Answer::Fails(50)).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(300)).await;
+        server.fails();
+        sleep(ms(1_500)).await;
+        server.fails();
+    };
+    let seen = watch(cx, &scene.list, 304_000, script).await?;
+    seen.ensure(
+        &states([
+            (0, "connecting"),
+            (50, "live 3: 1a"),
+            (300_000, "connecting 3: 1a"),
+            (301_050, "stale for 1050 ms 3: 1a"),
+            (301_500, "connecting 3: 1a"),
+            (303_550, "stale for 3550 ms 3: 1a"),
+        ]),
+        "a list that is live for 300 s; then each snapshot fails, and the connection is lost a second time at 301.5 s",
+        "the age begins when the live list loses its connection; a further loss makes a stale list no younger",
     )
 }
 
@@ -194,5 +248,22 @@ pub async fn a_full_buffer_costs_a_snapshot(cx: Cx) -> Outcome {
         lists(&seen).ensure(&states(expected.iter().copied()), &what, HELP)?;
         ensure_eq!(scene.api.calls(), calls, "{what}: when snapshots are asked for"; help = HELP);
     }
+    // Versions that do not come in their order: of those that had to go, the highest one counts.
+    let answers = [Answer::List(50, 7, "1a"), Answer::List(50, 9, "1a 9i")];
+    let kept = NonZeroUsize::MIN.saturating_add(1);
+    let server = Server::new([], server::Answer::Accepts);
+    let api = Api::new(answers, Answer::Fails(50));
+    let settings = Settings { kept, ..settings() };
+    let scene = scene_with(&cx, (server.clone(), api, Copies::new()), settings).await?;
+    let script = async move {
+        for frame in [insert(9, "9i"), insert(4, "4d"), insert(5, "5e"), insert(6, "6f")] {
+            sleep(ms(10)).await;
+            server.sends(frame);
+        }
+    };
+    let seen = watch(&cx, &scene.list, 5_000, script).await?;
+    let what = "room for two updates, the updates 9, 4, 5 and 6, and then a snapshot of version 7";
+    lists(&seen).ensure(&states([(1_100, "live 9: 1a 9i")]), what, HELP)?;
+    ensure_eq!(scene.api.calls(), [0, 1_050], "{what}: when snapshots are asked for"; help = HELP);
     Ok(())
 }

@@ -36,6 +36,22 @@ pub async fn no_subscription_while_the_circuit_is_open(cx: Cx) -> Outcome {
     let what = "another stream on the same breaker, 20 s later";
     expect(&cx, (&other, with(&shared, after(9)?)), 100, &expected, what, HELP).await?;
     expect_subscriptions(&other, &[], what, "a breaker that refuses: `make` is not called")?;
+    // The breaker opens during the wait, by the failure of another stream.
+    let shared = breaker(2, 2)?;
+    let source = Source::failing(&cx, &[503]);
+    let stream = make(&source, with(&shared, after(9)?));
+    let fails = async {
+        sleep(ms(400)).await;
+        let other = Source::failing(&cx, &[500]);
+        Marbles::record(10, make(&other, with(&shared, Again::Never)), shown).await
+    };
+    let (seen, _) =
+        cx.call(RESUBSCRIBE, join(Marbles::record(100_000, stream, shown), fails)).await?.value;
+    seen.ensure(
+        &events([(1_000, "open for 59400 ms, 503 after 1"), (1_000, "|")]),
+        "a source that fails at 0 ms; while it waits for 1 s, another stream's failure at 400 ms opens the breaker for 60 s",
+        "a refusal after a wait is `CircuitOpen` with the error that the wait followed",
+    )?;
     // The attempts are used up in the moment in which it opens.
     let shared = breaker(2, 2)?;
     let source = Source::failing(&cx, &[503]);

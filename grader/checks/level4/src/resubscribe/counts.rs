@@ -111,7 +111,16 @@ pub async fn the_first_rule_decides(cx: Cx) -> Outcome {
     let what = "503, 503, 500, 502 and 504; rules for 503 (1 s, doubled), for 500 and more (100 ms, doubled), for all";
     let expected = [(3_300, "504 after 5"), (3_300, "|")];
     expect(&cx, (&source, how), 60_000, &expected, what, HELP).await?;
-    expect_subscriptions(&source, &[0, 1_000, 3_000, 3_100, 3_300], what, HELP)
+    expect_subscriptions(&source, &[0, 1_000, 3_000, 3_100, 3_300], what, HELP)?;
+    // Also when its attempts are used up.
+    let source = Source::failing(&cx, &[503]);
+    let rules =
+        vec![rule(|error| error.0 == 503, after(2)?), rule(|error| error.0 >= 500, after(5)?)];
+    let how = Resubscribe { rules, otherwise: after(5)?, ..Resubscribe::default() };
+    let what = "503 for good; two attempts by the rule for 503, five by that for 500 and more, and five for all others";
+    let expected = [(1_000, "503 after 2"), (1_000, "|")];
+    let help = "the first rule decides, also when its attempts are used up: the error passes to no other rule";
+    expect(&cx, (&source, how), 60_000, &expected, what, help).await
 }
 
 pub async fn other_errors_have_a_count_too(cx: Cx) -> Outcome {
@@ -169,21 +178,23 @@ pub async fn an_item_resets_the_counts(cx: Cx) -> Outcome {
         vec![Step::Error(503)],
         vec![Step::Error(503)],
     ];
-    let source = Source::new(&cx, scripts, vec![Step::Error(503)]);
-    let rules = vec![rule(|error| error.0 == 429, after(2)?)];
-    let how =
-        Resubscribe { rules, reset_on_item: true, otherwise: after(3)?, ..Resubscribe::default() };
-    let what = "503, 429, an item, 429, then 503 for good; two attempts for 429, three for all others, and a reset";
-    let expected = [(2_000, "1"), (6_000, "503 after 6"), (6_000, "|")];
-    expect(
-        &cx,
-        (&source, how),
-        60_000,
-        &expected,
-        what,
-        "an item sets all counts to zero, an error none",
-    )
-    .await
+    // With a rule for one of the two classes, and with one for each.
+    let for_429 = || Ok::<_, grader_kit::Fail>(rule(|error| error.0 == 429, after(2)?));
+    let for_503 = rule(|error| error.0 == 503, after(3)?);
+    for (rules, otherwise) in
+        [(vec![for_429()?], after(3)?), (vec![for_503, for_429()?], Again::Never)]
+    {
+        let source = Source::new(&cx, scripts.clone(), vec![Step::Error(503)]);
+        let what = format!(
+            "503, 429, an item, 429, then 503 for good; two attempts for 429, three for 503, {} of two as rules, and a reset",
+            rules.len()
+        );
+        let how = Resubscribe { rules, reset_on_item: true, otherwise, ..Resubscribe::default() };
+        let expected = [(2_000, "1"), (6_000, "503 after 6"), (6_000, "|")];
+        let help = "an item sets all counts to zero, an error none";
+        expect(&cx, (&source, how), 60_000, &expected, &what, help).await?;
+    }
+    Ok(())
 }
 
 pub async fn at_once_is_at_once(cx: Cx) -> Outcome {

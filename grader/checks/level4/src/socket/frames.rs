@@ -165,6 +165,7 @@ pub async fn silence_is_the_end(cx: Cx) -> Outcome {
         text(1),
         text("no number"),
         Frame::Binary(vec![b'1']),
+        Frame::Binary(vec![0xff]),
         Frame::Ping(vec![1]),
         Frame::Pong(Vec::new()),
     ] {

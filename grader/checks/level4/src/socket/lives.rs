@@ -254,6 +254,21 @@ pub async fn counts_until_a_connection_is_stable(cx: Cx) -> Outcome {
             "only a connection that was open for `stable_after` sets the count to zero, whatever came on it",
         )?;
     }
+    // The time of a connect is no time of the connection.
+    let server = Server::new([Answer::Refuses], Answer::AcceptsAfter(50_000));
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let script = async {
+        sleep(s(71)).await;
+        server.closes();
+    };
+    let (seen, ()) = cx.call(SOCKET, join(observed(72_000, stream), script)).await?.value;
+    let expected =
+        [(0, "failed 1, 1000 ms"), (51_000, "connected 2"), (71_000, "failed 2, 2000 ms")];
+    seen.ensure(
+        &events(expected),
+        "a refused connect, then one that takes 50 s, and a connection of 20 s, which counts as a success from 60 s on",
+        "the time of a connection begins when it is open, not when the connect begins",
+    )?;
     // At the boundary.
     for (open, next) in [(59_999, "failed 3, 4000 ms"), (60_000, "failed 1, 1000 ms")] {
         let answers = [Answer::Refuses, Answer::Refuses, Answer::ClosesAfter(open)];

@@ -43,6 +43,22 @@ pub async fn block_waits_for_the_slowest(cx: Cx) -> Outcome {
     ensure!(emitted == (true, pause) && read == Some(1), "the slowest reader has read one event after {pause} ms, and the emitter that waits {}",
         if emitted.0 { format!("goes on after {} ms", emitted.1) } else { "is not woken within a minute".to_owned() };
         expected = format!("it goes on at {pause} ms"), help = "reading an event wakes the emitter that waits");
+    // Of five readers any one may be the slowest.
+    for slowest in 0..5 {
+        let (emitter, first) = source(1, Overflow::Block);
+        let mut readers = vec![first];
+        readers.extend((1..5).map(|_| emitter.subscribe()));
+        emit_all(&cx, &emitter, [1]).await?;
+        for (_, reader) in readers.iter_mut().enumerate().filter(|(number, _)| *number != slowest) {
+            read_now(&cx, reader).await?;
+        }
+        let mut second = Box::pin(emitter.emit(2));
+        let early = is_ready(&mut second).await;
+        ensure!(!early, "five readers with buffers of 1, and reader {slowest} has not read its event: emit is ready";
+            expected = "it waits for the slowest reader, whichever that is", help = "look at every reader before the event goes into any buffer");
+        let (read, _) = read_now(&cx, &mut readers[slowest]).await?;
+        ensure!(read == [1], "the slowest of five readers gets {}", list(&read); expected = "1: with Block no event is lost");
+    }
     // A reader that goes is not waited for.
     let mut fourth = Box::pin(emitter.emit(4));
     ensure!(!is_ready(&mut fourth).await, "the slowest reader has no room, and emit does not wait");

@@ -51,6 +51,15 @@ pub async fn selects_what_is_now(cx: Cx) -> Outcome {
         &items([(0, name.as_str())]),
         "a stream of the user, made between two changes",
         help,
+    )?;
+    // Its own part changes between the making and the first poll.
+    let late = store.select(|view| view.state.user.clone());
+    store.update(|page| page.user = "bert".to_owned());
+    let late = cx.call(SELECT, observed(50, late)).await?.value;
+    late.ensure(
+        &items([(0, "bert")]),
+        "a stream of the user, made before the user changes and polled first after it",
+        "the first value is that of the first poll: look when the stream is polled, not when it is made",
     )
 }
 

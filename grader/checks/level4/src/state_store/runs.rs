@@ -1,14 +1,17 @@
 //! Which operations run, and which have failed.
 
 use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt as _;
 use futures::future::{join, join_all, join3};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level4::state_store::Store;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{RESET, TRACK, items, page, sampled, shown};
 use crate::ops::OnDrop;
+use crate::panics::Payload;
 
 /// A failure that is no text, and counts how often it was shown as one.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,6 +178,32 @@ pub async fn keeps_an_error_until_the_next_run(cx: Cx) -> Outcome {
     let seen = cx.call(TRACK, script).await?.value;
     ensure_eq!(seen, ["no error", "refused 5", "no error", "no error", "no error"], "a run from 0 to 100 ms, one from 0 to 20 ms that fails, and one from 40 to 70 ms: `error` at 10, 30, 50, 80 and 110 ms";
         help = "the begin of a run removes the error, also while another run of the operation is on its way");
+    // An error without a text is an error.
+    let store = Store::new(page("anna"));
+    let fails = async { Err::<(), &str>("") };
+    let _ = cx.call(TRACK, store.track("load", fails)).await?;
+    ensure_eq!(store.error("load").as_deref(), Some(""), "`error` after a run that failed with an error whose text is empty"; help = HELP);
+    // A run that is dropped or panics has begun before the failure of another one: it leaves the error.
+    for (panics, limit) in [(false, 50), (true, 1000)] {
+        let store = Store::new(page("anna"));
+        let script = async {
+            let gone = async {
+                sleep(ms(60)).await;
+                if panics {
+                    Payload::Literal("no luck").throw();
+                }
+                Ok::<u32, Refused>(0)
+            };
+            let gone =
+                AssertUnwindSafe(timeout(ms(limit), store.track("load", gone))).catch_unwind();
+            let fails = store.track("load", work(20, 5, true));
+            join(gone, fails).await.1
+        };
+        let _ = cx.call(TRACK, script).await?;
+        let how = if panics { "panics" } else { "is dropped" };
+        ensure_eq!(store.error("load").as_deref(), Some("refused 5"), "a run that {how} at {} ms, and another one that failed at 20 ms: `error` after both", limit.min(60);
+            help = "only the begin of a run removes an error; a run that ends without a result leaves it as it is");
+    }
     Ok(())
 }
 

@@ -55,9 +55,23 @@ pub async fn keeps_what_was_used_last(cx: Cx) -> Outcome {
         ensure_eq!(get(&cache, gone), "nothing", "put a, b, c, d; get a; get_or_fetch b; put c again; then fetch e, f, g, h: {gone} when {new} came"; help = HELP);
     }
     // A value that takes the place of its own older one makes no room.
-    cache.put("e".to_owned(), "again".to_owned());
-    let missing = ["e", "f", "g", "h"].into_iter().find(|key| get(&cache, key) == "nothing");
-    ensure!(missing.is_none(), "a full cache: a key that is there was put again, and another one is gone"; help = HELP);
+    let full = ["e", "f", "g", "h"];
+    for key in full {
+        cache.put(key.to_owned(), "again".to_owned());
+    }
+    // The value whose last use is the newest.
+    cache.put("h".to_owned(), "and again".to_owned());
+    let missing = full.into_iter().find(|key| get(&cache, key) == "nothing");
+    ensure!(missing.is_none(), "a full cache: keys that are there were put again, the one that was used last at the end, and {} is gone", missing.unwrap_or_default();
+        expected = "all are there: a new value of a key takes the place of the old one", help = HELP);
+    // The same with arrivals: the values are stale, so each of them is fetched again.
+    sleep(ms(TTL + 10)).await;
+    for key in ["h", "g", "f", "e", "e"] {
+        cx.call(FETCH, fetch(&cache, &record, key, 0, Ends::Value)).await?;
+    }
+    let missing = full.into_iter().find(|key| get(&cache, key) == "nothing");
+    ensure!(missing.is_none(), "a full cache of stale values: each of them was fetched again, and {} is gone", missing.unwrap_or_default();
+        expected = "all are there: what arrives takes the place of the old value of its key", help = HELP);
     // A stale hit is a use too.
     sleep(ms(TTL + 10)).await;
     get(&cache, "e");

@@ -1,0 +1,371 @@
+//! `conflict`: stamps, the newest record of each source, and what follows from them.
+
+mod converges;
+mod merges;
+mod wins;
+
+use std::time::Duration;
+
+use grader_kit::{Cx, Draw, Outcome, ensure, ensure_eq};
+use jiff::Timestamp;
+use level5::conflict::{
+    Fields, Fingerprint, Latest, Offer, Record, Resolution, Resolved, SourceId, Stamp, Standing,
+    Standings, Strategy, resolve,
+};
+use serde_json::{Value, json};
+
+pub use converges::{grouping_does_not_matter, order_does_not_matter};
+pub use merges::{a_merge_follows_its_sources, deletions_are_not_undone, merges_field_by_field};
+pub use wins::{a_person_decides, the_newest_wins, the_priority_wins, the_trust_wins};
+
+const RESOLVE: &str = "conflict::resolve";
+const OFFER: &str = "Latest::offer";
+
+const STRATEGIES: [Strategy; 5] =
+    [Strategy::Newest, Strategy::Priority, Strategy::Trust, Strategy::Merge, Strategy::Manual];
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or_default()
+}
+
+fn stamp(millis: i64, version: u64, source: &str) -> Stamp {
+    Stamp { at: at(millis), version, source: SourceId::new(source) }
+}
+
+fn fields(json: &Value) -> Fields {
+    json.as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn record(stamp: Stamp, json: &Value) -> Record {
+    Record { stamp, content: Some(fields(json)) }
+}
+
+fn deleted(stamp: Stamp) -> Record {
+    Record { stamp, content: None }
+}
+
+/// `5 v1 of a`.
+fn shown_stamp(stamp: &Stamp) -> String {
+    format!("{} v{} of {}", stamp.at.as_millisecond(), stamp.version, stamp.source)
+}
+
+/// `{"name":"A"} at 5 v1 of a`.
+fn shown(record: &Record) -> String {
+    format!("{} at {}", json(record.content.as_ref()), shown_stamp(&record.stamp))
+}
+
+fn json(content: Option<&Fields>) -> String {
+    content.map_or_else(|| "deleted".to_owned(), |fields| json!(fields).to_string())
+}
+
+fn shown_all<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
+    records.into_iter().map(shown).collect::<Vec<_>>().join("; ")
+}
+
+/// The content and the stamp of a decision.
+fn shown_resolution(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::Empty => "nothing".to_owned(),
+        Resolution::Open(records) => format!("open: {}", shown_all(records)),
+        Resolution::Decided(resolved) => shown_resolved(resolved),
+    }
+}
+
+fn shown_resolved(resolved: &Resolved) -> String {
+    format!("{} at {}", json(resolved.content.as_ref()), shown_stamp(&resolved.stamp))
+}
+
+fn latest(records: impl IntoIterator<Item = Record>) -> Latest<Record> {
+    let mut latest = Latest::new();
+    for record in records {
+        latest.offer(record);
+    }
+    latest
+}
+
+fn standings(of: &[(&str, u8, u8)]) -> Standings {
+    let standing = |&(source, priority, trust): &(&str, u8, u8)| {
+        (SourceId::new(source), Standing { priority, trust })
+    };
+    of.iter().map(standing).collect()
+}
+
+/// Resolves records that are offered in a drawn order.
+async fn decide(
+    cx: &Cx,
+    draw: &mut Draw,
+    records: &[Record],
+    strategy: Strategy,
+    standings: &Standings,
+) -> Result<Resolution, grader_kit::Fail> {
+    let mut records = records.to_vec();
+    draw.shuffle(&mut records);
+    cx.call_fn(RESOLVE, || resolve(&latest(records), strategy, standings)).await
+}
+
+pub async fn stamps_have_a_total_order(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let times = [0, 1, 999, 1_700_000_000_000, -5].map(at);
+    let nanos = Timestamp::from_nanosecond(1).unwrap_or_default();
+    let many = draw.between(2..=u64::MAX - 2);
+    let word = draw.word();
+    let versions = [0, 1, 2, 10, many, u64::from(u32::MAX) + 1, u64::MAX];
+    let sources = ["", "a", "aa", "b", "B", "ä", &word];
+    let mut stamps = Vec::new();
+    for at in times.into_iter().chain([nanos]) {
+        for version in versions {
+            stamps.extend(sources.map(|source| Stamp {
+                at,
+                version,
+                source: SourceId::new(source),
+            }));
+        }
+    }
+    cx.call_fn("Stamp::cmp", || {
+        for a in &stamps {
+            for b in &stamps {
+                let key = |s: &Stamp| (s.at, s.version, s.source.as_str().to_owned());
+                let expected = key(a).cmp(&key(b));
+                ensure_eq!(a.cmp(b), expected, "the comparison of {} ({} ns) with {} ({} ns)", shown_stamp(a), a.at.as_nanosecond(), shown_stamp(b), b.at.as_nanosecond();
+                    help = "the time decides, of equal times the version, of equal versions the text of the source");
+                ensure_eq!(a.partial_cmp(b), Some(expected), "`partial_cmp` of {} and {}", shown_stamp(a), shown_stamp(b));
+            }
+        }
+        Ok(())
+    })
+    .await?
+}
+
+pub async fn the_newest_of_a_source_counts(cx: Cx) -> Outcome {
+    const HELP: &str = "the stamp decides, and not the arrival: an answer may be late";
+    let mut draw = cx.draw();
+    for _ in 0..200 {
+        let mut script = Vec::new();
+        for _ in 0..draw.between(1..=12) {
+            let source = *draw.pick(&["a", "b", "c"]);
+            let (millis, version) = (draw.below(4), draw.below(3));
+            let stamp = stamp(i64::try_from(millis).unwrap_or_default(), version, source);
+            // The content follows from the stamp: equal stamps are the same record.
+            let content = json!({ "of": shown_stamp(&stamp) });
+            script.push(record(stamp, &content));
+        }
+        cx.call_fn(OFFER, || {
+            let mut latest = Latest::new();
+            let mut model: Vec<Record> = Vec::new();
+            for (number, record) in script.iter().enumerate() {
+                let before = || shown_all(&script[..number]);
+                let of = |known: &&mut Record| known.stamp.source == record.stamp.source;
+                let (expected, fresh) = match model.iter_mut().find(of) {
+                    None => ("First".to_owned(), Some(record.clone())),
+                    Some(known) if record.stamp > known.stamp => {
+                        let older = std::mem::replace(known, record.clone());
+                        (format!("Replaces {}", shown(&older)), None)
+                    }
+                    Some(known) if record.stamp == known.stamp => ("Known".to_owned(), None),
+                    Some(_) => ("Older".to_owned(), None),
+                };
+                model.extend(fresh);
+                let offer = match latest.offer(record.clone()) {
+                    Offer::First => "First".to_owned(),
+                    Offer::Replaces(older) => format!("Replaces {}", shown(&older)),
+                    Offer::Known => "Known".to_owned(),
+                    Offer::Older => "Older".to_owned(),
+                };
+                ensure_eq!(offer, expected, "after [{}] the offer of {}", before(), shown(record); help = HELP);
+            }
+            for known in &model {
+                let kept = latest.get(&known.stamp.source).map(shown);
+                ensure_eq!(kept, Some(shown(known)), "after [{}] the record of {}", shown_all(&script), known.stamp.source; help = HELP);
+            }
+            ensure_eq!(latest.len(), model.len(), "after [{}], `len`", shown_all(&script));
+            model.sort_by(|a, b| a.stamp.cmp(&b.stamp));
+            ensure_eq!(shown_all(latest.in_order()), shown_all(&model), "after [{}], `in_order`", shown_all(&script);
+                help = "one record for each source, the oldest stamp first");
+            Ok(())
+        })
+        .await??;
+    }
+    let mut empty = Latest::<Record>::new();
+    ensure!(
+        empty.is_empty() && empty.newest().is_none(),
+        "a `Latest` without records is not empty"
+    );
+    empty.offer(deleted(stamp(1, 1, "a")));
+    let gone = empty.remove(&SourceId::new("a"));
+    ensure!(
+        gone.is_some() && empty.is_empty(),
+        "the only source was removed, and its record is still there"
+    );
+    Ok(())
+}
+
+pub async fn a_conflict_is_a_difference(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "compare the contents of all sources; stamps and versions say nothing about them";
+    let one = json!({"a": 1, "z": {"k": 1, "l": 2}});
+    let same = json!({"z": {"l": 2, "k": 1}, "a": 1});
+    let other = json!({"b": 1});
+    let of =
+        |source: &str, millis, version, json: &Value| record(stamp(millis, version, source), json);
+    for (records, expected, what) in [
+        (vec![], false, "no record"),
+        (vec![of("a", 1, 1, &one)], false, "one source"),
+        (
+            vec![of("a", 1, 1, &one), of("a", 2, 2, &other)],
+            false,
+            "one source with a newer record: an update",
+        ),
+        (
+            vec![of("a", 1, 1, &one), of("b", 9, 7, &same)],
+            false,
+            "equal contents, with other stamps and another order of members",
+        ),
+        (
+            vec![of("a", 1, 1, &one), of("b", 1, 1, &other)],
+            true,
+            "different contents with the same time and version",
+        ),
+        (
+            vec![of("a", 1, 1, &one), of("b", 2, 1, &same), of("c", 3, 1, &other)],
+            true,
+            "the third of three sources differs",
+        ),
+        (
+            vec![of("a", 3, 1, &other), of("b", 2, 1, &same), of("c", 1, 1, &one)],
+            true,
+            "the first of three sources differs",
+        ),
+        (
+            vec![of("a", 1, 1, &one), deleted(stamp(1, 1, "b"))],
+            true,
+            "one of two sources has deleted the record",
+        ),
+        (
+            vec![deleted(stamp(1, 1, "a")), deleted(stamp(2, 2, "b"))],
+            false,
+            "two sources have deleted the record",
+        ),
+        (
+            vec![deleted(stamp(1, 1, "a")), of("b", 2, 2, &json!({}))],
+            true,
+            "deleted in one source, without fields in another one",
+        ),
+        (
+            vec![of("a", 1, 1, &one), of("b", 1, 1, &other), of("b", 2, 2, &one)],
+            false,
+            "a source has come to agree with the other one",
+        ),
+    ] {
+        let conflict = cx.call_fn("Latest::in_conflict", || latest(records).in_conflict()).await?;
+        ensure_eq!(conflict, expected, "{what}: whether there is a conflict"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let long = draw.text(2000..=3000);
+    let print = |json: &Value| Fingerprint::of(Some(&fields(json)));
+    let word = draw.word();
+    let differ = [
+        (json!({"name": "A"}), json!({"name": "B", "z": 9})),
+        (json!({"name": "A", "z": 8}), json!({"name": "A", "z": 9})),
+        (json!({"text": format!("{long}a")}), json!({"text": format!("{long}b")})),
+        (json!({"text": format!("a{long}")}), json!({"text": format!("b{long}")})),
+        (json!({"list": ["a", "b"]}), json!({"list": ["b", "a"]})),
+        (json!({"list": ["a", "b"]}), json!({"list": ["a,b"]})),
+        (json!({"list": [1, 2]}), json!({"list": [12]})),
+        (json!({"list": ["a\",\"b"]}), json!({"list": ["a", "b"]})),
+        (json!({"list": [["a"], "b"]}), json!({"list": [["a", "b"]]})),
+        (json!({"n": 1}), json!({"n": "1"})),
+        (json!({"n": null}), json!({})),
+        (json!({"n": null}), json!({"n": "null"})),
+        (json!({"n": false}), json!({"n": 0})),
+        (json!({"n": []}), json!({"n": {}})),
+        (json!({"n": ""}), json!({"n": null})),
+        (json!({"a": {"b": 1}, "c": 2}), json!({"a": {"b": 1, "c": 2}})),
+        (json!({"ab": "c"}), json!({"a": "bc"})),
+        (json!({"名前": "東京"}), json!({"名前": "京都"})),
+        (json!({"e": "é"}), json!({"e": "e"})),
+        (json!({"e": "😀"}), json!({"e": "😁"})),
+        (json!({"n": u64::MAX}), json!({"n": u64::MAX - 1})),
+        (json!({"n": 0.1}), json!({"n": 0.2})),
+        (json!({&word: 1}), json!({format!("{word}s"): 1})),
+    ];
+    for (a, b) in &differ {
+        let (one, other) = cx.call_fn("Fingerprint::of", || (print(a), print(b))).await?;
+        ensure!(one != other, "{} and {} have equal fingerprints", grader_kit::short(&a.to_string()), grader_kit::short(&b.to_string());
+            expected = "different contents have different fingerprints", help = "the whole content goes into it, as UTF-8");
+    }
+    let (none, empty) =
+        cx.call_fn("Fingerprint::of", || (Fingerprint::of(None), print(&json!({})))).await?;
+    ensure!(none != empty, "a deleted record and one without fields have equal fingerprints");
+    // Equal contents, whose objects were filled in another order, on several levels.
+    let mut names: Vec<String> = (0..12).map(|number| format!("{}{number}", draw.word())).collect();
+    let object = |names: &[String]| {
+        let members = names.iter().map(|name| (name.clone(), json!(name.len())));
+        Value::Object(members.collect())
+    };
+    let (flat, inner) = (object(&names), names.clone());
+    draw.shuffle(&mut names);
+    let shuffled = object(&names);
+    let nest = |object: &Value| json!({ "outer": [{ "inner": object }, inner.len()] });
+    for (a, b) in [(flat.clone(), shuffled.clone()), (nest(&flat), nest(&shuffled))] {
+        let (one, other) = cx.call_fn("Fingerprint::of", || (print(&a), print(&b))).await?;
+        ensure!(one == other, "the members of an object came in another order, and the fingerprint is another one";
+            expected = "the order of members does not matter", help = "sort the members of every object");
+    }
+    Ok(())
+}
+
+pub async fn holds_stamps_of_the_future(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let now = 1_000_000;
+    let drawn = i64::try_from(draw.between(2..=500_000)).unwrap_or(2);
+    for skew in [300_000, 1, drawn] {
+        for (ahead, held) in [
+            (-1_000_000, false),
+            (-1, false),
+            (0, false),
+            (skew - 1, false),
+            (skew, false),
+            (skew + 1, true),
+            (10 * skew, true),
+            (86_400_000_000, true),
+        ] {
+            let given = stamp(now + ahead, 7, "a");
+            let expected = (if held { stamp(now, 7, "a") } else { given.clone() }, held);
+            let max = Duration::from_millis(skew.unsigned_abs());
+            let (result, was) = cx.call_fn("Stamp::held", || given.held(at(now), max)).await?;
+            ensure_eq!((shown_stamp(&result), was), (shown_stamp(&expected.0), expected.1), "a stamp {ahead} ms ahead, with a `max_skew` of {skew} ms";
+                help = "a stamp more than `max_skew` ahead is held at now; its version and source stay");
+        }
+    }
+    for (given, max, held) in [
+        (Timestamp::MAX, Duration::MAX, false),
+        (Timestamp::MIN, Duration::ZERO, false),
+        (Timestamp::MAX, Duration::ZERO, true),
+    ] {
+        let given = Stamp { at: given, version: 0, source: SourceId::new("a") };
+        let (_, was) = cx.call_fn("Stamp::held", || given.clone().held(at(now), max)).await?;
+        ensure_eq!(was, held, "a stamp of {}, with a `max_skew` of {max:?}: whether it is held", given.at;
+            help = "`now + max_skew` may be later than every timestamp: compare the difference");
+    }
+    Ok(())
+}
+
+/// What a decision must be, and what it is.
+fn ensure_decided(
+    resolution: &Resolution,
+    expected: &str,
+    records: &[Record],
+    what: &str,
+    help: &str,
+) -> Outcome {
+    ensure_eq!(shown_resolution(resolution), expected, "{what}, of [{}]", shown_all(records); help = help);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Strategies that choose one record as a whole.
+
+use grader_kit::{Cx, Fail, Outcome, ensure_eq};
+use level5::conflict::{Record, Resolution, Resolved, SourceId, Standing, Standings, Strategy};
+use serde_json::json;
+
+use super::{
+    decide, deleted, ensure_decided, record, shown, shown_all, shown_stamp, stamp, standings,
+};
+
+/// A record whose content names its stamp, with fields that differ from source to source.
+fn of(millis: i64, version: u64, source: &str) -> Record {
+    let stamp = stamp(millis, version, source);
+    let content = json!({ "of": shown_stamp(&stamp), source: true });
+    record(stamp, &content)
+}
+
+/// Whether a source has such a rank is what a test sets: priority or trust.
+type Rank = fn(u8, u8) -> Standing;
+
+pub async fn the_newest_wins(cx: Cx) -> Outcome {
+    const HELP: &str = "the greatest stamp wins: time, then version, then source";
+    let mut draw = cx.draw();
+    // The ranks say the contrary.
+    let standings = standings(&[("a", 9, 9), ("b", 5, 5), ("c", 0, 0)]);
+    let big = i64::try_from(draw.between(10..=1_000_000_000_000)).unwrap_or(10);
+    for (records, winner) in [
+        (vec![of(1, 1, "a"), of(2, 1, "b")], 1),
+        (vec![of(2, 1, "a"), of(1, 9, "b")], 0),
+        (vec![of(big, 1, "a"), of(big - 1, 9, "b"), of(big - 2, 9, "c")], 0),
+        (vec![of(5, 2, "a"), of(5, 1, "b"), of(5, 0, "c")], 0),
+        (vec![of(5, 1, "a"), of(5, 1, "b"), of(5, 1, "c")], 2),
+        (vec![of(5, 1, "a")], 0),
+    ] {
+        let result = decide(&cx, &mut draw, &records, Strategy::Newest, &standings).await?;
+        ensure_decided(&result, &shown(&records[winner]), &records, "the newest", HELP)?;
+        whole(&result, &records[winner])?;
+    }
+    let none = decide(&cx, &mut draw, &[], Strategy::Newest, &standings).await?;
+    ensure_eq!(none, Resolution::Empty, "the newest of no records");
+    Ok(())
+}
+
+/// Each field of a record that won as a whole is from it.
+fn whole(resolution: &Resolution, record: &Record) -> Outcome {
+    let Resolution::Decided(resolved) = resolution else { return Ok(()) };
+    let names = record
+        .content
+        .iter()
+        .flatten()
+        .map(|(name, _)| format!("{name} of {}", shown_stamp(&record.stamp)));
+    ensure_eq!(origins(resolved), names.collect::<Vec<_>>(), "the origins of {}", shown(record);
+        help = "a record that wins as a whole is the origin of each of its fields");
+    Ok(())
+}
+
+fn origins(resolved: &Resolved) -> Vec<String> {
+    resolved
+        .origins
+        .iter()
+        .map(|(name, stamp)| format!("{name} of {}", shown_stamp(stamp)))
+        .collect()
+}
+
+pub async fn the_priority_wins(cx: Cx) -> Outcome {
+    ranks(&cx, Strategy::Priority, |rank, other| Standing { priority: rank, trust: other }).await
+}
+
+pub async fn the_trust_wins(cx: Cx) -> Outcome {
+    ranks(&cx, Strategy::Trust, |rank, other| Standing { trust: rank, priority: other }).await
+}
+
+async fn ranks(cx: &Cx, strategy: Strategy, rank: Rank) -> Outcome {
+    const HELP: &str = "the highest rank wins, of equal ones the newest; a source without a standing is below all others";
+    let mut draw = cx.draw();
+    let of_three = |a: u8, b: u8, c: u8| -> Standings {
+        // The other rank says the contrary.
+        [("a", a), ("b", b), ("c", c)]
+            .map(|(source, value)| (SourceId::new(source), rank(value, 255 - value)))
+            .into()
+    };
+    let middle = u8::try_from(draw.between(1..=254)).unwrap_or(1);
+    let three = vec![of(1, 1, "a"), of(2, 1, "b"), of(3, 1, "c")];
+    let same = vec![of(7, 1, "a"), of(7, 1, "b"), of(7, 1, "c")];
+    let mut partial = of_three(0, 0, 0);
+    partial.remove(&SourceId::new("c"));
+    for (records, standings, winner) in [
+        (&three, of_three(3, 2, 1), 0),
+        (&three, of_three(1, 255, 254), 1),
+        (&three, of_three(0, middle, middle - 1), 1),
+        (&three, of_three(200, 100, 0), 0),
+        (&three, of_three(5, 5, 1), 1),
+        (&same, of_three(5, 5, 1), 1),
+        (&same, of_three(5, 5, 5), 2),
+        (&three, partial, 1),
+        (&three, Standings::new(), 2),
+    ] {
+        let result = decide(cx, &mut draw, records, strategy, &standings).await?;
+        let what = format!("{strategy:?} with the standings {}", listed(&standings));
+        ensure_decided(&result, &shown(&records[winner]), records, &what, HELP)?;
+    }
+    Ok(())
+}
+
+fn listed(standings: &Standings) -> String {
+    let one = |(source, standing): (&SourceId, &Standing)| {
+        format!("{source}: priority {}, trust {}", standing.priority, standing.trust)
+    };
+    if standings.is_empty() {
+        return "of no source".to_owned();
+    }
+    standings.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+pub async fn a_person_decides(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let standings = standings(&[("a", 9, 9), ("b", 5, 5)]);
+    let manual = Strategy::Manual;
+    let (old, new) = (of(1, 1, "b"), of(2, 1, "a"));
+    let third = of(3, 1, "c");
+    let records = [old.clone(), new.clone(), third.clone()];
+    let result = decide(&cx, &mut draw, &records, manual, &standings).await?;
+    let Resolution::Open(open) = &result else {
+        return Err(Fail::new(format!(
+            "three sources differ, and the strategy is Manual: {result:?}"
+        ))
+        .expected("Resolution::Open: a person decides"));
+    };
+    ensure_eq!(shown_all(open), shown_all(&records), "the records of an open conflict"; help = "all of them, the oldest first");
+    // The sources agree: there is nothing to decide.
+    let content = json!({"n": 1});
+    let agree = [record(stamp(1, 1, "a"), &content), record(stamp(2, 1, "b"), &content)];
+    let result = decide(&cx, &mut draw, &agree, manual, &standings).await?;
+    ensure_decided(
+        &result,
+        &shown(&agree[1]),
+        &agree,
+        "Manual, and the sources agree",
+        "the newest record counts",
+    )?;
+    let single = [new];
+    let result = decide(&cx, &mut draw, &single, manual, &standings).await?;
+    ensure_decided(&result, &shown(&single[0]), &single, "Manual, with one source", "it counts")?;
+    let gone = [deleted(stamp(1, 1, "a")), old];
+    let result = decide(&cx, &mut draw, &gone, manual, &standings).await?;
+    ensure_eq!(
+        matches!(result, Resolution::Open(_)),
+        true,
+        "one source has deleted the record and another one has not, with Manual: whether it is open"
+    );
+    let none = decide(&cx, &mut draw, &[], manual, &standings).await?;
+    ensure_eq!(none, Resolution::Empty, "Manual of no records");
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! What follows the answer of a service.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use http::StatusCode;
+use level5::event_processor::breaker::{BreakerConfig, Trip};
+use level5::event_processor::retry::Backoff;
+use level5::event_processor::{Ack, Config, SendError};
+use level5::priority_queue::Priority;
+use tokio::time::sleep;
+
+use super::fakes::{Answer, Book, Services};
+use super::{accept, accept_all, dead, event, figures, ids, keyed, nz, one_by_one, start};
+
+fn backoff(base: u64, attempts: u32) -> Backoff {
+    let attempts = NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN);
+    Backoff::new(ms(base), 2.0, ms(30_000), attempts).unwrap_or_default()
+}
+
+fn retry(why: &str) -> Ack {
+    Ack::Retry(why.to_owned())
+}
+
+pub async fn acks_are_of_single_events(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "walk through events and acknowledgements together: each event has its own end";
+    let mut draw = cx.draw();
+    for round in 0..6 {
+        let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
+        let size = if round == 1 { 30 } else { usize::try_from(draw.between(3..=30)).unwrap_or(3) };
+        let acks: Vec<_> = if round == 0 {
+            vec![Ack::Ok, retry("busy"), Ack::Reject("no such user".to_owned())]
+        } else {
+            (0..size)
+                .map(|number| match draw.below(3) {
+                    0 => Ack::Ok,
+                    1 => retry(&format!("busy {number}")),
+                    _ => Ack::Reject(format!("no {number}")),
+                })
+                .collect()
+        };
+        let size = acks.len();
+        services.next("one", [(10, Answer::Acks(acks.clone()))]);
+        let config = Config { batch_size: nz(size), flush: ms(5000), ..one_by_one() };
+        let processor = start(&cx, config, &services, &book).await?;
+        accept_all(&cx, &processor, ids("e", size), "one", Priority::Low).await?;
+        sleep(ms(20_000)).await;
+        let order = services.order("one");
+        for (id, ack) in order[..size.min(order.len())].iter().zip(&acks) {
+            let letter = processor.dead_letters().into_iter().find(|it| it.event.id.as_str() == id);
+            let seen = (services.times(id), letter.map(|it| (it.attempts, it.reason)));
+            let expected = match ack {
+                Ack::Ok => (1, None),
+                Ack::Retry(_) => (2, None),
+                Ack::Reject(why) => (1, Some((1, why.clone()))),
+            };
+            ensure!(seen == expected, "a batch of {size} events; the service answers {ack:?} for {id}, and it was sent {} times; its dead letter (attempts, reason): {:?}", seen.0, seen.1;
+                expected = format!("{} times, {:?}", expected.0, expected.1), help = HELP);
+        }
+        let rejected = acks.iter().filter(|ack| matches!(ack, Ack::Reject(_))).count();
+        let figures = figures(&processor);
+        ensure!((figures.delivered, figures.dead) == ((size - rejected) as u64, rejected as u64), "{rejected} of {size} events were rejected: delivered {}, dead {}", figures.delivered, figures.dead; expected = "each event in one of them", help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn retries_wait_and_end(cx: Cx) -> Outcome {
+    const HELP: &str = "each event has its own count of attempts: after the failed attempt n it waits for `retry.nominal(n)`; after the last one it is a dead letter with the last reason";
+    for (attempts, base) in [(4, 1000), (1, 1000), (2, 30), (7, 5)] {
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        let waits: Vec<u64> = (0..attempts - 1).map(|n| (base << n).min(30_000)).collect();
+        services
+            .next("one", (1..=10).map(|n| (0, Answer::Acks(vec![retry(&format!("reason {n}"))]))));
+        let config = Config { retry: backoff(base, attempts), ..one_by_one() };
+        let processor = start(&cx, config, &services, &book).await?;
+        let begin = cx.timeline().now_ms();
+        accept(&cx, &processor, event("e", "one", Priority::High)).await?;
+        sleep(ms(200_000)).await;
+        let at: Vec<_> = services.to("one").iter().map(|(at, _)| at - begin).collect();
+        let mut expected = vec![0];
+        expected.extend(waits.iter().scan(0, |sum, wait| {
+            *sum += wait;
+            Some(*sum)
+        }));
+        ensure!(at == expected, "an event is to be sent again each time, with {attempts} attempts and a first wait of {base} ms: it was sent at {at:?} ms"; expected = format!("{expected:?}"), help = HELP);
+        let letters = processor.dead_letters();
+        let seen: Vec<_> = letters
+            .iter()
+            .map(|it| (it.event.id.as_str(), it.attempts, it.reason.clone()))
+            .collect();
+        ensure!(seen == [("e", attempts, format!("reason {attempts}"))], "the dead letters (event, attempts, reason): {seen:?}"; expected = format!("e, {attempts}, reason {attempts}"), help = HELP);
+    }
+    // Each event has its own count, and a long wait has its cap.
+    let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+    let counts = std::sync::Arc::new(std::sync::Mutex::new(std::collections::HashMap::new()));
+    let seen = std::sync::Arc::clone(&counts);
+    drop(services);
+    let services = Services::scripted(&cx, move |_, events| {
+        let mut counts = grader_kit::lock(&seen);
+        let acks = events.iter().map(|event| {
+            let count = counts.entry(event.id.to_string()).or_insert(0_u32);
+            *count += 1;
+            if *count < 3 { retry("again") } else { Ack::Ok }
+        });
+        (0, Answer::Acks(acks.collect()))
+    });
+    let config =
+        Config { batch_size: nz(2), flush: ms(5000), retry: backoff(1000, 4), ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    let begin = cx.timeline().now_ms();
+    accept_all(&cx, &processor, ["a".to_owned(), "b".to_owned()], "one", Priority::Low).await?;
+    sleep(ms(500)).await;
+    accept_all(&cx, &processor, ["c".to_owned(), "d".to_owned()], "one", Priority::Low).await?;
+    sleep(ms(20_000)).await;
+    for (id, expected) in [("a", [0, 1000, 3000]), ("c", [500, 1500, 3500])] {
+        let sent = services.sent();
+        let at: Vec<_> = sent
+            .iter()
+            .filter(|sent| sent.ids.iter().any(|it| it == id))
+            .map(|sent| sent.began - begin)
+            .collect();
+        ensure!(at == expected, "event {id} is to be sent again twice, and others between: it was sent at {at:?} ms"; expected = format!("{expected:?}: its own count decides"), help = HELP);
+    }
+    ensure!(figures(&processor).delivered == 4, "4 events were acknowledged at their third attempt, and {} are delivered", figures(&processor).delivered; expected = "all");
+    Ok(())
+}
+
+pub async fn untyped_errors_are_transient(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "an error of which nothing is known may pass: only statuses that say so are final";
+    let status = |code: u16| {
+        SendError::Status(StatusCode::from_u16(code).unwrap_or_default(), "no".to_owned())
+    };
+    let transient = [408, 425, 429, 500, 501, 502, 503, 504, 511, 599].map(status);
+    let texts = ["temporarily unavailable", "", "404", "connection reset"];
+    let transport = texts.map(|text| SendError::Transport(text.to_owned()));
+    for error in transient.into_iter().chain(transport) {
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        services
+            .next("one", [(0, Answer::Error(error.clone())), (0, Answer::Error(error.clone()))]);
+        let config = Config { batch_size: nz(2), flush: ms(0), ..one_by_one() };
+        let processor = start(&cx, config, &services, &book).await?;
+        accept_all(&cx, &processor, ids("e", 2), "one", Priority::Low).await?;
+        sleep(ms(10_000)).await;
+        let figures = figures(&processor);
+        ensure!(figures.delivered == 2 && figures.dead == 0 && services.count() == 3, "a service has the error {error:?} twice and is well then: {} batches were sent, {} events are delivered, {} dead", services.count(), figures.delivered, figures.dead; expected = "3 batches, 2 delivered, none dead", help = HELP);
+        ensure!(error.is_transient(), "is_transient of {error:?} is false"; expected = "true");
+    }
+    Ok(())
+}
+
+pub async fn final_errors_are_not_tried_again(cx: Cx) -> Outcome {
+    for code in [300, 304, 400, 401, 403, 404, 409, 410, 413, 422, 424, 426, 428, 430, 499] {
+        let error =
+            SendError::Status(StatusCode::from_u16(code).unwrap_or_default(), "never".to_owned());
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        services.next("one", [(0, Answer::Error(error.clone()))]);
+        let config = Config { batch_size: nz(3), flush: ms(1000), ..one_by_one() };
+        let processor = start(&cx, config, &services, &book).await?;
+        accept_all(&cx, &processor, ids("e", 3), "one", Priority::Low).await?;
+        sleep(ms(20_000)).await;
+        let mut letters = processor.dead_letters();
+        letters.sort_by(|a, b| a.event.id.cmp(&b.event.id));
+        let right =
+            letters.iter().all(|letter| letter.attempts == 1 && letter.reason.contains("never"));
+        ensure!(services.count() == 1 && letters.len() == 3 && right, "a service answers a batch of 3 with the status {code}: {} batches were sent, and the dead letters are {letters:?}", services.count();
+            expected = "1 batch, and its 3 events are dead letters after 1 attempt, with the error's text",
+            help = "a status below 500 but 408, 425 and 429 says that the same batch never succeeds");
+        ensure!(!error.is_transient(), "is_transient of {error:?} is true"; expected = "false");
+    }
+    Ok(())
+}
+
+pub async fn an_open_breaker_parks(cx: Cx) -> Outcome {
+    const HELP: &str = "ask the breaker before the batch is taken out of its queue; while it is open the events stay there, with their attempts";
+    let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+    services.next("one", (0..4).map(|_| (0, Answer::unavailable())));
+    let breaker = BreakerConfig {
+        trip: Trip::Consecutive(NonZeroU32::MIN.saturating_add(2)),
+        reset_timeout: ms(60_000),
+        probes: NonZeroUsize::MIN,
+        successes_to_close: NonZeroU32::MIN.saturating_add(1),
+        ..super::no_breaker()
+    };
+    let attempts = backoff(1000, 2);
+    let config = Config { breaker, retry: attempts, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    let begin = cx.timeline().now_ms();
+    // Three first attempts fail, and the breaker opens. Their second attempts are due at 1 s, when it is open.
+    accept_all(&cx, &processor, ids("e", 8), "one", Priority::Low).await?;
+    accept(&cx, &processor, event("other", "two", Priority::Low)).await?;
+    sleep(ms(59_999)).await;
+    let sent = services.to("one");
+    ensure!(sent.len() == 3, "the breaker opens at the third failure in a row, for 60 s: within that time {} batches were sent", sent.len(); expected = "3", help = HELP);
+    let letters = dead(&processor);
+    ensure!(letters.is_empty() && figures(&processor).pending() == 8, "the breaker is open: {} events are pending, dead letters: {letters:?}", figures(&processor).pending(); expected = "8 pending, none dead", help = HELP);
+    ensure!(services.times("other") == 1, "the breaker of one service is open, and the event of another one was sent {} times", services.times("other"); expected = "once: each service has its own");
+    // The first probe fails: open for another 60 s.
+    sleep(ms(59_000)).await;
+    ensure!(services.to("one").len() == 4 && services.to("one")[3].0 == begin + 60_000, "a breaker that has been open for 60 s: {} more batches were sent", services.to("one").len() - 3; expected = "one, the probe, at 60 s. It fails, and the breaker is open again", help = HELP);
+    // The next ones succeed.
+    sleep(ms(120_000)).await;
+    let figures = figures(&processor);
+    let died = dead(&processor);
+    // The event whose second attempt was the failed probe has used its attempts, if it was one that had failed before.
+    let probe = &services.to("one")[3].1;
+    let twice = services.to("one")[..3].iter().any(|(_, id)| id == probe);
+    let expected: Vec<String> = if twice { vec![probe.clone()] } else { Vec::new() };
+    ensure!(died == expected, "events waited for a breaker that was open, and the dead letters are {died:?}"; expected = format!("{expected:?}: a refusal of the breaker is no attempt"), help = HELP);
+    ensure!(figures.delivered == 9 - expected.len() as u64 && figures.pending() == 0, "the service is well again since the probe at 120 s; after a minute {} of 9 events are delivered, and {} are pending", figures.delivered, figures.pending(); expected = "all that are not dead letters", help = HELP);
+    let again: Vec<_> = services.to("one")[4..].iter().map(|(at, _)| at - begin).collect();
+    ensure!(again.iter().all(|at| (120_000..121_000).contains(at)), "the probe at 120 s succeeds, and batches were sent at {again:?} ms"; expected = "all right after it", help = "an answer may have changed the breaker's mind: ask again when one has come");
+    goes_on_with_the_probe(&cx).await
+}
+
+/// With several batches at once, some are refused while a probe is on its way. They go on with its answer.
+async fn goes_on_with_the_probe(cx: &Cx) -> Outcome {
+    let (services, book) = (Services::new(cx, 100), Book::new(cx));
+    services.next("one", (0..3).map(|_| (0, Answer::unavailable())));
+    let breaker = BreakerConfig {
+        trip: Trip::Consecutive(NonZeroU32::MIN.saturating_add(2)),
+        reset_timeout: ms(60_000),
+        probes: NonZeroUsize::MIN,
+        successes_to_close: NonZeroU32::MIN.saturating_add(1),
+        ..super::no_breaker()
+    };
+    let config = Config { breaker, batches_in_flight: nz(3), ..one_by_one() };
+    let processor = start(cx, config, &services, &book).await?;
+    accept_all(cx, &processor, ids("e", 8), "one", Priority::Low).await?;
+    sleep(ms(61_500)).await;
+    let figures = figures(&processor);
+    ensure!(figures.delivered == 8, "a breaker was open for 60 s, and two probes of 100 ms have closed it; three batches may be on their way. 1.5 s after the first probe {} of 8 events are delivered", figures.delivered;
+        expected = "8", help = "what the breaker refuses while a probe is on its way goes on when the probe has its answer");
+    Ok(())
+}
+
+pub async fn a_key_keeps_its_order(cx: Cx) -> Outcome {
+    const HELP: &str = "a line for each key: only its first event is in a queue, on its way or waits for another attempt";
+    let mut draw = cx.draw();
+    let keys = ["a", "b", "", "A"];
+    // Every third attempt fails, for some time.
+    let mut count = 0;
+    let services = Services::scripted(&cx, move |_, events| {
+        let acks = events.iter().map(|_| {
+            count += 1;
+            if count % 3 == 0 { retry("busy") } else { Ack::Ok }
+        });
+        (20, Answer::Acks(acks.collect()))
+    });
+    let book = Book::new(&cx);
+    let config =
+        Config { batch_size: nz(8), flush: ms(100), batches_in_flight: nz(3), ..one_by_one() };
+    let config = Config { retry: backoff(50, 30), ..config };
+    let processor = start(&cx, config, &services, &book).await?;
+    let mut accepted: Vec<Vec<String>> = vec![Vec::new(); keys.len()];
+    for number in 0..120 {
+        let index = draw.index(keys.len());
+        let (id, to) = (format!("e{number}"), *draw.pick(&["one", "two"]));
+        accept(&cx, &processor, keyed(&id, to, *draw.pick(&Priority::ALL), keys[index])).await?;
+        accepted[index].push(id);
+        if draw.chance(20) {
+            sleep(ms(draw.below(60))).await;
+        }
+    }
+    accept(&cx, &processor, event("free", "one", Priority::Low)).await?;
+    let free = cx.timeline().now_ms();
+    sleep(ms(500_000)).await;
+    let sent = services.sent();
+    for (key, accepted) in keys.iter().zip(&accepted) {
+        // The times at which each of them was sent: those of one end before those of the next begin.
+        let mut last = (0, "");
+        for id in accepted {
+            let times: Vec<_> =
+                sent.iter().filter(|sent| sent.ids.contains(id)).map(|sent| sent.began).collect();
+            let (Some(first), Some(end)) = (times.first(), times.last()) else {
+                ensure!(false, "event {id} with the key `{key}` was never sent"; expected = "each is sent when the one before it has ended", help = HELP);
+                return Ok(());
+            };
+            ensure!(last.1.is_empty() || *first >= last.0 + 20, "event {id} with the key `{key}` was sent at {first} ms; the one before it, {}, was sent at {} ms and had its answer 20 ms later", last.1, last.0; expected = "not before that one has ended", help = HELP);
+            last = (*end, id);
+        }
+    }
+    let at = sent
+        .iter()
+        .find(|sent| sent.ids.iter().any(|id| id == "free"))
+        .map(|sent| sent.began - free);
+    ensure!(at.is_some_and(|at| at <= 200), "many events with keys wait, and one without a key is sent after {at:?} ms"; expected = "100 ms, or a batch later: it waits for no key");
+    // An event that dies lets the next one of its key go; another key does not wait at all.
+    let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
+    services.next(
+        "one",
+        [
+            (10, Answer::Acks(vec![retry("later")])),
+            (10, Answer::All),
+            (10, Answer::Acks(vec![Ack::Reject("no".to_owned())])),
+        ],
+    );
+    let config = Config { retry: backoff(1000, 2), ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    let begin = cx.timeline().now_ms();
+    for (id, key) in [("k1", "k"), ("k2", "k"), ("o1", "other")] {
+        accept(&cx, &processor, keyed(id, "one", Priority::High, key)).await?;
+    }
+    sleep(ms(10_000)).await;
+    let seen: Vec<_> = services.to("one").into_iter().map(|(at, id)| (at - begin, id)).collect();
+    let expected =
+        [(0, "k1"), (10, "o1"), (1010, "k1"), (1020, "k2")].map(|(at, id)| (at, id.to_owned()));
+    ensure_eq!(seen, expected, "k1 and k2 have one key and o1 another; k1 is to be sent again once, and then rejected"; help = HELP);
+    Ok(())
+}

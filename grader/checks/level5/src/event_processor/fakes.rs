@@ -1,0 +1,410 @@
+//! Services whose answers are scripted, and a journal that notes what it is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use grader_kit::{Cx, Timeline, lock, ms};
+use level5::event_processor::{
+    Ack, Batch, End, Event, EventId, Journal, JournalError, Loaded, SendError, Service, Sink,
+};
+use tokio::time::sleep;
+
+use super::names;
+
+/// What a service does with a batch.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Acknowledges every event.
+    All,
+    Acks(Vec<Ack>),
+    Error(SendError),
+    Hang,
+    Panic,
+}
+
+impl Answer {
+    /// The error that a transport has when it knows nothing better.
+    pub fn unavailable() -> Self {
+        Self::Error(SendError::Transport("temporarily unavailable".to_owned()))
+    }
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    Answered,
+    /// Its future was dropped before.
+    Dropped,
+}
+
+/// One batch. Times are milliseconds since the criterion began.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub to: String,
+    pub ids: Vec<String>,
+    pub began: u64,
+    pub ended: Option<(u64, Over)>,
+}
+
+impl Sent {
+    pub fn shown(&self) -> String {
+        format!("{} ms to {}: {}", self.began, self.to, self.ids.join(" "))
+    }
+}
+
+type Script = Box<dyn FnMut(&str, &[Arc<Event>]) -> (u64, Answer) + Send>;
+
+struct State {
+    /// The next answers of each service, each with the milliseconds that it takes.
+    next: HashMap<String, VecDeque<(u64, Answer)>>,
+    /// What a service without a next answer does.
+    usual: Script,
+    sent: Vec<Sent>,
+    running: HashMap<String, usize>,
+    most: HashMap<String, usize>,
+    batches: usize,
+    quiet: bool,
+    only_counts: bool,
+    last: Option<Batch>,
+}
+
+/// All services. A clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct Services {
+    state: Arc<Mutex<State>>,
+    timeline: Timeline,
+}
+
+impl Services {
+    /// Services that acknowledge everything after so many milliseconds.
+    pub fn new(cx: &Cx, length: u64) -> Self {
+        Self::scripted(cx, move |_, _| (length, Answer::All))
+    }
+
+    /// Services that do what the function says, which gets the service and the events.
+    pub fn scripted(
+        cx: &Cx,
+        usual: impl FnMut(&str, &[Arc<Event>]) -> (u64, Answer) + Send + 'static,
+    ) -> Self {
+        let state = State {
+            next: HashMap::new(),
+            usual: Box::new(usual),
+            sent: Vec::new(),
+            running: HashMap::new(),
+            most: HashMap::new(),
+            batches: 0,
+            quiet: false,
+            only_counts: false,
+            last: None,
+        };
+        Self { state: Arc::new(Mutex::new(state)), timeline: cx.timeline().clone() }
+    }
+
+    /// The next answers of a service.
+    pub fn next(&self, to: &str, answers: impl IntoIterator<Item = (u64, Answer)>) {
+        lock(&self.state).next.entry(to.to_owned()).or_default().extend(answers);
+    }
+
+    /// From now on nothing is noted.
+    pub fn forget(&self) {
+        let mut state = lock(&self.state);
+        state.quiet = true;
+        state.sent = Vec::new();
+    }
+
+    /// From now on not even the numbers of batches on their way are kept.
+    pub fn only_counts(&self) {
+        let mut state = lock(&self.state);
+        state.only_counts = true;
+        (state.running, state.most) = (HashMap::new(), HashMap::new());
+    }
+
+    pub fn sent(&self) -> Vec<Sent> {
+        lock(&self.state).sent.clone()
+    }
+
+    /// How many batches there were.
+    pub fn count(&self) -> usize {
+        lock(&self.state).batches
+    }
+
+    /// The batches of a service: the time at which each began, and its events.
+    pub fn to(&self, to: &str) -> Vec<(u64, String)> {
+        let sent = self.sent();
+        let sent = sent.iter().filter(|sent| sent.to == to);
+        sent.map(|sent| (sent.began, sent.ids.join(" "))).collect()
+    }
+
+    /// The events that a service got, in the order in which they were sent.
+    pub fn order(&self, to: &str) -> Vec<String> {
+        let sent = self.sent();
+        sent.into_iter().filter(|sent| sent.to == to).flat_map(|sent| sent.ids).collect()
+    }
+
+    /// How often this event was sent.
+    pub fn times(&self, id: &str) -> usize {
+        let sent = self.sent();
+        sent.iter().flat_map(|sent| &sent.ids).filter(|sent| *sent == id).count()
+    }
+
+    /// Every event that was sent.
+    pub fn sent_ids(&self) -> BTreeSet<String> {
+        lock(&self.state).sent.iter().flat_map(|sent| &sent.ids).cloned().collect()
+    }
+
+    /// How many batches are on their way.
+    pub fn running(&self) -> usize {
+        lock(&self.state).running.values().sum()
+    }
+
+    /// The most batches of this service that were on their way at once.
+    pub fn most(&self, to: &str) -> usize {
+        lock(&self.state).most.get(to).copied().unwrap_or_default()
+    }
+
+    /// The last batch.
+    pub fn last(&self) -> Option<Batch> {
+        lock(&self.state).last.clone()
+    }
+
+    /// What was sent, for a message.
+    pub fn shown(&self) -> String {
+        let sent = self.sent();
+        grader_kit::short(&grader_kit::list(sent.iter().map(Sent::shown)))
+    }
+
+    /// A batch is on its way now.
+    fn begin(&self, to: &str, batch: &Batch) -> (OnItsWay, u64, Answer) {
+        let began = self.timeline.now_ms();
+        let mut state = lock(&self.state);
+        state.batches += 1;
+        let scripted = state.next.get_mut(to).and_then(VecDeque::pop_front);
+        let (length, answer) = scripted.unwrap_or_else(|| (state.usual)(to, batch.events()));
+        let index = state.sent.len();
+        if !state.quiet {
+            let ids = names(batch.events());
+            self.timeline.record(to, format!("gets {}", ids.join(" ")));
+            state.sent.push(Sent { to: to.to_owned(), ids, began, ended: None });
+            state.last = Some(batch.clone());
+        }
+        if !state.only_counts {
+            let running = state.running.entry(to.to_owned()).or_default();
+            *running += 1;
+            let running = *running;
+            let most = state.most.entry(to.to_owned()).or_default();
+            *most = running.max(*most);
+        }
+        let to = to.to_owned();
+        (OnItsWay { services: self.clone(), index, to, over: Over::Dropped }, length, answer)
+    }
+}
+
+impl Sink for Services {
+    async fn send(&self, to: &Service, batch: &Batch) -> Result<Vec<Ack>, SendError> {
+        let (mut on_its_way, length, answer) = self.begin(to.as_str(), batch);
+        if length > 0 {
+            sleep(ms(length)).await;
+        }
+        if let Answer::Hang = answer {
+            std::future::pending::<()>().await;
+        }
+        on_its_way.over = Over::Answered;
+        match answer {
+            Answer::All => Ok(batch.events().iter().map(|_| Ack::Ok).collect()),
+            Answer::Acks(acks) => Ok(acks),
+            Answer::Error(error) => Err(error),
+            // Without a report: the grader shows no panic of its own.
+            Answer::Panic | Answer::Hang => {
+                std::panic::resume_unwind(Box::new("a bug of the sink"))
+            }
+        }
+    }
+}
+
+struct OnItsWay {
+    services: Services,
+    index: usize,
+    to: String,
+    over: Over,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let now = self.services.timeline.now_ms();
+        let mut state = lock(&self.services.state);
+        if let Some(running) = state.running.get_mut(&self.to) {
+            *running -= 1;
+        }
+        if let Some(sent) = state.sent.get_mut(self.index) {
+            sent.ended = Some((now, self.over));
+        }
+    }
+}
+
+struct Pages {
+    next: u64,
+    pending: BTreeMap<u64, Arc<Event>>,
+    numbers: HashMap<EventId, u64>,
+    dead: Vec<level5::event_processor::DeadLetter>,
+    /// The ends that it was passed, with the time.
+    ends: Vec<(u64, String, End)>,
+    appended: Vec<(u64, String)>,
+    /// How long a call takes.
+    append_takes: u64,
+    done_takes: u64,
+    /// So many of the next calls fail.
+    append_fails: usize,
+    done_fails: usize,
+    quiet: bool,
+}
+
+/// A journal. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Book {
+    pages: Arc<Mutex<Pages>>,
+    timeline: Timeline,
+}
+
+impl Book {
+    pub fn new(cx: &Cx) -> Self {
+        let pages = Pages {
+            next: 0,
+            pending: BTreeMap::new(),
+            numbers: HashMap::new(),
+            dead: Vec::new(),
+            ends: Vec::new(),
+            appended: Vec::new(),
+            append_takes: 0,
+            done_takes: 0,
+            append_fails: 0,
+            done_fails: 0,
+            quiet: false,
+        };
+        Self { pages: Arc::new(Mutex::new(pages)), timeline: cx.timeline().clone() }
+    }
+
+    /// How many milliseconds a call of `append` and one of `done` take.
+    pub fn takes(&self, append: u64, done: u64) {
+        let mut pages = lock(&self.pages);
+        (pages.append_takes, pages.done_takes) = (append, done);
+    }
+
+    /// So many of the next calls of `append` and of `done` fail.
+    pub fn fails(&self, append: usize, done: usize) {
+        let mut pages = lock(&self.pages);
+        (pages.append_fails, pages.done_fails) = (append, done);
+    }
+
+    /// From now on nothing is kept or noted.
+    pub fn forget(&self) {
+        let mut pages = lock(&self.pages);
+        pages.quiet = true;
+        (pages.ends, pages.appended) = (Vec::new(), Vec::new());
+    }
+
+    /// The events that have not ended.
+    pub fn pending(&self) -> Vec<String> {
+        lock(&self.pages).pending.values().map(|event| event.id.to_string()).collect()
+    }
+
+    pub fn holds(&self, id: &str) -> bool {
+        lock(&self.pages).numbers.contains_key(&EventId::new(id))
+    }
+
+    /// The events that were appended, as often as they were.
+    pub fn appended(&self) -> Vec<(u64, String)> {
+        lock(&self.pages).appended.clone()
+    }
+
+    /// When which end of this event was recorded.
+    pub fn ends_of(&self, id: &str) -> Vec<(u64, End)> {
+        let pages = lock(&self.pages);
+        let of_it = pages.ends.iter().filter(|(_, it, _)| it == id);
+        of_it.map(|(at, _, end)| (*at, end.clone())).collect()
+    }
+
+    /// The recorded ends of all events.
+    pub fn ends(&self) -> HashMap<String, Vec<End>> {
+        let mut ends = HashMap::<_, Vec<_>>::new();
+        for (_, id, end) in &lock(&self.pages).ends {
+            ends.entry(id.clone()).or_default().push(end.clone());
+        }
+        ends
+    }
+
+    fn fail<T>(what: &str) -> Result<T, JournalError> {
+        Err(JournalError(format!("{what}: the disk is full")))
+    }
+}
+
+impl Journal for Book {
+    async fn append(&self, events: &[Arc<Event>]) -> Result<(), JournalError> {
+        let takes = lock(&self.pages).append_takes;
+        if takes > 0 {
+            sleep(ms(takes)).await;
+        }
+        let mut pages = lock(&self.pages);
+        if pages.append_fails > 0 {
+            pages.append_fails -= 1;
+            self.timeline.record("journal", "fails to append");
+            return Self::fail("append");
+        }
+        if pages.quiet {
+            return Ok(());
+        }
+        let now = self.timeline.now_ms();
+        for event in events {
+            // A journal that takes no time would fill the timeline.
+            if takes > 0 {
+                self.timeline.record("journal", format!("has {}", event.id));
+            }
+            pages.next += 1;
+            let number = pages.next;
+            if let Some(old) = pages.numbers.insert(event.id.clone(), number) {
+                pages.pending.remove(&old);
+            }
+            pages.dead.retain(|letter| letter.event.id != event.id);
+            pages.pending.insert(number, Arc::clone(event));
+            pages.appended.push((now, event.id.to_string()));
+        }
+        Ok(())
+    }
+
+    async fn done(&self, ends: &[(EventId, End)]) -> Result<(), JournalError> {
+        let takes = lock(&self.pages).done_takes;
+        if takes > 0 {
+            sleep(ms(takes)).await;
+        }
+        let mut pages = lock(&self.pages);
+        if pages.done_fails > 0 {
+            pages.done_fails -= 1;
+            self.timeline.record("journal", "fails to record ends");
+            return Self::fail("done");
+        }
+        if pages.quiet {
+            return Ok(());
+        }
+        let now = self.timeline.now_ms();
+        for (id, end) in ends {
+            if let Some(number) = pages.numbers.remove(id) {
+                pages.pending.remove(&number);
+            }
+            if let End::Dead(letter) = end {
+                pages.dead.push(letter.clone());
+            }
+            pages.ends.push((now, id.to_string(), end.clone()));
+        }
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Loaded, JournalError> {
+        let pages = lock(&self.pages);
+        let pending = pages.pending.values().cloned().collect();
+        Ok(Loaded { pending, dead: pages.dead.clone() })
+    }
+}
+
+/// The error of a call that had no answer.
+pub fn timeout() -> SendError {
+    SendError::Transport("no answer".to_owned())
+}

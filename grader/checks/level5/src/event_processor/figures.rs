@@ -1,0 +1,269 @@
+//! Figures, settings, dead letters and payloads.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level5::event_processor::breaker::{BreakerConfig, BreakerConfigError, Trip};
+use level5::event_processor::retry::Backoff;
+use level5::event_processor::{
+    Ack, Batch, Config, ConfigError, Encoding, Event, EventId, Processor, Rejected, Service,
+    StartError,
+};
+use level5::priority_queue::Priority;
+use tokio::time::{Duration, sleep};
+
+use super::fakes::{Answer, Book, Services};
+use super::{REDRIVE, START, accept, accept_all, dead, event, figures, ids, nz, one_by_one, start};
+
+pub async fn figures_add_up(cx: Cx) -> Outcome {
+    const HELP: &str = "count where the decision falls: a send when its answer is there, a latency from the acceptance to the acknowledgement";
+    let (services, book) = (Services::new(&cx, 100), Book::new(&cx));
+    services.next("one", [(100, Answer::unavailable())]);
+    let config = Config { batches_in_flight: nz(1000), ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    let mut watch = processor.metrics();
+    watch.borrow_and_update();
+    accept(&cx, &processor, event("low", "one", Priority::Low)).await?;
+    cx.settle().await;
+    ensure!(watch.has_changed().unwrap_or(false), "an event was accepted, and the figures have not changed"; expected = "a change, without a call or a tick", help = HELP);
+    accept_all(&cx, &processor, ids("m", 2), "two", Priority::Medium).await?;
+    accept_all(&cx, &processor, ids("h", 3), "two", Priority::High).await?;
+    accept_all(&cx, &processor, ids("c", 4), "two", Priority::Critical).await?;
+    sleep(ms(50)).await;
+    let now = figures(&processor);
+    ensure!(now.backlog == [1, 2, 3, 4] && now.pending() == 10 && now.sends == 0, "1 low, 2 medium, 3 high and 4 critical events are on their way: the backlog is {:?}, pending {}, sends {}", now.backlog, now.pending(), now.sends; expected = "[1, 2, 3, 4], 10, and no send has ended", help = HELP);
+    sleep(ms(60)).await;
+    let now = figures(&processor);
+    ensure!((now.sends, now.failed_sends, now.delivered, now.backlog) == (10, 1, 9, [1, 0, 0, 0]), "9 of 10 sends have succeeded: {now:?}"; expected = "sends 10, failed 1, delivered 9, and one low event is pending", help = HELP);
+    ensure!((now.error_rate() - 0.1).abs() < 1e-9, "1 of 10 sends has failed, and the error rate is {}", now.error_rate(); expected = "0.1");
+    ensure_eq!(now.latency.mean, ms(100), "the mean latency of 9 events that took 100 ms"; help = HELP);
+    sleep(ms(2000)).await;
+    let now = figures(&processor);
+    // At 100 ms it failed, at 1100 ms it was sent again.
+    ensure!(now.latency.mean == ms(210) && (1200..=1250).contains(&now.latency.p99.as_millis()), "9 events took 100 ms, and one 1200 ms with a failed attempt: the latency is {:?}", now.latency; expected = "mean 210 ms, p99 1200 ms, at most 4 % more", help = HELP);
+    // Many: of 1000, ten are slow.
+    let (services, book) = (Services::new(&cx, 20), Book::new(&cx));
+    services.next("slow", (0..15).map(|_| (900, Answer::All)));
+    let config = Config { batches_in_flight: nz(10_000), threshold: nz(10_000), ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    ensure!(figures(&processor).error_rate() == 0.0, "no send was made, and the error rate is {}", figures(&processor).error_rate(); expected = "0");
+    for (slow, p99) in [(5, 20_u128), (10, 900)] {
+        accept_all(&cx, &processor, ids(&format!("s{slow}."), slow), "slow", Priority::Low).await?;
+        accept_all(&cx, &processor, ids(&format!("f{slow}."), 600 - slow), "fast", Priority::Low)
+            .await?;
+        sleep(ms(1000)).await;
+        let seen = figures(&processor).latency.p99.as_millis();
+        ensure!(seen >= p99 && seen <= p99 + p99 / 25 + 1, "{} of {} events took 900 ms and the others 20 ms: the p99 is {seen} ms", if slow == 5 { 5 } else { 15 }, if slow == 5 { 600 } else { 1200 }; expected = format!("{p99} ms, at most 4 % more"), help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn dead_letters_have_a_cap(cx: Cx) -> Outcome {
+    const HELP: &str = "what dies when there is no room for another letter leaves the memory, and its end is not recorded: the journal still has it";
+    let reject = |_: &str, events: &[Arc<Event>]| {
+        (0, Answer::Acks(events.iter().map(|_| Ack::Reject("no".to_owned())).collect()))
+    };
+    for (capacity, count) in [(3, 10), (0, 4), (5, 5), (300, 301)] {
+        let (services, book) = (Services::scripted(&cx, reject), Book::new(&cx));
+        let config = Config { dead_letters: capacity, batch_size: nz(4), ..one_by_one() };
+        let processor = start(&cx, config, &services, &book).await?;
+        accept_all(&cx, &processor, ids("e", count), "one", Priority::Low).await?;
+        sleep(ms(60_000)).await;
+        let (letters, now) = (dead(&processor), figures(&processor));
+        let left = count.saturating_sub(capacity);
+        ensure!(letters.len() == capacity.min(count) && letters == ids("e", letters.len()), "{count} events die, with room for {capacity} letters: {} are there", letters.len(); expected = format!("the first {}", capacity.min(count)), help = HELP);
+        ensure!(now.dead as usize == letters.len() && now.left_in_journal as usize == left && now.pending() == 0, "{count} events die, with room for {capacity} letters: {now:?}"; expected = format!("dead {}, left in the journal {left}, none pending", letters.len()), help = HELP);
+        let held = book.pending();
+        ensure!(held == ids("e", count)[letters.len()..], "{count} events die, with room for {capacity} letters: the journal holds {held:?}"; expected = format!("the last {left}"), help = HELP);
+        // The next processor sends them again.
+        drop(processor);
+        let next = Services::new(&cx, 0);
+        let config = Config { dead_letters: capacity.max(1), ..one_by_one() };
+        let processor = start(&cx, config, &next, &book).await?;
+        sleep(ms(60_000)).await;
+        ensure!(next.order("one") == held && figures(&processor).delivered as usize == left, "after a new start {:?} were sent", next.order("one"); expected = "those that were left in the journal", help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn redrive_sends_again(cx: Cx) -> Outcome {
+    const HELP: &str = "a redriven letter is an event like a new one: the journal has it as pending, and it has all its attempts";
+    let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
+    services.next("one", (0..4).map(|_| (10, Answer::Acks(vec![Ack::Reject("no".to_owned())]))));
+    let attempts = NonZeroU32::MIN.saturating_add(1);
+    let retry = Backoff::new(ms(100), 2.0, ms(1000), attempts).unwrap_or_default();
+    let config = Config { retry, threshold: nz(6), critical_reserve: 0, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    accept_all(&cx, &processor, ids("e", 4), "one", Priority::Low).await?;
+    sleep(ms(1000)).await;
+    ensure_eq!(dead(&processor), ids("e", 4), "four rejected events");
+    // One of them, which fails once more before it succeeds.
+    services.next("one", [(10, Answer::Acks(vec![Ack::Retry("busy".to_owned())]))]);
+    let wanted = ["e2", "unknown"].map(EventId::new);
+    let begin = cx.timeline().now_ms();
+    let count = cx.call(REDRIVE, processor.redrive(&wanted)).await?.value;
+    ensure!(count == Ok(1) && book.pending() == ["e2"], "redrive of e2 and an unknown id returns {count:?}, and the journal has {:?} as pending", book.pending(); expected = "Ok(1), and e2", help = HELP);
+    sleep(ms(50)).await;
+    let now = figures(&processor);
+    ensure!((now.accepted, now.dead, now.pending()) == (4, 3, 1), "one of four letters is sent again: {now:?}"; expected = "accepted 4, dead 3, pending 1");
+    sleep(ms(1000)).await;
+    let at: Vec<_> =
+        services.to("one").into_iter().skip(4).map(|(at, id)| (at - begin, id)).collect();
+    ensure_eq!(at, [(0, "e2".to_owned()), (110, "e2".to_owned())], "a letter that is sent again, and is to be sent again once more"; help = HELP);
+    ensure_eq!(dead(&processor), ["e0", "e1", "e3"], "the letters after one was delivered");
+    // A journal that fails leaves them where they are.
+    book.fails(1, 0);
+    let all: Vec<_> = ids("e", 4).into_iter().map(EventId::new).collect();
+    let failed = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+    ensure!(matches!(failed, Err(Rejected::Journal(_))), "the journal fails, and redrive returns {failed:?}"; expected = "Rejected::Journal");
+    ensure_eq!(dead(&processor), ["e0", "e1", "e3"], "the letters after a redrive that the journal refused"; help = "they are dead letters as before");
+    // As far as there is room.
+    services.next("one", [(1000, Answer::All)]);
+    accept_all(&cx, &processor, ids("f", 4), "one", Priority::Low).await?;
+    let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+    ensure!(count == Ok(2) && dead(&processor) == ["e3"], "4 of 6 places are taken, and three letters are to be sent again: {count:?}; left are {:?}", dead(&processor); expected = "Ok(2), the oldest ones, and e3 is left", help = "a redriven letter takes a place below the threshold");
+    // One that dies again is a letter again, and is accepted no other way.
+    sleep(ms(10_000)).await;
+    services.next("one", [(10, Answer::Acks(vec![Ack::Reject("never".to_owned())]))]);
+    let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+    sleep(ms(1000)).await;
+    let letter = processor
+        .dead_letters()
+        .first()
+        .map(|it| (it.event.id.to_string(), it.attempts, it.reason.clone()));
+    ensure!(count == Ok(1) && letter == Some(("e3".to_owned(), 1, "never".to_owned())), "a letter is sent again and dies again: {count:?}, {letter:?}"; expected = "e3, after 1 attempt, with the new reason", help = HELP);
+    Ok(())
+}
+
+pub async fn a_batch_decodes(cx: Cx) -> Outcome {
+    const CALL: &str = "Batch";
+    let mut draw = cx.draw();
+    cx.call_fn(CALL, || {
+        for size in [0_usize, 1, 2, 17, 100] {
+            let events: Vec<_> = (0..size)
+                .map(|number| {
+                    let length = usize::try_from(draw.below(300)).unwrap_or_default();
+                    let data: Vec<u8> = (0..length).map(|_| draw.below(256) as u8).collect();
+                    let texts = ["\n", "{\"id\":1}", "ä \" \\ \0", "plain"];
+                    Arc::new(Event {
+                        id: EventId::new(format!("{}{number}", draw.pick(&texts))),
+                        kind: (*draw.pick(&texts)).to_owned(),
+                        key: draw.chance(50).then(|| draw.text(0..=20)),
+                        priority: *draw.pick(&Priority::ALL),
+                        at: jiff::Timestamp::from_nanosecond(i128::from(draw.below(1 << 62))).unwrap_or_default(),
+                        data: data.into(),
+                    })
+                })
+                .collect();
+            for encoding in [Encoding::Plain, Encoding::Gzip] {
+                let batch = Batch::new(events.clone(), encoding);
+                let body = batch.encode();
+                let read = Batch::decode(&body, encoding);
+                ensure!(read.as_ref() == Ok(&batch), "a batch of {size} events is written as {encoding:?} and read again: {}", grader_kit::short(&format!("{read:?}")); expected = "the same events, with every byte of their data");
+                // Bytes that are cut, and bytes that are something else.
+                for cut in [1, 2, body.len() / 2, body.len().saturating_sub(1)] {
+                    let cut = cut.min(body.len());
+                    let read = Batch::decode(&body[..cut], encoding);
+                    let whole = read.as_ref().is_ok_and(|it| it.events().len() == size);
+                    ensure!(!whole || cut == body.len() || size == 0, "the first {cut} of {} bytes of a batch are read as all {size} events", body.len(); expected = "a DecodeError, or the events that are complete");
+                }
+                let noise: Vec<u8> = (0..200).map(|_| draw.below(256) as u8).collect();
+                ensure!(Batch::decode(&noise, encoding).is_err(), "200 random bytes are read as a batch"; expected = "a DecodeError");
+            }
+        }
+        let similar: Vec<_> = ids("event-", 100).iter().map(|id| Arc::new(event(id, "analytics", Priority::Low))).collect();
+        let plain = Batch::new(similar.clone(), Encoding::Plain).encode().len();
+        let packed = Batch::new(similar, Encoding::Gzip).encode().len();
+        ensure!(packed * 2 < plain, "100 similar events are {plain} bytes as Plain and {packed} as Gzip"; expected = "less than half of it", help = "compress the batch as a whole");
+        Ok(())
+    })
+    .await??;
+    for compress in [true, false] {
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        let processor = start(&cx, Config { compress, ..one_by_one() }, &services, &book).await?;
+        accept(&cx, &processor, event("e", "one", Priority::Low)).await?;
+        sleep(ms(10)).await;
+        let encoding = services.last().map(|batch| batch.encoding());
+        ensure!(
+            encoding == Some(if compress { Encoding::Gzip } else { Encoding::Plain }),
+            "with `compress` {compress} a batch is sent as {encoding:?}"
+        );
+    }
+    Ok(())
+}
+
+pub async fn takes_any_setting(cx: Cx) -> Outcome {
+    let refused = async |config: Config| {
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        let started = Processor::start(config, services, book, |_: &Event| Service::new("one"));
+        cx.call(START, started).await.map(|call| call.value.err())
+    };
+    let zero = refused(Config { send_timeout: ms(0), ..Config::default() }).await?;
+    ensure!(zero == Some(StartError::Config(ConfigError::ZeroSendTimeout)), "a processor with a send timeout of zero: {zero:?}"; expected = "ZeroSendTimeout");
+    let breaker = BreakerConfig { reset_timeout: ms(0), ..super::no_breaker() };
+    let zero = refused(Config { breaker, ..Config::default() }).await?;
+    ensure!(zero == Some(StartError::Config(ConfigError::Breaker(BreakerConfigError::ZeroResetTimeout))), "a processor with a breaker that is open for no time: {zero:?}"; expected = "ConfigError::Breaker, with the breaker's own error");
+    let breaker = BreakerConfig {
+        trip: Trip::InWindow { failures: NonZeroU32::MIN, window: ms(0) },
+        ..super::no_breaker()
+    };
+    let zero = refused(Config { breaker, ..Config::default() }).await?;
+    ensure!(zero == Some(StartError::Config(ConfigError::Breaker(BreakerConfigError::ZeroWindow))), "a processor with a breaker whose window is zero: {zero:?}"; expected = "ConfigError::Breaker, with the breaker's own error");
+    // The largest of everything.
+    let forever = Duration::MAX;
+    let breaker =
+        BreakerConfig { reset_timeout: forever, probes: NonZeroUsize::MAX, ..super::no_breaker() };
+    let largest = Config {
+        batch_size: NonZeroUsize::MAX,
+        flush: ms(10),
+        batches_in_flight: NonZeroUsize::MAX,
+        send_timeout: forever,
+        retry: Backoff::new(ms(1), 1e300, forever, NonZeroU32::MAX).unwrap_or_default(),
+        breaker,
+        threshold: NonZeroUsize::MAX,
+        critical_reserve: usize::MAX,
+        max_wait: forever,
+        dead_letters: usize::MAX,
+        remembered_ids: usize::MAX,
+        compress: true,
+    };
+    // The smallest.
+    let smallest = Config {
+        send_timeout: ms(1),
+        threshold: nz(1),
+        critical_reserve: 0,
+        max_wait: ms(0),
+        dead_letters: 0,
+        remembered_ids: 0,
+        ..one_by_one()
+    };
+    for (config, which) in [(largest, "the largest"), (smallest, "the smallest")] {
+        let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+        let processor = start(&cx, config, &services, &book).await?;
+        for priority in Priority::ALL {
+            accept(&cx, &processor, event(&format!("{priority:?}"), "one", priority)).await?;
+            sleep(ms(20)).await;
+        }
+        ensure!(figures(&processor).delivered == 4, "with {which} settings {} of 4 events are delivered", figures(&processor).delivered; expected = "4");
+        // Nothing is remembered: the same event may come again.
+        if which == "the smallest" {
+            accept(&cx, &processor, event("Low", "one", Priority::Low)).await?;
+        }
+        let report = cx.call("Processor::shutdown", processor.shutdown(forever)).await?.value;
+        ensure!(
+            report.left.is_empty(),
+            "with {which} settings a shutdown without a limit leaves {:?}",
+            report.left
+        );
+    }
+    // A wait that never ends is no busy one.
+    let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
+    services.next("one", [(0, Answer::unavailable())]);
+    let retry = Backoff::new(forever, 2.0, forever, NonZeroU32::MAX).unwrap_or_default();
+    let processor = start(&cx, Config { retry, ..one_by_one() }, &services, &book).await?;
+    accept(&cx, &processor, event("e", "one", Priority::Low)).await?;
+    cx.pass(ms(86_400_000)).await;
+    ensure!(services.count() == 1 && figures(&processor).pending() == 1, "the wait before the second attempt is `Duration::MAX`, and a day later the event was sent {} times", services.count(); expected = "once");
+    Ok(())
+}

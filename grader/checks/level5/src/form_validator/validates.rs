@@ -1,0 +1,164 @@
+//! Validation of a whole form, and its status.
+
+use futures::future::join;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level5::form_validator::{CheckFailed, FieldId, FormStatus, Verdict};
+use tokio::time::sleep;
+
+use super::fakes::{Ends, Service};
+use super::{EMAIL, NAME, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown};
+
+pub async fn the_form_follows_its_fields(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "the status of the form is made of those of all fields, whenever one of them changes";
+    let service = Service::new(cx.timeline(), "free", 100);
+    service.ends("bad", Ends::With(Verdict::error(TAKEN)));
+    for value in ["broken", "down"] {
+        service.ends(value, Ends::Fails(CheckFailed::Unavailable("down".to_owned())));
+    }
+    let stage = Stage::new(&cx, |form| {
+        form.field(NAME).field(EMAIL).rule(NAME, service.clone(), after(0)).rule(
+            EMAIL,
+            service.clone(),
+            after(50),
+        )
+    })
+    .await?;
+    let now = |expected, when: &str| {
+        ensure_eq!(stage.form_status(), expected, "{when}: the status of the form at {} ms", stage.now(); help = HELP);
+        Ok::<_, grader_kit::Fail>(())
+    };
+    now(FormStatus::Pristine, "a form as it was made")?;
+    stage.set(NAME, "good").await?;
+    now(FormStatus::Pending, "one field is pending and one pristine")?;
+    stage.at(100).await;
+    now(FormStatus::Pristine, "one field is valid and one pristine")?;
+    stage.set(EMAIL, "good").await?;
+    now(FormStatus::Pending, "one field is valid and one pending")?;
+    stage.at(249).await;
+    now(FormStatus::Pending, "one field is valid and one pending")?;
+    stage.at(250).await;
+    now(FormStatus::Valid, "both fields are valid")?;
+    stage.set_at(300, NAME, "bad").await?;
+    stage.set_at(350, EMAIL, "broken").await?;
+    stage.at(400).await;
+    now(FormStatus::Invalid, "one field is invalid and one pending")?;
+    stage.at(500).await;
+    now(FormStatus::Invalid, "one field is invalid and one unknown")?;
+    stage.set(NAME, "good ").await?;
+    now(FormStatus::Pending, "one field is pending and one unknown")?;
+    stage.at(600).await;
+    now(FormStatus::Unknown, "one field is valid and one unknown")?;
+    // It leaves `Pending` however a check ends, and readers see it.
+    for (value, expected) in [
+        ("good  ", FormStatus::Valid),
+        ("down", FormStatus::Unknown),
+        ("bad", FormStatus::Invalid),
+        ("good", FormStatus::Valid),
+    ] {
+        let mut reader = stage.form.status();
+        stage.set(EMAIL, value).await?;
+        let seen = cx.call("watch::Receiver::wait_for", async {
+            let pending = reader.changed().await.is_ok()
+                && *reader.borrow_and_update() == FormStatus::Pending;
+            let left = reader.wait_for(|status| *status != FormStatus::Pending).await;
+            (pending, left.map(|status| *status).ok())
+        });
+        // A verdict that is known may be shown at once.
+        let (pending, left) = seen.await?.value;
+        ensure!(pending || value == "good", "`{value}` was set: a reader of the form's status does not see that it is pending"; help = HELP);
+        ensure_eq!(left, Some(expected), "`{value}` was set: what a reader of the form's status sees when it is not pending any more"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn validates_all_at_once(cx: Cx) -> Outcome {
+    const HELP: &str = "touch every field, end the waits for a debounce, repeat what failed, and wait for all at the same time";
+    let fields: [FieldId; 5] = ["pristine", "waits", "runs", "failed", "done"].map(FieldId::new);
+    let services = fields.map(|field| Service::new(cx.timeline(), field.as_str(), 200));
+    services[3].ends("x", Ends::Fails(CheckFailed::TimedOut));
+    services[0].ends("", Ends::With(Verdict::error(TAKEN)));
+    let stage = Stage::new(&cx, |form| {
+        fields.iter().zip(&services).fold(form, |form, (field, service)| {
+            let debounce = if field.as_str() == "waits" { 5000 } else { 100 };
+            form.field(*field).rule(*field, service.clone(), after(debounce))
+        })
+    })
+    .await?;
+    for (at, number) in [(0, 3), (0, 4), (850, 2), (900, 1)] {
+        stage.set_at(at, fields[number], "x").await?;
+    }
+    stage.at(1000).await;
+    services[3].ends("x", Ends::With(Verdict::ok()));
+    let unpolled = stage.form.validate_all();
+    drop(unpolled);
+    stage.shows(
+        fields[0],
+        "pristine",
+        "a `validate_all` that was not polled",
+        "a future does nothing before its first poll",
+    )?;
+    let call = cx.call(VALIDATE_ALL, stage.form.validate_all()).await?;
+    let statuses: Vec<_> =
+        call.value.iter().map(|(field, status)| format!("{field} {}", shown(status))).collect();
+    let expected =
+        ["done valid", "failed valid", "pristine invalid: taken", "runs valid", "waits valid"];
+    ensure_eq!(statuses, expected, "`validate_all` at 1000 ms"; help = HELP);
+    ensure_eq!(call.took, ms(200), "how long it took; each check takes 200 ms"; help = HELP);
+    let asked: Vec<_> = services.iter().map(Service::asked).collect();
+    let expected = [
+        vec!["@1000-1200"],
+        vec!["x@1000-1200"],
+        vec!["x@950-1150"],
+        vec!["x@100-300", "x@1000-1200"],
+        vec!["x@100-300"],
+    ];
+    ensure_eq!(asked, expected, "the checks of fields that are pristine, wait for a debounce, run, have failed, and have a verdict, when all are validated at 1000 ms"; help = HELP);
+    stage.at(10_000).await;
+    ensure_eq!(services[1].count(), 1, "a check whose wait for its debounce was ended; its checks after the debounce would have ended"; help = HELP);
+    // One field.
+    stage.set(fields[1], "y").await?;
+    let call = cx.call(VALIDATE, stage.form.validate(fields[1])).await?;
+    ensure_eq!((call.value.map(|status| shown(&status)), call.took), (Ok("valid".to_owned()), ms(200)), "`validate` of a field that waits for its debounce"; help = HELP);
+    // A value that arrives meanwhile: the answer is about it.
+    services[2].ends("z", Ends::With(Verdict::error(TAKEN)));
+    stage.set(fields[2], "y").await?;
+    let types = async {
+        sleep(ms(150)).await;
+        stage.form.set(fields[2], "z")
+    };
+    let (statuses, _) = cx.call(VALIDATE_ALL, join(stage.form.validate_all(), types)).await?.value;
+    let status = statuses.get(&fields[2]).map(shown);
+    ensure_eq!(status.as_deref(), Some("invalid: taken"), "a field that was set while `validate_all` waited for it"; help = "no status that is returned is pending: wait until no field is");
+    Ok(())
+}
+
+pub async fn validates_reads_first(cx: Cx) -> Outcome {
+    const HELP: &str = "a field begins when the fields that it reads have their answers; those that read none begin at once";
+    let mut names = ["k", "l", "m", "n", "o"];
+    cx.draw().shuffle(&mut names);
+    let [a, b, c, d, e] = names.map(FieldId::new);
+    let service =
+        |reads: &[FieldId], takes| Service::new(cx.timeline(), "free", takes).reads(reads);
+    let services = [
+        service(&[], 100),
+        service(&[a], 100),
+        service(&[b, d], 100),
+        service(&[], 50),
+        service(&[d], 100),
+    ];
+    services[1].ends("", Ends::With(Verdict::error(TAKEN)));
+    services[3].ends("", Ends::Fails(CheckFailed::TimedOut));
+    let stage = Stage::new(&cx, |form| {
+        [a, b, c, d, e].iter().zip(&services).fold(form, |form, (field, service)| {
+            form.field(*field).rule(*field, service.clone(), after(500))
+        })
+    })
+    .await?;
+    let call = cx.call(VALIDATE_ALL, stage.form.validate_all()).await?;
+    let began = services.each_ref().map(|service| service.asked().join(", "));
+    let expected = ["@0-100", "@100-200", "@200-300", "@0-50", "@50-150"];
+    ensure_eq!(began, expected, "the checks of a, of b, which reads a, of c, which reads b and d, of d, and of e, which reads d"; help = HELP);
+    ensure_eq!(call.took, ms(300), "how long `validate_all` took"; help = HELP);
+    Ok(())
+}

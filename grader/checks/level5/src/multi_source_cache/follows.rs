@@ -1,0 +1,217 @@
+//! Pulls and updates.
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level5::multi_source_cache::{Pushes, Rule, SyncMode, SyncStatus};
+use tokio::time::sleep;
+
+use super::fakes::{Fake, Has, value, written};
+use super::{MISSING, TTL, add, config, get, made, nz, set};
+
+const DAY: u64 = 86_400_000;
+
+pub async fn pulls_what_it_knows(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "each interval, load every key that has a value; the first pull comes after one interval";
+    let drawn = cx.draw().between(2..=900);
+    for every in [300, 30_000, drawn] {
+        let source = Fake::new(&cx, "a", 1).otherwise(value(1, "old"));
+        let other = Fake::new(&cx, "b", 0).otherwise(value(1, "other"));
+        let mut config = config(Rule::Newest);
+        config.ttl = ms(DAY);
+        let cache = made(&cx, config).await?;
+        let began = cx.timeline().now_ms();
+        add(&cx, &cache, &source, SyncMode::Pull { every: ms(every) }).await?;
+        add(&cx, &cache, &other, super::RARELY).await?;
+        sleep(ms(every + every / 2)).await;
+        ensure_eq!(source.take_calls(), "none", "a pull every {every} ms, and no key is known"; help = HELP);
+        get(&cx, &cache, "x").await?;
+        set(&cx, &cache, "y", written(1, "set"), "b").await?;
+        source.take_calls();
+        source.all(value(2, "new"));
+        sleep(ms(2 * every)).await;
+        let at = |rounds: u64| began + rounds * every;
+        let expected = format!("{} x, {} y, {} x, {} y", at(2), at(2), at(3), at(3));
+        ensure_eq!(source.take_calls(), expected, "a pull every {every} ms since {began}, and the keys x and y are known"; help = HELP);
+        let age = every / 2;
+        for key in ["x", "y"] {
+            let answer = get(&cx, &cache, key).await?;
+            ensure_eq!(answer, format!("new, {age} ms old"), "what is known of {key} after a pull"; help = HELP);
+        }
+        ensure_eq!(source.take_calls(), "none", "the loads of two callers after a pull");
+        // The other source is not pulled.
+        ensure_eq!(other.take_calls(), "none", "the loads of a source with a long interval"; help = "each source has an interval of its own");
+        let status = cache.status(&source.id());
+        ensure_eq!(
+            status,
+            Some(SyncStatus { pushes: Pushes::None, lost: 0, failed_pulls: 0 }),
+            "the status of a source that is pulled"
+        );
+        // A failing source is pulled again, and what is known stays.
+        source.all(Has::Error("down"));
+        sleep(ms(every)).await;
+        let failed = cache.status(&source.id()).map(|status| status.failed_pulls);
+        ensure_eq!(failed, Some(2), "`failed_pulls`, when both keys of a pull failed");
+        let answer = get(&cx, &cache, "x").await?;
+        ensure!(answer.starts_with("new,"), "a pull failed, and what is known is {answer}"; expected = "the value from before");
+        source.all(value(3, "newest"));
+        sleep(ms(every)).await;
+        let answer = get(&cx, &cache, "x").await?;
+        ensure!(answer.starts_with("newest,"), "the pull after one that failed: {answer}"; expected = "the newest value");
+    }
+    // Loads that take a third of the interval.
+    let source = Fake::new(&cx, "a", 1).otherwise(value(1, "old"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(&cx, config).await?;
+    let began = cx.timeline().now_ms();
+    add(&cx, &cache, &source, SyncMode::Pull { every: ms(300) }).await?;
+    get(&cx, &cache, "x").await?;
+    let source = source.takes(100);
+    source.take_calls();
+    sleep(ms(1000)).await;
+    let expected = [1, 2, 3].map(|round| format!("{} x", began + round * 300)).join(", ");
+    ensure_eq!(source.take_calls(), expected, "a pull every 300 ms since {began}, of a source that takes 100 ms"; help = "count the interval from the beginning of a pull");
+    Ok(())
+}
+
+pub async fn follows_updates(cx: Cx) -> Outcome {
+    let every = SyncMode::Hybrid { every: ms(DAY * 300) };
+    for mode in [SyncMode::Push, every] {
+        let source = Fake::new(&cx, "a", 1).with_updates().otherwise(value(1, "one"));
+        let mut config = config(Rule::Newest);
+        config.ttl = ms(10 * DAY);
+        let cache = made(&cx, config).await?;
+        add(&cx, &cache, &source, mode).await?;
+        get(&cx, &cache, "x").await?;
+        let loads = source.count();
+        for (at, (written_at, text, expected)) in
+            [(2, "two", "two"), (3, "three", "three"), (1, "late", "three"), (4, "four", "four")]
+                .into_iter()
+                .enumerate()
+        {
+            source.push("x", written(written_at, text));
+            sleep(ms(1)).await;
+            let answer = get(&cx, &cache, "x").await?;
+            ensure_eq!(answer, format!("{expected}, {} ms old", if text == "late" { 2 } else { 1 }), "{mode:?}: one millisecond after update {}, of the source's time {written_at}", at + 1;
+                help = "an update is offered like a set, when it comes; an older one is not kept");
+        }
+        let time = if mode == SyncMode::Push { DAY } else { 60_000 };
+        cx.pass(ms(time)).await;
+        ensure!(source.count() == loads, "{mode:?}: {} loads in the {} s after the updates", source.count() - loads, time / 1000; expected = "none: updates need no load");
+        let status = cache.status(&source.id()).map(|status| status.pushes);
+        ensure_eq!(status, Some(Pushes::Live), "{mode:?}: `pushes` while the stream is open");
+        ensure_eq!(cache.status(&"z".into()), None, "the status of a source that is not there");
+    }
+    Ok(())
+}
+
+pub async fn outlives_its_stream(cx: Cx) -> Outcome {
+    const HELP: &str = "the end of a stream ends nothing but the stream: note it in the status, and go on with the pulls";
+    let every = cx.draw().between(10..=900);
+    for every in [300, every] {
+        let source = Fake::new(&cx, "a", 1).with_updates().otherwise(value(1, "one"));
+        let mut config = config(Rule::Newest);
+        config.ttl = ms(DAY);
+        let cache = made(&cx, config).await?;
+        let began = cx.timeline().now_ms();
+        add(&cx, &cache, &source, SyncMode::Hybrid { every: ms(every) }).await?;
+        get(&cx, &cache, "x").await?;
+        source.push("x", written(2, "two"));
+        sleep(ms(1)).await;
+        let pushed = get(&cx, &cache, "x").await?;
+        ensure_eq!(pushed, "two, 1 ms old", "Hybrid: one millisecond after an update");
+        source.end();
+        sleep(ms(1)).await;
+        let status = cache.status(&source.id()).map(|status| status.pushes);
+        ensure_eq!(status, Some(Pushes::Ended), "Hybrid: `pushes` when the stream has ended"; help = HELP);
+        source.all(value(3, "three"));
+        source.take_calls();
+        sleep(ms(3 * every)).await;
+        let expected = [1, 2, 3].map(|round| format!("{} x", began + round * every)).join(", ");
+        ensure_eq!(source.take_calls(), expected, "Hybrid every {every} ms since {began}: the pulls after the end of the stream"; help = HELP);
+        let answer = get(&cx, &cache, "x").await?;
+        ensure!(answer.starts_with("three,"), "Hybrid: what is known after a pull: {answer}"; expected = "the value of the pull", help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn counts_what_was_lost(cx: Cx) -> Outcome {
+    const HELP: &str = "it is not known which keys have changed: count what was lost, and pull at once where there are pulls";
+    let mut draw = cx.draw();
+    let (few, many) = (draw.between(1..=200), draw.between(1 << 33..=1 << 40));
+    let source = Fake::new(&cx, "a", 1).with_updates().otherwise(value(1, "one"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(&cx, config).await?;
+    add(&cx, &cache, &source, SyncMode::Hybrid { every: ms(DAY) }).await?;
+    get(&cx, &cache, "x").await?;
+    sleep(ms(40)).await;
+    source.all(value(2, "two"));
+    source.take_calls();
+    let mut sum = 0;
+    for lost in [few, many] {
+        source.lose(lost);
+        let at = cx.timeline().now_ms();
+        sum += lost;
+        sleep(ms(10)).await;
+        ensure_eq!(source.take_calls(), format!("{at} x"), "Hybrid: {lost} updates were lost at {at} ms; the loads since"; help = HELP);
+        let status = cache.status(&source.id());
+        ensure_eq!(status, Some(SyncStatus { pushes: Pushes::Live, lost: sum, failed_pulls: 0 }), "Hybrid: the status after {sum} lost updates"; help = HELP);
+    }
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "two, 10 ms old", "Hybrid: what is known after updates were lost"; help = HELP);
+    source.push("x", written(3, "three"));
+    sleep(ms(1)).await;
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "three, 1 ms old", "Hybrid: an update after some were lost"; help = "the stream goes on");
+    Ok(())
+}
+
+pub async fn pulls_a_few_at_once(cx: Cx) -> Outcome {
+    let drawn = cx.draw().index(5) + 2;
+    for at_once in [1, 2, drawn] {
+        let source = Fake::new(&cx, "a", 1).otherwise(value(1, "one"));
+        let mut config = config(Rule::Newest);
+        (config.ttl, config.pulls_at_once) = (ms(DAY), nz(at_once));
+        let cache = made(&cx, config).await?;
+        add(&cx, &cache, &source, SyncMode::Pull { every: ms(10_000) }).await?;
+        let keys: Vec<_> = (0..3 * at_once).map(|number| format!("key{number}")).collect();
+        for key in &keys {
+            get(&cx, &cache, key).await?;
+        }
+        source.take_calls();
+        let source_slow = source.clone().takes(50);
+        sleep(ms(10_000 + 1000)).await;
+        let (running, most, _) = source_slow.running();
+        ensure_eq!((running, most), (0, at_once), "`pulls_at_once` is {at_once}, and {} keys are known: the loads that run after the pull, and the most that ran at once", keys.len();
+            help = "a bound on the loads of one pull: `for_each_concurrent`, or a semaphore");
+        ensure!(source.count() == keys.len(), "a pull of {} keys: {} loads", keys.len(), source.count(); expected = "one for each");
+    }
+    Ok(())
+}
+
+pub async fn withdraws_what_is_gone(cx: Cx) -> Outcome {
+    const HELP: &str = "a source that has no value any more has no say: take its older value out";
+    let first = Fake::new(&cx, "first", 9).otherwise(value(5, "first"));
+    let second = Fake::new(&cx, "second", 1).otherwise(value(1, "second"));
+    let cache = super::over(&cx, config(Rule::Newest), &[&first, &second]).await?;
+    get(&cx, &cache, "x").await?;
+    sleep(ms(TTL + 5)).await;
+    first.all(Has::Nothing);
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "second, 0 ms old", "the first source had the newest value and has none any more; the second one has an older value"; help = HELP);
+    sleep(ms(TTL + 5)).await;
+    second.all(Has::Nothing);
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "nothing", "no source has a value any more"; help = HELP);
+    // A failure is no such answer.
+    sleep(ms(MISSING + 5)).await;
+    first.all(value(6, "back"));
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "back, 0 ms old", "the first source has a value again");
+    sleep(ms(TTL + 5)).await;
+    first.all(Has::Error("down"));
+    let answer = get(&cx, &cache, "x").await?;
+    ensure!(answer.starts_with("back,"), "the first source fails, and the second one has nothing: {answer}"; expected = "the value of the first one", help = "a failure says nothing about the value");
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Which value counts, and which keys are kept.
+
+use std::sync::Arc;
+
+use futures::future::join;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
+use level5::conflict::Stamp;
+use level5::multi_source_cache::{Rule, Stamped};
+use tokio::time::sleep;
+
+use super::fakes::{Fake, value, written};
+use super::{GET, TTL, config, get, nz, over, set, shown};
+
+fn of(at: i64, version: u64, value: &str) -> Stamped<String> {
+    Stamped { version, ..written(at, value) }
+}
+
+pub async fn the_newest_stamp_counts(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "the greatest stamp counts: time, version, source; the order of arrival does not";
+    let mut draw = cx.draw();
+    let sources = [Fake::new(&cx, "a", 9), Fake::new(&cx, "b", 5), Fake::new(&cx, "c", 1)];
+    let refs = [&sources[0], &sources[1], &sources[2]];
+    let cache = over(&cx, config(Rule::Newest), &refs).await?;
+    for round in 0..60 {
+        let key = round.to_string();
+        let mut newest: Option<((i64, u64, &str), String)> = None;
+        let mut script = Vec::new();
+        for _ in 0..6 {
+            let (at, version) = (i64::try_from(draw.below(3)).unwrap_or_default(), draw.below(2));
+            let from = *draw.pick(&["a", "b", "c"]);
+            let text = format!("{at} v{version} of {from}");
+            let outcome = set(&cx, &cache, &key, of(at, version, &text), from).await?;
+            let stamp = (at, version, from);
+            script.push(text.clone());
+            let expected = match &newest {
+                Some((best, _)) if *best > stamp => format!("superseded by {}", best.2),
+                _ => "stored".to_owned(),
+            };
+            if newest.as_ref().is_none_or(|(best, _)| *best < stamp) {
+                newest = Some((stamp, text));
+            }
+            ensure_eq!(outcome, expected, "Newest: the last of the sets [{}]", list(&script); help = HELP);
+            let expected = newest.as_ref().map(|(_, text)| format!("{text}, 0 ms old"));
+            ensure_eq!(Some(get(&cx, &cache, &key).await?), expected, "Newest: what counts after the sets [{}]", list(&script); help = HELP);
+        }
+    }
+    let stranger = set(&cx, &cache, "x", written(1, "one"), "stranger").await?;
+    ensure_eq!(stranger, "unknown source stranger", "a set from a source that was not added");
+    Ok(())
+}
+
+pub async fn priority_holds_within_the_ttl(cx: Cx) -> Outcome {
+    const HELP: &str = "of the values that are within their ttl the one of the highest priority counts, of equal ones the newest";
+    let drawn = cx.draw().between(2..=100_000);
+    for ttl in [TTL, 1, drawn] {
+        let high = Fake::new(&cx, "high", 200);
+        let low = Fake::new(&cx, "low", 3);
+        let same = Fake::new(&cx, "same", 3);
+        let mut config = config(Rule::Priority);
+        config.ttl = ms(ttl);
+        let cache = over(&cx, config, &[&low, &high, &same]).await?;
+        set(&cx, &cache, "x", written(10, "high"), "high").await?;
+        if ttl > 1 {
+            sleep(ms(ttl - 1)).await;
+            let outcome = set(&cx, &cache, "x", written(99, "low"), "low").await?;
+            ensure_eq!(outcome, "superseded by high", "Priority: a lower source sets a newer value {} ms after the higher one, with a ttl of {ttl} ms", ttl - 1; help = HELP);
+            let answer = get(&cx, &cache, "x").await?;
+            ensure_eq!(answer, format!("high, {} ms old", ttl - 1), "Priority: what counts then"; help = HELP);
+            sleep(ms(1)).await;
+        } else {
+            sleep(ms(ttl)).await;
+        }
+        let outcome = set(&cx, &cache, "x", written(100, "later"), "low").await?;
+        ensure_eq!(outcome, "stored", "Priority: a lower source sets a value {ttl} ms after the higher one, with a ttl of {ttl} ms"; help = HELP);
+        let answer = get(&cx, &cache, "x").await?;
+        ensure_eq!(answer, "later, 0 ms old", "Priority: what counts when the higher value is past its ttl"; help = HELP);
+        // The higher one counts again, also with an older stamp than that of the lower one.
+        let outcome = set(&cx, &cache, "x", written(11, "again"), "high").await?;
+        ensure_eq!(outcome, "stored", "Priority: the higher source sets a value with an older stamp than the lower one"; help = HELP);
+        let outcome = set(&cx, &cache, "x", written(5, "old"), "high").await?;
+        ensure_eq!(outcome, "superseded by high", "Priority: a source sets a value that is older than its own"; help = HELP);
+        let answer = get(&cx, &cache, "x").await?;
+        ensure_eq!(answer, "again, 0 ms old", "Priority: what counts then"; help = HELP);
+        // Equal priorities.
+        set(&cx, &cache, "y", written(5, "low"), "low").await?;
+        let older = set(&cx, &cache, "y", written(4, "same"), "same").await?;
+        let newer = set(&cx, &cache, "y", written(6, "same"), "same").await?;
+        ensure_eq!((older.as_str(), newer.as_str()), ("superseded by low", "stored"), "Priority: a source of equal priority sets an older and a newer value"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn merges_with_the_function(cx: Cx) -> Outcome {
+    const HELP: &str = "keep the newest value of each source, and give all of them to the function, the oldest stamp first";
+    let mut draw = cx.draw();
+    let joined = |parts: &[(Stamp, String)]| {
+        let parts = parts.iter().map(|(stamp, value)| format!("{}={value}", stamp.source));
+        parts.collect::<Vec<_>>().join("+")
+    };
+    let sources = [Fake::new(&cx, "a", 9), Fake::new(&cx, "b", 5), Fake::new(&cx, "c", 1)];
+    let refs = [&sources[0], &sources[1], &sources[2]];
+    let cache = over(&cx, config(Rule::Merge(Arc::new(joined))), &refs).await?;
+    let outcome = set(&cx, &cache, "x", written(5, "five"), "b").await?;
+    ensure_eq!(outcome, "stored", "Merge: one source has a value"; help = "there is nothing to merge");
+    let outcome = set(&cx, &cache, "x", written(7, "seven"), "a").await?;
+    ensure_eq!(outcome, "merged: b=five+a=seven", "Merge: a second source has a value"; help = HELP);
+    let outcome = set(&cx, &cache, "x", written(6, "six"), "c").await?;
+    ensure_eq!(outcome, "merged: b=five+c=six+a=seven", "Merge: a third source has an older value"; help = HELP);
+    let outcome = set(&cx, &cache, "x", written(8, "eight"), "b").await?;
+    ensure_eq!(outcome, "merged: c=six+a=seven+b=eight", "Merge: the first source has a newer value"; help = HELP);
+    let outcome = set(&cx, &cache, "x", written(4, "four"), "b").await?;
+    ensure_eq!(outcome, "superseded by b", "Merge: the first source sets a value that is older than its own"; help = HELP);
+    let answer = get(&cx, &cache, "x").await?;
+    ensure_eq!(answer, "c=six+a=seven+b=eight, 0 ms old", "Merge: what counts then"; help = HELP);
+    // Any order.
+    let mut script = Vec::new();
+    for source in ["a", "b", "c"] {
+        for _ in 0..draw.between(1..=3) {
+            let at = i64::try_from(draw.below(4)).unwrap_or_default();
+            script.push((source, at, format!("{at}")));
+        }
+    }
+    let mut expected = None;
+    for round in 0..20 {
+        draw.shuffle(&mut script);
+        let key = format!("order {round}");
+        for (source, at, text) in &script {
+            set(&cx, &cache, &key, written(*at, text), source).await?;
+        }
+        let answer = get(&cx, &cache, &key).await?;
+        let first = expected.get_or_insert_with(|| answer.clone());
+        let shown: Vec<_> = script.iter().map(|(source, at, _)| format!("{source}={at}")).collect();
+        ensure_eq!(&answer, first, "Merge: the sets [{}] in this order, and in another one", list(&shown); help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn a_set_during_a_load_stays(cx: Cx) -> Outcome {
+    let draw = cx.draw().between(1..=99);
+    for at in [50, 1, 99, draw] {
+        for (loaded, set_at, expected) in [(1, 2, "set"), (3, 2, "loaded")] {
+            let source = Fake::new(&cx, "a", 1).takes(100).otherwise(value(loaded, "loaded"));
+            let cache = over(&cx, config(Rule::Newest), &[&source]).await?;
+            let key = "x".to_owned();
+            let sets = async {
+                sleep(ms(at)).await;
+                let _ = cache.set("x".to_owned(), written(set_at, "set"), &source.id());
+            };
+            let (answer, ()) = cx.call(GET, join(cache.get(&key, None), sets)).await?.value;
+            let what = format!(
+                "a load brings a value of {loaded} at 100 ms, and one of {set_at} is set at {at} ms"
+            );
+            let answer = shown(answer);
+            ensure!(answer.starts_with(expected), "{what}: the caller gets {answer}"; expected = format!("the newer one, `{expected}`"),
+                help = "the answer of a load is offered like a set: the newer stamp stays");
+            let kept = get(&cx, &cache, "x").await?;
+            ensure!(kept.starts_with(expected), "{what}: {kept} is kept"; expected = format!("the newer one, `{expected}`"),
+                help = "the answer of a load is offered like a set: the newer stamp stays");
+        }
+    }
+    Ok(())
+}
+
+pub async fn a_value_has_its_own_ttl(cx: Cx) -> Outcome {
+    let drawn = cx.draw().between(2..=100_000);
+    for ttl in [50, TTL + 500, drawn] {
+        let own = Stamped { ttl: Some(ms(ttl)), ..written(1, "own") };
+        let source = Fake::new(&cx, "a", 1).otherwise(value(2, "loaded"));
+        let cache = over(&cx, config(Rule::Newest), &[&source]).await?;
+        set(&cx, &cache, "x", own, "a").await?;
+        sleep(ms(ttl - 1)).await;
+        let hit = get(&cx, &cache, "x").await?;
+        ensure_eq!(
+            hit,
+            format!("own, {} ms old", ttl - 1),
+            "a value with a ttl of {ttl} ms, in a cache with {TTL} ms"
+        );
+        sleep(ms(6)).await;
+        let miss = get(&cx, &cache, "x").await?;
+        ensure_eq!(miss, "loaded, 0 ms old", "a value with a ttl of {ttl} ms, in a cache with {TTL} ms, {} ms after its set", ttl + 5; help = "`Stamped::ttl` goes before the ttl of the cache");
+    }
+    Ok(())
+}
+
+pub async fn keeps_its_capacity(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "for one key more, the key goes that was not asked for or set for the longest time";
+    let drawn = cx.draw().index(40) + 2;
+    for capacity in [1, 2, 10, drawn] {
+        let source = Fake::new(&cx, "a", 1).otherwise(value(1, "loaded"));
+        source.has("gone", super::fakes::Has::Nothing);
+        let mut config = config(Rule::Newest);
+        config.capacity = nz(capacity);
+        let cache = over(&cx, config, &[&source]).await?;
+        for number in 0..10 * capacity {
+            let key = number.to_string();
+            if number % 2 == 0 {
+                set(&cx, &cache, &key, written(1, "set"), "a").await?;
+            } else {
+                get(&cx, &cache, &key).await?;
+            }
+            ensure!(cache.len() <= capacity, "a capacity of {capacity}, and `len` is {}", cache.len(); expected = "never more than the capacity");
+        }
+        source.take_calls();
+        for number in 9 * capacity..10 * capacity {
+            get(&cx, &cache, &number.to_string()).await?;
+        }
+        ensure_eq!(source.take_calls(), "none", "a capacity of {capacity}: the loads of the {capacity} keys that were used last"; help = HELP);
+        get(&cx, &cache, "gone").await?;
+        ensure!(cache.len() <= capacity, "a key that is missing everywhere was asked for, with a capacity of {capacity}: `len` is {}", cache.len(); expected = "what is known to be missing counts too");
+    }
+    // A hit is a use.
+    let source = Fake::new(&cx, "a", 1).otherwise(value(1, "loaded"));
+    let mut three = config(Rule::Newest);
+    three.capacity = nz(3);
+    let cache = over(&cx, three, &[&source]).await?;
+    for key in ["x", "y", "z"] {
+        get(&cx, &cache, key).await?;
+    }
+    get(&cx, &cache, "x").await?;
+    set(&cx, &cache, "y", written(2, "set"), "a").await?;
+    get(&cx, &cache, "new").await?;
+    source.take_calls();
+    for key in ["x", "y", "new"] {
+        get(&cx, &cache, key).await?;
+    }
+    ensure_eq!(source.take_calls(), "none", "a capacity of 3: x, y, z are loaded, x is asked for, y is set, and a fourth key comes; the loads of x, y and the fourth"; help = HELP);
+    ensure!(
+        !cache.is_empty() && cache.len() == 3,
+        "a capacity of 3 and four keys: `len` is {}",
+        cache.len()
+    );
+    Ok(())
+}

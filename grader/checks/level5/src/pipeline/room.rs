@@ -1,0 +1,159 @@
+//! Backpressure: what is pulled, and what goes on, while the consumer does something else.
+
+use std::time::Duration;
+
+use grader_kit::{Cx, Outcome, ensure, ms};
+use tokio::time::sleep;
+
+use super::works::{Works, take, takes};
+use super::{Line, RUN, limits, line, nz};
+
+/// Items that may be pulled and not delivered.
+fn bound(buffer: usize, stages: &[(&'static str, usize)]) -> u64 {
+    let slots: usize = stages.iter().map(|(_, max)| max).sum();
+    (slots + (stages.len() + 1) * buffer) as u64
+}
+
+type Stages = Vec<(&'static str, usize)>;
+
+fn cases(cx: &Cx) -> Vec<(usize, Stages, u64)> {
+    let mut draw = cx.draw();
+    let drawn = vec![("a", draw.index(5) + 1), ("b", draw.index(5) + 1)];
+    vec![
+        (1, vec![("a", 5), ("b", 3), ("c", 2)], 100),
+        (1, vec![("a", 1)], 10),
+        (4, vec![("a", 2), ("b", 2)], 0),
+        (1, Vec::new(), 0),
+        (draw.index(10) + 1, drawn, draw.below(50)),
+    ]
+}
+
+/// Items of an input that is much longer than what may be pulled of it. An endless one would keep a pipeline without a bound busy without end.
+const MANY: u64 = 20_000;
+
+/// A long input and a consumer that takes some results and then pauses, twice. `more` items are forgiven.
+async fn pauses(cx: &Cx, buffer: usize, stages: &Stages, length: u64, more: u64) -> Outcome {
+    let works = Works::new(cx);
+    let mut output = line(&works, buffer, stages, length).run(works.input(MANY));
+    let most = bound(buffer, stages);
+    let mut delivered = 0;
+    for (count, pause) in [(4, 100), (7, 1000)] {
+        delivered += count;
+        let run = async {
+            let taken = take(&works, &mut output, count).await.len() as u64;
+            sleep(Duration::from_secs(pause) / 2).await;
+            let half = works.pulled();
+            sleep(Duration::from_secs(pause) / 2).await;
+            (taken, half, works.pulled())
+        };
+        let (taken, half, pulled) =
+            cx.call_within(Duration::from_secs(3000), RUN, run).await?.value;
+        ensure!(taken == count, "a long input: after {} results the output ended", delivered - count + taken; expected = "it goes on");
+        ensure!(pulled == half, "{}, buffers of {buffer}: the consumer pauses after {delivered} results for {pause} s, and the input is still pulled: {half} items after half of it, {pulled} at its end", limits(stages);
+            expected = "what is full stays full", help = "bounded channels: a sender that waits for room stops what is before it");
+        ensure!(pulled <= delivered + most + more, "{}, buffers of {buffer}: the consumer pauses after {delivered} results, and {pulled} items were pulled", limits(stages);
+            expected = format!("at most {}: {delivered} delivered, and {most} for the slots and the {} buffers", delivered + most, stages.len() + 1),
+            help = "an item keeps its slot until there is room for its result in the next channel");
+    }
+    let inside = works.most_inside();
+    ensure!(inside <= most + more, "{}, buffers of {buffer}: at one moment {inside} items were pulled and not delivered", limits(stages);
+        expected = format!("at most {most}"),
+        help = "make sure that there is room in the first channel before you pull an item: `Sender::reserve`");
+    Ok(())
+}
+
+pub async fn stops_pulling_when_the_consumer_stops(cx: Cx) -> Outcome {
+    for (buffer, stages, length) in cases(&cx) {
+        pauses(&cx, buffer, &stages, length, 1).await?;
+    }
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    pauses(&cx, 2, &names.map(|name| (name, 1)).to_vec(), 10, 1).await
+}
+
+pub async fn pulls_nothing_without_room(cx: Cx) -> Outcome {
+    for (buffer, stages, length) in cases(&cx) {
+        pauses(&cx, buffer, &stages, length, 0).await?;
+    }
+    Ok(())
+}
+
+pub async fn an_ordered_stage_keeps_the_bound(cx: Cx) -> Outcome {
+    let drawn = cx.draw().index(8) + 1;
+    for (buffer, max) in [(1, 3), (4, 2), (2, drawn)] {
+        let works = Works::new(&cx);
+        // The first item takes 100 s, the others 20 ms.
+        let stage = works.stage("a", max, |item, _| takes(if item == 0 { 100_000 } else { 20 }));
+        let mut output = Line::new(nz(buffer)).stage(stage.ordered()).run(works.input(MANY));
+        let run = async {
+            let consumes = async { while take(&works, &mut output, 1).await.len() == 1 {} };
+            tokio::select! {
+                biased;
+                () = consumes => {}
+                () = sleep(ms(20_000)) => {}
+            }
+        };
+        cx.call(RUN, run).await?;
+        // One more is the business of another criterion.
+        let (inside, most) = (works.most_inside(), bound(buffer, &[("a", max)]));
+        ensure!(inside <= most + 1, "an ordered stage with a limit of {max}, buffers of {buffer}, the first item takes 100 s: {inside} items were pulled and not delivered";
+            expected = format!("at most {most}"),
+            help = "a result that waits for its turn keeps its slot; otherwise the results behind a slow item pile up");
+    }
+    Ok(())
+}
+
+pub async fn works_while_the_consumer_is_busy(cx: Cx) -> Outcome {
+    const HELP: &str = "the consumer polls only now and then: work that is done in `poll_next` stands still \
+                        meanwhile, work in a task does not";
+    let cases: [(Stages, u64, u64); 3] = [
+        (vec![("a", 2)], 10, 1),
+        (vec![("a", 1), ("b", 1)], 8, 1),
+        (vec![("a", 3), ("b", 3), ("c", 3)], 20, 2),
+    ];
+    for (stages, count, buffer) in cases {
+        let works = Works::new(&cx);
+        let mut output = line(&works, buffer as usize, &stages, 100).run(works.input(count));
+        let consumes = async {
+            let mut consumed = 0;
+            while !take(&works, &mut output, 1).await.is_empty() {
+                sleep(ms(100)).await;
+                consumed += 1;
+            }
+            (consumed, works.now())
+        };
+        let (consumed, at) = cx.call(RUN, consumes).await?.value;
+        let ideal = 100 * (count + stages.len() as u64);
+        ensure!(consumed == count && at < ideal + 100, "{}, 100 ms in each, and a consumer that takes 100 ms for each result: {consumed} of {count} were consumed, at {at} ms", limits(&stages);
+            expected = format!("{count}, at {ideal} ms: the stages work on the next items meanwhile"), help = HELP);
+    }
+    // Away: the stages work until all is full. An input that the first stage reads itself needs no channel.
+    for (buffer, stages) in [(3, vec![("a", 2), ("b", 4)]), (5, vec![("a", 1)])] {
+        let works = Works::new(&cx);
+        let mut output = line(&works, buffer, &stages, 10).run(works.input(1000));
+        let run = async {
+            take(&works, &mut output, 1).await;
+            sleep(ms(10_000)).await;
+            works.pulled()
+        };
+        let pulled = cx.call(RUN, run).await?.value;
+        let full = bound(buffer, &stages) + 1;
+        ensure!(pulled >= full - buffer as u64, "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
+            expected = format!("{full}: one is delivered, and all slots and channels are full"),
+            help = "each channel has room for `buffer` items");
+    }
+    // Away for 10 s: what there is room for is ready.
+    let buffer = cx.draw().below(6) + 4;
+    let works = Works::new(&cx);
+    let mut output = line(&works, buffer as usize, &[("a", 2)], 100).run(works.input(100));
+    let run = async {
+        take(&works, &mut output, 1).await;
+        sleep(ms(10_000)).await;
+        let began = works.now();
+        let ready = take(&works, &mut output, buffer).await.len() as u64;
+        (ready, works.now() - began)
+    };
+    let (ready, took) = cx.call(RUN, run).await?.value;
+    ensure!(ready == buffer && took == 0, "a consumer takes one result, is away for 10 s and takes {buffer} more: they came after {took} ms";
+        expected = format!("at once: the last channel has room for {buffer}"), help = HELP);
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What the form sends, and what it shows of the outcome.
+
+use futures::future::join;
+use grader_kit::{Cx, Fail, Outcome, ensure_eq, ms};
+use level5::form_validator::{Code, FormStatus, SubmitError};
+use level5::registration::{
+    AccountId, EMAIL, EMAIL_TAKEN, PASSWORD, REFUSED, RegisterError, Registration, TRY_LATER,
+    USERNAME, USERNAME_TAKEN,
+};
+use tokio::time::sleep;
+
+use super::fakes::{Says, Users};
+use super::{SUBMIT, Stage};
+
+const FIELDS: [level5::form_validator::FieldId; 3] = [USERNAME, EMAIL, PASSWORD];
+
+async fn fills(stage: &Stage<'_>, name: &str, password: &str) -> Outcome {
+    for (field, value) in [(USERNAME, name), (EMAIL, "mail@example.com"), (PASSWORD, password)] {
+        stage.types(field, value).await?;
+    }
+    Ok(())
+}
+
+/// The outcome of a submit as a message shows it.
+fn outcome(outcome: &Result<AccountId, SubmitError>) -> String {
+    match outcome {
+        Ok(AccountId(number)) => format!("account {number}"),
+        Err(SubmitError::NotValid(_)) => "not valid".to_owned(),
+        Err(SubmitError::AlreadySubmitting) => "already submitting".to_owned(),
+        Err(SubmitError::Refused(errors)) => {
+            let fields = errors.fields.iter().map(|(field, code)| format!("{field} {code}"));
+            let form = errors.form.iter().map(|code| format!("form {code}"));
+            fields.chain(form).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+pub async fn registers_what_was_typed(cx: Cx) -> Outcome {
+    const HELP: &str = "`Form::submit` waits for the checks and sends once; hand the three values to `register` as they are";
+    let users = Users::new(cx.timeline());
+    let stage = Stage::new(&cx, &users).await?;
+    let mut draw = cx.draw();
+    let (name, password) = (format!(" {} Ä", draw.word()), format!(" {}  X ", "é".repeat(8)));
+    // Not valid: nothing is filled in, then a name is taken.
+    let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+    ensure_eq!(outcome(&sent), "not valid", "an empty form is sent"; help = HELP);
+    users.says("free", Says::No);
+    fills(&stage, "taken", &password).await?;
+    let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+    ensure_eq!(outcome(&sent), "not valid", "a form is sent whose username is taken"; help = HELP);
+    ensure_eq!(users.registered().len(), 0, "registrations of forms that are not valid"; help = HELP);
+    users.says("free", Says::Yes);
+    fills(&stage, &name, &password).await?;
+    let later = async {
+        sleep(ms(50)).await;
+        stage.page.submit().await
+    };
+    let (first, second) = cx.call(SUBMIT, join(stage.page.submit(), later)).await?.value;
+    ensure_eq!((outcome(&first).as_str(), outcome(&second).as_str()), ("account 1", "already submitting"), "two clicks"; help = HELP);
+    let email = "mail@example.com".to_owned();
+    ensure_eq!(users.registered(), [Registration { username: name, email, password }], "what was registered"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_conflict_lands_on_its_field(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "status 409 with the field's name: an error of that field in `ServerErrors::fields`";
+    for (field, other, code) in [(EMAIL, USERNAME, EMAIL_TAKEN), (USERNAME, EMAIL, USERNAME_TAKEN)]
+    {
+        let users = Users::new(cx.timeline());
+        let stage = Stage::new(&cx, &users).await?;
+        fills(&stage, "anna", "12345678").await?;
+        users
+            .refuses(RegisterError::Status { status: 409, field: Some(field.as_str().to_owned()) });
+        let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+        ensure_eq!(outcome(&sent), format!("{field} {code}"), "status 409 with the field `{field}`"; help = HELP);
+        stage.shows(
+            field,
+            code.as_str(),
+            "the server answered with a conflict of this field",
+            HELP,
+        )?;
+        for valid in [other, PASSWORD] {
+            stage.shows(
+                valid,
+                "valid",
+                &format!("the server answered with a conflict of {field}"),
+                HELP,
+            )?;
+        }
+        let again = stage.now() + 5000;
+        stage
+            .shows_at(
+                again,
+                field,
+                code.as_str(),
+                "a while later",
+                "the error stays until the field changes",
+            )
+            .await?;
+        let value = if field == EMAIL { "other@example.com" } else { "otto" };
+        stage.types(field, value).await?;
+        stage.shows_at(again + 1000, field, "valid", "the field was changed", HELP).await?;
+        let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+        ensure_eq!(outcome(&sent), "account 2", "the form is sent again, with another value"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn other_failures_are_the_forms(cx: Cx) -> Outcome {
+    const HELP: &str = "only 409 with one of the two names is an error of a field; 400 to 499 is `REFUSED`, and the rest is `TRY_LATER`";
+    let of = |status, field: Option<&str>| RegisterError::Status {
+        status,
+        field: field.map(str::to_owned),
+    };
+    let drawn = u16::try_from(cx.draw().between(500..=599)).unwrap_or(500);
+    let cases: [(RegisterError, Code); 13] = [
+        (of(409, None), REFUSED),
+        (of(409, Some("plan")), REFUSED),
+        (of(409, Some("password")), REFUSED),
+        (of(409, Some("")), REFUSED),
+        (of(400, Some("email")), REFUSED),
+        (of(410, Some("email")), REFUSED),
+        (of(422, Some("username")), REFUSED),
+        (of(499, None), REFUSED),
+        (of(500, Some("email")), TRY_LATER),
+        (of(drawn, None), TRY_LATER),
+        (of(304, None), TRY_LATER),
+        (of(399, Some("username")), TRY_LATER),
+        (RegisterError::NoAnswer, TRY_LATER),
+    ];
+    let users = Users::new(cx.timeline());
+    let stage = Stage::new(&cx, &users).await?;
+    fills(&stage, "anna", "12345678").await?;
+    for (error, code) in cases {
+        users.refuses(error.clone());
+        let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+        ensure_eq!(outcome(&sent), format!("form {code}"), "the server: {error:?}"; help = HELP);
+        for field in FIELDS {
+            stage.shows(field, "valid", &format!("the server: {error:?}"), HELP)?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn empties_after_success(cx: Cx) -> Outcome {
+    const HELP: &str = "`Form::reset` when the registration has succeeded, and only then";
+    let users = Users::new(cx.timeline());
+    let stage = Stage::new(&cx, &users).await?;
+    fills(&stage, "anna", "12345678").await?;
+    users.refuses(RegisterError::NoAnswer);
+    let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+    ensure_eq!(sent.is_err(), true, "the server gives no answer, and `submit` returns a success");
+    let value =
+        |field| stage.page.form().value(field).map_err(|error| Fail::new(error.to_string()));
+    for (field, expected) in FIELDS.into_iter().zip(["anna", "mail@example.com", "12345678"]) {
+        ensure_eq!(value(field)?, expected, "the value of {field}, after a failure"; help = HELP);
+    }
+    let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+    ensure_eq!(outcome(&sent), "account 2", "the same form, sent again");
+    let asked = users.asked().len();
+    for wait in [0, 60_000] {
+        sleep(ms(wait)).await;
+        for field in FIELDS {
+            ensure_eq!(value(field)?, "", "the value of {field}, {wait} ms after a success"; help = HELP);
+            stage.shows(field, "pristine", &format!("{wait} ms after a success"), HELP)?;
+        }
+        ensure_eq!(stage.form_status(), FormStatus::Pristine, "the status of the form, {wait} ms after a success"; help = HELP);
+    }
+    ensure_eq!(users.asked().len(), asked, "what was asked after a success"; help = HELP);
+    Ok(())
+}

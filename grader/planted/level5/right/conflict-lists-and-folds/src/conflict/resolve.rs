@@ -1,0 +1,121 @@
+//! One content from the newest records of several sources.
+
+use std::collections::BTreeMap;
+
+use super::latest::{Latest, Versioned as _};
+use super::record::{Fields, Record};
+use super::stamp::{SourceId, Stamp};
+
+/// How differing records become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The newest record.
+    Newest,
+    /// The record of the source with the highest priority, of equal ones the newest.
+    Priority,
+    /// The record of the source with the highest trust, of equal ones the newest.
+    Trust,
+    /// Field by field, from the source with the highest priority that has the field; of equal priorities from the
+    /// newest record. A deletion removes what is older than it.
+    Merge,
+    /// A person decides.
+    Manual,
+}
+
+/// How a source ranks among the others. More is higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// For [`Strategy::Priority`] and [`Strategy::Merge`].
+    pub priority: u8,
+    /// For [`Strategy::Trust`].
+    pub trust: u8,
+}
+
+/// The standing of each source. A source that is not listed ranks below all that are.
+pub type Standings = BTreeMap<SourceId, Standing>;
+
+/// A content, and where it is from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// The fields, or `None`: the record is deleted.
+    pub content: Option<Fields>,
+    /// The stamp of the record that won; of a merge, that of the newest record that was merged.
+    pub stamp: Stamp,
+    /// For each field of the content the stamp of the record that it is from.
+    pub origins: BTreeMap<String, Stamp>,
+}
+
+impl Resolved {
+    /// One record, as a whole.
+    #[must_use]
+    pub fn whole(record: &Record) -> Self {
+        let names = record.content.iter().flat_map(BTreeMap::keys);
+        let origins = names.map(|name| (name.clone(), record.stamp.clone())).collect();
+        Self { content: record.content.clone(), stamp: record.stamp.clone(), origins }
+    }
+}
+
+/// What follows from the newest records of the sources.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolution {
+    /// There is no record.
+    Empty,
+    /// This counts.
+    Decided(Resolved),
+    /// The records differ, and the strategy is [`Strategy::Manual`]: the records, the oldest first. What counted
+    /// before goes on counting until a decision.
+    Open(Vec<Record>),
+}
+
+/// Decides what counts.
+///
+/// The result depends on the arguments alone: not on the order in which the records were offered.
+/// [`Strategy::Manual`] yields the newest record if the sources agree.
+#[must_use]
+pub fn resolve(latest: &Latest<Record>, strategy: Strategy, standings: &Standings) -> Resolution {
+    let standing = |record: &Record| standings.get(&record.stamp.source);
+    let winner = match strategy {
+        Strategy::Merge => return merge(latest, standings),
+        Strategy::Manual if latest.in_conflict() => {
+            return Resolution::Open(latest.in_order().into_iter().cloned().collect());
+        }
+        Strategy::Newest | Strategy::Manual => latest.newest(),
+        // `None`, of a source that is not listed, is less than every `Some`.
+        Strategy::Priority => latest.highest(|record| standing(record).map(|s| s.priority)),
+        Strategy::Trust => latest.highest(|record| standing(record).map(|s| s.trust)),
+    };
+    winner.map_or(Resolution::Empty, |record| Resolution::Decided(Resolved::whole(record)))
+}
+
+fn merge(latest: &Latest<Record>, standings: &Standings) -> Resolution {
+    let Some(newest) = latest.newest() else { return Resolution::Empty };
+    let gone = latest.in_order().into_iter().rfind(|record| record.content.is_none());
+    let left: Vec<&Record> = latest
+        .in_order()
+        .into_iter()
+        .filter(|record| gone.is_none_or(|gone| record.stamp() > gone.stamp()))
+        .collect();
+    let mut resolved =
+        Resolved { content: None, stamp: newest.stamp.clone(), origins: BTreeMap::new() };
+    for record in &left {
+        for name in record.content.iter().flat_map(BTreeMap::keys) {
+            let rank = |record: &Record| {
+                let priority =
+                    standings.get(&record.stamp.source).map(|standing| standing.priority);
+                (priority, record.stamp.clone())
+            };
+            let having = left.iter().filter_map(|record| {
+                let value = record.content.as_ref()?.get(name)?;
+                Some((rank(record), value))
+            });
+            if let Some(((_, stamp), value)) = having.max_by(|a, b| a.0.cmp(&b.0)) {
+                resolved.content.get_or_insert_default().insert(name.clone(), value.clone());
+                resolved.origins.insert(name.clone(), stamp);
+            }
+        }
+    }
+    if !left.is_empty() {
+        resolved.content.get_or_insert_default();
+    }
+    Resolution::Decided(resolved)
+}

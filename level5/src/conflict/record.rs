@@ -1,0 +1,111 @@
+//! Records and their fingerprints.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::latest::Versioned;
+use super::stamp::Stamp;
+
+/// The fields of a record, by name.
+pub type Fields = BTreeMap<String, Value>;
+
+/// What a source says about one record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// When the source wrote it.
+    pub stamp: Stamp,
+    /// The fields, or `None`: the source has deleted the record.
+    pub content: Option<Fields>,
+}
+
+impl Versioned for Record {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// By the fingerprints. A source that gives two contents the same stamp has a fault; the choice between them
+    /// has no meaning, but it must be the same one everywhere.
+    fn tie(&self, other: &Self) -> Ordering {
+        Fingerprint::of(self.content.as_ref()).cmp(&Fingerprint::of(other.content.as_ref()))
+    }
+}
+
+/// A short stand-in for a whole content: equal contents have equal fingerprints, different ones differ.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a content: of all its fields, to the last character of the last one.
+    ///
+    /// The order in which the members of a JSON object were written does not matter. The order of an array does. A
+    /// deleted record and one without fields differ.
+    #[must_use]
+    pub fn of(content: Option<&Fields>) -> Self {
+        let mut hash = Sha256::new();
+        match content {
+            None => hash.update(b"deleted"),
+            Some(fields) => object(&mut hash, fields),
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Every object is hashed with its members sorted, whatever the map type of `serde_json` does with their order.
+fn value(hash: &mut Sha256, json: &Value) {
+    match json {
+        Value::Object(members) => object(hash, members),
+        Value::Array(items) => {
+            hash.update(b"[");
+            for item in items {
+                value(hash, item);
+                hash.update(b",");
+            }
+            hash.update(b"]");
+        }
+        // A number, a text with its quotation marks and escapes, `true`, `false`, `null`: no two of them have the
+        // same JSON, and none contains a comma or a bracket outside of its quotation marks.
+        leaf => hash.update(leaf.to_string().as_bytes()),
+    }
+}
+
+fn object<'a>(hash: &mut Sha256, members: impl IntoIterator<Item = (&'a String, &'a Value)>) {
+    let sorted: BTreeMap<_, _> = members.into_iter().collect();
+    hash.update(b"{");
+    for (name, member) in sorted {
+        hash.update(Value::String(name.clone()).to_string().as_bytes());
+        hash.update(b":");
+        value(hash, member);
+        hash.update(b",");
+    }
+    hash.update(b"}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn print(json: &Value) -> Fingerprint {
+        let fields: Fields = serde_json::from_value(json.clone()).expect("an object");
+        Fingerprint::of(Some(&fields))
+    }
+
+    #[test]
+    fn a_fingerprint_covers_the_whole_content() {
+        assert_ne!(print(&json!({"name": "A"})), print(&json!({"name": "B", "z": 9})));
+        assert_ne!(print(&json!({"a": ["b", "c"]})), print(&json!({"a": ["b,c"]})));
+        assert_ne!(print(&json!({"a": {"b": 1}})), print(&json!({"a": {"b": "1"}})));
+        assert_ne!(Fingerprint::of(None), print(&json!({})));
+        assert_eq!(print(&json!({"é": {"x": 1, "y": 2}})), print(&json!({"é": {"y": 2, "x": 1}})));
+    }
+}

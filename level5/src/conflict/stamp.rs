@@ -1,0 +1,93 @@
+//! When a source says that it wrote a record.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The name of a source. Names are ordered by their text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// starter: keep
+pub struct SourceId(Arc<str>);
+
+impl SourceId {
+    /// The name with this text. Every text is a name, the empty one too.
+    // starter: keep
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the name.
+    // starter: keep
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+// starter: keep
+impl From<&str> for SourceId {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+// starter: keep
+impl Borrow<str> for SourceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+// starter: keep
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// When and by which source a record was written, by the source's own word.
+///
+/// Stamps have a total order: the later `at` is newer; of equal ones the higher `version`; of those the source whose
+/// name is greater. Two stamps are never equal unless all three are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// When the source wrote the record. It is not when the record arrived.
+    pub at: Timestamp,
+    /// Counts the source's writes of the record, where the clock is too coarse to tell them apart.
+    pub version: u64,
+    /// The source.
+    pub source: SourceId,
+}
+
+impl Ord for Stamp {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |stamp: &Self| (stamp.at, stamp.version);
+        key(self).cmp(&key(other)).then_with(|| self.source.cmp(&other.source))
+    }
+}
+
+// starter: keep
+impl PartialOrd for Stamp {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Stamp {
+    /// The stamp, with its `at` held at `now` if it is further ahead of `now` than `max_skew`. The flag says
+    /// whether it was held.
+    ///
+    /// A source whose clock is an hour fast would win every conflict of that hour. A skew of exactly `max_skew` is
+    /// accepted, and so is every stamp of the past.
+    #[must_use]
+    pub fn held(self, now: Timestamp, max_skew: Duration) -> (Self, bool) {
+        // Compared as a difference: the sum of `now` and a long skew may be no timestamp.
+        let ahead = self.at.duration_since(now);
+        let too_far = Duration::try_from(ahead).is_ok_and(|ahead| ahead > max_skew);
+        if too_far { (Self { at: now, ..self }, true) } else { (self, false) }
+    }
+}

@@ -1,0 +1,153 @@
+//! What is sent: events, and their encoding.
+
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, EventId};
+use crate::priority_queue::Priority;
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// For each event a line of JSON that names all but the data, then the data, then a line feed. The line has the
+    /// length of the data in bytes.
+    Plain,
+    /// The same, compressed with gzip.
+    Gzip,
+}
+
+/// The bytes are no batch in this encoding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {index} of the batch cannot be read: {reason}")]
+pub struct DecodeError {
+    /// The index of the event that cannot be read.
+    pub index: usize,
+    /// Why not.
+    pub reason: String,
+}
+
+/// Events for one service that are sent together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    events: Vec<Arc<Event>>,
+    encoding: Encoding,
+}
+
+impl Batch {
+    /// A batch of these events.
+    #[must_use]
+    pub const fn new(events: Vec<Arc<Event>>, encoding: Encoding) -> Self {
+        Self { events, encoding }
+    }
+
+    /// Its events, in the order of the acknowledgements.
+    #[must_use]
+    pub fn events(&self) -> &[Arc<Event>] {
+        &self.events
+    }
+
+    /// How [`encode`](Self::encode) writes it.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Its events as bytes. They are written at each call: a sink that needs no bytes pays for none.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut body = Vec::new();
+        for event in &self.events {
+            // Writing a header of texts and numbers into memory does not fail.
+            let _ = serde_json::to_writer(&mut body, &Header::of(event));
+            body.push(b'\n');
+            body.extend_from_slice(&event.data);
+            body.push(b'\n');
+        }
+        match self.encoding {
+            Encoding::Plain => body.into(),
+            Encoding::Gzip => gzip(&body).unwrap_or_default().into(),
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) has written.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]. It never panics, whatever the bytes are.
+    pub fn decode(body: &[u8], encoding: Encoding) -> Result<Self, DecodeError> {
+        let plain = match encoding {
+            Encoding::Plain => Ok(body.to_vec()),
+            Encoding::Gzip => gunzip(body),
+        };
+        let plain = plain.map_err(|error| DecodeError { index: 0, reason: error.to_string() })?;
+        let (mut rest, mut events) = (&plain[..], Vec::new());
+        while !rest.is_empty() {
+            let read = read(rest).map_err(|reason| DecodeError { index: events.len(), reason })?;
+            events.push(Arc::new(read.0));
+            rest = read.1;
+        }
+        Ok(Self { events, encoding })
+    }
+}
+
+/// All of an event but its data.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    id: String,
+    kind: String,
+    key: Option<String>,
+    priority: String,
+    at: String,
+    bytes: usize,
+}
+
+impl Header {
+    fn of(event: &Event) -> Self {
+        Self {
+            id: event.id.to_string(),
+            kind: event.kind.clone(),
+            key: event.key.clone(),
+            priority: format!("{:?}", event.priority),
+            at: event.at.to_string(),
+            bytes: event.data.len(),
+        }
+    }
+
+    fn event(self, data: &[u8]) -> Result<Event, String> {
+        let named = |it: &Priority| format!("{it:?}") == self.priority;
+        let priority = Priority::ALL.into_iter().find(named);
+        let priority = priority.ok_or_else(|| format!("no priority: {}", self.priority))?;
+        let at: Timestamp = self.at.parse().map_err(|error| format!("no time: {error}"))?;
+        let (id, data) = (EventId::new(self.id), Bytes::copy_from_slice(data));
+        Ok(Event { id, kind: self.kind, key: self.key, priority, at, data })
+    }
+}
+
+/// The first event, and what follows it.
+fn read(body: &[u8]) -> Result<(Event, &[u8]), String> {
+    let end = body.iter().position(|byte| *byte == b'\n').ok_or("its header does not end")?;
+    let header: Header = serde_json::from_slice(&body[..end]).map_err(|error| error.to_string())?;
+    let rest = &body[end + 1..];
+    let (data, rest) = rest.split_at_checked(header.bytes).ok_or("its data is cut short")?;
+    let rest = rest.strip_prefix(b"\n").ok_or("its data does not end with a line feed")?;
+    Ok((header.event(data)?, rest))
+}
+
+fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+fn gunzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    GzDecoder::new(body).read_to_end(&mut plain)?;
+    Ok(plain)
+}

@@ -1,0 +1,42 @@
+//! Which ids are known: those of events that have not ended, of dead letters, and of the last events that have ended.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::event::EventId;
+
+#[derive(Debug)]
+pub(super) struct Ids {
+    known: HashSet<EventId>,
+    /// Those of events that have ended, oldest first.
+    ended: VecDeque<EventId>,
+    /// The most of them.
+    remembered: usize,
+}
+
+impl Ids {
+    pub(super) fn new(remembered: usize) -> Self {
+        Self { known: HashSet::new(), ended: VecDeque::new(), remembered }
+    }
+
+    pub(super) fn contains(&self, id: &EventId) -> bool {
+        self.known.contains(id)
+    }
+
+    pub(super) fn insert(&mut self, id: EventId) {
+        self.known.insert(id);
+    }
+
+    pub(super) fn remove(&mut self, id: &EventId) {
+        self.known.remove(id);
+    }
+
+    /// The event with this id has ended. When too many have, the oldest is forgotten.
+    pub(super) fn ended(&mut self, id: EventId) {
+        self.ended.push_back(id);
+        if self.ended.len() > self.remembered
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! An event processor: takes events by priority, keeps them in a journal, and delivers each at least once.
+//!
+//! ```text
+//!            no: Invalid, Duplicate, Backpressure, Closed
+//!              ▲
+//!  ingest ─▶ admit ─▶ journal: append ─▶ accepted ─▶ queue of its service, by priority
+//!                        │ fails: Journal              │ a full batch, or the time of the first event
+//!                                                      ▼
+//!           waits 1, 2, 4 s ◀─ again ── breaker ─▶ sink ── acknowledged ─▶ journal: done ─▶ delivered
+//!                  │                                │
+//!                  └──▶ queue                       └── rejected, or the last attempt ─▶ journal: done ─▶ dead letter
+//! ```
+//!
+//! *At least once* holds from the moment at which [`Processor::ingest`] returns `Ok`: the journal has the event, and keeps
+//! it until a service has acknowledged it or it is a dead letter. An event may arrive twice: when an acknowledgement is
+//! lost, or when a process ends between an acknowledgement and its record. A service that minds tells events apart by
+//! their ids.
+//!
+//! Lesson: `level5/lessons/event_processor.md`.
+
+mod batch;
+mod config;
+mod core;
+mod driver;
+mod event;
+mod ids;
+mod journal;
+mod metrics;
+mod shared;
+mod sink;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::core::Core;
+use driver::Driver;
+use shared::Shared;
+
+pub use batch::{Batch, DecodeError, Encoding};
+pub use config::{Config, ConfigError, breaker, retry};
+pub use event::{Event, EventId, Invalid, Service};
+pub use journal::{DeadLetter, End, Journal, JournalError, Loaded, MemoryJournal};
+pub use metrics::{Latency, Metrics};
+pub use sink::{Ack, SendError, Sink};
+
+/// Why an event was not accepted. It changes nothing then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// As many events are pending as may be.
+    #[error("too many events are pending, try again in {} ms", retry_after.as_millis())]
+    Backpressure {
+        /// How long to wait before the next try, never zero. [`Processor::backpressure`] says when there is room.
+        retry_after: Duration,
+    },
+    /// The event itself is wrong.
+    #[error("the event is invalid: {0}")]
+    Invalid(#[from] Invalid),
+    /// An event with this id was accepted before: it has not ended, is a dead letter, or is one of the last
+    /// [`Config::remembered_ids`] that have ended.
+    #[error("an event with this id was accepted before")]
+    Duplicate,
+    /// The journal does not have the event.
+    #[error(transparent)]
+    Journal(JournalError),
+    /// The processor is shut down.
+    #[error("the processor is shut down")]
+    Closed,
+}
+
+/// Why no processor was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(JournalError),
+}
+
+/// What a shutdown has left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The figures at the end.
+    pub metrics: Metrics,
+    /// The events that have not ended, in the order of acceptance. The journal has them.
+    pub left: Vec<EventId>,
+}
+
+/// Delivers events. Share it in an [`Arc`].
+///
+/// Dropping it stops everything at once. What has not ended stays in the journal, and the next processor that starts with
+/// it goes on; [`shutdown`](Self::shutdown) ends it in order.
+///
+/// ```
+/// use std::time::Duration;
+/// use level5::event_processor::*;
+/// use level5::priority_queue::Priority;
+///
+/// struct Print;
+/// impl Sink for Print {
+///     async fn send(&self, to: &Service, batch: &Batch) -> Result<Vec<Ack>, SendError> {
+///         Ok(batch.events().iter().map(|event| { println!("{to}: {}", event.id); Ack::Ok }).collect())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let route = |event: &Event| match event.kind.as_str() {
+///     "user_action" => Service::new("analytics"),
+///     _ => Service::new("monitoring"),
+/// };
+/// let journal = MemoryJournal::default();
+/// let processor = Processor::start(Config::default(), Print, journal, route).await?;
+/// let event = Event {
+///     id: EventId::new("1"),
+///     kind: "user_action".to_owned(),
+///     key: None,
+///     priority: Priority::High,
+///     at: jiff::Timestamp::UNIX_EPOCH,
+///     data: "click".into(),
+/// };
+/// processor.ingest(event.clone()).await?;
+/// assert_eq!(processor.ingest(event).await, Err(Rejected::Duplicate));
+/// let report = processor.shutdown(Duration::from_secs(10)).await;
+/// assert_eq!((report.metrics.delivered, report.left.len()), (1, 0));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Processor<S, J> {
+    shared: Arc<Shared<S, J>>,
+    route: Box<dyn Fn(&Event) -> Service + Send + Sync>,
+    metrics: watch::Receiver<Metrics>,
+    pressed: watch::Receiver<bool>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    driver: AbortHandle,
+}
+
+impl<S, J> fmt::Debug for Processor<S, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processor").finish_non_exhaustive()
+    }
+}
+
+impl<S: Sink, J: Journal> Processor<S, J> {
+    /// Starts a processor. It goes on with what the journal holds: its events are pending, in their order and with all
+    /// their attempts, also if they are more than may be pending; its dead letters are dead letters.
+    ///
+    /// `route` says where an event goes. It is called once for each event, before the event is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]. Nothing was started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime. A panic of `route` reaches the caller.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future starts nothing.
+    pub async fn start(
+        config: Config,
+        sink: S,
+        journal: J,
+        route: impl Fn(&Event) -> Service + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let loaded = journal.load().await.map_err(StartError::Journal)?;
+        let taken = loaded.pending.len();
+        let core = Core::new(config.clone(), loaded, &route, Instant::now());
+        let (metrics_sender, metrics) = watch::channel(core.metrics());
+        let (pressed_sender, pressed) = watch::channel(core.pressed(false));
+        let shared = Arc::new(Shared::new(config, sink, journal, core, taken));
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            metrics: metrics_sender,
+            pressed: pressed_sender,
+            stop: stop.clone(),
+            _ended: ended.clone().drop_guard(),
+        };
+        let driver = tokio::spawn(driver.run()).abort_handle();
+        Ok(Self { shared, route: Box::new(route), metrics, pressed, stop, ended, driver })
+    }
+
+    /// Accepts an event. When this returns `Ok`, the journal has it.
+    ///
+    /// An event that is not critical is refused while as many are pending as the threshold says. A critical event is
+    /// accepted beyond it, as long as its reserve lasts, and then waits for room, first come, first served. No accepted
+    /// event makes room for another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`]. An event that is wrong is refused as that before anything else.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `route` or of the journal reaches the caller, and the event is not accepted.
+    ///
+    /// # Cancellation
+    ///
+    /// Before its first poll the future has done nothing. Dropping it before it is ready withdraws the event: it is not
+    /// sent, and the journal is asked to forget it.
+    pub async fn ingest(&self, event: Event) -> Result<(), Rejected> {
+        event.check()?;
+        let service = (self.route)(&event);
+        let admission = self.shared.admit(&event).await?;
+        admission.accept(event, service).await
+    }
+
+    /// The figures, as they change. A receiver sees the latest ones.
+    #[must_use]
+    pub fn metrics(&self) -> watch::Receiver<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Whether producers should slow down: true when as many events are pending as the threshold says, false again
+    /// when they are at most 80 % of that.
+    #[must_use]
+    pub fn backpressure(&self) -> watch::Receiver<bool> {
+        self.pressed.clone()
+    }
+
+    /// The dead letters, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.shared.lock().dead_letters()
+    }
+
+    /// Sends the dead letters with these ids again, with all their attempts, as far as there is room below the
+    /// threshold, oldest first. Returns how many. Ids without a dead letter are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::Closed`], and [`Rejected::Journal`] when it could not record that they are pending again. All are
+    /// dead letters as before.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future before it is ready leaves them dead letters.
+    pub async fn redrive(&self, ids: &[EventId]) -> Result<usize, Rejected> {
+        if self.shared.lock().is_closed() {
+            return Err(Rejected::Closed);
+        }
+        let picked = self.shared.pick_dead(ids);
+        let events = picked.events();
+        if !events.is_empty() {
+            self.shared.journal.append(&events).await.map_err(Rejected::Journal)?;
+        }
+        Ok(picked.redrive())
+    }
+
+    /// Ends the processor: refuses events from now on, sends what is pending without waiting for full batches, and stops
+    /// when that has ended, at the latest after `deadline`. Events that wait for another attempt wait as before.
+    ///
+    /// When this returns, none of the processor's tasks runs. May be called again, and by several callers: the earliest
+    /// deadline counts.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves a processor that refuses events, ends what is pending and has no deadline.
+    pub async fn shutdown(&self, deadline: Duration) -> Report {
+        self.shared.close();
+        if timeout(deadline, self.ended.cancelled()).await.is_err() {
+            self.stop.cancel();
+            self.ended.cancelled().await;
+        }
+        let core = self.shared.lock();
+        Report { metrics: core.metrics(), left: core.pending() }
+    }
+}
+
+impl<S, J> Drop for Processor<S, J> {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

@@ -1,0 +1,55 @@
+//! The other side: services that take batches and acknowledge each event.
+
+use http::StatusCode;
+
+use super::batch::Batch;
+use super::event::Service;
+
+/// What a service says about one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ack {
+    /// It has the event.
+    Ok,
+    /// Not now: the event is to be sent again. With the reason.
+    Retry(String),
+    /// Never: the event becomes a dead letter. With the reason.
+    Reject(String),
+}
+
+/// Why a batch as a whole has no acknowledgements.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// There is no answer, or an error of which nothing else is known. It may pass.
+    #[error("{0}")]
+    Transport(String),
+    /// The service has answered with this status.
+    #[error("status {0}: {1}")]
+    Status(StatusCode, String),
+}
+
+impl SendError {
+    /// Whether the same batch may succeed later: every transport error, and the statuses 408, 425, 429 and 500 to 599.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Status(status, _) => {
+                status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+            }
+        }
+    }
+}
+
+/// Sends batches to services.
+///
+/// Calls for one service and for several run at the same time. The processor gives each a time limit, and drops the
+/// future at it. It also drops the futures that run when a shutdown has reached its deadline.
+pub trait Sink: Send + Sync + 'static {
+    /// Sends a batch to a service. Returns one [`Ack`] for each event, in the order of the batch. An event without
+    /// one counts as [`Ack::Retry`].
+    fn send(
+        &self,
+        to: &Service,
+        batch: &Batch,
+    ) -> impl Future<Output = Result<Vec<Ack>, SendError>> + Send;
+}

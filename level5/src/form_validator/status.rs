@@ -1,0 +1,199 @@
+//! What rules answer, and the status of a field and of a form that follows from it.
+
+use super::{Code, FieldId};
+
+/// What a rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// Why the value is not accepted. Empty: it is.
+    pub errors: Vec<Code>,
+    /// What the user should know. A warning does not make the value invalid.
+    pub warnings: Vec<Code>,
+}
+
+impl Verdict {
+    /// The value is accepted.
+    // starter: keep
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::default()
+    }
+
+    /// The value is not accepted, for this reason.
+    // starter: keep
+    #[must_use]
+    pub fn error(code: Code) -> Self {
+        Self { errors: vec![code], warnings: Vec::new() }
+    }
+
+    /// The value is accepted, with a warning.
+    // starter: keep
+    #[must_use]
+    pub fn warning(code: Code) -> Self {
+        Self { errors: Vec::new(), warnings: vec![code] }
+    }
+}
+
+/// Why a check has no verdict. The value may be right or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckFailed {
+    /// It took as long as its time limit.
+    #[error("the check took too long")]
+    TimedOut,
+    /// Its service gave no answer that can be used. The text is for a log.
+    #[error("the check is not available: {0}")]
+    Unavailable(String),
+    /// The rule panicked, with this text.
+    #[error("the check panicked: {0}")]
+    Panicked(String),
+}
+
+/// A check of a field that has no verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCheck {
+    /// The name of the rule.
+    pub rule: &'static str,
+    /// Why it has no verdict.
+    pub why: CheckFailed,
+}
+
+/// What is known of the value of a field.
+///
+/// Errors and warnings are in the order in which the rules were added; the errors of the server follow them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldStatus {
+    /// The field was not set since the form was made or reset, and not validated. Its rules have not run.
+    Pristine,
+    /// A check waits or runs. Earlier errors are not shown: they were about another value.
+    Pending,
+    /// All rules accept the value.
+    Valid {
+        /// What the user should know.
+        warnings: Vec<Code>,
+    },
+    /// A rule or the server does not accept the value.
+    Invalid {
+        /// Why. Never empty.
+        errors: Vec<Code>,
+        /// What the user should know.
+        warnings: Vec<Code>,
+    },
+    /// A check has no verdict. The field is neither valid nor invalid: validating it again runs the failed checks again.
+    Unknown {
+        /// The checks that have no verdict. Never empty.
+        failed: Vec<FailedCheck>,
+        /// What other rules, or the server, do not accept.
+        errors: Vec<Code>,
+        /// What the user should know.
+        warnings: Vec<Code>,
+    },
+}
+
+/// What is known of a whole form: the first of these that fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormStatus {
+    /// A field is invalid.
+    Invalid,
+    /// A check waits or runs.
+    Pending,
+    /// A check has no verdict.
+    Unknown,
+    /// A field is pristine.
+    Pristine,
+    /// Every field is valid.
+    Valid,
+}
+
+impl FormStatus {
+    /// The status of a form with these fields.
+    pub(super) fn of<'a>(fields: impl Iterator<Item = &'a FieldStatus> + Clone) -> Self {
+        let any = |is: fn(&FieldStatus) -> bool| fields.clone().any(is);
+        if any(|field| matches!(field, FieldStatus::Invalid { .. })) {
+            Self::Invalid
+        } else if any(|field| matches!(field, FieldStatus::Pending)) {
+            Self::Pending
+        } else if any(|field| matches!(field, FieldStatus::Unknown { .. })) {
+            Self::Unknown
+        } else if any(|field| matches!(field, FieldStatus::Pristine)) {
+            Self::Pristine
+        } else {
+            Self::Valid
+        }
+    }
+}
+
+/// What the server does not accept of what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerErrors {
+    /// Errors of fields. They land on their fields; an error of a field that the form does not have lands nowhere.
+    pub fields: Vec<(FieldId, Code)>,
+    /// Errors of the form as a whole. They are in the result of [`Form::submit`](super::Form::submit) only.
+    pub form: Vec<Code>,
+}
+
+/// How far a rule is with the value that its field has now.
+pub(super) enum Answer<'a> {
+    /// It does not run, since an earlier rule does not accept the value.
+    None,
+    /// It waits or runs.
+    Pending,
+    Given(&'a Verdict),
+    Failed(&'a CheckFailed),
+}
+
+/// The status of a field whose rules ran: their names and answers in their order, then what the server said.
+pub(super) fn status_of<'a>(
+    answers: impl Iterator<Item = (&'static str, Answer<'a>)>,
+    server: &[Code],
+) -> FieldStatus {
+    let (mut errors, mut warnings, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    for (rule, answer) in answers {
+        match answer {
+            Answer::None => {}
+            Answer::Pending => return FieldStatus::Pending,
+            Answer::Given(verdict) => {
+                errors.extend_from_slice(&verdict.errors);
+                warnings.extend_from_slice(&verdict.warnings);
+            }
+            Answer::Failed(why) => failed.push(FailedCheck { rule, why: why.clone() }),
+        }
+    }
+    errors.extend_from_slice(server);
+    if !failed.is_empty() {
+        FieldStatus::Unknown { failed, errors, warnings }
+    } else if errors.is_empty() {
+        FieldStatus::Valid { warnings }
+    } else {
+        FieldStatus::Invalid { errors, warnings }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Code = Code::new("short");
+    const TAKEN: Code = Code::new("taken");
+
+    #[test]
+    fn one_pending_check_is_enough() {
+        let error = Verdict::error(SHORT);
+        let answers = [("a", Answer::Given(&error)), ("b", Answer::Pending)];
+        assert_eq!(status_of(answers.into_iter(), &[]), FieldStatus::Pending);
+    }
+
+    #[test]
+    fn errors_stand_in_the_order_of_the_rules_and_the_servers_follow() {
+        let error = Verdict::error(SHORT);
+        let answers = [("a", Answer::None), ("b", Answer::Given(&error))];
+        let expected = FieldStatus::Invalid { errors: vec![SHORT, TAKEN], warnings: Vec::new() };
+        assert_eq!(status_of(answers.into_iter(), &[TAKEN]), expected);
+    }
+
+    #[test]
+    fn an_error_makes_the_form_invalid_while_another_field_waits() {
+        let invalid = FieldStatus::Invalid { errors: vec![SHORT], warnings: Vec::new() };
+        let fields = [FieldStatus::Pending, invalid];
+        assert_eq!(FormStatus::of(fields.iter()), FormStatus::Invalid);
+    }
+}

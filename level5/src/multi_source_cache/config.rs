@@ -1,0 +1,151 @@
+//! What a cache is told when it is made.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conflict::{SourceId, Stamp};
+
+use super::entries::View;
+
+/// A function that makes one value of several, see [`Rule::Merge`].
+pub type MergeFn<V> = dyn Fn(&[(Stamp, V)]) -> V + Send + Sync;
+
+/// Which of the sources' values counts.
+pub enum Rule<V> {
+    /// The one with the newest stamp.
+    Newest,
+    /// The one of the source with the highest priority whose value is within its ttl, of equal ones the newest. If
+    /// all are past their ttl, the one of the highest priority.
+    Priority,
+    /// What the function makes of the newest value of each source. It gets them with the oldest stamp first, so that
+    /// its result does not depend on the order in which they arrived.
+    Merge(Arc<MergeFn<V>>),
+}
+
+// starter: keep
+impl<V> Clone for Rule<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Newest => Self::Newest,
+            Self::Priority => Self::Priority,
+            Self::Merge(merge) => Self::Merge(Arc::clone(merge)),
+        }
+    }
+}
+
+// starter: keep
+impl<V> fmt::Debug for Rule<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Newest => "Newest",
+            Self::Priority => "Priority",
+            Self::Merge(_) => "Merge",
+        })
+    }
+}
+
+impl<V: Clone> Rule<V> {
+    /// The value of a view: of its only part, or the merge of all.
+    pub(super) fn value(&self, view: &View<V>) -> V {
+        let parts = || view.parts.iter().map(|part| (part.stamp.clone(), part.value.clone()));
+        match (self, view.parts.as_slice()) {
+            (Self::Merge(merge), [_, _, ..]) => merge(&parts().collect::<Vec<_>>()),
+            _ => view.value.clone(),
+        }
+    }
+}
+
+/// What a cache keeps, how long, and which value counts.
+#[derive(Debug, Clone)]
+pub struct CacheConfig<V> {
+    /// The most keys that are kept. For one more, the key goes that was not used for the longest time.
+    pub capacity: NonZeroUsize,
+    /// A value is fresh while its age is less than this, unless it has a ttl of its own.
+    pub ttl: Duration,
+    /// How long it is remembered that no source has a value. Zero: not at all.
+    pub missing_ttl: Duration,
+    /// How long a source may take to answer before it counts as failed.
+    pub load_timeout: Duration,
+    /// How many keys of a source a pull loads at once.
+    pub pulls_at_once: NonZeroUsize,
+    /// Which value counts.
+    pub rule: Rule<V>,
+}
+
+impl<V> CacheConfig<V> {
+    pub(super) const fn check(&self) -> Result<(), ConfigError> {
+        if self.ttl.is_zero() {
+            return Err(ConfigError::ZeroTtl);
+        }
+        if self.load_timeout.is_zero() {
+            return Err(ConfigError::ZeroLoadTimeout);
+        }
+        Ok(())
+    }
+}
+
+/// How the cache learns of a source's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// The cache asks for every key that it has a value of.
+    Pull {
+        /// The time from the beginning of one pull to that of the next one. After a pull that takes longer, the
+        /// next one follows at once.
+        every: Duration,
+    },
+    /// The source's stream of updates.
+    Push,
+    /// Both.
+    Hybrid {
+        /// The time from the beginning of one pull to that of the next one. After a pull that takes longer, the
+        /// next one follows at once.
+        every: Duration,
+    },
+}
+
+impl SyncMode {
+    pub(super) fn check(self) -> Result<(), ConfigError> {
+        if self.interval().is_some_and(|every| every.is_zero()) {
+            return Err(ConfigError::ZeroInterval);
+        }
+        Ok(())
+    }
+
+    pub(super) const fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Pull { every } | Self::Hybrid { every } => Some(every),
+            Self::Push => None,
+        }
+    }
+
+    pub(super) const fn pushes(self) -> bool {
+        matches!(self, Self::Push | Self::Hybrid { .. })
+    }
+}
+
+/// Why a cache was not made, or a source not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The `ttl` is zero: no value would ever be fresh.
+    #[error("ttl is zero; a value must be fresh for a nanosecond at least")]
+    ZeroTtl,
+    /// The `load_timeout` is zero: no source could answer in time.
+    #[error("load_timeout is zero; a source needs time to answer")]
+    ZeroLoadTimeout,
+    /// An interval of zero: the pulls would never pause.
+    #[error("the interval between pulls is zero; it must be a nanosecond at least")]
+    ZeroInterval,
+    /// There is a source with this id already.
+    #[error("the cache has a source `{0}` already; remove it first, or use another id")]
+    DuplicateSource(SourceId),
+    /// The source is to be followed by its updates, and has none.
+    #[error("the source `{0}` has no updates; use SyncMode::Pull")]
+    NoUpdates(SourceId),
+}
+
+/// The cache has no source with this id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the cache has no source `{0}`; add it first")]
+pub struct UnknownSource(pub SourceId);

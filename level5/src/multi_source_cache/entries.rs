@@ -1,0 +1,200 @@
+//! What is kept of each key, without a lock and with the time passed in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::conflict::{Latest, Offer, SourceId, Stamp, Versioned};
+
+use super::config::Rule;
+
+/// The newest value of one source.
+#[derive(Debug, Clone)]
+pub(super) struct Kept<V> {
+    pub(super) stamp: Stamp,
+    pub(super) value: V,
+    pub(super) ttl: Duration,
+    pub(super) arrived: Instant,
+}
+
+impl<V> Versioned for Kept<V> {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+impl<V> Kept<V> {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.duration_since(self.arrived) < self.ttl
+    }
+}
+
+/// What the rule has chosen, with what is needed to tell its age later.
+#[derive(Debug, Clone)]
+pub(super) struct View<V> {
+    /// The value of the newest part.
+    pub(super) value: V,
+    pub(super) stamp: Stamp,
+    pub(super) ttl: Duration,
+    /// From when on its age counts.
+    pub(super) since: Instant,
+    /// The value that was chosen, or for a merge all of them, the oldest first.
+    pub(super) parts: Vec<Kept<V>>,
+}
+
+struct Entry<V> {
+    latest: Latest<Kept<V>>,
+    /// When the sources were last asked, by a load that ended without a failure of all.
+    loaded: Option<Instant>,
+    used: u64,
+}
+
+pub(super) struct Entries<K, V> {
+    capacity: NonZeroUsize,
+    map: HashMap<K, Entry<V>>,
+    /// The keys by their last use, the oldest first. It is also the order of pulls: no order of a hash map shows.
+    uses: BTreeMap<u64, K>,
+    count: u64,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
+    pub(super) fn new(capacity: NonZeroUsize) -> Self {
+        Self { capacity, map: HashMap::new(), uses: BTreeMap::new(), count: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The keys that have a value.
+    pub(super) fn known(&self) -> Vec<K> {
+        let has = |key: &&K| self.map.get(*key).is_some_and(|entry| !entry.latest.is_empty());
+        self.uses.values().filter(has).cloned().collect()
+    }
+
+    /// A caller has asked for the key or set it. Pulls and updates are no uses: they would keep every key alive.
+    pub(super) fn used(&mut self, key: &K) {
+        let Some(entry) = self.map.get_mut(key) else { return };
+        self.count += 1;
+        if let Some(key) = self.uses.remove(&entry.used) {
+            self.uses.insert(self.count, key);
+        }
+        entry.used = self.count;
+    }
+
+    /// Since when it is known that no source has the key.
+    pub(super) fn missing(&self, key: &K) -> Option<Instant> {
+        self.map.get(key).filter(|entry| entry.latest.is_empty()).and_then(|entry| entry.loaded)
+    }
+
+    /// Keeps a value, if it is newer than the one of its source. One with an equal stamp is a confirmation of it.
+    /// Returns what is not needed any more, to be dropped outside of the lock.
+    pub(super) fn offer(&mut self, key: K, kept: Kept<V>) -> Vec<Kept<V>> {
+        let (source, arrived, ttl) = (kept.stamp.source.clone(), kept.arrived, kept.ttl);
+        let (entry, mut gone) = self.entry(key);
+        match entry.latest.offer(kept) {
+            Offer::Replaces(older) => gone.push(older),
+            Offer::Known => {
+                if let Some(known) = entry.latest.get_mut(&source) {
+                    (known.arrived, known.ttl) = (arrived, ttl);
+                }
+            }
+            Offer::First | Offer::Older => {}
+        }
+        gone
+    }
+
+    /// Takes out the value of a source that has none any more, unless it arrived after `asked`.
+    pub(super) fn withdraw(&mut self, key: &K, source: &SourceId, asked: Instant) -> Vec<Kept<V>> {
+        let Some(entry) = self.map.get_mut(key) else { return Vec::new() };
+        if entry.latest.get(source).is_none_or(|kept| kept.arrived > asked) {
+            return Vec::new();
+        }
+        let gone = entry.latest.remove(source);
+        if entry.latest.is_empty() && entry.loaded.is_none() {
+            self.remove(key);
+        }
+        gone.into_iter().collect()
+    }
+
+    /// The sources were asked for the key, and not all of those that were needed have failed.
+    pub(super) fn loaded(&mut self, key: K, now: Instant) -> Vec<Kept<V>> {
+        let (entry, gone) = self.entry(key);
+        entry.loaded = Some(now);
+        gone
+    }
+
+    /// Takes out all values of a source.
+    pub(super) fn forget_source(&mut self, source: &SourceId) -> Vec<Kept<V>> {
+        let gone = self.map.values_mut().filter_map(|entry| entry.latest.remove(source)).collect();
+        self.forget_missing();
+        gone
+    }
+
+    /// Takes out the keys without a value.
+    pub(super) fn forget_missing(&mut self) {
+        let empty = |(key, entry): (&K, &Entry<V>)| entry.latest.is_empty().then(|| key.clone());
+        let keys: Vec<K> = self.map.iter().filter_map(empty).collect();
+        for key in keys {
+            self.remove(&key);
+        }
+    }
+
+    /// What `rule` chooses at `now`.
+    pub(super) fn view(
+        &self,
+        key: &K,
+        rule: &Rule<V>,
+        now: Instant,
+        priority: impl Fn(&SourceId) -> Option<u8>,
+    ) -> Option<View<V>> {
+        let entry = self.map.get(key)?;
+        let rank = |kept: &Kept<V>| (kept.is_fresh(now), priority(&kept.stamp.source));
+        let chosen = match rule {
+            Rule::Priority => entry.latest.highest(rank)?,
+            Rule::Newest | Rule::Merge(_) => entry.latest.newest()?,
+        };
+        let parts = match rule {
+            Rule::Merge(_) => entry.latest.in_order(),
+            Rule::Newest | Rule::Priority => vec![chosen],
+        };
+        let arrived = parts.iter().map(|part| part.arrived).max()?;
+        // A load that found nothing newer has confirmed what there is: without this, a key whose newest value is from
+        // a source that is not asked first would be loaded at every call. Under `Priority` a value stands for its
+        // own source alone, and the answer of another one confirms nothing.
+        let since = match (rule, entry.loaded) {
+            (Rule::Newest | Rule::Merge(_), Some(loaded)) => arrived.max(loaded),
+            _ => arrived,
+        };
+        let (value, stamp) = (chosen.value.clone(), chosen.stamp.clone());
+        let parts = parts.into_iter().cloned().collect();
+        Some(View { value, stamp, ttl: chosen.ttl, since, parts })
+    }
+
+    /// The entry of a key, made if there is none, and what had to make room for it.
+    fn entry(&mut self, key: K) -> (&mut Entry<V>, Vec<Kept<V>>) {
+        let mut gone = Vec::new();
+        if !self.map.contains_key(&key) {
+            if self.map.len() >= self.capacity.get()
+                && let Some((_, oldest)) = self.uses.pop_first()
+                && let Some(entry) = self.map.remove(&oldest)
+            {
+                gone.extend(entry.latest.in_order().into_iter().cloned());
+            }
+            self.count += 1;
+            self.uses.insert(self.count, key.clone());
+        }
+        let used = self.count;
+        let new = || Entry { latest: Latest::new(), loaded: None, used };
+        (self.map.entry(key).or_insert_with(new), gone)
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some(entry) = self.map.remove(key) {
+            self.uses.remove(&entry.used);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a source is, and how it is asked.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use crate::conflict::{SourceId, Stamp};
+
+/// A value, and when its source wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped<V> {
+    /// The value.
+    pub value: V,
+    /// When the source wrote it, by the source's own clock.
+    pub at: Timestamp,
+    /// Counts the source's writes where the clock is too coarse. The cache completes both to a [`Stamp`].
+    pub version: u64,
+    /// How long the value is fresh. `None`: as long as the cache's configuration says.
+    pub ttl: Option<Duration>,
+}
+
+impl<V> Stamped<V> {
+    /// The whole stamp, with the source.
+    // starter: keep
+    #[must_use]
+    pub const fn stamp(&self, source: SourceId) -> Stamp {
+        Stamp { at: self.at, version: self.version, source }
+    }
+}
+
+/// Why a source did not answer, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// One item of a source's updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update<K, V> {
+    /// The key has this value now.
+    Changed(K, Stamped<V>),
+    /// So many updates were lost before they could be read.
+    Lost(u64),
+}
+
+/// Where values are from.
+pub trait CacheSource<K, V>: Send + Sync + 'static {
+    /// The name of the source. It does not change.
+    fn id(&self) -> SourceId;
+
+    /// The rank of the source. More is higher. It does not change.
+    fn priority(&self) -> u8;
+
+    /// The value of a key, or `None` if the source has none.
+    fn load(&self, key: &K)
+    -> impl Future<Output = Result<Option<Stamped<V>>, SourceError>> + Send;
+
+    /// The updates from now on, if the source can report them.
+    fn updates(&self) -> Option<BoxStream<'static, Update<K, V>>>;
+}
+
+/// Why a source was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It returned an error.
+    #[error("{0}")]
+    Failed(#[from] SourceError),
+    /// It did not answer within this time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// It panicked.
+    #[error("panicked")]
+    Panicked,
+}
+
+/// No source has a value, and these have failed, in the order in which they were asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no source has answered with a value, and {} failed", failures.len())]
+pub struct AllSourcesFailed {
+    /// The sources that failed, and why.
+    pub failures: Vec<(SourceId, Failure)>,
+}
+
+/// Whether updates of a source arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushes {
+    /// The source is not followed by its updates.
+    None,
+    /// Its stream is open.
+    Live,
+    /// Its stream has ended. A [hybrid](super::SyncMode::Hybrid) source is pulled from then on.
+    Ended,
+}
+
+/// How a source is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// Whether its updates arrive.
+    pub pushes: Pushes,
+    /// How many updates were lost.
+    pub lost: u64,
+    /// How many loads of pulls have failed.
+    pub failed_pulls: u64,
+}
+
+/// A [`CacheSource`] of any type. The futures of the trait differ from type to type; here they are boxed.
+pub(super) trait AnySource<K, V>: Send + Sync {
+    fn id(&self) -> SourceId;
+    fn priority(&self) -> u8;
+    fn load(self: Arc<Self>, key: K)
+    -> BoxFuture<'static, Result<Option<Stamped<V>>, SourceError>>;
+    fn updates(&self) -> Option<BoxStream<'static, Update<K, V>>>;
+}
+
+impl<K: Send + Sync + 'static, V: Send + 'static, S: CacheSource<K, V>> AnySource<K, V> for S {
+    fn id(&self) -> SourceId {
+        CacheSource::id(self)
+    }
+
+    fn priority(&self) -> u8 {
+        CacheSource::priority(self)
+    }
+
+    fn load(
+        self: Arc<Self>,
+        key: K,
+    ) -> BoxFuture<'static, Result<Option<Stamped<V>>, SourceError>> {
+        async move { CacheSource::load(&*self, &key).await }.boxed()
+    }
+
+    fn updates(&self) -> Option<BoxStream<'static, Update<K, V>>> {
+        CacheSource::updates(self)
+    }
+}
+
+/// A registered source, to be asked without the lock.
+pub(super) struct Asked<K, V> {
+    pub(super) id: SourceId,
+    /// The number of its registration.
+    pub(super) number: u64,
+    pub(super) source: Arc<dyn AnySource<K, V>>,
+}
+
+impl<K, V> Asked<K, V> {
+    /// The answer of the source, within the limit. A panic is a failure of this source, and of no caller.
+    pub(super) async fn load(
+        &self,
+        key: K,
+        limit: Duration,
+    ) -> Result<Option<Stamped<V>>, Failure> {
+        let load = AssertUnwindSafe(Arc::clone(&self.source).load(key)).catch_unwind();
+        match timeout(limit, load).await {
+            Err(_) => Err(Failure::TimedOut(limit)),
+            Ok(Err(_)) => Err(Failure::Panicked),
+            Ok(Ok(answer)) => Ok(answer?),
+        }
+    }
+}

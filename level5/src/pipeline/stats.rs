@@ -1,0 +1,74 @@
+//! How many items each stage has seen.
+
+use tokio::sync::watch;
+
+/// The figures of one stage in one run.
+///
+/// Failures of earlier stages, which pass the stage without its work, are in none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageStats {
+    /// The name of the stage.
+    pub name: &'static str,
+    /// How many items the stage has taken to work on.
+    pub taken: u64,
+    /// How many of them it has handed on with a value.
+    pub passed: u64,
+    /// How many of them it has handed on as failures.
+    pub failed: u64,
+}
+
+impl StageStats {
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { name, taken: 0, passed: 0, failed: 0 }
+    }
+
+    /// How many items are inside of the stage: taken and not yet handed on. They are worked on, or wait for another
+    /// attempt, for their turn or for room.
+    #[must_use]
+    pub const fn inside(&self) -> u64 {
+        self.taken.saturating_sub(self.passed).saturating_sub(self.failed)
+    }
+}
+
+/// Where a stage counts.
+#[derive(Clone)]
+pub(super) struct Figures {
+    all: watch::Sender<Vec<StageStats>>,
+    /// The number of the stage.
+    stage: usize,
+}
+
+impl Figures {
+    pub(super) const fn new(all: watch::Sender<Vec<StageStats>>, stage: usize) -> Self {
+        Self { all, stage }
+    }
+
+    pub(super) fn count_taken(&self) {
+        self.change(|stage| stage.taken += 1);
+    }
+
+    pub(super) fn count_handed_on(&self, is_value: bool) {
+        self.change(|stage| if is_value { stage.passed += 1 } else { stage.failed += 1 });
+    }
+
+    /// Under the lock of the channel: a reader sees the figures before a change or after it. It also works without
+    /// readers.
+    fn change(&self, change: impl FnOnce(&mut StageStats)) {
+        self.all.send_modify(|stages| {
+            if let Some(stage) = stages.get_mut(self.stage) {
+                change(stage);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_is_what_has_not_left() {
+        let stats = StageStats { name: "parse", taken: 9, passed: 4, failed: 2 };
+        assert_eq!(stats.inside(), 3);
+    }
+}
