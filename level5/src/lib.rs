@@ -2,16 +2,16 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`orchestrator`] | requests with priorities, one limit, copies, retries and needs |
 //! | [`pipeline`] | stages that work at the same time, with backpressure from the output to the input |
 //! | [`form_validator`] | a form whose fields are checked while the user fills them in |
 //! | [`registration`] | a registration form on it, with what its server says |
-//! | [`notifications`] | notifications by channels and preferences, with quiet hours and digests |
-//! | [`wall_clock`] | the time of the calendar, passed in; provided |
 //! | [`conflict`] | which of several sources' records counts, whatever their order |
 //! | [`multi_source_cache`] | a cache in front of several sources that follows their changes |
 //! | [`event_processor`] | events by priority, in batches, delivered at least once |
 //! | [`priority_queue`] | a queue in which every priority moves |
+//! | [`notifications`] | notifications by channels and preferences, with quiet hours and digests |
+//! | [`wall_clock`] | the time of the calendar, passed in; provided |
+//! | [`orchestrator`] | requests with priorities, one limit, copies, retries and needs |
 //!
 //! Every module here but `wall_clock` is an exercise, and the README is the assignment.
 //!
@@ -47,29 +47,24 @@ macro_rules! lesson {
     };
 }
 
-#[cfg_attr(doc, doc = lesson!("orchestrator.md", "orchestrator.md"))]
-pub mod orchestrator;
-
-#[cfg_attr(doc, doc = lesson!("pipeline.md", "pipeline.md"))]
-pub mod pipeline;
-
-#[cfg_attr(doc, doc = lesson!("form_validator.md", "form-validator.md"))]
-pub mod form_validator;
-#[cfg_attr(doc, doc = lesson!("registration.md", "registration.md"))]
-pub mod registration;
-
-#[cfg_attr(doc, doc = lesson!("notifications.md", "notifications.md"))]
-pub mod notifications;
-pub mod wall_clock;
-
 #[cfg_attr(doc, doc = lesson!("conflict.md", "conflict.md"))]
 pub mod conflict;
-#[cfg_attr(doc, doc = lesson!("multi_source_cache.md", "multi-source-cache.md"))]
-pub mod multi_source_cache;
-
 #[cfg_attr(doc, doc = lesson!("event_processor.md", "event-processor.md"))]
 pub mod event_processor;
+#[cfg_attr(doc, doc = lesson!("form_validator.md", "form-validator.md"))]
+pub mod form_validator;
+#[cfg_attr(doc, doc = lesson!("multi_source_cache.md", "multi-source-cache.md"))]
+pub mod multi_source_cache;
+#[cfg_attr(doc, doc = lesson!("notifications.md", "notifications.md"))]
+pub mod notifications;
+#[cfg_attr(doc, doc = lesson!("orchestrator.md", "orchestrator.md"))]
+pub mod orchestrator;
+#[cfg_attr(doc, doc = lesson!("pipeline.md", "pipeline.md"))]
+pub mod pipeline;
 pub mod priority_queue;
+#[cfg_attr(doc, doc = lesson!("registration.md", "registration.md"))]
+pub mod registration;
+pub mod wall_clock;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.
 #[doc(hidden)]

@@ -53,6 +53,11 @@ use figures::{Attempts, Minute};
 use retries::Retries;
 use slots::Slots;
 
+/// Level 3's jitter, which this module is configured with.
+pub use level3::retry;
+/// Level 4's requests, answers and transport, which this module is used with.
+pub use level4::http_client;
+
 pub use figures::RequestMetrics;
 pub use graph::GraphError;
 

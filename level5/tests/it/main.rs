@@ -1,13 +1,9 @@
 //! What level 5 promises, by its public API.
 
-mod orchestrator;
-
-mod pipeline;
-
-mod form_validator;
-mod registration;
-
-mod notifications;
-
 mod conflict;
+mod form_validator;
 mod multi_source_cache;
+mod notifications;
+mod orchestrator;
+mod pipeline;
+mod registration;

@@ -8,32 +8,27 @@
 // What the exercises share is not all used by each of them.
 #![cfg_attr(not(feature = "default"), allow(dead_code))]
 
-#[cfg(feature = "orchestrator")]
-mod orchestrator;
-
-#[cfg(feature = "pipeline")]
-mod pipeline;
-
-#[cfg(feature = "form-validator")]
-mod form_validator;
-#[cfg(feature = "registration")]
-mod registration;
-
 #[cfg(any(feature = "notifications", feature = "notifications-conservation"))]
 mod mailroom;
 
+#[cfg(feature = "conflict")]
+mod conflict;
+#[cfg(feature = "event-processor")]
+mod event_processor;
+#[cfg(feature = "form-validator")]
+mod form_validator;
+#[cfg(feature = "multi-source-cache")]
+mod multi_source_cache;
 #[cfg(feature = "notifications")]
 mod notifications;
 #[cfg(feature = "notifications-conservation")]
 mod notifications_conservation;
-
-#[cfg(feature = "conflict")]
-mod conflict;
-#[cfg(feature = "multi-source-cache")]
-mod multi_source_cache;
-
-#[cfg(feature = "event-processor")]
-mod event_processor;
+#[cfg(feature = "orchestrator")]
+mod orchestrator;
+#[cfg(feature = "pipeline")]
+mod pipeline;
+#[cfg(feature = "registration")]
+mod registration;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, ensure_eq};
-use level3::retry::NoJitter;
-use level4::http_client::HttpError;
+use level5::orchestrator::http_client::HttpError;
+use level5::orchestrator::retry::NoJitter;
 use level5::orchestrator::{Done, Origin, RequestError, Settings, Spec};
 
 pub use attempts::{

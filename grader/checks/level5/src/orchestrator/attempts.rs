@@ -2,8 +2,8 @@
 
 use grader_kit::{Cx, Outcome, ensure_eq, ms};
 use http::Method;
-use level4::http_client::{Request, TransportError};
 use level5::orchestrator::Spec;
+use level5::orchestrator::http_client::{Request, TransportError};
 
 use super::fakes::{Ends, Server};
 use super::{RUN, made, register, run, spec, url};

@@ -3,8 +3,8 @@
 use futures::future::join_all;
 use grader_kit::{Cx, Outcome, dropped_at, ensure_eq, list, ms};
 use http::Method;
-use level4::http_client::Request;
 use level5::orchestrator::Spec;
+use level5::orchestrator::http_client::Request;
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use grader_kit::{lock, ms};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use level4::http_client::{Request, Response, Transport, TransportError};
+use level5::orchestrator::http_client::{Request, Response, Transport, TransportError};
 use tokio::time::{Instant, sleep};
 
 /// What a request ends with, after so many milliseconds.

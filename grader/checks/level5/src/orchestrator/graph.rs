@@ -2,7 +2,7 @@
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list};
 use http::Method;
-use level4::http_client::Request;
+use level5::orchestrator::http_client::Request;
 use level5::orchestrator::{RequestError, Spec};
 
 use super::fakes::{Ends, Server};

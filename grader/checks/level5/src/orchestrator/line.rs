@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::NoJitter;
+use level5::orchestrator::retry::NoJitter;
 use level5::orchestrator::{Settings, Spec};
 use tokio::time::sleep;
 
