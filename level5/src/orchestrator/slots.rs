@@ -1,7 +1,7 @@
 //! The slots that all requests share, and the line in front of them.
 //!
 //! ```text
-//!   acquire ──▶ a free slot, and no one waits? ── yes ──▶ Slot ── drop ──▶ the next in the line
+//!   acquire ──▶ a free slot, and no caller waits? ── yes ──▶ Slot ── drop ──▶ the next in the line
 //!                     │ no                                ▲
 //!                     ▼                                   │
 //!                  the line ──────────────────────────────┘
