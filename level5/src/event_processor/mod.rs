@@ -11,7 +11,7 @@
 //!                  └──▶ queue                       └── rejected, or the last attempt ─▶ journal: done ─▶ dead letter
 //! ```
 //!
-//! *At least once* holds from the moment at which [`Processor::ingest`] returns `Ok`: the journal has the event, and keeps
+//! *At least once* holds from the moment at which `Processor::ingest` returns `Ok`: the journal has the event, and keeps
 //! it until a service has acknowledged it or it is a dead letter. An event may arrive twice: when an acknowledgement is
 //! lost, or when a process ends between an acknowledgement and its record. A service that minds tells events apart by
 //! their ids.
