@@ -41,8 +41,7 @@ async fn served(server: &mut Server) -> WebSocketStream<DuplexStream> {
 /// An open socket, and its server.
 async fn open(config: Config) -> (Events<u32>, WebSocketStream<DuplexStream>, Server) {
     let (connector, mut server) = connector();
-    let (outbox, mut events) = socket::<_, u32>(connector, config).expect("a socket");
-    drop(outbox);
+    let (_, mut events) = socket::<_, u32>(connector, config).expect("a socket");
     let (client, event) = futures::join!(served(&mut server), events.next());
     assert_eq!(event, Some(Ok(Event::Connected { attempt: 1 })));
     (events, client, server)

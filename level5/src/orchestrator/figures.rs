@@ -27,7 +27,7 @@ pub struct RequestMetrics {
 impl RequestMetrics {
     /// The share of successful attempts, from 0 to 1; `None` before the first attempt has ended.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
     pub fn success_rate(&self) -> Option<f64> {
         (self.attempts > 0).then(|| self.ok as f64 / self.attempts as f64)
     }

@@ -46,7 +46,7 @@ use level4::http_client::{HttpError, Request, Response, Transport, TransportErro
 use level4::single_flight::SingleFlight;
 use level4::ttl_cache::{self, TtlCache};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use figures::{Attempts, Minute};
@@ -540,7 +540,7 @@ impl<T: Transport> Parts<T> {
         let left = deadline.saturating_duration_since(began);
         // Within the deadline, so that an attempt which it ends is counted as a failure.
         let limit = lock(&entry.attempts).limit(*whole).min(left);
-        let answer = match timeout(limit, self.transport.send(request.clone())).await {
+        let answer = match tokio::time::timeout(limit, self.transport.send(request.clone())).await {
             Ok(answer) => answer.map_err(HttpError::from).and_then(usable),
             Err(_) => Err(TransportError::Timeout.into()),
         };
