@@ -225,45 +225,34 @@ async fn stays_as_old_as_it_is(cx: &Cx) -> Outcome {
 
 pub async fn a_full_buffer_costs_a_snapshot(cx: Cx) -> Outcome {
     const HELP: &str = "when there is no room, the oldest update goes; a snapshot from before it has a gap behind it, and counts as failed";
-    for (first, expected, calls) in [
-        (3, &[(1_100, "live 6: 1a 6f")][..], vec![0, 1_050]),
-        (4, &[(50, "live 6: 1a 5e 6f")], vec![0]),
-    ] {
-        let answers = [Answer::List(50, first, "1a"), Answer::List(50, 6, "1a 6f")];
+    let in_order = || vec![insert(4, "4d"), insert(5, "5e"), insert(6, "6f")];
+    // Of versions that do not come in their order and had to go, the highest one counts.
+    let out_of_order = vec![insert(9, "9i"), insert(4, "4d"), insert(5, "5e"), insert(6, "6f")];
+    let (six, nine) = (Answer::List(50, 6, "1a 6f"), Answer::List(50, 9, "1a 9i"));
+    type Script = (&'static str, Vec<Frame>, u64, Answer, (u64, &'static str), Vec<u64>);
+    let scripts: [Script; 3] = [
+        ("4, 5 and 6", in_order(), 3, six.clone(), (1_100, "live 6: 1a 6f"), vec![0, 1_050]),
+        ("4, 5 and 6", in_order(), 4, six, (50, "live 6: 1a 5e 6f"), vec![0]),
+        ("9, 4, 5 and 6", out_of_order, 7, nine, (1_100, "live 9: 1a 9i"), vec![0, 1_050]),
+    ];
+    for (updates, frames, first, second, expected, calls) in scripts {
         let server = Server::new([], server::Answer::Accepts);
         let kept = NonZeroUsize::MIN.saturating_add(1);
-        let api = Api::new(answers, Answer::Fails(50));
+        let api = Api::new([Answer::List(50, first, "1a"), second], Answer::Fails(50));
         let settings = Settings { kept, ..settings() };
         let scene = scene_with(&cx, (server.clone(), api, Copies::new()), settings).await?;
         let script = async move {
-            for frame in [insert(4, "4d"), insert(5, "5e"), insert(6, "6f")] {
+            for frame in frames {
                 sleep(ms(10)).await;
                 server.sends(frame);
             }
         };
         let seen = watch(&cx, &scene.list, 5_000, script).await?;
         let what = format!(
-            "room for two updates, the updates 4, 5 and 6, and then a snapshot of version {first}"
+            "room for two updates, the updates {updates}, and then a snapshot of version {first}"
         );
-        lists(&seen).ensure(&states(expected.iter().copied()), &what, HELP)?;
+        lists(&seen).ensure(&states([expected]), &what, HELP)?;
         ensure_eq!(scene.api.calls(), calls, "{what}: when snapshots are asked for"; help = HELP);
     }
-    // Versions that do not come in their order: of those that had to go, the highest one counts.
-    let answers = [Answer::List(50, 7, "1a"), Answer::List(50, 9, "1a 9i")];
-    let kept = NonZeroUsize::MIN.saturating_add(1);
-    let server = Server::new([], server::Answer::Accepts);
-    let api = Api::new(answers, Answer::Fails(50));
-    let settings = Settings { kept, ..settings() };
-    let scene = scene_with(&cx, (server.clone(), api, Copies::new()), settings).await?;
-    let script = async move {
-        for frame in [insert(9, "9i"), insert(4, "4d"), insert(5, "5e"), insert(6, "6f")] {
-            sleep(ms(10)).await;
-            server.sends(frame);
-        }
-    };
-    let seen = watch(&cx, &scene.list, 5_000, script).await?;
-    let what = "room for two updates, the updates 9, 4, 5 and 6, and then a snapshot of version 7";
-    lists(&seen).ensure(&states([(1_100, "live 9: 1a 9i")]), what, HELP)?;
-    ensure_eq!(scene.api.calls(), [0, 1_050], "{what}: when snapshots are asked for"; help = HELP);
     Ok(())
 }
