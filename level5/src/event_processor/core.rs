@@ -391,7 +391,7 @@ impl Core {
         Metrics { latency: self.latency.latency(), ..self.metrics.clone() }
     }
 
-    /// Whether producers should slow down, if they were told `before` that they should or should not.
+    /// Whether producers should slow down. `before` is the last answer: between the two bounds it stays as it is.
     pub(super) fn pressed(&self, before: bool) -> bool {
         let threshold = self.config.threshold.get() as u128;
         let taken = self.taken as u128;

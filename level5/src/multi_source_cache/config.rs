@@ -1,4 +1,4 @@
-//! What a cache is told when it is made.
+//! The configuration of a cache.
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -57,7 +57,7 @@ pub enum Priority {
     Urgent,
 }
 
-/// Something that a user is to be told.
+/// A message for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// Its id. Not empty.

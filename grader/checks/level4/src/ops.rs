@@ -157,7 +157,7 @@ impl Drop for OnDrop<'_> {
     }
 }
 
-/// What a learner is told whose code wakes a task that polls no more.
+/// The help for code that wakes a task which polls no more.
 pub const NEWEST_WAKER: &str =
     "each poll may come from another task: keep the newest waker, not the first one";
 

@@ -1,4 +1,4 @@
-//! Services whose answers are scripted, and a journal that notes what it is told.
+//! Services whose answers are scripted, and a journal that notes each call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
