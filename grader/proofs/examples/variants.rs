@@ -2,9 +2,10 @@
 //! has not met before, and counts what slips through.
 //!
 //! `DIR/wrong` holds wrong solutions and `DIR/right` right ones, in the form of planted solutions without
-//! `fails` and `says`. The last lines are the figures of a round in grader/README.md: wrong solutions with
-//! full marks, those that only bonus criteria catch, and right solutions below full marks. A solution that
-//! does not compile or does not fit the reference counts in neither.
+//! `fails` and `says`. The key `breaks` (`"core"` or `"bonus"`) says which criteria the contract has for the clause
+//! that a wrong solution breaks. The last lines are the figures of a round in grader/README.md: wrong solutions with
+//! full marks, those that only bonus criteria catch, how many of these break a core clause, and right solutions
+//! below full marks. A solution that does not compile or does not fit the reference counts in neither.
 //!
 //! A wrong solution is judged by the criteria about the modules that it changes, then by the others of its level,
 //! and at the end by the trials, which take most of the time: as far as its place in the figures is open.
@@ -29,6 +30,8 @@ struct Counts {
     wrong: usize,
     full_marks: usize,
     bonus_only: usize,
+    /// Of those that only bonus criteria catch: those that break a core clause.
+    core_missed: usize,
     right: usize,
     right_below: usize,
     invalid: usize,
@@ -99,9 +102,10 @@ fn main() -> Result<ExitCode, Failure> {
             Ok(())
         },
     )?;
-    let Counts { wrong, full_marks, bonus_only, right, right_below, invalid } = counts;
+    let Counts { wrong, full_marks, bonus_only, core_missed, right, right_below, invalid } = counts;
     println!(
-        "\nwrong: {wrong}, with full marks {full_marks}, caught by bonus only {bonus_only}\n\
+        "\nwrong: {wrong}, with full marks {full_marks}, caught by bonus only {bonus_only} ({core_missed} of them \
+         break a core clause)\n\
          right: {right}, below full marks {right_below}\ninvalid: {invalid}"
     );
     Ok(ExitCode::from(u8::from(full_marks + right_below > 0)))
@@ -236,7 +240,12 @@ impl Counts {
             }
             (true, false, false) => {
                 self.bonus_only += 1;
-                "caught by bonus only"
+                if solution.breaks == Some(Kind::Core) {
+                    self.core_missed += 1;
+                    "caught by bonus only, but breaks a core clause"
+                } else {
+                    "caught by bonus only"
+                }
             }
             (true, false, true) => "caught",
             (false, true, _) => "full marks",

@@ -1,4 +1,5 @@
 //! The description of a planted solution, as it stands in its TOML file.
+use grader::catalog::Kind;
 use serde::Deserialize;
 
 use super::edit::Edit;
@@ -12,6 +13,8 @@ pub(super) struct Header {
     pub(super) fails: Vec<String>,
     pub(super) says: Option<String>,
     pub(super) why: String,
+    /// Of a solution of a round: whether a core or a bonus criterion has to catch it.
+    pub(super) breaks: Option<Kind>,
     /// Files to take away.
     #[serde(default)]
     pub(super) remove: Vec<String>,
@@ -31,6 +34,9 @@ impl Header {
         let bare = header.fails.is_empty() && header.says.is_none();
         if wrong && !complete {
             return Err("a wrong solution needs `fails` and `says`".to_owned());
+        }
+        if wrong && header.breaks.is_some() {
+            return Err("`breaks` is for the solutions of a round: `fails` says it here".to_owned());
         }
         if !wrong && !bare {
             return Err("a right solution has neither `fails` nor `says`".to_owned());

@@ -32,7 +32,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use grader::catalog::Level;
+use grader::catalog::{Kind, Level};
 use grader::select::{SelectError, select};
 use grader::submission::{Files, Finding, ReadError};
 use thiserror::Error;
@@ -60,6 +60,8 @@ pub struct Planted {
     pub says: Option<String>,
     /// What is wrong with it, or what is different.
     pub why: String,
+    /// Of a solution of a round: whether a core or a bonus criterion has to catch it, by the clause that it breaks.
+    pub breaks: Option<Kind>,
     header: Header,
     path: PathBuf,
 }
@@ -178,8 +180,9 @@ impl Planted {
                 ids
             }
         };
-        let (says, why) = (header.says.clone(), header.why.clone());
-        Ok(Planted { name: format!("{prefix}/{name}"), fails, is_race, says, why, header, path })
+        let name = format!("{prefix}/{name}");
+        let (says, why, breaks) = (header.says.clone(), header.why.clone(), header.breaks);
+        Ok(Planted { name, fails, is_race, says, why, breaks, header, path })
     }
 
     /// Whether it loses a whole level: it does not compile, or is refused before.
