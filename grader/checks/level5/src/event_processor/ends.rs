@@ -241,7 +241,7 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
         cx.call(INGEST, send(round)).await?;
     }
     services.only_counts();
-    let _scarce = scarce(1 << 20);
+    let _scarce = scarce(1 << 19);
     for round in 10..110 {
         cx.call(INGEST, send(round)).await?;
     }

@@ -55,7 +55,7 @@ fn ensure_moves(processor: &super::Running, backlog: usize) -> Outcome {
 
 pub async fn a_large_backlog_costs_no_more(cx: Cx) -> Outcome {
     const SMALL: usize = 2_000;
-    const LARGE: usize = 100_000;
+    const LARGE: usize = 50_000;
     // The first one also pays for what is used for the first time.
     let mut small = Duration::MAX;
     for _ in 0..5 {
