@@ -215,3 +215,54 @@ fn doctor_says_whether_this_machine_can_grade() {
     }
     assert!(output.status.code() == Some(0) || said.contains("stop "), "{said}");
 }
+
+#[test]
+fn a_shell_completes_commands_and_where_it_can_names() {
+    let words = ["watch", "level2", "level2/race", "level2/race/returns-at-the-third"];
+    for (shell, known) in [("bash", 4), ("zsh", 4), ("fish", 1), ("powershell", 1), ("elvish", 1)] {
+        let script = text(&grader(&["completions", shell]).stdout);
+        for word in &words[..known] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
+}
+
+/// By bash itself, where it is installed.
+#[test]
+fn bash_completes_the_criteria_of_an_exercise() {
+    let script = text(&grader(&["completions", "bash"]).stdout);
+    let ask = "\nCOMP_WORDS=(grade hint level2/race/); COMP_CWORD=2\n_grade grade level2/race/ hint\n\
+               printf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    let Ok(output) = Command::new("bash").args(["-c", &format!("{script}{ask}")]).output() else {
+        eprintln!("skipped: bash is not installed");
+        return;
+    };
+    let mut completed: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+    let (_, race) = grader::select::exercise("level2/race", &grader::select::Started::new())
+        .expect("a clear name")
+        .expect("an exercise");
+    let mut criteria: Vec<&str> = race.criteria.iter().map(|criterion| criterion.id).collect();
+    completed.sort_unstable();
+    criteria.sort_unstable();
+    assert_eq!(completed, criteria, "{}", text(&output.stderr));
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("UTF-8");
+    assert!(grader(&["man", "--out", out]).status.success());
+    let help = text(&grader(&["--help"]).stdout);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next());
+    for command in commands.filter(|command| *command != "help") {
+        let page = folder.path().join(format!("cargo-grade-{command}.1"));
+        assert!(page.is_file(), "{} is missing", page.display());
+    }
+    let first =
+        std::fs::read_to_string(folder.path().join("cargo-grade.1")).expect("the first page");
+    assert!(first.contains("full core marks"), "{first}");
+    refuses(&["man", "--out", "/dev/null/pages"], &["cannot write into /dev/null/pages"]);
+}

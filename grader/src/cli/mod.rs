@@ -5,6 +5,7 @@ mod doctor;
 mod exit_code;
 mod grade;
 mod lesson;
+mod manual;
 mod progress;
 mod read;
 mod report;
@@ -15,6 +16,7 @@ mod write;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use grader::seed::Seed;
 use grader::select::{SelectError, Started, full_name};
 use grader::starter::{Edited, started as started_levels};
@@ -155,6 +157,25 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         settings: Option<PathBuf>,
     },
+    /// Print a script that completes commands in a shell; in bash and zsh names too
+    #[command(
+        after_help = "The script completes `grade`, a function that it defines: a shell cannot complete the \
+        aliases of cargo. Write the script into a file, and have the shell read the file at its start:\n\n  \
+        cargo grade completions bash > ~/.grade.bash     and `source ~/.grade.bash` in ~/.bashrc\n  \
+        cargo grade completions zsh > ~/.grade.zsh       and `source ~/.grade.zsh` in ~/.zshrc\n  \
+        cargo grade completions fish > ~/.config/fish/conf.d/grade.fish\n\n\
+        Write it again when the course has new criteria: for bash and zsh it holds their names."
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// The folder for the pages: `man -l DIR/cargo-grade.1` shows the first one
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Builds and judges one fork for `class`
     #[command(hide = true)]
     ClassWorker,
@@ -192,6 +213,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         Some(Command::Merge { parts, out, settings }) => {
             class::merge(arguments, parts, out, settings.as_deref())
         }
+        Some(Command::Completions { shell }) => manual::completions(*shell),
+        Some(Command::Man { out }) => manual::pages(out),
         Some(Command::ClassWorker) => class::work(),
         Some(Command::Solution { name }) => starters::solution(arguments, name),
     };
