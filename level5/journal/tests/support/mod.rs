@@ -23,7 +23,7 @@ pub fn sized(id: &str, bytes: usize) -> Arc<Event> {
     Arc::new(Event {
         id: EventId::new(id),
         kind: format!("kind of {id}"),
-        key: (size % 2 == 0).then(|| format!("key of {id}")),
+        key: size.is_multiple_of(2).then(|| format!("key of {id}")),
         priority: Priority::ALL[size % 4],
         at: Timestamp::new(-1_000_000_007, -5).expect("a time"),
         data: vec![size as u8; bytes].into(),
