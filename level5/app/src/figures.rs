@@ -12,7 +12,7 @@ use crate::source::BadLine;
 /// The skipped lines that the summary names.
 const NAMED: usize = 10;
 
-/// What became of the events of the source.
+/// How the events of the source were answered, and how long that took.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Events that the journal has.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::process::{Dice, Followed, Place};
 
 /// How many times the program is killed: `EVENT_PROCESSOR_KILLS`, or so many.
-const KILLS: u64 = 20;
+const KILLS: u64 = 100;
 /// What may be on its way when the program dies: batches in flight at each of three services, with their sizes.
 const ON_THEIR_WAY: u64 = 3 * 8 * 50;
 
