@@ -112,8 +112,8 @@ pub struct ProcessorArgs {
     #[arg(long, global = true, default_value = "events.journal", value_name = "FOLDER")]
     pub journal: JournalPlace,
 
-    /// The most MiB of the journal
-    #[arg(long, global = true, default_value_t = 4096, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    /// The most MiB of the journal, at least 8
+    #[arg(long, global = true, default_value_t = 4096, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
     pub journal_limit: u64,
 
     /// Go on with a damaged journal, without the events that cannot be read; their names are printed
@@ -275,7 +275,7 @@ mod tests {
             "--sink lines:",
             "--sink nowhere",
             "--journal=",
-            "--journal-limit 0",
+            "--journal-limit 7",
             "--failure-rate 101",
             "--batch 0",
             "--threshold 0",

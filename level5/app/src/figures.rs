@@ -21,7 +21,7 @@ pub struct Figures {
     pub duplicates: AtomicU64,
     /// Events that were taken from the source and not accepted, because the run ended or the journal failed.
     pub not_accepted: AtomicU64,
-    /// Calls that had to wait, because as many events were pending as may be.
+    /// How often a call had to wait, because as many events were pending as may be or the journal was full.
     pub waits: AtomicU64,
     /// Lines that are no events.
     pub skipped: AtomicU64,

@@ -6,6 +6,10 @@ use level5::event_processor::{End, Event, EventId, Journal, JournalError, Loaded
 use level5_journal::{Damaged, FileJournal, JournalConfig, OpenError, WriteError};
 
 use crate::args::{JournalPlace, ProcessorArgs};
+use crate::source::LINE_BYTES;
+
+/// The least bytes of a segment: an event of the largest line fits, whatever the limit of the journal.
+const LEAST: u64 = 2 * LINE_BYTES as u64;
 
 /// A journal of either kind. A clone is a handle to the same one.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ impl AnyJournal {
         };
         let max_bytes = args.journal_limit << 20;
         let config = JournalConfig {
-            segment_bytes: (max_bytes / 8).min(JournalConfig::default().segment_bytes),
+            segment_bytes: (max_bytes / 8).clamp(LEAST, JournalConfig::default().segment_bytes),
             max_bytes,
             damaged: if args.accept_damage { Damaged::Accept } else { Damaged::Refuse },
         };

@@ -95,7 +95,7 @@ fn explain(error: &OpenError) -> String {
                 list.join(". ")
             )
         }
-        OpenError::Config { .. } => "the journal needs a limit of 1 MiB at least".to_owned(),
+        OpenError::Config { .. } => "the journal needs a limit of 8 MiB at least".to_owned(),
         other => other.to_string(),
     }
 }

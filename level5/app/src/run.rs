@@ -401,6 +401,7 @@ async fn summarize(
         },
         recovered,
         repeated: heard.repeated.load(Ordering::Relaxed),
+        waits: figures.waits.load(Ordering::Relaxed),
         batches: metrics.sends,
         failed_batches: metrics.failed_sends,
         accepted_after_ms: figures.percentiles(),

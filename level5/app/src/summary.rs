@@ -26,6 +26,8 @@ pub struct Summary {
     pub recovered: RecoveredCounts,
     /// Events that a service has taken more than once in this run.
     pub repeated: u64,
+    /// How often an event had to wait, because as many were pending as may be or the journal was full.
+    pub waits: u64,
     /// Batches that were sent.
     pub batches: u64,
     /// Those that had no acknowledgements.

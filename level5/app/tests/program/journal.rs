@@ -5,14 +5,15 @@ use std::process::Command;
 
 use crate::process::{Balance, Followed, Place, eventually};
 
-/// A journal with 3000 pending events in several segments.
+/// A journal with 3000 pending events, in three groups at least: each run writes one of its own.
 fn filled() -> Place {
     let place = Place::new();
-    let ended = place.run(
-        "--events 3000 --event-bytes 1000 --id-prefix e --latency 3600000 --drain 0 --journal-limit 8 --json",
-    );
-    assert_eq!(ended.balance().pending, 3000, "{ended:#?}");
-    assert!(place.segments().len() > 1, "{:?}", place.segments());
+    for run in 1..=3 {
+        let ended = place.run(&format!(
+            "--events 1000 --event-bytes 1000 --id-prefix e-{run} --latency 3600000 --drain 0 --json"
+        ));
+        assert_eq!(ended.balance().pending, run * 1000, "{ended:#?}");
+    }
     place
 }
 
@@ -22,7 +23,7 @@ fn a_cut_end_is_noticed_and_costs_only_itself() {
     let last = place.segments().pop().unwrap();
     let bytes = fs::read(&last).unwrap();
     fs::write(&last, &bytes[..bytes.len() - 5]).unwrap();
-    let next = place.run("--events 0 --json --journal-limit 8");
+    let next = place.run("--events 0 --json");
     assert_eq!(next.code, Some(0), "{next:#?}");
     assert!(next.stderr.contains("in the middle of a write"), "{next:#?}");
     assert!(next.json()["recovered"]["torn_bytes"].as_u64() > Some(0), "{next:#?}");
@@ -34,11 +35,11 @@ fn a_damaged_record_is_named_and_accepted_only_on_request() {
     let place = filled();
     let first = place.segments().remove(0);
     let mut bytes = fs::read(&first).unwrap();
-    // The data of an event, in the middle of the file.
-    let at = bytes.len() / 2;
+    // In the data of an event of the first run.
+    let at = bytes[500_000..].windows(64).position(|it| it == [b'x'; 64]).unwrap() + 500_032;
     bytes[at] ^= 1;
     fs::write(&first, &bytes).unwrap();
-    let refused = place.run("--events 0 --journal-limit 8");
+    let refused = place.run("--events 0");
     assert_eq!(refused.code, Some(3), "{refused:#?}");
     assert!(refused.stderr.contains("--accept-damage"), "{refused:#?}");
     let name = refused.stderr.split("cannot be read: ").nth(1).unwrap();
@@ -46,7 +47,7 @@ fn a_damaged_record_is_named_and_accepted_only_on_request() {
     assert!(name.starts_with("e-"), "{refused:#?}");
     assert_eq!(fs::read(&first).unwrap(), bytes, "a journal that is refused has changed");
 
-    let next = place.run("--events 0 --accept-damage --sink lines:out --json --journal-limit 8");
+    let next = place.run("--events 0 --accept-damage --sink lines:out --json");
     // Not 0: an accepted event is not delivered.
     assert_eq!(next.code, Some(1), "{next:#?}");
     assert_eq!(next.json()["recovered"]["unreadable"], serde_json::json!([name]));
@@ -54,7 +55,7 @@ fn a_damaged_record_is_named_and_accepted_only_on_request() {
     assert_eq!(next.balance(), all);
     let out = fs::read_to_string(place.file("out")).unwrap();
     assert!(!out.contains(&format!("\"id\":\"{name}\"")));
-    assert_eq!(place.run("--events 0 --journal-limit 8").code, Some(0));
+    assert_eq!(place.run("--events 0").code, Some(0));
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn a_second_program_is_refused() {
 fn a_full_journal_stops_the_stream_and_loses_nothing() {
     let place = Place::new();
     let fills =
-        "--events 100000 --event-bytes 2000 --latency 3600000 --drain 0 --journal-limit 2 --json";
+        "--events 100000 --event-bytes 2000 --latency 3600000 --drain 0 --journal-limit 8 --json";
     let ended = place.run(fills);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     for words in ["reached its limit", "the next start delivers them"] {
@@ -95,7 +96,7 @@ fn a_full_journal_stops_the_stream_and_loses_nothing() {
     }
     let pending = ended.balance().pending;
     assert!(pending > 100, "{ended:#?}");
-    let next = place.run("--events 1000 --json --journal-limit 2");
+    let next = place.run("--events 1000 --json --journal-limit 8");
     assert_eq!(next.code, Some(0), "{next:#?}");
     assert_eq!(next.balance().delivered, pending + 1000);
 }

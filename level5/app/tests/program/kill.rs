@@ -33,7 +33,7 @@ fn what_was_accepted_is_delivered() {
     let mut accepted = HashSet::new();
     for round in 0..kills {
         let program = format!(
-            "--events 100000000 --id-prefix round-{round} --acks --sink lines:out --batch 50 --rate 20000 --journal-limit 4"
+            "--events 100000000 --id-prefix round-{round} --acks --sink lines:out --batch 50 --rate 20000 --journal-limit 8"
         );
         let running = Followed::start(place.program(&program));
         // In the start, in the recovery, or in the stream.

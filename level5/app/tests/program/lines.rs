@@ -36,6 +36,17 @@ fn lines_are_delivered_and_bad_ones_are_named() {
     }
 }
 
+/// The largest line fits into the smallest journal.
+#[test]
+fn a_large_event_passes() {
+    let place = Place::new();
+    let data = "x".repeat((1 << 20) - 100);
+    let line = format!("{{\"id\":\"a\",\"kind\":\"mail\",\"data\":\"{data}\"}}\n");
+    fs::write(place.file("in"), line.repeat(2).replacen("\"a\"", "\"b\"", 1)).unwrap();
+    let ended = place.run("--source lines:in --journal-limit 8 --json");
+    assert_eq!((ended.code, ended.balance().delivered), (Some(0), 2), "{ended:#?}");
+}
+
 #[test]
 fn a_producer_on_standard_input_learns_what_is_accepted() {
     let place = Place::new();
