@@ -39,6 +39,16 @@ impl Place {
         segments
     }
 
+    /// Waits until the journal has so many bytes.
+    pub fn has_bytes(&self, bytes: u64) {
+        eventually("bytes in the journal", || {
+            // A segment may go while it is looked at.
+            let length = |file: PathBuf| file.metadata().map_or(0, |file| file.len());
+            let folder = self.file("events.journal");
+            folder.exists() && self.segments().into_iter().map(length).sum::<u64>() > bytes
+        });
+    }
+
     /// The program in this folder, with nothing of the environment that it looks at.
     pub fn program(&self, args: &str) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_event-processor"));
@@ -112,6 +122,19 @@ impl Followed {
     pub fn interrupt(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+
+    /// Presses Ctrl-C until the program has ended. The system may merge two signals that come close together.
+    pub fn interrupt_to_the_end(mut self) -> Ended {
+        eventually("the end", || {
+            let is_over = self.child.try_wait().unwrap().is_some();
+            if !is_over {
+                self.interrupt();
+                thread::sleep(Duration::from_millis(100));
+            }
+            is_over
+        });
+        self.end()
     }
 
     pub fn end(mut self) -> Ended {

@@ -1,9 +1,6 @@
 //! Whole runs: all that is accepted is delivered, and Ctrl-C leaves nothing behind.
 
-use std::thread;
-use std::time::Duration;
-
-use crate::process::{Balance, Followed, Place, eventually};
+use crate::process::{Balance, Followed, Place};
 
 #[test]
 fn a_run_delivers_all() {
@@ -70,8 +67,7 @@ fn ctrl_c_drains() {
     let place = Place::new();
     let running =
         Followed::start(place.program("--events 100000000 --rate 5000 --latency 20 --json"));
-    eventually("a segment", || place.file("events.journal").join("lock").exists());
-    thread::sleep(Duration::from_millis(600));
+    place.has_bytes(50_000);
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -85,15 +81,8 @@ fn ctrl_c_twice_ends_at_once_and_the_next_start_goes_on() {
     let place = Place::new();
     // A service that does not answer for an hour: the drain would take its minute.
     let running = Followed::start(place.program("--events 1000 --latency 3600000"));
-    eventually("events in the journal", || {
-        let segments = place.file("events.journal");
-        segments.exists()
-            && place.segments().iter().any(|file| file.metadata().unwrap().len() > 100_000)
-    });
-    running.interrupt();
-    thread::sleep(Duration::from_millis(100));
-    running.interrupt();
-    let ended = running.end();
+    place.has_bytes(100_000);
+    let ended = running.interrupt_to_the_end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("The next start delivers"), "{ended:#?}");
     let next = place.run("--events 0 --json");
