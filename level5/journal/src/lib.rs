@@ -20,6 +20,7 @@
 //!   [`Recovered::torn`] says so. No call about it was ready.
 //! * A record that was acknowledged and cannot be read is never passed over in silence. [`FileJournal::open`] refuses such
 //!   a journal and names the events, or goes on without them if it is asked to: [`Damaged`].
+//! * What is live is in memory too, as the processor has it anyway: opening reads all files, and nothing is read later.
 //! * A folder has one owner at a time; the lock ends with the process, however that ends.
 //! * The files have at most twice the bytes of what is live and two segments, since compaction writes the live records of
 //!   the oldest segments again and removes those. [`JournalConfig::max_bytes`] bounds what is live.
@@ -49,8 +50,8 @@
 //! |---|---|---|
 //! | redb | in the workspace; a checksum for every page; one dependency | a tree: each commit writes the changed pages again, and each event is inserted and then removed |
 //! | fjall | a log and sorted files, merged in the background; made for much data | a journal is read only at a start, and needs no sorting by key; threads and dependencies of its own; a group of many callers still has to be formed before it |
-//! | okaywal | a log with group commit and checksums | bound to checkpoints into another store; no release since 2023 |
-//! | commitlog | a log in segments | no checksum of a group and no sync for an append; what is live is left to its user |
+//! | okaywal | a log with durable writes from several threads | its documentation says that it is not for production and that its format is unstable; no release since November 2023; what is live moves to another store at each checkpoint |
+//! | commitlog | a log in segments | an append does not sync, and a separate call does for all; which records are live, and compaction by that, are left to its user |
 //! | NATS JetStream | several machines | a server. Where one machine is not enough, it can stand behind the same trait; there is none here yet |
 //!
 //! The event processor writes each event once, ends it once, and reads at a start only. That is a log, in which a group
