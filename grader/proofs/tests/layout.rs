@@ -35,7 +35,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("http", &[""], &[]),
     ("ws", &[""], &[]),
     ("kv", &[""], &[]),
-    ("app", &["domain", "sim", "", "harness", "adapters"], &[]),
+    ("journal", &[""], &[]),
+    ("app", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];

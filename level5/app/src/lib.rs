@@ -1,0 +1,30 @@
+//! Moves a stream of events through the event processor of level 5, and loses none of them.
+//! `cargo run -p event-processor -- --help` lists the options.
+//!
+//! ```text
+//!  source: lanes ─▶ ingest ─▶ Processor ─▶ sink: simulated, file, HTTP
+//!                                │
+//!                             journal: files or memory ─▶ the next start goes on
+//!
+//!  args ── journal ── run ── drain ── balance ── summary
+//!                      │ live figures: figures, view
+//!                      └ ends early: stop (Ctrl-C), a journal that cannot write
+//! ```
+//!
+//! Progress goes to stderr, results to stdout.
+
+pub mod args;
+pub mod balance;
+pub mod chance;
+pub mod figures;
+pub mod ingest;
+pub mod journal;
+pub mod log;
+pub mod problem;
+pub mod run;
+pub mod run_name;
+pub mod sink;
+pub mod source;
+pub mod stop;
+pub mod summary;
+pub mod view;
