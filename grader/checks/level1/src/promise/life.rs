@@ -289,6 +289,8 @@ pub async fn abandoned(cx: Cx) -> Outcome {
     let case = "of an abandoned promise";
     stands(&cx, &promise, "rejected", &format!("{case}, before it is awaited"), help).await?;
     let _ = cx.call("a promise without a resolver", &mut promise).await?;
+    let help = "the state stays as it was settled: remember it when the result is taken, also for a promise that \
+                was abandoned";
     stands(&cx, &promise, "rejected", &format!("{case}, after its result was taken"), help).await
 }
 
