@@ -18,6 +18,10 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::told::{parts, shown};
 use crate::values;
 
+mod script;
+
+use script::{Look, plays};
+
 const ITEMS: &str = "pages::items";
 
 /// What a source gives for a page: its items, or why there are none.
@@ -187,6 +191,7 @@ pub async fn in_order(cx: Cx) -> Outcome {
     ensure!(read.as_ref() == Ok(&expected), "the items of a page that takes 25 years";
         expected = list(&expected), observed = read.map_or_else(|error| error, |items| list(&items)),
         help = "a time limit is the source's business: it says so with SourceError::Timeout");
+    plays(&cx, &mut draw, Look::Items).await?;
     many_pages(&cx, &mut draw)
 }
 
@@ -245,6 +250,7 @@ pub async fn on_demand(cx: Cx) -> Outcome {
     let _ = next(&cx, &mut stream).await?;
     sleep(pause).await;
     asked("for item 3, which is on page 2", &[1, 2])?;
+    plays(&cx, &mut draw, Look::Requests).await?;
     // A page that takes 25 years is requested once, too.
     let (pages, timeline) = (pages(&mut draw, &[1]), None);
     let after = values::SLOW.as_secs() * 1_000;
@@ -420,7 +426,7 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
             expected = "nothing is left", observed = format!("{left} tasks"),
             help = "a task that fetches for the stream has to be aborted with it");
     }
-    Ok(())
+    plays(&cx, &mut draw, Look::Drop).await
 }
 
 /// Two streams know nothing of one another.
