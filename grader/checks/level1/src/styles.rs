@@ -264,7 +264,7 @@ fn of_failed_user(asked: &[(Request, u64)], id: UserId, case: &str) -> Outcome {
     let count = asked.iter().filter(|(request, _)| *request == Request::User(id)).count();
     ensure!(count > 0, "the user was not requested (a source whose user fails: {case})";
         expected = "one request for the user", observed = made(asked),
-        help = "each load makes its own request, whatever became of earlier ones");
+        help = "each load makes its own request, however earlier ones ended");
     ensure!(count == 1, "the user failed ({case}) and was requested again";
         expected = "one request for the user", observed = made(asked), help = ONCE);
     Ok(())
