@@ -12,10 +12,9 @@ use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms, short};
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
-use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{AnySource, End, Fake, Plan, Quick, Quickly, answer, fail, panics, refuses};
+use crate::fake::{AnySource, Fake, Plan, Quickly, answer, fail, panics, refuses};
 use crate::told::{ending, parts, shown};
 use crate::values::{self, difference};
 
@@ -178,196 +177,6 @@ pub fn made(requests: &[(Request, u64)]) -> String {
     list(requests.iter().map(|(request, at)| format!("{request} at {at} ms")))
 }
 
-pub async fn user_first(cx: Cx, style: Style) -> Outcome {
-    let mut draw = cx.draw();
-    for (user, posts) in
-        [(draw.between(50..=200), draw.between(50..=200)), (0, draw.between(1..=100)), (30, 0)]
-    {
-        let mut source = Source::drawn(&mut draw);
-        // The posts belong to the id that was asked for, whatever the answer calls the user.
-        source.profile.user.id += 1;
-        one_after_the_other(&cx, style, &source, "", (user, posts)).await?;
-    }
-    for (case, source) in unusual(&mut draw) {
-        one_after_the_other(&cx, style, &source, &format!(", for {case}"), (10, 10)).await?;
-    }
-    for cause in values::causes(&mut draw) {
-        let source = Source::drawn(&mut draw);
-        let case = short(&cause.to_string());
-        let fake = source.fake(&cx, fail(20, cause.clone()), answer(20));
-        let took = failed_at(&cx, style, &fake).await?;
-        let asked = fake.requests();
-        of_failed_user(&asked, source.id, &case)?;
-        if asked.len() == 1 {
-            ends_with_its_failure(took, 20, &case)?;
-        }
-        let fake = source.fake(&cx, answer(10), fail(20, cause));
-        let took = failed_at(&cx, style, &fake).await?;
-        of_failed_posts(&fake.requests(), source.id, &case)?;
-        ends_with_its_failure(took, 30, &case)?;
-    }
-    let id = values::id(&mut draw);
-    for (request, expected) in [(Request::User(id), (1, 0)), (Request::Posts(id), (1, 1))] {
-        for OfStatus { status, asked, took, .. } in
-            each_status(&cx, style, request, &Quickly::Answer).await?
-        {
-            // Whether the posts of a user who failed are requested is asked elsewhere.
-            let asked = if expected.1 == 0 { (asked.0, 0) } else { asked };
-            ensure!(asked == expected, "{request} failed with the status {status}, and the requests are not the user, then the posts, each once";
-                expected = of_both(expected), observed = of_both(asked), help = ONCE);
-            ends_with_its_failure(Some(took), 0, &format!("status {status}"))?;
-        }
-    }
-    slow_requests(&cx, style).await?;
-    takes_its_time(&cx, style, SLOW, 10).await
-}
-
-/// What is said of a request that was made more than once.
-pub const ONCE: &str = "each request is made once, also when it fails and however long it takes: whether a second try makes \
-                    sense is for the caller to say";
-
-/// How often the two requests were made, as a message shows it.
-pub fn of_both((user, posts): (usize, usize)) -> String {
-    format!("{user} for the user, {posts} for the posts")
-}
-
-/// Ends the script unless the load makes its two requests in turn, each once, and ends with the second.
-async fn one_after_the_other(
-    cx: &Cx,
-    style: Style,
-    source: &Source,
-    case: &str,
-    (user, posts): (u64, u64),
-) -> Outcome {
-    let id = source.id;
-    let fake = source.fake(cx, answer(user), answer(posts));
-    let (result, took) = style.timed(cx, &fake, id).await?;
-    // A request that is made behind the load's end counts, too.
-    sleep(ms(1_000)).await;
-    let expected = [(Request::User(id), 0), (Request::Posts(id), user)];
-    ensure!(fake.requests() == expected, "the requests are not the user, then the posts{case}";
-        expected = made(&expected),
-        observed = made(&fake.requests()),
-        help = "this version makes one request after the other: the user at once (0 ms), the posts \
-                as soon as the user is there, each once and with the id that was given, not with \
-                the id in the answer");
-    let end = user + posts;
-    ensure!(result.is_err() || took == end, "the posts were there at {end} ms, the load returned at {took} ms{case}";
-        expected = format!("the profile at {end} ms, the moment of the second answer"),
-        observed = format!("{took} ms"),
-        help = "return the profile as soon as both answers are there: nothing is left to wait for");
-    Ok(())
-}
-
-/// Ends the script unless the user, who failed, was requested once.
-fn of_failed_user(asked: &[(Request, u64)], id: UserId, case: &str) -> Outcome {
-    let count = asked.iter().filter(|(request, _)| *request == Request::User(id)).count();
-    ensure!(count > 0, "the user was not requested (a source whose user fails: {case})";
-        expected = "one request for the user", observed = made(asked),
-        help = "each load makes its own request, however earlier ones ended");
-    ensure!(count == 1, "the user failed ({case}) and was requested again";
-        expected = "one request for the user", observed = made(asked), help = ONCE);
-    Ok(())
-}
-
-/// Ends the script unless the posts failed behind one request for each.
-fn of_failed_posts(asked: &[(Request, u64)], id: UserId, case: &str) -> Outcome {
-    let expected = [(Request::User(id), 0), (Request::Posts(id), 10)];
-    ensure!(asked == expected, "the posts failed ({case}), and the requests are not the user, then the posts, each once";
-        expected = made(&expected), observed = made(asked), help = ONCE);
-    Ok(())
-}
-
-/// A request that takes 25 years is made once, and its failure ends the load at that moment.
-async fn slow_requests(cx: &Cx, style: Style) -> Outcome {
-    let mut draw = cx.draw();
-    let source = Source::drawn(&mut draw);
-    let (user, posts) = (Request::User(source.id), Request::Posts(source.id));
-    let cause = draw.pick(&values::one_of_each(&mut cx.draw())).clone();
-    for (of_user, of_posts) in [
-        (answer(SLOW), answer(10)),
-        (answer(10), answer(SLOW)),
-        (fail(SLOW, cause.clone()), answer(10)),
-        (answer(10), fail(SLOW, cause)),
-    ] {
-        let expected = match of_user.end {
-            End::Fail(_) => vec![(user, 0)],
-            _ => vec![(user, 0), (posts, of_user.after)],
-        };
-        let long = runs_long(cx, style, &source, of_user.clone(), of_posts).await;
-        if long.ended.as_ref().is_some_and(|(_, at)| *at < SLOW) {
-            continue; // whether it has a limit of its own is asked elsewhere
-        }
-        let mut asked = long.fake.requests();
-        if of_user.answers() {
-            ensure!(asked == expected, "a request took 25 years, and the requests are not the user, then the posts, each once";
-                expected = made(&expected), observed = made(&asked), help = ONCE);
-            continue;
-        }
-        // Whether the posts of a user who failed are requested is asked elsewhere.
-        asked.retain(|(request, _)| *request == user);
-        of_failed_user(&asked, source.id, "after 25 years")?;
-    }
-    Ok(())
-}
-
-/// A load whose requests take long, after they are over.
-pub struct Long {
-    pub fake: Fake,
-    /// What it came to, and after how many milliseconds; `None` if it has not ended.
-    pub ended: Option<(Answer, u64)>,
-}
-
-/// Runs a load until its requests are over, each of which may take as long as [`SLOW`].
-pub async fn runs_long(cx: &Cx, style: Style, source: &Source, user: Plan, posts: Plan) -> Long {
-    let time = user.after.saturating_add(posts.after).min(SLOW + 100_000);
-    let fake = source.fake(cx, user, posts);
-    let (load, begin) = ((style.load)(fake.shared(), source.id), Instant::now());
-    let load = tokio::spawn(async move {
-        let answer = load.await;
-        (answer, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX))
-    });
-    cx.pass(ms(time + 11_000)).await;
-    Long { fake, ended: load.now_or_never().and_then(Result::ok) }
-}
-
-/// Runs a load of which one request fails, and waits for what it does behind its end. Returns when it ended
-/// with an error: what becomes of a failure otherwise is asked elsewhere.
-async fn failed_at(cx: &Cx, style: Style, fake: &Fake) -> Result<Option<u64>, Fail> {
-    let call = cx.call(style.name, (style.load)(fake.shared(), fake.id())).await?;
-    sleep(ms(1_000)).await;
-    let took = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
-    Ok(matches!(call.value, Some(Err(_))).then_some(took))
-}
-
-/// Ends the script unless the load ended at the moment of the failure.
-fn ends_with_its_failure(took: Option<u64>, at: u64, case: &str) -> Outcome {
-    let took = took.unwrap_or(at);
-    ensure!(took == at, "a request failed at {at} ms ({case}), the load returned at {took} ms";
-        expected = format!("the end at {at} ms, the moment of the failure"),
-        observed = format!("{took} ms"),
-        help = "return the error as soon as it is there: nothing is left to wait for");
-    Ok(())
-}
-
-/// Milliseconds of a request that takes as long as [`values::SLOW`].
-pub const SLOW: u64 = values::SLOW.as_secs() * 1_000;
-
-/// A load has no time limit of its own.
-pub async fn takes_its_time(cx: &Cx, style: Style, user: u64, posts: u64) -> Outcome {
-    let source = Source::drawn(&mut cx.draw());
-    let Long { ended, .. } = runs_long(cx, style, &source, answer(user), answer(posts)).await;
-    ensure!(matches!(ended, Some((Some(Ok(_)), _))), "the user takes {user} ms and the posts {posts} ms, and the load has no profile";
-        expected = "the profile: the load waits for its requests however long they take",
-        observed = match ended {
-            Some((Some(result), _)) => ending(&result),
-            Some((None, _)) => "a callback that was dropped uncalled".to_owned(),
-            None => "nothing, or a panic".to_owned(),
-        },
-        help = "a time limit is the source's business: it says so with SourceError::Timeout");
-    Ok(())
-}
-
 pub async fn no_posts_without_user(cx: Cx, style: Style) -> Outcome {
     let mut draw = cx.draw();
     for cause in values::causes(&mut draw) {
@@ -470,51 +279,6 @@ async fn late_failures(cx: &Cx, style: Style) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// What a load of a source comes to of which one request fails with a status.
-pub struct OfStatus {
-    pub status: u16,
-    /// `None` also if it has not ended after a second.
-    pub answer: Answer,
-    /// How often the source was asked for the user, and for the posts.
-    pub asked: (usize, usize),
-    /// Virtual milliseconds.
-    pub took: u64,
-    pub source: Arc<Quick>,
-}
-
-/// No status is special: a load for each of them, which one request fails with at once, beside the other one.
-pub async fn each_status(
-    cx: &Cx,
-    style: Style,
-    failing: Request,
-    other: &Quickly,
-) -> Result<Vec<OfStatus>, Fail> {
-    // So many in one call that it does not count as a loop without an end.
-    const AT_ONCE: u16 = 250;
-    let mut all = Vec::new();
-    for first in (0..1_000).step_by(usize::from(AT_ONCE)) {
-        let loads = async {
-            let mut ended = Vec::with_capacity(usize::from(AT_ONCE));
-            for status in first..first + AT_ONCE {
-                let fails = Quickly::Fail(SourceError::Status { status });
-                let (id, source) = match failing {
-                    Request::User(id) => (id, Quick::new(fails, other.clone())),
-                    Request::Posts(id) => (id, Quick::new(other.clone(), fails)),
-                    Request::Page(_) => continue,
-                };
-                let begin = Instant::now();
-                let load = timeout(ms(1_000), (style.load)(source.clone(), id));
-                let answer = unconstrained(load).await.ok().flatten();
-                let took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-                ended.push(OfStatus { status, answer, asked: source.asked(), took, source });
-            }
-            ended
-        };
-        all.extend(cx.call(style.name, loads).await?.value);
-    }
-    Ok(all)
 }
 
 /// Ends the script unless the error is that of the request, with its cause.
@@ -661,5 +425,11 @@ pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
 }
 
 mod apart;
+mod order;
+mod slow;
+mod statuses;
 
 pub use apart::loads_keep_apart;
+pub use order::{ONCE, of_both, user_first};
+pub use slow::{Long, SLOW, runs_long, takes_its_time};
+pub use statuses::{OfStatus, each_status};
