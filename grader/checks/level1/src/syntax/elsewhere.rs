@@ -67,7 +67,7 @@ pub(super) fn makes_no_request(cx: &Cx, style: Style, own: &[File]) -> Outcome {
             let what = match piece.by {
                 By::Method => "the method",
                 By::Macro => "the macro",
-                By::Trait => "the trait",
+                By::Trait => "the operator",
                 By::Within => "the function",
             };
             ensure!(false, "{place} uses {what} {} of {}", piece.name, piece.place;
