@@ -272,7 +272,7 @@ pub async fn drops_the_other(cx: Cx) -> Outcome {
         }
     }
     let cause = draw.pick(&values::one_of_each(&mut cx.draw())).clone();
-    for (user, posts) in failures_at(SLOW - 1_000, SLOW, |after| fail(after, cause.clone())) {
+    for (user, posts) in failures_at(SLOW / 3, SLOW / 2, |after| fail(after, cause.clone())) {
         drops_after(&cx, &Source::drawn(&mut draw), user, posts).await?;
     }
     let before = cx.alive_tasks();
@@ -297,7 +297,7 @@ const NOT_READ: &str = "its answer will not be read: drop its future, or abort i
 
 /// Ends the script if a load of which one request fails leaves the other one behind.
 async fn drops_after(cx: &Cx, source: &Source, user: Plan, posts: Plan) -> Outcome {
-    let most = ms(user.after.max(posts.after)).saturating_add(Duration::from_secs(600));
+    let most = ms(user.after + posts.after).saturating_add(Duration::from_secs(600));
     let fake = source.fake(cx, user, posts);
     let load = (PARALLEL.load)(fake.shared(), source.id);
     let call = cx.call_within(most, PARALLEL.name, load).await?;
