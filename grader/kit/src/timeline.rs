@@ -1,5 +1,5 @@
 //! What the fakes saw, in virtual time.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grader_protocol::Event;
 use tokio::time::Instant;
@@ -16,23 +16,44 @@ const MOST_EVENTS: usize = 200;
 #[derive(Debug, Clone)]
 pub struct Timeline {
     clock: Clock,
+    /// When the criterion began.
     begin: Instant,
-    events: Arc<Mutex<Vec<Event>>>,
+    record: Arc<Mutex<Record>>,
+}
+
+/// What was recorded since this instant.
+#[derive(Debug)]
+struct Record {
+    begin: Instant,
+    events: Vec<Event>,
 }
 
 impl Timeline {
     pub(crate) fn new(clock: Clock) -> Self {
         let begin = clock.now();
-        Timeline { clock, begin, events: Arc::default() }
+        let record = Record { begin, events: Vec::new() };
+        Timeline { clock, begin, record: Arc::new(Mutex::new(record)) }
+    }
+
+    /// Forgets what was recorded, and counts the time of what follows from now. A script that tries one case
+    /// after another begins each with this, so that a failure shows its own case and no other.
+    pub fn restart(&self) {
+        let mut record = self.lock();
+        *record = Record { begin: self.clock.now(), events: Vec::new() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records that `who` saw `what` now.
     pub fn record(&self, who: impl Into<String>, what: impl Into<String>) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut record = self.lock();
+        let Record { begin, events } = &mut *record;
         if events.len() > MOST_EVENTS {
             return;
         }
-        let at_us = u64::try_from(self.clock.since(self.begin).as_micros()).unwrap_or(u64::MAX);
+        let at_us = u64::try_from(self.clock.since(*begin).as_micros()).unwrap_or(u64::MAX);
         let event = Event { at_us, who: who.into(), what: what.into() };
         if events.len() < MOST_EVENTS {
             events.push(event);
@@ -52,9 +73,9 @@ impl Timeline {
         u64::try_from(self.clock.since(self.begin).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What has been recorded so far.
+    /// What has been recorded since the criterion, or its last case, began.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().events.clone()
     }
 }

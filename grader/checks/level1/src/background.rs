@@ -10,7 +10,7 @@ use futures::future::join_all;
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::runtime::Builder;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::values;
 
@@ -442,7 +442,27 @@ pub async fn drained(cx: Cx) -> Outcome {
             times.chunks(2).map(|pair| (pair[0].min(pair[1]), pair[0].max(pair[1]))).collect();
         waits_for(&cx, &tasks).await?;
     }
-    not_while_it_is_handled(&cx).await
+    not_while_it_is_handled(&cx).await?;
+    after_25_years(&cx).await
+}
+
+/// Neither a task nor the wait for it has a time limit.
+async fn after_25_years(cx: &Cx) -> Outcome {
+    let (tracker, heard) = tracker(cx).await?;
+    let told = Told::error("slow", "no");
+    let slow = values::SLOW.as_secs() * 1_000;
+    cx.call_fn(SPAWN, || fails(&tracker, slow, &told)).await?;
+    let most = values::SLOW + Duration::from_secs(600);
+    let call = cx.call_within(most, "Tracker::drained", tracker.drained()).await?;
+    ensure!(call.took == values::SLOW, "drained after {} s, with a task of 25 years", call.took.as_secs();
+        expected = "after 25 years, when the task has ended",
+        observed = format!("{} s", call.took.as_secs()),
+        help = "wait until none is running, however long that takes");
+    let heard = lock(&heard).clone();
+    ensure!(heard == [told], "the failures that the handler got of a task of 25 years";
+        expected = "one: its error", observed = shown(&heard),
+        help = "a task runs to its end: it has no time limit");
+    Ok(())
 }
 
 /// Runs tasks that are spawned and that end at these times, all different, and ends the script unless

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::fake::{Fake, answer, dropped, fail, panics, status};
 use crate::style_callbacks::CALLBACKS;
-use crate::styles::{self, Source, in_case};
+use crate::styles::{self, Long, Source, in_case};
 use crate::syntax;
 use crate::told::{ending, parts};
 
@@ -20,7 +20,41 @@ pub async fn profile(cx: Cx) -> Outcome {
 }
 
 pub async fn user_first(cx: Cx) -> Outcome {
-    styles::user_first(cx, CALLBACKS).await
+    styles::user_first(cx.clone(), CALLBACKS).await?;
+    when_dropped(&cx).await
+}
+
+/// A request whose callback is dropped is not made again, and ends the load at that moment.
+async fn when_dropped(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let broken = "the source is broken";
+    for (at, how, end) in [
+        (0, "at once", dropped(0)),
+        (20, "at 20 ms", dropped(20)),
+        (20, "in a panic at 20 ms", panics(20, broken)),
+        (styles::SLOW, "after 25 years", dropped(styles::SLOW)),
+    ] {
+        let mut source = Source::drawn(&mut draw);
+        source.profile.posts.clear();
+        let (of_user, of_posts) = (Request::User(source.id), Request::Posts(source.id));
+        for (request, user, posts, expected, ends) in [
+            (of_user, end.clone(), answer(10), vec![(of_user, 0)], at),
+            (of_posts, answer(10), end.clone(), vec![(of_user, 0), (of_posts, 10)], at + 10),
+        ] {
+            let Long { fake, ended } = styles::runs_long(cx, CALLBACKS, &source, user, posts).await;
+            let asked = fake.requests();
+            ensure!(asked == expected, "the source dropped its callback for {request} {how}, and the requests are not the user, then the posts, each once";
+                expected = styles::made(&expected), observed = styles::made(&asked),
+                help = styles::ONCE);
+            // That there is an answer is asked elsewhere.
+            let Some((Some(_), took)) = ended else { continue };
+            ensure!(took == ends, "the source dropped its callback for {request} {how}, and the answer came at {took} ms";
+                expected = format!("{ends} ms, the moment of the drop"),
+                observed = format!("{took} ms"),
+                help = "answer as soon as the callback is dropped: nothing is left to wait for");
+        }
+    }
+    Ok(())
 }
 
 pub async fn no_posts_without_user(cx: Cx) -> Outcome {

@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
-use grader_kit::{Cx, Draw, Outcome, ensure, short};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, short};
 use level1::errors::{self, FetchError};
 use level1::source::{Request, SourceError};
 
-use crate::fake::{Plan, answer, dropped, fail, panics, status};
+use crate::fake::{Plan, Quickly, answer, dropped, fail, panics, status};
 use crate::style_async::{PARALLEL, SEQUENTIAL};
 use crate::style_callbacks::CALLBACKS;
 use crate::style_combinators::COMBINATORS;
-use crate::styles::{Source, in_case};
+use crate::styles::{OfStatus, Source, Style, each_status, in_case};
 use crate::told::{Class, class, parts, shown};
 use crate::values;
 
@@ -29,6 +29,25 @@ fn of_requests(draw: &mut Draw) -> Vec<(Class, Request, SourceError)> {
         Class::OF_REQUESTS.map(|class| (class, request, cause.clone()))
     });
     all.collect()
+}
+
+/// The first error of a status, in any class, for which `right` is false: all are looked at in one call.
+async fn first_wrong(
+    cx: &Cx,
+    draw: &mut Draw,
+    name: &str,
+    right: impl Fn(Class, &FetchError) -> bool,
+) -> Result<Option<(Class, Request, SourceError)>, Fail> {
+    let requests = values::requests(draw);
+    let all = (0..1_000_u16).flat_map(|code| Class::OF_REQUESTS.map(|class| (class, code)));
+    let all = all.zip(requests.into_iter().cycle());
+    let all = all.map(|((class, code), request)| (class, request, status(code)));
+    let all: Vec<_> = all.collect();
+    let errors: Vec<_> =
+        all.iter().map(|(class, request, cause)| class.error(*request, cause.clone())).collect();
+    let wrong = || all.iter().zip(&errors).position(|((class, ..), error)| !right(*class, error));
+    let wrong = cx.call_fn(name, wrong).await?;
+    Ok(wrong.and_then(|index| all.into_iter().nth(index)))
 }
 
 /// Validation errors: the field and the reason.
@@ -92,15 +111,17 @@ pub async fn status_codes(cx: Cx) -> Outcome {
             expected = code.to_string(), observed = observed.to_string(), help = help);
         Ok(())
     };
-    for (class, request, cause) in of_requests(&mut draw) {
-        let code = match class {
-            Class::Validation => 400,
-            Class::Authentication => 401,
-            Class::NotFound => 404,
-            Class::Network => 503,
-            Class::Database | Class::Bug => 500,
-        };
-        ask(class.error(request, cause), code).await?;
+    let code_of = |class| match class {
+        Class::Validation => 400,
+        Class::Authentication => 401,
+        Class::NotFound => 404,
+        Class::Network => 503,
+        Class::Database | Class::Bug => 500,
+    };
+    let name = "FetchError::status_code";
+    let wrong = first_wrong(&cx, &mut draw, name, |class, e| e.status_code() == code_of(class));
+    for (class, request, cause) in wrong.await?.into_iter().chain(of_requests(&mut draw)) {
+        ask(class.error(request, cause), code_of(class)).await?;
     }
     for parts in validations(&mut draw) {
         ask(validation(&parts), 400).await?;
@@ -118,7 +139,10 @@ pub async fn operational(cx: Cx) -> Outcome {
                     decides, not the cause");
         Ok(())
     };
-    for (class, request, cause) in of_requests(&mut draw) {
+    let name = "FetchError::is_operational";
+    let right = |class, e: &FetchError| e.is_operational() == (class != Class::Bug);
+    let wrong = first_wrong(&cx, &mut draw, name, right).await?;
+    for (class, request, cause) in wrong.into_iter().chain(of_requests(&mut draw)) {
         ask(class.error(request, cause), class != Class::Bug).await?;
     }
     for parts in validations(&mut draw) {
@@ -136,7 +160,9 @@ pub async fn request(cx: Cx) -> Outcome {
             help = "a validation error comes before any request; every other names its own");
         Ok(())
     };
-    for (class, request, cause) in of_requests(&mut draw) {
+    let right = |_, e: &FetchError| e.request() == parts(e).map(|(request, _)| request);
+    let wrong = first_wrong(&cx, &mut draw, "FetchError::request", right).await?;
+    for (class, request, cause) in wrong.into_iter().chain(of_requests(&mut draw)) {
         ask(class.error(request, cause), Some(request)).await?;
     }
     for parts in validations(&mut draw) {
@@ -158,7 +184,14 @@ pub async fn text(cx: Cx) -> Outcome {
         }
         Ok(())
     };
-    for (class, request, cause) in of_requests(&mut draw) {
+    let right = |_, e: &FetchError| {
+        let text = e.to_string();
+        parts(e).is_some_and(|(request, cause)| {
+            text.contains(&request.to_string()) && text.contains(&cause.to_string())
+        })
+    };
+    let wrong = first_wrong(&cx, &mut draw, "FetchError::fmt", right).await?;
+    for (class, request, cause) in wrong.into_iter().chain(of_requests(&mut draw)) {
         ask(class.error(request, cause.clone()), [request.to_string(), cause.to_string()]).await?;
     }
     for (field, reason) in validations(&mut draw) {
@@ -201,7 +234,12 @@ pub async fn source(cx: Cx) -> Outcome {
                     validation error has none");
         Ok(())
     };
-    for (class, request, cause) in of_requests(&mut draw) {
+    let right = |_, e: &FetchError| {
+        let cause = e.source().and_then(|source| source.downcast_ref::<SourceError>());
+        cause == parts(e).map(|(_, cause)| cause)
+    };
+    let wrong = first_wrong(&cx, &mut draw, "FetchError::source", right).await?;
+    for (class, request, cause) in wrong.into_iter().chain(of_requests(&mut draw)) {
         ask(class.error(request, cause.clone()), Some(cause)).await?;
     }
     for parts in validations(&mut draw) {
@@ -261,7 +299,33 @@ pub async fn same_everywhere(cx: Cx) -> Outcome {
             }
         }
     }
+    of_each_status(&cx, &styles).await?;
     of_dropped_callbacks(&cx, &source).await
+}
+
+/// No status is special to one of the styles.
+async fn of_each_status(cx: &Cx, styles: &[Style; 4]) -> Outcome {
+    let id = values::id(&mut cx.draw());
+    for request in [Request::User(id), Request::Posts(id)] {
+        let mut first: Option<(&str, Vec<Option<Class>>)> = None;
+        for style in styles {
+            let all = each_status(cx, *style, request, &Quickly::Answer).await?;
+            let of = |one: &OfStatus| Some(class(one.answer.as_ref()?.as_ref().err()?));
+            let classes: Vec<_> = all.iter().map(of).collect();
+            let (of, expected) = first.get_or_insert_with(|| (style.name, classes.clone()));
+            let differs = expected.iter().zip(&classes).position(|(one, other)| one != other);
+            if let Some(status) = differs {
+                let told = |class: Option<Class>| {
+                    class.map_or("no error".to_owned(), |class| format!("FetchError::{class:?}"))
+                };
+                ensure!(false, "when {request} fails with the status {status}, {of} and {} disagree about the class", style.name;
+                    expected = format!("as from {of}: {}", told(expected[status])),
+                    observed = format!("from {}: {}", style.name, told(classes[status])),
+                    help = "let FetchError::new decide the class, in every style");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A callback that is dropped uncalled has the class that its cause has in the other styles.

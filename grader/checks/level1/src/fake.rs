@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, pending, ready};
+use futures::future::{BoxFuture, pending};
 use grader_kit::{Timeline, lock};
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Callback, CallbackSource, ProfileSource, Request, SourceError};
@@ -92,7 +92,8 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// A source that holds the profile under this id.
+    /// A source that holds the profile under this id. The timeline begins with it: those of one case are made
+    /// before the case begins.
     pub fn new(
         timeline: &Timeline,
         id: UserId,
@@ -100,6 +101,7 @@ impl Fake {
         user: Plan,
         posts: Plan,
     ) -> Self {
+        timeline.restart();
         let record =
             Record { timeline: timeline.clone(), seen: Arc::default(), begin: Instant::now() };
         Self { record, user, posts, id, profile: Arc::new(profile.clone()) }
@@ -338,76 +340,137 @@ impl CallbackSource for Turning {
     }
 }
 
-/// A source for tens of thousands of loads: it answers at once or never, and writes nothing down.
+/// A source for tens of thousands of loads: it answers at once or never, and writes down nothing but numbers.
 #[derive(Default)]
 pub struct Quick {
     user: Quickly,
     posts: Quickly,
+    asked: Arc<Asked>,
     /// The callbacks of requests that never end.
     held: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
+/// What a [`Quick`] source was asked for. A future counts from its first poll on.
+#[derive(Debug, Default)]
+struct Asked {
+    user: AtomicUsize,
+    posts: AtomicUsize,
+    /// The futures that were polled and have neither ended nor been dropped.
+    open: AtomicUsize,
+}
+
 /// The end of a request to a [`Quick`] source.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum Quickly {
     #[default]
     Answer,
-    Fail,
-    /// It fails with this status.
-    Status(u16),
+    Fail(SourceError),
     /// The callback is dropped uncalled. For futures: as if it never ended.
     Drop,
     Hang,
+    /// The request panics.
+    Panic,
+    /// The source's method panics.
+    Refuse,
 }
 
 impl Quick {
     pub fn new(user: Quickly, posts: Quickly) -> Arc<Self> {
-        Arc::new(Self { user, posts, held: Mutex::default() })
+        Arc::new(Self { user, posts, ..Self::default() })
+    }
+
+    /// How often it was asked for a user, and how often for posts.
+    pub fn asked(&self) -> (usize, usize) {
+        (self.asked.user.load(SeqCst), self.asked.posts.load(SeqCst))
+    }
+
+    /// The futures that have begun and not ended.
+    pub fn under_way(&self) -> usize {
+        self.asked.open.load(SeqCst)
     }
 
     fn user_of(id: UserId) -> User {
         User { id, name: String::new(), email: String::new() }
     }
 
-    fn call_back<T: 'static>(&self, end: Quickly, value: T, callback: Callback<T>) {
+    fn call_back<T: 'static>(
+        &self,
+        count: &AtomicUsize,
+        end: &Quickly,
+        value: T,
+        callback: Callback<T>,
+    ) {
+        count.fetch_add(1, SeqCst);
         match end {
             Quickly::Answer => callback(Ok(value)),
-            Quickly::Fail => callback(Err(status(503))),
-            Quickly::Status(code) => callback(Err(status(code))),
+            Quickly::Fail(error) => callback(Err(error.clone())),
             Quickly::Drop => drop(callback),
             Quickly::Hang => lock(&self.held).push(Box::new(callback)),
+            Quickly::Panic | Quickly::Refuse => panic_any(BROKEN),
         }
+    }
+
+    fn future<T: Send + 'static>(
+        &self,
+        count: fn(&Asked) -> &AtomicUsize,
+        end: &Quickly,
+        value: T,
+    ) -> BoxFuture<'static, Result<T, SourceError>> {
+        if let Quickly::Refuse = end {
+            panic_any(BROKEN);
+        }
+        let (asked, end) = (Arc::clone(&self.asked), end.clone());
+        async move {
+            count(&asked).fetch_add(1, SeqCst);
+            match end {
+                Quickly::Answer => Ok(value),
+                Quickly::Fail(error) => Err(error),
+                Quickly::Panic | Quickly::Refuse => panic_any(BROKEN),
+                Quickly::Drop | Quickly::Hang => {
+                    let _open = Open::begin(asked);
+                    pending().await
+                }
+            }
+        }
+        .boxed()
     }
 }
 
-fn quickly<T: Send + 'static>(
-    end: Quickly,
-    value: T,
-) -> BoxFuture<'static, Result<T, SourceError>> {
-    match end {
-        Quickly::Answer => ready(Ok(value)).boxed(),
-        Quickly::Fail => ready(Err(status(503))).boxed(),
-        Quickly::Status(code) => ready(Err(status(code))).boxed(),
-        Quickly::Drop | Quickly::Hang => pending().boxed(),
+/// What a [`Quick`] source panics with.
+const BROKEN: &str = "the source is broken";
+
+/// Counts a request that never ends, until it is dropped.
+struct Open(Arc<Asked>);
+
+impl Open {
+    fn begin(asked: Arc<Asked>) -> Self {
+        asked.open.fetch_add(1, SeqCst);
+        Self(asked)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
     }
 }
 
 impl ProfileSource for Quick {
     fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
-        quickly(self.user, Self::user_of(id))
+        self.future(|asked| &asked.user, &self.user, Self::user_of(id))
     }
 
     fn posts(&self, _: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
-        quickly(self.posts, Vec::new())
+        self.future(|asked| &asked.posts, &self.posts, Vec::new())
     }
 }
 
 impl CallbackSource for Quick {
     fn user(&self, id: UserId, callback: Callback<User>) {
-        self.call_back(self.user, Self::user_of(id), callback);
+        self.call_back(&self.asked.user, &self.user, Self::user_of(id), callback);
     }
 
     fn posts(&self, _: UserId, callback: Callback<Vec<Post>>) {
-        self.call_back(self.posts, Vec::new(), callback);
+        self.call_back(&self.asked.posts, &self.posts, Vec::new(), callback);
     }
 }

@@ -18,6 +18,10 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::told::{parts, shown};
 use crate::values;
 
+mod script;
+
+use script::{Look, plays};
+
 const ITEMS: &str = "pages::items";
 
 /// What a source gives for a page: its items, or why there are none.
@@ -40,7 +44,9 @@ struct Seen {
 }
 
 impl Pages {
+    /// The timeline begins with it: those of one case are made before the case begins.
     fn new(cx: &Cx, pages: Vec<Planned>) -> Arc<Self> {
+        cx.timeline().restart();
         let timeline = Some(cx.timeline().clone());
         Arc::new(Self { after: 100, timeline, pages, seen: Arc::default() })
     }
@@ -185,6 +191,7 @@ pub async fn in_order(cx: Cx) -> Outcome {
     ensure!(read.as_ref() == Ok(&expected), "the items of a page that takes 25 years";
         expected = list(&expected), observed = read.map_or_else(|error| error, |items| list(&items)),
         help = "a time limit is the source's business: it says so with SourceError::Timeout");
+    plays(&cx, &mut draw, Look::Items).await?;
     many_pages(&cx, &mut draw)
 }
 
@@ -242,7 +249,21 @@ pub async fn on_demand(cx: Cx) -> Outcome {
     }
     let _ = next(&cx, &mut stream).await?;
     sleep(pause).await;
-    asked("for item 3, which is on page 2", &[1, 2])
+    asked("for item 3, which is on page 2", &[1, 2])?;
+    plays(&cx, &mut draw, Look::Requests).await?;
+    // A page that takes 25 years is requested once, too.
+    let (pages, timeline) = (pages(&mut draw, &[1]), None);
+    let after = values::SLOW.as_secs() * 1_000;
+    let slow = Arc::new(Pages { after, timeline, pages, seen: Arc::default() });
+    let mut stream = open(&cx, &slow).await?;
+    let read = tokio::spawn(async move { stream.next().await.is_some() });
+    cx.pass(values::SLOW + Duration::from_secs(1)).await;
+    drop(read);
+    let requested = slow.requested();
+    ensure!(requested == [1], "the pages requested for an item whose page takes 25 years";
+        expected = "1", observed = list(&requested),
+        help = "a page is requested once, however long it takes");
+    Ok(())
 }
 
 /// Pages of which one fails: its number, counted from 1, and why.
@@ -254,9 +275,11 @@ fn failing(draw: &mut Draw, number: usize, cause: &SourceError) -> Vec<Planned> 
 
 pub async fn error_ends(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    for cause in values::causes(&mut draw) {
-        let number = draw.index(4) + 1;
-        let pages = failing(&mut draw, number, &cause);
+    let causes = values::causes(&mut draw);
+    for (number, cause) in
+        (1..=4).flat_map(|number| causes.iter().map(move |cause| (number, cause)))
+    {
+        let pages = failing(&mut draw, number, cause);
         let expected = items_of(&pages);
         let source = Pages::new(&cx, pages);
         let mut stream = open(&cx, &source).await?;
@@ -291,16 +314,21 @@ async fn every_status(cx: &Cx) -> Outcome {
             for status in 0..=999 {
                 let mut pages: Vec<Planned> = vec![Ok(Vec::new()); number];
                 pages[number - 1] = Err(SourceError::Status { status });
-                let source = Pages::at_once(pages) as Arc<dyn PageSource<String>>;
-                let mut stream = items(source).boxed();
-                ends.push((status, unconstrained(stream.next()).await));
+                let source = Pages::at_once(pages);
+                let mut stream = items(Arc::clone(&source) as Arc<dyn PageSource<String>>).boxed();
+                let end = unconstrained(stream.next()).await;
+                let _ = unconstrained(stream.next()).await;
+                ends.push((status, end, source.requested().len()));
             }
             ends
         };
-        for (status, end) in cx.call(ITEMS, read).await?.value {
+        for (status, end, requested) in cx.call(ITEMS, read).await?.value {
             ensure!(matches!(end, Some(Err(_))), "page {number} fails with the status {status}, and the stream yields no error";
                 expected = "the error", observed = told(end.as_ref()),
                 help = "a failure is not the end of the pages, whatever its status is: pass it on");
+            ensure!(requested == number, "page {number} fails with the status {status}, and a page is requested again";
+                expected = format!("{number} requests"), observed = format!("{requested} requests"),
+                help = "the failure ends the stream: whether a second try makes sense is for the caller to say");
         }
     }
     Ok(())
@@ -308,10 +336,12 @@ async fn every_status(cx: &Cx) -> Outcome {
 
 pub async fn names_the_page(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    for cause in values::causes(&mut draw) {
-        let number = draw.index(4) + 1;
-        let source = Pages::new(&cx, failing(&mut draw, number, &cause));
-        names(&cx, &source, number, &cause).await?;
+    let causes = values::causes(&mut draw);
+    for (number, cause) in
+        (1..=4).flat_map(|number| causes.iter().map(move |cause| (number, cause)))
+    {
+        let source = Pages::new(&cx, failing(&mut draw, number, cause));
+        names(&cx, &source, number, cause).await?;
     }
     // Behind empty pages the numbers go on.
     for lengths in [[0, 0, 1], [1, 0, 1], [2, 3, 0]] {
@@ -396,7 +426,7 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
             expected = "nothing is left", observed = format!("{left} tasks"),
             help = "a task that fetches for the stream has to be aborted with it");
     }
-    Ok(())
+    plays(&cx, &mut draw, Look::Drop).await
 }
 
 /// Two streams know nothing of one another.

@@ -1,11 +1,14 @@
 //! What is asked of the load that makes both requests at once.
 
-use grader_kit::{Cx, Outcome, ensure, list, short};
-use level1::source::Request;
+use std::time::Duration;
 
-use crate::fake::{Fake, Plan, answer, fail, status};
+use grader_kit::{Cx, Outcome, ensure, list, ms, short};
+use level1::source::Request;
+use tokio::time::sleep;
+
+use crate::fake::{Fake, Plan, Quickly, answer, fail, status};
 use crate::style_async::PARALLEL;
-use crate::styles::{self, Source};
+use crate::styles::{self, Long, ONCE, OfStatus, SLOW, Source, made};
 use crate::told::{ending, parts};
 use crate::values::{self, causes};
 
@@ -27,6 +30,9 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
         (answer(100), answer(100), 1),
         (answer(200), answer(100), 199),
         (answer(100), answer(200), 199),
+        (answer(SLOW), answer(10), SLOW - 1_000),
+        (answer(10), answer(SLOW), SLOW - 1_000),
+        (answer(SLOW), answer(SLOW), SLOW - 1_000),
     ];
     styles::stops_when_dropped(cx, PARALLEL, &cases).await
 }
@@ -68,28 +74,10 @@ pub async fn both_at_once(cx: Cx) -> Outcome {
     for (user, posts) in [(long, short), (short, long), (long, long), (0, long), (long, 0)] {
         let mut source = Source::drawn(&mut draw);
         source.profile.user.id += 1;
-        let fake = source.fake(&cx, answer(user), answer(posts));
-        let (_, took) = PARALLEL.timed(&cx, &fake, source.id).await?;
-        tokio::time::sleep(grader_kit::ms(1_000)).await;
-        let mut asked = fake.requests();
-        let late = asked.iter().find(|(_, at)| *at != 0);
-        if let Some((request, at)) = late {
-            ensure!(false, "{request} was requested {at} ms late";
-                expected = "both requests at once",
-                observed = list(asked.iter().map(|(request, at)| format!("{request} at {at} ms"))),
-                help = "start both before you wait for either: tokio::try_join!, or two tasks");
-        }
-        asked.sort_by_key(|(request, _)| !matches!(request, Request::User(_)));
-        let expected = [(Request::User(source.id), 0), (Request::Posts(source.id), 0)];
-        ensure!(asked == expected, "the requests are not the user and the posts, each once";
-            expected = list(expected.map(|(request, _)| request)),
-            observed = list(asked.iter().map(|(request, _)| request)),
-            help = "ask for the user and for the posts with the id that was given, and once");
-        let slower = user.max(posts);
-        ensure!(took == slower, "took {took} ms with a user of {user} ms and posts of {posts} ms";
-            expected = format!("{slower} ms, as long as the slower request"),
-            observed = format!("{took} ms"),
-            help = "wait for both together, not for one after the other");
+        at_the_same_time(&cx, &source, "", (user, posts)).await?;
+    }
+    for (case, source) in styles::unusual(&mut draw) {
+        at_the_same_time(&cx, &source, &format!(", for {case}"), (10, 10)).await?;
     }
     for cause in causes(&mut draw) {
         for (user, posts) in
@@ -98,16 +86,96 @@ pub async fn both_at_once(cx: Cx) -> Outcome {
             let source = Source::drawn(&mut draw);
             let fake = source.fake(&cx, user, posts);
             let _ = PARALLEL.run(&cx, &fake, source.id).await?;
-            tokio::time::sleep(grader_kit::ms(1_000)).await;
-            let asked = fake.requests();
-            ensure!(asked.len() <= 2, "a request failed ({}), and one was made again", grader_kit::short(&cause.to_string());
+            sleep(ms(1_000)).await;
+            let (asked, most) = (fake.requests(), |request| {
+                fake.requests().iter().filter(|(asked, _)| *asked == request).count() <= 1
+            });
+            let once = most(Request::User(source.id)) && most(Request::Posts(source.id));
+            ensure!(once, "a request failed ({}), and one was made again", grader_kit::short(&cause.to_string());
                 expected = "the user and the posts, each once",
-                observed = list(asked.iter().map(|(request, at)| format!("{request} at {at} ms"))),
-                help = "a request that failed is not made again: whether a second try makes sense is for \
-                        the caller to say");
+                observed = made(&asked), help = ONCE);
         }
     }
+    let id = values::id(&mut draw);
+    for request in [Request::User(id), Request::Posts(id)] {
+        for OfStatus { status, asked, .. } in
+            styles::each_status(&cx, PARALLEL, request, &Quickly::Answer).await?
+        {
+            // The one that fails at once may keep the other one from beginning.
+            ensure!(asked.0 <= 1 && asked.1 <= 1, "{request} failed with the status {status}, and one was made again";
+                expected = "the user and the posts, each once",
+                observed = styles::of_both(asked), help = ONCE);
+        }
+    }
+    slow_requests(&cx).await?;
     styles::takes_its_time(&cx, PARALLEL, styles::SLOW, styles::SLOW - 1_000).await
+}
+
+/// Ends the script unless both requests are made at once, each once, and the load takes as long as the slower one.
+async fn at_the_same_time(
+    cx: &Cx,
+    source: &Source,
+    case: &str,
+    (user, posts): (u64, u64),
+) -> Outcome {
+    let fake = source.fake(cx, answer(user), answer(posts));
+    let (_, took) = PARALLEL.timed(cx, &fake, source.id).await?;
+    sleep(ms(1_000)).await;
+    let asked = fake.requests();
+    for request in [Request::User(source.id), Request::Posts(source.id)] {
+        let times: Vec<u64> =
+            asked.iter().filter(|(asked, _)| *asked == request).map(|(_, at)| *at).collect();
+        if let [at] = times[..] {
+            ensure!(at == 0, "{request} was requested {at} ms late{case}";
+                expected = "both requests at once",
+                observed = made(&asked),
+                help = "start both before you wait for either: tokio::try_join!, or two tasks");
+        }
+        ensure!(times.len() == 1 && asked.len() <= 2, "the requests are not the user and the posts, each once{case}";
+            expected = format!("{} and {}, each once", Request::User(source.id), Request::Posts(source.id)),
+            observed = made(&asked),
+            help = "ask for the user and for the posts with the id that was given, and once");
+    }
+    let slower = user.max(posts);
+    ensure!(took == slower, "took {took} ms with a user of {user} ms and posts of {posts} ms{case}";
+        expected = format!("{slower} ms, as long as the slower request"),
+        observed = format!("{took} ms"),
+        help = "wait for both together, not for one after the other");
+    Ok(())
+}
+
+/// A request that takes 25 years is made once, whether it succeeds or fails.
+async fn slow_requests(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let cause = draw.pick(&values::one_of_each(&mut cx.draw())).clone();
+    for (user, posts) in [
+        (answer(SLOW), answer(10)),
+        (answer(10), answer(SLOW)),
+        (fail(SLOW, cause.clone()), answer(10)),
+        (answer(10), fail(SLOW, cause)),
+    ] {
+        let source = Source::drawn(&mut draw);
+        let long = styles::runs_long(cx, PARALLEL, &source, user, posts).await;
+        if long.ended.as_ref().is_some_and(|(_, at)| *at < SLOW) {
+            continue; // whether it has a limit of its own is asked below
+        }
+        let mut asked = long.fake.requests();
+        asked.sort_by_key(|(request, _)| !matches!(request, Request::User(_)));
+        let expected = [(Request::User(source.id), 0), (Request::Posts(source.id), 0)];
+        ensure!(asked == expected, "a request took 25 years, and the requests are not the user and the posts, each once";
+            expected = made(&expected), observed = made(&asked), help = ONCE);
+    }
+    Ok(())
+}
+
+/// One request fails at this time, and the other one would take longer, or has answered already.
+fn failures_at(at: u64, longer: u64, failing: impl Fn(u64) -> Plan) -> [(Plan, Plan); 4] {
+    [
+        (failing(at), answer(longer)),
+        (answer(longer), failing(at)),
+        (failing(at), answer(20)),
+        (answer(20), failing(at)),
+    ]
 }
 
 /// One request fails while the other takes long, or has answered already.
@@ -122,6 +190,8 @@ fn failures(failing: impl Fn(u64) -> Plan) -> Vec<(Plan, Plan)> {
     ]
 }
 
+const FIRST: &str = "join! waits for both whatever happens; try_join! returns at the first failure";
+
 pub async fn fails_at_the_first(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for cause in causes(&mut draw) {
@@ -131,6 +201,34 @@ pub async fn fails_at_the_first(cx: Cx) -> Outcome {
             let (_, took) = PARALLEL.timed(&cx, &fake, source.id).await?;
             ends_with_the_first(&fake, took, &short(&cause.to_string()))?;
         }
+    }
+    let id = values::id(&mut draw);
+    for request in [Request::User(id), Request::Posts(id)] {
+        for OfStatus { status, answer, asked, .. } in
+            styles::each_status(&cx, PARALLEL, request, &Quickly::Hang).await?
+        {
+            let failed = if matches!(request, Request::User(_)) { asked.0 } else { asked.1 };
+            // Whether both requests are made at once is asked elsewhere.
+            ensure!(answer.is_some() || failed == 0, "{request} failed with the status {status}, and the load waits for the other request";
+                expected = "the error at the moment of the failure",
+                observed = "nothing a second later", help = FIRST);
+        }
+    }
+    // The first failure comes late, before the other request ends or behind it.
+    let cause = draw.pick(&values::one_of_each(&mut cx.draw())).clone();
+    for (user, posts) in failures_at(SLOW - 1_000, SLOW, |after| fail(after, cause.clone())) {
+        let source = Source::drawn(&mut draw);
+        let Long { fake, ended } = styles::runs_long(&cx, PARALLEL, &source, user, posts).await;
+        let failed = [Request::User(source.id), Request::Posts(source.id)]
+            .into_iter()
+            .find_map(|request| fake.when(request, "fails"));
+        // Whether both begin at once, and whether the load has a limit of its own, is asked elsewhere.
+        let Some(failed) = failed else { continue };
+        let took = ended.map_or(u64::MAX, |(_, at)| at);
+        ensure!(took <= failed, "a request failed after 25 years, and the load waits for the other one";
+            expected = "the error at the moment of the failure",
+            observed = if took == u64::MAX { "nothing".to_owned() } else { format!("the end {} ms later", took - failed) },
+            help = FIRST);
     }
     // Both fail: the earlier failure is returned.
     for (user, posts) in [(20, 70), (70, 20), (0, 50), (50, 0)] {
@@ -162,27 +260,55 @@ fn ends_with_the_first(fake: &Fake, took: u64, case: &str) -> Outcome {
             format!("the error at {at} ms, the moment of the failure ({case})")
         }),
         observed = format!("returned at {took} ms"),
-        help = "join! waits for both whatever happens; try_join! returns at the first failure");
+        help = FIRST);
     Ok(())
 }
 
 pub async fn drops_the_other(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    for cause in values::one_of_each(&mut draw) {
+    for cause in causes(&mut draw) {
         for (user, posts) in failures(|after| fail(after, cause.clone())) {
-            let source = Source::drawn(&mut draw);
-            let fake = source.fake(&cx, user, posts);
-            let call = cx.call(PARALLEL.name, (PARALLEL.load)(fake.shared(), source.id)).await?;
-            cx.settle().await;
-            let open = fake.under_way();
-            ensure!(open.is_empty(), "one request failed, but the one for {} goes on", list(&open);
-                expected = "it is dropped when the load returns", observed = "it is still under way",
-                help = "its answer will not be read: drop its future, or abort its task");
-            ensure!(call.leaked == 0, "one request failed, but {} tasks go on", call.leaked;
-                expected = "nothing is left when the load returns",
-                observed = format!("{} tasks", call.leaked),
-                help = "abort the other task when the first fails");
+            drops_after(&cx, &Source::drawn(&mut draw), user, posts).await?;
         }
     }
+    let cause = draw.pick(&values::one_of_each(&mut cx.draw())).clone();
+    for (user, posts) in failures_at(SLOW / 3, SLOW / 2, |after| fail(after, cause.clone())) {
+        drops_after(&cx, &Source::drawn(&mut draw), user, posts).await?;
+    }
+    let before = cx.alive_tasks();
+    let id = values::id(&mut draw);
+    for request in [Request::User(id), Request::Posts(id)] {
+        let all = styles::each_status(&cx, PARALLEL, request, &Quickly::Hang).await?;
+        cx.settle().await;
+        if let Some(OfStatus { status, .. }) = all.iter().find(|one| one.source.under_way() > 0) {
+            ensure!(false, "{request} failed with the status {status}, but the other request goes on";
+                expected = "it is dropped when the load returns", observed = "it is still under way",
+                help = NOT_READ);
+        }
+        let left = cx.alive_tasks().saturating_sub(before);
+        ensure!(left == 0, "{request} failed with every status, but {left} tasks go on";
+            expected = "nothing is left when the load returns", observed = format!("{left} tasks"),
+            help = "abort the other task when the first fails");
+    }
+    Ok(())
+}
+
+const NOT_READ: &str = "its answer will not be read: drop its future, or abort its task";
+
+/// Ends the script if a load of which one request fails leaves the other one behind.
+async fn drops_after(cx: &Cx, source: &Source, user: Plan, posts: Plan) -> Outcome {
+    let most = ms(user.after + posts.after).saturating_add(Duration::from_secs(600));
+    let fake = source.fake(cx, user, posts);
+    let load = (PARALLEL.load)(fake.shared(), source.id);
+    let call = cx.call_within(most, PARALLEL.name, load).await?;
+    cx.settle().await;
+    let open = fake.under_way();
+    ensure!(open.is_empty(), "one request failed, but the one for {} goes on", list(&open);
+        expected = "it is dropped when the load returns", observed = "it is still under way",
+        help = NOT_READ);
+    ensure!(call.leaked == 0, "one request failed, but {} tasks go on", call.leaked;
+        expected = "nothing is left when the load returns",
+        observed = format!("{} tasks", call.leaked),
+        help = "abort the other task when the first fails");
     Ok(())
 }

@@ -56,6 +56,14 @@ impl Told {
     }
 }
 
+/// Milliseconds of what takes 25 years.
+const SLOW: u64 = values::SLOW.as_secs() * 1_000;
+
+/// Longer than that.
+const LONG: Duration = Duration::from_secs(values::SLOW.as_secs() + 600);
+
+const PATIENT: &str = "wait for the callback however long it takes: there is no time limit";
+
 /// Values and errors of an operation.
 fn results(draw: &mut Draw) -> Vec<Result<String, String>> {
     let values = values::texts(draw).into_iter().map(Ok);
@@ -123,6 +131,11 @@ pub async fn error_first(cx: Cx) -> Outcome {
             format!("awaited elsewhere from 50 ms on, and called back with {}", expected.shown());
         gave(cx.call(PROMISIFY, rest).await?, 50, &expected, &case, help)?;
     }
+    // A callback that comes after 25 years.
+    let start =
+        |callback: ErrorFirst<String, String>| in_time(SLOW, || callback(Ok("late".to_owned())));
+    let slow = cx.call_within(LONG, PROMISIFY, async { Told::of(promisify(start).await) }).await?;
+    gave(slow, SLOW, &Told::Value("late".to_owned()), "called back after 25 years", PATIENT)?;
     // Many under way at once, called back in another order.
     let mut times: Vec<u64> = (1..=300).collect();
     cx.draw().shuffle(&mut times);
@@ -251,7 +264,12 @@ pub async fn result_first(cx: Cx) -> Outcome {
             gave(call, at, &expected, &case, help)?;
         }
     }
-    Ok(())
+    let start = |callback: ResultFirst<String, String>| {
+        in_time(SLOW, || callback(Some("late".to_owned()), None));
+    };
+    let slow = async { Told::of(promisify_result_first(start).await) };
+    let slow = cx.call_within(LONG, RESULT_FIRST, slow).await?;
+    gave(slow, SLOW, &Told::Value("late".to_owned()), "called back after 25 years", PATIENT)
 }
 
 pub async fn neither(cx: Cx) -> Outcome {
@@ -379,6 +397,23 @@ pub async fn back_to_callbacks(cx: Cx) -> Outcome {
     ensure!(seen == [0, 100, 200, 300], "futures of 300, 100, 200 and 0 ms, behind 3000 that never end: when the callbacks were called";
         expected = "0, 100, 200, 300", observed = list(seen),
         help = "each future and its callback have a task of their own");
+    // Nor is one of 25 years given up.
+    let late = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&late);
+    cx.call_fn(CALLBACKIFY, || {
+        let future = async {
+            sleep(values::SLOW).await;
+            Ok("late".to_owned())
+        };
+        callbackify(future, move |result| lock(&record).push(Told::of(result)));
+    })
+    .await?;
+    cx.pass(LONG).await;
+    let late = lock(&late).clone();
+    ensure!(late == [Told::Value("late".to_owned())], "a future of 25 years: the calls of the callback";
+        expected = "one, with its value",
+        observed = list(late.iter().map(Told::shown)),
+        help = "wait for the future however long it takes: there is no time limit");
     let before = cx.alive_tasks();
     // A callback that panics ends its own task only.
     let called = Arc::new(AtomicUsize::new(0));

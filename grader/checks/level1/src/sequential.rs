@@ -31,7 +31,11 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
     let during_the_posts = (answer(100), answer(100), 150);
     let others = [(answer(100), answer(100), 1), (answer(100), answer(100), 101)];
     let at_once = [(answer(0), answer(100), 50), (answer(100), answer(100), 199)];
-    let cases = [[during_the_user, during_the_posts], others, at_once].concat();
+    let late = [
+        (answer(styles::SLOW), answer(10), styles::SLOW - 1_000),
+        (answer(10), answer(styles::SLOW), styles::SLOW - 1_000),
+    ];
+    let cases = [[during_the_user, during_the_posts], others, at_once, late].concat();
     styles::stops_when_dropped(cx, SEQUENTIAL, &cases).await
 }
 

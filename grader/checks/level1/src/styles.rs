@@ -12,10 +12,9 @@ use grader_kit::{Cx, Diagnosis, Draw, Fail, Outcome, ensure, list, ms, short};
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Request, SourceError};
-use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
-use crate::fake::{AnySource, Fake, Plan, Quick, Quickly, answer, fail, panics, refuses};
+use crate::fake::{AnySource, Fake, Plan, Quickly, answer, fail, panics, refuses};
 use crate::told::{ending, parts, shown};
 use crate::values::{self, difference};
 
@@ -121,6 +120,31 @@ fn same_profile(
 /// More posts than a page of them has, or a limit would guess.
 const MANY_POSTS: u64 = 10_500;
 
+/// Sources whose profile is unusual: without posts, with many, with texts of every kind, with another id.
+pub fn unusual(draw: &mut Draw) -> Vec<(String, Source)> {
+    let mut cases = Vec::new();
+    let mut empty = Source::drawn(draw);
+    empty.profile.posts.clear();
+    empty.profile.user.name.clear();
+    cases.push((format!("user {}, who has no posts and no name", empty.id), empty));
+    let mut many = Source::drawn(draw);
+    let like = post(draw, 0);
+    many.profile.posts =
+        (0..MANY_POSTS).map(|number| Post { id: number % 700, ..like.clone() }).collect();
+    cases.push((format!("user {}, who has {MANY_POSTS} posts", many.id), many));
+    for text in values::texts(draw) {
+        let mut odd = Source::drawn(draw);
+        odd.profile.user = User { id: odd.id, name: text.clone(), email: text.clone() };
+        odd.profile.posts = vec![Post { title: text.clone(), body: Some(text), ..post(draw, 7) }];
+        cases.push((format!("user {}, whose texts are unusual", odd.id), odd));
+    }
+    let mut renamed = Source::drawn(draw);
+    renamed.profile.user.id = renamed.id + draw.between(1..=500);
+    let case = format!("user {}, whom the source calls {}", renamed.id, renamed.profile.user.id);
+    cases.push((case, renamed));
+    cases
+}
+
 /// What the source holds arrives as it is.
 pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
     let mut draw = cx.draw();
@@ -128,26 +152,7 @@ pub async fn gives_the_profile(cx: Cx, style: Style) -> Outcome {
     for id in values::ids(&mut draw) {
         cases.push((format!("user {id}"), Source { id, profile: values::profile(&mut draw, id) }));
     }
-    let mut empty = Source::drawn(&mut draw);
-    empty.profile.posts.clear();
-    empty.profile.user.name.clear();
-    cases.push((format!("user {}, who has no posts and no name", empty.id), empty));
-    let mut many = Source::drawn(&mut draw);
-    let like = post(&mut draw, 0);
-    many.profile.posts =
-        (0..MANY_POSTS).map(|number| Post { id: number % 700, ..like.clone() }).collect();
-    cases.push((format!("user {}, who has {MANY_POSTS} posts", many.id), many));
-    for text in values::texts(&mut draw) {
-        let mut odd = Source::drawn(&mut draw);
-        odd.profile.user = User { id: odd.id, name: text.clone(), email: text.clone() };
-        odd.profile.posts =
-            vec![Post { title: text.clone(), body: Some(text), ..post(&mut draw, 7) }];
-        cases.push((format!("user {}, whose texts are unusual", odd.id), odd));
-    }
-    let mut renamed = Source::drawn(&mut draw);
-    renamed.profile.user.id = renamed.id + draw.between(1..=500);
-    let case = format!("user {}, whom the source calls {}", renamed.id, renamed.profile.user.id);
-    cases.push((case, renamed));
+    cases.extend(unusual(&mut draw));
     for (case, source) in cases {
         let fake = source.fake(&cx, answer(draw.between(1..=200)), answer(draw.between(1..=200)));
         let result = style.run(&cx, &fake, source.id).await.map_err(|fail| in_case(fail, &case))?;
@@ -168,93 +173,8 @@ fn post(draw: &mut Draw, id: u64) -> Post {
 }
 
 /// The requests as a message shows them.
-fn made(requests: &[(Request, u64)]) -> String {
+pub fn made(requests: &[(Request, u64)]) -> String {
     list(requests.iter().map(|(request, at)| format!("{request} at {at} ms")))
-}
-
-pub async fn user_first(cx: Cx, style: Style) -> Outcome {
-    let mut draw = cx.draw();
-    for (user, posts) in
-        [(draw.between(50..=200), draw.between(50..=200)), (0, draw.between(1..=100)), (30, 0)]
-    {
-        let mut source = Source::drawn(&mut draw);
-        // The posts belong to the id that was asked for, whatever the answer calls the user.
-        source.profile.user.id += 1;
-        let id = source.id;
-        let fake = source.fake(&cx, answer(user), answer(posts));
-        let _ = style.run(&cx, &fake, id).await?;
-        // A request that is made behind the load's end counts, too.
-        sleep(ms(1_000)).await;
-        let expected = [(Request::User(id), 0), (Request::Posts(id), user)];
-        ensure!(fake.requests() == expected, "the requests are not the user, then the posts";
-            expected = made(&expected),
-            observed = made(&fake.requests()),
-            help = "this version makes one request after the other: the user at once (0 ms), the posts \
-                    as soon as the user is there, each once and with the id that was given, not with \
-                    the id in the answer");
-    }
-    for cause in values::causes(&mut draw) {
-        let source = Source::drawn(&mut draw);
-        let case = short(&cause.to_string());
-        let once = "a request that failed is not made again: whether a second try makes sense is for the \
-                    caller to say";
-        let fake = source.fake(&cx, fail(20, cause.clone()), answer(20));
-        let took = failed_at(&cx, style, &fake).await?;
-        let asked = fake.requests();
-        let of_user = asked.iter().filter(|(request, _)| *request == Request::User(source.id));
-        ensure!(of_user.count() == 1, "the user failed ({case}) and was requested again";
-            expected = "one request for the user", observed = made(&asked), help = once);
-        if asked.len() == 1 {
-            ends_with_its_failure(took, 20, &case)?;
-        }
-        let fake = source.fake(&cx, answer(10), fail(20, cause));
-        let took = failed_at(&cx, style, &fake).await?;
-        let expected = [(Request::User(source.id), 0), (Request::Posts(source.id), 10)];
-        ensure!(fake.requests() == expected, "the posts failed ({case}), and the requests are not the user, then the posts, each once";
-            expected = made(&expected), observed = made(&fake.requests()), help = once);
-        ends_with_its_failure(took, 30, &case)?;
-    }
-    takes_its_time(&cx, style, SLOW, 10).await
-}
-
-/// Runs a load of which one request fails, and waits for what it does behind its end. Returns when it ended
-/// with an error: what becomes of a failure otherwise is asked elsewhere.
-async fn failed_at(cx: &Cx, style: Style, fake: &Fake) -> Result<Option<u64>, Fail> {
-    let call = cx.call(style.name, (style.load)(fake.shared(), fake.id())).await?;
-    sleep(ms(1_000)).await;
-    let took = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
-    Ok(matches!(call.value, Some(Err(_))).then_some(took))
-}
-
-/// Ends the script unless the load ended at the moment of the failure.
-fn ends_with_its_failure(took: Option<u64>, at: u64, case: &str) -> Outcome {
-    let took = took.unwrap_or(at);
-    ensure!(took == at, "a request failed at {at} ms ({case}), the load returned at {took} ms";
-        expected = format!("the end at {at} ms, the moment of the failure"),
-        observed = format!("{took} ms"),
-        help = "return the error as soon as it is there: nothing is left to wait for");
-    Ok(())
-}
-
-/// Milliseconds of a request that takes as long as [`values::SLOW`].
-pub const SLOW: u64 = values::SLOW.as_secs() * 1_000;
-
-/// A load has no time limit of its own.
-pub async fn takes_its_time(cx: &Cx, style: Style, user: u64, posts: u64) -> Outcome {
-    let source = Source::drawn(&mut cx.draw());
-    let fake = source.fake(cx, answer(user), answer(posts));
-    let load = tokio::spawn((style.load)(fake.shared(), source.id));
-    cx.pass(ms(user.max(posts) + 11_000)).await;
-    let ended = load.now_or_never();
-    ensure!(matches!(ended, Some(Ok(Some(Ok(_))))), "the user takes {user} ms and the posts {posts} ms, and the load has no profile";
-        expected = "the profile: the load waits for its requests however long they take",
-        observed = match ended {
-            Some(Ok(Some(result))) => ending(&result),
-            Some(_) => "a panic, or a callback that was dropped uncalled".to_owned(),
-            None => "nothing".to_owned(),
-        },
-        help = "a time limit is the source's business: it says so with SourceError::Timeout");
-    Ok(())
 }
 
 pub async fn no_posts_without_user(cx: Cx, style: Style) -> Outcome {
@@ -269,6 +189,15 @@ pub async fn no_posts_without_user(cx: Cx, style: Style) -> Outcome {
         ensure!(asked.is_none(), "the posts were requested although the user failed";
             expected = format!("no request for the posts: {}", short(&cause.to_string())),
             observed = made(&fake.requests()),
+            help = "look at the user's result before the second request, whatever the failure is");
+    }
+    let id = values::id(&mut draw);
+    for OfStatus { status, asked, .. } in
+        each_status(&cx, style, Request::User(id), &Quickly::Answer).await?
+    {
+        ensure!(asked.1 == 0, "the posts were requested although the user failed";
+            expected = format!("no request for the posts: the user failed with the status {status}"),
+            observed = of_both(asked),
             help = "look at the user's result before the second request, whatever the failure is");
     }
     Ok(())
@@ -316,33 +245,36 @@ pub async fn names_the_request(cx: Cx, style: Style) -> Outcome {
         }
         names(&result, request, &cause)?;
     }
-    every_status(&cx, style).await
+    let id = values::id(&mut draw);
+    for request in [Request::User(id), Request::Posts(id)] {
+        for OfStatus { status, answer, .. } in
+            each_status(&cx, style, request, &Quickly::Answer).await?
+        {
+            // A callback that was dropped uncalled is found above.
+            if let Some(result) = answer {
+                names(&result, request, &SourceError::Status { status })?;
+            }
+        }
+    }
+    late_failures(&cx, style).await
 }
 
-/// No status is special: each ends the load, whichever request fails with it.
-async fn every_status(cx: &Cx, style: Style) -> Outcome {
-    const AT_ONCE: u16 = 250;
-    let id = values::id(&mut cx.draw());
-    for request in [Request::User(id), Request::Posts(id)] {
-        for first in (0..1_000).step_by(usize::from(AT_ONCE)) {
-            let loads = async {
-                let mut answers = Vec::with_capacity(usize::from(AT_ONCE));
-                for status in first..first + AT_ONCE {
-                    let failing = Quickly::Status(status);
-                    let (user, posts) = match request {
-                        Request::User(_) => (failing, Quickly::Answer),
-                        _ => (Quickly::Answer, failing),
-                    };
-                    let load = (style.load)(Quick::new(user, posts), id);
-                    answers.push((status, unconstrained(load).await));
-                }
-                answers
-            };
-            for (status, answer) in cx.call(style.name, loads).await?.value {
-                // A callback that was dropped uncalled is found above.
-                if let Some(result) = answer {
-                    names(&result, request, &SourceError::Status { status })?;
-                }
+/// A failure after 25 years is named like an early one.
+async fn late_failures(cx: &Cx, style: Style) -> Outcome {
+    let mut draw = cx.draw();
+    let source = Source::drawn(&mut draw);
+    let mut causes = values::one_of_each(&mut draw);
+    draw.shuffle(&mut causes);
+    for cause in causes.into_iter().take(4) {
+        let failing = || fail(SLOW, cause.clone());
+        for (request, user, posts) in [
+            (Request::User(source.id), failing(), answer(10)),
+            (Request::Posts(source.id), answer(10), failing()),
+        ] {
+            let Long { ended, .. } = runs_long(cx, style, &source, user, posts).await;
+            match ended {
+                Some((Some(result), at)) if at >= SLOW => names(&result, request, &cause)?,
+                _ => {} // how long a load waits is asked elsewhere
             }
         }
     }
@@ -409,14 +341,18 @@ pub async fn stops_when_dropped(cx: Cx, style: Style, cases: &[(Plan, Plan, u64)
         let before = cx.alive_tasks();
         let fake = source.fake(&cx, user.clone(), posts.clone());
         let load = async { (style.load)(fake.shared(), source.id).await };
-        let cut = cx.call(style.name, timeout(ms(*at), load)).await?;
+        // The last ones take 25 years.
+        let most = ms(*at).saturating_add(Duration::from_secs(600));
+        let cut = cx.call_within(most, style.name, timeout(ms(*at), load)).await?;
         if cut.value.is_ok() {
             continue; // a load that is over so early is judged elsewhere
         }
         let under_way = fake.under_way();
+        let moment =
+            if *at > SLOW / 2 { "after 25 years".to_owned() } else { format!("at {at} ms") };
         let when = match under_way.as_slice() {
-            [] => format!("at {at} ms"),
-            _ => format!("at {at} ms, during {}", list(&under_way)),
+            [] => moment,
+            _ => format!("{moment}, during {}", list(&under_way)),
         };
         nothing_goes_on(&cx, &fake, before, &when).await?;
     }
@@ -491,5 +427,11 @@ pub async fn panics_pass(cx: Cx, style: Style) -> Outcome {
 }
 
 mod apart;
+mod order;
+mod slow;
+mod statuses;
 
 pub use apart::loads_keep_apart;
+pub use order::{ONCE, of_both, user_first};
+pub use slow::{Long, SLOW, runs_long, takes_its_time};
+pub use statuses::{OfStatus, each_status};

@@ -9,6 +9,9 @@ use quote::ToTokens;
 
 use crate::styles::Style;
 
+/// Work that a style reaches without a path.
+mod elsewhere;
+
 /// What the course provides to every style.
 const PROVIDED: [&str; 3] = ["model", "panics", "source"];
 
@@ -171,7 +174,9 @@ fn flatten(stream: TokenStream, found: &mut Vec<Token>) {
 /// `combinators` is written without `async` and `await`, also inside macros.
 pub async fn no_async(cx: Cx, style: Style) -> Outcome {
     style.works(&cx).await?;
-    for File { path, tokens, .. } in files(&cx, style.module)? {
+    let own = files(&cx, style.module)?;
+    elsewhere::no_async_in_macros(&cx, &own)?;
+    for File { path, tokens, .. } in own {
         reads_its_own(&path, &tokens)?;
         let word = tokens.iter().find(|token| token.text == "async" || token.text == "await");
         if let Some(word) = word {
@@ -191,7 +196,9 @@ pub async fn stands_alone(cx: Cx, style: Style) -> Outcome {
     let modules = modules(&cx);
     let mut open = Vec::new();
     let mut words = BTreeSet::new();
-    for File { path, top, tokens } in files(&cx, style.module)? {
+    let own = files(&cx, style.module)?;
+    elsewhere::makes_no_request(&cx, style, &own)?;
+    for File { path, top, tokens } in own {
         reads_its_own(&path, &tokens)?;
         words.extend(words_of(&tokens).map(str::to_owned));
         let named = used(&tokens, top, &modules).into_iter();

@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt, stream};
 use grader_kit::{Cx, Fail, Outcome, ensure, list, ms, short};
 use level1::source::SourceError;
 use level1::transport::{check_status, read_text, within};
+use tokio::task::unconstrained;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::values;
@@ -50,12 +51,22 @@ pub async fn cut_characters(cx: Cx) -> Outcome {
     let text = format!("Jos\u{e9} \u{2013} \u{1f980}{}", draw.text(1..=9));
     for cut in 0..=text.len() {
         let (head, tail) = text.as_bytes().split_at(cut);
-        let chunks = vec![Ok(head.to_vec()), Ok(Vec::new()), Ok(tail.to_vec())];
-        let observed = read(&cx, chunks, 1000).await?;
+        // Without empty chunks, which are asked for below.
+        let parts = [head, tail].into_iter().filter(|part| !part.is_empty());
+        let observed = read(&cx, parts.map(|part| Ok(part.to_vec())).collect(), 1000).await?;
         ensure!(observed.as_ref() == Ok(&text), "a text cut after byte {cut} does not arrive whole";
             expected = format!("{text:?}"), observed = shown(&observed),
             help = "the network cuts anywhere, also inside a character: collect bytes, and make text \
                     of them when all are there");
+        for empty in [1, 2] {
+            let empties = || std::iter::repeat_n(Ok(Vec::new()), empty);
+            let parts = empties().chain([Ok(head.to_vec())]).chain(empties());
+            let parts = parts.chain([Ok(tail.to_vec())]).chain(empties()).collect();
+            let observed = read(&cx, parts, 1000).await?;
+            ensure!(observed.as_ref() == Ok(&text), "a text with empty chunks before byte 0, before byte {cut} and at its end does not arrive whole";
+                expected = format!("{text:?}"), observed = shown(&observed),
+                help = "an empty chunk is not the end of the body: only the end of the stream is");
+        }
     }
     let long = values::long(&mut draw);
     let bytes = long.as_bytes().chunks(5).map(|bytes| Ok(bytes.to_vec())).collect();
@@ -97,6 +108,20 @@ async fn slow_chunks(cx: &Cx, text: &str) -> Outcome {
     let took = call.took.as_millis();
     ensure!(call.took == ms(u64::try_from(end).unwrap_or(u64::MAX)), "a text whose last chunk comes at {end} ms was there at {took} ms";
         expected = format!("{end} ms"), observed = format!("{took} ms"));
+    // A pause of 25 years is not the end either.
+    let (head, tail) = text.as_bytes().split_at(1);
+    let chunks = stream::iter([head.to_vec(), tail.to_vec()]).enumerate();
+    let chunks = chunks.then(|(number, chunk)| async move {
+        if number > 0 {
+            sleep(values::SLOW).await;
+        }
+        Ok(chunk)
+    });
+    let most = values::SLOW + Duration::from_secs(600);
+    let observed = cx.call_within(most, READ, read_text(chunks, 1_000)).await?.value;
+    ensure!(observed.as_deref() == Ok(text), "a text whose second chunk comes after 25 years does not arrive whole";
+        expected = format!("{text:?}"), observed = shown(&observed),
+        help = "a time limit is the business of `within`: wait for the next chunk however long it takes");
     Ok(())
 }
 
@@ -236,6 +261,20 @@ pub async fn broken_off(cx: Cx) -> Outcome {
                 observed = format!("{taken} chunks"),
                 help = "the first error ends the reading");
         }
+    }
+    let all = async {
+        let mut ends = Vec::new();
+        for status in 0..1_000 {
+            let chunks = [Ok(b"[]".to_vec()), Err(SourceError::Status { status })];
+            ends.push((status, unconstrained(read_text(stream::iter(chunks), LIMIT)).await));
+        }
+        ends
+    };
+    for (status, observed) in cx.call(READ, all).await?.value {
+        let expected = Err(SourceError::Status { status });
+        ensure!(observed == expected, "a body broke off with the status {status}";
+            expected = shown(&expected), observed = shown(&observed),
+            help = "pass the first error of the stream on, unchanged, whatever it is");
     }
     Ok(())
 }

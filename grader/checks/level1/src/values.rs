@@ -44,8 +44,14 @@ pub fn texts(draw: &mut Draw) -> Vec<String> {
         format!("\"{}\" \\ {{0}} %s\u{1b}[1m\0", draw.text(1..=6)),
         // Words from which a reader of texts could guess what happened.
         format!(
-            "{} Mixed CASE, 404: 7, EOF, unexpected end of input, timed out, connection refused, \
-             unauthorized, not found, empty, null, abandoned",
+            "{} Mixed CASE, 404: 7, EOF, unexpected end of input, timed out, timeout, Timeout, \
+             connection refused, connection reset by peer, broken pipe, dns error, no such host, \
+             network unreachable, certificate has expired, tls handshake, unauthorized, forbidden, \
+             access denied, authentication failed, password, token expired, not found, no such user, \
+             no rows, does not exist, empty, null, abandoned, canceled, closed, deadlock, locked, \
+             duplicate key, too many connections, too many requests, rate limit, try again, temporary, \
+             unavailable, overloaded, syntax error, invalid type, missing field, expected value, \
+             trailing characters, unknown, panicked, dropped, internal error, bug",
             draw.word()
         ),
         format!("{}{}", "0123456789".repeat(2_000), draw.word()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use grader_kit::{Cx, Outcome, ensure, list, lock, ms};
 use tokio::time::{sleep, timeout};
 
-use super::{Notes, Oops, P, Settled, after, ends, no, outcome, yes};
+use super::{Notes, Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, yes};
 use crate::values::untidy;
 
 pub async fn then(cx: Cx) -> Outcome {
@@ -37,7 +37,10 @@ pub async fn then(cx: Cx) -> Outcome {
     });
     ends(observed.await?, Ok(5_000), 0, "a chain of 5000 handlers", help)?;
     let waits = |inner| P::resolved(String::new()).then(move |_| inner);
-    at_the_moment(&cx, "Promise::then", waits).await
+    at_the_moment(&cx, "Promise::then", waits).await?;
+    let slow = slow_outcome(&cx, "Promise::then", || waits(after(SLOW, yes("late"))));
+    let case = "a handler that returns a promise that is fulfilled after 25 years";
+    ends(slow.await?, yes("late"), SLOW.into(), case, "await it however long it takes")
 }
 
 /// Ends the script unless a chain whose handler returned a pending promise ends when that promise does: at

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use grader_kit::{Cx, Draw, Fail, Outcome, lock};
 use level1::promise::{self, Promise};
 
-use super::{Oops, P, Settled, after, ends, no, outcome, stands, yes};
+use super::{Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, stands, yes};
+
+/// What is said of a combination that does not wait for a promise that takes 25 years.
+const LATE: &str = "a promise stays pending until it is settled: there is no time limit";
 
 /// More promises than a first guess at a limit allows.
 const MANY: u64 = 2_000;
@@ -116,7 +119,12 @@ pub async fn all(cx: Cx) -> Outcome {
         100,
         &format!("all of {MOST} promises, the first one is the last"),
         help,
-    )
+    )?;
+    let slow = slow_outcome(&cx, "promise::all", || {
+        promise::all([after(SLOW, yes("late")), after(10, yes("early"))])
+    });
+    let case = "all of two promises, one of which is settled after 25 years";
+    ends(slow.await?, Ok(vec!["late".to_owned(), "early".to_owned()]), SLOW.into(), case, LATE)
 }
 
 pub async fn all_fails_fast(cx: Cx) -> Outcome {
@@ -180,7 +188,12 @@ pub async fn all_settled(cx: Cx) -> Outcome {
     let expected =
         Ok(std::iter::once(first).chain(std::iter::repeat_n(others, MOST - 1)).collect());
     let case = format!("all_settled of {MOST} promises, the first one is the last");
-    ends(observed, expected, 100, &case, help)
+    ends(observed, expected, 100, &case, help)?;
+    let slow = slow_outcome(&cx, "promise::all_settled", || {
+        promise::all_settled([after(SLOW, yes("late")), after(10, yes("early"))])
+    });
+    let case = "all_settled of two promises, one of which is settled after 25 years";
+    ends(slow.await?, Ok(vec![yes("late"), yes("early")]), SLOW.into(), case, LATE)
 }
 
 pub async fn race(cx: Cx) -> Outcome {
@@ -221,7 +234,12 @@ pub async fn race(cx: Cx) -> Outcome {
         ])
     });
     let case = "a race with a promise that stays pending";
-    ends(observed.await?, no("no"), 100, case, help)
+    ends(observed.await?, no("no"), 100, case, help)?;
+    let slow = slow_outcome(&cx, "promise::race", || {
+        promise::race([after(SLOW, yes("late")), P::from_future(std::future::pending())])
+    });
+    let case = "a race whose first promise is settled after 25 years";
+    ends(slow.await?, yes("late"), SLOW.into(), case, LATE)
 }
 
 /// The end of `any`, its errors taken out.
@@ -260,7 +278,13 @@ pub async fn any(cx: Cx) -> Outcome {
     let late = (1..MANY).map(|_| after(200, no("late")));
     let observed = any_of(&cx, late.chain([after(100, yes("last"))]).collect::<Vec<P>>()).await?;
     let case = format!("any of {MANY}, the last one is fulfilled before the others are rejected");
-    ends(observed, Ok("last".to_owned()), 100, &case, help)
+    ends(observed, Ok("last".to_owned()), 100, &case, help)?;
+    let slow = slow_outcome(&cx, "promise::any", || async {
+        let any = promise::any([after(SLOW, yes("late")), after(10, no("early"))]).await;
+        any.map_err(|aggregate| aggregate.errors)
+    });
+    let case = "any of two promises, one of which is fulfilled after 25 years";
+    ends(slow.await?, Ok("late".to_owned()), SLOW.into(), case, LATE)
 }
 
 pub async fn any_all_rejected(cx: Cx) -> Outcome {

@@ -9,7 +9,7 @@ use grader_kit::{Cx, Fail, Outcome, ensure, ms};
 use level1::promise::{Broken, Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
-use super::{Notes, Oops, P, Settled, after, ends, no, outcome, stands, yes};
+use super::{Notes, Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, stands, yes};
 use crate::values::{texts, untidy};
 
 const NEW: &str = "Promise::new";
@@ -208,7 +208,13 @@ pub async fn is_a_future(cx: Cx) -> Outcome {
         others.next().await
     });
     let case = "a promise that moved from a task to a second one of the same kind";
-    ends(awaited.await?, Some(yes("moved")), 200, case, help)
+    ends(awaited.await?, Some(yes("moved")), 200, case, help)?;
+    let help = "a promise stays pending until it is settled: it has no time limit";
+    for result in [yes("late"), no("late")] {
+        let awaited = slow_outcome(&cx, "a promise", || after(SLOW, result.clone())).await?;
+        ends(awaited, result, SLOW.into(), "a promise that is settled after 25 years", help)?;
+    }
+    Ok(())
 }
 
 pub async fn from_future(cx: Cx) -> Outcome {
@@ -247,7 +253,14 @@ pub async fn from_future(cx: Cx) -> Outcome {
             ends(outcome(&cx, "a promise", || promise).await?, result.clone(), 0, case, help)?;
         }
     }
-    Ok(())
+    let slow = slow_outcome(&cx, "Promise::from_future", || {
+        P::from_future(async {
+            sleep(ms(SLOW)).await;
+            yes("late")
+        })
+    });
+    let help = "the future runs to its end, however long that takes";
+    ends(slow.await?, yes("late"), SLOW.into(), "a promise of a future of 25 years", help)
 }
 
 pub async fn abandoned(cx: Cx) -> Outcome {
@@ -289,6 +302,8 @@ pub async fn abandoned(cx: Cx) -> Outcome {
     let case = "of an abandoned promise";
     stands(&cx, &promise, "rejected", &format!("{case}, before it is awaited"), help).await?;
     let _ = cx.call("a promise without a resolver", &mut promise).await?;
+    let help = "the state stays as it was settled: remember it when the result is taken, also for a promise that \
+                was abandoned";
     stands(&cx, &promise, "rejected", &format!("{case}, after its result was taken"), help).await
 }
 

@@ -13,10 +13,13 @@ pub use threads::*;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::promise::{Broken, Promise, State};
 use tokio::time::sleep;
+
+use crate::values;
 
 /// The error type that the criteria's promises have. It is their own: what the promise says is taken
 /// apart where it arrives.
@@ -71,6 +74,23 @@ where
     F: Future<Output = T>,
 {
     let call = cx.call(what, async { make().await }).await?;
+    Ok((call.value, call.took.as_millis()))
+}
+
+/// Milliseconds after which a slow promise is settled: 25 years.
+const SLOW: u64 = values::SLOW.as_secs() * 1_000;
+
+/// As [`outcome`], for what takes as long as [`SLOW`].
+async fn slow_outcome<T, F>(
+    cx: &Cx,
+    what: &str,
+    make: impl FnOnce() -> F,
+) -> Result<(T, u128), Fail>
+where
+    F: Future<Output = T>,
+{
+    let most = values::SLOW + Duration::from_secs(600);
+    let call = cx.call_within(most, what, async { make().await }).await?;
     Ok((call.value, call.took.as_millis()))
 }
 

@@ -1,16 +1,19 @@
 //! Loads do not see one another: neither through a cache, nor through a lock, nor through a count.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::{BoxFuture, join, join_all};
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms, short};
 use level1::errors::FetchError;
-use level1::model::{Profile, User, UserId};
-use level1::source::Request;
+use level1::model::{Post, Profile, User, UserId};
+use level1::source::{Callback, CallbackSource, ProfileSource, Request, SourceError};
 use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use super::{Source, Style, in_case, made};
-use crate::fake::{Plan, Quick, Quickly, Turning, answer, fail};
+use crate::fake::{Fake, Plan, Quick, Quickly, Turning, answer, fail, status};
 use crate::told::{ending, shown};
 use crate::values;
 
@@ -71,6 +74,7 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     let fakes = turns.iter().map(|(user, posts, now)| now.fake(&cx, user.clone(), posts.clone()));
     let turning = Turning::new(fakes.collect());
     for (number, (user, posts, now)) in turns.iter().enumerate() {
+        cx.timeline().restart();
         let load = async { (style.load)(turning.turn(number), id).await };
         let answer = cx.call(style.name, load).await?.value;
         if !user.answers() || !posts.answers() {
@@ -88,6 +92,7 @@ pub async fn loads_keep_apart(cx: Cx, style: Style) -> Outcome {
     let other = tenant(&mut draw, id + 1, "another user");
     at_once(&cx, style, &mut draw, [&first, &second, &third, &other], help).await?;
     of_one_source(&cx, style, &first).await?;
+    one_in_another(&cx, style, &first).await?;
     // One that hangs keeps no other one waiting.
     let hanging = second.fake(&cx, answer(10), silent());
     let fake = first.fake(&cx, answer(10), answer(10));
@@ -178,6 +183,67 @@ async fn of_one_source(cx: &Cx, style: Style, source: &Source) -> Outcome {
     Ok(())
 }
 
+/// A source that begins a load of its own when it is asked, as a cache does that loads what it has not.
+struct Nested {
+    style: Style,
+    inner: Arc<Quick>,
+    fake: Fake,
+}
+
+impl Nested {
+    fn load(&self) {
+        let inner = (self.style.load)(self.inner.clone(), self.fake.id());
+        let _ = unconstrained(inner).now_or_never();
+    }
+}
+
+impl ProfileSource for Nested {
+    fn user(&self, id: UserId) -> BoxFuture<'static, Result<User, SourceError>> {
+        self.load();
+        ProfileSource::user(&self.fake, id)
+    }
+
+    fn posts(&self, id: UserId) -> BoxFuture<'static, Result<Vec<Post>, SourceError>> {
+        self.load();
+        ProfileSource::posts(&self.fake, id)
+    }
+}
+
+impl CallbackSource for Nested {
+    fn user(&self, id: UserId, callback: Callback<User>) {
+        self.load();
+        CallbackSource::user(&self.fake, id, callback);
+    }
+
+    fn posts(&self, id: UserId, callback: Callback<Vec<Post>>) {
+        self.load();
+        CallbackSource::posts(&self.fake, id, callback);
+    }
+}
+
+/// A load whose source begins another load before it answers.
+async fn one_in_another(cx: &Cx, style: Style, source: &Source) -> Outcome {
+    for (user, posts) in [(0, 0), (10, 10)] {
+        let fake = source.fake(cx, answer(user), answer(posts));
+        let inner = Quick::new(Quickly::Answer, Quickly::Answer);
+        let nested = Arc::new(Nested { style, inner, fake });
+        let load = async { timeout(ms(5_000), (style.load)(nested, source.id)).await };
+        let case = "a load whose source begins another load when it is asked";
+        let call = cx.call(style.name, load).await.map_err(|fail| in_case(fail, case))?;
+        let help = "hold no lock, and no place of a limit, while the source is asked";
+        match call.value {
+            Ok(Some(result)) => is_of(&result, source, case, help)?,
+            _ => {
+                return Err(Fail::new(format!("{case} does not end"))
+                    .expected("a profile after its own two requests")
+                    .observed("nothing after 5 s")
+                    .help(help));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The requests by their time; those of the same instant in one order.
 fn in_order(mut requests: Vec<(Request, u64)>) -> Vec<(Request, u64)> {
     requests.sort_by_key(|(request, at)| (*at, matches!(request, Request::Posts(_))));
@@ -192,37 +258,65 @@ fn silent() -> Plan {
 /// Loads of each kind that come before the one that is looked at.
 const MANY: usize = 3_000;
 
+/// Loads that fail for a reason of which there are many.
+const FEW: usize = 200;
+
+/// Loads that panic: each costs much more than one of the others.
+const PANICS: usize = 100;
+
 /// Loads that hang, each second one at its posts.
 const HANGING: usize = 10_000;
 
 /// The loads that end in one way: the ends of their requests, and their id.
 struct Kind {
-    name: &'static str,
+    name: String,
     user: Quickly,
     posts: Quickly,
     id: UserId,
     /// Whether they are dropped during a request.
     cut: bool,
+    /// How many there are.
+    count: usize,
 }
 
 /// Every way in which a load can end.
-fn kinds(style: Style, id: UserId) -> Vec<Kind> {
-    use Quickly::{Answer, Drop, Fail, Hang};
-    let kind = |name, user, posts| Kind { name, user, posts, id, cut: false };
+fn kinds(draw: &mut Draw, style: Style, id: UserId) -> Vec<Kind> {
+    use Quickly::{Answer, Drop, Fail, Hang, Panic, Refuse};
+    let kind = |name: &str, user, posts| Kind {
+        name: name.to_owned(),
+        user,
+        posts,
+        id,
+        cut: false,
+        count: MANY,
+    };
+    let few = |name: &str, count, user, posts| Kind { count, ..kind(name, user, posts) };
     let mut all = vec![
         kind("that succeed", Answer, Answer),
-        kind("whose user fails", Fail, Answer),
-        kind("whose posts fail", Answer, Fail),
         Kind { id: 0, ..kind("with the id 0", Answer, Answer) },
     ];
+    let mut causes = values::one_of_each(draw);
+    causes.sort_by_key(|cause| *cause != status(503));
+    for cause in causes {
+        // One of the causes stands for what counts to thousands, and each for what counts to a few.
+        let count = if cause == status(503) { MANY } else { FEW };
+        let why = short(&cause.to_string());
+        let failing = Fail(cause);
+        all.push(few(&format!("whose user fails ({why})"), count, failing.clone(), Answer));
+        all.push(few(&format!("whose posts fail ({why})"), count, Answer, failing));
+    }
     if style.cancels {
         let cut = |name, user, posts| Kind { cut: true, ..kind(name, user, posts) };
         all.push(cut("that are dropped during the user", Hang, Answer));
         all.push(cut("that are dropped during the posts", Answer, Hang));
+        all.push(few("whose request for the user panics", PANICS, Panic, Answer));
+        all.push(few("whose request for the posts panics", PANICS, Answer, Panic));
     } else {
         all.push(kind("whose source drops the callback for the user", Drop, Answer));
         all.push(kind("whose source drops the callback for the posts", Answer, Drop));
     }
+    all.push(few("whose source panics when it is asked for the user", PANICS, Refuse, Answer));
+    all.push(few("whose source panics when it is asked for the posts", PANICS, Answer, Refuse));
     all
 }
 
@@ -232,17 +326,19 @@ async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
     // So many in one call that it does not count as a loop without an end.
     const AT_ONCE: usize = 500;
     let before = cx.alive_tasks();
-    for kind in kinds(style, source.id) {
+    for kind in kinds(&mut cx.draw(), style, source.id) {
         let quick = Quick::new(kind.user, kind.posts);
-        for round in 0..MANY / AT_ONCE {
+        let at_once = AT_ONCE.min(kind.count);
+        for round in 0..kind.count / at_once {
             let loads = async {
-                let mut answers = Vec::with_capacity(AT_ONCE);
-                for _ in 0..AT_ONCE {
-                    let load = unconstrained((style.load)(quick.clone(), kind.id));
+                let mut answers = Vec::with_capacity(at_once);
+                for _ in 0..at_once {
+                    let load = async { unconstrained((style.load)(quick.clone(), kind.id)).await };
                     if kind.cut {
                         let _ = load.now_or_never();
                     } else {
-                        answers.push(load.await);
+                        // What becomes of a panic is asked elsewhere.
+                        answers.push(AssertUnwindSafe(load).catch_unwind().await.ok().flatten());
                     }
                 }
                 answers
@@ -250,7 +346,7 @@ async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
             let first = round * AT_ONCE + 1;
             let case = format!(
                 "loads {first} to {} {} run one after the other",
-                first + AT_ONCE - 1,
+                first + at_once - 1,
                 kind.name
             );
             let answers =
@@ -266,11 +362,12 @@ async fn many_loads(cx: &Cx, style: Style, source: &Source) -> Outcome {
                     help = "no load counts the others");
             }
         }
-        is_like_the_first(cx, style, source, &format!("after {MANY} loads {}", kind.name)).await?;
+        let when = format!("after {} loads {}", kind.count, kind.name);
+        is_like_the_first(cx, style, source, &when).await?;
         cx.settle().await;
         let left = cx.alive_tasks().saturating_sub(before);
-        // What is left of loads that were dropped is asked elsewhere.
-        ensure!(kind.cut || left == 0, "after thousands of loads {}, {left} tasks are left", kind.name;
+        // What is left of loads that were dropped, or panicked, is asked elsewhere.
+        ensure!(kind.cut || kind.count == PANICS || left == 0, "after many loads {}, {left} tasks are left", kind.name;
             expected = "a load that has ended leaves nothing behind",
             observed = format!("{left} tasks"));
     }
