@@ -188,7 +188,7 @@ pub async fn stops_the_losers(cx: Cx) -> Outcome {
         nothing_left(&cx, fake, when).await?;
     }
     // All of them as one fake, and the caller keeps the future.
-    let steps = vec![Step::Hangs, Step::Answers(100), Step::Answers(300)];
+    let steps = vec![Step::Answers(300), Step::Answers(100), Step::Hangs];
     let fake = Fake::new(&cx).script(Section::Users, steps);
     let all = vec![fake.source(), fake.source(), fake.source()];
     let mut made = Box::pin(fetch(Section::Users, all));

@@ -75,9 +75,13 @@ pub async fn with_odd_time<F: Future>(
 
 /// A duration that the judged code has measured is the one that passed, to the nanosecond.
 pub fn is_exact(stated: Duration, passed: Duration, what: &str) -> Outcome {
+    let help = if stated.abs_diff(passed) < ms(1) {
+        "keep the Duration that `elapsed()` returns: whole milliseconds lose a part of it"
+    } else {
+        "note tokio::time::Instant::now() at the first poll of what is measured, and take its elapsed() at its end"
+    };
     ensure!(stated == passed, "{what} says {}", plain::time(stated);
-        expected = format!("{}, to the nanosecond", plain::time(passed)),
-        help = "keep the Duration that `elapsed()` returns: whole milliseconds lose a part of it");
+        expected = format!("{}, to the nanosecond", plain::time(passed)), help = help);
     Ok(())
 }
 
