@@ -196,7 +196,10 @@ impl fmt::Display for Diagnosis {
             Diagnosis::Aborted => write!(f, "aborted the process"),
             Diagnosis::StackOverflow => write!(f, "overflowed the stack"),
             Diagnosis::OutOfMemory { limit_mib } => {
-                write!(f, "used more than {limit_mib} MiB of memory")
+                write!(
+                    f,
+                    "used more than {limit_mib} MiB of memory, or more than the criterion left it"
+                )
             }
             Diagnosis::Killed { signal } => write!(f, "was ended by signal {signal}"),
             Diagnosis::ForgedVerdict => write!(f, "sent a verdict that is not the grader's"),

@@ -16,8 +16,9 @@ use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::set_limit;
 use crate::support::{
-    A_YEAR, AN_HOUR, HOURS, MOST_OF_AN_HOUR, YEARS, asked_once, crowd, endless, is_exact, names,
-    nothing_left, odd, of_several_lines, returned_at, states_time, stopped_at, with_odd_time,
+    A_YEAR, AN_HOUR, HOURS, MOST_OF_AN_HOUR, YEARS, any_figures, asked_once, crowd, endless,
+    is_exact, names, nothing_left, odd, of_several_lines, returned_at, side_by_side, states_time,
+    stopped_at, with_odd_time,
 };
 
 const NAME: &str = "all_settled::load";
@@ -133,7 +134,12 @@ pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
     let rest = [Section::Sales, Section::Orders, Section::LowStock, Section::Reviews];
     carries(&ours, &shops[0], &rest)?;
     carries(&theirs, &shops[1], &rest)?;
+    any_figures(&cx, NAME, &Section::ALL, async |source| {
+        load(source, DEFAULTS).await.reports().iter().map(plain::report).collect()
+    })
+    .await?;
     moves(&cx, NAME, &[250], |source| load(source, DEFAULTS)).await?;
+    side_by_side(&cx, NAME, |source| load(source, DEFAULTS)).await?;
     crowd(&cx, NAME, |source| load(source, DEFAULTS)).await?;
     if whole == ms(600) {
         waits_for_the_last(&cx).await?;
@@ -161,7 +167,7 @@ async fn waits_for_the_last(cx: &Cx) -> Outcome {
 
 pub async fn names_each_failure(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
-    let long = draw.text(3000..=4000);
+    let (long, text) = (draw.text(3000..=4000), draw.text(1..=12));
     for text in ["no luck", "", "  spaces \n and lines ", &draw.text(1..=12), &long] {
         for bits in [0b00110, 0b11001] {
             let failed = chosen(bits).into_iter().map(|section| {
@@ -186,7 +192,35 @@ pub async fn names_each_failure(cx: Cx) -> Outcome {
             }
         }
     }
+    // All fail, each with its own words and at its own time.
+    for times in orders(&mut draw) {
+        let said = |section: Section| SourceError::Unavailable(format!("{section}: {text}"));
+        let fake =
+            Section::ALL.into_iter().zip(times).fold(Fake::new(&cx), |fake, (section, at)| {
+                fake.with(section, Step::Fails(at, said(section)))
+            });
+        let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+        for section in Section::ALL {
+            same(
+                plain::result(&report(&settled, section)?.result),
+                plain::source_error(&said(section)),
+                || {
+                    format!(
+                        "the report on {section} does not carry its source's error when all five fail"
+                    )
+                },
+                "each outcome belongs to the section of its call: let each call return its section too",
+            )?;
+        }
+    }
     Ok(())
+}
+
+/// Times for the five sections, in milliseconds: in the order of the page, against it, and in a drawn one.
+fn orders(draw: &mut Draw) -> [[u64; 5]; 3] {
+    let mut drawn = [50, 110, 170, 230, 290].map(|at| at + draw.below(50));
+    draw.shuffle(&mut drawn);
+    [[50, 100, 150, 200, 250], [250, 200, 150, 100, 50], drawn]
 }
 
 pub async fn measures_each_section(cx: Cx) -> Outcome {
@@ -217,6 +251,30 @@ pub async fn measures_each_section(cx: Cx) -> Outcome {
                 ensure!(took == ms(expected), "the report on {other} says {} ms", took.as_millis();
                     expected = format!("{expected} ms, from the first poll of its call to its outcome"),
                     help = "measure inside each call: after the join all of them have taken the longest");
+            }
+        }
+    }
+    // All but one panic, or all are cut, each at its own time.
+    for times in orders(&mut draw) {
+        for step in [Step::Panics, |_| Step::Hangs] {
+            let mut limits = DEFAULTS;
+            let mut fake = Fake::new(&cx);
+            for (section, at) in Section::ALL.into_iter().zip(times) {
+                let step = match step(at) {
+                    Step::Panics(at) if section == Section::Orders => Step::Answers(at),
+                    step => step,
+                };
+                if let Step::Hangs = step {
+                    set_limit(&mut limits, section, at);
+                }
+                fake = fake.with(section, step);
+            }
+            let (whole, _) = settled(&cx, &fake, limits).await?;
+            for (section, at) in Section::ALL.into_iter().zip(times) {
+                let took = report(&whole, section)?.took;
+                ensure!(took == ms(at), "the report on {section} says {} ms when others fail too", took.as_millis();
+                    expected = format!("{at} ms, from the first poll of its call to its outcome"),
+                    help = "each outcome belongs to the section of its call: measure inside each call");
             }
         }
     }
@@ -489,13 +547,21 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
             nothing_left(&cx, &fake, "after a source has panicked").await?;
         }
     }
-    // All five.
-    let fake = Section::ALL
-        .into_iter()
-        .fold(Fake::new(&cx), |fake, section| fake.with(section, Step::Panics(50)));
-    let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
-    for section in Section::ALL {
-        says_panicked(&settled, section, &format!("{section}: a bug"))?;
+    // All five, at once and one after the other; then some of them, while the others fail.
+    for times in [[50; 5]].into_iter().chain(orders(&mut draw)) {
+        for panicking in [chosen(0b11111), chosen(0b10011), chosen(0b01101)] {
+            let fake =
+                Section::ALL.into_iter().zip(times).fold(Fake::new(&cx), |fake, (section, at)| {
+                    match panicking.contains(&section) {
+                        true => fake.with(section, Step::Panics(at)),
+                        false => fake.fails(section, at),
+                    }
+                });
+            let (settled, _) = settled(&cx, &fake, DEFAULTS).await?;
+            for &section in &panicking {
+                says_panicked(&settled, section, &format!("{section}: a bug"))?;
+            }
+        }
     }
     Ok(())
 }
@@ -591,6 +657,13 @@ pub async fn settles_one_section(cx: Cx) -> Outcome {
         let one = |fake: &Fake| settle(section, fake.source(), ms(limit));
         dropped_everywhere(&cx, SETTLE, &[0, 50, 300], fakes, one).await?;
     }
+    for section in Section::ALL {
+        any_figures(&cx, SETTLE, &[section], async |source| {
+            vec![plain::report(&settle(section, source, ms(limit)).await)]
+        })
+        .await?;
+    }
+    side_by_side(&cx, SETTLE, |source| settle(Section::Orders, source, ms(limit))).await?;
     moves(&cx, SETTLE, &[250], |source| settle(Section::Orders, source, ms(limit))).await
 }
 

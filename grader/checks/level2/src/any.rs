@@ -13,7 +13,8 @@ use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::support::{
-    A_YEAR, YEARS, asked_once, begins, crowd, nothing_left, returned_at, succeeded,
+    A_YEAR, YEARS, any_figures, asked_once, begins, crowd, nothing_kept, nothing_left, returned_at,
+    side_by_side, succeeded,
 };
 use tokio::time::timeout;
 
@@ -109,6 +110,16 @@ pub async fn first_success_wins(cx: Cx) -> Outcome {
     }
     many_replicas(&cx, draw.between(66_000..=67_000)).await?;
     moves(&cx, NAME, &[100], |source| fetch(Section::Reviews, vec![source])).await?;
+    for section in Section::ALL {
+        any_figures(&cx, NAME, &[section], async |source| {
+            match fetch(section, vec![source]).await {
+                Ok(won) => vec![plain::data(&won.data)],
+                Err(AllFailed { errors }) => errors.iter().map(plain::source_error).collect(),
+            }
+        })
+        .await?;
+    }
+    side_by_side(&cx, NAME, |source| fetch(Section::Reviews, vec![source])).await?;
     crowd(&cx, NAME, |source| fetch(Section::Reviews, vec![source])).await?;
     listed_twice(&cx).await?;
     a_late_winner(&cx).await
@@ -170,12 +181,20 @@ pub async fn stops_the_losers(cx: Cx) -> Outcome {
             Step::Fails(200, down(Section::Users)),
         ],
     );
+    let when = "after a replica has won";
     let (outcome, _) = asked(&cx, Section::Users, &fakes).await?;
     succeeded(outcome, "replica 1 answers")?;
     for fake in &fakes {
-        nothing_left(&cx, fake, "after a replica has won").await?;
+        nothing_left(&cx, fake, when).await?;
     }
-    Ok(())
+    // All of them as one fake, and the caller keeps the future.
+    let steps = vec![Step::Answers(300), Step::Answers(100), Step::Hangs];
+    let fake = Fake::new(&cx).script(Section::Users, steps);
+    let all = vec![fake.source(), fake.source(), fake.source()];
+    let mut made = Box::pin(fetch(Section::Users, all));
+    let call = cx.call(NAME, made.as_mut()).await?;
+    succeeded(call.value, "one of three replicas answers")?;
+    nothing_kept(&cx, &fake, made, when).await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {

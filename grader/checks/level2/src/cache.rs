@@ -14,10 +14,10 @@ use level2::parallel;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::endings::passes_a_panic_on;
-use crate::fake::{Fake, Payload, Step, latency, refused};
+use crate::fake::{Fake, Figures, Payload, Step, latency, refused};
 use crate::moves::moves;
 use crate::plain::{self, same, same_page};
-use crate::support::{A_YEAR, crowd, endless, names, nothing_left, odd, succeeded};
+use crate::support::{A_YEAR, crowd, endless, names, nothing_left, odd, side_by_side, succeeded};
 
 pub const NAME: &str = "CachedDashboard::load";
 
@@ -203,7 +203,36 @@ pub async fn falls_back(cx: Cx) -> Outcome {
         "a newer page replaces the remembered one",
     )?;
     is_old(age, loaded, when)?;
+    keeps_any_page(&cx).await?;
     keeps_the_newest(&cx).await
+}
+
+/// A page of zeros is a page, and so is one of the largest numbers. What `parallel::load` makes of them is another
+/// criterion's business.
+async fn keeps_any_page(cx: &Cx) -> Outcome {
+    for (figures, what) in [(Figures::Zeros, "zeros"), (Figures::Largest, "the largest numbers")] {
+        let fake = sources(cx, &[Answers, Fails(0)]).answering(figures);
+        let own = fake.twin();
+        let own = cx.call("parallel::load", parallel::load(own.source())).await?.value;
+        let Ok(own) = own else { continue };
+        let cache = CachedDashboard::new(fake.source());
+        let first = live(nth(cx, &fake, &cache, 1).await?, "the first load")?;
+        let when = "a failing load";
+        let (second, _) = cached(nth(cx, &fake, &cache, 2).await?, when)?;
+        for (page, when) in [(&first, "the first load"), (&second, when)] {
+            same_page(
+                page,
+                &own.dashboard,
+                |section| {
+                    format!(
+                        "{when}: the page is not that of the sources, which answer with {what}: {section} differs"
+                    )
+                },
+                "what the sources answer is a page, whatever the numbers are",
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Pages that a cache could take for the one that it has: one that is equal to it, and one that arrives at the
@@ -495,6 +524,12 @@ pub async fn loads_run_side_by_side(cx: Cx) -> Outcome {
         cache.load().await.is_ok()
     })
     .await?;
+    // What `parallel::load` makes of two loads at once is another criterion's business.
+    if side_by_side(&cx, "parallel::load", parallel::load).await.is_ok() {
+        let cache = OnceCell::new();
+        side_by_side(&cx, NAME, |source| cache.get_or_init(|| CachedDashboard::new(source)).load())
+            .await?;
+    }
     // Thousands of loads of one cache.
     let cache = OnceCell::new();
     crowd(&cx, NAME, |source| cache.get_or_init(|| CachedDashboard::new(source)).load()).await

@@ -16,11 +16,12 @@ use tokio::time::{sleep, timeout};
 use crate::fake::{Fake, Payload, Step};
 use crate::moves::moves;
 use crate::plain;
-use crate::settles::{LIMITS, agrees, alone, limits, set};
+use crate::settles::{LIMITS, agrees, alone, limits, set, settled_right};
 use crate::support::{
-    A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, YEARS, asked_once, begins, copy, crowd,
-    endless, errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, odd,
-    of_several_lines, returned_at, shop, states_time, stopped_at, succeeded, with_odd_time,
+    A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, YEARS, any_figures, asked_once, begins,
+    copy, crowd, endless, errors, is_exact, latencies, leaves_nothing_when_dropped, names,
+    nothing_kept, odd, of_several_lines, returned_at, shop, side_by_side, states_time, stopped_at,
+    succeeded, with_odd_time,
 };
 
 const NAME: &str = "critical::load";
@@ -127,7 +128,10 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
     let scripts = [
         (ASSIGNED, Step::Fails(50, copy(&errors[1])), Step::Fails(150, copy(&errors[0]))),
         (drawn, Step::Fails(0, copy(&errors[2])), Step::Fails(150, copy(&errors[3]))),
-        (drawn, Step::Hangs, Step::PanicsWith(120, Payload::Text(text))),
+        (drawn, Step::Hangs, Step::PanicsWith(120, Payload::Text(text.clone()))),
+        // Two panics, in the order of the page and against it.
+        (ASSIGNED, Step::Panics(70), Step::PanicsWith(120, Payload::Text(text.clone()))),
+        (ASSIGNED, Step::PanicsWith(120, Payload::Text(text)), Step::Panics(70)),
     ];
     for (latencies, users, reviews) in scripts {
         let fake = shop(&cx, &mut draw, latencies)
@@ -267,11 +271,11 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
         ] {
             let fake = Fake::new(&cx).with(section, step);
             begins(&cx, &format!("{section} is critical and fails"));
-            let call =
-                cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
+            let mut made = Box::pin(load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS)));
+            let call = cx.call(NAME, made.as_mut()).await?;
             failed(call.value, &format!("{section} is critical and failed"))?;
-            nothing_left(&cx, &fake, &format!("after the load has failed: {section} is critical"))
-                .await?;
+            let when = format!("after the load has failed: {section} is critical");
+            nothing_kept(&cx, &fake, made, &when).await?;
         }
     }
     Ok(())
@@ -395,6 +399,14 @@ pub async fn shares_nothing(cx: Cx) -> Outcome {
         }
     }
     let run = |source| load(source, &SALES_AND_ORDERS, limits(LIMITS));
+    // A section of which `settle` says something else is another criterion's business.
+    let right = settled_right(&cx, &Section::ALL).await;
+    any_figures(&cx, NAME, &right, async |source| match run(source).await {
+        Ok(settled) => settled.reports().iter().map(plain::report).collect(),
+        Err(error) => vec![plain::error(&error)],
+    })
+    .await?;
+    side_by_side(&cx, NAME, run).await?;
     moves(&cx, NAME, &[250], run).await?;
     crowd(&cx, NAME, run).await
 }

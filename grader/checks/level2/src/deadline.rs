@@ -15,9 +15,10 @@ use crate::fake::{Fake, Step, down, latency, refused};
 use crate::moves::moves;
 use crate::plain;
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, endless, errors, is_exact,
-    latencies, leaves_nothing_when_dropped, names, nothing_left, odd, panics, passed_on,
-    returned_at, shop, shows, states_time, succeeded, with_odd_time,
+    A_YEAR, ASSIGNED, YEARS, any_figures, asked_once, begins, catching, copy, crowd, endless,
+    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, odd,
+    page_or_error, panics, passed_on, returned_at, shop, shows, side_by_side, states_time,
+    succeeded, with_odd_time,
 };
 
 const NAME: &str = "deadline::load";
@@ -76,6 +77,19 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
             "the limit is the latest moment to return: a failure ends the load when it happens",
         )?;
     }
+    // What `parallel::load` makes of such answers is another criterion's business.
+    let own = async |source| page_or_error(parallel::load(source).await);
+    if any_figures(&cx, "parallel::load", &Section::ALL, own).await.is_ok() {
+        any_figures(&cx, NAME, &Section::ALL, async |source| match load(source, LONG).await {
+            Ok(loaded) => plain::page(&loaded.dashboard).to_vec(),
+            Err(error) => vec![shown(&error)],
+        })
+        .await?;
+    }
+    if side_by_side(&cx, "parallel::load", parallel::load).await.is_ok() {
+        side_by_side(&cx, NAME, |source| load(source, LONG)).await?;
+    }
+    side_by_side(&cx, PARTIAL, |source| load_partial(source, LONG)).await?;
     moves(&cx, NAME, &[250], |source| load(source, LONG)).await?;
     moves(&cx, PARTIAL, &[250], |source| load_partial(source, LONG)).await?;
     crowd(&cx, NAME, |source| load(source, LONG)).await?;
@@ -114,8 +128,9 @@ pub async fn stops_the_work(cx: Cx) -> Outcome {
         for limit in [150, 650] {
             begins(&cx, &format!("{hangs} hangs, limit {limit} ms"));
             let fake = Fake::new(&cx).with(hangs, Step::Hangs);
-            cx.call(NAME, load(fake.source(), ms(limit))).await?.value.ok();
-            nothing_left(&cx, &fake, &format!("after the limit of {limit} ms")).await?;
+            let mut made = Box::pin(load(fake.source(), ms(limit)));
+            cx.call(NAME, made.as_mut()).await?.value.ok();
+            nothing_kept(&cx, &fake, made, &format!("after the limit of {limit} ms")).await?;
         }
     }
     Ok(())
@@ -155,9 +170,9 @@ pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
     for (latencies, limit) in [(ASSIGNED, 450), (drawn, 370), (drawn, 550)] {
         let fake = shop(&cx, &mut draw, latencies);
         begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
-        let made = load_partial(fake.source(), ms(limit));
+        let mut made = Box::pin(load_partial(fake.source(), ms(limit)));
         sleep(ms(70)).await;
-        let call = cx.call(PARTIAL, made).await?;
+        let call = cx.call(PARTIAL, made.as_mut()).await?;
         returned_at(
             call.took,
             limit,
@@ -166,7 +181,7 @@ pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
         )?;
         reports(&call.value, &fake, latencies, ms(limit))?;
         states_time(call.value.took, limit)?;
-        nothing_left(&cx, &fake, "after the limit").await?;
+        nothing_kept(&cx, &fake, made, "after the limit").await?;
     }
     begins(&cx, "orders fails at 100 ms, limit 450 ms");
     let fake = Fake::new(&cx).with(Section::Orders, Step::Fails(100, refused(Section::Orders)));
@@ -213,6 +228,10 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
             expected = expected, observed = plain::items(&observed));
         asked_once(&fake, &format!("{section} fails"))?;
     }
+    any_figures(&cx, PARTIAL, &Section::ALL, async |source| {
+        load_partial(source, LONG).await.reports().iter().map(plain::report).collect()
+    })
+    .await?;
     any_number_of_failures(&cx, &mut draw).await
 }
 

@@ -34,6 +34,35 @@ pub enum Step {
     PanicsAtOnceWith(Payload),
 }
 
+/// The numbers of the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figures {
+    /// Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
+    Distinct,
+    /// Zeros, and a list without items.
+    Zeros,
+    /// The largest that the types hold, and a list of many items.
+    Largest,
+}
+
+impl Figures {
+    fn of(self, distinct: u32) -> u32 {
+        match self {
+            Self::Distinct => distinct,
+            Self::Zeros => 0,
+            Self::Largest => u32::MAX,
+        }
+    }
+
+    fn cents(self, distinct: u64) -> Cents {
+        match self {
+            Self::Distinct => Cents(distinct),
+            Self::Zeros => Cents(0),
+            Self::Largest => Cents(u64::MAX),
+        }
+    }
+}
+
 /// What a panic carries: `panic!("a bug")` carries a literal, `panic!("row {n}")` a `String`.
 #[derive(Debug, Clone)]
 pub enum Payload {
@@ -83,6 +112,7 @@ pub struct Fake {
     /// Where its numbers begin.
     base: u32,
     salt: u32,
+    figures: Figures,
     /// The number of the load that is played, where a check says so; 0 where each section counts its own calls.
     load: Arc<AtomicU32>,
     /// Bytes that its page takes in memory beyond the usual ones.
@@ -105,6 +135,7 @@ impl Fake {
             name: Arc::from(""),
             base: number * 10_000_000 + drawn,
             salt: 0,
+            figures: Figures::Distinct,
             load: Arc::default(),
             weight: 0,
             quiet: false,
@@ -140,6 +171,12 @@ impl Fake {
     /// `salt` is added to every number of its data.
     pub fn salted(mut self, salt: u32) -> Self {
         self.salt = salt;
+        self
+    }
+
+    /// Its answers have these numbers.
+    pub fn answering(mut self, figures: Figures) -> Self {
+        self.figures = figures;
         self
     }
 
@@ -228,7 +265,6 @@ impl Fake {
         }
     }
 
-    // Every number differs, between sections, calls and fakes: nothing can be mistaken for another.
     fn base(&self, nth: u32) -> u32 {
         self.base + nth % 1000 * 100 + self.salt
     }
@@ -236,37 +272,53 @@ impl Fake {
     fn sales_of(&self, nth: u32) -> Sales {
         let base = self.base(nth);
         Sales {
-            total: Cents(u64::from(base) * 342),
-            orders: base + 1,
-            average_order: Cents(u64::from(base) + 2),
+            total: self.figures.cents(u64::from(base) * 342),
+            orders: self.figures.of(base + 1),
+            average_order: self.figures.cents(u64::from(base) + 2),
         }
     }
 
     fn users_of(&self, nth: u32) -> Users {
         let base = self.base(nth);
-        Users { total: base + 10, online: base + 11, new_today: base + 12 }
+        let [total, online, new_today] = [10, 11, 12].map(|more| self.figures.of(base + more));
+        Users { total, online, new_today }
     }
 
     fn orders_of(&self, nth: u32) -> Orders {
         let base = self.base(nth);
-        Orders { total: base + 20, urgent: base + 21, processing: base + 22 }
+        let [total, urgent, processing] = [20, 21, 22].map(|more| self.figures.of(base + more));
+        Orders { total, urgent, processing }
     }
 
     fn low_stock_of(&self, nth: u32) -> LowStock {
         let base = self.base(nth);
         let name = format!(" Gr\u{f6}\u{df}e {base}{} ", "!".repeat(self.weight));
         // One name twice, and no name at all.
-        let items = vec![
-            StockItem { id: base + 30, name: name.clone(), stock: 3 },
-            StockItem { id: base + 33, name, stock: 0 },
-            StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
-        ];
-        LowStock { total: base + 31, critical: base + 32, items }
+        let items = match self.figures {
+            Figures::Distinct => vec![
+                StockItem { id: base + 30, name: name.clone(), stock: 3 },
+                StockItem { id: base + 33, name, stock: 0 },
+                StockItem { id: base + 34, name: String::new(), stock: u32::MAX },
+            ],
+            Figures::Zeros => Vec::new(),
+            Figures::Largest => {
+                let item = |id| StockItem { id, name: name.clone(), stock: u32::MAX };
+                (0..300).map(item).collect()
+            }
+        };
+        let [total, critical] = [31, 32].map(|more| self.figures.of(base + more));
+        LowStock { total, critical, items }
     }
 
     fn reviews_of(&self, nth: u32) -> Reviews {
         let base = self.base(nth);
-        Reviews { total: base + 40, average: Rating { tenths: 43 }, pending: base + 41 }
+        let [total, pending] = [40, 41].map(|more| self.figures.of(base + more));
+        let tenths = match self.figures {
+            Figures::Distinct => 10 + u8::try_from(base % 41).unwrap_or_default(),
+            Figures::Zeros => 0,
+            Figures::Largest => 50,
+        };
+        Reviews { total, average: Rating { tenths }, pending }
     }
 
     fn who(&self, section: Section) -> String {

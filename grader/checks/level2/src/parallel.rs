@@ -9,8 +9,8 @@ use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
     A_YEAR, AN_HOUR, HOURS, YEARS, asked_once, begins, carries_its_own_answers, catching, copy,
-    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, panics,
-    passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
+    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left,
+    panics, passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "parallel::load";
@@ -115,8 +115,12 @@ pub async fn fails_at_the_first_failure(cx: Cx) -> Outcome {
              look at whichever call ends next",
         )?;
         let expected = format!("{section}: {}", plain::source_error(error));
-        ensure!(plain::error(&observed) == expected,
-            "the error is not the failure that came first in time";
+        let headline = if plain::same_section(observed.section, section) {
+            "the error does not carry what the source said"
+        } else {
+            "the error is not the failure that came first in time"
+        };
+        ensure!(plain::error(&observed) == expected, "{headline}";
             expected = expected, observed = plain::error(&observed),
             help = "attach its own section's name to each call, and return the first failure as it is");
         asked_once(&fake, &format!("{section} fails"))?;
@@ -135,9 +139,11 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
     for section in Section::ALL {
         begins(&cx, &format!("{section} fails at 150 ms"));
         let fake = Fake::new(&cx).with(section, Step::Fails(150, down(section)));
-        let call = cx.call(NAME, load(fake.source())).await?;
+        let mut made = Box::pin(load(fake.source()));
+        let call = cx.call(NAME, made.as_mut()).await?;
         failed(call.value, &format!("{section} failed"))?;
-        nothing_left(&cx, &fake, &format!("after the load has failed: {section} is down")).await?;
+        let when = format!("after the load has failed: {section} is down");
+        nothing_kept(&cx, &fake, made, &when).await?;
     }
     begins(&cx, "users panics at 250 ms");
     let panic = Step::PanicsWith(250, Payload::Literal("a row is missing"));

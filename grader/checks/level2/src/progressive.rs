@@ -16,11 +16,12 @@ use tokio::time::{sleep, timeout};
 use crate::fake::{Fake, Payload, Step, latency};
 use crate::moves::moves;
 use crate::plain;
-use crate::settles::{LIMITS, agrees, alone, limits, set};
+use crate::settles::{LIMITS, agrees, alone, limits, set, settled_right};
 use crate::support::{
-    A_YEAR, AN_HOUR, ASSIGNED, HOURS, YEARS, asked_once, begins, copy, crowd, endless, errors,
-    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, odd, of_several_lines,
-    returned_at, shop, states_time, stopped_at, succeeded, with_odd_time,
+    A_YEAR, AN_HOUR, ASSIGNED, HOURS, YEARS, any_figures, asked_once, begins, copy, crowd, endless,
+    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left,
+    odd, of_several_lines, returned_at, shop, side_by_side, states_time, stopped_at, succeeded,
+    with_odd_time,
 };
 
 const NAME: &str = "progressive::load";
@@ -102,6 +103,13 @@ pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
             first.rest.for_each(|_| async {}).await;
         }
     };
+    let right = settled_right(&cx, &FIRST).await;
+    any_figures(&cx, NAME, &right, async |source| match load(source, limits(LIMITS)).await {
+        Ok(first) => vec![plain::sales(&first.sales), plain::orders(&first.orders)],
+        Err(error) => vec![plain::error(&error)],
+    })
+    .await?;
+    side_by_side(&cx, "progressive::load and its `rest`", both_phases).await?;
     moves(&cx, "progressive::load and its `rest`", &[250, 650, 750, 1000], both_phases).await?;
     crowd(&cx, "progressive::load and its `rest`", both_phases).await
 }
@@ -184,6 +192,12 @@ pub async fn hands_over_the_second_phase(cx: Cx) -> Outcome {
                 help = "a failure is reported, not repaired: ask each source once");
         }
     }
+    let right = settled_right(&cx, &SECOND).await;
+    any_figures(&cx, "`rest`", &right, async |source| match load(source, limits(LIMITS)).await {
+        Ok(first) => first.rest.map(|report| plain::report(&report)).collect().await,
+        Err(error) => vec![plain::error(&error)],
+    })
+    .await?;
     asked_for_later(&cx, &mut draw).await?;
     in_every_order(&cx, &mut draw).await?;
     let mut first = first_phase(&cx, &Fake::new(&cx), LIMITS).await?.0;
@@ -222,13 +236,16 @@ async fn asked_for_later(cx: &Cx, draw: &mut Draw) -> Outcome {
     Ok(())
 }
 
-/// The three sections of the second phase in each order, and at the same millisecond. What `settle` makes of one of
+/// The three sections of the second phase in each order, the first of them at once or later, and at the same
+/// millisecond. What `settle` makes of one of
 /// them is another criterion's business.
 async fn in_every_order(cx: &Cx, draw: &mut Draw) -> Outcome {
-    for order in [[1, 3, 4], [1, 4, 3], [3, 1, 4], [3, 4, 1], [4, 1, 3], [4, 3, 1], [0; 3]] {
+    let orders = [[1, 3, 4], [1, 4, 3], [3, 1, 4], [3, 4, 1], [4, 1, 3], [4, 3, 1], [0; 3]];
+    // The first of them answers at its first poll, or after 100 ms.
+    for (order, first) in orders.into_iter().flat_map(|order| [(order, 0), (order, 100)]) {
         let mut latencies = [50; 5];
-        for (place, section) in (1..).zip(order) {
-            latencies[section] = 100 * place;
+        for (place, section) in (0..).zip(order) {
+            latencies[section] = first + 100 * place;
         }
         if order == [0; 3] {
             latencies = [50, 100, 50, 100, 100];
@@ -259,9 +276,9 @@ async fn in_every_order(cx: &Cx, draw: &mut Draw) -> Outcome {
 async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &str) -> Outcome {
     let Some(alone) = alone(cx, fake, section, limits(own)).await else { return Ok(()) };
     begins(cx, why);
-    let made = load(fake.source(), limits(own));
+    let mut made = Box::pin(load(fake.source(), limits(own)));
     sleep(ms(70)).await;
-    let call = cx.call(NAME, made).await?;
+    let call = cx.call(NAME, made.as_mut()).await?;
     let observed: SectionError = failed(call.value, why)?;
     returned_at(
         call.took,
@@ -275,7 +292,7 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
     asked_once(fake, why)?;
     let now = cx.timeline().now_ms();
     if alone.clean {
-        nothing_left(cx, fake, "after the load has failed").await?;
+        nothing_kept(cx, fake, made, "after the load has failed").await?;
     }
     sleep(ms(10_000)).await;
     // A call of the second phase that began in the first is another criterion's business.
@@ -426,11 +443,12 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
         let case = format!("{section} hangs, and {other} still runs");
         begins(&cx, &case);
         let call = cx.call(NAME, load(fake.source(), own)).await?;
-        let start = cx.timeline().now_ms();
         let mut first = succeeded(call.value, "sales and orders answered")?;
         second_phase(&cx, &mut first).await?;
-        if alone.clean {
-            stopped_at(&fake, section, start + alone.at, &case)?;
+        // When it begins is another criterion's business.
+        let began = fake.seen().iter().rfind(|seen| seen.section == section).map(|seen| seen.at);
+        if let (Some(began), true) = (began, alone.clean) {
+            stopped_at(&fake, section, began + alone.at, &case)?;
         }
     }
     let late = [Section::Users, Section::LowStock];
@@ -472,6 +490,20 @@ pub async fn limits_the_second_phase(cx: Cx) -> Outcome {
 pub async fn contains_panics(cx: Cx) -> Outcome {
     healthy(&cx).await?;
     let text = of_several_lines(&mut cx.draw(), "a table");
+    // Two panics in the second phase, in the order of its sections and against it.
+    for (users, reviews) in [(70, 120), (120, 70)] {
+        let fake = Fake::new(&cx)
+            .with(Section::Users, Step::Panics(users))
+            .with(Section::Reviews, Step::PanicsWith(reviews, Payload::Text(text.clone())));
+        let case = format!("users panics after {users} ms, and reviews after {reviews} ms");
+        begins(&cx, &case);
+        let (mut first, _) = first_phase(&cx, &fake, LIMITS).await?;
+        for (report, _) in second_phase(&cx, &mut first).await? {
+            if let Some(alone) = alone(&cx, &fake, report.section, limits(LIMITS)).await {
+                agrees(&report, &alone, &case)?;
+            }
+        }
+    }
     for step in [
         Step::PanicsWith(250, Payload::Literal("a row is missing")),
         Step::PanicsWith(150, Payload::Text(text)),

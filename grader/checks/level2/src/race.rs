@@ -15,9 +15,10 @@ use crate::fake::{Fake, Payload, Step, refused};
 use crate::moves::moves;
 use crate::plain;
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, asked_once, begins, catching, copy, crowd, errors, is_exact,
-    latencies, leaves_nothing_when_dropped, names, nothing_left, panics, passed_on,
-    passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
+    A_YEAR, ASSIGNED, YEARS, any_figures, asked_once, begins, catching, copy, crowd, errors,
+    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left, panics,
+    passed_on, passes_each_panic_on, returned_at, shop, side_by_side, states_time, succeeded,
+    with_odd_time,
 };
 
 const NAME: &str = "race::load";
@@ -141,6 +142,13 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
         right(&won(&cx, &fake).await?.0.arrived, &fake, drawn, "other latencies")?;
     }
     moves(&cx, NAME, &[250], load).await?;
+    let first = by_time(ASSIGNED).map(|(section, _)| section);
+    any_figures(&cx, NAME, &first[..3], async |source| match load(source).await {
+        Ok(first) => arrived(&first.arrived),
+        Err(error) => failures(&error.failed),
+    })
+    .await?;
+    side_by_side(&cx, NAME, load).await?;
     crowd(&cx, NAME, load).await
 }
 
@@ -230,17 +238,21 @@ pub async fn lists_early_failures(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// An item of `rest` as text.
+fn said(item: &Result<SectionData, SectionError>) -> String {
+    match item {
+        Ok(data) => plain::data(data),
+        Err(error) => plain::error(error),
+    }
+}
+
 /// The items of `rest` as text, and when each was handed over.
 async fn items(cx: &Cx, first: &mut FirstThree) -> Result<Vec<(String, u64)>, Fail> {
     let mut items = Vec::new();
     loop {
         let next = cx.call("the next item of `rest`", first.rest.next()).await?;
         let Some(outcome) = next.value else { return Ok(items) };
-        let text = match &outcome {
-            Ok(data) => plain::data(data),
-            Err(error) => plain::error(error),
-        };
-        items.push((text, cx.timeline().now_ms()));
+        items.push((said(&outcome), cx.timeline().now_ms()));
         if items.len() > 5 {
             return Err(Fail::new("`rest` does not end").expected("two items and then the end"));
         }
@@ -321,6 +333,12 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
         }
     })
     .await?;
+    let last = by_time(ASSIGNED).map(|(section, _)| section);
+    any_figures(&cx, "`rest`", &last[3..], async |source| match load(source).await {
+        Ok(first) => first.rest.map(|item| said(&item)).collect().await,
+        Err(error) => failures(&error.failed),
+    })
+    .await?;
     the_rest_takes_a_year(&cx, &mut draw).await
 }
 
@@ -347,13 +365,7 @@ async fn the_rest_takes_a_year(cx: &Cx, draw: &mut Draw) -> Outcome {
             cx.pass(YEARS).await;
         }
         let rest = cx.call_within(YEARS, "`rest`", first.rest.collect::<Vec<_>>()).await?.value;
-        let mut observed: Vec<_> = rest
-            .iter()
-            .map(|item| match item {
-                Ok(data) => plain::data(data),
-                Err(error) => plain::error(error),
-            })
-            .collect();
+        let mut observed: Vec<_> = rest.iter().map(said).collect();
         let mut expected: Vec<_> = by_time(slow)[3..]
             .iter()
             .map(|&(section, _)| plain::data(&fake.data(section)))
@@ -576,9 +588,10 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
             .fails(Section::Reviews, 50)
             .with(section, Step::Fails(150, refused(section)));
         begins(&cx, &format!("reviews, low-stock and {section} fail"));
-        let call = cx.call(NAME, load(fake.source())).await?;
+        let mut made = Box::pin(load(fake.source()));
+        let call = cx.call(NAME, made.as_mut()).await?;
         failed(call.value, "three sources failed")?;
-        nothing_left(&cx, &fake, "after the race was lost").await?;
+        nothing_kept(&cx, &fake, made, "after the race was lost").await?;
     }
     Ok(())
 }

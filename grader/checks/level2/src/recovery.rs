@@ -133,16 +133,22 @@ pub async fn waits_double(cx: Cx) -> Outcome {
 
 /// A retry that moves to another task, in a try or in a wait, goes on as one that stays.
 async fn moves_between_tasks(cx: &Cx) -> Outcome {
+    let count = Cell::new(0);
+    let attempt = || {
+        count.set(count.get() + 1);
+        let outcome = if count.get() == 1 { Err(down(Section::Users)) } else { Ok(()) };
+        async {
+            sleep(ms(100)).await;
+            outcome
+        }
+    };
+    let call = cx.call(NAME, retry(backoff(3, ms(100))?, attempt)).await?;
+    succeeded(call.value, "the second try succeeds")?;
+    ensure!(call.took == ms(300), "two tries of 100 ms each, with a wait of 100 ms between them, take {}", plain::time(call.took);
+        expected = "300 ms: the wait begins when the try has failed, not when it began",
+        help = "sleep for `delay` after the failure, however long the try took");
     for at in [0, 50, 150, 250] {
-        let count = Cell::new(0);
-        let attempt = || {
-            count.set(count.get() + 1);
-            let outcome = if count.get() == 1 { Err(down(Section::Users)) } else { Ok(()) };
-            async {
-                sleep(ms(100)).await;
-                outcome
-            }
-        };
+        count.set(0);
         let retry = moved(at, retry(backoff(3, ms(100))?, attempt));
         let call = cx.call(NAME, retry).await?;
         succeeded(call.value, "the second try succeeds")?;

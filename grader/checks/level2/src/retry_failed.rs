@@ -16,8 +16,8 @@ use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::{set, set_limit};
 use crate::support::{
-    A_YEAR, YEARS, asked_once, crowd, is_exact, names, odd, of_several_lines, returned_at,
-    stopped_at, with_odd_time,
+    A_YEAR, YEARS, any_figures, asked_once, crowd, is_exact, names, odd, of_several_lines,
+    returned_at, side_by_side, stopped_at, with_odd_time,
 };
 
 const NAME: &str = "retry_failed::retry";
@@ -120,6 +120,7 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
         retry(source, first_load(&first, &failures), LIMITS)
     };
     moves(&cx, NAME, &[250], again).await?;
+    side_by_side(&cx, NAME, again).await?;
     crowd(&cx, NAME, again).await
 }
 
@@ -160,6 +161,7 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
     let text = of_several_lines(&mut draw, "a table");
     let later = SourceError::Unavailable(format!("later: {text}"));
     let limit = draw.between(700..=900);
+    let first_of_all = Fake::new(&cx).named("first");
     for section in Section::ALL {
         let first = Fake::new(&cx).named("first");
         let answers = draw.between(10..=600);
@@ -201,6 +203,20 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
                 "a second failure is an outcome too: return when the last one is there",
             )?;
         }
+        // The second failure is equal to the first one.
+        for (failure, step, at) in [
+            (down(section).into(), Step::Fails(25, down(section)), 25),
+            (timed_out(), Step::Hangs, FIRST),
+        ] {
+            let fake = Fake::new(&cx).named("second").with(section, step);
+            let settled = first_load(&first, &[(section, failure)]);
+            let call =
+                cx.call(NAME, retry(fake.source(), settled, limits_of(section, FIRST))).await?;
+            let report = now(&call.value, section)?;
+            ensure!(report.took == ms(at), "the report on {section} says {} ms when it fails twice in the same way", report.took.as_millis();
+                expected = format!("{at} ms: how long the second call took"),
+                help = "the report of the second try replaces the first one, also when the failures are equal");
+        }
         // Its old failure was a timeout, and had another limit; the new limit is no whole number of milliseconds.
         let fake = Fake::new(&cx).named("second").with(section, Step::Hangs);
         let mut limits = LIMITS;
@@ -223,6 +239,47 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
         cx.call(NAME, again).await?;
         stopped_at(&fake, section, start + 100, &format!("{other} still runs"))?;
     }
+    // Several fail again, each in its own way: in the order of the page and against it.
+    for times in [[50, 100, 150, 200, 250], [250, 200, 150, 100, 50]] {
+        let said = |section: Section| SourceError::Unavailable(format!("{section}: {text}"));
+        let (mut fake, mut expected) = (Fake::new(&cx).named("second"), Vec::new());
+        for (section, at) in Section::ALL.into_iter().zip(times) {
+            let (step, failure) = match section {
+                Section::Users | Section::Reviews => (
+                    Step::Panics(at),
+                    SectionFailure::Panicked { message: format!("{section}: a bug") },
+                ),
+                _ => (Step::Fails(at, said(section)), said(section).into()),
+            };
+            fake = fake.with(section, step);
+            expected.push((section, failure, at));
+        }
+        let failures = Section::ALL.map(|section| (section, timed_out()));
+        let again = retry(fake.source(), first_load(&first_of_all, &failures), LIMITS);
+        let settled = cx.call(NAME, again).await?.value;
+        for (section, failure, at) in expected {
+            let report = now(&settled, section)?;
+            same(
+                plain::result(&report.result),
+                plain::failure(&failure),
+                || {
+                    format!(
+                        "the report on {section} is not that of the second try, in which all five fail"
+                    )
+                },
+                "each outcome belongs to the section of its call",
+            )?;
+            ensure!(report.took == ms(at), "the report on {section} says {} ms when all five fail again", report.took.as_millis();
+                expected = format!("{at} ms: how long the second call took"),
+                help = "each outcome belongs to the section of its call: measure inside each call");
+        }
+    }
+    any_figures(&cx, NAME, &Section::ALL, async |source| {
+        let failures = Section::ALL.map(|section| (section, timed_out()));
+        let again = retry(source, first_load(&first_of_all, &failures), LIMITS);
+        again.await.reports().iter().map(plain::report).collect()
+    })
+    .await?;
     more_than_a_year(&cx).await
 }
 

@@ -10,7 +10,7 @@ use level2::all_settled::{Timeouts, settle};
 use level2::model::Section;
 use level2::settled::SectionReport;
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Figures};
 use crate::plain;
 use crate::support::catching;
 
@@ -70,6 +70,24 @@ pub async fn alone(cx: &Cx, fake: &Fake, section: Section, timeouts: Timeouts) -
     let (calls, clean) = (twin.called().len(), twin.running().is_empty());
     let at = u64::try_from(took.as_millis()).ok()?;
     Some(Alone { shown: plain::report(&report), report, at, calls, clean })
+}
+
+/// Those of `sections` whose data `settle` reports as it is, whatever the numbers are.
+pub async fn settled_right(cx: &Cx, sections: &[Section]) -> Vec<Section> {
+    let mut right = Vec::new();
+    for &section in sections {
+        let mut both = true;
+        for figures in [Figures::Zeros, Figures::Largest] {
+            let fake = Fake::new(cx).answering(figures);
+            let data = plain::data(&fake.data(section));
+            let alone = alone(cx, &fake, section, limits(LIMITS)).await;
+            both &= alone.is_some_and(|alone| alone.shown == data);
+        }
+        if both {
+            right.push(section);
+        }
+    }
+    right
 }
 
 /// `report` says what `settle` says of its section alone.

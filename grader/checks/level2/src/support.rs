@@ -3,20 +3,20 @@
 use std::any::Any;
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::{join, join_all};
 use futures::{FutureExt as _, poll};
-use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms, short};
 use level2::error::{SectionError, SourceError};
 use level2::model::{Dashboard, Loaded, Section};
 use level2::source::DashboardSource;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::fake::{Fake, Payload, Step};
+use crate::fake::{Fake, Figures, Payload, Step};
 use crate::moves::moves;
 use crate::plain;
 
@@ -75,9 +75,13 @@ pub async fn with_odd_time<F: Future>(
 
 /// A duration that the judged code has measured is the one that passed, to the nanosecond.
 pub fn is_exact(stated: Duration, passed: Duration, what: &str) -> Outcome {
+    let help = if stated.abs_diff(passed) < ms(1) {
+        "keep the Duration that `elapsed()` returns: whole milliseconds lose a part of it"
+    } else {
+        "note tokio::time::Instant::now() at the first poll of what is measured, and take its elapsed() at its end"
+    };
     ensure!(stated == passed, "{what} says {}", plain::time(stated);
-        expected = format!("{}, to the nanosecond", plain::time(passed)),
-        help = "keep the Duration that `elapsed()` returns: whole milliseconds lose a part of it");
+        expected = format!("{}, to the nanosecond", plain::time(passed)), help = help);
     Ok(())
 }
 
@@ -95,6 +99,28 @@ pub async fn nothing_left(cx: &Cx, fake: &Fake, when: &str) -> Outcome {
         expected = "no task is left",
         help = "dropping a JoinHandle leaves its task running: use a JoinSet, or abort the tasks in \
                 a destructor");
+    Ok(())
+}
+
+/// A load has returned, and its caller keeps the future, as after `&mut load` in a `select!`: no call and no task may
+/// be left. Drops the future.
+pub async fn nothing_kept<F: Future>(
+    cx: &Cx,
+    fake: &Fake,
+    load: Pin<Box<F>>,
+    when: &str,
+) -> Outcome {
+    cx.settle().await;
+    let (running, tasks) = (fake.running(), cx.alive_tasks());
+    drop(load);
+    // What is left also then is another fault.
+    nothing_left(cx, fake, when).await?;
+    ensure!(running.is_empty() && tasks == 0,
+        "{} source call(s) run {when} until the caller drops the future", running.len();
+        expected = "no call is left when the future has returned, also while the caller keeps it",
+        observed = format!("still running: {}; tasks: {tasks}", names(&running)),
+        help = "a caller that polls a future by reference may keep it for long after its result: drop the calls \
+                before `poll` returns `Ready`. The body of an `async fn` does so by itself");
     Ok(())
 }
 
@@ -159,9 +185,11 @@ pub fn odd(draw: &mut Draw, time: Duration) -> Duration {
 }
 
 /// Other latencies, in the order of the page: from 20 to 840 ms, no two closer than 80 ms. Reviews, the
-/// first to answer in the assignment, is one of the last two.
+/// first to answer in the assignment, is one of the last two. None is a multiple of 5 ms, so that a load that looks at
+/// its calls from time to time returns late.
 pub fn latencies(draw: &mut Draw) -> [u64; 5] {
-    let mut latencies = [0, 1, 2, 3, 4].map(|slot| 20 + slot * 180 + draw.below(100));
+    let mut latencies =
+        [0, 1, 2, 3, 4].map(|slot| 20 + slot * 180 + 5 * draw.below(20) + draw.between(1..=4));
     draw.shuffle(&mut latencies[..4]);
     let late = latencies.iter().position(|&after| (560..660).contains(&after));
     if let (Some(late), 0) = (late, draw.below(2)) {
@@ -254,7 +282,83 @@ where
     shows(&again, &fresh.page(), "the second load of the shop, with new data")?;
     let branch = succeeded(branch, "every source answered")?.dashboard;
     shows(&branch, &shops[1].page(), "the branch, loaded beside the shop")?;
+    any_figures(cx, name, &Section::ALL, |source| load(source).map(page_or_error)).await?;
+    side_by_side(cx, name, &load).await?;
     crowd(cx, name, load).await
+}
+
+/// A load passes on what its sources answer, whatever the numbers are. `load` returns the answers of `sections` as
+/// text, in any order.
+pub async fn any_figures<F: Future<Output = Vec<String>>>(
+    cx: &Cx,
+    name: &str,
+    sections: &[Section],
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome {
+    for (figures, what) in [
+        (Figures::Zeros, "zeros, and without items"),
+        (Figures::Largest, "the largest numbers, and with many items"),
+    ] {
+        let fake = Fake::new(cx).answering(figures);
+        begins(cx, &format!("the sources answer with {what}"));
+        let observed = cx.call(name, load(fake.source())).await?.value;
+        for &section in sections {
+            let expected = plain::data(&fake.data(section));
+            ensure!(observed.contains(&expected), "an answer with {what}, is not passed on as it is";
+                expected = short(&expected),
+                observed = short(&plain::items(&observed)),
+                help = "what a source answers is its data, whatever the numbers are: only the source says that it \
+                        has failed");
+        }
+    }
+    Ok(())
+}
+
+/// A section's data or its failure, as [`any_figures`] takes them.
+pub fn page_or_error(result: Result<Loaded, SectionError>) -> Vec<String> {
+    match result {
+        Ok(loaded) => plain::page(&loaded.dashboard).to_vec(),
+        Err(error) => vec![plain::error(&error)],
+    }
+}
+
+/// Two loads of the same sources, at once and one while the other runs: each makes its own calls, and takes as long as
+/// one alone.
+pub async fn side_by_side<F: Future>(
+    cx: &Cx,
+    name: &str,
+    load: impl Fn(Arc<dyn DashboardSource>) -> F,
+) -> Outcome {
+    let fake = Fake::new(cx);
+    let source = fake.source();
+    let timed = async |after: u64| {
+        if after > 0 {
+            sleep(ms(after)).await;
+        }
+        let began = Instant::now();
+        load(Arc::clone(&source)).await;
+        began.elapsed()
+    };
+    let alone = cx.call(name, timed(0)).await?.value;
+    let calls = fake.called().len();
+    for later in [0, 100] {
+        begins(
+            cx,
+            &format!("two loads of the same sources, the second {later} ms after the first"),
+        );
+        let before = fake.called().len();
+        let (first, second) = cx.call(name, join(timed(0), timed(later))).await?.value;
+        let made = fake.called().len() - before;
+        ensure!(made == 2 * calls, "two loads of the same sources make {made} calls";
+            expected = format!("{}: each load makes its own calls, also when another one of the same sources runs", 2 * calls),
+            help = "a load shows nothing of another one: do not look for one that runs already");
+        for took in [first, second] {
+            ensure!(took == alone, "of two loads of the same sources, one takes {}", plain::time(took);
+                expected = format!("{}, as one alone ({later} ms between their first polls)", plain::time(alone)),
+                help = "loads share nothing: no lock, no calls and no answers");
+        }
+    }
+    Ok(())
 }
 
 /// Thousands of loads at once take as long as one alone.
