@@ -1,0 +1,247 @@
+//! What is known of one record, and what follows from it. There is no lock, no clock and no task here.
+//!
+//! ```text
+//!            sources agree, or a strategy decides
+//!   ┌────────────────────────────────────────────────────┐
+//!   ▼              records differ, and                    │
+//!  settled ──┬── the rule is manual ──────▶ parked ───────┤ a person decides
+//!            │                                ▲           │
+//!            │                                │ no answer │
+//!            └── the rule asks a program ──▶ asking ──────┘ an answer; if the records have changed
+//!                                                           meanwhile, the program is asked again
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+
+use tokio::time::Instant;
+
+use crate::conflict::{
+    Fingerprint, Latest, Offer, Record, Resolution, Resolved, SourceId, Standings, Strategy,
+    resolve,
+};
+
+use super::config::{Conflict, Pick, Rule};
+use super::record::RecordId;
+use super::store::Saved;
+
+/// Whether a conflict is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Doubt {
+    /// The sources agree, or their conflict is decided.
+    #[default]
+    Settled,
+    /// The conflict of this number waits for a person.
+    Parked(u64),
+    /// A program was asked about the conflict `question`. The conflict that is open now is `number`; it is a later one
+    /// if records have changed since.
+    Asking { question: u64, number: u64 },
+}
+
+/// What has followed from an event.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// What counts is another content now.
+    pub(super) change: Option<Resolved>,
+    /// A conflict was found.
+    pub(super) found: Option<Conflict>,
+    /// A conflict was decided.
+    pub(super) resolved: bool,
+    /// The program has to be asked about this.
+    pub(super) question: Option<Conflict>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    latest: Latest<Record>,
+    /// The versions, the oldest first; the last one counts.
+    history: VecDeque<Resolved>,
+    /// The contents of the conflict that was found last, by source. Empty while the sources agree. A conflict is
+    /// another one when these differ; new stamps alone do not make one.
+    differing: BTreeMap<SourceId, Fingerprint>,
+    pub(super) doubt: Doubt,
+    /// When a source delivered the record last. `None`: not since the start.
+    pub(super) confirmed: Option<Instant>,
+}
+
+impl Entry {
+    /// The entry that was saved. A conflict that was open is parked under `number`: the program that was asked is
+    /// gone, and the first change of the records asks again.
+    pub(super) fn loaded(saved: Saved, number: u64) -> Self {
+        let mut latest = Latest::new();
+        for record in saved.records {
+            latest.offer(record);
+        }
+        let differing = if latest.in_conflict() { prints(&latest) } else { BTreeMap::new() };
+        let open = saved.open && !differing.is_empty();
+        let doubt = if open { Doubt::Parked(number) } else { Doubt::Settled };
+        Self { latest, history: saved.history.into(), differing, doubt, confirmed: None }
+    }
+
+    pub(super) fn to_saved(&self, id: RecordId) -> Saved {
+        let records = self.latest.in_order().into_iter().cloned().collect();
+        let history = self.history.iter().cloned().collect();
+        Saved { id, records, history, open: self.doubt != Doubt::Settled }
+    }
+
+    /// What counts. `None` only before the first review.
+    pub(super) fn current(&self) -> Option<&Resolved> {
+        self.history.back()
+    }
+
+    pub(super) fn history(&self) -> Vec<Resolved> {
+        self.history.iter().cloned().collect()
+    }
+
+    /// Whether the record is news.
+    pub(super) fn offer(&mut self, record: Record) -> bool {
+        matches!(self.latest.offer(record), Offer::First | Offer::Replaces(_))
+    }
+
+    /// Decides what counts, after records, the rule or the standings have changed.
+    ///
+    /// A decision of a person or a program holds as long as the contents are those that it was about, under a new
+    /// rule too, unless that is a strategy.
+    pub(super) fn review(
+        &mut self,
+        id: &RecordId,
+        rule: &Rule,
+        standings: &Standings,
+        numbers: &mut u64,
+        versions: NonZeroUsize,
+    ) -> Decided {
+        let differs = self.latest.in_conflict();
+        let differing = if differs { prints(&self.latest) } else { BTreeMap::new() };
+        let news = differs && differing != self.differing;
+        self.differing = differing;
+        let mut decided = Decided::default();
+        if news {
+            *numbers += 1;
+            decided.found = Some(self.conflict(id, *numbers));
+        }
+        let strategy = match rule {
+            Rule::By(strategy) => *strategy,
+            // Agreement needs no question.
+            Rule::Ask(_) => Strategy::Manual,
+        };
+        match resolve(&self.latest, strategy, standings) {
+            Resolution::Empty => {}
+            Resolution::Decided(resolved) => {
+                let open = std::mem::take(&mut self.doubt) != Doubt::Settled;
+                decided.resolved = differs && (news || open);
+                decided.change = self.becomes(resolved, versions);
+            }
+            Resolution::Open(_) => {
+                let asks = matches!(rule, Rule::Ask(_));
+                self.doubt = match self.doubt {
+                    Doubt::Settled if !news => Doubt::Settled,
+                    // One question at a time for a record: the answer to this one comes first.
+                    Doubt::Asking { question, number } if asks => {
+                        Doubt::Asking { question, number: if news { *numbers } else { number } }
+                    }
+                    open => {
+                        let number = match open {
+                            Doubt::Parked(number) | Doubt::Asking { number, .. } if !news => number,
+                            _ => *numbers,
+                        };
+                        if asks {
+                            decided.question = Some(self.conflict(id, number));
+                            Doubt::Asking { question: number, number }
+                        } else {
+                            Doubt::Parked(number)
+                        }
+                    }
+                };
+            }
+        }
+        decided
+    }
+
+    /// The program has answered. `pick` is `None` if it left the conflict open.
+    ///
+    /// An answer about records that have changed since counts until the next one: a record that changes faster than
+    /// the program answers must not wait without end.
+    pub(super) fn answered(
+        &mut self,
+        question: &Conflict,
+        pick: Option<Resolved>,
+        versions: NonZeroUsize,
+    ) -> Decided {
+        let mut decided = Decided::default();
+        let Doubt::Asking { question: asked, number } = self.doubt else { return decided };
+        if asked != question.number {
+            return decided;
+        }
+        let has_picked = pick.is_some();
+        decided.change = pick.and_then(|resolved| self.becomes(resolved, versions));
+        self.doubt = if number != asked {
+            decided.question = Some(self.conflict(&question.id, number));
+            Doubt::Asking { question: number, number }
+        } else if has_picked {
+            decided.resolved = true;
+            Doubt::Settled
+        } else {
+            Doubt::Parked(number)
+        };
+        decided
+    }
+
+    /// A person has decided the conflict that is parked.
+    pub(super) fn decide(&mut self, resolved: Resolved, versions: NonZeroUsize) -> Decided {
+        self.doubt = Doubt::Settled;
+        Decided { change: self.becomes(resolved, versions), resolved: true, ..Decided::default() }
+    }
+
+    /// The conflict that waits for a person.
+    pub(super) fn parked(&self, id: &RecordId) -> Option<Conflict> {
+        match self.doubt {
+            Doubt::Parked(number) => Some(self.conflict(id, number)),
+            Doubt::Settled | Doubt::Asking { .. } => None,
+        }
+    }
+
+    fn conflict(&self, id: &RecordId, number: u64) -> Conflict {
+        let records = self.latest.in_order().into_iter().cloned().collect();
+        Conflict { id: id.clone(), number, records }
+    }
+
+    /// This counts from now on. Returns it if its content is another one than before.
+    fn becomes(&mut self, resolved: Resolved, versions: NonZeroUsize) -> Option<Resolved> {
+        if let Some(current) = self.history.back_mut()
+            && current.content == resolved.content
+        {
+            // The same content with a newer stamp, or from another source: no version of its own.
+            *current = resolved;
+            return None;
+        }
+        // A record that is deleted before it was ever seen: for the readers nothing has changed.
+        let unseen = self.history.is_empty() && resolved.content.is_none();
+        self.history.push_back(resolved.clone());
+        while self.history.len() > versions.get() {
+            self.history.pop_front();
+        }
+        (!unseen).then_some(resolved)
+    }
+}
+
+/// What a pick makes of a conflict. `None`: the conflict has no record of the source.
+pub(super) fn picked(conflict: &Conflict, pick: Pick) -> Option<Resolved> {
+    match pick {
+        Pick::Record(source) => {
+            let record = conflict.records.iter().find(|record| record.stamp.source == source);
+            record.map(Resolved::whole)
+        }
+        Pick::Content(content) => {
+            let newest = conflict.records.last()?;
+            let stamp = newest.stamp.clone();
+            Some(Resolved { content, stamp, origins: BTreeMap::new() })
+        }
+    }
+}
+
+fn prints(latest: &Latest<Record>) -> BTreeMap<SourceId, Fingerprint> {
+    let print = |record: &&Record| {
+        (record.stamp.source.clone(), Fingerprint::of(record.content.as_ref()))
+    };
+    latest.in_order().iter().map(print).collect()
+}
