@@ -151,7 +151,9 @@ pub enum ConfigError {
 pub enum NotDecided {
     /// The records have changed since, or the conflict was decided. [`parked`](super::Engine::parked) has what is
     /// open now.
-    #[error("conflict {number} of the record `{id}` is not open any more; decide about the parked ones")]
+    #[error(
+        "conflict {number} of the record `{id}` is not open any more; decide about the parked ones"
+    )]
     Outdated {
         /// The record.
         id: RecordId,

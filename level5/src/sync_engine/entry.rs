@@ -240,8 +240,7 @@ pub(super) fn picked(conflict: &Conflict, pick: Pick) -> Option<Resolved> {
 }
 
 fn prints(latest: &Latest<Record>) -> BTreeMap<SourceId, Fingerprint> {
-    let print = |record: &&Record| {
-        (record.stamp.source.clone(), Fingerprint::of(record.content.as_ref()))
-    };
+    let print =
+        |record: &&Record| (record.stamp.source.clone(), Fingerprint::of(record.content.as_ref()));
     latest.in_order().iter().map(print).collect()
 }

@@ -186,7 +186,8 @@ impl Shared {
 
     /// Asks all sources for the records, at the same time.
     pub(super) async fn fetch(&self, ids: Vec<RecordId>) -> Fetched {
-        let closed = || Fetched { delivered: BTreeSet::new(), why: Some(NotFetched::Closed.into()) };
+        let closed =
+            || Fetched { delivered: BTreeSet::new(), why: Some(NotFetched::Closed.into()) };
         tokio::select! {
             biased;
             () = self.closing.cancelled() => closed(),
