@@ -15,7 +15,7 @@ use super::store::StoreError;
 /// How an engine polls, reads and keeps.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// A record is fresh while less than this has passed since a source confirmed it. A reader may set another limit.
+    /// A record is fresh while less than this has passed since it was confirmed. A reader may set another limit.
     pub ttl: Duration,
     /// How long a source may take for an answer before it counts as failed.
     pub fetch_timeout: Duration,

@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use tokio::time::Instant;
 
 use crate::conflict::{
-    Fingerprint, Latest, Offer, Record, Resolution, Resolved, SourceId, Standings, Strategy,
+    Fingerprint, Latest, Offer, Record, Resolution, Resolved, SourceId, Stamp, Standings, Strategy,
     resolve,
 };
 
@@ -60,8 +60,12 @@ pub(super) struct Entry {
     /// another one when these differ; new stamps alone do not make one.
     differing: BTreeMap<SourceId, Fingerprint>,
     pub(super) doubt: Doubt,
-    /// When a source delivered the record last. `None`: not since the start.
-    pub(super) confirmed: Option<Instant>,
+    /// The stamps that were held, as their sources wrote them.
+    held: BTreeMap<SourceId, Stamp>,
+    /// When each source delivered the record last, since the start.
+    confirmed: BTreeMap<SourceId, Instant>,
+    /// When all sources answered a fetch of the record last.
+    asked: Option<Instant>,
 }
 
 impl Entry {
@@ -75,13 +79,15 @@ impl Entry {
         let differing = if latest.in_conflict() { prints(&latest) } else { BTreeMap::new() };
         let open = saved.open && !differing.is_empty();
         let doubt = if open { Doubt::Parked(number) } else { Doubt::Settled };
-        Self { latest, history: saved.history.into(), differing, doubt, confirmed: None }
+        let held = saved.held.into_iter().map(|stamp| (stamp.source.clone(), stamp)).collect();
+        Self { latest, history: saved.history.into(), differing, doubt, held, ..Self::default() }
     }
 
     pub(super) fn to_saved(&self, id: RecordId) -> Saved {
         let records = self.latest.in_order().into_iter().cloned().collect();
         let history = self.history.iter().cloned().collect();
-        Saved { id, records, history, open: self.doubt != Doubt::Settled }
+        let held = self.held.values().cloned().collect();
+        Saved { id, records, history, open: self.doubt != Doubt::Settled, held }
     }
 
     /// What counts. `None` only before the first review.
@@ -93,9 +99,40 @@ impl Entry {
         self.history.iter().cloned().collect()
     }
 
-    /// Whether the record is news.
-    pub(super) fn offer(&mut self, record: Record) -> bool {
-        matches!(self.latest.offer(record), Offer::First | Offer::Replaces(_))
+    /// The source delivers the record.
+    pub(super) fn confirm(&mut self, source: &SourceId, now: Instant) {
+        self.confirmed.insert(source.clone(), now);
+    }
+
+    /// All sources have answered a fetch of the record.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// When what counts was confirmed last: by the source that it is from, or by the answers of all. That another
+    /// source still has an older record says nothing about the one that counts.
+    pub(super) fn confirmed(&self) -> Option<Instant> {
+        let source = &self.current()?.stamp.source;
+        self.confirmed.get(source).copied().max(self.asked)
+    }
+
+    /// Keeps the record if it is news, and says whether it is. Its stamp may be held; `written` is the stamp as the
+    /// source wrote it.
+    ///
+    /// A record whose stamp was held keeps the moment of its first arrival. If each poll moved it to the present, it
+    /// would win against everything that was written elsewhere since.
+    pub(super) fn offer(&mut self, record: Record, written: Stamp) -> bool {
+        if self.held.get(&written.source) == Some(&written) {
+            return false;
+        }
+        let is_held = record.stamp != written;
+        let is_news = matches!(self.latest.offer(record), Offer::First | Offer::Replaces(_));
+        if is_news && is_held {
+            self.held.insert(written.source.clone(), written);
+        } else if is_news {
+            self.held.remove(&written.source);
+        }
+        is_news
     }
 
     /// Decides what counts, after records, the rule or the standings have changed.

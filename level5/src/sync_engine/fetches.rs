@@ -8,12 +8,16 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 
+use tokio::time::Instant;
+
 use super::lock;
 use super::record::{NotFetched, RecordId};
 
 /// How a fetch has ended.
 #[derive(Debug)]
 pub(super) struct Fetched {
+    /// When the sources were asked.
+    pub(super) began: Instant,
     /// What a source has delivered.
     pub(super) delivered: BTreeSet<RecordId>,
     /// Why other records are not known to be missing. `None`: every source has answered.

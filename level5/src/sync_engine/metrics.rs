@@ -19,7 +19,7 @@ pub struct SyncMetrics {
     pub resolved: u64,
     /// The conflicts that wait for a person now.
     pub parked: usize,
-    /// How many deliveries had a stamp that was held at the time of the wall clock.
+    /// How many records had a stamp that was held at the time of the wall clock when they arrived first.
     pub held: u64,
     /// How many deliveries were refused because the engine was full.
     pub refused: u64,

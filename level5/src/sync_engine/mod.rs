@@ -231,9 +231,10 @@ impl Engine {
 
     /// What counts of a record.
     ///
-    /// If a source has confirmed it less than `max_age` ago, or less than the `ttl` without one, it is returned as it
-    /// is. Otherwise all sources are asked for it, at the same time and once for all readers who wait for it. It is
-    /// confirmed if a source delivers it, or if all sources answer.
+    /// If it was confirmed less than `max_age` ago, or less than the `ttl` without one, it is returned as it is.
+    /// Otherwise all sources are asked for it, at the same time and once for all readers who wait for it. It is
+    /// confirmed when the source that it is from delivers the record, in a poll or a fetch, and when all sources
+    /// answer a fetch of it.
     ///
     /// # Cancellation
     ///

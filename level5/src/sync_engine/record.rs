@@ -97,7 +97,7 @@ pub enum Read {
 /// Why a record was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFetched {
-    /// These sources have failed, in the order of their ids, and no other one has delivered the record.
+    /// These sources have failed, in the order of their ids.
     #[error("{} sources have failed", .0.len())]
     Failed(Vec<(SourceId, Failure)>),
     /// There is no source.

@@ -142,9 +142,9 @@ impl Shared {
                 for delivered in chunk {
                     let id = delivered.id.clone();
                     let mut record = delivered.from(asked.id.clone());
+                    let written = record.stamp.clone();
                     let (stamp, held) = record.stamp.held(wall, self.config.max_skew);
                     record.stamp = stamp;
-                    state.metrics.held += u64::from(held);
                     if !state.entries.contains_key(&id)
                         && state.entries.len() >= self.config.capacity.get()
                     {
@@ -152,8 +152,9 @@ impl Shared {
                         continue;
                     }
                     let entry = state.entries.entry(id.clone()).or_default();
-                    entry.confirmed = Some(now);
-                    if entry.offer(record) {
+                    entry.confirm(&asked.id, now);
+                    if entry.offer(record, written) {
+                        state.metrics.held += u64::from(held);
                         news.insert(id);
                     }
                 }
@@ -186,8 +187,11 @@ impl Shared {
 
     /// Asks all sources for the records, at the same time.
     pub(super) async fn fetch(&self, ids: Vec<RecordId>) -> Fetched {
-        let closed =
-            || Fetched { delivered: BTreeSet::new(), why: Some(NotFetched::Closed.into()) };
+        let closed = || Fetched {
+            began: Instant::now(),
+            delivered: BTreeSet::new(),
+            why: Some(NotFetched::Closed.into()),
+        };
         tokio::select! {
             biased;
             () = self.closing.cancelled() => closed(),
@@ -196,6 +200,7 @@ impl Shared {
     }
 
     async fn ask_all(&self, ids: Vec<RecordId>) -> Fetched {
+        let began = Instant::now();
         let sources = lock(&self.state).asked();
         let answers = join_all(sources.iter().map(async |asked| {
             let incoming = asked.fetch(ids.clone(), self.config.fetch_timeout).await?;
@@ -222,27 +227,28 @@ impl Shared {
             // Every source has answered, and none has anything newer: what is known is confirmed.
             lock(&self.state).confirm(&ids, Instant::now());
         }
-        Fetched { delivered, why: why.map(Arc::new) }
+        Fetched { began, delivered, why: why.map(Arc::new) }
     }
 
     /// The answer to a reader who accepts what was confirmed less than `limit` ago. `None`: it has to be fetched.
     pub(super) fn known(&self, id: &RecordId, limit: Duration) -> Option<Read> {
         let state = lock(&self.state);
         let entry = state.entries.get(id)?;
-        let age = entry.confirmed?.elapsed();
+        let age = entry.confirmed()?.elapsed();
         (age < limit).then(|| fresh(entry.current()))
     }
 
     /// The answer to a reader after a fetch.
     pub(super) fn read(&self, id: &RecordId, fetched: &Fetched) -> Read {
-        let delivered = fetched.delivered.contains(id);
         let state = lock(&self.state);
-        match (state.entries.get(id).and_then(Entry::current), &fetched.why) {
-            (Some(current), Some(why)) if !delivered => {
+        let entry = state.entries.get(id);
+        let confirmed = entry.and_then(Entry::confirmed).is_some_and(|at| at >= fetched.began);
+        match (entry.and_then(Entry::current), &fetched.why) {
+            (Some(current), Some(why)) if !confirmed => {
                 Read::Stale { record: current.clone(), why: Arc::clone(why) }
             }
             (Some(current), _) => fresh(Some(current)),
-            (None, _) if delivered => Read::Unknown(NotFetched::Full.into()),
+            (None, _) if fetched.delivered.contains(id) => Read::Unknown(NotFetched::Full.into()),
             (None, Some(why)) => Read::Unknown(Arc::clone(why)),
             (None, None) => Read::Missing,
         }
@@ -360,7 +366,7 @@ impl State {
     fn confirm(&mut self, ids: &[RecordId], now: Instant) {
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
-                entry.confirmed = Some(now);
+                entry.asked(now);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::conflict::{Record, Resolved};
+use crate::conflict::{Record, Resolved, Stamp};
 
 use super::lock;
 use super::record::RecordId;
@@ -28,6 +28,8 @@ pub struct Saved {
     pub history: Vec<Resolved>,
     /// Whether the records are in a conflict that is not decided yet.
     pub open: bool,
+    /// Of the records whose stamps were held the stamps as the sources wrote them.
+    pub held: Vec<Stamp>,
 }
 
 /// Where an engine keeps its records from one run to the next.

@@ -12,7 +12,7 @@ use super::{
 
 pub async fn a_fresh_record_needs_no_fetch(cx: Cx) -> Outcome {
     const HELP: &str =
-        "a record is fresh while less than `ttl` has passed since a source delivered it";
+        "a record is fresh while less than `ttl` has passed since its source delivered it";
     let drawn = cx.draw().between(2..=100_000);
     for ttl in [TTL, 1, drawn] {
         let engine = started(&cx, Config { ttl: ms(ttl), ..config(NEWEST) }).await?;
@@ -99,7 +99,7 @@ pub async fn one_fetch_for_all_readers(cx: Cx) -> Outcome {
 }
 
 pub async fn a_stale_record_says_why(cx: Cx) -> Outcome {
-    const HELP: &str = "a fetch confirms a record if a source delivers it or all sources answer; otherwise say which have failed";
+    const HELP: &str = "a fetch confirms a record if the source of what counts delivers it, or if all sources answer; otherwise say which have failed";
     let engine = started(&cx, config(NEWEST)).await?;
     let (first, second) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
     let id = "x";
@@ -123,14 +123,23 @@ pub async fn a_stale_record_says_why(cx: Cx) -> Outcome {
         let limit = if of_first == Mode::Hangs { LIMIT } else { 0 };
         ensure_eq!(took, limit, "the time of a read when a {of_first:?} and b {of_second:?}"; help = "ask all sources at the same time, each within the `fetch_timeout`");
     }
+    // What counts is from b, and a has an older one.
+    second.has(written(id, 2, "two"));
+    super::fetch(&cx, &engine, id).await?;
+    second.mode(Mode::Error("broken"));
+    sleep(ms(TTL)).await;
+    let read = get(&cx, &engine, id).await?;
+    ensure_eq!(read, "stale v=two (b: broken)", "a stale record that is from b: a delivers its older one, and b fails"; help = "the source of what counts has to confirm it");
+    second.mode(Mode::Answers);
+    second.has_nothing();
     // All answer, and none has it: what is known is confirmed.
     first.has_nothing();
     sleep(ms(TTL)).await;
-    ensure_eq!(get(&cx, &engine, id).await?, "fresh v=one", "all sources answer, and none delivers a record that is known"; help = "a record that is left out is as it was");
+    ensure_eq!(get(&cx, &engine, id).await?, "fresh v=two", "all sources answer, and none delivers a record that is known"; help = "a record that is left out is as it was");
     engine.remove_source(&"a".into());
     engine.remove_source(&"b".into());
     sleep(ms(TTL)).await;
-    ensure_eq!(get(&cx, &engine, id).await?, "stale v=one (no source)", "a stale record, and there is no source"; help = HELP);
+    ensure_eq!(get(&cx, &engine, id).await?, "stale v=two (no source)", "a stale record, and there is no source"; help = HELP);
     Ok(())
 }
 
