@@ -11,7 +11,8 @@ use level5::sync_engine::{
     Config, Engine, Incoming, MemoryStore, Pick, Read, RecordId, Rule, Source, SourceMeta,
 };
 use level5::wall_clock::VirtualWall;
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::Strategy as _;
 use serde_json::json;
 use tokio::time::sleep;
 
