@@ -354,8 +354,9 @@ impl Disk {
         lock(&self.state).failures = times;
     }
 
-    pub fn take_saves(&self) -> String {
-        list(std::mem::take(&mut lock(&self.state).saves))
+    /// The moments of the saves since the last look.
+    pub fn take_saves(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.state).saves)
     }
 
     /// The most saves that ran at once.
