@@ -24,8 +24,10 @@ pub(super) struct Fetched {
     pub(super) why: Option<Arc<NotFetched>>,
 }
 
+type Work = BoxFuture<'static, Arc<Fetched>>;
+
 /// A fetch that its readers drive.
-pub(super) type Run = Shared<BoxFuture<'static, Arc<Fetched>>>;
+pub(super) type Run = Shared<Work>;
 
 /// The fetches that are on their way, by record.
 ///
@@ -37,7 +39,7 @@ pub(super) struct Fetches {
 
 #[derive(Default)]
 struct Runs {
-    current: HashMap<RecordId, (u64, WeakShared<BoxFuture<'static, Arc<Fetched>>>)>,
+    current: HashMap<RecordId, (u64, WeakShared<Work>)>,
     next: u64,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
 use level5::conflict::Strategy;
-use level5::sync_engine::{NotDecided, Pick, RecordId, Rule};
+use level5::sync_engine::{Incoming, NotDecided, Pick, RecordId, Rule};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -13,6 +13,9 @@ use super::{NEWEST, add_all, changes, fetch, found, get, history, lasting, parke
 
 const MANUAL: Rule = Rule::By(Strategy::Manual);
 const DECIDE: &str = "Engine::decide";
+
+/// What happens, the record that a source has from then on, and the conflicts that are found.
+type Step<'a> = (&'a str, Option<(&'a Fake, Incoming)>, &'a str);
 
 pub async fn conflicts_are_found_once(cx: Cx) -> Outcome {
     const HELP: &str =
@@ -24,27 +27,27 @@ pub async fn conflicts_are_found_once(cx: Cx) -> Outcome {
         let (a, b, c) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"), Fake::new(&cx, "c"));
         add_all(&cx, &engine, &[&a, &b, &c]).await?;
         // Versions are the same throughout: they decide nothing here.
-        let steps: [(&str, Vec<(&Fake, level5::sync_engine::Incoming)>, &str); 9] = [
-            ("the first record", vec![(&a, written("x", 1, "one"))], "none"),
-            ("a newer record of the same source", vec![(&a, written("x", 2, "two"))], "none"),
+        let steps: [Step<'_>; 9] = [
+            ("the first record", Some((&a, written("x", 1, "one"))), "none"),
+            ("a newer record of the same source", Some((&a, written("x", 2, "two"))), "none"),
             (
                 "another source with another content",
-                vec![(&b, written("x", 1, "three"))],
+                Some((&b, written("x", 1, "three"))),
                 "x [b v=three | a v=two]",
             ),
-            ("nothing new", vec![], "none"),
-            ("a newer stamp of the same content", vec![(&b, written("x", 5, "three"))], "none"),
+            ("nothing new", None, "none"),
+            ("a newer stamp of the same content", Some((&b, written("x", 5, "three"))), "none"),
             (
                 "another content of one of them",
-                vec![(&b, written("x", 6, "four"))],
+                Some((&b, written("x", 6, "four"))),
                 "x [a v=two | b v=four]",
             ),
-            ("both agree", vec![(&a, written("x", 7, "four"))], "none"),
-            ("they differ as before", vec![(&a, written("x", 8, "two"))], "x [b v=four | a v=two]"),
-            ("one of them deletes it", vec![(&a, deleted("x", 9))], "x [b v=four | a deleted]"),
+            ("both agree", Some((&a, written("x", 7, "four"))), "none"),
+            ("they differ as before", Some((&a, written("x", 8, "two"))), "x [b v=four | a v=two]"),
+            ("one of them deletes it", Some((&a, deleted("x", 9))), "x [b v=four | a deleted]"),
         ];
-        for (what, records, expected) in steps {
-            for (source, record) in records {
+        for (what, delivery, expected) in steps {
+            if let Some((source, record)) = delivery {
                 source.has(record);
             }
             fetch(&cx, &engine, "x").await?;
