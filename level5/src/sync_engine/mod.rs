@@ -13,7 +13,7 @@
 //! ```
 //!
 //! What counts follows from the newest record of each source, and not from the order in which they arrived: see
-//! [`conflict`](crate::conflict).
+//! [`crate::conflict`].
 //!
 //! There is one task for each source, one that asks the programs of [`Rule::Ask`](crate::sync_engine::Rule), and one
 //! that saves. They end with the engine. A fetch of [`get`](crate::sync_engine::Engine::get) runs inside of its
