@@ -29,6 +29,7 @@ mod pace;
 mod record;
 mod shared;
 mod source;
+mod state;
 mod store;
 mod tasks;
 

@@ -14,8 +14,9 @@ use crate::conflict::Resolved;
 use super::config::Conflict;
 use super::entry::picked;
 use super::pace::Pace;
-use super::shared::{Question, Shared};
+use super::shared::Shared;
 use super::source::Asked;
+use super::state::Question;
 
 /// The wait after a save that has failed; it doubles up to [`LONGEST_SAVE_WAIT`].
 const SAVE_WAIT: Duration = Duration::from_secs(1);
