@@ -281,3 +281,104 @@ fn prints(latest: &Latest<Record>) -> BTreeMap<SourceId, Fingerprint> {
         |record: &&Record| (record.stamp.source.clone(), Fingerprint::of(record.content.as_ref()));
     latest.in_order().iter().map(print).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conflict::Fields;
+    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    const VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
+
+    struct NotAsked;
+
+    impl super::super::config::Resolve for NotAsked {
+        fn resolve(
+            &self,
+            _: RecordId,
+            _: Vec<Record>,
+        ) -> futures::future::BoxFuture<'static, Option<Pick>> {
+            unreachable!("an entry asks no program itself")
+        }
+    }
+
+    fn record(second: i64, source: &str, value: &str) -> Record {
+        let at = Timestamp::from_second(second).expect("a second of this century");
+        let content = Fields::from([("v".to_owned(), value.into())]);
+        let stamp = Stamp { at, version: 1, source: source.into() };
+        Record { stamp, content: Some(content) }
+    }
+
+    /// An entry under `rule` to which records are offered one after the other.
+    struct Script {
+        entry: Entry,
+        rule: Rule,
+        numbers: u64,
+    }
+
+    impl Script {
+        fn new(rule: Rule) -> Self {
+            Self { entry: Entry::default(), rule, numbers: 0 }
+        }
+
+        fn offer(&mut self, record: Record) -> Decided {
+            let written = record.stamp.clone();
+            self.entry.offer(record, written);
+            let standings = Standings::new();
+            let (id, rule) = (RecordId::new("x"), &self.rule);
+            self.entry.review(&id, rule, &standings, &mut self.numbers, VERSIONS)
+        }
+
+        fn counts(&self) -> String {
+            let current = self.entry.current().and_then(|current| current.content.as_ref());
+            current.map_or_else(String::new, |fields| fields["v"].to_string())
+        }
+    }
+
+    #[test]
+    fn an_answer_is_about_the_question_that_is_open() {
+        let mut script = Script::new(Rule::Ask(Arc::new(NotAsked)));
+        script.offer(record(1, "a", "one"));
+        let first = script.offer(record(2, "b", "two")).question.expect("they differ");
+        let late = script.offer(record(3, "b", "three"));
+        assert!(late.question.is_none() && late.found.is_some(), "one question at a time");
+        let two = picked(&first, Pick::Record("b".into()));
+        let again = script.entry.answered(&first, two.clone(), VERSIONS);
+        let second = again.question.expect("the records have changed");
+        assert_eq!((script.counts().as_str(), again.resolved), ("\"two\"", false));
+        // The first answer once more, which no task gives.
+        assert!(script.entry.answered(&first, two, VERSIONS).change.is_none());
+        let three = picked(&second, Pick::Record("b".into()));
+        assert!(script.entry.answered(&second, three, VERSIONS).resolved);
+        assert_eq!((script.counts().as_str(), script.entry.doubt), ("\"three\"", Doubt::Settled));
+    }
+
+    #[test]
+    fn agreement_ends_a_question() {
+        let mut script = Script::new(Rule::Ask(Arc::new(NotAsked)));
+        script.offer(record(1, "a", "one"));
+        let question = script.offer(record(2, "b", "two")).question.expect("they differ");
+        script.offer(record(3, "b", "one"));
+        let pick = picked(&question, Pick::Record("b".into()));
+        assert!(script.entry.answered(&question, pick, VERSIONS).change.is_none());
+        assert_eq!(script.counts(), "\"one\"");
+    }
+
+    #[test]
+    fn a_new_rule_moves_what_is_open() {
+        let mut script = Script::new(Rule::By(Strategy::Manual));
+        script.offer(record(1, "a", "one"));
+        script.offer(record(2, "b", "two"));
+        assert_eq!(script.entry.doubt, Doubt::Parked(1));
+        script.rule = Rule::Ask(Arc::new(NotAsked));
+        let asked = script.offer(record(2, "b", "two"));
+        assert!(asked.question.is_some() && asked.found.is_none(), "the same conflict");
+        script.rule = Rule::By(Strategy::Manual);
+        script.offer(record(2, "b", "two"));
+        assert_eq!(script.entry.doubt, Doubt::Parked(1));
+        script.rule = Rule::By(Strategy::Newest);
+        assert!(script.offer(record(2, "b", "two")).resolved);
+        assert_eq!((script.counts().as_str(), script.entry.doubt), ("\"two\"", Doubt::Settled));
+    }
+}
