@@ -49,6 +49,14 @@ pub async fn polls_at_once(cx: Cx) -> Outcome {
         ensure_eq!(read, format!("fresh v={value}"), "what is read of {id} after the first poll");
     }
     ensure_eq!(source.take_fetches(), "none", "the fetches of records that a poll has delivered");
+    let slow = Fake::new(&cx, "slow");
+    let expected = SourceMeta { latency: ms(60_000), ..meta(1, RARELY) };
+    add(&cx, &engine, &slow, expected).await?;
+    ensure_eq!(
+        slow.polls(),
+        1,
+        "the polls of a source that is expected to be slow, when it was added"
+    );
     Ok(())
 }
 
@@ -118,7 +126,7 @@ pub async fn one_poll_at_a_time(cx: Cx) -> Outcome {
     const HELP: &str = "poll, then wait until the next multiple of the interval";
     let mut draw = cx.draw();
     for (every, rounds) in [(300, 7), (600, 4), (700, 3)] {
-        let length = 100 * draw.between(5..=12);
+        let length = 100 * draw.between(6..=12);
         let engine = started(&cx, Config { fetch_timeout: ms(60_000), ..config(NEWEST) }).await?;
         let source = Fake::new(&cx, "a");
         source.takes(length);
