@@ -12,6 +12,9 @@ use crate::conflict::{Fields, Record, SourceId, Standing, Strategy};
 use super::record::RecordId;
 use super::store::StoreError;
 
+/// The most [`buffered`](Config::buffered) changes.
+pub const MOST_BUFFERED: usize = 1 << 20;
+
 /// How an engine polls, reads and keeps.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -25,7 +28,8 @@ pub struct Config {
     pub capacity: NonZeroUsize,
     /// The most versions that are kept of each record, the current one included.
     pub versions: NonZeroUsize,
-    /// How many changes, and how many conflicts, wait for a receiver before the oldest is lost to it.
+    /// How many changes, and how many conflicts, wait for a receiver before the oldest is lost to it. At most
+    /// [`MOST_BUFFERED`]: the places are reserved at the start.
     pub buffered: NonZeroUsize,
     /// The rule of every record that has none of its own.
     pub rule: Rule,
@@ -54,6 +58,9 @@ impl Config {
         }
         if self.fetch_timeout.is_zero() {
             return Err(ConfigError::ZeroFetchTimeout);
+        }
+        if self.buffered.get() > MOST_BUFFERED {
+            return Err(ConfigError::TooManyBuffered(self.buffered.get()));
         }
         Ok(())
     }
@@ -129,6 +136,9 @@ pub enum ConfigError {
     /// The `fetch_timeout` is zero: no source could answer in time.
     #[error("fetch_timeout is zero; a source needs time to answer")]
     ZeroFetchTimeout,
+    /// More `buffered` than [`MOST_BUFFERED`].
+    #[error("buffered is {0}; it must be {MOST_BUFFERED} at most")]
+    TooManyBuffered(usize),
     /// The interval of a source is zero: its polls would never pause.
     #[error("the interval of the source `{0}` is zero; it must be a nanosecond at least")]
     ZeroInterval(SourceId),

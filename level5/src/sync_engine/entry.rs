@@ -70,7 +70,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The entry that was saved. A conflict that was open is parked under `number`: the program that was asked is
-    /// gone, and the first change of the records asks again.
+    /// gone, and the first review asks again.
     pub(super) fn loaded(saved: Saved, number: u64) -> Self {
         let mut latest = Latest::new();
         for record in saved.records {

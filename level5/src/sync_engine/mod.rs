@@ -44,7 +44,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use config::{Config, ConfigError, Conflict, NotDecided, Pick, Resolve, Rule, SourceMeta};
+pub use config::{
+    Config, ConfigError, Conflict, MOST_BUFFERED, NotDecided, Pick, Resolve, Rule, SourceMeta,
+};
 pub use metrics::{SourceMetrics, SyncMetrics};
 pub use pace::interval;
 pub use record::{Change, Incoming, NotFetched, Read, RecordId};
@@ -102,8 +104,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for a `ttl` or a `fetch_timeout` of zero, and if the store cannot be read. Every other time
-    /// is accepted.
+    /// A [`ConfigError`] for a `ttl` or a `fetch_timeout` of zero, for more `buffered` than [`MOST_BUFFERED`], and if
+    /// the store cannot be read. Every other time is accepted.
     ///
     /// # Panics
     ///

@@ -206,14 +206,15 @@ impl Shared {
     /// Dropped in the middle of a save, it leaves the records of that save to the next one.
     pub(super) async fn save(&self) -> Result<(), StoreError> {
         let _turn = self.saving.lock().await;
-        loop {
-            let (mut taken, batch) = self.take_dirty();
-            if batch.is_empty() {
-                return Ok(());
-            }
+        // What has changed until now: a caller who flushes must not wait for changes that go on without end.
+        let ids = std::mem::take(&mut lock(&self.state).dirty);
+        let mut taken = Taken { shared: self, ids };
+        while !taken.ids.is_empty() {
+            let some: Vec<_> = taken.ids.iter().take(CHUNK).cloned().collect();
+            let batch = self.snapshot(&some);
             let outcome = AssertUnwindSafe(self.store.save(batch)).catch_unwind().await;
             match outcome.unwrap_or_else(|_| Err(StoreError("it panicked".to_owned()))) {
-                Ok(()) => taken.ids.clear(),
+                Ok(()) => taken.ids.retain(|id| some.binary_search(id).is_err()),
                 Err(error) => {
                     drop(taken);
                     let mut state = lock(&self.state);
@@ -223,19 +224,13 @@ impl Shared {
                 }
             }
         }
+        Ok(())
     }
 
-    fn take_dirty(&self) -> (Taken<'_>, Vec<Saved>) {
-        let mut state = lock(&self.state);
-        let mut ids = BTreeSet::new();
-        while ids.len() < CHUNK
-            && let Some(id) = state.dirty.pop_first()
-        {
-            ids.insert(id);
-        }
-        let entry = |id: &RecordId| Some(state.entries.get(id)?.to_saved(id.clone()));
-        let batch = ids.iter().filter_map(entry).collect();
-        (Taken { shared: self, ids }, batch)
+    fn snapshot(&self, ids: &[RecordId]) -> Vec<Saved> {
+        let state = lock(&self.state);
+        let saved = |id: &RecordId| Some(state.entry(id)?.to_saved(id.clone()));
+        ids.iter().filter_map(saved).collect()
     }
 
     /// How many records are not saved.

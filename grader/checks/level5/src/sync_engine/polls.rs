@@ -13,13 +13,16 @@ use super::{ADD, LIMIT, NEWEST, RARELY, START, add, config, get, lasting, meta, 
 pub async fn refuses_zeros(cx: Cx) -> Outcome {
     let good = config(NEWEST);
     let zero_ttl = Config { ttl: Duration::ZERO, ..good.clone() };
-    let zero_timeout = Config { fetch_timeout: Duration::ZERO, ..good };
-    for (config, expected) in
-        [(zero_ttl, ConfigError::ZeroTtl), (zero_timeout, ConfigError::ZeroFetchTimeout)]
-    {
+    let zero_timeout = Config { fetch_timeout: Duration::ZERO, ..good.clone() };
+    let most = Config { buffered: super::nz(usize::MAX), ..good };
+    for (config, expected) in [
+        (zero_ttl, ConfigError::ZeroTtl),
+        (zero_timeout, ConfigError::ZeroFetchTimeout),
+        (most, ConfigError::TooManyBuffered(usize::MAX)),
+    ] {
         let made = cx.call(START, Engine::start(config, MemoryStore::new(), wall())).await?.value;
-        let error = failed(made, "a time is zero")?;
-        ensure_eq!(error, expected, "an engine with a time of zero");
+        let error = failed(made, "a setting makes no sense")?;
+        ensure_eq!(error, expected, "an engine with a setting that makes no sense");
     }
     let longest = Config { ttl: Duration::MAX, fetch_timeout: Duration::MAX, ..config(NEWEST) };
     let engine = started(&cx, longest).await?;
