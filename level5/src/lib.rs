@@ -7,6 +7,7 @@
 //! | [`registration`] | a registration form on it, with what its server says |
 //! | [`conflict`] | which of several sources' records counts, whatever their order |
 //! | [`multi_source_cache`] | a cache in front of several sources that follows their changes |
+//! | [`sync_engine`] | an engine that keeps the records of several sources in step |
 //! | [`event_processor`] | events by priority, in batches, delivered at least once |
 //! | [`priority_queue`] | a queue in which every priority moves |
 //! | [`notifications`] | notifications by channels and preferences, with quiet hours and digests |
@@ -64,6 +65,8 @@ pub mod pipeline;
 pub mod priority_queue;
 #[cfg_attr(doc, doc = lesson!("registration.md", "registration.md"))]
 pub mod registration;
+#[cfg_attr(doc, doc = lesson!("sync_engine.md", "sync-engine.md"))]
+pub mod sync_engine;
 pub mod wall_clock;
 
 /// What the grader says that these sources are, if it has them compiled: how it notices a stale build.

@@ -7,3 +7,4 @@ mod notifications;
 mod orchestrator;
 mod pipeline;
 mod registration;
+mod sync_engine;

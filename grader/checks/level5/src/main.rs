@@ -29,6 +29,8 @@ mod orchestrator;
 mod pipeline;
 #[cfg(feature = "registration")]
 mod registration;
+#[cfg(feature = "sync-engine")]
+mod sync_engine;
 
 fn main() -> std::process::ExitCode {
     grader_kit::main(

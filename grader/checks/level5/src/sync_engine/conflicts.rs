@@ -1,0 +1,260 @@
+//! Conflicts, and who decides them.
+
+use std::sync::Arc;
+
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
+use level5::conflict::Strategy;
+use level5::sync_engine::{Incoming, NotDecided, Pick, RecordId, Rule};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::fakes::{Fake, Picks, Program, deleted, record, written};
+use super::{NEWEST, add_all, changes, fetch, found, get, history, lasting, parked, started};
+
+const MANUAL: Rule = Rule::By(Strategy::Manual);
+const DECIDE: &str = "Engine::decide";
+
+/// What happens, the record that a source has from then on, and the conflicts that are found.
+type Step<'a> = (&'a str, Option<(&'a Fake, Incoming)>, &'a str);
+
+pub async fn conflicts_are_found_once(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "a conflict is a difference of contents between sources that was not there before";
+    for rule in [NEWEST, Rule::By(Strategy::Merge), MANUAL] {
+        let shown_rule = format!("{rule:?}");
+        let engine = started(&cx, lasting(rule)).await?;
+        let mut conflicts = cx.call_fn("Engine::conflicts", || engine.conflicts()).await?;
+        let (a, b, c) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"), Fake::new(&cx, "c"));
+        add_all(&cx, &engine, &[&a, &b, &c]).await?;
+        // Versions are the same throughout: they decide nothing here.
+        let steps: [Step<'_>; 9] = [
+            ("the first record", Some((&a, written("x", 1, "one"))), "none"),
+            ("a newer record of the same source", Some((&a, written("x", 2, "two"))), "none"),
+            (
+                "another source with another content",
+                Some((&b, written("x", 1, "three"))),
+                "x [b v=three | a v=two]",
+            ),
+            ("nothing new", None, "none"),
+            ("a newer stamp of the same content", Some((&b, written("x", 5, "three"))), "none"),
+            (
+                "another content of one of them",
+                Some((&b, written("x", 6, "four"))),
+                "x [a v=two | b v=four]",
+            ),
+            ("both agree", Some((&a, written("x", 7, "four"))), "none"),
+            ("they differ as before", Some((&a, written("x", 8, "two"))), "x [b v=four | a v=two]"),
+            ("one of them deletes it", Some((&a, deleted("x", 9))), "x [b v=four | a deleted]"),
+        ];
+        for (what, delivery, expected) in steps {
+            if let Some((source, record)) = delivery {
+                source.has(record);
+            }
+            fetch(&cx, &engine, "x").await?;
+            ensure_eq!(found(&mut conflicts), expected, "{shown_rule}: {what}: the conflicts that were found"; help = HELP);
+        }
+        // Equal contents whose members came in another order.
+        let one: serde_json::Value = json!({"k": {"p": 1, "q": 2}, "l": 3});
+        let two = serde_json::from_str(r#"{"l": 3, "k": {"q": 2, "p": 1}}"#).unwrap_or_default();
+        a.has(record("y", 1, &one));
+        c.has(record("y", 2, &two));
+        fetch(&cx, &engine, "y").await?;
+        ensure_eq!(found(&mut conflicts), "none", "{shown_rule}: two sources agree, with members in another order"; help = HELP);
+    }
+    Ok(())
+}
+
+pub async fn a_late_answer_undoes_nothing(cx: Cx) -> Outcome {
+    const HELP: &str = "when the answer arrives, compare: is it about the records that are there now? If not, ask again";
+    let mut draw = cx.draw();
+    let late = draw.between(1..=99);
+    for (source_of_news, at) in [("c", 50), ("b", 50), ("a", late)] {
+        let program = Program::new(&cx, 100);
+        let engine = started(&cx, lasting(Rule::Ask(Arc::new(program.clone())))).await?;
+        let sources = [Fake::new(&cx, "a"), Fake::new(&cx, "b"), Fake::new(&cx, "c")];
+        sources[0].has(written("x", 1, "t1"));
+        add_all(&cx, &engine, &[&sources[0], &sources[1], &sources[2]]).await?;
+        ensure_eq!(program.take_questions(), "none", "one source has a record: the questions"; help = "sources that agree need no decision");
+        let began = cx.timeline().now_ms();
+        sources[1].has(written("x", 5, "t5"));
+        fetch(&cx, &engine, "x").await?;
+        sleep(ms(at)).await;
+        ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=t1", "what counts while a program decides"; help = "what counted before");
+        if let Some(source) = sources.iter().find(|source| source.name() == source_of_news) {
+            source.has(written("x", 9, "t9"));
+        }
+        // A record of its own is not held up.
+        sources[0].has(written("y", 1, "y1"));
+        sources[1].has(written("y", 2, "y2"));
+        fetch(&cx, &engine, "x").await?;
+        fetch(&cx, &engine, "y").await?;
+        sleep(ms(100)).await;
+        cx.settle().await;
+        ensure_eq!(get(&cx, &engine, "y").await?, "fresh v=y2", "a program was asked about x at {began} ms and about y at {} ms, and takes 100 ms: what counts of y then", began + at;
+            help = "conflicts of different records are decided at the same time");
+        sleep(ms(150)).await;
+        ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=t9", "a program takes 100 ms about records of t1 and t5, and {at} ms after the question {source_of_news} has a record of t9: what counts at the end"; help = HELP);
+        ensure_eq!(program.running(), (0, 1), "the questions that are open at the end, and the most of one record at once"; help = "one question at a time for a record");
+        ensure!(history(&engine, "x").ends_with("v=t9"), "the versions are {}", history(&engine, "x"); expected = "v=t9 as the last one");
+        // Nothing new: no other question.
+        program.take_questions();
+        fetch(&cx, &engine, "x").await?;
+        sleep(ms(500)).await;
+        ensure_eq!(program.take_questions(), "none", "the questions after a fetch that brought nothing new"; help = "a decision holds until a content changes");
+        ensure_eq!(
+            get(&cx, &engine, "x").await?,
+            "fresh v=t9",
+            "what counts after a fetch that brought nothing new"
+        );
+    }
+    // Sources that agree again need no answer.
+    let program = Program::new(&cx, 100);
+    let engine = started(&cx, lasting(Rule::Ask(Arc::new(program.clone())))).await?;
+    let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+    a.has(written("x", 1, "one"));
+    add_all(&cx, &engine, &[&a, &b]).await?;
+    b.has(written("x", 5, "two"));
+    fetch(&cx, &engine, "x").await?;
+    sleep(ms(50)).await;
+    b.has(written("x", 6, "one"));
+    fetch(&cx, &engine, "x").await?;
+    sleep(ms(500)).await;
+    ensure_eq!((get(&cx, &engine, "x").await?, history(&engine, "x")), ("fresh v=one".to_owned(), "v=one".to_owned()), "the sources agree again before the program has answered: what counts, and the versions"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_conflict_waits_for_a_person(cx: Cx) -> Outcome {
+    const HELP: &str = "a manual conflict is decided by `decide` and by nothing else";
+    let program = Program::new(&cx, 10);
+    program.picks(Picks::Nothing);
+    for rule in [MANUAL, Rule::Ask(Arc::new(program))] {
+        let shown_rule = format!("{rule:?}");
+        let engine = started(&cx, lasting(rule)).await?;
+        let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+        a.has(written("x", 1, "one"));
+        add_all(&cx, &engine, &[&a, &b]).await?;
+        let mut receiver = engine.changes();
+        ensure_eq!(
+            parked(&engine),
+            "none",
+            "{shown_rule}: one source has a record: what is parked"
+        );
+        b.has(written("x", 5, "two"));
+        fetch(&cx, &engine, "x").await?;
+        sleep(ms(20)).await;
+        ensure_eq!(parked(&engine), "x [a v=one | b v=two]", "{shown_rule}: another source has a newer one: what is parked"; help = HELP);
+        ensure_eq!((get(&cx, &engine, "x").await?, changes(&mut receiver)), ("fresh v=one".to_owned(), "none".to_owned()), "{shown_rule}: what counts while a conflict is parked, and the changes"; help = "what counted before");
+        for (pick, expected) in [
+            (Pick::Record("b".into()), "two"),
+            (Pick::Content(serde_json::from_value(json!({"v": "three"})).ok()), "three"),
+        ] {
+            let Some(open) = engine.parked().pop() else { continue };
+            let decided = cx.call_fn(DECIDE, || engine.decide(&open, pick.clone())).await?;
+            ensure_eq!(decided, Ok(()), "{shown_rule}: the decision of a conflict that is parked");
+            let now = (get(&cx, &engine, "x").await?, changes(&mut receiver), parked(&engine));
+            ensure_eq!(
+                now,
+                (format!("fresh v={expected}"), format!("x v={expected}"), "none".to_owned()),
+                "{shown_rule}: a person has picked {pick:?}: what counts, the changes, and what is parked"
+            );
+            fetch(&cx, &engine, "x").await?;
+            // A new stamp is no new content.
+            a.has(written("x", if expected == "two" { 7 } else { 17 }, "one"));
+            fetch(&cx, &engine, "x").await?;
+            sleep(ms(20)).await;
+            let now = (get(&cx, &engine, "x").await?, parked(&engine));
+            ensure_eq!(now, (format!("fresh v={expected}"), "none".to_owned()), "{shown_rule}: the same contents are delivered again: what counts, and what is parked"; help = "the decision holds until a content changes");
+            b.has(written("x", if expected == "two" { 8 } else { 18 }, "other"));
+            fetch(&cx, &engine, "x").await?;
+            sleep(ms(20)).await;
+            let expected_parked =
+                if expected == "two" { "x [a v=one | b v=other]" } else { "none" };
+            ensure_eq!(parked(&engine), expected_parked, "{shown_rule}: after the decision b has {}: what is parked", if expected == "two" { "another content" } else { "the same content" }; help = HELP);
+        }
+        a.has(written("x", 30, "other"));
+        fetch(&cx, &engine, "x").await?;
+        ensure_eq!(
+            (get(&cx, &engine, "x").await?, parked(&engine)),
+            ("fresh v=other".to_owned(), "none".to_owned()),
+            "{shown_rule}: the sources agree: what counts, and what is parked"
+        );
+    }
+    Ok(())
+}
+
+pub async fn an_outdated_decision_is_refused(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "a person has decided about what they saw: refuse it when it is not what there is";
+    let engine = started(&cx, lasting(MANUAL)).await?;
+    let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+    a.has(written("x", 1, "one"));
+    add_all(&cx, &engine, &[&a, &b]).await?;
+    b.has(written("x", 5, "two"));
+    fetch(&cx, &engine, "x").await?;
+    let Some(old) = engine.parked().pop() else {
+        return Err(grader_kit::Fail::new("two sources differ, and nothing is parked").help(HELP));
+    };
+    let pick = || Pick::Record("b".into());
+    let outcome = engine.decide(&old, Pick::Record("z".into()));
+    ensure_eq!(
+        failed(outcome, "the source has no record")?,
+        NotDecided::NoSuchSource("z".into()),
+        "a pick of a source without a record"
+    );
+    b.has(written("x", 6, "three"));
+    fetch(&cx, &engine, "x").await?;
+    let outdated = NotDecided::Outdated { id: RecordId::new("x"), number: old.number };
+    let outcome = cx.call_fn(DECIDE, || engine.decide(&old, pick())).await?;
+    ensure_eq!(failed(outcome, "a record has changed")?, outdated, "a record has changed since the conflict was read"; help = HELP);
+    ensure_eq!(
+        (get(&cx, &engine, "x").await?, parked(&engine)),
+        ("fresh v=one".to_owned(), "x [a v=one | b v=three]".to_owned()),
+        "a decision was refused: what counts, and what is parked"
+    );
+    let Some(now) = engine.parked().pop() else { return Ok(()) };
+    ensure!(now.number > old.number, "a later conflict has the number {}, and an earlier one {}", now.number, old.number; expected = "a higher number");
+    ensure_eq!(engine.decide(&now, pick()), Ok(()), "a decision about what is parked");
+    let outcome = engine.decide(&now, Pick::Record("a".into()));
+    let outdated = NotDecided::Outdated { id: RecordId::new("x"), number: now.number };
+    ensure_eq!(failed(outcome, "the conflict was decided")?, outdated, "a second decision of the same conflict"; help = HELP);
+    ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=three", "what counts after two decisions"; help = "the first one");
+    Ok(())
+}
+
+pub async fn a_record_has_its_own_rule(cx: Cx) -> Outcome {
+    const HELP: &str = "a new rule decides again, with the records that are there";
+    let engine = started(&cx, lasting(NEWEST)).await?;
+    let (high, low) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+    let (x, late) = (RecordId::new("x"), RecordId::new("late"));
+    for id in ["x", "y"] {
+        high.has(written(id, 1, "high"));
+        low.has(written(id, 2, "low"));
+    }
+    let priority = || Rule::By(Strategy::Priority);
+    let set =
+        cx.call_fn("Engine::set_rule_of", || engine.set_rule_of(&late, Some(priority()))).await?;
+    ensure_eq!(set, Ok(()), "the rule of a record that is not known yet");
+    add_all(&cx, &engine, &[&high, &low]).await?;
+    let mut receiver = engine.changes();
+    let both = async |cx: &Cx| Ok((get(cx, &engine, "x").await?, get(cx, &engine, "y").await?));
+    let expect = |x: &str, y: &str| (format!("fresh v={x}"), format!("fresh v={y}"));
+    ensure_eq!(both(&cx).await?, expect("low", "low"), "Newest: what counts of x and y");
+    ensure_eq!(engine.set_rule_of(&x, Some(priority())), Ok(()), "a rule of x");
+    ensure_eq!(both(&cx).await?, expect("high", "low"), "Newest, and Priority for x: what counts of x and y"; help = HELP);
+    ensure_eq!(changes(&mut receiver), "x v=high", "the changes after x has got a rule"; help = HELP);
+    cx.call_fn("Engine::set_rule", || engine.set_rule(priority())).await?;
+    ensure_eq!(engine.set_rule_of(&x, Some(NEWEST)), Ok(()), "another rule of x");
+    ensure_eq!(both(&cx).await?, expect("low", "high"), "Priority, and Newest for x: what counts of x and y"; help = HELP);
+    ensure_eq!(engine.set_rule_of(&x, None), Ok(()), "no rule of x any more");
+    ensure_eq!(both(&cx).await?, expect("high", "high"), "Priority, and no rule of x any more: what counts of x and y"; help = HELP);
+    engine.set_rule(NEWEST);
+    high.has(written("late", 1, "high"));
+    low.has(written("late", 2, "low"));
+    fetch(&cx, &engine, "late").await?;
+    ensure_eq!(
+        get(&cx, &engine, "late").await?,
+        "fresh v=high",
+        "a rule was set before the record was known: what counts of it"
+    );
+    Ok(())
+}

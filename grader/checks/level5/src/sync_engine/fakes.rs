@@ -1,0 +1,402 @@
+//! A source, a program that decides, and a store, which do what a script says and note what they are asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use grader_kit::{Cx, Timeline, list, lock, ms};
+use jiff::Timestamp;
+use level5::conflict::{Fields, Record, SourceId};
+use level5::multi_source_cache::SourceError;
+use level5::sync_engine::{Incoming, Pick, RecordId, Resolve, Saved, Source, Store, StoreError};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{BASE, DAY};
+
+/// A record that was written at this millisecond of its source, which is of yesterday.
+pub fn record(id: &str, at: i64, content: &Value) -> Incoming {
+    let yesterday = BASE - i64::try_from(DAY).unwrap_or_default();
+    let at = Timestamp::from_millisecond(yesterday + at).unwrap_or_default();
+    let content = serde_json::from_value::<Fields>(content.clone()).ok();
+    Incoming { id: RecordId::new(id), at, version: 1, content }
+}
+
+/// One with the field `v`.
+pub fn written(id: &str, at: i64, v: &str) -> Incoming {
+    record(id, at, &json!({ "v": v }))
+}
+
+pub fn deleted(id: &str, at: i64) -> Incoming {
+    record(id, at, &Value::Null)
+}
+
+/// How a source answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Answers,
+    Error(&'static str),
+    /// It never answers.
+    Hangs,
+    Panics,
+}
+
+struct State {
+    has: BTreeMap<RecordId, Vec<Incoming>>,
+    mode: Mode,
+    length: u64,
+    polls: Vec<u64>,
+    fetches: Vec<(u64, String)>,
+    running: usize,
+    most_polls: usize,
+    polling: usize,
+    dropped: usize,
+}
+
+/// A clone is a handle to the same source.
+#[derive(Clone)]
+pub struct Fake {
+    name: &'static str,
+    timeline: Timeline,
+    state: Arc<Mutex<State>>,
+}
+
+impl Fake {
+    /// A source that has nothing and answers at once.
+    pub fn new(cx: &Cx, name: &'static str) -> Self {
+        let state = State {
+            has: BTreeMap::new(),
+            mode: Mode::Answers,
+            length: 0,
+            polls: Vec::new(),
+            fetches: Vec::new(),
+            running: 0,
+            most_polls: 0,
+            polling: 0,
+            dropped: 0,
+        };
+        Self { name, timeline: cx.timeline().clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub fn with(self, records: impl IntoIterator<Item = Incoming>) -> Self {
+        for record in records {
+            self.has(record);
+        }
+        self
+    }
+
+    /// It has this of the record from now on, and nothing else of it.
+    pub fn has(&self, record: Incoming) {
+        lock(&self.state).has.insert(record.id.clone(), vec![record]);
+    }
+
+    /// It delivers this too.
+    pub fn has_too(&self, record: Incoming) {
+        lock(&self.state).has.entry(record.id.clone()).or_default().push(record);
+    }
+
+    pub fn has_nothing(&self) {
+        lock(&self.state).has.clear();
+    }
+
+    /// From now on an answer takes this long.
+    pub fn takes(&self, length: u64) {
+        lock(&self.state).length = length;
+    }
+
+    pub fn mode(&self, mode: Mode) {
+        lock(&self.state).mode = mode;
+    }
+
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The moments of the polls since the last look.
+    pub fn take_polls(&self) -> String {
+        list(std::mem::take(&mut lock(&self.state).polls))
+    }
+
+    /// The fetches since the last look, with the ids sorted: `30 [x y]`.
+    pub fn take_fetches(&self) -> String {
+        let fetches = std::mem::take(&mut lock(&self.state).fetches);
+        list(fetches.iter().map(|(at, ids)| format!("{at} [{ids}]")))
+    }
+
+    pub fn fetches(&self) -> usize {
+        lock(&self.state).fetches.len()
+    }
+
+    pub fn polls(&self) -> usize {
+        lock(&self.state).polls.len()
+    }
+
+    /// How many calls are running, and how many were dropped.
+    pub fn running(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.running, state.dropped)
+    }
+
+    /// The most polls that ran at once.
+    pub fn most_polls(&self) -> usize {
+        lock(&self.state).most_polls
+    }
+
+    async fn answer(
+        self,
+        what: String,
+        poll: bool,
+        wanted: Option<Vec<RecordId>>,
+    ) -> Result<Vec<Incoming>, SourceError> {
+        let now = self.timeline.now_ms();
+        self.timeline.record(self.name, format!("is asked for {what}"));
+        // What it has at the moment of the question.
+        let (mode, length, records) = {
+            let mut state = lock(&self.state);
+            if poll {
+                state.polls.push(now);
+                state.polling += 1;
+                state.most_polls = state.most_polls.max(state.polling);
+            } else {
+                state.fetches.push((now, what));
+            }
+            state.running += 1;
+            let is_wanted = |record: &&Incoming| {
+                wanted.as_ref().is_none_or(|wanted| wanted.contains(&record.id))
+            };
+            let records = state.has.values().flatten().filter(is_wanted).cloned().collect();
+            (state.mode, state.length, records)
+        };
+        let mut running = Running { source: self.clone(), poll, answered: false };
+        if length > 0 {
+            sleep(ms(length)).await;
+        }
+        if mode == Mode::Hangs {
+            std::future::pending::<()>().await;
+        }
+        running.answered = true;
+        drop(running);
+        match mode {
+            Mode::Answers | Mode::Hangs => {
+                self.timeline.record(self.name, "answers");
+                Ok(records)
+            }
+            Mode::Error(text) => Err(SourceError(text.to_owned())),
+            // Without a report: the grader shows no panic of its own.
+            Mode::Panics => std::panic::resume_unwind(Box::new("a bug of the source")),
+        }
+    }
+}
+
+/// A call that is running.
+struct Running {
+    source: Fake,
+    poll: bool,
+    answered: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = lock(&self.source.state);
+        state.running -= 1;
+        state.polling -= usize::from(self.poll);
+        if !self.answered {
+            state.dropped += 1;
+            drop(state);
+            self.source.timeline.record(self.source.name, "is dropped before it answers");
+        }
+    }
+}
+
+impl Source for Fake {
+    fn id(&self) -> SourceId {
+        SourceId::new(self.name)
+    }
+
+    fn fetch_all(&self) -> impl Future<Output = Result<Vec<Incoming>, SourceError>> + Send {
+        self.clone().answer("all".to_owned(), true, None)
+    }
+
+    fn fetch(
+        &self,
+        ids: &[RecordId],
+    ) -> impl Future<Output = Result<Vec<Incoming>, SourceError>> + Send {
+        let mut sorted: Vec<_> = ids.iter().map(RecordId::as_str).collect();
+        sorted.sort_unstable();
+        self.clone().answer(sorted.join(" "), false, Some(ids.to_vec()))
+    }
+}
+
+/// What a program does with a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picks {
+    Newest,
+    Nothing,
+    Panics,
+}
+
+/// A program that decides after a while. A clone is the same program.
+#[derive(Clone)]
+pub struct Program {
+    timeline: Timeline,
+    state: Arc<Mutex<Asked>>,
+}
+
+struct Asked {
+    picks: Picks,
+    length: u64,
+    questions: Vec<String>,
+    running: BTreeMap<RecordId, usize>,
+    most: usize,
+}
+
+impl Program {
+    /// One that picks the newest record, `length` ms after the question.
+    pub fn new(cx: &Cx, length: u64) -> Self {
+        let asked = Asked {
+            picks: Picks::Newest,
+            length,
+            questions: Vec::new(),
+            running: BTreeMap::new(),
+            most: 0,
+        };
+        Self { timeline: cx.timeline().clone(), state: Arc::new(Mutex::new(asked)) }
+    }
+
+    pub fn picks(&self, picks: Picks) {
+        lock(&self.state).picks = picks;
+    }
+
+    /// The questions since the last look: `100 x of a b`.
+    pub fn take_questions(&self) -> String {
+        list(std::mem::take(&mut lock(&self.state).questions))
+    }
+
+    /// How many questions are open, and the most of one record that were open at once.
+    pub fn running(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.running.values().sum(), state.most)
+    }
+}
+
+struct Deciding {
+    program: Program,
+    id: RecordId,
+}
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        if let Some(running) = lock(&self.program.state).running.get_mut(&self.id) {
+            *running -= 1;
+        }
+    }
+}
+
+impl Resolve for Program {
+    fn resolve(&self, id: RecordId, records: Vec<Record>) -> BoxFuture<'static, Option<Pick>> {
+        let program = self.clone();
+        let now = self.timeline.now_ms();
+        let sources: Vec<_> = records.iter().map(|record| record.stamp.source.as_str()).collect();
+        let question = format!("{now} {id} of {}", sources.join(" "));
+        self.timeline.record("the program", format!("is asked about {id}"));
+        let (picks, length) = {
+            let mut state = lock(&self.state);
+            state.questions.push(question);
+            let running = state.running.entry(id.clone()).or_default();
+            *running += 1;
+            let running = *running;
+            state.most = state.most.max(running);
+            (state.picks, state.length)
+        };
+        let deciding = Deciding { program, id };
+        async move {
+            let deciding = deciding;
+            if length > 0 {
+                sleep(ms(length)).await;
+            }
+            deciding.program.timeline.record("the program", format!("answers {}", deciding.id));
+            match picks {
+                Picks::Newest => {
+                    records.last().map(|newest| Pick::Record(newest.stamp.source.clone()))
+                }
+                Picks::Nothing => None,
+                Picks::Panics => std::panic::resume_unwind(Box::new("a bug of the program")),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A store that fails as often as a script says. A clone is the same store.
+#[derive(Clone)]
+pub struct Disk {
+    timeline: Timeline,
+    state: Arc<Mutex<Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    failures: usize,
+    saves: Vec<u64>,
+    running: usize,
+    most: usize,
+    saved: BTreeMap<RecordId, Saved>,
+}
+
+impl Disk {
+    pub fn new(cx: &Cx) -> Self {
+        Self { timeline: cx.timeline().clone(), state: Arc::default() }
+    }
+
+    /// So many saves fail from now on.
+    pub fn fails(&self, times: usize) {
+        lock(&self.state).failures = times;
+    }
+
+    /// The moments of the saves since the last look.
+    pub fn take_saves(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.state).saves)
+    }
+
+    /// The most saves that ran at once.
+    pub fn most(&self) -> usize {
+        lock(&self.state).most
+    }
+
+    /// The last version of each record that is saved: `x v=1`.
+    pub fn saved(&self) -> String {
+        let state = lock(&self.state);
+        let last = |saved: &Saved| {
+            saved.history.last().map_or_else(|| "nothing".to_owned(), super::content)
+        };
+        list(state.saved.values().map(|saved| format!("{} {}", saved.id, last(saved))))
+    }
+}
+
+impl Store for Disk {
+    async fn load(&self) -> Result<Vec<Saved>, StoreError> {
+        Ok(lock(&self.state).saved.values().cloned().collect())
+    }
+
+    async fn save(&self, batch: Vec<Saved>) -> Result<(), StoreError> {
+        let fails = {
+            let mut state = lock(&self.state);
+            state.saves.push(self.timeline.now_ms());
+            state.running += 1;
+            state.most = state.most.max(state.running);
+            let fails = state.failures > 0;
+            state.failures = state.failures.saturating_sub(1);
+            fails
+        };
+        self.timeline.record("the store", "is asked to save");
+        sleep(ms(10)).await;
+        let mut state = lock(&self.state);
+        state.running -= 1;
+        if fails {
+            return Err(StoreError("the disk is full".to_owned()));
+        }
+        state.saved.extend(batch.into_iter().map(|saved| (saved.id.clone(), saved)));
+        Ok(())
+    }
+}

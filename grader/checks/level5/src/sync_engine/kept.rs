@@ -1,0 +1,238 @@
+//! What an engine keeps, and where.
+
+use grader_kit::{Cx, Outcome, ensure_eq, list, ms};
+use level5::conflict::Strategy;
+use level5::sync_engine::{Config, MemoryStore, Pick, RecordId, Rule, StoreError};
+use tokio::time::sleep;
+
+use super::fakes::{Disk, Fake, deleted, written};
+use super::{
+    NEWEST, add, add_all, changes, config, fetch, found, get, history, lasting, meta, nz, parked,
+    started, started_on,
+};
+
+pub async fn an_unchanged_poll_is_silent(cx: Cx) -> Outcome {
+    const HELP: &str = "compare the contents: an equal one is neither a change nor a version";
+    let engine = started(&cx, lasting(NEWEST)).await?;
+    let mut receiver = cx.call_fn("Engine::changes", || engine.changes()).await?;
+    let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+    a.has(written("x", 1, "one"));
+    add(&cx, &engine, &a, meta(0, ms(200))).await?;
+    ensure_eq!(changes(&mut receiver), "x v=one", "the changes after the first poll");
+    sleep(ms(10_050)).await;
+    ensure_eq!((changes(&mut receiver), history(&engine, "x")), ("none".to_owned(), "v=one".to_owned()), "the changes and the versions after a hundred polls of an unchanged record"; help = HELP);
+    // New stamps, and another source with the same content.
+    for at in 2..=10 {
+        a.has(written("x", at, "one"));
+        sleep(ms(100)).await;
+    }
+    b.has(written("x", 50, "one"));
+    add(&cx, &engine, &b, meta(1, ms(200))).await?;
+    sleep(ms(500)).await;
+    ensure_eq!((changes(&mut receiver), history(&engine, "x")), ("none".to_owned(), "v=one".to_owned()), "the changes and the versions after new stamps of the same content"; help = HELP);
+    b.has(written("x", 60, "two"));
+    sleep(ms(500)).await;
+    ensure_eq!((changes(&mut receiver), history(&engine, "x")), ("x v=two".to_owned(), "v=one, v=two".to_owned()), "the changes and the versions after another content"; help = HELP);
+    Ok(())
+}
+
+pub async fn keeps_the_newest_versions(cx: Cx) -> Outcome {
+    let drawn = cx.draw().index(20) + 2;
+    for versions in [10, 1, drawn] {
+        let engine = started(&cx, Config { versions: nz(versions), ..lasting(NEWEST) }).await?;
+        let source = Fake::new(&cx, "a");
+        add_all(&cx, &engine, &[&source]).await?;
+        ensure_eq!(history(&engine, "x"), "none", "the versions of a record that is not known");
+        for change in 1..=versions + 2 {
+            source.has(written(
+                "x",
+                i64::try_from(change).unwrap_or_default(),
+                &change.to_string(),
+            ));
+            fetch(&cx, &engine, "x").await?;
+            let first = (change + 1).saturating_sub(versions).max(1);
+            let expected = list((first..=change).map(|version| format!("v={version}")));
+            ensure_eq!(history(&engine, "x"), expected, "the versions after {change} changes, of which {versions} are kept"; help = "the newest ones, the oldest of them first");
+        }
+    }
+    Ok(())
+}
+
+pub async fn a_deletion_is_not_undone(cx: Cx) -> Outcome {
+    const HELP: &str = "keep the deletion as a record with a stamp";
+    for strategy in [Strategy::Newest, Strategy::Merge] {
+        let engine = started(&cx, lasting(Rule::By(strategy))).await?;
+        let mut receiver = engine.changes();
+        let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+        a.has(written("x", 1, "one"));
+        a.has(deleted("never", 1));
+        add_all(&cx, &engine, &[&a, &b]).await?;
+        ensure_eq!(changes(&mut receiver), "x v=one", "{strategy:?}: the changes; of another record only the deletion was delivered"; help = "for the readers nothing has changed");
+        a.has(deleted("x", 5));
+        ensure_eq!(fetch(&cx, &engine, "x").await?, "missing", "{strategy:?}: a source deletes the record at t5"; help = HELP);
+        ensure_eq!(
+            changes(&mut receiver),
+            "x deleted",
+            "{strategy:?}: the changes after a deletion"
+        );
+        for source in [&a, &b] {
+            source.has(written("x", 3, "older"));
+            ensure_eq!(fetch(&cx, &engine, "x").await?, "missing", "{strategy:?}: after a deletion of t5 the source {} delivers a record of t3", source.name(); help = HELP);
+            ensure_eq!(
+                changes(&mut receiver),
+                "none",
+                "{strategy:?}: the changes after an older record"
+            );
+        }
+        for source in [&a, &b] {
+            source.take_fetches();
+        }
+        ensure_eq!(
+            get(&cx, &engine, "x").await?,
+            "missing",
+            "{strategy:?}: a read of a deleted record"
+        );
+        ensure_eq!(
+            b.take_fetches(),
+            "none",
+            "{strategy:?}: the fetches for a deletion that is fresh"
+        );
+        b.has(written("x", 7, "again"));
+        ensure_eq!(
+            fetch(&cx, &engine, "x").await?,
+            "fresh v=again",
+            "{strategy:?}: a record of t7 after a deletion of t5"
+        );
+        ensure_eq!(history(&engine, "x"), "v=one, deleted, v=again", "{strategy:?}: the versions");
+        // What was not confirmed for long is said to be so.
+        engine.remove_source(&"b".into());
+        engine.remove_source(&"a".into());
+    }
+    Ok(())
+}
+
+pub async fn keeps_its_capacity(cx: Cx) -> Outcome {
+    const HELP: &str = "count before a new record is kept; those that are kept go on";
+    let drawn = cx.draw().index(20) + 2;
+    for capacity in [5, 1, drawn] {
+        let engine = started(&cx, Config { capacity: nz(capacity), ..lasting(NEWEST) }).await?;
+        let source = Fake::new(&cx, "a");
+        for number in 0..10 * capacity {
+            source.has(written(&format!("r{number:03}"), 1, "one"));
+        }
+        // A deletion is a record too.
+        source.has(deleted("r000", 1));
+        add_all(&cx, &engine, &[&source]).await?;
+        let figures = engine.metrics().borrow().clone();
+        let expected = (capacity, 9 * u64::try_from(capacity).unwrap_or_default());
+        ensure_eq!((figures.records, figures.refused), expected, "a poll of {} records, with a capacity of {capacity}: `records` and `refused`", 10 * capacity; help = HELP);
+        source.has(written("r000", 2, "two"));
+        ensure_eq!(fetch(&cx, &engine, "r000").await?, "fresh v=two", "a record that is kept is delivered again"; help = HELP);
+        let beyond = format!("r{capacity:03}");
+        ensure_eq!(
+            fetch(&cx, &engine, &beyond).await?,
+            "unknown (full)",
+            "a read of a record that is refused"
+        );
+        for number in 0..=capacity {
+            let id = RecordId::new(&format!("rule{number}"));
+            let set = engine.set_rule_of(&id, Some(NEWEST));
+            ensure_eq!(set.is_ok(), number < capacity, "whether rule number {} is accepted, with a capacity of {capacity}", number + 1; help = "the map of rules has the same bound");
+        }
+    }
+    Ok(())
+}
+
+pub async fn a_restart_goes_on(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "save the newest record of every source, the versions, and whether a conflict is open";
+    let manual = || lasting(Rule::By(Strategy::Manual));
+    let store = MemoryStore::new();
+    let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+    for id in ["open", "decided", "same"] {
+        a.has(written(id, 1, "one"));
+    }
+    a.has(deleted("gone", 5));
+    let engine = started_on(&cx, manual(), store.clone()).await?;
+    add_all(&cx, &engine, &[&a]).await?;
+    for id in ["open", "decided"] {
+        b.has(written(id, 2, "two"));
+    }
+    b.has(written("same", 2, "one"));
+    add_all(&cx, &engine, &[&b]).await?;
+    let to_decide = engine.parked().into_iter().find(|open| open.id.as_str() == "decided");
+    let Some(to_decide) = to_decide else {
+        return Err(grader_kit::Fail::new(
+            "two sources differ under `Manual`, and nothing is parked",
+        ));
+    };
+    ensure_eq!(engine.decide(&to_decide, Pick::Record("b".into())), Ok(()), "a decision");
+    let flushed = cx.call("Engine::flush", engine.flush()).await?.value;
+    ensure_eq!(flushed, Ok(()), "a flush");
+    cx.call_fn("dropping the engine", || drop(engine)).await?;
+    let engine = started_on(&cx, manual(), store).await?;
+    let mut conflicts = engine.conflicts();
+    let known = async |cx: &Cx| {
+        let mut all = Vec::new();
+        for id in ["open", "decided", "same", "gone"] {
+            all.push(format!("{id}: {}", history(&engine, id)));
+        }
+        cx.settle().await;
+        all.join("; ")
+    };
+    let expected = "open: v=one; decided: v=one, v=two; same: v=one; gone: deleted";
+    ensure_eq!(known(&cx).await, expected, "the versions after a restart"; help = HELP);
+    ensure_eq!(parked(&engine), "open [a v=one | b v=two]", "what is parked after a restart; another conflict was decided"; help = HELP);
+    ensure_eq!(engine.metrics().borrow().parked, 1, "`parked` in the metrics after a restart");
+    ensure_eq!(get(&cx, &engine, "decided").await?, "stale v=two (no source)", "a read after a restart, before there is a source"; help = "what is loaded is not confirmed");
+    // The same records again, and one that is older than the deletion.
+    b.has(written("gone", 3, "older"));
+    add_all(&cx, &engine, &[&a, &b]).await?;
+    ensure_eq!(get(&cx, &engine, "decided").await?, "fresh v=two", "the same records are delivered after a restart: what counts where a person has decided"; help = HELP);
+    ensure_eq!(parked(&engine), "gone [b v=older | a deleted], open [a v=one | b v=two]", "the same records are delivered after a restart, and one that is older than a deletion: what is parked"; help = HELP);
+    ensure_eq!(found(&mut conflicts), "gone [b v=older | a deleted]", "the conflicts that were found after a restart"; help = "those of the records that were loaded are known");
+    ensure_eq!(get(&cx, &engine, "gone").await?, "missing", "what counts of a record that was deleted before the restart"; help = HELP);
+    Ok(())
+}
+
+pub async fn a_failed_save_is_repeated(cx: Cx) -> Outcome {
+    const HELP: &str = "put the records of a failed save back, and try again after 1 s, 2 s, 4 s and so on, at most 1 min";
+    let disk = Disk::new(&cx);
+    let engine = started_on(&cx, config(NEWEST), disk.clone()).await?;
+    let source = Fake::new(&cx, "a").with([written("x", 1, "one")]);
+    add_all(&cx, &engine, &[&source]).await?;
+    sleep(ms(500)).await;
+    ensure_eq!(disk.saved(), "x v=one", "half a second after a poll: what is saved"; help = "changes are saved soon, without a flush");
+    sleep(ms(1000)).await;
+    disk.take_saves();
+    disk.fails(8);
+    source.has(written("x", 2, "two"));
+    fetch(&cx, &engine, "x").await?;
+    sleep(ms(5000)).await;
+    source.has(written("y", 2, "late"));
+    source.has(written("x", 3, "three"));
+    fetch(&cx, &engine, "x").await?;
+    fetch(&cx, &engine, "y").await?;
+    ensure_eq!(disk.saved(), "x v=one", "three saves have failed: what is saved");
+    sleep(ms(240_000)).await;
+    // From one beginning to the next: a save takes 10 ms. When the first one begins is not asked.
+    let saves = disk.take_saves();
+    let waits: Vec<_> = saves.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let expected = [1, 2, 4, 8, 16, 32, 60, 60].map(|seconds| seconds * 1000 + 10);
+    ensure_eq!(waits, expected, "eight saves fail, after 10 ms each: the times between the saves"; help = HELP);
+    ensure_eq!(disk.saved(), "x v=three, y v=late", "a save has succeeded after eight that failed: what is saved"; help = "the last state of each record that has changed");
+    ensure_eq!(engine.metrics().borrow().failed_saves, 8, "`failed_saves`");
+    disk.fails(1);
+    source.has(written("x", 4, "four"));
+    fetch(&cx, &engine, "x").await?;
+    let flushed = cx.call("Engine::flush", engine.flush()).await?.value;
+    let both = (flushed, disk.saved());
+    // The engine's own save may be the one that fails: then the flush is the next one.
+    let failed = (Err(StoreError("the disk is full".to_owned())), "x v=three, y v=late".to_owned());
+    let repeated = (Ok(()), "x v=four, y v=late".to_owned());
+    grader_kit::ensure!(both == failed || both == repeated, "a flush, and one save fails: {both:?}"; expected = "the error of the save, or success and a saved record");
+    sleep(ms(5000)).await;
+    ensure_eq!(disk.saved(), "x v=four, y v=late", "after a flush that failed: what is saved"; help = HELP);
+    ensure_eq!(disk.most(), 1, "the most saves at once"; help = "one save at a time: an older state must not replace a newer one");
+    Ok(())
+}

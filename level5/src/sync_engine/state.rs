@@ -1,0 +1,265 @@
+//! What an engine knows, behind its lock: records, sources, rules, figures and receivers. There is no I/O here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::conflict::{Resolved, SourceId, Standing, Standings};
+
+use super::config::{Config, Conflict, Resolve, Rule};
+use super::entry::{Decided, Doubt, Entry};
+use super::metrics::{SourceMetrics, SyncMetrics};
+use super::record::{Change, Read, RecordId};
+use super::source::{AnySource, Asked};
+use super::store::Saved;
+
+pub(super) struct State {
+    pub(super) entries: HashMap<RecordId, Entry>,
+    pub(super) sources: BTreeMap<SourceId, Registered>,
+    standings: Standings,
+    pub(super) rule: Rule,
+    pub(super) rules: BTreeMap<RecordId, Rule>,
+    pub(super) dirty: BTreeSet<RecordId>,
+    /// Numbers registrations and conflicts.
+    pub(super) numbers: u64,
+    pub(super) metrics: SyncMetrics,
+    /// `None` after the shutdown: the streams end with their senders.
+    outlets: Option<Outlets>,
+    /// At most one question of each record is on its way: it needs no bound of its own. `None` once the shutdown
+    /// waits for the last answers.
+    questions: Option<mpsc::UnboundedSender<Question>>,
+}
+
+pub(super) struct Outlets {
+    changes: broadcast::Sender<Change>,
+    conflicts: broadcast::Sender<Conflict>,
+    metrics: watch::Sender<SyncMetrics>,
+}
+
+pub(super) struct Registered {
+    number: u64,
+    source: Arc<dyn AnySource>,
+    /// The length of all polls that were answered.
+    pub(super) total: Duration,
+}
+
+/// A conflict, and the program that has to decide it.
+pub(super) struct Question {
+    pub(super) conflict: Conflict,
+    pub(super) resolver: Arc<dyn Resolve>,
+}
+
+impl State {
+    /// What was saved, without sources.
+    pub(super) fn new(
+        config: &Config,
+        saved: Vec<Saved>,
+        questions: mpsc::UnboundedSender<Question>,
+    ) -> Self {
+        let buffered = config.buffered.get();
+        let outlets = Outlets {
+            changes: broadcast::Sender::new(buffered),
+            conflicts: broadcast::Sender::new(buffered),
+            metrics: watch::Sender::new(SyncMetrics::default()),
+        };
+        let mut state = Self {
+            entries: HashMap::new(),
+            sources: BTreeMap::new(),
+            standings: Standings::new(),
+            rule: config.rule.clone(),
+            rules: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            numbers: 0,
+            metrics: SyncMetrics::default(),
+            outlets: Some(outlets),
+            questions: Some(questions),
+        };
+        for saved in saved.into_iter().take(config.capacity.get()) {
+            state.numbers += 1;
+            let id = saved.id.clone();
+            let entry = Entry::loaded(saved, state.numbers);
+            state.metrics.parked += usize::from(matches!(entry.doubt, Doubt::Parked(_)));
+            state.entries.insert(id, entry);
+        }
+        state.publish();
+        state
+    }
+
+    /// Registers a source. The caller has checked that there is none of this id.
+    pub(super) fn register(
+        &mut self,
+        id: &SourceId,
+        standing: Standing,
+        source: Arc<dyn AnySource>,
+        config: &Config,
+    ) -> Asked {
+        self.numbers += 1;
+        let number = self.numbers;
+        let kept = Arc::clone(&source);
+        self.sources.insert(id.clone(), Registered { number, source: kept, total: Duration::ZERO });
+        self.metrics.sources.insert(id.clone(), SourceMetrics::default());
+        self.standings.insert(id.clone(), standing);
+        self.review_all(config);
+        Asked { id: id.clone(), number, source }
+    }
+
+    /// Takes a source out. Its records stay, and rank below those of all that are registered.
+    pub(super) fn unregister(&mut self, id: &SourceId, config: &Config) -> Option<Registered> {
+        let removed = self.sources.remove(id)?;
+        self.metrics.sources.remove(id);
+        self.standings.remove(id);
+        self.review_all(config);
+        Some(removed)
+    }
+
+    pub(super) fn is_current(&self, asked: &Asked) -> bool {
+        let known = self.sources.get(&asked.id).is_some_and(|known| known.number == asked.number);
+        known && self.outlets.is_some()
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        let asked = |(id, known): (&SourceId, &Registered)| Asked {
+            id: id.clone(),
+            number: known.number,
+            source: Arc::clone(&known.source),
+        };
+        self.sources.iter().map(asked).collect()
+    }
+
+    pub(super) fn entry(&self, id: &RecordId) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    pub(super) fn confirm(&mut self, ids: &[RecordId], now: Instant) {
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.asked(now);
+            }
+        }
+    }
+
+    /// The conflicts that wait for a person, by id.
+    pub(super) fn parked(&self) -> Vec<Conflict> {
+        let mut parked: Vec<_> =
+            self.entries.iter().filter_map(|(id, entry)| entry.parked(id)).collect();
+        parked.sort_by(|a, b| a.id.cmp(&b.id));
+        parked
+    }
+
+    pub(super) fn review_all(&mut self, config: &Config) {
+        let ids = self.entries.keys().cloned().collect();
+        self.review(&ids, config);
+    }
+
+    /// Decides again what counts of these records.
+    pub(super) fn review(&mut self, ids: &BTreeSet<RecordId>, config: &Config) {
+        for id in ids {
+            let (rule, standings) = (self.rule_of(id), std::mem::take(&mut self.standings));
+            let mut numbers = self.numbers;
+            self.change_quietly(id, config, |entry, config| {
+                entry.review(id, &rule, &standings, &mut numbers, config.versions)
+            });
+            (self.standings, self.numbers) = (standings, numbers);
+        }
+        self.publish();
+    }
+
+    /// Changes an entry, and passes on what has followed.
+    pub(super) fn change(
+        &mut self,
+        id: &RecordId,
+        config: &Config,
+        change: impl FnOnce(&mut Entry, &Config) -> Decided,
+    ) {
+        self.change_quietly(id, config, change);
+        self.publish();
+    }
+
+    fn change_quietly(
+        &mut self,
+        id: &RecordId,
+        config: &Config,
+        change: impl FnOnce(&mut Entry, &Config) -> Decided,
+    ) {
+        let rule = self.rule_of(id);
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let was_parked = matches!(entry.doubt, Doubt::Parked(_));
+        let decided = change(entry, config);
+        let is_parked = matches!(entry.doubt, Doubt::Parked(_));
+        self.dirty.insert(id.clone());
+        let metrics = &mut self.metrics;
+        metrics.parked = metrics.parked + usize::from(is_parked) - usize::from(was_parked);
+        metrics.conflicts += u64::from(decided.found.is_some());
+        metrics.resolved += u64::from(decided.resolved);
+        // An error says that there is no receiver. Sent under the lock, so that receivers see the changes in order.
+        let Some(outlets) = &self.outlets else { return };
+        if let Some(found) = decided.found {
+            let _ = outlets.conflicts.send(found);
+        }
+        if let Some(record) = decided.change {
+            let _ = outlets.changes.send(Change { id: id.clone(), record });
+        }
+        if let (Some(conflict), Rule::Ask(resolver)) = (decided.question, rule)
+            && let Some(questions) = &self.questions
+        {
+            let _ = questions.send(Question { conflict, resolver });
+        }
+    }
+
+    fn rule_of(&self, id: &RecordId) -> Rule {
+        self.rules.get(id).unwrap_or(&self.rule).clone()
+    }
+
+    pub(super) fn publish(&mut self) {
+        self.metrics.records = self.entries.len();
+        if let Some(outlets) = &self.outlets {
+            outlets.metrics.send_replace(self.metrics.clone());
+        }
+    }
+
+    /// A receiver of a stream, or one whose stream has ended.
+    pub(super) fn changes(&self) -> broadcast::Receiver<Change> {
+        let ended = || broadcast::channel(1).1;
+        self.outlets.as_ref().map_or_else(ended, |outlets| outlets.changes.subscribe())
+    }
+
+    pub(super) fn conflicts(&self) -> broadcast::Receiver<Conflict> {
+        let ended = || broadcast::channel(1).1;
+        self.outlets.as_ref().map_or_else(ended, |outlets| outlets.conflicts.subscribe())
+    }
+
+    pub(super) fn metrics(&self) -> watch::Receiver<SyncMetrics> {
+        let ended = || watch::channel(self.metrics.clone()).1;
+        self.outlets.as_ref().map_or_else(ended, |outlets| outlets.metrics.subscribe())
+    }
+
+    /// Asks no program any more. The task that asks ends with the answers that are on their way.
+    pub(super) fn ask_no_more(&mut self) {
+        self.questions = None;
+    }
+
+    /// Ends the streams.
+    pub(super) fn close(&mut self) -> Option<Outlets> {
+        self.outlets.take()
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        self.outlets.is_none()
+    }
+
+    /// How many conflicts a program is being asked about.
+    pub(super) fn asking(&self) -> usize {
+        self.entries.values().filter(|entry| matches!(entry.doubt, Doubt::Asking { .. })).count()
+    }
+}
+
+/// What counts, to a reader: a deleted record is none.
+pub(super) fn fresh(current: Option<&Resolved>) -> Read {
+    match current {
+        Some(current) if current.content.is_some() => Read::Fresh(current.clone()),
+        _ => Read::Missing,
+    }
+}
