@@ -127,7 +127,7 @@ pub struct Live<T> {
     pub version: u64,
     /// How far the items can be trusted.
     pub status: Status,
-    /// How many messages of this list's topic, or of no readable topic, were no updates.
+    /// How many messages of this list's topic, or of no readable topic, were no updates. The count only grows.
     pub unreadable: u64,
 }
 

@@ -29,6 +29,11 @@ const KEEP: &str = "keep_ok";
 const FIRST: &str = "first_ok";
 const QUORUM: &str = "quorum";
 
+/// Lists of so many operations: around what a solution may take for enough.
+const MANY: [usize; 3] = [33, 129, 1025];
+/// An operation of so many milliseconds hangs.
+const NEVER: u64 = 1_000_000_000;
+
 /// What an operation does after its time.
 #[derive(Debug, Clone)]
 enum Does {

@@ -46,6 +46,8 @@ struct Side {
     /// What the client has sent: written and flushed.
     sent: Vec<(u64, Frame)>,
     gone: Option<u64>,
+    /// What comes whenever the client reads and nothing else is there.
+    flood: Option<Frame>,
     /// The client's, where it waits to read and to write.
     reads: Option<Waker>,
     writes: Option<Waker>,
@@ -139,6 +141,11 @@ impl Server {
         self.newest(|side| side.incoming.push_back(Some(Ok(frame))));
     }
 
+    /// From now on this frame comes again and again, without a pause.
+    pub fn floods(&self, frame: Frame) {
+        self.newest(|side| side.flood = Some(frame));
+    }
+
     pub fn fails(&self) {
         let error = WireError::Failed("reset".to_owned());
         self.newest(|side| side.incoming.push_back(Some(Err(error))));
@@ -222,7 +229,8 @@ impl Stream for Connection {
         }
         let mut state = lock(&self.server.0);
         let Some(side) = state.sides.get_mut(self.index) else { return Poll::Ready(None) };
-        match side.incoming.pop_front() {
+        let flood = side.flood.clone().map(|frame| Some(Ok(frame)));
+        match side.incoming.pop_front().or(flood) {
             Some(item) => Poll::Ready(item),
             None => {
                 side.reads = Some(cx.waker().clone());

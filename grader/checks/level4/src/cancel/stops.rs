@@ -35,9 +35,12 @@ pub async fn stops_what_it_gives_up(cx: Cx) -> Outcome {
         let token = CancellationToken::new();
         let run = async {
             let limit = if by_token { 4000 } else { at };
-            let result = way.run(ms(limit), &token, five_seconds(&dropped, &effect)).await;
+            let mut call = way.run(ms(limit), &token, five_seconds(&dropped, &effect));
+            let result = (&mut call).await;
             // Looked at while the call's own future is still there: it must let go by itself.
-            (result.is_err(), dropped.get())
+            let seen = (result.is_err(), dropped.get());
+            drop(call);
+            seen
         };
         let stops = async {
             if by_token {
@@ -54,7 +57,7 @@ pub async fn stops_what_it_gives_up(cx: Cx) -> Outcome {
             way.name()
         );
         ensure!(was_dropped && !effect.get(), "{}: an operation is {by}, and {}", way.name(),
-            if effect.get() { "its effect at 5 s still happens" } else { "its future is still there when the call returns" };
+            if effect.get() { "its effect at 5 s still happens" } else { "its future is still there when the call has returned" };
             expected = "it is dropped before the call returns, and has no effect later",
             help = "a race that only stops waiting leaves the loser running. Own the operation's future, and drop it");
         ensure!(call.leaked == 0, "{}: an operation is {by}, and a task is left", way.name();

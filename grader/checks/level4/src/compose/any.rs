@@ -1,13 +1,14 @@
 //! `first_ok`.
 
 use std::num::NonZeroUsize;
+use std::pin::pin;
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::compose::{Agreement, first_ok, keep_ok, quorum};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::quorum::{of, ratio};
-use super::{FIRST, KEEP, QUORUM, after, err, ok, script};
+use super::{FIRST, KEEP, MANY, NEVER, QUORUM, after, err, ok, script};
 use crate::ops::{End, Ops, moves};
 
 pub async fn returns_the_first_success(cx: Cx) -> Outcome {
@@ -32,6 +33,18 @@ pub async fn returns_the_first_success(cx: Cx) -> Outcome {
             expected = format!("{expected} at {at} ms"),
             help = "all operations run at once, a failure ends nothing, and the first success ends the wait");
     }
+    // The only one that ends is the last of many.
+    for count in MANY.into_iter().chain([draw.index(2000) + 1]) {
+        let mut list = vec![(NEVER, ok("late")); count - 1];
+        list.push((soon, ok(&word)));
+        let ops: Vec<_> = list.into_iter().map(|(at, does)| after(at, does)).collect();
+        let call = cx.call(FIRST, timeout(ms(1000), first_ok(ops))).await?;
+        let observed = call.value.ok().and_then(Result::ok).map(|(index, _)| index);
+        ensure!(observed == Some(count - 1) && call.took == ms(soon), "{count} operations, of which all but the last one hang; that one succeeds at {soon} ms: {} at {} ms",
+            observed.map_or("nothing".to_owned(), |index| format!("operation {index}")), call.took.as_millis();
+            expected = format!("operation {} at {soon} ms", count - 1),
+            help = "all operations run at once, however many they are");
+    }
     let ops = [after(10, err("no")), after(50, ok(&word)), after(200, ok("late"))];
     moves(&cx, FIRST, 20, 50, first_ok(ops.into())).await?;
     Ok(())
@@ -42,13 +55,16 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
         let list = [(10, err("no")), (50, ok("x")), (200, ok("late")), (5000, ok("later"))];
         let ops = Ops::new(&cx);
         let run = async {
-            if is_quorum {
-                let _ = quorum(script(&ops, &list), ratio(1, 4)?, Agreement::Count).await;
-            } else {
-                let _ = first_ok(script(&ops, &list)).await;
-            }
             // Looked at while the call's own future is still there.
-            Ok(ops.running())
+            if is_quorum {
+                let mut call = pin!(quorum(script(&ops, &list), ratio(1, 4)?, Agreement::Count));
+                let _ = call.as_mut().await;
+                Ok(ops.running())
+            } else {
+                let mut call = pin!(first_ok(script(&ops, &list)));
+                let _ = call.as_mut().await;
+                Ok(ops.running())
+            }
         };
         let call = cx.call(name, run).await?;
         let running = call.value?;

@@ -5,7 +5,9 @@ use std::fmt;
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level4::compose::{Agreement, NoQuorum, Quorum, Ratio, RatioError, quorum};
 
-use super::{Does, QUORUM, after, err, numbered, ok, script};
+use tokio::time::timeout;
+
+use super::{Does, MANY, NEVER, QUORUM, after, err, numbered, ok, script};
 use crate::ops::{Ops, moves};
 
 pub fn ratio(num: u32, den: u32) -> Result<Ratio, Fail> {
@@ -175,6 +177,23 @@ async fn comes_to(
     Ok(())
 }
 
+/// The only two that end are the last of many: all run at once, by either mode.
+async fn the_last_of_many_agree(cx: &Cx) -> Outcome {
+    for (count, mode) in
+        MANY.into_iter().zip([Agreement::Count, Agreement::SameValue].into_iter().cycle())
+    {
+        let ends = |place| if place + 2 < count { NEVER } else { 10 };
+        let ops: Vec<_> = (0..count).map(|place| after(ends(place), ok("a"))).collect();
+        let run = quorum(ops, ratio(2, count as u32)?, mode);
+        let call = cx.call(QUORUM, timeout(ms(1000), run)).await?;
+        let agreed = call.value.ok().and_then(Result::ok).map_or(0, |quorum| quorum.agreed.len());
+        ensure!(agreed == 2 && call.took == ms(10), "{count} operations, of which all but the last two hang; those succeed at 10 ms, and two are needed, {}: {agreed} have agreed at {} ms",
+            of(mode), call.took.as_millis();
+            expected = "2, at 10 ms", help = "all operations run at once, however many they are");
+    }
+    Ok(())
+}
+
 pub async fn agrees_at_the_needed_count(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let help = "it is decided with the success that makes the needed number; the agreed ones are listed in the order \
@@ -204,6 +223,7 @@ pub async fn agrees_at_the_needed_count(cx: Cx) -> Outcome {
     let need = ratio(needed as u32, count as u32)?;
     comes_to(&cx, (list, need, Agreement::Count), &expected, needed as u64, help).await?;
     drawn_votes(&cx, Agreement::Count, true, help).await?;
+    the_last_of_many_agree(&cx).await?;
     agrees_in_one_instant(&cx, Agreement::Count).await?;
     let ops = [40, 10, 30].map(|at| after(at, ok("a")));
     let run = quorum(ops.into(), ratio(2, 3)?, Agreement::Count);

@@ -6,10 +6,11 @@ use futures::FutureExt as _;
 use futures::future::{join, join_all, join3};
 use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use level4::dashboard::Phase;
 use tokio::time::{sleep, timeout};
 
 use super::fakes::{ACTIVITIES, Api, Copies, Ends, NOTIFICATIONS, USER};
-use super::{LOAD, RETRY, dashboard, observed, pages, shown, shows};
+use super::{LOAD, RETRY, STATUSES, dashboard, observed, pages, shown, shown_data, shows};
 use crate::ops::{leaves_no_task, moves};
 use crate::panics::Payload;
 
@@ -30,14 +31,22 @@ pub async fn a_reload_keeps_the_data(cx: Cx) -> Outcome {
         "a dashboard is loaded again",
         HELP,
     )?;
-    api.next(USER, [Ends::Status(Some(500))]);
-    cx.call(LOAD, dashboard.load()).await?;
-    shows(
-        &dashboard,
-        "failed (Service): anna [anna-did-2] [anna-has-1]",
-        "a dashboard is loaded again, and the user fails",
-        HELP,
-    )?;
+    // By every status, and by a `retry` too. What the failure is called is another criterion.
+    for status in STATUSES.into_iter().chain([Some(500)]) {
+        for by_retry in [false, true] {
+            api.next(USER, [Ends::Status(status)]);
+            if by_retry {
+                cx.call(RETRY, dashboard.retry()).await?;
+            } else {
+                cx.call(LOAD, dashboard.load()).await?;
+            }
+            let page = dashboard.page();
+            let data = page.data.as_deref().map_or_else(|| "no data".to_owned(), shown_data);
+            let failed = matches!(page.phase, Phase::Failed(_)) && page.degraded.is_empty();
+            ensure!(failed && data == "anna [anna-did-2] [anna-has-1]", "a dashboard is loaded again{}, and the user fails with {status:?}: what a page shows", if by_retry { " by `retry`" } else { "" };
+                expected = "failed: anna [anna-did-2] [anna-has-1]", observed = shown(&page), help = HELP);
+        }
+    }
     // The same user has another name.
     api.log_in(1, "anne");
     let watched = join(observed(1000, dashboard.pages()), dashboard.load());

@@ -1,9 +1,11 @@
 //! Copies: when they answer, and which answers become one.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::poll_immediate;
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use futures::StreamExt as _;
+use futures::future::{join3, poll_immediate};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level4::http_client::{
     Caching, ConfigError, Hit, HttpError, Request, Settings, TransportError,
 };
@@ -115,11 +117,38 @@ pub async fn only_successes_are_kept(cx: Cx) -> Outcome {
         ensure!(passed, "there is no answer, {error:?}: {failed:?}"; expected = "that error, which is not kept");
     }
     ensure_eq!(ask(&cx, &client, A).await?, "answer 4", "after three requests without an answer"; help = HELP);
-    // A copy survives a request that fails.
-    for ends in [Ends::NoAnswer(TransportError::Timeout), Ends::With(500, &[], "no")] {
+    errors_leave_the_copy(&cx).await
+}
+
+/// A copy survives each request that fails: a fresh one, and one that is too old to answer.
+async fn errors_leave_the_copy(cx: &Cx) -> Outcome {
+    const HELP: &str = "an error leaves the old copy as it is: a progressive load still shows it";
+    let server = Server::new(0);
+    let client = client(cx, &server, short()).await?;
+    ask(cx, &client, A).await?;
+    let statuses = (300..=599).map(|status| Ends::With(status, &[], "no"));
+    let errors = [TransportError::Timeout, TransportError::Incomplete];
+    let all: Vec<Ends> = statuses.chain(errors.map(Ends::NoAnswer)).collect();
+    for ends in &all {
         server.next(A, [ends.clone()]);
         let _ = cx.call(GET, client.get(A, Caching::Bypass)).await?;
-        ensure_eq!(ask(&cx, &client, A).await?, "answer 4", "a fresh copy, and a request past it ended with {ends:?}"; help = "an error leaves the old copy as it is");
+        ensure_eq!(ask(cx, &client, A).await?, "answer 1", "a fresh copy, and a request past it ended with {ends:?}"; help = HELP);
+    }
+    sleep(ms(100)).await;
+    let shows = async || {
+        let load = async { pin!(client.progressive(A)).next().await };
+        let first = cx.call(PROGRESSIVE, load).await?.value;
+        Ok::<_, Fail>(first.map_or_else(|| "nothing".to_owned(), |it| super::item(&it)))
+    };
+    // That a progressive load shows an old copy is another criterion.
+    let copy = "copy of 100 ms: answer 1";
+    if shows().await? != copy {
+        return Ok(());
+    }
+    for ends in all {
+        server.next(A, [ends.clone()]);
+        let _ = cx.call(GET, client.get(A, Caching::Use)).await?;
+        ensure_eq!(shows().await?, copy, "a copy that is too old, and its request ended with {ends:?}: the first item of a progressive load"; help = HELP);
     }
     Ok(())
 }
@@ -217,6 +246,45 @@ pub async fn a_copy_is_confirmed_by_its_tag(cx: Cx) -> Outcome {
         let is_304 =
             matches!(&answer, Err(HttpError::Status(response)) if response.status.as_u16() == 304);
         ensure!(is_304 && said(nth) == tag, "a request with a tag of its own, {tag}, and a copy with the tag \"v1\": it was sent with {} and ends as {answer:?}", said(nth); expected = "its own tag, and Status with 304: the copy is no answer to a question of the caller");
+    }
+    the_copy_may_go_meanwhile(&cx).await
+}
+
+/// A 304 confirms the copy whose tag was sent, also where that copy is gone when the 304 comes.
+async fn the_copy_may_go_meanwhile(cx: &Cx) -> Outcome {
+    const TAGGED: &[(&str, &str)] = &[("etag", "\"v1\"")];
+    const OTHER: &str = "http://a.example/other";
+    // The age at which the copy is asked for; a request for another URL that ends before; an invalidation.
+    for (what, age, other, invalidated) in [
+        ("has become too old to be shown", 120, false, false),
+        ("has made room for another one", 100, true, false),
+        ("was invalidated", 100, false, true),
+    ] {
+        let server = Server::new(40);
+        let client = client(cx, &server, Settings { capacity: nz(1), ..short() }).await?;
+        server.next(A, [Ends::With(200, TAGGED, "one"), Ends::With(304, &[], "")]);
+        ask(cx, &client, A).await?;
+        sleep(ms(age - 10)).await;
+        let fetches = async {
+            if other {
+                let _ = client.get(OTHER, Caching::Use).await;
+            }
+        };
+        let asks = async {
+            sleep(ms(10)).await;
+            get(&client, A, Caching::Use).await
+        };
+        let invalidates = async {
+            sleep(ms(30)).await;
+            if invalidated {
+                client.invalidate(A);
+            }
+        };
+        let ((), answer, ()) = cx.call(GET, join3(fetches, asks, invalidates)).await?.value;
+        let sent = server.seen().last().map(|it| it.header("if-none-match").to_owned());
+        ensure!(answer == "one" && sent.as_deref() == Some("\"v1\""), "a copy with the tag \"v1\" is asked for when it is {age} ms old; the 304 comes 40 ms later, when the copy {what}: the answer is {answer}";
+            expected = "one: the copy whose tag was sent",
+            help = "take the copy with its tag when the request is made, and keep it until the answer is there");
     }
     Ok(())
 }

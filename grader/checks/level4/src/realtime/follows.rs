@@ -7,7 +7,7 @@ use level4::realtime::Status;
 use level4::socket::Frame;
 use tokio::time::sleep;
 
-use super::fakes::{Api, delete, insert, message, replace, update};
+use super::fakes::{Answer, Api, delete, insert, message, replace, update};
 use super::{OPEN, scene, shown, states, watch};
 
 pub async fn loads_the_list(cx: Cx) -> Outcome {
@@ -157,7 +157,49 @@ pub async fn unreadable_messages_are_reported(cx: Cx) -> Outcome {
             HELP,
         )?;
     }
-    Ok(())
+    counts_for_good(&cx).await
+}
+
+/// The count only grows: neither a snapshot nor another connection begins it again.
+async fn counts_for_good(cx: &Cx) -> Outcome {
+    let answers = [Answer::List(50, 3, "1a"), Answer::Fails(50), Answer::List(50, 4, "2b")];
+    let scene = scene(cx, Api::new(answers, Answer::Fails(50))).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        // Before a snapshot is there, and while the list is live.
+        for at in [20, 80] {
+            sleep(ms(at)).await;
+            server.sends(Frame::Text("{".to_owned()));
+        }
+        sleep(ms(400)).await;
+        server.fails();
+        // Behind a snapshot that has failed, and behind one that is there.
+        for at in [1_500, 1_500] {
+            sleep(ms(at)).await;
+            server.sends(message("orders", 9, "null"));
+        }
+    };
+    let seen = watch(cx, &scene.list, 4_000, script).await?;
+    let counts = seen.marks().iter().filter_map(|(at, mark)| match mark {
+        Mark::Item(text) => {
+            let count = text.split_once(", ").map_or("none", |(_, count)| count);
+            Some((*at, Mark::item(count)))
+        }
+        _ => None,
+    });
+    let mut changes: Vec<(u64, Mark)> = counts.collect();
+    changes.dedup_by(|next, before| next.1 == before.1);
+    Marbles::at(changes).ensure(
+        &states([
+            (0, "none"),
+            (20, "1 unreadable"),
+            (100, "2 unreadable"),
+            (2_000, "3 unreadable"),
+            (3_500, "4 unreadable"),
+        ]),
+        "unreadable messages at 20, 100, 2000 and 3500 ms; a snapshot at 50 ms, the connection is lost at 500 ms, a snapshot fails at 1550 ms, and one comes at 2600 ms: when `unreadable` changes",
+        "a snapshot replaces the items and the version; what was counted stays counted",
+    )
 }
 
 pub async fn other_messages_do_not_disturb(cx: Cx) -> Outcome {

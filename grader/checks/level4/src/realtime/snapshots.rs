@@ -58,6 +58,7 @@ pub async fn a_reconnect_asks_again(cx: Cx) -> Outcome {
         HELP,
     )?;
     ensure_eq!(scene1.api.calls(), [0, 2_000, 5_000], "the same: when a snapshot is asked for"; help = HELP);
+    takes_an_older_snapshot(&cx).await?;
     // In the middle of a snapshot.
     let answers = [Answer::List(10_000, 3, "1a")];
     let scene2 = scene(&cx, Api::new(answers, Answer::List(50, 3, "2b"))).await?;
@@ -77,6 +78,30 @@ pub async fn a_reconnect_asks_again(cx: Cx) -> Outcome {
         &states([(0, "connecting"), (1_250, "live 3: 2b")]),
         "a connection that is lost while a snapshot is on its way, after an update; the next snapshot is of version 3",
         "what was kept on one connection is not applied on the next one: there is a gap between them",
+    )
+}
+
+/// A server that was restored from a backup: the snapshot has a lower version than the list from before.
+async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
+    let answers = [Answer::List(50, 9, "7g 8h")];
+    let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(1)).await;
+        server.fails();
+        sleep(s(2)).await;
+        server.sends(insert(4, "2b"));
+    };
+    let seen = watch(cx, &scene.list, 4_000, script).await?;
+    lists(&seen).ensure(
+        &states([
+            (50, "live 9: 7g 8h"),
+            (1_000, "connecting 9: 7g 8h"),
+            (2_050, "live 3: 1a"),
+            (3_000, "live 4: 1a 2b"),
+        ]),
+        "a list of version 9, a connection that is lost, and a snapshot of version 3 on the next one",
+        "a snapshot is the list, whatever its version: a server that was restored counts from a lower one",
     )
 }
 

@@ -171,9 +171,15 @@ pub async fn operations_are_apart(cx: Cx) -> Outcome {
         ensure!(value == expected, "`user` falls back to 1, `search` to 2, others have no fallback; a run of `{name}` fails: {value:?}"; expected = format!("{expected:?}"));
     }
     let before = metrics(&cx, &recovery, "user").await?;
-    let _ = cx.call(RUN, run(&recovery, &calls, "search", 1, 70, &[fails(8)])).await?;
+    // More errors than are kept of one operation.
+    let many = async {
+        for number in 0..130 {
+            let _ = run(&recovery, &calls, "search", 1, 70, &[fails(number)]).await;
+        }
+    };
+    cx.call(RUN, many).await?;
     let after = metrics(&cx, &recovery, "user").await?;
-    ensure!(before == after, "a run of `search` has changed the figures of `user`"; expected = format!("{before:?}"), observed = format!("{after:?}"));
+    ensure!(before == after, "130 failed runs of `search` have changed the figures of `user`"; expected = format!("{before:?}"), observed = format!("{after:?}"));
     for name in ["users", "USER", " user"] {
         let none = metrics(&cx, &recovery, name).await?;
         let nothing = none.total == 0 && none.errors.is_empty() && none.mean.is_zero();

@@ -1,5 +1,6 @@
 //! Large figures and threads.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -80,20 +81,40 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
 pub async fn threads_share_runs(cx: Cx) -> Outcome {
     // With callers that leave, an abandoned run may still be on its way out when the next one begins.
     for leave in [false, true] {
-        threads(&cx, leave).await?;
+        threads(&cx, leave, Key { slow: false }).await?;
     }
-    Ok(())
+    threads(&cx, false, Key { slow: true }).await
 }
 
-async fn threads(cx: &Cx, leave: bool) -> Outcome {
-    let flight: SingleFlight<usize, usize, ()> = SingleFlight::new();
+/// A key. A slow one holds up each look into a map, so that callers queue for the lock of the map: between two steps of
+/// a caller another one takes its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    slow: bool,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.slow {
+            std::thread::yield_now();
+            for step in 0..2_000 {
+                std::hint::black_box(step);
+            }
+        }
+        0.hash(state);
+    }
+}
+
+async fn threads(cx: &Cx, leave: bool, key: Key) -> Outcome {
+    let rounds = if key.slow { ROUNDS / 20 } else { ROUNDS };
+    let flight: SingleFlight<Key, usize, ()> = SingleFlight::new();
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (shared, seen) = (flight.clone(), Arc::clone(&most));
     let served = cx.on_threads(RUN, THREADS, move |thread| {
         let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return 0 };
         runtime.block_on(async {
             let mut served = 0;
-            for round in 0..ROUNDS {
+            for round in 0..rounds {
                 let (inside, most) = (Arc::clone(&inside), Arc::clone(&seen));
                 let work = move || async move {
                     let inside = Inside::enter(&inside, &most);
@@ -104,10 +125,10 @@ async fn threads(cx: &Cx, leave: bool) -> Outcome {
                     Ok(7)
                 };
                 if leave && (round + thread) % 5 == 0 {
-                    let _ = futures::future::poll_immediate(shared.run(0, work)).await;
+                    let _ = futures::future::poll_immediate(shared.run(key, work)).await;
                     served += 1;
                 } else {
-                    served += usize::from(shared.run(0, work).await == Ok(7));
+                    served += usize::from(shared.run(key, work).await == Ok(7));
                 }
             }
             served
@@ -118,12 +139,12 @@ async fn threads(cx: &Cx, leave: bool) -> Outcome {
         expected = "one: the look into the map and the beginning of a run are one step",
         help = "look and insert under one lock");
     ensure!(
-        served.iter().all(|served| *served == ROUNDS),
+        served.iter().all(|served| *served == rounds),
         "a caller on one of {THREADS} threads got no value"
     );
     let kept = flight.len();
     ensure!(leave || kept == 0, "all threads have gone, and `len` is {}", kept; expected = "0");
-    let next = timeout(ms(1000), flight.run(0, || async { Ok(8) }));
+    let next = timeout(ms(1000), flight.run(key, || async { Ok(8) }));
     let next = cx.call(RUN, next).await?.value;
     ensure!(matches!(next, Ok(Ok(_))), "all threads have gone, and the next caller gets no value");
     Ok(())

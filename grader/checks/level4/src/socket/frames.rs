@@ -1,8 +1,9 @@
 //! What comes and goes on a connection.
 
+use futures::StreamExt as _;
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level4::socket::{Config, Frame, SendError};
+use level4::socket::{Config, Event, Frame, SendError};
 use tokio::time::sleep;
 
 use super::{SOCKET, events, observed, quiet, s, socket, socket_of, text};
@@ -231,5 +232,33 @@ pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
     ensure_eq!(accepted, Ok(()), "a frame when the three before it were sent");
     let expected = [(1_000, text(1)), (1_000, text(2)), (1_000, text(3)), (2_000, text(5))];
     ensure_eq!(server.sent_at(0), expected, "three frames before a connection at 1000 ms, and one at 2000 ms"; help = "in the order in which they were accepted");
+    a_flood_holds_up_none(&cx).await
+}
+
+/// A server that sends without a pause: accepted frames go out beside its messages.
+async fn a_flood_holds_up_none(cx: &Cx) -> Outcome {
+    const MESSAGES: usize = 2_000;
+    let server = Server::new([], Answer::Accepts);
+    let (outbox, mut stream) = socket(cx, &server, quiet()).await?;
+    let script = async {
+        let _ = stream.next().await;
+        server.floods(text(7));
+        let mut came = 0;
+        for number in 0..MESSAGES {
+            if number % 500 == 0 {
+                let _ = outbox.send(text(number));
+            }
+            came += usize::from(matches!(stream.next().await, Some(Ok(Event::Message(7)))));
+        }
+        came
+    };
+    let came = cx.call(SOCKET, script).await?.value;
+    ensure!(
+        came == MESSAGES,
+        "a server that sends one message behind the other: of {MESSAGES} items, {came} are its messages"
+    );
+    let expected: Vec<_> = (0..MESSAGES).step_by(500).map(text).collect();
+    ensure_eq!(server.sent(0), expected, "a server that sends one message behind the other, without a pause, and a frame is accepted before every 500th of {MESSAGES}: what is sent meanwhile";
+        help = "look at the queue for each message that comes: a `select!` that prefers to read never writes while something comes");
     Ok(())
 }

@@ -357,6 +357,15 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
     store.update(|state| state.1 = Arc::clone(&second));
     store.update(|state| state.1 = Arc::clone(&value));
     ensure!(Arc::strong_count(&second) == 1, "a state was replaced by another one, and is still kept"; expected = "it is dropped at once");
+    // A reader that has read a state and is not polled any more.
+    let mut reads = store.select(|view| view.state.0);
+    let third = Arc::new(());
+    store.update(|state| *state = (7, Arc::clone(&third)));
+    let _ = poll_immediate(reads.next()).await;
+    store.update(|state| *state = (8, Arc::clone(&value)));
+    ensure!(Arc::strong_count(&third) == 1, "a reader has read its part of a state that was replaced since, and is not polled any more: the old state is still kept";
+        expected = "it is dropped at once", help = "a stream keeps the value of its part, to compare the next one with it, and not the view that it has it from");
+    drop(reads);
     drop(store);
     ensure!(Arc::strong_count(&value) == 1, "a store was dropped, and its state was not");
     Ok(())

@@ -87,6 +87,37 @@ pub async fn keeps_what_was_used_last(cx: Cx) -> Outcome {
     cache.put("third".to_owned(), "put".to_owned());
     let kept = ["old", "new", "third"].map(|key| get(&cache, key));
     ensure_eq!(kept, ["put, 110 ms old, stale", "nothing", "put, 0 ms old, fresh"], "a capacity of 2: `old` is put at 0 and read at 110 ms, when it is stale; `new` is put at 60 ms, and `third` at 110 ms"; help = HELP);
+    a_key_that_comes_back_is_young(&cx).await
+}
+
+/// A key whose value has gone and that comes back was used last when it came back.
+async fn a_key_that_comes_back_is_young(cx: &Cx) -> Outcome {
+    for (invalidated, fetched) in [(true, false), (true, true), (false, false), (false, true)] {
+        let cache = cache(cx, 2, TTL, 50).await?;
+        let record = Fetches::new();
+        cache.put("a".to_owned(), "put".to_owned());
+        sleep(ms(TTL)).await;
+        cache.put("b".to_owned(), "put".to_owned());
+        let how = if invalidated {
+            cache.invalidate(&"a".to_owned());
+            "is invalidated"
+        } else {
+            sleep(ms(60)).await;
+            get(&cache, "a");
+            "is gone by its age"
+        };
+        let comes = if fetched {
+            cx.call(FETCH, fetch(&cache, &record, "a", 0, Ends::Value)).await?;
+            "is fetched"
+        } else {
+            cache.put("a".to_owned(), "again".to_owned());
+            "is put"
+        };
+        cache.put("c".to_owned(), "put".to_owned());
+        let kept = ["a", "b", "c"].map(|key| get(&cache, key) != "nothing");
+        ensure_eq!(kept, [true, false, true], "a capacity of 2: a and b are put, a {how} and {comes} again, then c is put; whether a, b and c are kept";
+            help = "what has gone leaves no note of its use: the next value of its key is as old as its own last use");
+    }
     Ok(())
 }
 

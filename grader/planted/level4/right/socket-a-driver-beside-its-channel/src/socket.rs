@@ -309,8 +309,8 @@ where
             (None, None) => Instant::now() + LONGEST,
         };
         let happens = timeout_at(due, async {
+            // Fair: a server that sends without a pause must not hold up what was accepted.
             tokio::select! {
-                biased;
                 frame = connection.next() => Some(frame),
                 frame = accepted.recv(), if open => {
                     open = frame.is_some();

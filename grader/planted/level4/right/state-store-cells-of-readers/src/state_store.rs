@@ -71,7 +71,17 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
 
     /// Changes the state in one step.
     pub fn update(&self, change: impl FnOnce(&mut S)) {
-        self.publish(|view| change(&mut view.state));
+        let turn = self.cell.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut view = View::clone(&self.view());
+        change(&mut view.state);
+        // An update that leaves the state as it was is no change: it wakes no reader.
+        let gone = if view.state == self.view().state {
+            Arc::new(view)
+        } else {
+            self.cell.views.send_replace(Arc::new(view))
+        };
+        drop(turn);
+        drop(gone);
     }
 
     /// A part of what the store holds, as a stream.
