@@ -164,6 +164,36 @@ pub async fn counts_what_was_lost(cx: Cx) -> Outcome {
     sleep(ms(1)).await;
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "three, 1 ms old", "Hybrid: an update after some were lost"; help = "the stream goes on");
+    loses_during_a_pull(&cx).await
+}
+
+/// Updates that are lost while a pull is on its way, and the pulls after it.
+async fn loses_during_a_pull(cx: &Cx) -> Outcome {
+    let at = cx.draw().between(1..=99);
+    let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(1, "one"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(cx, config).await?;
+    add(cx, &cache, &source, SyncMode::Hybrid { every: ms(1000) }).await?;
+    get(cx, &cache, "x").await?;
+    sleep(ms(300)).await;
+    source.take_calls();
+    let lost = cx.timeline().now_ms();
+    source.lose(1);
+    sleep(ms(2100)).await;
+    let expected = [0, 1000, 2000].map(|after| format!("{} x", lost + after)).join(", ");
+    ensure_eq!(source.take_calls(), expected, "Hybrid every 1000 ms: updates were lost at {lost} ms, 300 ms after the source was added; the pulls from then on"; help = "a pull out of turn is a pull: the next one comes an interval after its beginning");
+    source.next_take([100]);
+    source.lose(1);
+    sleep(ms(at)).await;
+    source.all(value(2, "two"));
+    source.take_calls();
+    source.lose(1);
+    sleep(ms(250)).await;
+    let loads = source.count();
+    ensure!(loads > 0, "Hybrid: a pull takes 100 ms, and {at} ms after its beginning more updates were lost; {loads} loads within 250 ms"; expected = "one more pull: the one on its way may have read the value before it changed", help = "keep the wish for a pull until a pull has begun after it: `Notify::notify_one` keeps one, `notify_waiters` none");
+    let answer = get(cx, &cache, "x").await?;
+    ensure!(answer.starts_with("two,"), "Hybrid: what is known after updates were lost during a pull: {answer}"; expected = "the value that the source has since then");
     Ok(())
 }
 
@@ -173,6 +203,7 @@ pub async fn pulls_a_few_at_once(cx: Cx) -> Outcome {
         let source = Fake::new(&cx, "a", 1).otherwise(value(1, "one"));
         let mut config = config(Rule::Newest);
         (config.ttl, config.pulls_at_once) = (ms(DAY), nz(at_once));
+        config.load_timeout = ms(60_000);
         let cache = made(&cx, config).await?;
         add(&cx, &cache, &source, SyncMode::Pull { every: ms(10_000) }).await?;
         let keys: Vec<_> = (0..3 * at_once).map(|number| format!("key{number}")).collect();
@@ -186,6 +217,16 @@ pub async fn pulls_a_few_at_once(cx: Cx) -> Outcome {
         ensure_eq!((running, most), (0, at_once), "`pulls_at_once` is {at_once}, and {} keys are known: the loads that run after the pull, and the most that ran at once", keys.len();
             help = "a bound on the loads of one pull: `for_each_concurrent`, or a semaphore");
         ensure!(source.count() == keys.len(), "a pull of {} keys: {} loads", keys.len(), source.count(); expected = "one for each");
+        if at_once == 1 {
+            continue;
+        }
+        // The first answer of the next pull takes 5 s.
+        source.take_calls();
+        source.next_take([5000]);
+        sleep(ms(9000 + 50 * keys.len() as u64 + 20)).await;
+        let (running, ..) = source.running();
+        ensure_eq!((running, source.count()), (1, keys.len()), "`pulls_at_once` is {at_once}, the first of {} loads takes 5 s and each other one 50 ms: after {} ms, the loads that run, and those that have begun", keys.len(), 50 * keys.len() + 20;
+            help = "a load that has ended makes room for the next one: do not wait for the slowest of a group");
     }
     Ok(())
 }
