@@ -272,14 +272,17 @@ async fn is_missing_only_if_all_say_so(cx: &Cx) -> Outcome {
     for rule in [Rule::Newest, Rule::Priority] {
         let first = Fake::new(cx, "first", 9).otherwise(value(2, "first"));
         let second = Fake::new(cx, "second", 1).otherwise(value(1, "second"));
-        let cache = over(cx, config(rule.clone()), &[&second]).await?;
+        let mut long = config(rule.clone());
+        long.missing_ttl = ms(100 * TTL);
+        let cache = over(cx, long, &[&second]).await?;
         add(cx, &cache, &first, SyncMode::Pull { every: ms(300) }).await?;
         let answer = get(cx, &cache, "x").await?;
         ensure_eq!(answer, "first, 0 ms old", "{rule:?}: two sources have the value");
         first.all(Has::Nothing);
         sleep(ms(350)).await;
+        // Whether the value of the first one is withdrawn is the question of another criterion.
         let answer = get(cx, &cache, "x").await?;
-        ensure_eq!(answer, "second, 0 ms old", "{rule:?}: a load has asked the first source alone, and a pull finds that it has no value any more; the second one has one, and was not asked yet"; help = HELP);
+        ensure!(answer != "nothing", "{rule:?}: a load has asked the first source alone, and a pull finds that it has no value any more; the second one has one, and was not asked yet: {answer}"; expected = "the value of the second source", help = HELP);
     }
     // A source that is added, or removed, while another one is asked.
     for priority in [1, 200] {
@@ -305,6 +308,6 @@ async fn is_missing_only_if_all_say_so(cx: &Cx) -> Outcome {
     };
     let (answer, ()) = cx.call(GET, join(cache.get(&key, None), removes)).await?.value;
     let (answer, next) = (shown(answer), get(cx, &cache, "x").await?);
-    ensure!(answer != "nothing" && next.starts_with("stays,"), "the first source was removed while it was asked, and the second one has the value: the caller gets {answer}, and the next one {next}"; expected = "the value of the second source", help = HELP);
+    ensure!(answer != "nothing" && next != "nothing", "the first source was removed while it was asked, and the second one has the value: the caller gets {answer}, and the next one {next}"; expected = "the value of the second source", help = HELP);
     Ok(())
 }
