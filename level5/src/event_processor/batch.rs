@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,14 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
 
 fn gunzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    GzDecoder::new(body).read_to_end(&mut plain)?;
+    let mut decoder = GzDecoder::new(body);
+    decoder.read_to_end(&mut plain)?;
+    // The decoder stops at the end of the first member, whatever follows.
+    if !decoder.into_inner().is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "bytes follow the compressed batch",
+        ));
+    }
     Ok(plain)
 }

@@ -45,10 +45,14 @@ pub(super) struct View<V> {
     pub(super) parts: Vec<Kept<V>>,
 }
 
+/// An entry has a value, or it is known to be missing.
 struct Entry<V> {
     latest: Latest<Kept<V>>,
-    /// When the sources were last asked, by a load that ended without a failure of all.
-    loaded: Option<Instant>,
+    /// When a load has last confirmed the values: it has found one, or every source has answered that it has none.
+    confirmed: Option<Instant>,
+    /// When every source had answered that it has no value. A load that asks only some of them says nothing about the
+    /// others, so that this is not the same as `confirmed`; and a value ends it.
+    missing: Option<Instant>,
     used: u64,
 }
 
@@ -87,7 +91,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
 
     /// Since when it is known that no source has the key.
     pub(super) fn missing(&self, key: &K) -> Option<Instant> {
-        self.map.get(key).filter(|entry| entry.latest.is_empty()).and_then(|entry| entry.loaded)
+        self.map.get(key).and_then(|entry| entry.missing)
     }
 
     /// Keeps a value, if it is newer than the one of its source. One with an equal stamp is a confirmation of it.
@@ -95,6 +99,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
     pub(super) fn offer(&mut self, key: K, kept: Kept<V>) -> Vec<Kept<V>> {
         let (source, arrived, ttl) = (kept.stamp.source.clone(), kept.arrived, kept.ttl);
         let (entry, mut gone) = self.entry(key);
+        entry.missing = None;
         match entry.latest.offer(kept) {
             Offer::Replaces(older) => gone.push(older),
             Offer::Known => {
@@ -114,16 +119,24 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
             return Vec::new();
         }
         let gone = entry.latest.remove(source);
-        if entry.latest.is_empty() && entry.loaded.is_none() {
+        if entry.latest.is_empty() {
             self.remove(key);
         }
         gone.into_iter().collect()
     }
 
-    /// The sources were asked for the key, and not all of those that were needed have failed.
-    pub(super) fn loaded(&mut self, key: K, now: Instant) -> Vec<Kept<V>> {
+    /// A load has ended without a failure that matters. It confirms what there is of the key. If there is nothing and
+    /// `all` sources have answered that they have no value, the key is missing from now on.
+    pub(super) fn loaded(&mut self, key: K, all: bool, now: Instant) -> Vec<Kept<V>> {
+        if let Some(entry) = self.map.get_mut(&key).filter(|entry| !entry.latest.is_empty()) {
+            entry.confirmed = Some(now);
+            return Vec::new();
+        }
+        if !all {
+            return Vec::new();
+        }
         let (entry, gone) = self.entry(key);
-        entry.loaded = Some(now);
+        entry.missing = Some(now);
         gone
     }
 
@@ -165,8 +178,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
         // A load that found nothing newer has confirmed what there is: without this, a key whose newest value is from
         // a source that is not asked first would be loaded at every call. Under `Priority` a value stands for its
         // own source alone, and the answer of another one confirms nothing.
-        let since = match (rule, entry.loaded) {
-            (Rule::Newest | Rule::Merge(_), Some(loaded)) => arrived.max(loaded),
+        let since = match (rule, entry.confirmed) {
+            (Rule::Newest | Rule::Merge(_), Some(confirmed)) => arrived.max(confirmed),
             _ => arrived,
         };
         let (value, stamp) = (chosen.value.clone(), chosen.stamp.clone());
@@ -188,7 +201,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
             self.uses.insert(self.count, key.clone());
         }
         let used = self.count;
-        let new = || Entry { latest: Latest::new(), loaded: None, used };
+        let new = || Entry { latest: Latest::new(), confirmed: None, missing: None, used };
         (self.map.entry(key).or_insert_with(new), gone)
     }
 

@@ -22,7 +22,7 @@ mod follow;
 mod source;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -192,7 +192,7 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
 
     /// Removes a source with its task and its values. Returns whether there was one.
     ///
-    /// What the source answers afterwards to a load that is on its way is not kept.
+    /// A load that is on its way does not ask it any more, and does not keep what it answers afterwards.
     pub fn remove_source(&self, id: &SourceId) -> bool {
         let mut tasks = lock(&self.tasks);
         let removed = {
@@ -361,15 +361,13 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
 
     /// Asks the sources by priority until one has a value.
     async fn load(&self, key: K) -> Result<Option<View<V>>, AllSourcesFailed> {
-        let mut failures = Vec::new();
+        let (mut failures, mut asked) = (Vec::new(), BTreeSet::new());
         let mut found = false;
-        for asked in self.by_priority() {
-            match self.ask(&asked, &key).await {
+        while !found && let Some(source) = self.next(&asked) {
+            asked.insert(source.number);
+            match self.ask(&source, &key).await {
                 Ok(has) => found = has,
-                Err(failure) => failures.push((asked.id, failure)),
-            }
-            if found {
-                break;
+                Err(failure) => failures.push((source.id, failure)),
             }
         }
         if !found && !failures.is_empty() {
@@ -377,7 +375,9 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         }
         let (view, gone) = {
             let mut state = lock(&self.state);
-            let gone = state.entries.loaded(key.clone(), Instant::now());
+            // In the same step: a source that is added afterwards takes out what is known to be missing.
+            let all = !found && state.sources.values().all(|known| asked.contains(&known.number));
+            let gone = state.entries.loaded(key.clone(), all, Instant::now());
             // A value may be there although no source has one: it was set while they were asked.
             (self.view(&state, &key), gone)
         };
@@ -385,21 +385,17 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         Ok(view)
     }
 
-    /// The sources of this moment, the highest priority first, of equal ones by their ids.
-    fn by_priority(&self) -> Vec<Asked<K, V>> {
+    /// Of the sources that were not asked yet the one with the highest priority, of equal ones that of the first id.
+    /// Looked up for each question: a source may be removed or added while another one is asked.
+    fn next(&self, asked: &BTreeSet<u64>) -> Option<Asked<K, V>> {
         let state = lock(&self.state);
-        let mut all: Vec<_> = state.sources.iter().collect();
-        // A stable sort: the map has sorted them by their ids.
-        all.sort_by_key(|(_, known)| Reverse(known.priority));
-        let asked = all.into_iter().map(|(id, known)| Asked {
-            id: id.clone(),
-            number: known.number,
-            source: Arc::clone(&known.source),
-        });
-        asked.collect()
+        let open = state.sources.iter().filter(|(_, known)| !asked.contains(&known.number));
+        // The map is sorted by the ids, and the first of equal ones is the least.
+        let (id, known) = open.min_by_key(|(_, known)| Reverse(known.priority))?;
+        Some(Asked { id: id.clone(), number: known.number, source: Arc::clone(&known.source) })
     }
 
-    /// Asks one source for a key, and keeps its answer. Returns whether it has a value.
+    /// Asks one source for a key, and keeps its answer. Returns whether the cache has a value of it.
     async fn ask(&self, asked: &Asked<K, V>, key: &K) -> Result<bool, Failure> {
         let began = Instant::now();
         let answer = asked.load(key.clone(), self.config.load_timeout).await?;
@@ -408,7 +404,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             let mut state = lock(&self.state);
             // A source that was removed meanwhile, or is another one by now, has no say any more.
             if state.sources.get(&asked.id).is_none_or(|known| known.number != asked.number) {
-                return Ok(has);
+                return Ok(false);
             }
             match answer {
                 Some(value) => state.entries.offer(key.clone(), self.arrives(value, &asked.id)),

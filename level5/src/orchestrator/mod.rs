@@ -486,7 +486,7 @@ impl<T: Transport> Parts<T> {
                     };
                     timeout_at(deadline, self.runs.run(key, work)).await
                 }
-                None => timeout_at(deadline, run).await,
+                None => Ok(run.await),
             };
             match ended {
                 Err(_) => return Err(RequestError::Timeout),
@@ -527,6 +527,9 @@ impl<T: Transport> Parts<T> {
                 attempt += 1;
             }
         };
+        // A run ends with the time of the caller that began it, also while others wait for it: they have time left and
+        // begin one of their own. Without this, they would wait for attempts that have no time at all.
+        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(RequestError::Timeout)) };
         // Nothing of a run that panicked is used afterwards.
         let caught = AssertUnwindSafe(run).catch_unwind().await;
         caught.unwrap_or_else(|panic| Err(RequestError::Panicked(said(panic.as_ref()))))
@@ -598,11 +601,11 @@ fn usable(answer: Response) -> Result<Response, HttpError> {
     if answer.status.is_success() { Ok(answer) } else { Err(HttpError::Status(answer)) }
 }
 
-/// Whether an old copy may stand in. What the server refuses for a reason of its own is not masked.
+/// Whether an old copy may stand in. What the server refuses for a reason of its own is not masked, and neither is a
+/// panic: it is a bug of the transport, which does not pass by itself.
 fn may_be_masked(error: &RequestError) -> bool {
     match error {
-        RequestError::Timeout | RequestError::Panicked(_) => true,
-        RequestError::Http(HttpError::Transport(_)) => true,
+        RequestError::Timeout | RequestError::Http(HttpError::Transport(_)) => true,
         RequestError::Http(HttpError::Status(answer)) => {
             let status = answer.status;
             let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];

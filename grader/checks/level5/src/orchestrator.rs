@@ -114,5 +114,14 @@ pub async fn sends_what_is_registered(cx: Cx) -> Outcome {
     let latency = call.value.map(|done| done.latency.as_millis()).unwrap_or_default();
     ensure_eq!(latency, 30, "the latency of an answer that takes 30 ms"; help = "measure from the moment when all that the request needs is there");
     ensure_eq!(run(&cx, &orchestrator, "none").await?, "status 404", "the server answers with 404");
+    // One slot: the second request waits for it.
+    let orchestrator = with(&cx, &Server::new(30), line::fixed(1)).await?;
+    for id in ["first", "second"] {
+        register(&cx, &orchestrator, id, spec(id)).await?;
+    }
+    let both = async { futures::join!(orchestrator.run("first"), orchestrator.run("second")) };
+    let (_, second) = cx.call(RUN, both).await?.value;
+    let latency = second.map(|done| done.latency.as_millis()).unwrap_or_default();
+    ensure_eq!(latency, 60, "the latency of an answer, after 30 ms in the line and 30 ms on the way"; help = "it is the time of the caller, from the moment when all that the request needs is there: it contains the wait");
     Ok(())
 }

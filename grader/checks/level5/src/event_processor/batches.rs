@@ -1,7 +1,10 @@
 //! When batches go, and which events are in them.
 
+use std::num::NonZeroU32;
+
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level5::event_processor::Config;
+use level5::event_processor::retry::Backoff;
+use level5::event_processor::{Ack, Config};
 use level5::priority_queue::Priority;
 use tokio::time::sleep;
 
@@ -91,6 +94,28 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     accept_all(&cx, &processor, ids("f", 1), "one", Priority::Low).await?;
     cx.settle().await;
     ensure_eq!(services.count(), 1, "batches when the third event has come");
+    // An event that is sent again goes at once. Those that come afterwards wait for one another as before.
+    let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
+    services.next("one", [(10, Answer::unavailable())]);
+    let breaker = Config::default().breaker;
+    let config = Config { batch_size: nz(100), flush: ms(1000), breaker, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    accept(&cx, &processor, event("again", "one", Priority::High)).await?;
+    sleep(ms(5000)).await;
+    ensure_eq!(
+        services.times("again"),
+        2,
+        "how often an event was sent whose service was unavailable once"
+    );
+    let begin = cx.timeline().now_ms();
+    for id in ["a", "b"] {
+        accept(&cx, &processor, event(id, "one", Priority::High)).await?;
+        sleep(ms(300)).await;
+    }
+    sleep(ms(3000)).await;
+    let after: Vec<_> =
+        services.to("one").into_iter().skip(2).map(|(at, id)| (at - begin, id)).collect();
+    ensure_eq!(after, [(1000, "a b".to_owned())], "an event was sent again and is delivered; then two more come, 300 ms apart, with a time of 1000 ms for a batch: the batches (time, events)"; help = "only the event that had to wait for something else goes at once, not all that come to its service later");
     Ok(())
 }
 
@@ -136,6 +161,29 @@ pub async fn low_events_have_their_turn(cx: Cx) -> Outcome {
     let at =
         services.sent().into_iter().find(|sent| sent.ids == ["low"]).map(|sent| sent.began - begin);
     ensure!(at.is_some_and(|at| at <= 40_000), "high events come twice as fast as they go, one every 10 s; a low event that came at 0 goes at {at:?} ms"; expected = "at the first turn after 30 s, or before", help = HELP);
+    comes_back_as_a_new_one(&cx).await
+}
+
+/// Events that have waited for another attempt have not waited for their turn.
+async fn comes_back_as_a_new_one(cx: &Cx) -> Outcome {
+    let (services, book) = (Services::new(cx, 100), Book::new(cx));
+    let busy = || Answer::Acks(vec![Ack::Retry("busy".to_owned())]);
+    services.next("one", (0..6).map(|_| (0, busy())));
+    let retry = Backoff::new(ms(10_000), 2.0, ms(10_000), NonZeroU32::MIN.saturating_add(3));
+    let retry = retry.unwrap_or_default();
+    let config = Config { max_wait: ms(5000), retry, ..one_by_one() };
+    let processor = start(cx, config, &services, &book).await?;
+    let begin = cx.timeline().now_ms();
+    accept_all(cx, &processor, ids("low", 6), "one", Priority::Low).await?;
+    sleep(ms(8050)).await;
+    accept_all(cx, &processor, ids("high", 40), "one", Priority::High).await?;
+    sleep(ms(6000)).await;
+    let sent = services.sent();
+    let back = sent.iter().filter(|sent| sent.began > begin + 10_000).take(6);
+    let back: Vec<_> = back.flat_map(|sent| sent.ids.clone()).collect();
+    let low = back.iter().filter(|id| id.starts_with("low")).count();
+    ensure!(low <= 3, "6 low events wait for another attempt from 0 to 10 s, and high ones for their turn since 8 s, with a `max_wait` of 5 s: of the next 6 turns {low} are for low events: {}", back.join(" ");
+        expected = "about 1 of 5, by their weight", help = "the time in a queue counts from the moment at which the event may be sent, not from its acceptance");
     Ok(())
 }
 

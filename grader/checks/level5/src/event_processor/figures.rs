@@ -14,7 +14,9 @@ use level5::priority_queue::Priority;
 use tokio::time::{Duration, sleep};
 
 use super::fakes::{Answer, Book, Services};
-use super::{REDRIVE, START, accept, accept_all, dead, event, figures, ids, nz, one_by_one, start};
+use super::{
+    REDRIVE, START, accept, accept_all, dead, event, figures, ids, keyed, nz, one_by_one, start,
+};
 
 pub async fn figures_add_up(cx: Cx) -> Outcome {
     const HELP: &str = "count where the decision falls: a send when its answer is there, a latency from the acceptance to the acknowledgement";
@@ -84,6 +86,31 @@ pub async fn dead_letters_have_a_cap(cx: Cx) -> Outcome {
         sleep(ms(60_000)).await;
         ensure!(next.order("one") == held && figures(&processor).delivered as usize == left, "after a new start {:?} were sent", next.order("one"); expected = "those that were left in the journal", help = HELP);
     }
+    // Events of one key: one that is left lets the next one go.
+    let (services, book) = (Services::scripted(&cx, reject), Book::new(&cx));
+    let config = Config { dead_letters: 1, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    for id in ids("k", 4) {
+        accept(&cx, &processor, keyed(&id, "one", Priority::Low, "key")).await?;
+    }
+    sleep(ms(60_000)).await;
+    let now = figures(&processor);
+    ensure!((now.dead, now.left_in_journal, now.pending()) == (1, 3, 0), "4 events of one key die, with room for one letter: {now:?}"; expected = "dead 1, left in the journal 3, none pending", help = "an event that is left in the journal has ended: the next one of its key follows");
+    // Letters that are being redriven keep their places: the journal may fail, and they come back.
+    let (services, book) = (Services::scripted(&cx, reject), Book::new(&cx));
+    let config = Config { dead_letters: 2, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    accept_all(&cx, &processor, ids("e", 2), "one", Priority::Low).await?;
+    sleep(ms(100)).await;
+    services.next("one", [(50, Answer::Acks(vec![Ack::Reject("no".to_owned())]))]);
+    accept(&cx, &processor, event("late", "one", Priority::Low)).await?;
+    book.takes(100, 0);
+    book.fails(1, 0);
+    let both: Vec<_> = ids("e", 2).into_iter().map(EventId::new).collect();
+    let answer = cx.call(REDRIVE, processor.redrive(&both)).await?.value;
+    let letters = dead(&processor);
+    ensure!(letters.len() <= 2, "there is room for two letters, and both are to be sent again; the journal fails after 100 ms, and at 50 ms another event dies: redrive returns {answer:?}, and the letters are {letters:?}";
+        expected = "at most two letters", help = "a letter keeps its place until the journal has it as pending: when the journal fails, it comes back");
     Ok(())
 }
 
@@ -133,6 +160,32 @@ pub async fn redrive_sends_again(cx: Cx) -> Outcome {
         .first()
         .map(|it| (it.event.id.to_string(), it.attempts, it.reason.clone()));
     ensure!(count == Ok(1) && letter == Some(("e3".to_owned(), 1, "never".to_owned())), "a letter is sent again and dies again: {count:?}, {letter:?}"; expected = "e3, after 1 attempt, with the new reason", help = HELP);
+    redrives_all_or_none(&cx).await
+}
+
+/// A call of `redrive` that is dropped while the journal writes leaves everything as it was.
+async fn redrives_all_or_none(cx: &Cx) -> Outcome {
+    let dropped_at = cx.draw().between(1..=99);
+    let (services, book) = (Services::new(cx, 0), Book::new(cx));
+    services.next("one", (0..2).map(|_| (0, Answer::Acks(vec![Ack::Reject("no".to_owned())]))));
+    let config = Config { threshold: nz(2), critical_reserve: 0, ..one_by_one() };
+    let processor = start(cx, config, &services, &book).await?;
+    accept_all(cx, &processor, ids("e", 2), "one", Priority::Low).await?;
+    sleep(ms(100)).await;
+    let all: Vec<_> = ids("e", 2).into_iter().map(EventId::new).collect();
+    book.takes(100, 0);
+    let gone = tokio::time::timeout(ms(dropped_at), processor.redrive(&all));
+    let gone = cx.call(REDRIVE, gone).await?.value.is_err();
+    ensure!(gone, "the journal takes 100 ms, and redrive is ready before {dropped_at} ms");
+    book.takes(0, 0);
+    sleep(ms(1000)).await;
+    ensure_eq!(dead(&processor), ids("e", 2), "the letters after a call of redrive that was dropped while the journal wrote"; help = "a guard with a destructor holds the letters until they are pending: it puts them back, whichever way the call ends");
+    services.next("two", [(1000, Answer::All)]);
+    accept_all(cx, &processor, ids("f", 2), "two", Priority::Low).await?;
+    sleep(ms(5000)).await;
+    let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+    sleep(ms(1000)).await;
+    ensure!(count == Ok(2) && figures(&processor).delivered == 4, "a call of redrive was dropped, and another one returns {count:?}; {} of 4 events are delivered", figures(&processor).delivered; expected = "Ok(2), and all");
     Ok(())
 }
 
@@ -170,6 +223,12 @@ pub async fn a_batch_decodes(cx: Cx) -> Outcome {
                 }
                 let noise: Vec<u8> = (0..200).map(|_| draw.below(256) as u8).collect();
                 ensure!(Batch::decode(&noise, encoding).is_err(), "200 random bytes are read as a batch"; expected = "a DecodeError");
+                for more in [&noise[..], b"0", b"\0", b"\n"] {
+                    let longer = [&body[..], more].concat();
+                    let read = Batch::decode(&longer, encoding);
+                    ensure!(read.is_err(), "a batch of {size} events is written as {encoding:?}, {} bytes follow that are no batch, such as {:?}, and it is read as one of {} events", more.len(), more[0] as char, read.map(|it| it.events().len()).unwrap_or_default();
+                        expected = "a DecodeError: no byte is passed over", help = "look at what is left when the events are read; flate2's `GzDecoder` stops at the end of the compressed data, whatever follows");
+                }
             }
         }
         let similar: Vec<_> = ids("event-", 100).iter().map(|id| Arc::new(event(id, "analytics", Priority::Low))).collect();

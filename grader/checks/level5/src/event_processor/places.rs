@@ -219,7 +219,19 @@ pub async fn an_id_is_accepted_once(cx: Cx) -> Outcome {
         accept(&cx, &processor, event(id, "one", Priority::Low)).await?;
     }
     sleep(ms(1000)).await;
-    again("b ", "was delivered").await
+    again("b ", "was delivered").await?;
+    // Two calls with one id that wait for room.
+    let (services, book) = (Services::new(&cx, 1000), Book::new(&cx));
+    let config = Config { threshold: nz(1), critical_reserve: 0, ..one_by_one() };
+    let processor = start(&cx, config, &services, &book).await?;
+    accept(&cx, &processor, event("first", "one", Priority::Low)).await?;
+    let twin = || processor.ingest(event("twin", "one", Priority::Critical));
+    let answers = cx.call(INGEST, futures::future::join(twin(), twin())).await?.value;
+    sleep(ms(5000)).await;
+    let right =
+        matches!(answers, (Ok(()), Err(Rejected::Duplicate)) | (Err(Rejected::Duplicate), Ok(())));
+    ensure!(right && services.times("twin") == 1, "the processor is full, and two calls with the same critical event wait for room: {answers:?}, and the event was sent {} times", services.times("twin"); expected = "one Ok, one Duplicate, and sent once", help = "look up the id again when there is room: it may have been accepted meanwhile");
+    Ok(())
 }
 
 pub async fn backpressure_shows_the_crossings(cx: Cx) -> Outcome {

@@ -53,6 +53,44 @@ pub async fn a_removed_source_is_gone(cx: Cx) -> Outcome {
     add(&cx, &cache, &back, super::RARELY).await?;
     let answer = within(&cx, &cache, "x", forced).await?;
     ensure_eq!(answer, "back, 0 ms old", "a source that was removed is added again");
+    leaves_a_load(&cx).await
+}
+
+/// Sources that are removed while another one, or they themselves, are asked.
+async fn leaves_a_load(cx: &Cx) -> Outcome {
+    let first = Fake::new(cx, "first", 9).takes(100);
+    let second = Fake::new(cx, "second", 5).otherwise(value(9, "second"));
+    let third = Fake::new(cx, "third", 1).otherwise(value(1, "third"));
+    let cache = over(cx, config(Rule::Newest), &[&first, &second, &third]).await?;
+    let key = "x".to_owned();
+    let removes = async {
+        sleep(ms(50)).await;
+        cache.remove_source(&second.id());
+    };
+    let (answer, ()) = cx.call(GET, join(cache.get(&key, None), removes)).await?.value;
+    ensure!(second.calls() == "none", "the second of three sources was removed while the first one was asked, and then it was asked itself: {}", second.calls();
+        expected = "it is not asked any more, and the third one is", help = "look up the next source when the one before has answered: a list from the beginning of the load is out of date");
+    ensure_eq!(
+        shown(answer),
+        "third, 0 ms old",
+        "the first source has nothing, the second one was removed meanwhile, and the third one has the value"
+    );
+    // Another source takes its id before the removed one has answered.
+    let before = Fake::new(cx, "same", 9).takes(100).otherwise(value(9, "before"));
+    let after = Fake::new(cx, "same", 9).otherwise(value(1, "after"));
+    let cache = over(cx, config(Rule::Newest), &[&before]).await?;
+    let replaces = async {
+        sleep(ms(50)).await;
+        cache.remove_source(&before.id()) && cache.add_source(after.clone(), super::RARELY).is_ok()
+    };
+    let (_, replaced) = cx.call(GET, join(cache.get(&key, None), replaces)).await?.value;
+    ensure!(
+        replaced,
+        "a source is removed while it is asked, and another one with its id cannot be added"
+    );
+    let answer = get(cx, &cache, "x").await?;
+    ensure!(answer.starts_with("after,"), "a source was removed while it was asked, and another one with its id was added before it had answered: {answer} is known afterwards";
+        expected = "the value of the new source", help = "the id alone does not tell whether the answer is from the source that is registered now: number the registrations");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A source that does what a script says, and notes what it is asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
@@ -37,6 +37,8 @@ struct State {
     has: HashMap<String, Has>,
     otherwise: Has,
     length: u64,
+    /// How long the next answers take, in place of `length`.
+    next_lengths: VecDeque<u64>,
     calls: Vec<(u64, String)>,
     running: usize,
     most: usize,
@@ -63,6 +65,7 @@ impl Fake {
             has: HashMap::new(),
             otherwise: Has::Nothing,
             length: 0,
+            next_lengths: VecDeque::new(),
             calls: Vec::new(),
             running: 0,
             most: 0,
@@ -84,6 +87,11 @@ impl Fake {
     pub fn takes(self, length: u64) -> Self {
         lock(&self.state).length = length;
         self
+    }
+
+    /// The next answers take so long.
+    pub fn next_take(&self, lengths: impl IntoIterator<Item = u64>) {
+        lock(&self.state).next_lengths.extend(lengths);
     }
 
     /// What it has for every key that is not named.
@@ -205,7 +213,8 @@ impl CacheSource<String, String> for Fake {
                 state.calls.push((now, key.clone()));
                 state.running += 1;
                 state.most = state.most.max(state.running);
-                (state.has.get(&key).unwrap_or(&state.otherwise).clone(), state.length)
+                let length = state.next_lengths.pop_front().unwrap_or(state.length);
+                (state.has.get(&key).unwrap_or(&state.otherwise).clone(), length)
             };
             let mut running = Running { source: source.clone(), answered: false };
             if length > 0 {

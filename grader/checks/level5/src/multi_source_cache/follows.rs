@@ -164,6 +164,31 @@ pub async fn counts_what_was_lost(cx: Cx) -> Outcome {
     sleep(ms(1)).await;
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "three, 1 ms old", "Hybrid: an update after some were lost"; help = "the stream goes on");
+    loses_during_a_pull(&cx).await
+}
+
+/// Updates that are lost while a pull is on its way.
+async fn loses_during_a_pull(cx: &Cx) -> Outcome {
+    let at = cx.draw().between(1..=99);
+    let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(1, "one"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(cx, config).await?;
+    add(cx, &cache, &source, SyncMode::Hybrid { every: ms(1000) }).await?;
+    get(cx, &cache, "x").await?;
+    sleep(ms(300)).await;
+    source.take_calls();
+    source.next_take([100]);
+    source.lose(1);
+    sleep(ms(at)).await;
+    source.all(value(2, "two"));
+    source.take_calls();
+    source.lose(1);
+    sleep(ms(250)).await;
+    let loads = source.count();
+    ensure!(loads > 0, "Hybrid: a pull takes 100 ms, and {at} ms after its beginning more updates were lost; {loads} loads within 250 ms"; expected = "one more pull: the one on its way may have read the value before it changed", help = "keep the wish for a pull until a pull has begun after it: `Notify::notify_one` keeps one, `notify_waiters` none");
+    let answer = get(cx, &cache, "x").await?;
+    ensure!(answer.starts_with("two,"), "Hybrid: what is known after updates were lost during a pull: {answer}"; expected = "the value that the source has since then");
     Ok(())
 }
 
@@ -186,6 +211,26 @@ pub async fn pulls_a_few_at_once(cx: Cx) -> Outcome {
         ensure_eq!((running, most), (0, at_once), "`pulls_at_once` is {at_once}, and {} keys are known: the loads that run after the pull, and the most that ran at once", keys.len();
             help = "a bound on the loads of one pull: `for_each_concurrent`, or a semaphore");
         ensure!(source.count() == keys.len(), "a pull of {} keys: {} loads", keys.len(), source.count(); expected = "one for each");
+    }
+    // The first answer of a pull takes 5 s.
+    for at_once in [2, drawn] {
+        let source = Fake::new(&cx, "a", 1).otherwise(value(1, "one"));
+        let mut config = config(Rule::Newest);
+        (config.ttl, config.pulls_at_once) = (ms(DAY), nz(at_once));
+        config.load_timeout = ms(60_000);
+        let cache = made(&cx, config).await?;
+        add(&cx, &cache, &source, SyncMode::Pull { every: ms(10_000) }).await?;
+        let keys: Vec<_> = (0..3 * at_once).map(|number| format!("key{number}")).collect();
+        for key in &keys {
+            get(&cx, &cache, key).await?;
+        }
+        source.take_calls();
+        source.next_take([5000]);
+        let source = source.takes(50);
+        sleep(ms(10_000 + 50 * keys.len() as u64 + 20)).await;
+        let (running, ..) = source.running();
+        ensure_eq!((running, source.count()), (1, keys.len()), "`pulls_at_once` is {at_once}, the first of {} loads takes 5 s and each other one 50 ms: after {} ms, the loads that run, and those that have begun", keys.len(), 50 * keys.len() + 20;
+            help = "a load that has ended makes room for the next one: do not wait for the slowest of a group");
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! When the sources are asked, and in which order.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level5::multi_source_cache::Rule;
+use level5::multi_source_cache::{Rule, SyncMode};
 use tokio::time::sleep;
 
 use super::fakes::{Fake, Has, value, written};
-use super::{GET, LIMIT, MISSING, TTL, config, get, over, set, shown, within};
+use super::{GET, LIMIT, MISSING, RARELY, TTL, add, config, get, over, set, shown, within};
 
 pub async fn one_load_for_all_who_ask(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
@@ -262,5 +262,52 @@ pub async fn remembers_what_is_missing(cx: Cx) -> Outcome {
         ("stored", "set, 0 ms old"),
         "a key was missing, and a value is set"
     );
+    is_missing_only_if_all_say_so(&cx).await
+}
+
+/// That one source has no value, or not any more, says nothing about the others.
+async fn is_missing_only_if_all_say_so(cx: &Cx) -> Outcome {
+    const HELP: &str = "a key is missing when every source has answered that it has no value: not because a load of it has ended, and not because one source has withdrawn its value";
+    // A load asks the first source alone; later a pull finds that it has no value any more.
+    for rule in [Rule::Newest, Rule::Priority] {
+        let first = Fake::new(cx, "first", 9).otherwise(value(2, "first"));
+        let second = Fake::new(cx, "second", 1).otherwise(value(1, "second"));
+        let mut long = config(rule.clone());
+        long.missing_ttl = ms(100 * TTL);
+        let cache = over(cx, long, &[&second]).await?;
+        add(cx, &cache, &first, SyncMode::Pull { every: ms(300) }).await?;
+        let answer = get(cx, &cache, "x").await?;
+        ensure_eq!(answer, "first, 0 ms old", "{rule:?}: two sources have the value");
+        first.all(Has::Nothing);
+        sleep(ms(350)).await;
+        // Whether the value of the first one is withdrawn is the question of another criterion.
+        let answer = get(cx, &cache, "x").await?;
+        ensure!(answer != "nothing", "{rule:?}: a load has asked the first source alone, and a pull finds that it has no value any more; the second one has one, and was not asked yet: {answer}"; expected = "the value of the second source", help = HELP);
+    }
+    // A source that is added, or removed, while another one is asked.
+    for priority in [1, 200] {
+        let slow = Fake::new(cx, "slow", 9).takes(100);
+        let added = Fake::new(cx, "added", priority).otherwise(value(1, "added"));
+        let cache = over(cx, config(Rule::Newest), &[&slow]).await?;
+        let key = "x".to_owned();
+        let adds = async {
+            sleep(ms(50)).await;
+            cache.add_source(added.clone(), RARELY).is_ok()
+        };
+        cx.call(GET, join(cache.get(&key, None), adds)).await?;
+        let answer = get(cx, &cache, "x").await?;
+        ensure!(answer.starts_with("added,"), "a source of priority {priority} was added while the only other one, of priority 9, was asked for a key that it does not have: {answer} for the next caller"; expected = "the value of the new source", help = HELP);
+    }
+    let leaves = Fake::new(cx, "leaves", 9).takes(100).otherwise(value(9, "leaves"));
+    let stays = Fake::new(cx, "stays", 1).otherwise(value(1, "stays"));
+    let cache = over(cx, config(Rule::Newest), &[&leaves, &stays]).await?;
+    let key = "x".to_owned();
+    let removes = async {
+        sleep(ms(50)).await;
+        cache.remove_source(&leaves.id());
+    };
+    let (answer, ()) = cx.call(GET, join(cache.get(&key, None), removes)).await?.value;
+    let (answer, next) = (shown(answer), get(cx, &cache, "x").await?);
+    ensure!(answer != "nothing" && next != "nothing", "the first source was removed while it was asked, and the second one has the value: the caller gets {answer}, and the next one {next}"; expected = "the value of the second source", help = HELP);
     Ok(())
 }

@@ -8,7 +8,7 @@ use grader_kit::{Cx, Outcome, ensure_eq, ms};
 use level5::notifications::retry::{Backoff, Jitter};
 use level5::notifications::{ChannelFailure, ChannelKind, Config, DeadReason, Fate, Preferences};
 
-use super::high;
+use super::{high, urgent};
 use crate::mailroom::{
     Answer, Book, DAY, End, MINUTE, SECOND, Way, config, fate, lines, play, prefer, refused, send,
     started,
@@ -117,6 +117,25 @@ pub async fn the_last_failure_is_a_dead_letter(cx: Cx) -> Outcome {
             "{}: ids and attempts of the dead letters",
             when
         );
+    }
+    // An urgent one, whose channels are called at once and end in any order.
+    let kinds = [ChannelKind::Sms, ChannelKind::Email, ChannelKind::Push];
+    for lengths in [[300, 20, 100], [20, 300, 100], [0, 0, 0]] {
+        let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
+        let ways = kinds.iter().zip(lengths);
+        let ways = ways.map(|(kind, after)| Way::new(*kind, &book).always(Answer::Fails(after)));
+        let notifier = started(&cx, &book, config(), ways.collect::<Vec<_>>()).await?;
+        let script = async {
+            prefer(&notifier, "ann", Preferences::new(kinds))?;
+            let one = send(&notifier, urgent("a", "ann")).await?;
+            book.until(MINUTE).await;
+            Ok(fate(one).await)
+        };
+        let end = play(&cx, MINUTE, script).await?;
+        let last = kinds.map(|kind| (kind, ChannelFailure::Error(refused())));
+        let dead = DeadReason::Failed { attempts: 4, last: last.to_vec() };
+        ensure_eq!(end, Some(Fate::Dead(dead)), "an urgent one, whose channels {:?} fail after {:?} ms: the fate", kinds, lengths;
+            help = "the failures are in the order of the user's list, whichever channel ends first");
     }
     Ok(())
 }

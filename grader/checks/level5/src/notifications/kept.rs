@@ -3,9 +3,10 @@
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use jiff::Timestamp;
 use level5::notifications::{
-    ChannelKind, Channels, Config, ConfigError, Frequency, Notification, Notifier, Preferences,
-    PreferencesError, Priority, Refused,
+    ChannelKind, Channels, Config, ConfigError, Frequency, Notification, Notifier, Pending,
+    Preferences, PreferencesError, Priority, Refused,
 };
+use level5::wall_clock::WallClock as _;
 
 use super::{high, low, mail, medium, urgent};
 use crate::mailroom::{
@@ -18,7 +19,14 @@ pub async fn an_id_goes_once(cx: Cx) -> Outcome {
     let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
     let notifier = with_mail(&cx, &book).await?;
     let name = cx.draw().word();
+    let ghost = format!("{name} of a dropped call");
     let script = async {
+        // Calls that are made and not polled.
+        drop(notifier.notify(urgent(&ghost, "ann")));
+        let due = book.wall.now();
+        drop(notifier.resume(Pending { notification: high(&ghost, "ben"), due }));
+        let waits = notifier.backlog().notifications;
+        ensure!(waits == 0, "two calls were made and dropped without a poll, and {waits} notifications wait"; expected = "none", help = "`notify` accepts in its first poll, and not when it is called");
         let again = async |when: &str, id: &str| {
             for notification in [low(id, "ann"), urgent(id, "ann"), high(id, "ben")] {
                 let found = notifier.notify(notification).await.err();
@@ -38,7 +46,7 @@ pub async fn an_id_goes_once(cx: Cx) -> Outcome {
         let end = fate(send(&notifier, expired).await?).await;
         again(&format!("after the first one ended: {end:?}"), "old").await?;
         // Other ids that look alike.
-        for id in [format!("{name} "), name.to_uppercase(), "olds".to_owned()] {
+        for id in [format!("{name} "), name.to_uppercase(), "olds".to_owned(), ghost.clone()] {
             send(&notifier, high(&id, "ann")).await?;
             book.until(book.now() + SECOND).await;
         }
@@ -46,7 +54,9 @@ pub async fn an_id_goes_once(cx: Cx) -> Outcome {
     };
     play(&cx, 2 * MINUTE, script).await?;
     let calls: Vec<_> = book.seen().iter().map(|call| call.ids().join(" ")).collect();
-    ensure_eq!(calls, [name.clone(), format!("{name} "), name.to_uppercase(), "olds".to_owned()], "what is delivered";
+    let expected =
+        [name.clone(), format!("{name} "), name.to_uppercase(), "olds".to_owned(), ghost];
+    ensure_eq!(calls, expected, "what is delivered";
         help = "ask a set of ids before anything else changes");
     Ok(())
 }

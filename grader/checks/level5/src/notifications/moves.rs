@@ -155,6 +155,32 @@ pub async fn other_preferences_move_what_waits(cx: Cx) -> Outcome {
             "plan what waits again, as if it were accepted at that moment",
         )?;
     }
+    // In the middle of a window, which was opened under the old preferences.
+    let changed = cx.draw().between(1..=4999);
+    for (from, to) in [
+        (Frequency::Immediate, Frequency::Batched),
+        (Frequency::Batched, Frequency::Immediate),
+        (Frequency::Batched, Frequency::Batched),
+    ] {
+        let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
+        let notifier = with_mail(&cx, &book).await?;
+        let script = async {
+            prefer(&notifier, "ann", mail(from))?;
+            send(&notifier, low("a", "ann")).await?;
+            book.until(changed).await;
+            prefer(&notifier, "ann", mail(to))?;
+            book.until(changed + 2500).await;
+            send(&notifier, low("b", "ann")).await?;
+            book.until(MINUTE).await;
+            Ok(())
+        };
+        play(&cx, MINUTE, script).await?;
+        book.was(
+            &[format!("{} ms Email to ann: a b", changed + 5000)],
+            &format!("{from:?}, accepted at 0 ms with a window of 5 s; {to:?} from {changed} ms on, and one more 2.5 s later"),
+            "as if it were accepted when the preferences were set: that opens a new window",
+        )?;
+    }
     // The channel of the next attempt.
     let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
     let ways = [

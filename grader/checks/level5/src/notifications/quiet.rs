@@ -140,7 +140,25 @@ pub async fn held_ones_go_at_the_end_of_quiet_hours(cx: Cx) -> Outcome {
             "what is due in quiet hours becomes due at their end: all of it together",
         )?;
     }
-    Ok(())
+    // Ten seconds before 07:00 in Berlin. What is due later stays where it is.
+    let before = draw.between(1..=4999);
+    let book = Book::opened(&cx, "2026-06-11T04:59:50Z");
+    let notifier = with_mail(&cx, &book).await?;
+    let script = async {
+        prefer(&notifier, "ann", quiet_mail(BERLIN, Frequency::Immediate))?;
+        book.until(10_000 - before).await;
+        send(&notifier, low("window", "ann")).await?;
+        send(&notifier, high("held", "ann")).await?;
+        book.until(7 * DAY).await;
+        Ok(())
+    };
+    play(&cx, 7 * DAY, script).await?;
+    let window = 15_000 - before;
+    book.was(
+        &["10000 ms Email to ann: held".to_owned(), format!("{window} ms Email to ann: window")],
+        &format!("quiet until 07:00; {before} ms before, two are accepted: one is due at once, and one when a window of 5 s ends, {} ms after 07:00", window - 10_000),
+        "quiet hours move what is due in them, and nothing else",
+    )
 }
 
 pub async fn a_window_that_ends_in_quiet_hours_is_held(cx: Cx) -> Outcome {

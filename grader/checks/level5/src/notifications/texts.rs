@@ -109,6 +109,11 @@ pub async fn other_alphabets_have_70_units(cx: Cx) -> Outcome {
         texts.push(times('漢', 1).into_iter().chain(text).collect());
     }
     texts.push(times('漢', 20_000));
+    // Up to its last character a text of GSM-7.
+    for length in [69, 70, 71, 159, 160, 161, 5000, draw.index(2000)] {
+        let last = draw.pick(&["ж", "😀", "…"]).to_string();
+        texts.push(times('x', length).into_iter().chain([last]).collect());
+    }
     for text in texts {
         let found = cut(&cx, "text::sms", &text.concat()).await?;
         let expected = model(&text, 70, ("…", 1), utf16_units);

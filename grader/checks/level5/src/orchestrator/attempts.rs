@@ -1,12 +1,12 @@
 //! Attempts: how many, when, and for how long.
 
-use grader_kit::{Cx, Outcome, ensure_eq, ms};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use http::Method;
 use level5::orchestrator::Spec;
 use level5::orchestrator::http_client::{Request, TransportError};
 
 use super::fakes::{Ends, Server};
-use super::{RUN, made, register, run, spec, url};
+use super::{RUN, made, register, run, spec, url, with};
 
 /// A request with enough time for every retry.
 fn patient(id: &str) -> Spec {
@@ -49,14 +49,16 @@ pub async fn retries_by_kind(cx: Cx) -> Outcome {
 }
 
 pub async fn honours_retry_after(cx: Cx) -> Outcome {
-    let seconds = cx.draw().between(7..=90);
-    let server = Server::new(0);
-    let orchestrator = made(&cx, &server).await?;
-    register(&cx, &orchestrator, "a", patient("a")).await?;
-    server.next(&url("a"), [Ends::After(seconds), Ends::After(1)]);
-    cx.call(RUN, orchestrator.run("a")).await?;
-    let expected = [0, seconds * 1000, seconds * 1000 + 1000];
-    ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {seconds}`, then with 1: when the attempts began"; help = "the server's wish stands in for the schedule, also if it is longer than the cap");
+    let mut draw = cx.draw();
+    for seconds in [draw.between(31..=90), draw.between(4..=30), 300] {
+        let server = Server::new(0);
+        let orchestrator = made(&cx, &server).await?;
+        register(&cx, &orchestrator, "a", patient("a")).await?;
+        server.next(&url("a"), [Ends::After(seconds), Ends::After(1)]);
+        cx.call(RUN, orchestrator.run("a")).await?;
+        let expected = [0, seconds * 1000, seconds * 1000 + 1000];
+        ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {seconds}`, then with 1: when the attempts began"; help = "the server's wish stands in for the schedule, also if it is longer than the cap");
+    }
     Ok(())
 }
 
@@ -88,7 +90,8 @@ pub async fn sends_twice_only_what_may_be(cx: Cx) -> Outcome {
 pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
     const HELP: &str =
         "one deadline around the wait for a slot, all attempts and the waits between them";
-    let timeout = cx.draw().between(2000..=4000);
+    // The second attempt begins after 1600 ms, and no third one before 4700 ms.
+    let timeout = cx.draw().between(2000..=3000);
     let scripts = [
         ("an answer that takes a day", vec![Ends::With(86_400_000, 200)], 1),
         ("a failure after 100 ms each time", vec![Ends::With(100, 500); 9], 2),
@@ -105,6 +108,30 @@ pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
         ensure_eq!(observed, expected, "{name}, and a timeout of {timeout} ms: when the caller has what, after how many calls"; help = HELP);
         cx.settle().await;
         ensure_eq!(server.running(), 0, "{name}: calls on their way after the timeout"; help = "what the deadline ends is dropped");
+    }
+    // Two ids of one request share a call, and each has its own time.
+    for hasty_first in [true, false] {
+        let server = Server::new(1000);
+        let orchestrator = made(&cx, &server).await?;
+        for (id, timeout) in [("hasty", 500), ("patient", 5000)] {
+            register(&cx, &orchestrator, id, Spec { timeout: ms(timeout), ..spec("a") }).await?;
+        }
+        let timed = async |id: &str| {
+            let answer = orchestrator.run(id).await;
+            (answer.is_ok(), server.now())
+        };
+        let both = async {
+            if hasty_first {
+                futures::join!(timed("hasty"), timed("patient"))
+            } else {
+                let (patient, hasty) = futures::join!(timed("patient"), timed("hasty"));
+                (hasty, patient)
+            }
+        };
+        let (hasty, patient) = cx.call(RUN, both).await?.value;
+        let first = if hasty_first { "hasty" } else { "patient" };
+        ensure_eq!(hasty, (false, 500), "two ids of one request with timeouts of 500 and 5000 ms, an answer takes 1000 ms, and the {first} one came first: whether the one with 500 ms has an answer, and when"; help = "the time belongs to the caller, and not to the call that it joins");
+        ensure!(patient.0 && patient.1 <= 2000, "the same, and the one with 5000 ms: whether it has an answer, and when: {patient:?}"; expected = "an answer at 1000 ms, or at 1500 ms after a call of its own", help = "a call that ends with the time of another caller is no answer for one that has time left");
     }
     Ok(())
 }
@@ -158,5 +185,31 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     ensure_eq!(shown("a"), Some((21, 20, 105, 190)), "a failure after 5 ms and answers after 10, 20 ... 200 ms: attempts, successes, mean and p95 in ms"; help = "only successful attempts have a latency; p95 is the 19th of 20 in order");
     ensure_eq!(shown("b"), Some((0, 0, 0, 0)), "the figures of a request that was never sent");
     ensure_eq!(shown("c"), None, "the figures of an unknown id");
+    counts_from_the_slot(&cx).await
+}
+
+/// Requests that wait in the line before they are sent.
+async fn counts_from_the_slot(cx: &Cx) -> Outcome {
+    let server = Server::new(20);
+    let orchestrator = with(cx, &server, super::line::fixed(1)).await?;
+    let once = |id: &str| Spec { retryable: false, ..patient(id) };
+    for id in ["slow", "quick"] {
+        register(cx, &orchestrator, id, once(id)).await?;
+    }
+    register(cx, &orchestrator, "hangs", Spec { timeout: ms(500), ..once("hangs") }).await?;
+    server.next(&url("slow"), [Ends::With(300, 200), Ends::With(300, 200)]);
+    server.next(&url("hangs"), [Ends::With(86_400_000, 200)]);
+    let shown = |id: &str| {
+        let it = orchestrator.metrics(id)?;
+        Some((it.attempts, it.ok, it.mean.as_millis()))
+    };
+    for (second, expected, what) in [
+        ("quick", (1, 1, 20), "is answered after 20 ms"),
+        ("hangs", (1, 0, 0), "has no answer within its timeout of 500 ms"),
+    ] {
+        let both = async { futures::join!(orchestrator.run("slow"), orchestrator.run(second)) };
+        cx.call(RUN, both).await?;
+        ensure_eq!(shown(second), Some(expected), "there is one slot, and a request waits for it for 300 ms and {what}: its attempts, successes and mean in ms"; help = "an attempt begins with its slot, and one that the request's timeout ends has failed");
+    }
     Ok(())
 }

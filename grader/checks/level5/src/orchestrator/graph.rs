@@ -1,12 +1,13 @@
 //! Needs and batches.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, list};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use http::Method;
 use level5::orchestrator::http_client::Request;
-use level5::orchestrator::{RequestError, Spec};
+use level5::orchestrator::{GraphError, RequestError, Spec};
+use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
-use super::{BATCH, RUN, made, register, run, shown, spec, url};
+use super::{BATCH, RUN, made, register, run, shown, spec, url, with};
 
 fn needing(id: &str, needs: &[&str]) -> Spec {
     Spec { needs: needs.iter().map(|&id| id.to_owned()).collect(), retryable: false, ..spec(id) }
@@ -71,6 +72,17 @@ pub async fn a_graph_error_sends_nothing(cx: Cx) -> Outcome {
             }
         }
     }
+    // Far below what the caller has asked for.
+    register(&cx, &orchestrator, "deep", needing("deep", &["ok", "middle"])).await?;
+    register(&cx, &orchestrator, "middle", needing("middle", &["lost"])).await?;
+    for (id, expected) in [("unknown", None), ("lost", Some("lost")), ("deep", Some("lost"))] {
+        let answer = cx.call(RUN, orchestrator.run(id)).await?.value;
+        let needed_by = match answer {
+            Err(RequestError::Graph(GraphError::Unknown { needed_by, .. })) => needed_by,
+            answer => Some(shown(&answer)),
+        };
+        ensure_eq!(needed_by.as_deref(), expected, "`{id}` is asked for; `lost` needs an unknown request, `middle` needs `lost`, and `deep` needs `middle`: which request the error names as needing the unknown one"; help = "the reader has to correct the request that names the unknown id, and not the one that was asked for");
+    }
     ensure_eq!(server.count(), 0, "calls of requests without an order"; help = HELP);
     Ok(())
 }
@@ -118,6 +130,29 @@ pub async fn a_batch_answers_for_every_id(cx: Cx) -> Outcome {
     ensure_eq!(list(observed), list(expected), "a batch of 23 ids, some of which fail: the answers"; help = "one answer for each id, in the order of the caller's list, whatever the priorities are");
     let none = cx.call(BATCH, orchestrator.run_batch(&[])).await?.value;
     ensure!(none.is_empty(), "an empty batch has {} answers", none.len(); expected = "none");
+    // A slow request holds up its own group only, and there are slots enough.
+    let server = Server::new(100);
+    let orchestrator = with(&cx, &server, super::line::fixed(30)).await?;
+    let slow = draw.index(10);
+    let ids: Vec<String> = (0..30).map(|number| format!("r{number}")).collect();
+    for (number, id) in ids.iter().enumerate() {
+        let priority = if number < 10 { 9 } else { 1 };
+        register(&cx, &orchestrator, id, Spec { priority, ..needing(id, &[]) }).await?;
+        let length = if number == slow { 10_000 } else { 100 };
+        server.next(&url(id), [Ends::With(length, 200)]);
+    }
+    let look = async {
+        sleep(ms(1000)).await;
+        (server.count(), server.running())
+    };
+    let both = async { futures::join!(orchestrator.run_batch(&ids), look).1 };
+    let seen = cx.call(BATCH, both).await?.value;
+    ensure_eq!(seen, (30, 1), "a batch of 30 requests and as many slots; one of the most urgent takes 10 s, and all others 100 ms: after a second, how many were sent, and how many are on their way"; help = "two groups run at once, and the next one begins when one of them has ended: do not wait for both");
+    ensure!(server.most() <= 10, "a batch of 30 requests and as many slots: {} were on their way at once", server.most(); expected = "at most two groups of five");
+    let mut first = server.order();
+    first.truncate(10);
+    let urgent = first.iter().filter(|id| ids[..10].contains(id)).count();
+    ensure_eq!(urgent, 10, "of the first ten that were sent, those of the higher priority"; help = "groups are made in the order of the priorities");
     Ok(())
 }
 

@@ -17,7 +17,8 @@ fn nz(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
 }
 
-fn fixed(limit: usize) -> Settings {
+/// So many slots, now and later.
+pub fn fixed(limit: usize) -> Settings {
     Settings { limit: nz(limit), lowest: nz(limit), highest: nz(limit), ..Settings::default() }
 }
 
@@ -49,8 +50,10 @@ pub async fn priority_decides_who_is_next(cx: Cx) -> Outcome {
     let server = Server::new(100);
     let orchestrator = with(&cx, &server, fixed(1)).await?;
     let mut line: Vec<(u8, String)> = Vec::new();
-    for number in 0..12 {
-        let priority = *draw.pick(&[0, 1, 7, 200, 255]);
+    // Three of each, so that both orders are always seen, wherever the first one is from.
+    let mut priorities = [0, 1, 7, 200, 255].repeat(3);
+    draw.shuffle(&mut priorities);
+    for (number, priority) in priorities.into_iter().enumerate() {
         let id = format!("r{number}");
         register(&cx, &orchestrator, &id, Spec { priority, ..spec(&id) }).await?;
         line.push((priority, id));
@@ -125,6 +128,27 @@ pub async fn adapts_the_limit(cx: Cx) -> Outcome {
         sleep(ms(at.saturating_sub(server.now()))).await;
         ensure_eq!(*limit.borrow(), expected, "a minute of {count} results, {failures} of them failures, {length} ms each: the limit"; help = "fewer than 20 results change nothing; one more above 95 % success and below 2 s, one less below 80 % or above 5 s");
     }
+    serves_the_line_at_once(&cx).await
+}
+
+/// A limit that rises makes room for a request that waits.
+async fn serves_the_line_at_once(cx: &Cx) -> Outcome {
+    let server = Server::new(100);
+    let orchestrator = made(cx, &server).await?;
+    let ids: Vec<String> = (0..27).map(|number| format!("r{number}")).collect();
+    let (before, across) = ids.split_at(20);
+    for id in &ids {
+        register(cx, &orchestrator, id, spec(id)).await?;
+    }
+    cx.call(RUN, join_all(before.iter().map(|id| orchestrator.run(id)))).await?;
+    for id in across {
+        server.next(&url(id), [Ends::With(20_000, 200)]);
+    }
+    sleep(ms(55_000 - server.now())).await;
+    cx.call(RUN, join_all(across.iter().map(|id| orchestrator.run(id)))).await?;
+    let began = across.last().map(|id| server.began(&url(id))).unwrap_or_default();
+    let in_time = began.first().is_some_and(|at| (60_000..=60_010).contains(at));
+    ensure!(in_time, "six requests of 20 s run from 55 s on, a seventh waits, and at 60 s the limit rises to 7: the seventh was sent at {began:?} ms"; expected = "at 60000 ms", help = "a limit that rises serves the line, as a slot does that becomes free");
     Ok(())
 }
 
@@ -163,6 +187,10 @@ pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
     let answers: Vec<_> = answers.iter().map(|(_, answer)| shown(answer)).collect();
     ensure_eq!(answers, ["a panic", "answer 2 after 1 attempts"], "the transport panics for `a`, then answers for `b`; there is one slot"; help = "`catch_unwind` around a run; the slot is freed by a destructor");
     ensure_eq!(run(&cx, &orchestrator, "a").await?, "answer 3 after 1 attempts", "`a` again");
+    // Beside its copy, which is old by now.
+    sleep(ms(300_000)).await;
+    server.next(&url("a"), [Ends::Panic]);
+    ensure_eq!(run(&cx, &orchestrator, "a").await?, "a panic", "the transport panics for `a`, of which there is an old copy"; help = "an old copy stands in for a failure that may pass; a panic is a bug, which the caller has to see");
     Ok(())
 }
 

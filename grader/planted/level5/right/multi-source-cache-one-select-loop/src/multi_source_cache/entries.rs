@@ -45,8 +45,10 @@ pub(super) struct View<V> {
 
 struct Entry<V> {
     latest: Latest<Kept<V>>,
-    /// When the sources were last asked, by a load that ended without a failure of all.
-    loaded: Option<Instant>,
+    /// When a load has last found a value, or that there is none.
+    confirmed: Option<Instant>,
+    /// Whether that load has found that no source has a value.
+    missing: bool,
 }
 
 pub(super) struct Entries<K, V> {
@@ -84,13 +86,15 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
     }
 
     pub(super) fn missing(&self, key: &K) -> Option<Instant> {
-        self.find(key).filter(|entry| entry.latest.is_empty()).and_then(|entry| entry.loaded)
+        self.find(key).filter(|entry| entry.missing).and_then(|entry| entry.confirmed)
     }
 
     pub(super) fn offer(&mut self, key: K, kept: Kept<V>) -> Vec<Kept<V>> {
         let (source, arrived, ttl) = (kept.stamp.source.clone(), kept.arrived, kept.ttl);
         let at = self.place(key);
-        let latest = &mut self.list[at].1.latest;
+        let entry = &mut self.list[at].1;
+        entry.missing = false;
+        let latest = &mut entry.latest;
         match latest.offer(kept) {
             Offer::Replaces(older) => return vec![older],
             Offer::Known => {
@@ -112,9 +116,11 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
         }
     }
 
-    pub(super) fn loaded(&mut self, key: K, now: Instant) -> Vec<Kept<V>> {
+    pub(super) fn loaded(&mut self, key: K, all: bool, now: Instant) -> Vec<Kept<V>> {
         let at = self.place(key);
-        self.list[at].1.loaded = Some(now);
+        let entry = &mut self.list[at].1;
+        entry.confirmed = Some(now);
+        entry.missing = all && entry.latest.is_empty();
         Vec::new()
     }
 
@@ -151,8 +157,8 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
         // A load that found nothing newer has confirmed what there is: without this, a key whose newest value is from
         // a source that is not asked first would be loaded at every call. Under `Priority` a value stands for its
         // own source alone, and the answer of another one confirms nothing.
-        let since = match (rule, entry.loaded) {
-            (Rule::Newest | Rule::Merge(_), Some(loaded)) => arrived.max(loaded),
+        let since = match (rule, entry.confirmed) {
+            (Rule::Newest | Rule::Merge(_), Some(confirmed)) => arrived.max(confirmed),
             _ => arrived,
         };
         let (value, stamp) = (chosen.value.clone(), chosen.stamp.clone());
@@ -167,7 +173,7 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
         if self.list.len() == self.capacity.get() {
             self.list.remove(0);
         }
-        self.list.push((key, Entry { latest: Latest::new(), loaded: None }));
+        self.list.push((key, Entry { latest: Latest::new(), confirmed: None, missing: false }));
         self.list.len() - 1
     }
 }
