@@ -131,7 +131,6 @@ impl Region {
 }
 
 /// Prints with the virtual time.
-#[expect(clippy::disallowed_macros, reason = "the timeline is the output of the example")]
 fn tell(began: Instant, who: &str, what: &str) {
     let now = began.elapsed();
     println!("{:>6.1} s  {who:<10} {what}", now.as_secs_f64());
@@ -223,6 +222,7 @@ async fn show() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_macros, reason = "the reference's run, committed beside this file")]
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
     demo_kit::or_recorded(include_str!("recorded/two_regions.txt"), show()).await

@@ -175,6 +175,7 @@ pub async fn holds_stamps_of_the_future(cx: Cx) -> Outcome {
         drop(engine);
         let engine = started_on(&cx, config(NEWEST), store).await?;
         add_all(&cx, &engine, &[&fast, &right]).await?;
+        fetch(&cx, &engine, "x").await?;
         ensure_eq!(history(&engine, "x"), expected, "the versions, when both records have come again after a restart";
             help = "save the stamps that were held, too");
     }
