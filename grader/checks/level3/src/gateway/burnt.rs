@@ -12,9 +12,10 @@ use level3::provider::{
     CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers,
     Refund,
 };
-use level3_sim::Script;
+use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
+use super::Noting;
 use crate::world::{request, stage_with};
 
 const PAYMENTS: usize = 20;
@@ -114,5 +115,52 @@ pub async fn keys_stay_burnt(cx: &Cx) -> Outcome {
         help = "what you note about a key belongs to one payment, until that payment is over"
     );
     ensure_eq!(seen.asked.len(), PAYMENTS, "payments for which an intent was asked for");
+    Ok(())
+}
+
+/// The provider answers one call after another of a purpose with a 500 that had no effect, and keeps each answer under
+/// its key.
+pub async fn each_burnt_key_has_a_next_one(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let cases = [
+        (CallSite::Create, None),
+        (CallSite::Confirm, None),
+        (CallSite::Cancel, Some((CallSite::Fraud, Fault::Decline))),
+        (CallSite::Refund, Some((CallSite::Save, Fault::FailBefore))),
+    ];
+    for (site, undone_by) in cases {
+        // A step has three attempts, an undo has more.
+        let burnt = if undone_by.is_some() { draw.between(2..=3) as usize } else { 2 };
+        let script = (1..).take(burnt).fold(Script::new(), |script, nth| {
+            script.on(site, nth, Fault::Internal { effect: false })
+        });
+        let script = match undone_by {
+            Some((site, fault)) => script.always(site, fault),
+            None => script,
+        };
+        let keys: Arc<Mutex<Vec<(CallSite, String)>>> = Arc::default();
+        let noted = Arc::clone(&keys);
+        let wrap = move |providers: Providers| {
+            let inner = Arc::clone(&providers.payments);
+            Providers { payments: Arc::new(Noting { inner, keys: noted }), ..providers }
+        };
+        let stage = stage_with(cx, script, GatewayConfig::default(), wrap)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        sleep(ms(60_000)).await;
+        let keys: Vec<String> =
+            lock(&keys).iter().filter(|(of, _)| *of == site).map(|(_, key)| key.clone()).collect();
+        // That the second attempt carries another key, and how many there are, are criteria of their own.
+        let again = (2..=burnt).find(|at| {
+            keys.first() != keys.get(1)
+                && keys.get(*at).is_some_and(|key| keys[..*at].contains(key))
+        });
+        ensure!(
+            again.is_none(),
+            "{burnt} calls of {site} are answered with a 500 without an effect, and attempt {} goes back to a key that is burnt", again.unwrap_or_default() + 1;
+            expected = format!("{} attempts with {} keys: the generation rises with each burnt key", burnt + 1, burnt + 1),
+            observed = format!("{keys:?}, and the answer is {reply:?}"),
+            help = "count the burnt keys of a purpose: a note that there was one is not enough for the second"
+        );
+    }
     Ok(())
 }
