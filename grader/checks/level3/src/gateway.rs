@@ -399,7 +399,8 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
     let different: std::collections::BTreeSet<_> = all.iter().collect();
     ensure_eq!(different.len(), 3, "different purposes share a key: {:?}", all);
     burnt::keys_stay_burnt(&cx).await?;
-    burnt::each_burnt_key_has_a_next_one(&cx).await
+    burnt::each_burnt_key_has_a_next_one(&cx).await?;
+    burnt::a_refused_key_is_left_alone(&cx).await
 }
 
 pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
