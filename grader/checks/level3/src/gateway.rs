@@ -32,7 +32,7 @@ use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Fault, Latencies, Script, World};
 use tokio::time::sleep;
 
-use crate::world::{is_paid, paid, request, stage, stage_with, status};
+use crate::world::{Stage, is_paid, paid, request, stage, stage_with, status};
 
 pub async fn takes_1100_ms(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
@@ -189,23 +189,7 @@ async fn bad_input_comes_first(cx: &Cx) -> Outcome {
         // What counts as bad is judged elsewhere.
         return Ok(());
     }
-    let full = GatewayConfig { max_in_flight: 1, ..GatewayConfig::default() };
-    let full = stage_with(cx, Script::new(), full, |providers| providers)?;
-    let first = full.gateway.clone();
-    let first = tokio::spawn(async move { first.pay(request("first")).await });
-    sleep(ms(100)).await;
-    let open = stage(cx, Script::new().always(CallSite::Create, Fault::FailBefore))?;
-    for number in 0..2 {
-        let key = format!("k{number}");
-        cx.call("Gateway::pay", open.gateway.pay(request(&key))).await?;
-    }
-    let closed = stage(cx, Script::new())?;
-    cx.call("Gateway::drain", closed.gateway.drain(ms(1000))).await?;
-    for (stage, which) in [
-        (&full, "with as many payments under way as there may be"),
-        (&open, "whose provider's breaker is open"),
-        (&closed, "that has drained"),
-    ] {
+    let is_refused = async |stage: &Stage, which: &str| {
         let before = stage.world.all_calls();
         let reply = cx.call("Gateway::pay", stage.gateway.pay(bad.clone())).await?.value;
         ensure!(
@@ -214,9 +198,24 @@ async fn bad_input_comes_first(cx: &Cx) -> Outcome {
             expected = "Err(Invalid(..)): it will be no better later", observed = format!("{reply:?}"),
             help = "check the request before anything else, the load included"
         );
-    }
+        Ok(())
+    };
+    let full = GatewayConfig { max_in_flight: 1, ..GatewayConfig::default() };
+    let full = stage_with(cx, Script::new(), full, |providers| providers)?;
+    let gateway = full.gateway.clone();
+    let first = tokio::spawn(async move { gateway.pay(request("first")).await });
+    sleep(ms(100)).await;
+    is_refused(&full, "with as many payments under way as there may be").await?;
     first.abort();
-    Ok(())
+    let open = stage(cx, Script::new().always(CallSite::Create, Fault::FailBefore))?;
+    for number in 0..2 {
+        let key = format!("k{number}");
+        cx.call("Gateway::pay", open.gateway.pay(request(&key))).await?;
+    }
+    is_refused(&open, "whose provider's breaker is open").await?;
+    let closed = stage(cx, Script::new())?;
+    cx.call("Gateway::drain", closed.gateway.drain(ms(1000))).await?;
+    is_refused(&closed, "that has drained").await
 }
 
 pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
