@@ -181,7 +181,7 @@ pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
     bad_input_comes_first(&cx).await
 }
 
-/// A gateway that takes on no payment looks at the request first all the same: a client that sends it again later would
+/// A gateway that takes on no payment looks at the request first anyway: a client that sends it again later would
 /// be refused then.
 async fn bad_input_comes_first(cx: &Cx) -> Outcome {
     let bad = PaymentRequest { amount: -5, ..request("bad") };
