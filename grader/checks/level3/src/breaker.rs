@@ -2,6 +2,7 @@
 
 mod bench;
 mod half_open;
+mod late_probes;
 mod long_ago;
 mod seen;
 mod threads;
@@ -202,6 +203,7 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
         outcome?;
     }
     frees_no_place(&cx, Err(Trouble::Down)).await?;
+    late_probes::decide_nothing(&cx, Err(Trouble::Down)).await?;
     long_ago::late_failures_decide_nothing(&cx).await
 }
 
@@ -266,7 +268,8 @@ pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
         let _ = third?;
         outcome?;
     }
-    frees_no_place(&cx, Ok(())).await
+    frees_no_place(&cx, Ok(())).await?;
+    late_probes::decide_nothing(&cx, Ok(())).await
 }
 
 pub async fn business_errors_are_neutral(cx: Cx) -> Outcome {

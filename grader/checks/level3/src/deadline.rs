@@ -289,16 +289,38 @@ pub async fn drops_what_it_cuts(cx: Cx) -> Outcome {
         finished.set(true);
     };
     let run = async {
-        let _ = Deadline::after(ms(500)).run(work()).await;
-        // Looked at while the run's own future is still there: it must let go by itself.
-        dropped.get()
+        // By reference: `.await` on the run itself would drop it, and the work with it, as soon as it has ended.
+        let mut run = pin!(Deadline::after(ms(500)).run(work()));
+        let _ = run.as_mut().await;
+        let let_go = dropped.get();
+        // The future that has returned is still there.
+        sleep(ms(120_000)).await;
+        let_go
     };
-    let dropped_in_time = cx.call(RUN, run).await?.value;
-    sleep(ms(120_000)).await;
-    ensure!(dropped_in_time && !finished.get(), "the work goes on after the deadline";
+    let let_go = cx.call(RUN, run).await?.value;
+    ensure!(dropped.get() && !finished.get(), "the work goes on after the deadline";
         expected = "run drops the work's future at the deadline",
         help = "a race that only stops waiting leaves the loser running: it may still charge the card. \
                 In Rust the work stops when its future is dropped");
+    ensure!(let_go, "run has returned Elapsed, and its work is still there";
+        expected = "the work is dropped before run returns: the locks and permits that it holds are free then",
+        help = "the future of run may live on after it has returned, as in a `select!` over `&mut run`: \
+                let it own the work only until the deadline");
+    // The work of a run that begins too late is dropped as well.
+    dropped.set(false);
+    let late = async {
+        let deadline = Deadline::after(ms(100));
+        let guard = OnDrop(&dropped);
+        let mut run = pin!(deadline.run(async move {
+            let _guard = guard;
+        }));
+        sleep(ms(101)).await;
+        let _ = run.as_mut().await;
+        dropped.get()
+    };
+    let let_go = cx.call(RUN, late).await?.value;
+    ensure!(let_go, "a run that was first polled after its deadline has returned, and its work is still there";
+        expected = "the work is dropped before run returns");
     // The caller goes away in the middle, or before the first poll.
     dropped.set(false);
     dropped_at(&cx, RUN, 100, Deadline::after(ms(500)).run(work())).await?;

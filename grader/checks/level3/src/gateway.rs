@@ -32,7 +32,7 @@ use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Fault, Latencies, Script, World};
 use tokio::time::sleep;
 
-use crate::world::{is_paid, paid, request, stage, stage_with, status};
+use crate::world::{Stage, is_paid, paid, request, stage, stage_with, status};
 
 pub async fn takes_1100_ms(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
@@ -178,7 +178,44 @@ pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
     }
     sleep(ms(1000)).await;
     ensure_eq!(stage.world.all_calls(), 0, "bad input reaches the services");
-    Ok(())
+    bad_input_comes_first(&cx).await
+}
+
+/// A gateway that takes on no payment looks at the request first anyway: a client that sends it again later would
+/// be refused then.
+async fn bad_input_comes_first(cx: &Cx) -> Outcome {
+    let bad = PaymentRequest { amount: -5, ..request("bad") };
+    if bad.validate().is_ok() {
+        // What counts as bad is judged elsewhere.
+        return Ok(());
+    }
+    let is_refused = async |stage: &Stage, which: &str| {
+        let before = stage.world.all_calls();
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(bad.clone())).await?.value;
+        ensure!(
+            matches!(reply, Err(PayError::Invalid(_))) && stage.world.all_calls() == before,
+            "a gateway {which} does not refuse bad input as such";
+            expected = "Err(Invalid(..)): it will be no better later", observed = format!("{reply:?}"),
+            help = "check the request before anything else, the load included"
+        );
+        Ok(())
+    };
+    let full = GatewayConfig { max_in_flight: 1, ..GatewayConfig::default() };
+    let full = stage_with(cx, Script::new(), full, |providers| providers)?;
+    let gateway = full.gateway.clone();
+    let first = tokio::spawn(async move { gateway.pay(request("first")).await });
+    sleep(ms(100)).await;
+    is_refused(&full, "with as many payments under way as there may be").await?;
+    first.abort();
+    let open = stage(cx, Script::new().always(CallSite::Create, Fault::FailBefore))?;
+    for number in 0..2 {
+        let key = format!("k{number}");
+        cx.call("Gateway::pay", open.gateway.pay(request(&key))).await?;
+    }
+    is_refused(&open, "whose provider's breaker is open").await?;
+    let closed = stage(cx, Script::new())?;
+    cx.call("Gateway::drain", closed.gateway.drain(ms(1000))).await?;
+    is_refused(&closed, "that has drained").await
 }
 
 pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
@@ -360,7 +397,9 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
     }
     let different: std::collections::BTreeSet<_> = all.iter().collect();
     ensure_eq!(different.len(), 3, "different purposes share a key: {:?}", all);
-    burnt::keys_stay_burnt(&cx).await
+    burnt::keys_stay_burnt(&cx).await?;
+    burnt::each_burnt_key_has_a_next_one(&cx).await?;
+    burnt::a_refused_key_is_left_alone(&cx).await
 }
 
 pub async fn fails_fast_when_open(cx: Cx) -> Outcome {

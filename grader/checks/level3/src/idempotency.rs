@@ -366,6 +366,83 @@ pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
         "a request in the millisecond in which the one before it failed",
     )?;
     ensure_eq!(answer, "transaction 2", "the answer of the second work");
+    frees_it_without_a_caller(&cx).await?;
+    nothing_is_left_of_it(&cx).await
+}
+
+/// All who asked have gone when the work fails. That it goes on without them is a criterion of its own.
+async fn frees_it_without_a_caller(cx: &Cx) -> Outcome {
+    for joined in [false, true] {
+        let bench = Bench::new(cx);
+        let ask = async |at| timeout(ms(at), bench.ask("k", 1, 1000, true)).await.is_ok();
+        let ended = match joined {
+            true => join(ask(100), ask(200)).await == (true, true),
+            false => ask(100).await,
+        };
+        ensure!(!ended, "work of 1000 ms has ended after 200 ms");
+        sleep(ms(2000)).await;
+        let next = bench.ask("k", 1, 0, false).await?;
+        ensure!(
+            matches!(seen(&next), Seen::Stored(..)),
+            "the work behind a key has failed after all of its callers had gone, and the next request with the key runs no work of its own";
+            expected = "a stored answer: the key was free", observed = format!("{:?}", seen(&next)),
+            help = "the work's own task frees the key: its callers may be gone"
+        );
+    }
+    Ok(())
+}
+
+/// What is seen of a key that is used again after its work has failed, if it has: whether its second answer is replayed
+/// to the end of its time, and how many calls are made when a request comes while the second work runs.
+async fn used_again(cx: &Cx, retention: u64, has_failed: bool) -> Result<(bool, u32), Fail> {
+    let config = || StoreConfig { retention: ms(retention), ..StoreConfig::default() };
+    let bench = Bench::with(cx, config());
+    if has_failed {
+        bench.ask("k", 1, 0, true).await?.ok();
+    }
+    sleep(ms(retention / 2)).await;
+    let answer = seen(&bench.ask("k", 1, 0, false).await?);
+    sleep(ms(retention - 1)).await;
+    let is_kept = match (answer, seen(&bench.ask("k", 1, 0, false).await?)) {
+        (Seen::Stored(answer, _), Seen::Stored(repeat, _)) => answer == repeat,
+        _ => false,
+    };
+    // Still at work when the failure is a retention old.
+    let bench = Bench::with(cx, config());
+    if has_failed {
+        bench.ask("k", 1, 0, true).await?.ok();
+    }
+    let before = bench.calls();
+    sleep(ms(retention / 2)).await;
+    let (first, joined) = join(bench.ask("k", 1, retention, false), async {
+        sleep(ms(retention - retention / 4)).await;
+        bench.ask("k", 1, 0, false).await
+    })
+    .await;
+    let _ = (first?, joined?);
+    Ok((is_kept, bench.calls() - before))
+}
+
+/// The age of a failure is nothing to the next work with its key, and to the answer of that.
+async fn nothing_is_left_of_it(cx: &Cx) -> Outcome {
+    let retention = cx.draw().between(1_000..=100_000);
+    // How long answers are kept, and that requests join, are criteria of their own.
+    if used_again(cx, retention, false).await? != (true, 1) {
+        return Ok(());
+    }
+    let (is_kept, calls) = used_again(cx, retention, true).await?;
+    ensure!(
+        is_kept,
+        "a key whose work had failed was answered {} ms later, and {} ms after that the answer is forgotten", retention / 2, retention - 1;
+        expected = format!("kept for {retention} ms, from the end of its own work on"),
+        help = "nothing may be left of a released key: a time of it that expires later takes the new answer away"
+    );
+    ensure!(
+        calls == 1,
+        "a key whose work had failed is used again, and a request comes {} ms after the failure, while the second work runs: it makes a call of its own", retention / 2 + retention - retention / 4;
+        expected = "it waits for the work that runs",
+        help = "nothing may be left of a released key: a time of it that expires later takes the key from under running work"
+    );
     Ok(())
 }
 

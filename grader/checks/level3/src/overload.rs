@@ -99,11 +99,18 @@ impl Counter {
         every_nth_declined: u32,
         wrap: impl FnOnce(Providers) -> Providers,
     ) -> Result<Self, Fail> {
+        Self::with(GatewayConfig::default(), every_nth_declined, wrap)
+    }
+
+    fn with(
+        config: GatewayConfig,
+        every_nth_declined: u32,
+        wrap: impl FnOnce(Providers) -> Providers,
+    ) -> Result<Self, Fail> {
         let calls = Arc::new(Calls { every_nth_declined, ..Calls::default() });
         let world = World::with(Latencies::ASSIGNMENT, Arc::clone(&calls) as _, None);
         let journal = Arc::new(MemoryJournal::new());
         let providers = wrap(world.providers());
-        let config = GatewayConfig::default();
         let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver))
             .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
         Ok(Self { gateway, calls })
@@ -363,6 +370,7 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
         help = "the time until the account has made enough of the calls that it owes"
     );
     refuses_for_seconds(&cx).await?;
+    knows_before_the_first_end(&cx).await?;
     // The last one that is refused comes back, alone.
     for round in 0..5 {
         sleep(ms(10_000)).await;
@@ -391,6 +399,34 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
             "a payment that is offered again after `retry_after` is refused again";
             expected = format!("admitted {} ms after the refusal, when no other payment is offered", retry_after.as_millis()),
             observed = format!("{told:?}")
+        );
+    }
+    Ok(())
+}
+
+/// The first burst after a start: no payment has ended yet, and none says how long one takes.
+async fn knows_before_the_first_end(cx: &Cx) -> Outcome {
+    let few = u32::try_from(cx.draw().between(1..=9)).unwrap_or(1);
+    let limited = GatewayConfig { max_in_flight: few, ..GatewayConfig::default() };
+    for (config, offered) in [(GatewayConfig::default(), 6 * CAPACITY), (limited, CAPACITY / 2)] {
+        let max_in_flight = config.max_in_flight;
+        let counter = Counter::with(config, 0, |providers| providers)?;
+        let burst = (0..offered).map(|number| {
+            let gateway = counter.gateway.clone();
+            async move { gateway.pay(request(&format!("burst {number}"))).await }
+        });
+        let burst = futures::future::join_all(burst.collect::<Vec<_>>());
+        let mut counts = Counts { offered, ..Counts::default() };
+        for told in cx.call("Gateway::pay", burst).await?.value {
+            counts.count(told);
+        }
+        let wrong = counts.refused.iter().find(|after| after.is_zero() || **after > ms(10_000));
+        ensure!(
+            wrong.is_none() && !counts.refused.is_empty(),
+            "{offered} payments come at once to a gateway that was just started, with max_in_flight {max_in_flight}: a refusal does not say when to come back";
+            expected = "a `retry_after` of more than 0 and at most 10 000 ms",
+            observed = format!("{wrong:?}; {}", counts.told()),
+            help = "begin with a guess of how long a payment takes, for as long as none has ended"
         );
     }
     Ok(())

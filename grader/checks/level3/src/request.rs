@@ -151,25 +151,52 @@ pub async fn refuses_unknown_currencies(cx: Cx) -> Outcome {
 }
 
 /// Texts that a bounded field refuses, and why.
-fn bad_texts(most: usize) -> [(String, String, InvalidText); 5] {
+fn bad_texts(most: usize) -> Vec<(String, String, InvalidText)> {
     let long = |chars: usize| {
         let error = InvalidText::TooLong { chars, most };
         ("k".repeat(chars), format!("of {chars} characters"), error)
     };
-    [
+    let mut texts = vec![
         (String::new(), "that is empty".to_owned(), InvalidText::Empty),
         long(most + 1),
         long(most + 10_000),
-        ("a\nb".to_owned(), "with a line break".to_owned(), InvalidText::Characters),
-        ("a\u{7f}".to_owned(), "with a control character".to_owned(), InvalidText::Characters),
-    ]
+    ];
+    // What a form, a file or a terminal leaves behind: in the middle, and at either end.
+    for mark in ["\n", "\r\n", "\r", "\t", "\0", "\u{1b}", "\u{7f}", "\u{85}"] {
+        for text in [format!("a{mark}b"), format!("ab{mark}"), format!("{mark}ab")] {
+            let which = format!("with a control character, {text:?},");
+            texts.push((text, which, InvalidText::Characters));
+        }
+    }
+    texts
+}
+
+/// Whether blanks around the key, the order and the card token are taken as they are: that is a criterion of its own,
+/// and a solution that removes them removes the marks at both ends as well.
+async fn keeps_blanks(cx: &Cx) -> Result<[bool; 3], Fail> {
+    let blank = " a ";
+    let given = PaymentRequest {
+        key: blank.into(),
+        order: blank.into(),
+        card: blank.into(),
+        ..request("a")
+    };
+    let Ok(found) = validate(cx, &given).await? else { return Ok([true; 3]) };
+    Ok([found.key.as_str(), found.order.as_str(), found.card.expose()].map(|text| text == blank))
+}
+
+/// Whether the text is one to judge a field with whose blanks are kept, or not.
+fn is_judged(text: &str, keeps_blanks: bool) -> bool {
+    keeps_blanks || text.trim() == text
 }
 
 pub async fn refuses_bad_keys(cx: Cx) -> Outcome {
+    let [keeps, ..] = keeps_blanks(&cx).await?;
     let foreign = ["\u{e9}", "order \u{20ac}", "\u{43a}\u{43b}\u{44e}\u{447}"].map(|key| {
         (key.to_owned(), "with other than ASCII characters".to_owned(), InvalidText::Characters)
     });
-    for (key, which, error) in bad_texts(255).into_iter().chain(foreign) {
+    let bad = bad_texts(255).into_iter().chain(foreign);
+    for (key, which, error) in bad.filter(|(key, ..)| is_judged(key, keeps)) {
         let bad = PaymentRequest { key, ..request("a") };
         let (what, expected) =
             (format!("a key {which}"), format!("InvalidRequest::Key, {error:?}"));
@@ -253,7 +280,9 @@ pub async fn refuses_broken_addresses(cx: Cx) -> Outcome {
 }
 
 pub async fn refuses_bad_orders_and_cards(cx: Cx) -> Outcome {
-    for (order, which, error) in bad_texts(100) {
+    let [_, keeps_order, keeps_card] = keeps_blanks(&cx).await?;
+    let orders = bad_texts(100).into_iter().filter(|(order, ..)| is_judged(order, keeps_order));
+    for (order, which, error) in orders {
         let bad = PaymentRequest { order, ..request("a") };
         let expected = format!("InvalidRequest::Order, {error:?}");
         refused(
@@ -265,7 +294,8 @@ pub async fn refuses_bad_orders_and_cards(cx: Cx) -> Outcome {
         )
         .await?;
     }
-    for (card, which, error) in bad_texts(255) {
+    let cards = bad_texts(255).into_iter().filter(|(card, ..)| is_judged(card, keeps_card));
+    for (card, which, error) in cards {
         let bad = PaymentRequest { card, ..request("a") };
         let expected = format!("InvalidRequest::Card, {error:?}");
         refused(

@@ -18,7 +18,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::deadline::Deadline;
-use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId, Standing};
+use level3::journal::{
+    FailureKind, Journal, JournalError, MemoryJournal, Record, SagaFailure, SagaId, Standing,
+};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
 use tokio::time::{sleep, timeout};
 
@@ -162,6 +164,52 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             "an optional step whose outcome is unknown is not undone when a later step fails";
             expected = "the undo of mail with StepOutcome::Unknown",
             observed = format!("{:?}", called(&log)), help = help
+        );
+    }
+    the_next_owner_undoes_the_unknown(&cx).await
+}
+
+/// The process loses its journal when the failure of an optional step is written, and another one takes over.
+async fn the_next_owner_undoes_the_unknown(cx: &Cx) -> Outcome {
+    let bench = || {
+        Bench::new(cx)
+            .add("mail", Does::Unknown(FailureKind::Transient), Undo::Works, Step::not_critical)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("capture", Does::NotDone(FailureKind::Rejected), Undo::Works)
+    };
+    let undoes_it = async |records: Vec<Record>| {
+        let next = bench();
+        let end = resumed(cx, &next, records).await?;
+        let undoes_it = undone(&next.log).iter().any(|name| name.starts_with("mail"));
+        Ok::<_, Fail>((undoes_it, format!("{:?}, then {}", called(&next.log), said(&end))))
+    };
+    // Whether it goes by such a record is a criterion of its own.
+    let started = Record::StepStarted { step: "mail".into() };
+    let message = "no answer".to_owned();
+    let failure = SagaFailure { step: "mail".into(), kind: FailureKind::Transient, message };
+    let failed = Record::StepFailed { failure, may_have_acted: true };
+    if !undoes_it(vec![started, failed]).await?.0 {
+        return Ok(());
+    }
+    for nth in 1..=8 {
+        let (first, memory) = (bench(), MemoryJournal::new());
+        let lost = Faulty::new(&memory, nth, Fault::Is(JournalError::Unavailable), &first.log);
+        let (saga, kept): (_, Arc<dyn Journal>) = (Arc::new(first.saga), Arc::new(lost));
+        let _ = cx.call("Saga::execute", execute(&saga, &kept, "one")).await?;
+        let Ok(Some(saga_log)) = memory.read(SagaId::new("one")).await else { continue };
+        let is_written = saga_log.records.iter().any(
+            |record| matches!(record, Record::StepFailed { failure, .. } if failure.step == "mail"),
+        );
+        if !is_written || !undone(&first.log).is_empty() {
+            continue;
+        }
+        let (undoes_it, observed) = undoes_it(saga_log.records[1..].to_vec()).await?;
+        ensure!(
+            undoes_it,
+            "an optional step whose outcome is unknown is not undone by the owner that takes the saga over";
+            expected = "the undo of mail: the record of its failure says that it may have had an effect",
+            observed = format!("{:?} before; the next owner: {observed}", called(&first.log)),
+            help = "`may_have_acted` of StepFailed is for the next owner: write what the step reported, whether it is critical or not"
         );
     }
     Ok(())

@@ -272,14 +272,16 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
             });
             let caught = cx.call(NAME, AssertUnwindSafe(probe).catch_unwind()).await?.value;
             match &caught {
-                Ok(Err(BreakerError::Open { .. })) if round == 2 => return Err(wedged(name)),
+                Ok(Err(BreakerError::Open { .. })) if round == 2 => {
+                    return Err(refused_after(name, bench.breaker.state()));
+                }
                 Ok(ended) => return Err(not_told(name, format!("{:?}", Got::of(*ended)))),
                 Err(panic) if BUG.is_in(panic.as_ref()) => {}
                 Err(_) => return Err(not_told(name, caught_as(&caught))),
             }
         }
         if !bench.lets_through().await? {
-            return Err(wedged(name));
+            return Err(refused_after(name, bench.breaker.state()));
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
             help = "a panic is a bug of the caller: it decides nothing");
@@ -315,7 +317,12 @@ async fn panics_while_closed(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-fn wedged(name: &str) -> Fail {
+fn refused_after(name: &str, state: State) -> Fail {
+    if state == State::Open {
+        return Fail::new(format!("a probe has panicked {name}, and the breaker is open"))
+            .expected("half-open: a panic is neither a failure nor a success")
+            .help("decide how a call has ended when `is_failure` has returned; until then it decides nothing");
+    }
     Fail::new(format!("after a probe has panicked {name}, the next call is refused"))
         .expected("the place of a probe is freed when the probe panics")
         .help(

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
     CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Providers,
     Refund,
 };
-use level3_sim::Script;
+use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
-use crate::world::{request, stage_with};
+use super::Noting;
+use crate::world::{Stage, request, stage_with};
 
 const PAYMENTS: usize = 20;
 
@@ -114,5 +115,75 @@ pub async fn keys_stay_burnt(cx: &Cx) -> Outcome {
         help = "what you note about a key belongs to one payment, until that payment is over"
     );
     ensure_eq!(seen.asked.len(), PAYMENTS, "payments for which an intent was asked for");
+    Ok(())
+}
+
+type Keys = Arc<Mutex<Vec<(CallSite, String)>>>;
+
+/// A gateway, and the keys that its provider is given.
+fn noted(cx: &Cx, script: Script) -> Result<(Stage, Keys), Fail> {
+    let keys = Keys::default();
+    let noted = Arc::clone(&keys);
+    let wrap = move |providers: Providers| {
+        let inner = Arc::clone(&providers.payments);
+        Providers { payments: Arc::new(Noting { inner, keys: noted }), ..providers }
+    };
+    Ok((stage_with(cx, script, GatewayConfig::default(), wrap)?, keys))
+}
+
+fn of_site(keys: &Keys, site: CallSite) -> Vec<String> {
+    lock(keys).iter().filter(|(of, _)| *of == site).map(|(_, key)| key.clone()).collect()
+}
+
+/// The provider answers one call after another of a purpose with a 500 that had no effect, and keeps each answer under
+/// its key.
+pub async fn each_burnt_key_has_a_next_one(cx: &Cx) -> Outcome {
+    // As many as leave one attempt. Of an undo the time limit may end before `find_intent` has said that a key is burnt.
+    let burnt = 2;
+    for site in [CallSite::Create, CallSite::Confirm] {
+        let script = (1..).take(burnt).fold(Script::new(), |script, nth| {
+            script.on(site, nth, Fault::Internal { effect: false })
+        });
+        let (stage, keys) = noted(cx, script)?;
+        let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        sleep(ms(60_000)).await;
+        let keys = of_site(&keys, site);
+        // That the second attempt carries another key, and how many there are, are criteria of their own.
+        let again = (2..=burnt).find(|at| {
+            keys.first() != keys.get(1)
+                && keys.get(*at).is_some_and(|key| keys[..*at].contains(key))
+        });
+        ensure!(
+            again.is_none(),
+            "{burnt} calls of {site} are answered with a 500 without an effect, and attempt {} goes back to a key that is burnt", again.unwrap_or_default() + 1;
+            expected = format!("{} attempts with {} keys: the generation rises with each burnt key", burnt + 1, burnt + 1),
+            observed = format!("{keys:?}, and the answer is {reply:?}"),
+            help = "count the burnt keys of a purpose: a note that there was one is not enough for the second"
+        );
+    }
+    Ok(())
+}
+
+/// The provider refuses each refund, so that the undo is parked; then the reason is gone, and the same gateway tries it
+/// again.
+pub async fn a_refused_key_is_left_alone(cx: &Cx) -> Outcome {
+    let script = Script::new()
+        .always(CallSite::Save, Fault::FailBefore)
+        .always(CallSite::Refund, Fault::Decline);
+    let (stage, keys) = noted(cx, script)?;
+    cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value.ok();
+    sleep(ms(400_000)).await;
+    let refused = of_site(&keys, CallSite::Refund);
+    stage.script.heal(CallSite::Refund);
+    cx.call("Gateway::redrive", stage.gateway.redrive()).await?;
+    let keys = of_site(&keys, CallSite::Refund);
+    let again = keys[refused.len()..].iter().find(|key| refused.contains(key));
+    ensure!(
+        again.is_none(),
+        "a redrive tries a refund under a key with which the provider has refused it before";
+        expected = "the key's next generation: the provider repeats the refusal that it has stored, although its reason is gone",
+        observed = format!("refused with {}; the redrive uses {}", refused.join(", "), again.map_or("", String::as_str)),
+        help = "a payment with a parked undo is not over: keep what you know about its keys until it is"
+    );
     Ok(())
 }

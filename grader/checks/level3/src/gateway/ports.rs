@@ -70,7 +70,54 @@ pub async fn does_nothing_without_its_journal(cx: Cx) -> Outcome {
         }
     }
     lost_answers(&cx, &mut draw).await?;
+    sends_no_receipt(&cx, &mut draw).await?;
     slow(&cx, &mut draw).await
+}
+
+/// A row stands that could not be taken back, so that the ledger has a receipt to be sent. The journal, which knows that
+/// the payment is not paid, goes away while a recovery asks the ledger.
+async fn sends_no_receipt(cx: &Cx, draw: &mut grader_kit::Draw) -> Outcome {
+    // What a recovery makes of such a row while nothing else fails is a criterion of its own.
+    if receipts_of_an_unpaid(cx, draw, None).await?.0 > 0 {
+        return Ok(());
+    }
+    let (mails, recovered) = receipts_of_an_unpaid(cx, draw, Some(Illness::Unavailable)).await?;
+    ensure!(
+        mails == 0, "a payment is not paid and its row could not be taken back; the journal goes away while a recovery asks for the receipts to be sent, and {mails} are sent";
+        expected = "none: whether a row's payment is paid is in the journal",
+        observed = format!("recover() returns {recovered}"),
+        help = "an outcome that cannot be read counts as unpaid: the receipt stays in the outbox for the next recovery"
+    );
+    Ok(())
+}
+
+/// How many receipts a recovery sends, and what it returns.
+async fn receipts_of_an_unpaid(
+    cx: &Cx,
+    draw: &mut grader_kit::Draw,
+    illness: Option<Illness>,
+) -> Result<(usize, String), Fail> {
+    let script = Script::new()
+        .always(CallSite::Save, Fault::LoseReply)
+        .always(CallSite::Void, Fault::Decline)
+        .always(CallSite::PendingReceipts, Fault::Slow(ms(1000)));
+    let (stage, journal) = patient(cx, script)?;
+    cx.call("Gateway::pay", stage.gateway.pay(drawn(draw, "a"))).await?.value.ok();
+    sleep(ms(200_000)).await;
+    let asked = || stage.wire.calls().iter().any(|call| call.site == CallSite::PendingReceipts);
+    let falls = async {
+        for _ in 0..100 {
+            sleep(ms(100)).await;
+            if asked() {
+                break;
+            }
+        }
+        journal.falls(illness);
+        sleep(ms(30_000)).await;
+    };
+    let both = async { tokio::join!(stage.gateway.recover(), falls).0 };
+    let recovered = cx.call("Gateway::recover", both).await?.value;
+    Ok((stage.world.mails().len(), format!("{recovered:?}")))
 }
 
 /// The journal falls ill in the middle of a payment, and another process ends it afterwards.

@@ -27,6 +27,7 @@ fn fill(backlog: &mut Backlog, rate: u64, now: Instant) -> (u64, Duration) {
 pub fn reserves_what_the_rate_allows(cx: &Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = (draw.between(101..=1999), draw.between(500..=5000));
+    let idle = draw.between(3..=600);
     for (rate, window) in [(3000, 1000), (150, 1000), (7, 10_000), (20_000, 700), drawn] {
         let now = Instant::now();
         let account = || {
@@ -51,6 +52,17 @@ pub fn reserves_what_the_rate_allows(cx: &Cx) -> Outcome {
             "Backlog: an account with {rate} calls in {window} ms is full, and {} ms later it reserves {calls} calls more", window / 2;
             expected = format!("{}: those that it has made meanwhile", rate / 2), help = help
         );
+        // Time in which nothing was reserved is not saved up: after a start, and after a busy time.
+        let quiet = now + ms(window * idle);
+        for (mut backlog, which) in [(account(), "new"), (backlog, "full")] {
+            let (calls, _) = fill(&mut backlog, rate, quiet);
+            ensure!(
+                is_right(calls, rate),
+                "Backlog: an account with {rate} calls in {window} ms is {which}, and after {} ms without a call it reserves {calls} calls in {window} ms", window * idle;
+                expected = format!("{rate}, or one call of a payment more or less: the time that has passed makes no calls"),
+                help = "new calls are made from now on, or after those that are reserved, whichever is later"
+            );
+        }
         // The wait that a refusal names is the time until the same calls are accepted.
         let mut backlog = account();
         fill(&mut backlog, rate, now);

@@ -38,7 +38,7 @@ pub async fn claimed(journal: &MemoryJournal) -> Result<(Lease, SagaLog), Fail> 
 }
 
 /// The outcome when another owner takes the saga over, within ten seconds.
-async fn resumed(
+pub async fn resumed(
     cx: &Cx,
     bench: &Bench,
     records: Vec<Record>,

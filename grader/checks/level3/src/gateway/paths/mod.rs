@@ -15,7 +15,7 @@ use level3::journal::Standing;
 use level3::provider::RowStatus;
 use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Fault, Script};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::world::{WireCall, is_paid, request, stage};
 use table::{Path, Rule, paths_of};
@@ -495,8 +495,12 @@ fn once_each(walked: &Walked) -> Outcome {
 
 pub async fn leaves_nothing_running(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
+    ends_with_its_payment(&cx).await?;
     for path in paths_of(Rule::Memory) {
-        let walked = walk(&cx, path, Plan::new(20, Script::new()), &mut draw).await?;
+        let mut plan = Plan::new(20, Script::new());
+        // Longer than everything that the walk waits for.
+        plan.config.total = Duration::from_secs(3600);
+        let walked = walk(&cx, path, plan, &mut draw).await?;
         let left = cx.alive_tasks().saturating_sub(walked.tasks);
         ensure!(
             left == 0,
@@ -508,6 +512,39 @@ pub async fn leaves_nothing_running(cx: Cx) -> Outcome {
             let counted = gateway.in_flight();
             ensure!(counted == 0, "path \"{}\": in_flight() is {counted} when all is over", path.name(); expected = "0");
         }
+    }
+    Ok(())
+}
+
+/// Payments that are over, with their receipts and their undos: not minutes later, nothing is left of them.
+async fn ends_with_its_payment(cx: &Cx) -> Outcome {
+    let scripts = [
+        ("are paid", Script::new()),
+        ("the bank declines", Script::new().always(CallSite::Confirm, Fault::Decline)),
+        ("the ledger fails", Script::new().always(CallSite::Save, Fault::FailBefore)),
+    ];
+    for (what, script) in scripts {
+        let before = cx.alive_tasks();
+        let stage = stage(cx, script)?;
+        // One after another, so that no breaker opens and no pause between attempts is long.
+        for number in 0..3 {
+            let key = format!("{what} {number}");
+            let twice = async {
+                tokio::join!(stage.gateway.pay(request(&key)), stage.gateway.pay(request(&key)))
+            };
+            cx.call("Gateway::pay", twice).await?;
+        }
+        sleep(ms(3000)).await;
+        cx.settle().await;
+        let calls = stage.wire.calls();
+        let is_over = stage.open() == 0 && calls.iter().all(|call| call.over.is_some());
+        let left = cx.alive_tasks().saturating_sub(before);
+        ensure!(
+            !is_over || left == 0,
+            "{left} tasks are left 3 s after 3 payments that {what} were over";
+            expected = "none: each payment that has ended would leave a task in memory",
+            help = "what waits or watches for a payment ends with it: let the payment's own task do it"
+        );
     }
     Ok(())
 }

@@ -1,0 +1,128 @@
+//! Probes that end when the breaker has closed, or opened, without them.
+//!
+//! Each script is played twice: without such a probe, which shows how this breaker counts (criteria of their own judge
+//! that), and with one, which has to make no difference.
+
+use futures::future::{OptionFuture, join, join_all};
+use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use level3::breaker::State;
+use tokio::time::sleep;
+
+use super::bench::{Bench, Figures, Trouble};
+
+type Late = Result<(), Trouble>;
+
+const HELP: &str = "remember with each call in which state it was let in (a generation number), and begin a new \
+                    generation with every change of state, closing included";
+
+/// Breakers that let several probes through at the same time.
+fn some(cx: &Cx) -> [Figures; 2] {
+    let mut draw = cx.draw();
+    let in_a_row = Figures {
+        failures: draw.between(2..=6) as u32,
+        window: None,
+        reset: draw.between(1_000..=60_000),
+        probes: draw.between(2..=4) as usize,
+        successes: draw.between(1..=3) as u32,
+    };
+    [in_a_row, Figures { window: Some(600_000), ..in_a_row }]
+}
+
+/// A probe that ends so late decides nothing any more.
+pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
+    for figures in some(cx) {
+        let few = figures.failures - 1;
+        if after_closing(cx, figures, None).await? == [State::Closed, State::Open] {
+            let [after, at_the_end] = after_closing(cx, figures, Some(late)).await?;
+            let when = format!(
+                "a probe was on its way when others closed the breaker; {few} failures followed, and then it has ended with {late:?}"
+            );
+            ensure!(
+                after == State::Closed, "{when}: the breaker is {after:?}";
+                expected = "Closed: a result counts only in the period in which its call was admitted", help = HELP
+            );
+            ensure!(
+                at_the_end == State::Open, "{when}: one failure more leaves the breaker {at_the_end:?}";
+                expected = "Open: a success of a probe from before does not end the row", help = HELP
+            );
+        }
+        if after_reopening(cx, figures, None).await? == Some((State::HalfOpen, false)) {
+            let when = format!(
+                "a probe was on its way when another one opened the breaker, and has ended with {late:?} when it was half-open again"
+            );
+            if let Some((state, freed)) = after_reopening(cx, figures, Some(late)).await? {
+                ensure!(
+                    state == State::HalfOpen, "{when}: the breaker is {state:?}";
+                    expected = "HalfOpen: a result counts only in the period in which its call was admitted", help = HELP
+                );
+                ensure!(
+                    !freed, "{when}, with {} probes on their way, and one more is let through", figures.probes;
+                    expected = "refused: a probe from before has no place here, and frees none", help = HELP
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends after `length` milliseconds, if there is one.
+async fn ends(bench: &Bench, length: u64, late: Option<Late>) -> Result<(), Fail> {
+    let call = OptionFuture::from(late.map(|late| bench.slow(length, late)));
+    call.await.transpose().map(drop)
+}
+
+/// The others close the breaker, and all but one of the failures that open it follow. The state when the late probe has
+/// ended, and that after one failure more.
+async fn after_closing(cx: &Cx, figures: Figures, late: Option<Late>) -> Result<[State; 2], Fail> {
+    let bench = Bench::half_open(cx, figures).await?;
+    let script = async {
+        sleep(ms(1)).await;
+        for _ in 0..figures.successes {
+            let _ = bench.end(Ok(())).await?;
+        }
+        for _ in 1..figures.failures {
+            let _ = bench.end(Err(Trouble::Down)).await?;
+        }
+        sleep(ms(2000)).await;
+        let after = bench.breaker.state();
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        Ok([after, bench.breaker.state()])
+    };
+    let (probe, states) = join(ends(&bench, 1000, late), script).await;
+    probe?;
+    states
+}
+
+/// Another probe fails, and the breaker is half-open again, one success before it closes. The state when the late probe
+/// has ended, and whether one probe more is let through then, beside as many as there may be; nothing if there are fewer.
+async fn after_reopening(
+    cx: &Cx,
+    figures: Figures,
+    late: Option<Late>,
+) -> Result<Option<(State, bool)>, Fail> {
+    let (bench, reset) = (Bench::half_open(cx, figures).await?, figures.reset);
+    let script = async {
+        sleep(ms(1)).await;
+        let _ = bench.end(Err(Trouble::Down)).await?;
+        bench.reset().await;
+        for _ in 1..figures.successes {
+            let _ = bench.end(Ok(())).await?;
+        }
+        let before = bench.calls.get();
+        let busy = join_all((0..figures.probes).map(|_| bench.slow(5000, Ok(()))));
+        let looks = async {
+            sleep(ms(500)).await;
+            let are_full = (bench.calls.get() - before) as usize == figures.probes;
+            sleep(ms(2500)).await;
+            let state = bench.breaker.state();
+            let freed = bench.lets_through().await?;
+            Ok(are_full.then_some((state, freed)))
+        };
+        let (busy, looks) = join(busy, looks).await;
+        busy.into_iter().collect::<Result<Vec<_>, _>>()?;
+        looks
+    };
+    let (probe, looks) = join(ends(&bench, reset + 2000, late), script).await;
+    probe?;
+    looks
+}
