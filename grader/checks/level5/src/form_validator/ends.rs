@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join;
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, moved, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ensure_still, moved, ms};
 use level5::form_validator::{FieldStatus, FormStatus, ServerErrors, SubmitError, Verdict};
 use tokio::time::sleep;
 
@@ -65,14 +65,6 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     )?;
     stage.set(NAME, "good").await?;
     stage.shows_at(began + 150, NAME, "valid", "a field was set after `reset`", HELP).await
-}
-
-/// Nothing woke up again and again.
-fn ensure_still(cx: &Cx, before: u64, what: &str, help: &str) -> Outcome {
-    let parks = cx.parks() - before;
-    ensure!(parks <= 100, "{what}: something woke up at {parks} moments";
-        expected = "a few: a debounce and a check that end", help = help);
-    Ok(())
 }
 
 /// What the server says of a form that was reset meanwhile: its errors are about values that are gone.
