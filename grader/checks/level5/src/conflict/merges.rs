@@ -1,10 +1,10 @@
 //! Merges field by field, and deletions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use grader_kit::{Cx, Fail, Outcome, ensure_eq};
 use level5::conflict::{
-    Latest, Record, Resolution, SourceId, Standing, Standings, Strategy, resolve,
+    Latest, Record, Resolution, Resolved, SourceId, Standing, Standings, Strategy, resolve,
 };
 use serde_json::{Value, json};
 
@@ -106,6 +106,8 @@ async fn merges_many(cx: &Cx, help: &'static str) -> Outcome {
             let fields: Value = ["a", "b", "c", "d", "e"]
                 .into_iter()
                 .filter(|_| draw.chance(40))
+                // And one that no other record has.
+                .chain([name.as_str()])
                 .map(|field| (field.to_owned(), json!(name)))
                 .collect::<serde_json::Map<_, _>>()
                 .into();
@@ -126,22 +128,22 @@ async fn merges_many(cx: &Cx, help: &'static str) -> Outcome {
                 }
             }
         }
-        let expected: Vec<_> = best
-            .iter()
-            .map(|(name, record)| format!("{name} is {}", shown_stamp(&record.stamp)))
-            .collect();
         for _ in 0..2 {
-            draw.shuffle(&mut records);
-            let merged = decide(cx, &records, Strategy::Merge, &standings).await?;
-            let Resolution::Decided(merged) = merged else {
+            let mut offered = records.clone();
+            draw.shuffle(&mut offered);
+            let merged = decide(cx, &offered, Strategy::Merge, &standings).await?;
+            let Resolution::Decided(Resolved { content: Some(merged), .. }) = merged else {
                 return Err(Fail::new(format!("a merge of {count} sources: {merged:?}")));
             };
-            let found: Vec<_> = merged
-                .origins
-                .iter()
-                .map(|(name, stamp)| format!("{name} is {}", shown_stamp(stamp)))
-                .collect();
-            ensure_eq!(found, expected, "a merge of {count} sources, of which a fourth has no standing and the others have priorities from 0 to 2: the origin of each field"; help = help);
+            let names = best.keys().copied().chain(merged.keys().map(String::as_str));
+            for name in names.collect::<BTreeSet<_>>() {
+                let expected = best.get(name).map(|record| shown_stamp(&record.stamp));
+                let found = merged.get(name).and_then(Value::as_str);
+                let found =
+                    records.iter().find(|record| Some(record.stamp.source.as_str()) == found);
+                let found = found.map(|record| shown_stamp(&record.stamp));
+                ensure_eq!(found, expected, "a merge of {count} sources, of which some have no standing and the others have priorities from 0 to 2: the record that the field `{name}` is from"; help = help);
+            }
         }
     }
     Ok(())
