@@ -60,7 +60,7 @@ async fn failures_keep_the_bound(cx: &Cx, ordered: bool) -> Outcome {
                 });
                 line.stage(if ordered { stage.ordered() } else { stage })
             });
-            keeps_the_bound(cx, &works, line.run(works.input(MANY)), buffer, &stages, 1).await?;
+            keeps_the_bound(cx, &works, line.run(works.input(500)), buffer, &stages, 1).await?;
         }
     }
     Ok(())
@@ -107,7 +107,8 @@ pub async fn stops_pulling_when_the_consumer_stops(cx: Cx) -> Outcome {
     }
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     pauses(&cx, 2, &names.map(|name| (name, 1)).to_vec(), 10, 1).await?;
-    failures_keep_the_bound(&cx, false).await
+    failures_keep_the_bound(&cx, false).await?;
+    failures_keep_the_bound(&cx, true).await
 }
 
 pub async fn pulls_nothing_without_room(cx: Cx) -> Outcome {
@@ -139,7 +140,7 @@ pub async fn an_ordered_stage_keeps_the_bound(cx: Cx) -> Outcome {
             expected = format!("at most {most}"),
             help = "a result that waits for its turn keeps its slot; otherwise the results behind a slow item pile up");
     }
-    failures_keep_the_bound(&cx, true).await
+    Ok(())
 }
 
 /// The consumer is away: the stages work until all is full.
@@ -160,9 +161,9 @@ async fn fills_up(cx: &Cx) -> Outcome {
         };
         let pulled = cx.call(RUN, run).await?.value;
         let full = bound(buffer, &stages) + 1;
-        // An input that the first stage reads itself needs no channel. One more is the business of another criterion.
-        let fits = |full: u64| pulled == full || pulled == full + 1;
-        ensure!(fits(full) || fits(full - buffer as u64), "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
+        // An input that the first stage reads itself needs no channel. More is the business of other criteria.
+        let without = full - buffer as u64;
+        ensure!(pulled >= full || pulled == without || pulled == without + 1, "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
             expected = format!("{full}: one is delivered, and all slots and channels are full"),
             help = "each channel has room for `buffer` items, and is filled as soon as there is room for one");
     }
