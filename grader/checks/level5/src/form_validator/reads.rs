@@ -135,6 +135,7 @@ async fn each_rule_reads_its_own(cx: &Cx, help: &'static str) -> Outcome {
     })
     .await?;
     stage.set(AGAIN, "x").await?;
+    stage.at(100).await;
     for (number, field) in others.into_iter().enumerate() {
         let when = format!("rule {} of four reads {field}, which was set", number + 1);
         stage.set(field, "same").await?;
