@@ -256,7 +256,7 @@ async fn lives_with_any_time(cx: &Cx) -> Outcome {
             Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), checking)).await?;
         let when = format!("a debounce of {long:?}");
         stage.set(NAME, "a").await?;
-        stage.shows_at(100_000, NAME, "pending", &when, HELP).await?;
+        stage.shows_at(30_000, NAME, "pending", &when, HELP).await?;
         let call = cx.call(VALIDATE, stage.form.validate(NAME)).await?;
         let status = call.value.map_or_else(|error| error.to_string(), |status| shown(&status));
         ensure_eq!((status.as_str(), call.took), ("valid", ms(100)), "{when}, and `validate` of a field whose check waits for it"; help = HELP);

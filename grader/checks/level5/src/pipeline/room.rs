@@ -185,7 +185,7 @@ async fn ends_its_work(cx: &Cx) -> Outcome {
                     works.stage(name, *max, move |item, _| takes(lengths[item as usize % 7]));
                 line.stage(if ordered { stage.ordered() } else { stage })
             });
-            let mut output = line.run(works.input(1000));
+            let mut output = line.run(works.input(60));
             let last = stages.last().map_or(0, |(_, max)| *max as u64) + buffer as u64;
             let run = async {
                 take(&works, &mut output, 1).await;
