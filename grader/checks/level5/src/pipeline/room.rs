@@ -40,7 +40,7 @@ async fn pauses(cx: &Cx, buffer: usize, stages: &Stages, length: u64, more: u64)
 }
 
 /// The same, of items that fail in the first stage: all of them, or all but every third.
-async fn failures_keep_the_bound(cx: &Cx, ordered: bool) -> Outcome {
+async fn failures_keep_the_bound(cx: &Cx) -> Outcome {
     let drawn = cx.draw().index(4) + 1;
     for (buffer, stages) in [
         (1, vec![("an outage", 2), ("b", 3)]),
@@ -51,14 +51,13 @@ async fn failures_keep_the_bound(cx: &Cx, ordered: bool) -> Outcome {
             let works = Works::new(cx);
             let line = stages.iter().fold(Line::new(nz(buffer)), |line, (name, max)| {
                 let first = *name == "an outage";
-                let stage = works.stage(name, *max, move |item, _| {
+                line.stage(works.stage(name, *max, move |item, _| {
                     if first && (every == 1 || item % every > 0) {
                         fails(10, "down")
                     } else {
                         takes(10)
                     }
-                });
-                line.stage(if ordered { stage.ordered() } else { stage })
+                }))
             });
             keeps_the_bound(cx, &works, line.run(works.input(500)), buffer, &stages, 1).await?;
         }
@@ -107,8 +106,7 @@ pub async fn stops_pulling_when_the_consumer_stops(cx: Cx) -> Outcome {
     }
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     pauses(&cx, 2, &names.map(|name| (name, 1)).to_vec(), 10, 1).await?;
-    failures_keep_the_bound(&cx, false).await?;
-    failures_keep_the_bound(&cx, true).await
+    failures_keep_the_bound(&cx).await
 }
 
 pub async fn pulls_nothing_without_room(cx: Cx) -> Outcome {
