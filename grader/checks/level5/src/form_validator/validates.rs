@@ -138,7 +138,8 @@ pub async fn validates_all_at_once(cx: Cx) -> Outcome {
 async fn several_rules(cx: &Cx, help: &'static str) -> Outcome {
     let mut draw = cx.draw();
     for all in [false, true] {
-        for set in [false, true] {
+        // In one breath, as by the enter key, no task has run between the two.
+        for (set, one_breath) in [(false, false), (true, false), (false, true)] {
             let mut debounces = [5000, 0, 100, 700];
             draw.shuffle(&mut debounces);
             let services = debounces.map(|_| Service::new(cx.timeline(), "free", 200));
@@ -156,6 +157,9 @@ async fn several_rules(cx: &Cx, help: &'static str) -> Outcome {
                 stage.at(50).await;
             }
             let validates = async {
+                if one_breath {
+                    let _ = stage.form.set(NAME, "x");
+                }
                 if all {
                     drop(stage.form.validate_all().await);
                 } else {
@@ -163,8 +167,11 @@ async fn several_rules(cx: &Cx, help: &'static str) -> Outcome {
                 }
             };
             let call = cx.call(if all { VALIDATE_ALL } else { VALIDATE }, validates).await?;
-            let (value, what) =
-                if set { ("x", "was set 50 ms before") } else { ("", "is pristine") };
+            let (value, what) = match (set, one_breath) {
+                (true, _) => ("x", "was set 50 ms before"),
+                (_, true) => ("x", "is set in the same breath"),
+                _ => ("", "is pristine"),
+            };
             let began: Vec<_> = services.iter().map(|service| service.began().join(", ")).collect();
             // A check without a debounce began when the field was set.
             let expected = debounces.map(|debounce| match (set, debounce) {
