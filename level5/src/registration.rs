@@ -297,6 +297,8 @@ fn syntax(email: &str) -> Verdict {
 fn unlike_email(username: &str, form: &Snapshot) -> Verdict {
     let email = form.get(EMAIL).unwrap_or_default();
     match email.split_once('@') {
+        // A username that is not filled in is like no other name: `length` has its only error.
+        _ if username.trim().is_empty() => Verdict::ok(),
         Some((name, _)) if name.to_lowercase() == username.to_lowercase() => {
             Verdict::error(TOO_SIMILAR)
         }

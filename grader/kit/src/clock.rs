@@ -6,6 +6,7 @@
 //! So the kit keeps a handle of its runtime, and knows when its clock may move: while the runtime is
 //! parked, and at no other time.
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -27,6 +28,8 @@ struct Watch {
     /// Set once the runtime is built.
     handle: OnceLock<Handle>,
     seen: Mutex<Seen>,
+    /// How often the runtime has parked.
+    parks: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +52,10 @@ impl Clock {
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
-            .on_thread_park(move || parks.look())
+            .on_thread_park(move || {
+                parks.look();
+                parks.parks.fetch_add(1, Ordering::Relaxed);
+            })
             .on_thread_unpark(move || unparks.accept())
             .build()?;
         let handle = runtime.handle().clone();
@@ -71,6 +77,11 @@ impl Clock {
     /// Spawned tasks of the runtime that are alive.
     pub(crate) fn alive_tasks(&self) -> usize {
         self.handle.metrics().num_alive_tasks()
+    }
+
+    /// How often the runtime has parked.
+    pub(crate) fn parks(&self) -> u64 {
+        self.watch.parks.load(Ordering::Relaxed)
     }
 
     /// Moves the clock by `time`. Timers that are due by then fire when the runtime parks next.
@@ -132,6 +143,27 @@ fn now(handle: &Handle) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_looks_again_and_again_parks_the_runtime_as_often() {
+        let (runtime, clock) = Clock::paused().expect("a runtime");
+        runtime.block_on(async {
+            let hour = Duration::from_secs(3600);
+            let before = clock.parks();
+            tokio::time::sleep(hour).await;
+            // A far timer moves nearer in a few steps.
+            assert!(clock.parks() - before <= 20, "{} parks in an hour", clock.parks() - before);
+            let looks = tokio::spawn(async {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let before = clock.parks();
+            tokio::time::sleep(hour).await;
+            assert!(clock.parks() - before >= 3600, "{} parks in an hour", clock.parks() - before);
+            looks.abort();
+        });
+    }
 
     #[test]
     fn a_skip_is_exact_and_no_move_of_the_judged_code() {

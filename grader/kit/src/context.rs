@@ -127,6 +127,14 @@ impl Cx {
         self.shared.clock.alive_tasks()
     }
 
+    /// How often the runtime has parked so far. It parks when no task is ready, and the paused clock moves on: a
+    /// task that wakes up every few milliseconds, spawned or not, makes it park each time. The count depends on the
+    /// virtual time alone, not on the machine.
+    #[must_use]
+    pub fn parks(&self) -> u64 {
+        self.shared.clock.parks()
+    }
+
     /// Lets every task that is ready have its turns, without moving the clock: it returns as soon as
     /// a number of rounds went by, far more than a chain of wake-ups in an exercise is long.
     pub async fn settle(&self) {

@@ -82,6 +82,21 @@ pub fn short(text: &str) -> String {
     }
 }
 
+/// Nothing has woken up again and again since [`Cx::parks`] was `before`: `what` names the time in between.
+///
+/// # Errors
+///
+/// A [`Fail`] for more than a hundred moments. A far timer moves nearer in a few steps, each of which is one.
+pub fn ensure_still(cx: &Cx, before: u64, what: &str, help: &str) -> Outcome {
+    let moments = cx.parks() - before;
+    if moments <= 100 {
+        return Ok(());
+    }
+    Err(Fail::new(format!("{what}: something woke up at {moments} moments"))
+        .expected("a few: what has nothing to do sleeps")
+        .help(help))
+}
+
 /// Runs a future of the learner's code for `at` milliseconds of virtual time and drops it. `name` is
 /// how messages call it.
 ///

@@ -39,7 +39,8 @@ pub trait Rule: Send + Sync + 'static {
 pub struct Checking {
     /// The check begins when the values were the same for this time. Zero: at once.
     pub debounce: Duration,
-    /// A check that takes this long has failed.
+    /// A check that has no answer within this time has failed. Of an answer in that very moment it is open whether it
+    /// counts.
     pub timeout: Duration,
     /// A verdict is used again while its age is less than this.
     pub ttl: Duration,

@@ -37,7 +37,7 @@ impl Verdict {
 /// Why a check has no verdict. The value may be right or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckFailed {
-    /// It took as long as its time limit.
+    /// It had no answer within its time limit.
     #[error("the check took too long")]
     TimedOut,
     /// Its service gave no answer that can be used. The text is for a log.

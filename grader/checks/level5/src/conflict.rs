@@ -2,6 +2,7 @@
 
 mod converges;
 mod merges;
+mod prints;
 mod wins;
 
 use std::time::Duration;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use grader_kit::{Cx, Draw, Outcome, ensure, ensure_eq};
 use jiff::Timestamp;
 use level5::conflict::{
-    Fields, Fingerprint, Latest, Offer, Record, Resolution, Resolved, SourceId, Stamp, Standing,
-    Standings, Strategy, resolve,
+    Fields, Latest, Offer, Record, Resolution, Resolved, SourceId, Stamp, Standing, Standings,
+    Strategy, resolve,
 };
 use serde_json::{Value, json};
 
 pub use converges::{grouping_does_not_matter, order_does_not_matter};
 pub use merges::{a_merge_follows_its_sources, deletions_are_not_undone, merges_field_by_field};
+pub use prints::fingerprints_cover_the_whole;
 pub use wins::{a_person_decides, the_newest_wins, the_priority_wins, the_trust_wins};
 
 const RESOLVE: &str = "conflict::resolve";
@@ -94,17 +96,66 @@ fn standings(of: &[(&str, u8, u8)]) -> Standings {
     of.iter().map(standing).collect()
 }
 
-/// Resolves records that are offered in a drawn order.
+/// The orders in which records are offered: every one of up to four records, and eight drawn ones of more.
+fn orders(draw: &mut Draw, records: &[Record]) -> Vec<Vec<Record>> {
+    if records.len() > 4 {
+        let shuffled = |draw: &mut Draw| {
+            let mut records = records.to_vec();
+            draw.shuffle(&mut records);
+            records
+        };
+        return (0..8).map(|_| shuffled(draw)).collect();
+    }
+    let mut orders = vec![Vec::new()];
+    for record in records {
+        let longer = |order: Vec<Record>| {
+            (0..=order.len()).map(move |place| {
+                let mut longer = order.clone();
+                longer.insert(place, record.clone());
+                longer
+            })
+        };
+        orders = orders.into_iter().flat_map(longer).collect();
+    }
+    orders
+}
+
+/// Resolves records that are offered in this order.
 async fn decide(
     cx: &Cx,
-    draw: &mut Draw,
     records: &[Record],
     strategy: Strategy,
     standings: &Standings,
 ) -> Result<Resolution, grader_kit::Fail> {
-    let mut records = records.to_vec();
-    draw.shuffle(&mut records);
+    let records = records.to_vec();
     cx.call_fn(RESOLVE, || resolve(&latest(records), strategy, standings)).await
+}
+
+/// What a decision must be, in whatever order the records are offered.
+struct Decision<'a> {
+    strategy: Strategy,
+    standings: &'a Standings,
+    /// As [`shown_resolution`] shows it.
+    expected: &'a str,
+    what: &'a str,
+    help: &'a str,
+}
+
+impl Decision<'_> {
+    /// Offers the records in all [`orders`]. Returns what was decided in the last one.
+    async fn ensure(
+        &self,
+        cx: &Cx,
+        draw: &mut Draw,
+        records: &[Record],
+    ) -> Result<Resolution, grader_kit::Fail> {
+        let mut decided = Resolution::Empty;
+        for records in orders(draw, records) {
+            decided = decide(cx, &records, self.strategy, self.standings).await?;
+            ensure_eq!(shown_resolution(&decided), self.expected, "{}, of [{}]", self.what, shown_all(&records); help = self.help);
+        }
+        Ok(decided)
+    }
 }
 
 pub async fn stamps_have_a_total_order(cx: Cx) -> Outcome {
@@ -266,62 +317,6 @@ pub async fn a_conflict_is_a_difference(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
-    let mut draw = cx.draw();
-    let long = draw.text(2000..=3000);
-    let print = |json: &Value| Fingerprint::of(Some(&fields(json)));
-    let word = draw.word();
-    let differ = [
-        (json!({"name": "A"}), json!({"name": "B", "z": 9})),
-        (json!({"name": "A", "z": 8}), json!({"name": "A", "z": 9})),
-        (json!({"text": format!("{long}a")}), json!({"text": format!("{long}b")})),
-        (json!({"text": format!("a{long}")}), json!({"text": format!("b{long}")})),
-        (json!({"list": ["a", "b"]}), json!({"list": ["b", "a"]})),
-        (json!({"list": ["a", "b"]}), json!({"list": ["a,b"]})),
-        (json!({"list": [1, 2]}), json!({"list": [12]})),
-        (json!({"list": ["a\",\"b"]}), json!({"list": ["a", "b"]})),
-        (json!({"list": [["a"], "b"]}), json!({"list": [["a", "b"]]})),
-        (json!({"n": 1}), json!({"n": "1"})),
-        (json!({"n": null}), json!({})),
-        (json!({"n": null}), json!({"n": "null"})),
-        (json!({"n": false}), json!({"n": 0})),
-        (json!({"n": []}), json!({"n": {}})),
-        (json!({"n": ""}), json!({"n": null})),
-        (json!({"a": {"b": 1}, "c": 2}), json!({"a": {"b": 1, "c": 2}})),
-        (json!({"ab": "c"}), json!({"a": "bc"})),
-        (json!({"名前": "東京"}), json!({"名前": "京都"})),
-        (json!({"e": "é"}), json!({"e": "e"})),
-        (json!({"e": "😀"}), json!({"e": "😁"})),
-        (json!({"n": u64::MAX}), json!({"n": u64::MAX - 1})),
-        (json!({"n": 0.1}), json!({"n": 0.2})),
-        (json!({&word: 1}), json!({format!("{word}s"): 1})),
-    ];
-    for (a, b) in &differ {
-        let (one, other) = cx.call_fn("Fingerprint::of", || (print(a), print(b))).await?;
-        ensure!(one != other, "{} and {} have equal fingerprints", grader_kit::short(&a.to_string()), grader_kit::short(&b.to_string());
-            expected = "different contents have different fingerprints", help = "the whole content goes into it, as UTF-8");
-    }
-    let (none, empty) =
-        cx.call_fn("Fingerprint::of", || (Fingerprint::of(None), print(&json!({})))).await?;
-    ensure!(none != empty, "a deleted record and one without fields have equal fingerprints");
-    // Equal contents, whose objects were filled in another order, on several levels.
-    let mut names: Vec<String> = (0..12).map(|number| format!("{}{number}", draw.word())).collect();
-    let object = |names: &[String]| {
-        let members = names.iter().map(|name| (name.clone(), json!(name.len())));
-        Value::Object(members.collect())
-    };
-    let (flat, inner) = (object(&names), names.clone());
-    draw.shuffle(&mut names);
-    let shuffled = object(&names);
-    let nest = |object: &Value| json!({ "outer": [{ "inner": object }, inner.len()] });
-    for (a, b) in [(flat.clone(), shuffled.clone()), (nest(&flat), nest(&shuffled))] {
-        let (one, other) = cx.call_fn("Fingerprint::of", || (print(&a), print(&b))).await?;
-        ensure!(one == other, "the members of an object came in another order, and the fingerprint is another one";
-            expected = "the order of members does not matter", help = "sort the members of every object");
-    }
-    Ok(())
-}
-
 pub async fn holds_stamps_of_the_future(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let now = 1_000_000;
@@ -355,17 +350,5 @@ pub async fn holds_stamps_of_the_future(cx: Cx) -> Outcome {
         ensure_eq!(was, held, "a stamp of {}, with a `max_skew` of {max:?}: whether it is held", given.at;
             help = "`now + max_skew` may be later than every timestamp: compare the difference");
     }
-    Ok(())
-}
-
-/// What a decision must be, and what it is.
-fn ensure_decided(
-    resolution: &Resolution,
-    expected: &str,
-    records: &[Record],
-    what: &str,
-    help: &str,
-) -> Outcome {
-    ensure_eq!(shown_resolution(resolution), expected, "{what}, of [{}]", shown_all(records); help = help);
     Ok(())
 }

@@ -11,11 +11,13 @@ use super::{
 
 const TRIES: usize = 120;
 
-/// Records of two to five sources with few different times, versions and ranks: ties are frequent.
+/// Records of two to five sources, and now and then of dozens, with few different times, versions and ranks: ties are
+/// frequent.
 fn drawn(draw: &mut Draw, equal_stamps: bool) -> (Vec<Record>, Standings) {
-    let sources: Vec<String> = (0..draw.between(2..=5)).map(|n| format!("s{n}")).collect();
+    let (most, count) = if draw.chance(5) { (50, 120) } else { (5, 9) };
+    let sources: Vec<String> = (0..draw.between(2..=most)).map(|n| format!("s{n}")).collect();
     let mut records = Vec::new();
-    for _ in 0..draw.between(2..=9) {
+    for _ in 0..draw.between(2..=count) {
         let source = draw.pick(&sources).clone();
         let millis = i64::try_from(draw.below(3)).unwrap_or_default();
         let stamp = stamp(millis, draw.below(2), &source);

@@ -1,12 +1,16 @@
 //! Merges field by field, and deletions.
 
-use grader_kit::{Cx, Outcome, ensure_eq};
-use level5::conflict::{Latest, Record, Resolution, Strategy, resolve};
+use std::collections::{BTreeMap, BTreeSet};
+
+use grader_kit::{Cx, Fail, Outcome, ensure_eq};
+use level5::conflict::{
+    Latest, Record, Resolution, Resolved, SourceId, Standing, Standings, Strategy, resolve,
+};
 use serde_json::{Value, json};
 
 use super::{
-    RESOLVE, decide, deleted, ensure_decided, json as shown_json, latest, record, shown_all,
-    shown_stamp, stamp, standings,
+    Decision, RESOLVE, decide, deleted, json as shown_json, latest, record, shown_all, shown_stamp,
+    stamp, standings,
 };
 
 fn of(millis: i64, source: &str, content: &Value) -> Record {
@@ -71,18 +75,77 @@ pub async fn merges_field_by_field(cx: Cx) -> Outcome {
         (vec![of(1, "high", &json!({}))], json!({}), "1 v1 of high"),
     ];
     for (records, expected, newest) in cases {
-        let result = decide(&cx, &mut draw, &records, Strategy::Merge, &standings).await?;
-        let expected = format!("{expected} at {newest}");
-        ensure_decided(
-            &result,
-            &expected,
-            &records,
-            "a merge (high has priority 9, low and same 1, zero 0)",
-            HELP,
-        )?;
+        let decision = Decision {
+            strategy: Strategy::Merge,
+            standings: &standings,
+            expected: &format!("{expected} at {newest}"),
+            what: "a merge (high has priority 9, low and same 1, zero 0)",
+            help: HELP,
+        };
+        decision.ensure(&cx, &mut draw, &records).await?;
     }
-    let none = decide(&cx, &mut draw, &[], Strategy::Merge, &standings).await?;
+    let none = decide(&cx, &[], Strategy::Merge, &standings).await?;
     ensure_eq!(none, Resolution::Empty, "a merge of no records");
+    merges_many(&cx, HELP).await
+}
+
+/// Dozens of sources with few priorities: a sort that keeps equal ones in their order is another one than one that
+/// does not.
+async fn merges_many(cx: &Cx, help: &'static str) -> Outcome {
+    let mut draw = cx.draw();
+    for count in [25, 60, 300, draw.index(100) + 21] {
+        let names: Vec<_> = (0..count).map(|number| format!("s{number}")).collect();
+        let mut records = Vec::new();
+        let mut standings = Standings::new();
+        for name in &names {
+            let rank = draw.below(4);
+            let priority = u8::try_from(rank).unwrap_or_default();
+            if rank < 3 {
+                standings.insert(SourceId::new(name), Standing { priority, trust: 0 });
+            }
+            let fields: Value = ["a", "b", "c", "d", "e"]
+                .into_iter()
+                .filter(|_| draw.chance(40))
+                // And one that no other record has.
+                .chain([name.as_str()])
+                .map(|field| (field.to_owned(), json!(name)))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            let millis = i64::try_from(draw.below(20)).unwrap_or_default();
+            records.push(of(millis, name, &fields));
+        }
+        // For each field the record of the highest priority, and of those the newest.
+        let mut best: BTreeMap<&str, &Record> = BTreeMap::new();
+        let rank = |record: &Record| {
+            let priority = standings.get(&record.stamp.source).map(|standing| standing.priority);
+            (priority, record.stamp.clone())
+        };
+        for record in &records {
+            for name in record.content.iter().flatten().map(|(name, _)| name.as_str()) {
+                let known = best.entry(name).or_insert(record);
+                if rank(record) > rank(known) {
+                    *known = record;
+                }
+            }
+        }
+        for _ in 0..2 {
+            let mut offered = records.clone();
+            draw.shuffle(&mut offered);
+            let merged = decide(cx, &offered, Strategy::Merge, &standings).await?;
+            let Resolution::Decided(Resolved { content: Some(merged), .. }) = merged else {
+                return Err(Fail::new(format!("a merge of {count} sources: {merged:?}")));
+            };
+            let names = best.keys().copied().chain(merged.keys().map(String::as_str));
+            for name in names.collect::<BTreeSet<_>>() {
+                let expected = best.get(name).map(|record| shown_stamp(&record.stamp));
+                let found = merged.get(name).and_then(Value::as_str);
+                let found =
+                    records.iter().find(|record| Some(record.stamp.source.as_str()) == found);
+                let found = found.map(|record| shown_stamp(&record.stamp));
+                ensure_eq!(found, expected, "a merge of {count} sources, of which some have no standing and the others have priorities from 0 to 2: the record that the field `{name}` is from"; help = help);
+            }
+        }
+    }
     Ok(())
 }
 
@@ -188,8 +251,15 @@ pub async fn deletions_are_not_undone(cx: Cx) -> Outcome {
         ),
     ];
     for (strategy, records, expected) in cases {
-        let result = decide(&cx, &mut draw, &records, strategy, &standings).await?;
-        ensure_decided(&result, &expected, &records, &format!("{strategy:?}"), HELP)?;
+        let what = format!("{strategy:?}");
+        let decision = Decision {
+            strategy,
+            standings: &standings,
+            expected: &expected,
+            what: &what,
+            help: HELP,
+        };
+        decision.ensure(&cx, &mut draw, &records).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use level5::conflict::{Record, Resolution, Resolved, SourceId, Standing, Standin
 use serde_json::json;
 
 use super::{
-    decide, deleted, ensure_decided, record, shown, shown_all, shown_stamp, stamp, standings,
+    Decision, decide, deleted, orders, record, shown, shown_all, shown_stamp, stamp, standings,
 };
 
 /// A record whose content names its stamp, with fields that differ from source to source.
@@ -32,11 +32,17 @@ pub async fn the_newest_wins(cx: Cx) -> Outcome {
         (vec![of(5, 1, "a"), of(5, 1, "b"), of(5, 1, "c")], 2),
         (vec![of(5, 1, "a")], 0),
     ] {
-        let result = decide(&cx, &mut draw, &records, Strategy::Newest, &standings).await?;
-        ensure_decided(&result, &shown(&records[winner]), &records, "the newest", HELP)?;
+        let decision = Decision {
+            strategy: Strategy::Newest,
+            standings: &standings,
+            expected: &shown(&records[winner]),
+            what: "the newest",
+            help: HELP,
+        };
+        let result = decision.ensure(&cx, &mut draw, &records).await?;
         whole(&result, &records[winner])?;
     }
-    let none = decide(&cx, &mut draw, &[], Strategy::Newest, &standings).await?;
+    let none = decide(&cx, &[], Strategy::Newest, &standings).await?;
     ensure_eq!(none, Resolution::Empty, "the newest of no records");
     Ok(())
 }
@@ -95,9 +101,16 @@ async fn ranks(cx: &Cx, strategy: Strategy, rank: Rank) -> Outcome {
         (&three, partial, 1),
         (&three, Standings::new(), 2),
     ] {
-        let result = decide(cx, &mut draw, records, strategy, &standings).await?;
         let what = format!("{strategy:?} with the standings {}", listed(&standings));
-        ensure_decided(&result, &shown(&records[winner]), records, &what, HELP)?;
+        let expected = shown(&records[winner]);
+        let decision = Decision {
+            strategy,
+            standings: &standings,
+            expected: &expected,
+            what: &what,
+            help: HELP,
+        };
+        decision.ensure(cx, &mut draw, records).await?;
     }
     Ok(())
 }
@@ -119,36 +132,39 @@ pub async fn a_person_decides(cx: Cx) -> Outcome {
     let (old, new) = (of(1, 1, "b"), of(2, 1, "a"));
     let third = of(3, 1, "c");
     let records = [old.clone(), new.clone(), third.clone()];
-    let result = decide(&cx, &mut draw, &records, manual, &standings).await?;
-    let Resolution::Open(open) = &result else {
-        return Err(Fail::new(format!(
-            "three sources differ, and the strategy is Manual: {result:?}"
-        ))
-        .expected("Resolution::Open: a person decides"));
-    };
-    ensure_eq!(shown_all(open), shown_all(&records), "the records of an open conflict"; help = "all of them, the oldest first");
+    for offered in orders(&mut draw, &records) {
+        let result = decide(&cx, &offered, manual, &standings).await?;
+        let Resolution::Open(open) = &result else {
+            return Err(Fail::new(format!(
+                "three sources differ, and the strategy is Manual: {result:?}"
+            ))
+            .expected("Resolution::Open: a person decides"));
+        };
+        ensure_eq!(shown_all(open), shown_all(&records), "the records of an open conflict, offered in the order [{}]", shown_all(&offered); help = "all of them, the oldest first");
+    }
     // The sources agree: there is nothing to decide.
     let content = json!({"n": 1});
     let agree = [record(stamp(1, 1, "a"), &content), record(stamp(2, 1, "b"), &content)];
-    let result = decide(&cx, &mut draw, &agree, manual, &standings).await?;
-    ensure_decided(
-        &result,
-        &shown(&agree[1]),
-        &agree,
-        "Manual, and the sources agree",
-        "the newest record counts",
-    )?;
     let single = [new];
-    let result = decide(&cx, &mut draw, &single, manual, &standings).await?;
-    ensure_decided(&result, &shown(&single[0]), &single, "Manual, with one source", "it counts")?;
+    for (records, winner, what, help) in [
+        (agree.as_slice(), &agree[1], "Manual, and the sources agree", "the newest record counts"),
+        (single.as_slice(), &single[0], "Manual, with one source", "it counts"),
+    ] {
+        let expected = shown(winner);
+        let decision =
+            Decision { strategy: manual, standings: &standings, expected: &expected, what, help };
+        decision.ensure(&cx, &mut draw, records).await?;
+    }
     let gone = [deleted(stamp(1, 1, "a")), old];
-    let result = decide(&cx, &mut draw, &gone, manual, &standings).await?;
-    ensure_eq!(
-        matches!(result, Resolution::Open(_)),
-        true,
-        "one source has deleted the record and another one has not, with Manual: whether it is open"
-    );
-    let none = decide(&cx, &mut draw, &[], manual, &standings).await?;
+    for gone in orders(&mut draw, &gone) {
+        let result = decide(&cx, &gone, manual, &standings).await?;
+        ensure_eq!(
+            matches!(result, Resolution::Open(_)),
+            true,
+            "one source has deleted the record and another one has not, with Manual: whether it is open"
+        );
+    }
+    let none = decide(&cx, &[], manual, &standings).await?;
     ensure_eq!(none, Resolution::Empty, "Manual of no records");
     Ok(())
 }

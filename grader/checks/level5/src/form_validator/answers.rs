@@ -4,10 +4,13 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level5::form_validator::{CheckFailed, Checking, FieldStatus, Verdict};
+use level5::form_validator::{CheckFailed, Checking, FieldStatus, ServerErrors, Verdict};
 
 use super::fakes::{Ends, Service};
-use super::{AGAIN, EMAIL, NAME, PASSWORD, SHORT, Stage, TAKEN, VALIDATE, WEAK, after, shown};
+use super::{
+    AGAIN, EMAIL, NAME, PASSWORD, SHORT, SUBMIT, Stage, TAKEN, VALIDATE, VALIDATE_ALL, WEAK, after,
+    shown,
+};
 
 fn unavailable(why: &str) -> Ends {
     Ends::Fails(CheckFailed::Unavailable(why.to_owned()))
@@ -178,6 +181,30 @@ pub async fn a_failed_check_is_unknown(cx: Cx) -> Outcome {
                 LIMIT,
             )
             .await?;
+        at_the_limit(&stage, &service, limit).await?;
+    }
+    Ok(())
+}
+
+/// An answer in the moment of the limit may count or not, but there is a status, and it stays.
+async fn at_the_limit(stage: &Stage<'_>, service: &Service, limit: u64) -> Outcome {
+    const HELP: &str =
+        "the answer or the limit, whichever is seen first; after that nothing of this check counts";
+    for (value, ends, counts) in [
+        ("tie", Ends::With(Verdict::ok()), "valid"),
+        ("error", Ends::With(Verdict::error(SHORT)), "invalid: short"),
+        ("down", unavailable("down"), "unknown (slow: the check is not available: down)"),
+    ] {
+        service.takes(value, limit);
+        service.ends(value, ends);
+        let began = stage.now();
+        stage.set(NAME, value).await?;
+        stage.at(began + 40 + limit).await;
+        let at_once = stage.status(NAME);
+        ensure!(at_once == counts || at_once == "unknown (slow: the check took too long)", "a check that answers exactly at its limit of {limit} ms: the status of the field then";
+            expected = format!("{counts}, or unknown since the check took too long"), observed = at_once, help = HELP);
+        stage.at(began + 2 * (40 + limit)).await;
+        ensure_eq!(stage.status(NAME), at_once, "a check that answered exactly at its limit of {limit} ms: the status of the field a while later"; help = HELP);
     }
     Ok(())
 }
@@ -208,6 +235,7 @@ pub async fn a_failed_check_is_repeated(cx: Cx) -> Outcome {
     }
     ensure_eq!(bad.count(), 3, "the checks of the rule that failed twice"; help = HELP);
     ensure_eq!(good.count(), 1, "the checks of the other rule, which has its verdict"; help = HELP);
+    old_verdicts_stay(&cx).await?;
     // The same value later.
     bad.ends("y", unavailable("down"));
     let began = stage.now();
@@ -226,6 +254,40 @@ pub async fn a_failed_check_is_repeated(cx: Cx) -> Outcome {
             HELP,
         )
         .await
+}
+
+/// A verdict that a field has is not asked for again, however old it is: `ttl` decides about the next value.
+async fn old_verdicts_stay(cx: &Cx) -> Outcome {
+    const HELP: &str = "`validate` leaves a check that has its verdict about the value of now: `ttl` says for how long a verdict is used for a value that is set again";
+    let (good, bad) =
+        (Service::new(cx.timeline(), "good", 50), Service::new(cx.timeline(), "bad", 50));
+    let reads = Service::new(cx.timeline(), "reads", 50).reads(&[EMAIL]);
+    bad.ends("x", unavailable("down"));
+    let checking = Checking { ttl: ms(1000), ..after(100) };
+    let stage = Stage::new(cx, |form| {
+        [&good, &bad, &reads].into_iter().fold(form.field(NAME).field(EMAIL), |form, service| {
+            form.rule(NAME, service.clone(), checking)
+        })
+    })
+    .await?;
+    stage.set(NAME, "x").await?;
+    for (at, how) in [(5000, "validate"), (10_000, "validate_all"), (15_000, "submit")] {
+        stage.at(at).await;
+        match how {
+            "validate" => drop(cx.call(VALIDATE, stage.form.validate(NAME)).await?),
+            "validate_all" => drop(cx.call(VALIDATE_ALL, stage.form.validate_all()).await?),
+            _ => {
+                let send = |_| async { Ok::<(), ServerErrors>(()) };
+                drop(cx.call(SUBMIT, stage.form.submit(send)).await?);
+            }
+        }
+        ensure_eq!(good.count(), 1, "`{how}` of a field whose verdict is older than its ttl of 1 s: the checks of the rule that has it"; help = HELP);
+    }
+    ensure_eq!(bad.count(), 4, "the checks of the rule that failed each time"; help = HELP);
+    stage.set(EMAIL, "e").await?;
+    stage.at(20_000).await;
+    ensure_eq!((good.count(), reads.count()), (1, 2), "a change of the email, which one of two rules reads, when their verdicts are old: the checks of both"; help = HELP);
+    Ok(())
 }
 
 pub async fn a_panic_is_a_failed_check(cx: Cx) -> Outcome {

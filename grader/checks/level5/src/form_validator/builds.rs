@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, ensure_eq, ms};
 use level5::form_validator::{Checking, ConfigError, FieldId, FormBuilder, UnknownField, Verdict};
 
 use super::fakes::Service;
-use super::{EMAIL, NAME, PASSWORD, SHORT, Stage, VALIDATE, after, built};
+use super::{EMAIL, NAME, PASSWORD, SHORT, Stage, VALIDATE, after, built, shown};
 
 const LETTERS: [FieldId; 8] = [
     FieldId::new("a"),
@@ -48,23 +48,25 @@ fn is_circle(found: &[FieldId], circle: &[FieldId]) -> bool {
 }
 
 pub async fn a_cycle_is_named(cx: Cx) -> Outcome {
-    const HELP: &str = "a search in depth: a field that is met while it is on the path closes a circle, which is the path from there on";
     let service = Service::new(cx.timeline(), "free", 0);
     let mut draw = cx.draw();
     for length in [1, 2, 3, 8] {
         let (fields, rules, circle) = with_circle(&mut draw, length);
-        let made = built(&cx, |form| reading(form, &fields, &rules, &service)).await?;
-        let read = rules.iter().map(|(field, read)| format!("{field} reads {read}"));
-        let read = grader_kit::list(read);
-        match made {
-            Err(ConfigError::Cycle(found)) => ensure!(
-                is_circle(&found, &circle), "{read}: the cycle is [{}]", names(&found);
-                expected = format!("[{}], or the same from another field on", names(&circle)), help = HELP),
-            Err(error) => return Err(Fail::new(format!("{read}: {error:?}")).expected("a cycle")),
-            Ok(_) => {
-                return Err(Fail::new(format!("{read}: the form is accepted"))
-                    .expected(format!("the cycle [{}]", names(&circle)))
-                    .help(HELP));
+        names_circle(&cx, &fields, &rules, &circle, &service).await?;
+    }
+    // Wherever a search begins: two fields in a circle, and two on the way to it or from it.
+    for roles in permutations(&LETTERS[..4]) {
+        let [one, other, way, next] = roles[..] else { break };
+        for to_the_circle in [true, false] {
+            let beside = if to_the_circle { (next, one) } else { (one, way) };
+            let mut rules = vec![(one, other), (other, one), (way, next), beside];
+            for backwards in [false, true] {
+                let mut fields = LETTERS[..4].to_vec();
+                if backwards {
+                    rules.reverse();
+                    fields.reverse();
+                }
+                names_circle(&cx, &fields, &rules, &[one, other], &service).await?;
             }
         }
     }
@@ -95,6 +97,46 @@ pub async fn a_cycle_is_named(cx: Cx) -> Outcome {
     let made = built(&cx, |form| reading(form, &fields, &rules, &service)).await?;
     ensure!(made.is_ok(), "a chain of 2000 fields is refused: {:?}", made.map(|_| ()));
     Ok(())
+}
+
+/// `build` refuses a form of these fields, whose rules read one another, and names the circle.
+async fn names_circle(
+    cx: &Cx,
+    fields: &[FieldId],
+    rules: &[(FieldId, FieldId)],
+    circle: &[FieldId],
+    service: &Service,
+) -> Outcome {
+    const HELP: &str = "a search in depth: a field that is met while it is on the path closes a circle, which is the path from there on";
+    let made = built(cx, |form| reading(form, fields, rules, service)).await?;
+    let read = rules.iter().map(|(field, read)| format!("{field} reads {read}"));
+    let read = grader_kit::list(read);
+    match made {
+        Err(ConfigError::Cycle(found)) => ensure!(
+            is_circle(&found, circle), "{read}: the cycle is [{}]", names(&found);
+            expected = format!("[{}], or the same from another field on", names(circle)), help = HELP),
+        Err(error) => return Err(Fail::new(format!("{read}: {error:?}")).expected("a cycle")),
+        Ok(_) => {
+            return Err(Fail::new(format!("{read}: the form is accepted"))
+                .expected(format!("the cycle [{}]", names(circle)))
+                .help(HELP));
+        }
+    }
+    Ok(())
+}
+
+/// All orders of some fields.
+fn permutations(fields: &[FieldId]) -> Vec<Vec<FieldId>> {
+    fields.iter().fold(vec![Vec::new()], |orders, field| {
+        let longer = |order: Vec<FieldId>| {
+            (0..=order.len()).map(move |place| {
+                let mut longer = order.clone();
+                longer.insert(place, *field);
+                longer
+            })
+        };
+        orders.into_iter().flat_map(longer).collect()
+    })
 }
 
 /// Some of the letters in a circle, and the others before it, after it or beside it.
@@ -182,11 +224,43 @@ pub async fn bad_settings_are_refused(cx: Cx) -> Outcome {
         ensure!(made.is_ok(), "times of {time:?}, and rules that are added before their fields: {:?}", made.map(|_| ());
             expected = "the form is accepted", help = HELP);
     }
+    lives_with_any_time(&cx).await?;
     let (default, hundred) = (Checking::default(), std::num::NonZeroUsize::new(100));
     let times = (default.debounce, default.timeout, default.ttl, Some(default.capacity));
     let expected =
         (Duration::from_millis(300), Duration::from_secs(10), Duration::from_secs(300), hundred);
     ensure_eq!(times, expected, "the default of `Checking`");
+    Ok(())
+}
+
+/// A form with the longest times works: a limit that is never reached, a verdict that is never old, and a debounce that
+/// only `validate` ends.
+async fn lives_with_any_time(cx: &Cx) -> Outcome {
+    const HELP: &str = "`Duration::MAX` is a way to say never: the sum of an instant and a duration may be no instant, so hand the duration to `sleep` and `timeout`, and compare ages";
+    for long in [Duration::MAX, Duration::from_secs(u64::from(u32::MAX) * 1000)] {
+        let service = Service::new(cx.timeline(), "free", 100);
+        let checking = Checking { timeout: long, ttl: long, ..after(10) };
+        let stage =
+            Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), checking)).await?;
+        let when = format!(
+            "a `timeout` and a `ttl` of {long:?}, a debounce of 10 ms, and a check of 100 ms"
+        );
+        for (at, value) in [(0, "a"), (1000, "b"), (2000, "a")] {
+            stage.set_at(at, NAME, value).await?;
+            stage.shows_at(at + 110, NAME, "valid", &when, HELP).await?;
+        }
+        ensure_eq!(service.began(), ["a@10", "b@1010"], "{when}: the checks of the values a, b and a"; help = HELP);
+        let service = Service::new(cx.timeline(), "free", 100);
+        let checking = Checking { debounce: long, ..Checking::default() };
+        let stage =
+            Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), checking)).await?;
+        let when = format!("a debounce of {long:?}");
+        stage.set(NAME, "a").await?;
+        stage.shows_at(30_000, NAME, "pending", &when, HELP).await?;
+        let call = cx.call(VALIDATE, stage.form.validate(NAME)).await?;
+        let status = call.value.map_or_else(|error| error.to_string(), |status| shown(&status));
+        ensure_eq!((status.as_str(), call.took), ("valid", ms(100)), "{when}, and `validate` of a field whose check waits for it"; help = HELP);
+    }
     Ok(())
 }
 

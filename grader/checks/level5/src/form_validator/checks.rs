@@ -1,10 +1,12 @@
 //! Rules of one field: when they run, and which answer counts.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq};
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq};
 use level5::form_validator::{FieldId, Verdict};
 
 use super::fakes::{Ends, Service};
-use super::{EMAIL, NAME, PASSWORD, SHORT, SUBMIT, Stage, TAKEN, WEAK, after, at_least, shown};
+use super::{
+    EMAIL, NAME, PASSWORD, SHORT, SUBMIT, Stage, TAKEN, VALIDATE, WEAK, after, at_least, shown,
+};
 use level5::form_validator::{Code, ServerErrors};
 
 pub async fn plain_rules_answer_at_once(cx: Cx) -> Outcome {
@@ -194,6 +196,45 @@ pub async fn one_check_after_the_debounce(cx: Cx) -> Outcome {
     stage.at(1000).await;
     for (service, expected) in [(now, "a@0-50"), (soon, "a@70-120"), (late, "a@300-350")] {
         ensure_eq!(service.asked(), [expected], "three rules of a field with debounces of 300, 0 and 70 ms"; help = "each rule has its own debounce, and none waits for another");
+    }
+    validated_before(&cx).await
+}
+
+/// `validate` ends the wait of the checks that wait then, and of no later one.
+async fn validated_before(cx: &Cx) -> Outcome {
+    const HELP: &str = "what ends a debounce belongs to one run of a check: nothing of it may be left for the next value";
+    // A debounce of 100 ms and a check of 100 ms: `validate` while it waits, at its beginning, while it runs, at its end
+    // and later, once and twice.
+    let drawn = cx.draw().between(1..=300);
+    for at in [0, 50, 100, 150, 200, 250, drawn] {
+        for times in [1, 2] {
+            let (service, other) = (
+                Service::new(cx.timeline(), "free", 100),
+                Service::new(cx.timeline(), "other", 100),
+            );
+            let stage = Stage::new(cx, |form| {
+                form.field(NAME).rule(NAME, service.clone(), after(100)).rule(
+                    NAME,
+                    other.clone(),
+                    after(300),
+                )
+            })
+            .await?;
+            stage.set(NAME, "a").await?;
+            stage.at(at).await;
+            for _ in 0..times {
+                dropped_at(cx, VALIDATE, 1, stage.form.validate(NAME)).await?;
+            }
+            // Before the first check has ended, and when all is done.
+            for (next, value) in [(at + 20, "b"), (at + 2000, "c")] {
+                stage.set_at(next, NAME, value).await?;
+                stage.at(next + 1000).await;
+                for (service, debounce) in [(&service, 100), (&other, 300)] {
+                    let expected = format!("{value}@{}", next + debounce);
+                    ensure_eq!(service.began().last(), Some(&expected), "`a` was set at 0 ms and validated {times} times at {at} ms, and `{value}` was set at {next} ms, with a debounce of {debounce} ms: the last check"; help = HELP);
+                }
+            }
+        }
     }
     Ok(())
 }

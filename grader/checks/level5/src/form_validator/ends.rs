@@ -1,12 +1,16 @@
 //! Reset and drop, and a form that has nothing to do.
 
+use std::time::Duration;
+
 use futures::future::join;
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, moved, ms};
-use level5::form_validator::{FieldStatus, FormStatus, Verdict};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ensure_still, moved, ms};
+use level5::form_validator::{FieldStatus, FormStatus, ServerErrors, SubmitError, Verdict};
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Service};
-use super::{EMAIL, HOUR, NAME, PASSWORD, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown};
+use super::{
+    EMAIL, HOUR, NAME, PASSWORD, SUBMIT, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown,
+};
 
 pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     const HELP: &str = "empty all values, forget touches, answers and errors of the server, and drop what waits and runs";
@@ -49,6 +53,7 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     let (status, ()) = cx.call(VALIDATE, join(stage.form.validate(NAME), resets)).await?.value;
     let status = status.map_or_else(|error| error.to_string(), |status| shown(&status));
     ensure_eq!(status, "pristine", "`reset` while `validate` waits for a check: what it returns"; help = HELP);
+    sent_before(&cx).await?;
     // It works as a new one.
     let began = stage.now();
     stage.set(EMAIL, "e").await?;
@@ -60,6 +65,36 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     )?;
     stage.set(NAME, "good").await?;
     stage.shows_at(began + 150, NAME, "valid", "a field was set after `reset`", HELP).await
+}
+
+/// What the server says of a form that was reset meanwhile: its errors are about values that are gone.
+async fn sent_before(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "`reset` is a change of every field: errors of what was sent before land nowhere";
+    let stage = Stage::new(cx, |form| form.field(NAME).field(EMAIL)).await?;
+    stage.set(NAME, "a").await?;
+    stage.set(EMAIL, "e").await?;
+    let refuses = |_| async {
+        sleep(ms(100)).await;
+        let fields = vec![(NAME, TAKEN), (EMAIL, TAKEN)];
+        Err::<(), _>(ServerErrors { fields, form: Vec::new() })
+    };
+    let resets = async {
+        sleep(ms(50)).await;
+        stage.form.reset();
+    };
+    let (sent, ()) = cx.call(SUBMIT, join(stage.form.submit(refuses), resets)).await?.value;
+    ensure!(matches!(sent, Err(SubmitError::Refused(_))), "the server refuses a form that was reset meanwhile, and `submit` returns {sent:?}"; expected = "Refused");
+    for field in [NAME, EMAIL] {
+        stage.shows(
+            field,
+            "pristine",
+            "the form was reset while it was sent, and the server refused both fields",
+            HELP,
+        )?;
+    }
+    ensure_eq!(stage.form_status(), FormStatus::Pristine, "the form was reset while it was sent, and the server refused both fields: the status of the form"; help = HELP);
+    Ok(())
 }
 
 pub async fn ends_with_the_form(cx: Cx) -> Outcome {
@@ -130,10 +165,21 @@ pub async fn sleeps_until_woken(cx: Cx) -> Outcome {
     })
     .await?;
     stage.set(EMAIL, "x").await?;
+    let before = cx.parks();
+    cx.pass(Duration::from_secs(60)).await;
+    ensure_still(&cx, before, "a form whose check has ended, for a minute", HELP)?;
     cx.pass(168 * HOUR).await;
     stage.shows(EMAIL, "valid", "a week later", HELP)?;
     stage.set(NAME, "slow").await?;
+    // A short while first: what wakes up all the time is found before it has cost much.
+    let before = cx.parks();
+    cx.pass(Duration::from_secs(60)).await;
+    ensure_still(&cx, before, "a form whose check runs, for a minute", HELP)?;
+    stage.set(NAME, "").await?;
+    stage.set(NAME, "slow").await?;
+    let before = cx.parks();
     let call = cx.call_within(2 * HOUR, VALIDATE_ALL, stage.form.validate_all()).await?;
+    ensure_still(&cx, before, "a form whose check runs, for nearly an hour", HELP)?;
     let status = call.value.get(&NAME).map(shown);
     ensure_eq!((status.as_deref(), call.took), (Some("valid"), ms(hour - 1)), "a check of nearly an hour"; help = HELP);
     ensure!(call.polls <= 50, "`validate_all` waits for a check of nearly an hour, and is polled {} times", call.polls;

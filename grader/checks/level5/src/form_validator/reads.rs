@@ -62,6 +62,7 @@ pub async fn a_change_checks_its_readers(cx: Cx) -> Outcome {
             )?;
         }
     }
+    each_rule_reads_its_own(&cx, HELP).await?;
     // A field that was validated, and never set.
     let stage = Stage::new(&cx, |form| {
         form.field(PASSWORD).field(AGAIN).sync_rule(AGAIN, "same", &[PASSWORD], same_as(PASSWORD))
@@ -108,6 +109,46 @@ pub async fn a_change_checks_its_readers(cx: Cx) -> Outcome {
         ["one@200 dropped@250", "one@350-450", "one@700-800", "two@1100-1200", "two@1400-1500"];
     ensure_eq!(service.asked(), asked, "a check with a debounce of 100 ms that reads password and email, which are set at 0, 100, 250, 600 and 1300 ms"; help = "a change of what a check reads is as a change of its value: it waits and asks again");
     stage.shows(AGAIN, "valid", "at the end", HELP)
+}
+
+/// Several rules of one field, each of which reads another one, or two.
+async fn each_rule_reads_its_own(cx: &Cx, help: &'static str) -> Outcome {
+    let others = [PASSWORD, EMAIL, FieldId::new("third"), FieldId::new("fourth")];
+    let services: [Service; 4] = std::array::from_fn(|number| {
+        let read: Vec<_> = others.iter().copied().skip(number).take(1 + number % 2).collect();
+        Service::new(cx.timeline(), "reads", 50).reads(&read)
+    });
+    let stage = Stage::new(cx, |form| {
+        let fields = others.iter().fold(form.field(AGAIN), |form, field| form.field(*field));
+        others.iter().zip(&services).fold(fields, |form, (field, service)| {
+            let read = *field;
+            form.rule(AGAIN, service.clone(), after(0)).sync_rule(
+                AGAIN,
+                "unlike",
+                &[read],
+                move |_, form| {
+                    let same = form.get(read) == Some("same");
+                    if same { Verdict::error(DIFFERS) } else { Verdict::ok() }
+                },
+            )
+        })
+    })
+    .await?;
+    stage.set(AGAIN, "x").await?;
+    stage.at(100).await;
+    for (number, field) in others.into_iter().enumerate() {
+        let when = format!("rule {} of four reads {field}, which was set", number + 1);
+        stage.set(field, "same").await?;
+        stage.shows(AGAIN, "invalid: differs", &when, help)?;
+        stage.set(field, "other").await?;
+        stage.shows(AGAIN, "pending", &when, help)?;
+        stage.at(stage.now() + 100).await;
+        stage.shows(AGAIN, "valid", &when, help)?;
+    }
+    // The second one also reads the third field, and the last one has no fifth.
+    let saw = services.each_ref().map(|service| service.saw().last().cloned().unwrap_or_default());
+    ensure_eq!(saw, ["x other", "x other other", "x other", "x other"], "four rules of one field that read one, two, one and one of four others, after changes of all of these: what each of them saw last"; help = help);
+    Ok(())
 }
 
 pub async fn a_change_checks_nothing_else(cx: Cx) -> Outcome {

@@ -120,6 +120,7 @@ pub async fn validates_all_at_once(cx: Cx) -> Outcome {
     stage.set(fields[1], "y").await?;
     let call = cx.call(VALIDATE, stage.form.validate(fields[1])).await?;
     ensure_eq!((call.value.map(|status| shown(&status)), call.took), (Ok("valid".to_owned()), ms(200)), "`validate` of a field that waits for its debounce"; help = HELP);
+    several_rules(&cx, HELP).await?;
     // A value that arrives meanwhile: the answer is about it.
     services[2].ends("z", Ends::With(Verdict::error(TAKEN)));
     stage.set(fields[2], "y").await?;
@@ -130,6 +131,58 @@ pub async fn validates_all_at_once(cx: Cx) -> Outcome {
     let (statuses, _) = cx.call(VALIDATE_ALL, join(stage.form.validate_all(), types)).await?.value;
     let status = statuses.get(&fields[2]).map(shown);
     ensure_eq!(status.as_deref(), Some("invalid: taken"), "a field that was set while `validate_all` waited for it"; help = "no status that is returned is pending: wait until no field is");
+    Ok(())
+}
+
+/// A field with several checks: all of them begin at once, whatever their debounces are and their order is.
+async fn several_rules(cx: &Cx, help: &'static str) -> Outcome {
+    let mut draw = cx.draw();
+    for all in [false, true] {
+        // In one breath, as by the enter key, no task has run between the two.
+        for (set, one_breath) in [(false, false), (true, false), (false, true)] {
+            let mut debounces = [5000, 0, 100, 700];
+            draw.shuffle(&mut debounces);
+            let services = debounces.map(|_| Service::new(cx.timeline(), "free", 200));
+            let stage = Stage::new(cx, |form| {
+                debounces
+                    .iter()
+                    .zip(&services)
+                    .fold(form.field(NAME), |form, (debounce, service)| {
+                        form.rule(NAME, service.clone(), after(*debounce))
+                    })
+            })
+            .await?;
+            if set {
+                stage.set(NAME, "x").await?;
+                stage.at(50).await;
+            }
+            let validates = async {
+                if one_breath {
+                    let _ = stage.form.set(NAME, "x");
+                }
+                if all {
+                    drop(stage.form.validate_all().await);
+                } else {
+                    let _ = stage.form.validate(NAME).await;
+                }
+            };
+            let call = cx.call(if all { VALIDATE_ALL } else { VALIDATE }, validates).await?;
+            let (value, what) = match (set, one_breath) {
+                (true, _) => ("x", "was set 50 ms before"),
+                (_, true) => ("x", "is set in the same breath"),
+                _ => ("", "is pristine"),
+            };
+            let began: Vec<_> = services.iter().map(|service| service.began().join(", ")).collect();
+            // A check without a debounce began when the field was set.
+            let expected = debounces.map(|debounce| match (set, debounce) {
+                (true, 0) => format!("{value}@0"),
+                (true, _) => format!("{value}@50"),
+                (false, _) => format!("{value}@0"),
+            });
+            ensure_eq!(began, expected, "validation of a field that {what}, with debounces of {} ms: when its checks began", grader_kit::list(debounces); help = help);
+            ensure_eq!(call.took, ms(200), "validation of a field that {what}, with debounces of {} ms: how long it took; each check takes 200 ms", grader_kit::list(debounces); help = help);
+        }
+    }
     Ok(())
 }
 

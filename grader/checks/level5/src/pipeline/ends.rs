@@ -8,7 +8,7 @@ use futures::future::join;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
-use level5::pipeline::{Output, Pipeline};
+use level5::pipeline::{Output, Pipeline, Stage};
 use tokio::time::sleep;
 
 use super::works::{Payload, Works, fails, is_pending, take, takes};
@@ -54,17 +54,30 @@ pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {
     Ok(())
 }
 
-/// The pipelines that are dropped: two stages at work, one whose item waits for its second attempt, an ordered one
-/// with results that wait for their turn, and one without stages.
-fn busy(works: &Works) -> [(&'static str, Line); 4] {
-    let waits =
-        works
-            .stage("a", 2, |_, _| fails(1, "again"))
-            .retry(Backoff::default(), NoJitter, |_| Disposition::Retry);
+const BUSY: usize = 6;
+
+/// The pipelines that are dropped: two stages at work, one whose item waits for its second attempt, one whose attempts
+/// are at work, the first or a later one, an ordered one with results that wait for their turn, and one without stages.
+fn busy(works: &Works) -> [(&'static str, Line); BUSY] {
+    let retry = |stage: Stage<_, _, _>| {
+        stage.retry(Backoff::default(), NoJitter, |_: &String| Disposition::Retry)
+    };
+    let waits = retry(works.stage("a", 2, |_, _| fails(1, "again")));
+    let first = retry(works.stage("a", 3, |_, _| takes(50_000)));
+    let second =
+        retry(works.stage(
+            "a",
+            2,
+            |_, attempt| {
+                if attempt == 1 { fails(0, "again") } else { takes(50_000) }
+            },
+        ));
     let turn = works.stage("a", 3, |item, _| takes(if item == 0 { 50_000 } else { 1 })).ordered();
     [
         ("whose stages are at work", line(works, 2, &[("a", 3), ("b", 2)], 100)),
         ("whose items wait for another attempt", Line::new(nz(1)).stage(waits)),
+        ("whose first attempts are at work", Line::new(nz(1)).stage(first)),
+        ("whose second attempts are at work", Line::new(nz(1)).stage(second.ordered())),
         ("whose results wait for their turn", Line::new(nz(1)).stage(turn)),
         ("without stages", Line::new(nz(2))),
     ]
@@ -73,7 +86,7 @@ fn busy(works: &Works) -> [(&'static str, Line); 4] {
 pub async fn dropping_the_output_stops_everything(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for at in [0, 50, 100, 1 + draw.below(400)] {
-        for number in 0..4 {
+        for number in 0..BUSY {
             let works = Works::new(&cx);
             let Some((what, line)) = busy(&works).into_iter().nth(number) else { break };
             let before = cx.alive_tasks();

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use grader_kit::{Cx, Outcome, ensure, ms};
+use level5::pipeline::Output;
 use tokio::time::sleep;
 
-use super::works::{Works, take, takes};
+use super::works::{Works, fails, take, takes};
 use super::{Line, RUN, limits, line, nz};
 
 /// Items that may be pulled and not delivered.
@@ -34,13 +35,50 @@ const MANY: u64 = 20_000;
 /// A long input and a consumer that takes some results and then pauses, twice. `more` items are forgiven.
 async fn pauses(cx: &Cx, buffer: usize, stages: &Stages, length: u64, more: u64) -> Outcome {
     let works = Works::new(cx);
-    let mut output = line(&works, buffer, stages, length).run(works.input(MANY));
+    let output = line(&works, buffer, stages, length).run(works.input(MANY));
+    keeps_the_bound(cx, &works, output, buffer, stages, more).await
+}
+
+/// The same, of items that fail in the first stage: all of them, or all but every third.
+async fn failures_keep_the_bound(cx: &Cx) -> Outcome {
+    let drawn = cx.draw().index(4) + 1;
+    for (buffer, stages) in [
+        (1, vec![("an outage", 2), ("b", 3)]),
+        (2, vec![("an outage", 3), ("b", 1), ("c", 2)]),
+        (1, vec![("an outage", drawn)]),
+    ] {
+        for every in [1, 3] {
+            let works = Works::new(cx);
+            let line = stages.iter().fold(Line::new(nz(buffer)), |line, (name, max)| {
+                let first = *name == "an outage";
+                line.stage(works.stage(name, *max, move |item, _| {
+                    if first && (every == 1 || item % every > 0) {
+                        fails(10, "down")
+                    } else {
+                        takes(10)
+                    }
+                }))
+            });
+            keeps_the_bound(cx, &works, line.run(works.input(500)), buffer, &stages, 1).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn keeps_the_bound(
+    cx: &Cx,
+    works: &Works,
+    mut output: Output<u64, String>,
+    buffer: usize,
+    stages: &Stages,
+    more: u64,
+) -> Outcome {
     let most = bound(buffer, stages);
     let mut delivered = 0;
     for (count, pause) in [(4, 100), (7, 1000)] {
         delivered += count;
         let run = async {
-            let taken = take(&works, &mut output, count).await.len() as u64;
+            let taken = take(works, &mut output, count).await.len() as u64;
             sleep(Duration::from_secs(pause) / 2).await;
             let half = works.pulled();
             sleep(Duration::from_secs(pause) / 2).await;
@@ -67,7 +105,8 @@ pub async fn stops_pulling_when_the_consumer_stops(cx: Cx) -> Outcome {
         pauses(&cx, buffer, &stages, length, 1).await?;
     }
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    pauses(&cx, 2, &names.map(|name| (name, 1)).to_vec(), 10, 1).await
+    pauses(&cx, 2, &names.map(|name| (name, 1)).to_vec(), 10, 1).await?;
+    failures_keep_the_bound(&cx).await
 }
 
 pub async fn pulls_nothing_without_room(cx: Cx) -> Outcome {
@@ -102,6 +141,68 @@ pub async fn an_ordered_stage_keeps_the_bound(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// The consumer is away: the stages work until all is full.
+async fn fills_up(cx: &Cx) -> Outcome {
+    let drawn = cx.draw().index(6) + 2;
+    for (buffer, stages) in [
+        (3, vec![("a", 2), ("b", 4)]),
+        (5, vec![("a", 1)]),
+        (7, vec![("a", 3), ("b", 1)]),
+        (drawn, vec![("a", 3), ("b", 2), ("c", 1)]),
+    ] {
+        let works = Works::new(cx);
+        let mut output = line(&works, buffer, &stages, 10).run(works.input(1000));
+        let run = async {
+            take(&works, &mut output, 1).await;
+            sleep(ms(10_000)).await;
+            works.pulled()
+        };
+        let pulled = cx.call(RUN, run).await?.value;
+        let full = bound(buffer, &stages) + 1;
+        // An input that the first stage reads itself needs no channel. More is the business of other criteria.
+        let without = full - buffer as u64;
+        ensure!(pulled >= full || pulled == without || pulled == without + 1, "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
+            expected = format!("{full}: one is delivered, and all slots and channels are full"),
+            help = "each channel has room for `buffer` items, and is filled as soon as there is room for one");
+    }
+    Ok(())
+}
+
+/// The consumer is away: the work that has begun goes on to its end, also beside a result that waits for room.
+async fn ends_its_work(cx: &Cx) -> Outcome {
+    const HELP: &str = "a result that waits for room, or for its turn, must not keep the work on other items from being polled: each item in a task, or the room and all items in one `select!`";
+    let mut draw = cx.draw();
+    for ordered in [false, true] {
+        for stages in [vec![("a", 2)], vec![("a", 4), ("b", 3)], vec![("a", 2), ("b", 5), ("c", 3)]]
+        {
+            let works = Works::new(cx);
+            let buffer = draw.index(3) + 1;
+            let line = stages.iter().fold(Line::new(nz(buffer)), |line, (name, max)| {
+                let lengths: Vec<_> = (0..7).map(|_| draw.between(2..=400)).collect();
+                let stage =
+                    works.stage(name, *max, move |item, _| takes(lengths[item as usize % 7]));
+                line.stage(if ordered { stage.ordered() } else { stage })
+            });
+            let mut output = line.run(works.input(60));
+            let last = stages.last().map_or(0, |(_, max)| *max as u64) + buffer as u64;
+            let run = async {
+                take(&works, &mut output, 1).await;
+                sleep(ms(100_000)).await;
+                let (running, began) = (works.running(), works.now());
+                let ready = take(&works, &mut output, last).await.len() as u64;
+                (running, ready, works.now() - began)
+            };
+            let (running, ready, took) = cx.call(RUN, run).await?.value;
+            let what = if ordered { "ordered" } else { "unordered" };
+            ensure!(running == 0, "{}, all {what}, with work of at most 400 ms in two steps: a consumer takes one result and is away for 100 s, and the work on {running} items has not ended", limits(&stages);
+                expected = "all work that has begun has ended: only results wait for room", help = HELP);
+            ensure!(ready == last && took == 0, "{}, all {what}, buffers of {buffer}: a consumer takes one result, is away for 100 s and takes {last} more: they came after {took} ms", limits(&stages);
+                expected = "at once: the last channel is full, and the results in the slots of the last stage are ready", help = HELP);
+        }
+    }
+    Ok(())
+}
+
 pub async fn works_while_the_consumer_is_busy(cx: Cx) -> Outcome {
     const HELP: &str = "the consumer polls only now and then: work that is done in `poll_next` stands still \
                         meanwhile, work in a task does not";
@@ -126,21 +227,8 @@ pub async fn works_while_the_consumer_is_busy(cx: Cx) -> Outcome {
         ensure!(consumed == count && at < ideal + 100, "{}, 100 ms in each, and a consumer that takes 100 ms for each result: {consumed} of {count} were consumed, at {at} ms", limits(&stages);
             expected = format!("{count}, at {ideal} ms: the stages work on the next items meanwhile"), help = HELP);
     }
-    // Away: the stages work until all is full. An input that the first stage reads itself needs no channel.
-    for (buffer, stages) in [(3, vec![("a", 2), ("b", 4)]), (5, vec![("a", 1)])] {
-        let works = Works::new(&cx);
-        let mut output = line(&works, buffer, &stages, 10).run(works.input(1000));
-        let run = async {
-            take(&works, &mut output, 1).await;
-            sleep(ms(10_000)).await;
-            works.pulled()
-        };
-        let pulled = cx.call(RUN, run).await?.value;
-        let full = bound(buffer, &stages) + 1;
-        ensure!(pulled >= full - buffer as u64, "{}, buffers of {buffer}: a consumer takes one result and is away for 10 s: {pulled} items were pulled", limits(&stages);
-            expected = format!("{full}: one is delivered, and all slots and channels are full"),
-            help = "each channel has room for `buffer` items");
-    }
+    fills_up(&cx).await?;
+    ends_its_work(&cx).await?;
     // Away for 10 s: what there is room for is ready.
     let buffer = cx.draw().below(6) + 4;
     let works = Works::new(&cx);

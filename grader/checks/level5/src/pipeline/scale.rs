@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use grader_kit::{Cx, Outcome, ensure, moved, ms, scarce};
+use grader_kit::{Cx, Outcome, ensure, ensure_still, moved, ms, scarce};
 use level5::pipeline::Failure;
 use level5::pipeline::{Failed, Output, Pipeline, Stage};
 use tokio::time::timeout;
 
-use super::works::{Works, take, takes};
+use super::works::{Works, is_pending, take, takes};
 use super::{Line, RUN, all, line, nz};
 
 pub async fn takes_any_limit(cx: Cx) -> Outcome {
@@ -95,11 +95,18 @@ impl Seen {
 }
 
 pub async fn waits_without_looking(cx: Cx) -> Outcome {
+    const HELP: &str = "no interval, and no sleep in a loop: a channel wakes both of its sides";
     const WEEK: u64 = 7 * 86_400_000;
     let works = Works::new(&cx);
-    // Idle, and full: both for a week.
+    // Idle, and full: both for a week. A minute first: what looks all the time is found before it has cost much.
     let pipeline = line(&works, 2, &[("a", 3), ("b", 2)], 10);
-    let week = Duration::from_millis(WEEK);
+    let (minute, week) = (Duration::from_secs(60), Duration::from_millis(WEEK));
+    let mut idle = pipeline.run(works.input_with_gaps(1, |_| WEEK));
+    cx.call_fn(RUN, || is_pending(&mut idle)).await?;
+    let before = cx.parks();
+    cx.pass(minute).await;
+    ensure_still(&cx, before, "an input that has nothing, for a minute", HELP)?;
+    drop(idle);
     let idle = pipeline.run(works.input_with_gaps(1, |_| WEEK));
     let call = cx.call_within(week * 2, RUN, idle.collect::<Vec<_>>()).await?;
     ensure!(call.value.len() == 1 && call.took == week + ms(20), "an item that comes after a week: its result came after {} ms", call.took.as_millis(); expected = format!("{} ms", WEEK + 20));
@@ -111,6 +118,11 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
         expected = "2, after a week: the pipeline has no limits of time");
     let mut full = pipeline.run(works.input(100));
     cx.call(RUN, take(&works, &mut full, 1)).await?;
+    // The last work ends, and all is full.
+    cx.pass(minute).await;
+    let before = cx.parks();
+    cx.pass(minute).await;
+    ensure_still(&cx, before, "a consumer that takes nothing, for a minute", HELP)?;
     cx.pass(week).await;
     let rest = cx.call(RUN, full.collect::<Vec<_>>()).await?.value;
     ensure!(rest.len() == 99, "a consumer that was away for a week gets {} more results of 99", rest.len(); expected = "all");

@@ -29,6 +29,18 @@ pub struct Plan {
     pub ends: Ends,
 }
 
+impl Plan {
+    /// Two steps: work that is not polled after the first one stands still.
+    async fn passes(length: u64) {
+        let first = length / 2;
+        for step in [first, length - first] {
+            if step > 0 {
+                sleep(ms(step)).await;
+            }
+        }
+    }
+}
+
 /// An attempt of `length` milliseconds that succeeds.
 pub const fn takes(length: u64) -> Plan {
     Plan { length, ends: Ends::Value }
@@ -128,9 +140,7 @@ impl Works {
             }
             async move {
                 let _run = run;
-                if length > 0 {
-                    sleep(ms(length)).await;
-                }
+                Plan::passes(length).await;
                 match ends {
                     Ends::Value => Ok(item),
                     Ends::Error(error) => Err(error),

@@ -30,6 +30,16 @@ pub async fn lengths_are_checked(cx: Cx) -> Outcome {
         ("日本語", "accepted"),
         ("日本", short),
         ("a username of many words", "accepted"),
+        // White space counts as every character does, and so does a mark over a letter.
+        ("a b", "accepted"),
+        (" ab", "accepted"),
+        ("ab ", "accepted"),
+        (" a ", "accepted"),
+        ("a ", short),
+        ("e\u{301}x", "accepted"),
+        ("e\u{301}", short),
+        ("😀😀", short),
+        ("😀😀😀", "accepted"),
     ] {
         stage.types(USERNAME, name).await?;
         stage.says(USERNAME, expected, &format!("the username {name:?}"), HELP)?;
@@ -44,6 +54,12 @@ pub async fn lengths_are_checked(cx: Cx) -> Outcome {
         ("ääääööö", short),
         ("ääääöööö", "accepted"),
         ("a long password with blanks", "accepted"),
+        ("1234567 ", "accepted"),
+        (" 1234567", "accepted"),
+        ("   12   ", "accepted"),
+        ("123456 ", short),
+        ("😀😀😀😀😀😀😀", short),
+        ("😀😀😀😀😀😀😀😀", "accepted"),
     ] {
         stage.types(PASSWORD, password).await?;
         stage.says(PASSWORD, expected, &format!("the password {password:?}"), HELP)?;
@@ -52,7 +68,37 @@ pub async fn lengths_are_checked(cx: Cx) -> Outcome {
         stage.types(EMAIL, email).await?;
         stage.says(EMAIL, required, &format!("the email {email:?}"), HELP)?;
     }
+    // Blanks of every script, as long as a password.
+    for blank in white_space() {
+        let blanks = blank.to_string().repeat(8);
+        for field in [USERNAME, EMAIL, PASSWORD] {
+            stage.types(field, &blanks).await?;
+            stage.says(field, required, &format!("{field}, eight times {blank:?}"), HELP)?;
+        }
+    }
+    // An email whose name is as empty as the username.
+    for (name, email) in [("", "@example.com"), ("", "@"), ("  ", "  @example.com")] {
+        for first in [EMAIL, USERNAME] {
+            let order = if first == EMAIL { [EMAIL, USERNAME] } else { [USERNAME, EMAIL] };
+            for field in order {
+                stage.types(field, "other").await?;
+                stage.types(field, if field == EMAIL { email } else { name }).await?;
+            }
+            let when = format!("the username {name:?} beside the email {email:?}, {first} first");
+            stage.says(
+                USERNAME,
+                required,
+                &when,
+                "a username that is not filled in has no other error",
+            )?;
+        }
+    }
     Ok(())
+}
+
+/// Every character that is white space: those of ASCII, and a dozen others.
+fn white_space() -> impl Iterator<Item = char> {
+    ('\0'..='\u{ffff}').filter(|character| character.is_whitespace())
 }
 
 pub async fn addresses_are_checked(cx: Cx) -> Outcome {
@@ -96,6 +142,16 @@ pub async fn addresses_are_checked(cx: Cx) -> Outcome {
     for email in bad {
         stage.types(EMAIL, email).await?;
         stage.says(EMAIL, EMAIL_SYNTAX.as_str(), &format!("the email {email:?}"), HELP)?;
+    }
+    // Text that was copied from a page has blanks that no keyboard types.
+    for blank in white_space() {
+        let name = format!("an{blank}na@example.com");
+        let domain = format!("anna@exam{blank}ple.com");
+        let ends = [format!("{blank}anna@example.com"), format!("anna@example.com{blank}")];
+        for email in [name, domain].into_iter().chain(ends) {
+            stage.types(EMAIL, &email).await?;
+            stage.says(EMAIL, EMAIL_SYNTAX.as_str(), &format!("the email {email:?}"), HELP)?;
+        }
     }
     Ok(())
 }

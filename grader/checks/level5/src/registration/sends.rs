@@ -2,7 +2,7 @@
 
 use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, ensure_eq, ms};
-use level5::form_validator::{Code, FormStatus, SubmitError};
+use level5::form_validator::{FormStatus, SubmitError};
 use level5::registration::{
     AccountId, EMAIL, EMAIL_TAKEN, PASSWORD, REFUSED, RegisterError, Registration, TRY_LATER,
     USERNAME, USERNAME_TAKEN,
@@ -113,8 +113,9 @@ pub async fn other_failures_are_the_forms(cx: Cx) -> Outcome {
         status,
         field: field.map(str::to_owned),
     };
-    let drawn = u16::try_from(cx.draw().between(500..=599)).unwrap_or(500);
-    let cases: [(RegisterError, Code); 13] = [
+    let mut draw = cx.draw();
+    let drawn = u16::try_from(draw.between(500..=599)).unwrap_or(500);
+    let mut cases = vec![
         (of(409, None), REFUSED),
         (of(409, Some("plan")), REFUSED),
         (of(409, Some("password")), REFUSED),
@@ -128,7 +129,20 @@ pub async fn other_failures_are_the_forms(cx: Cx) -> Outcome {
         (of(304, None), TRY_LATER),
         (of(399, Some("username")), TRY_LATER),
         (RegisterError::NoAnswer, TRY_LATER),
+        (of(0, None), TRY_LATER),
+        (of(u16::MAX, Some("email")), TRY_LATER),
     ];
+    // Every status that a server may refuse with, and with 409 no field of the form.
+    for status in 400..=499 {
+        let field = *draw.pick(&[None, Some("plan"), Some("username"), Some("email")]);
+        cases.push((of(status, field.filter(|_| status != 409)), REFUSED));
+    }
+    for _ in 0..20 {
+        let (low, high) = (draw.between(100..=399), draw.between(500..=u64::from(u16::MAX)));
+        for status in [low, high] {
+            cases.push((of(u16::try_from(status).unwrap_or(500), None), TRY_LATER));
+        }
+    }
     let users = Users::new(cx.timeline());
     let stage = Stage::new(&cx, &users).await?;
     fills(&stage, "anna", "12345678").await?;
