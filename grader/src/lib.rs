@@ -7,7 +7,8 @@
 //! together into a [`report::Report`], which is the only thing that the command line, the test
 //! harness, the JSON and the [`page`] show.
 //!
-//! [`starter`] turns a reference solution into a learner's blank; [`submission`] lays a learner's
+//! [`starter`] turns a reference solution into a learner's blank, [`update`] puts a newer course under it;
+//! [`submission`] lays a learner's
 //! files over a pristine copy of the workspace, and [`class`] grades many of them into a gradebook.
 //! [`doctor`] says whether a machine can grade. [`watch`] decides what `cargo grade watch` shows;
 //! [`progress`] remembers what a learner has reached.
@@ -28,5 +29,6 @@ pub mod select;
 pub mod starter;
 pub mod submission;
 pub mod supervise;
+pub mod update;
 pub mod watch;
 pub mod workspace;

@@ -266,3 +266,192 @@ fn each_command_has_a_manual_page() {
     assert!(first.contains("full core marks"), "{first}");
     refuses(&["man", "--out", "/dev/null/pages"], &["cannot write into /dev/null/pages"]);
 }
+
+/// A folder under version control.
+struct Repository(tempfile::TempDir);
+
+impl Repository {
+    /// A course with one level and a few files around it.
+    fn with_course() -> Self {
+        let this = Self(tempfile::tempdir().expect("a folder"));
+        let root = grader::workspace::of_this_run().expect("root");
+        for folder in ["level1/src", "grader/criteria/level1"] {
+            copy(&root.join(folder), &this.path(folder));
+        }
+        this.write("Cargo.toml", "[workspace.package]\nversion = \"1.0.0\"\n");
+        this.write("README.md", "The course.\n");
+        this.write("grader/old.md", "A page.\n");
+        this.write("level1/README.md", "The level.\n");
+        std::fs::create_dir_all(this.path("grader/checks")).expect("a folder");
+        this.write("grader/checks/level1/kept", "");
+        this.commit();
+        this
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn root(&self) -> &str {
+        self.0.path().to_str().expect("UTF-8")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|_| "(none)".to_owned())
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let name = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-C", self.root()];
+        let done = Command::new("git").args(name).args(arguments).output().expect("git starts");
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    }
+
+    fn commit(&self) {
+        self.git(&["init", "--quiet"]);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", "as it is"]);
+    }
+
+    /// What the update says.
+    fn update(&self, course: &Self) -> String {
+        let done = grader(&["update", course.root(), "--root", self.root()]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
+    }
+}
+
+/// A newer version of the course of [`Repository::with_course`].
+fn newer() -> Repository {
+    let course = Repository::with_course();
+    course.write("Cargo.toml", "[workspace.package]\nversion = \"1.1.0\"\n");
+    course.write("README.md", "The course, second edition.\n");
+    course.write("level1/README.md", "The level, second edition.\n");
+    course.write("docs/new.md", "Another page.\n");
+    std::fs::remove_file(course.path("grader/old.md")).expect("a page less");
+    let criteria = course.read("grader/criteria/level1/pages.toml");
+    let one = "\n[[criterion]]\nname = \"turns-pages\"\n";
+    course.write("grader/criteria/level1/pages.toml", &(criteria + one));
+    let module = |name: &str| course.read(&format!("level1/src/{name}.rs"));
+    let more = "\n/// Something more to write.\npub fn more() -> u32 {\n    7\n}\n";
+    course.write("level1/src/pages.rs", &(module("pages") + more));
+    course.write("level1/src/background.rs", &(module("background") + more));
+    course.write("level1/src/extra.rs", &format!("//! A new exercise.\n{more}"));
+    let lib = module("lib").replace("pub mod pages;", "pub mod extra;\npub mod pages;");
+    course.write("level1/src/lib.rs", &lib);
+    course
+}
+
+#[test]
+fn an_update_leaves_the_learners_files_and_brings_the_courses() {
+    let learner = Repository::with_course();
+    assert!(grader(&["start", "level1", "--root", learner.root()]).status.success());
+    let mine = learner.read("level1/src/pages.rs") + "// mine\n";
+    learner.write("level1/src/pages.rs", &mine);
+    learner.write("level1/src/notes.rs", "// my own module\n");
+    learner.write("docs/mine.md", "My notes.\n");
+    learner.commit();
+    let course = newer();
+
+    let said = learner.update(&course);
+
+    for (name, expected) in [
+        ("level1/src/pages.rs", mine.as_str()),
+        ("level1/src/notes.rs", "// my own module\n"),
+        ("docs/mine.md", "My notes.\n"),
+        ("grader/old.md", "(none)"),
+        ("docs/new.md", "Another page.\n"),
+        ("README.md", "The course, second edition.\n"),
+        ("level1/README.md", "The level, second edition.\n"),
+    ] {
+        assert_eq!(learner.read(name), expected, "{name}");
+    }
+    // The newer blanks: in place where nothing was written, beside the file where something was.
+    let blank = "pub fn more() -> u32 {\n    todo!()\n}";
+    for name in
+        ["level1/src/extra.rs", "level1/src/background.rs", ".course/update/level1/src/pages.rs"]
+    {
+        assert!(learner.read(name).contains(blank), "{name}: {}", learner.read(name));
+    }
+    assert!(learner.read("level1/src/lib.rs").contains("pub mod extra;"));
+    for part in
+        ["1.0.0 -> 1.1.0", "extra.rs  is new", "pages.rs  stays yours", "level1/pages: turns-pages"]
+    {
+        assert!(said.contains(part), "no `{part}` in: {said}");
+    }
+    let solution = text(&grader(&["solution", "level1/extra", "--root", learner.root()]).stdout);
+    assert!(solution.contains("    7\n"), "the newer reference is kept: {solution}");
+
+    // The same again changes nothing, and a later one knows what was taken.
+    learner.commit();
+    assert!(learner.update(&course).contains("nothing to do"));
+    course.write("README.md", "Third edition.\n");
+    learner.commit();
+    let said = learner.update(&course);
+    assert_eq!(learner.read("README.md"), "Third edition.\n");
+    assert!(said.contains("1 replaced") && !said.contains("not as the course had"), "{said}");
+    assert_eq!(learner.read("docs/mine.md"), "My notes.\n");
+}
+
+#[test]
+fn an_update_says_what_both_have_changed() {
+    let learner = Repository::with_course();
+    assert!(grader(&["start", "level1", "--root", learner.root()]).status.success());
+    learner.write("README.md", "My edition.\n");
+    learner.write("level1/README.md", "My notes on the level.\n");
+    learner.commit();
+    let said = learner.update(&newer());
+    assert_eq!(learner.read("README.md"), "The course, second edition.\n");
+    assert_eq!(learner.read("level1/README.md"), "My notes on the level.\n");
+    assert_eq!(learner.read(".course/update/level1/README.md"), "The level, second edition.\n");
+    assert!(said.contains("README.md  is the course's now"), "{said}");
+    assert!(said.contains("level1/README.md  stays yours"), "{said}");
+}
+
+#[test]
+fn an_update_works_in_a_history_that_has_lost_its_beginning() {
+    let learner = Repository::with_course();
+    assert!(grader(&["start", "level1", "--root", learner.root()]).status.success());
+    learner.commit();
+    std::fs::remove_dir_all(learner.path(".git")).expect("no history");
+    learner.commit();
+    let said = learner.update(&newer());
+    assert_eq!(learner.read("README.md"), "The course, second edition.\n");
+    assert_eq!(learner.read("grader/old.md"), "A page.\n", "it may be the learner's");
+    assert!(said.contains("README.md  is the course's now"), "{said}");
+    assert!(learner.read("level1/src/extra.rs").contains("todo!()"));
+}
+
+#[test]
+fn an_update_that_cannot_be_made_changes_nothing_and_says_why() {
+    let learner = Repository::with_course();
+    let root = learner.root();
+    refuses(&["update", "/dev/null/course", "--root", root], &["/dev/null/course", "cannot clone"]);
+    let empty = tempfile::tempdir().expect("a folder");
+    let empty = empty.path().to_str().expect("UTF-8");
+    refuses(&["update", empty, "--root", root], &[empty, "not the folder of a course"]);
+    learner.write("level1/src/pages.rs", "// half a thought");
+    let course = newer();
+    let course = course.root();
+    refuses(&["update", course, "--root", root], &["commit these first", "level1/src/pages.rs"]);
+    std::fs::remove_dir_all(learner.path(".git")).expect("no repository");
+    refuses(&["update", course, "--root", root], &["git init"]);
+}

@@ -10,6 +10,7 @@ mod progress;
 mod read;
 mod report;
 mod starters;
+mod update;
 mod watch;
 mod write;
 
@@ -130,6 +131,17 @@ enum Command {
         #[arg(long)]
         restart: bool,
     },
+    /// Bring the course to a newer version, and leave what you have written as it is
+    #[command(after_help = "Examples:\n  \
+        cargo grade update https://example.org/async-mastery.git\n  \
+        cargo grade update ../async-mastery\n\
+        Commit your work first: the update is then one change, which `git diff` shows and \
+        `git checkout . && git clean -d` takes back. The two histories need no commit in common.")]
+    Update {
+        /// The newer course: a folder, or what `git clone` takes
+        #[arg(value_name = "COURSE")]
+        from: String,
+    },
     /// Say whether this machine can grade, and what to do where it cannot
     Doctor,
     /// For teachers: grade the forks of a class into a gradebook
@@ -207,6 +219,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             let edited = if *restart { Edited::BackUp } else { Edited::Refuse };
             starters::start(arguments, level.as_deref(), edited)
         }
+        Some(Command::Update { from }) => update::run(arguments, from),
         Some(Command::Doctor) => doctor::run(arguments),
         Some(Command::Class(options)) => class::run(arguments, options),
         Some(Command::Regrade { result }) => class::regrade(arguments, result),

@@ -132,7 +132,7 @@ impl Staged {
 }
 
 /// Removes a file; that there is none is well too.
-pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match std::fs::remove_file(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
             Err(FileError::new("remove", path, cause))
@@ -142,7 +142,7 @@ pub(super) fn remove(path: &Path) -> Result<(), FileError> {
 }
 
 /// Removes the folders between `path` and `top` that are empty, the deepest first. `top` itself stays.
-pub(super) fn remove_empty_folders(path: &Path, top: &Path) -> Result<(), FileError> {
+pub(crate) fn remove_empty_folders(path: &Path, top: &Path) -> Result<(), FileError> {
     for folder in path.ancestors().skip(1).take_while(|folder| *folder != top) {
         match std::fs::remove_dir(folder) {
             Ok(()) => {}

@@ -32,7 +32,7 @@ pub enum GitError {
 
 /// A repository that has the workspace in it, at its top or deeper.
 #[derive(Debug)]
-pub(super) struct Git {
+pub(crate) struct Git {
     root: PathBuf,
 }
 
@@ -43,7 +43,7 @@ impl Git {
     ///
     /// [`GitError::NoRepository`] and [`GitError::NotInstalled`], which a caller may do without;
     /// [`GitError::Failed`] for a repository that git does not accept.
-    pub(super) fn open(root: &Path) -> Result<Self, GitError> {
+    pub(crate) fn open(root: &Path) -> Result<Self, GitError> {
         let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
         if !absolute.ancestors().any(|folder| folder.join(".git").exists()) {
             return Err(GitError::NoRepository { root: root.to_path_buf() });
@@ -54,7 +54,7 @@ impl Git {
     }
 
     /// The commit that is checked out, if it has a file below `folder`.
-    pub(super) fn head_with(&self, folder: &str) -> Result<Option<String>, GitError> {
+    pub(crate) fn head_with(&self, folder: &str) -> Result<Option<String>, GitError> {
         // A repository without a commit has no HEAD: that is an answer, not a failure.
         let Ok(head) = self.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) else {
             return Ok(None);
@@ -64,7 +64,7 @@ impl Git {
     }
 
     /// The files below `folder` that differ from what is committed, or are not committed at all.
-    pub(super) fn uncommitted(&self, folder: &str) -> Result<Vec<PathBuf>, GitError> {
+    pub(crate) fn uncommitted(&self, folder: &str) -> Result<Vec<PathBuf>, GitError> {
         let out = self.run(&[
             "status",
             "--porcelain",
@@ -83,35 +83,60 @@ impl Git {
     }
 
     /// Whether the repository has a commit.
-    pub(super) fn has_commit(&self, commit: &str) -> bool {
+    pub(crate) fn has_commit(&self, commit: &str) -> bool {
         self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
     }
 
     /// Whether the repository has the contents of a folder, in whichever commit.
-    pub(super) fn has_tree(&self, tree: &str) -> bool {
+    pub(crate) fn has_tree(&self, tree: &str) -> bool {
         self.run(&["cat-file", "-e", &format!("{tree}^{{tree}}")]).is_ok()
     }
 
     /// The name that git gives the contents of `folder` in a commit: it is the same in every commit, of
     /// every history, that has the same files there.
-    pub(super) fn tree(&self, commit: &str, folder: &str) -> Option<String> {
+    pub(crate) fn tree(&self, commit: &str, folder: &str) -> Option<String> {
         let tree = self.run(&["rev-parse", "--verify", "--quiet", &format!("{commit}:./{folder}")]);
         tree.ok().map(|tree| tree.trim().to_owned())
     }
 
     /// Whether this clone has only the end of the history.
-    pub(super) fn is_shallow(&self) -> bool {
+    pub(crate) fn is_shallow(&self) -> bool {
         self.run(&["rev-parse", "--is-shallow-repository"]).is_ok_and(|it| it.trim() == "true")
     }
 
     /// The files in a tree, relative to it.
-    pub(super) fn files(&self, tree: &str) -> Result<Vec<String>, GitError> {
+    pub(crate) fn files(&self, tree: &str) -> Result<Vec<String>, GitError> {
         let out = self.run(&["ls-tree", "-r", "-z", "--full-tree", "--name-only", tree])?;
         Ok(out.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     }
 
+    /// The commit that is checked out.
+    pub(crate) fn head(&self) -> Option<String> {
+        let head = self.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).ok()?;
+        Some(head.trim().to_owned())
+    }
+
+    /// The last commit that has changed a file, named relative to the workspace.
+    pub(crate) fn last_change(&self, path: &str) -> Option<String> {
+        let commit = self.run(&["log", "-1", "--format=%H", "--", path]).ok()?;
+        Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
+    }
+
+    /// A file of the workspace as a commit has it: `None` where the commit has none.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError`], also for a file that is not UTF-8.
+    pub(crate) fn file(&self, commit: &str, path: &str) -> Result<Option<String>, GitError> {
+        let name = format!("{commit}:./{path}");
+        if self.run(&["cat-file", "-e", &name]).is_err() {
+            return Ok(None);
+        }
+        self.run(&["show", &name]).map(Some)
+    }
+
     /// A file as a tree has it.
-    pub(super) fn show(&self, tree: &str, path: &str) -> Result<String, GitError> {
+    pub(crate) fn show(&self, tree: &str, path: &str) -> Result<String, GitError> {
         self.run(&["show", &format!("{tree}:{path}")])
     }
 

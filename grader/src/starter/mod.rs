@@ -65,10 +65,11 @@
 mod apply;
 mod blank;
 pub(crate) mod files;
-mod git;
+pub(crate) mod git;
 mod level;
 mod plan;
 mod reference;
+mod renew;
 mod solution;
 
 pub use apply::{Applied, Edited};
@@ -76,7 +77,8 @@ pub use blank::{BlankError, blank};
 pub use files::FileError;
 pub use git::GitError;
 pub use plan::{FileState, Plan, PlannedFile, StarterError, plan};
-pub use reference::{ReferenceError, started, untouched};
+pub use reference::{ReferenceError, commit_of_start, started, untouched};
+pub use renew::{Renewal, Renewed, RenewedFile, beside, renewal};
 pub use solution::{SolutionError, solution};
 
 #[cfg(test)]

@@ -111,8 +111,10 @@ const README: &str = "\
 
 - `starters.json` says in which commit the reference solution of each level that you started is. The
   reference is not lost when you blank a level: `cargo grade solution LEVEL` shows it from that commit.
-- `reference/` is a copy of the reference. It is there only if the workspace was in no git repository, or
-  had no commit, when you started.
+- `reference/` is a copy of the reference. It is there if the workspace was in no git repository, or had no
+  commit, when you started, and after `cargo grade update`.
+- `update/` holds newer versions of files that you have changed: `cargo grade update` put them there, and it names
+  them. `course.json` says which version of the course you have.
 - `backup/LEVEL-1`, `-2` and so on hold your earlier work, copied there by
   `cargo grade start LEVEL --restart`. Delete them when you do not need them any more.
 
@@ -127,6 +129,19 @@ that you added stay where they are.
 /// [`ReferenceError::File`] and [`ReferenceError::Record`].
 pub fn started(root: &Path) -> Result<BTreeSet<String>, ReferenceError> {
     Ok(record(root)?.levels.into_keys().collect())
+}
+
+/// A commit in which the course was complete: the one that a level was started from. `None` where none is recorded.
+///
+/// # Errors
+///
+/// [`ReferenceError::File`] and [`ReferenceError::Record`].
+pub fn commit_of_start(root: &Path) -> Result<Option<String>, ReferenceError> {
+    let commit = |place| match place {
+        Place::Commit(commit) => Some(commit),
+        Place::Copy => None,
+    };
+    Ok(record(root)?.levels.into_values().find_map(commit))
 }
 
 /// The levels that are still the course's: never started, and since another level was started no file of

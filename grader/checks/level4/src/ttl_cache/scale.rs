@@ -152,7 +152,7 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
     for key in 0..100 {
         cache.put(key, Arc::clone(&value));
     }
-    let _scarce = scarce(1 << 20);
+    let _scarce = scarce(1 << 19);
     for round in 0..20_u64 {
         let many = async {
             for number in 0..2_000 {

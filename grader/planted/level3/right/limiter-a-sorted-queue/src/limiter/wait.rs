@@ -1,0 +1,343 @@
+//! The limiter: the window and the queue under one lock, and the waiting.
+//!
+//! There is no background task. The caller at the head of the queue sleeps until a slot becomes free,
+//! reserves it and wakes the next caller. The others wait to be first, at most until their deadlines:
+//! however many callers wait, only the first of them looks at the window.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::queue::{Ticket, WaitQueue};
+use super::window::{Nanos, Window};
+use super::{LimitError, LimiterConfigError, Priority, Usage};
+use crate::deadline::Deadline;
+
+/// A sliding-window rate limiter. Share it in an [`Arc`](std::sync::Arc).
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{LimitError, Priority, RateLimiter};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::new(2).unwrap(), Duration::from_secs(1)).unwrap();
+/// let start = Instant::now();
+/// for _ in 0..3 {
+///     limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// }
+/// assert_eq!(start.elapsed(), Duration::from_secs(1)); // the third call
+///
+/// // One slot is free now; the next one is free after a second.
+/// limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// let soon = Deadline::after(Duration::from_millis(500));
+/// let refused = limiter.admit(Priority::Charge, soon).await;
+/// assert_eq!(refused, Err(LimitError::WouldMissDeadline { wait: Duration::from_secs(1) }));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RateLimiter {
+    /// Translates between tokio's clock and the window's nanoseconds.
+    epoch: Epoch,
+    /// One lock for both, since every decision needs both: a caller takes a slot only if one is free
+    /// *and* no caller waits before it. A `std` mutex: it is never held across an `.await`, and `Drop`
+    /// takes it.
+    shared: Mutex<Shared>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+struct Shared {
+    window: Window,
+    queue: WaitQueue,
+}
+
+impl RateLimiter {
+    /// A limiter that lets at most `limit` calls through in any `window`: a call counts while its age
+    /// is below `window`.
+    ///
+    /// Its memory grows with the calls of the last window, not with `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`LimiterConfigError::ZeroWindow`].
+    pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
+        if window.is_zero() {
+            return Err(LimiterConfigError::ZeroWindow);
+        }
+        let window = Window::new(limit.get(), nanos(window));
+        let shared = Mutex::new(Shared { window, queue: WaitQueue::default() });
+        Ok(Self { epoch: Epoch(Instant::now()), shared })
+    }
+
+    /// Waits for a slot and reserves it for a call that is about to be made.
+    ///
+    /// Callers of the same [`Priority`] are served in the order in which they first polled; refunds go
+    /// before charges. A future that was not polled has no place. While the permit is held, its slot
+    /// counts as taken, so that the call may be made at any time and no window ever holds too many.
+    ///
+    /// Without others in the queue this takes the same time whatever the limit; so does joining or
+    /// leaving the queue, however many wait.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError::WouldMissDeadline`]: at once when, as things stand, no slot can become free before
+    /// the deadline; later, at the deadline at the latest, when other callers were put before this one
+    /// meanwhile. No slot is taken then.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the queue. The callers behind move up, and no slot is lost.
+    ///
+    /// A future that was polled keeps its place until it is ready or dropped. One that is neither polled
+    /// nor dropped, as a `&mut` future beside a long branch of `select!`, holds up the callers behind it,
+    /// each of them until its own deadline. Poll it in a task of its own, or drop it.
+    pub async fn acquire(
+        &self,
+        priority: Priority,
+        deadline: Deadline,
+    ) -> Result<Permit<'_>, LimitError> {
+        match self.enter(priority, deadline)? {
+            Entry::Reserved(permit) => Ok(permit),
+            // Boxed to keep the rarely taken path out of the size of the common one: a call that need
+            // not wait has no timer in its future.
+            Entry::Queued(waiting) => Box::pin(waiting.reserve(deadline)).await,
+        }
+    }
+
+    /// [`acquire`](Self::acquire) for a call that is made at once: the slot is used when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As for [`acquire`](Self::acquire).
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`acquire`](Self::acquire).
+    pub async fn admit(&self, priority: Priority, deadline: Deadline) -> Result<(), LimitError> {
+        // No `.await` stands between the two, so a dropped future cannot lose the slot in between.
+        self.acquire(priority, deadline).await?.used();
+        Ok(())
+    }
+
+    /// Lets no call through for `time` from now: the server answered 429 and said when to come back.
+    /// Of several pauses the longest holds. Permits that are held already may still be used.
+    pub fn pause_for(&self, time: Duration) {
+        let until = self.epoch.now().saturating_add(nanos(time));
+        // No caller is woken. The first one wakes when its slot would have been free, finds the pause
+        // and sleeps until it ends.
+        self.lock().window.pause_until(until);
+    }
+
+    /// The counts now. Takes time with the logarithm of the limit.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let shared = self.lock();
+        Usage {
+            in_window: shared.window.in_window(self.epoch.now()),
+            held: shared.window.held(),
+            waiting_refunds: shared.queue.waiting(Priority::Refund),
+            waiting_charges: shared.queue.waiting(Priority::Charge),
+        }
+    }
+
+    /// Reserves a slot if one is free and no caller waits before this one. Otherwise joins the queue,
+    /// unless it is certain by now that no slot comes in time.
+    fn enter(&self, priority: Priority, deadline: Deadline) -> Result<Entry<'_>, LimitError> {
+        let mut shared = self.lock();
+        let (now, end) = (self.epoch.now(), self.epoch.nanos_at(deadline.instant()));
+        // A free slot is not enough: a newcomer would overtake the callers that wait.
+        let ahead = shared.queue.waiters_ahead(priority);
+        if ahead == 0 && now < end && shared.window.reserve(now) {
+            return Ok(Entry::Reserved(Permit { limiter: self, used: false }));
+        }
+        let earliest = shared.window.earliest(now, ahead);
+        if earliest >= end {
+            return Err(would_miss(now, earliest));
+        }
+        let wake = Arc::new(Notify::new());
+        let ticket = shared.queue.join(priority, Arc::clone(&wake));
+        Ok(Entry::Queued(Waiting { limiter: self, ticket, wake }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // No foreign code runs under the lock, so a panic elsewhere cannot leave it half written.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a caller got when it came.
+enum Entry<'a> {
+    Reserved(Permit<'a>),
+    Queued(Waiting<'a>),
+}
+
+/// A caller in the queue. Dropping it, because it was served, refused or cancelled, leaves the queue.
+struct Waiting<'a> {
+    limiter: &'a RateLimiter,
+    ticket: Ticket,
+    /// Notified when this caller has become the first, or when the first has to check again.
+    ///
+    /// `Notify` stores one permit: a `notify_one` that comes between a look at the queue and the wait
+    /// below is not lost, it ends the wait at once. Several of them make one look, which is enough.
+    wake: Arc<Notify>,
+}
+
+/// What a caller in the queue sees.
+enum Look<'a> {
+    Reserved(Permit<'a>),
+    /// Nothing will have changed before this instant, unless `wake` is notified.
+    NotBefore(Instant),
+}
+
+impl<'a> Waiting<'a> {
+    /// Waits until this caller is the first and a slot is free, and reserves it.
+    async fn reserve(self, deadline: Deadline) -> Result<Permit<'a>, LimitError> {
+        loop {
+            let wake_at = match self.look(deadline)? {
+                // `self` is dropped by the return: leaving the queue wakes the next caller.
+                Look::Reserved(permit) => return Ok(permit),
+                Look::NotBefore(instant) => instant,
+            };
+            // Either of them only means "check again", so it does not matter which one ends the wait.
+            // `biased` spares `select!` the random choice of the one that it polls first.
+            let _ = timeout_at(wake_at, self.wake.notified()).await;
+        }
+    }
+
+    /// Reserves a slot if it is this caller's turn, or finds out how long that cannot be.
+    fn look(&self, deadline: Deadline) -> Result<Look<'a>, LimitError> {
+        let limiter = self.limiter;
+        let mut shared = limiter.lock();
+        let (now, end) = (limiter.epoch.now(), limiter.epoch.nanos_at(deadline.instant()));
+        if now >= end {
+            // Report the wait as if no charges were queued ahead.
+            let ahead = shared.queue.waiters_ahead(Priority::Refund);
+            return Err(would_miss(now, shared.window.earliest(now, ahead)));
+        }
+        if !shared.queue.is_first(self.ticket) {
+            // The caller before this one wakes it when it leaves.
+            return Ok(Look::NotBefore(deadline.instant()));
+        }
+        if shared.window.reserve(now) {
+            return Ok(Look::Reserved(Permit { limiter, used: false }));
+        }
+        Ok(Look::NotBefore(match shared.window.free_at() {
+            Some(at) if at < end => limiter.epoch.instant_at(at),
+            // Too late as things stand, or every slot is reserved and there is no time to wait for.
+            // A permit that is used or dropped wakes this caller.
+            _ => deadline.instant(),
+        }))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.limiter.lock();
+        let was_first = shared.queue.is_first(self.ticket);
+        shared.queue.leave(self.ticket);
+        // Only the first caller's timer ends when a slot is free. If it leaves without waking the next one,
+        // no caller is awake to see the next slot become free.
+        let next = if was_first { shared.queue.first() } else { None };
+        drop(shared);
+        wake(next);
+    }
+}
+
+/// A slot that is reserved for one call. Dropping it unused releases the slot to the next in the queue.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{Priority, RateLimiter};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::MIN, Duration::from_secs(1)).unwrap();
+/// let permit = limiter.acquire(Priority::Charge, Deadline::never()).await.unwrap();
+/// drop(permit); // the call was not made: the slot is free again
+/// let permit = limiter.acquire(Priority::Charge, Deadline::never()).await.unwrap();
+/// permit.used(); // the call is made
+/// assert_eq!(limiter.usage().in_window, 1);
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a permit that is dropped unused gives its slot back: call `used` when the call is made"]
+pub struct Permit<'a> {
+    limiter: &'a RateLimiter,
+    /// Whether the drop has nothing to release any more.
+    used: bool,
+}
+
+impl Permit<'_> {
+    /// The call is made now: from here on it counts for one window.
+    pub fn used(mut self) {
+        self.used = true;
+        let mut shared = self.limiter.lock();
+        // While every slot was reserved, the first caller had no time to wait for. Now there is one: a
+        // window from now. Otherwise it sleeps until an older call is a window old, and that holds.
+        let first = if shared.window.is_fully_reserved() { shared.queue.first() } else { None };
+        shared.window.commit(self.limiter.epoch.now());
+        drop(shared);
+        wake(first);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            let mut shared = self.limiter.lock();
+            shared.window.release();
+            let first = shared.queue.first();
+            drop(shared);
+            wake(first);
+        }
+    }
+}
+
+/// Call it without the lock: waking a task runs code of the caller's executor, which may call the
+/// limiter.
+fn wake(caller: Option<Arc<Notify>>) {
+    if let Some(caller) = caller {
+        caller.notify_one();
+    }
+}
+
+fn would_miss(now: Nanos, earliest: Nanos) -> LimitError {
+    LimitError::WouldMissDeadline { wait: Duration::from_nanos(earliest.saturating_sub(now)) }
+}
+
+/// The instant at which the window's time is 0. The window counts in nanoseconds from there, tokio in
+/// instants.
+#[derive(Debug, Clone, Copy)]
+struct Epoch(Instant);
+
+impl Epoch {
+    fn now(self) -> Nanos {
+        self.nanos_at(Instant::now())
+    }
+
+    /// 0 for an instant before the epoch.
+    fn nanos_at(self, instant: Instant) -> Nanos {
+        nanos(instant.saturating_duration_since(self.0))
+    }
+
+    fn instant_at(self, at: Nanos) -> Instant {
+        self.0 + Duration::from_nanos(at)
+    }
+}
+
+/// The nanoseconds of `time`, or as many as fit. [`Duration::as_nanos`] returns an `u128`.
+fn nanos(time: Duration) -> Nanos {
+    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+#[cfg(test)]
+mod tests;

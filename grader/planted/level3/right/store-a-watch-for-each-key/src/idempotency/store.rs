@@ -1,0 +1,280 @@
+//! The store: one entry for each key, and a task that owns the work behind it.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Answered, Completion, IdempotencyError, StoreConfig};
+
+/// Remembers the answer to each key. `K` is the key, `P` are the parameters of a request, `V` is
+/// what the work behind a key returns. Cheap to clone; clones share one store.
+///
+/// Parameters are kept and compared as they are: two requests with the same hash would pass for one.
+///
+/// ```
+/// use level3::idempotency::{Completion, IdempotencyError, Store, StoreConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let store = Store::new(StoreConfig::default());
+/// let pay = |amount: u32| {
+///     let store = store.clone();
+///     async move { store.run(&"order-1", amount, || async { Completion::Stored("paid") }).await }
+/// };
+/// assert!(!pay(10).await.unwrap().replayed); // runs the work
+/// assert!(pay(10).await.unwrap().replayed); // gets the stored answer
+/// assert_eq!(pay(20).await, Err(IdempotencyError::Mismatch));
+/// # }
+/// ```
+pub struct Store<K, P, V> {
+    shared: Arc<Shared<K, P, V>>,
+}
+
+struct Shared<K, P, V> {
+    config: StoreConfig,
+    /// A `std` mutex: it is held for one look at the entries, never across an `.await`, and the drop of an
+    /// owner takes it.
+    state: Mutex<State<K, P, V>>,
+}
+
+struct State<K, P, V> {
+    /// Every key that is known: its work is running, or its answer is kept.
+    entries: HashMap<K, Entry<P, V>>,
+    /// The keys with an answer, oldest answer first: the order in which they expire. A key whose work is
+    /// running is not in it, so it cannot expire under the work.
+    answered: VecDeque<(Instant, K)>,
+}
+
+struct Entry<P, V> {
+    /// What the first request asked for. A repeat with other parameters is a client's mistake.
+    params: P,
+    stage: Stage<V>,
+}
+
+enum Stage<V> {
+    /// The cell that the work will fill. Every caller that comes meanwhile waits for it.
+    Running(watch::Receiver<Option<Completion<V>>>),
+    Answered(V),
+}
+
+impl<K, P, V> Clone for Store<K, P, V> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K, P, V> Debug for Store<K, P, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the contents: parameters and answers may hold secrets.
+        f.debug_struct("Store").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl<K, P, V> Store<K, P, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    P: PartialEq + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// An empty store.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Self {
+        let state = State { entries: HashMap::new(), answered: VecDeque::new() };
+        Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
+    }
+
+    /// Answers the request with this key and these parameters, running `work` if no request with the key has.
+    ///
+    /// * A new key: `work` is called and runs in a task of its own, so that it runs to its end even if
+    ///   this caller drops its future. [`Completion::Stored`] is final (a decline is an answer too) and is kept;
+    ///   after [`Completion::Released`] the key is free again.
+    /// * A key whose work is running: waits for that work and returns what it returns, stored or
+    ///   released.
+    /// * A key with a stored value: returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`IdempotencyError`]. For `Mismatch` and `Full`, `work` was not called.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the work running; a repeat with the same key joins it.
+    pub async fn run<W, Fut>(
+        &self,
+        key: &K,
+        params: P,
+        work: W,
+    ) -> Result<Answered<V>, IdempotencyError>
+    where
+        W: FnOnce() -> Fut,
+        Fut: Future<Output = Completion<V>> + Send + 'static,
+    {
+        // The claim is made without an `.await`, so of two callers with a new key exactly one becomes the owner,
+        // and the other one finds its entry.
+        let (mut outcome, replayed) = match self.claim(key, params)? {
+            Claim::Answered(value) => {
+                return Ok(Answered { completion: Completion::Stored(value), replayed: true });
+            }
+            Claim::Running(outcome) => (outcome, true),
+            Claim::Mine(owner) => {
+                let outcome = owner.outcome.subscribe();
+                // Spawned, since the work must not die with the caller that happened to come first. The
+                // owner moves into the task: if the task is dropped or panics, so is the owner, and its
+                // drop frees the key. `map` and not an `async` block around `work.await`: an `async`
+                // block that takes a future by value stores it twice (rust-lang/rust#62958).
+                tokio::spawn(work().map(|completion| owner.end(completion)));
+                (outcome, false)
+            }
+        };
+        // The lock is not held here: every caller may wait for as long as the work takes.
+        // The sender is dropped without a value when the work ends without one.
+        let completion = match outcome.wait_for(Option::is_some).await {
+            Ok(completion) => completion.clone(),
+            Err(_) => None,
+        };
+        completion
+            .map(|completion| Answered { completion, replayed })
+            .ok_or(IdempotencyError::Lost)
+    }
+
+    /// Whether a request with this key would start no work: its work is running, or has an answer.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        let mut state = self.shared.lock();
+        // Expired answers go first, so that they do not count. No task does this in the background.
+        state.forget(&self.shared.config, Instant::now());
+        state.entries.contains_key(key)
+    }
+
+    /// The number of keys that are kept, those whose work is running included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let mut state = self.shared.lock();
+        state.forget(&self.shared.config, Instant::now());
+        state.entries.len()
+    }
+
+    /// Whether no key is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks a key up and, if it is new, makes it this caller's: one step under one lock, so that of two
+    /// callers with a new key one is the owner and the other is not.
+    fn claim(&self, key: &K, params: P) -> Result<Claim<K, P, V>, IdempotencyError> {
+        let config = &self.shared.config;
+        let mut state = self.shared.lock();
+        state.forget(config, Instant::now());
+        // Before `entry`, which borrows the map until the end of the match.
+        let full = state.entries.len() >= config.capacity.get();
+        match state.entries.entry(key.clone()) {
+            // First of all: a key that is used for something else gets neither an answer nor a place to wait.
+            Slot::Occupied(slot) if slot.get().params != params => Err(IdempotencyError::Mismatch),
+            Slot::Occupied(slot) => Ok(match &slot.get().stage {
+                Stage::Running(outcome) => Claim::Running(outcome.clone()),
+                Stage::Answered(value) => Claim::Answered(value.clone()),
+            }),
+            Slot::Vacant(_) if full => {
+                Err(IdempotencyError::Full { capacity: config.capacity.get() })
+            }
+            Slot::Vacant(slot) => {
+                let (outcome, running) = watch::channel(None);
+                // The parameters are kept from the start: a request that comes while the work runs is compared too.
+                slot.insert(Entry { params, stage: Stage::Running(running) });
+                let shared = Arc::clone(&self.shared);
+                // Made under the lock and armed from now on. If the caller panics before the task is spawned, the drop of
+                // the owner frees the key.
+                Ok(Claim::Mine(Owner { shared, key: key.clone(), outcome, ended: false }))
+            }
+        }
+    }
+}
+
+enum Claim<K: Eq + Hash, P, V> {
+    Answered(V),
+    Running(watch::Receiver<Option<Completion<V>>>),
+    Mine(Owner<K, P, V>),
+}
+
+/// The right to answer a key; there is one for each entry whose work is running. Dropped without an
+/// answer, because the work panicked or its runtime shut down, it frees the key.
+struct Owner<K: Eq + Hash, P, V> {
+    shared: Arc<Shared<K, P, V>>,
+    key: K,
+    /// The same cell as in the entry. It outlives the entry when the key is freed.
+    outcome: watch::Sender<Option<Completion<V>>>,
+    /// Whether the drop has nothing left to do.
+    ended: bool,
+}
+
+impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
+    fn end(mut self, completion: Completion<V>) {
+        // Foreign code, and so before the lock and before `ended`: if it panics, the drop frees the key.
+        let stored = match &completion {
+            Completion::Stored(value) => Some((value.clone(), self.key.clone())),
+            Completion::Released(_) => None,
+        };
+        // From here on the drop has nothing to do: the entries change below.
+        self.ended = true;
+        let mut state = self.shared.lock();
+        match stored {
+            Some((value, key)) => {
+                if let Some(entry) = state.entries.get_mut(&self.key) {
+                    entry.stage = Stage::Answered(value);
+                }
+                state.answered.push_back((Instant::now(), key));
+            }
+            None => {
+                state.entries.remove(&self.key);
+            }
+        }
+        // Released before the waiters wake: each of them may ask again at once.
+        drop(state);
+        self.outcome.send_replace(Some(completion));
+    }
+}
+
+impl<K: Eq + Hash, P, V> Drop for Owner<K, P, V> {
+    fn drop(&mut self) {
+        // The work panicked, or its runtime was shut down. The entry goes first, so that a waiter that asks again
+        // finds the key free.
+        if !self.ended {
+            self.shared.lock().entries.remove(&self.key);
+        }
+    }
+}
+
+impl<K, P, V> Shared<K, P, V> {
+    fn lock(&self) -> MutexGuard<'_, State<K, P, V>> {
+        // `V::clone` and `P::eq` are foreign code that runs under the lock and may panic. Each runs before
+        // the entries change, so they are whole after a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash, P, V> State<K, P, V> {
+    /// Removes the answers that have expired. Each is removed once, so a call takes constant time on
+    /// average, and no background task is needed.
+    fn forget(&mut self, config: &StoreConfig, now: Instant) {
+        while let Some((at, key)) = self.answered.front()
+            && now.saturating_duration_since(*at) >= config.retention
+        {
+            self.entries.remove(key);
+            self.answered.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
