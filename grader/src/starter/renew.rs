@@ -25,7 +25,7 @@ pub enum Renewed {
 pub struct RenewedFile {
     /// Relative to the workspace.
     pub path: PathBuf,
-    /// What becomes of it.
+    /// The outcome.
     pub renewed: Renewed,
     blank: String,
 }

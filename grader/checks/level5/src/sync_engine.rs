@@ -96,7 +96,17 @@ async fn started(cx: &Cx, config: Config) -> Result<Engine, Fail> {
 }
 
 async fn started_on(cx: &Cx, config: Config, store: impl Store) -> Result<Engine, Fail> {
-    let made = cx.call(START, Engine::start(config, store, wall())).await?.value;
+    started_at(cx, config, store, wall()).await
+}
+
+/// An engine with a clock that another one has had before: a restart.
+async fn started_at(
+    cx: &Cx,
+    config: Config,
+    store: impl Store,
+    wall: VirtualWall,
+) -> Result<Engine, Fail> {
+    let made = cx.call(START, Engine::start(config, store, wall)).await?.value;
     made.map_err(|error| {
         Fail::new(format!("an engine is refused: {error:?}")).expected("it is started")
     })

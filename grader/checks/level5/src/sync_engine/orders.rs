@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::fakes::{Fake, deleted, record, written};
 use super::{
     BASE, GET, LIMIT, NEWEST, RARELY, SKEW, add, add_all, config, fetch, get, history, lasting,
-    meta, started, started_on, wall,
+    meta, started, started_at, started_on, wall,
 };
 
 pub async fn stamps_decide(cx: Cx) -> Outcome {
@@ -173,7 +173,7 @@ pub async fn holds_stamps_of_the_future(cx: Cx) -> Outcome {
         let flushed = cx.call("Engine::flush", engine.flush()).await?.value;
         ensure_eq!(flushed, Ok(()), "a flush");
         drop(engine);
-        let engine = started_on(&cx, config(NEWEST), store).await?;
+        let engine = started_at(&cx, config(NEWEST), store, clock).await?;
         add_all(&cx, &engine, &[&fast, &right]).await?;
         fetch(&cx, &engine, "x").await?;
         ensure_eq!(history(&engine, "x"), expected, "the versions, when both records have come again after a restart";
