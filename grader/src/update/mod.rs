@@ -2,7 +2,7 @@
 //!
 //! The learner's history and the course's may have no commit in common: a fork of a template, a history that was
 //! squashed. So nothing is merged by git. Each file has three versions: the *base*, as the course was taken last,
-//! the one in the workspace, and the newer course's. [`decide`] says what follows from them.
+//! the one in the workspace, and the newer course's. The function `decide` says what follows from them.
 //!
 //! # Whose file it is
 //!
