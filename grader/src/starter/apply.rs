@@ -90,7 +90,7 @@ impl Plan {
             Err(cause) => return Err(failed(cause)),
         };
         let folder = format!("{}/src", self.level);
-        let Some(head) = git.head_with(&folder).map_err(failed)? else { return Ok(Origin::Copy) };
+        let Some(head) = git.head_with(&folder) else { return Ok(Origin::Copy) };
         let mut files = git.uncommitted(&folder).map_err(failed)?;
         files.retain(|path| files::is_source(&path.to_string_lossy()));
         if files.is_empty() {

@@ -54,13 +54,8 @@ impl Git {
     }
 
     /// The commit that is checked out, if it has a file below `folder`.
-    pub(crate) fn head_with(&self, folder: &str) -> Result<Option<String>, GitError> {
-        // A repository without a commit has no HEAD: that is an answer, not a failure.
-        let Ok(head) = self.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) else {
-            return Ok(None);
-        };
-        let head = head.trim().to_owned();
-        Ok(self.tree(&head, folder).is_some().then_some(head))
+    pub(crate) fn head_with(&self, folder: &str) -> Option<String> {
+        self.head().filter(|head| self.tree(head, folder).is_some())
     }
 
     /// The files below `folder` that differ from what is committed, or are not committed at all.
@@ -110,7 +105,7 @@ impl Git {
         Ok(out.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     }
 
-    /// The commit that is checked out.
+    /// The commit that is checked out; `None` in a repository without a commit.
     pub(crate) fn head(&self) -> Option<String> {
         let head = self.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).ok()?;
         Some(head.trim().to_owned())
@@ -120,19 +115,6 @@ impl Git {
     pub(crate) fn last_change(&self, path: &str) -> Option<String> {
         let commit = self.run(&["log", "-1", "--format=%H", "--", path]).ok()?;
         Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
-    }
-
-    /// A file of the workspace as a commit has it: `None` where the commit has none.
-    ///
-    /// # Errors
-    ///
-    /// [`GitError`], also for a file that is not UTF-8.
-    pub(crate) fn file(&self, commit: &str, path: &str) -> Result<Option<String>, GitError> {
-        let name = format!("{commit}:./{path}");
-        if self.run(&["cat-file", "-e", &name]).is_err() {
-            return Ok(None);
-        }
-        self.run(&["show", &name]).map(Some)
     }
 
     /// A file as a tree has it.

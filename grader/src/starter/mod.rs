@@ -67,7 +67,7 @@ mod blank;
 pub(crate) mod files;
 pub(crate) mod git;
 mod level;
-mod plan;
+pub(crate) mod plan;
 mod reference;
 mod renew;
 mod solution;

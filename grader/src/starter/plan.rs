@@ -87,7 +87,8 @@ pub enum StarterError {
     },
 }
 
-fn list(paths: &[PathBuf]) -> String {
+/// A line for each path, as an error lists them.
+pub(crate) fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("  {}\n", path.display())).collect()
 }
 

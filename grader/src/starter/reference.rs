@@ -104,6 +104,16 @@ struct Record {
     trees: BTreeMap<String, String>,
 }
 
+impl Record {
+    /// A commit in which the course was complete, if one is recorded.
+    fn commit(&self) -> Option<&str> {
+        self.levels.values().find_map(|place| match place {
+            Place::Commit(commit) => Some(commit.as_str()),
+            Place::Copy => None,
+        })
+    }
+}
+
 const README: &str = "\
 # What the course remembers
 
@@ -137,11 +147,7 @@ pub fn started(root: &Path) -> Result<BTreeSet<String>, ReferenceError> {
 ///
 /// [`ReferenceError::File`] and [`ReferenceError::Record`].
 pub fn commit_of_start(root: &Path) -> Result<Option<String>, ReferenceError> {
-    let commit = |place| match place {
-        Place::Commit(commit) => Some(commit),
-        Place::Copy => None,
-    };
-    Ok(record(root)?.levels.into_values().find_map(commit))
+    Ok(record(root)?.commit().map(str::to_owned))
 }
 
 /// The levels that are still the course's: never started, and since another level was started no file of
@@ -149,12 +155,8 @@ pub fn commit_of_start(root: &Path) -> Result<Option<String>, ReferenceError> {
 #[must_use]
 pub fn untouched(root: &Path) -> BTreeSet<String> {
     let none = BTreeSet::new();
-    let Ok(Record { levels: started, .. }) = record(root) else { return none };
-    let commit = started.values().find_map(|place| match place {
-        Place::Commit(commit) => Some(commit),
-        Place::Copy => None,
-    });
-    let (Some(commit), Ok(git)) = (commit, Git::open(root)) else { return none };
+    let Ok(record) = record(root) else { return none };
+    let (Some(commit), Ok(git)) = (record.commit(), Git::open(root)) else { return none };
     let unchanged = |level: &str| {
         let folder = format!("{level}/src");
         let then = git.tree(commit, &folder);
@@ -162,7 +164,8 @@ pub fn untouched(root: &Path) -> BTreeSet<String> {
             && git.tree("HEAD", &folder) == then
             && git.uncommitted(&folder).is_ok_and(|changed| changed.is_empty())
     };
-    let names = LEVELS.iter().map(|level| level.name).filter(|name| !started.contains_key(*name));
+    let is_new = |name: &&str| !record.levels.contains_key(*name);
+    let names = LEVELS.iter().map(|level| level.name).filter(is_new);
     names.filter(|name| unchanged(name)).map(str::to_owned).collect()
 }
 

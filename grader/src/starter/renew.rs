@@ -73,7 +73,6 @@ pub fn renewal(root: &Path, course: &Path, level: &'static Level) -> Result<Rene
         };
         renewed.push(RenewedFile { path, renewed: kind, blank });
     }
-    drop(old);
     Ok(Renewal { level: level.name, files: renewed, reference })
 }
 

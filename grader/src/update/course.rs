@@ -66,11 +66,6 @@ impl Course {
         }
         Ok(found)
     }
-
-    /// The version in its manifest.
-    pub(super) fn version(&self) -> Option<String> {
-        version(&self.root)
-    }
 }
 
 /// The version of the workspace at `root`, if its manifest has one.

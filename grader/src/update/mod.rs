@@ -35,6 +35,7 @@ use thiserror::Error;
 use crate::catalog::{LEVELS, Level};
 use crate::starter::files::{self, FileError};
 use crate::starter::git::{Git, GitError};
+use crate::starter::plan::list;
 use crate::starter::{
     ReferenceError, Renewal, RenewedFile, StarterError, beside, commit_of_start, renewal, started,
 };
@@ -83,7 +84,7 @@ pub enum UpdateError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The newer reference of a started level has no blank.
-    #[error("{0}")]
+    #[error(transparent)]
     Starter(#[from] StarterError),
     /// A file cannot be read.
     #[error(transparent)]
@@ -96,10 +97,6 @@ pub enum UpdateError {
         /// Why.
         cause: Box<UpdateError>,
     },
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| format!("  {}\n", path.display())).collect()
 }
 
 /// What an update has changed. Paths are relative to the workspace.
@@ -132,7 +129,9 @@ struct Step {
 /// [`UpdateError`].
 pub fn update(root: &Path, from: &str) -> Result<Updated, UpdateError> {
     let git = Git::open(root)?;
-    let Some(_) = git.head() else { return Err(UpdateError::NoCommit) };
+    if git.head().is_none() {
+        return Err(UpdateError::NoCommit);
+    }
     let uncommitted = git.uncommitted(".")?;
     if !uncommitted.is_empty() {
         return Err(UpdateError::Uncommitted { files: uncommitted });
@@ -152,7 +151,7 @@ pub fn update(root: &Path, from: &str) -> Result<Updated, UpdateError> {
     let steps = steps(root, &git, &course, &levels)?;
     let (old, new) = (criteria::ids(root)?, criteria::ids(&course.root)?);
     let mut updated = Updated {
-        versions: (course::version(root), course.version()),
+        versions: (course::version(root), course::version(&course.root)),
         criteria: (
             new.difference(&old).cloned().collect(),
             old.difference(&new).cloned().collect(),
@@ -207,11 +206,12 @@ fn steps(
         Some(commit) => Some(commit),
         None => commit_of_start(root)?,
     };
-    let base = base.filter(|commit| git.has_commit(commit));
+    let base = match base.and_then(|commit| git.tree(&commit, "")) {
+        Some(tree) => Some((git.files(&tree)?.into_iter().collect::<BTreeSet<_>>(), tree)),
+        None => None,
+    };
     let mut paths: BTreeSet<String> = course.files()?;
-    if let Some(tree) = base.as_deref().and_then(|commit| git.tree(commit, "")) {
-        paths.extend(git.files(&tree)?);
-    }
+    paths.extend(base.iter().flat_map(|(files, _)| files.clone()));
     paths.retain(|path| !path.starts_with(".course/") && !is_written_by_learner(path, levels));
     let mut steps = Vec::new();
     for path in paths {
@@ -219,11 +219,14 @@ fn steps(
         if now == new {
             continue;
         }
-        let was = base.as_deref().map(|commit| git.file(commit, &path));
+        let in_base = base.as_ref().filter(|(files, _)| files.contains(&path));
+        let was = in_base.map(|(_, tree)| git.show(tree, &path));
         let was = match &was {
-            Some(Ok(text)) => Base::Known(text.as_ref().map(String::as_bytes)),
-            // No base, or a file that is not UTF-8.
-            None | Some(Err(_)) => Base::Unknown,
+            Some(Ok(text)) => Base::Known(Some(text.as_bytes())),
+            // A file that is not UTF-8.
+            Some(Err(_)) => Base::Unknown,
+            None if base.is_some() => Base::Known(None),
+            None => Base::Unknown,
         };
         let owner = owner(&path, levels);
         let action = decide(was, now.as_deref(), new.as_deref(), owner);
