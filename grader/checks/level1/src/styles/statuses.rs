@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::{Answer, Style};
 use crate::fake::{Quick, Quickly};
 
-/// What a load of a source comes to of which one request fails with a status.
+/// The result of a load of a source that answers one request with this status.
 pub struct OfStatus {
     pub status: u16,
     /// `None` also if it has not ended after a second.

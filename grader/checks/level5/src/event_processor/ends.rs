@@ -203,7 +203,7 @@ pub async fn a_dropped_ingest_is_withdrawn(cx: Cx) -> Outcome {
         sleep(ms(50)).await;
     }
     ensure!(services.times("e0") == 1 && services.times("never") == 0, "events that came again after a dropped call were sent {} times", services.times("e0"); expected = "once");
-    // While the journal is told, from 40 to 240 ms, the id is taken: the end would be recorded for another event.
+    // While the journal records it, from 40 to 240 ms, the id is taken: the end would be recorded for another event.
     book.takes(100, 200);
     let call = processor.ingest(event("slow", "one", Priority::Low));
     let gone = cx.call(INGEST, tokio::time::timeout(ms(40), call)).await?.value.is_err();
