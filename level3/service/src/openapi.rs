@@ -3,6 +3,7 @@
 //! Written as data: a test compares it with the routes and the problems, and another one reads it
 //! with a library that is not ours.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::filed::MAX_CLIENT_KEY;
@@ -146,26 +147,40 @@ fn parameter(name: &str, description: &str, schema: Value) -> Value {
 fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
     let mut all = Map::new();
     for (status, description, schema) in good {
-        let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
-        let content = json!({ "application/json": { "schema": schema } });
-        all.insert((*status).to_owned(), json!({ "description": description, "content": content }));
+        let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
+        let content = json!({ "application/json": { "schema": reference } });
+        let mut answer = json!({ "description": description, "content": content });
+        if *schema == "PaymentAnswer" {
+            answer["headers"] = json!({
+                "Location": header("The payment.", json!({ "type": "string" })),
+                "Idempotency-Replayed": header("Whether this is a repeat.", json!({ "type": "boolean" })),
+            });
+        }
+        all.insert((*status).to_owned(), answer);
     }
     for kind in ProblemKind::ALL.iter().filter(|kind| problems.contains(kind)) {
         let status = kind.status().as_u16().to_string();
         let line = format!("`{}`: {}.", kind.type_uri(), kind.title());
-        match all.get_mut(&status) {
-            Some(entry) => {
-                let before = entry["description"].as_str().unwrap_or_default();
-                entry["description"] = json!(format!("{before} {line}"));
-            }
-            None => {
-                let schema = json!({ "$ref": "#/components/schemas/Problem" });
-                let content = json!({ PROBLEM_JSON: { "schema": schema } });
-                all.insert(status, json!({ "description": line, "content": content }));
-            }
+        if let Some(entry) = all.get_mut(&status) {
+            let before = entry["description"].as_str().unwrap_or_default();
+            entry["description"] = json!(format!("{before} {line}"));
+            continue;
         }
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        let content = json!({ PROBLEM_JSON: { "schema": schema } });
+        let mut answer = json!({ "description": line, "content": content });
+        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = json!({ "type": "integer", "minimum": 1 });
+            let after = header("Seconds after which a repeat may succeed.", seconds);
+            answer["headers"] = json!({ "Retry-After": after });
+        }
+        all.insert(status, answer);
     }
     Value::Object(all)
+}
+
+fn header(description: &str, schema: Value) -> Value {
+    json!({ "description": description, "schema": schema })
 }
 
 fn with_text(mut responses: Value) -> Value {

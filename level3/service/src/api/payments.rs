@@ -46,6 +46,9 @@ pub(super) async fn create(
     let reply = service.gateway.pay(asked).await;
     match reply {
         Ok(Reply { answer, replayed }) => {
+            // Connects the log of the request with that of the payment, which runs in another task.
+            let (payment, merchant) = (name_of(answer.payment.as_str()), caller.merchant.as_str());
+            tracing::info!(payment, merchant, replayed, "the payment has an answer");
             if matches!(answer.status, Status::Compensating { .. }) {
                 service.unsettled.notify_one();
             }
