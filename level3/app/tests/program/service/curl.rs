@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::client::{order, pay};
 use super::start::{Serving, command, key};
+use crate::oracles;
 use crate::process::Place;
 
 /// The blocks that are marked as commands for a shell.
@@ -55,6 +57,9 @@ fn tools_of_others_read_what_the_service_says() {
     let place = Place::sqlite();
     let key = key(&place);
     let serving = Serving::start(command(&place, ""));
+    // Most figures appear with the first payment.
+    let paid = oracles::block_on(pay(&serving.address, &key, "one", &order(1))).unwrap();
+    assert_eq!(paid.status, 201, "{paid:?}");
     let check = |what: &str, module: &str, script: &str, path: &str| {
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let run = |script: &str| {
