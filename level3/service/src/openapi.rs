@@ -153,7 +153,7 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
         if *schema == "PaymentAnswer" {
             answer["headers"] = json!({
                 "Location": header("The payment.", json!({ "type": "string" })),
-                "Idempotency-Replayed": header("Whether this is a repeat.", json!({ "type": "boolean" })),
+                "Idempotency-Replayed": replayed(),
             });
         }
         all.insert((*status).to_owned(), answer);
@@ -161,22 +161,29 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
     for kind in ProblemKind::ALL.iter().filter(|kind| problems.contains(kind)) {
         let status = kind.status().as_u16().to_string();
         let line = format!("`{}`: {}.", kind.type_uri(), kind.title());
-        if let Some(entry) = all.get_mut(&status) {
-            let before = entry["description"].as_str().unwrap_or_default();
-            entry["description"] = json!(format!("{before} {line}"));
-            continue;
+        let entry = all.entry(status).or_insert_with(|| {
+            let schema = json!({ "$ref": "#/components/schemas/Problem" });
+            json!({ "description": "", "content": { PROBLEM_JSON: { "schema": schema } } })
+        });
+        let before = entry["description"].as_str().unwrap_or_default();
+        entry["description"] = json!(format!("{before} {line}").trim_start());
+        match kind {
+            ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
+                entry["headers"]["Idempotency-Replayed"] = replayed();
+            }
+            kind if kind.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                let seconds = json!({ "type": "integer", "minimum": 1 });
+                let after = header("Seconds after which a repeat may succeed.", seconds);
+                entry["headers"]["Retry-After"] = after;
+            }
+            _ => {}
         }
-        let schema = json!({ "$ref": "#/components/schemas/Problem" });
-        let content = json!({ PROBLEM_JSON: { "schema": schema } });
-        let mut answer = json!({ "description": line, "content": content });
-        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = json!({ "type": "integer", "minimum": 1 });
-            let after = header("Seconds after which a repeat may succeed.", seconds);
-            answer["headers"] = json!({ "Retry-After": after });
-        }
-        all.insert(status, answer);
     }
     Value::Object(all)
+}
+
+fn replayed() -> Value {
+    header("Whether this is a repeat.", json!({ "type": "boolean" }))
 }
 
 fn header(description: &str, schema: Value) -> Value {

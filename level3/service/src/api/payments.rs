@@ -5,7 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State as Extract};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use level3_domain::answer::{Answer, PayError, Reply, Status};
 use level3_domain::ids::PaymentKey;
 use serde_json::Value;
@@ -22,7 +22,7 @@ use crate::service::{Inner, Service};
 
 /// The header with the client's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says whether an answer is a repeat.
+/// Says whether an answer about a payment is a repeat, a decline too.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Makes a payment.
@@ -53,7 +53,10 @@ pub(super) async fn create(
                 service.unsettled.notify_one();
             }
             let redact = |text: &str| text.replace(&email, "***").replace(&card, "***");
-            answered(&answer, replayed, redact)
+            let mut response = answered(&answer, redact).into_response();
+            let replayed = if replayed { "true" } else { "false" };
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static(replayed));
+            Ok(response)
         }
         Err(error) => Err(refused(service, &error)),
     }
@@ -90,11 +93,7 @@ async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, Problem> {
 }
 
 /// Turns an answer of the gateway into one of HTTP. Only 201 says that the customer has paid.
-fn answered(
-    answer: &Answer,
-    replayed: bool,
-    redact: impl Fn(&str) -> String,
-) -> Result<Response, Problem> {
+fn answered(answer: &Answer, redact: impl Fn(&str) -> String) -> Result<Response, Problem> {
     let name = name_of(answer.payment.as_str());
     let about = |kind, reason: &str, step: &str| {
         Problem::new(kind, redact(reason)).with("payment", name).with("step", step)
@@ -114,12 +113,9 @@ fn answered(
     let body = serde_json::to_string(&AnswerView::new(answer, state))
         .map_err(|_| Problem::from(ProblemKind::Internal))?;
     let mut response = text_answer(status, "application/json", body);
-    let headers = response.headers_mut();
     if let Ok(place) = HeaderValue::from_str(&format!("/v1/payments/{name}")) {
-        headers.insert(LOCATION, place);
+        response.headers_mut().insert(LOCATION, place);
     }
-    let replayed = if replayed { "true" } else { "false" };
-    headers.insert(REPLAYED, HeaderValue::from_static(replayed));
     Ok(response)
 }
 

@@ -151,6 +151,7 @@ async fn a_decline_is_an_answer_and_stays() {
     assert_eq!(declined.status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(declined.problem(), "declined");
     let again: Answer = shop.pay("key-1", &order(1)).await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!((again.status, again.bytes), (declined.status, declined.bytes));
     assert_eq!(shop.charges(), 0);
 }
