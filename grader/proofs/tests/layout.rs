@@ -36,7 +36,9 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("ws", &[""], &[]),
     ("kv", &[""], &[]),
     ("journal", &[""], &[]),
-    ("app", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
+    // The gateway behind HTTP. The program starts it, and brings the services.
+    ("service", &["domain", "", "adapters"], &["sim"]),
+    ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];
@@ -128,7 +130,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let top = ["app", "bench", "instructions"].contains(&used.as_str());
+                let top = ["app", "bench", "instructions", "service"].contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }
             let allowed =

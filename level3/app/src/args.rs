@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use level3_domain::ids::{CardToken, Email};
 
 use super::place::StoreUrl;
+use super::serve::{AddKeyArgs, ServeArgs};
 
 /// Makes a stream of payments, and loses none of them.
 ///
@@ -51,6 +52,11 @@ pub enum Command {
     Recover,
     /// Compare the ledger with the provider's intents, and repair the differences
     Reconcile(ReconcileArgs),
+    /// Take payments over HTTP (level3/service/README.md). Without other options on 127.0.0.1:8080,
+    /// with a simulated provider that never fails
+    Serve(ServeArgs),
+    /// Add a key of a merchant to a service's folder, and print it
+    AddKey(AddKeyArgs),
 }
 
 /// The options of a reconciliation.
@@ -97,11 +103,12 @@ pub struct StreamArgs {
 }
 
 /// The services, and how they behave.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ServiceArgs {
-    /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE
-    #[arg(long, global = true, default_value = "sqlite:payments.sqlite", value_name = "URL")]
-    pub store: StoreUrl,
+    /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE [default:
+    /// sqlite:payments.sqlite]
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<StoreUrl>,
 
     /// Pay with Stripe at this address (https://api.stripe.com), in test mode, with the key in
     /// STRIPE_SECRET_KEY [default: a simulated provider]
@@ -162,6 +169,18 @@ pub struct ServiceArgs {
     /// errors]
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
+
+    /// Whether the simulated services neither fail nor decline.
+    #[arg(skip)]
+    pub calm: bool,
+}
+
+impl ServiceArgs {
+    /// Returns the store that is named, or the default.
+    pub fn store(&self) -> StoreUrl {
+        let default = || StoreUrl::Sqlite { file: "payments.sqlite".into(), max_pages: None };
+        self.store.clone().unwrap_or_else(default)
+    }
 }
 
 /// The format of log lines.

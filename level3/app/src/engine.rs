@@ -8,8 +8,11 @@ use std::time::Duration;
 use level3::gateway::{Gateway, GatewayConfig, UndoLimits};
 use level3::retry::Backoff;
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
+use level3_adapters::sql::Store;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
+use level3_domain::event::{Event, Observer};
 use level3_domain::ids::PaymentId;
+use level3_domain::journal::Journal;
 use level3_domain::provider::Providers;
 use level3_sim::{Latencies, RandomFaults, Rates, World};
 use tokio::sync::Mutex;
@@ -36,6 +39,23 @@ pub struct Engine {
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
 }
 
+/// How the gateway is connected to its store and its observers.
+pub struct Wiring {
+    /// Makes the gateway's journal from the store.
+    pub journal: fn(Arc<dyn Store>) -> Arc<dyn Journal>,
+    /// Gets every event, as the figures do.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Returns one observer for both.
+fn observer(figures: Arc<Figures>, other: Option<Arc<dyn Observer>>) -> Arc<dyn Observer> {
+    let Some(other) = other else { return figures };
+    Arc::new(move |event: Event| {
+        figures.on_event(event.clone());
+        other.on_event(event);
+    })
+}
+
 /// The payment provider.
 pub enum Payments {
     Simulated,
@@ -55,6 +75,11 @@ impl Payments {
 impl Engine {
     /// Opens the store and checks that the services can be reached. Makes no payments yet.
     pub async fn start(args: &ServiceArgs) -> Result<Self, ProgramError> {
+        Self::start_with(args, Wiring { journal: |store| store, observer: None }).await
+    }
+
+    /// The same with another journal on the store, and another observer beside the figures.
+    pub async fn start_with(args: &ServiceArgs, wiring: Wiring) -> Result<Self, ProgramError> {
         // First the errors of the command line and the environment, before a file or a connection
         // is opened.
         let stripe = args.stripe.as_deref().map(stripe).transpose()?;
@@ -66,7 +91,7 @@ impl Engine {
             let url = url.clone();
             client.check().await.map_err(|why| ProgramError::SendGrid { url, why })?;
         }
-        let store = args.store.open().await?;
+        let store = args.store().open().await?;
         same_provider(args, &store).await?;
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
@@ -87,8 +112,9 @@ impl Engine {
             ledger: Arc::clone(&store.store) as _,
             receipts: mail.map_or(simulated.receipts, |client| Arc::new(client) as _),
         };
-        let journal = Arc::clone(&store.store) as _;
-        let gateway = Gateway::new(config(args), providers, journal, Arc::clone(&figures) as _)?;
+        let journal = (wiring.journal)(Arc::clone(&store.store));
+        let observer = observer(Arc::clone(&figures), wiring.observer);
+        let gateway = Gateway::new(config(args), providers, journal, observer)?;
         let failed_receipts = Mutex::new(failed_receipts);
         Ok(Self {
             gateway,
@@ -178,12 +204,12 @@ async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Prog
 
 /// The files of the simulated services.
 fn services(args: &ServiceArgs) -> PathBuf {
-    args.simulated.clone().unwrap_or_else(|| args.store.simulated())
+    args.simulated.clone().unwrap_or_else(|| args.store().simulated())
 }
 
 /// The simulated services that the command line asks for.
 fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
-    let faults = RandomFaults::new(rates(args.failure_rate), args.seed);
+    let faults = RandomFaults::new(rates(args), args.seed);
     let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
     if stripe && mail {
         // The fraud check has no file.
@@ -199,8 +225,11 @@ fn files(path: PathBuf) -> PathBuf {
     files.into()
 }
 
-fn rates(percent: Option<f64>) -> Rates {
-    let Some(percent) = percent else { return Rates::ASSIGNMENT };
+fn rates(args: &ServiceArgs) -> Rates {
+    if args.calm {
+        return Rates::NONE;
+    }
+    let Some(percent) = args.failure_rate else { return Rates::ASSIGNMENT };
     // The percentage was checked: at most 1000 of 1000.
     let rate = (percent * 10.0).round() as u32;
     let declined = Rates::ASSIGNMENT.declined;

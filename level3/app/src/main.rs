@@ -5,6 +5,7 @@
 //! args ── engine: store, services, gateway ── recovery ── stream ── drain ── books ── summary
 //!                                                          │ live figures: figures, meter, view
 //!                                                          └ ends early: stop (Ctrl-C), health (store)
+//! serve: engine ── service (level3/service) ── recovery beside it ── drain
 //! ```
 //!
 //! Progress goes to stderr, results to stdout. All times are of the monotonic clock: a wall clock
@@ -22,6 +23,7 @@ mod problem;
 mod reconcile;
 mod recovery;
 mod run_name;
+mod serve;
 mod show;
 mod stop;
 mod stream;
@@ -132,10 +134,14 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
+            Some(Command::Serve(how)) => serve::serve(&cli.services, how, &stop).await,
+            Some(Command::AddKey(how)) => serve::add_key(&cli.services, how),
         }
     };
-    // A stream is drained first. The other commands stop at once, since they can be run again.
-    let times = if cli.command.is_none() { 2 } else { 1 };
+    // A stream and a service are drained first. The other commands stop at once, since they can be
+    // run again.
+    let is_drained = matches!(cli.command, None | Some(Command::Serve(_)));
+    let times = if is_drained { 2 } else { 1 };
     tokio::select! {
         outcome = work => outcome,
         () = stop.asked(times) => {
@@ -277,7 +283,7 @@ fn gave_up(
 }
 
 async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
-    let store = args.store.open_to_read().await?;
+    let store = args.store().open_to_read().await?;
     let found = show::find(store.as_ref(), name).await?;
     if args.json {
         print_json(&found.iter().map(show::json).collect::<Vec<_>>())?;
@@ -288,7 +294,7 @@ async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
 }
 
 async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
-    let store = args.store.open_to_read().await?;
+    let store = args.store().open_to_read().await?;
     let letters = store.dead_letters(LISTED).await?;
     if args.json {
         print_json(&letters.iter().map(show::letter_json).collect::<Vec<Value>>())?;
@@ -310,7 +316,7 @@ async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
 
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.
 async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramError> {
-    args.store.exists()?;
+    args.store().exists()?;
     let engine = Engine::start(args).await?;
     let recovered = engine.recover().await?;
     // The receipts that the recovery has found.
@@ -353,7 +359,7 @@ async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramEr
 }
 
 async fn reconcile(args: &ServiceArgs, how: &ReconcileArgs) -> Result<Outcome, ProgramError> {
-    args.store.exists()?;
+    args.store().exists()?;
     let engine = Engine::start(args).await?;
     let report = reconcile::reconcile(&engine, how).await;
     let against = engine.payments.name();

@@ -1,6 +1,7 @@
 //! The errors that end the program: what failed, where, and what the user can do.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,6 +107,15 @@ pub enum ProgramError {
     /// A configuration that the gateway refuses.
     #[error("the configuration of the gateway is invalid: {0}")]
     Config(#[from] GatewayConfigError),
+    /// The address of the service.
+    #[error("{address} cannot be listened on: {why}. Name another address with --listen")]
+    Listen { address: SocketAddr, why: io::Error },
+    /// The folder of the service.
+    #[error("{} cannot be made: {why}. Name another folder with --data", path.display())]
+    Folder { path: PathBuf, why: io::Error },
+    /// The file with the keys of the service.
+    #[error("the keys cannot be used: {0}")]
+    Keys(#[from] gateway_service::FileError),
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]
     Name { name: String, why: String },
@@ -135,6 +145,7 @@ impl ProgramError {
             | Self::Name { .. }
             | Self::UnknownPayment { .. }
             | Self::Config(_)
+            | Self::Keys(_)
             | Self::Store(StoreError::Url { .. }) => 2,
             _ => 3,
         }

@@ -66,6 +66,7 @@ pub(super) struct Open {
     pub(super) kind: String,
     pub(super) owner: i32,
     pub(super) body: String,
+    pub(super) label: Option<String>,
 }
 
 impl Operation for Open {
@@ -77,9 +78,10 @@ impl Operation for Open {
 
     async fn run(&self, session: &Session) -> Result<Opened, Fault> {
         let (client, statements) = (&session.client, &session.statements);
-        let values = (self.saga.as_str(), &self.kind, self.owner, &self.body);
-        let opened =
-            client.execute(&statements.open, &[&values.0, values.1, &values.2, values.3]).await?;
+        let saga = self.saga.as_str();
+        let opened = client
+            .execute(&statements.open, &[&saga, &self.kind, &self.owner, &self.body, &self.label])
+            .await?;
         if opened == 1 {
             return Ok(Opened::New(Lease { saga: self.saga.clone(), epoch: 1 }));
         }

@@ -40,8 +40,8 @@ use self::keeper::Keeper;
 use self::session::Address;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Shown, Store, StoreError, Watch, encode,
-    limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, Shown, Store,
+    StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -145,6 +145,16 @@ impl PostgresStore {
         self.writer.stop().await;
     }
 
+    fn begin(
+        &self,
+        saga: SagaId,
+        first: Record,
+        label: Option<String>,
+    ) -> JournalFuture<'_, Opened> {
+        let (owner, kind) = (self.keeper.id(), saga_kind(&first).to_owned());
+        self.log(encode(&[first]).map(|body| journal::Open { saga, kind, owner, body, label }))
+    }
+
     /// Runs an operation of the journal.
     fn log<T: Send + 'static>(
         &self,
@@ -172,8 +182,7 @@ impl Journal for PostgresStore {
     }
 
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
-        let (owner, kind) = (self.keeper.id(), saga_kind(&first).to_owned());
-        self.log(encode(&[first]).map(|body| journal::Open { saga, kind, owner, body }))
+        self.begin(saga, first, None)
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
@@ -242,6 +251,19 @@ impl Store for PostgresStore {
 
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()> {
         self.writer.submit(queries::ReceiptFailed { payment, cause }).boxed()
+    }
+
+    fn open_labelled(
+        &self,
+        saga: SagaId,
+        first: Record,
+        label: String,
+    ) -> JournalFuture<'_, Opened> {
+        self.begin(saga, first, Some(label))
+    }
+
+    fn labelled(&self, query: LabelQuery) -> Asked<'_, Vec<Labelled>> {
+        self.writer.submit(queries::WithLabel(query)).boxed()
     }
 
     fn last_error(&self) -> Option<StoreError> {

@@ -1,15 +1,15 @@
 //! The queries of a program.
 
 use level3_domain::ids::PaymentId;
-use level3_domain::journal::Standing;
+use level3_domain::journal::{SagaId, Standing};
 
 use super::fault::Fault;
 use super::journal::{list, read, saga};
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    BookedRow, Columns, Counts, DeadLetter, Shown, add_count, booked_row, failed_receipt,
-    journal_entry, shown, stuck_in,
+    BookedRow, Columns, Counts, DeadLetter, LabelQuery, Labelled, Shown, UnixMillis, add_count,
+    booked_row, failed_receipt, journal_entry, labelled, limit, shown, stuck_in,
 };
 
 impl Columns for tokio_postgres::Row {
@@ -93,6 +93,25 @@ impl Operation for Rows {
         let rows =
             session.client.query(&session.statements.rows, &[&self.after, &self.most]).await?;
         rows.iter().map(booked_row).collect()
+    }
+}
+
+pub(super) struct WithLabel(pub(super) LabelQuery);
+
+impl Operation for WithLabel {
+    type Output = Vec<Labelled>;
+
+    async fn run(&self, session: &Session) -> Result<Vec<Labelled>, Fault> {
+        let LabelQuery { label, before, from, to, most } = &self.0;
+        let before = before.as_ref().map(SagaId::as_str);
+        let from = from.unwrap_or(UnixMillis(i64::MIN));
+        let to = to.unwrap_or(UnixMillis(i64::MAX));
+        let statement = &session.statements.labelled;
+        let rows = session
+            .client
+            .query(statement, &[label, &before, &from.0, &to.0, &limit(*most)])
+            .await?;
+        rows.iter().map(labelled).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -55,6 +55,12 @@ const V2: &str = "
     CREATE TABLE store (identity text NOT NULL);
     INSERT INTO store
     SELECT CASE WHEN EXISTS (SELECT 1 FROM sagas) THEN '' ELSE gen_random_uuid()::text END;
+";
+
+/// Adds the labels. Sagas of before have none.
+const V3: &str = "
+    ALTER TABLE sagas ADD COLUMN label text;
+    CREATE INDEX sagas_labelled ON sagas (label, number) WHERE label IS NOT NULL;
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -124,8 +130,8 @@ macro_rules! statements {
 statements! {
     open = "
         WITH opened AS (
-            INSERT INTO sagas (name, kind, owner, epoch, next_seq, standing)
-            VALUES ($1, $2, $3, 1, 2, 'open')
+            INSERT INTO sagas (name, kind, owner, epoch, next_seq, standing, label)
+            VALUES ($1, $2, $3, 1, 2, 'open', $5)
             ON CONFLICT (name) DO NOTHING RETURNING number
         )
         INSERT INTO journal (saga, seq, epoch, source, body)
@@ -160,6 +166,18 @@ statements! {
     list_unfinished = "
         SELECT name FROM sagas WHERE standing <> 'ended' AND standing = $1 ORDER BY number LIMIT $2";
     list_ended = "SELECT name FROM sagas WHERE standing = $1 ORDER BY number LIMIT $2";
+
+    /// The first condition is that of the index, so that the server can use the index. A time is
+    /// compared as the whole milliseconds that a reader sees.
+    labelled = "
+        SELECT s.name, (extract(epoch FROM j.at) * 1000)::bigint
+        FROM sagas s JOIN journal j ON j.saga = s.number AND j.seq = 1
+        WHERE s.label IS NOT NULL AND s.label = $1
+            AND ($2::text IS NULL
+                OR s.number < (SELECT number FROM sagas WHERE name = $2 AND label = $1))
+            AND (extract(epoch FROM j.at) * 1000)::bigint >= $3
+            AND (extract(epoch FROM j.at) * 1000)::bigint < $4
+        ORDER BY s.number DESC LIMIT $5";
 
     /// Writes the row, the outbox entry and the note, or nothing.
     save = "

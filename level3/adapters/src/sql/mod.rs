@@ -7,7 +7,7 @@
 //!
 //! | table | holds | duplicates are prevented by |
 //! |---|---|---|
-//! | `sagas` | each saga: its owner, its epoch, its status | unique name |
+//! | `sagas` | each saga: its owner, its epoch, its status, its label if it has one | unique name |
 //! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `outbox` | receipts that are still to be sent | key payment |
@@ -59,16 +59,21 @@ use futures::future::BoxFuture;
 
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
-pub use view::{BookedRow, Counts, DeadLetter, Entry, LedgerNote, Shown, UnixMillis, Written};
+pub use view::{
+    BookedRow, Counts, DeadLetter, Entry, LabelQuery, Labelled, LedgerNote, Shown, UnixMillis,
+    Written,
+};
 
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
-pub(crate) use row::{Columns, add_count, booked_row, failed_receipt, journal_entry, shown};
+pub(crate) use row::{
+    Columns, add_count, booked_row, failed_receipt, journal_entry, labelled, shown,
+};
 pub(crate) use slot::Slot;
 pub(crate) use view::{money, standing, stuck_in};
 
 use level3_domain::ids::{PaymentId, TransactionId};
-use level3_domain::journal::{Journal, StoreId};
+use level3_domain::journal::{Journal, JournalFuture, Opened, Record, SagaId, StoreId};
 use level3_domain::provider::Ledger;
 
 /// The future of a query to a store.
@@ -101,6 +106,19 @@ pub trait Store: Journal + Ledger {
     /// letters](Self::dead_letters) for every process. It stays in the outbox. Changes nothing if
     /// the receipt has been sent.
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()>;
+
+    /// Begins a saga as [`Journal::open`] does, and files it under a label in the same transaction:
+    /// there is no moment in which the saga exists and its label does not. The label of a saga that
+    /// was begun before does not change.
+    fn open_labelled(
+        &self,
+        saga: SagaId,
+        first: Record,
+        label: String,
+    ) -> JournalFuture<'_, Opened>;
+
+    /// Returns the sagas with a label, the newest first.
+    fn labelled(&self, query: LabelQuery) -> Asked<'_, Vec<Labelled>>;
 
     /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only
     /// say that something is unavailable; this says what, where, and what to do.

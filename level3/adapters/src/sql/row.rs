@@ -1,11 +1,11 @@
 //! Converts the rows of both databases.
 
 use level3_domain::ids::{IntentId, OrderId, PaymentId, TransactionId};
-use level3_domain::journal::Standing;
+use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::{Row, RowStatus};
 
 use super::log::entry;
-use super::view::{BookedRow, Counts, DeadLetter, Entry, UnixMillis, money, unsigned};
+use super::view::{BookedRow, Counts, DeadLetter, Entry, Labelled, UnixMillis, money, unsigned};
 use super::{Shown, StoreError};
 
 /// A row of a result, whose columns are read by position.
@@ -51,6 +51,11 @@ pub(crate) fn journal_entry<R: Columns>(row: &R) -> Result<Entry, R::Fault> {
         at: UnixMillis(row.number(2)?),
         written: entry(&row.text(3)?, &row.text(4)?)?,
     })
+}
+
+/// Reads a saga with a label.
+pub(crate) fn labelled<R: Columns>(row: &R) -> Result<Labelled, R::Fault> {
+    Ok(Labelled { saga: SagaId::from(row.text(0)?), begun_at: UnixMillis(row.number(1)?) })
 }
 
 /// Reads a receipt that could not be sent.

@@ -132,6 +132,31 @@ pub(crate) fn stuck_in(records: &[Record]) -> Vec<Stuck> {
     stuck
 }
 
+/// Selects sagas by their label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelQuery {
+    /// The label, compared exactly.
+    pub label: String,
+    /// Only sagas that were begun before this one, to continue a list. If it has another label, or
+    /// does not exist, the list is empty.
+    pub before: Option<SagaId>,
+    /// Only sagas that were begun at this time or later.
+    pub from: Option<UnixMillis>,
+    /// Only sagas that were begun before this time.
+    pub to: Option<UnixMillis>,
+    /// The greatest number of sagas to return.
+    pub most: usize,
+}
+
+/// A saga with a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// The saga.
+    pub saga: SagaId,
+    /// When it was begun, by the clock of the database.
+    pub begun_at: UnixMillis,
+}
+
 /// The counts of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {

@@ -44,10 +44,11 @@ pub(super) fn open(
     saga_id: &SagaId,
     kind: &str,
     body: &str,
+    label: Option<&str>,
 ) -> Result<Opened, Fault> {
     let number: Option<i64> = db
         .prepare_cached(OPEN)?
-        .query_row(params![saga_id.as_str(), kind, owner], |row| row.get(0))
+        .query_row(params![saga_id.as_str(), kind, owner, label], |row| row.get(0))
         .optional()?;
     let Some(number) = number else {
         // The insert has found a row of this saga.

@@ -41,8 +41,8 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Shown, Store, StoreError, Watch, encode,
-    limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, Shown, Store,
+    StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in a file.
@@ -141,6 +141,24 @@ impl SqliteStore {
     pub async fn close(self) {
         self.writer.stop().await;
     }
+
+    fn begin(
+        &self,
+        saga: SagaId,
+        first: Record,
+        label: Option<String>,
+    ) -> JournalFuture<'_, Opened> {
+        let owner = self.presence.id();
+        let kind = saga_kind(&first).to_owned();
+        let body = match encode(&[first]) {
+            Ok(body) => body,
+            Err(error) => return std::future::ready(Err(error.into())).boxed(),
+        };
+        let opened = self
+            .writer
+            .submit(move |db| journal::open(db, owner, &saga, &kind, &body, label.as_deref()));
+        async move { Ok(opened.await?) }.boxed()
+    }
 }
 
 impl Journal for SqliteStore {
@@ -149,14 +167,7 @@ impl Journal for SqliteStore {
     }
 
     fn open(&self, saga: SagaId, first: Record) -> JournalFuture<'_, Opened> {
-        let owner = self.presence.id();
-        let kind = saga_kind(&first).to_owned();
-        let body = match encode(&[first]) {
-            Ok(body) => body,
-            Err(error) => return std::future::ready(Err(error.into())).boxed(),
-        };
-        let opened = self.writer.submit(move |db| journal::open(db, owner, &saga, &kind, &body));
-        async move { Ok(opened.await?) }.boxed()
+        self.begin(saga, first, None)
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
@@ -238,6 +249,19 @@ impl Store for SqliteStore {
 
     fn receipt_failed(&self, payment: PaymentId, cause: String) -> Asked<'_, ()> {
         self.writer.submit(move |db| queries::receipt_failed(db, payment.as_str(), &cause)).boxed()
+    }
+
+    fn open_labelled(
+        &self,
+        saga: SagaId,
+        first: Record,
+        label: String,
+    ) -> JournalFuture<'_, Opened> {
+        self.begin(saga, first, Some(label))
+    }
+
+    fn labelled(&self, query: LabelQuery) -> Asked<'_, Vec<Labelled>> {
+        self.writer.submit(move |db| queries::labelled(db, &query)).boxed()
     }
 
     fn last_error(&self) -> Option<StoreError> {

@@ -1,15 +1,17 @@
 //! The queries of a program, within a transaction.
 
 use level3_domain::ids::PaymentId;
-use level3_domain::journal::Standing;
+use level3_domain::journal::{SagaId, Standing};
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::journal::{list, read, saga};
-use super::statements::{COUNTS, ENTRIES, FAILED_RECEIPTS, IS_PENDING, RECEIPT_FAILED, ROW, ROWS};
+use super::statements::{
+    COUNTS, ENTRIES, FAILED_RECEIPTS, IS_PENDING, LABELLED, RECEIPT_FAILED, ROW, ROWS,
+};
 use crate::sql::{
-    BookedRow, Columns, Counts, DeadLetter, Shown, add_count, booked_row, failed_receipt,
-    journal_entry, shown, stuck_in,
+    BookedRow, Columns, Counts, DeadLetter, LabelQuery, Labelled, Shown, UnixMillis, add_count,
+    booked_row, failed_receipt, journal_entry, labelled as labelled_saga, limit, shown, stuck_in,
 };
 
 impl Columns for rusqlite::Row<'_> {
@@ -72,6 +74,20 @@ pub(super) fn rows(db: &Connection, after: i64, most: i64) -> Result<Vec<BookedR
     let mut rows = statement.query(params![after, most])?;
     while let Some(row) = rows.next()? {
         found.push(booked_row(row)?);
+    }
+    Ok(found)
+}
+
+pub(super) fn labelled(db: &Connection, query: &LabelQuery) -> Result<Vec<Labelled>, Fault> {
+    let before = query.before.as_ref().map(SagaId::as_str);
+    let (from, to) = (query.from.unwrap_or(UnixMillis(i64::MIN)), query.to);
+    let to = to.unwrap_or(UnixMillis(i64::MAX));
+    let mut found = Vec::new();
+    let mut statement = db.prepare_cached(LABELLED)?;
+    let mut rows =
+        statement.query(params![query.label, before, from.0, to.0, limit(query.most)])?;
+    while let Some(row) = rows.next()? {
+        found.push(labelled_saga(row)?);
     }
     Ok(found)
 }

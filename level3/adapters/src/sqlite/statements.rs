@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -59,6 +59,12 @@ const V2: &str = "
     SELECT CASE WHEN EXISTS (SELECT 1 FROM sagas) THEN '' ELSE lower(hex(randomblob(16))) END;
 ";
 
+/// Adds the labels. Sagas of before have none.
+const V3: &str = "
+    ALTER TABLE sagas ADD COLUMN label TEXT;
+    CREATE INDEX sagas_labelled ON sagas (label, number) WHERE label IS NOT NULL;
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -84,7 +90,8 @@ pub(super) const INSTANCES: &str = "SELECT id FROM instances WHERE id <> ?1";
 pub(super) const END_INSTANCE: &str = "DELETE FROM instances WHERE id = ?1";
 
 pub(super) const OPEN: &str = "
-    INSERT INTO sagas (name, kind, owner, epoch, standing) VALUES (?1, ?2, ?3, 1, 'open')
+    INSERT INTO sagas (name, kind, owner, epoch, standing, label)
+    VALUES (?1, ?2, ?3, 1, 'open', ?4)
     ON CONFLICT (name) DO NOTHING RETURNING number";
 pub(super) const FIRST: &str = "
     INSERT INTO journal VALUES (?1, 1, 1, 'saga', ?2, CAST(unixepoch('subsec') * 1000 AS INTEGER))";
@@ -116,6 +123,14 @@ pub(super) const LIST_UNFINISHED: &str = "
     SELECT name FROM sagas WHERE standing <> 'ended' AND standing = ?1 ORDER BY number LIMIT ?2";
 pub(super) const LIST_ENDED: &str = "
     SELECT name FROM sagas WHERE standing = ?1 ORDER BY number LIMIT ?2";
+
+/// The first condition is that of the index, so that SQLite can use the index.
+pub(super) const LABELLED: &str = "
+    SELECT s.name, j.at
+    FROM sagas s JOIN journal j ON j.saga = s.number AND j.seq = 1
+    WHERE s.label IS NOT NULL AND s.label = ?1 AND j.at >= ?3 AND j.at < ?4
+        AND (?2 IS NULL OR s.number < (SELECT number FROM sagas WHERE name = ?2 AND label = ?1))
+    ORDER BY s.number DESC LIMIT ?5";
 
 pub(super) const SAVE: &str = "
     INSERT INTO payments

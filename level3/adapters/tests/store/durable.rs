@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use level3_adapters::sql::{Counts, DeadLetter, LedgerNote, Store, Written};
+use level3_adapters::sql::{
+    Counts, DeadLetter, LabelQuery, LedgerNote, Store, UnixMillis, Written,
+};
 use level3_domain::ids::IntentId;
-use level3_domain::journal::{Claimed, Lease, Opened, Record, Standing};
+use level3_domain::journal::{Claimed, Lease, Opened, Record, SagaId, Standing};
 use level3_domain::provider::{NewRow, ProviderError};
 use tokio::time::{Instant, sleep};
 
@@ -126,6 +128,37 @@ pub async fn a_payment_is_shown_with_its_steps(place: Place) {
     assert_eq!(store.show(payment("b")).await.unwrap().unwrap().standing, None);
     store.void(payment("c")).await.unwrap();
     assert_eq!(store.show(payment("c")).await, Ok(None));
+}
+
+/// A list has the sagas of one label only, the newest first, page by page and by time.
+pub async fn labelled_sagas_are_listed(place: Place) {
+    let store = place.open(LONG).await;
+    for (name, label) in [("a", "x"), ("b", "y"), ("c", "x"), ("d", "x")] {
+        let opened = store.open_labelled(SagaId::new(name), begun(name), label.to_owned()).await;
+        assert!(matches!(opened, Ok(Opened::New(_))), "{opened:?}");
+    }
+    store.open(SagaId::new("e"), begun("e")).await.unwrap();
+    // The label of a saga stays.
+    let again = store.open_labelled(SagaId::new("b"), begun("b"), "x".to_owned()).await;
+    assert!(matches!(again, Ok(Opened::Known(_))), "{again:?}");
+    drop(store);
+
+    let store = place.open(LONG).await;
+    let query = LabelQuery { label: "x".to_owned(), before: None, from: None, to: None, most: 2 };
+    let names = async |query: LabelQuery| {
+        let found = store.labelled(query).await.unwrap();
+        found.iter().map(|one| one.saga.to_string()).collect::<Vec<_>>()
+    };
+    let page = store.labelled(query.clone()).await.unwrap();
+    assert_eq!(names(query.clone()).await, ["d", "c"]);
+    let next = LabelQuery { before: Some(page[1].saga.clone()), ..query.clone() };
+    assert_eq!(names(next).await, ["a"]);
+    let (c, d) = (page[1].begun_at, page[0].begun_at);
+    let all = LabelQuery { most: 10, ..query };
+    assert_eq!(names(LabelQuery { from: Some(UnixMillis(d.0 + 1)), ..all.clone() }).await.len(), 0);
+    assert!(names(LabelQuery { from: Some(c), ..all.clone() }).await.contains(&"c".to_owned()));
+    assert!(!names(LabelQuery { to: Some(c), ..all.clone() }).await.contains(&"c".to_owned()));
+    assert_eq!(names(LabelQuery { label: "z".to_owned(), ..all }).await.len(), 0);
 }
 
 pub async fn dead_letters_are_listed(place: Place) {

@@ -70,6 +70,7 @@ macro_rules! durable {
             one_that_fails_fails_alone
             a_payment_is_shown_with_its_steps
             dead_letters_are_listed
+            labelled_sagas_are_listed
             rows_and_counts_are_told
             two_processes_never_both_write
         } payments {

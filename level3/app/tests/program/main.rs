@@ -19,6 +19,7 @@ mod overload;
 mod process;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
+mod service;
 mod stop;
 mod together;
 mod two_stores;

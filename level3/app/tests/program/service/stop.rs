@@ -1,0 +1,106 @@
+//! SIGTERM, and a folder of one's own.
+
+use std::time::Duration;
+
+use level3_domain::journal::Standing;
+use tokio::time::sleep;
+
+use super::client::{get, order, pay};
+use super::start::{Serving, command, key};
+use crate::oracles;
+use crate::process::{Place, program, run};
+
+#[test]
+fn sigterm_drains() {
+    let place = Place::sqlite();
+    let key = key(&place);
+    let serving = Serving::start(command(&place, "--speed 1"));
+    let address = serving.address.clone();
+    oracles::block_on(async {
+        let (paying, of_task) = (address.clone(), key.clone());
+        let paying = tokio::spawn(async move { pay(&paying, &of_task, "one", &order(1)).await });
+        let store = oracles::open(&place.url).await;
+        while store.list(Standing::Open).await.unwrap().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        serving.terminate();
+        loop {
+            let ready = get(&address, &key, "/readyz").await.unwrap();
+            if ready.json()["draining"] == true {
+                assert_eq!(ready.status, 503);
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        let refused = pay(&address, &key, "two", &order(2)).await.unwrap();
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.head.contains("retry-after: 5"), "{refused:?}");
+        let paid = paying.await.unwrap().unwrap();
+        assert_eq!(paid.status, 201, "{paid:?}");
+    });
+    let (status, log) = serving.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(oracles::check(&place).charged, 1);
+}
+
+#[test]
+fn the_first_start_makes_a_key_and_the_next_one_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = program(folder.path(), "serve --listen 127.0.0.1:0 --json");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let mut values = serde_json::Deserializer::from_reader(output).into_iter();
+        let told: serde_json::Value = values.next().unwrap().unwrap();
+        (child, told)
+    };
+    let (mut child, told) = start();
+    let key = told["key"].as_str().unwrap().to_owned();
+    let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let listed = oracles::block_on(get(&address, &key, "/v1/payments")).unwrap();
+    assert_eq!(listed.status, 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(folder.path().join("gateway-data/payments.sqlite").exists());
+
+    let (mut child, told) = start();
+    assert!(told["key"].is_null(), "{told}");
+    let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    assert_eq!(oracles::block_on(get(&address, &key, "/v1/payments")).unwrap().status, 200);
+    // A key that is added is valid within seconds, and one that is deleted is not.
+    let added = run(program(folder.path(), "add-key shop --scope payments:read --json"));
+    let added = added.json()["key"].as_str().unwrap().to_owned();
+    let status = async |key: &str| get(&address, key, "/v1/payments").await.unwrap().status;
+    oracles::block_on(async {
+        let found = async {
+            while status(&added).await != 200 {
+                sleep(Duration::from_millis(50)).await;
+            }
+            std::fs::write(folder.path().join("gateway-data/keys.toml"), "").unwrap();
+            while status(&key).await != 401 {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap();
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_served_is_explained() {
+    let place = Place::sqlite();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let ended = run(program(place.folder(), &format!("serve --listen {address}")));
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(ended.stderr.contains("--listen"), "{ended:#?}");
+    std::fs::write(place.folder().join("gateway-data/keys.toml"), "[[keys]]").unwrap();
+    let ended = run(program(place.folder(), "serve --listen 127.0.0.1:0"));
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stderr.contains("keys.toml"), "{ended:#?}");
+    for line in ["add-key Shop --scope operator", "add-key shop", "add-key shop --scope all"] {
+        assert_eq!(run(program(place.folder(), line)).code, Some(2), "{line}");
+    }
+}

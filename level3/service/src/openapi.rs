@@ -1,0 +1,318 @@
+//! The OpenAPI 3.1 document of the service.
+//!
+//! Written as data: a test compares it with the routes and the problems, and another one reads it
+//! with a library that is not ours.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::filed::MAX_CLIENT_KEY;
+use crate::payment::State;
+use crate::problem::{PROBLEM_JSON, ProblemKind};
+
+/// Returns the document.
+#[must_use]
+pub fn document() -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Payment gateway",
+            "version": env_version(),
+            "description": "Makes payments that are neither lost nor doubled. An answer is sent after its record is durable.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": [
+            { "name": "payments", "description": "Payments of the key's merchant." },
+            { "name": "operations", "description": "For operators and their tools." },
+        ],
+        "security": [{ "key": [] }],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": { "key": {
+                "type": "http", "scheme": "bearer",
+                "description": "An API key of a merchant: `pgk_ID_SECRET`.",
+            } },
+            "schemas": schemas(),
+        },
+    })
+}
+
+/// The version of the workspace.
+fn env_version() -> &'static str {
+    option_env!("CARGO_PKG_VERSION").unwrap_or("0")
+}
+
+fn paths() -> Value {
+    use ProblemKind as P;
+
+    let id = json!({
+        "name": "id", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/PaymentId" },
+    });
+    let slug = json!({
+        "name": "slug", "in": "path", "required": true, "schema": { "type": "string" },
+    });
+    let reading = [P::Unauthorized, P::Forbidden, P::StoreUnavailable, P::TimedOut, P::Internal];
+    json!({
+        "/v1/payments": {
+            "post": {
+                "operationId": "createPayment", "tags": ["payments"],
+                "summary": "Make a payment (scope payments:write)",
+                "description": "Answers within ten seconds. The same key with the same body gets the same answer, or joins the payment that is under way. When the client disconnects, the payment goes on.",
+                "parameters": [{
+                    "name": "Idempotency-Key", "in": "header", "required": true,
+                    "description": "Names the payment: the same for every repeat. Keys of other merchants do not collide with it.",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": MAX_CLIENT_KEY, "pattern": "^[ -~]+$" },
+                }],
+                "requestBody": { "required": true, "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/NewPayment" } },
+                } },
+                "responses": responses(&[
+                    ("201", "The customer has paid.", "PaymentAnswer"),
+                    ("202", "The payment has not ended; read it at Location.", "PaymentAnswer"),
+                ], &[
+                    P::InvalidRequest, P::KeyMissing, P::Unauthorized, P::Declined, P::Forbidden,
+                    P::TooLarge, P::MediaType, P::KeyReused, P::Rejected, P::Internal, P::Failed,
+                    P::Overloaded, P::Unavailable, P::ShuttingDown, P::StoreUnavailable, P::TimedOut,
+                ]),
+            },
+            "get": {
+                "operationId": "listPayments", "tags": ["payments"],
+                "summary": "List payments, the newest first (scope payments:read)",
+                "description": "A page may have fewer payments than `limit` although `next` is not null: a filter reads a bounded number of payments for each page.",
+                "parameters": [
+                    parameter("limit", "The most payments of the page.", json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 })),
+                    parameter("after", "The value of `next` of the page before.", json!({ "$ref": "#/components/schemas/PaymentId" })),
+                    parameter("state", "Only payments in this state.", json!({ "$ref": "#/components/schemas/State" })),
+                    parameter("created_from", "Only payments that were begun at this time or later.", json!({ "type": "string", "format": "date-time" })),
+                    parameter("created_to", "Only payments that were begun before this time.", json!({ "type": "string", "format": "date-time" })),
+                ],
+                "responses": responses(&[("200", "A page.", "PaymentPage")],
+                    &[&[P::InvalidRequest][..], &reading].concat()),
+            },
+        },
+        "/v1/payments/{id}": { "get": {
+            "operationId": "showPayment", "tags": ["payments"],
+            "summary": "Show a payment with its steps and times (scope payments:read)",
+            "parameters": [id],
+            "responses": responses(&[("200", "The payment.", "Payment")],
+                &[&[P::NotFound][..], &reading].concat()),
+        } },
+        "/v1/dead-letters": { "get": {
+            "operationId": "listDeadLetters", "tags": ["operations"],
+            "summary": "List the undos and receipts that failed (scope operator)",
+            "responses": responses(&[("200", "The dead letters of all merchants.", "DeadLetters")], &reading),
+        } },
+        "/v1/dead-letters/redrive": { "post": {
+            "operationId": "redrive", "tags": ["operations"],
+            "summary": "Try the failed undos and receipts once more (scope operator)",
+            "description": "Goes on when the client disconnects or the answer is `request-timeout`.",
+            "responses": responses(&[("200", "Every letter was tried.", "Redriven")],
+                &[P::Unauthorized, P::Forbidden, P::Busy, P::TimedOut, P::Internal]),
+        } },
+        "/healthz": { "get": open("health", "Whether the process answers",
+            responses(&[("200", "It does.", "Health")], &[])) },
+        "/readyz": { "get": open("ready", "Whether payments can be taken now",
+            responses(&[("200", "They can.", "Ready"), ("503", "They cannot.", "Ready")], &[])) },
+        "/metrics": { "get": {
+            "operationId": "metrics", "tags": ["operations"],
+            "summary": "Figures in the format of OpenMetrics (scope metrics:read)",
+            "responses": with_text(responses(&[], &[P::Unauthorized, P::Forbidden, P::TimedOut, P::Internal])),
+        } },
+        "/openapi.json": { "get": open("openapi", "This document",
+            responses(&[("200", "An OpenAPI 3.1 document.", "Any")], &[])) },
+        "/problems": { "get": open("problems", "Every type of problem",
+            responses(&[("200", "The types.", "ProblemTypes")], &[])) },
+        "/problems/{slug}": { "get": {
+            "operationId": "problem", "tags": ["operations"], "security": [],
+            "summary": "What the type of a problem refers to", "parameters": [slug],
+            "responses": responses(&[("200", "The type.", "ProblemType")], &[P::NotFound]),
+        } },
+    })
+}
+
+/// Describes an operation that needs no key.
+fn open(id: &str, summary: &str, responses: Value) -> Value {
+    json!({
+        "operationId": id, "tags": ["operations"], "summary": summary, "security": [],
+        "responses": responses,
+    })
+}
+
+fn parameter(name: &str, description: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "description": description, "schema": schema })
+}
+
+/// Describes the answers of an operation. Problems with the same status share an entry.
+fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
+    let mut all = Map::new();
+    for (status, description, schema) in good {
+        let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
+        let content = json!({ "application/json": { "schema": reference } });
+        let mut answer = json!({ "description": description, "content": content });
+        if *schema == "PaymentAnswer" {
+            answer["headers"] = json!({
+                "Location": header("The payment.", json!({ "type": "string" })),
+                "Idempotency-Replayed": replayed(),
+            });
+        }
+        all.insert((*status).to_owned(), answer);
+    }
+    for kind in ProblemKind::ALL.iter().filter(|kind| problems.contains(kind)) {
+        let status = kind.status().as_u16().to_string();
+        let line = format!("`{}`: {}.", kind.type_uri(), kind.title());
+        let entry = all.entry(status).or_insert_with(|| {
+            let schema = json!({ "$ref": "#/components/schemas/Problem" });
+            json!({ "description": "", "content": { PROBLEM_JSON: { "schema": schema } } })
+        });
+        let before = entry["description"].as_str().unwrap_or_default();
+        entry["description"] = json!(format!("{before} {line}").trim_start());
+        match kind {
+            ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
+                entry["headers"]["Idempotency-Replayed"] = replayed();
+            }
+            kind if kind.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                let seconds = json!({ "type": "integer", "minimum": 1 });
+                let after = header("Seconds after which a repeat may succeed.", seconds);
+                entry["headers"]["Retry-After"] = after;
+            }
+            _ => {}
+        }
+    }
+    Value::Object(all)
+}
+
+fn replayed() -> Value {
+    header("Whether this is a repeat.", json!({ "type": "boolean" }))
+}
+
+fn header(description: &str, schema: Value) -> Value {
+    json!({ "description": description, "schema": schema })
+}
+
+fn with_text(mut responses: Value) -> Value {
+    let content = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
+    responses["200"] = json!({ "description": "The figures.", "content": content });
+    responses
+}
+
+fn schemas() -> Value {
+    let types: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.type_uri()).collect();
+    let states: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+    let text = || json!({ "type": "string" });
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let up = || json!({ "enum": ["up", "down"] });
+    let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
+    let amount = || {
+        json!({
+            "type": "integer", "minimum": 1, "maximum": level3_domain::money::MAX_MINOR,
+            "description": "Minor units of the currency: 1050 with USD is 10.50 USD, 1050 with JPY is 1050 JPY.",
+        })
+    };
+    let currency = || json!({ "type": "string", "pattern": "^[A-Za-z]{3}$", "description": "The code of ISO 4217." });
+    json!({
+        "Any": { "type": "object" },
+        "PaymentId": { "type": "string", "pattern": "^pay_[0-9a-f]{32}$" },
+        "State": { "type": "string", "enum": states },
+        "NewPayment": object(json!({
+            "order": { "type": "string", "minLength": 1, "maxLength": 100, "description": "The merchant's order." },
+            "amount": amount(), "currency": currency(),
+            "email": { "type": "string", "maxLength": 254, "description": "Where the receipt goes." },
+            "card": { "type": "string", "minLength": 1, "maxLength": 255, "description": "The provider's token for the card, such as pm_card_visa; never the card's number." },
+        }), &[]),
+        "PaymentAnswer": object(json!({
+            "id": { "$ref": "#/components/schemas/PaymentId" }, "order": text(), "amount": amount(),
+            "currency": currency(), "state": { "$ref": "#/components/schemas/State" },
+            "transaction": text(), "intent": text(),
+        }), &["transaction", "intent"]),
+        "PaymentSummary": summary(json!({}), &[]),
+        "Payment": summary(json!({ "runs": list("Run") }), &[]),
+        "Failure": object(json!({
+            "step": text(), "reason": text(),
+            "retryable": { "type": "boolean", "description": "Whether a repeat with the same key tries again." },
+        }), &[]),
+        "Run": object(json!({
+            "number": { "type": "integer", "minimum": 1 },
+            "state": { "$ref": "#/components/schemas/State" },
+            "started_at": time(), "updated_at": time(), "steps": list("Step"),
+        }), &[]),
+        "Step": object(json!({
+            "step": text(),
+            "state": { "enum": ["running", "done", "failed", "undoing", "undone", "parked"] },
+            "started_at": time(), "ended_at": { "type": ["string", "null"], "format": "date-time" },
+            "undo_attempts": count(),
+        }), &[]),
+        "PaymentPage": object(json!({
+            "data": list("PaymentSummary"), "next": { "type": ["string", "null"] },
+        }), &[]),
+        "DeadLetters": object(json!({ "data": list("DeadLetter") }), &[]),
+        "DeadLetter": object(json!({
+            "kind": { "enum": ["undo", "receipt"] },
+            "payment": { "$ref": "#/components/schemas/PaymentId" },
+            "steps": { "type": "array", "items": { "$ref": "#/components/schemas/StuckStep" } },
+            "cause": text(), "failures": count(),
+        }), &["steps", "cause", "failures"]),
+        "StuckStep": object(json!({ "step": text(), "cause": text(), "attempts": count() }), &[]),
+        "Redriven": object(json!({ "delivered": count(), "failed": count() }), &[]),
+        "Health": object(json!({ "status": { "const": "up" } }), &[]),
+        "Ready": object(json!({
+            "ready": { "type": "boolean" }, "draining": { "type": "boolean" },
+            "store": up(), "provider": up(),
+        }), &[]),
+        "Problem": {
+            "type": "object", "description": "A problem of RFC 9457.",
+            "required": ["type", "title", "status"],
+            "properties": {
+                "type": { "type": "string", "enum": types },
+                "title": text(), "status": { "type": "integer" }, "detail": text(),
+                "errors": { "type": "array", "items": {
+                    "type": "object", "required": ["pointer", "detail"],
+                    "properties": { "pointer": text(), "detail": text() },
+                } },
+                "payment": { "$ref": "#/components/schemas/PaymentId" }, "step": text(),
+            },
+        },
+        "ProblemType": object(json!({
+            "type": { "type": "string", "enum": types }, "status": { "type": "integer" },
+            "title": text(), "charged": text(), "next": text(),
+        }), &[]),
+        "ProblemTypes": object(json!({ "data": list("ProblemType") }), &[]),
+    })
+}
+
+/// Describes a payment without its runs, and with more fields.
+fn summary(more: Value, optional: &[&str]) -> Value {
+    let text = || json!({ "type": "string" });
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let mut properties = json!({
+        "id": { "$ref": "#/components/schemas/PaymentId" },
+        "idempotency_key": text(), "order": text(),
+        "amount": { "type": "integer", "minimum": 1 }, "currency": text(),
+        "state": { "$ref": "#/components/schemas/State" },
+        "created_at": time(), "updated_at": time(),
+        "transaction": text(), "intent": text(),
+        "receipt": { "enum": ["pending", "sent"] },
+        "failure": { "$ref": "#/components/schemas/Failure" },
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
+        all.extend(more);
+    }
+    let only_sometimes = ["transaction", "intent", "receipt", "failure"];
+    object(properties, &[optional, &only_sometimes].concat())
+}
+
+/// Describes an object that has no other fields than these, all of them except the optional ones.
+fn object(properties: Value, optional: &[&str]) -> Value {
+    let required: Vec<_> = properties
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter(|name| !optional.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    json!({
+        "type": "object", "required": required, "properties": properties,
+        "additionalProperties": false,
+    })
+}

@@ -1,0 +1,142 @@
+//! Accepts connections, and ends them without losing a payment.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::service::Service;
+
+/// The pause after an accept that failed because the process has no free file descriptor.
+const NO_DESCRIPTOR: Duration = Duration::from_millis(100);
+/// How long the last answers may take to be written.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// What was left when the service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Payments that were still under way at the limit of the drain. The journal has them, and the
+    /// next process finishes them.
+    pub under_way: u32,
+}
+
+impl Service {
+    /// Serves until `stop` is ready, and then drains:
+    ///
+    /// 1. `/readyz` answers 503, so that a balancer sends no more requests here.
+    /// 2. New payments are refused with `shutting-down` and Retry-After. Payments under way end and
+    ///    are answered, and their receipts are sent. Repeats and all other requests are served.
+    /// 3. When no payment is under way, or after [`ServiceConfig::drain_limit`], no more connections
+    ///    are accepted, and those that are open end after their answer.
+    ///
+    /// [`ServiceConfig::drain_limit`]: crate::ServiceConfig::drain_limit
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the listener. Connections and payments go on until the runtime
+    /// ends; the journal has the payments.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Drained {
+        let connections = Connections::new(self);
+        let drained = async {
+            stop.await;
+            self.begin_draining();
+            tracing::info!(in_flight = self.0.gateway.in_flight(), "draining");
+            self.0.gateway.drain(self.0.config.drain_limit).await
+        };
+        let mut drained = std::pin::pin!(drained);
+        let under_way = loop {
+            tokio::select! {
+                under_way = &mut drained => break under_way,
+                // Dropping this accepts nothing and loses no connection: the system still has it.
+                accepted = connections.accept(&listener) => {
+                    let Some((stream, permit)) = accepted else { continue };
+                    connections.serve(stream, permit);
+                }
+            }
+        };
+        drop(listener);
+        connections.end().await;
+        Drained { under_way }
+    }
+}
+
+/// The connections of a service.
+struct Connections {
+    router: Router,
+    protocol: http1::Builder,
+    graceful: GracefulShutdown,
+    // One permit for each connection. A burst waits in the queue of the system and not in the
+    // memory of the process.
+    room: Arc<Semaphore>,
+}
+
+impl Connections {
+    fn new(service: &Service) -> Self {
+        let config = &service.0.config;
+        let mut protocol = http1::Builder::new();
+        // Without this limit a client that sends one byte in a while holds a connection without end.
+        protocol.timer(TokioTimer::new()).header_read_timeout(config.head_timeout);
+        Self {
+            router: service.router(),
+            protocol,
+            graceful: GracefulShutdown::new(),
+            room: Arc::new(Semaphore::new(config.max_connections)),
+        }
+    }
+
+    /// Accepts a connection as soon as there is room for it.
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((stream, _)) => Some((stream, permit)),
+            Err(error) => {
+                if !is_of_the_connection(&error) {
+                    tracing::error!(%error, "no connection can be accepted");
+                    sleep(NO_DESCRIPTOR).await;
+                }
+                None
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // An answer is one small write; waiting for more of it only delays the client.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.protocol.serve_connection(TokioIo::new(stream), service);
+        let connection = self.graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that goes away or breaks the protocol is its own affair.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection has ended");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Ends idle connections at once, and the others after their answer.
+    async fn end(self) {
+        if timeout(LAST_ANSWERS, self.graceful.shutdown()).await.is_err() {
+            tracing::warn!("some connections were closed before their answer");
+        }
+    }
+}
+
+/// Whether the error is that of one connection, which has no effect on the next one.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,140 @@
+//! The service: the gateway, the store and what they need to be reached over HTTP.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use level3::gateway::Gateway;
+use level3_adapters::sql::Store;
+use level3_domain::provider::PaymentProvider;
+use tokio::sync::{Mutex, Notify};
+
+use crate::merchants::Keyring;
+use crate::metrics::Metrics;
+use crate::readiness::{CheckAges, Readiness};
+use crate::{api, layers};
+
+/// The limits of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// The longest body, in bytes.
+    pub max_body: usize,
+    /// How long a request may take, its body included. It must be longer than
+    /// [`GatewayConfig::total`](level3::gateway::GatewayConfig::total): a payment has its answer by
+    /// then.
+    pub request_timeout: Duration,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head_timeout: Duration,
+    /// The most connections at once; more of them wait to be accepted.
+    pub max_connections: usize,
+    /// How long a drain waits for payments that are under way. What is not over by then is left to
+    /// the next process.
+    pub drain_limit: Duration,
+    /// The Retry-After of refusals that name no time of their own.
+    pub retry_after: Duration,
+    /// How old the results of the readiness checks may be.
+    pub check_ages: CheckAges,
+}
+
+impl Default for ServiceConfig {
+    /// Bodies of 16 KiB, 15 s for a request, 10 s for a head, 1024 connections, and 150 s for a
+    /// drain: the gateway tries to undo a payment for more than a minute.
+    fn default() -> Self {
+        Self {
+            max_body: 16 * 1024,
+            request_timeout: Duration::from_secs(15),
+            head_timeout: Duration::from_secs(10),
+            max_connections: 1024,
+            drain_limit: Duration::from_secs(150),
+            retry_after: Duration::from_secs(5),
+            check_ages: CheckAges::default(),
+        }
+    }
+}
+
+/// What a service is made of.
+pub struct Parts {
+    /// The gateway. Its journal must be a [`FiledJournal`](crate::FiledJournal) of `store`, so that
+    /// payments can be listed, and its observer must pass events on to `metrics`.
+    pub gateway: Gateway,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The payment provider, for the readiness check.
+    pub provider: Arc<dyn PaymentProvider>,
+    /// The figures.
+    pub metrics: Metrics,
+    /// The keys of the merchants.
+    pub keys: Keyring,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// The payment service. Cheap to clone; clones share one service.
+#[derive(Clone)]
+pub struct Service(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) gateway: Gateway,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Metrics,
+    pub(crate) keys: Keyring,
+    pub(crate) readiness: Readiness,
+    pub(crate) config: ServiceConfig,
+    pub(crate) draining: AtomicBool,
+    // Held while letters are redriven: a second redrive at the same time would find them busy.
+    pub(crate) redriving: Arc<Mutex<()>>,
+    // Wakes the recovery: an answer left a payment that only a recovery may end.
+    pub(crate) unsettled: Notify,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("gateway", &self.0.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Makes a service.
+    #[must_use]
+    pub fn new(parts: Parts, config: ServiceConfig) -> Self {
+        let Parts { gateway, store, provider, metrics, keys } = parts;
+        let readiness = Readiness::new(Arc::clone(&store), provider, config.check_ages);
+        Self(Arc::new(Inner {
+            gateway,
+            store,
+            metrics,
+            keys,
+            readiness,
+            config,
+            draining: AtomicBool::new(false),
+            redriving: Arc::default(),
+            unsettled: Notify::new(),
+        }))
+    }
+
+    /// Returns the routes with all layers.
+    pub fn router(&self) -> Router {
+        layers::around(api::routes(self), self)
+    }
+
+    /// Waits until an answer says that a payment may need a recovery: its outcome is not final, or
+    /// the store could not be used.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses no wake-up.
+    pub async fn unsettled(&self) {
+        self.0.unsettled.notified().await;
+    }
+
+    /// Reports that the service is not ready from now on. Payments are still accepted.
+    pub(crate) fn begin_draining(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+}

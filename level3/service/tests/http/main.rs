@@ -1,0 +1,13 @@
+//! The service without sockets: requests go straight to the router. Files and a clock that runs.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
+
+mod contract;
+mod document;
+mod doors;
+mod merchants;
+mod operations;
+mod payments;
+mod refusals;
+mod shop;
+mod sockets;

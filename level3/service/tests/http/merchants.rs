@@ -1,0 +1,51 @@
+//! One merchant sees nothing of another.
+
+use axum::http::StatusCode;
+use level3_sim::NoFaults;
+
+use crate::shop::{Shop, order};
+
+#[tokio::test]
+async fn merchants_share_neither_keys_nor_payments() {
+    let shop = Shop::new(NoFaults).await;
+    let mine = shop.pay("key-1", &order(1)).await;
+    // The same key is another payment, with whatever body.
+    let theirs = shop.pay_as(&shop.other, "key-1", &order(2)).await;
+    assert_eq!([mine.status, theirs.status], [StatusCode::CREATED; 2]);
+    assert_ne!(mine.json()["id"], theirs.json()["id"]);
+    assert_eq!(theirs.header("idempotency-replayed"), "false");
+    assert_eq!(shop.charges(), 2);
+
+    let place = mine.header("location");
+    assert_eq!(shop.get(place).await.status, StatusCode::OK);
+    let hidden = shop.get_as(&shop.other, place).await;
+    let unknown =
+        shop.get_as(&shop.other, "/v1/payments/pay_00000000000000000000000000000000").await;
+    assert_eq!(hidden.problem(), "not-found");
+    assert_eq!(hidden.bytes, unknown.bytes, "the answer does not tell the two apart");
+
+    let orders = async |key, query: &str| {
+        let page = shop.get_as(key, &format!("/v1/payments{query}")).await.json();
+        let data = page["data"].as_array().unwrap().clone();
+        data.iter().map(|one| one["order"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(orders(&shop.key, "").await, ["order-1"]);
+    assert_eq!(orders(&shop.other, "").await, ["order-2"]);
+    // Another merchant's payment is no place to go on from.
+    let after = format!("?after={}", theirs.json()["id"].as_str().unwrap());
+    assert!(orders(&shop.key, &after).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_does_only_what_its_scopes_allow() {
+    let shop = Shop::new(NoFaults).await;
+    assert_eq!(
+        shop.pay_as(&shop.nothing, "key-1", &order(1)).await.problem(),
+        "insufficient-scope"
+    );
+    for path in ["/v1/payments", "/v1/dead-letters", "/metrics"] {
+        let answer = shop.get_as(&shop.nothing, path).await;
+        assert_eq!(answer.problem(), "insufficient-scope", "{path}");
+    }
+    assert_eq!(shop.world.all_calls(), 0);
+}
