@@ -324,8 +324,11 @@ fn growth(measured: &Measured) -> String {
     }
     format!(
         "{}\nCalls at once go up to 100 000, for each of them is a future in memory. What grows a little does so by the caches of\n\
-         the processor: a thing of which there are many is not in one. An update makes another list, since its readers keep the\n\
-         one before, and a copy for the next start: that is proportional to the items of the list.\n",
+         the processor: a thing of which there are many is not in one.\n\n\
+         A hit of a cache moves its key to the young end of an ordered map. That takes longer the more keys there are, and each\n\
+         level of a large map is a place in memory that no cache has. A list through the values would be flat; it is twice the\n\
+         code. An update makes another list, since its readers keep the one before, and a copy for the next start: both are\n\
+         proportional to the items.\n",
         table.text()
     )
 }
