@@ -128,7 +128,11 @@ fn hits(runtime: &Runtime, last: u64) -> Result<Growth, Failed> {
         runtime.block_on(async { (0..size).for_each(|key| cache.put(key, key)) });
         let mut key = caches::keys(size);
         cases.push(Case::new(size.to_string(), move |times| {
-            runtime.block_on(async { (0..times).for_each(|_| drop(black_box(cache.get(&key())))) });
+            runtime.block_on(async {
+                for _ in 0..times {
+                    black_box(cache.get(&key()));
+                }
+            });
         }));
     }
     let outcome = contest::run(&mut cases, true);
