@@ -93,7 +93,7 @@ impl Chunks {
 ///
 /// Every item comes out once, in the order of the source. No chunk is empty.
 ///
-/// An item counts from the moment at which the stream takes it from its source, and the stream takes items only
+/// An item counts from the poll in which the stream takes it from its source, and the stream takes items only
 /// while it is polled. A chunk that is due comes out before another item is taken. When the source ends, the open
 /// chunk comes out, and then the stream ends.
 ///
@@ -171,21 +171,23 @@ impl<S: Stream<Item = Result<T, E>>, T, E> Stream for Chunked<S, T, E> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
+        // The clock is asked before the source. When the timer and an item become ready in the same millisecond, the
+        // chunk is over, whatever the order in which the runtime woke us. It is asked once: a poll takes no more than
+        // `max` items, and a look at the clock costs thirty times as much as an item.
+        let now = Instant::now();
+        if let Some(chunk) = this.open.due(now) {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
         loop {
             if let Some(error) = this.failed.take() {
                 return Poll::Ready(Some(Err(error)));
-            }
-            // The clock is asked before the source. When the timer and an item become ready in the same
-            // millisecond, the chunk is over, whatever the order in which the runtime woke us.
-            if let Some(chunk) = this.open.due(Instant::now()) {
-                return Poll::Ready(Some(Ok(chunk)));
             }
             let Some(source) = this.source.as_mut().as_pin_mut() else {
                 return Poll::Ready(None);
             };
             match source.poll_next(cx) {
                 Poll::Ready(Some(Ok(item))) => {
-                    if let Some(chunk) = this.open.take(item, Instant::now()) {
+                    if let Some(chunk) = this.open.take(item, now) {
                         return Poll::Ready(Some(Ok(chunk)));
                     }
                 }
@@ -216,7 +218,8 @@ impl<S: Stream<Item = Result<T, E>>, T, E> Stream for Chunked<S, T, E> {
                     let Some(timer) = this.timer.as_mut().as_pin_mut() else {
                         return Poll::Pending;
                     };
-                    ready!(timer.poll(cx)); // and around the loop, where the chunk is due
+                    ready!(timer.poll(cx));
+                    return Poll::Ready(this.open.complete().map(Ok));
                 }
             }
         }

@@ -177,8 +177,10 @@ impl<S: Stream, F: Fn(&S::Item) -> bool> Stream for Debounced<S, F> {
         let mut this = self.project();
         loop {
             // The clock is asked before the source. When a timer and a value become ready in the same millisecond,
-            // a burst that is over is over, whatever the order in which the runtime woke us.
-            if let Some(value) = this.burst.due(Instant::now()) {
+            // a burst that is over is over, whatever the order in which the runtime woke us. It is asked again for each
+            // value: a poll takes values as long as the source has some, and `max_wait` may end meanwhile.
+            let now = Instant::now();
+            if let Some(value) = this.burst.due(now) {
                 return Poll::Ready(Some(value));
             }
             let Some(source) = this.source.as_mut().as_pin_mut() else {
@@ -190,7 +192,7 @@ impl<S: Stream, F: Fn(&S::Item) -> bool> Stream for Debounced<S, F> {
                     return Poll::Ready(Some(item));
                 }
                 Poll::Ready(Some(item)) => {
-                    if let Some(leading) = this.burst.take(item, Instant::now()) {
+                    if let Some(leading) = this.burst.take(item, now) {
                         return Poll::Ready(Some(leading));
                     }
                 }

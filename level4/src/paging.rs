@@ -429,9 +429,10 @@ impl<T: Clone, C: Clone> Held<T, C> {
 
     /// What is kept, while no load runs.
     fn window(&self) -> Window<T> {
+        let pages: Vec<&[T]> = self.pages.iter().map(|page| page.items.as_slice()).collect();
         Window {
             first_index: self.first_index,
-            items: self.pages.iter().flat_map(|page| page.items.iter().cloned()).collect(),
+            items: pages.concat().into(),
             has_next: self.edge(Dir::Next).is_some(),
             has_previous: self.edge(Dir::Previous).is_some(),
             loading: None,

@@ -183,7 +183,8 @@ where
     let failed = vec![0; how.rules.len() + 1];
     let driver =
         Driver { make, how, failed, subscriptions: 0, state: State::Subscribing { last: None } };
-    stream::unfold(driver, Driver::step)
+    // In a box: each step takes the driver and returns it, and a pointer is cheaper to move than 200 bytes.
+    stream::unfold(Box::new(driver), Driver::step)
 }
 
 struct Driver<F, S, E> {
@@ -208,7 +209,7 @@ where
     S: Stream<Item = Result<T, E>>,
 {
     /// Goes on until there is something to yield.
-    async fn step(mut self) -> Option<(Result<T, GiveUp<E>>, Self)> {
+    async fn step(mut self: Box<Self>) -> Option<(Result<T, GiveUp<E>>, Box<Self>)> {
         loop {
             match mem::replace(&mut self.state, State::Over) {
                 State::Over => return None,

@@ -271,8 +271,8 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
         message: PhantomData,
     };
     // The future of a step is kept by the stream until it is ready, so a step is never cut off but by the drop of
-    // the whole.
-    let events = stream::unfold(driver, Driver::step);
+    // the whole. The driver is in a box, for each step takes it and returns it.
+    let events = stream::unfold(Box::new(driver), Driver::step);
     Ok((Outbox { queue: sender }, Box::pin(events)))
 }
 
@@ -310,11 +310,11 @@ enum Next {
     ToSend(Frame),
 }
 
-type Step<C, M> = Option<(Result<Event<M>, GaveUp>, Driver<C, M>)>;
+type Step<C, M> = Option<(Result<Event<M>, GaveUp>, Box<Driver<C, M>>)>;
 
 impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
     /// Goes on until there is an event.
-    async fn step(mut self) -> Step<C, M> {
+    async fn step(mut self: Box<Self>) -> Step<C, M> {
         loop {
             match self.state {
                 State::Over => return None,

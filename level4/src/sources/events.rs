@@ -223,7 +223,10 @@ impl<T: Clone> Stream for Events<T> {
             return Poll::Pending;
         };
         drop(state);
-        self.shared.room.notify_one();
+        // With the other policies no emitter ever waits.
+        if self.shared.overflow == Overflow::Block {
+            self.shared.room.notify_one();
+        }
         // The last reader of an event takes it, the others clone it.
         Poll::Ready(Some(Arc::unwrap_or_clone(event)))
     }

@@ -10,6 +10,9 @@ pub struct Args {
     pub quick: bool,
     /// `--write`: bring the level's report up to date, and nothing else.
     pub write: bool,
+    /// `--check`: compare the level's report with what this program would write, as far as machines do not differ, and
+    /// nothing else.
+    pub check: bool,
     /// Whether everything is to run: no filter, and no flag that asks for something else than measuring
     /// (`--list`, `--test`, `--profile-time`). Tables that compare cases are shown only then.
     pub all: bool,
@@ -23,11 +26,12 @@ impl Args {
     }
 
     fn from(args: impl IntoIterator<Item = String>) -> Self {
-        let mut parsed = Self { quick: false, write: false, all: true };
+        let mut parsed = Self { quick: false, write: false, check: false, all: true };
         for arg in args {
             match arg.as_str() {
                 "--quick" => parsed.quick = true,
                 "--write" => parsed.write = true,
+                "--check" => parsed.check = true,
                 "--list" | "--test" | "--profile-time" => parsed.all = false,
                 flag if flag.starts_with('-') => {}
                 _ => parsed.all = false,
@@ -47,7 +51,8 @@ mod tests {
 
     #[test]
     fn cargos_own_flag_changes_nothing() {
-        assert_eq!(parse(&["--bench"]), Args { quick: false, write: false, all: true });
+        let args = Args { quick: false, write: false, check: false, all: true };
+        assert_eq!(parse(&["--bench"]), args);
     }
 
     #[test]
@@ -60,5 +65,6 @@ mod tests {
     #[test]
     fn knows_its_own_flags() {
         assert!(parse(&["--quick"]).quick && parse(&["--write"]).write);
+        assert!(parse(&["--check"]).check);
     }
 }

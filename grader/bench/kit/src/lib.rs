@@ -14,6 +14,7 @@ pub mod fit;
 pub mod grading;
 pub mod instructions;
 pub mod javascript;
+pub mod memory;
 pub mod paused;
 pub mod process;
 pub mod report;

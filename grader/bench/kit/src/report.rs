@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
 
 use crate::process::{self, ProcessError};
@@ -111,6 +111,39 @@ pub fn write(path: &Path, text: &str) -> Result<(), ReportError> {
     fs::rename(&fresh, path).map_err(ReportError::file(path))
 }
 
+/// The part of a document between the [`MARKS`].
+///
+/// # Errors
+///
+/// [`ReportError`].
+pub fn measured(path: &Path) -> Result<String, ReportError> {
+    let text = fs::read_to_string(path).map_err(ReportError::file(path))?;
+    let [begin, end] = MARKS;
+    let part = text.split_once(begin).and_then(|(_, rest)| rest.split_once(end));
+    let (part, _) = part.ok_or_else(|| ReportError::NoMarks { path: path.to_path_buf() })?;
+    Ok(part.trim().to_owned())
+}
+
+/// Today in UTC, as reports show it: `2026-11-29`.
+#[must_use]
+pub fn today() -> String {
+    day(SystemTime::now())
+}
+
+/// The day of a moment in UTC. Moments before 1970 count as its first day.
+fn day(moment: SystemTime) -> String {
+    let days = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
+    // Years that begin in March have their leap day at the end. 400 of them are 146 097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+}
+
 /// A table of Markdown: its columns after the first are aligned to the right.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -173,6 +206,17 @@ mod tests {
         let new = between_marks(&old, "new\n\n").expect("it has marks");
         assert_eq!(new, format!("head\n\n{begin}\nnew\n{end}\n\ntail\n"));
         assert_eq!(between_marks("no marks", "new"), None);
+    }
+
+    #[test]
+    fn a_moment_has_its_day() {
+        let at = |seconds| day(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01");
+        assert_eq!(at(951_782_400 - 1), "2000-02-28");
+        assert_eq!(at(951_782_400), "2000-02-29");
+        assert_eq!(at(1_709_251_200), "2024-03-01");
+        assert_eq!(at(1_798_761_599), "2026-12-31");
+        assert_eq!(at(4_107_542_400), "2100-03-01");
     }
 
     #[test]

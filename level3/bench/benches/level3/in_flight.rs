@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bench_kit::{cpu, process};
+use bench_kit::{cpu, memory, process};
 use tokio::sync::watch;
 
 use crate::payments::{Services, gateway, request};
@@ -40,7 +40,7 @@ pub fn child() -> Option<Result<(), Failed>> {
 /// Holds so many payments in a process of its own.
 pub fn measure(payments: u32) -> Result<Held, String> {
     let needed = u64::from(payments) * ROOM;
-    match available() {
+    match memory::available() {
         Some(available) if available < needed => {
             return Err(format!(
                 "{payments} payments in flight are left out: {} MiB of memory are free, {} are needed",
@@ -68,7 +68,8 @@ fn hold(payments: u32) -> Result<(), Failed> {
         // One payment first: what is there once for all is not any payment's.
         warm(&gateway, &open).await?;
         let base = services.arrived.load(Ordering::Relaxed);
-        let before = resident().ok_or("this system does not tell the memory of a process")?;
+        let before =
+            memory::resident().ok_or("this system does not tell the memory of a process")?;
         let begin = cpu::thread_time();
         let mut running = Vec::with_capacity(payments as usize);
         for number in 0..payments {
@@ -78,7 +79,7 @@ fn hold(payments: u32) -> Result<(), Failed> {
         while services.arrived.load(Ordering::Relaxed) < base + u64::from(payments) {
             tokio::task::yield_now().await;
         }
-        let bytes = resident().ok_or("the memory of a process")?.saturating_sub(before);
+        let bytes = memory::resident().ok_or("the memory of a process")?.saturating_sub(before);
         open.send_replace(true);
         for payment in running {
             if !payment.await? {
@@ -101,21 +102,4 @@ async fn warm(
     gateway.pay(request(0)).await?;
     open.send_replace(false);
     Ok(())
-}
-
-/// The resident memory of this process in bytes, where the system tells it (Linux, proc_pid_status(5)).
-fn resident() -> Option<u64> {
-    field("/proc/self/status", "VmRSS:")
-}
-
-/// The memory that could be had without swapping, in bytes (Linux, proc_meminfo(5)).
-fn available() -> Option<u64> {
-    field("/proc/meminfo", "MemAvailable:")
-}
-
-fn field(file: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024)
 }

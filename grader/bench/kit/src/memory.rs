@@ -1,0 +1,20 @@
+//! The memory of a process and of the machine, where the system tells it.
+
+/// The resident memory of this process in bytes, where the system tells it (Linux, proc_pid_status(5)).
+#[must_use]
+pub fn resident() -> Option<u64> {
+    field("/proc/self/status", "VmRSS:")
+}
+
+/// The memory that could be had without swapping, in bytes (Linux, proc_meminfo(5)).
+#[must_use]
+pub fn available() -> Option<u64> {
+    field("/proc/meminfo", "MemAvailable:")
+}
+
+fn field(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
