@@ -35,6 +35,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("http", &[""], &[]),
     ("ws", &[""], &[]),
     ("kv", &[""], &[]),
+    // A page that shows the exercise at work, over what it runs on for real.
+    ("dashboard", &["", "http", "ws", "kv"], &[]),
     ("journal", &[""], &[]),
     ("app", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
     ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
@@ -128,7 +130,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let top = ["app", "bench", "instructions"].contains(&used.as_str());
+                let top = ["app", "dashboard", "bench", "instructions"].contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }
             let allowed =
@@ -199,6 +201,8 @@ fn an_arrow_upwards_is_found() {
         ("grader/checks/level3", "level2"),
         ("grader/checks/level3", "level3/adapters"),
         ("level4", "level3/app"),
+        ("level4", "level4/dashboard"),
+        ("level5", "level4/dashboard"),
     ] {
         assert!(refused(from, to, false), "{from} may use {to}");
     }
@@ -207,6 +211,8 @@ fn an_arrow_upwards_is_found() {
         ("level3", "level3/sim", true),
         ("level3/adapters", "level3/harness", true),
         ("level4", "level3", false),
+        ("level4/dashboard", "level4/ws", false),
+        ("level4/dashboard", "grader/demo", false),
         ("grader/checks/level3", "level3/harness", false),
         ("level3/bench", "grader/bench/criterion", true),
     ] {

@@ -56,7 +56,7 @@ export function live(panel, send) {
         table.replaceChildren(...state.orders.map(row));
         known = new Map(state.orders.map((order) => [order.id, order.stage]));
       }
-      table.parentElement.setAttribute("aria-busy", String(state.trust.is !== "live"));
+      table.dataset.old = String(state.trust.is !== "live");
       version = state.version;
       drawFigures();
     },

@@ -9,7 +9,7 @@ use level4::paging::{Dir, PagedList, Window};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use super::{driven, latest, values};
+use super::{both, driven};
 use crate::services::Catalogue;
 use crate::shop::Sale;
 
@@ -70,7 +70,7 @@ pub(crate) fn states(
 ) -> impl Stream<Item = History> + Send {
     let list = PagedList::new(catalogue, WINDOW);
     let failures = watch::Sender::new(None);
-    let shown = latest(values(list.watch()), values(failures.subscribe()));
+    let shown = both(list.watch(), failures.subscribe());
     let shown = shown.map(|(window, failure)| History::of(window, failure));
     driven(shown, obeys(list, commands, failures))
 }
@@ -79,8 +79,6 @@ impl History {
     fn of(window: Window<Sale>, failure: Option<Failed>) -> Self {
         let Window { first_index, items, has_next, has_previous, loading } = window;
         let loading = loading.map(Command::from);
-        // A failure is that of the load before the one that runs.
-        let failure = failure.filter(|_| loading.is_none());
         Self { first_index, sales: items, has_next, has_previous, loading, failure }
     }
 }
@@ -93,12 +91,15 @@ async fn obeys(
 ) {
     let mut command = Some(Command::Next);
     while let Some(load) = command {
+        // Before the load: no page sees the new window beside the failure of an older load.
+        failures.send_if_modified(|last| last.take().is_some());
         let loaded = match load {
             Command::Next => list.next().await,
             Command::Previous => list.previous().await,
         };
-        let failed = loaded.err().map(|why| Failed { load, text: why.to_string() });
-        failures.send_if_modified(|last| std::mem::replace(last, failed.clone()) != failed);
+        if let Err(why) = loaded {
+            failures.send_replace(Some(Failed { load, text: why.to_string() }));
+        }
         command = commands.recv().await;
     }
 }

@@ -83,6 +83,25 @@ where
     pairs.filter_map(ready)
 }
 
+/// The values of two cells that change in the same task: after each change, what both hold now.
+fn both<A, B>(mut a: watch::Receiver<A>, b: watch::Receiver<B>) -> impl Stream<Item = (A, B)> + Send
+where
+    A: Clone + Send + Sync + 'static,
+    B: Clone + Send + Sync + 'static,
+{
+    a.mark_changed();
+    stream::unfold((a, b), async |(mut a, mut b)| {
+        let changed = tokio::select! {
+            changed = a.changed() => changed,
+            changed = b.changed() => changed,
+        };
+        changed.ok()?;
+        // Both at one moment: a pair never has the new value of one beside an old value of the other.
+        let pair = (a.borrow_and_update().clone(), b.borrow_and_update().clone());
+        Some((pair, (a, b)))
+    })
+}
+
 /// The values of a `watch`: the one that is there, and each newer one. A slow reader sees the newest.
 pub(crate) fn values<T>(mut receiver: watch::Receiver<T>) -> impl Stream<Item = T> + Send
 where
@@ -110,6 +129,19 @@ mod tests {
         a.send_replace(2);
         assert_eq!(pairs.next().await, Some((2, 'y')));
         drop((a, b));
+        assert_eq!(pairs.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn both_cells_are_read_at_one_moment() {
+        let (a, b) = (watch::Sender::new(1), watch::Sender::new('x'));
+        let mut pairs = Box::pin(both(a.subscribe(), b.subscribe()));
+        assert_eq!(pairs.next().await, Some((1, 'x')));
+        b.send_replace('y');
+        a.send_replace(2);
+        assert_eq!(pairs.next().await, Some((2, 'y')));
+        assert!(pairs.next().now_or_never().is_none(), "the change of the other cell was read too");
+        drop(b);
         assert_eq!(pairs.next().await, None);
     }
 

@@ -75,6 +75,7 @@ async fn overview(server: &Running, browser: &mut Browser) {
     browser.until(&pill("overview", "Failed")).await;
     browser.until("!document.querySelector('#overview .alert').hidden").await;
     browser.until(&text("#overview .alert p", "The service has a problem")).await;
+    shot(browser, "failed").await;
     server.source.set(Service::User, Mode::Works);
     server.source.set(Service::Activities, Mode::Down);
     browser.click("[data-do=retry]").await;
@@ -101,6 +102,7 @@ async fn live(browser: &mut Browser) {
     browser.until(&pill("live", "Reconnecting")).await;
     browser.until(&pill("live", "Reconnecting, attempt 2 of 9")).await;
     browser.until("document.querySelectorAll('#orders tr').length > 2").await;
+    shot(browser, "cut").await;
     browser.click("[data-cut=false]").await;
     browser.until(&pill("live", "Live")).await;
 }
