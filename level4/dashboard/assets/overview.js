@@ -39,7 +39,7 @@ export function overview(panel, send) {
       panel.dataset.look = state.look;
       pill(panel, ...LOOKS[state.look]);
       alert(panel, state.failure);
-      say(one("#user", panel), state.user ?? (loading ? "…" : "no user"));
+      say(one("#user", panel), state.user ? `Signed in as ${state.user}` : "The user is not known");
       list("#activities", state.activities, loading);
       list("#notifications", state.notifications, loading);
       one("#old", panel).hidden = !state.is_old;

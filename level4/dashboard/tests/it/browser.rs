@@ -22,8 +22,20 @@ fn pill(panel: &str, contains: &str) -> String {
 
 /// Writes a picture of the whole page, if the environment asks for it.
 async fn shot(browser: &mut Browser, name: &str) {
+    picture(browser, name, true).await;
+}
+
+/// Writes pictures of what a small window shows of each panel, if the environment asks for it.
+async fn shots(browser: &mut Browser, name: &str) {
+    for panel in ["overview", "live", "search", "history"] {
+        browser.value(&format!("document.querySelector('#{panel}').scrollIntoView()")).await;
+        picture(browser, &format!("{name}-{panel}"), false).await;
+    }
+}
+
+async fn picture(browser: &mut Browser, name: &str, whole: bool) {
     let Some(folder) = std::env::var_os("DASHBOARD_SHOTS").map(PathBuf::from) else { return };
-    let params = json!({ "format": "png", "captureBeyondViewport": true });
+    let params = json!({ "format": "png", "captureBeyondViewport": whole });
     let picture = browser.call("Page.captureScreenshot", params).await;
     let text = picture["data"].as_str().expect("a picture");
     let bytes = data_encoding::BASE64.decode(text.as_bytes()).expect("base64");
@@ -49,8 +61,10 @@ async fn a_user_breaks_and_repairs_every_panel() {
     search(&server, &mut browser).await;
     history(&server, &mut browser).await;
     shot(&mut browser, "desk-light").await;
+    contrast(&mut browser).await;
     browser.scheme("dark").await;
     shot(&mut browser, "desk-dark").await;
+    contrast(&mut browser).await;
     keyboard(&mut browser).await;
     telephone(&mut browser).await;
 
@@ -76,6 +90,7 @@ async fn overview(server: &Running, browser: &mut Browser) {
     browser.until("!document.querySelector('#overview .alert').hidden").await;
     browser.until(&text("#overview .alert p", "The service has a problem")).await;
     shot(browser, "failed").await;
+    contrast(browser).await;
     server.source.set(Service::User, Mode::Works);
     server.source.set(Service::Activities, Mode::Down);
     browser.click("[data-do=retry]").await;
@@ -103,6 +118,7 @@ async fn live(browser: &mut Browser) {
     browser.until(&pill("live", "Reconnecting, attempt 2 of 9")).await;
     browser.until("document.querySelectorAll('#orders tr').length > 2").await;
     shot(browser, "cut").await;
+    contrast(browser).await;
     browser.click("[data-cut=false]").await;
     browser.until(&pill("live", "Live")).await;
 }
@@ -159,6 +175,33 @@ async fn history(server: &Running, browser: &mut Browser) {
     browser.until(&pill("history", "Sales")).await;
 }
 
+/// Every text has a contrast of 4.5 to 1 with what is behind it, as WCAG 2.2 asks at level AA.
+async fn contrast(browser: &mut Browser) {
+    let script = r"(() => {
+        const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+        const light = ([r, g, b]) => {
+            const part = (it) => (it /= 255) <= 0.04045 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4;
+            return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+        };
+        const behind = (it) => {
+            for (; it; it = it.parentElement) {
+                const colour = rgb(getComputedStyle(it).backgroundColor);
+                if (colour.length === 3 || colour[3] === 1) return colour;
+            }
+            return [255, 255, 255];
+        };
+        // A row that has just changed fades from another colour, which is that of a tag.
+        for (const it of document.getAnimations()) it.cancel();
+        const words = (it) => [...it.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+        return [...document.querySelectorAll('body *')].filter(words).flatMap((it) => {
+            const [a, b] = [light(rgb(getComputedStyle(it).color)), light(behind(it))];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            return ratio < 4.5 ? [`${it.outerHTML.slice(0, 80)}: ${ratio.toFixed(2)}`] : [];
+        });
+    })()";
+    assert_eq!(browser.value(script).await, json!([]));
+}
+
 /// Every control has a name, and the focus is visible.
 async fn keyboard(browser: &mut Browser) {
     let nameless = "[...document.querySelectorAll('button, select, input, [tabindex]')].filter(it => \
@@ -186,7 +229,7 @@ async fn telephone(browser: &mut Browser) {
         .await;
     assert_eq!(wide, json!([]));
     assert_eq!(browser.value("document.documentElement.scrollWidth").await, 360);
-    shot(browser, "telephone-dark").await;
+    shots(browser, "telephone-dark").await;
     browser.scheme("light").await;
-    shot(browser, "telephone-light").await;
+    shots(browser, "telephone-light").await;
 }
