@@ -26,7 +26,7 @@ function send(command) {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify(command),
-        signal: AbortSignal.timeout(5000),
+        signal: AbortSignal.timeout(30000),
       });
     } catch {
       connected("bad", "The program did not take a command");

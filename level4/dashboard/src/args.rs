@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,10 +26,13 @@ pub struct Cli {
     pub seed: u64,
 }
 
+/// A silent service is noticed while the user watches.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 impl From<Cli> for Settings {
     fn from(cli: Cli) -> Self {
         let Cli { host, port, seed } = cli;
-        Self { host, port, seed, pace: Pace::default() }
+        Self { host, port, seed, pace: Pace::default(), patience: PATIENCE }
     }
 }
 

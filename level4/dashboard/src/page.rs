@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, stream};
@@ -120,6 +121,8 @@ pub struct Shared {
     pub feed: Arc<live::Feed>,
     /// Its services with copies.
     pub shelf: Arc<Shelf>,
+    /// The longest time that a search waits for its answer.
+    pub patience: Duration,
 }
 
 /// Opens a page: where its commands go, and what it shows.
@@ -136,10 +139,11 @@ pub fn open(shared: &Shared) -> (Inputs, impl Stream<Item = PageState> + Send + 
     let inputs = Inputs { overview, live, search, history, source };
 
     let (services, feed) = (shared.services.clone(), Arc::clone(&shared.feed));
+    let patience = shared.patience;
     let (for_search, for_history) = (Arc::clone(&shared.shelf), Arc::clone(&shared.shelf));
     let overview = panels::contained(move || overview::states(services, overview_commands));
     let live = panels::contained(move || live::states(feed, live_commands));
-    let search = panels::contained(move || search::states(for_search.catalogue(), texts));
+    let search = panels::contained(move || search::states(for_search.catalogue(), texts, patience));
     let history =
         panels::contained(move || history::states(for_history.catalogue(), history_commands));
     let parts: [BoxStream<'static, Part>; 5] = [

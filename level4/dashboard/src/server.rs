@@ -49,6 +49,8 @@ pub struct Settings {
     pub seed: u64,
     /// How fast the shop is.
     pub pace: Pace,
+    /// The longest time that the page waits for an answer of the shop.
+    pub patience: Duration,
 }
 
 /// Why a server does not start, or has ended.
@@ -90,8 +92,6 @@ pub struct Server {
 
 /// The time that connections have to end.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// A call of the shop may take so long: a silent service is noticed while the user watches.
-const ANSWER: Duration = Duration::from_secs(3);
 /// The most bytes of an answer of the shop, and of a message of its web socket.
 const BYTES: usize = 256 << 10;
 /// The most bytes of a command.
@@ -104,7 +104,7 @@ impl Server {
     ///
     /// [`ServerError`].
     pub async fn bind(settings: Settings) -> Result<Self, ServerError> {
-        let Settings { host, port, seed, pace } = settings;
+        let Settings { host, port, seed, pace, patience } = settings;
         let address = SocketAddr::new(host, port);
         let listener = TcpListener::bind(address).await.map_err(|why| match why.kind() {
             io::ErrorKind::AddrInUse => ServerError::InUse(address),
@@ -112,7 +112,7 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
         let (source, listeners) = (Source::new(seed, pace), Listeners::bind().await?);
-        let shared = clients(source.clone(), &listeners)?;
+        let shared = clients(source.clone(), &listeners, patience)?;
         Ok(Self { listener, address, source, listeners, shared, sessions: Sessions::default() })
     }
 
@@ -168,17 +168,21 @@ impl Server {
 }
 
 /// The clients of the shop that all pages use.
-fn clients(source: Source, listeners: &Listeners) -> Result<Shared, ServerError> {
+fn clients(
+    source: Source,
+    listeners: &Listeners,
+    patience: Duration,
+) -> Result<Shared, ServerError> {
     let refused = |why: &dyn std::error::Error| ServerError::Client(why.to_string());
-    let limits = level4_http::Limits { connect: ANSWER, total: ANSWER, body: BYTES };
+    let limits = level4_http::Limits { connect: patience, total: patience, body: BYTES };
     let transport = Reqwest::new(limits).map_err(|why| refused(&why))?;
     let base = format!("http://{}/", listeners.services_at);
     let services = Services::new(transport, base.parse().map_err(|why| refused(&why))?);
-    let limits = level4_ws::Limits { connect: ANSWER, message: BYTES };
+    let limits = level4_ws::Limits { connect: patience, message: BYTES };
     let connector = WebSocket::new(&format!("ws://{}/", listeners.feed_at), limits);
     let connector = connector.map_err(|why| refused(&why))?;
     let feed = Arc::new(Feed::new(services.clone(), connector));
-    Ok(Shared { source, shelf: Arc::new(Shelf::new(services.clone())), services, feed })
+    Ok(Shared { source, shelf: Arc::new(Shelf::new(services.clone())), services, feed, patience })
 }
 
 /// What the routes need.

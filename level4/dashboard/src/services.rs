@@ -115,14 +115,14 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The services at `base`. A copy answers for half a minute.
+    /// The services at `base`. A copy answers for five minutes.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] of the client's settings.
     pub fn new(transport: Reqwest, base: Url) -> Result<Self, ConfigError> {
         let capacity = NonZeroUsize::MIN.saturating_add(199);
-        let settings = Settings { ttl: COPIES, capacity, ..Settings::default() };
+        let settings = Settings { capacity, ..Settings::default() };
         Ok(Self { client: HttpClient::new(transport, settings)?, base })
     }
 
@@ -187,8 +187,6 @@ impl Pages for Catalogue {
         Ok(Page { items: sales, previous, next })
     }
 }
-
-const COPIES: Duration = Duration::from_secs(30);
 
 /// The URL of a service, with its parameters escaped.
 fn address(base: &Url, path: &str, parameters: &[(&str, &str)]) -> String {

@@ -27,8 +27,6 @@ use crate::shop::{Found, Product};
 
 /// A text is sent after so much time without a keystroke.
 const QUIET: Duration = Duration::from_millis(300);
-/// A request may take so long.
-const LIMIT: Duration = Duration::from_secs(4);
 /// The requests that the log keeps.
 const LOG: usize = 5;
 
@@ -194,16 +192,18 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the search shows. Each value of `texts` is the text after a keystroke; the first one is not a keystroke.
+/// What the search shows. Each value of `texts` is the text after a keystroke; the first one is not a keystroke. A request
+/// may take as long as `limit`.
 ///
 /// Dropping the stream drops the request under way.
 pub(crate) fn states(
     catalogue: Catalogue,
     texts: watch::Receiver<String>,
+    limit: Duration,
 ) -> impl Stream<Item = Search> + Send {
     let store = Store::new(Search::new());
     let shown = store.select(|view| view.state.clone());
-    driven(shown, obeys(catalogue, store, texts))
+    driven(shown, obeys(catalogue, store, texts, limit))
 }
 
 /// The token of the request under way. A keystroke cancels it, and the next request has another one.
@@ -222,7 +222,12 @@ impl UnderWay {
     }
 }
 
-async fn obeys(catalogue: Catalogue, store: Store<Search>, texts: watch::Receiver<String>) {
+async fn obeys(
+    catalogue: Catalogue,
+    store: Store<Search>,
+    texts: watch::Receiver<String>,
+    limit: Duration,
+) {
     let how = Debounce::new(QUIET, Edge::Trailing).expect("a wait that is not zero");
     let under_way = Arc::new(UnderWay::default());
     // Before the debounce: the request under way is out of date at the keystroke, and not 300 ms later.
@@ -238,7 +243,10 @@ async fn obeys(catalogue: Catalogue, store: Store<Search>, texts: watch::Receive
             biased;
             query = queries.next() => match query {
                 Some(text) if text.trim().is_empty() => store.update(Search::clears),
-                Some(text) => request.set(asks(&catalogue, &store, text, under_way.renew()).fuse()),
+                Some(text) => {
+                    let token = under_way.renew();
+                    request.set(asks(&catalogue, &store, text, limit, token).fuse());
+                }
                 None => return,
             },
             () = &mut request => {}
@@ -251,13 +259,14 @@ async fn asks(
     catalogue: &Catalogue,
     store: &Store<Search>,
     text: String,
+    limit: Duration,
     token: CancellationToken,
 ) {
     let query = text.trim();
     let mut number = 0;
     store.update(|search| number = search.begins(query));
     let began = Instant::now();
-    let ended = with_timeout_and_cancel(LIMIT, &token, catalogue.search(query)).await;
+    let ended = with_timeout_and_cancel(limit, &token, catalogue.search(query)).await;
     let took = began.elapsed();
     store.update(|search| search.ends(number, ended, took));
 }
@@ -308,7 +317,7 @@ mod tests {
         for (ended, outcome) in [
             (found(Duration::from_secs(1)), Outcome::Copied { age_ms: 1000 }),
             (Err(Stopped::Failed(ShopError::Service)), Outcome::Failed),
-            (Err(Stopped::TimedOut(LIMIT)), Outcome::Failed),
+            (Err(Stopped::TimedOut(MS)), Outcome::Failed),
         ] {
             let number = search.begins("lamp");
             search.ends(number, ended, Duration::ZERO);

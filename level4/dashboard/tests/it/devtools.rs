@@ -124,8 +124,14 @@ impl Browser {
 
     /// Waits until an expression in the page is true.
     pub async fn until(&mut self, expression: &str) {
+        self.until_by("null", expression).await;
+    }
+
+    /// Does something in the page again and again, until an expression in it is true.
+    pub async fn until_by(&mut self, action: &str, expression: &str) {
         let holds = async {
             while self.value(expression).await != true {
+                self.value(action).await;
                 sleep(Duration::from_millis(20)).await;
             }
         };

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Longer than anything here takes, whatever else runs on the machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// A server with a fast shop.
+/// A server with a fast shop. A service that does not answer holds its state: no limit ends the wait within a test.
 pub struct Running {
     pub base: String,
     pub source: Source,
@@ -29,7 +29,13 @@ impl Running {
     pub async fn start() -> Self {
         let ms = Duration::from_millis;
         let pace = Pace { delays: ms(5)..ms(30), changes: ms(40) };
-        let settings = Settings { host: Ipv4Addr::LOCALHOST.into(), port: 0, seed: 4, pace };
+        let settings = Settings {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            seed: 4,
+            pace,
+            patience: LONG * 5,
+        };
         let server = Server::bind(settings).await.expect("a server");
         let (source, sessions) = (server.source().clone(), server.sessions().clone());
         let (base, stop) = (format!("http://{}", server.address()), CancellationToken::new());
