@@ -35,6 +35,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("http", &[""], &[]),
     ("ws", &[""], &[]),
     ("kv", &[""], &[]),
+    // A page that shows the exercise at work, over what it runs on for real.
+    ("dashboard", &["", "http", "ws", "kv"], &[]),
     ("journal", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
@@ -130,7 +132,8 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let top = ["app", "bench", "instructions", "service"].contains(&used.as_str());
+                let programs = ["app", "dashboard", "bench", "instructions", "service"];
+                let top = programs.contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }
             let allowed =
@@ -201,6 +204,8 @@ fn an_arrow_upwards_is_found() {
         ("grader/checks/level3", "level2"),
         ("grader/checks/level3", "level3/adapters"),
         ("level4", "level3/app"),
+        ("level4", "level4/dashboard"),
+        ("level5", "level4/dashboard"),
     ] {
         assert!(refused(from, to, false), "{from} may use {to}");
     }
@@ -209,6 +214,8 @@ fn an_arrow_upwards_is_found() {
         ("level3", "level3/sim", true),
         ("level3/adapters", "level3/harness", true),
         ("level4", "level3", false),
+        ("level4/dashboard", "level4/ws", false),
+        ("level4/dashboard", "grader/demo", false),
         ("grader/checks/level3", "level3/harness", false),
         ("level3/bench", "grader/bench/criterion", true),
     ] {
