@@ -354,8 +354,9 @@ impl Engine {
         self.shared.save().await
     }
 
-    /// Ends the engine in order: no poll and no fetch begins any more, the polls and questions that are on their way
-    /// end, what has changed is saved, and the streams end. Whatever is not over after `deadline` is dropped.
+    /// Ends the engine in order: no poll and no fetch begins any more, the polls that are on their way end, then all
+    /// questions, those that these polls bring included, what has changed is saved, and the streams end. Whatever is not
+    /// over after `deadline` is dropped.
     ///
     /// What is known can still be read afterwards. A fetch that is on its way ends at once, with
     /// [`NotFetched::Closed`]. A second shutdown has nothing left to do.

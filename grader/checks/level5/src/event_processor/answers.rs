@@ -214,7 +214,37 @@ pub async fn an_open_breaker_parks(cx: Cx) -> Outcome {
     ensure!(figures.delivered == 9 - expected.len() as u64 && figures.pending() == 0, "the service is well again since the probe at 120 s; after a minute {} of 9 events are delivered, and {} are pending", figures.delivered, figures.pending(); expected = "all that are not dead letters", help = HELP);
     let again: Vec<_> = services.to("one")[4..].iter().map(|(at, _)| at - begin).collect();
     ensure!(again.iter().all(|at| (120_000..121_000).contains(at)), "the probe at 120 s succeeds, and batches were sent at {again:?} ms"; expected = "all right after it", help = "an answer may have changed the breaker's mind: ask again when one has come");
+    counts_what_was_long_ago(&cx).await?;
     goes_on_with_the_probe(&cx).await
+}
+
+/// A service with few events, of which each one dies before the next one comes: its failures are failures in a row.
+async fn counts_what_was_long_ago(cx: &Cx) -> Outcome {
+    const HELP: &str = "a breaker belongs to its service, also while that has nothing in its queue: what it has counted is not forgotten with the last event";
+    let services = Services::scripted(cx, |_, _| (0, Answer::unavailable()));
+    let book = Book::new(cx);
+    let breaker = BreakerConfig {
+        trip: Trip::Consecutive(NonZeroU32::MIN.saturating_add(2)),
+        reset_timeout: ms(60_000),
+        ..super::no_breaker()
+    };
+    let config = Config { breaker, retry: backoff(1000, 1), ..one_by_one() };
+    let processor = start(cx, config, &services, &book).await?;
+    for id in ids("e", 3) {
+        accept(cx, &processor, event(&id, "one", Priority::Low)).await?;
+        sleep(ms(2000)).await;
+    }
+    ensure_eq!(
+        dead(&processor),
+        ids("e", 3),
+        "three events that fail, with one attempt each: the dead letters"
+    );
+    accept(cx, &processor, event("parked", "one", Priority::Low)).await?;
+    sleep(ms(50_000)).await;
+    let letters = dead(&processor);
+    ensure!(services.count() == 3 && letters.len() == 3, "a breaker opens at the third failure in a row, for 60 s. Three events come one by one, each 2 s after the one before it, which has failed by then; a fourth one comes: {} batches were sent, and the dead letters are {letters:?}", services.count();
+        expected = "3 batches: the breaker is open, and the fourth event waits", help = HELP);
+    Ok(())
 }
 
 /// With several batches at once, some are refused while a probe is on its way. They go on with its answer, whatever it
@@ -316,5 +346,34 @@ pub async fn a_key_keeps_its_order(cx: Cx) -> Outcome {
     let expected =
         [(0, "k1"), (10, "o1"), (1010, "k1"), (1020, "k2")].map(|(at, id)| (at, id.to_owned()));
     ensure_eq!(seen, expected, "k1 and k2 have one key and o1 another; k1 is to be sent again once, and then rejected"; help = HELP);
+    waits_for_the_record(&cx).await
+}
+
+/// An event has ended when the journal knows it: until then the next one of its key waits.
+async fn waits_for_the_record(cx: &Cx) -> Outcome {
+    const HELP: &str = "the next event of a key follows when the end of the one before it is recorded: after a crash the journal would send the older one behind it";
+    let takes = cx.draw().between(20..=400);
+    let rejected = || Answer::Acks(vec![Ack::Reject("no".to_owned())]);
+    for (first, fails, letters) in
+        [(Answer::All, 2, 9), (rejected(), 1, 9), (rejected(), 0, 0), (Answer::All, 0, 9)]
+    {
+        let (services, book) = (Services::new(cx, 10), Book::new(cx));
+        services.next("one", [(10, first.clone())]);
+        // After its failures the journal records at 10 ms, 1010 ms or 3010 ms, and takes a while.
+        book.fails(0, fails);
+        book.takes(0, takes);
+        let config = Config { dead_letters: letters, retry: backoff(1000, 4), ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        let begin = cx.timeline().now_ms();
+        for (id, to) in [("k1", "one"), ("k2", "two")] {
+            accept(cx, &processor, keyed(id, to, Priority::High, "k")).await?;
+        }
+        sleep(ms(20_000)).await;
+        let ends = book.ends_of("k1");
+        let next: Vec<_> = services.to("two").iter().map(|(at, _)| at - begin).collect();
+        // What is left in the journal has no record of its end.
+        let recorded = ends.first().map_or(begin + 10, |(at, _)| *at) - begin;
+        ensure!(next == [recorded], "k1 and k2 have one key. The service of k1 answers {first:?} at 10 ms, and the journal, which fails {fails} times and takes {takes} ms, has its end at {recorded} ms: k2 was sent at {next:?} ms"; expected = format!("at {recorded} ms"), help = HELP);
+    }
     Ok(())
 }

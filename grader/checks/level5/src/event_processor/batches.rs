@@ -116,6 +116,39 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     let after: Vec<_> =
         services.to("one").into_iter().skip(2).map(|(at, id)| (at - begin, id)).collect();
     ensure_eq!(after, [(1000, "a b".to_owned())], "an event was sent again and is delivered; then two more come, 300 ms apart, with a time of 1000 ms for a batch: the batches (time, events)"; help = "only the event that had to wait for something else goes at once, not all that come to its service later");
+    what_full_batches_leave(&cx).await
+}
+
+/// Low events that full batches of more important ones leave behind go when they have waited for `flush` themselves.
+async fn what_full_batches_leave(cx: &Cx) -> Outcome {
+    const HELP: &str = "the time of a batch counts from the moment at which its oldest event came, whatever was sent meanwhile";
+    let mut draw = cx.draw();
+    for _ in 0..3 {
+        let (flush, comes) = (1000 * draw.between(4..=9), draw.between(1..=900));
+        let (services, book) = (Services::new(cx, 100), Book::new(cx));
+        // Two batches are on their way until 1 s and 2 s. What comes meanwhile waits.
+        services.next("one", [(1000, Answer::All), (2000, Answer::All)]);
+        let config = Config {
+            batch_size: nz(10),
+            flush: ms(flush),
+            batches_in_flight: nz(2),
+            ..one_by_one()
+        };
+        let processor = start(cx, config, &services, &book).await?;
+        let begin = cx.timeline().now_ms();
+        accept_all(cx, &processor, ids("first", 20), "one", Priority::High).await?;
+        sleep(ms(comes)).await;
+        accept_all(cx, &processor, ids("low", 9), "one", Priority::Low).await?;
+        sleep(ms(950 - comes)).await;
+        accept_all(cx, &processor, ids("critical", 8), "one", Priority::Critical).await?;
+        sleep(ms(3 * flush)).await;
+        let sent = services.sent();
+        let at: Vec<_> = sent.iter().map(|sent| sent.began - begin).collect();
+        let sizes: Vec<_> = sent.iter().map(|sent| sent.ids.len()).collect();
+        let expected = (vec![0, 0, 1000, comes + flush], vec![10, 10, 10, 7]);
+        ensure!((&at, &sizes) == (&expected.0, &expected.1), "with batches of 10 and a time of {flush} ms two batches are on their way; 9 low events come at {comes} ms and 8 critical ones at 950 ms, and at 1000 ms a full batch goes, which leaves seven events, some low ones among them: batches were sent at {at:?} ms, of {sizes:?} events";
+            expected = format!("at {:?} ms, of {:?}: those that are left have waited since {comes} ms", expected.0, expected.1), help = HELP);
+    }
     Ok(())
 }
 

@@ -172,6 +172,19 @@ async fn redrives_all_or_none(cx: &Cx) -> Outcome {
     let processor = start(cx, config, &services, &book).await?;
     accept_all(cx, &processor, ids("e", 2), "one", Priority::Low).await?;
     sleep(ms(100)).await;
+    // One of them alone, the oldest: it is the oldest again.
+    for dropped in [false, true] {
+        book.takes(100, 0);
+        book.fails(usize::from(!dropped), 0);
+        let one = [EventId::new("e0")];
+        let limit = ms(if dropped { dropped_at } else { 1000 });
+        let answer = tokio::time::timeout(limit, processor.redrive(&one));
+        let answer = cx.call(REDRIVE, answer).await?.value;
+        book.takes(0, 0);
+        book.fails(0, 0);
+        sleep(ms(1000)).await;
+        ensure_eq!(dead(&processor), ids("e", 2), "the letters after a redrive of the older one of two, which {} ({answer:?})", if dropped { "was dropped while the journal wrote" } else { "the journal has refused" }; help = "a letter that comes back has the place that it had: `dead_letters` is the oldest first");
+    }
     let all: Vec<_> = ids("e", 2).into_iter().map(EventId::new).collect();
     book.takes(100, 0);
     let gone = tokio::time::timeout(ms(dropped_at), processor.redrive(&all));

@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
-use level5::event_processor::{Ack, Config, Event, Invalid, Rejected};
+use level5::event_processor::{Ack, Config, Event, Invalid, Journal as _, Rejected};
 use level5::priority_queue::Priority;
 use tokio::time::sleep;
 
@@ -102,6 +102,84 @@ pub async fn critical_events_have_a_reserve(cx: Cx) -> Outcome {
         ensure!(services.times("gone") == 0, "the call of a critical event that waited was dropped, and the event was sent"; expected = "it is not");
         let all = threshold + reserve + 2;
         ensure!(figures(&processor).delivered == all as u64, "{all} events were accepted, and {} are delivered", figures(&processor).delivered; expected = "all");
+    }
+    gives_places_back(&cx).await?;
+    starts_with_more_than_its_places(&cx).await
+}
+
+/// Critical calls that wait for room and bring no event in, whatever the reason, cost no place.
+async fn gives_places_back(cx: &Cx) -> Outcome {
+    const HELP: &str = "a place belongs to the call until its event is accepted: it is given back when the id turns out to be a duplicate, when the journal fails, and when the caller leaves";
+    let mut draw = cx.draw();
+    for way in ["have one id", "are dropped", "meet a journal that fails"] {
+        let (threshold, reserve, count) = (1 + draw.index(4), draw.index(3), 2 + draw.index(3));
+        let services = Services::scripted(cx, |to, _| match to {
+            "late" => (0, Answer::Hang),
+            _ => (1000, Answer::All),
+        });
+        let book = Book::new(cx);
+        let config = Config { threshold: nz(threshold), critical_reserve: reserve, ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        accept_all(cx, &processor, ids("e", threshold), "one", Priority::Low).await?;
+        accept_all(cx, &processor, ids("c", reserve), "one", Priority::Critical).await?;
+        if way == "meet a journal that fails" {
+            book.fails(count, 0);
+        }
+        let waits = ids("w", count).into_iter().map(|id| {
+            let id = if way == "have one id" { "twin".to_owned() } else { id };
+            let limit = if way == "are dropped" { 500 } else { 500_000 };
+            tokio::time::timeout(ms(limit), processor.ingest(event(&id, "one", Priority::Critical)))
+        });
+        let waits = futures::future::join_all(waits.collect::<Vec<_>>());
+        let answers = cx.call(INGEST, waits).await?.value;
+        let accepted = answers.iter().filter(|it| matches!(it, Ok(Ok(())))).count();
+        let expected = usize::from(way == "have one id");
+        ensure!(accepted == expected, "the processor is full, and {count} critical calls wait for room that {way}: {accepted} are accepted"; expected = format!("{expected}"));
+        sleep(ms(60_000)).await;
+        // Everything has ended: there is as much room as at the beginning.
+        let all = (ids("late", threshold), Priority::Low);
+        for (ids, priority) in [all, (ids("late critical", reserve), Priority::Critical)] {
+            for id in ids {
+                let call = processor.ingest(event(&id, "late", priority));
+                let answer = cx.call(INGEST, tokio::time::timeout(ms(10), call)).await?.value;
+                ensure!(answer == Ok(Ok(())), "{count} critical calls have waited for room that {way}; then everything has ended, and with a threshold of {threshold} and a reserve of {reserve} the {priority:?} event {id} is answered {}", match answer {
+                        Ok(answer) => format!("{answer:?}"),
+                        Err(_) => "nothing: it waits for room".to_owned(),
+                    };
+                    expected = "Ok: all places are free", help = HELP);
+            }
+        }
+        let mut more = processor.ingest(event("more", "late", Priority::Critical)).boxed_local();
+        ensure!(futures::poll!(&mut more).is_pending(), "{count} critical calls have waited for room that {way}; then everything has ended, {threshold} events and {reserve} critical ones come, and one more critical event does not wait"; expected = "it waits for room", help = HELP);
+    }
+    Ok(())
+}
+
+/// A journal with more pending events than the processor has places.
+async fn starts_with_more_than_its_places(cx: &Cx) -> Outcome {
+    const HELP: &str = "an event that ends makes room only if fewer are pending than threshold and reserve together: after a start with more there is nothing to hand on yet";
+    let mut draw = cx.draw();
+    for reserve in [0, 1, 2 + draw.index(3)] {
+        let (threshold, beyond) = (1 + draw.index(4), 1 + draw.index(5));
+        let (services, book) = (Services::new(cx, 1000), Book::new(cx));
+        let places = threshold + reserve;
+        let old: Vec<_> = ids("old", places + beyond)
+            .iter()
+            .map(|id| std::sync::Arc::new(event(id, "one", Priority::Low)))
+            .collect();
+        let written = book.append(&old).await;
+        ensure!(written.is_ok(), "the journal of this criterion fails: {written:?}");
+        let config = Config { threshold: nz(threshold), critical_reserve: reserve, ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        let waits = async {
+            let answer = processor.ingest(event("new", "one", Priority::Critical)).await;
+            (answer, figures(&processor).delivered)
+        };
+        let (answer, delivered) = cx.call(INGEST, waits).await?.value;
+        ensure!(answer == Ok(()) && delivered as usize == beyond + 1, "a processor with a threshold of {threshold} and a reserve of {reserve} starts with {} pending events, of which one ends every second. A critical event that comes at once is answered {answer:?} when {delivered} have ended", old.len();
+            expected = format!("Ok when {} have ended: {} are pending then", beyond + 1, places - 1), help = HELP);
+        let mut more = processor.ingest(event("more", "one", Priority::Critical)).boxed_local();
+        ensure!(futures::poll!(&mut more).is_pending(), "{places} events are pending, as many as there are places, and one more critical event does not wait"; expected = "it waits for room", help = HELP);
     }
     Ok(())
 }

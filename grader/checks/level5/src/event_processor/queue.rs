@@ -83,6 +83,31 @@ pub async fn queue_shares_turns(cx: Cx) -> Outcome {
                 ensure!(count.abs_diff(share) <= 8, "only {priorities:?} wait, and of 100 turns {priority:?} has {count}"; expected = format!("about {share}"), help = HELP);
             }
         }
+        // The items of one priority come one by one, each when the one before it has left.
+        for (single, shares) in [
+            (Priority::High, [15, 30, 60, 0]),
+            (Priority::Medium, [15, 30, 60, 0]),
+            (Priority::Low, [15, 30, 60, 0]),
+            (Priority::Critical, [7, 14, 28, 56]),
+        ] {
+            let mut others = Priority::ALL.to_vec();
+            others.retain(|it| *it != single && shares[*it as usize] > 0);
+            let mut queue = filled(&others, 200, now);
+            queue.push((single, 0), single, now);
+            let mut turns = Vec::new();
+            for number in 1..=105 {
+                let Some(turn) = queue.pop(now) else { break };
+                if turn.0 == single {
+                    queue.push((single, number), single, now);
+                }
+                turns.push(turn);
+            }
+            for other in others {
+                let (count, share) = (counts(&turns)[other as usize], shares[other as usize]);
+                ensure!(count + 6 >= share, "items of priority {single:?} come one by one, each when the one before it has left, and many of the others wait: of 105 turns {other:?} has {count}"; expected = format!("about {share}"),
+                    help = "the turns of a priority belong to its round, not to its items: an item that comes to an empty lane brings no new ones along");
+            }
+        }
         Ok(())
     })
     .await?

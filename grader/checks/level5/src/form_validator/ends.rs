@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::fakes::{Ends, Service};
 use super::{
-    EMAIL, HOUR, NAME, PASSWORD, SUBMIT, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown,
+    AGAIN, EMAIL, HOUR, NAME, PASSWORD, SUBMIT, Stage, TAKEN, VALIDATE, VALIDATE_ALL, after, shown,
 };
 
 pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
@@ -71,29 +71,38 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
 async fn sent_before(cx: &Cx) -> Outcome {
     const HELP: &str =
         "`reset` is a change of every field: errors of what was sent before land nowhere";
-    let stage = Stage::new(cx, |form| form.field(NAME).field(EMAIL)).await?;
-    stage.set(NAME, "a").await?;
-    stage.set(EMAIL, "e").await?;
-    let refuses = |_| async {
-        sleep(ms(100)).await;
-        let fields = vec![(NAME, TAKEN), (EMAIL, TAKEN)];
-        Err::<(), _>(ServerErrors { fields, form: Vec::new() })
-    };
-    let resets = async {
-        sleep(ms(50)).await;
-        stage.form.reset();
-    };
-    let (sent, ()) = cx.call(SUBMIT, join(stage.form.submit(refuses), resets)).await?.value;
-    ensure!(matches!(sent, Err(SubmitError::Refused(_))), "the server refuses a form that was reset meanwhile, and `submit` returns {sent:?}"; expected = "Refused");
-    for field in [NAME, EMAIL] {
-        stage.shows(
-            field,
-            "pristine",
-            "the form was reset while it was sent, and the server refused both fields",
-            HELP,
-        )?;
+    let fields = [NAME, EMAIL, PASSWORD, AGAIN];
+    // With a value, set to nothing, and never set; and one that is filled in again with what was sent.
+    for again in [None, Some("a"), Some("b")] {
+        let stage =
+            Stage::new(cx, |form| fields.into_iter().fold(form, |form, field| form.field(field)))
+                .await?;
+        stage.set(NAME, "a").await?;
+        stage.set(EMAIL, "e").await?;
+        stage.set(PASSWORD, "").await?;
+        let refuses = |_| async {
+            sleep(ms(100)).await;
+            let fields = fields.map(|field| (field, TAKEN)).to_vec();
+            Err::<(), _>(ServerErrors { fields, form: Vec::new() })
+        };
+        let resets = async {
+            sleep(ms(50)).await;
+            stage.form.reset();
+            again.map_or(Ok(()), |value| stage.form.set(NAME, value))
+        };
+        let (sent, set) = cx.call(SUBMIT, join(stage.form.submit(refuses), resets)).await?.value;
+        ensure!(matches!(sent, Err(SubmitError::Refused(_))) && set.is_ok(), "the server refuses a form that was reset meanwhile, and `submit` returns {sent:?}"; expected = "Refused");
+        let then = again
+            .map_or_else(String::new, |value| format!(", and the name set to `{value}` again"));
+        let when = format!(
+            "a form whose {NAME} is `a`, whose {EMAIL} is `e` and whose {PASSWORD} and {AGAIN} are empty is sent; meanwhile it is reset{then}, and the server refuses all fields"
+        );
+        for field in fields {
+            let expected = if field == NAME && again.is_some() { "valid" } else { "pristine" };
+            stage.shows(field, expected, &when, HELP)?;
+        }
+        ensure_eq!(stage.form_status(), FormStatus::Pristine, "{when}: the status of the form"; help = HELP);
     }
-    ensure_eq!(stage.form_status(), FormStatus::Pristine, "the form was reset while it was sent, and the server refused both fields: the status of the form"; help = HELP);
     Ok(())
 }
 

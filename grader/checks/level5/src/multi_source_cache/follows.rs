@@ -71,6 +71,29 @@ pub async fn pulls_what_it_knows(cx: Cx) -> Outcome {
     sleep(ms(1000)).await;
     let expected = [1, 2, 3].map(|round| format!("{} x", began + round * 300)).join(", ");
     ensure_eq!(source.take_calls(), expected, "a pull every 300 ms since {began}, of a source that takes 100 ms"; help = "count the interval from the beginning of a pull");
+    makes_up_for_nothing(&cx).await
+}
+
+/// A pull that takes many intervals.
+async fn makes_up_for_nothing(cx: &Cx) -> Outcome {
+    let intervals = cx.draw().between(5..=40);
+    for (every, length) in [(1000, 5500), (300, 300 * intervals + 150)] {
+        let source = Fake::new(cx, "a", 1).otherwise(value(1, "one"));
+        let mut config = config(Rule::Newest);
+        (config.ttl, config.load_timeout) = (ms(DAY), ms(DAY));
+        let cache = made(cx, config).await?;
+        add(cx, &cache, &source, SyncMode::Pull { every: ms(every) }).await?;
+        get(cx, &cache, "x").await?;
+        source.next_take([length]);
+        sleep(ms(every + length - 1)).await;
+        let during = source.count();
+        ensure!(during == 2, "a pull every {every} ms, of which the first takes {length} ms: {} loads before it has ended", during - 1; expected = "one");
+        // Up to the end of the second interval from then on.
+        sleep(ms(2 * every)).await;
+        let after = source.count() - during;
+        ensure!((1..=3).contains(&after), "a pull every {every} ms, of which the first takes {length} ms: {after} more within {} ms after it", 2 * every; expected = "2, or 3 if they keep to multiples of the interval",
+            help = "what was missed is not made up for: `MissedTickBehavior::Burst`, the default of `tokio::time::interval`, would do so");
+    }
     Ok(())
 }
 

@@ -1,15 +1,16 @@
 //! Which value counts, and which keys are kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level5::conflict::Stamp;
-use level5::multi_source_cache::{Rule, Stamped};
+use level5::multi_source_cache::{Rule, Stamped, SyncMode};
 use tokio::time::sleep;
 
-use super::fakes::{Fake, value, written};
-use super::{GET, TTL, config, get, nz, over, set, shown};
+use super::fakes::{Fake, Has, value, written};
+use super::{GET, TTL, add, config, get, made, nz, over, set, shown};
 
 fn of(at: i64, version: u64, value: &str) -> Stamped<String> {
     Stamped { version, ..written(at, value) }
@@ -158,6 +159,57 @@ pub async fn a_set_during_a_load_stays(cx: Cx) -> Outcome {
             ensure!(kept.starts_with(expected), "{what}: {kept} is kept"; expected = format!("the newer one, `{expected}`"),
                 help = "the answer of a load is offered like a set: the newer stamp stays");
         }
+        stays_beside_an_absence(&cx, at).await?;
+    }
+    Ok(())
+}
+
+/// A load, or a pull, that finds nothing: what was set or reported after its question stays.
+async fn stays_beside_an_absence(cx: &Cx, at: u64) -> Outcome {
+    const HELP: &str = "that a source has no value was true when it was asked: it takes out what had arrived before the question, and nothing that has arrived since then";
+    for (by_pull, known, reported) in [
+        (false, false, false),
+        (false, true, false),
+        (false, false, true),
+        (true, true, false),
+        (true, true, true),
+    ] {
+        let source = Fake::new(cx, "a", 1).with_updates().takes(100);
+        let mut config = config(Rule::Newest);
+        config.missing_ttl = DAYS;
+        let cache = made(cx, config).await?;
+        add(cx, &cache, &source, SyncMode::Hybrid { every: DAYS }).await?;
+        let key = "x".to_owned();
+        if known {
+            set(cx, &cache, &key, written(1, "old"), "a").await?;
+            sleep(ms(10)).await;
+        }
+        let asks = async {
+            if by_pull {
+                source.lose(1);
+                sleep(ms(100)).await;
+            } else {
+                drop(cache.get(&key, Some(ms(0))).await);
+            }
+        };
+        let sets = async {
+            sleep(ms(at)).await;
+            if reported {
+                source.push("x", written(2, "new"));
+            } else {
+                drop(cache.set("x".to_owned(), written(2, "new"), &source.id()));
+            }
+        };
+        cx.call(GET, join(asks, sets)).await?;
+        cx.settle().await;
+        let count = source.count();
+        let kept = get(cx, &cache, "x").await?;
+        let what = format!(
+            "a {} asks at 0 ms and hears at 100 ms that the source has no value, and at {at} ms one is {}",
+            if by_pull { "pull" } else { "load" },
+            if reported { "reported" } else { "set" }
+        );
+        ensure!(kept.starts_with("new,") && source.count() == count, "{what}: afterwards the cache has {kept}, after {} more loads", source.count() - count; expected = "the new value, without a load", help = HELP);
     }
     Ok(())
 }
@@ -180,6 +232,61 @@ pub async fn a_value_has_its_own_ttl(cx: Cx) -> Outcome {
         let miss = get(&cx, &cache, "x").await?;
         ensure_eq!(miss, "loaded, 0 ms old", "a value with a ttl of {ttl} ms, in a cache with {TTL} ms, {} ms after its set", ttl + 5; help = "`Stamped::ttl` goes before the ttl of the cache");
     }
+    comes_again_with_another(&cx).await
+}
+
+/// An interval that does not end within a test.
+const DAYS: Duration = Duration::from_secs(86_400 * 300);
+
+/// How a value comes again that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Set,
+    Update,
+    Load,
+    Pull,
+}
+
+/// A value that comes again with an equal stamp has the ttl that it comes with, shorter or longer than before.
+async fn comes_again_with_another(cx: &Cx) -> Outcome {
+    const HELP: &str = "a value that comes again with an equal stamp has arrived again: its age and its ttl are those of the last arrival";
+    let mut draw = cx.draw();
+    for rule in [Rule::Newest, Rule::Priority] {
+        for way in [Again::Set, Again::Update, Again::Load, Again::Pull] {
+            let (short, long) = (draw.between(50..=500), draw.between(3000..=60_000));
+            for (first, second) in
+                [(Some(long), Some(short)), (Some(short), Some(long)), (Some(short), None)]
+            {
+                let of = |ttl: Option<u64>| Stamped { ttl: ttl.map(ms), ..written(1, "same") };
+                let source = Fake::new(cx, "a", 1).with_updates();
+                let cache = made(cx, config(rule.clone())).await?;
+                add(cx, &cache, &source, SyncMode::Hybrid { every: DAYS }).await?;
+                let key = "x".to_owned();
+                set(cx, &cache, &key, of(first), "a").await?;
+                sleep(ms(20)).await;
+                source.all(Has::Value(of(second)));
+                match way {
+                    Again::Set => drop(set(cx, &cache, &key, of(second), "a").await?),
+                    Again::Update => source.push(&key, of(second)),
+                    Again::Load => drop(cx.call(GET, cache.get(&key, Some(ms(0)))).await?),
+                    // Updates were lost: it is pulled at once.
+                    Again::Pull => source.lose(1),
+                }
+                cx.settle().await;
+                let ttl = second.unwrap_or(TTL);
+                source.all(value(2, "loaded"));
+                sleep(ms(ttl - 1)).await;
+                let what = format!(
+                    "{rule:?}: a value with a ttl of {first:?} ms comes again after 20 ms by a {way:?}, with an equal stamp and a ttl of {second:?} ms, in a cache with {TTL} ms"
+                );
+                let hit = get(cx, &cache, &key).await?;
+                ensure_eq!(hit, format!("same, {} ms old", ttl - 1), "{what}: what is read {} ms after that", ttl - 1; help = HELP);
+                sleep(ms(1)).await;
+                let miss = get(cx, &cache, &key).await?;
+                ensure_eq!(miss, "loaded, 0 ms old", "{what}: what is read {ttl} ms after that"; help = HELP);
+            }
+        }
+    }
     Ok(())
 }
 
@@ -189,7 +296,7 @@ pub async fn keeps_its_capacity(cx: Cx) -> Outcome {
     let drawn = cx.draw().index(40) + 2;
     for capacity in [1, 2, 10, drawn] {
         let source = Fake::new(&cx, "a", 1).otherwise(value(1, "loaded"));
-        source.has("gone", super::fakes::Has::Nothing);
+        source.has("gone", Has::Nothing);
         let mut config = config(Rule::Newest);
         config.capacity = nz(capacity);
         let cache = over(&cx, config, &[&source]).await?;
@@ -231,5 +338,49 @@ pub async fn keeps_its_capacity(cx: Cx) -> Outcome {
         "a capacity of 3 and four keys: `len` is {}",
         cache.len()
     );
+    is_used_whatever_it_is(&cx).await
+}
+
+/// A call that asks for a key uses it, whether it finds a value, nothing, or sources that fail; others are no uses.
+async fn is_used_whatever_it_is(cx: &Cx) -> Outcome {
+    const HELP: &str = "a key is used when a caller asks for it or sets it, also if it is known to be missing; what a source delivers by itself is no use";
+    let mut draw = cx.draw();
+    for round in 0..12 {
+        let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(1, "loaded"));
+        source.has("missing", Has::Nothing);
+        let mut three = config(Rule::Newest);
+        (three.capacity, three.ttl, three.missing_ttl) = (nz(3), DAYS, DAYS);
+        let cache = made(cx, three).await?;
+        add(cx, &cache, &source, SyncMode::Hybrid { every: DAYS }).await?;
+        let mut keys = ["missing", "x", "y"];
+        if round > 0 {
+            draw.shuffle(&mut keys);
+        }
+        for key in keys {
+            get(cx, &cache, key).await?;
+        }
+        // Two of them are used again, in any order; a source reports the third, or it is pulled.
+        let idle = if round < 6 { [2, 0][round % 2] } else { draw.index(3) };
+        let mut used: Vec<_> = (0..3).filter(|number| *number != idle).collect();
+        draw.shuffle(&mut used);
+        let mut script = Vec::new();
+        for number in used {
+            get(cx, &cache, keys[number]).await?;
+            script.push(keys[number]);
+        }
+        if keys[idle] != "missing" {
+            source.push(keys[idle], written(2, "reported"));
+        }
+        source.lose(1);
+        cx.settle().await;
+        get(cx, &cache, "new").await?;
+        source.take_calls();
+        for key in &script {
+            get(cx, &cache, key).await?;
+        }
+        get(cx, &cache, "new").await?;
+        let calls = source.take_calls();
+        ensure_eq!(calls, "none", "a capacity of 3: {} are asked for, then {}, and then a fourth key; no source has the key `missing`. The loads of {} and the fourth", list(keys), list(&script), list(&script); help = HELP);
+    }
     Ok(())
 }

@@ -91,6 +91,7 @@ pub async fn each_minute_has_its_figures(cx: Cx) -> Outcome {
             }
         }
     }
+    belongs_to_its_end(&cx).await?;
     // Parts of a minute.
     let rate = |total, successful| {
         MinuteMetrics { total, successful, by_channel: BTreeMap::new() }.success_rate()
@@ -100,6 +101,39 @@ pub async fn each_minute_has_its_figures(cx: Cx) -> Outcome {
     {
         let found = cx.call_fn("MinuteMetrics::success_rate", || rate(total, successful)).await?;
         ensure!(found == expected, "{successful} of {total} calls have delivered: the rate is {found:?}"; expected = format!("{expected:?}"));
+    }
+    Ok(())
+}
+
+/// Calls that begin in one minute and end in a later one.
+async fn belongs_to_its_end(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for idle in [0, 1, draw.between(2..=50)] {
+        let (before, length) = (draw.between(1..=5000), draw.between(5001..=9000));
+        let book = Book::opened(cx, "2026-06-10T10:00:00Z");
+        let way = Way::new(ChannelKind::Email, &book).always(Answer::Delivers(length));
+        let notifier = started(cx, &book, config(), [way]).await?;
+        let turn = (idle + 1) * MINUTE;
+        let script = async {
+            book.until(turn - before).await;
+            send(&notifier, high("a", "ann")).await?;
+            let mut shown = Vec::new();
+            for at in [turn - before + length + 10, turn + MINUTE + 500, turn + 2 * MINUTE + 500] {
+                book.until(at).await;
+                shown.push(notifier.metrics().borrow().clone());
+            }
+            Ok(shown)
+        };
+        let shown = play(cx, turn + 3 * MINUTE, script).await?;
+        let expected = [
+            ("right after its end", figures(&[])),
+            ("a minute later", figures(&[(ChannelKind::Email, 1, 1)])),
+            ("two minutes later", figures(&[])),
+        ];
+        for ((when, expected), shown) in expected.into_iter().zip(shown) {
+            ensure_eq!(shown, expected, "the only call begins {before} ms before the end of minute {} and takes {length} ms: the figures {when}", idle + 1;
+                help = "a call belongs to the minute in which it ends: close the minutes that are over before you count it");
+        }
     }
     Ok(())
 }

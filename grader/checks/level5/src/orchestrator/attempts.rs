@@ -1,12 +1,15 @@
 //! Attempts: how many, when, and for how long.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use std::sync::Arc;
+
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use http::Method;
-use level5::orchestrator::Spec;
 use level5::orchestrator::http_client::{Request, TransportError};
+use level5::orchestrator::retry::Jitter;
+use level5::orchestrator::{Settings, Spec};
 
 use super::fakes::{Ends, Server};
-use super::{RUN, made, register, run, spec, url, with};
+use super::{Orchestrator, RUN, made, register, run, spec, url, with};
 
 /// A request with enough time for every retry.
 fn patient(id: &str) -> Spec {
@@ -45,6 +48,21 @@ pub async fn retries_by_kind(cx: Cx) -> Outcome {
         ensure_eq!(server.began(&url("a")), expected, "`{name}`, without jitter: when the attempts began, in ms"; help = HELP);
         ensure_eq!(observed, answer, "`{name}`: the result"; help = HELP);
     }
+    // Jitter shortens each wait by at most a half.
+    let draw = f64::from(u32::try_from(cx.draw().below(1000)).unwrap_or_default()) / 1000.0;
+    for (status, nominal) in [(500, [1500, 3000, 6000]), (429, [3000, 6000, 12_000])] {
+        for unit in [0.0, draw] {
+            let server = Server::new(0);
+            let orchestrator = jittered(&cx, &server, unit).await?;
+            register(&cx, &orchestrator, "a", patient("a")).await?;
+            server.next(&url("a"), vec![Ends::With(0, status); 9]);
+            run(&cx, &orchestrator, "a").await?;
+            let began = server.began(&url("a"));
+            let waits: Vec<u64> = began.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let ok = waits.iter().zip(nominal).all(|(wait, most)| (most / 2..most).contains(wait));
+            ensure!(ok && waits.len() == nominal.len(), "{status} each time, with a jitter of {unit}: the waits between the attempts are {waits:?} ms"; expected = format!("each shorter than {nominal:?} ms, and none shorter than the half"), help = "`Backoff::delay` with the number of the attempt and `jitter.unit()`");
+        }
+    }
     Ok(())
 }
 
@@ -54,10 +72,56 @@ pub async fn honours_retry_after(cx: Cx) -> Outcome {
         let server = Server::new(0);
         let orchestrator = made(&cx, &server).await?;
         register(&cx, &orchestrator, "a", patient("a")).await?;
-        server.next(&url("a"), [Ends::After(seconds), Ends::After(1)]);
+        server.next(&url("a"), [Ends::After(429, seconds), Ends::After(429, 1)]);
         cx.call(RUN, orchestrator.run("a")).await?;
         let expected = [0, seconds * 1000, seconds * 1000 + 1000];
         ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {seconds}`, then with 1: when the attempts began"; help = "the server's wish stands in for the schedule, also if it is longer than the cap");
+    }
+    asks_for_a_time(&cx).await
+}
+
+/// Always the same number.
+#[derive(Debug)]
+struct Always(f64);
+
+impl Jitter for Always {
+    fn unit(&self) -> f64 {
+        self.0
+    }
+}
+
+async fn jittered(cx: &Cx, server: &Server, unit: f64) -> Result<Orchestrator, Fail> {
+    let server = server.clone();
+    let make = move || Orchestrator::new(server, Settings::default(), Arc::new(Always(unit)));
+    cx.call_fn("Orchestrator::new", make).await?.map_err(|error| {
+        Fail::new(format!("the default settings are refused: {error:?}"))
+            .expected("they are accepted")
+    })
+}
+
+/// What the server asks for has no jitter, and only a 429 asks.
+async fn asks_for_a_time(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for unit in [0.0, 0.5, 1.0] {
+        let server = Server::new(0);
+        let orchestrator = jittered(cx, &server, unit).await?;
+        register(cx, &orchestrator, "a", patient("a")).await?;
+        let (first, second) = (draw.between(1..=3), draw.between(31..=300));
+        server.next(&url("a"), [Ends::After(429, first), Ends::After(429, second)]);
+        cx.call(RUN, orchestrator.run("a")).await?;
+        let expected = [0, first * 1000, (first + second) * 1000];
+        ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {first}`, then with {second}, and a jitter of {unit}: when the attempts began"; help = "jitter belongs to the schedule: who comes before the time that the server asks for is refused again");
+    }
+    for (status, expected) in
+        [(503, &[0, 1500][..]), (500, &[0, 1500]), (408, &[0, 1000]), (404, &[0]), (301, &[0])]
+    {
+        let server = Server::new(0);
+        let orchestrator = made(cx, &server).await?;
+        register(cx, &orchestrator, "a", patient("a")).await?;
+        let seconds = draw.between(2..=300);
+        server.next(&url("a"), [Ends::After(status, seconds)]);
+        cx.call(RUN, orchestrator.run("a")).await?;
+        ensure_eq!(server.began(&url("a")), expected, "{status} with `Retry-After: {seconds}`, without jitter: when the attempts began"; help = "the `Retry-After` of a 429 stands in for the schedule; every other status keeps its own");
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! Copies, shared calls, and copies that stand in.
 
 use futures::future::join_all;
-use grader_kit::{Cx, Outcome, dropped_at, ensure_eq, list, ms};
-use http::Method;
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
+use http::{HeaderName, HeaderValue, Method};
 use level5::orchestrator::Spec;
 use level5::orchestrator::http_client::Request;
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
-use super::{RUN, made, register, run, shown, spec, url};
+use super::{RUN, made, register, run, shown, spec, url, with};
 
 pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
     const HELP: &str =
@@ -29,6 +29,57 @@ pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
         let expected = format!("answer {number} after 1 attempts");
         ensure_eq!(run(&cx, &orchestrator, "never").await?, expected, "a request with `cacheable: false`"; help = HELP);
     }
+    other_requests_have_no_copy(&cx).await
+}
+
+/// A request with `Accept: a` and `X-Tenant: one`, and others that differ from it in one thing each.
+fn alike() -> (Request, Vec<(&'static str, Request)>) {
+    let header = |request: &mut Request, name: &'static str, value: &'static str| {
+        request.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    };
+    let changed = |change: &dyn Fn(&mut Request)| {
+        let mut request = Request::get(url("a"));
+        header(&mut request, "accept", "a");
+        header(&mut request, "x-tenant", "one");
+        change(&mut request);
+        request
+    };
+    let others = vec![
+        ("another URL", changed(&|it| it.url.push_str("?page=2"))),
+        ("another method", changed(&|it| it.method = Method::HEAD)),
+        ("another body", changed(&|it| it.body = b"body".as_slice().into())),
+        ("another header more", changed(&|it| header(it, "x-user", "ann"))),
+        ("a header less", changed(&|it| drop(it.headers.remove("x-tenant")))),
+        (
+            "another value of a header",
+            changed(&|it| drop(it.headers.insert("x-tenant", HeaderValue::from_static("two")))),
+        ),
+        ("a second value of the first header", changed(&|it| header(it, "accept", "b"))),
+        ("a second value of the last header", changed(&|it| header(it, "x-tenant", "two"))),
+        ("the same value of a header twice", changed(&|it| header(it, "accept", "a"))),
+    ];
+    (changed(&|_| {}), others)
+}
+
+async fn other_requests_have_no_copy(cx: &Cx) -> Outcome {
+    const HELP: &str = "the key of a copy is the whole request: method, URL, all values of all headers, and the body";
+    let (first, others) = alike();
+    for (what, other) in others {
+        for swapped in [false, true] {
+            let server = Server::new(10);
+            let orchestrator = made(cx, &server).await?;
+            let pair = if swapped { [&other, &first] } else { [&first, &other] };
+            for (id, request) in ["a", "b"].into_iter().zip(pair) {
+                let spec = Spec { request: request.clone(), ..spec("a") };
+                register(cx, &orchestrator, id, spec).await?;
+            }
+            run(cx, &orchestrator, "a").await?;
+            let answer = run(cx, &orchestrator, "b").await?;
+            ensure_eq!(answer, "answer 2 after 1 attempts", "a request was answered, and another one is made that has {what}{}", if swapped { ", the other way round" } else { "" }; help = HELP);
+            let again = run(cx, &orchestrator, "a").await?;
+            ensure!(again.contains("answer 1, a copy"), "the first of the two again: {again}"; expected = "its copy", help = HELP);
+        }
+    }
     Ok(())
 }
 
@@ -42,6 +93,17 @@ pub async fn equal_requests_share_a_call(cx: Cx) -> Outcome {
     let shown: Vec<_> = answers.iter().map(shown).collect();
     ensure_eq!(server.count(), 1, "ten equal requests at once, one of them under another id: calls"; help = "`SingleFlight` with the request as the key");
     ensure_eq!(list(shown), list(["answer 1 after 1 attempts"; 10]), "their answers"; help = "all callers have the same answer");
+    let (first, others) = alike();
+    for (what, other) in others {
+        let server = Server::new(100);
+        let orchestrator = made(&cx, &server).await?;
+        for (id, request) in [("a", &first), ("b", &other)] {
+            register(&cx, &orchestrator, id, Spec { request: request.clone(), ..spec("a") })
+                .await?;
+        }
+        cx.call(RUN, join_all([orchestrator.run("a"), orchestrator.run("b")])).await?;
+        ensure_eq!(server.count(), 2, "two requests at once, of which the second has {what}: calls"; help = "only requests that are equal in method, URL, all values of all headers, and body share a call");
+    }
     Ok(())
 }
 
@@ -80,6 +142,57 @@ pub async fn a_call_lives_as_long_as_its_callers(cx: Cx) -> Outcome {
     let before = server.count();
     sleep(ms(3_600_000)).await;
     ensure_eq!(server.count(), before, "the caller has left during the wait for a retry: calls an hour later"; help = "what waits is dropped with its caller");
+    leaves_with_its_slot(&cx).await
+}
+
+/// Callers in the line that leave: before there is a slot for them, and right after one was handed to them, before
+/// they have seen it.
+async fn leaves_with_its_slot(cx: &Cx) -> Outcome {
+    const HELP: &str = "a slot that is on its way to a caller who has left goes to the next one: hand on a guard that frees it, not a permission to take it";
+    let mut draw = cx.draw();
+    for handed in [true, false] {
+        let limit = 1 + draw.index(3);
+        let server = Server::new(100);
+        let orchestrator = with(cx, &server, super::line::fixed(limit)).await?;
+        let name = |kind: &str, number: usize| format!("{kind}{number}");
+        for number in 0..limit {
+            for kind in ["first", "gone", "last"] {
+                let id = name(kind, number);
+                let spec = Spec { timeout: ms(10_000_000), ..spec(&id) };
+                register(cx, &orchestrator, &id, spec).await?;
+            }
+        }
+        let run_all = |kind: &'static str| {
+            let ids: Vec<_> = (0..limit).map(|number| name(kind, number)).collect();
+            let orchestrator = orchestrator.clone();
+            async move { join_all(ids.iter().map(|id| orchestrator.run(id))).await.len() }
+        };
+        let script = async {
+            let mut first = Box::pin(run_all("first"));
+            let mut gone = Box::pin(run_all("gone"));
+            let waits =
+                futures::poll!(&mut first).is_pending() && futures::poll!(&mut gone).is_pending();
+            let last = tokio::time::timeout(ms(1000), run_all("last"));
+            let last = if handed {
+                first.await;
+                drop(gone);
+                last.await
+            } else {
+                drop(gone);
+                futures::join!(first, last).1
+            };
+            (waits, last.is_ok())
+        };
+        let (waits, last) = cx.call(RUN, script).await?.value;
+        ensure!(waits, "requests of 100 ms are answered at once");
+        let when = if handed {
+            "in the moment in which the first ones have ended"
+        } else {
+            "together with the first ones, which are on their way"
+        };
+        ensure!(last, "{limit} slots are taken, and as many callers wait. They leave {when}; {limit} other requests of 100 ms have no answer within 1000 ms"; expected = "answers: the slots are free", help = HELP);
+        ensure!(server.most() <= limit, "callers in the line have left, and of {limit} slots {} were used at once", server.most(); expected = format!("{limit} at most"));
+    }
     Ok(())
 }
 

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 #[derive(Debug, Clone)]
 pub enum Ends {
     With(u64, u16),
-    /// 429 with `Retry-After`, in seconds.
-    After(u64),
+    /// This status with `Retry-After`, in seconds.
+    After(u16, u64),
     NoAnswer(TransportError),
     Panic,
 }
@@ -106,8 +106,8 @@ impl Transport for Server {
         call.ends(true);
         match ends {
             Ends::With(_, status) => Ok(response(status, &format!("answer {number}"))),
-            Ends::After(seconds) => {
-                let mut answer = response(429, "later");
+            Ends::After(status, seconds) => {
+                let mut answer = response(status, "later");
                 answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
                 Ok(answer)
             }

@@ -111,24 +111,41 @@ pub async fn adapts_the_limit(cx: Cx) -> Outcome {
         (20, 0, 5001, 5),
         (25, 1, 100, 6),
     ];
+    for reads in [true, false] {
+        follows_its_minutes(&cx, &minutes, reads).await?;
+    }
+    serves_the_line_at_once(&cx).await
+}
+
+/// With a reader of the limit from the start, and with none but for a moment at the end of each minute.
+async fn follows_its_minutes(
+    cx: &Cx,
+    minutes: &[(usize, usize, u64, usize)],
+    reads: bool,
+) -> Outcome {
     let server = Server::new(100);
-    let orchestrator = made(&cx, &server).await?;
-    let limit = orchestrator.limit();
-    ensure_eq!(*limit.borrow(), 6, "the limit at first");
-    for (minute, (count, failures, length, expected)) in minutes.into_iter().enumerate() {
+    let orchestrator = made(cx, &server).await?;
+    let reader = reads.then(|| orchestrator.limit());
+    let limit = || match &reader {
+        Some(reader) => *reader.borrow(),
+        None => *orchestrator.limit().borrow(),
+    };
+    let who = if reads { "with a reader from the start" } else { "read now and then" };
+    ensure_eq!(limit(), 6, "the limit at first, {who}");
+    for (minute, &(count, failures, length, expected)) in minutes.iter().enumerate() {
         sleep(ms(1)).await;
         let ids: Vec<String> = (0..count).map(|number| format!("m{minute}r{number}")).collect();
         for (number, id) in ids.iter().enumerate() {
             let once = Spec { retryable: false, ..spec(id) };
-            register(&cx, &orchestrator, id, once).await?;
+            register(cx, &orchestrator, id, once).await?;
             server.next(&url(id), [Ends::With(length, if number < failures { 500 } else { 200 })]);
         }
         cx.call(RUN, join_all(ids.iter().map(|id| orchestrator.run(id)))).await?;
         let at = u64::try_from(minute + 1).unwrap_or(1) * 60_000 + 1;
         sleep(ms(at.saturating_sub(server.now()))).await;
-        ensure_eq!(*limit.borrow(), expected, "a minute of {count} results, {failures} of them failures, {length} ms each: the limit"; help = "fewer than 20 results change nothing; one more above 95 % success and below 2 s, one less below 80 % or above 5 s");
+        ensure_eq!(limit(), expected, "a minute of {count} results, {failures} of them failures, {length} ms each: the limit, {who}"; help = "fewer than 20 results change nothing; one more above 95 % success and below 2 s, one less below 80 % or above 5 s. The limit changes whether it is read or not: `watch::Sender::send_replace`");
     }
-    serves_the_line_at_once(&cx).await
+    Ok(())
 }
 
 /// A limit that rises makes room for a request that waits.

@@ -9,6 +9,7 @@ use level5::pipeline::Failure;
 use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use tokio::time::sleep;
 
+use super::flow::ordered_when_a_turn_is_over;
 use super::works::{Ends, Payload, Plan, Works, fails, take, takes};
 use super::{Line, RUN, all, limits, nz, values};
 
@@ -224,6 +225,10 @@ pub async fn failures_keep_their_place(cx: Cx) -> Outcome {
         ensure!(order.iter().copied().eq(0..50), "three ordered stages, and items that fail in the first and in the second one: the order of all results";
             expected = "0 to 49: a failure keeps the place of its item", observed = list(order),
             help = "let a failure go through the channels as a result, and let each ordered stage put it into its line");
+    }
+    // Some fail, or all.
+    for is_bad in [|item: u64| item.is_multiple_of(2), |_| true] {
+        ordered_when_a_turn_is_over(&cx, is_bad).await?;
     }
     Ok(())
 }

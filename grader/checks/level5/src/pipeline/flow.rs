@@ -5,7 +5,7 @@ use std::task::Poll;
 use futures::{StreamExt as _, stream};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
-use level5::pipeline::{Pipeline, Stage};
+use level5::pipeline::{Failed, Pipeline, Stage};
 use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
 
@@ -229,13 +229,13 @@ pub async fn ordered_keeps_the_order(cx: Cx) -> Outcome {
     ensure!(at <= 1100, "an ordered stage with a limit of 4, 40 items of 100 ms: the last one came at {at} ms";
         expected = "1000 ms", help = HELP);
     ordered_with_retries(&cx).await?;
-    ordered_when_a_turn_is_over(&cx).await?;
+    ordered_when_a_turn_is_over(&cx, |_| false).await?;
     ordered_after_another(&cx).await
 }
 
 /// A task that has been polled for long has to yield at its next operation of tokio, whichever that is: between its
 /// turn and its room, too. There the result behind it must not pass.
-async fn ordered_when_a_turn_is_over(cx: &Cx) -> Outcome {
+pub(super) async fn ordered_when_a_turn_is_over(cx: &Cx, is_bad: fn(u64) -> bool) -> Outcome {
     // tokio gives a task 128 operations before it has to yield. What a stage itself needs is not known.
     for operations in 90..=130_u64 {
         let work = move |item: u64| async move {
@@ -244,12 +244,14 @@ async fn ordered_when_a_turn_is_over(cx: &Cx) -> Outcome {
             for _ in 0..operations - item.min(1) {
                 consume_budget().await;
             }
-            Ok::<_, String>(item)
+            if is_bad(item) { Err("bad".to_owned()) } else { Ok(item) }
         };
         let line = Line::new(nz(4)).stage(Stage::new("a", nz(4), work).ordered());
         let call = cx.call(RUN, line.run(stream::iter(0..8_u64)).collect::<Vec<_>>()).await?;
-        let order: Vec<_> = call.value.into_iter().map_while(Result::ok).collect();
-        ensure!(order.iter().copied().eq(0..8), "an ordered stage, and work that leaves its task little of tokio's budget ({operations} operations of 128): the order of the results";
+        let number = |result: Result<u64, Failed<String>>| result.unwrap_or_else(|it| it.index);
+        let order: Vec<_> = call.value.into_iter().map(number).collect();
+        let bad = (0..8).filter(|item| is_bad(*item)).count();
+        ensure!(order.iter().copied().eq(0..8), "an ordered stage, in which {bad} of 8 items fail, and work that leaves its task little of tokio's budget ({operations} operations of 128): the order of the results";
             expected = "0 to 7", observed = list(order),
             help = "a result keeps its turn until it is in the channel: between the two another task may run");
     }

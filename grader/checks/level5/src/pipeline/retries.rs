@@ -85,6 +85,22 @@ const CASES: &[Case] = &[
         begins: &[0, 710, 820],
         fails: false,
     },
+    // Sooner than the backoff, and not at all later.
+    Case {
+        attempts: 5,
+        jitter: 1.0,
+        errors: &["one", "after 20", "three"],
+        begins: &[0, 110, 140, 550],
+        fails: false,
+    },
+    Case { attempts: 3, jitter: 0.0, errors: &["after 0"], begins: &[0, 10], fails: false },
+    Case {
+        attempts: 4,
+        jitter: 0.5,
+        errors: &["after 99", "after 101", "three"],
+        begins: &[0, 109, 220, 530],
+        fails: false,
+    },
     Case {
         attempts: 2,
         jitter: 1.0,

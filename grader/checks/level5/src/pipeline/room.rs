@@ -168,6 +168,41 @@ async fn fills_up(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// The consumer is away, and some items have failed in the first stage: the others find every slot of the second one.
+async fn works_beside_failures(cx: &Cx) -> Outcome {
+    const HELP: &str = "a failure of an earlier stage that waits for room may hold a slot, but not the stage: it goes on to take items while it has slots";
+    let mut draw = cx.draw();
+    for round in 0..8 {
+        let (buffer, max) = (1 + draw.index(3), 3 + draw.index(4));
+        // One for the consumer, and as many as the last channel and the slots of the second stage hold.
+        let count = 1 + buffer + max;
+        let bad: Vec<bool> = (0..count)
+            .map(|item| if round == 0 { item % 2 == 1 } else { draw.chance(50) })
+            .collect();
+        let good: Vec<u64> =
+            (0..).zip(&bad).filter(|(_, bad)| !**bad).map(|(item, _)| item).collect();
+        let works = Works::new(cx);
+        let failing = bad.clone();
+        let first = works.stage("first", 1, move |item, _| {
+            if failing[item as usize] { fails(10, "bad") } else { takes(10) }
+        });
+        let second = works.stage("second", max, |_, _| takes(20));
+        let line = Line::new(nz(buffer)).stage(first);
+        let line = line.stage(if round % 2 == 1 { second.ordered() } else { second });
+        let mut output = line.run(works.input(count as u64));
+        let run = async {
+            take(&works, &mut output, 1).await;
+            sleep(ms(100_000)).await;
+        };
+        cx.call(RUN, run).await?;
+        let mut seen = works.items("second");
+        seen.sort_unstable();
+        ensure!(seen == good, "a stage with a limit of 1, in which {} of {count} items fail, and one with a limit of {max} behind it, buffers of {buffer}: a consumer takes one result and is away for 100 s. By then the second stage has begun to work on {} items", count - good.len(), seen.len();
+            expected = format!("on all {} that have not failed: {buffer} results have room in the last channel, and {max} in its slots", good.len()), help = HELP);
+    }
+    Ok(())
+}
+
 /// The consumer is away: the work that has begun goes on to its end, also beside a result that waits for room.
 async fn ends_its_work(cx: &Cx) -> Outcome {
     const HELP: &str = "a result that waits for room, or for its turn, must not keep the work on other items from being polled: each item in a task, or the room and all items in one `select!`";
@@ -228,6 +263,7 @@ pub async fn works_while_the_consumer_is_busy(cx: Cx) -> Outcome {
             expected = format!("{count}, at {ideal} ms: the stages work on the next items meanwhile"), help = HELP);
     }
     fills_up(&cx).await?;
+    works_beside_failures(&cx).await?;
     ends_its_work(&cx).await?;
     // Away for 10 s: what there is room for is ready.
     let buffer = cx.draw().below(6) + 4;

@@ -60,6 +60,22 @@ pub async fn conflicts_are_found_once(cx: Cx) -> Outcome {
         c.has(record("y", 2, &two));
         fetch(&cx, &engine, "y").await?;
         ensure_eq!(found(&mut conflicts), "none", "{shown_rule}: two sources agree, with members in another order"; help = HELP);
+        // Of three sources one goes over from the first content to the second, and back.
+        for (source, at, v) in [(&a, 1, "one"), (&b, 2, "two"), (&c, 3, "one")] {
+            source.has(written("z", at, v));
+            fetch(&cx, &engine, "z").await?;
+        }
+        drop(found(&mut conflicts));
+        for (at, v, expected) in [
+            (4, "two", "z [a v=one | b v=two | c v=two]"),
+            (5, "two", "none"),
+            (6, "one", "z [a v=one | b v=two | c v=one]"),
+            (7, "three", "z [a v=one | b v=two | c v=three]"),
+        ] {
+            c.has(written("z", at, v));
+            fetch(&cx, &engine, "z").await?;
+            ensure_eq!(found(&mut conflicts), expected, "{shown_rule}: of three sources a has `one` and b `two`, and c, which had one of them, has `{v}` now: the conflicts that were found"; help = "the content of one source has changed, and they still differ: remember the content of each source, not the set of contents");
+        }
     }
     Ok(())
 }
@@ -178,6 +194,21 @@ pub async fn a_conflict_waits_for_a_person(cx: Cx) -> Outcome {
             ("fresh v=other".to_owned(), "none".to_owned()),
             "{shown_rule}: the sources agree: what counts, and what is parked"
         );
+        // A decision about three sources, of which one goes over to the content of another one.
+        let c = Fake::new(&cx, "c");
+        add_all(&cx, &engine, &[&c]).await?;
+        for (source, at, v) in [(&a, 31, "one"), (&b, 32, "two"), (&c, 33, "one")] {
+            source.has(written("z", at, v));
+        }
+        fetch(&cx, &engine, "z").await?;
+        sleep(ms(20)).await;
+        let Some(open) = engine.parked().pop() else { continue };
+        let decided = engine.decide(&open, Pick::Record("a".into()));
+        ensure_eq!(decided, Ok(()), "{shown_rule}: the decision of a conflict of three sources");
+        c.has(written("z", 34, "two"));
+        fetch(&cx, &engine, "z").await?;
+        sleep(ms(20)).await;
+        ensure_eq!(parked(&engine), "z [a v=one | b v=two | c v=two]", "{shown_rule}: a has `one`, b `two` and c `one`, and a person has decided; now c has `two`: what is parked"; help = "the decision holds until a content changes: that of one source, also if another one has it already");
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, failed, ms};
-use level5::conflict::Strategy;
-use level5::sync_engine::{Config, ConfigError, MemoryStore, RecordId, Report, Rule};
+use level5::conflict::{Standing, Strategy};
+use level5::sync_engine::{Config, ConfigError, MemoryStore, RecordId, Report, Rule, SourceMeta};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{sleep, timeout};
 
@@ -78,6 +78,39 @@ pub async fn a_removed_source_is_gone(cx: Cx) -> Outcome {
     low.has_nothing();
     engine.set_rule(NEWEST);
     ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=high", "a source was removed while a fetch of it was on its way: what counts under Newest"; help = "what it answers afterwards is not kept");
+    ranks_below_zero(&cx).await
+}
+
+/// The records of a removed source beside those of a source whose priority and trust are zero.
+async fn ranks_below_zero(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for strategy in [Strategy::Priority, Strategy::Trust, Strategy::Merge] {
+        for back in [0, u8::try_from(draw.between(1..=10)).unwrap_or(1)] {
+            let engine = started(cx, lasting(Rule::By(strategy))).await?;
+            let (goes, stays) = (Fake::new(cx, "goes"), Fake::new(cx, "stays"));
+            goes.has(written("x", 9, "goes"));
+            stays.has(written("x", 1, "stays"));
+            let of = |standing: u8| SourceMeta {
+                standing: Standing { priority: standing, trust: standing },
+                ..meta(0, RARELY)
+            };
+            add(cx, &engine, &goes, of(7)).await?;
+            add(cx, &engine, &stays, of(0)).await?;
+            let what = format!(
+                "{strategy:?}: a source with priority and trust 7, whose record is newer, beside one with zeros"
+            );
+            ensure_eq!(get(cx, &engine, "x").await?, "fresh v=goes", "{what}: what counts");
+            cx.call_fn(REMOVE, || engine.remove_source(&"goes".into())).await?;
+            ensure_eq!(get(cx, &engine, "x").await?, "fresh v=stays", "{what}; the first one is removed: what counts"; help = "a source that is not registered has no standing, which is below one of zeros");
+            // Equal standings again: the newest.
+            add(cx, &engine, &goes, of(back)).await?;
+            ensure_eq!(
+                get(cx, &engine, "x").await?,
+                "fresh v=goes",
+                "{what}; the first one is removed and added again with {back}: what counts"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -177,6 +210,40 @@ pub async fn shuts_down_in_order(cx: Cx) -> Outcome {
     ensure_eq!((took, report), (700, expected), "a shutdown with a deadline of 700 ms, a poll that hangs and a program that needs a minute: the time that it takes, and its report"; help = "drop at the deadline what is not over, and say so");
     cx.settle().await;
     ensure_eq!((hangs.running().0, program.running().0), (0, 0), "the calls and the questions that run after the deadline"; help = "drop them");
+    asks_about_the_last_poll(&cx).await
+}
+
+/// A poll that ends during the shutdown brings a conflict, and there is time to decide it.
+async fn asks_about_the_last_poll(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "end the questions when the polls have ended: the last of them may bring one";
+    let mut draw = cx.draw();
+    let (length, thinks) = (draw.between(20..=400), draw.between(4..=400));
+    for deadline in [1000, length + thinks / 2] {
+        let (store, program) = (MemoryStore::new(), Program::new(cx, thinks));
+        let config =
+            Config { fetch_timeout: ms(5000), ..lasting(Rule::Ask(Arc::new(program.clone()))) };
+        let engine = started_on(cx, config, store.clone()).await?;
+        let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+        a.has(written("x", 1, "one"));
+        b.has(written("x", 2, "two"));
+        b.takes(length);
+        add_all(cx, &engine, &[&a, &b]).await?;
+        let called = cx.call(SHUTDOWN, engine.shutdown(ms(deadline))).await?;
+        let in_time = deadline >= length + thinks;
+        let expected = Report { unanswered: usize::from(!in_time), ..Report::default() };
+        let took = if in_time { length + thinks } else { deadline };
+        let what = format!(
+            "a shutdown with a deadline of {deadline} ms begins with a poll that needs {length} ms and brings a conflict, about which a program thinks for {thinks} ms"
+        );
+        ensure_eq!((called.took, &called.value), (ms(took), &expected), "{what}: the time that it takes, and its report"; help = HELP);
+        let now = (get(cx, &engine, "x").await?, parked(&engine));
+        if in_time {
+            ensure_eq!(now, ("fresh v=two".to_owned(), "none".to_owned()), "{what}: what counts afterwards, and what is parked"; help = HELP);
+            let next = started_on(cx, lasting(NEWEST), store).await?;
+            ensure_eq!(super::history(&next, "x"), "v=one, v=two", "{what}: the versions of an engine on the same store"; help = "save when the questions have ended");
+        }
+    }
     Ok(())
 }
 
@@ -217,28 +284,32 @@ pub async fn dropping_ends_all(cx: Cx) -> Outcome {
 
 pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
     const HELP: &str = "`catch_unwind` around each call of a source or a program";
-    let program = Program::new(&cx, 10);
-    program.picks(Picks::Panics);
-    let engine = started(&cx, config(Rule::Ask(Arc::new(program.clone())))).await?;
-    let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
-    a.mode(Mode::Panics);
-    a.has(written("x", 1, "one"));
-    add(&cx, &engine, &a, meta(0, ms(2000))).await?;
-    add(&cx, &engine, &b, meta(1, RARELY)).await?;
-    ensure_eq!(get(&cx, &engine, "x").await?, "unknown (a: panicked)", "a source panics, and the other one has nothing"; help = HELP);
-    a.mode(Mode::Answers);
-    sleep(ms(2050)).await;
-    ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=one", "the poll after one in which the source panicked"; help = HELP);
-    for (id, picks) in [("x", Picks::Panics), ("y", Picks::Newest)] {
-        program.picks(picks);
-        a.has(written(id, 1, "one"));
-        fetch(&cx, &engine, id).await?;
-        b.has(written(id, 2, "two"));
-        fetch(&cx, &engine, id).await?;
-        sleep(ms(20)).await;
+    let (in_future, at_once) =
+        ((Mode::Panics, Picks::Panics), (Mode::PanicsAtOnce, Picks::PanicsAtOnce));
+    for (mode, panics) in [in_future, at_once] {
+        let program = Program::new(&cx, 10);
+        program.picks(panics);
+        let engine = started(&cx, config(Rule::Ask(Arc::new(program.clone())))).await?;
+        let (a, b) = (Fake::new(&cx, "a"), Fake::new(&cx, "b"));
+        a.mode(mode);
+        a.has(written("x", 1, "one"));
+        add(&cx, &engine, &a, meta(0, ms(2000))).await?;
+        add(&cx, &engine, &b, meta(1, RARELY)).await?;
+        ensure_eq!(get(&cx, &engine, "x").await?, "unknown (a: panicked)", "a source has the mode {mode:?}, and the other one has nothing"; help = HELP);
+        a.mode(Mode::Answers);
+        sleep(ms(2050)).await;
+        ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=one", "the poll after one in which the source panicked"; help = HELP);
+        for (id, picks) in [("x", panics), ("y", Picks::Newest)] {
+            program.picks(picks);
+            a.has(written(id, 1, "one"));
+            fetch(&cx, &engine, id).await?;
+            b.has(written(id, 2, "two"));
+            fetch(&cx, &engine, id).await?;
+            sleep(ms(20)).await;
+        }
+        ensure_eq!(parked(&engine), "x [a v=one | b v=two]", "a program picks {panics:?} about x, and then decides y: what is parked"; help = HELP);
+        ensure_eq!(get(&cx, &engine, "y").await?, "fresh v=two", "what counts of y, which the program has decided after a panic"; help = HELP);
     }
-    ensure_eq!(parked(&engine), "x [a v=one | b v=two]", "a program panics about x, and then decides y: what is parked"; help = HELP);
-    ensure_eq!(get(&cx, &engine, "y").await?, "fresh v=two", "what counts of y, which the program has decided after a panic"; help = HELP);
     Ok(())
 }
 

@@ -40,6 +40,8 @@ pub enum Mode {
     /// It never answers.
     Hangs,
     Panics,
+    /// Before there is a future.
+    PanicsAtOnce,
 }
 
 struct State {
@@ -184,7 +186,17 @@ impl Fake {
             }
             Mode::Error(text) => Err(SourceError(text.to_owned())),
             // Without a report: the grader shows no panic of its own.
-            Mode::Panics => std::panic::resume_unwind(Box::new("a bug of the source")),
+            Mode::Panics | Mode::PanicsAtOnce => {
+                std::panic::resume_unwind(Box::new("a bug of the source"))
+            }
+        }
+    }
+
+    /// A source whose call has a bug before it returns its future.
+    fn may_panic(&self) {
+        if lock(&self.state).mode == Mode::PanicsAtOnce {
+            self.timeline.record(self.name, "panics when it is called");
+            std::panic::resume_unwind(Box::new("a bug of the source"));
         }
     }
 }
@@ -215,6 +227,7 @@ impl Source for Fake {
     }
 
     fn fetch_all(&self) -> impl Future<Output = Result<Vec<Incoming>, SourceError>> + Send {
+        self.may_panic();
         self.clone().answer("all".to_owned(), true, None)
     }
 
@@ -222,6 +235,7 @@ impl Source for Fake {
         &self,
         ids: &[RecordId],
     ) -> impl Future<Output = Result<Vec<Incoming>, SourceError>> + Send {
+        self.may_panic();
         let mut sorted: Vec<_> = ids.iter().map(RecordId::as_str).collect();
         sorted.sort_unstable();
         self.clone().answer(sorted.join(" "), false, Some(ids.to_vec()))
@@ -234,6 +248,8 @@ pub enum Picks {
     Newest,
     Nothing,
     Panics,
+    /// Before there is a future.
+    PanicsAtOnce,
 }
 
 /// A program that decides after a while. A clone is the same program.
@@ -310,6 +326,9 @@ impl Resolve for Program {
             (state.picks, state.length)
         };
         let deciding = Deciding { program, id };
+        if picks == Picks::PanicsAtOnce {
+            std::panic::resume_unwind(Box::new("a bug of the program"));
+        }
         async move {
             let deciding = deciding;
             if length > 0 {
@@ -321,7 +340,9 @@ impl Resolve for Program {
                     records.last().map(|newest| Pick::Record(newest.stamp.source.clone()))
                 }
                 Picks::Nothing => None,
-                Picks::Panics => std::panic::resume_unwind(Box::new("a bug of the program")),
+                Picks::Panics | Picks::PanicsAtOnce => {
+                    std::panic::resume_unwind(Box::new("a bug of the program"))
+                }
             }
         }
         .boxed()

@@ -2,7 +2,7 @@
 
 use grader_kit::{Cx, Outcome, ensure_eq, list, ms};
 use level5::conflict::Strategy;
-use level5::sync_engine::{Config, MemoryStore, Pick, RecordId, Rule, StoreError};
+use level5::sync_engine::{Config, Engine, MemoryStore, Pick, RecordId, Rule, StoreError};
 use tokio::time::sleep;
 
 use super::fakes::{Disk, Fake, deleted, written};
@@ -192,7 +192,36 @@ pub async fn a_restart_goes_on(cx: Cx) -> Outcome {
     ensure_eq!(parked(&engine), "gone [b v=older | a deleted], open [a v=one | b v=two]", "the same records are delivered after a restart, and one that is older than a deletion: what is parked"; help = HELP);
     ensure_eq!(found(&mut conflicts), "gone [b v=older | a deleted]", "the conflicts that were found after a restart"; help = "those of the records that were loaded are known");
     ensure_eq!(get(&cx, &engine, "gone").await?, "missing", "what counts of a record that was deleted before the restart"; help = HELP);
+    a_flush_leaves_nothing(&cx).await
+}
+
+/// A flush that is called while another save is on its way, which does not have the newest state.
+async fn a_flush_leaves_nothing(cx: &Cx) -> Outcome {
+    const HELP: &str = "wait until the save that is on its way has ended, and then save what has changed since it began";
+    let drawn = cx.draw().between(1..=9);
+    for at in [0, 5, drawn] {
+        let disk = Disk::new(cx);
+        let engine = started_on(cx, lasting(NEWEST), disk.clone()).await?;
+        let source = Fake::new(cx, "a").with([written("x", 1, "one"), written("y", 1, "one")]);
+        add_all(cx, &engine, &[&source]).await?;
+        sleep(ms(at)).await;
+        source.has(written("x", 2, "two"));
+        fetch(cx, &engine, "x").await?;
+        let both = async { futures::join!(engine.flush(), timed(&engine, &disk)) };
+        let (first, second) = cx.call("Engine::flush", both).await?.value;
+        let what = format!(
+            "a record changes {at} ms after a save began, which takes 10 ms, and two callers flush at once"
+        );
+        ensure_eq!((first, second), (Ok(()), (Ok(()), "x v=two, y v=one".to_owned())), "{what}: the outcome of the first, and that of the second with what is saved when it has it"; help = HELP);
+        ensure_eq!(disk.most(), 1, "{what}: the most saves at once");
+    }
     Ok(())
+}
+
+/// The outcome of a flush, and what is saved at that moment.
+async fn timed(engine: &Engine, disk: &Disk) -> (Result<(), StoreError>, String) {
+    let outcome = engine.flush().await;
+    (outcome, disk.saved())
 }
 
 pub async fn a_failed_save_is_repeated(cx: Cx) -> Outcome {
