@@ -238,10 +238,10 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     {
         fail = Some(Fail::diagnosed("the exercise", diagnosis));
     }
-    if let Some(fail) = &mut fail {
-        if fail.panics.is_empty() {
-            fail.panics = panics::cause_first(panics::take());
-        }
+    if let Some(fail) = &mut fail
+        && fail.panics.is_empty()
+    {
+        fail.panics = panics::cause_first(panics::take());
     }
     let contained = cx.shared.contained.take();
     let case = cx.timeline().case();
