@@ -37,7 +37,7 @@ pub enum StepError {
         level: &'static str,
     },
     /// The lesson has no such row.
-    #[error("{}: the lesson's table has {rows} rows", .path.display())]
+    #[error("{}: the table in the lesson has {rows} rows", .path.display())]
     Row {
         /// The file.
         path: PathBuf,
