@@ -10,8 +10,8 @@ use grader_protocol::{Diagnosis, Fail, PanicSite};
 use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
-use crate::helpers::short;
 use crate::meter::MOST_BLOCKED;
+use crate::timeline::Silent;
 use crate::{Cx, panics};
 
 /// More virtual time than a call of any exercise needs. A task that ticks every 10 ms costs half a
@@ -27,6 +27,9 @@ const MOST_POLLS_AT_ONCE: u64 = 20_000;
 
 /// Polls in all; a call that looks every 10 ms makes 6,000 a virtual minute.
 const MOST_POLLS: u64 = 50_000;
+
+/// Moments at which something woke up while a call was idle: a far timer moves nearer in fewer steps.
+const MOST_MOMENTS: u64 = 100;
 
 /// A call that has ended.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ struct Watch<'a> {
     start: Instant,
     limit: Duration,
     last_poll: Cell<Instant>,
+    /// How often the runtime had parked at the last poll.
+    parks: Cell<u64>,
     polls: Cell<u64>,
     polls_at_once: Cell<u64>,
 }
@@ -59,6 +64,7 @@ impl<'a> Watch<'a> {
             start,
             limit,
             last_poll: Cell::new(start),
+            parks: Cell::new(clock.parks()),
             polls: Cell::default(),
             polls_at_once: Cell::default(),
         }
@@ -72,6 +78,7 @@ impl<'a> Watch<'a> {
         // The limit's own timer polls once more when it fires; that look is not the call's.
         if now < self.start + self.limit {
             self.last_poll.set(now);
+            self.parks.set(self.clock.parks());
             self.polls.set(self.polls.get() + 1);
         }
         let since_start = micros(now - self.start);
@@ -84,11 +91,21 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Why the call reached the limit of virtual time. Idle for half of it or more: nothing wakes it.
-    fn overdue(&self, tasks: usize) -> Diagnosis {
+    /// Why the call reached the limit of virtual time. Idle for half of it or more: nothing wakes it. `silent`
+    /// is a call of a fake that does not answer, on purpose, and is still waited for.
+    fn overdue(&self, tasks: usize, silent: Option<Silent>) -> Diagnosis {
         let since = self.last_poll.get() - self.start;
+        let moments = self.clock.parks() - self.parks.get();
         if self.limit - since >= self.limit / 2 {
-            Diagnosis::NeverWoken { since_us: micros(since), tasks }
+            match silent {
+                _ if tasks > 0 && moments > MOST_MOMENTS => {
+                    Diagnosis::TaskNeverEnds { virtual_s: self.limit.as_secs(), moments }
+                }
+                Some(Silent { who, since_us }) => {
+                    Diagnosis::WaitsForSilence { open: who, since_us }
+                }
+                None => Diagnosis::NeverWoken { since_us: micros(since), tasks },
+            }
         } else {
             Diagnosis::StillRunning { virtual_s: self.limit.as_secs(), polls: self.polls.get() }
         }
@@ -133,7 +150,7 @@ impl Cx {
         let _running = self.running(name);
         let meter = self.shared.meter.start();
         let watch = Watch::new(&self.shared.clock, limit);
-        let result = {
+        let (result, silent) = {
             let mut future = pin!(future);
             let watched = poll_fn(|cx| {
                 if let Err(diagnosis) = watch.poll() {
@@ -148,7 +165,9 @@ impl Cx {
                     Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
                 }
             });
-            timeout(limit, watched).await
+            let result = timeout(limit, watched).await;
+            // Before the future is dropped, and with it what it waits for.
+            (result, self.timeline().first_silent())
         };
         let took = self.shared.clock.since(watch.start);
         self.shared.virtual_time.set(self.shared.virtual_time.get() + took);
@@ -174,10 +193,7 @@ impl Cx {
         }
         let diagnosis = match result {
             Ok(Ok(value)) => {
-                for panic in panics {
-                    let panic = PanicSite { message: short(&panic.message), ..panic };
-                    self.note(format!("{name}: a panic was contained: {panic}"));
-                }
+                self.contained(name, panics);
                 return Ok(Call { value, took, leaked, polls: watch.polls.get() });
             }
             Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(panics::is_todo) => {
@@ -189,9 +205,9 @@ impl Cx {
             Ok(Err(diagnosis)) => diagnosis,
             // A spawned task that is still `todo!()` leaves its caller waiting.
             Err(_) if panics.iter().any(panics::is_todo) => Diagnosis::NotStarted,
-            Err(_) => watch.overdue(leaked),
+            Err(_) => watch.overdue(leaked, silent),
         };
-        Err(Fail { panics, ..Fail::diagnosed(name, diagnosis) })
+        Err(Fail { panics: panics::cause_first(panics), ..Fail::diagnosed(name, diagnosis) })
     }
 
     /// Runs a plain function of the learner's code: the same watch over panics and blocking.

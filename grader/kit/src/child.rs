@@ -222,7 +222,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     let mut fail = match outcome {
         Ok(outcome) => outcome.err(),
         Err(_) => {
-            let panics = panics::take();
+            let panics = panics::cause_first(panics::take());
             let todo = panics.first().is_some_and(panics::is_todo);
             let diagnosis = if todo { Diagnosis::NotStarted } else { Diagnosis::Panicked };
             Some(Fail { panics, ..Fail::diagnosed("the exercise", diagnosis) })
@@ -238,10 +238,34 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     {
         fail = Some(Fail::diagnosed("the exercise", diagnosis));
     }
-    if let Some(fail) = &mut fail {
-        fail.timeline = cx.timeline().events();
-        if fail.panics.is_empty() {
-            fail.panics = panics::take();
+    if let Some(fail) = &mut fail
+        && fail.panics.is_empty()
+    {
+        fail.panics = panics::cause_first(panics::take());
+    }
+    let contained = cx.shared.contained.take();
+    let case = cx.timeline().case();
+    let of_this_case = || contained.iter().filter(|contained| contained.case == case);
+    let placeholder = of_this_case().find(|contained| panics::is_todo(&contained.panic));
+    // The code caught its own placeholder: nothing else that it did counts.
+    if let (Some(_), Some(found)) = (&fail, placeholder) {
+        let panics = vec![found.panic.clone()];
+        fail = Some(Fail { panics, ..Fail::diagnosed(&found.call, Diagnosis::NotStarted) });
+    }
+    match &mut fail {
+        None => message.notes.extend(panics::remarks(&contained)),
+        Some(fail) => {
+            // The case that failed: what others contained did no harm.
+            let (fakes, own): (Vec<_>, Vec<_>) = of_this_case().partition(|it| it.is_of_a_fake());
+            if fail.panics.is_empty() {
+                let own = own.into_iter().take(panics::MOST).map(|it| it.panic.clone());
+                fail.panics = panics::cause_first(own.collect());
+            }
+            message.notes.extend(panics::remarks(fakes));
+            fail.timeline = cx.timeline().events();
+            if fail.diagnosis == Some(Diagnosis::NotStarted) {
+                fail.observed = panics::placeholder(&fail.panics);
+            }
         }
     }
     message.fail = fail;

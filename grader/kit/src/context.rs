@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::meter::Meter;
+use crate::panics::Contained;
 use crate::threads::Pool;
 use crate::{Draw, Source, Timeline};
-use grader_protocol::Fail;
+use grader_protocol::{Fail, PanicSite};
 
 /// Handed to every criterion. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) meter: Meter,
     pub(crate) notes: RefCell<Vec<String>>,
+    /// Panics that did not reach the caller.
+    pub(crate) contained: RefCell<Vec<Contained>>,
     pub(crate) virtual_time: Cell<Duration>,
     pub(crate) sources: Vec<Source>,
     /// The criterion's id and the run's seed: what values are drawn from.
@@ -54,13 +57,15 @@ impl Cx {
     /// The timeline begins now.
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, meter, sources, id, seed, pool } = parts;
-        let (notes, virtual_time) = (RefCell::default(), Cell::default());
+        let (notes, contained, virtual_time) =
+            (RefCell::default(), RefCell::default(), Cell::default());
         let (draws, running) = (Cell::default(), RefCell::default());
         let (patience, timeline) = (Cell::default(), Timeline::new(clock.clone()));
         let shared = Shared {
             clock,
             meter,
             notes,
+            contained,
             virtual_time,
             sources,
             id,
@@ -118,6 +123,14 @@ impl Cx {
     /// Something worth telling that decides nothing.
     pub fn note(&self, note: impl Into<String>) {
         self.shared.notes.borrow_mut().push(note.into());
+    }
+
+    /// Remembers panics that did not reach the caller of `call`.
+    pub(crate) fn contained(&self, call: &str, panics: Vec<PanicSite>) {
+        let case = self.timeline.case();
+        let contained =
+            panics.into_iter().map(|panic| Contained { call: call.to_owned(), case, panic });
+        self.shared.contained.borrow_mut().extend(contained);
     }
 
     /// How many spawned tasks are alive. A task that has ended, or was aborted, counts until it had

@@ -106,7 +106,7 @@ pub fn ensure_still(cx: &Cx, before: u64, what: &str, help: &str) -> Outcome {
 pub async fn dropped_at<F: Future>(cx: &Cx, name: &str, at: u64, future: F) -> Outcome {
     match timeout(ms(at), cx.call(name, future)).await {
         Err(_) => {
-            cx.timeline().record("the grader", format!("drops {name}"));
+            cx.timeline().record("the grader", format!("drops the future of {name}"));
             Ok(())
         }
         Ok(Err(fail)) => Err(fail),

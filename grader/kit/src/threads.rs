@@ -124,11 +124,11 @@ impl Cx {
         }
         drop(tell);
         let results = collect(&done, count).map_err(|diagnosis| Fail {
-            panics: panics::take(),
+            panics: panics::cause_first(panics::take()),
             ..Fail::diagnosed(name, diagnosis)
         })?;
         // What panicked on a thread is no value; a panic that the judged code contained is none of ours.
-        let seen = panics::take();
+        let seen = panics::cause_first(panics::take());
         match results.into_iter().collect::<Option<Vec<T>>>() {
             Some(values) => Ok(values),
             None => {

@@ -1,4 +1,5 @@
 //! What the fakes saw, in virtual time.
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grader_protocol::Event;
@@ -26,12 +27,28 @@ pub struct Timeline {
 struct Record {
     begin: Instant,
     events: Vec<Event>,
+    /// Calls of fakes that do not answer, on purpose, by number.
+    silent: BTreeMap<u64, Silent>,
+    /// The number of the next one; never used again, also not by a later case.
+    next: u64,
+    /// How many cases have begun.
+    case: u64,
+}
+
+/// A call of a fake that does not answer, on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silent {
+    /// Which call it is.
+    pub(crate) who: String,
+    /// Since when, in microseconds since the case began.
+    pub(crate) since_us: u64,
 }
 
 impl Timeline {
     pub(crate) fn new(clock: Clock) -> Self {
         let begin = clock.now();
-        let record = Record { begin, events: Vec::new() };
+        let (events, silent) = (Vec::new(), BTreeMap::new());
+        let record = Record { begin, events, silent, next: 0, case: 0 };
         Timeline { clock, begin, record: Arc::new(Mutex::new(record)) }
     }
 
@@ -39,7 +56,42 @@ impl Timeline {
     /// after another begins each with this, so that a failure shows its own case and no other.
     pub fn restart(&self) {
         let mut record = self.lock();
-        *record = Record { begin: self.clock.now(), events: Vec::new() };
+        let (begin, next, case) = (self.clock.now(), record.next, record.case + 1);
+        *record = Record { begin, events: Vec::new(), silent: BTreeMap::new(), next, case };
+    }
+
+    /// How many times [`restart`](Self::restart) was called.
+    pub(crate) fn case(&self) -> u64 {
+        self.lock().case
+    }
+
+    /// Never returns: for a fake that gives no answer, on purpose. `who` is how a message names the call:
+    /// `capture`, or `the undo of reserve`.
+    ///
+    /// A call of the learner's code that never ends is told apart by this: it waits for the fake, and not for a
+    /// wake-up that was lost.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the call; the timeline shows that it was dropped.
+    pub async fn no_answer<T>(&self, who: impl Into<String>) -> T {
+        let _open = self.opens(who.into());
+        std::future::pending().await
+    }
+
+    // A function of its own: a guard of the record in the future above would keep it from moving between threads.
+    fn opens(&self, who: String) -> Open {
+        let mut record = self.lock();
+        let number = record.next;
+        record.next += 1;
+        let since_us = micros(self.clock.since(record.begin));
+        record.silent.insert(number, Silent { who, since_us });
+        Open { timeline: self.clone(), number }
+    }
+
+    /// The first call that does not answer, on purpose, and is still waited for.
+    pub(crate) fn first_silent(&self) -> Option<Silent> {
+        self.lock().silent.values().next().cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -49,11 +101,11 @@ impl Timeline {
     /// Records that `who` saw `what` now.
     pub fn record(&self, who: impl Into<String>, what: impl Into<String>) {
         let mut record = self.lock();
-        let Record { begin, events } = &mut *record;
+        let Record { begin, events, .. } = &mut *record;
         if events.len() > MOST_EVENTS {
             return;
         }
-        let at_us = u64::try_from(self.clock.since(*begin).as_micros()).unwrap_or(u64::MAX);
+        let at_us = micros(self.clock.since(*begin));
         let event = Event { at_us, who: who.into(), what: what.into() };
         if events.len() < MOST_EVENTS {
             events.push(event);
@@ -78,4 +130,24 @@ impl Timeline {
     pub fn events(&self) -> Vec<Event> {
         self.lock().events.clone()
     }
+}
+
+/// A call that does not answer, while it is waited for.
+struct Open {
+    timeline: Timeline,
+    number: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Taken out first, and the lock released: recording takes it again.
+        let silent = self.timeline.lock().silent.remove(&self.number);
+        if let Some(Silent { who, .. }) = silent {
+            self.timeline.record(who, "dropped before it answers");
+        }
+    }
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

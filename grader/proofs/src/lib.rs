@@ -14,6 +14,7 @@ pub mod prose;
 pub mod prove;
 pub mod run;
 pub mod schemata;
+pub mod steps;
 pub mod tables;
 
 use grader::catalog::{LEVELS, Level};

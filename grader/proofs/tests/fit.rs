@@ -6,6 +6,7 @@ use grader_proofs::batch::Sample;
 use grader_proofs::influence::Influence;
 use grader_proofs::planted::edit::Reference;
 use grader_proofs::planted::of_level;
+use grader_proofs::steps;
 
 #[test]
 fn every_planted_solution_fits_the_reference() {
@@ -29,4 +30,17 @@ fn every_planted_solution_fits_the_reference() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_step_of_a_lesson_fits_the_reference_and_its_table() {
+    let root = grader::workspace::of_this_run().expect("a workspace");
+    for level in LEVELS {
+        let (files, _) = Files::read(&root, level).expect("the reference");
+        let reference = Reference::new(files);
+        for step in steps::of_level(&root, level).unwrap_or_else(|error| panic!("{error}")) {
+            step.wins(&root, level).unwrap_or_else(|error| panic!("{error}"));
+            step.planted.files(&reference, level).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }

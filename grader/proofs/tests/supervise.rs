@@ -54,7 +54,7 @@ fn right_code_passes() {
     }
     let contained = verdict("right/contains-a-panic");
     assert!(contained.passed(), "{}", told(&contained));
-    assert!(contained.notes.iter().any(|note| note.contains("specimens.rs:")), "{contained:?}");
+    assert!(contained.notes.iter().any(|note| note.contains("'contained'")), "{contained:?}");
 }
 
 #[test]
@@ -97,6 +97,7 @@ fn a_failure_shows_values_timeline_and_help() {
 fn a_starter_is_not_started() {
     assert_diagnosis!("wrong/todo", Diagnosis::NotStarted);
     assert_diagnosis!("wrong/todo-in-a-task", Diagnosis::NotStarted);
+    assert_diagnosis!("wrong/catches-its-own-todo", Diagnosis::NotStarted);
 }
 
 #[test]
@@ -108,6 +109,11 @@ fn hangs_are_told_apart() {
     assert_diagnosis!("hang/spins-in-a-task", Diagnosis::EndlessLoop { .. });
     assert_diagnosis!("hang/polls-on-a-ticker", Diagnosis::PollsForever { .. });
     assert_diagnosis!("hang/never-ends", Diagnosis::StillRunning { .. });
+    assert_diagnosis!("hang/waits-for-silence", Diagnosis::WaitsForSilence { .. });
+    let silent = told(&verdict("hang/waits-for-silence"));
+    // The call of `reserve` was dropped at 5 ms.
+    assert!(silent.contains("since t = 15 ms it waits for `capture`"), "{silent}");
+    assert_diagnosis!("hang/waits-for-a-task", Diagnosis::TaskNeverEnds { moments: 590.., .. });
     let too_long = told(&verdict("hang/takes-too-long-in-all"));
     let said = "7200 s of virtual time were over: code, begun at t = 7000000 ms";
     assert!(too_long.contains(said), "{too_long}");
@@ -148,6 +154,13 @@ fn crashes_are_told_apart() {
     assert_diagnosis!("crash/panics-unseen", Diagnosis::Panicked);
     assert_diagnosis!("crash/aborts", Diagnosis::Aborted);
     assert_diagnosis!("crash/panics-in-drop", Diagnosis::Aborted);
+    let in_drop = told(&verdict("crash/panics-in-drop"));
+    let (first, second) = (in_drop.find("panic     'first'"), in_drop.find("panic     'in drop'"));
+    assert!(first.is_some() && first < second, "{in_drop}");
+    let poisoned = told(&verdict("crash/poisons-a-lock"));
+    let (cause, met) = (poisoned.find("below zero"), poisoned.find("PoisonError"));
+    assert!(cause.is_some() && cause < met, "{poisoned}");
+    assert!(poisoned.contains("The first panic is the cause"), "{poisoned}");
     assert_diagnosis!("crash/overflows", Diagnosis::StackOverflow);
     assert_diagnosis!("crash/eats-memory", Diagnosis::OutOfMemory { .. });
     assert_diagnosis!("crash/asks-for-all-memory", Diagnosis::OutOfMemory { .. });

@@ -38,6 +38,20 @@ pub enum Diagnosis {
         /// Spawned tasks that were still alive.
         tasks: usize,
     },
+    /// The call waits for a fake of the grader that never answers, on purpose.
+    WaitsForSilence {
+        /// The call of the fake that is still open.
+        open: String,
+        /// When that call stopped answering, in microseconds of the timeline.
+        since_us: u64,
+    },
+    /// The call waits for spawned tasks, which wake up again and again and find no end.
+    TaskNeverEnds {
+        /// Virtual time that passed meanwhile, in seconds.
+        virtual_s: u64,
+        /// At how many moments something woke up in that time.
+        moments: u64,
+    },
     /// The criterion's own virtual time is over.
     OutOfTime {
         /// That time, in seconds.
@@ -155,6 +169,16 @@ impl fmt::Display for Diagnosis {
                     n => write!(f, " ({n} spawned tasks are waiting too)"),
                 }
             }
+            Diagnosis::WaitsForSilence { open, since_us } => write!(
+                f,
+                "never finished: since t = {} it waits for `{open}`, which does not answer, on purpose",
+                Millis(*since_us)
+            ),
+            Diagnosis::TaskNeverEnds { virtual_s, moments } => write!(
+                f,
+                "never finished: it waits for a spawned task, which is still running after {virtual_s} s of \
+                 virtual time (something woke up at {moments} moments)"
+            ),
             Diagnosis::OutOfTime { virtual_s, call: Some(call), since_us } => write!(
                 f,
                 "was not done when the criterion's {virtual_s} s of virtual time were over: {call}, begun \
@@ -238,9 +262,18 @@ impl Diagnosis {
                  Runtime::enter"
             }
             Diagnosis::NeverWoken { .. } => {
-                "a deadlock: it waits for something that no task and no timer will do. Look for a \
-                 lock taken twice, a channel whose sender is kept alive (or was never used), a \
-                 hand-written poll that returns Pending without storing the waker"
+                "it waits for something that no task and no timer will do. Look for a Notify that \
+                 nothing notifies, a waiter that left a queue without waking the next one, a lock taken \
+                 twice, a channel whose sender is kept alive (or was never used), a hand-written poll \
+                 that returns Pending without storing the waker"
+            }
+            Diagnosis::WaitsForSilence { .. } => {
+                "the grader's fake named above stands for a service that hangs. What calls it has to stop \
+                 waiting by itself: at a time limit, at the deadline, or when it is dropped"
+            }
+            Diagnosis::TaskNeverEnds { .. } => {
+                "look in the code that runs in a task for a retry or a loop without a limit: it waits, tries \
+                 again, and finds no end"
             }
             Diagnosis::OutOfTime { .. } => {
                 "no single call hangs, but together they take far more time than a right solution: look \

@@ -93,6 +93,21 @@ impl PanicSite {
         self.message.starts_with("not yet implemented")
     }
 
+    /// Whether the panic only met a lock that an earlier panic has poisoned.
+    #[must_use]
+    pub fn met_a_poisoned_lock(&self) -> bool {
+        self.message.contains("PoisonError")
+    }
+
+    /// Whether the panic is the standard library's, about a panic that may not leave a destructor or another
+    /// function: the process aborts.
+    #[must_use]
+    pub fn aborts(&self) -> bool {
+        const TEXTS: [&str; 2] =
+            ["panic in a destructor during cleanup", "panic in a function that cannot unwind"];
+        TEXTS.contains(&self.message.as_str())
+    }
+
     /// Whether the panic is the standard library's or tokio's word on a thread that was refused.
     #[must_use]
     pub fn is_refused_thread(&self) -> bool {

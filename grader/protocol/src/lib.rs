@@ -25,6 +25,9 @@ pub const VERSION: u32 = 2;
 /// Marks the line that carries the verdict where the channel is shared with the process's output.
 pub const LINE_MARK: &str = "grader-verdict";
 
+/// Marks a line of the error output of a process that is about to abort: a panic that led to it, as JSON.
+pub const PANIC_MARK: &str = "grader-panic ";
+
 /// What the grader asks of one check process: a line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {

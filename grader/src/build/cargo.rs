@@ -118,6 +118,7 @@ pub(super) fn run(
     let mut ran = Ran::default();
     let mut started: Vec<String> = Vec::new();
     let mut watch = Watch::default();
+    let mut told = false;
     loop {
         match heard.recv_timeout(LOOK) {
             Ok(Heard::Message(line)) => {
@@ -136,9 +137,10 @@ pub(super) fn run(
                     Some("Compiling") => started.extend(words.next().map(str::to_owned)),
                     Some("Blocking") => {
                         watch.waits = true;
-                        progress(Step::Waiting(
-                            "another cargo uses the target folder: waiting for it",
-                        ));
+                        // Once: cargo asks for several locks, one after the other.
+                        if !std::mem::replace(&mut told, true) {
+                            progress(Step::Waiting(blocked_by(&line)));
+                        }
                     }
                     Some("Updating" | "Downloading") => watch.waits = true,
                     Some(_) => {}
@@ -178,6 +180,15 @@ fn read(
             }
         }
     });
+}
+
+/// What cargo waits for, by its own line about a lock.
+fn blocked_by(line: &str) -> &'static str {
+    if line.contains("package cache") {
+        "another cargo uses the cache of packages: waiting for it"
+    } else {
+        "another cargo uses the target folder: waiting for it"
+    }
 }
 
 /// What is known of a build that says nothing.

@@ -89,7 +89,12 @@ fn show_exercise(level: &Level, exercise: &Exercise) -> Result<Exit, Failure> {
     let name = format!("{}/{}", level.name, exercise.name);
     writeln!(out, "{BOLD}{name}{BOLD:#}\n{}\n\nfile   {}\n", exercise.title, exercise.file)?;
     for (at, clause) in exercise.clauses.iter().enumerate() {
+        // Criteria of the exercise by their last part, as it stands below.
+        let own = format!("{name}/");
+        let judged = clause.criteria.iter().map(|id| id.strip_prefix(&own).unwrap_or(id));
+        let judged = judged.collect::<Vec<_>>().join(", ");
         writeln!(out, "{:>2}. {}", at + 1, clause.text)?;
+        writeln!(out, "    judged by {judged}")?;
     }
     writeln!(out, "\ncriteria")?;
     for criterion in exercise.criteria {

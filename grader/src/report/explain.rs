@@ -64,6 +64,14 @@ pub fn unfinished(criterion: &CriterionReport) -> Option<Fact> {
     Some(Fact { label: "first", text })
 }
 
+/// The `todo!()` that a criterion reached: its function, file and line.
+#[must_use]
+pub fn placeholder(criterion: &CriterionReport) -> Option<String> {
+    let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
+    let not_started = fail.diagnosis == Some(Diagnosis::NotStarted);
+    fail.observed.clone().filter(|_| not_started)
+}
+
 /// The command that grades these exercises.
 pub(super) fn grade(names: &[&str]) -> String {
     format!("cargo grade {}", names.join(" "))
@@ -133,11 +141,36 @@ pub fn facts(verdict: &Verdict, fail: &Fail, place: Place<'_>) -> Vec<Fact> {
         add("note", Some(note));
     }
     add("printed", output(&verdict.output).as_deref());
-    let panicked = fail.diagnosis == Some(Diagnosis::Panicked);
-    let advice = fail.panics.first().filter(|_| panicked).and_then(advice);
-    add("help", advice.or(fail.help.as_deref()));
+    add("help", help(fail).as_deref());
     add("file", Some(&file(fail, place)));
     facts
+}
+
+/// What to do: where the call panicked, about the first panic. What followed from it needs no repair.
+fn help(fail: &Fail) -> Option<String> {
+    let (first, aborted) = match (&fail.diagnosis, fail.panics.first()) {
+        (Some(Diagnosis::Panicked), Some(first)) => (first, false),
+        (Some(Diagnosis::Aborted), Some(first)) => (first, true),
+        _ => return fail.help.clone(),
+    };
+    let later = &fail.panics[1..];
+    let mut help = match advice(first) {
+        Some(advice) => advice.to_owned(),
+        None if aborted => "repair the first panic".to_owned(),
+        None => fail.help.clone().unwrap_or_default(),
+    };
+    if later.iter().any(PanicSite::met_a_poisoned_lock) {
+        help.push_str(
+            ". The first panic is the cause: it poisoned the lock that the later ones met, so into_inner would only \
+             hide it",
+        );
+    }
+    if aborted {
+        help.push_str(
+            ". A destructor that panics while another panic unwinds aborts the process: the code of a Drop must not panic",
+        );
+    }
+    Some(help)
 }
 
 /// A label and a text; further lines of the text are set below its first.
@@ -184,8 +217,8 @@ fn advice(panic: &PanicSite) -> Option<&'static str> {
         Some("code that is polled may not block its thread or start a runtime: .await instead")
     } else if said("PoisonError") {
         Some(
-            "a panic while a lock was held has poisoned it: call other code outside of the lock, or take \
-             the value out of the error (into_inner)",
+            "a panic while the lock was held has poisoned it: find that panic first. If it comes from code that \
+             the lock's holder called, call that code outside of the lock",
         )
     } else if said("already borrowed") || said("already mutably borrowed") {
         Some("a RefCell is borrowed twice: end the borrow before other code is called or awaited")

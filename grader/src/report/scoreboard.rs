@@ -125,14 +125,19 @@ fn exercise_lines(
         let command = explain::grade(&first.unfinished);
         writeln!(out, "    {} {}", Styled(DIM, text), Styled(CODE, command))?;
     } else {
+        let reached = exercise.criteria.iter().find_map(explain::placeholder);
+        let (verb, place) = match reached {
+            Some(reached) => ("begin with", reached),
+            None => ("write", exercise.file.to_owned()),
+        };
         writeln!(
             out,
             "    {} {}",
             Styled(
                 DIM,
-                format!("· not started: {}; write", count(waiting, "criterion", "criteria"))
+                format!("· not started: {}; {verb}", count(waiting, "criterion", "criteria"))
             ),
-            Styled(CODE, exercise.file)
+            Styled(CODE, place)
         )?;
     }
     Ok(())
@@ -165,6 +170,11 @@ fn criterion_lines(
     )?;
     if criterion.status == Status::Passed && detail.single {
         return explain::passed(out, criterion, "        ");
+    }
+    if criterion.status == Status::NotStarted
+        && let Some(reached) = explain::placeholder(criterion)
+    {
+        return writeln!(out, "        {}", Styled(DIM, format!("reached {reached}")));
     }
     if !matches!(criterion.status, Status::Failed | Status::NotJudged) {
         return Ok(());

@@ -2,8 +2,8 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use grader_protocol::Diagnosis;
 use grader_protocol::limits::{CPU_SECONDS, MEMORY_MIB};
+use grader_protocol::{Diagnosis, PANIC_MARK, PanicSite};
 
 /// The standard library's last words before it aborts, as the beginning and the end of a line of the
 /// error output.
@@ -47,6 +47,24 @@ fn aborted(errors: &str) -> Diagnosis {
     }
 }
 
+/// Takes the panics that led to an abort out of the error output: the first one first. With them the standard
+/// library's last line goes, which says no more.
+pub(super) fn panics(errors: &str) -> (Vec<PanicSite>, String) {
+    let mut panics = Vec::new();
+    let mut rest = String::new();
+    for line in errors.split_inclusive('\n') {
+        match line.strip_prefix(PANIC_MARK).map(serde_json::from_str) {
+            Some(Ok(panic)) => panics.push(panic),
+            _ => rest.push_str(line),
+        }
+    }
+    let last = rest.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    if !panics.is_empty() && rest[last..].contains("caused non-unwinding panic") {
+        rest.truncate(last);
+    }
+    (panics, rest)
+}
+
 #[cfg(unix)]
 fn signal(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)
@@ -77,6 +95,19 @@ mod tests {
         assert_eq!(cause(6, "", 0), Diagnosis::Aborted);
         let long_before = format!("{OVERFLOW}{}", "and then I abort\n".repeat(9));
         assert_eq!(cause(6, &long_before, 0), Diagnosis::Aborted);
+    }
+
+    #[test]
+    fn the_panics_before_an_abort_are_taken_out() {
+        let panic = r#"{"message":"m","file":"level1/src/a.rs","line":3}"#;
+        let said = format!(
+            "hello\n{PANIC_MARK}{panic}\n{PANIC_MARK}no panic\nthread caused non-unwinding panic. aborting.\n"
+        );
+        let (found, rest) = panics(&said);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].file.as_str(), found[0].line), ("level1/src/a.rs", 3));
+        assert_eq!(rest, format!("hello\n{PANIC_MARK}no panic\n"));
+        assert_eq!(panics("aborting\n"), (Vec::new(), "aborting\n".to_owned()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as mpsc_channel};
 use std::time::{Duration, Instant};
 
-use grader_protocol::{Diagnosis, Fail, Jail, Message, VERSION};
+use grader_protocol::{Diagnosis, Fail, Jail, Message, PanicSite, VERSION};
 use serde::Serialize;
 
 use crate::catalog::Criterion;
@@ -224,14 +224,23 @@ fn attempt(
     let grace = if stopped.is_some() { Duration::ZERO } else { Duration::from_secs(2) };
     let status = leave(&mut child, grace, &group)?;
     group.kill();
-    let (out, err) = (out.finish(), err.finish());
+    let (out, mut err) = (out.finish(), err.finish());
 
     let (fail, message) = match (stopped, line) {
         (Some(diagnosis), _) => (Some(Fail::diagnosed(subject.exercise, diagnosis)), None),
         (None, Some(line)) => read(&line, &nonce, subject),
         (None, None) => {
             let cause = cause::of(status, &err, cpu);
-            (Some(Fail::diagnosed(subject.exercise, cause)), None)
+            let (panics, rest) = cause::panics(&err);
+            err = rest;
+            // A placeholder in a destructor, or one that a destructor met: nothing is wrong yet.
+            let cause =
+                if cause == Diagnosis::Aborted && panics.first().is_some_and(PanicSite::is_todo) {
+                    Diagnosis::NotStarted
+                } else {
+                    cause
+                };
+            (Some(Fail { panics, ..Fail::diagnosed(subject.exercise, cause) }), None)
         }
     };
     let output = [out, err].concat();

@@ -41,7 +41,8 @@ pub enum LimitError {
     /// No slot becomes free before the deadline.
     #[error("the rate limit allows no call for another {} ms, past the deadline", wait.as_millis())]
     WouldMissDeadline {
-        /// The least time until one would have been free.
+        /// The least time until one would have been free, the callers ahead included. For a caller that has
+        /// waited until its deadline, the time until any slot is free is enough.
         wait: Duration,
     },
 }

@@ -40,7 +40,7 @@ pub use crate::journal::{Effect, Stuck};
 pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError};
 
 /// The state of a saga: passed from step to step, and written to the journal after each. The engine
-/// compares it with the last one, since an unchanged state need not be written again.
+/// compares it with the last one, since an unchanged state need not be converted to JSON again.
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -236,7 +236,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 
     /// Sets how often an undo is tried and how long the pauses are. The default is [`undo_backoff`]
-    /// without jitter.
+    /// without jitter. The attempts of all owners count: an owner that takes a saga over has those that
+    /// the one before it has left.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;
@@ -262,8 +263,8 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 }
 
-/// The schedule of undos: 23 attempts, with pauses of 140 s in all without jitter and at least 70 s
-/// with it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most,
+/// The schedule of undos: 23 attempts, with pauses of 200 ms, twice as much after each attempt, up to 8 s.
+/// They are 140 s in all without jitter and at least 70 s with it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most,
 /// is well below the 20 s after which a journal lets another owner claim a saga, so the owner keeps
 /// its lease.
 #[must_use]

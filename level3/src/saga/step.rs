@@ -37,7 +37,8 @@ pub struct UndoContext<C = ()> {
     pub saga: SagaId,
     /// The outcome of the step.
     pub known: StepOutcome,
-    /// The number of this attempt; the first is 1.
+    /// The number of this attempt; the first is 1. It counts on when another owner takes the saga over,
+    /// also for an undo that was parked.
     pub attempt: u32,
     /// The instant at which the attempt is stopped; it is then tried again.
     pub deadline: Deadline,

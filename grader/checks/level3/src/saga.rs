@@ -26,7 +26,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, execute, said, state_of, undone, undone_sorted,
+    Bench, Does, KINDS, Panics, State, Undo, called, calls, execute, said, state_of, undone,
+    undone_sorted,
 };
 
 /// A saga that completes.
@@ -90,7 +91,8 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
         .step(
             Step::new("reserve", move |state: u32, context| {
                 let left = context.deadline.remaining().as_millis();
-                let line = format!("step: {}, {}, {left} ms left", context.saga, context.shared);
+                let (saga, shared) = (&context.saga, &context.shared);
+                let line = format!("step: saga {saga}, shared \"{shared}\", {left} ms left");
                 lock(&step).push(line);
                 async move { Ok(state + 1) }
             })
@@ -98,7 +100,7 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
                 let left = context.deadline.remaining().as_millis();
                 let known = matches!(context.known, StepOutcome::Done);
                 lock(&undo).push(format!(
-                    "undo {}: {}, {}, {left} ms left, state {state}, known to be done: {known}",
+                    "undo {}: saga {}, shared \"{}\", {left} ms left, state {state}, known to be done: {known}",
                     context.attempt, context.saga, context.shared
                 ));
                 let attempt = context.attempt;
@@ -119,9 +121,12 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
     let run = saga.execute(journal, SagaId::new(&name), 7, Deadline::after(ms(10_000)));
     let end = cx.call("Saga::execute", run).await?.value;
     let undo = |attempt: u32| {
-        format!("undo {attempt}: {name}, the clients, 500 ms left, state 8, known to be done: true")
+        format!(
+            "undo {attempt}: saga {name}, shared \"the clients\", 500 ms left, state 8, known to be done: true"
+        )
     };
-    let expected = [format!("step: {name}, the clients, 9500 ms left"), undo(1), undo(2), undo(3)];
+    let step = format!("step: saga {name}, shared \"the clients\", 9500 ms left");
+    let expected = [step, undo(1), undo(2), undo(3)];
     let seen = lock(&seen).clone();
     ensure!(
         seen == expected, "a step or an undo gets another context";
@@ -148,7 +153,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             undone_sorted(&log) == ["capture?", "reserve"],
             "a step whose outcome is unknown ({kind:?}) is not undone";
             expected = "the undo of capture with StepOutcome::Unknown, and that of reserve with Done",
-            observed = format!("{:?}", called(&log)), help = help
+            observed = calls(&log), help = help
         );
     }
     // An optional step has failed before, and its effect is unknown.
@@ -163,7 +168,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             undone(&log) == ["mail?"],
             "an optional step whose outcome is unknown is not undone when a later step fails";
             expected = "the undo of mail with StepOutcome::Unknown",
-            observed = format!("{:?}", called(&log)), help = help
+            observed = calls(&log), help = help
         );
     }
     the_next_owner_undoes_the_unknown(&cx).await
@@ -181,7 +186,7 @@ async fn the_next_owner_undoes_the_unknown(cx: &Cx) -> Outcome {
         let next = bench();
         let end = resumed(cx, &next, records).await?;
         let undoes_it = undone(&next.log).iter().any(|name| name.starts_with("mail"));
-        Ok::<_, Fail>((undoes_it, format!("{:?}, then {}", called(&next.log), said(&end))))
+        Ok::<_, Fail>((undoes_it, format!("{}, then {}", calls(&next.log), said(&end))))
     };
     // Whether it goes by such a record is a criterion of its own.
     let started = Record::StepStarted { step: "mail".into() };
@@ -208,7 +213,7 @@ async fn the_next_owner_undoes_the_unknown(cx: &Cx) -> Outcome {
             undoes_it,
             "an optional step whose outcome is unknown is not undone by the owner that takes the saga over";
             expected = "the undo of mail: the record of its failure says that it may have had an effect",
-            observed = format!("{:?} before; the next owner: {observed}", called(&first.log)),
+            observed = format!("{} before; the next owner: {observed}", calls(&first.log)),
             help = "`may_have_acted` of StepFailed is for the next owner: write what the step reported, whether it is critical or not"
         );
     }
@@ -228,7 +233,7 @@ pub async fn leaves_what_was_not_done(cx: Cx) -> Outcome {
         ensure!(
             !undone.iter().any(|name| innocent.contains(&name.as_str())),
             "a step that certainly did nothing ({kind:?}) is undone";
-            expected = "only reserve is undone", observed = format!("{:?}", called(&log)),
+            expected = "only reserve is undone", observed = calls(&log),
             help = "Effect::None means that there is nothing to undo"
         );
     }
@@ -267,17 +272,26 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
             Does::Panics(panics),
             Undo::Works,
         );
-        let (end, log, ..) = bench.run(&cx).await?;
+        let how = match panics {
+            Panics::WhenCalled => "when it is called, before there is a future",
+            Panics::AtOnce => "at its first poll",
+            Panics::Later => "at a later poll",
+        };
+        let ended = bench.run(&cx).await;
+        let (end, log, ..) = ended.map_err(|fail| {
+            let headline = format!("the step capture panics {how}: {}", fail.headline);
+            Fail { headline, ..fail }
+        })?;
         ensure!(
             matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.kind == FailureKind::Panicked),
-            "a panic is not a failure like others";
+            "the step capture panics {how}, and that is not a failure like others";
             expected = "Compensated, because of a panic", observed = format!("{end:?}")
         );
         ensure!(
             undone_sorted(&log) == ["capture?", "reserve"],
             "after a panic the steps before it are not undone";
             expected = "the undo of capture, whose outcome is unknown, and that of reserve",
-            observed = format!("{:?}", called(&log))
+            observed = calls(&log)
         );
         let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
         ensure!(
@@ -308,7 +322,7 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
     );
     ensure!(undone_sorted(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
         expected = "the undo of capture, whose outcome is unknown, and that of reserve",
-        observed = format!("{:?}", called(&log)));
+        observed = calls(&log));
     let expected = "Compensated, since capture failed (Deadline)";
     ensure_eq!(said(&Ok(end)), expected, "the end of a saga whose step was stopped");
 
@@ -320,7 +334,7 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
         let run = run.execute(journal, SagaId::new("late"), Vec::new(), Deadline::after(limit));
         let end = cx.call("Saga::execute", run).await?.value;
         ensure!(called(&bench.log).is_empty(), "a step is called although only {limit:?} are left, and the reserve is 1 s";
-            expected = "no call", observed = format!("{:?}", called(&bench.log)));
+            expected = "no call", observed = calls(&bench.log));
         let expected = "Compensated, since reserve failed (Deadline)";
         ensure_eq!(said(&end), expected, "the end of a saga that had no time for its first step");
     }
@@ -378,12 +392,12 @@ pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
             memory.count(Standing::Ended) == 1 && memory.count(Standing::Open) == 0,
             "the saga stops when its caller goes away";
             expected = format!("it is run to its end although its caller goes away at {at} ms"),
-            observed = format!("{:?}", called(&log)),
+            observed = calls(&log),
             help = "a dropped future stops where it is: the saga belongs into a task of its own"
         );
         let calls = if fails { 6 } else { 3 };
         ensure!(called(&log).len() == calls, "after its caller went away at {at} ms the saga made {} calls in all", called(&log).len();
-            expected = format!("{calls}"), observed = format!("{:?}", called(&log)));
+            expected = format!("{calls}"), observed = crate::steps::calls(&log));
     }
     survives_while_it_is_opened(&cx).await
 }
@@ -405,7 +419,7 @@ async fn survives_while_it_is_opened(cx: &Cx) -> Outcome {
             memory.count(Standing::Ended) == 1,
             "each write to the journal takes 100 ms, and the caller goes away at {at} ms: the saga is not run";
             expected = "run to its end: once the future was polled, dropping it changes nothing",
-            observed = format!("{:?}", called(&log)),
+            observed = calls(&log),
             help = "open the saga in the task as well"
         );
     }
@@ -421,7 +435,7 @@ pub async fn knows_each_name_once(cx: Cx) -> Outcome {
     let again = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
     ensure_eq!(said(&again), "the error Exists", "a second saga with the same name";
         help = "`Opened::Known` says that it was begun before: nothing may be done again");
-    ensure!(called(&log).len() == 3, "a second saga with the same name calls a step"; observed = format!("{:?}", called(&log)));
+    ensure!(called(&log).len() == 3, "a second saga with the same name calls a step"; observed = calls(&log));
     let read = match &again {
         Err(SagaError::Exists(saga_log)) => saga.outcome_of(saga_log),
         _ => return Err(Fail::new("a second saga with the same name has another end")),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Timeline, lock, ms};
+use grader_kit::{Cx, Fail, Timeline, list, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
@@ -80,6 +80,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(cx: &Cx) -> Self {
+        // A bench is a case of its own: what was seen before belongs to another one.
+        cx.timeline().restart();
         let (log, saga) = (Log::default(), Saga::new("test"));
         Self { log, timeline: cx.timeline().clone(), saga, quiet: false }
     }
@@ -107,6 +109,7 @@ impl Bench {
             timeline.record(name, "called");
             let panics = if let Does::Panics(panics) = does { Some(panics) } else { None };
             panic_at(panics, Panics::WhenCalled, name, quiet);
+            let timeline = timeline.clone();
             async move {
                 panic_at(panics, Panics::AtOnce, name, quiet);
                 sleep(TAKES).await;
@@ -117,7 +120,7 @@ impl Bench {
                         Err(StepError::not_done(kind, "refused"))
                     }
                     Does::Unknown(kind) => Err(StepError::unknown(kind, "no answer")),
-                    Does::Hangs => std::future::pending().await,
+                    Does::Hangs => timeline.no_answer(name).await,
                     _ => {
                         state.push(name.to_owned());
                         Ok(state)
@@ -137,7 +140,8 @@ impl Bench {
             let nth = calls.fetch_add(1, Ordering::Relaxed) + 1;
             let known = if matches!(context.known, StepOutcome::Done) { "" } else { "?" };
             lock(&log).push(format!("undo {name}{known}"));
-            timeline.record(name, format!("undone, attempt {nth}"));
+            timeline.record(name, format!("undo called, attempt {nth}"));
+            let timeline = timeline.clone();
             let panics = match undo {
                 Undo::PanicsTimes(times, panics) if nth <= times => Some(panics),
                 _ => None,
@@ -150,7 +154,9 @@ impl Bench {
                 match undo {
                     Undo::FailsTimes(times) if nth <= times => Err(UndoError::transient("not yet")),
                     Undo::FailsForGood => Err(UndoError::permanent("never")),
-                    Undo::HangsTimes(times) if nth <= times => std::future::pending().await,
+                    Undo::HangsTimes(times) if nth <= times => {
+                        timeline.no_answer(format!("the undo of {name}")).await
+                    }
                     _ => {
                         state.push(format!("-{name}"));
                         Ok(state)
@@ -171,8 +177,22 @@ impl Bench {
         let took = call.took;
         match call.value {
             Ok(end) => Ok((end, self.log, journal, took)),
-            Err(error) => Err(Fail::new("the saga has no end").observed(format!("{error:?}"))),
+            error => Err(no_outcome(&error)),
         }
+    }
+}
+
+/// The failure of a run that returned an error where it had to return an outcome.
+fn no_outcome(error: &Result<SagaOutcome<State>, SagaError>) -> Fail {
+    let fail = Fail::new("execute returned an error instead of an outcome")
+        .expected("an outcome: Completed, Compensated or Parked")
+        .observed(said(error));
+    match error {
+        Err(SagaError::Lost) => fail.help(
+            "Lost means that the task of the run ended without a result, as a panic ends it. A step or an undo may panic \
+             when it is called, before there is a future, and at each poll: catch both",
+        ),
+        _ => fail,
     }
 }
 
@@ -200,6 +220,21 @@ pub async fn execute(
 /// Everything that was called.
 pub fn called(log: &Log) -> Vec<String> {
     lock(log).clone()
+}
+
+/// Everything that was called, in order, as a message shows it.
+pub fn calls(log: &Log) -> String {
+    shown(&called(log))
+}
+
+/// Lines of a [`Log`] as a message shows them.
+pub fn shown(lines: &[String]) -> String {
+    let shown = |line: &String| match (line.strip_prefix("wrote "), line.strip_suffix('?')) {
+        (Some(of), _) => format!("the record of {of} is written"),
+        (None, Some(undo)) => format!("{undo} (outcome unknown)"),
+        (None, None) => line.clone(),
+    };
+    list(lines.iter().map(shown))
 }
 
 /// The undos that were called, without the word.

@@ -29,7 +29,10 @@ fn main() -> ExitCode {
         "specimen/wrong/fails" => fails,
         "specimen/wrong/todo" => not_started,
         "specimen/wrong/todo-in-a-task" => not_started_in_a_task,
+        "specimen/wrong/catches-its-own-todo" => catches_its_own_todo,
         "specimen/hang/never-resolves" => never_resolves,
+        "specimen/hang/waits-for-silence" => waits_for_silence,
+        "specimen/hang/waits-for-a-task" => waits_for_a_task,
         "specimen/hang/locks-itself-out" => locks_itself_out,
         "specimen/hang/spins" => spins,
         "specimen/hang/spins-yielding" => spins_yielding,
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         "specimen/crash/eats-memory" => eats_memory,
         "specimen/crash/asks-for-all-memory" => asks_for_all_memory,
         "specimen/crash/panics-in-drop" => panics_in_drop,
+        "specimen/crash/poisons-a-lock" => poisons_a_lock,
         "specimen/cheat/exits" => exits,
         "specimen/cheat/prints-a-result-and-exits" => prints_a_result_and_exits,
         "specimen/cheat/prints-a-verdict" => prints_a_verdict,
@@ -173,6 +177,38 @@ async fn never_resolves(cx: Cx) -> Outcome {
         pending::<()>().await;
     };
     cx.call("code", work).await.map(drop)
+}
+
+async fn waits_for_silence(cx: Cx) -> Outcome {
+    let timeline = cx.timeline().clone();
+    let work = async {
+        sleep(Duration::from_millis(10)).await;
+        timeline.no_answer::<()>("capture").await;
+    };
+    // One that is dropped is not waited for any more.
+    let dropped =
+        tokio::time::timeout(Duration::from_millis(5), timeline.no_answer::<()>("reserve"));
+    let _ = dropped.await;
+    cx.call("code", work).await.map(drop)
+}
+
+async fn waits_for_a_task(cx: Cx) -> Outcome {
+    let work = async {
+        let task = tokio::spawn(async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        task.await
+    };
+    cx.call("code", work).await.map(drop)
+}
+
+async fn catches_its_own_todo(cx: Cx) -> Outcome {
+    let work = async { std::panic::catch_unwind(todo).is_ok() };
+    let value = cx.call("code", work).await?.value;
+    ensure_eq!(value, true, "another value");
+    Ok(())
 }
 
 async fn locks_itself_out(cx: Cx) -> Outcome {
@@ -415,6 +451,17 @@ async fn panics_in_drop(cx: Cx) -> Outcome {
         panic!("first");
     };
     cx.call("code", work).await.map(drop)
+}
+
+async fn poisons_a_lock(cx: Cx) -> Outcome {
+    let count = std::sync::Mutex::new(0_u8);
+    let work = async {
+        let mut count = count.lock().unwrap();
+        *count = count.checked_sub(1).expect("below zero");
+    };
+    // The script goes on: what one call did shows in the next.
+    let _ = cx.call("code", work).await;
+    cx.call("code", async { *count.lock().unwrap() }).await.map(drop)
 }
 
 async fn exits(cx: Cx) -> Outcome {

@@ -97,7 +97,8 @@ impl FailureKind {
 /// The failure because of which a saga is undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaFailure {
-    /// The step that failed.
+    /// The step that failed. With [`FailureKind::Interrupted`] it is the last step that had begun, or the
+    /// saga's kind if none had.
     pub step: StepName,
     /// The kind of the failure.
     pub kind: FailureKind,
@@ -118,7 +119,7 @@ pub struct Stuck {
     pub step: String,
     /// Why the last attempt failed.
     pub cause: String,
-    /// The number of attempts.
+    /// The number of attempts, those of earlier owners included.
     pub attempts: u32,
 }
 
@@ -161,7 +162,7 @@ pub enum Record {
     UndoStarted {
         /// The name of the step.
         step: StepName,
-        /// The number of the attempt; the first is 1.
+        /// The number of the attempt; the first is 1. It counts on when another owner takes the saga over.
         attempt: u32,
     },
     /// The step is undone.

@@ -254,7 +254,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
         // Twice: more often than there are places.
         for round in 1..=2 {
             let probe = bench.breaker.call(|| {
-                cx.timeline().record("dependency", "panics");
+                cx.timeline().record("dependency", format!("is called, and panics {name}"));
                 if case == Where::BeforeTheFuture {
                     BUG.throw();
                 }

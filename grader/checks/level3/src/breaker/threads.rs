@@ -1,7 +1,7 @@
 //! One breaker and several threads.
 
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const MEETING_TIME: Duration = Duration::from_millis(300);
 const CALLS: u64 = 4000;
 
 const THREADS: usize = 4;
+
+const ONE_NOTIFIER: &str = "one thread at a time notifies: it takes the changes out of a queue in their order, and a thread that finds it at work leaves its change there. Do not wait for it: a listener may call the breaker";
 
 fn config(figures: Figures, reset_timeout: Duration) -> BreakerConfig<Trouble> {
     BreakerConfig { reset_timeout, ..figures.config() }
@@ -50,7 +52,82 @@ fn not_started() -> Fail {
 pub async fn threads_share_one_breaker(cx: Cx) -> Outcome {
     opens_for_all(&cx)?;
     lets_one_through(&cx)?;
+    notifies_in_order(&cx)?;
     adds_up(&cx)
+}
+
+/// What the two threads of [`notifies_in_order`] tell one another.
+#[derive(Default)]
+struct Signals {
+    /// The listener has been called with the first change, and is still at it.
+    first_begins: AtomicBool,
+    /// The second thread makes the next change from now on.
+    next_begins: AtomicBool,
+    /// The second thread has made it, and its call has returned.
+    next_is_made: AtomicBool,
+}
+
+/// Real time for which the listener stays at the first change while the second thread makes the next one. A
+/// breaker that lets the second thread wait for the listener uses all of it, and is right.
+const LISTENS: Duration = Duration::from_millis(200);
+
+/// The listener is still at the first change when another thread makes the next ones: they come after it.
+///
+/// Nothing is left to chance: the second thread does not begin before the listener is called, and the listener
+/// does not record the first change before the second thread has come back, or waits for it.
+fn notifies_in_order(cx: &Cx) -> Outcome {
+    let opens_at_once = Figures { failures: 1, successes: 1, ..ASSIGNED };
+    for _ in 0..3 {
+        let (told, signals) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Signals>::default());
+        let (sink, listens) = (Arc::clone(&told), Arc::clone(&signals));
+        let breaker = made(config(opens_at_once, Duration::from_nanos(1)))?;
+        let breaker = breaker.with_listener(move |change: &Transition| {
+            if !listens.first_begins.swap(true, SeqCst) {
+                let mut until = None;
+                // Its time begins when the other thread does.
+                while !listens.next_is_made.load(SeqCst) {
+                    if listens.next_begins.load(SeqCst) {
+                        let until = *until.get_or_insert_with(|| Instant::now() + LISTENS);
+                        if Instant::now() >= until {
+                            break;
+                        }
+                    }
+                    std::thread::yield_now();
+                }
+            }
+            lock(&sink).push((change.from, change.to));
+        });
+        let breaker = Arc::new(breaker);
+        cx.on_threads(NAME, 2, move |thread| {
+            let own = Thread::new();
+            if thread == 0 {
+                if let Some(own) = &own {
+                    own.call(&breaker, Err(Trouble::Down));
+                }
+                // A breaker that never calls its listener: another criterion's matter.
+                signals.first_begins.store(true, SeqCst);
+                return;
+            }
+            while !signals.first_begins.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            signals.next_begins.store(true, SeqCst);
+            if let Some(own) = &own {
+                own.call(&breaker, Ok(()));
+            }
+            signals.next_is_made.store(true, SeqCst);
+        })?;
+        let told = lock(&told).clone();
+        if let Some((from, to)) = told.first().filter(|(from, _)| *from != State::Closed) {
+            return Err(Fail::new(
+                "the listener was at work with the first change, closed to open, when another thread made the next one: it was notified of the later change first",
+            )
+            .expected("closed to open, then open to half-open, then half-open to closed")
+            .observed(format!("first {from:?} to {to:?}; in all {told:?}"))
+            .help(ONE_NOTIFIER));
+        }
+    }
+    Ok(())
 }
 
 /// Two calls end at one time, and one of them opens the breaker: it is open for both.
@@ -177,7 +254,7 @@ fn adds_up(cx: &Cx) -> Outcome {
         )
         .expected("each change begins with the state in which the one before it ended")
         .observed(format!("{one:?}, then {next:?}"))
-        .help("one thread at a time notifies: it takes the changes out of a queue in their order, and a thread that finds it at work leaves its change there. Do not wait for it: a listener may call the breaker"));
+        .help(ONE_NOTIFIER));
     }
     // Alone again, it is a breaker as before.
     let alone = cx.on_threads(NAME, 1, move |_| {

@@ -25,6 +25,14 @@ pub const fn wait_of(error: LimitError) -> Duration {
     wait
 }
 
+/// What a caller got, as a message shows it.
+pub fn told(got: Result<(), Duration>) -> String {
+    match got {
+        Ok(()) => "served".to_owned(),
+        Err(wait) => format!("refused, with a wait of {} ms", wait.as_millis()),
+    }
+}
+
 /// A provider that is called as soon as the limiter allows it.
 pub struct Bench {
     pub cx: Cx,

@@ -6,7 +6,7 @@ use level3::deadline::Deadline;
 use level3::limiter::{Priority, Usage};
 use tokio::time::{Instant, sleep};
 
-use super::bench::{Bench, NAME, limiter, wait_of};
+use super::bench::{Bench, NAME, limiter, told, wait_of};
 use Priority::{Charge, Refund};
 
 pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
@@ -34,23 +34,26 @@ async fn released_to_the_first(cx: &Cx, limit: usize) -> Outcome {
     for limit in [1, 2, limit + 1] {
         // A deadline may come before the held permits could be a window old.
         for (made, deadline) in [(0, 5000), (limit / 2, 5000), (0, 400), (limit - 1, 400)] {
+            cx.timeline().restart();
             let bench = Bench::new(cx, limit)?;
             bench.crowd(made).await?;
             let mut permits = Vec::new();
             for _ in made..limit {
                 permits.push(bench.permit().await?);
+                cx.timeline().record("the grader", "holds a permit");
             }
             let drops = async {
                 sleep(ms(300)).await;
+                cx.timeline().record("the grader", "drops a permit that was held");
                 permits.pop();
             };
             let waits = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(deadline))));
             let (call, ()) = join(waits, drops).await;
             let call = call?;
             ensure!(call.value.is_ok() && call.took == ms(300),
-                "of {limit} slots {made} were called at 0 ms and the others held, and a permit was dropped unused at 300 ms: a caller with a deadline in {deadline} ms {} {} ms",
-                if call.value.is_ok() { "was served at" } else { "was refused at" }, call.took.as_millis();
-                expected = "served at 300 ms: a permit that is held may be dropped at any moment",
+                "{limit} slots are taken at 0 ms, {made} by calls and {} by permits that are held; a caller waits for a slot, with a deadline in {deadline} ms: it {} {} ms",
+                limit - made, if call.value.is_ok() { "got a permit at" } else { "was refused at" }, call.took.as_millis();
+                expected = "a permit at 300 ms: then one of the held permits is dropped unused",
                 help = "a held permit is no reason to refuse; when one is dropped, wake the first caller in the queue");
         }
     }
@@ -163,7 +166,7 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     bench.limiter.pause_for(ms(700));
     let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(700)))).await?;
     let wait = call.value.map_err(wait_of);
-    ensure!(wait == Err(ms(700)) && call.took == ms(0), "a pause of 700 ms, a deadline in 700 ms: ended after {} ms with {wait:?}", call.took.as_millis();
+    ensure!(wait == Err(ms(700)) && call.took == ms(0), "a pause of 700 ms, a deadline in 700 ms: after {} ms the caller was {}", call.took.as_millis(), told(wait);
         expected = "refused at once, with a wait of 700 ms");
     Ok(())
 }

@@ -8,7 +8,7 @@ use level3::deadline::Deadline;
 use level3::limiter::{Priority, RateLimiter};
 use tokio::time::sleep;
 
-use super::bench::{Bench, NAME, limiter, wait_of};
+use super::bench::{Bench, NAME, limiter, told, wait_of};
 use crate::parts::nzu;
 use Priority::{Charge, Refund};
 
@@ -55,7 +55,10 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let script = async {
         let Ok(permit) = limiter.acquire(Charge, Deadline::never()).await else {
-            return Err("a free slot was refused".to_owned());
+            return Err((
+                "a free slot was refused".to_owned(),
+                "the first caller finds the window empty",
+            ));
         };
         let mut line = Vec::new();
         for number in 0..MANY {
@@ -67,11 +70,15 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
         for caller in &mut line {
             match poll_immediate(caller).await {
                 None => {}
-                Some(Ok(_)) => return Err("a permit is held, and another one was given".to_owned()),
+                Some(Ok(_)) => return Err((
+                    "one call in a window is allowed, its permit is held and not used yet, and another permit is given".to_owned(),
+                    "a permit that is held takes its slot, also before it is used: count held slots and made calls together",
+                )),
                 Some(Err(error)) => {
                     let wait = wait_of(error);
-                    return Err(format!(
-                        "a caller with twelve days to wait was refused, with a wait of {wait:?}"
+                    return Err((
+                        format!("a caller with twelve days to wait was refused, with a wait of {wait:?}"),
+                        "each caller ahead takes one slot of a second: 100 000 of them are served in 28 hours",
                     ));
                 }
             }
@@ -81,13 +88,19 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
         line.truncate(1);
         permit.used();
         match line.pop() {
-            Some(last) => last.await.map(drop).map_err(|error| error.to_string()),
+            Some(last) => last.await.map(drop).map_err(|error| {
+                let why =
+                    format!("all callers but one went away, and this one was refused: {error}");
+                (why, "a caller that goes away leaves the line and takes no slot")
+            }),
             None => Ok(()),
         }
     };
     let call = cx.call("RateLimiter::acquire, with 100 000 callers in the line", script).await?;
-    if let Err(why) = call.value {
-        return Err(grader_kit::Fail::new(why));
+    if let Err((why, help)) = call.value {
+        return Err(grader_kit::Fail::new(why)
+            .expected("100 000 callers wait in the line; the one that stays is served")
+            .help(help));
     }
     ensure!(call.took < ms(1100), "100 000 callers came, and all but one went away again: this one was served after {} ms", call.took.as_millis();
         expected = "1000 ms");
@@ -122,7 +135,7 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     for deadline in [Deadline::after(ms(1000)), Deadline::after(Duration::from_secs(86_400))] {
         let call = cx.call(NAME, limiter.admit(Refund, deadline)).await?;
         let wait = call.value.map_err(wait_of);
-        ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "1 call in Duration::MAX, and a second one: ended after {} ms with {wait:?}", call.took.as_millis();
+        ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "1 call in Duration::MAX, and a second one: after {} ms the caller was {}", call.took.as_millis(), told(wait);
             expected = "refused at once, with a wait of more than a year",
             help = "`Instant + Duration` panics on overflow: use numbers that saturate, or checked_add");
     }
@@ -130,7 +143,7 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     cx.call_fn("RateLimiter::pause_for", || bench.limiter.pause_for(Duration::MAX)).await?;
     let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(1000)))).await?;
     let wait = call.value.map_err(wait_of);
-    ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "a pause of Duration::MAX: a call ended after {} ms with {wait:?}", call.took.as_millis();
+    ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "a pause of Duration::MAX: after {} ms the caller was {}", call.took.as_millis(), told(wait);
         expected = "refused at once, with a wait of more than a year");
     Ok(())
 }

@@ -55,7 +55,7 @@ pub async fn threads_share_one_limit(cx: Cx) -> Outcome {
     let most = most.load(SeqCst);
     ensure!(most <= limit, "{limit} slots, and {most} permits of {THREADS} threads were held at the same time";
         expected = format!("at most {limit}: the look at the slots and the taking of one are one step"),
-        help = "look and take under one lock, with the queue under the same");
+        help = "a permit takes its slot from the moment at which it is given, also before it is used; look and take under one lock, with the queue under the same");
     // All have gone: no slot is lost, and no place in the queue is left.
     let shared = Arc::clone(&limiter);
     let after = cx.on_threads(NAME, 1, move |_| {

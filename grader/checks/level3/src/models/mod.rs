@@ -79,6 +79,8 @@ where
     for number in 0..fixed_count + drawn_count {
         let runner = &mut runners[usize::from(number >= fixed_count)];
         let mut tree = scripts.new_tree(runner).map_err(|why| Fail::new(why.to_string()))?;
+        // A script is a case of its own.
+        cx.timeline().restart();
         let Some(mut worst) = failed(play(&tree.current()).await) else { continue };
         let mut smallest = tree.current();
         let mut tries = 0;
@@ -87,6 +89,7 @@ where
             loop {
                 tries += 1;
                 let script = tree.current();
+                cx.timeline().restart();
                 match failed(play(&script).await) {
                     Some(failure) => {
                         (worst, smallest) = (failure, script);
@@ -97,6 +100,9 @@ where
                 }
             }
         }
+        // Once more, so that the timeline shows this script and not the last one that was tried.
+        cx.timeline().restart();
+        worst = failed(play(&smallest).await).unwrap_or(worst);
         return Err(told(cx, number + 1, &smallest, worst));
     }
     Ok(())

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::resumed::{claimed, left_behind};
 use crate::faulty::{Fault, Faulty};
-use crate::steps::{Bench, Does, Undo, called, execute, said};
+use crate::steps::{Bench, Does, Undo, called, calls, execute, said};
 
 /// Where a record stands among others.
 fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usize> {
@@ -22,7 +22,7 @@ fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usiz
 
 pub async fn writes_ahead(cx: Cx) -> Outcome {
     let journal = MemoryJournal::new();
-    let seen: Arc<Mutex<Vec<(&'static str, bool)>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let id = SagaId::new("one");
     // Each call looks whether the journal knows of it already.
     let announced = {
@@ -33,7 +33,8 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
                 let saga_log = journal.read(id).await.ok().flatten();
                 let known =
                     saga_log.is_some_and(|saga_log| position(&saga_log.records, wanted).is_some());
-                lock(&seen).push((what, known));
+                let known = if known { "announced" } else { "not announced" };
+                lock(&seen).push(format!("{what}: {known}"));
             }
         })
     };
@@ -73,7 +74,7 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
     let saga = Arc::new(saga);
     let deadline = Deadline::after(ms(10_000));
     cx.call("Saga::execute", async { saga.execute(kept, id, 7, deadline).await }).await?;
-    let expected = [("reserve", true), ("capture", true), ("undo of reserve", true)];
+    let expected = ["reserve: announced", "capture: announced", "undo of reserve: announced"];
     ensure_eq!(
         lock(&seen).clone(), expected, "something is tried before the journal knows of it";
         help = "write StepStarted before the step and UndoStarted before the undo: after a crash only the journal can say what was under way"
@@ -184,16 +185,20 @@ pub async fn reads_a_batch_twice(cx: Cx) -> Outcome {
             if matches!(end, Err(SagaError::JournalUnavailable)) {
                 // It has given up, which it may: the next owner ends it.
                 sleep(ms(60_000)).await;
-                let (lease, saga_log) = claimed(&memory).await?;
-                let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
-                let resume = saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
-                end = cx.call("Saga::resume", resume).await?.value;
+                // Unless the write whose answer was lost is that of the end.
+                if memory.count(Standing::Ended) + memory.count(Standing::Parked) == 0 {
+                    let (lease, saga_log) = claimed(&memory).await?;
+                    let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+                    let resume = saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+                    end = cx.call("Saga::resume", resume).await?.value;
+                }
             }
             let Ok(Some(saga_log)) = memory.read(SagaId::new("one")).await else {
                 return Err(Fail::new("the journal knows no such saga"));
             };
             let read = saga.outcome_of(&saga_log).map(|read| read.map(|read| said(&Ok(read))));
-            let fits = matches!(&read, Ok(Some(read)) if *read == said(&end) && end.is_ok());
+            let has_given_up = matches!(end, Err(SagaError::JournalUnavailable));
+            let fits = matches!(&read, Ok(Some(read)) if has_given_up || (*read == said(&end) && end.is_ok()));
             ensure!(
                 fits, "the answer to a write was lost, and the records tell another end";
                 expected = format!("{}, as the run says", said(&end)),
@@ -231,7 +236,7 @@ pub async fn refuses_other_records(cx: Cx) -> Outcome {
         let resume = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
         let end = cx.call("Saga::resume", resume).await?.value;
         ensure!(matches!(end, Err(SagaError::State(_))), "a log {which} is resumed"; expected = "SagaError::State", observed = said(&end));
-        ensure!(called(&bench.log).is_empty(), "a log {which} makes the saga call a step"; observed = format!("{:?}", called(&bench.log)));
+        ensure!(called(&bench.log).is_empty(), "a log {which} makes the saga call a step"; observed = calls(&bench.log));
     }
     Ok(())
 }
@@ -252,7 +257,7 @@ pub async fn stops_when_fenced(cx: Cx) -> Outcome {
     ensure!(
         called(&bench.log).is_empty(),
         "an owner whose saga was taken over calls a step";
-        expected = "no call: the record before it was refused", observed = format!("{:?}", called(&bench.log))
+        expected = "no call: the record before it was refused", observed = calls(&bench.log)
     );
     // Taken over later, while the saga goes forward and while it goes back, up to the record of its end.
     let refused = Does::NotDone(FailureKind::Rejected);

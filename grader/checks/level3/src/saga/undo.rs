@@ -11,7 +11,7 @@ use level3::saga::{Saga, SagaOutcome, Step, StepError, UndoError, undo_backoff};
 use tokio::time::{Instant, sleep};
 
 use crate::parts::nz;
-use crate::steps::{Bench, Does, Panics, Undo, called, said, state_of, undone};
+use crate::steps::{Bench, Does, Panics, Undo, calls, said, state_of, undone};
 
 const REFUSED: Does = Does::NotDone(FailureKind::Transient);
 
@@ -138,7 +138,7 @@ pub async fn keeps_its_schedule(cx: Cx) -> Outcome {
             .step(Step::new("reserve", |state: u32, _| async move { Ok(state) }).undo(
                 ms(500),
                 move |_, context| {
-                    timeline.record("reserve", format!("undone, attempt {}", context.attempt));
+                    timeline.record("reserve", format!("undo called, attempt {}", context.attempt));
                     grader_kit::lock(&seen).push(Instant::now());
                     async { Err(UndoError::transient("not yet")) }
                 },
@@ -186,7 +186,9 @@ pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
         );
         ensure!(failure.step == "capture", "what is parked does not tell why it was undone"; observed = observed);
         let most = if cause == "never" { 1 } else { 1000 };
-        ensure!(attempts <= most, "an undo that fails ({cause}) is tried {attempts} times"; expected = format!("{most} times at most"));
+        let kind = if most == 1 { "UndoError::permanent" } else { "UndoError::transient" };
+        ensure!(attempts <= most, "an undo that fails with {kind} each time is tried {attempts} times"; expected = format!("{most} times at most"),
+            help = "UndoError::retryable says whether another attempt may succeed; if not, the undo is parked at once");
         ensure_eq!(
             journal.count(Standing::Parked),
             1,
@@ -275,7 +277,7 @@ async fn survives(
             observed = stuck[0].cause.clone());
     }
     ensure!(undone(&log).iter().any(|name| name == "reserve"), "an undo that {how} each time stops the others";
-        observed = format!("{:?}", called(&log)));
+        observed = calls(&log));
     ensure_eq!(journal.count(Standing::Parked), 1, "the journal does not say that it is parked");
     Ok(())
 }

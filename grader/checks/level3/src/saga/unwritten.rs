@@ -10,7 +10,7 @@ use level3::saga::SagaError;
 use tokio::time::timeout;
 
 use crate::faulty::{Fault, Faulty};
-use crate::steps::{Bench, Does, Log, Undo, called, execute, said};
+use crate::steps::{Bench, Does, Log, Undo, called, calls, execute, said, shown};
 
 /// The first call that no written record has announced.
 fn unannounced(log: &Log) -> Option<String> {
@@ -55,13 +55,13 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                 let end = call.value.map(|end| end.unwrap_or(Err(SagaError::Lost)));
                 let observed = || {
                     let end = end.as_ref().map_or("no end within 60 s".to_owned(), said);
-                    format!("{end}; in order: {}", called(&log).join(", "))
+                    format!("{end}; in order: {}", calls(&log))
                 };
                 let when = format!("the journal {how} from write {} on", from + 1);
                 let early = unannounced(&log);
                 ensure!(
                     early.is_none(),
-                    "{when}, and `{}` is called although no record of it was written", early.unwrap_or_default();
+                    "{when}, and `{}` is called although no record of it was written", shown(&early.into_iter().collect::<Vec<_>>());
                     expected = "no record, no effect", observed = observed(),
                     help = "await the write of StepStarted or UndoStarted, and go on only when it has succeeded: after a crash \
                             the journal is all that is known"
@@ -106,13 +106,13 @@ async fn takes_the_steps_time(cx: &Cx) -> Outcome {
         called(&log).into_iter().filter(|line| !line.starts_with("wrote")).collect();
     // In which order they are undone is another criterion's matter.
     let forward = calls.iter().filter(|line| !line.starts_with("undo")).count();
-    calls[forward..].sort();
-    let expected = ["reserve", "ride", "undo reserve", "undo ride"];
+    calls[forward..].sort_by(|a, b| b.cmp(a));
+    let expected = ["reserve", "ride", "undo ride", "undo reserve"];
     ensure!(
         calls == expected,
-        "each write takes 4 s of the 8.5 s that the steps have, and other calls are made than the time allows";
-        expected = format!("{expected:?}: when capture is announced, its time is over"),
-        observed = format!("{calls:?}, then {}", said(&end)),
+        "each write of the journal takes 4 s, and the steps have 8.5 s: they do not have the time for these calls";
+        expected = format!("{}: when the record of capture is written, its time is over", expected.join(", ")),
+        observed = format!("{}, then {}", shown(&calls), said(&end)),
         help = "look at the deadline again when the record is written: a step that was not called has done nothing"
     );
     Ok(())
