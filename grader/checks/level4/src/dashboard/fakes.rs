@@ -19,7 +19,7 @@ pub enum Ends {
     Well,
     /// An answer without a text. Of the user: as `Well`.
     Empty,
-    /// An answer with this text in the place of the number. Of the user: as `Well`.
+    /// An answer with this text instead of the number. Of the user: as `Well`.
     Text(&'static str),
     /// An answer with this status, or none.
     Status(Option<u16>),
