@@ -77,8 +77,8 @@ pub async fn the_time_runs_from_the_first_item(cx: Cx) -> Outcome {
     }
     // Times that are no whole number of milliseconds. tokio's timers end at the next whole one.
     for (micros, input, output) in [
-        (1_500, items([(0, "a"), (1, "b"), (2, "c")]), items([(2, "ab"), (4, "c")])),
-        (300, items([(0, "a"), (0, "b"), (1, "c")]), items([(1, "ab"), (2, "c")])),
+        (1_500, items([(0, "a"), (1, "b"), (5, "c")]), items([(2, "ab"), (7, "c")])),
+        (300, items([(0, "a"), (0, "b"), (5, "c")]), items([(1, "ab"), (6, "c")])),
     ] {
         let within = Duration::from_micros(micros);
         let chunks = cx.call_fn("Chunks::new", || Chunks::new(nz(5), within)).await?;

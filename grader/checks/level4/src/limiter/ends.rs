@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
 use std::task::Poll;
 
 use futures::FutureExt as _;
@@ -12,7 +11,7 @@ use grader_kit::{Cx, Fail, Outcome, ensure, ms};
 use level4::limiter::Limiter;
 use tokio::time::{sleep, timeout};
 
-use super::{RUN, RUN_ALL, singly};
+use super::{RUN, singly};
 use crate::ops::{Ops, nz};
 use crate::panics::Payload;
 
@@ -33,12 +32,12 @@ async fn serves(cx: &Cx, limiter: &Limiter, slots: usize, when: &str) -> Outcome
 }
 
 /// Notes whether another operation of the limiter begins while this is being dropped.
-struct Tries {
-    limiter: Limiter,
-    began: Rc<Cell<Option<bool>>>,
+struct Tries<'a> {
+    limiter: &'a Limiter,
+    began: &'a Cell<Option<bool>>,
 }
 
-impl Drop for Tries {
+impl Drop for Tries<'_> {
     fn drop(&mut self) {
         let began = self.limiter.run(|| async {}).now_or_never().is_some();
         self.began.set(Some(began));
@@ -48,36 +47,24 @@ impl Drop for Tries {
 /// An operation of a limiter with one slot, whose future keeps something until it is dropped: the slot is free after
 /// that, and not before.
 pub(super) async fn a_slot_outlives_its_operation(cx: &Cx, dropped: bool) -> Outcome {
-    for (name, batched) in [(RUN, false), (RUN_ALL, true)] {
-        let (limiter, began) = (Limiter::new(nz(1)), Rc::new(Cell::new(None)));
-        let guard = Tries { limiter: limiter.clone(), began: Rc::clone(&began) };
-        let op = || {
-            let mut timer = Box::pin(sleep(ms(100)));
-            // No `async` block: that would drop what it holds when it ends.
-            poll_fn(move |task| {
-                let _guard = &guard;
-                timer.as_mut().poll(task).map(Ok::<_, ()>)
-            })
-        };
-        let call = async {
-            if batched {
-                limiter.run_all(vec![op]).await;
-            } else {
-                let _ = limiter.run(op).await;
-            }
-        };
-        let limit = if dropped { 50 } else { 1_000 };
-        let _ = cx.call(name, timeout(ms(limit), call)).await?;
-        let what = if dropped {
-            "a call is dropped while its operation runs"
-        } else {
-            "an operation ends"
-        };
-        ensure!(began.get() == Some(false), "{name}, one slot: {what}, and {}",
-            if began.get().is_some() { "another operation begins while the first one's future is being dropped" } else { "its future is kept" };
-            expected = "the slot is free when the operation's future is gone: until then it may use what the limiter protects",
-            help = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration, fields in the order of theirs");
-    }
+    let (limiter, began) = (Limiter::new(nz(1)), Cell::new(None));
+    let guard = Tries { limiter: &limiter, began: &began };
+    let op = || {
+        let mut timer = Box::pin(sleep(ms(100)));
+        // No `async` block: that would drop what it holds when it ends.
+        poll_fn(move |task| {
+            let _guard = &guard;
+            timer.as_mut().poll(task)
+        })
+    };
+    let limit = if dropped { 50 } else { 1_000 };
+    let _ = cx.call(RUN, timeout(ms(limit), limiter.run(op))).await?;
+    let what =
+        if dropped { "a call is dropped while its operation runs" } else { "an operation ends" };
+    ensure!(began.get() == Some(false), "one slot: {what}, and {}",
+        if began.get().is_some() { "another operation begins while the first one's future is being dropped" } else { "its future is kept" };
+        expected = "the slot is free when the operation's future is gone: until then it may use what the limiter protects",
+        help = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration, fields in the order of theirs");
     Ok(())
 }
 
