@@ -61,6 +61,8 @@ impl Limiter {
 
     /// Waits for a slot, then calls `op` and runs its future to the end.
     ///
+    /// The slot is free again when the operation has ended and its future is dropped.
+    ///
     /// Callers that wait are served in the order in which this future was first polled. The operation runs
     /// inside the future and not in a task, so it may borrow, and needs to be neither `Send` nor `'static`.
     ///

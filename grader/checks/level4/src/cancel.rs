@@ -19,8 +19,8 @@ use crate::ops::moves;
 use crate::panics::Payload;
 
 pub use stops::{
-    a_cancelled_token_starts_nothing, cancels_at_once, leaves_the_token_alone,
-    stops_what_it_gives_up, stops_when_dropped,
+    a_cancelled_token_starts_nothing, cancels_at_once, ends_a_busy_operation_too,
+    leaves_the_token_alone, stops_what_it_gives_up, stops_when_dropped,
 };
 
 /// One of the three functions.

@@ -82,7 +82,8 @@ pub async fn never_more_than_the_limit(cx: Cx) -> Outcome {
     for _ in 0..3 {
         bounds(&cx, draw.index(12) + 1, draw.index(40) + 1).await?;
     }
-    bounds(&cx, 300, 350).await
+    bounds(&cx, 300, 350).await?;
+    ends::a_slot_outlives_its_operation(&cx, false).await
 }
 
 pub async fn three_by_default(cx: Cx) -> Outcome {

@@ -1,7 +1,9 @@
 //! Scripted operations: they note when they are called, when they run and how they end.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
+use std::task::Poll;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, list, moved, ms};
 use tokio::time::{sleep, timeout};
@@ -155,6 +157,15 @@ impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.set(true);
     }
+}
+
+/// A future that is ready at its first poll, and keeps `guard` until it is dropped.
+pub fn keeps<G, T>(guard: G, result: T) -> impl Future<Output = T> {
+    let mut result = Some(result);
+    poll_fn(move |_| {
+        let _guard = &guard;
+        result.take().map_or(Poll::Pending, Poll::Ready)
+    })
 }
 
 /// The help for code that wakes a task which polls no more.

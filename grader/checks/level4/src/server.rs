@@ -23,6 +23,8 @@ pub enum Answer {
     Stuck(Part),
     /// Accepted, and nothing can be written.
     Breaks(Part),
+    /// Accepted, and each flush of what the client writes takes so many milliseconds.
+    Slow(u64),
 }
 
 /// The steps of a write.
@@ -55,12 +57,19 @@ struct Side {
     stuck: Option<Part>,
     /// Frames that are still accepted before the client's writes fail, and where they fail.
     accepts: Option<(usize, Part)>,
+    /// How long a flush takes.
+    length: u64,
 }
 
 impl Side {
     /// Whether the client's write goes on at this step.
     fn passes(&mut self, part: Part, cx: &Context<'_>) -> Poll<Result<(), WireError>> {
-        if self.accepts == Some((0, part)) && (part != Part::Flush || !self.unflushed.is_empty()) {
+        // A flush of more frames than are taken delivers none of them.
+        let fails = match self.accepts {
+            Some((left, Part::Flush)) => part == Part::Flush && self.unflushed.len() > left,
+            accepts => accepts == Some((0, part)),
+        };
+        if fails {
             return Poll::Ready(Err(WireError::Failed("broken pipe".to_owned())));
         }
         if self.stuck == Some(part) && (part != Part::Flush || !self.unflushed.is_empty()) {
@@ -199,6 +208,7 @@ impl Connector for Server {
             match answer {
                 Answer::Stuck(part) => side.stuck = Some(part),
                 Answer::Breaks(part) => side.accepts = Some((0, part)),
+                Answer::Slow(length) => side.length = length,
                 _ => {}
             }
             state.sides.push(side);
@@ -208,7 +218,7 @@ impl Connector for Server {
             Answer::ClosesAfter(length) => Some(Box::pin(sleep(ms(length)))),
             _ => None,
         };
-        Ok(Connection { server: self.clone(), index, closes })
+        Ok(Connection { server: self.clone(), index, closes, flushes: None })
     }
 }
 
@@ -216,6 +226,8 @@ pub struct Connection {
     server: Server,
     index: usize,
     closes: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// A flush that takes its time.
+    flushes: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Stream for Connection {
@@ -241,6 +253,13 @@ impl Stream for Connection {
 }
 
 impl Connection {
+    /// How long a flush takes. `None`: no time, or there is nothing to flush.
+    fn takes(&self) -> Option<u64> {
+        let state = lock(&self.server.0);
+        let side = state.sides.get(self.index)?;
+        (side.length > 0 && !side.unflushed.is_empty()).then_some(side.length)
+    }
+
     /// Asks the server's side of this connection.
     fn side<T>(
         &self,
@@ -272,7 +291,14 @@ impl Sink<Frame> for Connection {
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        if let Some(length) = self.takes() {
+            let flushes = self.flushes.get_or_insert_with(|| Box::pin(sleep(ms(length))));
+            if flushes.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.flushes = None;
+        }
         let now = self.server.now();
         self.side(|side| {
             let passes = side.passes(Part::Flush, cx);

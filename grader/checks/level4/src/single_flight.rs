@@ -47,7 +47,12 @@ pub async fn one_run_for_all_callers(cx: Cx) -> Outcome {
             _ => draw.between(0..=LENGTH - 1),
         });
         let times: Vec<_> = times.collect();
-        let calls = times.iter().map(|at| call(&flight, &record, "a", *at, Ends::Value));
+        // By two handles in turn.
+        let other = flight.clone();
+        let calls = times.iter().enumerate().map(|(number, at)| {
+            let flight = if number % 2 == 0 { &flight } else { &other };
+            call(flight, &record, "a", *at, Ends::Value)
+        });
         let answers = cx.call(RUN, join_all(calls)).await?.value;
         ensure!(record.count() == 1, "{count} callers of one key at the same time: the work was run {} times", record.count();
             expected = "once: who asks while it runs joins it",

@@ -79,6 +79,24 @@ pub async fn a_fresh_value_needs_no_fetch(cx: Cx) -> Outcome {
         ensure_eq!(miss, "run 2, 0 ms old, fresh", "a ttl of {ttl} ms: who asks {ttl} ms after the value came";
             help = "at the ttl itself a value is not fresh any more; a hit does not make it younger");
     }
+    // Times that are no whole number of milliseconds.
+    let config = Config {
+        capacity: nz(1),
+        ttl: Duration::from_micros(1_500),
+        stale_for: Duration::from_micros(1_100),
+    };
+    let cache: Cache = TtlCache::new(config)
+        .map_err(|error| Fail::new(format!("a ttl of 1.5 ms is refused: {error:?}")))?;
+    let record = Fetches::new();
+    for (at, expected) in [
+        (0, "run 1, 0 ms old, fresh"),
+        (1, "run 1, 1 ms old, fresh"),
+        (2, "run 2, 0 ms old, fresh"),
+    ] {
+        let hit = cx.call(FETCH, fetch(&cache, &record, "a", 0, Ends::Value)).await?.value.1;
+        ensure_eq!(hit, expected, "a ttl of 1.5 ms: who asks at {at} ms"; help = "compare the times as they are, without rounding");
+        sleep(ms(1)).await;
+    }
     // Nothing found is a value too.
     let empty: TtlCache<u32, Option<String>, String> =
         TtlCache::new(Config { capacity: nz(1), ttl: ms(TTL), stale_for: ms(0) })

@@ -12,7 +12,7 @@ use level4::bulkhead::{Bulkheads, PoolError};
 use tokio::time::timeout;
 
 use super::{RUN, call, calls, pool};
-use crate::ops::{Ops, leaves_no_task};
+use crate::ops::{Ops, keeps, leaves_no_task};
 use crate::panics::Payload;
 
 /// As many operations as there are slots run at once, and as many calls wait as may wait.
@@ -94,6 +94,8 @@ impl Drop for Looks<'_> {
     }
 }
 
+const DROP_ORDER: &str = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration";
+
 /// A call is dropped: its slot is free when its operation is gone, and not before.
 async fn a_slot_outlives_its_operation(cx: &Cx) -> Outcome {
     let pools = pool(cx, 1, 3, None).await?;
@@ -106,7 +108,23 @@ async fn a_slot_outlives_its_operation(cx: &Cx) -> Outcome {
     let _ = cx.call(RUN, timeout(ms(50), pools.run("a", op))).await?;
     ensure!(running.get() == Some(1), "a call is dropped while its operation runs: the operation's destructor sees {:?} slots taken", running.get();
         expected = "1: while the operation is being dropped it still uses what the pool protects",
-        help = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration");
+        help = DROP_ORDER);
+    Ok(())
+}
+
+/// An operation ends whose future keeps something until it is dropped: the slot is free after that, and not before.
+pub(super) async fn a_slot_outlives_what_has_ended(cx: &Cx) -> Outcome {
+    for result in [Ok(1), Err("no")] {
+        let pools = pool(cx, 1, 3, None).await?;
+        let running = Cell::new(None);
+        let guard = Looks { pools: &pools, running: &running };
+        let end = if result.is_ok() { "a value" } else { "an error" };
+        let op = || keeps(guard, result);
+        let _ = cx.call(RUN, timeout(ms(50), pools.run("a", op))).await?;
+        ensure!(running.get() == Some(1), "an operation ends with {end}, and its future is dropped: the future's destructor sees {:?} slots taken", running.get();
+            expected = "1: what the future holds until it is dropped is in use until then",
+            help = DROP_ORDER);
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::bulkhead::{Bulkheads, PoolError};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ends::a_slot_outlives_what_has_ended;
 use super::{RUN, add, call, calls, config, pool};
 use crate::ops::Ops;
 
@@ -27,7 +28,7 @@ pub async fn never_more_than_the_limit(cx: Cx) -> Outcome {
         let own = call.value.into_iter().eq((0..count).map(Ok));
         ensure!(own, "an operation's value went to another caller");
     }
-    Ok(())
+    a_slot_outlives_what_has_ended(&cx).await
 }
 
 pub async fn pools_are_apart(cx: Cx) -> Outcome {

@@ -1,11 +1,14 @@
 //! Operations that do not come to their end, and the token that stops them.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use futures::FutureExt as _;
 use futures::future::{join, join3};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ms};
 use level4::cancel::Stopped;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -239,6 +242,68 @@ pub async fn stops_when_dropped(cx: Cx) -> Outcome {
         ensure!(dropped.get() && !polled.get(), "{}: it was dropped before its first poll, and its operation {}", way.name(),
             if polled.get() { "was polled" } else { "is kept" };
             expected = "nothing runs, and the operation is dropped with it");
+    }
+    Ok(())
+}
+
+/// An operation that uses up at each poll what a task may do in one turn, as a loop over a channel that is never empty
+/// does. A clock of its own polls it every few milliseconds, so that time goes on.
+async fn busy(polls: &Cell<u64>) -> Result<u32, String> {
+    let mut clock = Box::pin(sleep(ms(7)));
+    poll_fn(|task| {
+        while clock.as_mut().poll(task).is_ready() {
+            clock.as_mut().reset(Instant::now() + ms(7));
+        }
+        for _ in 0..10_000 {
+            if consume_budget().now_or_never().is_none() {
+                break;
+            }
+        }
+        polls.set(polls.get() + 1);
+        // It is polled again and again, and nothing beside it is.
+        if polls.get() < MOST_POLLS { Poll::Pending } else { Poll::Ready(Ok(1)) }
+    })
+    .await
+}
+
+const MOST_POLLS: u64 = 5_000;
+
+pub async fn ends_a_busy_operation_too(cx: Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for (way, by_token) in
+        [(Way::Timeout, false), (Way::Cancel, true), (Way::Both, false), (Way::Both, true)]
+    {
+        let (limit, polls) = (draw.between(100..=900), Cell::new(0));
+        let token = CancellationToken::new();
+        let run = async {
+            let began = Instant::now();
+            let most = if by_token { 5_000 } else { limit };
+            let result = way.run(ms(most), &token, busy(&polls)).await;
+            (result, began.elapsed())
+        };
+        let stops = async {
+            if by_token {
+                cancels(&token, limit).await;
+            }
+        };
+        let call = cx.call(way.name(), join(stops, run)).await?;
+        let (result, took) = call.value.1;
+        let (by, expected) = if by_token {
+            ("and a token that is cancelled", "Cancelled".to_owned())
+        } else {
+            ("with its limit", format!("TimedOut({limit} ms)"))
+        };
+        let polled = polls.get();
+        let ran_on = if polled < MOST_POLLS {
+            shown(&result)
+        } else {
+            format!("{polled} polls of the operation, and none of them sees the end")
+        };
+        let script = format!(
+            "an operation that at each poll does as much as tokio lets a task do in one turn, {by} at {limit} ms"
+        );
+        let help = "a timer that is polled when the turn is used up says that it is not ready: `tokio::time::timeout` knows that, a `sleep` in a `select!` does not; put it into `tokio::task::coop::unconstrained`";
+        returned(way.name(), &script, (ran_on, took), &expected, limit, help)?;
     }
     Ok(())
 }

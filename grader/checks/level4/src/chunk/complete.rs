@@ -1,13 +1,16 @@
 //! When a chunk is complete.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use grader_kit::marbles::{Marbles, Mark};
-use grader_kit::{Cx, Outcome, ms};
-use level4::chunk::ChunkExt as _;
+use grader_kit::{Cx, Fail, Outcome, ms};
+use level4::chunk::{ChunkExt as _, Chunks};
 use tokio::time::sleep;
 
 use super::{CHUNK, expect, expect_moved};
-use crate::rows::{How, items, mark, source};
+use crate::ops::nz;
+use crate::rows::{How, items, mark, shown, source};
 
 const LIMIT: u64 = 5000;
 
@@ -71,6 +74,23 @@ pub async fn the_time_runs_from_the_first_item(cx: Cx) -> Outcome {
     let (input, output) = (items([(0, "a"), (60, "b")]), items([(100, "ab")]));
     for at in [10, 80] {
         expect_moved(&cx, how, &input, &output, at, LIMIT).await?;
+    }
+    // Times that are no whole number of milliseconds. tokio's timers end at the next whole one.
+    for (micros, input, output) in [
+        (1_500, items([(0, "a"), (1, "b"), (5, "c")]), items([(2, "ab"), (7, "c")])),
+        (300, items([(0, "a"), (0, "b"), (5, "c")]), items([(1, "ab"), (6, "c")])),
+    ] {
+        let within = Duration::from_micros(micros);
+        let chunks = cx.call_fn("Chunks::new", || Chunks::new(nz(5), within)).await?;
+        let chunks = chunks.map_err(|error| {
+            Fail::new(format!("chunks within {within:?} are refused: {error:?}"))
+                .expected("they are accepted")
+        })?;
+        let out = source(&input).chunk_within(chunks);
+        let observed = cx.call(CHUNK, Marbles::record(LIMIT, out, mark)).await?.value;
+        let headline = format!("chunks of 5 within {within:?}, of {}", shown(&input));
+        let help = "compare the times as they are: in whole milliseconds 1.5 ms is 1 ms, and less than a millisecond is nothing";
+        observed.ensure(&output, &headline, help)?;
     }
     Ok(())
 }

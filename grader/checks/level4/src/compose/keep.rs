@@ -3,7 +3,7 @@
 use grader_kit::{Cx, Outcome, ensure, list, ms};
 use level4::compose::keep_ok;
 
-use super::{Does, KEEP, after, err, numbered, ok, script};
+use super::{Does, KEEP, MANY, after, err, numbered, ok, script};
 use crate::ops::{Ops, moves, nz};
 
 /// Numbers as values, some of which fail, in times that are drawn.
@@ -62,7 +62,10 @@ pub async fn keeps_the_failures(cx: Cx) -> Outcome {
 pub async fn respects_the_limit(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = (draw.index(9) + 1, draw.index(30) + 1);
-    for (limit, count) in [(3, 10), (1, 3), (5, 2), (usize::MAX, 20), drawn] {
+    let many = MANY.map(|count| (usize::MAX, count));
+    for (limit, count) in
+        [(3, 10), (1, 3), (5, 2), (usize::MAX, 20), drawn, (1030, 2050)].into_iter().chain(many)
+    {
         let list = vec![(100, ok("x")); count];
         let ops = Ops::new(&cx);
         cx.call(KEEP, keep_ok(nz(limit), script(&ops, &list), |_, _| true)).await?;
@@ -99,7 +102,28 @@ pub async fn begins_as_soon_as_one_has_ended(cx: Cx) -> Outcome {
             call.took.as_millis()
         );
     }
+    a_slow_first_one_holds_up_none(&cx).await?;
     let ops = [40, 20, 30].map(|at| after(at, ok("x")));
     moves(&cx, KEEP, 10, 50, keep_ok(nz(2), ops.into(), |_, _| true)).await?;
+    Ok(())
+}
+
+/// A list that is much longer than its limit, whose first operation outlasts all others.
+async fn a_slow_first_one_holds_up_none(cx: &Cx) -> Outcome {
+    let count = 2000 + cx.draw().index(100);
+    let mut list = vec![(1, ok("x")); count];
+    list[0].0 = 2 * count as u64;
+    let ops = Ops::new(cx);
+    let began = cx.timeline().now_ms();
+    cx.call(KEEP, keep_ok(nz(2), script(&ops, &list), |_, _| true)).await?;
+    // The others pass through the second place, one each millisecond.
+    let seen = ops.seen();
+    let late = seen.iter().find(|seen| {
+        let at = seen.number.saturating_sub(1) as u64;
+        seen.began.is_none_or(|began_at| began_at - began > at)
+    });
+    ensure!(late.is_none() && seen.len() == count, "two at once, {count} operations: the first one takes {} ms, the others 1 ms each; number {} does not begin when the one before it has ended", 2 * count, late.map_or(seen.len(), |late| late.number);
+        expected = "one place is enough for all the others, however many they are",
+        help = "take the next operation whenever one has ended: a list that is cut into rows waits for the slowest of each row");
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! Copies of the notifications.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use level4::dashboard::Settings;
 use tokio::time::sleep;
 
-use level4::dashboard::Settings;
-
-use super::fakes::{Api, Copies, Ends, Mood, NOTIFICATIONS};
-use super::{LOAD, STATUSES, dashboard, dashboard_with, observed, pages, shows};
+use super::fakes::{ACTIVITIES, Api, Copies, Ends, Mood, NOTIFICATIONS};
+use super::{LOAD, STATUSES, dashboard, dashboard_with, observed, pages, shown, shows};
+use crate::panics::Payload;
 
 const FIVE_MINUTES: u64 = 300_000;
 
@@ -53,7 +57,51 @@ pub async fn a_copy_answers_for_five_minutes(cx: Cx) -> Outcome {
         let expected = if fresh_for == 0 { [1, 2, 3] } else { [1, 1, 2] };
         ensure_eq!(calls, expected, "`fresh_for` is {fresh_for} ms; loads at 0 ms, 1 ms before that age, and at that age: calls of notifications"; help = "a copy answers while its age is less than `fresh_for`");
     }
-    an_empty_answer_is_kept(&cx).await
+    // A time that is no whole number of milliseconds.
+    let (api, settings) = (Api::new([0, 0, 0]), Settings::default());
+    let settings = Settings { fresh_for: Duration::from_micros(1_500), ..settings };
+    let dashboard = dashboard_with(&cx, &api, &Copies::new(), settings).await?;
+    let mut calls = Vec::new();
+    for wait in [0, 1, 1] {
+        sleep(ms(wait)).await;
+        cx.call(LOAD, dashboard.load()).await?;
+        calls.push(api.calls(NOTIFICATIONS));
+    }
+    ensure_eq!(calls, [1, 1, 2], "`fresh_for` is 1.5 ms; loads at 0, 1 and 2 ms: calls of notifications"; help = "compare the times as they are, without rounding");
+    an_empty_answer_is_kept(&cx).await?;
+    an_equal_answer_is_a_new_copy(&cx).await?;
+    an_answer_is_kept_when_it_comes(&cx).await
+}
+
+/// The age of a copy is that of the last answer, also where the answer before it was the same.
+async fn an_equal_answer_is_a_new_copy(cx: &Cx) -> Outcome {
+    for answer in [Ends::Empty, Ends::Text("one")] {
+        let api = Api::new([0, 0, 0]);
+        api.next(NOTIFICATIONS, vec![answer.clone(); 3]);
+        let dashboard = dashboard(cx, &api, &Copies::new()).await?;
+        let mut calls = Vec::new();
+        for wait in [0, FIVE_MINUTES, FIVE_MINUTES - 1, 1] {
+            sleep(ms(wait)).await;
+            cx.call(LOAD, dashboard.load()).await?;
+            calls.push(api.calls(NOTIFICATIONS));
+        }
+        ensure_eq!(calls, [1, 2, 2, 3], "each call of notifications brings the same, {answer:?}; loads at 0, 5:00, 9:59.999 and 10:00 min: calls of notifications";
+            help = "an answer that is equal to the old copy replaces it too: its age begins with the answer");
+    }
+    Ok(())
+}
+
+/// An answer is the copy from its arrival on, whatever else the load still waits for.
+async fn an_answer_is_kept_when_it_comes(cx: &Cx) -> Outcome {
+    const HELP: &str = "put the answer into the store as soon as it is there, before the load waits for anything else";
+    // Dropped while a retry of the activities waits, which is from 30 to 1030 ms.
+    let (api, copies) = (Api::new([10, 20, 20]), Copies::new());
+    api.next(ACTIVITIES, vec![Ends::Status(Some(500)); 2]);
+    let first = dashboard(cx, &api, &copies).await?;
+    dropped_at(cx, LOAD, 500, first.load()).await?;
+    cx.call(LOAD, dashboard(cx, &api, &copies).await?.load()).await?;
+    ensure_eq!(api.calls(NOTIFICATIONS), 1, "notifications came at 30 ms, and the load was dropped while a retry of the activities waited; another load: calls of notifications in all"; help = HELP);
+    Ok(())
 }
 
 /// An answer without notifications is an answer: it replaces the old copy.
@@ -179,12 +227,14 @@ pub async fn needs_no_store(cx: Cx) -> Outcome {
 pub async fn corrupt_copies_are_misses(cx: Cx) -> Outcome {
     const HELP: &str =
         "a text that cannot be read is a miss: another version of the program may have put it";
-    let corrupt: [(&str, Damage); 6] = [
+    let corrupt: [(&str, Damage); 8] = [
         ("empty", |_| String::new()),
         ("cut off", |text| text.chars().take(text.chars().count() / 2).collect()),
         ("of another shape", |_| "{\"version\":2}".to_owned()),
         ("null", |_| "null".to_owned()),
         ("a list of numbers", |_| "[1,2]".to_owned()),
+        ("a list of which one entry can be read", |text| text.replacen(']', ",{\"text\":2}]", 1)),
+        ("followed by something else", |text| format!("{text} {text}")),
         ("no JSON", |_| "\u{0}\u{fffd}".to_owned()),
     ];
     for (what, change) in corrupt {
@@ -256,5 +306,30 @@ pub async fn users_are_apart(cx: Cx) -> Outcome {
         HELP,
     )?;
     ensure!(copies.len() == 3, "three users, and the store has {} copies", copies.len(); expected = "3");
+    what_is_gone_stays_gone(&cx).await
+}
+
+/// A load finds another user and does not come to its end: the data of the user before does not come back.
+async fn what_is_gone_stays_gone(cx: &Cx) -> Outcome {
+    for panics in [false, true] {
+        let api = Api::new([100, 50, 20]);
+        let dashboard = dashboard(cx, &api, &Copies::new()).await?;
+        cx.call(LOAD, dashboard.load()).await?;
+        api.log_in(2, "bert");
+        let how = if panics {
+            api.next(ACTIVITIES, [Ends::Panic(Payload::Literal("no luck"))]);
+            let load = AssertUnwindSafe(dashboard.load()).catch_unwind();
+            let _ = cx.call(LOAD, load).await?;
+            "its call of the activities panics"
+        } else {
+            dropped_at(cx, LOAD, 110, dashboard.load()).await?;
+            "it is dropped before his data is there"
+        };
+        let page = shown(&dashboard.page());
+        // The phase is another criterion's business.
+        ensure!(page.ends_with(": no data"), "anna's dashboard is shown, the next load finds bert, and {how}: what a page shows";
+            expected = "no data: anna's is gone since bert was found", observed = page,
+            help = "restore the phase alone: what another user left does not come back");
+    }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub enum Ends {
     Well,
     /// An answer without a text. Of the user: as `Well`.
     Empty,
+    /// An answer with this text instead of the number. Of the user: as `Well`.
+    Text(&'static str),
     /// An answer with this status, or none.
     Status(Option<u16>),
     Panic(Payload),
@@ -102,8 +104,8 @@ impl Api {
         self.seen().iter().filter(|seen| seen.ended.is_none()).count()
     }
 
-    /// The number of the call, when it ends well. `None`: its answer is empty.
-    async fn call(&self, what: &'static str) -> Result<Option<usize>, ApiError> {
+    /// The number of the call or the text of its script, when it ends well. `None`: its answer is empty.
+    async fn call(&self, what: &'static str) -> Result<Option<String>, ApiError> {
         let began = self.now();
         let (mut guard, length, number, ends) = {
             let mut state = lock(&self.0);
@@ -123,8 +125,9 @@ impl Api {
         }
         guard.dropped = false;
         match ends {
-            Ends::Well => Ok(Some(number)),
+            Ends::Well => Ok(Some(number.to_string())),
             Ends::Empty => Ok(None),
+            Ends::Text(text) => Ok(Some(text.to_owned())),
             Ends::Status(status) => Err(ApiError { status, text: INTERNAL.to_owned() }),
             Ends::Panic(payload) => payload.throw(),
         }
@@ -153,17 +156,15 @@ impl DashboardApi for Api {
     }
 
     async fn activities(&self, user: &User) -> Result<Vec<Activity>, ApiError> {
-        let number = self.call(ACTIVITIES).await?;
-        Ok(number
-            .map(|number| Activity(format!("{}-did-{number}", user.name)))
-            .into_iter()
-            .collect())
+        let answer = self.call(ACTIVITIES).await?;
+        let text = |answer| Activity(format!("{}-did-{answer}", user.name));
+        Ok(answer.map(text).into_iter().collect())
     }
 
     async fn notifications(&self, user: &User) -> Result<Vec<Notification>, ApiError> {
-        let number = self.call(NOTIFICATIONS).await?;
-        let text = |number| Notification(format!("{}-has-{number}", user.name));
-        Ok(number.map(text).into_iter().collect())
+        let answer = self.call(NOTIFICATIONS).await?;
+        let text = |answer| Notification(format!("{}-has-{answer}", user.name));
+        Ok(answer.map(text).into_iter().collect())
     }
 }
 

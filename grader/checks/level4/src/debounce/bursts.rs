@@ -1,11 +1,12 @@
 //! Which values of a burst come out, and when. The table is lodash's.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use grader_kit::marbles::{Marbles, Mark};
-use grader_kit::{Cx, Outcome, ms};
-use level4::debounce::{DebounceExt as _, Edge};
+use grader_kit::{Cx, Fail, Outcome, ms};
+use level4::debounce::{Debounce, DebounceExt as _, Edge};
 use tokio::time::sleep;
 
 use super::{DEBOUNCE, expect, expect_moved, row};
@@ -93,7 +94,28 @@ pub async fn a_quiet_time_ends_the_burst(cx: Cx) -> Outcome {
     let starts: Vec<u64> = (0..bursts).map(|number| number * (3 * wait)).collect();
     let input = values(starts.iter().flat_map(|at| [(*at, "x"), (at + wait - 1, "y")]));
     let output = values(starts.iter().map(|at| (*at, "x")));
-    expect(&cx, How::new(wait, Edge::Leading), &input, &output, 2 * LIMIT, HELP).await
+    expect(&cx, How::new(wait, Edge::Leading), &input, &output, 2 * LIMIT, HELP).await?;
+    counts_parts_of_a_millisecond(&cx).await
+}
+
+/// Times that are no whole number of milliseconds.
+async fn counts_parts_of_a_millisecond(cx: &Cx) -> Outcome {
+    for (wait, input, output) in [
+        (1_500, values([(0, "a"), (1, "b"), (3, "c")]), values([(0, "a"), (3, "c")])),
+        (300, values([(0, "a"), (0, "b"), (1, "c")]), values([(0, "a"), (1, "c")])),
+    ] {
+        let new = || Debounce::new(Duration::from_micros(wait), Edge::Leading);
+        let how = cx.call_fn("Debounce::new", new).await?.map_err(|error| {
+            Fail::new(format!("a wait of {wait} µs is refused: {error:?}"))
+                .expected("it is accepted")
+        })?;
+        let out = source(&input).debounce(how);
+        let observed = cx.call(DEBOUNCE, Marbles::record(LIMIT, out, Mark::item)).await?.value;
+        let headline = format!("a debounce of {wait} µs, leading, of {}", shown(&input));
+        let help = "compare the times as they are: in whole milliseconds 1.5 ms is 1 ms, and less than a millisecond is nothing";
+        observed.ensure(&output, &headline, help)?;
+    }
+    Ok(())
 }
 
 pub async fn a_long_burst_yields_values(cx: Cx) -> Outcome {

@@ -34,6 +34,10 @@ pub async fn batches_are_of_one_host(cx: Cx) -> Outcome {
         (Settings::default(), vec![("a", 1), ("A", 1), ("b", 1), ("c", 1)], vec![(0, 4)]),
         // Two ports of one host, and one batch at a time.
         (other(4, 1), vec![("a:81", 1), ("a:82", 1), ("a", 1), ("b", 1)], vec![(0, 3), (100, 1)]),
+        // An address has colons of its own, and what stands before an `@` is no part of a host.
+        (other(4, 1), vec![("[::1]:81", 1), ("[::1]", 2), ("[::2]", 1)], vec![(0, 3), (100, 1)]),
+        (other(4, 1), vec![("[::1]", 1), ("[::2]:1", 1)], vec![(0, 1), (100, 1)]),
+        (other(4, 1), vec![("u:p@a", 1), ("a:81", 1), ("u:q@b", 2)], vec![(0, 2), (100, 2)]),
         (other(2, 1), vec![("a", 3), ("b", 2)], vec![(0, 2), (100, 1), (200, 2)]),
         (other(drawn, 2), vec![("a", 3 * drawn)], vec![(0, 2 * drawn), (100, drawn)]),
     ];

@@ -40,10 +40,18 @@ pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
         let miss = cx.call(GET, client.clone().get(A, Caching::Use)).await?;
         ensure_eq!(shown(miss.value), "answer 2, 0 ms old, fresh", "a ttl of {ttl} ms, and a copy of {ttl} ms"; help = HELP);
     }
+    // A time that is no whole number of milliseconds.
+    let server = Server::new(0);
+    let settings = Settings { ttl: Duration::from_micros(1_500), ..short() };
+    let client = client(&cx, &server, settings).await?;
+    for (at, expected) in [(0, "answer 1"), (1, "answer 1"), (2, "answer 2")] {
+        ensure_eq!(ask(&cx, &client, A).await?, expected, "a ttl of 1.5 ms, and a `get` at {at} ms"; help = "compare the times as they are, without rounding");
+        sleep(ms(1)).await;
+    }
     // A caller who shares a request, and is not polled when its answer arrives.
     for (late, fresh) in [(30, true), (99, true), (100, false)] {
         let server = Server::new(40);
-        let client = client(&cx, &server, short()).await?;
+        let client = super::client(&cx, &server, short()).await?;
         let script = async {
             let mut waits = Box::pin(client.get(A, Caching::Use));
             let began = poll_immediate(&mut waits).await;

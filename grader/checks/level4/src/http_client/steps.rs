@@ -1,11 +1,14 @@
 //! Progressive loads.
 
-use grader_kit::{Cx, Outcome, ms};
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::http_client::{Caching, Settings, TransportError};
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
-use super::{A, GET, PROGRESSIVE, ask, client, get, items, observed, short};
+use super::{A, GET, PROGRESSIVE, ask, client, get, item, items, observed, short};
 
 pub async fn shows_the_copy_first(cx: Cx) -> Outcome {
     const HELP: &str = "the copy comes at once, with its age, also when it is too old for `get`; then what the server says, and the end";
@@ -66,8 +69,27 @@ pub async fn says_what_the_refresh_brought(cx: Cx) -> Outcome {
         // In each case the answer is the copy from now on.
         sleep(ms(99)).await;
         ask(&cx, &client, A).await?;
-        grader_kit::ensure!(server.count() == 2, "the server had {what} 99 ms ago, and there are {} requests", server.count(); expected = "2: its answer is a copy of 99 ms", help = "the refresh keeps its answer, also when it is that of the copy");
+        ensure!(server.count() == 2, "the server had {what} 99 ms ago, and there are {} requests", server.count(); expected = "2: its answer is a copy of 99 ms", help = "the refresh keeps its answer, also when it is that of the copy");
     }
+    // The URL is invalidated behind the copy and before the request: the request is one of the new time.
+    let server = Server::new(20);
+    let client = client(&cx, &server, short()).await?;
+    server.next(A, [Ends::With(200, &[], "one"), Ends::With(200, &[], "two")]);
+    ask(&cx, &client, A).await?;
+    let load = async {
+        let mut load = pin!(client.progressive(A));
+        let first = load.next().await;
+        client.clone().invalidate(A);
+        let last = load.next().await;
+        first.into_iter().chain(last).map(|it| item(&it)).collect::<Vec<_>>()
+    };
+    let came = cx.call(PROGRESSIVE, load).await?.value;
+    let what = "a copy is shown, its URL is invalidated, and the next item is asked for";
+    ensure_eq!(came, ["copy of 0 ms: one", "fresh: two"], "{what}"; help = HELP);
+    let later = ask(&cx, &client, A).await?;
+    ensure!(later == "two" && server.count() == 2, "{what}, and then the URL is asked for: {later}, with {} requests in all", server.count();
+        expected = "two, with 2 requests: the answer is the copy",
+        help = "which copy a request replaces is decided when it begins");
     Ok(())
 }
 

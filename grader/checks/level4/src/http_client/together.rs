@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
 use super::{A, GET, SEND, ask, client, get, item, send, short};
+use crate::ops::nz;
 
 pub async fn one_request_for_all_who_ask(cx: Cx) -> Outcome {
     const HELP: &str = "copies and shared requests belong together: who finds no copy joins a request that is on its way";
@@ -184,6 +185,31 @@ pub async fn invalidates_by_prefix(cx: Cx) -> Outcome {
         ask(&cx, &client, &url).await?;
         ask(&cx, &client, &url).await?;
         ensure!(server.count() == before + 1, "{} prefixes were invalidated one after the other, and the last one is asked for twice: {} requests", number + 1, server.count() - before; expected = "1", help = HELP);
+    }
+    stays_forgotten(&cx).await
+}
+
+/// A copy that was invalidated does not come back, however many other prefixes are invalidated after it.
+async fn stays_forgotten(cx: &Cx) -> Outcome {
+    const COPIES: usize = 90;
+    let mut draw = cx.draw();
+    let server = Server::new(0);
+    let client = client(cx, &server, Settings { capacity: nz(1_000), ..short() }).await?;
+    let mut urls: Vec<_> =
+        (0..COPIES).map(|number| format!("http://a.example/{}/{number}", draw.word())).collect();
+    for url in &urls {
+        ask(cx, &client, url).await?;
+    }
+    for url in &urls {
+        client.invalidate(url);
+    }
+    draw.shuffle(&mut urls);
+    for url in &urls {
+        let before = server.count();
+        ask(cx, &client, url).await?;
+        ensure!(server.count() == before + 1, "{COPIES} copies were invalidated, each by its own URL, and {url} was answered by its copy";
+            expected = "its copy is gone, and stays so when other prefixes are invalidated",
+            help = "to forget a prefix is to say again that its copies are good: when there are too many, forget all copies instead");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The ways in which an operation ends: the slot is free after each of them.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::task::Poll;
@@ -8,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Fail, Outcome, ensure, ms};
 use level4::limiter::Limiter;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{RUN, singly};
 use crate::ops::{Ops, nz};
@@ -27,6 +28,43 @@ async fn serves(cx: &Cx, limiter: &Limiter, slots: usize, when: &str) -> Outcome
         expected = "every slot is free again", help = HELP);
     ensure!(ops.most() == slots, "{when}, {} of {slots} slots are left", ops.most();
         expected = "every slot is free again, and no more than there were", help = HELP);
+    Ok(())
+}
+
+/// Notes whether another operation of the limiter begins while this is being dropped.
+struct Tries<'a> {
+    limiter: &'a Limiter,
+    began: &'a Cell<Option<bool>>,
+}
+
+impl Drop for Tries<'_> {
+    fn drop(&mut self) {
+        let began = self.limiter.run(|| async {}).now_or_never().is_some();
+        self.began.set(Some(began));
+    }
+}
+
+/// An operation of a limiter with one slot, whose future keeps something until it is dropped: the slot is free after
+/// that, and not before.
+pub(super) async fn a_slot_outlives_its_operation(cx: &Cx, dropped: bool) -> Outcome {
+    let (limiter, began) = (Limiter::new(nz(1)), Cell::new(None));
+    let guard = Tries { limiter: &limiter, began: &began };
+    let op = || {
+        let mut timer = Box::pin(sleep(ms(100)));
+        // No `async` block: that would drop what it holds when it ends.
+        poll_fn(move |task| {
+            let _guard = &guard;
+            timer.as_mut().poll(task)
+        })
+    };
+    let limit = if dropped { 50 } else { 1_000 };
+    let _ = cx.call(RUN, timeout(ms(limit), limiter.run(op))).await?;
+    let what =
+        if dropped { "a call is dropped while its operation runs" } else { "an operation ends" };
+    ensure!(began.get() == Some(false), "one slot: {what}, and {}",
+        if began.get().is_some() { "another operation begins while the first one's future is being dropped" } else { "its future is kept" };
+        expected = "the slot is free when the operation's future is gone: until then it may use what the limiter protects",
+        help = "drop the operation's future first, then the slot: variables are dropped in the reverse order of their declaration, fields in the order of theirs");
     Ok(())
 }
 
@@ -86,6 +124,7 @@ pub async fn a_panic_passes_and_frees_its_slot(cx: Cx) -> Outcome {
 }
 
 pub async fn a_gone_caller_frees_its_slot(cx: Cx) -> Outcome {
+    a_slot_outlives_its_operation(&cx, true).await?;
     for slots in [1, 2] {
         let limiter = Limiter::new(nz(slots));
         let ops = Ops::new(&cx);

@@ -106,6 +106,26 @@ pub async fn the_copy_follows_the_updates(cx: Cx) -> Outcome {
         &states(expected),
         "a third process, after one that had no snapshot",
         "a stale list is not kept: its copy would be too young",
+    )?;
+    an_equal_snapshot_is_a_new_copy(&cx).await
+}
+
+/// The age of a copy is that of the last snapshot, also where the copy before it was the same.
+async fn an_equal_snapshot_is_a_new_copy(cx: &Cx) -> Outcome {
+    let old = lived(cx, Api::with("1a 2b"), Vec::new()).await?;
+    old.copies.ages(250_000);
+    let server = Server::new([], server::Answer::Accepts);
+    let again =
+        scene_with(cx, (server, Api::with("1a 2b"), old.copies.clone()), settings()).await?;
+    watch(cx, &again.list, 200, async {}).await?;
+    // The copy of 50 ms is 150 ms old when this process begins, and 200 ms when its snapshot fails.
+    let scene = another(cx, &old.copies).await?;
+    let seen = watch(cx, &scene.list, 900, async {}).await?;
+    let expected = [(0, "connecting"), (50, "stale for 200 ms 3: 1a 2b")];
+    seen.ensure(
+        &states(expected),
+        "a copy of 4 min 10 s, a process that gets the same list as a snapshot at 50 ms, and another process at 200 ms without a snapshot",
+        "a snapshot that is equal to the copy replaces it too: its age begins with the snapshot",
     )
 }
 
@@ -125,7 +145,22 @@ pub async fn needs_no_store(cx: Cx) -> Outcome {
     let scene = another(&cx, &Copies::broken()).await?;
     let seen = watch(&cx, &scene.list, 900, async {}).await?;
     lists(&seen).ensure(&states([]), "a store that cannot be read, and no snapshot", HELP)?;
-    for text in ["", "{", "null", "7", r#"{"items":7}"#] {
+    // Another version of the program may have put it: each field has to be there, and each item has to be one.
+    for text in [
+        "",
+        "{",
+        "null",
+        "7",
+        "{}",
+        "[]",
+        r#"{"items":7}"#,
+        r#"{"items":[]}"#,
+        r#"{"version":3}"#,
+        r#"{"items":[],"version":-1}"#,
+        r#"{"rows":[{"id":1,"text":"a"}],"version":3}"#,
+        r#"{"items":[{"id":1,"text":"a"},{"id":"2"}],"version":3}"#,
+        r#"{"items":[],"version":3} {"#,
+    ] {
         let old = lived(&cx, Api::with("1a"), Vec::new()).await?;
         old.copies.spoils(text);
         let scene = another(&cx, &old.copies).await?;

@@ -170,18 +170,21 @@ pub async fn a_snapshot_is_tried_again(cx: Cx) -> Outcome {
 async fn keeps_what_a_stale_list_follows(cx: &Cx) -> Outcome {
     let scene = stale(cx, Some(Answer::Fails(50)), Answer::List(50, 5, "1a 5e")).await?;
     let server = scene.server.clone();
+    // The connection is back at 301 s, and the snapshot fails at 301.05 s: one update before, one behind it.
     let script = async move {
         sleep(s(300)).await;
         server.fails();
-        sleep(ms(1_500)).await;
+        sleep(ms(1_020)).await;
+        server.sends(insert(8, "8y"));
+        sleep(ms(480)).await;
         server.sends(insert(9, "9z"));
     };
     let seen = watch(cx, &scene.list, 304_000, script).await?;
     let newest = Marbles::at(seen.marks().last().cloned());
     newest.ensure(
-        &states([(302_100, "live 9: 1a 5e 9z")]),
-        "a list that is live for 300 s; then the connection is lost, a snapshot fails, update 9 comes, and the next snapshot is of version 5",
-        "an update that a stale list follows is kept for the next snapshot as well",
+        &states([(302_100, "live 9: 1a 5e 8y 9z")]),
+        "a list that is live for 300 s; then the connection is lost, update 8 comes, a snapshot fails, update 9 comes, and the next snapshot is of version 5",
+        "an update that a stale list follows is kept for the next snapshot as well, whether it came before the failure or behind it",
     )
 }
 

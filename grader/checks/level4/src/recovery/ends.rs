@@ -1,15 +1,18 @@
 //! Runs that are dropped, that panic, or that were never polled.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use futures::FutureExt as _;
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ms};
+use futures::future::join;
+use grader_kit::{Cx, Outcome, dropped_at, ensure, lock, ms};
 use level4::recovery::Class;
 use tokio::time::sleep;
 
-use super::fakes::{Calls, Ends, fails};
+use super::fakes::{Broken, Calls, Ends, fails};
 use super::{RUN, Recovery, constant, on_class, quick, recovery, run};
-use crate::ops::End;
+use crate::ops::{End, keeps};
 use crate::panics::Payload;
 
 /// What has been counted in all.
@@ -44,6 +47,59 @@ pub async fn a_dropped_run_stops(cx: Cx) -> Outcome {
         let counted = counted(&recovery);
         ensure!(counted == 0, "a run was dropped {when}, and it was counted"; expected = "it is not", help = "count a run when it is over");
     }
+    Ok(())
+}
+
+/// A hand-written future of an attempt or a fallback, which keeps something until it is dropped.
+struct Kept(Arc<AtomicUsize>);
+
+impl Kept {
+    fn new(alive: &Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, SeqCst);
+        Self(Arc::clone(alive))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The future of an attempt is dropped when it has ended: before the wait, and before the fallback is called.
+pub(super) async fn drops_what_has_ended(cx: &Cx) -> Outcome {
+    let mut recovery = recovery(cx).await?;
+    on_class(cx, &mut recovery, Class::Network, constant(500)).await?;
+    let (alive, when_called) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let notes = |what: &'static str| {
+        let (alive, when_called) = (Arc::clone(&alive), Arc::clone(&when_called));
+        move || {
+            lock(&when_called).push((what, alive.load(SeqCst)));
+            Kept::new(&alive)
+        }
+    };
+    let falls_back = notes("the fallback is called");
+    recovery.fallback("a", move |_| {
+        let kept = falls_back();
+        async move {
+            let _kept = kept;
+            sleep(ms(500)).await;
+            Ok(1)
+        }
+    });
+    let attempt = notes("an attempt is called");
+    let fails = || keeps(attempt(), Err(Broken::new(Class::Network, 1)));
+    let waits = async {
+        sleep(ms(250)).await;
+        lock(&when_called).push(("a run waits for its second attempt", alive.load(SeqCst)));
+    };
+    let run = recovery.run("a", super::attempts(2), fails);
+    cx.call(RUN, join(run, waits)).await?.value.0.ok();
+    let seen = lock(&when_called).clone();
+    let kept = seen.iter().find(|(_, alive)| *alive > 0);
+    ensure!(kept.is_none(), "attempts that fail at once, a wait of 500 ms and a fallback: how many of their futures are there when {}", kept.map_or("", |(what, _)| *what);
+        expected = "0", observed = format!("{seen:?}"),
+        help = "drop the future of an attempt when it has ended: it may hold a connection or a lock until then");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use level4::recovery::{Class, Metrics, Recovery};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
+use super::ends::drops_what_has_ended;
 use super::fakes::{Broken, Calls, Ends, fails};
 use super::{RUN, attempts, constant, on_class, recovery, run};
 use crate::ops::NEWEST_WAKER;
@@ -58,6 +59,7 @@ pub async fn waits_without_looking(cx: Cx) -> Outcome {
 }
 
 pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
+    drops_what_has_ended(&cx).await?;
     let mut recovery = Recovery::<u64, Broken>::new();
     recovery.fallback("a", |error: &Broken| {
         let number = error.number;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join;
-use grader_kit::marbles::Marbles;
+use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Outcome, ensure_eq, ms};
 use level4::resubscribe::breaker::{CircuitBreaker, State};
 use level4::resubscribe::{Again, Resubscribe};
@@ -52,6 +52,22 @@ pub async fn no_subscription_while_the_circuit_is_open(cx: Cx) -> Outcome {
         "a source that fails at 0 ms; while it waits for 1 s, another stream's failure at 400 ms opens the breaker for 60 s",
         "a refusal after a wait is `CircuitOpen` with the error that the wait followed",
     )?;
+    // It opens by the failure of another stream, and then a source fails that has yielded an item.
+    let shared = breaker(1, 1)?;
+    let script = vec![Step::Item(1), Step::Wait(500), Step::Error(503)];
+    let source = Source::new(&cx, [script], vec![Step::Item(2)]);
+    let stream = make(&source, with(&shared, after(9)?));
+    let fails = async {
+        sleep(ms(200)).await;
+        let other = Source::failing(&cx, &[500]);
+        Marbles::record(10, make(&other, with(&shared, Again::Never)), shown).await
+    };
+    let both = join(Marbles::record(10_000, stream, shown), fails);
+    let (seen, _) = cx.call(RESUBSCRIBE, both).await?.value;
+    let is_open = |mark: &Mark| matches!(mark, Mark::Item(text) if text.starts_with("open for"));
+    let opened = seen.marks().iter().find(|(_, mark)| is_open(mark)).map(|(at, _)| *at);
+    ensure_eq!(opened, Some(500), "a source that yields an item and fails at 500 ms; another stream's failure at 200 ms has opened the breaker for 60 s, and the wait is 1 s: when the stream says `CircuitOpen`";
+        help = "after each error, whether it came before the first item or behind it, ask how long the breaker is open");
     // The attempts are used up in the moment in which it opens.
     let shared = breaker(2, 2)?;
     let source = Source::failing(&cx, &[503]);

@@ -86,27 +86,41 @@ pub async fn threads_share_runs(cx: Cx) -> Outcome {
     threads(&cx, false, Key { slow: true }).await
 }
 
-/// A key. A slow one holds up each look into a map, so that callers queue for the lock of the map: between two steps of
-/// a caller another one takes its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A key. A slow one holds up each look into a map and each clone, so that callers queue for the lock of the map: between
+/// two steps of a caller another one takes its own.
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     slow: bool,
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl Key {
+    fn holds_up(&self) {
         if self.slow {
             std::thread::yield_now();
             for step in 0..2_000 {
                 std::hint::black_box(step);
             }
         }
+    }
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        self.holds_up();
+        Self { slow: self.slow }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.holds_up();
         0.hash(state);
     }
 }
 
 async fn threads(cx: &Cx, leave: bool, key: Key) -> Outcome {
-    let rounds = if key.slow { ROUNDS / 20 } else { ROUNDS };
+    let slow = key.slow;
+    let rounds = if slow { ROUNDS / 20 } else { ROUNDS };
     let flight: SingleFlight<Key, usize, ()> = SingleFlight::new();
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (shared, seen) = (flight.clone(), Arc::clone(&most));
@@ -125,10 +139,10 @@ async fn threads(cx: &Cx, leave: bool, key: Key) -> Outcome {
                     Ok(7)
                 };
                 if leave && (round + thread) % 5 == 0 {
-                    let _ = futures::future::poll_immediate(shared.run(key, work)).await;
+                    let _ = futures::future::poll_immediate(shared.run(Key { slow }, work)).await;
                     served += 1;
                 } else {
-                    served += usize::from(shared.run(key, work).await == Ok(7));
+                    served += usize::from(shared.run(Key { slow }, work).await == Ok(7));
                 }
             }
             served

@@ -129,6 +129,29 @@ pub async fn a_write_has_a_limit(cx: Cx) -> Outcome {
         ensure_eq!(server.sent_at(0), [(10_999, text(1)), (10_999, text(2))], "two frames, and a write that waits for 9.999 s from 1 s on ({what} is pending)";
             help = "poll the connection as a sink: it wakes the task when it can be written to");
     }
+    each_frame_has_its_own_limit(&cx).await
+}
+
+/// Frames that are written one behind the other: each of them in time, all of them together not.
+async fn each_frame_has_its_own_limit(cx: &Cx) -> Outcome {
+    let frames = || ["token", "orders", "prices", "news"].map(text).to_vec();
+    for in_hello in [true, false] {
+        let server = Server::new([], Answer::Slow(4_000));
+        let hello = if in_hello { frames() } else { Vec::new() };
+        let (outbox, stream) = socket(cx, &server, Config { hello, ..quiet() }).await?;
+        let script = async {
+            sleep(s(1)).await;
+            for frame in frames().into_iter().filter(|_| !in_hello) {
+                let _ = outbox.send(frame);
+            }
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(60_000, stream), script)).await?.value;
+        let whose = if in_hello { "of `hello`" } else { "that wait in the outbox" };
+        ensure!(server.connects().len() == 1, "four frames {whose}, and a connection on which each flush takes 4 s: {} connects in 60 s, and on the first connection the server gets {:?}", server.connects().len(), server.sent(0);
+            expected = "1 connect, and all four: `pong_timeout`, which is 10 s, is for each frame",
+            observed = format!("{:?}", seen.marks()),
+            help = "put the limit around the writing of one frame, not around that of all");
+    }
     Ok(())
 }
 

@@ -232,16 +232,18 @@ pub async fn operations_are_apart(cx: Cx) -> Outcome {
 pub async fn old_runs_change_nothing(cx: Cx) -> Outcome {
     const HELP: &str =
         "a run belongs to the time between two resets: after a reset its end counts for nothing";
-    for fails in [true, false] {
+    for (fails, by_others) in [(true, false), (false, false), (true, true), (false, true)] {
         let store = Store::new(page("anna"));
+        let (resets, goes_on) = (store.clone(), store.clone());
+        let (resets, goes_on) = if by_others { (&resets, &goes_on) } else { (&store, &store) };
         let old = store.track("load", work(60, 1, fails));
         let other = store.track("save", work(90, 1, fails));
         let script = async {
             sleep(ms(30)).await;
-            store.reset();
+            resets.reset();
             sleep(ms(10)).await;
             // From 40 to 140 ms, while the old run ends at 60 ms.
-            store.track("load", work(100, 2, false)).await
+            goes_on.track("load", work(100, 2, false)).await
         };
         let looks = async {
             let (mut seen, mut now) = (Vec::new(), 0);
@@ -260,7 +262,8 @@ pub async fn old_runs_change_nothing(cx: Cx) -> Outcome {
         let ((old, _), (new, seen)) = cx.call(RESET, all).await?.value;
         for (at, seen) in seen {
             let loading = if (40..140).contains(&at) { "loading" } else { "idle" };
-            ensure_eq!(seen, format!("anna with 0 seats, {loading}, no error, none"), "a run from 0 to 60 ms, a reset at 30 ms, a run from 40 to 140 ms: at {at} ms"; help = HELP);
+            let by = if by_others { ", each by another handle" } else { "" };
+            ensure_eq!(seen, format!("anna with 0 seats, {loading}, no error, none"), "a run from 0 to 60 ms, a reset at 30 ms, a run from 40 to 140 ms{by}: at {at} ms"; help = HELP);
         }
         ensure_eq!(old.is_err(), fails, "whether a run that outlives a reset fails for its caller"; help = "the caller gets the result of its work");
         ensure_eq!(new, Ok(2), "the result of a run that began after a reset");

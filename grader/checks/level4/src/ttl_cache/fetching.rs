@@ -30,7 +30,12 @@ pub async fn one_fetch_for_all_who_ask(cx: Cx) -> Outcome {
         let record = Fetches::new();
         let times: Vec<_> =
             (0..count).map(|number| if number == 0 { 0 } else { draw.between(0..=49) }).collect();
-        let calls = times.iter().map(|at| call(&cache, &record, "a", *at, Ends::Value));
+        // By two handles in turn.
+        let other = cache.clone();
+        let calls = times.iter().enumerate().map(|(number, at)| {
+            let cache = if number % 2 == 0 { &cache } else { &other };
+            call(cache, &record, "a", *at, Ends::Value)
+        });
         let answers = cx.call(FETCH, join_all(calls)).await?.value;
         ensure!(record.count() == 1, "{count} callers of a missing key at the same time: {} fetches", record.count();
             expected = "one, for all who ask while it runs", help = "share the fetch: `SingleFlight`");
@@ -147,13 +152,14 @@ pub async fn an_obsolete_fetch_is_not_kept(cx: Cx) -> Outcome {
     for put in [false, true] {
         let what = if put { "put" } else { "invalidated" };
         let cache = cache(&cx, 10, TTL, 0).await?;
-        let record = Fetches::new();
+        let (record, other) = (Fetches::new(), cache.clone());
         let changes = async {
             sleep(ms(20)).await;
+            // By another handle of the cache.
             if put {
-                cache.put(a(), "put".to_owned());
+                other.put(a(), "put".to_owned());
             } else {
-                cache.invalidate(&a());
+                other.invalidate(&a());
             }
         };
         let waits = [0, 10].map(|at| call(&cache, &record, "a", at, Ends::Value));

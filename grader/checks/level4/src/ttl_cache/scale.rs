@@ -179,6 +179,7 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
         ensure!(alive == len, "`len` is {len}, and {alive} values are alive";
             expected = "what is removed is dropped at once");
     }
+    uses_leave_nothing(&cx, &value).await?;
     // Gone by its age: dropped when it is asked for.
     cache.put(1, Arc::clone(&value));
     sleep(ms(TTL + 10)).await;
@@ -186,6 +187,28 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
     let gone = cache.get(&1).is_none();
     ensure!(gone && Arc::strong_count(&value) < before, "a value that is gone by its age was asked for, and it is still kept";
         expected = "it is dropped");
+    Ok(())
+}
+
+/// A cache that is never full: however often a value is used or replaced, it takes the room of one.
+async fn uses_leave_nothing(cx: &Cx, value: &Arc<()>) -> Outcome {
+    let config = Config { capacity: nz(1_000), ttl: ms(1_000_000), stale_for: ms(0) };
+    let cache: TtlCache<u64, Arc<()>, u64> =
+        TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
+    for key in 0..4 {
+        cache.put(key, Arc::clone(value));
+    }
+    for _ in 0..20 {
+        let many = async {
+            for number in 0..1_000 {
+                let _ = cache.get(&(number % 4));
+                let kept = Arc::clone(value);
+                let _ = cache.get_or_fetch(number % 4, move || async move { Ok(kept) }).await;
+                cache.put(number % 3, Arc::clone(value));
+            }
+        };
+        cx.call(FETCH, many).await?;
+    }
     Ok(())
 }
 

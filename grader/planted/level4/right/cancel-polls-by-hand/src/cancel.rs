@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,8 @@ async fn run<T, E>(
     op: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Stopped<E>> {
     let mut op = Box::pin(op);
-    let mut timer = pin!(limit.map(sleep));
+    // Unconstrained: an operation that has used up the turn of its task does not stop the clock.
+    let mut timer = pin!(limit.map(|limit| unconstrained(sleep(limit))));
     let mut listener = pin!(token.map(CancellationToken::cancelled));
     let result = poll_fn(|cx| {
         if let Some(listener) = listener.as_mut().as_pin_mut()

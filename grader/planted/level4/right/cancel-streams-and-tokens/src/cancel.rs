@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,8 @@ pub async fn with_timeout<T, E>(
     limit: Duration,
     op: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Stopped<E>> {
-    let (op, timer) = (pin!(op), pin!(sleep(limit)));
+    // Unconstrained: an operation that has used up the turn of its task does not stop the clock.
+    let (op, timer) = (pin!(op), pin!(unconstrained(sleep(limit))));
     match select(op, timer).await {
         Either::Left((Ok(value), _)) => Ok(value),
         Either::Left((Err(error), _)) => Err(Stopped::Failed(error)),
