@@ -450,9 +450,12 @@ pub async fn drained(cx: Cx) -> Outcome {
 /// A caller that stops waiting, as a shutdown with a time limit does, costs those that wait with it and after it
 /// nothing: neither at its first poll nor in the middle, whichever task ends next.
 async fn after_one_is_given_up(cx: &Cx, draw: &mut Draw) -> Outcome {
-    for times in 1..=3 {
+    // The longest task is at each place, and the caller beside begins during the first wait or after the last.
+    let cases = (0..3).flat_map(|place| (1..=3).map(move |times| (place, times)));
+    for ((place, times), late) in cases.flat_map(|case| [(case, false), (case, true)]) {
         let mut tasks = [100, 200, 300];
-        draw.shuffle(&mut tasks);
+        tasks.rotate_right(place);
+        let pause = if late { 30 * times + 1 } else { draw.below(20) };
         let (tracker, _) = tracker(cx).await?;
         cx.call_fn(SPAWN, || {
             for after in tasks {
@@ -464,7 +467,7 @@ async fn after_one_is_given_up(cx: &Cx, draw: &mut Draw) -> Outcome {
         .await?;
         let begin = Instant::now();
         let beside = async {
-            sleep(ms(draw.below(40))).await;
+            sleep(ms(pause)).await;
             tracker.drained().await;
             begin.elapsed()
         };

@@ -75,7 +75,56 @@ pub async fn other_threads(cx: Cx) -> Outcome {
         expected = "the value that the other thread gave",
         observed = format!("{wrong} other results"),
         help = "look and settle under one lock");
+    ready_among_late_calls(&cx)?;
     abandoned_on_threads(&cx).await
+}
+
+/// One thread settles a promise and goes on calling its resolver, without effect; another one awaits the promise
+/// meanwhile. A poll that meets such a call is still ready, or wakes its task: no later call will.
+fn ready_among_late_calls(cx: &Cx) -> Outcome {
+    const PROMISES: usize = 60;
+    // The last call, should the other thread not come to its end before.
+    const MOST_CALLS: usize = 30_000;
+    let (give, take) = channel();
+    let (give, take) = (Mutex::new(Some(give)), Mutex::new(take));
+    // How many promises are settled, and how many were awaited.
+    let (settled, awaited) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = move |number: usize| {
+        if number == 0 {
+            let Some(give) = lock(&give).take() else { return };
+            let Ok(runtime) = Builder::new_current_thread().build() else { return };
+            let _in_it = runtime.enter();
+            for index in 0..PROMISES {
+                let (hand, handed) = channel();
+                let promise = P::new(move |resolver| drop(hand.send(resolver)));
+                // Whether the executor runs at once is asked elsewhere.
+                let Ok(resolver) = handed.try_recv() else { return };
+                if give.send(resolver).is_err() {
+                    return;
+                }
+                wait_until(|| settled.load(SeqCst) > index);
+                // With which value is asked elsewhere.
+                let _ = runtime.block_on(promise);
+                awaited.store(index + 1, SeqCst);
+            }
+            return;
+        }
+        let resolvers = lock(&take);
+        let resolvers = resolvers.iter();
+        for (index, resolver) in resolvers.enumerate() {
+            let resolver: Resolver<String, Oops> = resolver;
+            resolver.resolve("settled".to_owned());
+            settled.store(index + 1, SeqCst);
+            for _ in 0..MOST_CALLS {
+                if awaited.load(SeqCst) > index {
+                    break;
+                }
+                resolver.resolve(String::new());
+            }
+        }
+    };
+    let name = "a promise that is settled on another thread, which goes on calling its resolver";
+    cx.on_threads(name, 2, work).map(drop)
 }
 
 /// Promises whose two resolvers are dropped on two threads at the same time. Neither is the last one by a look at the
@@ -108,12 +157,16 @@ async fn abandoned_on_threads(cx: &Cx) -> Outcome {
             let mine = std::mem::take(&mut *lock(&resolvers[number]));
             for (index, resolver) in mine.into_iter().enumerate() {
                 begun[number].store(index + 1, SeqCst);
-                // Side by side as long as both have a core: one that lost its own is not waited for.
-                for _ in 0..500 {
+                // Side by side. One that lost its core is waited for, but not for long.
+                for turn in 0..600 {
                     if begun[1 - number].load(SeqCst) > index {
                         break;
                     }
-                    spin_loop();
+                    if turn < 500 {
+                        spin_loop();
+                    } else {
+                        thread::yield_now();
+                    }
                 }
                 drop(resolver);
             }
