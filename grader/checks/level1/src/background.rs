@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, lock, ms, short};
 use level1::background::{Cause, Failure, Tracker};
 use tokio::runtime::Builder;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::values;
 
@@ -442,8 +442,52 @@ pub async fn drained(cx: Cx) -> Outcome {
             times.chunks(2).map(|pair| (pair[0].min(pair[1]), pair[0].max(pair[1]))).collect();
         waits_for(&cx, &tasks).await?;
     }
+    after_one_is_given_up(&cx, &mut draw).await?;
     not_while_it_is_handled(&cx).await?;
     after_25_years(&cx).await
+}
+
+/// A caller that stops waiting, as a shutdown with a time limit does, costs those that wait with it and after it
+/// nothing: neither at its first poll nor in the middle, whichever task ends next.
+async fn after_one_is_given_up(cx: &Cx, draw: &mut Draw) -> Outcome {
+    // The longest task is at each place, and the caller beside begins during the first wait or after the last.
+    let cases = (0..3).flat_map(|place| (1..=3).map(move |times| (place, times)));
+    for ((place, times), late) in cases.flat_map(|case| [(case, false), (case, true)]) {
+        let mut tasks = [100, 200, 300];
+        tasks.rotate_right(place);
+        let pause = if late { 30 * times + 1 } else { draw.below(20) };
+        let (tracker, _) = tracker(cx).await?;
+        cx.call_fn(SPAWN, || {
+            for after in tasks {
+                fails(&tracker, after, &Told::error("task", "no"));
+            }
+            // Never polled.
+            drop(tracker.drained());
+        })
+        .await?;
+        let begin = Instant::now();
+        let beside = async {
+            sleep(ms(pause)).await;
+            tracker.drained().await;
+            begin.elapsed()
+        };
+        let later = async {
+            for _ in 0..times {
+                let _ = timeout(ms(30), tracker.drained()).await;
+            }
+            let _ = tracker.drained().now_or_never();
+            tracker.drained().await;
+            begin.elapsed()
+        };
+        let all = async { <[Duration; 2]>::from(join(later, beside).await) };
+        let ends = cx.call("Tracker::drained", all).await?.value;
+        ensure!(ends == [ms(300); 2], "a wait for drained() was given up {times} times after 30 ms, and the waits after it and beside it end at {} ms", list(ends.map(|end| end.as_millis()));
+            expected = "300, 300: when the last of three tasks has ended",
+            observed = list(ends.map(|end| end.as_millis())),
+            help = "drained() may be dropped at any await: keep what it waits for in the tracker (a count), and \
+                    take nothing out of it before it has ended");
+    }
+    Ok(())
 }
 
 /// Neither a task nor the wait for it has a time limit.

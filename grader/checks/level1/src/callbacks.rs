@@ -170,7 +170,8 @@ async fn in_its_method(cx: &Cx, fake: &Fake, request: Request, help: &str) -> Ou
 
 pub async fn loads_keep_apart(cx: Cx) -> Outcome {
     styles::loads_keep_apart(cx.clone(), CALLBACKS).await?;
-    a_panic_stays_alone(&cx).await
+    a_panic_stays_alone(&cx).await?;
+    one_task::answers_of_one_task(&cx).await
 }
 
 /// A callback that panics ends its own task and nothing else.
@@ -202,6 +203,7 @@ async fn a_panic_stays_alone(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+mod one_task;
 /// What happens on the threads that share a load.
 mod threads;
 

@@ -178,10 +178,32 @@ pub async fn length_limit(cx: Cx) -> Outcome {
         let body = vec![Ok(text.clone().into_bytes())];
         length_is(&cx, body, 8, limit, fits.then_some(text)).await?;
     }
+    cut_at_the_limit(&cx).await?;
     // Limits of every width: one that is cut, or added to, accepts less or more.
     for limit in (8..usize::BITS).flat_map(|bit| [1 << bit, (1 << bit) + 1]) {
         let (length, body) = (100, vec![Ok(vec![b'x'; 50]), Ok(vec![b'x'; 50])]);
         length_is(&cx, body, length, limit, Some("x".repeat(length))).await?;
+    }
+    Ok(())
+}
+
+/// A text whose characters are cut counts byte by byte: limits at its end, and at each byte of its last characters.
+async fn cut_at_the_limit(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for last in ["\u{1f980}", "\u{20ac}", "\u{e9}", "\u{1f980}\u{1f980}"] {
+        let text = format!("{}{}{last}", draw.text(0..=9), "\u{2013}\u{e9}".repeat(draw.index(3)));
+        let length = text.len();
+        for size in [1, 2, 3, 5, length] {
+            let body = || text.as_bytes().chunks(size).map(|bytes| Ok(bytes.to_vec())).collect();
+            // Whether a text that is cut arrives whole is asked elsewhere.
+            if read(cx, body(), 1_000).await?.as_ref() != Ok(&text) {
+                continue;
+            }
+            for limit in [length, length + 1].into_iter().chain(length.saturating_sub(6)..length) {
+                length_is(cx, body(), length, limit, (limit >= length).then(|| text.clone()))
+                    .await?;
+            }
+        }
     }
     Ok(())
 }

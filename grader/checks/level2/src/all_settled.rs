@@ -16,9 +16,9 @@ use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::set_limit;
 use crate::support::{
-    A_YEAR, AN_HOUR, HOURS, MOST_OF_AN_HOUR, YEARS, any_figures, asked_once, crowd, endless,
-    is_exact, names, nothing_left, odd, of_several_lines, returned_at, side_by_side, states_time,
-    stopped_at, with_odd_time,
+    A_YEAR, AN_HOUR, HOURS, MOST_OF_AN_HOUR, TIE, YEARS, any_figures, asked_once, begins, crowd,
+    endless, is_exact, names, nothing_left, odd, of_several_lines, returned_at, shop, side_by_side,
+    states_time, stopped_at, ties, with_odd_time,
 };
 
 const NAME: &str = "all_settled::load";
@@ -95,7 +95,16 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
         "the slowest source answers",
         "call all five at once and wait for all outcomes together (join_all, JoinSet)",
     )?;
-    states_time(call.value.took, slowest)
+    states_time(call.value.took, slowest)?;
+    for tie in ties(&mut draw) {
+        let fake = shop(&cx, &mut draw, tie);
+        begins(&cx, "several sources answer at the same millisecond");
+        let (whole, took) = settled(&cx, &fake, DEFAULTS).await?;
+        let last = tie.into_iter().max().unwrap_or_default();
+        returned_at(took, last, "the last sources answer, at the same millisecond", TIE)?;
+        states_time(whole.took, last)?;
+    }
+    Ok(())
 }
 
 pub async fn keeps_what_arrived(cx: Cx) -> Outcome {
@@ -466,7 +475,11 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
         )?;
     }
     // A limit of zero is a limit: every call that has to wait is cut.
-    let fake = Fake::new(&cx).with(Section::Orders, Step::Hangs);
+    // One millisecond is more than there is.
+    let fake = Fake::new(&cx)
+        .with(Section::Orders, Step::Hangs)
+        .with(Section::Users, Step::Answers(1))
+        .with(Section::Reviews, Step::Fails(1, down(Section::Reviews)));
     let load = timeout(ms(10_000), load(fake.source(), all(Duration::ZERO)));
     let call = cx.call(NAME, load).await?;
     let Ok(cut) = call.value else {

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::join;
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, dropped_at, ensure, ensure_eq, ms, short};
 use level2::cache::{Answer, CacheError, CachedDashboard, DEFAULT_TTL};
 use level2::error::{SectionError, SourceError};
 use level2::model::{Dashboard, Section};
@@ -17,7 +17,9 @@ use crate::endings::passes_a_panic_on;
 use crate::fake::{Fake, Figures, Payload, Step, latency, refused};
 use crate::moves::moves;
 use crate::plain::{self, same, same_page};
-use crate::support::{A_YEAR, crowd, endless, names, nothing_left, odd, side_by_side, succeeded};
+use crate::support::{
+    A_YEAR, crowd, endless, errors, names, nothing_left, odd, side_by_side, succeeded,
+};
 
 pub const NAME: &str = "CachedDashboard::load";
 
@@ -204,7 +206,34 @@ pub async fn falls_back(cx: Cx) -> Outcome {
     )?;
     is_old(age, loaded, when)?;
     keeps_any_page(&cx).await?;
+    whatever_fails(&cx, &mut draw).await?;
     keeps_the_newest(&cx).await
+}
+
+/// Whatever the sources say when they fail, a refusal included, the remembered page is returned.
+async fn whatever_fails(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for section in Section::ALL {
+        for error in errors(draw) {
+            let said = short(&plain::source_error(&error));
+            let fails = Step::Fails(draw.below(150), error);
+            let fake = Fake::new(cx).script(section, vec![Step::Answers(latency(section)), fails]);
+            let cache = CachedDashboard::new(fake.source());
+            let first = live(nth(cx, &fake, &cache, 1).await?, "the first load")?;
+            let when = format!("a load in which {section} fails ({said})");
+            let (page, _) = cached(nth(cx, &fake, &cache, 2).await?, &when)?;
+            same_page(
+                &page,
+                &first,
+                |section| {
+                    format!(
+                        "{when}: the page is not the last one that was loaded: {section} differs"
+                    )
+                },
+                "any failure of the sources leaves the page that was loaded before",
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// A page of zeros is a page, and so is one of the largest numbers. What `parallel::load` makes of them is another

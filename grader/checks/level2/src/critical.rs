@@ -18,10 +18,10 @@ use crate::moves::moves;
 use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set, settled_right};
 use crate::support::{
-    A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, YEARS, any_figures, asked_once, begins,
+    A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, TIE, YEARS, any_figures, asked_once, begins,
     copy, crowd, endless, errors, is_exact, latencies, leaves_nothing_when_dropped, names,
     nothing_kept, odd, of_several_lines, returned_at, shop, side_by_side, states_time, stopped_at,
-    succeeded, with_odd_time,
+    succeeded, ties, with_odd_time,
 };
 
 const NAME: &str = "critical::load";
@@ -170,10 +170,35 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
         returned_at(call.took, last, "the last section has its outcome", "load all at once")?;
         states_time(settled.took, last)?;
     }
+    of_one_millisecond(&cx, &mut draw).await?;
     waits_for_the_optional(&cx).await?;
     let made = load(Fake::new(&cx).source(), &SALES_AND_ORDERS, limits(LIMITS));
     let (whole, took) = with_odd_time(&cx, NAME, made).await?;
     is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")
+}
+
+/// Several sections have their outcome at the same millisecond. What `settle` makes of one of them is another
+/// criterion's business.
+async fn of_one_millisecond(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for tie in ties(draw) {
+        let fake = shop(cx, draw, tie).fails(Section::Users, tie[Section::Users as usize]);
+        let mut last = Some(0);
+        for section in Section::ALL {
+            let alone = alone(cx, &fake, section, limits(LIMITS)).await;
+            last = last.zip(alone).map(|(last, alone)| last.max(alone.at));
+        }
+        let Some(last) = last else { continue };
+        begins(cx, "several sections have their outcome at the same millisecond; users fails");
+        let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS))).await?;
+        succeeded(call.value, "only users, which is optional, failed")?;
+        returned_at(
+            call.took,
+            last,
+            "the last sections have their outcome, at the same millisecond",
+            TIE,
+        )?;
+    }
+    Ok(())
 }
 
 /// Every choice of sections that fail, all five included, where none of them is critical. What their reports say is
@@ -230,8 +255,12 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
     // The last section of a list counts as the first does, however long the list is.
     let repeated = [shuffled[0], shuffled[0], shuffled[0], shuffled[1], shuffled[2], shuffled[3]];
     let many: Vec<_> = [shuffled[0]; 300].into_iter().chain([shuffled[1]]).collect();
+    let mut backwards = Section::ALL;
+    backwards.reverse();
     for list in [
         &[Section::Reviews][..],
+        &backwards[..2],
+        &backwards[2..],
         &[],
         &[Section::Users, Section::Users],
         &[Section::Orders, Section::LowStock],
@@ -247,6 +276,8 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
                 2..=6 => format!("{} were declared critical", names(list)),
                 _ => format!("{} 300 times and then {} were declared critical", list[0], list[300]),
             };
+            // A failure shows its own case.
+            cx.timeline().restart();
             let fake = Fake::new(&cx).fails(section, 100);
             let call = cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
             if list.contains(&section) {

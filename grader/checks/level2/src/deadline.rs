@@ -15,10 +15,10 @@ use crate::fake::{Fake, Step, down, latency, refused};
 use crate::moves::moves;
 use crate::plain;
 use crate::support::{
-    A_YEAR, ASSIGNED, YEARS, any_figures, asked_once, begins, catching, copy, crowd, endless,
+    A_YEAR, ASSIGNED, TIE, YEARS, any_figures, asked_once, begins, catching, copy, crowd, endless,
     errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, odd,
     page_or_error, panics, passed_on, returned_at, shop, shows, side_by_side, states_time,
-    succeeded, with_odd_time,
+    succeeded, ties, with_odd_time,
 };
 
 const NAME: &str = "deadline::load";
@@ -210,6 +210,14 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         )?;
         reports(&call.value, &fake, latencies, LONG)?;
         states_time(call.value.took, last)?;
+    }
+    for tie in ties(&mut draw) {
+        let fake = shop(&cx, &mut draw, tie);
+        begins(&cx, "several sources answer at the same millisecond");
+        let call = cx.call(PARTIAL, load_partial(fake.source(), LONG)).await?;
+        let last = tie.into_iter().max().unwrap_or_default();
+        returned_at(call.took, last, "the last sources answer, at the same millisecond", TIE)?;
+        reports(&call.value, &fake, tie, LONG)?;
     }
     let made = load_partial(Fake::new(&cx).source(), LONG);
     let (whole, took) = with_odd_time(&cx, PARTIAL, made).await?;

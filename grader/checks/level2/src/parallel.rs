@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
-    A_YEAR, AN_HOUR, HOURS, YEARS, asked_once, begins, carries_its_own_answers, catching, copy,
-    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left,
-    panics, passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
+    A_YEAR, AN_HOUR, HOURS, TIE, YEARS, asked_once, begins, carries_its_own_answers, catching,
+    copy, errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept,
+    nothing_left, panics, passes_each_panic_on, returned_at, shop, states_time, succeeded, ties,
+    with_odd_time,
 };
 
 const NAME: &str = "parallel::load";
@@ -62,6 +63,15 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
         "the slowest source answers, after more than a year",
         "the load has no limit and no pause of its own: it waits for the last answer",
     )?;
+
+    for tie in ties(&mut draw) {
+        begins(&cx, "several sources answer at the same millisecond");
+        let fake = shop(&cx, &mut draw, tie);
+        let call = cx.call(NAME, load(fake.source())).await?;
+        let last = tie.into_iter().max().unwrap_or_default();
+        returned_at(call.took, last, "the last sources answer, at the same millisecond", TIE)?;
+        states_time(succeeded(call.value, "every source answered")?.took, last)?;
+    }
 
     let (whole, took) = with_odd_time(&cx, NAME, load(Fake::new(&cx).source())).await?;
     is_exact(succeeded(whole, "every source answered")?.took, took, "`took`")

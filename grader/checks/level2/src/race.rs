@@ -398,6 +398,8 @@ async fn lost_of_one_instant(
         for (&section, error) in failing.iter().zip([&error, &other]) {
             fake = fake.with(section, Step::Fails(tie[section as usize], copy(error)));
         }
+        // A failure shows its own case.
+        cx.timeline().restart();
         begins(cx, "several outcomes are there at the same millisecond");
         let FirstThree { arrived, failed, rest, .. } = won(cx, &fake).await?.0;
         // More or fewer than three are another criterion's business.

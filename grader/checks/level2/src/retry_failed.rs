@@ -16,8 +16,8 @@ use crate::moves::moves;
 use crate::plain::{self, same};
 use crate::settles::{set, set_limit};
 use crate::support::{
-    A_YEAR, YEARS, any_figures, asked_once, crowd, is_exact, names, odd, of_several_lines,
-    returned_at, side_by_side, stopped_at, with_odd_time,
+    A_YEAR, TIE, YEARS, any_figures, asked_once, begins, crowd, is_exact, names, odd,
+    of_several_lines, returned_at, shop, side_by_side, stopped_at, ties, with_odd_time,
 };
 
 const NAME: &str = "retry_failed::retry";
@@ -81,6 +81,7 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
             failed.iter().map(|section| (*section, passing(&mut draw, *section))).collect();
         let fake = Fake::new(&cx);
         let load = retry(fake.source(), first_load(&first, &failures), LIMITS);
+        let start = cx.timeline().now_ms();
         let call = cx.call(NAME, load).await?;
         let mut called = fake.called();
         called.sort_unstable();
@@ -95,6 +96,21 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
             &format!("{} are asked at once", names(&failed)),
             "make the calls together (join_all) instead of one after the other",
         )?;
+        let late: Vec<_> =
+            fake.seen().iter().filter(|seen| seen.at != start).map(|seen| seen.section).collect();
+        ensure!(late.is_empty(), "of {} calls of the second try, {} begin late", failed.len(), late.len();
+            expected = format!("all at the first poll: {}", names(&failed)),
+            observed = format!("later: {}", names(&late)),
+            help = "make all calls together (join_all): no number of them is too large");
+    }
+    for times in ties(&mut draw) {
+        let fake = shop(&cx, &mut draw, times);
+        begins(&cx, "all five are asked for again, and several answer at the same millisecond");
+        let failures = Section::ALL.map(|section| (section, timed_out()));
+        let load = retry(fake.source(), first_load(&first, &failures), LIMITS);
+        let last = times.into_iter().max().unwrap_or_default();
+        let took = cx.call(NAME, load).await?.took;
+        returned_at(took, last, "the last sources answer, at the same millisecond", TIE)?;
     }
     // Loads that report on some of the sections only: the others are not asked for, and get no report.
     for there in 0..32_u32 {
@@ -229,6 +245,20 @@ pub async fn takes_the_newer_outcome(cx: Cx) -> Outcome {
             plain::failure(&SectionFailure::TimedOut { limit }),
             || format!("the report on {section} does not carry the limit of the second try"),
             "the limit is the one that `timeouts` gives the section, as it is",
+        )?;
+        // A limit of zero leaves no time, not even a millisecond.
+        let fake = Fake::new(&cx).named("second").with(section, Step::Answers(1));
+        let settled = first_load(&first, &[(section, timed_out())]);
+        let call = cx.call(NAME, retry(fake.source(), settled, limits_of(section, 0))).await?;
+        same(
+            plain::result(&now(&call.value, section)?.result),
+            plain::failure(&SectionFailure::TimedOut { limit: Duration::ZERO }),
+            || {
+                format!(
+                    "with a limit of zero, the report on {section} does not say that its time is over"
+                )
+            },
+            "zero is a limit that leaves no time",
         )?;
         // Its call is cut while that of another section still runs.
         let other = if section == Section::LowStock { Section::Sales } else { Section::LowStock };

@@ -198,6 +198,18 @@ pub fn latencies(draw: &mut Draw) -> [u64; 5] {
     latencies
 }
 
+/// What is said of a load that loses one of several outcomes of one millisecond.
+pub const TIE: &str = "one wake-up may stand for several calls: poll all that are left each time, not only up to the first that is \
+                       ready, or let join_all, FuturesUnordered or a JoinSet do it";
+
+/// Latencies of which several are equal: all five, at the first poll and later, and some of them.
+pub fn ties(draw: &mut Draw) -> [[u64; 5]; 5] {
+    let (early, late) = (draw.between(20..=400), draw.between(420..=800));
+    let mut drawn = [early, early, late, late, late];
+    draw.shuffle(&mut drawn);
+    [[early; 5], [0; 5], drawn, [early, late, early, late, early], [0, early, 0, early, early]]
+}
+
 /// Sources that answer after these latencies, with drawn data. No two of them answer with the same.
 pub fn shop(cx: &Cx, draw: &mut Draw, latencies: [u64; 5]) -> Fake {
     static OPENED: AtomicU32 = AtomicU32::new(1);
