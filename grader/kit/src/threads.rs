@@ -20,11 +20,11 @@ pub const MOST_THREADS: usize = 8;
 /// The stack that the standard library gives to a thread, whatever the environment says.
 const STACK: usize = 2 << 20;
 
-/// Real time after which threads that use no CPU time are stuck: they wait for one another.
+/// Real time after which threads that use no CPU time and want none are stuck: they wait for one another.
 const MOST_ASLEEP: Duration = Duration::from_secs(1);
 
 /// Real time in all. The grader's limit of CPU time ends a busy run long before.
-const MOST_REAL: Duration = Duration::from_secs(30);
+const MOST_REAL: Duration = Duration::from_secs(120);
 
 /// How often a run that is not done is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,6 +38,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Threads that wait for work.
 pub(crate) struct Pool {
     workers: Vec<Sender<Job>>,
+    /// What the system says of each thread. Opened before the jail closes.
+    statuses: Vec<Status>,
 }
 
 impl fmt::Debug for Pool {
@@ -59,10 +61,11 @@ impl Pool {
             let (give, jobs) = channel::<Job>();
             let tell = tell.clone();
             let work = move || {
+                let status = Status::of_this_thread();
                 let closed = if jailed { jail::close().map(drop) } else { Ok(()) };
                 let go_on = closed.is_ok();
                 // The sender is gone when another thread of the pool could not start.
-                let _ = tell.send(closed);
+                let _ = tell.send((number, status, closed));
                 drop(tell);
                 while go_on && let Ok(job) = jobs.recv() {
                     job();
@@ -71,10 +74,49 @@ impl Pool {
             Builder::new().name(format!("stress-{number}")).stack_size(STACK).spawn(work)?;
             workers.push(give);
         }
+        let mut statuses = Vec::new();
         for _ in 0..MOST_THREADS {
-            ready.recv().map_err(io::Error::other)?.map_err(io::Error::other)?;
+            let (number, status, closed) = ready.recv().map_err(io::Error::other)?;
+            closed.map_err(io::Error::other)?;
+            statuses.push((number, status));
         }
-        Ok(Pool { workers })
+        statuses.sort_unstable_by_key(|(number, _)| *number);
+        let statuses = statuses.into_iter().map(|(_, status)| status).collect();
+        Ok(Pool { workers, statuses })
+    }
+}
+
+/// What the system says of a thread.
+struct Status {
+    #[cfg(target_os = "linux")]
+    file: Option<std::fs::File>,
+}
+
+impl Status {
+    #[cfg(target_os = "linux")]
+    fn of_this_thread() -> Self {
+        Self { file: std::fs::File::open("/proc/thread-self/status").ok() }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of_this_thread() -> Self {
+        Self {}
+    }
+
+    /// Whether the thread runs or waits for a core: on a busy machine it may get none for long. False where it cannot
+    /// be known.
+    #[cfg(target_os = "linux")]
+    fn is_runnable(&self) -> bool {
+        let mut text = [0u8; 256];
+        let read = self.file.as_ref().and_then(|file| rustix::io::pread(file, &mut text, 0).ok());
+        let text = std::str::from_utf8(&text[..read.unwrap_or_default()]).unwrap_or_default();
+        let state = text.lines().find_map(|line| line.strip_prefix("State:"));
+        state.is_some_and(|state| state.trim_start().starts_with('R'))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn is_runnable(&self) -> bool {
+        false
     }
 }
 
@@ -89,7 +131,7 @@ impl Cx {
     /// # Errors
     ///
     /// A [`Fail`] when `work` panics on one of the threads, when the threads use no CPU time for one
-    /// second (they wait for one another), or when they are not done after 30 seconds of real time.
+    /// second and none waits for a core (they wait for one another), or when they are not done after 120 seconds of real time.
     ///
     /// # Panics
     ///
@@ -123,7 +165,7 @@ impl Cx {
             }
         }
         drop(tell);
-        let results = collect(&done, count).map_err(|diagnosis| Fail {
+        let results = collect(&done, count, &pool.statuses[..count]).map_err(|diagnosis| Fail {
             panics: panics::cause_first(panics::take()),
             ..Fail::diagnosed(name, diagnosis)
         })?;
@@ -149,6 +191,7 @@ impl Cx {
 fn collect<T>(
     done: &Receiver<(usize, Option<T>)>,
     count: usize,
+    statuses: &[Status],
 ) -> Result<Vec<Option<T>>, Diagnosis> {
     let begin = Instant::now();
     let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
@@ -161,7 +204,7 @@ fn collect<T>(
             }
             Err(RecvTimeoutError::Timeout) => {
                 let now = cpu_time();
-                if now.saturating_sub(cpu) > OWN_WORK {
+                if now.saturating_sub(cpu) > OWN_WORK || statuses.iter().any(Status::is_runnable) {
                     progress = Instant::now();
                 }
                 cpu = now;

@@ -313,6 +313,36 @@ pub async fn is_idempotent(cx: Cx) -> Outcome {
             what
         );
     }
+    a_free_key_is_not_for_others(&cx).await
+}
+
+/// A failure that may pass leaves the key free, for the same request.
+async fn a_free_key_is_not_for_others(cx: &Cx) -> Outcome {
+    for site in [CallSite::Fraud, CallSite::Save] {
+        let stage = stage(cx, Script::new().always(site, Fault::FailBefore))?;
+        let first = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        let first = status(&first, "when a service is down")?;
+        if !matches!(first, Status::Failed { retryable: true, .. }) {
+            // What the answer has to be is a criterion of its own.
+            continue;
+        }
+        stage.script.heal(site);
+        let (heir, _) = stage.another(GatewayConfig::default())?;
+        for (gateway, at) in [(&stage.gateway, ""), (&heir, ", at another process")] {
+            for (what, other) in others() {
+                let mismatch = cx.call("Gateway::pay", gateway.pay(other)).await?.value;
+                ensure!(
+                    mismatch == Err(PayError::KeyReused),
+                    "a payment has failed because {site} was down; now the same key with another {what} is not refused{at}";
+                    expected = "Err(KeyReused): the key is free for the same request",
+                    observed = format!("{mismatch:?}"),
+                    help = "compare with the payment that the journal has for the key, also when its run has failed"
+                );
+            }
+        }
+        let again = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+        paid(&again, "when the service is back, for the same request")?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ mod seen;
 mod threads;
 mod window;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ pub async fn a_success_ends_the_row(cx: Cx) -> Outcome {
 }
 
 pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
-    for figures in Figures::some(&cx) {
+    for figures in Figures::some_and_a_short_one(&cx) {
         let (bench, reset) = (Bench::opened(&cx, figures).await?, figures.reset);
         let pause = reset / 4;
         for gone in [0, pause, 2 * pause, 3 * pause] {
@@ -85,7 +85,7 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
 }
 
 pub async fn names_a_time_while_probing(cx: Cx) -> Outcome {
-    for figures in Figures::some(&cx) {
+    for figures in Figures::some_and_a_short_one(&cx) {
         let bench = Bench::half_open(&cx, figures).await?;
         let others = async {
             let mut got = Vec::new();
@@ -111,7 +111,7 @@ pub async fn names_a_time_while_probing(cx: Cx) -> Outcome {
 }
 
 pub async fn probes_after_the_reset_timeout(cx: Cx) -> Outcome {
-    for figures in Figures::some(&cx) {
+    for figures in Figures::some_and_a_short_one(&cx) {
         let (bench, reset) = (Bench::new(&cx, figures)?, figures.reset);
         // Failures that take their time: it is open from the end of the one that trips it.
         // They end together, and one more than it takes: how many it takes is a criterion of its own.
@@ -135,7 +135,7 @@ pub async fn probes_after_the_reset_timeout(cx: Cx) -> Outcome {
 }
 
 pub async fn shows_half_open_without_a_call(cx: Cx) -> Outcome {
-    for figures in Figures::some(&cx) {
+    for figures in Figures::some_and_a_short_one(&cx) {
         let (bench, reset) = (Bench::opened(&cx, figures).await?, figures.reset);
         sleep(ms(reset - 1)).await;
         ensure_eq!(bench.breaker.state(), State::Open, "state() {} ms after the trip", reset - 1);
@@ -332,6 +332,41 @@ pub async fn falls_back_only_while_open(cx: Cx) -> Outcome {
             expected = "`retry_after` of the refusal");
         ensure_eq!(bench.breaker.snapshot().ok, 1, "successes in the snapshot, after a success and a fallback";
             help = "a fallback's value is no success of the dependency");
+    }
+    falls_back_while_probing(&cx).await
+}
+
+/// Half-open, with a probe on its way, the others are refused too.
+async fn falls_back_while_probing(cx: &Cx) -> Outcome {
+    for figures in Figures::some(cx) {
+        let bench = Bench::half_open(cx, figures).await?;
+        let others = async {
+            sleep(ms(figures.reset / 2)).await;
+            let refused = bench.end(Ok(())).await?;
+            let given = Cell::new(None);
+            let fallback = |wait: Duration| {
+                given.set(Some(wait));
+                None
+            };
+            let call = bench.breaker.call_or(|| async { Ok(Some(1)) }, fallback);
+            let got = cx.call("CircuitBreaker::call_or", call).await?.value;
+            Ok((refused, got, given.get()))
+        };
+        let (probe, others) = join(bench.slow(figures.reset, Ok(())), others).await;
+        let _ = probe?;
+        let (refused, got, given) = others?;
+        let is_time = |wait: Duration| !wait.is_zero() && wait <= ms(figures.reset);
+        // Whether `call` refuses it, and with which time, are criteria of their own.
+        if !matches!(refused, Got::Refused(wait) if is_time(wait)) {
+            continue;
+        }
+        ensure!(
+            got == Ok(None) && given.is_some_and(is_time),
+            "half-open, a probe is on its way, and another call has a fallback: the fallback is given {given:?}, and the call returns {got:?}";
+            expected = format!("the time that the refusal names, above zero and at most {} ms, and the fallback's value", figures.reset),
+            observed = format!("`call` is refused at the same time with {refused:?}"),
+            help = "pass on `retry_after` of BreakerError::Open: the snapshot's is zero unless the breaker is open"
+        );
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `dead_letters::DeadLetters`.
 
+mod pushes;
 mod times;
 
 use std::cell::{Cell, RefCell};
@@ -152,7 +153,7 @@ pub async fn is_bounded(cx: Cx) -> Outcome {
     ensure_eq!(removed, Some("c"), "what remove() with the id of the third letter took out");
     let pushed = cx.call_fn(PUSH, || queue.push("f", "mail server down", 3)).await?;
     ensure!(pushed.is_ok(), "an item is refused although one of three was removed");
-    Ok(())
+    pushes::are_bounded(&cx)
 }
 
 pub async fn ids_are_never_reused(cx: Cx) -> Outcome {
@@ -189,7 +190,7 @@ pub async fn ids_are_never_reused(cx: Cx) -> Outcome {
             ensure!(queue.is_empty(), "delivered letters are still there");
         }
     }
-    Ok(())
+    pushes::ids_differ(&cx)
 }
 
 pub async fn removes_only_what_was_delivered(cx: Cx) -> Outcome {
@@ -416,6 +417,50 @@ pub async fn newcomers_wait(cx: Cx) -> Outcome {
         let (left, pushed) = (queue.len(), pushed.get());
         ensure!(delivered || left == 2 + pushed, "{left} letters in the queue when none of 2 was delivered and {pushed} arrived";
             expected = format!("{}", 2 + pushed));
+    }
+    no_turn_is_passed_on(&cx).await
+}
+
+/// A letter whose turn does not come, since it was removed, delivered or parked meanwhile, leaves its turn to no newcomer.
+async fn no_turn_is_passed_on(cx: &Cx) -> Outcome {
+    for meanwhile in ["removed", "delivered by another redrive", "parked by another redrive"] {
+        let (queue, ids) = queue_of(10, 1, &["slow", "b", "c"])?;
+        let seen = RefCell::new(Vec::new());
+        let slow = queue.redrive(|letter| {
+            seen.borrow_mut().push(*letter.item);
+            async move {
+                if *letter.item == "slow" {
+                    sleep(ms(100)).await;
+                }
+                Ok::<_, &str>(())
+            }
+        });
+        let other = async {
+            sleep(ms(10)).await;
+            if meanwhile == "removed" {
+                for id in &ids[1..] {
+                    queue.remove(*id);
+                }
+            } else {
+                let is_parked = meanwhile == "parked by another redrive";
+                let handler = |_| ready(if is_parked { Err("mailbox full") } else { Ok(()) });
+                queue.redrive(handler).await;
+            }
+            let push = |newcomer| queue.push(newcomer, "down", 1).ok();
+            ["newcomer 1", "newcomer 2"].map(push)
+        };
+        let (_, newcomers) = cx.call(NAME, join(slow, other)).await?.value;
+        if newcomers.iter().flatten().any(|id| ids.contains(id)) {
+            // That no id comes back is a criterion of its own.
+            continue;
+        }
+        let seen = seen.into_inner();
+        ensure!(
+            !seen.iter().any(|item| item.starts_with("newcomer")),
+            "two of three letters are {meanwhile} while a redrive delivers the first one, and then two new ones arrive: the redrive tries {seen:?}";
+            expected = "no newcomer: what arrives later waits for the next redrive",
+            help = "list the ids before you try the first one: as many turns as there were letters are not the same"
+        );
     }
     Ok(())
 }

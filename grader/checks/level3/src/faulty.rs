@@ -19,6 +19,8 @@ use crate::steps::Log;
 pub enum Fault {
     /// Nothing is written, and this is the answer.
     Is(JournalError),
+    /// Nothing is written, and this is the answer; only once.
+    Once(JournalError),
     /// The batch is written, and the answer is lost; only once.
     WrittenOnce,
     /// Nothing is written, and there is no answer.
@@ -76,8 +78,10 @@ impl Faulty {
     /// The fault of the next write, if it meets one.
     fn next(&self) -> Option<Fault> {
         let nth = self.writes.fetch_add(1, Ordering::Relaxed);
-        let meets =
-            if self.fault == Fault::WrittenOnce { nth == self.from } else { nth >= self.from };
+        let meets = match self.fault {
+            Fault::WrittenOnce | Fault::Once(_) => nth == self.from,
+            _ => nth >= self.from,
+        };
         if meets {
             let _ = self.first_fault.set(lock(&self.log).len());
             self.failed.notify_one();
@@ -106,7 +110,7 @@ impl Journal for Faulty {
         async move {
             match fault {
                 None => self.memory.open(saga, first).await,
-                Some(Fault::Is(error)) => Err(error),
+                Some(Fault::Is(error) | Fault::Once(error)) => Err(error),
                 Some(Fault::WrittenOnce) => {
                     self.memory.open(saga, first).await?;
                     Err(JournalError::Unavailable)
@@ -133,7 +137,7 @@ impl Journal for Faulty {
         async move {
             match fault {
                 None => write.await,
-                Some(Fault::Is(error)) => Err(error),
+                Some(Fault::Is(error) | Fault::Once(error)) => Err(error),
                 Some(Fault::WrittenOnce) => {
                     write.await?;
                     Err(JournalError::Unavailable)

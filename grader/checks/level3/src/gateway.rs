@@ -253,6 +253,7 @@ pub async fn answers_within_ten_seconds(cx: Cx) -> Outcome {
         );
     }
     leaves_time_to_pay()?;
+    ports::keeps_the_clients_deadline(&cx).await?;
     paths::answers_by_the_deadline(&cx).await
 }
 

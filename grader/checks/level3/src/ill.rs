@@ -24,6 +24,8 @@ pub enum Illness {
     Hangs,
     /// Its client's library panics.
     Panics,
+    /// It grants each claim at once, and says so later.
+    GrantsLate(Duration),
 }
 
 /// A journal that can fall ill.
@@ -60,7 +62,7 @@ impl Ill {
                     sleep(time).await;
                     act(self.inner.as_ref()).await
                 }
-                None => act(self.inner.as_ref()).await,
+                None | Some(Illness::GrantsLate(_)) => act(self.inner.as_ref()).await,
             }
         }
         .boxed()
@@ -83,7 +85,17 @@ impl Journal for Ill {
         })
     }
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
-        self.ask(move |journal| journal.claim(saga))
+        let illness = *lock(&self.illness);
+        self.ask(move |journal| {
+            async move {
+                let claimed = journal.claim(saga).await;
+                if let Some(Illness::GrantsLate(time)) = illness {
+                    sleep(time).await;
+                }
+                claimed
+            }
+            .boxed()
+        })
     }
     fn read(&self, saga: SagaId) -> JournalFuture<'_, Option<SagaLog>> {
         self.ask(move |journal| journal.read(saga))

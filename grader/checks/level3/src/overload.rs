@@ -43,6 +43,9 @@ struct Calls {
     fraudulent: AtomicBool,
     /// Whether the ledger is down and a refund gets no answer.
     stuck: AtomicBool,
+    /// Whether the first cancel of each payment is answered with a 500 that had no effect.
+    cancels_burn: AtomicBool,
+    burnt: Mutex<HashSet<PaymentId>>,
     seen: Mutex<Vec<(CallSite, PaymentId, Instant)>>,
     declined: Mutex<HashSet<PaymentId>>,
 }
@@ -53,6 +56,10 @@ impl Faults for Calls {
         lock(&self.seen).push((site, payment.clone(), Instant::now()));
         if site == CallSite::Fraud && self.fraudulent.load(Ordering::Relaxed) {
             return Fault::Decline;
+        }
+        let burns = site == CallSite::Cancel && self.cancels_burn.load(Ordering::Relaxed);
+        if burns && lock(&self.burnt).insert(payment.clone()) {
+            return Fault::Internal { effect: false };
         }
         match site {
             CallSite::Save if self.stuck.load(Ordering::Relaxed) => return Fault::FailBefore,
@@ -107,8 +114,17 @@ impl Counter {
         every_nth_declined: u32,
         wrap: impl FnOnce(Providers) -> Providers,
     ) -> Result<Self, Fail> {
+        Self::at(Latencies::ASSIGNMENT, config, every_nth_declined, wrap)
+    }
+
+    fn at(
+        latencies: Latencies,
+        config: GatewayConfig,
+        every_nth_declined: u32,
+        wrap: impl FnOnce(Providers) -> Providers,
+    ) -> Result<Self, Fail> {
         let calls = Arc::new(Calls { every_nth_declined, ..Calls::default() });
-        let world = World::with(Latencies::ASSIGNMENT, Arc::clone(&calls) as _, None);
+        let world = World::with(latencies, Arc::clone(&calls) as _, None);
         let journal = Arc::new(MemoryJournal::new());
         let providers = wrap(world.providers());
         let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver))
@@ -332,6 +348,51 @@ pub async fn undoes_before_it_begins(cx: Cx) -> Outcome {
             help = "ask the limiter with Priority::Refund for whatever undoes"
         );
     }
+    looks_up_before_it_begins(&cx).await
+}
+
+/// The provider answers each first cancel with a 500 that had no effect: the undo looks the intent up, and goes on.
+async fn looks_up_before_it_begins(cx: &Cx) -> Outcome {
+    // When a lookup is due: with the answer to the cancel.
+    let due = |at: Instant| at + Latencies::ASSIGNMENT.of(CallSite::Cancel);
+    let first_cancels = |calls: &Calls| {
+        let mut first: HashMap<PaymentId, Instant> = HashMap::new();
+        for (payment, at) in calls.of(CallSite::Cancel) {
+            first.entry(payment).or_insert(at);
+        }
+        first
+    };
+    // A gateway may wait before it looks up, or not look up at all.
+    let quiet = Counter::new(1, |providers| providers)?;
+    quiet.calls.cancels_burn.store(true, Ordering::Relaxed);
+    cx.call("Gateway::pay", quiet.gateway.pay(request("first"))).await?.value.ok();
+    sleep(ms(20_000)).await;
+    let cancels = first_cancels(&quiet.calls);
+    let at_once =
+        quiet.calls.of(CallSite::Find).iter().any(|(payment, at)| {
+            cancels.get(payment).is_some_and(|cancelled| due(*cancelled) == *at)
+        });
+    if !at_once {
+        return Ok(());
+    }
+    let counter = Counter::new(3, |providers| providers)?;
+    counter.first(cx).await?;
+    counter.calls.cancels_burn.store(true, Ordering::Relaxed);
+    counter.load("load", 10 * CAPACITY, ms(6000)).await;
+    sleep(ms(20_000)).await;
+    let calls = &counter.calls;
+    let (creates, cancels) = (calls.of(CallSite::Create), first_cancels(calls));
+    for (payment, made) in calls.of(CallSite::Find) {
+        let Some(due) = cancels.get(&payment).map(|at| due(*at)) else { continue };
+        let before = creates.iter().filter(|(_, at)| *at > due && *at < made).count();
+        ensure!(
+            before == 0,
+            "a cancel is answered with a 500, and {before} new payments make their first call before the undo looks the intent up";
+            expected = "what undoes goes before every new payment: a lookup of an undo too",
+            observed = format!("the lookup waits {} ms", (made - due).as_millis()),
+            help = "ask the limiter with Priority::Refund for each call of an undo, also for one that moves no money"
+        );
+    }
     Ok(())
 }
 
@@ -371,6 +432,7 @@ pub async fn says_when_to_come_back(cx: Cx) -> Outcome {
     );
     refuses_for_seconds(&cx).await?;
     knows_before_the_first_end(&cx).await?;
+    never_says_at_once(&cx).await?;
     // The last one that is refused comes back, alone.
     for round in 0..5 {
         sleep(ms(10_000)).await;
@@ -434,22 +496,52 @@ async fn knows_before_the_first_end(cx: &Cx) -> Outcome {
 
 /// Payments whose undo takes minutes say nothing about when the next one may come.
 async fn refuses_for_seconds(cx: &Cx) -> Outcome {
-    let counter = Counter::new(0, |providers| providers)?;
-    counter.first(cx).await?;
-    counter.calls.stuck.store(true, Ordering::Relaxed);
-    for number in 0..3 {
-        drop(counter.spawn(format!("stuck {number}")));
+    let few = u32::try_from(cx.draw().between(4..=9)).unwrap_or(4);
+    let limited = GatewayConfig { max_in_flight: few, ..GatewayConfig::default() };
+    for config in [GatewayConfig::default(), limited] {
+        let max_in_flight = config.max_in_flight;
+        let counter = Counter::with(config, 0, |providers| providers)?;
+        counter.first(cx).await?;
+        counter.calls.stuck.store(true, Ordering::Relaxed);
+        for number in 0..3 {
+            drop(counter.spawn(format!("stuck {number}")));
+        }
+        sleep(ms(60_000)).await;
+        counter.calls.stuck.store(false, Ordering::Relaxed);
+        sleep(ms(60_000)).await;
+        let a_second = if max_in_flight == few { 2 * CAPACITY } else { 100 * CAPACITY };
+        let counts = counter.load("after", a_second, ms(1000)).await;
+        let longest = counts.refused.iter().max().copied().unwrap_or_default();
+        ensure!(
+            !counts.refused.is_empty() && longest <= ms(10_000),
+            "with max_in_flight {max_in_flight}, after payments whose undo took a minute, a refusal says: come back in {} ms", longest.as_millis();
+            expected = "a `retry_after` of at most 10 000 ms", observed = counts.told(),
+            help = "how long an undo takes is no measure for a payment: bound it by GatewayConfig::total"
+        );
     }
-    sleep(ms(60_000)).await;
-    counter.calls.stuck.store(false, Ordering::Relaxed);
-    sleep(ms(60_000)).await;
-    let counts = counter.load("after", 100 * CAPACITY, ms(1000)).await;
-    let longest = counts.refused.iter().max().copied().unwrap_or_default();
+    Ok(())
+}
+
+/// Payments that take no time say nothing either.
+async fn never_says_at_once(cx: &Cx) -> Outcome {
+    let few = u32::try_from(cx.draw().between(1..=9)).unwrap_or(1);
+    let config = GatewayConfig { max_in_flight: few, ..GatewayConfig::default() };
+    let counter = Counter::at(Latencies::NONE, config, 0, |providers| providers)?;
+    counter.first(cx).await?;
+    let burst = (0..25).map(|number| {
+        let gateway = counter.gateway.clone();
+        async move { gateway.pay(request(&format!("burst {number}"))).await }
+    });
+    let burst = futures::future::join_all(burst.collect::<Vec<_>>());
+    let told = cx.call("Gateway::pay", burst).await?.value;
+    let at_once = told.iter().any(
+        |told| matches!(told, Err(PayError::Overloaded { retry_after }) if retry_after.is_zero()),
+    );
     ensure!(
-        !counts.refused.is_empty() && longest <= ms(10_000),
-        "after payments whose undo took a minute, a refusal says: come back in {} ms", longest.as_millis();
-        expected = "a `retry_after` of at most 10 000 ms", observed = counts.told(),
-        help = "how long an undo takes is no measure for a payment: bound it by GatewayConfig::total"
+        !at_once,
+        "services answer at once, and 25 payments come together to a gateway with max_in_flight {few}: one is told to come back after 0 ms";
+        expected = "a `retry_after` of more than 0",
+        help = "a client that obeys zero comes back in a loop: at least a millisecond, however fast the last payment was"
     );
     Ok(())
 }

@@ -259,7 +259,8 @@ async fn heir(
 
 pub async fn at_every_point(cx: Cx) -> Outcome {
     everywhere(&cx, "Gateway::recover", once).await?;
-    leaves_strangers_alone().await
+    leaves_strangers_alone().await?;
+    cut_short::outlives_an_owner(&cx).await
 }
 
 /// Something else that writes to the same journal.
@@ -361,7 +362,7 @@ pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     crate::world::is_written(&cx).await?;
     receipts::sends_every_receipt(&cx).await?;
     let count = u32::try_from(cx.draw().between(700..=800)).unwrap_or(700);
-    let parked = 60;
+    let parked = 120;
     let script = Arc::new(
         Script::new()
             .always(CallSite::Save, Fault::FailBefore)
@@ -369,9 +370,10 @@ pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     );
     let world = World::new(Arc::clone(&script));
     let scene = Scene { world, journal: MemoryJournal::new() };
-    // Those that cannot be undone, a few at a time: the breaker of the ledger stays closed for most.
+    let fast = GatewayConfig { rate: nonzero!(100_000), ..GatewayConfig::default() };
+    // Those that cannot be undone. All begin before the breaker of the ledger opens.
     let process = Process::new();
-    let gateway = scene.gateway(&process)?;
+    let gateway = scene.gateway_with(fast.clone(), &process)?;
     let first: Vec<_> =
         (0..parked).map(|number| ask(&gateway, format!("parked {number}"))).collect();
     for payment in first {
@@ -384,7 +386,6 @@ pub async fn hundreds_at_once(cx: Cx) -> Outcome {
     script.heal(CallSite::Refund);
     // And those that a second process leaves behind wherever they are.
     let process = Process::new();
-    let fast = GatewayConfig { rate: nonzero!(100_000), ..GatewayConfig::default() };
     let gateway = scene.gateway_with(fast, &process)?;
     for number in 0..count {
         ask(&gateway, format!("open {number}"));

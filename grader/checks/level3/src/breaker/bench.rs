@@ -74,6 +74,14 @@ impl Figures {
         [ASSIGNED, drawn]
     }
 
+    /// And one that is open for less than a second.
+    pub fn some_and_a_short_one(cx: &Cx) -> [Self; 3] {
+        let [assigned, drawn] = Self::some(cx);
+        // Divided by four.
+        let reset = 4 * cx.draw().between(1..=200);
+        [assigned, drawn, Self { reset, ..drawn }]
+    }
+
     pub fn config(self) -> BreakerConfig<Trouble> {
         let failures = nz(self.failures);
         BreakerConfig {

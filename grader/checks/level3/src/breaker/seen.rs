@@ -144,6 +144,36 @@ pub async fn watchers_see_each_change(cx: Cx) -> Outcome {
         [HalfOpen; 2],
         "what two watchers see after the reset timeout"
     );
+    notices_what_it_says(&cx).await
+}
+
+/// Who looks at the state after the reset timeout is told half-open; a watcher and the listener hear the same.
+async fn notices_what_it_says(cx: &Cx) -> Outcome {
+    type Look = fn(&Breaker) -> State;
+    let looks: [(&str, Look); 2] = [
+        ("state()", |breaker| breaker.state()),
+        ("snapshot()", |breaker| breaker.snapshot().state),
+    ];
+    for (name, look) in looks {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let breaker = made(ASSIGNED.config())?
+            .with_listener(move |transition: &Transition| lock(&sink).push(transition.to));
+        let watch = breaker.watch();
+        for _ in 0..=ASSIGNED.failures {
+            let call = breaker.call(|| async { Err::<(), _>(Trouble::Down) });
+            let _ = cx.call(NAME, call).await?;
+        }
+        sleep(ms(ASSIGNED.reset + 1)).await;
+        let said = cx.call_fn("CircuitBreaker", || look(&breaker)).await?;
+        let (watched, heard) = (*watch.borrow(), lock(&told).last().copied());
+        ensure!(
+            said != HalfOpen || (watched == HalfOpen && heard == Some(HalfOpen)),
+            "{name} says HalfOpen after the reset timeout, and a watcher sees {watched:?}, with {heard:?} as the listener's last change";
+            expected = "HalfOpen for all of them",
+            help = "half-open is a change of state also when no call has come: a look that finds the reset timeout over makes it, with all that follows"
+        );
+    }
     Ok(())
 }
 

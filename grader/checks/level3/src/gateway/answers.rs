@@ -160,6 +160,30 @@ pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
         observed = format!("{reply:?}, {} charged", stage.net()),
         help = "what may pass is no answer to keep: leave the key free, and let another run of the saga follow"
     );
+    a_pause_may_pass(&cx).await
+}
+
+/// The provider asks for a pause that is longer than the deadline of a payment that has begun.
+async fn a_pause_may_pass(cx: &Cx) -> Outcome {
+    let pause = cx.draw().between(12_000..=30_000);
+    let told = Fault::RateLimited(Some(ms(pause)));
+    let stage = stage(cx, Script::new().on(CallSite::Create, 2, told))?;
+    let later = async {
+        sleep(ms(100)).await;
+        stage.gateway.pay(request("told to wait")).await
+    };
+    let both = async { tokio::join!(stage.gateway.pay(request("begun before")), later).0 };
+    let first = cx.call("Gateway::pay", both).await?.value;
+    sleep(ms(200_000)).await;
+    let again = cx.call("Gateway::pay", stage.gateway.pay(request("begun before"))).await?.value;
+    let is_paid = is_paid(&status(&again, "long after a pause")?);
+    ensure!(
+        is_paid,
+        "the provider asks for a pause of {pause} ms while a payment is in the middle; long after it the same request is not paid";
+        expected = "paid: that there was no slot before the deadline says nothing about the next run",
+        observed = format!("{again:?}; told at first: {first:?}"),
+        help = "a call that the rate limiter refuses may be made later: a failure of the kind Unavailable, with retryable: true"
+    );
     Ok(())
 }
 

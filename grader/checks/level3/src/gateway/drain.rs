@@ -1,12 +1,16 @@
 //! A gateway that drains: it lets no new payment in, and waits for those under way.
 
+use std::sync::Arc;
+
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::answer::PayError;
-use level3::gateway::GatewayConfig;
+use level3::event::NoObserver;
+use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::LEASE;
-use level3_sim::Script;
+use level3_sim::{MortalJournal, Process, Script};
 use tokio::time::sleep;
 
+use crate::ill::{Ill, Illness};
 use crate::world::{paid, request, stage};
 
 pub async fn drains(cx: Cx) -> Outcome {
@@ -34,7 +38,8 @@ pub async fn drains(cx: Cx) -> Outcome {
     let counted = stage.gateway.in_flight();
     ensure_eq!(counted, 0, "in_flight() is wrong when all are over");
     stays_closed(&cx).await?;
-    waits_for_the_recovered(&cx).await
+    waits_for_the_recovered(&cx).await?;
+    waits_for_what_is_claimed(&cx).await
 }
 
 /// A payment that another process has left is under way as well, once it is taken over.
@@ -72,6 +77,42 @@ async fn waits_for_the_recovered(cx: &Cx) -> Outcome {
         matches!(&recovered, Ok(Ok(recovered)) if recovered.finished == 1),
         "a recovery that was under way when its gateway began to drain does not report its payment";
         expected = "finished: 1", observed = format!("{recovered:?}")
+    );
+    Ok(())
+}
+
+/// The drain begins while a recovery waits to hear that it has claimed a payment.
+async fn waits_for_what_is_claimed(cx: &Cx) -> Outcome {
+    let stage = stage(cx, Script::new())?;
+    let gateway = stage.gateway.clone();
+    let paying = tokio::spawn(async move { gateway.pay(request("a")).await });
+    sleep(ms(cx.draw().between(1010..=1090))).await;
+    stage.process.kill();
+    paying.abort();
+    sleep(LEASE + ms(1)).await;
+    let process = Process::new();
+    let journal = Ill::new(Arc::new(MortalJournal::new(&stage.journal, &process)));
+    journal.falls(Some(Illness::GrantsLate(ms(500))));
+    let (kept, providers) = (Arc::new(journal), stage.world.providers_of(&process));
+    let heir = Gateway::new(GatewayConfig::default(), providers, kept, Arc::new(NoObserver))
+        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+    let recovering = {
+        let heir = heir.clone();
+        tokio::spawn(async move { heir.recover().await })
+    };
+    sleep(ms(cx.draw().between(50..=450))).await;
+    let call = cx.call("Gateway::drain", heir.drain(ms(60_000))).await?;
+    let before = stage.wire.calls().len();
+    let ended = recovering.await;
+    sleep(ms(60_000)).await;
+    let after = stage.wire.calls().len();
+    ensure!(
+        call.value != 0 || after == before,
+        "a recovery has claimed a payment and waits for the journal to say so; a drain that begins then returns 0 after {} ms, and {} calls are made for the payment afterwards",
+        call.took.as_millis(), after - before;
+        expected = "drain waits until the payment and its receipt are over, or the recovery leaves the payment alone",
+        observed = format!("recover() returned {ended:?}"),
+        help = "count a payment before you claim it, and not when the journal has answered"
     );
     Ok(())
 }

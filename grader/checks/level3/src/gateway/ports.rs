@@ -236,6 +236,48 @@ async fn slow(cx: &Cx, draw: &mut grader_kit::Draw) -> Outcome {
     Ok(())
 }
 
+/// The journal takes its time before a payment begins: the steps end by the client's deadline anyway.
+pub async fn keeps_the_clients_deadline(cx: &Cx) -> Outcome {
+    let config = GatewayConfig::default();
+    let undos = config.undo.create + config.undo.confirm + config.undo.save;
+    let long = cx.draw().between(6000..=7500);
+    // Not create: its undo may repeat the call.
+    let sites = [CallSite::Fraud, CallSite::Confirm, CallSite::Save];
+    for site in sites {
+        for time in [long, 5000, 9000] {
+            let (stage, journal) = patient(cx, Script::new().always(site, Fault::Hang))?;
+            journal.falls(Some(Illness::Slow(ms(time))));
+            let begun = tokio::time::Instant::now();
+            let request = drawn(&mut cx.draw(), "a");
+            let both = async {
+                tokio::join!(stage.gateway.pay(request), async {
+                    sleep(ms(1)).await;
+                    journal.falls(None);
+                })
+                .0
+            };
+            cx.call("Gateway::pay", both).await?.value.ok();
+            sleep(ms(60_000)).await;
+            let latest = begun + config.total - undos;
+            let calls = stage.wire.calls();
+            let late = calls.iter().filter(|call| sites.contains(&call.site)).find(|call| {
+                call.at > latest || call.over.as_ref().is_none_or(|(over, _)| *over > latest)
+            });
+            if let Some(late) = late {
+                let since = |at: tokio::time::Instant| (at - begun).as_millis();
+                let over = late
+                    .over
+                    .as_ref()
+                    .map_or("never".to_owned(), |(over, _)| format!("at {} ms", since(*over)));
+                return Err(Fail::new(format!("the first record of a payment takes {time} ms, and {site} hangs: {} #{} is called at {} ms and over {over}", late.site, late.nth, since(late.at)))
+                    .expected(format!("every step over at {} ms after the request: the undos need the rest of the {} ms", (latest - begun).as_millis(), config.total.as_millis()))
+                    .help("the deadline is made when the request comes, and is the saga's too: what the journal takes is gone"));
+            }
+        }
+    }
+    Ok(())
+}
+
 pub async fn observers_decide_nothing(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let scripts = [

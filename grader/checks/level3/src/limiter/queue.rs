@@ -4,7 +4,7 @@ use futures::future::{join, join_all, poll_immediate};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::deadline::Deadline;
 use level3::limiter::Priority;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, NAME};
 use Priority::{Charge, Refund};
@@ -178,6 +178,37 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
             if call.value.is_ok() { "was served at" } else { "was refused at" };
             expected = format!("served at {served_at} ms: the wake-up is passed on"),
             help = "a caller that was woken and goes away has to wake the next one");
+    }
+    a_gone_caller_is_not_waited_for(&cx).await
+}
+
+/// Callers have gone from the middle of the line: one that comes now waits for those that are still there.
+async fn a_gone_caller_is_not_waited_for(cx: &Cx) -> Outcome {
+    let count = cx.draw().between(3..=20);
+    for (gone, comes) in [(Charge, Charge), (Refund, Refund), (Refund, Charge)] {
+        let bench = Bench::new(cx, 1)?;
+        bench.crowd_of(1, "used").await?;
+        let first = bench.go("first", gone, Deadline::never());
+        let leave = (0..count)
+            .map(|_| dropped_at(cx, NAME, 300, bench.go("gone", gone, Deadline::never())));
+        let last = bench.go("last", gone, Deadline::never());
+        let newcomer = async {
+            sleep(ms(400)).await;
+            let began = Instant::now();
+            let told = bench.go("newcomer", comes, Deadline::after(ms(3000))).await;
+            (told, began.elapsed())
+        };
+        let all =
+            async { futures::join!(first, join_all(leave.collect::<Vec<_>>()), last, newcomer) };
+        let (_, left, _, (told, took)) = cx.call(NAME, all).await?.value;
+        left.into_iter().collect::<Result<(), _>>()?;
+        ensure!(
+            told.is_ok() && took == ms(2600),
+            "a {gone:?} waits, {count} behind it went away at 300 ms, and another one behind those waits: a {comes:?} that comes at 400 ms, with a deadline at 3400 ms, {} {} ms",
+            if told.is_ok() { "is served at" } else { "is refused at" }, 400 + took.as_millis();
+            expected = "served at 3000 ms, after the two that wait",
+            help = "count the callers that wait, not their places: those that are gone take no slot"
+        );
     }
     Ok(())
 }

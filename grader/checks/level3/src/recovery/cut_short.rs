@@ -103,6 +103,30 @@ async fn an_outage_is_an_error(cx: &Cx) -> Outcome {
     paid(&next, "after a recovery that has failed")
 }
 
+/// A payment has an owner when the recovery begins. The owner writes once more, which renews its lease, and dies then.
+pub async fn outlives_an_owner(cx: &Cx) -> Outcome {
+    let dies_at = cx.draw().between(710..=990);
+    let scene = Scene::new(Script::new());
+    let process = Process::new();
+    let owner = scene.gateway(&process)?;
+    let paying = tokio::spawn(async move { owner.pay(request("a")).await });
+    sleep(ms(100)).await;
+    let gateway = scene.gateway(&Process::new())?;
+    let dies = async {
+        sleep(ms(dies_at - 100)).await;
+        process.kill();
+        paying.abort();
+    };
+    let when = format!(
+        "a payment's owner lives when recover() begins, and dies {} ms later, after more records",
+        dies_at - 100
+    );
+    let both = async { tokio::join!(recover(&gateway, &when), dies).0 };
+    cx.call("Gateway::recover", both).await?.value?;
+    sleep(REST).await;
+    scene.check(&when)
+}
+
 /// The caller drops a recovery that has claimed a payment: the payment is brought to its end by that gateway, and
 /// not after its lease by another one.
 pub async fn a_dropped_recovery_goes_on(cx: &Cx) -> Outcome {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::gateway::{Gateway, Undelivered};
-use level3::journal::{MemoryJournal, Standing};
+use level3::journal::{Journal as _, MemoryJournal, Opened, Payload, Record, SagaId, Standing};
 use level3::provider::RowStatus;
 use level3_sim::{CallSite, Fault, Process, Script, World};
 use tokio::time::sleep;
@@ -52,6 +52,7 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
         help = "claim the parked saga and resume it"
     );
     a_letter_for_each_undo(&cx).await?;
+    looks_behind_strangers(&cx).await?;
     counts_what_it_parks().await?;
     a_row_to_be_taken_back_brings_no_receipt().await
 }
@@ -110,6 +111,53 @@ async fn a_letter_for_each_undo(cx: &Cx) -> Outcome {
         expected = "nothing charged, no row, none parked, no letter"
     );
     Ok(())
+}
+
+/// Parked sagas of another kind are older and younger than the payment that is parked.
+async fn looks_behind_strangers(cx: &Cx) -> Outcome {
+    let script = Script::new()
+        .always(CallSite::Save, Fault::FailBefore)
+        .always(CallSite::Refund, Fault::Decline);
+    let scene = Scene::new(script);
+    let process = Process::new();
+    let first = scene.gateway(&process)?;
+    for number in 0..3 {
+        parks_a_stranger(&scene, number).await?;
+        let key = format!("payment {number}");
+        cx.call("Gateway::pay", first.pay(request(&key))).await?.value.ok();
+        sleep(ms(200_000)).await;
+    }
+    process.kill();
+    let heir = scene.gateway(&Process::new())?;
+    cx.call("Gateway::recover", recover(&heir, "parked sagas of two kinds")).await?.value?;
+    let of_payments = |letter: &Undelivered| match letter {
+        Undelivered::Undo { saga, .. } => Some(saga.clone()),
+        Undelivered::Receipt(_) => None,
+    };
+    let letters = heir.dead_letters();
+    let mut payments: Vec<_> =
+        letters.iter().filter_map(|letter| of_payments(&letter.item)).collect();
+    payments.sort();
+    payments.dedup();
+    let parked = scene.journal.count(Standing::Parked);
+    ensure!(
+        parked == 6 && payments.len() == 3 && payments.iter().all(|saga| !saga.as_str().starts_with("ride")),
+        "a journal has {parked} parked sagas, three of another kind and three payments by turns: recover() makes dead letters of others";
+        expected = "one dead letter at least for each of the three payments",
+        observed = format!("letters of {payments:?}"),
+        help = "a saga of another kind is left alone; the ones behind it may be payments"
+    );
+    Ok(())
+}
+
+/// A parked saga that is no payment.
+async fn parks_a_stranger(scene: &Scene, number: usize) -> Outcome {
+    let broken = || Fail::new("the journal in memory does not work");
+    let state = Payload::of(&"a ride").map_err(|_| Fail::new("a state cannot be written"))?;
+    let first = Record::Begun { kind: "ride".into(), state };
+    let opened = scene.journal.open(SagaId::new(&format!("ride-{number}")), first).await;
+    let Ok(Opened::New(lease)) = opened else { return Err(broken()) };
+    scene.journal.append(&lease, vec![Record::Parked]).await.map_err(|_| broken())
 }
 
 /// A recovery that cannot undo a payment says so in its figures.

@@ -80,7 +80,70 @@ pub async fn writes_ahead(cx: Cx) -> Outcome {
         help = "write StepStarted before the step and UndoStarted before the undo: after a crash only the journal can say what was under way"
     );
     end_of_reads_the_records(&cx).await?;
+    states_that_do_not_change(&cx).await?;
     parked_in_one_order(&cx).await
+}
+
+/// Steps and undos some of which return the state that they were given, in any order.
+async fn states_that_do_not_change(cx: &Cx) -> Outcome {
+    const NAMES: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+    let mut draw = cx.draw();
+    for round in 0..8 {
+        let adds: Vec<u32> = NAMES.iter().map(|_| draw.index(2) as u32).collect();
+        let fails = round % 2 == 1;
+        let mut saga = Saga::new("test");
+        for (name, add) in NAMES.into_iter().zip(adds.iter().copied()) {
+            let step = Step::new(name, move |state: u32, _| async move { Ok(state + add) });
+            let twice = draw.index(2) as u32;
+            saga = saga.step(step.undo(ms(500), move |state, _| async move { Ok(state + twice) }));
+        }
+        if fails {
+            saga = saga.step(Step::new("fails", |_, _| async {
+                Err(StepError::not_done(FailureKind::Transient, "refused"))
+            }));
+        }
+        let (saga, journal, id) = (Arc::new(saga), MemoryJournal::new(), SagaId::new("one"));
+        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
+        let run = saga.execute(kept, id.clone(), 7, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::execute", run).await?.value;
+        let Ok(Some(saga_log)) = journal.read(id).await else {
+            return Err(Fail::new("the journal knows no such saga"));
+        };
+        // The state after each step, by its record.
+        let seen: Vec<Option<u32>> = saga_log
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                Record::StepDone { state, .. } => Some(state.read().ok()),
+                _ => None,
+            })
+            .collect();
+        let states: Vec<Option<u32>> = adds
+            .iter()
+            .scan(7, |state, add| {
+                *state += add;
+                Some(Some(*state))
+            })
+            .collect();
+        ensure!(
+            seen == states,
+            "six steps add {adds:?} to a state of 7, and the records hold other states";
+            expected = format!("{states:?}"), observed = format!("{seen:?}"),
+            help = "a step that returns the state that it was given is done too: its record holds the state as it is now"
+        );
+        // The state that execute returns is a criterion of its own.
+        let end = match (fails, states.last()) {
+            (false, Some(Some(state))) => Ok(SagaOutcome::Completed(*state)),
+            _ => end,
+        };
+        let read = saga.outcome_of(&saga_log);
+        ensure!(
+            matches!((&read, &end), (Ok(Some(read)), Ok(end)) if read == end),
+            "outcome_of reads another end than that of the saga, after steps some of which leave the state as it is";
+            expected = format!("{end:?}"), observed = format!("{read:?}")
+        );
+    }
+    Ok(())
 }
 
 /// Two undos are parked, the later step's first: the run and the records list them in one order.

@@ -10,7 +10,7 @@ use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
 use tokio::time::sleep;
 
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, calls, said, shown, undone_sorted,
+    Bench, Does, KINDS, Panics, State, Undo, called, calls, said, shown, state_of, undone_sorted,
 };
 
 /// A saga whose owner died after it had written these records, and the right to go on with it.
@@ -193,9 +193,17 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
             observed = format!("{}, then {}", calls(&bench.log), said(&end)),
             help = "Compensating decides: a saga that goes back goes on going back, also past its pivot. UndoDone ends an undo."
         );
-        let why = matches!(&end, Ok(SagaOutcome::Compensated { failure, state }) if failure.step == "close" && state.iter().any(|name| name == "-reserve"));
-        ensure!(why, "a saga that is undone by another owner does not say why, or loses its state";
+        let why =
+            matches!(&end, Ok(SagaOutcome::Compensated { failure, .. }) if failure.step == "close");
+        ensure!(why, "a saga that is undone by another owner does not say why";
             expected = "Compensated, since close failed", observed = format!("{end:?}"));
+        let mut state = end.ok().map(|end| state_of(&end).clone()).unwrap_or_default();
+        // In which order they are undone is another criterion's matter.
+        state.sort();
+        let expected = ["-capture", "-reserve", "-ride", "capture", "reserve", "ride"];
+        ensure_eq!(state, expected,
+            "the process ended when the saga {when}, and another owner has ended it: the state after the last undo, sorted";
+            help = "StepDone and UndoDone hold the state that the step or the undo has returned: the next undo gets that of the last of them");
     }
     // Parked: tried again when it is taken over.
     let mut parked = half;
@@ -230,7 +238,16 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
         let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
             return Err(Fail::new("the journal knows no such saga"));
         };
-        let read = bench.saga.outcome_of(&saga_log).map(|end| end.map(|end| said(&Ok(end))));
+        let read = bench.saga.outcome_of(&saga_log);
+        let state = |end: &SagaOutcome<State>| state_of(end).clone();
+        let states =
+            (read.as_ref().ok().and_then(Option::as_ref).map(state), end.as_ref().ok().map(state));
+        ensure_eq!(
+            states.0, states.1,
+            "the state that outcome_of reads, and the one that resume has returned";
+            help = "a record of an undo that is done holds the state after it"
+        );
+        let read = read.map(|end| end.map(|end| said(&Ok(end))));
         ensure!(
             matches!(&read, Ok(Some(read)) if read == expected),
             "outcome_of reads another end than the one that resume has returned";
