@@ -109,7 +109,7 @@ pub async fn critical_events_have_a_reserve(cx: Cx) -> Outcome {
 
 /// Critical calls that wait for room and bring no event in, whatever the reason, cost no place.
 async fn gives_places_back(cx: &Cx) -> Outcome {
-    const HELP: &str = "a place belongs to the call until its event is accepted: it is given back when the id turns out to be a duplicate, when the journal fails, and when the caller leaves";
+    const HELP: &str = "a place belongs to the call until its event is accepted: it is released when the id turns out to be a duplicate, when the journal fails, and when the caller leaves";
     let mut draw = cx.draw();
     for way in ["have one id", "are dropped", "meet a journal that fails"] {
         let (threshold, reserve, count) = (1 + draw.index(4), draw.index(3), 2 + draw.index(3));
