@@ -14,7 +14,8 @@ use crate::server::{Flush, Server};
 fn two_recover(place: &Place) {
     let running = Running::quietly(place.program("--payments 100000 --rate 800 --failure-rate 10"));
     let mut open = Vec::new();
-    for _ in 0..100 {
+    // A minute: a busy machine may be slow to start the program.
+    for _ in 0..600 {
         thread::sleep(Duration::from_millis(100));
         open = open_sagas(place);
         if open.len() > 20 {
