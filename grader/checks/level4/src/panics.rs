@@ -29,6 +29,12 @@ impl Payload {
         }
     }
 
+    /// The text of a panic that the judged code has let through, which may be another one.
+    pub fn text_of(panic: &(dyn Any + Send)) -> &str {
+        let text = panic.downcast_ref::<&str>().copied();
+        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    }
+
     /// Panics with it as a bug of the caller's code would, without a report: the grader shows no panic of
     /// its own.
     pub fn throw(self) -> ! {

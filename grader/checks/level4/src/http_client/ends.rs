@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures::future::{join, join_all, poll_immediate};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms, scarce};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms, scarce};
 use http::Method;
 use level4::http_client::{BatchError, Caching, Request, Settings};
 use tokio::time::{sleep, timeout};
@@ -62,12 +62,15 @@ pub async fn a_panic_passes(cx: Cx) -> Outcome {
         let panics = AssertUnwindSafe(get(&client, A, Caching::Use)).catch_unwind();
         let outcome = cx.call(GET, panics).await?.value;
         // Which panic it is, is left to `single_flight`, whose callers may get one of its own.
-        ensure!(outcome.is_err(), "the transport panics, and the caller gets an answer"; expected = "a panic");
+        let Err(panic) = outcome else {
+            return Err(Fail::new("the transport panics, and the caller gets an answer")
+                .expected("a panic"));
+        };
         // In a batch it is a result, and the others of its host have theirs.
         let requests = [A, "http://a.example/1", "http://b.example/2"];
         let requests = requests.into_iter().map(|url| (url, Request::get(url))).collect();
         let answers = cx.call(BATCH, client.batch(requests)).await?.value;
-        let text = payload.text().to_owned();
+        let text = Payload::text_of(panic.as_ref()).to_owned();
         ensure!(answers.first().is_some_and(|(_, it)| *it == Err(BatchError::Panicked(text.clone()))), "a request of a batch panics with `{text}`: {:?}", answers.first(); expected = "Panicked, with that text");
         ensure!(answers.iter().skip(1).all(|(_, it)| it.is_ok()), "a request of a batch panics, and the others have no answer: {answers:?}"; expected = "their answers");
         ensure_eq!(ask(&cx, &client, A).await?, "well", "after requests that panicked");
