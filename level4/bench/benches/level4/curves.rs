@@ -146,7 +146,7 @@ fn lists(runtime: &Runtime) -> Result<Growth, Failed> {
     let mut cases = Vec::new();
     for size in [first, 1000, last] {
         // What makes no sense is found here, and not while it is measured.
-        drop(states::list(1, size)?);
+        let _ = states::list(1, size)?;
         let run = move |times| {
             if let Ok(list) = states::list(times, size) {
                 states::follow(runtime, &list, times);

@@ -49,7 +49,7 @@ pub fn follow(runtime: &Runtime, list: &List, version: u64) {
 /// All of them.
 pub fn all(runtime: &Runtime) -> Result<Vec<Work<'_>>, Failed> {
     // Once beforehand, to find settings that make no sense.
-    drop(list(1, LIST)?);
+    let _ = list(1, LIST)?;
     Ok(vec![change(runtime), paging(runtime), message(runtime), update(runtime)])
 }
 

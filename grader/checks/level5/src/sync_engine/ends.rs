@@ -307,7 +307,7 @@ pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
             fetch(&cx, &engine, id).await?;
             sleep(ms(20)).await;
         }
-        ensure_eq!(parked(&engine), "x [a v=one | b v=two]", "a program picks {panics:?} about x, and then decides y: what is parked"; help = HELP);
+        ensure_eq!(parked(&engine), "x [a v=one | b v=two]", "a program panics about x ({panics:?}), and then decides y: what is parked"; help = HELP);
         ensure_eq!(get(&cx, &engine, "y").await?, "fresh v=two", "what counts of y, which the program has decided after a panic"; help = HELP);
     }
     Ok(())
