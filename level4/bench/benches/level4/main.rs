@@ -10,6 +10,7 @@
 //! Costs are CPU time, in turns with other people's crates at the same work, and told as ratios. Wake-ups are counted,
 //! and memory is that of a process for each kind. With Node on the path and RxJS in `target/rxjs`, RxJS is measured too; grader/bench/README.md has
 //! the command that installs it.
+#![allow(clippy::drop_non_drop, reason = "in a blank, what is dropped may have no destructor yet")]
 
 mod caches;
 mod calls;
