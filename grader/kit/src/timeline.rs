@@ -68,8 +68,8 @@ impl Timeline {
     /// Never returns: for a fake that gives no answer, on purpose. `who` is how a message names the call:
     /// `capture`, or `the undo of reserve`.
     ///
-    /// A call of the learner's code that never ends is told apart by this: it waits for the fake, and not for a
-    /// wake-up that was lost.
+    /// By this a message distinguishes a call of the learner's code that waits for the fake from one whose
+    /// wake-up was lost.
     ///
     /// # Cancellation
     ///

@@ -539,7 +539,7 @@ async fn never_says_at_once(cx: &Cx) -> Outcome {
     );
     ensure!(
         !at_once,
-        "services answer at once, and 25 payments come together to a gateway with max_in_flight {few}: one is told to come back after 0 ms";
+        "services answer at once, and 25 payments come together to a gateway with max_in_flight {few}: one is refused with a `retry_after` of 0 ms";
         expected = "a `retry_after` of more than 0",
         help = "a client that obeys zero comes back in a loop: at least a millisecond, however fast the last payment was"
     );

@@ -20,7 +20,7 @@ const OVER_RXJS: f64 = 5.0;
 const OVER_QUICK: f64 = 1.5;
 /// What an item may cost among the most items over one among the fewest.
 const OVER_SMALL: f64 = 1.5;
-/// A spread of this part of the median is told.
+/// The report mentions a spread of this part of the median.
 const WIDE: f64 = 0.2;
 
 /// Headings of what depends on the machine.

@@ -147,7 +147,7 @@ pub async fn watchers_see_each_change(cx: Cx) -> Outcome {
     notices_what_it_says(&cx).await
 }
 
-/// Who looks at the state after the reset timeout is told half-open; a watcher and the listener hear the same.
+/// A caller that reads the state after the reset timeout gets half-open; a watcher and the listener get the same.
 async fn notices_what_it_says(cx: &Cx) -> Outcome {
     type Look = fn(&Breaker) -> State;
     let looks: [(&str, Look); 2] = [

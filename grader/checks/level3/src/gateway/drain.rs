@@ -11,7 +11,7 @@ use level3_sim::{MortalJournal, Process, Script};
 use tokio::time::sleep;
 
 use crate::ill::{Ill, Illness};
-use crate::world::{paid, request, stage};
+use crate::world::{Stage, paid, request, stage};
 
 pub async fn drains(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
@@ -42,9 +42,8 @@ pub async fn drains(cx: Cx) -> Outcome {
     waits_for_what_is_claimed(&cx).await
 }
 
-/// A payment that another process has left is under way as well, once it is taken over.
-async fn waits_for_the_recovered(cx: &Cx) -> Outcome {
-    let stage = stage(cx, Script::new())?;
+/// The process dies in the middle of a payment, and its lease ends.
+async fn leaves_one_payment(cx: &Cx, stage: &Stage) {
     let gateway = stage.gateway.clone();
     let paying = tokio::spawn(async move { gateway.pay(request("a")).await });
     // While the row is written: the payment is past its pivot.
@@ -52,6 +51,12 @@ async fn waits_for_the_recovered(cx: &Cx) -> Outcome {
     stage.process.kill();
     paying.abort();
     sleep(LEASE + ms(1)).await;
+}
+
+/// A payment that another process has left is under way as well, once it is taken over.
+async fn waits_for_the_recovered(cx: &Cx) -> Outcome {
+    let stage = stage(cx, Script::new())?;
+    leaves_one_payment(cx, &stage).await;
     let (heir, _) = stage.another(GatewayConfig::default())?;
     let recovering = {
         let heir = heir.clone();
@@ -84,12 +89,7 @@ async fn waits_for_the_recovered(cx: &Cx) -> Outcome {
 /// The drain begins while a recovery waits to hear that it has claimed a payment.
 async fn waits_for_what_is_claimed(cx: &Cx) -> Outcome {
     let stage = stage(cx, Script::new())?;
-    let gateway = stage.gateway.clone();
-    let paying = tokio::spawn(async move { gateway.pay(request("a")).await });
-    sleep(ms(cx.draw().between(1010..=1090))).await;
-    stage.process.kill();
-    paying.abort();
-    sleep(LEASE + ms(1)).await;
+    leaves_one_payment(cx, &stage).await;
     let process = Process::new();
     let journal = Ill::new(Arc::new(MortalJournal::new(&stage.journal, &process)));
     journal.falls(Some(Illness::GrantsLate(ms(500))));
