@@ -10,16 +10,17 @@
 //!
 //! `cargo test -p grader-proofs --test planted -- --one-by-one [FILTER]` builds and judges each solution
 //! alone. Those that `grader/planted/unproven.txt` lists are ignored unless
-//! `--include-ignored` or `--ignored` asks for them. With `--record` and without a filter the results become the table
-//! `grader/planted/one-by-one.md`.
+//! `--include-ignored` or `--ignored` asks for them. With `--record` the results become the sections of
+//! `grader/planted/one-by-one.md`: those of all levels without a filter, that of one level with its name as the filter.
+#[path = "planted/one_by_one.rs"]
+mod one_by_one;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::num::NonZero;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use grader::catalog::{LEVELS, Level, module_of};
 use grader::select::{Entry, select};
@@ -55,8 +56,12 @@ fn run() -> Result<libtest_mimic::Conclusion, Failure> {
     let ours = ["--one-by-one", "--record"];
     let arguments =
         Arguments::from_iter(given.iter().filter(|argument| !ours.contains(&argument.as_str())));
-    if record && (!one_by_one || arguments.filter.is_some() || !arguments.skip.is_empty()) {
-        return Err("--record needs --one-by-one and no filter: the table is about all".into());
+    let filter = arguments.filter.as_deref();
+    let is_whole = filter.is_none_or(|name| LEVELS.iter().any(|level| level.name == name));
+    if record && (!one_by_one || !is_whole || !arguments.skip.is_empty()) {
+        return Err("--record needs --one-by-one and no filter but the name of a level: a section of the table \
+                    is about all solutions of its level"
+            .into());
     }
     let root = grader::workspace::of_this_run()?;
     let start = Instant::now();
@@ -70,12 +75,17 @@ fn run() -> Result<libtest_mimic::Conclusion, Failure> {
     let conclusion = libtest_mimic::run(&arguments, plan.trials);
     if record {
         let proved = proved.lock().unwrap_or_else(PoisonError::into_inner);
-        std::fs::write(root.join(TABLE), table(&proved, start.elapsed())?)?;
+        let levels: Vec<&Level> = LEVELS
+            .iter()
+            .copied()
+            .filter(|level| filter.is_none_or(|name| level.name == name))
+            .collect();
+        one_by_one::record(&root.join(TABLE), &levels, &proved, start.elapsed())?;
     }
     Ok(conclusion)
 }
 
-/// What was found about each planted solution, by its name.
+/// The result for each planted solution, by its name.
 type Proved = BTreeMap<String, (Planted, Result<(), String>, Duration)>;
 
 /// The tests, and the jobs that those of them wait for that the arguments select.
@@ -230,35 +240,4 @@ fn trial(
         }
         found.map_err(Failed::from)
     })
-}
-
-/// The results as a document.
-fn table(proved: &Proved, took: Duration) -> Result<String, Failure> {
-    let rustc = Command::new("rustc").arg("--version").output()?;
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let right = proved.values().filter(|(planted, ..)| planted.fails.is_empty()).count();
-    let failed = proved.values().filter(|(_, found, _)| found.is_err()).count();
-    let mut text = format!(
-        "# Planted solutions, one by one\n\n\
-         Each planted solution was built and judged alone, a wrong one by the criteria about the modules that it \
-         changes and those that it names, a right one by every criterion of its level. Written by\n\n\
-         ```sh\ncargo test -p grader-proofs --test planted -- --one-by-one --record\n```\n\n\
-         | | |\n| --- | --- |\n| date | {date} |\n| toolchain | {} |\n| wrong solutions | {} |\n\
-         | right solutions | {right} |\n| not as described | {failed} |\n| wall time | {} min |\n\n\
-         | planted solution | criteria that must fail | as described | seconds |\n\
-         | --- | --- | --- | ---: |\n",
-        String::from_utf8_lossy(&rustc.stdout).trim(),
-        proved.len() - right,
-        took.as_secs().div_ceil(60),
-    );
-    for (name, (planted, found, took)) in proved {
-        let fails = match planted.fails.as_slice() {
-            [] => "none".to_owned(),
-            [one] => format!("`{one}`"),
-            [first, rest @ ..] => format!("`{first}` and {} more", rest.len()),
-        };
-        let verdict = if found.is_ok() { "yes" } else { "**no**" };
-        writeln!(text, "| {name} | {fails} | {verdict} | {:.1} |", took.as_secs_f64())?;
-    }
-    Ok(text)
 }

@@ -9,12 +9,14 @@ use super::message::{HttpError, Request};
 /// A request with its place in the list.
 pub(super) type Placed = (usize, Request);
 
-/// Requests in batches: those of one host, in their order, so many in each at most. Hosts come in the order of their
-/// first request. Beside them, those whose URL has no host.
+/// Divides requests into batches of one host and at most `size` requests each. Hosts come in the order of their first
+/// request, and requests of a host keep their order. The second list holds the requests whose URL has no host.
 pub(super) fn batches(
     requests: impl Iterator<Item = Request>,
     size: NonZeroUsize,
 ) -> (Vec<Vec<Placed>>, Vec<(usize, HttpError)>) {
+    // The map finds a host's group, the vector keeps the order of the groups: an order of the map would differ from
+    // run to run.
     let mut hosts: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<Vec<Placed>> = Vec::new();
     let mut refused = Vec::new();
@@ -32,6 +34,8 @@ pub(super) fn batches(
     }
     let cut = |mut group: Vec<Placed>| {
         let mut batches = Vec::new();
+        // Cuts from the front, so that the requests keep their order. `split_off` leaves the front in `group` and
+        // moves the rest.
         while group.len() > size.get() {
             let rest = group.split_off(size.get());
             batches.push(std::mem::replace(&mut group, rest));

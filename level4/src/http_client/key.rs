@@ -1,4 +1,4 @@
-//! What tells two requests apart, and what was invalidated.
+//! The key that tells two requests apart, and the invalidations that change it.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ pub(super) struct Key {
     url: String,
     /// The values of the headers that tell requests apart, in the order of the settings.
     varying: Vec<Vec<HeaderValue>>,
-    /// The number of the last invalidation that concerns the URL. With it, whatever is older has another key: copies,
-    /// and requests that are on their way.
+    /// The number of the last invalidation that concerns the URL. It gives everything older another key: copies, and
+    /// requests that are under way.
     epoch: u64,
 }
 
@@ -42,18 +42,20 @@ pub(super) fn host(url: &str) -> Result<String, HttpError> {
     }
 }
 
-/// The prefixes that were invalidated, each with the number of its last time.
+/// The invalidated prefixes, each with the number of its last invalidation.
 #[derive(Debug, Default)]
 pub(super) struct Epochs {
+    /// The number of the last invalidation. It only rises, so no key comes back.
     last: u64,
-    /// The number of the last time that everything was.
+    /// The number of the last invalidation of everything.
     all: u64,
     prefixes: HashMap<String, u64>,
 }
 
 impl Epochs {
-    /// So many prefixes are told apart. With one more, everything is invalidated: that forgets more than was asked for,
-    /// and never less.
+    /// The most prefixes that are told apart. With one more, everything is invalidated: the client then forgets more
+    /// than the caller asked for, and never less. Without a bound, a caller that invalidates one URL after another
+    /// would grow the map without end.
     const MOST: usize = 64;
 
     pub(super) fn invalidate(&mut self, prefix: &str) {
@@ -66,6 +68,7 @@ impl Epochs {
     }
 
     pub(super) fn of(&self, url: &str) -> u64 {
+        // The latest of all prefixes that match. A map cannot look a prefix up, so it looks at all: at most `MOST`.
         let concerned = self.prefixes.iter().filter(|(prefix, _)| url.starts_with(*prefix));
         concerned.map(|(_, number)| *number).fold(self.all, u64::max)
     }

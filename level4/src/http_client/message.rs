@@ -1,4 +1,4 @@
-//! What goes to a server and what comes back.
+//! Requests, responses, and the transport between them.
 
 use std::sync::Arc;
 
@@ -40,9 +40,9 @@ pub struct Response {
 
 /// Sends requests: over sockets, or from a script in a test.
 ///
-/// A time limit for an answer belongs into the transport, which knows its connections.
+/// A time limit for an answer belongs in the transport, which knows its connections.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends a request and returns the server's answer, whatever its status.
+    /// Sends a request and returns the server's answer with any status.
     ///
     /// Dropping the future gives the request up.
     ///
@@ -67,7 +67,7 @@ pub enum TransportError {
     /// The connection ended before the answer was complete, or there was none at all.
     #[error("the connection ended before the answer was complete")]
     Incomplete,
-    /// The body has more bytes than this, which is the most that the transport takes.
+    /// The body has more bytes than the transport takes. The number is the limit.
     #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
 }

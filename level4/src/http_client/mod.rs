@@ -1,5 +1,5 @@
-//! An HTTP client's layer above its transport: copies with an age, one request for all who ask, batches, and loads that
-//! show a copy first.
+//! The layer of an HTTP client above its transport: copies with an age, one shared request for concurrent callers,
+//! batches, and progressive loads that show a copy first.
 //!
 //! ```text
 //!   GET, HEAD ──▶ a fresh copy? ──▶ Hit, with its age
@@ -79,14 +79,14 @@ impl Default for Settings {
     }
 }
 
-/// Whether a copy may answer.
+/// Whether a copy may answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Caching {
     /// A fresh copy answers.
     #[default]
     Use,
-    /// The server answers, and its answer is the new copy. A request that is on its way is joined; one that was
-    /// invalidated is not.
+    /// The server answers, and its answer becomes the copy. The caller joins a request of the same key that is under
+    /// way, unless it was invalidated.
     Bypass,
 }
 
@@ -108,13 +108,13 @@ pub enum Progress {
     RevalidateFailed(HttpError),
 }
 
-/// Sends requests through a transport, and remembers answers.
+/// Sends requests through a transport and keeps copies of the answers.
 ///
-/// A clone is a handle to the same copies. There is no task: a request runs inside of the futures of those who wait for
-/// it.
+/// A clone is a handle to the same copies. There is no background task: a request runs inside the futures of the
+/// callers that wait for it.
 ///
-/// An answer with `Cache-Control: no-store` is not kept. Other directives are not read: the settings decide, and
-/// [`invalidate`](Self::invalidate).
+/// The client does not keep an answer with `Cache-Control: no-store`. It reads no other directive: the settings and
+/// [`invalidate`](Self::invalidate) decide how long a copy lives.
 ///
 /// ```
 /// use level4::http_client::{
@@ -144,10 +144,13 @@ pub struct HttpClient<T> {
 struct Parts<T> {
     transport: T,
     settings: Settings,
-    /// Only a place for copies: it fetches nothing itself, so `Infallible`.
+    /// The copies. The cache only stores here and fetches nothing itself, so its fetch error is `Infallible`:
+    /// `requests` decides who asks the server.
     copies: TtlCache<Key, Response, Infallible>,
-    /// The requests of methods with copies, each with the time of its arrival: all who wait see the same age.
+    /// The requests under way that a caller can join. Each answer carries the time of its arrival, so that all
+    /// callers that waited for it report the same age, also one that is polled late.
     requests: SingleFlight<Key, (Response, Instant), HttpError>,
+    /// A std lock: it is held for a lookup or an insertion and never across an await point.
     epochs: Mutex<Epochs>,
 }
 
@@ -190,37 +193,42 @@ impl<T: Transport> HttpClient<T> {
         self.send(Request::get(url), caching).await
     }
 
-    /// The answer to a request.
+    /// Answers a request from a copy or from the server.
     ///
-    /// To a `GET` and a `HEAD`, a fresh copy answers, if `caching` allows it. Otherwise the request goes to the server,
-    /// once for all who ask meanwhile, and its answer is kept. Requests are the same if method, URL and the headers of
-    /// [`Settings::vary`] are. Every other method goes to the server, once for each call.
+    /// A fresh copy answers a `GET` or a `HEAD` if `caching` allows it. Otherwise the client asks the server once for
+    /// all concurrent callers and keeps the answer. Two requests are the same if their method, URL and the headers of
+    /// [`Settings::vary`] are equal. Every other method goes to the server, once for each call.
     ///
-    /// If a copy has an `ETag`, the request that is to replace it has it as `If-None-Match`, and the answer 304 makes
-    /// the copy current again.
+    /// If the copy has an `ETag`, the request carries it as `If-None-Match`. The answer 304 makes the copy current
+    /// again.
     ///
     /// # Errors
     ///
-    /// [`HttpError`]. It reaches all who wait and is not kept; an old copy stays as it is.
+    /// [`HttpError`]. Every caller that waits for the request gets it. It is not kept, and an old copy stays as it is.
     ///
     /// # Panics
     ///
-    /// A panic of the transport reaches all who wait for its answer.
+    /// A panic of the transport passes to every caller that waits for its answer.
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. A request goes on while one caller waits for it, and is
-    /// dropped with the last one.
+    /// Before its first poll the future has done nothing. A request goes on while at least one caller waits for it,
+    /// and is dropped with the last one.
     pub async fn send(
         &self,
         request: Request,
         caching: Caching,
     ) -> Result<Hit<Response>, HttpError> {
+        // First, so that a URL that cannot be asked has the same answer whether or not a copy exists.
         host(&request.url)?;
         if !matches!(request.method, Method::GET | Method::HEAD) {
+            // Two `POST`s with equal keys are two orders of the caller, not one question: neither a copy nor a
+            // request under way may answer the second.
             let value = usable(self.parts.transport.send(request).await?)?;
             return Ok(Hit { value, age: Duration::ZERO, fresh: true });
         }
+        // The cache also returns copies that are too old to answer: they serve the progressive load and hold the tag
+        // for the next request.
         let copy = self.copy(&request).filter(|copy| copy.fresh && caching == Caching::Use);
         match copy {
             Some(copy) => Ok(copy),
@@ -228,59 +236,71 @@ impl<T: Transport> HttpClient<T> {
         }
     }
 
-    /// Loads `url` in steps: the copy at once, if there is one, and then what the server says.
+    /// Loads `url` in steps: first the copy, if there is one, then the server's answer.
     ///
-    /// The last item is `Fresh`, `Unchanged` or `RevalidateFailed`, or without a copy the error. Then the stream ends.
-    /// The request begins with the poll after the copy's. Callers who ask for the same meanwhile share it.
+    /// The last item is `Fresh`, `Unchanged` or `RevalidateFailed`, or the error if there was no copy. Then the stream
+    /// ends. The poll after the one that yields the copy begins the request. Concurrent callers with the same key
+    /// share it.
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the stream has done nothing. Dropping it leaves the request, which is dropped with its last
-    /// caller.
+    /// Before its first poll the stream has done nothing. Dropping it leaves the shared request, which is dropped with
+    /// its last caller.
     pub fn progressive(
         &self,
         url: &str,
     ) -> impl Stream<Item = Result<Progress, HttpError>> + Send + use<T> {
+        // The stream owns a handle, so it may outlive the client's owner (`use<T>` borrows nothing).
         let client = self.clone();
         stream::unfold(Next::Look(Request::get(url)), move |next| client.clone().step(next))
     }
 
-    /// Sends many requests and returns what each of them has got, with its id, in the order of `requests`.
+    /// Sends many requests and returns each result with its id, in the order of `requests`.
     ///
-    /// Requests of one host make batches of at most [`Settings::batch_size`], and at most [`Settings::batches`] of them
-    /// run at once. The requests of a batch run at the same time, each as [`send`](Self::send) with
-    /// [`Caching::Use`]; a batch is over when all its requests are.
+    /// Requests of one host form batches of at most [`Settings::batch_size`] requests, and at most
+    /// [`Settings::batches`] batches run at once. The requests of a batch run at the same time, each as
+    /// [`send`](Self::send) with [`Caching::Use`]. A batch ends when all its requests have ended.
     ///
     /// # Errors
     ///
-    /// [`BatchError`] for a request without an answer. The others are not touched by it.
+    /// [`BatchError`] for a request without an answer. It does not affect the others.
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. Dropping it leaves the requests that are on their way, and
-    /// sends no others.
+    /// Before its first poll the future has done nothing. Dropping it leaves the requests that are under way and sends
+    /// no others.
     pub async fn batch<I>(
         &self,
         requests: Vec<(I, Request)>,
     ) -> Vec<(I, Result<Response, BatchError>)> {
         let (ids, requests): (Vec<I>, Vec<Request>) = requests.into_iter().unzip();
         let (batches, refused) = batches(requests.into_iter(), self.parts.settings.batch_size);
+        // Closures and not futures: the limiter calls one only when it has a slot, so a batch that waits has not
+        // begun a single request.
         let runs = batches
             .into_iter()
             .map(|batch| || async { Ok::<_, Infallible>(self.run(batch).await) });
         let done = Limiter::new(self.parts.settings.batches).run_all(runs.collect()).await;
         let refused = refused.into_iter().map(|(place, error)| (place, Err(Failure::Error(error))));
-        // A batch returns its failures as values, so that none of them is one itself.
+        // A batch returns the failures of its requests as values and has none of its own, so both `flatten`s lose
+        // nothing: the outer one takes the batch out of its `Ok`, the inner one joins the batches.
         let mut placed: Vec<_> = done.into_iter().flatten().flatten().chain(refused).collect();
+        // Batches end in any order. Each answer has its place, so sorting gives the caller's order back, and each id
+        // meets its own answer.
         placed.sort_unstable_by_key(|(place, _)| *place);
         ids.into_iter().zip(placed).map(|(id, (_, answer))| (id, answer)).collect()
     }
 
-    /// Forgets all copies whose URL begins with `prefix`, and makes obsolete what requests on their way may bring:
-    /// those who wait for it get it, but it is not kept, and a later caller does not join.
+    /// Forgets all copies whose URL begins with `prefix`.
     ///
-    /// The empty prefix is that of every URL.
+    /// A request that is under way becomes obsolete as well: the callers that wait for it get its answer, but the
+    /// client does not keep the answer, and a later caller does not join the request.
+    ///
+    /// Every URL begins with the empty prefix.
     pub fn invalidate(&self, prefix: &str) {
+        // Nothing is removed: a new epoch gives every concerned URL another key, under which no copy and no request
+        // exists. That is one step for both, with no moment between them in which an obsolete request is kept. The
+        // old copies have no reader and leave the cache by age or by its capacity.
         lock(&self.parts.epochs).invalidate(prefix);
     }
 
@@ -293,17 +313,21 @@ impl<T: Transport> HttpClient<T> {
         self.parts.copies.get(&self.key(request))
     }
 
-    /// The server's answer. Joins a request of the same key.
+    /// The server's answer. Joins a request of the same key that is under way.
     async fn refresh(&self, request: Request) -> Result<Hit<Response>, HttpError> {
         let key = self.key(&request);
+        // The request owns its parts, because it may outlive this caller: the single flight lets another caller drive
+        // it on. It keeps its answer under the key of its own beginning; after an invalidation no reader looks there.
         let (parts, keeps) = (Arc::clone(&self.parts), key.clone());
         let work = move || async move { parts.ask(keeps, request).await };
         let (value, arrived) = self.parts.requests.run(key, work).await?;
+        // More than zero for a caller that is polled long after the arrival.
         let age = arrived.elapsed();
         Ok(Hit { value, age, fresh: age < self.parts.settings.ttl })
     }
 
-    /// One step of a progressive load.
+    /// One step of a progressive load: the item and what the next poll does. The state travels as a value, so a
+    /// stream that is dropped between two steps leaves nothing to clean up.
     async fn step(self, next: Next) -> Option<(Result<Progress, HttpError>, Next)> {
         let (request, copy) = match next {
             Next::Look(request) => {
@@ -319,6 +343,7 @@ impl<T: Transport> HttpClient<T> {
             Next::Ask(request, copy) => (request, Some(copy)),
             Next::End => return None,
         };
+        // The comparison is with the copy that this caller has seen. The cache's copy may be another one by now.
         let item = match (self.refresh(request).await, copy) {
             (Ok(hit), Some(copy)) if is_same(&hit.value, &copy) => Ok(Progress::Unchanged),
             (Ok(hit), _) => Ok(Progress::Fresh(hit.value)),
@@ -328,13 +353,14 @@ impl<T: Transport> HttpClient<T> {
         Some((item, Next::End))
     }
 
-    /// One batch: its requests at the same time, and their answers with their places.
+    /// Runs the requests of one batch at the same time and returns their answers with their places.
     async fn run(&self, batch: Vec<Placed>) -> Vec<(usize, Result<Response, BatchError>)> {
         let (places, requests): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let sends = requests.into_iter().map(|request| {
             || async { self.send(request, Caching::Use).await.map(|hit| hit.value) }
         });
-        // All at once: a batch has no more requests than that. The limiter makes a value of a panic.
+        // A batch has at most `batch_size` requests, so no request waits for a slot. The limiter is here because it
+        // turns a panic into a value: a request whose transport panics does not take its batch along.
         let limiter = Limiter::new(self.parts.settings.batch_size);
         places.into_iter().zip(limiter.run_all(sends.collect()).await).collect()
     }
@@ -342,9 +368,11 @@ impl<T: Transport> HttpClient<T> {
 
 /// What a progressive load does at its next poll.
 enum Next {
+    /// It looks for a copy, and asks the server if there is none.
     Look(Request),
-    /// With the copy that was yielded.
+    /// It asks the server and compares the answer with the copy that it has yielded.
     Ask(Request, Response),
+    /// It ends the stream.
     End,
 }
 
@@ -352,7 +380,7 @@ impl<T: Transport> Parts<T> {
     /// Asks the server, and keeps a copy of its answer.
     async fn ask(&self, key: Key, mut request: Request) -> Result<(Response, Instant), HttpError> {
         let copy = self.copies.get(&key).map(|hit| hit.value);
-        // A tag of the caller's own stays, also one that equals ours: then a 304 is for the caller.
+        // A tag of the caller's own stays, also one that equals ours: then a 304 is the caller's answer.
         let own = request.headers.contains_key(IF_NONE_MATCH);
         let tag = copy.as_ref().and_then(|copy| copy.headers.get(ETAG)).filter(|_| !own);
         if let Some(tag) = tag {
@@ -362,12 +390,15 @@ impl<T: Transport> Parts<T> {
         let answer = self.transport.send(request).await?;
         let response = match copy {
             Some(copy) if asked && answer.status == StatusCode::NOT_MODIFIED => copy,
+            // An error returns here, before anything is kept: the old copy stays.
             _ => usable(answer)?,
         };
-        // Kept inside of the shared request: a caller who is polled late does not keep an old answer.
+        // Kept inside the shared request and not by its callers: each answer is kept once, when it arrives, and a
+        // caller that is polled late cannot put it over a newer one.
         if may_be_kept(&response) {
             self.copies.put(key, response.clone());
         } else {
+            // `no-store` is about the old copy too: the server's answer has replaced it.
             self.copies.invalidate(&key);
         }
         Ok((response, Instant::now()))
@@ -385,12 +416,14 @@ fn is_same(answer: &Response, copy: &Response) -> bool {
 }
 
 fn may_be_kept(response: &Response) -> bool {
+    // The header may occur several times, and each may list several directives. One that is no text is not
+    // `no-store`.
     let directives = response.headers.get_all(CACHE_CONTROL).iter();
     let mut directives = directives.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
     !directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
 }
 
-/// No foreign code runs under the lock.
+/// Locks, also after a panic: no code of the caller runs under the lock, so what it guards is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
