@@ -55,11 +55,8 @@
 //! | NATS JetStream | several machines | a server. Where one machine is not enough, it can stand behind the same trait; there is none here yet |
 //!
 //! The event processor writes each event once, ends it once, and reads at a start only. That is a log, in which a group
-//! costs one write and one sync. `cargo run --release -p level5-journal --example speed` measures it. On a machine with
-//! two cores, a virtual disk and other work, with events of 200 bytes in calls of 64 of which 64 ran at once, the medians
-//! of three rounds were 61 % of the disk's own sequential write in groups of the same size, 1.3 times redb with
-//! transactions of the same size, and 1078 times a sync for each event. With events of 1000 bytes they were 66 %, 1.7 and
-//! 378; with single events in 4096 calls at once, 44 %, 1.3 and 510.
+//! costs one write and one sync. `cargo bench -p level5-bench` measures it beside the disk's own sequential write, redb and
+//! a sync for each event; level5/performance-report.md has the figures.
 
 mod config;
 mod error;

@@ -19,6 +19,7 @@ pub mod paused;
 pub mod process;
 pub mod report;
 pub mod stats;
+pub mod work;
 
 use std::path::{Path, PathBuf};
 use std::{env, io};

@@ -10,7 +10,8 @@ use level4::single_flight::SingleFlight;
 use level4::ttl_cache::{Config, TtlCache};
 use tokio::runtime::Runtime;
 
-use crate::work::{HOUR, Work, later, work};
+use crate::work::{HOUR, later, work};
+use bench_kit::work::Work;
 
 type Failed = Box<dyn std::error::Error>;
 

@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::{Service as _, ServiceExt as _};
 
-use crate::work::{HOUR, SIZE, Work, later, work};
+use crate::work::{HOUR, SIZE, later, work};
+use bench_kit::work::Work;
 
 type Failed = Box<dyn std::error::Error>;
 

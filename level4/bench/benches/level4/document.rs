@@ -3,12 +3,13 @@
 use bench_kit::javascript::{self, Figures};
 use bench_kit::report::{self, Table};
 use bench_kit::stats::Bounded;
+use bench_kit::work::{self, ratio};
 
 use crate::caches::{HIT, QUICK};
 use crate::curves::{self, Growth};
 use crate::notions::Notion;
-use crate::work::{self, Peer};
-use crate::{CLOCK, Group, Measured, memory};
+use crate::work;
+use crate::{CLOCK, Measured, memory};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -20,8 +21,6 @@ const OVER_RXJS: f64 = 5.0;
 const OVER_QUICK: f64 = 1.5;
 /// What an item may cost among the most items over one among the fewest.
 const OVER_SMALL: f64 = 1.5;
-/// The report mentions a spread of this part of the median.
-const WIDE: f64 = 0.2;
 
 /// Headings of what depends on the machine.
 const GOALS: &str = "## Goals";
@@ -49,14 +48,14 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
         std::env::consts::ARCH,
         std::env::consts::OS,
         goals(measured),
-        prices(measured)
+        work::prices(&measured.groups, &measured.outcome, OVER_PEER)
     );
     for group in &measured.groups {
         text.push_str(&format!(
             "## {}\n\n{}\n\n{}\n",
             group.title,
             group.unit,
-            peers(measured, group)
+            work::peers(group, &measured.outcome)
         ));
     }
     text.push_str(&format!("{RXJS}\n\n{}\n", rxjs(measured)));
@@ -77,37 +76,9 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
     })
 }
 
-/// What of a report is the same on every machine: its headings, and the first cells of the tables in which each row is
-/// there whatever was measured.
+/// What of the report is the same on every machine.
 pub fn structure(text: &str) -> Vec<&str> {
-    let mut heading = "";
-    let mut found = Vec::new();
-    for line in text.lines() {
-        if line.starts_with("## ") {
-            heading = line;
-            found.push(line);
-        } else if let Some(cells) = line.strip_prefix("| ")
-            && ![GOALS, PRICES, RXJS].contains(&heading)
-        {
-            found.extend(cells.split(" | ").next());
-        }
-    }
-    found
-}
-
-/// A ratio, and whether it is spread widely.
-fn ratio(found: Bounded) -> String {
-    let wide = if (found.high - found.low) > WIDE * found.median { ", wide" } else { "" };
-    format!("{}{wide}", report::ratio(found))
-}
-
-/// All comparisons with a peer: the work, the peer, and level 4 over the peer.
-fn comparisons(measured: &Measured) -> impl Iterator<Item = (&'static str, Peer, Bounded)> + '_ {
-    let rows = measured.groups.iter().flat_map(|group| &group.rows);
-    rows.flat_map(|rows| rows.peers.iter().map(|peer| (rows.work, *peer))).map(|(name, peer)| {
-        let over = measured.outcome.ratio(&work::own(name), &work::case(name, peer.name));
-        (name, peer, over)
-    })
+    work::structure(text, &[GOALS, PRICES, RXJS])
 }
 
 fn nanos(measured: &Measured, case: &str) -> f64 {
@@ -133,7 +104,7 @@ fn goals(measured: &Measured) -> String {
         0 => "no",
         _ => "in part",
     };
-    let over: Vec<_> = comparisons(measured).collect();
+    let over: Vec<_> = work::comparisons(&measured.groups, &measured.outcome).collect();
     let reached = over.iter().filter(|(.., over)| over.median <= OVER_PEER).count();
     row(
         format!("at most {OVER_PEER} times a peer in Rust that promises less"),
@@ -191,40 +162,6 @@ fn goals(measured: &Measured) -> String {
         report::nanos(nanos(measured, CLOCK)),
         report::ratio(measured.outcome.ratio(CLOCK, "Subject")),
     )
-}
-
-fn prices(measured: &Measured) -> String {
-    let mut table =
-        Table::new(&["work", "beside", "more for each", "what the peer does not promise"]);
-    for (name, peer, over) in comparisons(measured).filter(|(.., over)| over.median > OVER_PEER) {
-        let more =
-            nanos(measured, &work::own(name)) - nanos(measured, &work::case(name, peer.name));
-        let what = format!("{} ({:.1} times)", report::nanos(more), over.median);
-        table.row(&[name, peer.name, &what, peer.lacks]);
-    }
-    table.text().to_owned()
-}
-
-fn peers(measured: &Measured, group: &Group) -> String {
-    let mut table = Table::new(&[
-        "work, and the peer",
-        "its CPU time",
-        "this course",
-        "this course over the peer",
-    ]);
-    for rows in &group.rows {
-        let own = work::own(rows.work);
-        for peer in &rows.peers {
-            let case = work::case(rows.work, peer.name);
-            table.row(&[
-                format!("{}: {}", rows.work, peer.name),
-                report::nanos(nanos(measured, &case)),
-                report::nanos(nanos(measured, &own)),
-                ratio(measured.outcome.ratio(&own, &case)),
-            ]);
-        }
-    }
-    table.text().to_owned()
 }
 
 /// Why there are no figures of RxJS.

@@ -29,11 +29,11 @@ use std::path::{Path, PathBuf};
 
 use bench_kit::args::Args;
 use bench_kit::contest::{self, Case};
+use bench_kit::work::{Group, Work};
 use bench_kit::{javascript, paused, report};
 use tokio::runtime::Runtime;
 
 use document::Document;
-use work::{Rows, Work};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -80,14 +80,6 @@ fn main() -> Result<(), Failed> {
         println!("\n{text}");
     }
     Ok(())
-}
-
-/// Works of one kind.
-struct Group {
-    title: &'static str,
-    /// What a figure is about.
-    unit: &'static str,
-    rows: Vec<Rows>,
 }
 
 /// What is to be measured in turns.

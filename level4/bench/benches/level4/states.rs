@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::wire::{Change, Kept, Line, Order, OrderFrames, Orders, number_frames, order_frames};
-use crate::work::{SIZE, Work};
+use crate::work::SIZE;
+use bench_kit::work::Work;
 
 type Failed = Box<dyn std::error::Error>;
 

@@ -17,7 +17,8 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::IntervalStream;
 
-use crate::work::{HOUR, SIZE, Work, drain};
+use crate::work::{HOUR, SIZE, drain};
+use bench_kit::work::Work;
 
 type Failed = Box<dyn std::error::Error>;
 
