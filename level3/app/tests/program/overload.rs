@@ -8,13 +8,14 @@ use crate::process::{Place, run};
 #[test]
 fn what_is_too_much_is_refused_before_it_begins() {
     let place = Place::sqlite();
-    let line = "--payments 5000 --rate 10000 --failure-rate 0 --speed 10 --json";
-    let ended = run(place.program(line));
+    let line = "--payments 5000 --rate 10000 --failure-rate 0 --json";
+    // As slow as the real services: a slow machine offers far more than the account takes, too.
+    let ended = run(place.program_at(1, line));
     let result = ended.json();
     let payments = &result["payments"];
     let count = |name: &str| payments[name].as_u64().unwrap();
     assert_eq!(count("answered"), 5000, "{result:#}");
-    assert!(count("refused") > 2500 && count("paid") > 50, "{result:#}");
+    assert!(count("refused") > 2500 && count("paid") > 0, "{result:#}");
     assert_eq!((count("failed"), count("compensating")), (0, 0), "{result:#}");
     assert_eq!(result["books"]["wrong"], 0, "{result:#}");
     // Declined payments have their intent cancelled; nothing else is undone.
