@@ -70,7 +70,7 @@ fn two_pay_the_same_payments() {
     // The store is made first: what it is about is not the making.
     assert_eq!(run(place.program("--payments 1")).code, Some(0));
     // Fewer than may be under way at once, so that none is refused even if the machine offers them all together.
-    let line = "--payments 40 --rate 20 --key-prefix same --json";
+    let line = "--payments 40 --rate 20 --failure-rate 0 --key-prefix same --json";
     let both = [(); 2].map(|()| Followed::start(place.program(line)));
     for one in both.map(Followed::end) {
         assert_eq!(one.code, Some(0), "{one:#?}");

@@ -79,7 +79,7 @@ fn each_store_has_charges_of_its_own() {
 #[test]
 fn an_answer_without_a_charge_is_found() {
     let place = Place::sqlite();
-    let ended = run(place.program("--payments 5 --failure-rate 0 --json"));
+    let ended = run(place.program("--payments 12 --failure-rate 0 --json"));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let paid = ended.json()["payments"]["paid"].as_u64().unwrap();
     for ending in [".provider", ".mails"] {

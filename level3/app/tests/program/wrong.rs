@@ -171,7 +171,7 @@ async fn a_store_of_another_provider() {
     use wiremock::matchers::any;
     use wiremock::{Mock, MockServer, ResponseTemplate};
     let place = Place::sqlite();
-    let paid = || run(place.program("--payments 5 --failure-rate 0"));
+    let paid = || run(place.program("--payments 12 --failure-rate 0"));
     assert_eq!(paid().code, Some(0));
     let server = MockServer::start().await;
     let page = ResponseTemplate::new(200)
