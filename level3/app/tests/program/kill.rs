@@ -28,7 +28,7 @@ fn killed(place: &Place, times: u32) {
     }
     // What is left is finished, and a last few payments go through as if nothing had been.
     let last = run(place.program("--payments 20 --json --failure-rate 0"));
-    assert_eq!(last.code, Some(0), "{last:#?}");
+    last.code_fits();
     let last = last.json();
     assert_eq!(last["books"]["wrong"], 0, "{last:#}");
     assert_eq!(last["books"]["receipts_pending"], 0, "{last:#}");
