@@ -138,29 +138,41 @@ fn field(file: &std::fs::File, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Far longer than a busy machine keeps a thread waiting between two looks at the clocks: that time is missing.
+    const SLEPT: Duration = Duration::from_millis(500);
+
     #[test]
     fn sleep_is_blocked_time_and_work_is_not() {
         let meter = Meter::new();
         let start = meter.start();
-        std::thread::sleep(Duration::from_millis(60));
-        assert!(meter.blocked_since(&start) >= Duration::from_millis(50));
+        std::thread::sleep(SLEPT);
+        assert!(meter.blocked_since(&start) >= MOST_BLOCKED);
 
-        let start = meter.start();
-        let mut x = 1u64;
-        while start.wall.elapsed() < Duration::from_millis(60) {
-            x = std::hint::black_box(x.wrapping_mul(3));
-        }
-        assert!(meter.blocked_since(&start) < Duration::from_millis(20));
+        // A page that is read from the disk is a sleep too; not each time.
+        let works = || {
+            let start = meter.start();
+            let mut x = 1u64;
+            while start.wall.elapsed() < Duration::from_millis(60) {
+                x = std::hint::black_box(x.wrapping_mul(3));
+            }
+            meter.blocked_since(&start) < MOST_BLOCKED
+        };
+        assert!((0..50).any(|_| works()));
     }
 
     /// What a hypervisor takes away looks like sleep but for the count.
     #[test]
     fn a_thread_that_has_not_slept_was_not_blocked() {
         let meter = Meter::new();
-        let mut start = meter.start();
-        start.wall -= Duration::from_millis(60);
-        assert_eq!(meter.blocked_since(&start), Duration::ZERO);
+        let away = || {
+            let mut start = meter.start();
+            start.wall -= SLEPT;
+            start
+        };
+        // A page that is read from the disk is a sleep too; not each time.
+        assert!((0..50).any(|_| meter.blocked_since(&away()) == Duration::ZERO));
+        let start = away();
         std::thread::sleep(Duration::from_millis(1));
-        assert!(meter.blocked_since(&start) >= Duration::from_millis(50));
+        assert!(meter.blocked_since(&start) >= MOST_BLOCKED);
     }
 }

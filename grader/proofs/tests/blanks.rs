@@ -4,12 +4,13 @@
 //!
 //! That a starter scores nothing is proved beside this, in `starters`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use grader::starter::{blank, plan};
-use grader::submission::Scratch;
+use grader::submission::{Scratch, seed};
 use grader_proofs::chosen_levels;
 use serde_json::Value;
 
@@ -21,11 +22,31 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("blanks").join(name)
 }
 
+/// The target folder of the blanks, with everything of other people that the workspace has built.
+///
+/// Not that of the workspace: cargo tells a package of a copy from that of the workspace by the times of its files only,
+/// and the blank's are newer. The workspace's commands would run the blank from then on.
+fn target() -> &'static Path {
+    static TARGET: LazyLock<(PathBuf, File)> = LazyLock::new(|| {
+        let target = folder("built");
+        fs::create_dir_all(&target).expect("a folder");
+        // Held to the end: another process that builds blanks waits.
+        let lock = File::create(folder("lock")).expect("a file");
+        lock.lock().expect("a lock");
+        // This program is `target/PROFILE/deps/blanks-...`.
+        let program = std::env::current_exe().expect("this program");
+        if let Some(profile) = program.parent().and_then(Path::parent) {
+            seed(&workspace(), profile, &target).expect("what other people's crates were built to");
+        }
+        (target, lock)
+    });
+    &TARGET.0
+}
+
 fn cargo(root: &Path, command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The target folder of the tests: the dependencies are built already. Lints come from the manifest.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
-    cargo.current_dir(root).env("CARGO_TARGET_DIR", target).env_remove("RUSTFLAGS");
+    // Lints come from the manifest.
+    cargo.current_dir(root).env("CARGO_TARGET_DIR", target()).env_remove("RUSTFLAGS");
     cargo.args([command, "--offline"]);
     cargo
 }
@@ -108,9 +129,7 @@ fn starters_of_all_levels_are_a_place_to_work_in() {
     assert!(said.is_empty(), "clippy:\n{}", said.join("\n"));
 
     let levels: Vec<_> = chosen_levels().map(|level| level.name).collect();
-    let mut doc = cargo(scratch.root(), "doc");
-    // A folder of its own: the documentation of the reference stays where it is.
-    doc.env("CARGO_TARGET_DIR", folder("target"));
+    let doc = cargo(scratch.root(), "doc");
     let said = diagnostics(doc, &levels, &["--no-deps", "--no-default-features"]);
     assert!(said.is_empty(), "rustdoc:\n{}", said.join("\n"));
 

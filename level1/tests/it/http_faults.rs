@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use level1::http::{HttpConfig, HttpSource};
 use level1::source::{ProfileSource, SourceError};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::raw_server::{Step, config, ok_head, serve, source};
 
@@ -17,9 +17,10 @@ fn assert_connection_error(error: &SourceError, says: &str) {
 
 #[tokio::test]
 async fn refused() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, so that no other program gets the port, and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     assert_connection_error(&source(address).user(1).await.unwrap_err(), "refused");
 }
 

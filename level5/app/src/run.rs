@@ -1,5 +1,6 @@
 //! A run: opens the journal, moves the events, drains, and checks the counts.
 
+use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -212,12 +213,20 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
         for lane in lanes {
             tasks.spawn(ingest.clone().run(lane));
         }
+        let moved = async {
+            joined(&mut tasks).await;
+            processor.shutdown(args.drain()).await
+        };
+        // During the drain too, so that the view says what a second Ctrl-C does.
+        let stopped = async {
+            stop.asked(1).await;
+            ingest.stopping.cancel();
+            std::future::pending::<Infallible>().await
+        };
         tokio::select! {
-            () = joined(&mut tasks) => {}
-            () = stop.asked(1) => ingest.stopping.cancel(),
+            report = moved => report,
+            never = stopped => match never {},
         }
-        joined(&mut tasks).await;
-        processor.shutdown(args.drain()).await
     };
     let expected = events.map(|events| events + recovered.pending);
     let report = watched(&processor, &figures, &heard, expected, &ingest.stopping, work).await;

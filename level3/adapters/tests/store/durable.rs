@@ -17,7 +17,7 @@ use crate::contract::{begun, payment, row, started};
 use crate::payments::Place;
 
 /// How long the operating system and the server may take to notice that a process is gone.
-const NOTICED: Duration = Duration::from_secs(20);
+const NOTICED: Duration = Duration::from_secs(120);
 
 async fn begin(store: &Arc<dyn Store>, key: &str) -> Lease {
     match store.open(payment(key).as_str().to_owned().into(), begun(key)).await.unwrap() {

@@ -277,7 +277,7 @@ pub fn crashes_lose_nothing(place: Place) {
 ///
 /// Their lease is longer than the pauses between the attempts to undo something, as it has to be.
 pub fn two_recover_at_once(place: Place) {
-    const LEASE: Duration = Duration::from_secs(4);
+    const LEASE: Duration = Duration::from_secs(30);
     let shop = Shop::new();
     crash_under_load(&shop, &place, 120, Duration::from_millis(200));
     real().block_on(async {

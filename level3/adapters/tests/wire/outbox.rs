@@ -21,6 +21,7 @@ use wiremock::{MockServer, ResponseTemplate};
 
 use crate::request::request;
 use crate::sendgrid::{bodies, sendgrid, server};
+use crate::support::PATIENCE;
 
 /// A ledger that can be kept from hearing that a receipt is out.
 struct HardOfHearing {
@@ -82,7 +83,7 @@ impl Shop {
 async fn pay(gateway: &Gateway, key: &str) {
     let reply = gateway.pay(request(key)).await.expect("an answer");
     assert!(matches!(reply.answer.status, Status::Paid { .. }), "{reply:?}");
-    assert_eq!(gateway.drain(Duration::from_secs(10)).await, 0, "it goes on");
+    assert_eq!(gateway.drain(PATIENCE).await, 0, "it goes on");
 }
 
 /// Recovers, and waits until the outbox is empty.
@@ -93,7 +94,7 @@ async fn recover(shop: &Shop, gateway: &Gateway) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), empty).await.expect("it stays in the outbox");
+    tokio::time::timeout(PATIENCE, empty).await.expect("it stays in the outbox");
 }
 
 async fn answer_with(server: &MockServer, status: u16) {
@@ -166,7 +167,7 @@ async fn every_payment_has_one_receipt() {
         keys.iter().map(|key| async { gateway.pay(request(key)).await.expect("an answer") }),
     )
     .await;
-    assert_eq!(gateway.drain(Duration::from_secs(10)).await, 0);
+    assert_eq!(gateway.drain(PATIENCE).await, 0);
     let mails = bodies(&server).await;
     let mut orders: Vec<&str> = mails.iter().filter_map(|mail| mail["subject"].as_str()).collect();
     orders.sort_unstable();

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::PATIENCE;
+
 /// What is done with a connection once its request has been read.
 #[derive(Clone)]
 pub enum Then {
@@ -25,6 +27,7 @@ pub enum Then {
 pub struct Peer {
     pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -32,21 +35,22 @@ impl Peer {
     pub async fn new(script: Vec<Then>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address");
-        let requests = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&requests);
+        let (requests, closed) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let (seen, over) = (Arc::clone(&requests), Arc::clone(&closed));
         // Ends with the test's runtime.
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (script, seen) = (script.clone(), Arc::clone(&seen));
+                let (script, seen, over) = (script.clone(), Arc::clone(&seen), Arc::clone(&over));
                 tokio::spawn(async move {
                     if read_message(&mut stream).await.is_some() {
                         seen.fetch_add(1, Ordering::SeqCst);
                         play(stream, script).await;
                     }
+                    over.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { address, requests }
+        Self { address, requests, closed }
     }
 
     pub fn url(&self) -> String {
@@ -57,6 +61,27 @@ impl Peer {
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+}
+
+impl Peer {
+    /// Waits until so many whole requests have come in.
+    pub async fn has_read(&self, requests: usize) {
+        reached(&self.requests, requests).await;
+    }
+
+    /// Waits until so many connections are closed, on both sides where the script did not reset them.
+    pub async fn has_closed(&self, connections: usize) {
+        reached(&self.closed, connections).await;
+    }
+}
+
+async fn reached(count: &AtomicUsize, wanted: usize) {
+    let reached = async {
+        while count.load(Ordering::SeqCst) < wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect("in time");
 }
 
 /// The head of an answer.
@@ -121,4 +146,6 @@ async fn play(mut stream: TcpStream, script: Vec<Then>) {
         }
     }
     let _ = stream.shutdown().await;
+    // Until the client has closed its side too.
+    while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {}
 }

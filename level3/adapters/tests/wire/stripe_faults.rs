@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use level3_adapters::Limits;
-use level3_adapters::stripe::{Stripe, StripeConfig};
+use level3_adapters::stripe::Stripe;
 use level3_domain::provider::{Effect, Intent, Operation, PaymentProvider, ProviderError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::peer::{Peer, Then, answer, head};
-use crate::support::{config, hasty, intent_id, intent_json, key, stripe};
+use crate::support::{PATIENT, intent_id, intent_json, key, limited, stripe};
 
 async fn confirm(stripe: &Stripe) -> Result<Intent, ProviderError> {
     stripe.confirm(key("a", Operation::Confirm), intent_id("pi_1")).await
@@ -16,8 +16,15 @@ async fn confirm(stripe: &Stripe) -> Result<Intent, ProviderError> {
 
 /// What a confirmation comes to at a peer that does this.
 async fn confirmed(script: Vec<Then>) -> ProviderError {
+    confirmed_within(PATIENT, script).await
+}
+
+/// The same for a client with these limits.
+async fn confirmed_within(limits: Limits, script: Vec<Then>) -> ProviderError {
     let peer = Peer::new(script).await;
-    let error = confirm(&hasty(&peer.url())).await.expect_err("no answer");
+    let error = confirm(&limited(&peer.url(), limits)).await.expect_err("no answer");
+    // A peer that was slow to read it still has it.
+    peer.has_read(1).await;
     assert_eq!(peer.requests(), 1, "the gateway tries again, not the client");
     error
 }
@@ -28,9 +35,10 @@ fn send(text: &str) -> Then {
 
 #[tokio::test]
 async fn a_refused_connection_has_had_no_effect() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that no other program gets the port, and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let error = confirm(&stripe(&url)).await.unwrap_err();
     assert_eq!(error, ProviderError::Unavailable);
     assert_eq!(error.effect(), Effect::None);
@@ -82,19 +90,22 @@ async fn a_connection_that_breaks_may_have_had_its_effect() {
 
 #[tokio::test]
 async fn silence_ends_at_the_limit_of_a_read() {
-    let limit = Duration::from_millis(100);
-    let before = confirmed(vec![Then::Silence]).await;
+    let limit = Duration::from_millis(300);
+    let limits = Limits { read: limit, ..PATIENT };
+    let before = confirmed_within(limits, vec![Then::Silence]).await;
     assert_eq!(before, ProviderError::TimedOut { limit });
-    let within = confirmed(vec![head("200 OK", 100), send("{"), Then::Silence]).await;
+    let script = vec![head("200 OK", 100), send("{"), Then::Silence];
+    let within = confirmed_within(limits, script).await;
     assert_eq!(within, ProviderError::TimedOut { limit });
 }
 
 #[tokio::test]
 async fn a_trickle_ends_at_the_limit_of_the_call() {
-    // Every byte comes in time; together they would take ten seconds.
-    let pause = Duration::from_millis(10);
-    let error = confirmed(vec![head("200 OK", 1000), Then::Trickle(b' ', pause)]).await;
-    assert_eq!(error, ProviderError::TimedOut { limit: Duration::from_millis(300) });
+    // Every byte comes in time; together they would take ten seconds at least.
+    let (pause, limit) = (Duration::from_millis(10), Duration::from_millis(300));
+    let script = vec![head("200 OK", 1000), Then::Trickle(b' ', pause)];
+    let error = confirmed_within(Limits { total: limit, ..PATIENT }, script).await;
+    assert_eq!(error, ProviderError::TimedOut { limit });
 }
 
 #[tokio::test]
@@ -113,14 +124,9 @@ async fn a_request_that_was_given_up_has_left_all_the_same() {
     let peer = Peer::new(vec![Then::Silence]).await;
     let stripe = stripe(&peer.url());
     // As the gateway does at its limit: the future is dropped while the peer is at work.
-    let arrived = async {
-        while peer.requests() == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
     tokio::select! {
         answer = confirm(&stripe) => panic!("{answer:?}"),
-        () = arrived => {}
+        () = peer.has_read(1) => {}
     }
 }
 
@@ -129,11 +135,10 @@ async fn an_idle_connection_that_was_closed_is_replaced() {
     // The peer closes each connection after one answer, without saying so in the head.
     let body = intent_json("pi_1", "a", "succeeded").to_string();
     let peer = Peer::new(vec![answer("200 OK", "", &body)]).await;
-    let limits = Limits { total: Duration::from_secs(5), ..Limits::default() };
-    let stripe = Stripe::new(StripeConfig { limits, ..config(&peer.url()) }).unwrap();
-    for _ in 0..5 {
+    let stripe = limited(&peer.url(), PATIENT);
+    for number in 1..=5 {
         confirm(&stripe).await.unwrap();
-        // The end of the connection is read before the next request is written.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        // The client reads the end of the connection before it writes the next request.
+        peer.has_closed(number).await;
     }
 }

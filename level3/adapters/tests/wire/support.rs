@@ -22,14 +22,15 @@ pub fn stripe(url: &str) -> Stripe {
     Stripe::new(config(url)).expect("a valid configuration")
 }
 
-/// A client whose limits are short enough to wait for.
-pub fn hasty(url: &str) -> Stripe {
-    let limits = Limits {
-        connect: Duration::from_secs(5),
-        read: Duration::from_millis(100),
-        total: Duration::from_millis(300),
-        body: 2000,
-    };
+/// Longer than anything here takes, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Limits that no busy machine reaches, with a short one for the body.
+pub const PATIENT: Limits =
+    Limits { connect: PATIENCE, read: PATIENCE, total: PATIENCE, body: 2000 };
+
+/// A client with these limits.
+pub fn limited(url: &str, limits: Limits) -> Stripe {
     Stripe::new(StripeConfig { limits, ..config(url) }).expect("a valid configuration")
 }
 

@@ -21,6 +21,8 @@ mod process;
 mod server;
 mod service;
 mod stop;
+mod stripe;
 mod together;
 mod two_stores;
+mod waiting;
 mod wrong;

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use level3_sim::Dice;
 use serde_json::Value;
 
 /// Longer than the program needs for anything here, by far, whatever else runs on the machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A store in a folder of its own, with the simulated services beside it.
 pub struct Place {
@@ -43,8 +44,14 @@ impl Place {
 
     /// The program on this store, with services that are twenty times as fast as the real ones.
     pub fn program(&self, args: &str) -> Command {
+        self.program_at(20, args)
+    }
+
+    /// The same with services that are so many times as fast as the real ones.
+    pub fn program_at(&self, speed: u32, args: &str) -> Command {
         let mut program = program(self.folder(), args);
-        program.args(["--store", &self.url, "--speed", "20", "--simulated"]).arg(self.simulated());
+        program.args(["--store", &self.url, "--speed", &speed.to_string()]);
+        program.arg("--simulated").arg(self.simulated());
         program
     }
 }
@@ -120,39 +127,103 @@ impl Ended {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why}: {self:#?}"))
     }
+
+    /// Checks that the exit code says whether all payments of the stream went through. A machine that is too
+    /// busy to pay in time has payments that fail.
+    pub fn code_fits(&self) {
+        let result = self.json();
+        let count = |name: &str| result["payments"][name].as_u64().unwrap();
+        let not_paid = count("failed") + count("compensating") + count("refused");
+        assert_eq!(self.code, Some(i32::from(not_paid > 0)), "{self:#?}");
+    }
 }
 
 /// A running program whose output is read, so that no pipe fills up.
 pub struct Followed {
     running: Running,
-    stdout: thread::JoinHandle<String>,
-    stderr: thread::JoinHandle<String>,
+    stdout: Reader,
+    stderr: Reader,
 }
 
 impl Followed {
     pub fn start(mut program: Command) -> Self {
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Self { running: Running(child), stdout: reader(stdout), stderr: reader(stderr) }
+        Self { running: Running(child), stdout: Reader::new(stdout), stderr: Reader::new(stderr) }
+    }
+
+    /// Waits until the program has said this on standard error.
+    pub fn says(&mut self, words: &str) {
+        let begun = Instant::now();
+        loop {
+            // Asked for before the text is read: of a program that has ended, all words are there.
+            let has_ended = self.stderr.has_ended();
+            let said = self.stderr.text();
+            if said.contains(words) {
+                return;
+            }
+            assert!(!has_ended, "it has ended without {words:?}: {said}");
+            assert!(begun.elapsed() < PATIENCE, "no {words:?} after {PATIENCE:?}: {said}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn interrupt(&self) {
         self.running.interrupt();
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.running.is_running()
+    }
+
+    /// `kill -9`.
+    pub fn kill(self) {
+        self.running.kill();
+    }
+
     pub fn end(self) -> Ended {
         let status = self.running.end();
-        let (stdout, stderr) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
+        let (stdout, stderr) = (self.stdout.end(), self.stderr.end());
         Ended { code: status.code(), stdout, stderr }
     }
 }
 
-fn reader(mut pipe: impl std::io::Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        pipe.read_to_end(&mut text).unwrap();
-        String::from_utf8_lossy(&text).into_owned()
-    })
+/// Reads a pipe to its end, beside the test.
+struct Reader {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Reader {
+    fn new(mut pipe: impl std::io::Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
+            let mut part = [0; 4096];
+            loop {
+                match pipe.read(&mut part).unwrap() {
+                    0 => return,
+                    count => read.lock().unwrap().extend_from_slice(&part[..count]),
+                }
+            }
+        });
+        Self { bytes, thread }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// What was read so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// All of it.
+    fn end(self) -> String {
+        self.thread.join().unwrap();
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
 }
 
 /// Runs it to its end.

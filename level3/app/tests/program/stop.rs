@@ -1,29 +1,23 @@
 //! Ctrl-C.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::oracles::{self, open_sagas};
+use crate::oracles;
 use crate::process::{Followed, Place, run};
+use crate::stripe::Stripe;
+use crate::waiting::under_way;
 
-/// Starts a long stream, and waits until payments are under way.
-fn under_way(place: &Place, args: &str) -> Followed {
-    let running = Followed::start(place.program(args));
-    let begun = Instant::now();
-    while open_sagas(place).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no payment has begun");
-        thread::sleep(Duration::from_millis(50));
-    }
-    running
-}
+/// What the program says from the first Ctrl-C on.
+const STOPPING: &str = "Stopping (Ctrl-C again ends at once)";
 
 #[test]
 fn once_drains() {
     let place = Place::sqlite();
-    let running = under_way(&place, "--payments 100000 --rate 40 --failure-rate 0 --json");
+    // A payment takes more than a second, so that some are under way at any time.
+    let line = "--payments 100000 --rate 10 --failure-rate 0 --json";
+    let running = Followed::start(place.program_at(1, line));
+    under_way(&place);
     running.interrupt();
     let ended = running.end();
-    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    ended.code_fits();
     let result = ended.json();
     assert!(result["payments"]["answered"].as_u64().unwrap() < 100_000, "{result:#}");
     assert_eq!(result["books"]["open"], 0, "{result:#}");
@@ -33,15 +27,30 @@ fn once_drains() {
 #[test]
 fn twice_ends_at_once_and_the_next_start_recovers() {
     let place = Place::sqlite();
-    // As slow as the real services, so that a drain would take a second.
-    let running = under_way(&place, "--payments 100000 --rate 40 --failure-rate 100 --speed 1");
+    // Without its answers no payment ends, and so the drain does not end before the second Ctrl-C.
+    let stripe = Stripe::silent();
+    let program = |args: &str| {
+        let mut program = place.program(args);
+        program.args(["--stripe", &stripe.url]).env("STRIPE_SECRET_KEY", "sk_test_hidden");
+        program
+    };
+    let mut running = Followed::start(program("--payments 100000 --rate 40"));
+    stripe.has_an_intent();
     running.interrupt();
-    thread::sleep(Duration::from_millis(50));
+    // The system merges two signals if the program has not taken the first one.
+    running.says(STOPPING);
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("The next start finishes"), "{ended:#?}");
-    let next = run(place.program("recover"));
+
+    stripe.answer();
+    let next = run(program("recover --json"));
     assert_eq!(next.code, Some(0), "{next:#?}");
-    oracles::check(&place);
+    let result = next.json();
+    assert!(result["recovered"]["undone"].as_u64() > Some(0), "{result:#}");
+    assert_eq!((&result["open"], &result["parked"]), (&0.into(), &0.into()), "{result:#}");
+    assert!(stripe.all_are_settled());
+    let (intents, paid) = stripe.counts();
+    assert!(intents > 0 && paid == 0, "{paid} of {intents} are paid");
 }

@@ -69,15 +69,15 @@ fn two_pay_the_same_payments() {
     let place = Place::sqlite();
     // The store is made first: what it is about is not the making.
     assert_eq!(run(place.program("--payments 1")).code, Some(0));
-    // Slowly enough for a busy machine: of payments that wait for the other run, 64 may be under way.
-    let line = "--payments 100 --rate 40 --key-prefix same --json";
+    // Fewer than may be under way at once, so that none is refused even if the machine offers them all together.
+    let line = "--payments 40 --rate 20 --failure-rate 0 --key-prefix same --json";
     let both = [(); 2].map(|()| Followed::start(place.program(line)));
     for one in both.map(Followed::end) {
-        assert_eq!(one.code, Some(0), "{one:#?}");
+        one.code_fits();
         let result = one.json();
-        assert_eq!(result["payments"]["answered"], 100, "{result:#}");
+        assert_eq!(result["payments"]["answered"], 40, "{result:#}");
         assert_eq!(result["books"]["wrong"], 0, "{result:#}");
     }
     let seen = oracles::check(&place);
-    assert_eq!(seen.payments, 101);
+    assert_eq!(seen.payments, 41);
 }

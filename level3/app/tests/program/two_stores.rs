@@ -25,7 +25,8 @@ fn pay(place: &Place, store: &Path) -> HashSet<String> {
     // Some may be declined.
     let paid = answered["paid"].as_u64().unwrap();
     assert_eq!(answered["answered"], PAYMENTS, "{ended:#?}");
-    assert_eq!((ended.code, &result["books"]["wrong"]), (Some(0), &0.into()), "{ended:#?}");
+    assert_eq!(result["books"]["wrong"], 0, "{ended:#?}");
+    ended.code_fits();
 
     let world = World::new(NoFaults).kept_in(&place.simulated()).unwrap();
     let charged: Vec<_> = world.intents().into_iter().filter(|intent| intent.net() > 0).collect();
@@ -79,7 +80,7 @@ fn each_store_has_charges_of_its_own() {
 #[test]
 fn an_answer_without_a_charge_is_found() {
     let place = Place::sqlite();
-    let ended = run(place.program("--payments 5 --failure-rate 0 --json"));
+    let ended = run(place.program("--payments 12 --failure-rate 0 --json"));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let paid = ended.json()["payments"]["paid"].as_u64().unwrap();
     for ending in [".provider", ".mails"] {

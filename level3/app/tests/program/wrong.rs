@@ -58,10 +58,11 @@ fn errors_are_json_where_results_are() {
 #[test]
 fn the_exit_code_says_that_not_all_were_paid() {
     let place = Place::sqlite();
-    // An account that takes one payment in a tenth of a second.
-    let ended = run(place.program("--payments 5 --rate 1000 --calls 1 --failure-rate 0 --json"));
+    // An account that takes one payment in two seconds.
+    let line = "--payments 20 --rate 1000 --calls 1 --failure-rate 0 --json";
+    let ended = run(place.program_at(1, line));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(ended.json()["payments"]["answered"], 5, "{ended:#?}");
+    assert_eq!(ended.json()["payments"]["answered"], 20, "{ended:#?}");
     assert!(ended.json()["payments"]["refused"].as_u64().unwrap() > 0, "{ended:#?}");
 }
 
@@ -170,7 +171,7 @@ async fn a_store_of_another_provider() {
     use wiremock::matchers::any;
     use wiremock::{Mock, MockServer, ResponseTemplate};
     let place = Place::sqlite();
-    let paid = || run(place.program("--payments 5 --failure-rate 0"));
+    let paid = || run(place.program("--payments 12 --failure-rate 0"));
     assert_eq!(paid().code, Some(0));
     let server = MockServer::start().await;
     let page = ResponseTemplate::new(200)

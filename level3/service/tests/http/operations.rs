@@ -9,7 +9,7 @@ use level3_domain::ids::PaymentId;
 use level3_sim::{CallSite, Fault, NoFaults, Script};
 use serde_json::json;
 
-use crate::shop::{Shop, order, request};
+use crate::shop::{PATIENCE, Shop, order, request};
 
 #[tokio::test]
 async fn a_request_has_a_name() {
@@ -88,7 +88,7 @@ async fn a_receipt_that_cannot_be_sent_is_listed_and_redriven() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), given_up).await.unwrap();
+    tokio::time::timeout(PATIENCE, given_up).await.unwrap();
     // The program notes it in the store.
     let run = PaymentId::try_from(format!("{name}_1")).unwrap();
     shop.store.receipt_failed(run, "no route".to_owned()).await.unwrap();

@@ -12,7 +12,7 @@ use level3_adapters::sql::Store as _;
 use level3_sim::{CallSite, Fault, NoFaults, Script};
 use serde_json::json;
 
-use crate::shop::{Shop, order, payment, request};
+use crate::shop::{PATIENCE, Shop, order, payment, request};
 
 #[tokio::test]
 async fn a_request_that_is_wrong_costs_nothing() {
@@ -70,7 +70,10 @@ async fn a_refused_method_names_those_that_are_there() {
 #[tokio::test]
 async fn more_than_can_be_paid_is_refused_with_a_time() {
     let config = GatewayConfig { max_in_flight: 2, ..GatewayConfig::default() };
-    let shop = Shop::with(NoFaults, config, ServiceConfig::default()).await;
+    // The two that are admitted get no answer at first: they do not end before the others have asked.
+    let hangs = |script: Script, nth| script.on(CallSite::Create, nth, Fault::Hang);
+    let script = [1, 2].into_iter().fold(Script::new(), hangs);
+    let shop = Shop::with(script, config, ServiceConfig::default()).await;
     let (keys, body) = ((0..20).map(|number| format!("key-{number}")), order(1));
     let keys: Vec<_> = keys.collect();
     let answers = join_all(keys.iter().map(|key| shop.pay(key, &body))).await;
@@ -126,20 +129,22 @@ async fn a_request_that_takes_too_long_is_answered_and_its_payment_goes_on() {
     let answer = shop.pay("key-1", &order(1)).await;
     assert_eq!(answer.problem(), "request-timeout");
     // Its saga is open, or was not begun yet: then a repeat begins it.
-    for _ in 0..500 {
-        if shop.charges() == 1 {
-            break;
+    let charged = async {
+        while shop.charges() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let _ = shop.pay("key-1", &order(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let _ = shop.pay("key-1", &order(1)).await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, charged).await.expect("a charge");
     shop.settled().await;
     assert_eq!(shop.charges(), 1);
 }
 
 #[tokio::test]
 async fn a_drain_ends_payments_and_refuses_new_ones() {
-    let shop = Arc::new(Shop::new(NoFaults).await);
+    // The first request to confirm is lost, so that the payment does not end before the drain begins.
+    let lost = Script::new().on(CallSite::Confirm, 1, Fault::Hang);
+    let shop = Arc::new(Shop::new(lost).await);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let service = shop.service.clone();
@@ -154,9 +159,12 @@ async fn a_drain_ends_payments_and_refuses_new_ones() {
         let shop = Arc::clone(&shop);
         tokio::spawn(async move { shop.pay("key-1", &order(1)).await })
     };
-    while shop.store.counts().await.unwrap().open == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let begun = async {
+        while shop.store.counts().await.unwrap().open == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("a payment under way");
     stop.send(()).unwrap();
     while shop.get("/readyz").await.json()["draining"] == json!(false) {
         tokio::time::sleep(Duration::from_millis(1)).await;

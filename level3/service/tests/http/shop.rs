@@ -17,6 +17,9 @@ use level3_sim::{Faults, Latencies, World};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+/// Longer than anything here takes, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A merchant with a key for everything, another one, and a key that may do nothing.
 pub struct Shop {
     folder: Arc<tempfile::TempDir>,
@@ -141,14 +144,12 @@ impl Shop {
 
     /// Waits until no payment is under way.
     pub async fn settled(&self) {
-        for _ in 0..500 {
-            let open = self.store.counts().await.unwrap().open;
-            if open == 0 && !self.world.is_busy() {
-                return;
+        let settled = async {
+            while self.store.counts().await.unwrap().open > 0 || self.world.is_busy() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("payments stay open");
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("payments stay open");
     }
 
     /// How often customers were charged.

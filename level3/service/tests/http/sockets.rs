@@ -9,10 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::shop::{Shop, order};
-
-/// Longer than anything here takes, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::shop::{PATIENCE, Shop, order};
 
 /// A shop that listens, and its address.
 async fn listening(config: ServiceConfig) -> (Shop, String) {

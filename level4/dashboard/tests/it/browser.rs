@@ -209,6 +209,7 @@ async fn keyboard(browser: &mut Browser) {
 /// Nothing is wider than a small telephone.
 async fn telephone(browser: &mut Browser) {
     browser.size(360, 740).await;
+    browser.until("document.documentElement.clientWidth === 360").await;
     let wide: Value = browser
         .value(
             "[...document.querySelectorAll('body *')].filter(it => !it.classList.contains('hidden') && \

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,15 +100,32 @@ pub struct Balance {
 /// A running program whose output is read, so that no pipe fills up. It is killed when the test forgets it.
 pub struct Followed {
     child: Child,
-    stdout: Option<thread::JoinHandle<String>>,
-    stderr: Option<thread::JoinHandle<String>>,
+    stdout: Reader,
+    stderr: Reader,
 }
 
 impl Followed {
     pub fn start(mut program: Command) -> Self {
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Self { child, stdout: Some(reader(stdout)), stderr: Some(reader(stderr)) }
+        Self { child, stdout: Reader::new(stdout), stderr: Reader::new(stderr) }
+    }
+
+    /// Waits until it has printed something.
+    pub fn prints(&mut self) {
+        eventually("something printed", || self.stdout.has_read() || self.stdout.has_ended());
+    }
+
+    /// Waits until it has said this on standard error.
+    pub fn says(&mut self, words: &str) {
+        eventually(words, || {
+            // Asked for before the text is read: of a program that has ended, all words are there.
+            let has_ended = self.stderr.has_ended();
+            let said = self.stderr.text();
+            let is_said = said.contains(words);
+            assert!(is_said || !has_ended, "it has ended without {words:?}: {said}");
+            is_said
+        });
     }
 
     /// `kill -9`. Returns what it had printed.
@@ -115,7 +133,7 @@ impl Followed {
         assert!(self.child.try_wait().unwrap().is_none(), "the program has ended by itself");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.stdout.take().unwrap().join().unwrap()
+        self.stdout.end()
     }
 
     /// What Ctrl-C sends.
@@ -124,24 +142,9 @@ impl Followed {
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     }
 
-    /// Presses Ctrl-C until the program has ended. The system may merge two signals that come close together.
-    pub fn interrupt_to_the_end(mut self) -> Ended {
-        eventually("the end", || {
-            let is_over = self.child.try_wait().unwrap().is_some();
-            if !is_over {
-                self.interrupt();
-                thread::sleep(Duration::from_millis(100));
-            }
-            is_over
-        });
-        self.end()
-    }
-
     pub fn end(mut self) -> Ended {
         let status = self.wait();
-        let stdout = self.stdout.take().unwrap().join().unwrap();
-        let stderr = self.stderr.take().unwrap().join().unwrap();
-        Ended { code: status.code(), stdout, stderr }
+        Ended { code: status.code(), stdout: self.stdout.end(), stderr: self.stderr.end() }
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -164,12 +167,48 @@ impl Drop for Followed {
     }
 }
 
-fn reader(mut pipe: impl std::io::Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        pipe.read_to_end(&mut text).unwrap();
-        String::from_utf8_lossy(&text).into_owned()
-    })
+/// Reads a pipe to its end, beside the test.
+struct Reader {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Reader {
+    fn new(mut pipe: impl std::io::Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
+            let mut part = [0; 1 << 16];
+            loop {
+                match pipe.read(&mut part).unwrap() {
+                    0 => return,
+                    count => read.lock().unwrap().extend_from_slice(&part[..count]),
+                }
+            }
+        });
+        Self { bytes, thread: Some(thread) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(thread::JoinHandle::is_finished)
+    }
+
+    fn has_read(&self) -> bool {
+        !self.bytes.lock().unwrap().is_empty()
+    }
+
+    /// What was read so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// All of it.
+    fn end(&mut self) -> String {
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+        self.text()
+    }
 }
 
 /// Waits until something is so.

@@ -80,9 +80,13 @@ fn ctrl_c_drains() {
 fn ctrl_c_twice_ends_at_once_and_the_next_start_goes_on() {
     let place = Place::new();
     // A service that does not answer for an hour: the drain would take its minute.
-    let running = Followed::start(place.program("--events 1000 --latency 3600000"));
+    let mut running = Followed::start(place.program("--events 1000 --latency 3600000"));
     place.has_bytes(100_000);
-    let ended = running.interrupt_to_the_end();
+    running.interrupt();
+    // The system merges two signals if the program has not taken the first one.
+    running.says("Ctrl-C again ends at once");
+    running.interrupt();
+    let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("The next start delivers"), "{ended:#?}");
     let next = place.run("--events 0 --json");

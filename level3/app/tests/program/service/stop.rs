@@ -2,27 +2,28 @@
 
 use std::time::Duration;
 
-use level3_domain::journal::Standing;
 use tokio::time::sleep;
 
 use super::client::{get, order, pay};
 use super::start::{Serving, command, key};
 use crate::oracles;
 use crate::process::{Place, program, run};
+use crate::stripe::Stripe;
 
 #[test]
 fn sigterm_drains() {
     let place = Place::sqlite();
     let key = key(&place);
-    let serving = Serving::start(command(&place, "--speed 1"));
+    // While it does not answer, the payment does not end, and so the drain does not either.
+    let stripe = Stripe::silent();
+    let mut program = command(&place, "--stripe");
+    program.arg(&stripe.url).env("STRIPE_SECRET_KEY", "sk_test_hidden");
+    let serving = Serving::start(program);
     let address = serving.address.clone();
     oracles::block_on(async {
         let (paying, of_task) = (address.clone(), key.clone());
         let paying = tokio::spawn(async move { pay(&paying, &of_task, "one", &order(1)).await });
-        let store = oracles::open(&place.url).await;
-        while store.list(Standing::Open).await.unwrap().is_empty() {
-            sleep(Duration::from_millis(10)).await;
-        }
+        stripe.has_an_intent();
         serving.terminate();
         loop {
             let ready = get(&address, &key, "/readyz").await.unwrap();
@@ -35,12 +36,18 @@ fn sigterm_drains() {
         let refused = pay(&address, &key, "two", &order(2)).await.unwrap();
         assert_eq!(refused.status, 503, "{refused:?}");
         assert!(refused.head.contains("retry-after: 5"), "{refused:?}");
-        let paid = paying.await.unwrap().unwrap();
-        assert_eq!(paid.status, 201, "{paid:?}");
+        stripe.answer();
+        let answered = paying.await.unwrap().unwrap();
+        // Failed, if the machine was so busy that the ten seconds of the payment were over before.
+        assert!(matches!(answered.status, 201 | 502), "{answered:?}");
+        let paid = answered.status == 201;
+        let (status, log) = serving.end();
+        assert_eq!(status.code(), Some(0), "{log}");
+        let counts = oracles::open(&place.url).await.counts().await.unwrap();
+        assert_eq!((counts.open, counts.parked, counts.receipts), (0, 0, 0), "{counts:?}");
+        assert!(stripe.all_are_settled());
+        assert_eq!(stripe.counts(), (1, usize::from(paid)));
     });
-    let (status, log) = serving.end();
-    assert_eq!(status.code(), Some(0), "{log}");
-    assert_eq!(oracles::check(&place).charged, 1);
 }
 
 #[test]
