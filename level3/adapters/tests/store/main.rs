@@ -11,6 +11,9 @@ mod durable;
 mod model;
 mod payments;
 mod postgres;
+mod postgres_gone;
+mod postgres_reader;
+mod postgres_tls;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;

@@ -32,7 +32,9 @@ async fn a_url_that_is_none_is_refused() {
         "postgres://",
         "postgres://user:hunter2@host:no-port/store",
         "postgres://user:hunter2@host/store?colour=blue",
-        "postgres://user:hunter2@host/store?sslmode=require",
+        "postgres://user:hunter2@host/store?sslmode=required",
+        "postgres://user:hunter2@host/store?sslmode=verify-ca",
+        "postgres://user:hunter2@host/store?sslmode=require&sslrootcert=system",
     ] {
         let error = refused(url).await;
         assert!(matches!(error, StoreError::Url { .. }), "{url}: {error:?}");
