@@ -105,7 +105,9 @@ pub struct StreamArgs {
 /// The services, and how they behave.
 #[derive(Debug, Clone, Args)]
 pub struct ServiceArgs {
-    /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE [default:
+    /// Where payments are kept: sqlite:FILE or
+    /// postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full. The password is that of PGPASSWORD,
+    /// PGPASSWORD_FILE or PGPASSFILE, or is asked for in a terminal [default:
     /// sqlite:payments.sqlite]
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<StoreUrl>,

@@ -18,6 +18,7 @@ mod figures;
 mod health;
 mod log;
 mod meter;
+mod password;
 mod place;
 mod problem;
 mod reconcile;
@@ -73,7 +74,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(&ProgramError::System(error), json),
     };
     let outcome = runtime.block_on(demo_kit::written(run(&cli)));
-    let outcome = outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part)));
+    let outcome = match outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part))) {
+        Err(ProgramError::Interrupted) => Ok(Outcome::Interrupted),
+        outcome => outcome,
+    };
     if let Some(part) = demo_kit::take() {
         say(&format!("payment-gateway: some payments needed a part that is {part}"));
     }

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use level3_adapters::postgres::PostgresStore;
+use level3_adapters::postgres::{
+    PostgresAddress, PostgresOptions, PostgresReader, PostgresStore,
+};
 use level3_adapters::sql::{Records, Store, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
+use super::password;
 use super::problem::ProgramError;
+use super::view::say;
 
 /// The place in which payments are kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,8 +87,8 @@ enum Kind {
 }
 
 impl StoreUrl {
-    /// Opens or creates the store.
-    pub async fn open(&self) -> Result<OpenStore, StoreError> {
+    /// Opens or creates the store. Asks for the password of a database if it is missing.
+    pub async fn open(&self) -> Result<OpenStore, ProgramError> {
         Ok(match self {
             Self::Sqlite { file, max_pages } => {
                 let options = SqliteOptions { max_pages: *max_pages, ..SqliteOptions::default() };
@@ -92,7 +96,18 @@ impl StoreUrl {
                 OpenStore { store: Arc::new(store.clone()), kind: Kind::Sqlite(store) }
             }
             Self::Postgres(url) => {
-                let store = PostgresStore::connect(url).await?;
+                let connect = |address| {
+                    PostgresStore::connect_to(address, PostgresOptions::default())
+                };
+                let store = with_password(url, connect).await?;
+                if store.is_exposed() {
+                    say(&format!(
+                        "payment-gateway: the connection to {} is not encrypted, since the server \
+                         has no TLS. sslmode=verify-full demands it; sslmode=disable says that this \
+                         network is trusted.",
+                        Store::place(&store)
+                    ));
+                }
                 OpenStore { store: Arc::new(store.clone()), kind: Kind::Postgres(store) }
             }
         })
@@ -104,7 +119,11 @@ impl StoreUrl {
         self.exists()?;
         Ok(match self {
             Self::Sqlite { file, .. } => Box::new(SqliteReader::open(file).await?),
-            Self::Postgres(url) => Box::new(PostgresStore::connect(url).await?),
+            Self::Postgres(url) => {
+                let patience = PostgresOptions::default().patience;
+                let connect = |address| PostgresReader::connect(address, patience);
+                Box::new(with_password(url, connect).await?)
+            }
         })
     }
 
@@ -132,6 +151,24 @@ impl StoreUrl {
                 Path::new(if name.is_empty() { "postgres" } else { &name }).to_owned()
             }
         }
+    }
+}
+
+/// Connects, and once more with a password if the database asks for one.
+async fn with_password<T, F>(
+    url: &str,
+    connect: impl Fn(PostgresAddress) -> F,
+) -> Result<T, ProgramError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let address = PostgresAddress::new(url)?;
+    match connect(address.clone()).await {
+        Err(missing @ StoreError::NoPassword { .. }) => {
+            let password = password::ask(address.place(), missing)?;
+            Ok(connect(address.with_password(&password)).await?)
+        }
+        connected => Ok(connected?),
     }
 }
 

@@ -57,6 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
@@ -327,6 +328,10 @@ impl Store for PostgresStore {
     }
 
     fn last_error(&self) -> Option<StoreError> {
-        self.writer.last_error()
+        self.writer.failures().last()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, StoreError> {
+        self.writer.failures().lost().boxed()
     }
 }

@@ -22,7 +22,7 @@ use super::address::PostgresAddress;
 use super::fault::Fault;
 use super::session::{Known, Session};
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
-use crate::sql::{Slot, StoreError};
+use crate::sql::{Failures, Slot, StoreError};
 
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -96,7 +96,7 @@ struct Shared {
     known: Known,
     group: usize,
     patience: Duration,
-    last_error: Mutex<Option<StoreError>>,
+    failures: Failures,
 }
 
 impl std::fmt::Debug for dyn Work {
@@ -116,7 +116,7 @@ impl Writer {
         let (queue, work) = unbounded_channel();
         let work = Arc::new(AsyncMutex::new(work));
         let shared =
-            Arc::new(Shared { address, known, group, patience, last_error: Mutex::default() });
+            Arc::new(Shared { address, known, group, patience, failures: Failures::new() });
         let tasks = (0..connections).map(|_| {
             let connection =
                 Connection { work: Arc::clone(&work), shared: Arc::clone(&shared), session: None };
@@ -156,8 +156,8 @@ impl Writer {
         &self.shared.address.place
     }
 
-    pub(super) fn last_error(&self) -> Option<StoreError> {
-        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn failures(&self) -> &Failures {
+        &self.shared.failures
     }
 }
 
@@ -251,6 +251,7 @@ impl Connection {
 
     async fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), Failed> {
         let patience = self.shared.patience;
+        self.shared.failures.check().map_err(|lost| Failed::Refused(lost.into()))?;
         let session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
             _ => Session::connect(&self.shared.address, &self.shared.known)
@@ -286,9 +287,7 @@ impl Connection {
     }
 
     fn answer(&self, group: Group, outcome: Result<(), StoreError>) {
-        let mut last = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone_from(&outcome.as_ref().err().cloned());
-        drop(last);
+        self.shared.failures.note(&outcome);
         for work in group {
             work.answer(outcome.clone());
         }

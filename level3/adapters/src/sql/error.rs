@@ -222,6 +222,12 @@ impl StoreError {
         Self::Unreadable { what, why: why.to_string() }
     }
 
+    /// Whether the store is lost: an operator has to act, and the process has to open it again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Damaged { .. })
+    }
+
     /// Whether a write that failed with this error may have been committed.
     #[must_use]
     pub const fn effect(&self) -> Effect {

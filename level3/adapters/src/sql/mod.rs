@@ -49,6 +49,7 @@
 //! [`PostgresStore`]: super::postgres::PostgresStore
 
 mod error;
+mod failures;
 mod lease;
 mod log;
 mod row;
@@ -64,6 +65,7 @@ pub use view::{
     Written,
 };
 
+pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
 pub(crate) use row::{
@@ -123,6 +125,10 @@ pub trait Store: Journal + Ledger {
     /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only
     /// say that something is unavailable; this says what, where, and what to do.
     fn last_error(&self) -> Option<StoreError>;
+
+    /// Waits until the store is lost: it was deleted, replaced or damaged. From then on every
+    /// operation fails, and nothing more is acknowledged.
+    fn lost(&self) -> BoxFuture<'_, StoreError>;
 }
 
 /// The part of a store that a user without write permission can read. Every [`Store`] has it too.

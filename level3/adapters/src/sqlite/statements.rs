@@ -67,6 +67,12 @@ const V3: &str = "
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 
+/// Finds the page on which the identity is: its place in the file, and its size.
+pub(super) const PAGE_OF_THE_IDENTITY: &str = "
+    SELECT (rootpage - 1) * page_size, page_size
+    FROM sqlite_schema, pragma_page_size WHERE type = 'table' AND name = 'store'";
+pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
@@ -174,3 +180,7 @@ pub(super) const COUNTS: &str = "
     SELECT standing, count(*) FROM sagas GROUP BY standing
     UNION ALL SELECT status, count(*) FROM payments GROUP BY status
     UNION ALL SELECT 'receipts', count(*) FROM outbox";
+
+/// The statements that use every table and every column.
+pub(super) const WRITES: &[&str] =
+    &[OPEN, FIRST, APPEND, STAND, CLAIM, SAVE, VOID, RECEIPT_DUE, RECEIPT_FAILED, END_INSTANCE];

@@ -17,6 +17,7 @@ mod postgres_tls;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;
+mod sqlite_gone;
 
 /// The contract on one backend.
 macro_rules! contract {
