@@ -13,6 +13,7 @@
 
 mod args;
 mod books;
+mod check;
 mod engine;
 mod figures;
 mod health;
@@ -135,6 +136,7 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             None => pay(cli, &stop).await,
             Some(Command::Show { payment }) => show(&cli.services, payment).await,
             Some(Command::DeadLetters) => dead_letters(&cli.services).await,
+            Some(Command::Check) => check(&cli.services).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
@@ -316,6 +318,17 @@ async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Checks the whole store. A store with faults has the exit code of something that is left undone.
+async fn check(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
+    let (place, checked) = args.store().check().await?;
+    if args.json {
+        print_json(&check::json(&checked, &place))?;
+    } else {
+        print(&check::text(&checked, &place))?;
+    }
+    Ok(if checked.is_fine() { Outcome::Done } else { Outcome::Unsettled })
 }
 
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use level3_adapters::postgres::{
-    PostgresAddress, PostgresOptions, PostgresReader, PostgresStore,
-};
-use level3_adapters::sql::{Records, Store, StoreError};
+use level3_adapters::postgres::{PostgresAddress, PostgresOptions, PostgresReader, PostgresStore};
+use level3_adapters::sql::{Checked, Records, Store, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
 use super::password;
@@ -96,9 +94,8 @@ impl StoreUrl {
                 OpenStore { store: Arc::new(store.clone()), kind: Kind::Sqlite(store) }
             }
             Self::Postgres(url) => {
-                let connect = |address| {
-                    PostgresStore::connect_to(address, PostgresOptions::default())
-                };
+                let connect =
+                    |address| PostgresStore::connect_to(address, PostgresOptions::default());
                 let store = with_password(url, connect).await?;
                 if store.is_exposed() {
                     say(&format!(
@@ -119,10 +116,21 @@ impl StoreUrl {
         self.exists()?;
         Ok(match self {
             Self::Sqlite { file, .. } => Box::new(SqliteReader::open(file).await?),
+            Self::Postgres(url) => Box::new(reader(url).await?),
+        })
+    }
+
+    /// Checks the whole store, if it exists, without changing it. Returns its place too.
+    pub async fn check(&self) -> Result<(String, Checked), ProgramError> {
+        self.exists()?;
+        Ok(match self {
+            Self::Sqlite { file, .. } => {
+                let reader = SqliteReader::open(file).await?;
+                (reader.place().to_owned(), reader.check().await?)
+            }
             Self::Postgres(url) => {
-                let patience = PostgresOptions::default().patience;
-                let connect = |address| PostgresReader::connect(address, patience);
-                Box::new(with_password(url, connect).await?)
+                let reader = reader(url).await?;
+                (reader.place().to_owned(), reader.check().await?)
             }
         })
     }
@@ -152,6 +160,12 @@ impl StoreUrl {
             }
         }
     }
+}
+
+/// Connects to a database to read it.
+async fn reader(url: &str) -> Result<PostgresReader, ProgramError> {
+    let patience = PostgresOptions::default().patience;
+    with_password(url, |address| PostgresReader::connect(address, patience)).await
 }
 
 /// Connects, and once more with a password if the database asks for one.

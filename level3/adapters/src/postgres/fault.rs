@@ -1,6 +1,7 @@
 //! Converts PostgreSQL's errors to those for the operator.
 
 use std::error::Error as _;
+use std::fmt;
 use std::io;
 
 use rustls::CertificateError;
@@ -29,6 +30,17 @@ impl From<Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Says what is wrong, without the values of a row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(error) => f.write_str(&why(error)),
+            Self::Store(error) => error.fmt(f),
+            Self::Gone => f.write_str("it was deleted or replaced"),
+        }
     }
 }
 

@@ -38,6 +38,7 @@
 //! [`StoreError::Gone`], and nothing more is acknowledged.
 
 mod address;
+mod check;
 mod fault;
 mod journal;
 mod keeper;

@@ -11,10 +11,10 @@ use tokio_postgres::Client;
 use super::address::PostgresAddress;
 use super::fault::Fault;
 use super::keeper::identity;
-use super::queries;
 use super::session::{Reading, schema};
 use super::statements::{COMMIT, Queries, READ, ROLLBACK};
-use crate::sql::{Asked, DeadLetter, Records, Shown, StoreError, limit};
+use super::{check, queries};
+use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
 
 /// A store that is only read: its user may not be allowed to write, or its server is a standby.
 pub struct PostgresReader {
@@ -75,6 +75,21 @@ impl PostgresReader {
         let damaged = |fault: Fault| fault.of_a_store_to_open(place);
         let (identity, queries) = (found.map_err(damaged)?, queries.map_err(damaged)?);
         Ok((Connection { client, queries }, identity))
+    }
+
+    /// Checks the whole store: each record, each row and, if the server can, its tables and indexes.
+    /// Takes time in proportion to the size of the store; other processes go on writing meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the connection fails. What is wrong with the store is part of the result.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the check.
+    pub async fn check(&self) -> Result<Checked, StoreError> {
+        let identity = self.identity.clone();
+        self.ask(|from| check::check(from.client, identity).boxed()).await
     }
 
     /// Runs queries within one transaction, so that they all see the same state of the store.

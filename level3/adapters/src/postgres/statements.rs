@@ -264,3 +264,43 @@ statements! {
         UNION ALL SELECT status, count(*) FROM payments GROUP BY status
         UNION ALL SELECT 'receipts', count(*) FROM outbox";
 }
+
+/// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
+pub(super) const PART: &str = "SAVEPOINT part";
+pub(super) const PART_DONE: &str = "RELEASE part; SAVEPOINT part";
+pub(super) const PART_FAILED: &str = "ROLLBACK TO part";
+
+pub(super) const EVERY_ENTRY: &str = "
+    SELECT s.name, s.epoch, s.standing,
+        EXISTS (SELECT 1 FROM payments WHERE payment = s.name)::integer::bigint,
+        coalesce(j.seq, 0), coalesce(j.epoch, 0), coalesce(j.source, ''), coalesce(j.body, '')
+    FROM sagas s LEFT JOIN journal j ON j.saga = s.number ORDER BY s.number, j.seq";
+pub(super) const EVERY_ROW: &str = "
+    SELECT p.number, p.payment, p.transaction_id, coalesce(p.order_id, ''), coalesce(p.intent, ''),
+        coalesce(p.minor, 0), coalesce(p.currency, ''), p.status,
+        coalesce((extract(epoch FROM p.saved_at) * 1000)::bigint, -1),
+        EXISTS (SELECT 1 FROM sagas WHERE name = p.payment)::integer::bigint,
+        EXISTS (SELECT 1 FROM outbox WHERE payment = p.number)::integer::bigint,
+        coalesce(p.email, '')
+    FROM payments p ORDER BY p.number";
+
+pub(super) const HAS_CHECKSUMS: &str = "SELECT current_setting('data_checksums') = 'on'";
+/// Whether the extension is there, and this account may call its functions.
+pub(super) const HAS_AMCHECK: &str = "
+    SELECT count(*) = 2 FROM pg_extension e
+        JOIN pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e'
+        JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    WHERE e.extname = 'amcheck' AND has_function_privilege(p.oid, 'EXECUTE')
+        AND (p.proname = 'verify_heapam' OR p.proname = 'bt_index_check' AND p.pronargs = 2)";
+pub(super) const INDEXES: &str = "
+    SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY c.relname";
+pub(super) const TABLES_TO_CHECK: &str = "
+    SELECT oid, relname::text FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY relname";
+/// Checks the order of an index, and that it has every row of its table.
+pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
+pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";

@@ -48,6 +48,7 @@
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
 
+mod check;
 mod error;
 mod failures;
 mod lease;
@@ -58,6 +59,7 @@ mod view;
 
 use futures::future::BoxFuture;
 
+pub use check::{Checked, StoreFault};
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
 pub use view::{
@@ -65,6 +67,7 @@ pub use view::{
     Written,
 };
 
+pub(crate) use check::Checker;
 pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};

@@ -1,5 +1,7 @@
 //! Converts SQLite's errors to those for the operator.
 
+use std::fmt;
+
 use rusqlite::ErrorCode;
 
 use crate::sql::StoreError;
@@ -20,6 +22,16 @@ impl From<rusqlite::Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Says what is wrong, without the values of a row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
+mod check;
 mod fault;
 mod file;
 mod journal;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
 mod backend;
+mod check;
 mod contract;
 mod durable;
 mod model;
