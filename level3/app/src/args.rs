@@ -31,8 +31,8 @@ Ctrl-C stops new payments and finishes those under way; a second one ends the pr
 
 Exit codes:
   0    done
-  1    a payment failed or was refused, the books do not balance, something is left undone, or a
-       check has found a fault
+  1    a payment failed or was refused, the books do not balance, something is left undone, there
+       are dead letters, or a check has found a fault
   2    the command line, a key or a password is wrong or missing
   3    the store or a service cannot be used
   130  ended at once";

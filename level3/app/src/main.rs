@@ -13,7 +13,6 @@
 
 mod args;
 mod books;
-mod check;
 mod engine;
 mod figures;
 mod health;
@@ -22,11 +21,11 @@ mod meter;
 mod password;
 mod place;
 mod problem;
+mod reading;
 mod reconcile;
 mod recovery;
 mod run_name;
 mod serve;
-mod show;
 mod stop;
 mod stream;
 mod summary;
@@ -39,7 +38,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use args::{Cli, Command, ReconcileArgs, ServiceArgs};
@@ -55,8 +54,6 @@ use view::{View, say};
 
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;
-/// Dead letters of each kind that are listed.
-const LISTED: usize = 1000;
 /// How long a command waits at its end for receipts that are under way, with their retries.
 const FINISHING: Duration = Duration::from_secs(60);
 
@@ -134,9 +131,9 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
     let work = async {
         match &cli.command {
             None => pay(cli, &stop).await,
-            Some(Command::Show { payment }) => show(&cli.services, payment).await,
-            Some(Command::DeadLetters) => dead_letters(&cli.services).await,
-            Some(Command::Check) => check(&cli.services).await,
+            Some(Command::Show { payment }) => reading::show(&cli.services, payment).await,
+            Some(Command::DeadLetters) => reading::dead_letters(&cli.services).await,
+            Some(Command::Check) => reading::check(&cli.services).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
@@ -286,49 +283,6 @@ fn gave_up(
         Some(cause) => ProgramError::Store(cause),
         None => engine.problem(error),
     }
-}
-
-async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
-    let store = args.store().open_to_read().await?;
-    let found = show::find(store.as_ref(), name).await?;
-    if args.json {
-        print_json(&found.iter().map(show::json).collect::<Vec<_>>())?;
-    } else {
-        print(&found.iter().map(show::text).collect::<String>())?;
-    }
-    Ok(Outcome::Done)
-}
-
-async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
-    let store = args.store().open_to_read().await?;
-    let letters = store.dead_letters(LISTED).await?;
-    if args.json {
-        print_json(&letters.iter().map(show::letter_json).collect::<Vec<Value>>())?;
-    } else if letters.is_empty() {
-        print("No dead letters: everything was undone and sent, or is under way.\n")?;
-    } else {
-        let lines: Vec<_> = letters.iter().map(show::letter_text).collect();
-        print(&format!("{}\n", lines.join("\n")))?;
-        if letters.len() >= LISTED {
-            print(&format!(
-                "The first {LISTED} of each kind. payment-gateway redrive tries them again.\n"
-            ))?;
-        } else {
-            print("payment-gateway redrive tries them again.\n")?;
-        }
-    }
-    Ok(Outcome::Done)
-}
-
-/// Checks the whole store. A store with faults has the exit code of something that is left undone.
-async fn check(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
-    let (place, checked) = args.store().check().await?;
-    if args.json {
-        print_json(&check::json(&checked, &place))?;
-    } else {
-        print(&check::text(&checked, &place))?;
-    }
-    Ok(if checked.is_fine() { Outcome::Done } else { Outcome::Unsettled })
 }
 
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.

@@ -12,8 +12,10 @@
 
 mod away;
 mod commands;
+mod database;
 mod full;
 mod kill;
+mod lost;
 mod oracles;
 mod overload;
 mod process;
