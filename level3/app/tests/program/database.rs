@@ -3,7 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::NoTls;
 
@@ -11,6 +14,8 @@ use crate::oracles::block_on;
 use crate::process::{Ended, Place, program, run};
 use crate::server::{Flush, Server};
 
+/// Longer than anything here takes, by far.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PASSWORD: &str = "hunter2-hidden";
 /// The account `secret` needs a password.
 const RULES: &str = "
@@ -110,51 +115,84 @@ fn a_password_comes_from_the_environment_or_a_file() {
     }
 }
 
-/// In a terminal the program asks, and the terminal shows nothing of the answer.
-#[test]
-fn a_password_is_asked_for_in_a_terminal() {
-    let Some(server) = server() else { return };
-    let place = place(&server, "secret");
-    let paying = place.program("--payments 2 --failure-rate 0");
-    let mut line = vec![paying.get_program().to_str().unwrap().to_owned()];
-    line.extend(paying.get_args().map(|argument| argument.to_str().unwrap().to_owned()));
+/// What a program in a terminal has left.
+struct Left {
+    code: Option<i32>,
+    screen: String,
+    /// Whether the terminal shows again what is typed.
+    is_shown: bool,
+}
+
+/// Runs the program in a terminal, and types the keys when it asks for a password and hides them.
+/// `None` where there is no script(1), which makes a terminal.
+fn typed(place: &Place, args: &str, keys: &str) -> Option<Left> {
+    let program = place.program(args);
+    let mut line = vec![program.get_program().to_str().unwrap().to_owned()];
+    line.extend(program.get_args().map(|argument| argument.to_str().unwrap().to_owned()));
     let line = line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-    // Gives the program a terminal, and ends with its exit code.
+    let line = format!("tty >name; {line}; code=$?; stty -a >after; exit $code");
+    // Ends with the exit code of the line.
     let mut terminal = Command::new("script");
     terminal.args(["-qefc", &line, "/dev/null"]).current_dir(place.folder());
-    for (variable, value) in paying.get_envs() {
+    terminal.env("SHELL", "/bin/sh");
+    for (variable, value) in program.get_envs() {
         assert_eq!(value, None);
         terminal.env_remove(variable);
     }
     terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(mut child) = terminal.spawn() else {
         println!("skipped: no script(1) on this machine, which makes a terminal");
-        return;
+        return None;
     };
-    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut seen = Vec::new();
-    let mut buffer = [0; 1024];
-    let mut is_answered = false;
-    loop {
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let screen = thread::spawn(move || {
+        let mut seen = Vec::new();
         // A terminal whose program has ended reports an error.
-        let read = screen.read(&mut buffer).unwrap_or(0);
-        if read == 0 {
-            break;
-        }
-        seen.extend_from_slice(&buffer[..read]);
-        if !is_answered && String::from_utf8_lossy(&seen).contains("Password for PostgreSQL at") {
-            // Hidden before the question appears on the screen.
-            keys.write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
-            is_answered = true;
-        }
+        let _ = output.read_to_end(&mut seen);
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let begun = Instant::now();
+    while !is_hidden(&place.folder().join("name")) {
+        assert!(begun.elapsed() < PATIENCE, "the program hides nothing");
+        thread::sleep(Duration::from_millis(20));
     }
-    drop(keys);
+    keyboard.write_all(keys.as_bytes()).unwrap();
+    let screen = screen.join().unwrap();
+    drop(keyboard);
     let code = child.wait().unwrap().code();
-    let seen = String::from_utf8_lossy(&seen);
-    assert!(is_answered, "{seen}");
-    assert_eq!(code, Some(0), "{seen}");
-    assert!(!seen.contains(PASSWORD), "{seen}");
-    assert!(seen.contains("kept in PostgreSQL at"), "{seen}");
+    let after = fs::read_to_string(place.folder().join("after")).unwrap();
+    Some(Left { code, screen, is_shown: has_setting(&after, "echo") })
+}
+
+/// Whether the terminal whose name is in the file hides what is typed.
+fn is_hidden(name: &Path) -> bool {
+    let name = fs::read_to_string(name).unwrap_or_default();
+    let settings = Command::new("stty").args(["-F", name.trim(), "-a"]).output();
+    settings.is_ok_and(|it| has_setting(&String::from_utf8_lossy(&it.stdout), "-echo"))
+}
+
+fn has_setting(settings: &str, name: &str) -> bool {
+    settings.split_whitespace().any(|setting| setting == name)
+}
+
+/// In a terminal the program asks, and the terminal shows nothing of the answer.
+#[test]
+fn a_password_is_asked_for_in_a_terminal() {
+    let Some(server) = server() else { return };
+    let place = place(&server, "secret");
+    let args = "--payments 2 --failure-rate 0";
+    let Some(left) = typed(&place, args, &format!("{PASSWORD}\n")) else { return };
+    let Left { code, screen, is_shown } = left;
+    assert_eq!((code, is_shown), (Some(0), true), "{screen}");
+    assert!(!screen.contains(PASSWORD), "{screen}");
+    assert!(screen.contains("Password for PostgreSQL at"), "{screen}");
+    assert!(screen.contains("kept in PostgreSQL at"), "{screen}");
+
+    fs::remove_file(place.folder().join("name")).unwrap();
+    let Some(left) = typed(&place, "dead-letters", "hunt\u{3}") else { return };
+    // Ctrl-C ends the question, and the terminal is as it was.
+    assert_eq!((left.code, left.is_shown), (Some(130), true), "{}", left.screen);
 }
 
 /// An account that may only read shows payments and dead letters, and checks the store.
