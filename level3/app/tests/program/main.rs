@@ -19,6 +19,7 @@ mod lost;
 mod oracles;
 mod overload;
 mod process;
+mod providers;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod service;
