@@ -60,7 +60,7 @@ fn another_store_in_the_file_stops_the_stream() {
     // The file keeps its number, as with `cp`.
     fs::copy(file(&other), file(&place)).unwrap();
     let ended = running.end();
-    stopped(&ended, &[&place.url.strip_prefix("sqlite:").unwrap().to_owned()]);
+    stopped(&ended, &[place.url.strip_prefix("sqlite:").unwrap()]);
     let error = ended.json()["error"].as_str().unwrap().to_owned();
     assert!(error.contains("replaced") || error.contains("damaged"), "{error}");
 }
