@@ -227,8 +227,7 @@ impl Connection {
                 Err(Failed::Lost(fault)) => {
                     self.session = None;
                     let error = fault.at(&self.shared.address.place);
-                    let oldest = group.iter().map(|work| work.since()).min();
-                    if oldest.is_none_or(|since| since.elapsed() >= self.shared.patience) {
+                    if self.is_out_of_patience(&group) {
                         self.answer(group, Err(error));
                         return None;
                     }
@@ -236,7 +235,9 @@ impl Connection {
                 }
                 Err(Failed::Refused(_)) if group.len() > 1 => return Some(group),
                 Err(Failed::Refused(fault))
-                    if fault.is_a_collision() && collisions < COLLISIONS =>
+                    if fault.is_a_collision()
+                        && collisions < COLLISIONS
+                        && !self.is_out_of_patience(&group) =>
                 {
                     collisions += 1;
                 }
@@ -247,6 +248,12 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Whether a caller has waited for the store's patience.
+    fn is_out_of_patience(&self, group: &Group) -> bool {
+        let oldest = group.iter().map(|work| work.since()).min();
+        oldest.is_none_or(|since| since.elapsed() >= self.shared.patience)
     }
 
     async fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), Failed> {

@@ -190,6 +190,22 @@ async fn a_frozen_process_holds_up_nobody() {
     store.close().await;
 }
 
+/// A lock of another program that is never released fails the write, with the reason.
+#[tokio::test]
+async fn a_lock_that_is_held_for_too_long_is_told() {
+    let Some(url) = database() else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE sagas IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let opened = timeout(PATIENCE, store.open(id("a"), begun("a"))).await.unwrap();
+    assert_eq!(opened, Err(JournalError::Unavailable));
+    assert!(matches!(store.last_error(), Some(StoreError::Locked { .. })));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(matches!(store.open(id("a"), begun("a")).await, Ok(Opened::New(_))));
+    store.close().await;
+}
+
 /// During a fail-over the server takes no writes for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_read_only_for_a_while_is_waited_for() {

@@ -18,6 +18,7 @@ mod kill;
 mod lost;
 mod oracles;
 mod overload;
+mod parked;
 mod process;
 mod providers;
 #[path = "../../../adapters/tests/support/postgres.rs"]
