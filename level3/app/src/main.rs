@@ -100,6 +100,17 @@ fn refuse(mut error: clap::Error) -> ExitCode {
     if error.get(ContextKind::InvalidArg).is_some_and(is_the_store) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
+    // A URL that stands where no URL belongs.
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
+        if let Some(ContextValue::String(text)) = error.get(kind)
+            && let Some((scheme, rest)) = text.split_once("://")
+            && let Some((_, host)) = rest.rsplit_once('@')
+        {
+            let text = format!("{scheme}://***@{host}");
+            error.insert(kind, ContextValue::String(text));
+        }
+    }
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && wants_json {
         // The lines after the first blank line only explain how to get help.
