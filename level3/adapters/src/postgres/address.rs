@@ -271,8 +271,8 @@ impl Protection {
             None => SslMode::Prefer,
         };
         if is_system && mode != SslMode::VerifyFull {
-            return Err("sslrootcert=system needs sslmode=verify-full, since anyone can have a \
-                        certificate of a public authority"
+            return Err("sslrootcert=system needs sslmode=verify-full, since every host can \
+                        have a certificate of a public authority"
                 .to_owned());
         }
         let authorities = match mode {
@@ -286,8 +286,8 @@ impl Protection {
                     Some(file) => Authorities::File(file),
                     None if mode == SslMode::VerifyFull => Authorities::System,
                     None => {
-                        return Err("sslmode=verify-ca needs sslrootcert=FILE, since anyone can \
-                                    have a certificate of a public authority; verify-full does not"
+                        return Err("sslmode=verify-ca needs sslrootcert=FILE, since every host \
+                                    can have a certificate of a public authority; verify-full does not"
                             .to_owned());
                     }
                 },

@@ -32,7 +32,7 @@ pub(super) async fn check(client: &Client, store: StoreId) -> Result<Checked, Fa
     Ok(checker.end())
 }
 
-/// A part that cannot be read is a fault, and the next part is read all the same. Begins the next
+/// A part that cannot be read is a fault, and the next part is still read. Begins the next
 /// part.
 async fn settle(
     client: &Client,

@@ -21,7 +21,7 @@
 //! | `verify-ca` | with TLS | signed by an authority of `sslrootcert` |
 //! | `verify-full` | with TLS | the same, and for the host of the URL |
 //!
-//! Only `verify-full` keeps out someone who can redirect the connection. `sslrootcert` names a file
+//! Only `verify-full` protects against an attacker who can redirect the connection. `sslrootcert` names a file
 //! of certificates in PEM; without it, `~/.postgresql/root.crt` is read if it exists, and otherwise
 //! `verify-full` trusts the authorities of the system, as `sslrootcert=system` does. A Unix socket has
 //! no TLS.

@@ -25,7 +25,7 @@ pub(super) enum SslMode {
     Allow,
     /// With TLS; in the clear if the server has none.
     Prefer,
-    /// With TLS, whoever the server is.
+    /// With TLS, to any server.
     Require,
     /// With TLS, to a server whose certificate is signed by a known authority.
     VerifyCa,

@@ -10,7 +10,7 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts every certificate: the connection is encrypted, and the server may be anyone.
+/// Accepts every certificate: the connection is encrypted, and may lead to any server.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(WebPkiSupportedAlgorithms);
 
@@ -32,7 +32,7 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(ServerCertVerified::assertion())
     }
 
-    // The signatures are checked all the same: the server has the key of the certificate that it
+    // The signatures are still checked: the server has the key of the certificate that it
     // shows.
     fn verify_tls12_signature(
         &self,

@@ -19,7 +19,7 @@ pub(super) fn check(db: &Connection, store: StoreId) -> Result<Checked, Fault> {
     Ok(checker.end())
 }
 
-/// A part that cannot be read is a fault, and the next part is read all the same.
+/// A part that cannot be read is a fault, and the next part is still read.
 fn settle(checker: &mut Checker, part: &str, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
         checker.fault(part, fault.to_string());

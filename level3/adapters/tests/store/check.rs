@@ -143,7 +143,7 @@ async fn what_is_wrong_in_a_database_is_found() {
     let checked = after_payments(&place).await;
     assert_eq!(checked.faults, []);
     assert!(checked.sagas == 60 && checked.rows > 0 && checked.entries > 300, "{checked:?}");
-    // Nobody has installed the extension, and a test's server has no checksums.
+    // A new database has no extension, and a test's server has no checksums.
     assert!(checked.unchecked[0].contains("CREATE EXTENSION amcheck"), "{checked:?}");
     assert!(checked.unchecked[1].contains("checksums"), "{checked:?}");
 
