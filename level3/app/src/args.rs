@@ -31,8 +31,9 @@ Ctrl-C stops new payments and finishes those under way; a second one ends the pr
 
 Exit codes:
   0    done
-  1    a payment failed or was refused, the books do not balance, or something is left undone
-  2    the command line or a key is wrong
+  1    a payment failed or was refused, the books do not balance, something is left undone, there
+       are dead letters, or a check has found a fault
+  2    the command line, a key or a password is wrong or missing
   3    the store or a service cannot be used
   130  ended at once";
 
@@ -50,6 +51,8 @@ pub enum Command {
     Redrive,
     /// Finish the payments that a killed run has left open, and make no new ones
     Recover,
+    /// Check the whole store, without writing to it: its structure, every record and every row
+    Check,
     /// Compare the ledger with the provider's intents, and repair the differences
     Reconcile(ReconcileArgs),
     /// Take payments over HTTP (level3/service/README.md). Without other options on 127.0.0.1:8080,
@@ -105,7 +108,9 @@ pub struct StreamArgs {
 /// The services, and how they behave.
 #[derive(Debug, Clone, Args)]
 pub struct ServiceArgs {
-    /// Where payments are kept: sqlite:FILE or postgres://USER@HOST:PORT/DATABASE [default:
+    /// Where payments are kept: sqlite:FILE or
+    /// postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full. The password is that of PGPASSWORD,
+    /// PGPASSWORD_FILE or PGPASSFILE, or is asked for in a terminal [default:
     /// sqlite:payments.sqlite]
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<StoreUrl>,

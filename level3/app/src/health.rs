@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long a store may fail before the stream is stopped. A database server starts again in that
-/// time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// time, or another one takes its place.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Follows the answers to clients, and decides when the stream cannot continue.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ const fn needs_somebody(error: &StoreError) -> bool {
             | StoreError::Gone { .. }
             | StoreError::Io { .. }
             | StoreError::Closed { .. }
+            | StoreError::Tls { .. }
+            | StoreError::NoPassword { .. }
             | StoreError::Unreadable { .. }
     )
 }

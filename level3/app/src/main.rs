@@ -18,13 +18,14 @@ mod figures;
 mod health;
 mod log;
 mod meter;
+mod password;
 mod place;
 mod problem;
+mod reading;
 mod reconcile;
 mod recovery;
 mod run_name;
 mod serve;
-mod show;
 mod stop;
 mod stream;
 mod summary;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use args::{Cli, Command, ReconcileArgs, ServiceArgs};
@@ -53,8 +54,6 @@ use view::{View, say};
 
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;
-/// Dead letters of each kind that are listed.
-const LISTED: usize = 1000;
 /// How long a command waits at its end for receipts that are under way, with their retries.
 const FINISHING: Duration = Duration::from_secs(60);
 
@@ -73,7 +72,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(&ProgramError::System(error), json),
     };
     let outcome = runtime.block_on(demo_kit::written(run(&cli)));
-    let outcome = outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part)));
+    let outcome = match outcome.unwrap_or_else(|part| Err(ProgramError::Unwritten(part))) {
+        Err(ProgramError::Interrupted) => Ok(Outcome::Interrupted),
+        outcome => outcome,
+    };
     if let Some(part) = demo_kit::take() {
         say(&format!("payment-gateway: some payments needed a part that is {part}"));
     }
@@ -97,6 +99,17 @@ fn refuse(mut error: clap::Error) -> ExitCode {
         |it: &ContextValue| matches!(it, ContextValue::String(it) if it.contains("--store"));
     if error.get(ContextKind::InvalidArg).is_some_and(is_the_store) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
+    // A URL that stands where no URL belongs.
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
+        if let Some(ContextValue::String(text)) = error.get(kind)
+            && let Some((scheme, rest)) = text.split_once("://")
+            && let Some((_, host)) = rest.rsplit_once('@')
+        {
+            let text = format!("{scheme}://***@{host}");
+            error.insert(kind, ContextValue::String(text));
+        }
     }
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && wants_json {
@@ -129,8 +142,9 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
     let work = async {
         match &cli.command {
             None => pay(cli, &stop).await,
-            Some(Command::Show { payment }) => show(&cli.services, payment).await,
-            Some(Command::DeadLetters) => dead_letters(&cli.services).await,
+            Some(Command::Show { payment }) => reading::show(&cli.services, payment).await,
+            Some(Command::DeadLetters) => reading::dead_letters(&cli.services).await,
+            Some(Command::Check) => reading::check(&cli.services).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
@@ -280,38 +294,6 @@ fn gave_up(
         Some(cause) => ProgramError::Store(cause),
         None => engine.problem(error),
     }
-}
-
-async fn show(args: &ServiceArgs, name: &str) -> Result<Outcome, ProgramError> {
-    let store = args.store().open_to_read().await?;
-    let found = show::find(store.as_ref(), name).await?;
-    if args.json {
-        print_json(&found.iter().map(show::json).collect::<Vec<_>>())?;
-    } else {
-        print(&found.iter().map(show::text).collect::<String>())?;
-    }
-    Ok(Outcome::Done)
-}
-
-async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
-    let store = args.store().open_to_read().await?;
-    let letters = store.dead_letters(LISTED).await?;
-    if args.json {
-        print_json(&letters.iter().map(show::letter_json).collect::<Vec<Value>>())?;
-    } else if letters.is_empty() {
-        print("No dead letters: everything was undone and sent, or is under way.\n")?;
-    } else {
-        let lines: Vec<_> = letters.iter().map(show::letter_text).collect();
-        print(&format!("{}\n", lines.join("\n")))?;
-        if letters.len() >= LISTED {
-            print(&format!(
-                "The first {LISTED} of each kind. payment-gateway redrive tries them again.\n"
-            ))?;
-        } else {
-            print("payment-gateway redrive tries them again.\n")?;
-        }
-    }
-    Ok(Outcome::Done)
 }
 
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use level3_adapters::postgres::PostgresStore;
-use level3_adapters::sql::{Records, Store, StoreError};
+use level3_adapters::postgres::{PostgresAddress, PostgresOptions, PostgresReader, PostgresStore};
+use level3_adapters::sql::{Checked, Records, Store, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
+use super::password;
 use super::problem::ProgramError;
+use super::view::say;
 
 /// The place in which payments are kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,8 +85,8 @@ enum Kind {
 }
 
 impl StoreUrl {
-    /// Opens or creates the store.
-    pub async fn open(&self) -> Result<OpenStore, StoreError> {
+    /// Opens or creates the store. Asks for the password of a database if it is missing.
+    pub async fn open(&self) -> Result<OpenStore, ProgramError> {
         Ok(match self {
             Self::Sqlite { file, max_pages } => {
                 let options = SqliteOptions { max_pages: *max_pages, ..SqliteOptions::default() };
@@ -92,7 +94,17 @@ impl StoreUrl {
                 OpenStore { store: Arc::new(store.clone()), kind: Kind::Sqlite(store) }
             }
             Self::Postgres(url) => {
-                let store = PostgresStore::connect(url).await?;
+                let connect =
+                    |address| PostgresStore::connect_to(address, PostgresOptions::default());
+                let store = with_password(url, connect).await?;
+                if store.is_exposed() {
+                    say(&format!(
+                        "payment-gateway: the connection to {} is not encrypted, since the server \
+                         has no TLS. sslmode=verify-full demands it; sslmode=disable says that this \
+                         network is trusted.",
+                        Store::place(&store)
+                    ));
+                }
                 OpenStore { store: Arc::new(store.clone()), kind: Kind::Postgres(store) }
             }
         })
@@ -104,7 +116,22 @@ impl StoreUrl {
         self.exists()?;
         Ok(match self {
             Self::Sqlite { file, .. } => Box::new(SqliteReader::open(file).await?),
-            Self::Postgres(url) => Box::new(PostgresStore::connect(url).await?),
+            Self::Postgres(url) => Box::new(reader(url).await?),
+        })
+    }
+
+    /// Checks the whole store, if it exists, without changing it. Returns its place too.
+    pub async fn check(&self) -> Result<(String, Checked), ProgramError> {
+        self.exists()?;
+        Ok(match self {
+            Self::Sqlite { file, .. } => {
+                let reader = SqliteReader::open(file).await?;
+                (reader.place().to_owned(), reader.check().await?)
+            }
+            Self::Postgres(url) => {
+                let reader = reader(url).await?;
+                (reader.place().to_owned(), reader.check().await?)
+            }
         })
     }
 
@@ -132,6 +159,30 @@ impl StoreUrl {
                 Path::new(if name.is_empty() { "postgres" } else { &name }).to_owned()
             }
         }
+    }
+}
+
+/// Connects to a database to read it.
+async fn reader(url: &str) -> Result<PostgresReader, ProgramError> {
+    let patience = PostgresOptions::default().patience;
+    with_password(url, |address| PostgresReader::connect(address, patience)).await
+}
+
+/// Connects, and once more with a password if the database asks for one.
+async fn with_password<T, F>(
+    url: &str,
+    connect: impl Fn(PostgresAddress) -> F,
+) -> Result<T, ProgramError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let address = PostgresAddress::new(url)?;
+    match connect(address.clone()).await {
+        Err(missing @ StoreError::NoPassword { .. }) => {
+            let password = password::ask(address.place(), missing)?;
+            Ok(connect(address.with_password(&password)).await?)
+        }
+        connected => Ok(connected?),
     }
 }
 

@@ -122,6 +122,9 @@ pub enum ProgramError {
     /// The store has no such payment.
     #[error("{place} has no payment {name}")]
     UnknownPayment { place: String, name: String },
+    /// Ctrl-C at the question for a password.
+    #[error("ended at once")]
+    Interrupted,
     /// An error of the operating system.
     #[error("the program cannot run: {0}")]
     System(io::Error),
@@ -146,7 +149,12 @@ impl ProgramError {
             | Self::UnknownPayment { .. }
             | Self::Config(_)
             | Self::Keys(_)
-            | Self::Store(StoreError::Url { .. }) => 2,
+            | Self::Store(
+                StoreError::Url { .. }
+                | StoreError::Authorities { .. }
+                | StoreError::NoPassword { .. }
+                | StoreError::Empty { .. },
+            ) => 2,
             _ => 3,
         }
     }

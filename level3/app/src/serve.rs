@@ -10,8 +10,8 @@ use gateway_service::{
     ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, MerchantId, Metrics, Parts, Scope, Service,
     ServiceConfig,
 };
-use level3_adapters::sql::Store;
-use level3_domain::journal::Journal;
+use level3_adapters::sql::{Store, StoreError};
+use level3_domain::journal::{Journal, SagaId};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -24,12 +24,14 @@ use super::stop::Shutdown;
 use super::view::say;
 use super::{FINISHING, print, print_json};
 
-/// How often failed receipts are noted in the store.
+/// How often failed receipts are noted in the store, and the store is looked at.
 const NOTING: Duration = Duration::from_secs(1);
 /// How often the file of the keys is looked at.
 const KEYS: Duration = Duration::from_secs(2);
 /// The pause between a payment that may need a recovery and the recovery: most end by themselves.
 const SETTLING: Duration = Duration::from_secs(20);
+/// How long a service whose store is lost waits for the answers to requests under way.
+const HOPELESS: Duration = Duration::from_secs(15);
 /// The pause after a recovery that the store did not allow.
 const NEXT_TRY: Duration = Duration::from_secs(5);
 
@@ -151,11 +153,28 @@ pub async fn serve(
     let beside = async {
         tokio::join!(recover(&engine, &service), note(&engine), keys.follow(folder.keys(), KEYS),)
     };
+    let store = Arc::clone(&engine.store.store);
+    let asked = async {
+        tokio::select! {
+            () = stop.asked(1) => {}
+            _ = store.lost() => {}
+        }
+    };
+    let lost = async {
+        let lost = store.lost().await;
+        // Payments under way are answered, and nothing of theirs is acknowledged.
+        sleep(HOPELESS).await;
+        lost
+    };
     let drained = tokio::select! {
-        drained = service.serve(listener, stop.asked(1)) => drained,
+        drained = service.serve(listener, asked) => drained,
+        lost = lost => return Err(lost.into()),
         // None of them ends.
         _ = beside => return Ok(Outcome::Interrupted),
     };
+    if let Some(lost) = store.last_error().filter(StoreError::is_final) {
+        return Err(lost.into());
+    }
     engine.close(FINISHING).await;
     if drained.under_way == 0 {
         say("Drained: no payment is under way.");
@@ -234,12 +253,15 @@ async fn recover(engine: &Engine, service: &Service) {
     }
 }
 
-/// Notes receipts that could not be sent in the store, where every process sees them. Never returns.
+/// Notes receipts that could not be sent in the store, where every process sees them, and uses the
+/// store, so that it is found out whether it is still there. Never returns.
 async fn note(engine: &Engine) {
     let mut ticks = interval(NOTING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         engine.note_failed_receipts().await;
+        // The store keeps and logs its failures.
+        drop(engine.store.store.read(SagaId::new("heartbeat")).await);
     }
 }

@@ -1,7 +1,10 @@
 //! Converts PostgreSQL's errors to those for the operator.
 
 use std::error::Error as _;
+use std::fmt;
+use std::io;
 
+use rustls::CertificateError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -14,6 +17,8 @@ use crate::sql::StoreError;
 pub(crate) enum Fault {
     Postgres(Error),
     Store(StoreError),
+    /// The store was deleted, or the database has another one now.
+    Gone,
 }
 
 impl From<Error> for Fault {
@@ -25,6 +30,17 @@ impl From<Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Says what is wrong, without the values of a row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(error) => f.write_str(&why(error)),
+            Self::Store(error) => error.fmt(f),
+            Self::Gone => f.write_str("it was deleted or replaced"),
+        }
     }
 }
 
@@ -47,6 +63,42 @@ impl Fault {
                 // No SQL state: the connection failed, or the answer is invalid.
                 None => true,
             }
+    }
+
+    /// Whether the server, or its certificate, rejects the channel: with TLS or in the clear.
+    pub(super) fn is_about_the_channel(&self) -> bool {
+        // The server's rules may have no entry for the account over this channel.
+        self.is_of_the_handshake()
+            || matches!(self, Self::Postgres(error)
+                if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
+    }
+
+    /// Whether the connection failed before the server was asked for anything but TLS.
+    pub(super) fn is_of_the_handshake(&self) -> bool {
+        matches!(self, Self::Postgres(error) if is_of_the_handshake(error))
+    }
+
+    /// Whether tables, or the whole database, are missing.
+    fn is_about_something_missing(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let code = error.code().map_or("", SqlState::code);
+        // A table, a column, a schema, a database.
+        ["42P01", "42703", "3F000", "3D000"].contains(&code)
+    }
+
+    /// Reads the error as that of a store that was in use before.
+    pub(super) fn of_a_store_in_use(self) -> Self {
+        if self.is_about_something_missing() { Self::Gone } else { self }
+    }
+
+    /// Reads the error as that of a store that is opened, and has the table of a schema.
+    pub(super) fn of_a_store_to_open(self, place: &str) -> Self {
+        match &self {
+            Self::Postgres(error) if self.is_about_something_missing() => {
+                StoreError::Damaged { place: place.to_owned(), why: why(error) }.into()
+            }
+            _ => self,
+        }
     }
 
     /// Whether the error only reports that another operation of the group failed.
@@ -76,22 +128,30 @@ impl Fault {
     pub(super) fn at(self, place: &str) -> StoreError {
         let error = match self {
             Self::Store(error) => return error,
+            Self::Gone => return StoreError::Gone { place: place.to_owned() },
             Self::Postgres(error) => error,
         };
         let (place, why) = (place.to_owned(), why(&error));
         let Some(code) = error.code() else {
-            // The only fault of this program that the client library finds before it asks the
-            // server.
-            let refused = why.contains("password missing");
-            return match refused {
-                true => StoreError::Refused { place, why: format!("{why} (set PGPASSWORD)") },
+            if is_of_the_handshake(&error) {
+                let (why, remedy) = handshake(&error);
+                return StoreError::Tls { place, why, remedy };
+            }
+            // What the client library finds before it answers the server.
+            return match why.contains("password missing") {
+                true => StoreError::NoPassword { place, passed_over: None },
                 false => StoreError::Unreachable { place, why },
             };
         };
         match code.code() {
             "55P03" => StoreError::Locked { place },
             "53100" => StoreError::Full { place, why },
-            "25006" | "42501" => StoreError::ReadOnly { place, why },
+            "25006" => StoreError::Standby { place, why },
+            "42501" => StoreError::ReadOnly { place, why },
+            "28000" if why.ends_with("no encryption") || why.ends_with("SSL off") => {
+                let remedy = "Ask for TLS with sslmode=verify-full or sslmode=require";
+                StoreError::Tls { place, why, remedy }
+            }
             "23505" => StoreError::Conflict { place, why },
             "58030" => StoreError::Io { place, why },
             "XX001" | "XX002" => StoreError::Damaged { place, why },
@@ -102,6 +162,50 @@ impl Fault {
             }
             _ => StoreError::Statement { place, why },
         }
+    }
+}
+
+/// Whether there is no TLS, or the handshake has failed.
+fn is_of_the_handshake(error: &Error) -> bool {
+    // The kinds of the library's errors are private.
+    error.to_string().starts_with("error performing TLS handshake")
+}
+
+/// Returns why there is no protected connection, and the remedy.
+fn handshake(error: &Error) -> (String, &'static str) {
+    let source = error.source();
+    let text = || source.map_or_else(|| error.to_string(), ToString::to_string);
+    if text().contains("does not support TLS") {
+        return (
+            "the server has no TLS".to_owned(),
+            "Turn it on there (ssl = on), or use sslmode=prefer if the network in between is trusted",
+        );
+    }
+    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+    let tls = io.and_then(io::Error::get_ref).and_then(|it| it.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(why)) = tls else {
+        return (
+            format!("the TLS handshake fails: {}", text()),
+            "Check what answers there: a server of PostgreSQL with TLS 1.2 or later is needed",
+        );
+    };
+    match why {
+        CertificateError::UnknownIssuer => (
+            "no known authority has signed the certificate of the server".to_owned(),
+            "Name the certificate of its authority with sslrootcert=FILE",
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            format!("the certificate of the server is for another host: {why}"),
+            "Write a name of the certificate in the URL, or use sslmode=verify-ca, which compares no \
+             name",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            (format!("the certificate of the server has expired: {why}"), "Renew it")
+        }
+        _ => (
+            format!("the certificate of the server is not accepted: {why}"),
+            "Give the server a certificate that an authority has signed for its name",
+        ),
     }
 }
 

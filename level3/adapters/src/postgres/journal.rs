@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use level3_domain::journal::{Claimed, Lease, Opened, SagaId, SagaLog, Standing};
-use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
 
 use super::fault::Fault;
-use super::session::Session;
+use super::session::{Reading, Session};
 use super::writer::Operation;
 use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
 
@@ -19,11 +20,11 @@ pub(super) struct SagaRow {
 }
 
 pub(super) async fn saga(
-    session: &Session,
+    client: &Client,
     statement: &Statement,
     saga: &str,
 ) -> Result<Option<SagaRow>, Fault> {
-    let Some(row) = session.client.query_opt(statement, &[&saga]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(statement, &[&saga]).await? else { return Ok(None) };
     Ok(Some(SagaRow {
         number: row.try_get(0)?,
         mark: Mark { epoch: row.try_get(1)?, seq: row.try_get(2)? },
@@ -32,32 +33,32 @@ pub(super) async fn saga(
     }))
 }
 
-async fn saga_log(session: &Session, row: &SagaRow) -> Result<SagaLog, Fault> {
+async fn saga_log(from: Reading<'_>, row: &SagaRow) -> Result<SagaLog, Fault> {
     let mut records = Vec::new();
-    for row in session.client.query(&session.statements.records, &[&row.number]).await? {
+    for row in from.client.query(&from.queries.records, &[&row.number]).await? {
         records.extend(decode(row.try_get(0)?)?);
     }
     Ok(SagaLog { standing: row.standing, records: records.into() })
 }
 
-pub(super) async fn read(session: &Session, saga_id: &str) -> Result<Option<SagaLog>, Fault> {
-    match saga(session, &session.statements.saga, saga_id).await? {
-        Some(row) => Ok(Some(saga_log(session, &row).await?)),
+pub(super) async fn read(from: Reading<'_>, saga_id: &str) -> Result<Option<SagaLog>, Fault> {
+    match saga(from.client, &from.queries.saga, saga_id).await? {
+        Some(row) => Ok(Some(saga_log(from, &row).await?)),
         None => Ok(None),
     }
 }
 
-pub(super) async fn list(
-    session: &Session,
+/// Returns the sagas that are open, or those that are parked.
+pub(super) async fn list_unfinished(
+    from: Reading<'_>,
     standing: Standing,
     most: i64,
 ) -> Result<Vec<SagaId>, Fault> {
-    let statements = &session.statements;
-    let statement = match standing {
-        Standing::Ended => &statements.list_ended,
-        Standing::Open | Standing::Parked => &statements.list_unfinished,
-    };
-    let rows = session.client.query(statement, &[&standing.name(), &most]).await?;
+    let asked = [&standing.name() as &(dyn ToSql + Sync), &most];
+    names(&from.client.query(&from.queries.list_unfinished, &asked).await?)
+}
+
+fn names(rows: &[Row]) -> Result<Vec<SagaId>, Fault> {
     rows.iter().map(|row| Ok(SagaId::new(row.try_get(0)?))).collect()
 }
 
@@ -85,7 +86,7 @@ impl Operation for Open {
         if opened == 1 {
             return Ok(Opened::New(Lease { saga: self.saga.clone(), epoch: 1 }));
         }
-        let known = read(session, self.saga.as_str()).await?;
+        let known = read(session.reading(), self.saga.as_str()).await?;
         Ok(Opened::Known(known.ok_or_else(|| {
             StoreError::unreadable("saga", "it exists and does not exist within one transaction")
         })?))
@@ -137,14 +138,14 @@ impl Operation for Claim {
         let (client, statements) = (&session.client, &session.statements);
         let name = self.saga.as_str();
         // Locked until the end of the transaction: no other owner claims it or writes meanwhile.
-        let Some(mut row) = saga(session, &statements.saga_locked, name).await? else {
+        let Some(mut row) = saga(client, &statements.saga_locked, name).await? else {
             return Ok(Claimed::Unknown);
         };
         let is_gone = row.standing == Standing::Open
             && row.owner != self.me
             && client.query_one(&statements.is_gone, &[&row.owner]).await?.try_get(0)?;
         match self.watch.turn(&self.saga, row.standing, row.mark, is_gone) {
-            Turn::Over => Ok(Claimed::Ended(saga_log(session, &row).await?)),
+            Turn::Over => Ok(Claimed::Ended(saga_log(session.reading(), &row).await?)),
             Turn::Busy(remaining) => Ok(Claimed::Busy { remaining }),
             Turn::Yours => {
                 let claimed = client.query_one(&statements.claim, &[&row.number, &self.me]).await?;
@@ -152,7 +153,7 @@ impl Operation for Claim {
                     .map_err(|why| StoreError::unreadable("epoch", why))?;
                 row.standing = Standing::Open;
                 let lease = Lease { saga: self.saga.clone(), epoch };
-                Ok(Claimed::Acquired(lease, saga_log(session, &row).await?))
+                Ok(Claimed::Acquired(lease, saga_log(session.reading(), &row).await?))
             }
         }
     }
@@ -164,7 +165,7 @@ impl Operation for Read {
     type Output = Option<SagaLog>;
 
     async fn run(&self, session: &Session) -> Result<Option<SagaLog>, Fault> {
-        read(session, self.0.as_str()).await
+        read(session.reading(), self.0.as_str()).await
     }
 }
 
@@ -174,6 +175,13 @@ impl Operation for List {
     type Output = Vec<SagaId>;
 
     async fn run(&self, session: &Session) -> Result<Vec<SagaId>, Fault> {
-        list(session, self.0, i64::MAX).await
+        match self.0 {
+            Standing::Ended => {
+                let ended = &session.statements.list_ended;
+                let asked = [&self.0.name() as &(dyn ToSql + Sync), &i64::MAX];
+                names(&session.client.query(ended, &asked).await?)
+            }
+            standing => list_unfinished(session.reading(), standing, i64::MAX).await,
+        }
     }
 }

@@ -7,9 +7,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
+use super::address::PostgresAddress;
 use super::fault::Fault;
-use super::session::{Address, migrate};
+use super::session::{Known, Session, migrate};
 use super::statements::{IDENTITY, LOCK_INSTANCE, NEW_INSTANCE};
+use crate::sql::StoreError;
 
 /// How often the lock's connection is checked, and the pause between two attempts to make it again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -22,31 +24,60 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// so this process loses the saga, and no payment is made twice.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    id: i32,
-    identity: StoreId,
+    known: Known,
+    is_exposed: bool,
     task: JoinHandle<()>,
 }
 
 impl Keeper {
-    /// Updates the schema, gets a number for this process and locks it.
-    pub(super) async fn start(address: &Address) -> Result<Self, Fault> {
-        let client = address.connect().await?;
-        migrate(&client, &address.place).await?;
-        let identity: String = client.query_one(IDENTITY, &[]).await?.try_get(0)?;
-        let id: i32 = client.query_one(NEW_INSTANCE, &[]).await?.try_get(0)?;
-        client.query(LOCK_INSTANCE, &[&id]).await?;
-        let task = tokio::spawn(keep(address.clone(), id, client));
-        Ok(Self { id, identity: StoreId::new(&identity), task })
+    /// Updates the schema, gets a number for this process and locks it. Finds tables and columns
+    /// that are missing.
+    pub(super) async fn start(address: &PostgresAddress) -> Result<Self, Fault> {
+        let connected = address.connect().await?;
+        if connected.is_exposed {
+            tracing::warn!(place = address.place, "the connection is not encrypted");
+        }
+        migrate(&connected.client, &address.place).await?;
+        let damaged = |fault: Fault| fault.of_a_store_to_open(&address.place);
+        let Session { client, .. } = Session::prepare(connected.client).await.map_err(damaged)?;
+        let identity = identity(&client, &address.place).await.map_err(damaged)?;
+        let row = client.query_one(NEW_INSTANCE, &[]).await.map_err(Fault::from);
+        let instance: i32 = row.map_err(damaged)?.try_get(0)?;
+        client.query(LOCK_INSTANCE, &[&instance]).await?;
+        let task = tokio::spawn(keep(address.clone(), instance, client));
+        let known = Known { identity, instance };
+        Ok(Self { known, is_exposed: connected.is_exposed, task })
     }
 
+    /// The number of this process.
     pub(super) const fn id(&self) -> i32 {
-        self.id
+        self.known.instance
     }
 
     /// The identity of the store.
     pub(super) fn identity(&self) -> StoreId {
-        self.identity.clone()
+        self.known.identity.clone()
     }
+
+    /// The store that later connections have to lead to.
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// Whether the first connection leaves this machine in the clear.
+    pub(super) const fn is_exposed(&self) -> bool {
+        self.is_exposed
+    }
+}
+
+/// Reads the identity of a store, of which there is exactly one.
+pub(super) async fn identity(client: &Client, place: &str) -> Result<StoreId, Fault> {
+    let rows = client.query(IDENTITY, &[]).await?;
+    let [row] = rows.as_slice() else {
+        let why = format!("it has {} identities instead of one", rows.len());
+        return Err(StoreError::Damaged { place: place.to_owned(), why }.into());
+    };
+    Ok(StoreId::new(row.try_get(0)?))
 }
 
 impl Drop for Keeper {
@@ -55,7 +86,7 @@ impl Drop for Keeper {
     }
 }
 
-async fn keep(address: Address, id: i32, mut client: Client) {
+async fn keep(address: PostgresAddress, id: i32, mut client: Client) {
     loop {
         while !client.is_closed() {
             sleep(PAUSE).await;
@@ -72,8 +103,8 @@ async fn keep(address: Address, id: i32, mut client: Client) {
     }
 }
 
-async fn lock(address: &Address, id: i32) -> Result<Client, Fault> {
-    let client = address.connect().await?;
+async fn lock(address: &PostgresAddress, id: i32) -> Result<Client, Fault> {
+    let client = address.connect().await?.client;
     client.query(LOCK_INSTANCE, &[&id]).await?;
     Ok(client)
 }

@@ -8,18 +8,48 @@
 //! connection. `fsync` and `full_page_writes`, which a durable flush needs too, are the server's
 //! configuration, and on by default.
 //!
+//! # What protects a connection
+//!
+//! `sslmode` has the meaning that `psql` and libpq give it:
+//!
+//! | `sslmode` | connection | the server's certificate |
+//! |---|---|---|
+//! | `disable` | in the clear | |
+//! | `allow` | in the clear; with TLS if the server refuses that | not checked |
+//! | `prefer`, the default | with TLS; in the clear if the server has none | not checked |
+//! | `require` | with TLS | not checked; with `sslrootcert` as `verify-ca` |
+//! | `verify-ca` | with TLS | signed by an authority of `sslrootcert` |
+//! | `verify-full` | with TLS | the same, and for the host of the URL |
+//!
+//! Only `verify-full` protects against an attacker who can redirect the connection. `sslrootcert` names a file
+//! of certificates in PEM; without it, `~/.postgresql/root.crt` is read if it exists, and otherwise
+//! `verify-full` trusts the authorities of the system, as `sslrootcert=system` does. A Unix socket has
+//! no TLS.
+//!
+//! # Failures
+//!
 //! The store replaces a lost connection. Writes wait for the new connection up to
 //! [`PostgresOptions::patience`], and then fail. A write whose commit was under way when the
-//! connection broke fails at once with [`StoreError::Lost`], since its outcome is unknown.
+//! connection broke fails at once with [`StoreError::Lost`], since its outcome is unknown. A server that
+//! takes no writes for a while, as during a fail-over, is waited for in the same way.
+//!
+//! Each new connection has to lead to the same store. If the tables or the database were deleted, or
+//! another store or an earlier state is in their place, every operation fails with
+//! [`StoreError::Gone`], and nothing more is acknowledged.
 
+mod address;
+mod check;
 mod fault;
 mod journal;
 mod keeper;
 mod ledger;
 mod password;
 mod queries;
+mod reader;
 mod session;
 mod statements;
+mod tls;
+mod verifier;
 mod writer;
 
 use std::fmt;
@@ -28,6 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
@@ -36,8 +67,11 @@ use level3_domain::journal::{
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
 
+pub use self::address::PostgresAddress;
+pub use self::password::Password;
+pub use self::reader::PostgresReader;
+
 use self::keeper::Keeper;
-use self::session::Address;
 use self::writer::{Operation, Writer};
 use super::sql::{
     Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, Shown, Store,
@@ -89,17 +123,13 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes or updates the tables.
-    /// Without a password in the URL, the one of `PGPASSWORD` or of the password file
-    /// (`PGPASSFILE`, `~/.pgpass`) is used.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE` and makes or updates
+    /// the tables. [`PostgresAddress::new`] says where the password comes from if the URL has none.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: [`Url`](StoreError::Url), [`Unreachable`](StoreError::Unreachable),
-    /// [`Refused`](StoreError::Refused) if user, password or database are wrong,
-    /// [`ReadOnly`](StoreError::ReadOnly) if the user may not create tables,
-    /// [`Foreign`](StoreError::Foreign) or [`NewerSchema`](StoreError::NewerSchema), and then the
-    /// database is not changed.
+    /// [`StoreError::Url`] and [`StoreError::Authorities`], and those of
+    /// [`connect_to`](Self::connect_to).
     ///
     /// # Panics
     ///
@@ -122,15 +152,47 @@ impl PostgresStore {
     ///
     /// Outside of a tokio runtime.
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let address = Address::new(url, options.patience)?;
-        let keeper = Keeper::start(&address).await.map_err(|fault| fault.at(&address.place))?;
+        Self::connect_to(PostgresAddress::new(url)?, options).await
+    }
+
+    /// Connects to an address.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: [`Unreachable`](StoreError::Unreachable), [`Tls`](StoreError::Tls),
+    /// [`NoPassword`](StoreError::NoPassword), [`Refused`](StoreError::Refused) if user, password or
+    /// database are wrong, [`ReadOnly`](StoreError::ReadOnly) if the user may not create tables,
+    /// [`Standby`](StoreError::Standby), [`Foreign`](StoreError::Foreign) or
+    /// [`NewerSchema`](StoreError::NewerSchema), and then the database is not changed, and
+    /// [`Damaged`](StoreError::Damaged) if a table, a column or the identity is missing.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_to(
+        address: PostgresAddress,
+        options: PostgresOptions,
+    ) -> Result<Self, StoreError> {
+        let address = address.within(options.patience);
+        let keeper = Keeper::start(&address).await.map_err(|fault| address.error(fault))?;
         let (connections, group) = (options.connections.get(), options.group.get());
-        let writer = Writer::start(address, connections, group, options.patience);
+        let writer = Writer::start(address, keeper.known(), connections, group, options.patience);
         Ok(Self {
             writer: Arc::new(writer),
             watch: Arc::new(Watch::new(options.lease)),
             keeper: Arc::new(keeper),
         })
+    }
+
+    /// Whether the connection leaves this machine in the clear, although `sslmode` would have TLS:
+    /// the server has none.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.keeper.is_exposed()
     }
 
     /// Finishes the operations that were begun before, and closes the connections. Later
@@ -267,6 +329,10 @@ impl Store for PostgresStore {
     }
 
     fn last_error(&self) -> Option<StoreError> {
-        self.writer.last_error()
+        self.writer.failures().last()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, StoreError> {
+        self.writer.failures().lost().boxed()
     }
 }

@@ -4,8 +4,8 @@ use level3_domain::ids::PaymentId;
 use level3_domain::journal::{SagaId, Standing};
 
 use super::fault::Fault;
-use super::journal::{list, read, saga};
-use super::session::Session;
+use super::journal::{list_unfinished, read, saga};
+use super::session::{Reading, Session};
 use super::writer::Operation;
 use crate::sql::{
     BookedRow, Columns, Counts, DeadLetter, LabelQuery, Labelled, Shown, UnixMillis, add_count,
@@ -24,26 +24,45 @@ impl Columns for tokio_postgres::Row {
     }
 }
 
+/// Returns a payment with all its records.
+pub(super) async fn show(from: Reading<'_>, payment: &PaymentId) -> Result<Option<Shown>, Fault> {
+    let Reading { client, queries } = from;
+    let name = payment.as_str();
+    let row = client.query_opt(&queries.row, &[&name]).await?;
+    let row = row.as_ref().map(booked_row).transpose()?;
+    let saga = saga(client, &queries.saga, name).await?;
+    let stands = saga.as_ref().map(|saga| (saga.standing, saga.mark.epoch));
+    let pending = client.query_one(&queries.is_pending, &[&name]).await?.try_get(0)?;
+    let Some(mut shown) = shown(payment, stands, row, pending) else { return Ok(None) };
+    if let Some(saga) = saga {
+        for row in client.query(&queries.entries, &[&saga.number]).await? {
+            shown.entries.push(journal_entry(&row)?);
+        }
+    }
+    Ok(Some(shown))
+}
+
+/// Returns the failed undos and receipts, at most so many of each.
+pub(super) async fn dead_letters(from: Reading<'_>, most: i64) -> Result<Vec<DeadLetter>, Fault> {
+    let mut letters = Vec::new();
+    for saga in list_unfinished(from, Standing::Parked, most).await? {
+        if let Some(saga_log) = read(from, saga.as_str()).await? {
+            letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&saga_log.records) });
+        }
+    }
+    for row in from.client.query(&from.queries.failed_receipts, &[&most]).await? {
+        letters.push(failed_receipt(&row)?);
+    }
+    Ok(letters)
+}
+
 pub(super) struct Show(pub(super) PaymentId);
 
 impl Operation for Show {
     type Output = Option<Shown>;
 
     async fn run(&self, session: &Session) -> Result<Option<Shown>, Fault> {
-        let (client, statements) = (&session.client, &session.statements);
-        let name = self.0.as_str();
-        let row = client.query_opt(&statements.row, &[&name]).await?;
-        let row = row.as_ref().map(booked_row).transpose()?;
-        let saga = saga(session, &statements.saga, name).await?;
-        let stands = saga.as_ref().map(|saga| (saga.standing, saga.mark.epoch));
-        let pending = client.query_one(&statements.is_pending, &[&name]).await?.try_get(0)?;
-        let Some(mut shown) = shown(&self.0, stands, row, pending) else { return Ok(None) };
-        if let Some(saga) = saga {
-            for row in client.query(&statements.entries, &[&saga.number]).await? {
-                shown.entries.push(journal_entry(&row)?);
-            }
-        }
-        Ok(Some(shown))
+        show(session.reading(), &self.0).await
     }
 }
 
@@ -53,17 +72,7 @@ impl Operation for DeadLetters {
     type Output = Vec<DeadLetter>;
 
     async fn run(&self, session: &Session) -> Result<Vec<DeadLetter>, Fault> {
-        let mut letters = Vec::new();
-        for saga in list(session, Standing::Parked, self.0).await? {
-            if let Some(saga_log) = read(session, saga.as_str()).await? {
-                letters.push(DeadLetter::Undo { saga, stuck: stuck_in(&saga_log.records) });
-            }
-        }
-        let failed = &session.statements.failed_receipts;
-        for row in session.client.query(failed, &[&self.0]).await? {
-            letters.push(failed_receipt(&row)?);
-        }
-        Ok(letters)
+        dead_letters(session.reading(), self.0).await
     }
 }
 

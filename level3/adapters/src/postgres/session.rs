@@ -1,90 +1,73 @@
-//! One connection with its settings and statements.
+//! One connection with its statements, and the schema.
 
-use std::time::Duration;
+use level3_domain::journal::StoreId;
+use tokio_postgres::Client;
 
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, NoTls};
-
+use super::address::PostgresAddress;
 use super::fault::Fault;
-use super::password::{self, Account};
 use super::statements::{
-    BEGIN, COMMIT, CONFIGURE, LOCK_SCHEMA, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA,
-    Statements, TABLES,
+    BEGIN, COMMIT, IS_THE_SAME, LOCK_SCHEMA, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, Queries,
+    SCHEMA, Statements, TABLES,
 };
 use crate::sql::StoreError;
-
-/// A server and a database, and their name in messages.
-#[derive(Debug, Clone)]
-pub(super) struct Address {
-    config: Config,
-    pub(super) place: String,
-}
-
-impl Address {
-    /// Reads a URL. No error repeats a password from it.
-    pub(super) fn new(url: &str, patience: Duration) -> Result<Self, StoreError> {
-        let bad = |why: String| StoreError::Url { why };
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(bad("it does not begin with postgres://".to_owned()));
-        }
-        let mut config: Config = url.parse().map_err(|error| bad(super::fault::why(&error)))?;
-        if config.get_hosts().is_empty() {
-            return Err(bad("it names no host".to_owned()));
-        }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(bad("this program speaks no TLS to databases; use a tunnel".to_owned()));
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(patience);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("level3");
-        }
-        // Keep-alive packets detect a peer that has gone without closing the connection.
-        config.tcp_user_timeout(patience);
-        // In whole seconds; the operating system reads 0 as no limit.
-        config.keepalives_idle(patience.max(Duration::from_secs(1)));
-        let host = match config.get_hosts().first() {
-            Some(Host::Tcp(host)) => host.clone(),
-            #[cfg(unix)]
-            Some(Host::Unix(path)) => path.display().to_string(),
-            None => String::new(),
-        };
-        let port = config.get_ports().first().copied().unwrap_or(5432);
-        let database = config.get_dbname().or_else(|| config.get_user()).unwrap_or("postgres");
-        let user = config.get_user().unwrap_or_default();
-        let account = Account { host: &host, port, database, user };
-        let found = config.get_password().is_none().then(|| password::find(account)).flatten();
-        let place = format!("PostgreSQL at {host}:{port}, database {database}");
-        if let Some(password) = found {
-            config.password(password);
-        }
-        Ok(Self { config, place })
-    }
-
-    pub(super) async fn connect(&self) -> Result<Client, Fault> {
-        let (client, connection) = self.config.connect(NoTls).await?;
-        // The task ends when the client is dropped. An error of the connection is not lost: the
-        // client's next call reports it.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        client.batch_execute(CONFIGURE).await?;
-        Ok(client)
-    }
-}
 
 /// A connection with its statements.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
+    queries: Queries,
+}
+
+/// A connection to read from.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) client: &'a Client,
+    pub(super) queries: &'a Queries,
+}
+
+/// A store that a connection has to lead to: its identity, and a number that it has given away.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) identity: StoreId,
+    pub(super) instance: i32,
 }
 
 impl Session {
-    pub(super) async fn connect(address: &Address) -> Result<Self, Fault> {
-        let client = address.connect().await?;
+    /// Connects. The address may lead to another store by now: that of a new server, a new database,
+    /// or a backup of the old one.
+    pub(super) async fn connect(address: &PostgresAddress, known: &Known) -> Result<Self, Fault> {
+        let connected = address.connect().await.map_err(Fault::of_a_store_in_use)?;
+        let session = Self::prepare(connected.client).await.map_err(Fault::of_a_store_in_use)?;
+        known.check(&session.client).await?;
+        Ok(session)
+    }
+
+    /// Prepares the statements, which fails if a table or a column is missing.
+    pub(super) async fn prepare(client: Client) -> Result<Self, Fault> {
         let statements = Statements::prepare(&client).await?;
-        Ok(Self { client, statements })
+        let queries = Queries::prepare(&client).await?;
+        Ok(Self { client, statements, queries })
+    }
+
+    pub(super) const fn reading(&self) -> Reading<'_> {
+        Reading { client: &self.client, queries: &self.queries }
+    }
+}
+
+impl Known {
+    /// Fails if the tables are those of another store. Other processes can delete and create them
+    /// while the connection is open.
+    pub(super) async fn still_there(&self, session: &Session) -> Result<(), Fault> {
+        let is_ours = &session.statements.is_ours;
+        let found = session.client.query_opt(is_ours, &[&self.identity.as_str()]).await?;
+        if found.is_some() { Ok(()) } else { Err(Fault::Gone) }
+    }
+
+    /// Fails if the connection leads to another store, or to an earlier state of this one.
+    async fn check(&self, client: &Client) -> Result<(), Fault> {
+        let same = client.query_one(IS_THE_SAME, &[&self.identity.as_str(), &self.instance]).await;
+        let is_the_same: bool = same.map_err(Fault::from)?.try_get(0)?;
+        if is_the_same { Ok(()) } else { Err(Fault::Gone) }
     }
 }
 
@@ -106,7 +89,7 @@ pub(super) async fn migrate(client: &Client, place: &str) -> Result<(), Fault> {
 }
 
 /// Returns the version of the schema; 0 if there is none.
-async fn schema(client: &Client, place: &str) -> Result<i64, Fault> {
+pub(super) async fn schema(client: &Client, place: &str) -> Result<i64, Fault> {
     let tables = client.query_one(TABLES, &[]).await?;
     let found = match (tables.try_get::<_, i64>(0)?, tables.try_get::<_, i64>(1)?) {
         (0, 0) => 0,

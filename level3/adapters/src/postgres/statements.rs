@@ -64,11 +64,18 @@ const V3: &str = "
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
+/// Finds out whether the tables are those of the store with this identity, and not of an earlier
+/// state: this process has got its number from it.
+pub(super) const IS_THE_SAME: &str = "
+    SELECT EXISTS (SELECT 1 FROM store WHERE identity = $1)
+        AND (SELECT last_value FROM instances) >= $2::integer";
 
 /// The name of that constraint.
 pub(super) const TRANSACTION_KEY: &str = "payments_transaction";
 
 pub(super) const BEGIN: &str = "BEGIN";
+/// Begins a transaction whose queries all see the same state. A standby allows it too.
+pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
@@ -98,19 +105,20 @@ pub(super) const MIGRATED: &str = "INSERT INTO level3_migrations (version) VALUE
 pub(super) const LOCK_SCHEMA: &str = "
     SELECT pg_advisory_xact_lock(hashtext('level3 ' || current_schema()), 0)";
 pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
-/// The session holds the lock, so the server releases it when the session ends.
+/// The session holds the lock, so the server releases it when the session ends. A store that was
+/// deleted and created again begins with the same numbers, and has locks of its own.
 pub(super) const LOCK_INSTANCE: &str = "
-    SELECT pg_advisory_lock(hashtext('level3 ' || current_schema()), $1)";
+    SELECT pg_advisory_lock(hashtext('level3 ' || current_schema() || identity), $1) FROM store";
 
-/// Declares the statements that are prepared on each connection.
+/// Declares statements that are prepared together on a connection.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        /// The statements that are prepared on each connection.
-        pub(super) struct Statements {
+    ($(#[$about:meta])* $group:ident: $($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $(#[$about])*
+        pub(super) struct $group {
             $($(#[$doc])* pub(super) $name: Statement,)*
         }
 
-        impl Statements {
+        impl $group {
             /// Prepares all of them in one round trip.
             pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
                 let texts = [$($text),*];
@@ -128,6 +136,35 @@ macro_rules! statements {
 }
 
 statements! {
+    /// The queries that show payments and dead letters. They read a store of any schema.
+    Queries:
+    saga = "
+        SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1";
+    records = "SELECT body FROM journal WHERE saga = $1 AND source = 'saga' ORDER BY seq";
+    entries = "
+        SELECT seq, epoch, (extract(epoch FROM at) * 1000)::bigint, source, body
+        FROM journal WHERE saga = $1 ORDER BY seq";
+    /// The first condition is that of the index, so that the server can use the index.
+    list_unfinished = "
+        SELECT name FROM sagas WHERE standing <> 'ended' AND standing = $1 ORDER BY number LIMIT $2";
+    failed_receipts = "
+        SELECT p.payment, o.cause, o.failures
+        FROM outbox o JOIN payments p ON p.number = o.payment
+        WHERE o.cause IS NOT NULL ORDER BY o.payment LIMIT $1";
+    is_pending = "
+        SELECT count(*) FROM outbox
+        WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
+    row = "
+        SELECT number, payment, transaction_id, order_id, intent, minor, currency, status,
+            (extract(epoch FROM saved_at) * 1000)::bigint
+        FROM payments WHERE payment = $1 AND saved_at IS NOT NULL";
+}
+
+statements! {
+    /// The statements of a connection that writes.
+    Statements:
+    /// Finds out whether the tables are still those of the same store.
+    is_ours = "SELECT 1 FROM store WHERE identity = $1";
     open = "
         WITH opened AS (
             INSERT INTO sagas (name, kind, owner, epoch, next_seq, standing, label)
@@ -146,27 +183,19 @@ statements! {
         )
         INSERT INTO journal (saga, seq, epoch, source, body)
         SELECT number, seq, epoch, 'saga', $3 FROM mine";
-    saga = "
-        SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1";
     saga_locked = "
         SELECT number, epoch, next_seq - 1, standing, owner FROM sagas WHERE name = $1 FOR UPDATE";
     /// Finds out whether the instance's lock is free. The check takes a shared lock until the end
     /// of the transaction, so that two processes that check at the same time do not mistake each
     /// other for the owner.
     is_gone = "
-        SELECT pg_try_advisory_xact_lock_shared(hashtext('level3 ' || current_schema()), $1)";
+        SELECT pg_try_advisory_xact_lock_shared(
+            hashtext('level3 ' || current_schema() || identity), $1)
+        FROM store";
     claim = "
         UPDATE sagas SET epoch = epoch + 1, owner = $2, standing = 'open' WHERE number = $1
         RETURNING epoch";
-    records = "SELECT body FROM journal WHERE saga = $1 AND source = 'saga' ORDER BY seq";
-    entries = "
-        SELECT seq, epoch, (extract(epoch FROM at) * 1000)::bigint, source, body
-        FROM journal WHERE saga = $1 ORDER BY seq";
-    /// The first condition is that of the index, so that the server can use the index.
-    list_unfinished = "
-        SELECT name FROM sagas WHERE standing <> 'ended' AND standing = $1 ORDER BY number LIMIT $2";
     list_ended = "SELECT name FROM sagas WHERE standing = $1 ORDER BY number LIMIT $2";
-
     /// The first condition is that of the index, so that the server can use the index. A time is
     /// compared as the whole milliseconds that a reader sees.
     labelled = "
@@ -178,7 +207,6 @@ statements! {
             AND (extract(epoch FROM j.at) * 1000)::bigint >= $3
             AND (extract(epoch FROM j.at) * 1000)::bigint < $4
         ORDER BY s.number DESC LIMIT $5";
-
     /// Writes the row, the outbox entry and the note, or nothing.
     save = "
         WITH saved AS (
@@ -224,21 +252,9 @@ statements! {
     receipt_sent = "
         DELETE FROM outbox
         WHERE payment = (SELECT number FROM payments WHERE transaction_id = $1)";
-
     receipt_failed = "
         UPDATE outbox SET failures = failures + 1, cause = $2
         WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
-    failed_receipts = "
-        SELECT p.payment, o.cause, o.failures
-        FROM outbox o JOIN payments p ON p.number = o.payment
-        WHERE o.cause IS NOT NULL ORDER BY o.payment LIMIT $1";
-    is_pending = "
-        SELECT count(*) FROM outbox
-        WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
-    row = "
-        SELECT number, payment, transaction_id, order_id, intent, minor, currency, status,
-            (extract(epoch FROM saved_at) * 1000)::bigint
-        FROM payments WHERE payment = $1 AND saved_at IS NOT NULL";
     rows = "
         SELECT number, payment, transaction_id, order_id, intent, minor, currency, status,
             (extract(epoch FROM saved_at) * 1000)::bigint
@@ -248,3 +264,43 @@ statements! {
         UNION ALL SELECT status, count(*) FROM payments GROUP BY status
         UNION ALL SELECT 'receipts', count(*) FROM outbox";
 }
+
+/// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
+pub(super) const PART: &str = "SAVEPOINT part";
+pub(super) const PART_DONE: &str = "RELEASE part; SAVEPOINT part";
+pub(super) const PART_FAILED: &str = "ROLLBACK TO part";
+
+pub(super) const EVERY_ENTRY: &str = "
+    SELECT s.name, s.epoch, s.standing,
+        EXISTS (SELECT 1 FROM payments WHERE payment = s.name)::integer::bigint,
+        coalesce(j.seq, 0), coalesce(j.epoch, 0), coalesce(j.source, ''), coalesce(j.body, '')
+    FROM sagas s LEFT JOIN journal j ON j.saga = s.number ORDER BY s.number, j.seq";
+pub(super) const EVERY_ROW: &str = "
+    SELECT p.number, p.payment, p.transaction_id, coalesce(p.order_id, ''), coalesce(p.intent, ''),
+        coalesce(p.minor, 0), coalesce(p.currency, ''), p.status,
+        coalesce((extract(epoch FROM p.saved_at) * 1000)::bigint, -1),
+        EXISTS (SELECT 1 FROM sagas WHERE name = p.payment)::integer::bigint,
+        EXISTS (SELECT 1 FROM outbox WHERE payment = p.number)::integer::bigint,
+        coalesce(p.email, '')
+    FROM payments p ORDER BY p.number";
+
+pub(super) const HAS_CHECKSUMS: &str = "SELECT current_setting('data_checksums') = 'on'";
+/// Whether the extension is there, and this account may call its functions.
+pub(super) const HAS_AMCHECK: &str = "
+    SELECT count(*) = 2 FROM pg_extension e
+        JOIN pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e'
+        JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    WHERE e.extname = 'amcheck' AND has_function_privilege(p.oid, 'EXECUTE')
+        AND (p.proname = 'verify_heapam' OR p.proname = 'bt_index_check' AND p.pronargs = 2)";
+pub(super) const INDEXES: &str = "
+    SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY c.relname";
+pub(super) const TABLES_TO_CHECK: &str = "
+    SELECT oid, relname::text FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY relname";
+/// Checks the order of an index, and that it has every row of its table.
+pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
+pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";

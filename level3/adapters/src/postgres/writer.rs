@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, join, join_all};
+use futures::future::{BoxFuture, join_all, join3};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::PostgresAddress;
 use super::fault::Fault;
-use super::session::{Address, Session};
+use super::session::{Known, Session};
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
-use crate::sql::{Slot, StoreError};
+use crate::sql::{Failures, Slot, StoreError};
 
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -91,10 +92,11 @@ pub(super) struct Writer {
 
 #[derive(Debug)]
 struct Shared {
-    address: Address,
+    address: PostgresAddress,
+    known: Known,
     group: usize,
     patience: Duration,
-    last_error: Mutex<Option<StoreError>>,
+    failures: Failures,
 }
 
 impl std::fmt::Debug for dyn Work {
@@ -105,14 +107,16 @@ impl std::fmt::Debug for dyn Work {
 
 impl Writer {
     pub(super) fn start(
-        address: Address,
+        address: PostgresAddress,
+        known: Known,
         connections: usize,
         group: usize,
         patience: Duration,
     ) -> Self {
         let (queue, work) = unbounded_channel();
         let work = Arc::new(AsyncMutex::new(work));
-        let shared = Arc::new(Shared { address, group, patience, last_error: Mutex::default() });
+        let shared =
+            Arc::new(Shared { address, known, group, patience, failures: Failures::new() });
         let tasks = (0..connections).map(|_| {
             let connection =
                 Connection { work: Arc::clone(&work), shared: Arc::clone(&shared), session: None };
@@ -152,8 +156,8 @@ impl Writer {
         &self.shared.address.place
     }
 
-    pub(super) fn last_error(&self) -> Option<StoreError> {
-        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn failures(&self) -> &Failures {
+        &self.shared.failures
     }
 }
 
@@ -223,8 +227,7 @@ impl Connection {
                 Err(Failed::Lost(fault)) => {
                     self.session = None;
                     let error = fault.at(&self.shared.address.place);
-                    let oldest = group.iter().map(|work| work.since()).min();
-                    if oldest.is_none_or(|since| since.elapsed() >= self.shared.patience) {
+                    if self.is_out_of_patience(&group) {
                         self.answer(group, Err(error));
                         return None;
                     }
@@ -232,7 +235,9 @@ impl Connection {
                 }
                 Err(Failed::Refused(_)) if group.len() > 1 => return Some(group),
                 Err(Failed::Refused(fault))
-                    if fault.is_a_collision() && collisions < COLLISIONS =>
+                    if fault.is_a_collision()
+                        && collisions < COLLISIONS
+                        && !self.is_out_of_patience(&group) =>
                 {
                     collisions += 1;
                 }
@@ -245,20 +250,30 @@ impl Connection {
         }
     }
 
+    /// Whether a caller has waited for the store's patience.
+    fn is_out_of_patience(&self, group: &Group) -> bool {
+        let oldest = group.iter().map(|work| work.since()).min();
+        oldest.is_none_or(|since| since.elapsed() >= self.shared.patience)
+    }
+
     async fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), Failed> {
         let patience = self.shared.patience;
+        self.shared.failures.check().map_err(|lost| Failed::Refused(lost.into()))?;
         let session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
-            _ => Session::connect(&self.shared.address).await.map_err(Failed::Lost)?,
+            _ => Session::connect(&self.shared.address, &self.shared.known)
+                .await
+                .map_err(Failed::Lost)?,
         };
         let session = &*self.session.insert(session);
         let client = &session.client;
         let operations = join_all(group.iter_mut().map(|work| work.run(session)));
         // The futures are polled in this order, and their statements are sent in it.
-        let sent = timeout(patience, join(client.batch_execute(BEGIN), operations)).await;
-        let Ok((begun, done)) = sent else { return Err(Failed::Lost(hangs(patience))) };
-        let outcomes = std::iter::once(begun.map_err(Fault::from)).chain(done);
-        let failures = outcomes.filter_map(Result::err);
+        let (begun, known) = (client.batch_execute(BEGIN), &self.shared.known);
+        let sent = timeout(patience, join3(begun, known.still_there(session), operations)).await;
+        let Ok((begun, ours, done)) = sent else { return Err(Failed::Lost(hangs(patience))) };
+        let outcomes = [begun.map_err(Fault::from), ours].into_iter().chain(done);
+        let failures = outcomes.filter_map(Result::err).map(Fault::of_a_store_in_use);
         if let Some(fault) = failures.min_by_key(severity) {
             if fault.is_lost() {
                 return Err(Failed::Lost(fault));
@@ -279,22 +294,21 @@ impl Connection {
     }
 
     fn answer(&self, group: Group, outcome: Result<(), StoreError>) {
-        let mut last = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone_from(&outcome.as_ref().err().cloned());
-        drop(last);
+        self.shared.failures.note(&outcome);
         for work in group {
             work.answer(outcome.clone());
         }
     }
 }
 
-/// Orders the faults of a group by what they say about the cause: a lost connection, then a
-/// refusal, then the errors that follow from it.
+/// Orders the faults of a group by what they say about the cause: a lost connection, then another
+/// store, then a refusal, then the errors that follow from it.
 fn severity(fault: &Fault) -> u8 {
-    match (fault.is_lost(), fault.is_an_echo()) {
-        (true, _) => 0,
-        (_, false) => 1,
-        _ => 2,
+    match fault {
+        fault if fault.is_lost() => 0,
+        Fault::Gone => 1,
+        fault if !fault.is_an_echo() => 2,
+        _ => 3,
     }
 }
 

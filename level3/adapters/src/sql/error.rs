@@ -64,6 +64,23 @@ pub enum StoreError {
         /// The message of the database.
         why: String,
     },
+    /// The server takes no writes: it is a standby, or a fail-over is under way.
+    #[error(
+        "{place} takes no writes: {why}. Name the primary server; after a fail-over the store \
+         continues by itself"
+    )]
+    Standby {
+        /// The server.
+        place: String,
+        /// The message of the server.
+        why: String,
+    },
+    /// The database has no tables of a store.
+    #[error("there is no store in {place} yet. Pay something first, or name another store")]
+    Empty {
+        /// The database.
+        place: String,
+    },
     /// Another process has held the lock for too long.
     #[error("{place} is locked by another process. End what holds a long transaction on it")]
     Locked {
@@ -81,7 +98,7 @@ pub enum StoreError {
         /// The message of the database.
         why: String,
     },
-    /// The database reports that its file is damaged.
+    /// The database is damaged: its file, or its tables.
     #[error("{place} is damaged: {why}. Restore a backup before you go on")]
     Damaged {
         /// The store.
@@ -89,10 +106,10 @@ pub enum StoreError {
         /// The message of the database.
         why: String,
     },
-    /// The file was deleted, or another file has its name now.
+    /// The store was deleted, or another one is in its place now.
     #[error(
         "{place} was deleted or replaced while it was in use. What was acknowledged since is lost with it; \
-         bring the file back, or begin with a new store"
+         bring the store back, or begin with a new one"
     )]
     Gone {
         /// The store.
@@ -119,6 +136,38 @@ pub enum StoreError {
         place: String,
         /// The message of the operating system.
         why: String,
+    },
+    /// The connection is not protected as `sslmode` demands, or the server demands more.
+    #[error("{place}: {why}. {remedy}")]
+    Tls {
+        /// The server.
+        place: String,
+        /// What is wrong with the server, its certificate or the mode.
+        why: String,
+        /// What the operator can do.
+        remedy: &'static str,
+    },
+    /// The authorities of `sslrootcert` cannot be read.
+    #[error(
+        "{what} cannot be used to check the certificate of a database: {why}. Name a file of certificates in PEM with sslrootcert"
+    )]
+    Authorities {
+        /// The file, or the authorities of the system.
+        what: String,
+        /// Why it cannot be used.
+        why: String,
+    },
+    /// The server asks for a password, and there is none.
+    #[error(
+        "{place} asks for a password{}. Set PGPASSWORD, name a file with it in PGPASSWORD_FILE or PGPASSFILE, or start \
+         the program in a terminal, where it asks for the password",
+        passed_over.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+    )]
+    NoPassword {
+        /// The server.
+        place: String,
+        /// The file that was passed over in the search for a password, and why.
+        passed_over: Option<String>,
     },
     /// The server answers and refuses the connection.
     #[error("{place} refuses the connection: {why}. Correct user, password or database")]
@@ -171,6 +220,12 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) fn unreadable(what: &'static str, why: impl fmt::Display) -> Self {
         Self::Unreadable { what, why: why.to_string() }
+    }
+
+    /// Whether the store is lost: an operator has to act, and the process has to open it again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Damaged { .. })
     }
 
     /// Whether a write that failed with this error may have been committed.

@@ -12,7 +12,7 @@ pub(crate) fn encode(records: &[Record]) -> Result<String, StoreError> {
 
 /// Reads the batch of one row.
 pub(crate) fn decode(body: &str) -> Result<Vec<Record>, StoreError> {
-    serde_json::from_str(body).map_err(|why| StoreError::unreadable("record", why))
+    serde_json::from_str(body).map_err(|why| unreadable("record", &why))
 }
 
 /// Writes a note of the ledger as the text of one row.
@@ -25,9 +25,13 @@ pub(crate) fn entry(source: &str, body: &str) -> Result<Written, StoreError> {
     if source == "saga" {
         return decode(body).map(Written::Saga);
     }
-    serde_json::from_str(body)
-        .map(Written::Ledger)
-        .map_err(|why| StoreError::unreadable("note", why))
+    serde_json::from_str(body).map(Written::Ledger).map_err(|why| unreadable("note", &why))
+}
+
+/// Says where a text cannot be read, without the text: it may be an address or a card's token.
+fn unreadable(what: &'static str, why: &serde_json::Error) -> StoreError {
+    let kind = if why.is_data() { "no version of this program writes this" } else { "no JSON" };
+    StoreError::unreadable(what, format!("{kind}, at byte {}", why.column()))
 }
 
 /// Returns the kind of a saga from its first record.

@@ -48,7 +48,9 @@
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
 
+mod check;
 mod error;
+mod failures;
 mod lease;
 mod log;
 mod row;
@@ -57,6 +59,7 @@ mod view;
 
 use futures::future::BoxFuture;
 
+pub use check::{Checked, StoreFault};
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
 pub use view::{
@@ -64,6 +67,8 @@ pub use view::{
     Written,
 };
 
+pub(crate) use check::Checker;
+pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
 pub(crate) use row::{
@@ -123,6 +128,10 @@ pub trait Store: Journal + Ledger {
     /// Returns why the last operation failed, if it did. The traits [`Journal`] and [`Ledger`] only
     /// say that something is unavailable; this says what, where, and what to do.
     fn last_error(&self) -> Option<StoreError>;
+
+    /// Waits until the store is lost: it was deleted, replaced or damaged. From then on every
+    /// operation fails, and nothing more is acknowledged.
+    fn lost(&self) -> BoxFuture<'_, StoreError>;
 }
 
 /// The part of a store that a user without write permission can read. Every [`Store`] has it too.

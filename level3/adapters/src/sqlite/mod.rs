@@ -5,17 +5,20 @@
 //! and `FILE-shm`, and a `FILE-owner-ID` for each process that has it open. Do not put the file on
 //! a network file system that has no locks.
 //!
-//! When the file is deleted or replaced while it is open, the store fails every write
-//! ([`StoreError::Gone`]).
+//! When the file is deleted, replaced or damaged while it is open, the store fails every operation
+//! from then on ([`StoreError::Gone`], [`StoreError::Damaged`]). Nothing that was written after that
+//! is acknowledged.
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
+mod check;
 mod fault;
 mod file;
 mod journal;
 mod ledger;
 mod presence;
 mod queries;
+mod raw;
 mod reader;
 mod setup;
 mod statements;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{
     Claimed, Journal, JournalError, JournalFuture, Lease, Opened, Record, SagaId, SagaLog,
@@ -265,6 +269,10 @@ impl Store for SqliteStore {
     }
 
     fn last_error(&self) -> Option<StoreError> {
-        self.writer.last_error()
+        self.writer.failures().last()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, StoreError> {
+        self.writer.failures().lost().boxed()
     }
 }

@@ -9,8 +9,8 @@ use level3_domain::journal::StoreId;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::{queries, setup};
-use crate::sql::{Asked, DeadLetter, Records, Shown, StoreError, limit};
+use super::{check, queries, setup};
+use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
 
 /// A file that is only read: its user or its disk may not allow writes.
 #[derive(Debug)]
@@ -39,6 +39,18 @@ impl SqliteReader {
             Ok(Self { db: Arc::new(Mutex::new(db)), identity, place })
         });
         opened.await.unwrap_or(Err(StoreError::Closed { place }))
+    }
+
+    /// Checks the whole file: its pages, its indexes, each record and each row. Takes time in
+    /// proportion to the size of the file; other processes go on writing meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the file cannot be read at all. What is wrong with its contents is part of
+    /// the result.
+    pub async fn check(&self) -> Result<Checked, StoreError> {
+        let identity = self.identity.clone();
+        self.ask(move |db| check::check(db, identity)).await
     }
 
     /// Runs queries within one transaction, so that they all see the same state of the store.

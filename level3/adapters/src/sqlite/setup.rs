@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::file::OpenedFile;
 use super::presence::Presence;
 use super::statements::{
-    BEGIN, COMMIT, IDENTITY, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES,
+    BEGIN, COMMIT, IDENTITY, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, SCHEMA, TABLES, WRITES,
 };
 use crate::sql::StoreError;
 
@@ -39,14 +39,16 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let at = |fault: Fault| fault.at(&place);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&path, flags).map_err(|error| at(error.into()))?;
-    let file = OpenedFile::at(&path)
+    let mut file = OpenedFile::at(&path)
         .map_err(|why| StoreError::Open { place: place.clone(), why: why.to_string() })?;
     // Checked before anything is changed: not even the journal mode of a foreign file may change.
     schema(&db, &place).map_err(at)?;
     configure(&db, &place).map_err(at)?;
     inspect(&db, &place).map_err(at)?;
     // If a step fails, the connection is dropped, which rolls back.
-    let (presence, identity) = enter(&db, &path, &place).map_err(at)?;
+    let (presence, identity) =
+        enter(&db, &path, &place).map_err(|fault| at(fault.of_a_store_to_open(&place)))?;
+    file.remember(&db, identity.as_str()).map_err(at)?;
     Ok(Opened { db, file, presence, identity, place })
 }
 
@@ -66,7 +68,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, StoreId, String),
         let identity = match schema(&db, &place)? {
             0 => return Err(StoreError::Foreign { place: place.clone() }.into()),
             1 => StoreId::unnamed(),
-            _ => StoreId::new(&db.query_row::<String, _, _>(IDENTITY, (), |row| row.get(0))?),
+            _ => identity(&db, &place).map_err(|fault| fault.of_a_store_to_open(&place))?,
         };
         Ok((db, identity))
     };
@@ -121,9 +123,11 @@ fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Creates an empty file that only its owner may read: it will contain addresses and card tokens.
+/// Does not open a file that exists: closing it would release the locks of another store of this
+/// process.
 fn make(path: &Path, place: &str) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
@@ -131,9 +135,7 @@ fn make(path: &Path, place: &str) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Err(StoreError::Full { place: place.to_owned(), why: error.to_string() })
         }
-        Err(error) if path.exists() => {
-            Err(StoreError::Open { place: place.to_owned(), why: error.to_string() })
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Folder { path: path.to_owned(), why: error.to_string() }),
     }
 }
@@ -170,11 +172,29 @@ fn inspect(db: &Connection, place: &str) -> Result<(), Fault> {
 fn enter(db: &Connection, path: &Path, place: &str) -> Result<(Presence, StoreId), Fault> {
     db.execute_batch(BEGIN)?;
     migrate(db, place)?;
-    let identity: String = db.query_row(IDENTITY, (), |row| row.get(0))?;
+    let identity = identity(db, place)?;
+    // Finds tables and columns that are missing.
+    for text in WRITES {
+        db.prepare_cached(text)?;
+    }
     let presence = Presence::enter(db, path)?;
     presence.sweep(db)?;
     db.execute_batch(COMMIT)?;
-    Ok((presence, StoreId::new(&identity)))
+    Ok((presence, identity))
+}
+
+/// Reads the identity of a store, of which there is exactly one.
+fn identity(db: &Connection, place: &str) -> Result<StoreId, Fault> {
+    let mut statement = db.prepare(IDENTITY)?;
+    let found: Vec<String> =
+        statement.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    match found.as_slice() {
+        [identity] => Ok(StoreId::new(identity)),
+        others => {
+            let why = format!("it has {} identities instead of one", others.len());
+            Err(StoreError::Damaged { place: place.to_owned(), why }.into())
+        }
+    }
 }
 
 /// Returns the version of the schema; 0 for an empty file.

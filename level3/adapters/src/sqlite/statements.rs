@@ -67,6 +67,12 @@ const V3: &str = "
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 
+/// Finds the page on which the identity is: its place in the file, and its size.
+pub(super) const PAGE_OF_THE_IDENTITY: &str = "
+    SELECT (rootpage - 1) * page_size, page_size
+    FROM sqlite_schema, pragma_page_size WHERE type = 'table' AND name = 'store'";
+pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
@@ -174,3 +180,22 @@ pub(super) const COUNTS: &str = "
     SELECT standing, count(*) FROM sagas GROUP BY standing
     UNION ALL SELECT status, count(*) FROM payments GROUP BY status
     UNION ALL SELECT 'receipts', count(*) FROM outbox";
+
+/// The statements that use every table and every column.
+pub(super) const WRITES: &[&str] =
+    &[OPEN, FIRST, APPEND, STAND, CLAIM, SAVE, VOID, RECEIPT_DUE, RECEIPT_FAILED, END_INSTANCE];
+
+/// Each fault of the file's pages and indexes; `ok` if there is none.
+pub(super) const INTEGRITY: &str = "PRAGMA integrity_check(1000)";
+pub(super) const FOREIGN_KEYS: &str = "PRAGMA foreign_key_check";
+/// The order of the journal is that of its key, so that nothing is sorted.
+pub(super) const EVERY_ENTRY: &str = "
+    SELECT s.name, s.epoch, s.standing, EXISTS (SELECT 1 FROM payments WHERE payment = s.name),
+        coalesce(j.seq, 0), coalesce(j.epoch, 0), coalesce(j.source, ''), coalesce(j.body, '')
+    FROM sagas s LEFT JOIN journal j ON j.saga = s.number ORDER BY s.number, j.seq";
+pub(super) const EVERY_ROW: &str = "
+    SELECT p.number, p.payment, p.transaction_id, coalesce(p.order_id, ''), coalesce(p.intent, ''),
+        coalesce(p.minor, 0), coalesce(p.currency, ''), p.status, coalesce(p.saved_at, -1),
+        EXISTS (SELECT 1 FROM sagas WHERE name = p.payment),
+        EXISTS (SELECT 1 FROM outbox WHERE payment = p.number), coalesce(p.email, '')
+    FROM payments p ORDER BY p.number";

@@ -8,8 +8,8 @@
 //! transaction of its own, so that the faulty one fails alone. A savepoint around each job would do
 //! the same at the cost of two more statements for every job that does not fail.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::fault::Fault;
 use super::file::OpenedFile;
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
-use crate::sql::{Slot, StoreError};
+use crate::sql::{Failures, Slot, StoreError};
 
 /// A job: runs within a transaction, possibly more than once.
 trait Work: Send {
@@ -55,7 +55,7 @@ enum Order {
 #[derive(Debug)]
 struct Shared {
     place: String,
-    last_error: Mutex<Option<StoreError>>,
+    failures: Failures,
 }
 
 /// The handle of the thread. The thread ends when the last handle is dropped.
@@ -78,7 +78,7 @@ impl Writer {
         at_the_end: impl FnOnce(Connection) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (orders, queue) = channel();
-        let shared = Arc::new(Shared { place, last_error: Mutex::default() });
+        let shared = Arc::new(Shared { place, failures: Failures::new() });
         let thread = Thread { db, file, queue, group, shared: Arc::clone(&shared) };
         std::thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
             let (db, stopped) = thread.run();
@@ -122,8 +122,8 @@ impl Writer {
         &self.shared.place
     }
 
-    pub(super) fn last_error(&self) -> Option<StoreError> {
-        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn failures(&self) -> &Failures {
+        &self.shared.failures
     }
 }
 
@@ -145,8 +145,19 @@ enum Failed {
     Commit(Fault),
 }
 
+impl Failed {
+    /// Reads the fault as that of a store that was in use before.
+    fn of_a_store_in_use(self, place: &str) -> Self {
+        match self {
+            Self::Begin(fault) => Self::Begin(fault.of_a_store_in_use(place)),
+            Self::Job(fault) => Self::Job(fault.of_a_store_in_use(place)),
+            Self::Commit(fault) => Self::Commit(fault.of_a_store_in_use(place)),
+        }
+    }
+}
+
 impl Thread {
-    fn run(self) -> (Connection, Option<oneshot::Sender<()>>) {
+    fn run(mut self) -> (Connection, Option<oneshot::Sender<()>>) {
         let mut group = Vec::with_capacity(self.group);
         let mut stop = None;
         while stop.is_none() {
@@ -170,7 +181,7 @@ impl Thread {
     }
 
     /// Does the jobs of a group and answers them.
-    fn settle(&self, group: &mut Vec<Box<dyn Work>>) {
+    fn settle(&mut self, group: &mut Vec<Box<dyn Work>>) {
         if group.is_empty() {
             return;
         }
@@ -191,7 +202,8 @@ impl Thread {
         }
     }
 
-    fn transact(&self, jobs: &mut [Box<dyn Work>]) -> Result<(), Failed> {
+    fn transact(&mut self, jobs: &mut [Box<dyn Work>]) -> Result<(), Failed> {
+        self.shared.failures.check().map_err(|lost| Failed::Begin(lost.into()))?;
         let say = |text: &str| -> Result<(), Fault> {
             self.db.prepare_cached(text)?.execute(())?;
             Ok(())
@@ -202,12 +214,10 @@ impl Thread {
             .try_for_each(|work| work.run(&self.db))
             .map_err(Failed::Job)
             .and_then(|()| say(COMMIT).map_err(Failed::Commit))
-            .and_then(|()| {
-                // Checked after the commit: if the file is gone by then, the commit is lost with
-                // it.
-                let file = self.file.verify(&self.shared.place);
-                file.map_err(|gone| Failed::Commit(gone.into()))
-            });
+            .map_err(|failed| failed.of_a_store_in_use(&self.shared.place));
+        // Checked after the commit: if the file is gone by then, the commit is lost with it.
+        let verified = self.file.verify(&self.db, &self.shared.place);
+        let done = verified.map_err(|lost| Failed::Commit(lost.into())).and(done);
         if done.is_err() && !self.db.is_autocommit() {
             // SQLite has rolled back by itself after some errors. If it cannot even do that, the
             // next BEGIN says so.
@@ -222,8 +232,7 @@ impl Thread {
                 fault.at(&self.shared.place)
             }
         });
-        let mut last = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone_from(&outcome.as_ref().err().cloned());
+        self.shared.failures.note(&outcome);
         outcome
     }
 }

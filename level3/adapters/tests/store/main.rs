@@ -6,14 +6,19 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
 mod backend;
+mod check;
 mod contract;
 mod durable;
 mod model;
 mod payments;
 mod postgres;
+mod postgres_gone;
+mod postgres_reader;
+mod postgres_tls;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;
+mod sqlite_gone;
 
 /// The contract on one backend.
 macro_rules! contract {

@@ -33,7 +33,9 @@ async fn a_url_that_is_none_is_refused() {
         "postgres://",
         "postgres://user:hunter2@host:no-port/store",
         "postgres://user:hunter2@host/store?colour=blue",
-        "postgres://user:hunter2@host/store?sslmode=require",
+        "postgres://user:hunter2@host/store?sslmode=required",
+        "postgres://user:hunter2@host/store?sslmode=verify-ca",
+        "postgres://user:hunter2@host/store?sslmode=require&sslrootcert=system",
     ] {
         let error = refused(url).await;
         assert!(matches!(error, StoreError::Url { .. }), "{url}: {error:?}");
@@ -196,6 +198,22 @@ async fn a_frozen_process_holds_up_nobody() {
     let opened = timeout(PATIENCE, store.open(id("a"), begun("a"))).await.unwrap();
     assert!(matches!(opened, Ok(Opened::New(_))), "{opened:?}: {:?}", store.last_error());
     frozen.close().await;
+    store.close().await;
+}
+
+/// A lock of another program that is never released fails the write, with the reason.
+#[tokio::test]
+async fn a_lock_that_is_held_for_too_long_is_told() {
+    let Some(url) = database() else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE sagas IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let opened = timeout(PATIENCE, store.open(id("a"), begun("a"))).await.unwrap();
+    assert_eq!(opened, Err(JournalError::Unavailable));
+    assert!(matches!(store.last_error(), Some(StoreError::Locked { .. })));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(matches!(store.open(id("a"), begun("a")).await, Ok(Opened::New(_))));
     store.close().await;
 }
 

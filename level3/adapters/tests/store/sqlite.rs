@@ -293,56 +293,6 @@ async fn a_full_disk_loses_nothing_and_room_is_found() {
     store.close().await;
 }
 
-/// A file that is deleted or replaced takes its writes with it: none is acknowledged after that.
-#[tokio::test]
-async fn a_file_that_is_gone_acknowledges_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    for replaced in [false, true] {
-        let path = folder.path().join(format!("store-{replaced}.db"));
-        let store = SqliteStore::open(&path).await.unwrap();
-        let Opened::New(lease) = store.open(id("a"), begun("a")).await.unwrap() else {
-            panic!("new")
-        };
-        fs::remove_file(&path).unwrap();
-        if replaced {
-            fs::write(&path, "").unwrap();
-        }
-        let appended = store.append(&lease, vec![started("create")]).await;
-        assert_eq!(appended, Err(JournalError::Unavailable), "replaced: {replaced}");
-        assert!(store.save(row("a", 1999)).await.is_err());
-        let error = store.last_error().unwrap();
-        assert!(matches!(error, StoreError::Gone { .. }), "{error:?}");
-    }
-}
-
-/// A page that is damaged is found at the start, and not when a payment meets it.
-#[tokio::test]
-async fn a_damaged_file_is_not_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    for number in 0..200 {
-        let name = format!("payment-{number}");
-        let _ = store.open(id(&name), begun(&name)).await.unwrap();
-    }
-    store.close().await;
-    let whole = fs::read(&path).unwrap();
-    let pages = whole.len() / 4096;
-    let mut found = 0;
-    // The heads of all pages but the first, which has the file's own.
-    for page in 1..pages {
-        let mut damaged = whole.clone();
-        damaged[page * 4096..page * 4096 + 64].fill(0xa5);
-        fs::write(&path, damaged).unwrap();
-        match SqliteStore::open(&path).await {
-            Err(StoreError::Damaged { .. }) => found += 1,
-            Err(error) => panic!("page {page}: {error:?}"),
-            Ok(store) => store.close().await,
-        }
-    }
-    assert_eq!(found, pages - 1, "of {pages} pages");
-}
-
 /// A user who may only read a file sees its contents, and changes nothing.
 #[tokio::test]
 async fn a_file_is_read_without_being_written_to() {

@@ -66,6 +66,16 @@ impl Server {
     ///
     /// What keeps the binaries from working; the server's log is part of the message.
     pub fn start(flush: Flush) -> io::Result<Option<Self>> {
+        Self::start_with(flush, &[])
+    }
+
+    /// The same with files in its data folder, each by its name: settings (`postgresql.auto.conf`),
+    /// rules for connections (`pg_hba.conf`), a certificate and its key.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(flush: Flush, files: &[(&str, &str)]) -> io::Result<Option<Self>> {
         let Some(programs) = programs() else {
             println!("skipped: no PostgreSQL on this machine (PG_BIN names the folder of one)");
             return Ok(None);
@@ -86,6 +96,14 @@ impl Server {
             .output()?;
         if !made.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        for (name, text) in files {
+            let file = server.folder.join("data").join(name);
+            fs::write(&file, text)?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+            if let Some((uid, gid)) = user {
+                chown(&file, Some(uid), Some(gid))?;
+            }
         }
         // Free when it is looked for, perhaps taken by another process a moment later.
         for _ in 0..5 {

@@ -69,6 +69,7 @@ async fn dead_letters_are_listed_and_redriven() {
     assert!(paid > 10, "{ended:#?}");
     assert_eq!(ended.json()["dead_letters"], paid, "{ended:#?}");
     let listed = || run(place.program("dead-letters --json")).json();
+    assert_eq!(run(place.program("dead-letters")).code, Some(1), "there are some");
     let letters = listed();
     assert_eq!(letters.as_array().unwrap().len() as u64, paid);
     assert_eq!(letters[0]["kind"], "receipt", "{letters:#}");
@@ -81,6 +82,7 @@ async fn dead_letters_are_listed_and_redriven() {
     assert_eq!(redriven.code, Some(0), "{redriven:#?}");
     assert_eq!(redriven.json()["receipts_pending"], 0, "{redriven:#?}");
     assert_eq!(listed().as_array().unwrap().len(), 0);
+    assert_eq!(run(place.program("dead-letters")).code, Some(0));
     assert_eq!(mailing("redrive").await.code, Some(0));
     assert_eq!(mails(&server).await.len() as u64, paid, "one mail each");
 }

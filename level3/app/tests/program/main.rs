@@ -12,11 +12,15 @@
 
 mod away;
 mod commands;
+mod database;
 mod full;
 mod kill;
+mod lost;
 mod oracles;
 mod overload;
+mod parked;
 mod process;
+mod providers;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod service;

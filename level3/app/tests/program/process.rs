@@ -60,9 +60,16 @@ impl Place {
 pub fn program(folder: &Path, args: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_payment-gateway"));
     program.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null());
-    for variable in
-        ["STRIPE_SECRET_KEY", "SENDGRID_API_KEY", "RUST_LOG", "PGPASSWORD", "PGPASSFILE"]
-    {
+    for variable in [
+        "STRIPE_SECRET_KEY",
+        "SENDGRID_API_KEY",
+        "RUST_LOG",
+        "PGPASSWORD",
+        "PGPASSWORD_FILE",
+        "PGPASSFILE",
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+    ] {
         program.env_remove(variable);
     }
     program

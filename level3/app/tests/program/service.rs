@@ -1,8 +1,8 @@
 //! The payment service as a process: paid with curl, killed, drained, and searched for secrets.
 
-mod client;
+pub mod client;
 mod curl;
 mod kill;
 mod secrets;
-mod start;
+pub mod start;
 mod stop;

@@ -8,7 +8,7 @@ use level3_domain::journal::{Record, Standing};
 use level3_domain::provider::RowStatus;
 use serde_json::{Value, json};
 
-use super::problem::ProgramError;
+use crate::problem::ProgramError;
 
 /// Returns the runs of the payment with this key, or the run with this name; at least one.
 pub async fn find(store: &dyn Records, name: &str) -> Result<Vec<Shown>, ProgramError> {
