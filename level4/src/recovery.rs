@@ -14,7 +14,9 @@
 //!
 //! Lesson: `level4/lessons/recovery.md`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod book;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
+
+use book::Book;
 
 /// How many errors of an operation are kept.
 pub const KEPT_ERRORS: usize = 100;
@@ -390,57 +394,6 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
 
     fn write<R>(&self, op: &'static str, change: impl FnOnce(&mut Book<E>) -> R) -> R {
         change(lock(&self.books).entry(op).or_default())
-    }
-}
-
-/// What is known of the runs of one operation.
-struct Book<E> {
-    ends: Ends,
-    /// Of all runs together.
-    time: Duration,
-    errors: VecDeque<E>,
-}
-
-/// How runs have ended.
-#[derive(Default)]
-struct Ends {
-    succeeded: u64,
-    failed: u64,
-    fallback_succeeded: u64,
-    fallback_failed: u64,
-}
-
-impl<E> Default for Book<E> {
-    fn default() -> Self {
-        Self { ends: Ends::default(), time: Duration::ZERO, errors: VecDeque::new() }
-    }
-}
-
-impl<E> Book<E> {
-    /// Keeps the error of an attempt. Returns the one that makes room for it.
-    fn note(&mut self, error: E) -> Option<E> {
-        let full = self.errors.len() == KEPT_ERRORS;
-        let gone = if full { self.errors.pop_front() } else { None };
-        self.errors.push_back(error);
-        gone
-    }
-
-    /// Counts a run that has ended now.
-    fn ended(&mut self, began: Instant, how: impl FnOnce(&mut Ends)) {
-        how(&mut self.ends);
-        self.time = self.time.saturating_add(began.elapsed());
-    }
-}
-
-impl<E: Clone> Book<E> {
-    fn metrics(&self) -> Metrics<E> {
-        let Ends { succeeded, failed, fallback_succeeded, fallback_failed } = self.ends;
-        // The mean is made here, from sums. A mean that is carried along needs the count of what it is the mean of.
-        let total = succeeded + failed;
-        let nanos = self.time.as_nanos().checked_div(u128::from(total)).unwrap_or(0);
-        let mean = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let errors = self.errors.iter().cloned().collect();
-        Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors }
     }
 }
 

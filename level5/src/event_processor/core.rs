@@ -12,6 +12,10 @@
 //! An accepted event is in `entries` from [`Core::accept`] to [`Core::end`]. Everything else holds its number only, so
 //! an event cannot be lost between two lists.
 
+mod answers;
+mod lane;
+mod letters;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
@@ -22,10 +26,10 @@ use tokio::time::Instant;
 use super::config::Config;
 use super::event::{Event, EventId, Service};
 use super::ids::Ids;
-use super::journal::{DeadLetter, End, Loaded};
+use super::journal::{DeadLetter, Loaded};
 use super::metrics::{Histogram, Metrics};
-use super::sink::{Ack, SendError};
-use crate::priority_queue::PriorityQueue;
+use answers::Ending;
+use lane::{Lane, later};
 
 /// Why an event is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,37 +52,11 @@ struct Entry {
     urgent: bool,
 }
 
-/// The events of one service.
-#[derive(Debug)]
-struct Lane {
-    queue: PriorityQueue<u64>,
-    /// How many of the queue are urgent.
-    urgent: usize,
-    /// Whether a send was begun that has not taken its batch yet. One at a time, so that each finds a batch.
-    starting: bool,
-    /// How many batches are on their way.
-    flying: usize,
-    /// The breaker lets nothing through before.
-    held_until: Option<Instant>,
-    /// Whether an answer has come since the send was begun: a refusal may be older than that answer, and then it
-    /// holds nothing.
-    answered: bool,
-}
-
 /// A batch that was taken.
 #[derive(Debug)]
 struct Flight {
     service: Service,
     numbers: Vec<u64>,
-}
-
-/// How an event of a flight ends.
-#[derive(Debug)]
-enum Ending {
-    Delivered,
-    Dead(DeadLetter),
-    /// There is no room for a dead letter.
-    Left,
 }
 
 /// What the driver has to do.
@@ -266,77 +244,6 @@ impl Core {
         }
     }
 
-    /// A batch has its answer. Returns what the journal is to learn; then [`end`](Self::end).
-    pub(super) fn settle(
-        &mut self,
-        flight: u64,
-        answer: Result<Vec<Ack>, SendError>,
-        now: Instant,
-    ) -> Vec<(EventId, End)> {
-        let Some(Flight { service, numbers }) = self.flights.remove(&flight) else {
-            return Vec::new();
-        };
-        if let Some(lane) = self.lanes.get_mut(&service) {
-            lane.flying -= 1;
-            // The answer may have changed the breaker's mind.
-            lane.held_until = None;
-            lane.answered = true;
-        }
-        self.metrics.sends += 1;
-        self.metrics.failed_sends += u64::from(answer.is_err());
-        let mut endings = Vec::new();
-        for (index, number) in numbers.into_iter().enumerate() {
-            let ack = match &answer {
-                Ok(acks) => acks.get(index).cloned().unwrap_or_else(|| {
-                    Ack::Retry("the service has not acknowledged it".to_owned())
-                }),
-                Err(error) if error.is_transient() => Ack::Retry(error.to_string()),
-                Err(error) => Ack::Reject(error.to_string()),
-            };
-            if let Some(ending) = self.acknowledge(number, ack, now) {
-                endings.push((number, ending));
-            }
-        }
-        let told = endings.iter().filter_map(|(number, ending)| {
-            let end = match ending {
-                Ending::Delivered => End::Delivered,
-                Ending::Dead(letter) => End::Dead(letter.clone()),
-                Ending::Left => return None,
-            };
-            Some((self.entries[number].event.id.clone(), end))
-        });
-        let told = told.collect();
-        self.endings.insert(flight, endings);
-        told
-    }
-
-    /// The journal has learnt how the events of this batch ended. Returns how many places are free.
-    pub(super) fn end(&mut self, flight: u64, now: Instant) -> usize {
-        let mut free = 0;
-        for (number, ending) in self.endings.remove(&flight).unwrap_or_default() {
-            let Some(entry) = self.entries.remove(&number) else { continue };
-            *self.metrics.backlog_of(entry.event.priority) -= 1;
-            match ending {
-                Ending::Delivered => {
-                    self.metrics.delivered += 1;
-                    self.ids.ended(entry.event.id.clone());
-                }
-                Ending::Dead(letter) => {
-                    self.metrics.dead += 1;
-                    let number = self.number();
-                    self.dead.insert(number, letter);
-                }
-                Ending::Left => {
-                    self.metrics.left_in_journal += 1;
-                    self.ids.ended(entry.event.id.clone());
-                }
-            }
-            free += usize::from(self.leave());
-            self.next_of_key(entry.event.key.as_deref(), now);
-        }
-        free
-    }
-
     /// Forgets a service that has nothing to do. Returns whether it has.
     pub(super) fn forget(&mut self, service: &Service) -> bool {
         let idle = |lane: &Lane| lane.queue.is_empty() && lane.flying == 0 && !lane.starting;
@@ -345,45 +252,6 @@ impl Core {
             self.lanes.remove(service);
         }
         idle
-    }
-
-    /// The dead letters, oldest first.
-    pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.dead.values().cloned().collect()
-    }
-
-    /// Takes the dead letters with these ids out, at most `most` of them, oldest first. Each comes
-    /// [back](Self::put_back) or is [accepted again](Self::redrive).
-    pub(super) fn pick_dead(&mut self, ids: &[EventId], most: usize) -> Vec<(u64, DeadLetter)> {
-        let wanted: BTreeSet<_> = ids.iter().collect();
-        let mut picked = Vec::new();
-        self.dead.retain(|number, letter| {
-            let picks = picked.len() < most && wanted.contains(&letter.event.id);
-            if picks {
-                picked.push((*number, letter.clone()));
-            }
-            !picks
-        });
-        self.taken += picked.len();
-        picked
-    }
-
-    /// How many events may come in below the threshold.
-    pub(super) fn room(&self) -> usize {
-        if self.closed { 0 } else { self.config.threshold.get().saturating_sub(self.taken) }
-    }
-
-    /// A dead letter that was taken out is one again. Returns whether a place is free.
-    pub(super) fn put_back(&mut self, number: u64, letter: DeadLetter) -> bool {
-        self.dead.insert(number, letter);
-        self.leave()
-    }
-
-    /// A dead letter that was taken out is pending again.
-    pub(super) fn redrive(&mut self, letter: DeadLetter, now: Instant) {
-        self.dead_places -= 1;
-        self.metrics.dead -= 1;
-        self.enter(letter.event, letter.service, true, now);
     }
 
     /// The figures now.
@@ -463,54 +331,6 @@ impl Core {
             }
         }
     }
-
-    /// What one acknowledgement means for its event. `None`: it is sent again.
-    fn acknowledge(&mut self, number: u64, ack: Ack, now: Instant) -> Option<Ending> {
-        let entry = self.entries.get_mut(&number)?;
-        entry.attempts = entry.attempts.saturating_add(1);
-        let reason = match ack {
-            Ack::Ok => {
-                self.latency.add(now.saturating_duration_since(entry.accepted));
-                return Some(Ending::Delivered);
-            }
-            Ack::Retry(_) if entry.attempts < self.config.retry.attempts().get() => {
-                let wait = self.config.retry.nominal(entry.attempts);
-                self.waiting.insert((later(now, wait), number));
-                return None;
-            }
-            Ack::Retry(reason) | Ack::Reject(reason) => reason,
-        };
-        if self.dead_places >= self.config.dead_letters {
-            return Some(Ending::Left);
-        }
-        self.dead_places += 1;
-        let (event, service) = (Arc::clone(&entry.event), entry.service.clone());
-        Some(Ending::Dead(DeadLetter { event, service, attempts: entry.attempts, reason }))
-    }
-}
-
-impl Lane {
-    const fn new(max_wait: Duration) -> Self {
-        let queue = PriorityQueue::new(max_wait);
-        Self { queue, urgent: 0, starting: false, flying: 0, held_until: None, answered: false }
-    }
-
-    /// When the next batch may go. `None`: not before something else happens.
-    fn next(&self, config: &Config, closed: bool, now: Instant) -> Option<Instant> {
-        let oldest = self.queue.oldest()?;
-        if self.starting || self.flying >= config.batches_in_flight.get() {
-            return None;
-        }
-        let full = self.queue.len() >= config.batch_size.get();
-        let due = if full || closed || self.urgent > 0 { now } else { later(oldest, config.flush) };
-        Some(self.held_until.map_or(due, |held| held.max(due)))
-    }
-}
-
-/// `now + wait`, or a time that does not come.
-fn later(now: Instant, wait: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
 }
 
 #[cfg(test)]

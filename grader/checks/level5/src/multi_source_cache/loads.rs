@@ -52,9 +52,15 @@ pub async fn one_load_for_all_who_ask(cx: Cx) -> Outcome {
 
 pub async fn a_fresh_value_needs_no_load(cx: Cx) -> Outcome {
     let ttl = cx.draw().between(2..=100_000);
-    for ttl in [TTL, 1, ttl] {
+    for (ttl, rule) in [
+        (TTL, Rule::Newest),
+        (1, Rule::Newest),
+        (ttl, Rule::Newest),
+        (TTL, Rule::Priority),
+        (ttl, Rule::Priority),
+    ] {
         let source = Fake::new(&cx, "a", 1).otherwise(value(1, "one"));
-        let mut config = config(Rule::Newest);
+        let mut config = config(rule);
         config.ttl = ms(ttl);
         let cache = over(&cx, config, &[&source]).await?;
         get(&cx, &cache, "x").await?;

@@ -1,5 +1,6 @@
 //! `registration::RegistrationForm`.
 
+mod codes;
 mod fakes;
 mod rules;
 mod sends;
@@ -9,10 +10,10 @@ use level5::form_validator::{Code, FieldId, FieldStatus, FormStatus};
 use level5::registration::RegistrationForm;
 use tokio::time::{Instant, sleep_until};
 
+pub use codes::every_code_has_its_message;
 pub use rules::{
     a_broken_check_hides_nothing, addresses_are_checked, asks_about_valid_emails,
-    asks_for_the_username, differs_from_the_email, every_code_has_its_message, lengths_are_checked,
-    shows_every_reason,
+    asks_for_the_username, differs_from_the_email, lengths_are_checked, shows_every_reason,
 };
 pub use sends::{
     a_conflict_lands_on_its_field, empties_after_success, other_failures_are_the_forms,

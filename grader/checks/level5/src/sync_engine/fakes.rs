@@ -1,19 +1,23 @@
 //! A source, a program that decides, and a store, which do what a script says and note what they are asked.
 
+mod disk;
+mod program;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use grader_kit::{Cx, Timeline, list, lock, ms};
 use jiff::Timestamp;
-use level5::conflict::{Fields, Record, SourceId};
+use level5::conflict::{Fields, SourceId};
 use level5::multi_source_cache::SourceError;
-use level5::sync_engine::{Incoming, Pick, RecordId, Resolve, Saved, Source, Store, StoreError};
+use level5::sync_engine::{Incoming, RecordId, Source};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{BASE, DAY};
+
+pub use disk::Disk;
+pub use program::{Picks, Program};
 
 /// A record that was written at this millisecond of its source, which is of yesterday.
 pub fn record(id: &str, at: i64, content: &Value) -> Incoming {
@@ -239,185 +243,5 @@ impl Source for Fake {
         let mut sorted: Vec<_> = ids.iter().map(RecordId::as_str).collect();
         sorted.sort_unstable();
         self.clone().answer(sorted.join(" "), false, Some(ids.to_vec()))
-    }
-}
-
-/// What a program does with a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Picks {
-    Newest,
-    Nothing,
-    Panics,
-    /// Before there is a future.
-    PanicsAtOnce,
-}
-
-/// A program that decides after a while. A clone is the same program.
-#[derive(Clone)]
-pub struct Program {
-    timeline: Timeline,
-    state: Arc<Mutex<Asked>>,
-}
-
-struct Asked {
-    picks: Picks,
-    length: u64,
-    questions: Vec<String>,
-    running: BTreeMap<RecordId, usize>,
-    most: usize,
-}
-
-impl Program {
-    /// One that picks the newest record, `length` ms after the question.
-    pub fn new(cx: &Cx, length: u64) -> Self {
-        let asked = Asked {
-            picks: Picks::Newest,
-            length,
-            questions: Vec::new(),
-            running: BTreeMap::new(),
-            most: 0,
-        };
-        Self { timeline: cx.timeline().clone(), state: Arc::new(Mutex::new(asked)) }
-    }
-
-    pub fn picks(&self, picks: Picks) {
-        lock(&self.state).picks = picks;
-    }
-
-    /// The questions since the last look: `100 x of a b`.
-    pub fn take_questions(&self) -> String {
-        list(std::mem::take(&mut lock(&self.state).questions))
-    }
-
-    /// How many questions are open, and the most of one record that were open at once.
-    pub fn running(&self) -> (usize, usize) {
-        let state = lock(&self.state);
-        (state.running.values().sum(), state.most)
-    }
-}
-
-struct Deciding {
-    program: Program,
-    id: RecordId,
-}
-
-impl Drop for Deciding {
-    fn drop(&mut self) {
-        if let Some(running) = lock(&self.program.state).running.get_mut(&self.id) {
-            *running -= 1;
-        }
-    }
-}
-
-impl Resolve for Program {
-    fn resolve(&self, id: RecordId, records: Vec<Record>) -> BoxFuture<'static, Option<Pick>> {
-        let program = self.clone();
-        let now = self.timeline.now_ms();
-        let sources: Vec<_> = records.iter().map(|record| record.stamp.source.as_str()).collect();
-        let question = format!("{now} {id} of {}", sources.join(" "));
-        self.timeline.record("the program", format!("is asked about {id}"));
-        let (picks, length) = {
-            let mut state = lock(&self.state);
-            state.questions.push(question);
-            let running = state.running.entry(id.clone()).or_default();
-            *running += 1;
-            let running = *running;
-            state.most = state.most.max(running);
-            (state.picks, state.length)
-        };
-        let deciding = Deciding { program, id };
-        if picks == Picks::PanicsAtOnce {
-            std::panic::resume_unwind(Box::new("a bug of the program"));
-        }
-        async move {
-            let deciding = deciding;
-            if length > 0 {
-                sleep(ms(length)).await;
-            }
-            deciding.program.timeline.record("the program", format!("answers {}", deciding.id));
-            match picks {
-                Picks::Newest => {
-                    records.last().map(|newest| Pick::Record(newest.stamp.source.clone()))
-                }
-                Picks::Nothing => None,
-                Picks::Panics | Picks::PanicsAtOnce => {
-                    std::panic::resume_unwind(Box::new("a bug of the program"))
-                }
-            }
-        }
-        .boxed()
-    }
-}
-
-/// A store that fails as often as a script says. A clone is the same store.
-#[derive(Clone)]
-pub struct Disk {
-    timeline: Timeline,
-    state: Arc<Mutex<Kept>>,
-}
-
-#[derive(Default)]
-struct Kept {
-    failures: usize,
-    saves: Vec<u64>,
-    running: usize,
-    most: usize,
-    saved: BTreeMap<RecordId, Saved>,
-}
-
-impl Disk {
-    pub fn new(cx: &Cx) -> Self {
-        Self { timeline: cx.timeline().clone(), state: Arc::default() }
-    }
-
-    /// So many saves fail from now on.
-    pub fn fails(&self, times: usize) {
-        lock(&self.state).failures = times;
-    }
-
-    /// The moments of the saves since the last look.
-    pub fn take_saves(&self) -> Vec<u64> {
-        std::mem::take(&mut lock(&self.state).saves)
-    }
-
-    /// The most saves that ran at once.
-    pub fn most(&self) -> usize {
-        lock(&self.state).most
-    }
-
-    /// The last version of each record that is saved: `x v=1`.
-    pub fn saved(&self) -> String {
-        let state = lock(&self.state);
-        let last = |saved: &Saved| {
-            saved.history.last().map_or_else(|| "nothing".to_owned(), super::content)
-        };
-        list(state.saved.values().map(|saved| format!("{} {}", saved.id, last(saved))))
-    }
-}
-
-impl Store for Disk {
-    async fn load(&self) -> Result<Vec<Saved>, StoreError> {
-        Ok(lock(&self.state).saved.values().cloned().collect())
-    }
-
-    async fn save(&self, batch: Vec<Saved>) -> Result<(), StoreError> {
-        let fails = {
-            let mut state = lock(&self.state);
-            state.saves.push(self.timeline.now_ms());
-            state.running += 1;
-            state.most = state.most.max(state.running);
-            let fails = state.failures > 0;
-            state.failures = state.failures.saturating_sub(1);
-            fails
-        };
-        self.timeline.record("the store", "is asked to save");
-        sleep(ms(10)).await;
-        let mut state = lock(&self.state);
-        state.running -= 1;
-        if fails {
-            return Err(StoreError("the disk is full".to_owned()));
-        }
-        state.saved.extend(batch.into_iter().map(|saved| (saved.id.clone(), saved)));
-        Ok(())
     }
 }

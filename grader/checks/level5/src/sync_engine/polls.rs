@@ -176,33 +176,30 @@ pub async fn failures_back_off(cx: Cx) -> Outcome {
         let expected = list([next, next + 500, next + 1000, next + 2000 + length]);
         ensure_eq!(fails.take_polls(), expected, "the source answers twice and fails again"; help = "an answer ends the row of failures");
     }
-    failures_have_no_latency(&cx).await
+    failures_have_no_latency(&cx, Mode::Error("down")).await
 }
 
 /// The length of a poll that has failed, or was given up, says nothing about the latency of its source.
-async fn failures_have_no_latency(cx: &Cx) -> Outcome {
-    let mut draw = cx.draw();
-    for mode in [Mode::Error("down"), Mode::Hangs] {
-        let length = draw.between(600..=9000);
-        // A poll that hangs is given up after this time.
-        let limit = if mode == Mode::Hangs { length } else { 60_000 };
-        let engine = started(cx, Config { fetch_timeout: ms(limit), ..config(NEWEST) }).await?;
-        let source = Fake::new(cx, "a");
-        let began = cx.timeline().now_ms();
-        add(cx, &engine, &source, meta(0, ms(1000))).await?;
-        source.mode(mode);
-        source.takes(if mode == Mode::Hangs { 0 } else { length });
-        // Polls at 0, which is answered at once, at 500, and two more, each a wait after the end of the one before.
-        let third = 500 + length + 1000;
-        let fourth = third + length + 2000;
-        sleep(ms(fourth - 1)).await;
-        source.mode(Mode::Answers);
-        source.takes(0);
-        sleep(ms(600)).await;
-        let times = list([0, 500, third, fourth, fourth + 500].map(|at| began + at));
-        ensure_eq!(source.take_polls(), times, "a poll is answered at once, the next two fail after {length} ms each ({mode:?}), and then the source answers at once again; `every` is 1000 ms and the interval 500 ms: the moments of the polls";
-            help = "the latency is the length of the newest poll that was answered; how long a failure takes does not count");
-    }
+async fn failures_have_no_latency(cx: &Cx, mode: Mode) -> Outcome {
+    let length = cx.draw().between(600..=9000);
+    // A poll that hangs is given up after this time.
+    let limit = if mode == Mode::Hangs { length } else { 60_000 };
+    let engine = started(cx, Config { fetch_timeout: ms(limit), ..config(NEWEST) }).await?;
+    let source = Fake::new(cx, "a");
+    let began = cx.timeline().now_ms();
+    add(cx, &engine, &source, meta(0, ms(1000))).await?;
+    source.mode(mode);
+    source.takes(if mode == Mode::Hangs { 0 } else { length });
+    // Polls at 0, which is answered at once, at 500, and two more, each a wait after the end of the one before.
+    let third = 500 + length + 1000;
+    let fourth = third + length + 2000;
+    sleep(ms(fourth - 1)).await;
+    source.mode(Mode::Answers);
+    source.takes(0);
+    sleep(ms(600)).await;
+    let times = list([0, 500, third, fourth, fourth + 500].map(|at| began + at));
+    ensure_eq!(source.take_polls(), times, "a poll is answered at once, the next two fail after {length} ms each ({mode:?}), and then the source answers at once again; `every` is 1000 ms and the interval 500 ms: the moments of the polls";
+        help = "the latency is the length of the newest poll that was answered; how long a failure takes does not count");
     Ok(())
 }
 
@@ -223,7 +220,7 @@ pub async fn a_hanging_poll_is_given_up(cx: Cx) -> Outcome {
         cx.settle().await;
         ensure_eq!(source.take_polls(), list([began, began + limit + 1000]), "the polls of a source that hangs once"; help = "a poll that was given up has failed");
     }
-    Ok(())
+    failures_have_no_latency(&cx, Mode::Hangs).await
 }
 
 pub async fn refuses_a_second_source(cx: Cx) -> Outcome {

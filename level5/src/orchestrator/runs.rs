@@ -1,0 +1,218 @@
+//! The run of one request: its copy, its attempts, and what stands in for a failure. It knows nothing of other requests.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use level3::retry::Jitter;
+use level4::http_client::{HttpError, Response, Transport, TransportError};
+use level4::single_flight::SingleFlight;
+use level4::ttl_cache::TtlCache;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+
+use super::figures::{Attempts, Minute};
+use super::key::Key;
+use super::retries::Retries;
+use super::slots::Slots;
+use super::{Done, Origin, RequestError, RequestId, Settings, Spec, lock};
+
+/// What the handles of an orchestrator share.
+pub(super) struct Parts<T> {
+    pub(super) transport: T,
+    pub(super) settings: Settings,
+    pub(super) jitter: Arc<dyn Jitter>,
+    pub(super) retries: Retries,
+    pub(super) requests: Mutex<HashMap<RequestId, Arc<Entry>>>,
+    pub(super) slots: Slots,
+    pub(super) minute: Mutex<Minute>,
+    pub(super) limit: watch::Sender<usize>,
+    /// Only a place for copies: it fetches nothing itself, so `Infallible`.
+    pub(super) copies: TtlCache<Key, Response, Infallible>,
+    pub(super) runs: SingleFlight<Key, (Response, u32), RequestError>,
+}
+
+pub(super) struct Entry {
+    pub(super) spec: Spec,
+    pub(super) attempts: Mutex<Attempts>,
+}
+
+impl<T: Transport> Parts<T> {
+    /// The answer to one request: a copy, the server's, or an old copy.
+    pub(super) async fn answer(self: Arc<Self>, entry: Arc<Entry>) -> Result<Done, RequestError> {
+        let began = Instant::now();
+        let key = Key::of(&entry.spec);
+        let copy = |key: &Option<Key>| {
+            key.as_ref().filter(|key| key.cacheable).and_then(|key| self.copies.get(key))
+        };
+        if let Some(hit) = copy(&key).filter(|hit| hit.fresh) {
+            let (latency, origin) = (began.elapsed(), Origin::Cache { age: hit.age });
+            return Ok(Done { data: hit.value, origin, latency, attempts: 0 });
+        }
+        let answer = self.ask(entry, key.clone(), began).await;
+        let latency = began.elapsed();
+        match answer {
+            Ok((data, attempts)) => Ok(Done { data, origin: Origin::Network, latency, attempts }),
+            Err(error) => match copy(&key).filter(|_| may_be_masked(&error)) {
+                Some(hit) => {
+                    let origin = Origin::Fallback { age: hit.age };
+                    Ok(Done { data: hit.value, origin, latency, attempts: 0 })
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The server's answer, and after how many attempts. Joins a run of the same request.
+    async fn ask(
+        self: &Arc<Self>,
+        entry: Arc<Entry>,
+        key: Option<Key>,
+        began: Instant,
+    ) -> Result<(Response, u32), RequestError> {
+        let deadline = began.checked_add(entry.spec.timeout).unwrap_or_else(|| began + CENTURY);
+        loop {
+            let own = Arc::new(AtomicBool::new(key.is_none()));
+            let run = Arc::clone(self).attempts(Arc::clone(&entry), key.clone(), deadline);
+            let ended = match key.clone() {
+                Some(key) => {
+                    let begins = Arc::clone(&own);
+                    let work = move || {
+                        begins.store(true, Ordering::Relaxed);
+                        run
+                    };
+                    timeout_at(deadline, self.runs.run(key, work)).await
+                }
+                None => Ok(run.await),
+            };
+            match ended {
+                Err(_) => return Err(RequestError::Timeout),
+                // Another caller's run has used up that caller's time. This caller still has some.
+                Ok(Err(RequestError::Timeout))
+                    if !own.load(Ordering::Relaxed) && Instant::now() < deadline => {}
+                Ok(answer) => return answer,
+            }
+        }
+    }
+
+    /// A run: attempts until one succeeds, none is worth it any more, or the time is over. Makes a value of a panic.
+    async fn attempts(
+        self: Arc<Self>,
+        entry: Arc<Entry>,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<(Response, u32), RequestError> {
+        let run = async {
+            let spec = &entry.spec;
+            let again = spec.retryable && spec.request.method.is_idempotent();
+            let mut attempt = 1;
+            loop {
+                let error = match self.attempt(&entry, deadline).await {
+                    Ok(response) => {
+                        // Kept inside of the run: callers who leave take no copy with them.
+                        if let Some(key) = key.filter(|key| key.cacheable && may_be_kept(&response))
+                        {
+                            self.copies.put(key, response.clone());
+                        }
+                        return Ok((response, attempt));
+                    }
+                    Err(error) => error,
+                };
+                let wait = self.retries.wait(&error, attempt, self.jitter.unit());
+                let Some(wait) = wait.filter(|_| again) else { return Err(error.into()) };
+                sleep(wait).await;
+                attempt += 1;
+            }
+        };
+        // A run ends with the time of the caller that began it, also while others wait for it: they have time left and
+        // begin one of their own. Without this, they would wait for attempts that have no time at all.
+        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(RequestError::Timeout)) };
+        // Nothing of a run that panicked is used afterwards.
+        let caught = AssertUnwindSafe(run).catch_unwind().await;
+        caught.unwrap_or_else(|panic| Err(RequestError::Panicked(said(panic.as_ref()))))
+    }
+
+    /// One attempt, in a slot of its own: a wait between attempts holds none.
+    async fn attempt(&self, entry: &Entry, deadline: Instant) -> Result<Response, HttpError> {
+        let Spec { request, priority, timeout: whole, .. } = &entry.spec;
+        let _slot = self.slots.acquire(*priority).await;
+        let began = Instant::now();
+        let left = deadline.saturating_duration_since(began);
+        // Within the deadline, so that an attempt which it ends is counted as a failure.
+        let limit = lock(&entry.attempts).limit(*whole).min(left);
+        let answer = match timeout(limit, self.transport.send(request.clone())).await {
+            Ok(answer) => answer.map_err(HttpError::from).and_then(usable),
+            Err(_) => Err(TransportError::Timeout.into()),
+        };
+        let latency = began.elapsed();
+        lock(&entry.attempts).record(answer.is_ok(), latency);
+        lock(&self.minute).record(answer.is_ok(), latency);
+        answer
+    }
+
+    /// Ends a minute.
+    fn adapt(&self) {
+        let minute = std::mem::take(&mut *lock(&self.minute));
+        let Settings { lowest, highest, .. } = self.settings;
+        let limit = *self.limit.borrow();
+        let tuned = minute.tuned(limit, lowest.get(), highest.get());
+        if tuned != limit {
+            self.slots.set_limit(tuned);
+            self.limit.send_replace(tuned);
+        }
+    }
+}
+
+/// Stands for a time without an end.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Adapts the limit each minute.
+pub(super) async fn adapt<T: Transport>(parts: Weak<Parts<T>>) {
+    let minute = Duration::from_secs(60);
+    let mut ticks = interval_at(Instant::now() + minute, minute);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let Some(parts) = parts.upgrade() else { return };
+        parts.adapt();
+    }
+}
+
+/// The answer, if its status is that of a success.
+fn usable(answer: Response) -> Result<Response, HttpError> {
+    if answer.status.is_success() { Ok(answer) } else { Err(HttpError::Status(answer)) }
+}
+
+/// Whether an old copy may stand in. What the server refuses for a reason of its own is not masked, and neither is a
+/// panic: it is a bug of the transport, which does not pass by itself.
+fn may_be_masked(error: &RequestError) -> bool {
+    match error {
+        RequestError::Timeout | RequestError::Http(HttpError::Transport(_)) => true,
+        RequestError::Http(HttpError::Status(answer)) => {
+            let status = answer.status;
+            let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+            status.is_server_error() || busy.contains(&status)
+        }
+        _ => false,
+    }
+}
+
+fn may_be_kept(response: &Response) -> bool {
+    let directives = response.headers.get_all(CACHE_CONTROL).iter();
+    let mut directives = directives.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    !directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
