@@ -83,7 +83,8 @@ pub trait CallbackSource: Send + Sync {
 
 /// A source of pages, numbered from 1.
 pub trait PageSource<T>: Send + Sync {
-    /// Fetches the page with this number. Dropping the future drops the request.
+    /// Fetches the page with this number. The call is the request: an implementation may send it before the future is
+    /// polled. Dropping the future drops the request.
     fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<T>, SourceError>>;
 }
 

@@ -28,6 +28,9 @@ const ITEMS: &str = "pages::items";
 type Planned = Result<Vec<String>, SourceError>;
 
 /// A source of pages. What comes after the last planned page is a mistake.
+///
+/// Its method is the request, as of a source that sends at once: a page counts as requested, and is under way, from the
+/// call on. Its time begins with the first poll.
 struct Pages {
     /// How long each page takes, in virtual milliseconds; 0 is at once.
     after: u64,
@@ -73,16 +76,17 @@ impl PageSource<String> for Pages {
         let planned = planned.unwrap_or(Err(SourceError::Status { status: 404 }));
         let has_next = index.is_some_and(|index| index + 1 < self.pages.len());
         let (timeline, after, seen) = (self.timeline.clone(), self.after, Arc::clone(&self.seen));
+        let note = move |what: &str| {
+            if let Some(timeline) = &timeline {
+                timeline.record(Request::Page(number).to_string(), what);
+            }
+        };
+        note("requested");
+        lock(&seen).requested.push(number);
+        lock(&seen).under_way.push(number);
+        let gone = Gone { number, seen };
         async move {
-            let note = |what: &str| {
-                if let Some(timeline) = &timeline {
-                    timeline.record(Request::Page(number).to_string(), what);
-                }
-            };
-            note("requested");
-            lock(&seen).requested.push(number);
-            lock(&seen).under_way.push(number);
-            let _gone = Gone { number, seen };
+            let _gone = gone;
             if after > 0 {
                 sleep(ms(after)).await;
             }
@@ -227,7 +231,8 @@ pub async fn on_demand(cx: Cx) -> Outcome {
     let source = Pages::new(&cx, pages(&mut draw, &[2, 1, 1]));
     let mut stream = open(&cx, &source).await?;
     let pause = Duration::from_secs(1);
-    let help = "request a page only when the consumer asks for an item and none is left";
+    let help = "request a page only when the consumer asks for an item and none is left. The call of `page` is the \
+                request, also while its future is not polled yet";
     let asked = |for_what: &str, expected: &[u32]| -> Outcome {
         let requested = source.requested();
         ensure!(requested == expected, "the pages requested {for_what}";

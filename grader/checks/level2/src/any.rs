@@ -8,7 +8,7 @@ use level2::any::{AllFailed, Winner, fetch};
 use level2::error::SourceError;
 use level2::model::Section;
 
-use crate::endings::{dropped_everywhere, passes_a_panic_on};
+use crate::endings::{dropped_everywhere, passes_a_panic_on, passes_a_panic_on_and_keeps_nothing};
 use crate::fake::{Fake, Payload, Step, down, refused};
 use crate::moves::moves;
 use crate::plain::{self, same};
@@ -181,20 +181,23 @@ pub async fn stops_the_losers(cx: Cx) -> Outcome {
             Step::Fails(200, down(Section::Users)),
         ],
     );
-    let when = "after a replica has won";
     let (outcome, _) = asked(&cx, Section::Users, &fakes).await?;
     succeeded(outcome, "replica 1 answers")?;
     for fake in &fakes {
-        nothing_left(&cx, fake, when).await?;
+        nothing_left(&cx, fake, "after a replica has won").await?;
     }
-    // All of them as one fake, and the caller keeps the future.
+    keeps_no_losers(&cx).await
+}
+
+/// All replicas as one fake, and the caller keeps the future of the fetch that has returned.
+async fn keeps_no_losers(cx: &Cx) -> Outcome {
     let steps = vec![Step::Answers(300), Step::Answers(100), Step::Hangs];
-    let fake = Fake::new(&cx).script(Section::Users, steps);
+    let fake = Fake::new(cx).script(Section::Users, steps);
     let all = vec![fake.source(), fake.source(), fake.source()];
     let mut made = Box::pin(fetch(Section::Users, all));
     let call = cx.call(NAME, made.as_mut()).await?;
     succeeded(call.value, "one of three replicas answers")?;
-    nothing_kept(&cx, &fake, made, when).await
+    nothing_kept(cx, &fake, made, "after a replica has won").await
 }
 
 pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
@@ -232,6 +235,21 @@ pub async fn a_panic_passes_on(cx: Cx) -> Outcome {
         let bad = Fake::new(&cx).named("replica 0").with(section, method);
         let load = fetch(section, vec![bad.source(), other.source()]);
         passes_a_panic_on(&cx, NAME, &other, (&payload, 0), load).await?;
+    }
+    // What a fetch that has returned keeps is another criterion's business.
+    if keeps_no_losers(&cx).await.is_err() {
+        return Ok(());
+    }
+    let payload = Payload::Text(draw.text(1..=12));
+    // One replica panics, at the first poll or later, at each place of the list; the others hang.
+    for (place, at) in [(0, 0), (1, 0), (2, 0), (0, 50), (1, 50), (2, 50)] {
+        let mut steps = vec![Step::Hangs; 3];
+        steps[place] = Step::PanicsWith(at, payload.clone());
+        let fake = Fake::new(&cx).script(Section::Users, steps);
+        cx.timeline().restart();
+        begins(&cx, "of three replicas two hang and one panics; the caller keeps the future");
+        let load = fetch(Section::Users, vec![fake.source(), fake.source(), fake.source()]);
+        passes_a_panic_on_and_keeps_nothing(&cx, NAME, &fake, (&payload, at), load).await?;
     }
     Ok(())
 }

@@ -27,8 +27,10 @@ pub const NAME: &str = "CachedDashboard::load";
 const CENTURIES: u64 = 1000;
 
 /// Sources that do the same thing in each load: the first load does the first of `loads`, and so on; the last
-/// one repeats. Whatever the order in which a load looks at its sources, it fails at that moment.
+/// one repeats. Whatever the order in which a load looks at its sources, it fails at that moment. The timeline begins
+/// with them: a failure shows its own case.
 pub fn sources(cx: &Cx, loads: &[Does]) -> Fake {
+    cx.timeline().restart();
     Section::ALL.into_iter().fold(Fake::new(cx), |fake, section| {
         let steps = loads.iter().map(|does| match does {
             Does::Answers => Step::Answers(latency(section)),

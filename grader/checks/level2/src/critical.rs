@@ -1,10 +1,11 @@
 //! `critical::load`.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join;
-use futures::poll;
+use futures::{FutureExt as _, poll};
 use grader_kit::{Cx, Draw, Fail, Outcome, ensure, failed, ms};
 use level2::all_settled::{Timeouts, settle};
 use level2::critical::{CRITICAL, load};
@@ -16,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::fake::{Fake, Payload, Step};
 use crate::moves::moves;
 use crate::plain;
-use crate::settles::{LIMITS, agrees, alone, limits, set, settled_right};
+use crate::settles::{LIMITS, agrees, alone, limits, set, set_limit, settled_right};
 use crate::support::{
     A_YEAR, AN_HOUR, ASSIGNED, HOURS, MOST_OF_AN_HOUR, TIE, YEARS, any_figures, asked_once, begins,
     copy, crowd, endless, errors, is_exact, latencies, leaves_nothing_when_dropped, names,
@@ -307,6 +308,23 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
             failed(call.value, &format!("{section} is critical and failed"))?;
             let when = format!("after the load has failed: {section} is critical");
             nothing_kept(&cx, &fake, made, &when).await?;
+        }
+        // What `settle` itself leaves of a call that it cuts, or that panics, is another criterion's business.
+        for (step, what) in [(Step::Hangs, "hangs"), (Step::Panics(150), "panics")] {
+            let fake = Fake::new(&cx).with(section, step);
+            let mut own = limits(LIMITS);
+            set_limit(&mut own, section, 350);
+            if !alone(&cx, &fake, section, own).await.is_some_and(|alone| alone.clean) {
+                continue;
+            }
+            begins(&cx, &format!("{section} is critical and {what}; its limit is 350 ms"));
+            let mut made = Box::pin(load(fake.source(), &SALES_AND_ORDERS, own));
+            // Whether that ends the load is another criterion's business.
+            let over = timeout(ms(60_000), AssertUnwindSafe(made.as_mut()).catch_unwind());
+            if let Ok(Ok(Err(_))) = cx.call(NAME, over).await?.value {
+                let when = format!("after the load has failed: {section} is critical and {what}");
+                nothing_kept(&cx, &fake, made, &when).await?;
+            }
         }
     }
     Ok(())

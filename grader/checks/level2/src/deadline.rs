@@ -287,6 +287,8 @@ async fn any_number_of_failures(cx: &Cx, draw: &mut Draw) -> Outcome {
 pub async fn takes_any_limit(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for limit in endless(&mut draw) {
+        // A failure shows its own case.
+        cx.timeline().restart();
         begins(&cx, &format!("limit {}", plain::time(limit)));
         let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
         succeeded(call.value, "every source answered long before the limit")?;
@@ -298,6 +300,7 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
     more_than_a_year(&cx).await?;
     no_limit_for_more_than_a_year(&cx).await?;
     let limit = odd(&mut draw, ms(450));
+    cx.timeline().restart();
     begins(&cx, &format!("limit {}", plain::time(limit)));
     let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
     let observed = failed(call.value, "two sources need longer than the limit")?;

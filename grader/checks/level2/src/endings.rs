@@ -7,7 +7,7 @@ use grader_kit::{Cx, Fail, Outcome, ensure, ms};
 use tokio::time::timeout;
 
 use crate::fake::{Fake, Payload};
-use crate::support::{names, nothing_left};
+use crate::support::{names, nothing_kept_by_a_panic, nothing_left};
 
 /// Drops `load` before its first poll and at each of `moments`, in milliseconds after its first poll (0 is
 /// right after it), each time with new sources. Nothing may be left.
@@ -40,11 +40,36 @@ pub async fn dropped_everywhere<F: Future>(
 }
 
 /// A load that has to panic with the payload of a source, `at` milliseconds after its first poll, and to stop
-/// its other calls.
+/// its other calls. Its future is dropped with the panic.
 pub async fn passes_a_panic_on<F: Future>(
     cx: &Cx,
     name: &str,
     fake: &Fake,
+    panic: (&Payload, u64),
+    load: F,
+) -> Outcome {
+    panics_with(cx, name, panic, load).await?;
+    nothing_left(cx, fake, &format!("after a source's panic has ended {name}")).await
+}
+
+/// The same, and the other calls have to be stopped while the caller keeps the future.
+pub async fn passes_a_panic_on_and_keeps_nothing<F: Future>(
+    cx: &Cx,
+    name: &str,
+    fake: &Fake,
+    panic: (&Payload, u64),
+    load: F,
+) -> Outcome {
+    let mut load = Box::pin(load);
+    panics_with(cx, name, panic, load.as_mut()).await?;
+    let when = format!("after a source's panic has ended {name}");
+    nothing_kept_by_a_panic(cx, fake, load, &when).await
+}
+
+/// `load` has to panic with this payload, so many milliseconds after its first poll.
+async fn panics_with<F: Future>(
+    cx: &Cx,
+    name: &str,
     (payload, at): (&Payload, u64),
     load: F,
 ) -> Outcome {
@@ -76,5 +101,5 @@ pub async fn passes_a_panic_on<F: Future>(
         expected = text, observed = observed, help = HELP);
     ensure!(call.took == ms(at), "the panic reaches the caller of {name} at {} ms", call.took.as_millis();
         expected = format!("{at} ms: at the moment at which the source panicked"), help = HELP);
-    nothing_left(cx, fake, &format!("after a source's panic has ended {name}")).await
+    Ok(())
 }

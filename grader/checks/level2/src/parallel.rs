@@ -10,8 +10,8 @@ use crate::plain;
 use crate::support::{
     A_YEAR, AN_HOUR, HOURS, TIE, YEARS, asked_once, begins, carries_its_own_answers, catching,
     copy, errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept,
-    nothing_left, panics, passes_each_panic_on, returned_at, shop, states_time, succeeded, ties,
-    with_odd_time,
+    nothing_kept_by_a_panic, panics, passes_each_panic_on, returned_at, shop, states_time,
+    succeeded, ties, with_odd_time,
 };
 
 const NAME: &str = "parallel::load";
@@ -155,11 +155,17 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
         let when = format!("after the load has failed: {section} is down");
         nothing_kept(&cx, &fake, made, &when).await?;
     }
-    begins(&cx, "users panics at 250 ms");
-    let panic = Step::PanicsWith(250, Payload::Literal("a row is missing"));
-    let fake = Fake::new(&cx).with(Section::Users, panic);
-    catching(&cx, NAME, load(fake.source())).await?.0.ok();
-    nothing_left(&cx, &fake, "after users has panicked").await
+    // In the order of the page, and against it: the others run, or none has answered yet.
+    for (section, at) in Section::ALL.into_iter().zip([450, 250, 0, 550, 150]) {
+        let case = format!("{section} panics at {at} ms");
+        begins(&cx, &case);
+        let panic = Step::PanicsWith(at, Payload::Literal("a row is missing"));
+        let fake = Fake::new(&cx).with(section, panic);
+        let mut made = Box::pin(load(fake.source()));
+        catching(&cx, NAME, made.as_mut()).await?.0.ok();
+        nothing_kept_by_a_panic(&cx, &fake, made, &format!("after {section} has panicked")).await?;
+    }
+    Ok(())
 }
 
 pub async fn passes_panics_on(cx: Cx) -> Outcome {

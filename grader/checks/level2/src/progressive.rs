@@ -554,5 +554,12 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
         drop(first);
         nothing_left(&cx, &fake, &format!("after `rest` was dropped {when}")).await?;
     }
-    Ok(())
+    let fake = Fake::new(&cx);
+    begins(&cx, "the caller polls `rest` for 50 ms, drops it and keeps the future of the load");
+    let mut made = Box::pin(load(fake.source(), limits(LIMITS)));
+    let first = cx.call(NAME, made.as_mut()).await?.value;
+    let mut first = succeeded(first, "sales and orders answered")?;
+    timeout(ms(50), first.rest.by_ref().for_each(|_| async {})).await.ok();
+    drop(first);
+    nothing_kept(&cx, &fake, made, "after `rest` was dropped").await
 }

@@ -306,8 +306,14 @@ impl Fails {
         }
     }
 
-    /// Adds a job that fails so.
-    async fn add(self, queue: &AsyncQueue, jobs: &Jobs<'_>, payload: Payload) -> Outcome {
+    /// Adds a job that fails so. Runs `then` when it has failed and its caller still keeps the future.
+    async fn add(
+        self,
+        queue: &AsyncQueue,
+        jobs: &Jobs<'_>,
+        payload: Payload,
+        then: impl AsyncFnOnce() -> Outcome,
+    ) -> Outcome {
         let text = payload.text();
         let said = text.clone();
         let job = || {
@@ -323,7 +329,8 @@ impl Fails {
                 Err::<(), _>(text.clone())
             }
         };
-        let adds = AssertUnwindSafe(queue.add(job)).catch_unwind();
+        let mut added = Box::pin(queue.add(job));
+        let adds = AssertUnwindSafe(added.as_mut()).catch_unwind();
         let Ok(outcome) = timeout(ms(10_000), adds).await else {
             return Err(self.lost());
         };
@@ -341,6 +348,8 @@ impl Fails {
         ensure!(seen, "the caller of a job that {} does not see that", self.said();
             expected = said, observed = observed,
             help = "an error is a result like any other, and a panic passes to the caller of `add`");
+        then().await?;
+        drop(added);
         Ok(())
     }
 
@@ -364,7 +373,7 @@ pub async fn survives_failing_jobs(cx: Cx) -> Outcome {
                 let jobs = Jobs::new(&cx);
                 let failing = async {
                     for _ in 0..=places {
-                        fails.add(&queue, &jobs, payload.clone()).await?;
+                        fails.add(&queue, &jobs, payload.clone(), async || Ok(())).await?;
                     }
                     Ok(())
                 };
@@ -382,8 +391,30 @@ pub async fn survives_failing_jobs(cx: Cx) -> Outcome {
                 serves(&cx, &queue, places, &format!("after a job {}", fails.said())).await?;
             }
         }
+        frees_the_place_that_failed(&cx, fails).await?;
     }
     Ok(())
+}
+
+/// A place is free when its job has failed, also while the future of `add` still exists. That of a job that has
+/// returned is another criterion's business.
+async fn frees_the_place_that_failed(cx: &Cx, fails: Fails) -> Outcome {
+    if frees_the_place_at_the_end(cx).await.is_err() {
+        return Ok(());
+    }
+    cx.timeline().restart();
+    let queue = queue(1)?;
+    let jobs = Jobs::new(cx);
+    let next = async || {
+        let next = timeout(ms(10_000), jobs.add(&queue, 1, 100)).await;
+        ensure!(next.is_ok(), "the place of a job that {} is not free while its future is kept", fails.said();
+            expected = "the next job begins when the one before it has ended, however it did",
+            help = "a caller that catches the panic of a future may keep it for long. Take the permit out of the \
+                    future while the job is polled, so that unwinding drops it; the body of an `async fn` does so by \
+                    itself");
+        Ok(())
+    };
+    cx.call(NAME, fails.add(&queue, &jobs, Payload::Literal("no luck"), next)).await?.value
 }
 
 /// As many jobs as there are places run at once.

@@ -128,6 +128,8 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
     right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")?;
 
     for tie in [[100, 200, 300, 300, 300], [250; 5], [0; 5]] {
+        // A failure shows its own case.
+        cx.timeline().restart();
         begins(&cx, "several answer at the same millisecond");
         let fake = shop(&cx, &mut draw, tie);
         let first = won(&cx, &fake).await?.0;
@@ -595,5 +597,18 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
         failed(call.value, "three sources failed")?;
         nothing_kept(&cx, &fake, made, "after the race was lost").await?;
     }
-    Ok(())
+    // A `rest` that runs on when it is dropped is another criterion's business.
+    let fake = Fake::new(&cx);
+    drop(won(&cx, &fake).await?);
+    cx.settle().await;
+    if !fake.running().is_empty() || cx.alive_tasks() > 0 {
+        return Ok(());
+    }
+    // What a caller keeps of a race that was won is the future, and not `rest`.
+    let fake = Fake::new(&cx);
+    begins(&cx, "the caller drops `rest` and keeps the future of the load");
+    let mut made = Box::pin(load(fake.source()));
+    let first = cx.call(NAME, made.as_mut()).await?.value;
+    drop(succeeded(first, "every source answered")?);
+    nothing_kept(&cx, &fake, made, "after the race was won and `rest` was dropped").await
 }

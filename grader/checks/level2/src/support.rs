@@ -110,6 +110,32 @@ pub async fn nothing_kept<F: Future>(
     load: Pin<Box<F>>,
     when: &str,
 ) -> Outcome {
+    let help = "a caller that polls a future by reference may keep it for long after its result: drop the calls \
+                before `poll` returns `Ready`. The body of an `async fn` does so by itself";
+    kept(cx, fake, load, when, "has returned", help).await
+}
+
+/// The same for a load that has panicked, as after `(&mut load).catch_unwind()`.
+pub async fn nothing_kept_by_a_panic<F: Future>(
+    cx: &Cx,
+    fake: &Fake,
+    load: Pin<Box<F>>,
+    when: &str,
+) -> Outcome {
+    let help = "a panic leaves `poll` before the line that drops the calls. Take them out of the future while they are \
+                polled, so that unwinding drops them. The body of an `async fn` does so by itself";
+    kept(cx, fake, load, when, "has panicked", help).await
+}
+
+/// What is left of a load that is over in this way, while its caller keeps the future.
+async fn kept<F: Future>(
+    cx: &Cx,
+    fake: &Fake,
+    load: Pin<Box<F>>,
+    when: &str,
+    how: &str,
+    help: &str,
+) -> Outcome {
     cx.settle().await;
     let (running, tasks) = (fake.running(), cx.alive_tasks());
     drop(load);
@@ -117,10 +143,9 @@ pub async fn nothing_kept<F: Future>(
     nothing_left(cx, fake, when).await?;
     ensure!(running.is_empty() && tasks == 0,
         "{} source call(s) run {when} until the caller drops the future", running.len();
-        expected = "no call is left when the future has returned, also while the caller keeps it",
+        expected = format!("no call is left when the future {how}, also while the caller keeps it"),
         observed = format!("still running: {}; tasks: {tasks}", names(&running)),
-        help = "a caller that polls a future by reference may keep it for long after its result: drop the calls \
-                before `poll` returns `Ready`. The body of an `async fn` does so by itself");
+        help = help);
     Ok(())
 }
 

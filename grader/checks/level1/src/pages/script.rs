@@ -159,7 +159,8 @@ async fn play(cx: &Cx, draw: &mut Draw, lengths: &[usize], steps: &[Step], look:
         if look == Look::Requests {
             ensure!(requested == model.requested, "{}: the pages requested", case();
                 expected = list(&model.requested), observed = list(&requested),
-                help = "request a page only when the consumer asks for an item and none is left, and once");
+                help = "request a page only when the consumer asks for an item and none is left, and once; the call of \
+                        `page` is the request");
         }
     }
     drop(stream);
