@@ -1,7 +1,8 @@
 //! The order in which callers are served, and callers that go away.
 
+use futures::FutureExt as _;
 use futures::future::{join, join_all, poll_immediate};
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::deadline::Deadline;
 use level3::limiter::Priority;
 use tokio::time::{Instant, sleep};
@@ -93,6 +94,39 @@ pub async fn takes_its_place_when_polled(cx: Cx) -> Outcome {
     ensure!(call.value.is_ok() && call.took < ms(1100), "acquire was called before and not polled: the next call was made after {} ms", call.took.as_millis();
         expected = "1000 ms: only callers that were polled stand in the queue");
     drop(made);
+    waits_in_another_task(&cx).await
+}
+
+/// Two futures are first polled by one task and then awaited by another.
+async fn waits_in_another_task(cx: &Cx) -> Outcome {
+    for (moved, other) in [("first", "second"), ("second", "first")] {
+        let bench = Bench::new(cx, 1)?;
+        bench.crowd_of(1, "before").await?;
+        let mut first = Box::pin(bench.go("first", Charge, Deadline::never()));
+        let mut second = Box::pin(bench.go("second", Charge, Deadline::never()));
+        let both = async {
+            // Polled with a waker that wakes no task, as by `now_or_never`.
+            for (name, future) in [("first", &mut first), ("second", &mut second)] {
+                if name == moved {
+                    let _ = future.now_or_never();
+                } else {
+                    poll_immediate(future).await;
+                }
+            }
+            join(first, second).await
+        };
+        let call = cx.call(NAME, both).await.map_err(|fail| {
+            let headline = format!(
+                "the {moved} caller in the queue polls its future in another task than the first time, the {other} one in the same: {}",
+                fail.headline
+            );
+            let help = "the waker of the latest poll is the one to wake: a future may move to another task between two polls";
+            Fail { headline, ..fail.help(help) }
+        })?;
+        ensure!(call.took == ms(2000) && bench.callers() == ["before", "first", "second"],
+            "the {moved} caller in the queue polls its future in another task than the first time: {:?} are called, the last one after {} ms", bench.callers(), call.took.as_millis();
+            expected = "before, first, second, the last one after 2000 ms");
+    }
     Ok(())
 }
 
