@@ -59,7 +59,7 @@ async fn asked(
     if expired {
         let _ = bench.ask("k", 1, 0, false).await?;
     }
-    sleep(ms(retention)).await;
+    sleep(ms(retention + 1)).await;
     let repeat = async {
         sleep(ms(100)).await;
         look.at(&bench).await?;

@@ -1,13 +1,13 @@
 //! A saga that another owner takes over.
 
-use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::deadline::Deadline;
 use level3::journal::{
     Claimed, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaFailure,
     SagaId, SagaLog,
 };
 use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::steps::{
     Bench, Does, KINDS, Panics, State, Undo, called, calls, said, shown, state_of, undone_sorted,
@@ -135,7 +135,10 @@ async fn writes_that_an_optional_step_has_failed(cx: &Cx) -> Outcome {
         };
         let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
         let run = first.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
-        dropped_at(cx, "Saga::run", 1000, run).await?;
+        if timeout(ms(1000), cx.call("Saga::run", run)).await.is_ok() {
+            // That the saga goes on behind an optional step that has failed is a criterion of its own.
+            continue;
+        }
         let before = calls(&first.log);
         sleep(ms(60_000)).await;
         let (next, (lease, saga_log)) = (bench(Does::Works), claimed(&journal).await?);
@@ -240,14 +243,6 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
             "the process ended when the saga {when}, and another owner has ended it: the state after the last undo, sorted";
             help = "StepDone and UndoDone hold the state that the step or the undo has returned: the next undo gets that of the last of them");
     }
-    // The process ended in the second attempt of an undo: the attempts go on from there.
-    let again = bench(Undo::FailsForGood);
-    let begun = after(vec![undo("ride", 1), undo("reserve", 1), undo("reserve", 2)]);
-    let end = resumed(&cx, &again, begun).await?;
-    let expected = "Parked (reserve after 3), since close failed (Transient)";
-    ensure!(said(&end) == expected, "two attempts to undo reserve had begun when the process ended, and the next one fails for good: the outcome counts other attempts";
-        expected = expected, observed = format!("{}, then {}", calls(&again.log), said(&end)),
-        help = "UndoStarted names the number of its attempt: an owner that takes the saga over goes on with the next one");
     // Parked: tried again when it is taken over.
     let mut parked = half;
     parked.push(Record::UndoParked {
@@ -298,6 +293,14 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
             help = "an undo that begins again is no longer stuck: forget what an earlier record says of it"
         );
     }
+    // The process ended in the second attempt of an undo: the attempts go on from there.
+    let again = bench(Undo::FailsForGood);
+    let begun = after(vec![undo("ride", 1), undo("reserve", 1), undo("reserve", 2)]);
+    let end = resumed(&cx, &again, begun).await?;
+    let expected = "Parked (reserve after 3), since close failed (Transient)";
+    ensure!(said(&end) == expected, "two attempts to undo reserve had begun when the process ended, and the next one fails for good: the outcome counts other attempts";
+        expected = expected, observed = format!("{}, then {}", calls(&again.log), said(&end)),
+        help = "UndoStarted names the number of its attempt: an owner that takes the saga over goes on with the next one");
     Ok(())
 }
 
