@@ -62,7 +62,7 @@ impl RateLimiter {
     /// A limiter that lets at most `limit` calls through in any `window`: a call counts while its age
     /// is below `window`.
     ///
-    /// Its memory grows with the calls of the last window, not with `limit`.
+    /// Its memory grows with the most calls that were made in one window, not with `limit`.
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ impl RateLimiter {
     /// before charges. A future that was not polled has no place. While the permit is held, its slot
     /// counts as taken, so that the call may be made at any time and no window ever holds too many.
     ///
-    /// Without others in the queue this takes the same time whatever the limit; so does joining or
-    /// leaving the queue, however many wait.
+    /// Without others in the queue this takes the same time on average, whatever the limit; so does joining
+    /// or leaving the queue, however many wait.
     ///
     /// # Errors
     ///

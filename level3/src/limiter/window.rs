@@ -16,9 +16,9 @@ pub(super) struct Window {
     limit: usize,
     /// A call counts while its age is below this.
     length: Nanos,
-    /// When the last calls were made, oldest first, at most `limit` of them. Calls that are a window
-    /// old stay until their place is needed, so nothing ever has to sweep them out, and no operation
-    /// takes longer when the limit is larger.
+    /// When the last calls were made, oldest first. Calls that are a window old stay until the next
+    /// call is made, so no task has to sweep them out. `limit` is not enough of a bound: it may be
+    /// larger than the memory of the machine.
     calls: VecDeque<Nanos>,
     /// Slots that are reserved for calls that have not been made yet.
     held: usize,
@@ -74,8 +74,8 @@ impl Window {
     /// The call of a reserved slot is made now. From here on the call counts, not the reservation.
     pub(super) fn commit(&mut self, now: Nanos) {
         self.held -= 1;
-        if self.calls.len() == self.limit {
-            // It is older than a window, or its place could not have been reserved.
+        // Each call is removed once, so this takes constant time on average, whatever the limit is.
+        while self.calls.front().is_some_and(|&call| now.saturating_sub(call) >= self.length) {
             self.calls.pop_front();
         }
         self.calls.push_back(now);

@@ -23,8 +23,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// The steps have to be over [`reserve`](Self::reserve) before `deadline`. A step that is under
     /// way then is stopped, and its effect is unknown; one that has not been called has done
-    /// nothing. Either is a failure of the kind [`FailureKind::Deadline`]. Undoing goes on after
-    /// the deadline, until everything is undone or parked.
+    /// nothing. Either is a failure of the kind [`FailureKind::Deadline`]: a step that is not
+    /// critical fails and the saga goes on. Undoing goes on after the deadline, until everything is
+    /// undone or parked.
     ///
     /// # Errors
     ///
@@ -201,7 +202,16 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
                 let message = "no time left for it".to_owned();
                 let failure =
                     SagaFailure { step: step.name.into(), kind: FailureKind::Deadline, message };
-                return self.back(owner, progress, failure, batch).await;
+                if step.critical {
+                    return self.back(owner, progress, failure, batch).await;
+                }
+                // Not called, so it has done nothing, unless an owner that died had begun it. The
+                // record needs no write of its own: there is no effect that it has to precede.
+                let may_have_acted = step_state.begun;
+                let effect = if may_have_acted { Effect::Unknown } else { Effect::None };
+                step_state.failed = Some(effect);
+                batch.push(Record::StepFailed { failure, may_have_acted });
+                continue;
             }
             // Begun before by an owner that died before the outcome: whatever the outcome is now,
             // that attempt may have had its effect. Only a resumed saga past its pivot gets here

@@ -316,6 +316,10 @@ pub async fn parks_poison(cx: Cx) -> Outcome {
                 !queue.unpark(letter.id),
                 "unpark says that it has unparked what was not parked"
             );
+            let after = only(&queue, "after unpark")?;
+            ensure!(after.redrives == redrives && !after.parked, "unpark() of a letter that is not parked changes it: `redrives` was {redrives}, and is {}", after.redrives;
+                expected = "false, and the letter as it was: only a parked one gets a full number of redrives",
+                help = "look whether the letter is parked before you change it");
         }
         let (found, _) = redrive(&cx, &queue, &["poison"]).await?;
         let letter = only(&queue, "after its last redrive has failed")?;

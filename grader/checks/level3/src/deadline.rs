@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use level3::deadline::{Deadline, Elapsed};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -212,6 +212,23 @@ pub async fn cuts_at_the_instant(cx: Cx) -> Outcome {
     ensure!(matches!(call.value, Err(Elapsed)) && call.took == ms(500), "a run that is first polled 50 ms after it was made is cut at {} ms", call.took.as_millis();
         expected = "500 ms, as its deadline says",
         help = "the time that is left when `run` is called is no longer the time that is left at the first poll");
+    // Polled first in one task, with another waker, and awaited in another: work that never ends, and work that does.
+    for takes in [500_000, draw.between(1..=499)] {
+        let mut moved = Box::pin(Deadline::after(ms(500)).run(sleep(ms(takes))));
+        let early = (&mut moved).now_or_never();
+        ensure!(early.is_none(), "work of {takes} ms is over at its first poll");
+        let call = cx.call(RUN, moved).await.map_err(|fail| {
+            let headline = format!(
+                "a run is polled once by one task, and then awaited in another one: {}",
+                fail.headline
+            );
+            let help = "a future may move to another task between two polls: the waker of the latest poll is the one to wake";
+            Fail { headline, ..fail.help(help) }
+        })?;
+        ensure!(call.value.is_ok() == (takes < 500) && call.took == ms(takes.min(500)),
+            "a run is polled once by one task, and then awaited in another one: it ends after {} ms with {:?}", call.took.as_millis(), call.value;
+            expected = format!("{} ms: its work takes {takes} ms, and its deadline is at 500 ms", takes.min(500)));
+    }
     // Far away, as a deadline of days or months is. In a task: such a wait is longer than a call may be.
     for most in [10, 1_000, 100_000] {
         let limit = ms(draw.between(1..=86_400 * most));

@@ -1,5 +1,6 @@
 //! `idempotency::Store`.
 
+mod expired_keys;
 mod threads;
 
 use std::hash::{Hash, Hasher};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{join, pending};
+use futures::future::{join, pending, poll_immediate};
 use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::idempotency::{
     Answered, Completion, IdempotencyError, Key, KeyError, Store, StoreConfig,
@@ -149,7 +150,7 @@ pub async fn a_repeat_makes_no_call(cx: Cx) -> Outcome {
     value(&second.ask("order-1", 100, 10, false).await?, "a request to a second store")?;
     ensure!(second.calls() == 1, "a second store knows the keys of the first one";
         expected = "a store of its own", help = "the entries belong to the store, not to a `static`");
-    Ok(())
+    expired_keys::run_once_more(&cx).await
 }
 
 /// A key whose hash is that of all others.
@@ -292,6 +293,7 @@ pub async fn concurrent_requests_join(cx: Cx) -> Outcome {
         let answer = value(&answer, "a request that came while the first was running")?;
         ensure_eq!(answer, "transaction 1", "a request got another answer");
     }
+    those_who_join_get_it_whatever_expires(&cx).await?;
     // Requests with other keys do not wait for it.
     let (_, other) = join(bench.ask("slow", 1, 100_000, false), async {
         sleep(ms(10)).await;
@@ -300,6 +302,42 @@ pub async fn concurrent_requests_join(cx: Cx) -> Outcome {
     })
     .await;
     value(&other?, "a request with another key")?;
+    Ok(())
+}
+
+/// What the work returns belongs to those who waited for it, however short answers are kept, and however late they
+/// look.
+async fn those_who_join_get_it_whatever_expires(cx: &Cx) -> Outcome {
+    for (retention, late) in [(0, 0), (0, 500), (1, 500), (100, 100), (100, 5000)] {
+        let config = StoreConfig { retention: ms(retention), ..StoreConfig::default() };
+        let bench = Bench::with(cx, config);
+        let (mut one, mut two) =
+            (Box::pin(bench.ask("k", 1, 100, false)), Box::pin(bench.ask("k", 1, 100, false)));
+        if late > 0 {
+            // Both wait, and are polled again when the answer has expired.
+            ensure!(
+                poll_immediate(&mut one).await.is_none()
+                    && poll_immediate(&mut two).await.is_none(),
+                "work of 100 ms is over at its first poll"
+            );
+            sleep(ms(100 + late)).await;
+        }
+        let (one, two) = join(one, two).await;
+        let found = [seen(&one?), seen(&two?)];
+        // How the two are marked is a criterion of its own.
+        let is_answer =
+            |found: &Seen| matches!(found, Seen::Stored(answer, _) if answer == "transaction 1");
+        let when = match late {
+            0 => String::new(),
+            late => format!(", and both callers look {late} ms after it has ended"),
+        };
+        ensure!(
+            found.iter().all(is_answer) && bench.calls() == 1,
+            "answers are kept for {retention} ms, two requests with one key wait for the same work{when}: they get {found:?}";
+            expected = "its answer, for both: one call is made, and they waited for it",
+            help = "hand the answer to those who wait, and do not let them look it up: it may have expired by then"
+        );
+    }
     Ok(())
 }
 
@@ -321,6 +359,7 @@ pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
                     a charge");
         ensure_eq!(answer, "transaction 1", "the repeat got another answer");
     }
+    goes_on_without_a_store(&cx).await?;
     // The first caller goes, and one that has joined stays.
     let bench = Bench::new(&cx);
     let (_, joined) = join(timeout(ms(100), bench.ask("k", 1, 1000, false)), async {
@@ -334,6 +373,41 @@ pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
         ("transaction 1", 1),
         "the answer, and how many calls were made"
     );
+    Ok(())
+}
+
+/// The caller that goes away had the last handle of the store.
+async fn goes_on_without_a_store(cx: &Cx) -> Outcome {
+    for polled_by in ["a task that goes on", "`now_or_never`"] {
+        let (begun, ended) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(&ended));
+        let name = key("k")?;
+        let asks = async move {
+            let store: Store<Key, u32, String> = Store::new(StoreConfig::default());
+            let work = || {
+                begins.fetch_add(1, Ordering::Relaxed);
+                async move {
+                    sleep(ms(1000)).await;
+                    ends.fetch_add(1, Ordering::Relaxed);
+                    Completion::Stored("paid".to_owned())
+                }
+            };
+            store.run(&name, 1, work).await
+        };
+        if polled_by == "`now_or_never`" {
+            let _ = asks.now_or_never();
+        } else {
+            dropped_at(cx, NAME, 100, asks).await?;
+        }
+        sleep(ms(5000)).await;
+        let found = [&begun, &ended].map(|count| count.load(Ordering::Relaxed));
+        ensure!(
+            found == [1, 1],
+            "a caller goes away while its work runs, and it had the last handle of the store: the work has begun {} times and ended {} times", found[0], found[1];
+            expected = "once and once: the work runs to its end",
+            help = "the task of the work belongs to no handle of the store: a charge that is cut in the middle is neither made nor not made"
+        );
+    }
     Ok(())
 }
 

@@ -386,7 +386,10 @@ pub async fn debug_shows_no_secret(cx: Cx) -> Outcome {
         ..request("order-1")
     };
     let shown = cx
-        .call_fn("the Debug output of PaymentRequest", || format!("{secret:?} {secret:#?}"))
+        .call_fn("the Debug output of PaymentRequest", || {
+            // Every flag that a caller may set.
+            format!("{secret:?} {secret:#?} {secret:x?} {secret:#X?} {secret:9?} {secret:+.99?} {secret:05?}")
+        })
         .await?;
     for (text, what) in [
         (local, "e-mail address"),

@@ -2,6 +2,7 @@
 
 mod journalled;
 mod observed;
+mod out_of_time;
 mod resumed;
 mod undo;
 mod unwritten;
@@ -26,7 +27,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, calls, execute, said, state_of, undone,
+    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, said, state_of, undone,
     undone_sorted,
 };
 
@@ -85,6 +86,14 @@ pub async fn runs_in_order(cx: Cx) -> Outcome {
 }
 
 pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
+    for takes in [0, cx.draw().between(1..=2000)] {
+        steps_know_it_with(&cx, takes).await?;
+    }
+    Ok(())
+}
+
+/// Each write of the journal takes so many milliseconds: time of the steps, and not of an attempt to undo.
+async fn steps_know_it_with(cx: &Cx, takes: u64) -> Outcome {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (step, undo) = (Arc::clone(&seen), Arc::clone(&seen));
     let saga = Saga::sharing("test", Arc::new("the clients".to_owned()))
@@ -116,7 +125,8 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
             Err(StepError::not_done(FailureKind::Rejected, "refused"))
         }));
     let saga = Arc::new(saga);
-    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let slow = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(takes), &Log::default());
+    let journal: Arc<dyn Journal> = Arc::new(slow);
     let name = cx.draw().word();
     let run = saga.execute(journal, SagaId::new(&name), 7, Deadline::after(ms(10_000)));
     let end = cx.call("Saga::execute", run).await?.value;
@@ -125,11 +135,12 @@ pub async fn steps_know_their_saga(cx: Cx) -> Outcome {
             "undo {attempt}: saga {name}, shared \"the clients\", 500 ms left, state 8, known to be done: true"
         )
     };
-    let step = format!("step: saga {name}, shared \"the clients\", 9500 ms left");
+    let left = 9500 - takes;
+    let step = format!("step: saga {name}, shared \"the clients\", {left} ms left");
     let expected = [step, undo(1), undo(2), undo(3)];
     let seen = lock(&seen).clone();
     ensure!(
-        seen == expected, "a step or an undo gets another context";
+        seen == expected, "a step or an undo gets another context (each write of the journal takes {takes} ms)";
         expected = expected.join("; "), observed = seen.join("; "),
         help = "a step has until the deadline less the reserve, an attempt to undo its own limit; attempts count \
                 from 1"
@@ -262,7 +273,7 @@ pub async fn optional_steps_may_fail(cx: Cx) -> Outcome {
         ensure_eq!(*state_of(&end), ["capture", "close"], "the state after an optional step that failed";
             help = "a step that fails leaves the state from before");
     }
-    Ok(())
+    out_of_time::optional_steps_have_none(&cx).await
 }
 
 pub async fn contains_panics(cx: Cx) -> Outcome {
@@ -381,7 +392,9 @@ pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
         let (saga, log) = (Arc::new(bench.saga), bench.log);
         let memory = MemoryJournal::new();
         let journal: Arc<dyn Journal> = Arc::new(memory.clone());
-        let running = cx.call("Saga::execute", execute(&saga, &journal, "one"));
+        // The caller has the last handle of the saga and of its journal: both go with it.
+        let running = async move { execute(&saga, &journal, "one").await };
+        let running = cx.call("Saga::execute", running);
         match timeout(ms(at), running).await {
             Err(_) => cx.timeline().record("caller", format!("goes away at {at} ms")),
             Ok(Ok(_)) => return Err(Fail::new("the saga is over before its steps can be")),

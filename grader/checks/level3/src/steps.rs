@@ -91,6 +91,11 @@ impl Bench {
         Self { quiet: true, ..Self::new(cx) }
     }
 
+    /// The saga, for a task. What its steps have seen stays here.
+    pub fn take(&mut self) -> Saga<State> {
+        std::mem::replace(&mut self.saga, Saga::new("test"))
+    }
+
     /// Adds a critical step.
     pub fn step(self, name: &'static str, does: Does, undo: Undo) -> Self {
         self.add(name, does, undo, |step| step)

@@ -105,6 +105,17 @@ proptest! {
 }
 
 #[test]
+fn keeps_only_the_calls_of_the_last_window() {
+    let mut window = Window::new(usize::MAX, 100);
+    for now in (0..10_000).step_by(10) {
+        assert!(window.reserve(now));
+        window.commit(now);
+        assert!(window.calls.len() <= 10, "{} calls are kept", window.calls.len());
+        assert_eq!(window.earliest(now, 0), now);
+    }
+}
+
+#[test]
 fn far_future_does_not_overflow() {
     let mut window = Window::new(2, Nanos::MAX);
     assert!(window.reserve(5));

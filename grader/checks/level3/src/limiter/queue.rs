@@ -1,7 +1,8 @@
 //! The order in which callers are served, and callers that go away.
 
+use futures::FutureExt as _;
 use futures::future::{join, join_all, poll_immediate};
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level3::deadline::Deadline;
 use level3::limiter::Priority;
 use tokio::time::{Instant, sleep};
@@ -93,6 +94,50 @@ pub async fn takes_its_place_when_polled(cx: Cx) -> Outcome {
     ensure!(call.value.is_ok() && call.took < ms(1100), "acquire was called before and not polled: the next call was made after {} ms", call.took.as_millis();
         expected = "1000 ms: only callers that were polled stand in the queue");
     drop(made);
+    waits_in_another_task(&cx).await
+}
+
+/// A future is first polled by one task and then awaited by another.
+async fn waits_in_another_task(cx: &Cx) -> Outcome {
+    let run = async |moved: &str| {
+        let bench = Bench::new(cx, 1)?;
+        bench.crowd_of(1, "before").await?;
+        let mut first = Box::pin(bench.go("first", Charge, Deadline::never()));
+        let mut second = Box::pin(bench.go("second", Charge, Deadline::never()));
+        let both = async {
+            for (name, future) in [("first", &mut first), ("second", &mut second)] {
+                if name == moved {
+                    // Polled with a waker that wakes no task.
+                    let _ = future.now_or_never();
+                } else {
+                    poll_immediate(future).await;
+                }
+            }
+            join(first, second).await
+        };
+        let took = cx.call(NAME, both).await?.took;
+        Ok((bench.callers(), took))
+    };
+    // That both are served in order is a criterion of its own.
+    let expected = (vec!["before", "first", "second"], ms(2000));
+    if !matches!(run("neither").await, Ok(found) if found == expected) {
+        return Ok(());
+    }
+    for moved in ["first", "second"] {
+        let when = format!(
+            "the {moved} caller in the queue is polled once by one task, and then awaited in another one"
+        );
+        let help = "a future may move to another task between two polls: the waker of the latest poll is the one to wake";
+        let (callers, took) = run(moved).await.map_err(|fail: Fail| {
+            let headline = format!("{when}: {}", fail.headline);
+            Fail { headline, ..fail.help(help) }
+        })?;
+        ensure!(
+            (&callers, took) == (&expected.0, expected.1),
+            "{when}: the calls are those of {}, the last one after {} ms", callers.join(", "), took.as_millis();
+            expected = "before, first, second, the last one after 2000 ms", help = help
+        );
+    }
     Ok(())
 }
 

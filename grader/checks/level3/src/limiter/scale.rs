@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{join, poll_immediate};
-use grader_kit::{Cx, Outcome, ensure, ms};
+use grader_kit::{Cx, Outcome, ensure, ms, scarce};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, RateLimiter};
 use tokio::time::sleep;
@@ -145,6 +145,28 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     let wait = call.value.map_err(wait_of);
     ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "a pause of Duration::MAX: after {} ms the caller was {}", call.took.as_millis(), told(wait);
         expected = "refused at once, with a wait of more than a year");
+    forgets_old_calls(&cx).await
+}
+
+/// However large the limit is, only the calls of the last window take memory.
+async fn forgets_old_calls(cx: &Cx) -> Outcome {
+    const EACH: usize = 1000;
+    let Ok(limiter) = RateLimiter::new(nzu(usize::MAX), ms(1)) else {
+        return Err(grader_kit::Fail::new("RateLimiter::new refuses a window of 1 ms"));
+    };
+    let window = async || {
+        for _ in 0..EACH {
+            let _ = limiter.admit(Charge, Deadline::never()).await;
+        }
+        sleep(ms(2)).await;
+    };
+    // Once before memory gets scarce: as much as a window needs may stay.
+    cx.call(NAME, window()).await?;
+    let memory = scarce(256 << 10);
+    for _ in 0..40 {
+        cx.call(NAME, window()).await?;
+    }
+    drop(memory);
     Ok(())
 }
 

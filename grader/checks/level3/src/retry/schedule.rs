@@ -1,13 +1,16 @@
 //! The schedule and the jitter: arithmetic without a clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level3::retry::{Backoff, BackoffConfigError, Jitter, NoJitter, SeededJitter};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
+use level3::deadline::Deadline;
+use level3::retry::{
+    Backoff, BackoffConfigError, Disposition, Jitter, NoJitter, RetryPolicy, SeededJitter,
+};
 
-use super::backoff;
-use crate::parts::nz;
+use super::{backoff, run};
+use crate::parts::{Calls, nz};
 
 pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
     let cap = cx.draw().between(1000..=100_000_000);
@@ -97,7 +100,56 @@ pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
             }
         }
     }
+    any_jitter_is_bounded(&cx).await?;
     drops_fractions(&cx).await
+}
+
+/// Always the same number.
+#[derive(Debug)]
+struct Always(f64);
+
+impl Jitter for Always {
+    fn unit(&self) -> f64 {
+        self.0
+    }
+}
+
+/// `retry` waits as `delay` says, whatever number the Jitter returns.
+async fn any_jitter_is_bounded(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let base = 2 * draw.between(1..=5000);
+    let far = draw.between(2..=1000) as f64;
+    let (whole, half) = ([0, base, 3 * base], [0, base / 2, 3 * base / 2]);
+    let cases = [
+        (1.5, whole),
+        (far, whole),
+        (f64::INFINITY, whole),
+        (f64::NAN, whole),
+        (1.0_f64.next_up(), whole),
+        (-0.5, half),
+        (-far, half),
+        (f64::NEG_INFINITY, half),
+        (0.0_f64.next_down(), half),
+    ];
+    let attempts_with = async |unit| {
+        let calls = Calls::new(cx, "operation");
+        let policy = RetryPolicy { backoff: backoff(base, 2.0, 2 * base, 3)?, min_attempt: ms(0) };
+        let retries = |_| Some(Disposition::Retry);
+        let _ = run(cx, &calls, &policy, &Always(unit), Deadline::never(), retries).await?;
+        Ok::<_, Fail>(calls.at())
+    };
+    // What a retry does with numbers from 0 to 1 is judged elsewhere.
+    if attempts_with(1.0).await? != whole || attempts_with(0.0).await? != half {
+        return Ok(());
+    }
+    for (unit, expected) in cases {
+        let at = attempts_with(unit).await?;
+        ensure!(at == expected,
+            "a Jitter returns {unit}, and the waits are {base} ms and {} ms before it: attempts began at {} ms", 2 * base, list(&at);
+            expected = format!("{} ms", list(expected)),
+            help = "a Jitter of the caller's may return any number: `Backoff::delay` takes it as the nearest from 0 to 1, and NaN as 1");
+    }
+    Ok(())
 }
 
 /// Base and cap count in whole milliseconds, and only then the base is multiplied.
@@ -134,6 +186,7 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let drawn = draw.between(2..=u64::MAX - 2);
     let stream = draw.between(2..=u64::MAX - 1);
+    share_no_numbers(&cx, drawn).await?;
     for seed in [7, 0, u64::MAX, drawn] {
         let found = cx
             .call_fn("SeededJitter", || {
@@ -232,6 +285,49 @@ pub async fn seeds_determine_the_waits(cx: Cx) -> Outcome {
         expected = "about 1000 in each");
     let none = cx.call_fn("NoJitter::unit", || [NoJitter.unit(), NoJitter.unit()]).await?;
     ensure_eq!(none, [1.0, 1.0], "NoJitter gives other numbers than 1");
+    Ok(())
+}
+
+/// Numbers in a row that no two sources share. One number may be coarse; so many together are not.
+const ROW: usize = 6;
+
+/// No source goes through numbers that another one has drawn earlier or draws later.
+async fn share_no_numbers(cx: &Cx, seed: u64) -> Outcome {
+    let sources = || {
+        let of_seed = |seed: u64| {
+            let parent = SeededJitter::new(seed);
+            let forks = (0..12).chain([u64::MAX]).map(|stream| {
+                (format!("the fork {stream} of the seed {seed}"), parent.fork(stream))
+            });
+            let forks: Vec<_> = forks.collect();
+            let nested = forks[..3]
+                .iter()
+                .map(|(name, fork)| (format!("the fork 1 of {name}"), fork.fork(1)));
+            let nested: Vec<_> = nested.collect();
+            let parent = (format!("the seed {seed}"), SeededJitter::new(seed));
+            forks.into_iter().chain(nested).chain([parent])
+        };
+        let seeds = [seed, seed.wrapping_add(1), seed.wrapping_add(2)];
+        let numbers = |(name, source): (String, SeededJitter)| {
+            let numbers: Vec<u64> = (0..60).map(|_| source.unit().to_bits()).collect();
+            (name, numbers)
+        };
+        seeds.into_iter().flat_map(of_seed).map(numbers).collect::<Vec<_>>()
+    };
+    let sources = cx.call_fn("SeededJitter::fork", sources).await?;
+    let mut known: HashMap<&[u64], (usize, usize)> = HashMap::new();
+    for (nth, (name, numbers)) in sources.iter().enumerate() {
+        for (at, row) in numbers.windows(ROW).enumerate() {
+            // Two that are the same from their first number on are another matter, and so is one that stands still.
+            let Some((other, before)) = known.insert(row, (nth, at)) else { continue };
+            if other == nth || before == at {
+                continue;
+            }
+            return Err(Fail::new(format!("{} and {name} go through the same numbers, one of them some draws later", sources[other].0))
+                .expected("numbers of its own for each: callers that failed together must not share their waits")
+                .help("mix the seed with the stream: a fork that begins further on in the sequence of its parent meets the other forks there"));
+        }
+    }
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, Opened, SagaId, Standing};
 use level3::saga::{SagaEvent, SagaOwner, Step};
 
-use crate::steps::{Bench, Does, Undo, called, said};
+use crate::faulty::{Fault, Faulty};
+use crate::steps::{Bench, Does, Log, Undo, called, said};
 
 /// An event, taken apart.
 fn line(event: &SagaEvent<'_>) -> String {
@@ -41,7 +42,18 @@ async fn observed(
     bench: &Bench,
     observer: impl Fn(SagaEvent<'_>) + Send + Sync,
 ) -> Result<(MemoryJournal, String), Fail> {
-    let journal = MemoryJournal::new();
+    observed_slowly(cx, bench, 0, observer).await
+}
+
+/// The same, with a journal that takes some milliseconds for each write.
+async fn observed_slowly(
+    cx: &Cx,
+    bench: &Bench,
+    takes: u64,
+    observer: impl Fn(SagaEvent<'_>) + Send + Sync,
+) -> Result<(MemoryJournal, String), Fail> {
+    let memory = MemoryJournal::new();
+    let journal = Faulty::new(&memory, 1, Fault::Slow(takes), &Log::default());
     let opened = bench.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
     let Ok(Opened::New(lease)) = opened else {
         return Err(Fail::new("Saga::open does not open a new saga"));
@@ -49,16 +61,29 @@ async fn observed(
     let owner = SagaOwner { journal: &journal, lease, observer: &observer };
     let run = bench.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
     let end = cx.call("Saga::run", run).await?.value;
-    Ok((journal.clone(), said(&end)))
+    Ok((memory, said(&end)))
 }
 
 const END: &str = "Parked (reserve after 1), since capture failed (Unavailable)";
 
 pub async fn tells_its_observer(cx: Cx) -> Outcome {
+    for takes in [0, cx.draw().between(1..=400)] {
+        tells_of_each_step(&cx, takes).await?;
+    }
+    Ok(())
+}
+
+/// What the observer gets does not depend on the time that the journal takes for each write.
+async fn tells_of_each_step(cx: &Cx, takes: u64) -> Outcome {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-    let bench = bench(&cx);
-    let (_, end) = observed(&cx, &bench, |event| lock(&seen).push(line(&event))).await?;
+    let bench = bench(cx);
+    let (_, end) =
+        observed_slowly(cx, &bench, takes, |event| lock(&seen).push(line(&event))).await?;
     ensure!(end == END, "the end of a saga with an observer"; expected = END, observed = end);
+    let journal = match takes {
+        0 => String::new(),
+        _ => format!(" (each write of the journal takes {takes} ms)"),
+    };
     let mut expected = vec![
         "reserve started",
         "reserve done in 10 ms",
@@ -72,8 +97,9 @@ pub async fn tells_its_observer(cx: Cx) -> Outcome {
     let seen = lock(&seen).clone();
     let (forward, back) = seen.split_at(expected.len().min(seen.len()));
     ensure!(
-        forward == expected, "an observer gets other events while the saga goes forward";
-        expected = expected.join("; "), observed = forward.join("; ")
+        forward == expected, "an observer gets other events while the saga goes forward{journal}";
+        expected = expected.join("; "), observed = forward.join("; "),
+        help = "`took` is the time from the call of the step to its outcome, without that of the journal"
     );
     // In which order undos are tried again is free.
     expected = vec![
@@ -85,7 +111,7 @@ pub async fn tells_its_observer(cx: Cx) -> Outcome {
     let mut back = back.to_vec();
     back.sort();
     ensure!(
-        back == expected, "an observer gets other events while the saga goes back";
+        back == expected, "an observer gets other events while the saga goes back{journal}";
         expected = expected.join("; "), observed = back.join("; ")
     );
     Ok(())

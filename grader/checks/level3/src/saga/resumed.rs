@@ -7,7 +7,7 @@ use level3::journal::{
     SagaId, SagaLog,
 };
 use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::steps::{
     Bench, Does, KINDS, Panics, State, Undo, called, calls, said, shown, state_of, undone_sorted,
@@ -59,11 +59,11 @@ fn written(state: &[&str]) -> Result<Payload, Fail> {
     Payload::of(&state).map_err(|_| Fail::new("a state cannot be written"))
 }
 
-fn started(step: &'static str) -> Record {
+pub fn started(step: &'static str) -> Record {
     Record::StepStarted { step: step.into() }
 }
 
-fn done(step: &'static str, state: &[&str]) -> Result<Vec<Record>, Fail> {
+pub fn done(step: &'static str, state: &[&str]) -> Result<Vec<Record>, Fail> {
     Ok(vec![started(step), Record::StepDone { step: step.into(), state: written(state)? }])
 }
 
@@ -98,6 +98,7 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
             expected = "the state of the records and that of close", observed = format!("{end:?}")
         );
     }
+    writes_that_an_optional_step_has_failed(&cx).await?;
     // Everything was done, only the end is not written.
     let bench = Bench::new(&cx).add("capture", Does::Works, Undo::Works, Step::pivot);
     let end = resumed(&cx, &bench, done("capture", &["capture"])?).await?;
@@ -115,6 +116,43 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
     ensure!(matches!(end, Ok(SagaOutcome::Completed(_))) && called(&bench.log) == ["close"],
         "a step that had begun behind the pivot is not called again"; expected = "close, then Completed",
         observed = format!("{}, then {}", calls(&bench.log), said(&end)));
+    Ok(())
+}
+
+/// The process ends while the step behind an optional one that has failed runs.
+async fn writes_that_an_optional_step_has_failed(cx: &Cx) -> Outcome {
+    for does in [Does::NotDone(FailureKind::Transient), Does::Unknown(FailureKind::Transient)] {
+        let bench = |ledger| {
+            Bench::new(cx)
+                .add("capture", Does::Works, Undo::Works, Step::pivot)
+                .add("mail", does, Undo::Works, Step::not_critical)
+                .step("ledger", ledger, Undo::Works)
+        };
+        let (first, journal) = (bench(Does::Hangs), MemoryJournal::new());
+        let opened = first.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
+        let Ok(Opened::New(lease)) = opened else {
+            return Err(Fail::new("Saga::open does not open a new saga"));
+        };
+        let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+        let run = first.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
+        if timeout(ms(1000), cx.call("Saga::run", run)).await.is_ok() {
+            // That the saga goes on behind an optional step that has failed is a criterion of its own.
+            continue;
+        }
+        let before = calls(&first.log);
+        sleep(ms(60_000)).await;
+        let (next, (lease, saga_log)) = (bench(Does::Works), claimed(&journal).await?);
+        let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+        let resume = next.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::resume", resume).await?.value;
+        ensure!(
+            called(&next.log) == ["ledger"] && matches!(end, Ok(SagaOutcome::Completed(_))),
+            "an optional step has failed behind the pivot, the process has ended in the step after it, and the next owner calls something else";
+            expected = "ledger, then Completed: an optional step that has failed is over",
+            observed = format!("{before} before; the next owner: {}, then {}", calls(&next.log), said(&end)),
+            help = "write StepFailed for an optional step as well, at the latest with the StepStarted of the next one"
+        );
+    }
     Ok(())
 }
 
@@ -255,6 +293,14 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
             help = "an undo that begins again is no longer stuck: forget what an earlier record says of it"
         );
     }
+    // The process ended in the second attempt of an undo: the attempts go on from there.
+    let again = bench(Undo::FailsForGood);
+    let begun = after(vec![undo("ride", 1), undo("reserve", 1), undo("reserve", 2)]);
+    let end = resumed(&cx, &again, begun).await?;
+    let expected = "Parked (reserve after 3), since close failed (Transient)";
+    ensure!(said(&end) == expected, "two attempts to undo reserve had begun when the process ended, and the next one fails for good: the outcome counts other attempts";
+        expected = expected, observed = format!("{}, then {}", calls(&again.log), said(&end)),
+        help = "UndoStarted names the number of its attempt: an owner that takes the saga over goes on with the next one");
     Ok(())
 }
 
@@ -290,5 +336,5 @@ pub async fn what_had_begun_is_unknown(cx: Cx) -> Outcome {
     ensure!(undone_sorted(&bench.log) == ["capture", "mail?"], "an optional step that had begun before the process ended is not undone";
         expected = "the undo of mail with StepOutcome::Unknown, and that of capture",
         observed = format!("{}, then {}", calls(&bench.log), said(&end)));
-    Ok(())
+    super::out_of_time::what_had_begun_stays_unknown(&cx).await
 }

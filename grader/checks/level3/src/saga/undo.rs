@@ -1,5 +1,6 @@
 //! Backward: what is undone, in which order, how often, and what is parked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use level3::retry::{Backoff, Jitter, NoJitter};
 use level3::saga::{Saga, SagaOutcome, Step, StepError, UndoError, undo_backoff};
 use tokio::time::{Instant, sleep};
 
+use crate::faulty::{Fault, Faulty};
 use crate::parts::nz;
-use crate::steps::{Bench, Does, Panics, Undo, calls, said, state_of, undone};
+use crate::steps::{
+    Bench, Does, Panics, State, Undo, called, calls, execute, said, shown, state_of, undone,
+};
 
 const REFUSED: Does = Does::NotDone(FailureKind::Transient);
 
@@ -95,6 +99,7 @@ pub async fn tries_an_undo_again(cx: Cx) -> Outcome {
             observed = format!("{attempts} attempts, then {}", said(&Ok(end)))
         );
     }
+    keeps_what_the_others_returned(&cx).await?;
     // An outage for which a breaker opens.
     let schedule = cx.call_fn("undo_backoff", undo_backoff).await?;
     let attempts = schedule.attempts().get();
@@ -111,6 +116,58 @@ pub async fn tries_an_undo_again(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// An undo that is tried again gets the state as it is then: other undos have worked since its first attempt.
+async fn keeps_what_the_others_returned(cx: &Cx) -> Outcome {
+    let run = async |points, ride, reserve| {
+        let bench = Bench::new(cx)
+            .step("reserve", Does::Works, reserve)
+            .step("ride", Does::Works, ride)
+            .step("points", Does::Works, points)
+            .step("capture", REFUSED, Undo::Works);
+        let (saga, journal) = (Arc::new(bench.saga), MemoryJournal::new());
+        let kept: Arc<dyn Journal> = Arc::new(journal.clone());
+        let end = cx.call("Saga::execute", execute(&saga, &kept, "one")).await?.value;
+        let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
+            return Err(Fail::new("the journal knows no such saga"));
+        };
+        let sorted = |end: Option<&SagaOutcome<State>>| {
+            let mut state = end.map(state_of).cloned().unwrap_or_default();
+            state.sort();
+            state
+        };
+        let read = saga.outcome_of(&saga_log).ok().flatten();
+        let names: BTreeSet<String> = undone(&bench.log).into_iter().collect();
+        let is_undone = matches!(end, Ok(SagaOutcome::Compensated { .. })) && names.len() == 3;
+        Ok((is_undone, [sorted(end.as_ref().ok()), sorted(read.as_ref())]))
+    };
+    let expected = ["-points", "-reserve", "-ride", "points", "reserve", "ride"];
+    // What the undos return without a failure is a criterion of its own.
+    if run(Undo::Works, Undo::Works, Undo::Works).await?.1 != [expected; 2] {
+        return Ok(());
+    }
+    let cases = [
+        (Undo::FailsTimes(1), Undo::Works, Undo::Works),
+        (Undo::Works, Undo::FailsTimes(2), Undo::Works),
+        (Undo::FailsTimes(3), Undo::FailsTimes(1), Undo::FailsTimes(2)),
+        (Undo::FailsTimes(1), Undo::FailsTimes(1), Undo::FailsTimes(1)),
+    ];
+    for (points, ride, reserve) in cases {
+        let (is_undone, [ran, read]) = run(points, ride, reserve).await?;
+        // Whether each of them is tried until it works is judged elsewhere.
+        if !is_undone {
+            continue;
+        }
+        ensure!(
+            ran == expected && read == expected,
+            "three steps are undone, some of them at a later attempt (points {points:?}, ride {ride:?}, reserve {reserve:?}): what an undo has returned is lost";
+            expected = format!("in any order, {}", expected.join(", ")),
+            observed = format!("execute: {}; outcome_of: {}", ran.join(", "), read.join(", ")),
+            help = "each attempt gets the state that the last undo which worked has returned, not the state of its own first attempt"
+        );
+    }
+    Ok(())
+}
+
 /// Always the same number.
 #[derive(Debug)]
 struct Unit(f64);
@@ -122,11 +179,15 @@ impl Jitter for Unit {
 }
 
 pub async fn keeps_its_schedule(cx: Cx) -> Outcome {
-    let cases: [(u32, Arc<dyn Jitter>, &[u64]); 4] = [
+    // A Jitter of the caller's may return any number: `delay` takes it as the nearest that is allowed.
+    let cases: [(u32, Arc<dyn Jitter>, &[u64]); 7] = [
         (1, Arc::new(NoJitter), &[0]),
         (2, Arc::new(NoJitter), &[0, 100]),
         (5, Arc::new(NoJitter), &[0, 100, 300, 700, 1100]),
         (4, Arc::new(Unit(0.0)), &[0, 50, 150, 350]),
+        (4, Arc::new(Unit(7.0)), &[0, 100, 300, 700]),
+        (4, Arc::new(Unit(-7.0)), &[0, 50, 150, 350]),
+        (4, Arc::new(Unit(f64::NAN)), &[0, 100, 300, 700]),
     ];
     for (attempts, jitter, expected) in cases {
         let backoff = Backoff::new(ms(100), 2.0, ms(400), nz(attempts));
@@ -287,6 +348,41 @@ pub async fn cuts_a_hung_undo(cx: Cx) -> Outcome {
     for (times, longest) in [(2, ms(10_000)), (6, ms(60_000))] {
         let some = (times, Undo::HangsTimes(times as u32));
         survives(&cx, some, STUBBORN[2].0, "hangs", longest).await?;
+    }
+    its_limit_is_its_own(&cx).await
+}
+
+/// The time of the journal is not that of an attempt, which has up to 500 ms from its call on.
+async fn its_limit_is_its_own(cx: &Cx) -> Outcome {
+    let run = async |takes| {
+        let bench = Bench::new(cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .step("ride", Does::Works, Undo::FailsTimes(1))
+            .step("capture", REFUSED, Undo::Works);
+        let (saga, log) = (Arc::new(bench.saga), bench.log);
+        let slow = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(takes), &log);
+        let journal: Arc<dyn Journal> = Arc::new(slow);
+        let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+        let mut undone: Vec<String> =
+            called(&log).into_iter().filter(|line| line.starts_with("undo ")).collect();
+        undone.sort();
+        let fits = undone == ["undo reserve", "undo ride", "undo ride"]
+            && matches!(end, Ok(SagaOutcome::Compensated { .. }));
+        Ok::<_, Fail>((fits, format!("{}, then {}", shown(&undone), said(&end))))
+    };
+    // That a failed undo is tried again, and stops no other, are criteria of their own.
+    if !run(0).await?.0 {
+        return Ok(());
+    }
+    for takes in [400, 500, 1000] {
+        let (fits, observed) = run(takes).await?;
+        ensure!(
+            fits,
+            "each write of the journal takes {takes} ms, and each attempt to undo has 500 ms and takes 10: the saga is undone otherwise";
+            expected = "the undo of ride at its second attempt, that of reserve at its first, then Compensated",
+            observed = observed,
+            help = "the limit of an attempt begins when the undo is called: its record is written by then"
+        );
     }
     Ok(())
 }

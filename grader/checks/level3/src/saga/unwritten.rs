@@ -9,6 +9,7 @@ use level3::journal::{FailureKind, Journal, JournalError, MemoryJournal, Standin
 use level3::saga::SagaError;
 use tokio::time::timeout;
 
+use super::out_of_time;
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{Bench, Does, Log, Undo, called, calls, execute, said, shown};
 
@@ -99,31 +100,5 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
             }
         }
     }
-    takes_the_steps_time(&cx).await
-}
-
-/// The writes use up the time of the steps: 4 s each, of 8.5.
-async fn takes_the_steps_time(cx: &Cx) -> Outcome {
-    let bench = Bench::new(cx)
-        .step("reserve", Does::Works, Undo::Works)
-        .step("ride", Does::Works, Undo::Works)
-        .step("capture", Does::Works, Undo::Works);
-    let (saga, log) = (Arc::new(bench.saga), bench.log);
-    let faulty = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(4000), &log);
-    let journal: Arc<dyn Journal> = Arc::new(faulty);
-    let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
-    let mut calls: Vec<String> =
-        called(&log).into_iter().filter(|line| !line.starts_with("wrote")).collect();
-    // In which order they are undone is another criterion's matter.
-    let forward = calls.iter().filter(|line| !line.starts_with("undo")).count();
-    calls[forward..].sort_by(|a, b| b.cmp(a));
-    let expected = ["reserve", "ride", "undo ride", "undo reserve"];
-    ensure!(
-        calls == expected,
-        "each write of the journal takes 4 s, and the steps have 8.5 s: they do not have the time for these calls";
-        expected = format!("{}: when the record of capture is written, its time is over", expected.join(", ")),
-        observed = format!("{}, then {}", shown(&calls), said(&end)),
-        help = "look at the deadline again when the record is written: a step that was not called has done nothing"
-    );
-    Ok(())
+    out_of_time::takes_the_steps_time(&cx).await
 }
