@@ -34,7 +34,7 @@ async fn has_no_place(cx: &Cx, gateway: &Gateway, what: &str, key: &str) -> Outc
     ensure!(
         matches!(call.value, Err(PayError::Overloaded { .. })) && call.took < ms(10),
         "{what}, and one more payment is not refused at once";
-        expected = "Err(Overloaded { .. }) at 0 ms: a payment is under way until it is paid or undone, whoever waits for it",
+        expected = "Err(Overloaded { .. }) at 0 ms: a payment is under way until it is paid or undone, whether or not its client waits",
         observed = format!("{:?} at {} ms", call.value, call.took.as_millis()),
         help = "keep the permit of a payment until its last undo is done, and not until its client is answered"
     );
