@@ -65,8 +65,8 @@ pub struct GatewayConfig {
     /// payment that would make it longer is refused before its first call. With a longer time a
     /// burst may have more payments, and they wait longer for the rate limit.
     pub max_backlog: Duration,
-    /// The most payments under way at once; one more is refused. Fewer are admitted while a service
-    /// is slow.
+    /// The most payments under way at once; one more is refused. A payment that is being undone is
+    /// under way, also after its client was answered. Fewer are admitted while a service is slow.
     pub max_in_flight: u32,
     /// The most receipts that are sent at once; more of them wait.
     pub max_receipts: usize,

@@ -227,6 +227,9 @@ impl Gateway {
 
     /// Tries every dead letter once more.
     ///
+    /// A letter stays until its receipt is sent or its payment has ended, also while another
+    /// process works on the payment.
+    ///
     /// # Cancellation
     ///
     /// Dropping the future stops the attempt it is at; the letter stays.

@@ -1,11 +1,15 @@
 //! The gateway as its clients and its providers see it.
 
+mod again;
 mod answers;
 mod burnt;
 mod drain;
 mod events;
+mod keyed;
 mod paths;
+mod places;
 mod ports;
+mod repeats;
 mod rows;
 mod values;
 
@@ -16,18 +20,15 @@ pub use paths::*;
 pub use ports::*;
 pub use values::{charges_what_is_asked, keys_tell_payments_apart, stores_share_no_names};
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::answer::{Dependency, PayError, Status};
 use level3::breaker::State;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
-use level3::ids::{IntentId, PaymentId};
 use level3::journal::MemoryJournal;
-use level3::provider::{
-    CallFuture, CreateIntent, Intent, IntentStatus, PaymentProvider, ProviderKey, Providers, Refund,
-};
+use level3::provider::IntentStatus;
 use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Fault, Latencies, Script, World};
 use tokio::time::sleep;
@@ -334,34 +335,6 @@ async fn parked_is_no_end(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// A provider that notes the keys it is given.
-struct Noting {
-    inner: Arc<dyn PaymentProvider>,
-    keys: Arc<Mutex<Vec<(CallSite, String)>>>,
-}
-
-impl PaymentProvider for Noting {
-    fn create_intent(&self, request: CreateIntent) -> CallFuture<Intent> {
-        lock(&self.keys).push((CallSite::Create, request.key.to_string()));
-        self.inner.create_intent(request)
-    }
-    fn confirm(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
-        lock(&self.keys).push((CallSite::Confirm, key.to_string()));
-        self.inner.confirm(key, intent)
-    }
-    fn cancel(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Intent> {
-        lock(&self.keys).push((CallSite::Cancel, key.to_string()));
-        self.inner.cancel(key, intent)
-    }
-    fn refund(&self, key: ProviderKey, intent: IntentId) -> CallFuture<Refund> {
-        lock(&self.keys).push((CallSite::Refund, key.to_string()));
-        self.inner.refund(key, intent)
-    }
-    fn find_intent(&self, payment: PaymentId) -> CallFuture<Option<Intent>> {
-        self.inner.find_intent(payment)
-    }
-}
-
 pub async fn keys_are_stable(cx: Cx) -> Outcome {
     let mut all = Vec::new();
     for site in [CallSite::Create, CallSite::Confirm, CallSite::Refund] {
@@ -370,17 +343,10 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
         if site == CallSite::Refund {
             script = script.always(CallSite::Save, Fault::FailBefore);
         }
-        let keys: Arc<Mutex<Vec<(CallSite, String)>>> = Arc::default();
-        let noted = Arc::clone(&keys);
-        let wrap = move |providers: Providers| {
-            let inner = Arc::clone(&providers.payments);
-            Providers { payments: Arc::new(Noting { inner, keys: noted }), ..providers }
-        };
-        let stage = stage_with(&cx, script, GatewayConfig::default(), wrap)?;
+        let (stage, keys) = keyed::noted(&cx, script)?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         sleep(ms(60_000)).await;
-        let keys: Vec<String> =
-            lock(&keys).iter().filter(|(of, _)| *of == site).map(|(_, key)| key.clone()).collect();
+        let keys = keys.of_site(site);
         ensure!(
             keys.len() >= 3,
             "{site} fails twice, and there are {} attempts at it", keys.len();
@@ -400,7 +366,8 @@ pub async fn keys_are_stable(cx: Cx) -> Outcome {
     ensure_eq!(different.len(), 3, "different purposes share a key: {:?}", all);
     burnt::keys_stay_burnt(&cx).await?;
     burnt::each_burnt_key_has_a_next_one(&cx).await?;
-    burnt::a_refused_key_is_left_alone(&cx).await
+    burnt::a_refused_key_is_left_alone(&cx).await?;
+    keyed::rise_only_when_burnt(&cx).await
 }
 
 pub async fn fails_fast_when_open(cx: Cx) -> Outcome {
@@ -502,5 +469,5 @@ pub async fn sheds_load(cx: Cx) -> Outcome {
     }
     let call = cx.call("Gateway::pay", stage.gateway.pay(request("one too many"))).await?;
     ensure!(call.value.is_ok(), "there is no place although all are over"; observed = format!("{:?}", call.value));
-    Ok(())
+    places::last_as_long_as_the_payment(&cx).await
 }

@@ -1,6 +1,7 @@
 //! The process dies, at every point at which it can, and another one takes over.
 
 mod cut_short;
+mod letters;
 mod parked;
 mod receipts;
 

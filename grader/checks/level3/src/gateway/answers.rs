@@ -19,7 +19,7 @@ use level3::provider::{
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
-use super::rows;
+use super::{again, rows};
 use crate::world::{Stage, is_paid, request, stage, stage_with, status};
 
 /// What is odd about a provider's answers.
@@ -160,7 +160,8 @@ pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
         observed = format!("{reply:?}, {} charged", stage.net()),
         help = "what may pass is no answer to keep: leave the key free, and let another run of the saga follow"
     );
-    a_pause_may_pass(&cx).await
+    a_pause_may_pass(&cx).await?;
+    again::every_failure_may_pass(&cx).await
 }
 
 /// The provider asks for a pause that is longer than the deadline of a payment that has begun.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, lock, ms};
 use level3::gateway::GatewayConfig;
 use level3::ids::{IntentId, PaymentId};
 use level3::provider::{
@@ -15,8 +15,8 @@ use level3::provider::{
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::sleep;
 
-use super::Noting;
-use crate::world::{Stage, request, stage_with};
+use super::keyed::noted;
+use crate::world::{request, stage_with};
 
 const PAYMENTS: usize = 20;
 
@@ -118,23 +118,6 @@ pub async fn keys_stay_burnt(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-type Keys = Arc<Mutex<Vec<(CallSite, String)>>>;
-
-/// A gateway, and the keys that its provider is given.
-fn noted(cx: &Cx, script: Script) -> Result<(Stage, Keys), Fail> {
-    let keys = Keys::default();
-    let noted = Arc::clone(&keys);
-    let wrap = move |providers: Providers| {
-        let inner = Arc::clone(&providers.payments);
-        Providers { payments: Arc::new(Noting { inner, keys: noted }), ..providers }
-    };
-    Ok((stage_with(cx, script, GatewayConfig::default(), wrap)?, keys))
-}
-
-fn of_site(keys: &Keys, site: CallSite) -> Vec<String> {
-    lock(keys).iter().filter(|(of, _)| *of == site).map(|(_, key)| key.clone()).collect()
-}
-
 /// The provider answers one call after another of a purpose with a 500 that had no effect, and keeps each answer under
 /// its key.
 pub async fn each_burnt_key_has_a_next_one(cx: &Cx) -> Outcome {
@@ -147,7 +130,7 @@ pub async fn each_burnt_key_has_a_next_one(cx: &Cx) -> Outcome {
         let (stage, keys) = noted(cx, script)?;
         let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
         sleep(ms(60_000)).await;
-        let keys = of_site(&keys, site);
+        let keys = keys.of_site(site);
         // That the second attempt carries another key, and how many there are, are criteria of their own.
         let again = (2..=burnt).find(|at| {
             keys.first() != keys.get(1)
@@ -173,10 +156,10 @@ pub async fn a_refused_key_is_left_alone(cx: &Cx) -> Outcome {
     let (stage, keys) = noted(cx, script)?;
     cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value.ok();
     sleep(ms(400_000)).await;
-    let refused = of_site(&keys, CallSite::Refund);
+    let refused = keys.of_site(CallSite::Refund);
     stage.script.heal(CallSite::Refund);
     cx.call("Gateway::redrive", stage.gateway.redrive()).await?;
-    let keys = of_site(&keys, CallSite::Refund);
+    let keys = keys.of_site(CallSite::Refund);
     let again = keys[refused.len()..].iter().find(|key| refused.contains(key));
     ensure!(
         again.is_none(),

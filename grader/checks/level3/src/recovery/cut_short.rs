@@ -8,7 +8,7 @@ use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::{LEASE, Standing};
-use level3_sim::{MortalJournal, Process, Script};
+use level3_sim::{CallSite, Fault, MortalJournal, Process, Script};
 use tokio::time::sleep;
 
 use super::{Scene, recover};
@@ -103,28 +103,67 @@ async fn an_outage_is_an_error(cx: &Cx) -> Outcome {
     paid(&next, "after a recovery that has failed")
 }
 
-/// A payment has an owner when the recovery begins. The owner writes once more, which renews its lease, and dies then.
+/// How far an owner comes that lives when the recovery begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dies {
+    /// While the card is charged: the charge is not recorded.
+    Charging,
+    /// While the row is written: the charge is recorded, and there is no row yet.
+    Writing,
+    /// The row is there, and its answer is not.
+    Written,
+}
+
+/// A payment has an owner when the recovery begins. The owner writes on, which renews its lease, and dies then: what it
+/// has written meanwhile counts.
 pub async fn outlives_an_owner(cx: &Cx) -> Outcome {
-    let dies_at = cx.draw().between(710..=990);
-    let scene = Scene::new(Script::new());
-    let process = Process::new();
-    let owner = scene.gateway(&process)?;
-    let paying = tokio::spawn(async move { owner.pay(request("a")).await });
-    sleep(ms(100)).await;
-    let gateway = scene.gateway(&Process::new())?;
-    let dies = async {
-        sleep(ms(dies_at - 100)).await;
-        process.kill();
-        paying.abort();
-    };
-    let when = format!(
-        "a payment's owner lives when recover() begins, and dies {} ms later, after more records",
-        dies_at - 100
-    );
-    let both = async { tokio::join!(recover(&gateway, &when), dies).0 };
-    cx.call("Gateway::recover", both).await?.value?;
-    sleep(REST).await;
-    scene.check(&when)
+    let mut draw = cx.draw();
+    for dies in [Dies::Charging, Dies::Writing, Dies::Written] {
+        let script = match dies {
+            // It takes effect, and no answer comes.
+            Dies::Written => Script::new().on(CallSite::Save, 1, Fault::SwallowReply),
+            _ => Script::new(),
+        };
+        let dies_at = draw.between(match dies {
+            Dies::Charging => 710..=990,
+            Dies::Writing => 1010..=1090,
+            Dies::Written => 1110..=1900,
+        });
+        // While the intent is made, or while the fraud check runs.
+        let begins_at = draw.between(50..=650);
+        let scene = Scene::new(script);
+        let process = Process::new();
+        let owner = scene.gateway(&process)?;
+        let paying = tokio::spawn(async move { owner.pay(request("a")).await });
+        sleep(ms(begins_at)).await;
+        let gateway = scene.gateway(&Process::new())?;
+        let death = async {
+            sleep(ms(dies_at - begins_at)).await;
+            process.kill();
+            paying.abort();
+        };
+        let how = match dies {
+            Dies::Charging => "in the middle of the charge",
+            Dies::Writing => "after it has recorded the charge",
+            Dies::Written => "after the row was written",
+        };
+        let when = format!(
+            "recover() begins {begins_at} ms after a payment, whose owner lives until {dies_at} ms and dies {how}"
+        );
+        let both = async { tokio::join!(recover(&gateway, &when), death).0 };
+        let recovered = cx.call("Gateway::recover", both).await?.value?;
+        sleep(REST).await;
+        scene.check(&when)?;
+        let is_due = dies != Dies::Charging;
+        ensure!(
+            !is_due || (recovered.finished == 1 && scene.net() == 1999),
+            "{when}: the payment is not finished";
+            expected = "paid: the charge is recorded, before the recovery has claimed the payment",
+            observed = format!("{recovered:?}, {} charged", scene.net()),
+            help = "Journal::claim returns the log as of the claim; one that was read before it is old"
+        );
+    }
+    Ok(())
 }
 
 /// The caller drops a recovery that has claimed a payment: the payment is brought to its end by that gateway, and

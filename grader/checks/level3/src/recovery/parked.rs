@@ -9,7 +9,7 @@ use level3::provider::RowStatus;
 use level3_sim::{CallSite, Fault, Process, Script, World};
 use tokio::time::sleep;
 
-use super::{Scene, actions, left_by_another, points, recover};
+use super::{Scene, actions, left_by_another, letters, points, recover};
 use crate::world::request;
 
 pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
@@ -54,7 +54,8 @@ pub async fn parked_are_dead_letters(cx: Cx) -> Outcome {
     a_letter_for_each_undo(&cx).await?;
     looks_behind_strangers(&cx).await?;
     counts_what_it_parks().await?;
-    a_row_to_be_taken_back_brings_no_receipt().await
+    a_row_to_be_taken_back_brings_no_receipt().await?;
+    letters::stay_until_the_payment_has_ended(&cx).await
 }
 
 /// Two services refuse what undoes a payment: the row cannot be taken back, and the charge cannot be refunded.

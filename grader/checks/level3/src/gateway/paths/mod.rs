@@ -17,6 +17,7 @@ use level3::request::PaymentRequest;
 use level3_sim::{CallSite, Fault, Script};
 use tokio::time::{Instant, sleep};
 
+use super::repeats;
 use crate::world::{WireCall, is_paid, request, stage};
 use table::{Path, Rule, paths_of};
 use walk::{Asked, Plan, Walked, walk, walk_all};
@@ -391,7 +392,8 @@ pub async fn does_nothing_twice(cx: Cx) -> Outcome {
         plans.push((Path::Normal, plan));
     }
     walk_all(&cx, plans, once_each).await?;
-    every_process_knows_the_answer(&cx).await
+    every_process_knows_the_answer(&cx).await?;
+    repeats::closed_gateways_know_their_answers(&cx).await
 }
 
 /// Two processes are asked for one payment at the same time: the client of the one that does not work on it gets

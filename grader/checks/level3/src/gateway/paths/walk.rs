@@ -246,7 +246,7 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
             let (heir, _) = walked.stage.another(config.clone())?;
             walked.gateways = vec![heir.clone()];
             let meanwhile = ask(&heir, &requests);
-            let recovery = heir.recover();
+            let recovery = timeout(OVER, heir.recover());
             let recovered = if plan.two {
                 let (other, _) = walked.stage.another(config)?;
                 walked.gateways.insert(0, other.clone());
@@ -254,6 +254,13 @@ pub async fn walk(cx: &Cx, path: Path, plan: Plan, draw: &mut Draw) -> Result<Wa
                 cx.call("two Gateway::recover", both).await?.value
             } else {
                 cx.call("Gateway::recover", recovery).await?.value
+            };
+            let Ok(recovered) = recovered else {
+                let after = OVER.as_secs();
+                let fail = Fail::new(format!("{}: recover() never finished, not in {after} s", walked.when()))
+                    .expected("an end within seconds: each call of a recovery is given up after its limit, that for the outbox too")
+                    .help("a call that is still open below has no limit: a deadline that never comes cuts nothing");
+                return Err(walked.fail(fail));
             };
             answers(cx, path, meanwhile, &mut asked).await?;
             walked.said.push(("what recover() returns", format!("{recovered:?}")));
