@@ -212,7 +212,7 @@ fn advice(panic: &PanicSite) -> Option<&'static str> {
     let said = |text: &str| panic.message.contains(text);
     if said("attempt to subtract with overflow") {
         Some(
-            "a number goes below zero. A count does when something is given back that was not taken, or twice: find out \
+            "a number goes below zero. A count does when something is released that was not taken, or twice: find out \
              which call does that; saturating_sub would hide it",
         )
     } else if said("overflow") || said("out of range") {

@@ -63,8 +63,8 @@ async fn ends_with(
     asked_once(fake, why)
 }
 
-/// `settle` makes no failure of what the source of `section` does. The load may do without it, and has to fail all the
-/// same.
+/// `settle` makes no failure of what the source of `section` does. The load may do without it, and still has to
+/// fail.
 async fn without_settle<F>(cx: &Cx, made: F, section: Section, why: &str) -> Outcome
 where
     F: Future<Output = Result<Settled, SectionError>>,

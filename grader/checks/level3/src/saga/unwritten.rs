@@ -120,7 +120,7 @@ async fn takes_the_steps_time(cx: &Cx) -> Outcome {
     let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
     let calls: Vec<String> =
         called(&log).into_iter().filter(|line| !line.starts_with("wrote")).collect();
-    // In which order they are undone is another criterion's matter, and so is what an undo is told of its step.
+    // In which order they are undone is another criterion's matter, and so is the outcome that an undo is given.
     let (mut undone, forward): (Vec<_>, Vec<_>) =
         calls.iter().map(String::as_str).partition(|line| line.starts_with("undo"));
     undone.sort_unstable();
