@@ -48,6 +48,8 @@ pub struct Call<T> {
 struct Watch<'a> {
     clock: &'a Clock,
     start: Instant,
+    /// When it began, on the timeline: times in messages are those of the timeline.
+    begun: Duration,
     limit: Duration,
     last_poll: Cell<Instant>,
     /// How often the runtime had parked at the last poll.
@@ -57,11 +59,14 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(clock: &'a Clock, limit: Duration) -> Self {
+    /// `begun` is when the call begins, on the timeline.
+    fn new(clock: &'a Clock, begun: impl FnOnce(Instant) -> Duration, limit: Duration) -> Self {
         let start = clock.now();
+        let begun = begun(start);
         Watch {
             clock,
             start,
+            begun,
             limit,
             last_poll: Cell::new(start),
             parks: Cell::new(clock.parks()),
@@ -81,7 +86,7 @@ impl<'a> Watch<'a> {
             self.parks.set(self.clock.parks());
             self.polls.set(self.polls.get() + 1);
         }
-        let since_start = micros(now - self.start);
+        let since_start = micros(self.begun + (now - self.start));
         if at_once > MOST_POLLS_AT_ONCE {
             return Err(Diagnosis::SpinsWithoutWaiting { at_us: since_start, polls: at_once });
         }
@@ -104,7 +109,7 @@ impl<'a> Watch<'a> {
                 Some(Silent { who, since_us }) => {
                     Diagnosis::WaitsForSilence { open: who, since_us }
                 }
-                None => Diagnosis::NeverWoken { since_us: micros(since), tasks },
+                None => Diagnosis::NeverWoken { since_us: micros(self.begun + since), tasks },
             }
         } else {
             Diagnosis::StillRunning { virtual_s: self.limit.as_secs(), polls: self.polls.get() }
@@ -149,7 +154,8 @@ impl Cx {
         let alive_before = self.alive_tasks();
         let _running = self.running(name);
         let meter = self.shared.meter.start();
-        let watch = Watch::new(&self.shared.clock, limit);
+        let timeline = self.timeline();
+        let watch = Watch::new(&self.shared.clock, |start| timeline.since_case(start), limit);
         let (result, silent) = {
             let mut future = pin!(future);
             let watched = poll_fn(|cx| {

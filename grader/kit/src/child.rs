@@ -242,6 +242,11 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
         && fail.panics.is_empty()
     {
         fail.panics = panics::cause_first(panics::take());
+        // A task that a call had left running, and whose panic no call has seen.
+        if fail.diagnosis.is_none() && fail.panics.iter().any(panics::is_todo) {
+            let panics = std::mem::take(&mut fail.panics);
+            *fail = Fail { panics, ..Fail::diagnosed("the exercise", Diagnosis::NotStarted) };
+        }
     }
     let contained = cx.shared.contained.take();
     let case = cx.timeline().case();

@@ -46,10 +46,18 @@ fn placeholders(level: &str, sources: &[Source]) -> Placeholders {
     let (mut files, mut functions) = (BTreeSet::new(), BTreeMap::new());
     for source in sources {
         let file = format!("{level}/{}", source.path);
-        let mut function = String::new();
+        let (mut of_type, mut function) = (None, String::new());
         for (number, line) in (1..).zip(source.text.lines()) {
+            if line.starts_with("impl") {
+                of_type = type_of(line);
+            } else if line.starts_with('}') {
+                of_type = None;
+            }
             if let Some(name) = function_of(line) {
-                name.clone_into(&mut function);
+                function = match of_type {
+                    Some(of_type) => format!("{of_type}::{name}"),
+                    None => name.to_owned(),
+                };
             }
             if line.contains("todo!") {
                 functions.insert((file.clone(), number), function.clone());
@@ -58,6 +66,27 @@ fn placeholders(level: &str, sources: &[Source]) -> Placeholders {
         files.insert(file);
     }
     Placeholders { files, functions }
+}
+
+/// The type whose `impl` begins in a line.
+fn type_of(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("impl")?;
+    // The parameters of the `impl` itself.
+    let (mut depth, mut before) = (0_usize, ' ');
+    let end = rest.find(|c: char| {
+        let arrow = std::mem::replace(&mut before, c) == '-' && c == '>';
+        match c {
+            '<' => depth += 1,
+            '>' if !arrow => depth = depth.saturating_sub(1),
+            '>' => {}
+            _ => return depth == 0 && c.is_alphabetic(),
+        }
+        false
+    })?;
+    let rest = &rest[end..];
+    let name = rest.split_once(" for ").map_or(rest, |(_, name)| name);
+    let name = name.split(['<', '{', ' ']).next()?;
+    name.rsplit("::").next().filter(|name| !name.is_empty())
 }
 
 /// The name of the function that begins in a line.
@@ -211,6 +240,16 @@ mod tests {
         assert_eq!(known.functions[&("level9/src/a.rs".to_owned(), 7)], "call");
         assert_eq!(known.functions.len(), 1);
         assert_eq!(function_of("    let often = 3;"), None);
+        let text = "impl<S: Clone> Default for Saga<S> {\n    fn default() -> Self {\n        todo!()\n    }\n}\n";
+        let source = Source { path: "src/b.rs".to_owned(), text: text.to_owned() };
+        let known = placeholders("level9", &[source]);
+        assert_eq!(known.functions[&("level9/src/b.rs".to_owned(), 3)], "Saga::default");
+        assert_eq!(type_of("impl Timeouts {"), Some("Timeouts"));
+        assert_eq!(
+            type_of("impl From<SourceError> for error::SectionFailure {"),
+            Some("SectionFailure")
+        );
+        assert_eq!(type_of("impl<F: Fn(u32) -> u32> Step<F> {"), Some("Step"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What the fakes saw, in virtual time.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grader_protocol::Event;
@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
-/// A failure message shows no more than this; a solution that loops would fill it without end.
-const MOST_EVENTS: usize = 200;
+/// The first events of a case that are kept, and the last ones: a failure is seen at the end, and a solution that loops
+/// would fill the message without end.
+const FIRST_EVENTS: usize = 20;
+const LAST_EVENTS: usize = 180;
 
 /// A shared record of what the fakes saw. Cheap to clone; every clone writes to the same record.
 ///
@@ -26,13 +28,24 @@ pub struct Timeline {
 #[derive(Debug)]
 struct Record {
     begin: Instant,
-    events: Vec<Event>,
+    first: Vec<Event>,
+    last: VecDeque<Event>,
+    /// How many events between the two were forgotten.
+    forgotten: u64,
     /// Calls of fakes that do not answer, on purpose, by number.
     silent: BTreeMap<u64, Silent>,
     /// The number of the next one; never used again, also not by a later case.
     next: u64,
     /// How many cases have begun.
     case: u64,
+}
+
+impl Record {
+    /// A case that begins now.
+    fn new(begin: Instant, next: u64, case: u64) -> Self {
+        let (first, last, silent) = (Vec::new(), VecDeque::new(), BTreeMap::new());
+        Record { begin, first, last, forgotten: 0, silent, next, case }
+    }
 }
 
 /// A call of a fake that does not answer, on purpose.
@@ -47,8 +60,7 @@ pub(crate) struct Silent {
 impl Timeline {
     pub(crate) fn new(clock: Clock) -> Self {
         let begin = clock.now();
-        let (events, silent) = (Vec::new(), BTreeMap::new());
-        let record = Record { begin, events, silent, next: 0, case: 0 };
+        let record = Record::new(begin, 0, 0);
         Timeline { clock, begin, record: Arc::new(Mutex::new(record)) }
     }
 
@@ -57,7 +69,7 @@ impl Timeline {
     pub fn restart(&self) {
         let mut record = self.lock();
         let (begin, next, case) = (self.clock.now(), record.next, record.case + 1);
-        *record = Record { begin, events: Vec::new(), silent: BTreeMap::new(), next, case };
+        *record = Record::new(begin, next, case);
     }
 
     /// How many times [`restart`](Self::restart) was called.
@@ -101,17 +113,22 @@ impl Timeline {
     /// Records that `who` saw `what` now.
     pub fn record(&self, who: impl Into<String>, what: impl Into<String>) {
         let mut record = self.lock();
-        let Record { begin, events, .. } = &mut *record;
-        if events.len() > MOST_EVENTS {
+        let at_us = micros(self.clock.since(record.begin));
+        let event = Event { at_us, who: who.into(), what: what.into() };
+        if record.first.len() < FIRST_EVENTS {
+            record.first.push(event);
             return;
         }
-        let at_us = micros(self.clock.since(*begin));
-        let event = Event { at_us, who: who.into(), what: what.into() };
-        if events.len() < MOST_EVENTS {
-            events.push(event);
-        } else {
-            events.push(Event { what: "... and more".to_owned(), ..event });
+        if record.last.len() == LAST_EVENTS {
+            record.last.pop_front();
+            record.forgotten += 1;
         }
+        record.last.push_back(event);
+    }
+
+    /// How long after the begin of the criterion, or of its last case, an instant is; zero if it is earlier.
+    pub(crate) fn since_case(&self, at: Instant) -> std::time::Duration {
+        at.saturating_duration_since(self.lock().begin)
     }
 
     /// Virtual time since the criterion began.
@@ -125,10 +142,18 @@ impl Timeline {
         u64::try_from(self.clock.since(self.begin).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What has been recorded since the criterion, or its last case, began.
+    /// What has been recorded since the criterion, or its last case, began. Of very many events the first and the last are
+    /// there, and one between them that counts the others.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.lock().events.clone()
+        let record = self.lock();
+        let mut events = record.first.clone();
+        if let (Some(next), true) = (record.last.front(), record.forgotten > 0) {
+            let what = format!("{} more events", record.forgotten);
+            events.push(Event { at_us: next.at_us, who: "...".to_owned(), what });
+        }
+        events.extend(record.last.iter().cloned());
+        events
     }
 }
 

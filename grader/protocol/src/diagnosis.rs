@@ -33,7 +33,7 @@ pub enum Diagnosis {
     OtherRuntime,
     /// Nothing wakes the future any more.
     NeverWoken {
-        /// Virtual time of its last poll, in microseconds after the call began.
+        /// Virtual time of its last poll, in microseconds of the timeline.
         since_us: u64,
         /// Spawned tasks that were still alive.
         tasks: usize,
@@ -70,7 +70,7 @@ pub enum Diagnosis {
     },
     /// The call wakes itself again and again and never lets time pass.
     SpinsWithoutWaiting {
-        /// Virtual time at which it spins, in microseconds after the call began.
+        /// Virtual time at which it spins, in microseconds of the timeline.
         at_us: u64,
         /// How often it was polled at that instant.
         polls: u64,
@@ -79,7 +79,7 @@ pub enum Diagnosis {
     PollsForever {
         /// How often it was polled.
         polls: u64,
-        /// Virtual time that passed meanwhile, in microseconds.
+        /// Virtual time of its last poll, in microseconds of the timeline.
         up_to_us: u64,
     },
     /// The thread slept in the kernel while the future was polled.
@@ -222,7 +222,7 @@ impl fmt::Display for Diagnosis {
             Diagnosis::OutOfMemory { limit_mib } => {
                 write!(
                     f,
-                    "used more than {limit_mib} MiB of memory, or more than the criterion left it"
+                    "used more than {limit_mib} MiB of memory, or more than the part of it that this criterion allows"
                 )
             }
             Diagnosis::Killed { signal } => write!(f, "was ended by signal {signal}"),

@@ -4,7 +4,7 @@ use grader_protocol::Event;
 use serde::Serialize;
 
 /// Events on a page. More of them help no reader, and make the page large.
-const MOST_EVENTS: usize = 200;
+const MOST_EVENTS: usize = 240;
 /// Lanes of a picture.
 const MOST_LANES: usize = 16;
 /// The width of the time axis, in the picture's own units.
@@ -129,7 +129,7 @@ mod tests {
     fn a_long_timeline_is_cut_and_says_so() {
         let events: Vec<Event> = (0..250).map(|at| event(at, "user", "called")).collect();
         let (rows, more) = rows(&events);
-        assert_eq!((rows.len(), more), (200, 50));
+        assert_eq!((rows.len(), more), (240, 10));
         let far = [event(0, "a", "called"), event(u64::MAX / 1000, "a", "answers")];
         assert!(chart(&far).is_some());
     }

@@ -9,9 +9,11 @@ use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
 use crate::supervise::Verdict;
 
-/// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner.
+/// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner. Of a long
+/// timeline the first lines are shown and the last, where the failure is.
 const MOST_OUTPUT: usize = 12;
 const MOST_EVENTS: usize = 40;
+const FIRST_EVENTS: usize = 6;
 
 /// Where the learner should look.
 #[derive(Debug, Clone, Copy)]
@@ -208,7 +210,12 @@ fn whose(panic: &PanicSite) -> &'static str {
 /// What to do about a panic, where its text or its place says more than that there was one.
 fn advice(panic: &PanicSite) -> Option<&'static str> {
     let said = |text: &str| panic.message.contains(text);
-    if said("overflow") || said("out of range") {
+    if said("attempt to subtract with overflow") {
+        Some(
+            "a number goes below zero. A count does when something is released that was not taken, or twice: find out \
+             which call does that; saturating_sub would hide it",
+        )
+    } else if said("overflow") || said("out of range") {
         Some(
             "a value goes beyond what its type holds: think of the largest duration and the largest \
              count, and use checked or saturating arithmetic",
@@ -234,21 +241,44 @@ fn advice(panic: &PanicSite) -> Option<&'static str> {
 
 fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
     let who = events.iter().map(|event| event.who.chars().count()).max().unwrap_or_default();
-    for (nr, event) in events.iter().take(MOST_EVENTS).enumerate() {
+    let lines = folded(events);
+    let left_out = lines.len().saturating_sub(MOST_EVENTS);
+    for (nr, (event, times)) in lines.iter().enumerate() {
+        if left_out > 0 && nr == FIRST_EVENTS {
+            writeln!(out, "{:<9} ... {left_out} more", "")?;
+        }
+        if left_out > 0 && (FIRST_EVENTS..FIRST_EVENTS + left_out).contains(&nr) {
+            continue;
+        }
         let label = if nr == 0 { "timeline" } else { "" };
         let at = format!("{:>6} ms", event.at_us / 1000);
+        let times = if *times > 1 { format!(" ({times} times)") } else { String::new() };
         writeln!(
             out,
-            "{} {at}  {:<who$}  {}",
+            "{} {at}  {:<who$}  {}{times}",
             Styled(DIM, format!("{label:<9}")),
             event.who,
             event.what
         )?;
     }
-    if events.len() > MOST_EVENTS {
-        writeln!(out, "{:<9} ... and {} more", "", events.len() - MOST_EVENTS)?;
-    }
     Ok(())
+}
+
+/// Events that repeat at one moment, once each, with their number.
+fn folded(events: &[Event]) -> Vec<(&Event, usize)> {
+    let mut lines: Vec<(&Event, usize)> = Vec::new();
+    for event in events {
+        match lines.last_mut() {
+            Some((last, times))
+                if (last.at_us / 1000, &last.who, &last.what)
+                    == (event.at_us / 1000, &event.who, &event.what) =>
+            {
+                *times += 1;
+            }
+            _ => lines.push((event, 1)),
+        }
+    }
+    lines
 }
 
 /// What the judged code printed, cut; `None` if that is nothing.

@@ -16,7 +16,7 @@ use crate::moves::moves;
 use crate::plain;
 use crate::support::{
     A_YEAR, ASSIGNED, TIE, YEARS, any_figures, asked_once, begins, catching, copy, crowd, endless,
-    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, odd,
+    errors, first_poll, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, odd,
     page_or_error, panics, passed_on, returned_at, shop, shows, side_by_side, states_time,
     succeeded, ties, with_odd_time,
 };
@@ -46,7 +46,11 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
         let loaded = succeeded(call.value, "every source answered within the limit")?;
         // What `parallel::load` makes of the same answers: its faults are another criterion's.
         let expected = cx.call("parallel::load", parallel::load(fake.twin().source())).await?;
-        let page = succeeded(expected.value, "every source answered")?;
+        let page = succeeded(expected.value, "every source answered").map_err(|fail| Fail {
+            headline: format!("`parallel::load`, on which `load` is built, {}", fail.headline),
+            help: Some("repair that exercise first: cargo grade level2/parallel".to_owned()),
+            ..fail
+        })?;
         shows(&loaded.dashboard, &page.dashboard, case)?;
         for (what, observed, expected) in
             [("the load took", call.took, expected.took), ("`took` says", loaded.took, page.took)]
@@ -90,9 +94,14 @@ pub async fn passes_results_on(cx: Cx) -> Outcome {
         side_by_side(&cx, NAME, |source| load(source, LONG)).await?;
     }
     side_by_side(&cx, PARTIAL, |source| load_partial(source, LONG)).await?;
-    moves(&cx, NAME, &[250], |source| load(source, LONG)).await?;
+    // A `parallel::load` that cannot do it itself is its own criterion's business.
+    if moves(&cx, "parallel::load", &[250], parallel::load).await.is_ok() {
+        moves(&cx, NAME, &[250], |source| load(source, LONG)).await?;
+    }
     moves(&cx, PARTIAL, &[250], |source| load_partial(source, LONG)).await?;
-    crowd(&cx, NAME, |source| load(source, LONG)).await?;
+    if crowd(&cx, "parallel::load", parallel::load).await.is_ok() {
+        crowd(&cx, NAME, |source| load(source, LONG)).await?;
+    }
     crowd(&cx, PARTIAL, |source| load_partial(source, LONG)).await
 }
 
@@ -103,6 +112,7 @@ pub async fn cuts_at_the_limit(cx: Cx) -> Outcome {
         begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
         let made = load(fake.source(), ms(limit));
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call(NAME, made).await?;
         let observed = failed(call.value, "users never answers")?;
         ensure!(shown(&observed) == elapsed(ms(limit)), "the error does not say that the limit passed";
@@ -142,20 +152,34 @@ fn reports(settled: &Settled, fake: &Fake, latencies: [u64; 5], limit: Duration)
         let Some(report) =
             settled.reports().iter().find(|r| plain::same_section(r.section, section))
         else {
+            let there: Vec<_> = settled.reports().iter().map(plain::report).collect();
             return Err(Fail::new(format!("there is no report on {section}"))
-                .expected("one report for each of the five sections"));
+                .expected("one report for each of the five sections")
+                .observed(format!("the reports: {}", plain::items(&there)))
+                .help(
+                    "put the limit around each call: a timeout around all of them drops what has arrived, and a call \
+                     that is cut has a report too, TimedOut",
+                ));
         };
         let expected = if ms(after) < limit {
             plain::data(&fake.data(section))
         } else {
             format!("{section}: {}", plain::failure(&SectionFailure::TimedOut { limit }))
         };
+        let help = match &report.result {
+            Err(SectionFailure::TimedOut { limit: stated }) if *stated != limit => {
+                "TimedOut carries the limit of the whole load, as the caller gave it: not the time that was left of it, nor \
+                 another limit"
+            }
+            _ => {
+                "put the limit around each call: a timeout around all of them drops what has arrived"
+            }
+        };
         ensure!(plain::report(report) == expected,
             "the partial page does not hold exactly what arrived in time";
             expected = format!("{expected} (it answers after {after} ms, the limit is {})",
                 plain::time(limit)),
-            observed = plain::report(report),
-            help = "put the limit around each call: a timeout around all of them drops what has arrived");
+            observed = plain::report(report), help = help);
         let took = ms(after).min(limit);
         ensure!(report.took == took, "the report on {section} says {}", plain::time(report.took);
             expected = format!("{}, from its call to its outcome", plain::time(took)),
@@ -172,6 +196,7 @@ pub async fn partial_at_the_limit(cx: Cx) -> Outcome {
         begins(&cx, &format!("limit {limit} ms; it is first polled 70 ms after it was made"));
         let mut made = Box::pin(load_partial(fake.source(), ms(limit)));
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call(PARTIAL, made.as_mut()).await?;
         returned_at(
             call.took,
@@ -289,9 +314,13 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
     for limit in endless(&mut draw) {
         // A failure shows its own case.
         cx.timeline().restart();
-        begins(&cx, &format!("limit {}", plain::time(limit)));
+        begins(&cx, &format!("{NAME} with the limit {}", plain::time(limit)));
         let call = cx.call(NAME, load(Fake::new(&cx).source(), limit)).await?;
-        succeeded(call.value, "every source answered long before the limit")?;
+        succeeded(
+            call.value,
+            &format!("every source answered long before the limit, {}", plain::time(limit)),
+        )?;
+        begins(&cx, &format!("{PARTIAL} with the limit {}", plain::time(limit)));
         let fake = Fake::new(&cx);
         let call = cx.call(PARTIAL, load_partial(fake.source(), limit)).await?;
         returned_at(call.took, 600, "the last source answers", "a very long limit is a limit")?;
@@ -396,7 +425,7 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
     succeeded(cx.call(NAME, load(Fake::new(&cx).source(), LONG)).await?.value, "all answered")?;
     cx.call(PARTIAL, load_partial(Fake::new(&cx).source(), LONG)).await?;
     for (section, step, text, at) in panics(&mut cx.draw()) {
-        let case = format!("{section} panics");
+        let case = format!("{section} panics in {PARTIAL}");
         begins(&cx, &case);
         let fake = Fake::new(&cx).with(section, step);
         passed_on(
@@ -411,6 +440,9 @@ pub async fn passes_panics_on(cx: Cx) -> Outcome {
         if own.0.is_err() {
             let at = u64::try_from(own.1.as_millis()).unwrap_or_default();
             let twin = fake.twin();
+            let case = format!("{section} panics in {NAME}");
+            // A failure of `load` is not shown what the others kept.
+            begins(&cx, &case);
             passed_on(catching(&cx, NAME, load(twin.source(), LONG)).await?, &text, at, &case)?;
         }
     }

@@ -62,7 +62,10 @@ pub struct Alone {
 /// Settles `section` of a twin of `fake` alone. `None` if that does not end, or panics.
 pub async fn alone(cx: &Cx, fake: &Fake, section: Section, timeouts: Timeouts) -> Option<Alone> {
     let twin = fake.twin();
-    cx.timeline().record("the grader", format!("settles {section} alone, to compare"));
+    cx.timeline().record(
+        "the grader",
+        format!("calls `settle` for {section} alone, to see what the load has to say of it"),
+    );
     let settled = settle(section, twin.source(), timeouts.of(section));
     let (result, took) = catching(cx, "all_settled::settle", settled).await.ok()?;
     let report = result.ok()?;

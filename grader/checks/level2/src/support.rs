@@ -167,9 +167,16 @@ pub fn stopped_at(fake: &Fake, section: Section, expected: u64, case: &str) -> O
     Ok(())
 }
 
-/// Notes in the timeline which of several loads begins, and what is special about it.
+/// Begins the timeline of one of several loads, and notes what is special about it: a failure shows the load that
+/// failed, and no other.
 pub fn begins(cx: &Cx, case: &str) {
+    cx.timeline().restart();
     cx.timeline().record("the grader", format!("begins a load: {case}"));
+}
+
+/// Notes in the timeline that a load is polled for the first time: the times of a message count from here.
+pub fn first_poll(cx: &Cx) {
+    cx.timeline().record("the grader", "polls it for the first time: the message counts from here");
 }
 
 /// The latencies of the assignment, in the order of the page.
@@ -479,12 +486,13 @@ pub fn passed_on<T>(
 ) -> Outcome {
     let Err(observed) = result else {
         return Err(Fail::new(format!("the load returned although {case}"))
-            .expected(format!("the panic passes to the caller: {text}"))
+            .expected(format!("the panic passes to the caller: {}", plain::quoted(text)))
             .help("a panic is a bug, not an answer. Awaiting a call passes its panic on by itself; a \
-                   task's panic arrives as a JoinError: std::panic::resume_unwind(error.into_panic())"));
+                   task's panic arrives as a JoinError: std::panic::resume_unwind(error.into_panic()). \
+                   `all_settled::settle` contains panics: a load that passes them on cannot be built on it"));
     };
     ensure!(observed == text, "the panic that reached the caller is another one";
-        expected = format!("{text} ({case})"), observed = observed,
+        expected = format!("{} ({case})", plain::quoted(text)), observed = plain::quoted(&observed),
         help = "pass the payload on unchanged: std::panic::resume_unwind(payload)");
     ensure!(took == ms(expected_ms), "the panic reached the caller at {} ms", took.as_millis();
         expected = format!("{expected_ms} ms, when it happened ({case})"),
@@ -521,6 +529,7 @@ pub async fn leaves_nothing_when_dropped<F: Future>(
     load: impl Fn(Arc<dyn DashboardSource>) -> F,
 ) -> Outcome {
     let whole = fake.twin();
+    begins(cx, &format!("{name}, to its end"));
     cx.call(name, load(whole.source())).await?;
     cx.settle().await;
     // What may still run is a rest that was not asked for, which another criterion is about. It ends.
@@ -530,7 +539,7 @@ pub async fn leaves_nothing_when_dropped<F: Future>(
     sleep(ms(10_000)).await;
     nothing_left(cx, &whole, "10 s after the load has returned").await?;
     let unpolled = fake.twin();
-    begins(cx, "it is dropped before its first poll");
+    begins(cx, &format!("{name}, dropped before its first poll"));
     drop(load(unpolled.source()));
     cx.settle().await;
     ensure!(unpolled.called().is_empty(), "a load that was never polled called its sources";
@@ -538,14 +547,15 @@ pub async fn leaves_nothing_when_dropped<F: Future>(
         help = "do the work inside the future: a task that is spawned before runs on its own");
     for &at in moments {
         let dropped = fake.twin();
-        begins(cx, &format!("it is dropped at {at} ms"));
+        begins(cx, &format!("{name}, dropped at {at} ms"));
         let outcome = grader_kit::dropped_at(cx, name, at, load(dropped.source())).await;
         if outcome.is_err() && at > moments[0] && dropped.running().is_empty() {
             continue;
         }
         outcome?;
         let now = cx.timeline().now_ms();
-        nothing_left(cx, &dropped, &format!("after the load was dropped at {at} ms")).await?;
+        nothing_left(cx, &dropped, &format!("after the load was dropped at {at} ms ({name})"))
+            .await?;
         sleep(ms(5000)).await;
         let later: Vec<_> = dropped.seen().into_iter().filter(|seen| seen.at > now).collect();
         ensure!(later.is_empty(), "{} call(s) began after the load was dropped at {at} ms", later.len();

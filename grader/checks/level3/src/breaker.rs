@@ -173,7 +173,8 @@ pub async fn a_gone_caller_is_no_failure(cx: Cx) -> Outcome {
         let _ = bench.end(Err(Trouble::Down)).await?;
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure!(!bench.lets_through().await?, "{} failures, a caller that went away and 2 failures have not opened the breaker", most - 1;
-            expected = "open: a dropped call is no success either, so it does not end the row");
+            expected = "open: a dropped call is no success either, so it does not end the row",
+            help = "the destructor that counts a dropped call leaves the row of failures as it is: only a success ends it");
     }
     Ok(())
 }

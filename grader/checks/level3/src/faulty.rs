@@ -1,16 +1,16 @@
 //! A journal that fails from one of its writes on, for the criteria of the saga.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures::FutureExt as _;
-use grader_kit::{lock, ms};
+use grader_kit::{Timeline, list, lock, ms};
 use level3::journal::{
     Claimed, Journal, JournalError, JournalFuture, Lease, MemoryJournal, Opened, Record, SagaId,
     SagaLog, Standing, StoreId,
 };
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::steps::Log;
 
@@ -40,7 +40,13 @@ pub struct Faulty {
     log: Log,
     first_fault: Arc<OnceLock<usize>>,
     failed: Arc<Notify>,
+    /// Where its writes are shown.
+    timeline: Option<Timeline>,
+    written: Written,
 }
+
+/// The steps whose `StepStarted` is written, and when, in the order of the writes.
+pub type Written = Arc<Mutex<Vec<(String, Instant)>>>;
 
 /// How many lines the log had when the journal failed first.
 pub struct CallsAfter(Arc<OnceLock<usize>>);
@@ -63,7 +69,19 @@ impl Faulty {
             log,
             first_fault: Arc::default(),
             failed: Arc::default(),
+            timeline: None,
+            written: Arc::default(),
         }
+    }
+
+    /// Its writes are shown in the timeline.
+    pub fn shown_in(self, timeline: &Timeline) -> Self {
+        Self { timeline: Some(timeline.clone()), ..self }
+    }
+
+    /// The steps that it has announced so far, and when.
+    pub fn written(&self) -> Written {
+        Arc::clone(&self.written)
     }
 
     pub fn calls_after(&self) -> CallsAfter {
@@ -99,6 +117,32 @@ fn announced(record: &Record) -> Option<String> {
     }
 }
 
+/// The step that a written record announces.
+fn started(record: &Record) -> Option<String> {
+    match record {
+        Record::StepStarted { step } => Some(step.to_string()),
+        _ => None,
+    }
+}
+
+/// A record in a timeline: its kind and its step.
+fn told(record: &Record) -> String {
+    let (kind, step) = match record {
+        Record::Begun { .. } => ("Begun", None),
+        Record::StepStarted { step } => ("StepStarted", Some(step)),
+        Record::StepDone { step, .. } => ("StepDone", Some(step)),
+        Record::StepFailed { failure, .. } => return format!("StepFailed({})", failure.step),
+        Record::Compensating { .. } => ("Compensating", None),
+        Record::UndoStarted { step, .. } => ("UndoStarted", Some(step)),
+        Record::UndoDone { step, .. } => ("UndoDone", Some(step)),
+        Record::UndoParked { step, .. } => ("UndoParked", Some(step)),
+        Record::Completed => ("Completed", None),
+        Record::Compensated => ("Compensated", None),
+        Record::Parked => ("Parked", None),
+    };
+    step.map_or_else(|| kind.to_owned(), |step| format!("{kind}({step})"))
+}
+
 impl Journal for Faulty {
     fn store_id(&self) -> StoreId {
         self.memory.store_id()
@@ -130,7 +174,14 @@ impl Journal for Faulty {
         assert!(fault != Some(Fault::Panics), "a journal with a bug");
         let write = async move {
             let lines: Vec<String> = records.iter().filter_map(announced).collect();
+            let steps: Vec<String> = records.iter().filter_map(started).collect();
+            let batch = list(records.iter().map(told));
             self.memory.append(&lease, records).await?;
+            if let Some(timeline) = &self.timeline {
+                timeline.record("journal", format!("has written {batch}"));
+            }
+            let now = Instant::now();
+            lock(&self.written).extend(steps.into_iter().map(|step| (step, now)));
             lock(&self.log).extend(lines);
             Ok(())
         };

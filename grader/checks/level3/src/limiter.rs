@@ -110,8 +110,13 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
                 return Err(grader_kit::Fail::new(format!("a call was made although the next slot comes in {left} ms, and its deadline in {deadline} ms"))
                     .expected("refused: nothing begins at the deadline itself, or after it"));
             };
+            let help = if deadline == left {
+                "a slot that comes at the deadline itself is too late: refuse if the wait is as long as the time that is left, or longer"
+            } else {
+                "compute when the slot comes before you wait for it"
+            };
             ensure!(call.took == ms(0), "a slot in {left} ms, a deadline in {deadline} ms: refused after {} ms", call.took.as_millis();
-                expected = "at once", help = "compute when the slot comes before you wait for it");
+                expected = "refused after 0 ms: nothing begins at the deadline itself, or after it", help = help);
             let wait = wait_of(error);
             ensure!(wait == ms(left), "a slot in {left} ms: the refusal names a wait of {} ms", wait.as_millis();
                 expected = format!("{left} ms, the time that it would have had to wait"));
@@ -217,9 +222,15 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
         } else {
             format!("refused after 0 ms, with a wait of {} ms", slot - gone)
         };
-        ensure!(got == expected, "{limit} in {window} ms, {ahead} before it, a deadline {} ms later: {got}", deadline - gone;
-            expected = expected, observed = format!("calls at {} ms", list(bench.instants())),
-            help = "caller number n in the queue gets the slot n modulo the limit, a whole window later for each round");
+        let help = if goes {
+            "caller number n in the queue gets the slot n modulo the limit, a whole window later for each round"
+        } else {
+            "compute the slot of this caller from those ahead of it, and refuse it before it waits; a slot at the deadline itself is too late"
+        };
+        ensure!(got == expected, "limit {limit} in {window} ms; a caller comes at {gone} ms, behind {ahead} that wait, and its deadline is at {deadline} ms: {got}";
+            expected = format!("{expected}: its slot comes free at {slot} ms"),
+            observed = format!("{got}; calls at {} ms", list(bench.instants())),
+            help = help);
     }
     Ok(())
 }

@@ -27,8 +27,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{
-    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, said, state_of, undone,
-    undone_sorted,
+    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, given_right, said, state_of,
+    undone, undone_sorted,
 };
 
 /// A saga that completes.
@@ -160,6 +160,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             Undo::Works,
         );
         let (_, log, ..) = bench.run(&cx).await?;
+        given_right(&log, &["capture?", "reserve"])?;
         ensure!(
             undone_sorted(&log) == ["capture?", "reserve"],
             "a step whose outcome is unknown ({kind:?}) is not undone";
@@ -175,6 +176,7 @@ pub async fn undoes_the_unknown(cx: Cx) -> Outcome {
             Undo::Works,
         );
         let (_, log, ..) = bench.run(&cx).await?;
+        given_right(&log, &["mail?"])?;
         ensure!(
             undone(&log) == ["mail?"],
             "an optional step whose outcome is unknown is not undone when a later step fails";
@@ -298,6 +300,7 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
             "the step capture panics {how}, and that is not a failure like others";
             expected = "Compensated, because of a panic", observed = format!("{end:?}")
         );
+        given_right(&log, &["capture?", "reserve"])?;
         ensure!(
             undone_sorted(&log) == ["capture?", "reserve"],
             "after a panic the steps before it are not undone";
@@ -331,6 +334,7 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
         observed = format!("over at {} ms", took.as_millis()),
         help = "the deadline is for both directions: forward steps end at deadline.earlier_by(reserve)"
     );
+    given_right(&log, &["capture?", "reserve"])?;
     ensure!(undone_sorted(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
         expected = "the undo of capture, whose outcome is unknown, and that of reserve",
         observed = calls(&log));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Timeline, list, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, list, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
@@ -74,6 +74,8 @@ pub struct Bench {
     pub log: Log,
     timeline: Timeline,
     pub saga: Saga<State>,
+    /// What its steps do, for messages.
+    script: Vec<String>,
     /// Panics without the hook, so that they leave no notes.
     quiet: bool,
 }
@@ -83,7 +85,7 @@ impl Bench {
         // A bench is a case of its own: what was seen before belongs to another one.
         cx.timeline().restart();
         let (log, saga) = (Log::default(), Saga::new("test"));
-        Self { log, timeline: cx.timeline().clone(), saga, quiet: false }
+        Self { log, timeline: cx.timeline().clone(), saga, script: Vec::new(), quiet: false }
     }
 
     /// As [`new`](Self::new); its panics are not worth a note.
@@ -108,6 +110,7 @@ impl Bench {
         undo: Undo,
         change: impl Fn(Step<State>) -> Step<State>,
     ) -> Self {
+        self.script.push(format!("{name}: {does:?}, its undo: {undo:?}"));
         let (log, timeline, quiet) = (Arc::clone(&self.log), self.timeline.clone(), self.quiet);
         let step = Step::new(name, move |mut state: State, _| {
             lock(&log).push(name.to_owned());
@@ -182,16 +185,16 @@ impl Bench {
         let took = call.took;
         match call.value {
             Ok(end) => Ok((end, self.log, journal, took)),
-            error => Err(no_outcome(&error)),
+            error => Err(no_outcome(&error, &self.script)),
         }
     }
 }
 
 /// The failure of a run that returned an error where it had to return an outcome.
-fn no_outcome(error: &Result<SagaOutcome<State>, SagaError>) -> Fail {
+fn no_outcome(error: &Result<SagaOutcome<State>, SagaError>, script: &[String]) -> Fail {
     let fail = Fail::new("execute returned an error instead of an outcome")
         .expected("an outcome: Completed, Compensated or Parked")
-        .observed(said(error));
+        .observed(format!("{}, when the steps do this: {}", said(error), script.join("; ")));
     match error {
         Err(SagaError::Lost) => fail.help(
             "Lost means that the task of the run ended without a result, as a panic ends it. A step or an undo may panic \
@@ -236,7 +239,8 @@ pub fn calls(log: &Log) -> String {
 pub fn shown(lines: &[String]) -> String {
     let shown = |line: &String| match (line.strip_prefix("wrote "), line.strip_suffix('?')) {
         (Some(of), _) => format!("the record of {of} is written"),
-        (None, Some(undo)) => format!("{undo} (outcome unknown)"),
+        (None, Some(undo)) => format!("{undo} (given Unknown)"),
+        (None, None) if line.starts_with("undo ") => format!("{line} (given Done)"),
         (None, None) => line.clone(),
     };
     list(lines.iter().map(shown))
@@ -253,6 +257,28 @@ pub fn undone_sorted(log: &Log) -> Vec<String> {
     let mut names = undone(log);
     names.sort();
     names
+}
+
+/// The undos of `log` are `expected`, sorted, or something else than the outcomes that they were given is wrong: an undo
+/// that ran with the wrong outcome is told from one that did not run.
+pub fn given_right(log: &Log, expected: &[&str]) -> Outcome {
+    let (undone, bare) = (undone_sorted(log), |name: &str| name.trim_end_matches('?').to_owned());
+    let steps = |names: &mut dyn Iterator<Item = String>| {
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let ran = steps(&mut undone.iter().map(|name| bare(name)));
+    let fits = undone == expected || ran != steps(&mut expected.iter().map(|name| bare(name)));
+    let lines: Vec<String> = expected.iter().map(|name| format!("undo {name}")).collect();
+    ensure!(
+        fits, "an undo ran, and was given the wrong outcome of its step";
+        expected = format!("{}, in any order", shown(&lines)),
+        observed = calls(log),
+        help = "UndoContext::known is Done if the step has returned Ok. It is Unknown if the step failed with Effect::Unknown, \
+                panicked, was stopped, or had begun when the process died"
+    );
+    Ok(())
 }
 
 /// An end in short: how, why and what is stuck. The state is left out.

@@ -113,6 +113,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(cx: &Cx, figures: Figures) -> Result<Self, Fail> {
+        // A failure shows the scene of its own breaker.
+        cx.timeline().restart();
         let breaker = made(figures.config())?;
         Ok(Self { cx: cx.clone(), breaker, figures, calls: Cell::new(0) })
     }

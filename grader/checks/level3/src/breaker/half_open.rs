@@ -173,16 +173,14 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
                 0 => poll_immediate(hung).await.is_some(),
                 time => timeout(ms(time), hung).await.is_ok(),
             };
-            ensure!(!ended, "after a probe was dropped, the next call is refused or ends at once";
-                expected = "let through: the probe before it was dropped",
-                help = "give the place back from a destructor: code after the await does not run when the \
-                        future is dropped");
+            if ended {
+                return Err(refused_after_a_drop(bench.breaker.state()));
+            }
             cx.timeline().record("the grader", "drops the probe");
         }
-        ensure!(bench.lets_through().await?, "after a probe was dropped, the next call is refused";
-            expected = "the place of a probe is freed when its future is dropped",
-            help = "free it in a destructor: code after the await does not run when the future is \
-                    dropped");
+        if !bench.lets_through().await? {
+            return Err(refused_after_a_drop(bench.breaker.state()));
+        }
         // Nor does it take a success away.
         if let Some(needed) = closes_after(&cx, figures).await? {
             let bench = Bench::half_open(&cx, figures).await?;
@@ -195,6 +193,25 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A probe was dropped, and the next call is not let through.
+fn refused_after_a_drop(state: State) -> Fail {
+    let observed = format!("state() says {state:?}");
+    if state == State::Open {
+        return Fail::new("after a probe was dropped, the breaker is open, and the next call is refused")
+            .expected("half-open: a dropped call is neither a failure nor a success")
+            .observed(observed)
+            .help(
+                "the destructor of the guard frees the place and counts the call as dropped; it reports no failure",
+            );
+    }
+    Fail::new("after a probe was dropped, the next call is refused or ends at once")
+        .expected("let through: the place of a probe is freed when its future is dropped")
+        .observed(observed)
+        .help(
+            "free the place in a destructor: code after the await does not run when the future is dropped",
+        )
 }
 
 /// How many successes close a half-open breaker when nothing comes between them: how many it must be is a criterion of
@@ -301,7 +318,7 @@ async fn panics_while_closed(cx: &Cx) -> Outcome {
         for _ in 0..=most {
             let _ = panics().await?.value;
         }
-        ensure!(bench.lets_through().await?, "{} calls that panicked have opened the breaker", most + 1;
+        ensure!(bench.lets_through().await?, "closed: {} calls that panicked have opened the breaker", most + 1;
             expected = "closed: a panic is neither a failure nor a success",
             help = "a panic is a bug of the caller's code and says nothing about the dependency");
         for _ in 1..most {
@@ -311,8 +328,9 @@ async fn panics_while_closed(cx: &Cx) -> Outcome {
         // Two, so that it makes no difference whether it opens at the last one or after it.
         let _ = bench.end(Err(Trouble::Down)).await?;
         let _ = bench.end(Err(Trouble::Down)).await?;
-        ensure!(!bench.lets_through().await?, "{} failures, a call that panicked and 2 failures have not opened the breaker", most - 1;
-            expected = "open: a panic is no success either, so it does not end the row");
+        ensure!(!bench.lets_through().await?, "closed: {} failures, a call that panicked and 2 failures have not opened the breaker", most - 1;
+            expected = "open: a panic is no success either, so it does not end the row",
+            help = "the destructor that counts a panicked or dropped call leaves the row of failures as it is: only a success ends it");
     }
     Ok(())
 }

@@ -50,6 +50,8 @@ impl Bench {
     }
 
     pub fn with(cx: &Cx, limit: usize, window: u64) -> Result<Self, Fail> {
+        // A failure shows the scene of its own limiter, and its times count from here, as those of the messages do.
+        cx.timeline().restart();
         Ok(Self {
             cx: cx.clone(),
             limiter: limiter(limit, window)?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{join, poll_immediate};
-use grader_kit::{Cx, Outcome, ensure, ms, scarce};
+use grader_kit::{Cx, Fail, Outcome, ensure, ms, scarce};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, RateLimiter};
 use tokio::time::sleep;
@@ -98,7 +98,7 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     };
     let call = cx.call("RateLimiter::acquire, with 100 000 callers in the line", script).await?;
     if let Err((why, help)) = call.value {
-        return Err(grader_kit::Fail::new(why)
+        return Err(Fail::new(why)
             .expected("100 000 callers wait in the line; the one that stays is served")
             .help(help));
     }
@@ -107,13 +107,19 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// The failure of a call, with the figures of its limiter.
+fn with(figures: &str, fail: Fail) -> Fail {
+    Fail { headline: format!("{figures}: {}", fail.headline), ..fail }
+}
+
 pub async fn takes_any_figures(cx: Cx) -> Outcome {
     let long = Duration::from_secs(365 * 86_400);
     let make = || RateLimiter::new(nzu(usize::MAX), Duration::MAX);
     let Ok(limiter) = cx.call_fn("RateLimiter::new", make).await? else {
-        return Err(grader_kit::Fail::new("RateLimiter::new refuses the largest figures"));
+        return Err(Fail::new("RateLimiter::new refuses the largest figures"));
     };
-    let call = cx.call(NAME, limiter.admit(Charge, Deadline::after(Duration::MAX))).await?;
+    let call = cx.call(NAME, limiter.admit(Charge, Deadline::after(Duration::MAX))).await;
+    let call = call.map_err(|fail| with("usize::MAX calls in Duration::MAX", fail))?;
     ensure!(
         call.value.is_ok() && call.took == ms(0),
         "the first call of {} in Duration::MAX is not let through at once",
@@ -121,9 +127,10 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     );
     let make = || RateLimiter::new(nzu(1), Duration::MAX);
     let Ok(limiter) = cx.call_fn("RateLimiter::new", make).await? else {
-        return Err(grader_kit::Fail::new("RateLimiter::new refuses a window of Duration::MAX"));
+        return Err(Fail::new("RateLimiter::new refuses a window of Duration::MAX"));
     };
-    let _ = cx.call(NAME, limiter.admit(Charge, Deadline::never())).await?;
+    let call = cx.call(NAME, limiter.admit(Charge, Deadline::never())).await;
+    let _ = call.map_err(|fail| with("1 call in Duration::MAX, and none before it", fail))?;
     let (used, waiting) = cx
         .call_fn("RateLimiter::usage", || limiter.usage())
         .await
@@ -133,7 +140,8 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
         "one call in a window of Duration::MAX: usage() counts {used}"
     );
     for deadline in [Deadline::after(ms(1000)), Deadline::after(Duration::from_secs(86_400))] {
-        let call = cx.call(NAME, limiter.admit(Refund, deadline)).await?;
+        let call = cx.call(NAME, limiter.admit(Refund, deadline)).await;
+        let call = call.map_err(|fail| with("1 call in Duration::MAX, and a second one", fail))?;
         let wait = call.value.map_err(wait_of);
         ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "1 call in Duration::MAX, and a second one: after {} ms the caller was {}", call.took.as_millis(), told(wait);
             expected = "refused at once, with a wait of more than a year",
@@ -141,7 +149,9 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     }
     let bench = Bench::new(&cx, 1)?;
     cx.call_fn("RateLimiter::pause_for", || bench.limiter.pause_for(Duration::MAX)).await?;
-    let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(1000)))).await?;
+    let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(1000)))).await;
+    let call =
+        call.map_err(|fail| with("1 call a second, after pause_for(Duration::MAX)", fail))?;
     let wait = call.value.map_err(wait_of);
     ensure!(matches!(wait, Err(wait) if wait > long) && call.took == ms(0), "a pause of Duration::MAX: after {} ms the caller was {}", call.took.as_millis(), told(wait);
         expected = "refused at once, with a wait of more than a year");

@@ -12,7 +12,7 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use super::{Difference, Played, Script, compare};
 use crate::faulty::{Fault, Faulty};
 use crate::parts::nz;
-use crate::steps::{Bench, Does, Panics, State, Undo, called, said, state_of};
+use crate::steps::{Bench, Does, Panics, State, Undo, called, said, shown, state_of};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -180,7 +180,7 @@ impl Seen {
     }
 
     fn said(&self) -> String {
-        let list = |lines: &[String]| lines.join(", ");
+        let list = shown;
         format!(
             "steps: {}; undos, first attempts: {}; all attempts, sorted: {}; the end: {}; its state, undos sorted: {}",
             list(&self.forward),

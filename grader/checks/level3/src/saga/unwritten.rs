@@ -48,7 +48,7 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                     .step("ride", Does::Works, Undo::FailsTimes(1))
                     .step("capture", capture, Undo::Works);
                 let (saga, memory, log) = (Arc::new(bench.saga), MemoryJournal::new(), bench.log);
-                let faulty = Faulty::new(&memory, from, fault, &log);
+                let faulty = Faulty::new(&memory, from, fault, &log).shown_in(cx.timeline());
                 let met = faulty.calls_after();
                 let journal: Arc<dyn Journal> = Arc::new(faulty);
                 let run = AssertUnwindSafe(execute(&saga, &journal, "one")).catch_unwind();
