@@ -128,6 +128,11 @@ pub struct ServiceArgs {
     #[arg(long, global = true)]
     pub mail_sandbox: bool,
 
+    /// Do not look in the activity feed of the mail service before a receipt is sent again whose first
+    /// attempt may have been executed: such a receipt may then be sent twice
+    #[arg(long, global = true)]
+    pub no_mail_feed: bool,
+
     /// Calls to the payment provider per second [default: 100, as for a live account at Stripe; 25
     /// with --stripe, as in its test mode]
     #[arg(long, global = true, value_name = "N")]

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use level3::gateway::{Gateway, GatewayConfig, UndoLimits};
 use level3::retry::Backoff;
+use level3_adapters::receipts::{ClaimedReceipts, Feed};
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
 use level3_adapters::sql::Store;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
 use level3_domain::event::{Event, Observer};
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Journal;
-use level3_domain::provider::Providers;
+use level3_domain::provider::{Providers, Receipts};
 use level3_sim::{Latencies, RandomFaults, Rates, World};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -24,6 +25,13 @@ use super::meter::Metered;
 use super::place::OpenStore;
 use super::problem::ProgramError;
 use super::run_name::random;
+
+/// How long SendGrid's activity feed may take to show a mail. SendGrid states no figure; half of what a
+/// command waits for receipts at its end leaves time for the mail itself.
+const SENDGRID_FEED_LAG: Duration = Duration::from_secs(30);
+/// The same for the simulated mail service, which shows a mail when it is sent: longer than a request
+/// of another process can be under way.
+const SIMULATED_FEED_LAG: Duration = Duration::from_secs(1);
 
 /// The gateway, with the store and the services that it uses.
 pub struct Engine {
@@ -96,6 +104,7 @@ impl Engine {
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
         let simulated_mail = mail.is_none();
+        let receipts = receipts(args, &store, &world, mail);
         let (sender, failed_receipts) = unbounded_channel();
         let figures = Arc::new(Figures::new(sender));
         let simulated = world.providers();
@@ -110,7 +119,7 @@ impl Engine {
             payments: Arc::clone(&provider) as _,
             fraud: simulated.fraud,
             ledger: Arc::clone(&store.store) as _,
-            receipts: mail.map_or(simulated.receipts, |client| Arc::new(client) as _),
+            receipts: Arc::new(receipts),
         };
         let journal = (wiring.journal)(Arc::clone(&store.store));
         let observer = observer(Arc::clone(&figures), wiring.observer);
@@ -181,6 +190,27 @@ fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, ProgramError> {
     SendGrid::new(config).map_err(|why| ProgramError::Url { option: "--sendgrid", why })
 }
 
+/// The mail service, which sends a receipt only under a claim in the store.
+fn receipts(
+    args: &ServiceArgs,
+    store: &OpenStore,
+    world: &World,
+    mail: Option<SendGrid>,
+) -> ClaimedReceipts {
+    let claims = Arc::clone(&store.store) as _;
+    let (mail, feed): (Arc<dyn Receipts>, _) = match mail {
+        Some(client) => {
+            let feed = Feed { feed: Arc::new(client.clone()), lag: SENDGRID_FEED_LAG };
+            (Arc::new(client), feed)
+        }
+        None => {
+            let lag = SIMULATED_FEED_LAG / args.speed.get();
+            (world.providers().receipts, Feed { feed: world.mail_feed(), lag })
+        }
+    };
+    ClaimedReceipts::new(mail, claims, (!args.no_mail_feed).then_some(feed))
+}
+
 fn variable(option: &'static str, variable: &'static str) -> Result<String, ProgramError> {
     env::var(variable).map_err(|_| ProgramError::NoKey { option, variable })
 }
@@ -210,7 +240,8 @@ fn services(args: &ServiceArgs) -> PathBuf {
 /// The simulated services that the command line asks for.
 fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
     let faults = RandomFaults::new(rates(args), args.seed);
-    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
+    // As with SendGrid, each request is a mail: what keeps a receipt from being sent twice is tested by it.
+    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None).repeating_mail();
     if stripe && mail {
         // The fraud check has no file.
         return Ok(world);

@@ -17,6 +17,7 @@ mod kill;
 mod oracles;
 mod overload;
 mod process;
+mod receipts;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod service;
