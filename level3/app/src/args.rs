@@ -157,7 +157,8 @@ pub struct ServiceArgs {
 
     /// The limit of one attempt to undo a step, in milliseconds; a slow provider needs more. It is
     /// reserved in the ten seconds of a payment for each of three steps [default: 900 for a create,
-    /// 1000 for a confirm, 400 for a row]
+    /// 1000 for a confirm, 400 for a row; with --stripe up to 2500, by the latency that it shows at the
+    /// start; 10000 for redrive]
     #[arg(long, global = true, value_name = "MS", value_parser = undo_limit)]
     pub undo_limit: Option<NonZeroU32>,
 
@@ -181,6 +182,11 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
+    /// Returns the limit of an undo that the operator asks for.
+    pub fn undo_limit(&self) -> Option<Duration> {
+        self.undo_limit.map(|limit| Duration::from_millis(limit.get().into()))
+    }
+
     /// Returns the store that is named, or the default.
     pub fn store(&self) -> StoreUrl {
         let default = || StoreUrl::Sqlite { file: "payments.sqlite".into(), max_pages: None };

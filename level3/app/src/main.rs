@@ -28,6 +28,7 @@ mod show;
 mod stop;
 mod stream;
 mod summary;
+mod undo_limits;
 mod view;
 
 use std::io::{self, ErrorKind, Write as _};
@@ -42,7 +43,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use args::{Cli, Command, ReconcileArgs, ServiceArgs};
 use books::Books;
-use engine::{Engine, Payments};
+use engine::{Engine, Payments, Wiring};
 use health::Health;
 use level3_domain::answer::PayError;
 use problem::{Outcome, ProgramError};
@@ -317,7 +318,8 @@ async fn dead_letters(args: &ServiceArgs) -> Result<Outcome, ProgramError> {
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.
 async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramError> {
     args.store().exists()?;
-    let engine = Engine::start(args).await?;
+    let wiring = Wiring { is_patient: redrive, ..Wiring::plain() };
+    let engine = Engine::start_with(args, wiring).await?;
     let recovered = engine.recover().await?;
     // The receipts that the recovery has found.
     engine.gateway.drain(FINISHING).await;

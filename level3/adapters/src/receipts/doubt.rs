@@ -21,7 +21,7 @@ pub(super) enum Next {
     Send,
     /// No feed can tell: send it again, since no receipt is worse than two.
     SendAgain,
-    /// The feed may not show it yet: look again after this time.
+    /// The feed may not show it yet: ask it once more after this time.
     Wait(Duration),
 }
 
