@@ -76,9 +76,9 @@ fn run(write: bool) -> Result<(), Failed> {
 /// Offers 1, 2, 10 and 100 times the capacity to a gateway on a runtime with a real clock.
 fn goodput() -> Result<String, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut text = format!(
+    let mut text = String::from(
         "| offered in a second | times the capacity | paid in a second, real time | of the peak | refused | refused after a call | failed | longest ms |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|\n"
+         |---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let mut all = Vec::new();
     for times in [1, 2, 10, 100] {

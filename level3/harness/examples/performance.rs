@@ -37,7 +37,7 @@ const INSTRUCTIONS: &str = "\
 | before | 79659 | 5566 |
 | a state is written into a buffer of the thread and allocated once, in its own size; names are checked and written by bytes | 78500 | 5494 |
 
-Left as they are, for the lesson's sake: `Journal::append` takes a batch by value, so a batch is copied before each
+Left as they are, so that the code stays plain: `Journal::append` takes a batch by value, so a batch is copied before each
 try (1 %); the store of keys hashes what clients choose, and so with SipHash; a second hasher for the journal in
 memory, whose names come from SHA-256, would save 2 % and add a crate to each learner's build.
 
