@@ -10,10 +10,12 @@
 //! | [`Receipts`](level3_domain::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](level3_domain::journal::Journal) and [`Ledger`](level3_domain::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
 //!
+//! [`receipts::ClaimedReceipts`] keeps a sender of mail from sending a receipt twice, and
 //! [`reconcile`] compares the provider's intents with the ledger's rows.
 
 mod http;
 pub mod postgres;
+pub mod receipts;
 pub mod reconcile;
 pub mod sendgrid;
 pub mod sql;

@@ -133,6 +133,11 @@ pub struct ServiceArgs {
     #[arg(long, global = true)]
     pub mail_sandbox: bool,
 
+    /// Do not look in the activity feed of the mail service before a receipt is sent again whose first
+    /// attempt may have been executed: such a receipt may then be sent twice
+    #[arg(long, global = true)]
+    pub no_mail_feed: bool,
+
     /// Calls to the payment provider per second [default: 100, as for a live account at Stripe; 25
     /// with --stripe, as in its test mode]
     #[arg(long, global = true, value_name = "N")]
@@ -157,7 +162,8 @@ pub struct ServiceArgs {
 
     /// The limit of one attempt to undo a step, in milliseconds; a slow provider needs more. It is
     /// reserved in the ten seconds of a payment for each of three steps [default: 900 for a create,
-    /// 1000 for a confirm, 400 for a row]
+    /// 1000 for a confirm, 400 for a row; with --stripe up to 2500, by the latency that it shows at the
+    /// start; 10000 for redrive]
     #[arg(long, global = true, value_name = "MS", value_parser = undo_limit)]
     pub undo_limit: Option<NonZeroU32>,
 
@@ -181,6 +187,11 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
+    /// Returns the limit of an undo that the operator asks for.
+    pub fn undo_limit(&self) -> Option<Duration> {
+        self.undo_limit.map(|limit| Duration::from_millis(limit.get().into()))
+    }
+
     /// Returns the store that is named, or the default.
     pub fn store(&self) -> StoreUrl {
         let default = || StoreUrl::Sqlite { file: "payments.sqlite".into(), max_pages: None };

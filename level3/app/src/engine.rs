@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use level3::gateway::{Gateway, GatewayConfig, UndoLimits};
+use level3::gateway::{Gateway, GatewayConfig};
 use level3::retry::Backoff;
+use level3_adapters::receipts::{ClaimedReceipts, Feed};
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
 use level3_adapters::sql::Store;
 use level3_adapters::stripe::{Stripe, StripeConfig, StripeError, StripeKey};
 use level3_domain::event::{Event, Observer};
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Journal;
-use level3_domain::provider::Providers;
+use level3_domain::provider::{Providers, Receipts};
 use level3_sim::{Latencies, RandomFaults, Rates, World};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 
 use super::args::ServiceArgs;
 use super::figures::Figures;
@@ -24,6 +26,14 @@ use super::meter::Metered;
 use super::place::OpenStore;
 use super::problem::ProgramError;
 use super::run_name::random;
+use super::undo_limits::{patient, undo_limits};
+
+/// How long SendGrid's activity feed may take to show a mail. SendGrid states no figure; half of what a
+/// command waits for receipts at its end leaves time for the mail itself.
+const SENDGRID_FEED_LAG: Duration = Duration::from_secs(30);
+/// The same for the simulated mail service, which shows a mail when it is sent: longer than a request
+/// of another process can be under way.
+const SIMULATED_FEED_LAG: Duration = Duration::from_secs(1);
 
 /// The gateway, with the store and the services that it uses.
 pub struct Engine {
@@ -45,6 +55,15 @@ pub struct Wiring {
     pub journal: fn(Arc<dyn Store>) -> Arc<dyn Journal>,
     /// Gets every event, as the figures do.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Whether no client waits for a payment, so that undos may take long.
+    pub is_patient: bool,
+}
+
+impl Wiring {
+    /// The store as the journal, the figures as the only observer, and clients that wait.
+    pub fn plain() -> Self {
+        Self { journal: |store| store, observer: None, is_patient: false }
+    }
 }
 
 /// Returns one observer for both.
@@ -75,18 +94,19 @@ impl Payments {
 impl Engine {
     /// Opens the store and checks that the services can be reached. Makes no payments yet.
     pub async fn start(args: &ServiceArgs) -> Result<Self, ProgramError> {
-        Self::start_with(args, Wiring { journal: |store| store, observer: None }).await
+        Self::start_with(args, Wiring::plain()).await
     }
 
-    /// The same with another journal on the store, and another observer beside the figures.
+    /// The same with another wiring.
     pub async fn start_with(args: &ServiceArgs, wiring: Wiring) -> Result<Self, ProgramError> {
         // First the errors of the command line and the environment, before a file or a connection
         // is opened.
         let stripe = args.stripe.as_deref().map(stripe).transpose()?;
         let mail = args.sendgrid.as_deref().map(|url| send_grid(url, args)).transpose()?;
-        if let Some((client, url)) = &stripe {
-            client.check().await.map_err(|why| stripe_problem(url, why))?;
-        }
+        let latency = match &stripe {
+            Some((client, url)) => Some(latency(client, url).await?),
+            None => None,
+        };
         if let (Some(client), Some(url)) = (&mail, &args.sendgrid) {
             let url = url.clone();
             client.check().await.map_err(|why| ProgramError::SendGrid { url, why })?;
@@ -96,6 +116,7 @@ impl Engine {
         let world = world(args, stripe.is_some(), mail.is_some())?;
 
         let simulated_mail = mail.is_none();
+        let receipts = receipts(args, &store, &world, mail);
         let (sender, failed_receipts) = unbounded_channel();
         let figures = Arc::new(Figures::new(sender));
         let simulated = world.providers();
@@ -110,11 +131,15 @@ impl Engine {
             payments: Arc::clone(&provider) as _,
             fraud: simulated.fraud,
             ledger: Arc::clone(&store.store) as _,
-            receipts: mail.map_or(simulated.receipts, |client| Arc::new(client) as _),
+            receipts: Arc::new(receipts),
         };
         let journal = (wiring.journal)(Arc::clone(&store.store));
         let observer = observer(Arc::clone(&figures), wiring.observer);
-        let gateway = Gateway::new(config(args), providers, journal, observer)?;
+        let mut config = config(args, latency);
+        if wiring.is_patient {
+            config = patient(config, args.undo_limit());
+        }
+        let gateway = Gateway::new(config, providers, journal, observer)?;
         let failed_receipts = Mutex::new(failed_receipts);
         Ok(Self {
             gateway,
@@ -155,6 +180,18 @@ fn stripe(url: &str) -> Result<(Stripe, String), ProgramError> {
     Ok((client, url.to_owned()))
 }
 
+/// Checks that Stripe can be used, and returns how long a call takes: of two, the second one has a
+/// connection already.
+async fn latency(client: &Stripe, url: &str) -> Result<Duration, ProgramError> {
+    let mut took = Duration::MAX;
+    for _ in 0..2 {
+        let begun = Instant::now();
+        client.check().await.map_err(|why| stripe_problem(url, why))?;
+        took = took.min(begun.elapsed());
+    }
+    Ok(took)
+}
+
 fn stripe_problem(url: &str, why: StripeError) -> ProgramError {
     let advice = match &why {
         StripeError::Unreachable { .. } | StripeError::TimedOut { .. } => {
@@ -179,6 +216,27 @@ fn send_grid(url: &str, args: &ServiceArgs) -> Result<SendGrid, ProgramError> {
         ..SendGridConfig::new(key, from)
     };
     SendGrid::new(config).map_err(|why| ProgramError::Url { option: "--sendgrid", why })
+}
+
+/// The mail service, which sends a receipt only under a claim in the store.
+fn receipts(
+    args: &ServiceArgs,
+    store: &OpenStore,
+    world: &World,
+    mail: Option<SendGrid>,
+) -> ClaimedReceipts {
+    let claims = Arc::clone(&store.store) as _;
+    let (mail, feed): (Arc<dyn Receipts>, _) = match mail {
+        Some(client) => {
+            let feed = Feed { feed: Arc::new(client.clone()), lag: SENDGRID_FEED_LAG };
+            (Arc::new(client), feed)
+        }
+        None => {
+            let lag = SIMULATED_FEED_LAG / args.speed.get();
+            (world.providers().receipts, Feed { feed: world.mail_feed(), lag })
+        }
+    };
+    ClaimedReceipts::new(mail, claims, (!args.no_mail_feed).then_some(feed))
 }
 
 fn variable(option: &'static str, variable: &'static str) -> Result<String, ProgramError> {
@@ -210,7 +268,8 @@ fn services(args: &ServiceArgs) -> PathBuf {
 /// The simulated services that the command line asks for.
 fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
     let faults = RandomFaults::new(rates(args), args.seed);
-    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None);
+    // As with SendGrid, each request is a mail: what keeps a receipt from being sent twice is tested by it.
+    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None).repeating_mail();
     if stripe && mail {
         // The fraud check has no file.
         return Ok(world);
@@ -247,7 +306,7 @@ fn rates(args: &ServiceArgs) -> Rates {
 /// Returns the configuration of the gateway. The limit of the account and the pauses between
 /// attempts scale with the speed of the simulated services. The time limits do not: they also cover
 /// delays of this machine.
-fn config(args: &ServiceArgs) -> GatewayConfig {
+fn config(args: &ServiceArgs, latency: Option<Duration>) -> GatewayConfig {
     // A random seed, and not that of the failures: two processes that undo after the same outage
     // must not call at the same moments.
     let mut config = GatewayConfig { seed: random(), ..GatewayConfig::default() };
@@ -255,10 +314,8 @@ fn config(args: &ServiceArgs) -> GatewayConfig {
     if let Some(rate) = calls.and_then(|calls| (calls as usize).try_into().ok()) {
         config.rate = rate;
     }
-    if let Some(limit) = args.undo_limit {
-        let limit = Duration::from_millis(limit.get().into());
-        config.undo = UndoLimits { create: limit, confirm: limit, save: limit };
-    }
+    config.undo = undo_limits(args.undo_limit(), latency);
+    tracing::info!(limits = ?config.undo, ?latency, "the limits of an attempt to undo a step");
     let speed = args.speed.get();
     if speed > 1 {
         config.rate_window /= speed;
@@ -295,17 +352,25 @@ mod tests {
     #[test]
     fn two_processes_do_not_pause_in_lockstep() {
         let args = Cli::parse_from(["payment-gateway"]).services;
-        assert_ne!(config(&args).seed, config(&args).seed);
+        assert_ne!(config(&args, None).seed, config(&args, None).seed);
     }
 
     #[test]
     fn every_limit_that_can_be_given_leaves_time_to_pay() {
-        for limit in ["10", "3000"] {
-            let args = Cli::parse_from(["payment-gateway", "--undo-limit", limit]).services;
-            let (config, world) = (config(&args), World::new(level3_sim::NoFaults));
-            let journal = Arc::new(level3_domain::journal::MemoryJournal::new());
-            let observer = Arc::new(level3_domain::event::NoObserver);
-            assert!(Gateway::new(config, world.providers(), journal, observer).is_ok(), "{limit}");
+        let latencies = [None, Some(Duration::ZERO), Some(Duration::MAX)];
+        for limit in [None, Some("10"), Some("3000")] {
+            let line = ["payment-gateway", "--undo-limit"].into_iter().chain(limit);
+            let args = Cli::parse_from(line.take(if limit.is_some() { 3 } else { 1 })).services;
+            for latency in latencies {
+                let config = config(&args, latency);
+                for config in [patient(config.clone(), args.undo_limit()), config] {
+                    let world = World::new(level3_sim::NoFaults);
+                    let journal = Arc::new(level3_domain::journal::MemoryJournal::new());
+                    let observer = Arc::new(level3_domain::event::NoObserver);
+                    let gateway = Gateway::new(config, world.providers(), journal, observer);
+                    assert!(gateway.is_ok(), "{limit:?} {latency:?}");
+                }
+            }
         }
     }
 }

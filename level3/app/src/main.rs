@@ -29,6 +29,7 @@ mod serve;
 mod stop;
 mod stream;
 mod summary;
+mod undo_limits;
 mod view;
 
 use std::io::{self, ErrorKind, Write as _};
@@ -43,7 +44,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use args::{Cli, Command, ReconcileArgs, ServiceArgs};
 use books::Books;
-use engine::{Engine, Payments};
+use engine::{Engine, Payments, Wiring};
 use health::Health;
 use level3_domain::answer::PayError;
 use problem::{Outcome, ProgramError};
@@ -299,7 +300,8 @@ fn gave_up(
 /// Finishes open payments, and with `redrive` tries the parked undos and receipts once more.
 async fn recover(args: &ServiceArgs, redrive: bool) -> Result<Outcome, ProgramError> {
     args.store().exists()?;
-    let engine = Engine::start(args).await?;
+    let wiring = Wiring { is_patient: redrive, ..Wiring::plain() };
+    let engine = Engine::start_with(args, wiring).await?;
     let recovered = engine.recover().await?;
     // The receipts that the recovery has found.
     engine.gateway.drain(FINISHING).await;

@@ -134,6 +134,7 @@ pub async fn serve(
     let wiring = Wiring {
         journal: |store: Arc<dyn Store>| Arc::new(FiledJournal::new(store)) as Arc<dyn Journal>,
         observer: Some(Arc::new(metrics.clone())),
+        is_patient: false,
     };
     let engine = Engine::start_with(&folder.services(args), wiring).await?;
     let parts = Parts {

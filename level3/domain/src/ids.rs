@@ -46,8 +46,16 @@ fn bounded(text: &str, most: usize) -> Result<(), InvalidText> {
     match chars {
         0 => Err(InvalidText::Empty),
         _ if chars > most => Err(InvalidText::TooLong { chars, most }),
-        _ if text.chars().any(char::is_control) => Err(InvalidText::Characters),
+        _ if has_control(text) => Err(InvalidText::Characters),
         _ => Ok(()),
+    }
+}
+
+fn has_control(text: &str) -> bool {
+    // Most texts are ASCII, whose control characters are bytes: no need to decode characters.
+    match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
     }
 }
 
@@ -235,7 +243,8 @@ impl PaymentId {
         }
         let mut text = String::with_capacity(48);
         text.push_str("pay_");
-        text.extend(digits.map(char::from));
+        // All of them are ASCII.
+        text.push_str(str::from_utf8(&digits).unwrap_or_default());
         text.push('_');
         text.push_str(&run.to_string());
         Self(text.into())

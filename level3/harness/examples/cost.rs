@@ -5,14 +5,14 @@
 //! Each figure is the least of several rounds, and each round has a gateway of its own. The first line
 //! is the gateway with all that protects it: store of keys, admission, journal in memory, breakers,
 //! limiter, timeouts, receipts. The second adds the simulated services, which keep books; the third has
-//! 1000 clients at once.
+//! 1000 clients at once. The example `overload` measures a payment that is refused.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use level3::answer::{PayError, Status};
+use level3::answer::Status;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::MemoryJournal;
@@ -20,6 +20,10 @@ use level3::money::{Currency, Money};
 use level3::provider::Providers;
 use level3::request::PaymentRequest;
 use level3_sim::{InstantServices, Latencies, NoFaults, World};
+
+#[path = "support/cpu_time.rs"]
+mod cpu_time;
+use cpu_time::cpu_time;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,42 +38,7 @@ async fn main() -> Result<(), Failed> {
     let simulated = || World::with(Latencies::NONE, Arc::new(NoFaults), None).providers();
     show("services that answer at once", || at_once.providers(), 1).await?;
     show("the simulated services", simulated, 1).await?;
-    show("services that answer at once, 1000 clients", || at_once.providers(), CLIENTS).await?;
-    refused(at_once.providers()).await
-}
-
-/// The CPU time of a payment that is refused, because the account owes its calls to others.
-async fn refused(providers: Providers) -> Result<(), Failed> {
-    // An account that makes one call in an hour takes one payment.
-    let config = GatewayConfig {
-        rate: NonZeroUsize::MIN,
-        rate_window: Duration::from_secs(3600),
-        ..GatewayConfig::default()
-    };
-    let mut least = Duration::MAX;
-    for _ in 0..ROUNDS {
-        let journal = Arc::new(MemoryJournal::new());
-        let gateway =
-            Gateway::new(config.clone(), providers.clone(), journal, Arc::new(NoObserver))?;
-        let first = tokio::spawn({
-            let gateway = gateway.clone();
-            async move { gateway.pay(request(0)).await }
-        });
-        tokio::task::yield_now().await;
-        let requests: Vec<_> = (1..=PAYMENTS).map(request).collect();
-        let begin = cpu_time();
-        for request in requests {
-            let told = gateway.pay(request).await;
-            if !matches!(told, Err(PayError::Overloaded { .. })) {
-                return Err(Failed::from(format!("not refused: {told:?}")));
-            }
-        }
-        least = least.min(cpu_time().saturating_sub(begin));
-        first.abort();
-    }
-    let each = least / PAYMENTS;
-    println!("{:<45} {:>7} ns of CPU time a payment", "refused", each.as_nanos());
-    Ok(())
+    show("services that answer at once, 1000 clients", || at_once.providers(), CLIENTS).await
 }
 
 async fn show(what: &str, providers: impl Fn() -> Providers, clients: u32) -> Result<(), Failed> {
@@ -116,20 +85,4 @@ async fn round(providers: Providers, clients: u32) -> Result<Duration, Failed> {
 
 fn request(number: u32) -> PaymentRequest {
     PaymentRequest { amount: AMOUNT, ..level3_harness::request(number) }
-}
-
-/// The CPU time of this thread. Where the system does not tell it, the real time, which others on the
-/// machine lengthen.
-fn cpu_time() -> Duration {
-    // The first figure is the time on a CPU in nanoseconds (Linux, proc_pid_schedstat(5)).
-    let nanos = std::fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().next()?.parse().ok());
-    nanos.map_or_else(real_time, Duration::from_nanos)
-}
-
-fn real_time() -> Duration {
-    use std::sync::OnceLock;
-    static BEGIN: OnceLock<tokio::time::Instant> = OnceLock::new();
-    BEGIN.get_or_init(tokio::time::Instant::now).elapsed()
 }

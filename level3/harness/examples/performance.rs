@@ -6,8 +6,8 @@
 //! ```
 //!
 //! What this writes happens in virtual time and is the same in every run. What was measured on a machine
-//! stands at the end, between two marks; it is neither compared nor changed.
-//! `cargo bench -p level3-bench -- --write` measures it again.
+//! stands between marks; it is neither compared nor changed. `cargo bench -p level3-bench -- --write` measures what
+//! stands at the end again, and the example `overload` the figures in real time.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,30 @@ use level3::gateway::GatewayConfig;
 use level3_harness::{Load, Surge, Tally, percentile};
 use level3_sim::Rates;
 
+#[path = "support/marks.rs"]
+mod marks;
+
 const PAYMENTS: u32 = 50_000;
+
+/// What has been tried to make a payment cheaper. The figures are those of `instructions.txt` before and after
+/// each step, so they do not change with it.
+const INSTRUCTIONS: &str = "\
+## Instructions of a payment
+
+`cargo bench -p level3-instructions` counts them with valgrind, with services that answer at once
+(`payment-alone`). Of 79659, writing the answer of each step as JSON took 9 %, moving futures 10 %, malloc and free
+14 %, reading the clock 11 %, SipHash 3 %, SHA-256 for the name 4 %. What plain means have brought:
+
+| means | instructions of a payment | of a refused one |
+|---|---:|---:|
+| before | 79659 | 5566 |
+| a state is written into a buffer of the thread and allocated once, in its own size; names are checked and written by bytes | 78500 | 5494 |
+
+Left as they are, so that the code stays plain: `Journal::append` takes a batch by value, so a batch is copied before each
+try (1 %); the store of keys hashes what clients choose, and so with SipHash; a second hasher for the journal in
+memory, whose names come from SHA-256, would save 2 % and add a crate to each learner's build.
+
+";
 
 /// Around the part that differs between machines.
 const MARKS: [&str; 2] = [
@@ -44,9 +67,9 @@ async fn run(check: bool) -> io::Result<bool> {
         io::Error::other("start me with `cargo run -p level3-harness --example performance`")
     })?;
     let path = PathBuf::from(folder).with_file_name("performance-report.md");
-    let text = report().await?;
     // A checkout on Windows may have carriage returns.
     let committed = fs::read_to_string(&path)?.replace("\r\n", "\n");
+    let text = report(marks::block(&committed).unwrap_or_default()).await?;
     let [begin, end] = MARKS;
     let (exact, measured) = committed.split_once(begin).unwrap_or((&committed, ""));
     if check {
@@ -62,7 +85,8 @@ async fn run(check: bool) -> io::Result<bool> {
     Ok(true)
 }
 
-async fn report() -> io::Result<String> {
+/// Writes the report, with the given figures in real time.
+async fn report(real_time: &str) -> io::Result<String> {
     let mut text = format!(
         "# Performance\n\n\
          `cargo bench -p level3-bench -- --write` brings this file up to date: it simulates, then measures. CI\n\
@@ -104,6 +128,13 @@ async fn report() -> io::Result<String> {
          attempts at 10 % give 0.999^4 = 99.60 % on average.\n\n",
     );
     text.push_str(&overload().await?);
+    text.push_str(
+        "In real time, on a machine with other work beside it, without failures, for 10 s after a warm-up of 5 s\n\
+         (`cargo run --release -p level3-harness --example overload -- --write`):\n\n",
+    );
+    text.push_str(&marks::marked(real_time));
+    text.push_str("\n\n");
+    text.push_str(INSTRUCTIONS);
     Ok(text)
 }
 

@@ -32,7 +32,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use level3_domain::provider::{Providers, Receipt, Row};
+use level3_domain::provider::{MailFeed, Providers, Receipt, Row};
 use tokio::sync::Notify;
 
 pub use account::IntentTruth;
@@ -93,6 +93,8 @@ pub struct World {
     account: Arc<account::Account>,
     books: Arc<services::LedgerState>,
     outgoing: Arc<services::Outgoing>,
+    /// Whether the mail service sends a mail for each request, repeats included.
+    repeats_mail: bool,
     dice: Arc<Dice>,
 }
 
@@ -122,8 +124,16 @@ impl World {
             account: Arc::default(),
             books: Arc::default(),
             outgoing: Arc::default(),
+            repeats_mail: false,
             dice: Arc::new(Dice::new(7)),
         }
+    }
+
+    /// The same world with a mail service that knows no transactions, as most: each request sends a mail,
+    /// and a repeated request sends another one.
+    #[must_use]
+    pub fn repeating_mail(self) -> Self {
+        Self { repeats_mail: true, ..self }
     }
 
     /// The same world, whose payment provider and mails outlive this process: they are kept in two
@@ -192,8 +202,17 @@ impl World {
                 process: process.clone(),
                 latencies,
                 outgoing: Arc::clone(&self.outgoing),
+                repeats: self.repeats_mail,
             }),
         }
+    }
+
+    /// Returns the activity feed of the mail service. It shows each mail that was sent, at once, and has the
+    /// latency of a look at the ledger.
+    #[must_use]
+    pub fn mail_feed(&self) -> Arc<dyn MailFeed> {
+        let latency = self.latencies.of(CallSite::Find);
+        Arc::new(services::FeedClient { latency, outgoing: Arc::clone(&self.outgoing) })
     }
 
     /// How many calls of a kind have arrived.
@@ -232,7 +251,7 @@ impl World {
         self.books.outbox()
     }
 
-    /// Returns the mails that were sent.
+    /// Returns the mails that were sent. One that was sent twice is in it twice.
     #[must_use]
     pub fn mails(&self) -> Vec<Receipt> {
         self.outgoing.sent()

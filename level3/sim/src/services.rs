@@ -4,13 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::money::Money;
 use level3_domain::provider::{
-    CallFuture, FraudAssessment, FraudCheck, FraudQuestion, Ledger, NewRow, PendingReceipt,
-    ProviderError, Receipt, Receipts, RiskScore, Row, RowStatus,
+    CallFuture, FraudAssessment, FraudCheck, FraudQuestion, Ledger, MailFeed, MailTrace, NewRow,
+    PendingReceipt, ProviderError, Receipt, Receipts, RiskScore, Row, RowStatus,
 };
+use tokio::time::sleep;
 
 use super::book::AppendLog;
 use super::fault::{CallSite, Dice};
@@ -209,15 +212,15 @@ pub(super) struct Outgoing {
 
 #[derive(Debug, Default)]
 struct Sent {
+    // A mail that was sent twice is here twice.
     mails: Vec<Receipt>,
     of: HashSet<TransactionId>,
 }
 
 impl Sent {
     fn add(&mut self, receipt: Receipt) {
-        if self.of.insert(receipt.transaction.clone()) {
-            self.mails.push(receipt);
-        }
+        self.of.insert(receipt.transaction.clone());
+        self.mails.push(receipt);
     }
 }
 
@@ -239,17 +242,28 @@ impl Outgoing {
         lock(&self.state).mails.clone()
     }
 
-    fn send(&self, receipt: Receipt) -> io::Result<()> {
+    /// Whether a mail of this transaction was sent, by any process.
+    pub(super) fn has(&self, transaction: &TransactionId) -> io::Result<bool> {
+        self.catch_up()?;
+        Ok(lock(&self.state).of.contains(transaction))
+    }
+
+    /// Sends a mail. Unless `repeats`, a transaction that has a mail gets no second one.
+    fn send(&self, receipt: Receipt, repeats: bool) -> io::Result<()> {
         let mut state = lock(&self.state);
-        if let Some(book) = &self.book {
-            let mut book = lock(book);
-            let mut turn = book.turn()?;
-            turn.read(|receipt| state.add(receipt))?;
-            if !state.of.contains(&receipt.transaction) {
-                turn.write(&receipt)?;
+        let Some(book) = &self.book else {
+            if repeats || !state.of.contains(&receipt.transaction) {
+                state.add(receipt);
             }
+            return Ok(());
+        };
+        let mut book = lock(book);
+        let mut turn = book.turn()?;
+        turn.read(|receipt| state.add(receipt))?;
+        if repeats || !state.of.contains(&receipt.transaction) {
+            turn.write(&receipt)?;
+            state.add(receipt);
         }
-        state.add(receipt);
         Ok(())
     }
 }
@@ -260,11 +274,13 @@ pub(super) struct MailClient {
     pub(super) process: Process,
     pub(super) latencies: Latencies,
     pub(super) outgoing: Arc<Outgoing>,
+    /// Whether a repeated request sends another mail.
+    pub(super) repeats: bool,
 }
 
 impl Receipts for MailClient {
     fn send(&self, receipt: Receipt) -> CallFuture<()> {
-        let outgoing = Arc::clone(&self.outgoing);
+        let (outgoing, repeats) = (Arc::clone(&self.outgoing), self.repeats);
         let latency = self.latencies.of(CallSite::Receipt);
         call(
             &self.net,
@@ -277,7 +293,7 @@ impl Receipts for MailClient {
                 if let Some(refused) = refusal(work, "address_rejected") {
                     return Err(refused);
                 }
-                if let Err(error) = outgoing.send(receipt) {
+                if let Err(error) = outgoing.send(receipt, repeats) {
                     tracing::error!(%error, "the simulated mail service cannot write its file");
                     return Err(ProviderError::Unavailable);
                 }
@@ -287,5 +303,29 @@ impl Receipts for MailClient {
                 }
             },
         )
+    }
+}
+
+/// The activity feed of the mail service: it shows a mail at once.
+pub(super) struct FeedClient {
+    pub(super) latency: Duration,
+    pub(super) outgoing: Arc<Outgoing>,
+}
+
+impl MailFeed for FeedClient {
+    fn look(&self, transaction: TransactionId) -> CallFuture<MailTrace> {
+        let (outgoing, latency) = (Arc::clone(&self.outgoing), self.latency);
+        async move {
+            sleep(latency).await;
+            match outgoing.has(&transaction) {
+                Ok(true) => Ok(MailTrace::Accepted),
+                Ok(false) => Ok(MailTrace::NotShown),
+                Err(error) => {
+                    tracing::error!(%error, "the simulated mail service cannot read its file");
+                    Err(ProviderError::Unavailable)
+                }
+            }
+        }
+        .boxed()
     }
 }

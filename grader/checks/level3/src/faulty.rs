@@ -42,11 +42,7 @@ pub struct Faulty {
     failed: Arc<Notify>,
     /// Where its writes are shown.
     timeline: Option<Timeline>,
-    written: Written,
 }
-
-/// The steps whose `StepStarted` is written, and when, in the order of the writes.
-pub type Written = Arc<Mutex<Vec<(String, Instant)>>>;
 
 /// How many lines the log had when the journal failed first.
 pub struct CallsAfter(Arc<OnceLock<usize>>);
@@ -70,18 +66,12 @@ impl Faulty {
             first_fault: Arc::default(),
             failed: Arc::default(),
             timeline: None,
-            written: Arc::default(),
         }
     }
 
     /// Its writes are shown in the timeline.
     pub fn shown_in(self, timeline: &Timeline) -> Self {
         Self { timeline: Some(timeline.clone()), ..self }
-    }
-
-    /// The steps that it has announced so far, and when.
-    pub fn written(&self) -> Written {
-        Arc::clone(&self.written)
     }
 
     pub fn calls_after(&self) -> CallsAfter {
@@ -113,14 +103,6 @@ fn announced(record: &Record) -> Option<String> {
     match record {
         Record::StepStarted { step } => Some(format!("wrote {step}")),
         Record::UndoStarted { step, .. } => Some(format!("wrote undo {step}")),
-        _ => None,
-    }
-}
-
-/// The step that a written record announces.
-fn started(record: &Record) -> Option<String> {
-    match record {
-        Record::StepStarted { step } => Some(step.to_string()),
         _ => None,
     }
 }
@@ -174,14 +156,11 @@ impl Journal for Faulty {
         assert!(fault != Some(Fault::Panics), "a journal with a bug");
         let write = async move {
             let lines: Vec<String> = records.iter().filter_map(announced).collect();
-            let steps: Vec<String> = records.iter().filter_map(started).collect();
             let batch = list(records.iter().map(told));
             self.memory.append(&lease, records).await?;
             if let Some(timeline) = &self.timeline {
                 timeline.record("journal", format!("has written {batch}"));
             }
-            let now = Instant::now();
-            lock(&self.written).extend(steps.into_iter().map(|step| (step, now)));
             lock(&self.log).extend(lines);
             Ok(())
         };

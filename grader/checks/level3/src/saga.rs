@@ -27,8 +27,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{
-    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, given_right, said, state_of,
-    undone, undone_sorted,
+    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, given_right, said,
+    state_of, undone, undone_sorted,
 };
 
 /// A saga that completes.

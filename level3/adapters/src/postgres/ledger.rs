@@ -1,12 +1,17 @@
 //! The ledger's operations.
 
+use std::sync::Arc;
+
 use level3_domain::ids::{Email, OrderId, PaymentId, TransactionId};
 use level3_domain::provider::{NewRow, PendingReceipt, ProviderError, Receipt, Row, RowStatus};
+use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
-use crate::sql::{LedgerNote, StoreError, money, note, transaction_of};
+use crate::sql::{
+    LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note, transaction_of,
+};
 
 pub(super) struct Save(pub(super) NewRow);
 
@@ -106,6 +111,13 @@ fn pending(row: &tokio_postgres::Row) -> Result<PendingReceipt, Fault> {
     Ok(PendingReceipt { payment, receipt })
 }
 
+/// Returns the name of the payment of a transaction: see [`transaction_of`]. Operations on an entry of
+/// the outbox have it as their key, as those on its row do.
+fn payment_of(transaction: &TransactionId) -> String {
+    let name = transaction.as_str();
+    name.strip_prefix("txn_").map_or(name.to_owned(), |name| format!("pay_{name}"))
+}
+
 /// Removes the receipt of this payment's row from the outbox.
 pub(super) struct ReceiptSent {
     transaction: TransactionId,
@@ -114,8 +126,7 @@ pub(super) struct ReceiptSent {
 
 impl ReceiptSent {
     pub(super) fn new(transaction: TransactionId) -> Self {
-        let name = transaction.as_str();
-        let key = name.strip_prefix("txn_").map_or(name.to_owned(), |name| format!("pay_{name}"));
+        let key = payment_of(&transaction);
         Self { transaction, key }
     }
 }
@@ -123,7 +134,6 @@ impl ReceiptSent {
 impl Operation for ReceiptSent {
     type Output = ();
 
-    /// That of its payment: see [`transaction_of`].
     fn key(&self) -> &str {
         &self.key
     }
@@ -131,6 +141,82 @@ impl Operation for ReceiptSent {
     async fn run(&self, session: &Session) -> Result<(), Fault> {
         let sent = &session.statements.receipt_sent;
         session.client.execute(sent, &[&self.transaction.as_str()]).await?;
+        Ok(())
+    }
+}
+
+pub(super) struct ClaimReceipt {
+    transaction: TransactionId,
+    key: String,
+    watch: Arc<Watch>,
+    me: i32,
+}
+
+impl ClaimReceipt {
+    pub(super) fn new(transaction: TransactionId, watch: Arc<Watch>, me: i32) -> Self {
+        let key = payment_of(&transaction);
+        Self { transaction, key, watch, me }
+    }
+}
+
+impl Operation for ClaimReceipt {
+    type Output = ReceiptClaim;
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    async fn run(&self, session: &Session) -> Result<ReceiptClaim, Fault> {
+        let (client, statements) = (&session.client, &session.statements);
+        let name = self.transaction.as_str();
+        let Some(row) = client.query_opt(&statements.outbox_entry, &[&name]).await? else {
+            return Ok(ReceiptClaim::NotDue);
+        };
+        let entry = OutboxEntry {
+            payment: row.try_get(0)?,
+            sender: row.try_get(1)?,
+            claims: row.try_get(2)?,
+            in_doubt: row.try_get(3)?,
+        };
+        let other = entry.sender.and_then(|sender| i32::try_from(sender).ok());
+        let is_gone = match other.filter(|sender| *sender != self.me) {
+            Some(sender) => client.query_one(&statements.is_gone, &[&sender]).await?.try_get(0)?,
+            None => false,
+        };
+        let claim = decide(&self.watch, self.me.into(), &self.transaction, &entry, is_gone);
+        if matches!(claim, ReceiptClaim::Yours { .. }) {
+            client.execute(&statements.claim_receipt, &[&entry.payment, &self.me]).await?;
+        }
+        Ok(claim)
+    }
+}
+
+pub(super) struct ReleaseReceipt {
+    transaction: TransactionId,
+    key: String,
+    me: i32,
+    in_doubt: bool,
+}
+
+impl ReleaseReceipt {
+    pub(super) fn new(transaction: TransactionId, me: i32, in_doubt: bool) -> Self {
+        let key = payment_of(&transaction);
+        Self { transaction, key, me, in_doubt }
+    }
+}
+
+impl Operation for ReleaseReceipt {
+    type Output = ();
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    async fn run(&self, session: &Session) -> Result<(), Fault> {
+        let release = &session.statements.release_receipt;
+        let parameters: [&(dyn ToSql + Sync); 3] =
+            [&self.transaction.as_str(), &self.me, &self.in_doubt];
+        session.client.execute(release, &parameters).await?;
         Ok(())
     }
 }

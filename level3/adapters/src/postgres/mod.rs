@@ -74,8 +74,8 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, Shown, Store,
-    StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
+    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -110,6 +110,7 @@ impl Default for PostgresOptions {
 pub struct PostgresStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
+    receipts: Arc<Watch>,
     keeper: Arc<Keeper>,
 }
 
@@ -184,6 +185,7 @@ impl PostgresStore {
         Ok(Self {
             writer: Arc::new(writer),
             watch: Arc::new(Watch::new(options.lease)),
+            receipts: Arc::new(Watch::new(options.lease)),
             keeper: Arc::new(keeper),
         })
     }
@@ -286,6 +288,18 @@ impl Ledger for PostgresStore {
 
     fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         self.book(ledger::ReceiptSent::new(transaction))
+    }
+}
+
+impl ReceiptClaims for PostgresStore {
+    fn claim_receipt(&self, transaction: TransactionId) -> Asked<'_, ReceiptClaim> {
+        let (watch, me) = (Arc::clone(&self.receipts), self.keeper.id());
+        self.writer.submit(ledger::ClaimReceipt::new(transaction, watch, me)).boxed()
+    }
+
+    fn release_receipt(&self, transaction: TransactionId, in_doubt: bool) -> Asked<'_, ()> {
+        let me = self.keeper.id();
+        self.writer.submit(ledger::ReleaseReceipt::new(transaction, me, in_doubt)).boxed()
     }
 }
 

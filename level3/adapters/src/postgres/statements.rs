@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -61,6 +61,14 @@ const V2: &str = "
 const V3: &str = "
     ALTER TABLE sagas ADD COLUMN label text;
     CREATE INDEX sagas_labelled ON sagas (label, number) WHERE label IS NOT NULL;
+";
+
+/// Adds the claims of receipts. An older program may have sent those that are in the outbox.
+const V4: &str = "
+    ALTER TABLE outbox ADD COLUMN sender integer;
+    ALTER TABLE outbox ADD COLUMN claims bigint NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN in_doubt boolean NOT NULL DEFAULT false;
+    UPDATE outbox SET in_doubt = true;
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -252,6 +260,18 @@ statements! {
     receipt_sent = "
         DELETE FROM outbox
         WHERE payment = (SELECT number FROM payments WHERE transaction_id = $1)";
+    /// Locked until the end of the transaction: no other process claims it meanwhile.
+    outbox_entry = "
+        SELECT o.payment, o.sender::bigint, o.claims, o.in_doubt
+        FROM outbox o JOIN payments p ON p.number = o.payment
+        WHERE p.transaction_id = $1 FOR UPDATE OF o";
+    /// A claim is in doubt until it is released: its process may die before that.
+    claim_receipt = "
+        UPDATE outbox SET sender = $2, claims = claims + 1, in_doubt = true WHERE payment = $1";
+    release_receipt = "
+        UPDATE outbox SET sender = NULL, in_doubt = $3
+        WHERE sender = $2 AND payment = (SELECT number FROM payments WHERE transaction_id = $1)";
+
     receipt_failed = "
         UPDATE outbox SET failures = failures + 1, cause = $2
         WHERE payment = (SELECT number FROM payments WHERE payment = $1)";
@@ -262,7 +282,8 @@ statements! {
     counts = "
         SELECT standing, count(*) FROM sagas GROUP BY standing
         UNION ALL SELECT status, count(*) FROM payments GROUP BY status
-        UNION ALL SELECT 'receipts', count(*) FROM outbox";
+        UNION ALL SELECT 'receipts', count(*) FROM outbox
+        UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.

@@ -57,9 +57,6 @@ pub struct SendGridConfig {
     pub base_url: String,
     /// The limits of an answer.
     pub limits: Limits,
-    /// The number of sent receipts whose transaction the client remembers. The default is 100 000,
-    /// about 20 MB.
-    pub remembered: usize,
 }
 
 impl SendGridConfig {
@@ -73,7 +70,6 @@ impl SendGridConfig {
             sandbox: false,
             base_url: "https://api.sendgrid.com".to_owned(),
             limits: Limits::default(),
-            remembered: 100_000,
         }
     }
 }

@@ -1,24 +1,11 @@
 //! SendGrid as the sender of receipts, over its v3 Web API.
 //!
-//! # One mail for each payment, and where that ends
+//! SendGrid has no idempotency keys: each request that it accepts is a mail. What keeps a receipt from
+//! being sent twice is [`ClaimedReceipts`](crate::receipts::ClaimedReceipts) in front of this client,
+//! with the account's activity feed if it has one ([`MailFeed`](level3_domain::provider::MailFeed)).
 //!
-//! SendGrid has no idempotency keys: a repeated request sends a second mail. Three rules limit
-//! that:
-//!
-//! 1. The *outbox* of the ledger holds a receipt from the moment its row is written until SendGrid
-//!    has accepted the mail. Only an entry in the outbox leads to a mail.
-//! 2. This client remembers which mails SendGrid has accepted, and sends none twice at the same
-//!    time. If the outbox could not record a mail, the redrive learns from this client that the
-//!    mail was sent, and makes no request.
-//! 3. An attempt whose answer was lost is repeated, since no receipt is worse than two: a
-//!    connection that broke, or a process that died between SendGrid's 202 and the outbox. A
-//!    process that recovers beside a living one may also repeat a mail, because it cannot see which
-//!    mail the other is sending. Both mails then have the same `Message-ID`, derived from the
-//!    transaction: a mailbox that compares it shows one. Both carry the transaction as
-//!    `custom_args`, so SendGrid's events show that there were two.
-//!
-//! So a receipt is sent *at least once*, and exactly once unless an answer was lost or two
-//! processes recover at the same time.
+//! All mails of a receipt have the same `Message-ID`, derived from the transaction: a mailbox that
+//! compares it shows one. All carry the transaction as `custom_args`, by which the feed finds them.
 //!
 //! # What an answer means
 //!
@@ -34,8 +21,8 @@
 //! | nothing in time | `TimedOut` | unknown |
 
 mod config;
+mod feed;
 mod message;
-mod sent;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,12 +35,10 @@ use serde::Deserialize;
 pub use config::{NotAKey, SendGridConfig, SendGridKey};
 
 use level3_domain::provider::{CallFuture, ProviderError, Receipt, Receipts};
-use sent::{Place, Sent};
 
 use super::http::{Answered, Http, SetupError, WireError};
 
-/// A client for one account. Cheap to clone; clones share their connections and the transactions
-/// that they remember.
+/// A client for one account. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct SendGrid {
     shared: Arc<Shared>,
@@ -62,7 +47,6 @@ pub struct SendGrid {
 struct Shared {
     http: Http,
     config: SendGridConfig,
-    sent: Sent,
 }
 
 impl fmt::Debug for SendGrid {
@@ -137,30 +121,19 @@ impl SendGrid {
     /// [`SetupError`] if the base URL cannot be used, or would send the key without encryption.
     pub fn new(config: SendGridConfig) -> Result<Self, SetupError> {
         let http = Http::new(&config.base_url, config.key.expose(), config.limits)?;
-        let sent = Sent::new(config.remembered);
-        Ok(Self { shared: Arc::new(Shared { http, config, sent }) })
+        Ok(Self { shared: Arc::new(Shared { http, config }) })
     }
 }
 
 impl Receipts for SendGrid {
+    /// Asks SendGrid to send the mail. A repeat sends another one.
+    ///
     /// # Cancellation
     ///
-    /// Dropping the future closes the connection. A request that was sent may still lead to a mail;
-    /// see the [module](self) for what a repeat does.
+    /// Dropping the future closes the connection. A request that was sent may still lead to a mail.
     fn send(&self, receipt: Receipt) -> CallFuture<()> {
         let shared = Arc::clone(&self.shared);
-        async move {
-            match shared.sent.begin(&receipt.transaction) {
-                Place::Out => Ok(()),
-                Place::UnderWay => Err(ProviderError::InFlight),
-                Place::Yours(sending) => {
-                    shared.request(&receipt).await?;
-                    sending.done();
-                    Ok(())
-                }
-            }
-        }
-        .boxed()
+        async move { shared.request(&receipt).await }.boxed()
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `sagas` | each saga: its owner, its epoch, its status, its label if it has one | unique name |
 //! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
-//! | `outbox` | receipts that are still to be sent | key payment |
+//! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
 //! | `level3_migrations` | the version of the schema | key version |
@@ -49,6 +49,7 @@
 //! [`PostgresStore`]: super::postgres::PostgresStore
 
 mod check;
+mod claim;
 mod error;
 mod failures;
 mod lease;
@@ -60,6 +61,7 @@ mod view;
 use futures::future::BoxFuture;
 
 pub use check::{Checked, StoreFault};
+pub use claim::{ReceiptClaim, ReceiptClaims};
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
 pub use view::{
@@ -68,6 +70,7 @@ pub use view::{
 };
 
 pub(crate) use check::Checker;
+pub(crate) use claim::{OutboxEntry, decide};
 pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
@@ -88,7 +91,7 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
-pub trait Store: Journal + Ledger {
+pub trait Store: Journal + Ledger + ReceiptClaims {
     /// Returns the place of the store, for messages: a path, or a server and a database, without a
     /// password.
     fn place(&self) -> &str;

@@ -172,6 +172,8 @@ pub struct Counts {
     pub voided: u64,
     /// Receipts that are still to be sent.
     pub receipts: u64,
+    /// Receipts of these that are being sent, or that an earlier attempt may have sent.
+    pub receipts_in_doubt: u64,
 }
 
 impl Counts {
@@ -184,6 +186,7 @@ impl Counts {
             "completed" => self.completed = count,
             "voided" => self.voided = count,
             "receipts" => self.receipts = count,
+            "receipts in doubt" => self.receipts_in_doubt = count,
             _ => {}
         }
     }

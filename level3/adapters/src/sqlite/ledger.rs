@@ -5,8 +5,14 @@ use level3_domain::provider::{NewRow, PendingReceipt, ProviderError, Receipt, Ro
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
-use super::statements::{NO_RECEIPT, NOTE, PENDING, RECEIPT_DUE, RECEIPT_SENT, SAVE, SAVED, VOID};
-use crate::sql::{LedgerNote, StoreError, money, note, transaction_of};
+use super::presence::Presence;
+use super::statements::{
+    CLAIM_RECEIPT, NO_RECEIPT, NOTE, OUTBOX_ENTRY, PENDING, RECEIPT_DUE, RECEIPT_SENT,
+    RELEASE_RECEIPT, SAVE, SAVED, VOID,
+};
+use crate::sql::{
+    LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note, transaction_of,
+};
 
 /// The answer of the ledger; the outer error is the store's.
 type Booked<T> = Result<Result<T, ProviderError>, Fault>;
@@ -90,5 +96,37 @@ pub(super) fn pending_receipts(db: &Connection, most: i64) -> Result<Vec<Pending
 
 pub(super) fn receipt_sent(db: &Connection, transaction: &str) -> Result<(), Fault> {
     db.prepare_cached(RECEIPT_SENT)?.execute([transaction])?;
+    Ok(())
+}
+
+pub(super) fn claim_receipt(
+    db: &Connection,
+    watch: &Watch,
+    me: &Presence,
+    transaction: &TransactionId,
+) -> Result<ReceiptClaim, Fault> {
+    let entry = db.prepare_cached(OUTBOX_ENTRY)?.query_row([transaction.as_str()], |row| {
+        let (payment, sender, claims) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(OutboxEntry { payment, sender, claims, in_doubt: row.get(3)? })
+    });
+    let Some(entry) = entry.optional()? else { return Ok(ReceiptClaim::NotDue) };
+    let is_gone = match entry.sender {
+        Some(sender) => me.is_gone(db, sender)?,
+        None => false,
+    };
+    let claim = decide(watch, me.id(), transaction, &entry, is_gone);
+    if matches!(claim, ReceiptClaim::Yours { .. }) {
+        db.prepare_cached(CLAIM_RECEIPT)?.execute(params![entry.payment, me.id()])?;
+    }
+    Ok(claim)
+}
+
+pub(super) fn release_receipt(
+    db: &Connection,
+    me: i64,
+    transaction: &str,
+    in_doubt: bool,
+) -> Result<(), Fault> {
+    db.prepare_cached(RELEASE_RECEIPT)?.execute(params![transaction, me, in_doubt])?;
     Ok(())
 }

@@ -45,8 +45,8 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, Shown, Store,
-    StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
+    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in a file.
@@ -73,6 +73,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
+    receipts: Arc<Watch>,
     presence: Arc<Presence>,
     identity: StoreId,
 }
@@ -130,8 +131,9 @@ impl SqliteStore {
         let failed = StoreError::Closed { place: place.clone() };
         let writer = Writer::start(db, file, place, options.group.get(), move |db| mine.leave(&db))
             .map_err(|_| failed)?;
-        let watch = Arc::new(Watch::new(options.lease));
-        Ok(Self { writer: Arc::new(writer), watch, presence, identity })
+        let watch = || Arc::new(Watch::new(options.lease));
+        let (watch, receipts) = (watch(), watch());
+        Ok(Self { writer: Arc::new(writer), watch, receipts, presence, identity })
     }
 
     /// Finishes the operations that were begun before, and closes the file. Later operations,
@@ -225,6 +227,20 @@ impl Ledger for SqliteStore {
     fn receipt_sent(&self, transaction: TransactionId) -> CallFuture<()> {
         let sent = self.writer.submit(move |db| ledger::receipt_sent(db, transaction.as_str()));
         async move { Ok::<_, ProviderError>(sent.await?) }.boxed()
+    }
+}
+
+impl ReceiptClaims for SqliteStore {
+    fn claim_receipt(&self, transaction: TransactionId) -> Asked<'_, ReceiptClaim> {
+        let (watch, me) = (Arc::clone(&self.receipts), Arc::clone(&self.presence));
+        self.writer.submit(move |db| ledger::claim_receipt(db, &watch, &me, &transaction)).boxed()
+    }
+
+    fn release_receipt(&self, transaction: TransactionId, in_doubt: bool) -> Asked<'_, ()> {
+        let me = self.presence.id();
+        self.writer
+            .submit(move |db| ledger::release_receipt(db, me, transaction.as_str(), in_doubt))
+            .boxed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -63,6 +63,14 @@ const V2: &str = "
 const V3: &str = "
     ALTER TABLE sagas ADD COLUMN label TEXT;
     CREATE INDEX sagas_labelled ON sagas (label, number) WHERE label IS NOT NULL;
+";
+
+/// Adds the claims of receipts. An older program may have sent those that are in the outbox.
+const V4: &str = "
+    ALTER TABLE outbox ADD COLUMN sender INTEGER;
+    ALTER TABLE outbox ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
+    UPDATE outbox SET in_doubt = 1;
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -159,6 +167,15 @@ pub(super) const PENDING: &str = "
 pub(super) const RECEIPT_SENT: &str = "
     DELETE FROM outbox
     WHERE payment = (SELECT number FROM payments WHERE transaction_id = ?1)";
+/// A claim is in doubt until it is released: its process may die before that.
+pub(super) const OUTBOX_ENTRY: &str = "
+    SELECT o.payment, o.sender, o.claims, o.in_doubt
+    FROM outbox o JOIN payments p ON p.number = o.payment WHERE p.transaction_id = ?1";
+pub(super) const CLAIM_RECEIPT: &str = "
+    UPDATE outbox SET sender = ?2, claims = claims + 1, in_doubt = 1 WHERE payment = ?1";
+pub(super) const RELEASE_RECEIPT: &str = "
+    UPDATE outbox SET sender = NULL, in_doubt = ?3
+    WHERE sender = ?2 AND payment = (SELECT number FROM payments WHERE transaction_id = ?1)";
 
 pub(super) const RECEIPT_FAILED: &str = "
     UPDATE outbox SET failures = failures + 1, cause = ?2
@@ -179,11 +196,24 @@ pub(super) const ROWS: &str = "
 pub(super) const COUNTS: &str = "
     SELECT standing, count(*) FROM sagas GROUP BY standing
     UNION ALL SELECT status, count(*) FROM payments GROUP BY status
-    UNION ALL SELECT 'receipts', count(*) FROM outbox";
+    UNION ALL SELECT 'receipts', count(*) FROM outbox
+    UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
 
 /// The statements that use every table and every column.
-pub(super) const WRITES: &[&str] =
-    &[OPEN, FIRST, APPEND, STAND, CLAIM, SAVE, VOID, RECEIPT_DUE, RECEIPT_FAILED, END_INSTANCE];
+pub(super) const WRITES: &[&str] = &[
+    OPEN,
+    FIRST,
+    APPEND,
+    STAND,
+    CLAIM,
+    SAVE,
+    VOID,
+    RECEIPT_DUE,
+    RECEIPT_FAILED,
+    CLAIM_RECEIPT,
+    RELEASE_RECEIPT,
+    END_INSTANCE,
+];
 
 /// Each fault of the file's pages and indexes; `ok` if there is none.
 pub(super) const INTEGRITY: &str = "PRAGMA integrity_check(1000)";

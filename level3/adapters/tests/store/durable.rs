@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use level3_adapters::sql::{
-    Counts, DeadLetter, LabelQuery, LedgerNote, Store, UnixMillis, Written,
+    Counts, DeadLetter, LabelQuery, LedgerNote, ReceiptClaim, Store, UnixMillis, Written,
 };
-use level3_domain::ids::IntentId;
+use level3_domain::ids::{IntentId, TransactionId};
 use level3_domain::journal::{Claimed, Lease, Opened, Record, SagaId, Standing};
 use level3_domain::provider::{NewRow, ProviderError};
 use tokio::time::{Instant, sleep};
@@ -212,7 +212,15 @@ pub async fn rows_and_counts_are_told(place: Place) {
     let leases = [begin(&store, "x").await, begin(&store, "y").await, begin(&store, "z").await];
     store.append(&leases[1], vec![Record::Parked]).await.unwrap();
     store.append(&leases[2], vec![Record::Completed]).await.unwrap();
-    let expected = Counts { open: 1, parked: 1, ended: 1, completed: 24, voided: 2, receipts: 24 };
+    let expected = Counts {
+        open: 1,
+        parked: 1,
+        ended: 1,
+        completed: 24,
+        voided: 2,
+        receipts: 24,
+        receipts_in_doubt: 0,
+    };
     assert_eq!(store.counts().await, Ok(expected));
     let (mut amounts, mut after) = (Vec::new(), 0);
     loop {
@@ -223,6 +231,68 @@ pub async fn rows_and_counts_are_told(place: Place) {
         amounts.extend(page.iter().map(|booked| booked.row.amount.minor()));
     }
     assert_eq!(amounts, (100..125).collect::<Vec<_>>());
+}
+
+/// Of several processes one may send a receipt, and the next one learns whether it was tried.
+pub async fn a_receipt_has_one_sender(place: Place) {
+    let (one, other) = (place.open(LONG).await, place.open(LONG).await);
+    let receipt = one.save(row("a", 1999)).await.unwrap().transaction;
+    let claim = async |store: &Arc<dyn Store>| store.claim_receipt(receipt.clone()).await.unwrap();
+    let release = async |store: &Arc<dyn Store>, in_doubt| {
+        store.release_receipt(receipt.clone(), in_doubt).await.unwrap();
+    };
+    let in_doubt = async || one.counts().await.unwrap().receipts_in_doubt;
+
+    assert_eq!((claim(&one).await, in_doubt().await), (ReceiptClaim::Yours { in_doubt: false }, 1));
+    assert!(matches!(claim(&other).await, ReceiptClaim::Busy { .. }));
+    // No process releases the claim of another one.
+    release(&other, false).await;
+    assert!(matches!(claim(&other).await, ReceiptClaim::Busy { .. }));
+    // A call of this process was dropped.
+    assert_eq!(claim(&one).await, ReceiptClaim::Yours { in_doubt: true });
+    release(&one, false).await;
+    assert_eq!(in_doubt().await, 0);
+    assert_eq!(claim(&other).await, ReceiptClaim::Yours { in_doubt: false });
+    release(&other, true).await;
+    assert_eq!((claim(&one).await, in_doubt().await), (ReceiptClaim::Yours { in_doubt: true }, 1));
+
+    one.receipt_sent(receipt.clone()).await.unwrap();
+    assert_eq!((claim(&one).await, in_doubt().await), (ReceiptClaim::NotDue, 0));
+    release(&one, true).await;
+    let voided = one.save(row("b", 1999)).await.unwrap().transaction;
+    one.void(payment("b")).await.unwrap();
+    assert_eq!(one.claim_receipt(voided).await.unwrap(), ReceiptClaim::NotDue);
+    let unknown = TransactionId::new("txn_unknown").unwrap();
+    assert_eq!(one.claim_receipt(unknown).await.unwrap(), ReceiptClaim::NotDue);
+}
+
+/// A claim outlives neither its process nor its lease.
+pub async fn a_sender_that_is_gone_or_silent_loses_its_claim(place: Place) {
+    let one = place.open(LONG).await;
+    let (first, second) =
+        (one.save(row("a", 1)).await.unwrap(), one.save(row("b", 1)).await.unwrap());
+    let fresh = ReceiptClaim::Yours { in_doubt: false };
+    for row in [&first, &second] {
+        assert_eq!(one.claim_receipt(row.transaction.clone()).await.unwrap(), fresh);
+    }
+    let patient = place.open(LONG).await;
+    let hasty = place.open(Duration::from_millis(50)).await;
+    wait_for_a_claim(&hasty, &second.transaction).await;
+    let claim = patient.claim_receipt(first.transaction.clone()).await.unwrap();
+    assert!(matches!(claim, ReceiptClaim::Busy { .. }), "{claim:?}");
+    drop(one);
+    wait_for_a_claim(&patient, &first.transaction).await;
+}
+
+async fn wait_for_a_claim(store: &Arc<dyn Store>, receipt: &TransactionId) {
+    let begun = Instant::now();
+    loop {
+        match store.claim_receipt(receipt.clone()).await.unwrap() {
+            ReceiptClaim::Busy { .. } => sleep(Duration::from_millis(20)).await,
+            claim => break assert_eq!(claim, ReceiptClaim::Yours { in_doubt: true }),
+        }
+        assert!(begun.elapsed() < NOTICED, "the claim does not end");
+    }
 }
 
 /// Epochs fence an owner that was only slow, in whichever process it runs.

@@ -78,6 +78,8 @@ macro_rules! durable {
             labelled_sagas_are_listed
             rows_and_counts_are_told
             two_processes_never_both_write
+            a_receipt_has_one_sender
+            a_sender_that_is_gone_or_silent_loses_its_claim
         } payments {
             books_balance
         } crashes {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use level3_adapters::sql::{self, Store as _, StoreError};
+use level3_adapters::sql::{self, ReceiptClaim, ReceiptClaims as _, Store as _, StoreError};
 use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 use level3_domain::journal::{Claimed, Journal as _, JournalError, Opened, StoreId};
 use level3_domain::provider::{Ledger as _, ProviderError};
@@ -68,7 +68,7 @@ async fn what_is_something_else_is_left_as_it_is() {
     assert!(matches!(refused(&text).await, StoreError::NotADatabase { .. }));
     assert!(matches!(refused(&foreign).await, StoreError::Foreign { .. }));
     let error = refused(&newer).await;
-    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 4, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -95,16 +95,22 @@ async fn a_store_from_before_identities_keeps_its_names() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).await.unwrap();
     let _ = store.open(id("a"), begun("a")).await.unwrap();
+    let receipt = store.save(row("a", 1)).await.unwrap().transaction;
     store.close().await;
     let db = Connection::open(&path).unwrap();
     db.execute_batch(
         "DROP TABLE store; DROP INDEX sagas_labelled; ALTER TABLE sagas DROP COLUMN label;
+         ALTER TABLE outbox DROP COLUMN sender; ALTER TABLE outbox DROP COLUMN claims;
+         ALTER TABLE outbox DROP COLUMN in_doubt;
          DELETE FROM level3_migrations WHERE version > 1;",
     )
     .unwrap();
     drop(db);
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.store_id(), StoreId::unnamed());
+    // The older program claimed nothing: it may have sent the receipt.
+    let claim = store.claim_receipt(receipt).await.unwrap();
+    assert_eq!(claim, ReceiptClaim::Yours { in_doubt: true });
     store.close().await;
 }
 

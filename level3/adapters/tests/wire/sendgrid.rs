@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use level3_adapters::sendgrid::{CheckError, SendGrid, SendGridConfig, SendGridKey};
 use level3_domain::ids::{Email, OrderId, TransactionId};
-use level3_domain::provider::{Effect, ProviderError, Receipt, Receipts};
+use level3_domain::provider::{Effect, MailFeed, MailTrace, ProviderError, Receipt, Receipts};
 use serde_json::{Value, json};
-use wiremock::matchers::{header, method, path};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::peer::{Peer, Then, answer};
@@ -44,9 +44,11 @@ pub async fn server(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-pub async fn bodies(server: &MockServer) -> Vec<Value> {
+/// The mails that the server was asked to send.
+pub async fn mails(server: &MockServer) -> Vec<Value> {
     let requests = server.received_requests().await.expect("recording is on");
-    requests.iter().map(|request| request.body_json().expect("JSON")).collect()
+    let mails = requests.iter().filter(|request| request.url.path() == "/v3/mail/send");
+    mails.map(|request| request.body_json().expect("JSON")).collect()
 }
 
 async fn sent(answer: ResponseTemplate) -> Result<(), ProviderError> {
@@ -66,7 +68,7 @@ async fn the_mail_is_a_receipt() {
         .await;
     let named = SendGridConfig { from_name: Some("A shop".to_owned()), ..config(&server.uri()) };
     SendGrid::new(named).unwrap().send(receipt("txn_1")).await.unwrap();
-    let mail = bodies(&server).await.remove(0);
+    let mail = mails(&server).await.remove(0);
     let id = mail["headers"]["Message-ID"].as_str().unwrap();
     assert!(id.starts_with("<receipt.") && id.ends_with("@example.org>"), "{id}");
     let text = mail["content"][0]["value"].as_str().unwrap();
@@ -86,35 +88,48 @@ async fn the_sandbox_answers_200_and_sends_nothing() {
     let server = server(ResponseTemplate::new(200)).await;
     let sandbox = SendGridConfig { sandbox: true, ..config(&server.uri()) };
     assert_eq!(SendGrid::new(sandbox).unwrap().send(receipt("txn_1")).await, Ok(()));
-    assert_eq!(bodies(&server).await[0]["mail_settings"]["sandbox_mode"]["enable"], true);
+    assert_eq!(mails(&server).await[0]["mail_settings"]["sandbox_mode"]["enable"], true);
     // Outside of it a 200 is no acceptance.
     let answer = sendgrid(&server.uri()).send(receipt("txn_1")).await;
     assert_eq!(answer, Err(ProviderError::ConnectionLost));
 }
 
 #[tokio::test]
-async fn a_repeat_sends_no_second_mail() {
+async fn each_request_is_a_mail() {
     let server = server(ResponseTemplate::new(202)).await;
     let sendgrid = sendgrid(&server.uri());
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(sendgrid.clone().send(receipt("txn_1")).await, Ok(()));
     }
-    assert_eq!(bodies(&server).await.len(), 1);
-    sendgrid.send(receipt("txn_2")).await.unwrap();
-    assert_eq!(bodies(&server).await.len(), 2);
+    assert_eq!(mails(&server).await.len(), 2);
 }
 
 #[tokio::test]
-async fn two_at_once_send_one_mail() {
-    let slow = ResponseTemplate::new(202).set_delay(Duration::from_millis(30));
-    let server = server(slow).await;
-    let sendgrid = sendgrid(&server.uri());
-    let (first, second) =
-        tokio::join!(sendgrid.send(receipt("txn_1")), sendgrid.send(receipt("txn_1")));
-    assert_eq!(first, Ok(()));
-    assert_eq!(second, Err(ProviderError::InFlight), "worth another look");
-    assert_eq!(sendgrid.send(receipt("txn_1")).await, Ok(()));
-    assert_eq!(bodies(&server).await.len(), 1);
+async fn the_feed_is_asked_for_the_transaction() {
+    let look = async |status: u16, body: Value| {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path("/v3/messages"))
+            .and(header("authorization", format!("Bearer {KEY}")))
+            .and(query_param("limit", "1"))
+            .and(query_param("query", "(unique_args['transaction']=\"txn_1\")"))
+            .respond_with(ResponseTemplate::new(status).set_body_json(body))
+            .expect(1)
+            .mount(&server)
+            .await;
+        sendgrid(&server.uri()).look(TransactionId::new("txn_1").unwrap()).await
+    };
+    let shown = json!({ "messages": [{ "msg_id": "a", "status": "processed" }] });
+    assert_eq!(look(200, shown).await, Ok(MailTrace::Accepted));
+    assert_eq!(look(200, json!({ "messages": [] })).await, Ok(MailTrace::NotShown));
+    // An answer of something else, or none, says nothing about the mail.
+    assert_eq!(look(200, json!([])).await, Err(ProviderError::ConnectionLost));
+    assert_eq!(look(500, json!({})).await, Err(ProviderError::Internal));
+    let limited = Err(ProviderError::RateLimited { retry_after: None });
+    assert_eq!(look(429, json!({})).await, limited);
+    for status in [401, 403, 404] {
+        assert_eq!(look(status, json!({})).await, Ok(MailTrace::NoFeed), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -16,11 +16,7 @@ fn the_program_waits_for_a_server_that_is_read_only() {
     let place = Place::postgres(server.database().unwrap());
     let running =
         Followed::start(place.program("--payments 1200 --rate 60 --failure-rate 0 --json"));
-    let begun = Instant::now();
-    while open_sagas(&place).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no payment has begun");
-        thread::sleep(Duration::from_millis(50));
-    }
+    under_way(&place);
     let read_only = |on: &str| {
         oracles::block_on(async {
             let url = server.url("postgres");

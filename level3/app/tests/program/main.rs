@@ -21,6 +21,7 @@ mod overload;
 mod parked;
 mod process;
 mod providers;
+mod receipts;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod service;

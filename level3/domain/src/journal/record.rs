@@ -1,6 +1,7 @@
 //! The records of a saga.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,8 +16,13 @@ pub type StepName = Cow<'static, str>;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload(Arc<str>);
 
-/// Enough bytes for most states, so that writing one allocates only once.
-const ROOM: usize = 512;
+/// The most bytes of a buffer that a thread keeps.
+const KEPT: usize = 64 * 1024;
+
+thread_local! {
+    // Each thread writes into one buffer, so that a payload allocates once, in its own size.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl Payload {
     /// Converts a value to JSON.
@@ -25,11 +31,17 @@ impl Payload {
     ///
     /// When the value cannot be written as JSON: a map whose keys are not texts, for instance.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let mut json = Vec::with_capacity(ROOM);
+        // Taken and not borrowed: the value is foreign code, which may write a payload of its own.
+        let mut json = BUFFER.take();
+        json.clear();
         serde_json::to_writer(&mut json, value)?;
         // serde_json writes UTF-8.
-        let json = String::from_utf8(json).map_err(serde_json::Error::custom)?;
-        Ok(Self(json.into()))
+        let text = str::from_utf8(&json).map_err(serde_json::Error::custom)?;
+        let payload = Self(text.into());
+        if json.capacity() <= KEPT {
+            BUFFER.set(json);
+        }
+        Ok(payload)
     }
 
     /// Converts the JSON back to a value.

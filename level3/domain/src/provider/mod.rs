@@ -8,6 +8,7 @@
 //! The futures own what they need, so the traits can be mocked and their futures spawned.
 
 mod error;
+mod feed;
 mod list;
 mod types;
 
@@ -19,6 +20,7 @@ use crate::ids::{IntentId, PaymentId, TransactionId};
 
 pub use crate::journal::Effect;
 pub use error::ProviderError;
+pub use feed::{MailFeed, MailTrace};
 pub use list::{IntentList, IntentPage};
 pub use types::{
     CreateIntent, FraudAssessment, FraudQuestion, Intent, IntentStatus, NewRow, Operation,

@@ -1,5 +1,6 @@
 //! More payments than can be paid.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use level3::gateway::GatewayConfig;
@@ -47,4 +48,23 @@ async fn a_slow_fraud_check_is_not_flooded() {
         assert!(found.paid >= 0.95 * 32.0, "{offered} a second: {found:?}");
         assert_eq!((found.failed, found.refused_late), (0, 0));
     }
+}
+
+/// Most requests are refused under overload: what that costs is taken from those that are paid. The
+/// instructions are counted by `cargo bench -p level3-instructions -- --save`, and CI compares them.
+#[test]
+fn a_refused_payment_costs_at_most_a_twentieth_of_a_paid_one() {
+    // Cargo tells a test where its package is.
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo"));
+    let path = package.with_file_name("instructions").join("instructions.txt");
+    let counted = std::fs::read_to_string(path).expect("the baseline");
+    let instructions = |path: &str| -> f64 {
+        let line = counted.lines().find_map(|line| line.strip_prefix(path)?.strip_prefix(' '));
+        line.and_then(|count| count.trim().parse().ok()).expect("a count")
+    };
+    // The client writes the request in both cases.
+    let request = instructions("request");
+    let paid = instructions("payment-alone") - request;
+    let refused = instructions("payment-refused") - request;
+    assert!(refused * 20.0 <= paid, "{refused} instructions of {paid}");
 }

@@ -4,7 +4,8 @@ use level3_domain::ids::{CardToken, Email, OrderId, PaymentId, PaymentKey, Trans
 use level3_domain::journal::StoreId;
 use level3_domain::money::{Currency, Money};
 use level3_domain::provider::{
-    CreateIntent, IntentStatus, Operation, ProviderError, ProviderKey, Providers, Receipt,
+    CreateIntent, IntentStatus, MailTrace, Operation, ProviderError, ProviderKey, Providers,
+    Receipt,
 };
 use tokio::time::Duration;
 
@@ -107,6 +108,31 @@ async fn a_mail_goes_out_once_for_all_processes() {
     other.providers().receipts.send(receipt.clone()).await.unwrap();
     assert_eq!(other.mails(), [receipt]);
     assert_eq!(world(&name, NoFaults).mails().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_knows_no_transactions_sends_a_repeat_and_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("sim");
+    let receipt = |transaction: &str| Receipt {
+        transaction: TransactionId::new(transaction).unwrap(),
+        order: OrderId::new("order").unwrap(),
+        amount: Money::new(1999, Currency::USD).unwrap(),
+        email: Email::new("someone@example.com").unwrap(),
+    };
+    let (one, other) = (world(&name, NoFaults), world(&name, NoFaults));
+    let (one, other) = (one.repeating_mail(), other.repeating_mail());
+    let look = |transaction: &str| {
+        let transaction = TransactionId::new(transaction).unwrap();
+        world(&name, NoFaults).mail_feed().look(transaction)
+    };
+    assert_eq!(look("txn_1").await, Ok(MailTrace::NotShown));
+    one.providers().receipts.send(receipt("txn_1")).await.unwrap();
+    other.providers().receipts.send(receipt("txn_1")).await.unwrap();
+    assert_eq!(other.mails().len(), 2);
+    assert_eq!(world(&name, NoFaults).mails().len(), 2);
+    assert_eq!(look("txn_1").await, Ok(MailTrace::Accepted));
+    assert_eq!(look("txn_2").await, Ok(MailTrace::NotShown));
 }
 
 #[test]

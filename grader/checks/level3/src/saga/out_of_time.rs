@@ -36,7 +36,7 @@ pub async fn takes_the_steps_time(cx: &Cx) -> Outcome {
             .step("capture", Does::Works, Undo::Works);
         let saga = Arc::new(bench.take());
         let faulty = Faulty::new(&MemoryJournal::new(), 1, Fault::Slow(takes), &bench.log);
-        let journal: Arc<dyn Journal> = Arc::new(faulty);
+        let journal: Arc<dyn Journal> = Arc::new(faulty.shown_in(cx.timeline()));
         let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
         let calls = without_writes(&bench);
         ensure!(

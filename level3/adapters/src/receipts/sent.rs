@@ -26,7 +26,7 @@ pub(super) enum Place<'a> {
     Yours(Sending<'a>),
     /// Another call is sending it.
     UnderWay,
-    /// SendGrid has accepted it.
+    /// The mail service has accepted it.
     Out,
 }
 
