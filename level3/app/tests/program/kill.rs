@@ -1,15 +1,14 @@
 //! `kill -9` at any moment, again and again, and what is left in the end.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::oracles;
+use crate::oracles::{self, open_sagas};
 use crate::process::{Followed, Place, dice, run};
 use crate::server::{Flush, Server};
-use crate::waiting::under_way;
 
 /// Kills the program so many times, each time at another moment: while it starts, recovers or pays. Every second
-/// time it pays for certain, however slow the machine is.
+/// time it has begun to pay, however slowly the machine starts it.
 fn killed(place: &Place, times: u32) {
     let dice = dice();
     for round in 0..times {
@@ -20,7 +19,11 @@ fn killed(place: &Place, times: u32) {
         if round % 2 == 1 {
             // It says so when the recovery is over: what is open from then on is its own.
             running.says("Paying");
-            under_way(place);
+            // Unless a breaker that a stalled machine has opened refuses everything for a minute.
+            let begun = Instant::now();
+            while open_sagas(place).is_empty() && begun.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(20));
+            }
         }
         thread::sleep(Duration::from_millis(dice.below(600)));
         assert!(running.is_running(), "the program has ended by itself");
