@@ -1,7 +1,7 @@
 //! A journal that fails from one of its writes on, for the criteria of the saga.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 use grader_kit::{Timeline, list, lock, ms};
@@ -10,7 +10,7 @@ use level3::journal::{
     SagaLog, Standing, StoreId,
 };
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::steps::Log;
 

@@ -8,7 +8,6 @@ use bench_kit::work::{self, ratio};
 use crate::caches::{HIT, QUICK};
 use crate::curves::{self, Growth};
 use crate::notions::Notion;
-use crate::work;
 use crate::{CLOCK, Measured, memory};
 
 type Failed = Box<dyn std::error::Error>;

@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::work::{self, SIZE, drain, later};
+use crate::work::{SIZE, drain, later};
+use bench_kit::work;
 
 /// Callers that share a run.
 const CALLERS: u64 = 100;

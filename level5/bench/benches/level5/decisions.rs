@@ -176,7 +176,7 @@ fn keystroke(runtime: &Runtime) -> Result<Work<'_>, Failed> {
         for _ in 0..times {
             odd = !odd;
             let _ = form.set(NAME, if odd { "annie" } else { "an" });
-            black_box(shown.borrow().clone());
+            black_box(*shown.borrow());
         }
     })
     .beside(

@@ -7,13 +7,13 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::StreamExt as _;
 use level5::event_processor::{Event, Journal, MemoryJournal, Processor, Service};
 use level5_journal::{FileJournal, JournalConfig};
 use redb::{Database, TableDefinition};
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
 use crate::Failed;
 use crate::events::{self, Accepts};
