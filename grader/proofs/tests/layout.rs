@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
     ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
-    ("bench", &["domain", "sim", "", "harness", "adapters"], &[]),
+    ("bench", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];
 
