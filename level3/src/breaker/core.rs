@@ -76,7 +76,7 @@ enum Failures {
 /// lock makes each of them one step.
 #[derive(Debug)]
 pub(super) struct Core {
-    /// Never changed after the start: `Failures` relies on it that its variant fits the trip.
+    /// Never changes, so that the variant of `Failures` always fits the trip.
     rules: Rules,
     /// Changed by `enter` alone.
     phase: Phase,

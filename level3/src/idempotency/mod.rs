@@ -41,7 +41,6 @@ pub enum KeyError {
 /// assert_eq!(Key::new(""), Err(KeyError::Empty));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// An `Arc<str>`: the store keeps each key twice, in the entries and in their order, and every clone is a count.
 pub struct Key(Arc<str>);
 
 impl Key {
@@ -59,6 +58,8 @@ impl Key {
         if characters > LONGEST_KEY {
             return Err(KeyError::TooLong { characters });
         }
+        // An `Arc<str>`: the store keeps each key twice, in the entries and in their order, and the second time is
+        // a count and no copy of the text.
         Ok(Self(text.into()))
     }
 

@@ -49,7 +49,7 @@ impl WaitQueue {
     }
 
     pub(super) fn join(&mut self, priority: Priority, caller: Arc<Notify>) -> Ticket {
-        // No priority between the two queues is stored: `is_first` and `first` compute it on demand, so a
+        // The order between the two queues is not stored: `is_first` and `first` compute it on demand, so a
         // refund that joins goes ahead of every charge without moving one of them.
         Ticket { priority, number: self.fifo_mut(priority).join(caller) }
     }

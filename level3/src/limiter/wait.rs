@@ -144,7 +144,7 @@ impl RateLimiter {
     /// Returns the counts now, in time that grows with the logarithm of the limit.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        // One lock for all four, so that a caller that moves from the queue to a slot is in one of them.
+        // One lock for all four, so that a caller that moves from the queue to a slot is never missing in both.
         let shared = self.lock();
         Usage {
             in_window: shared.window.in_window(self.epoch.now()),
@@ -312,7 +312,7 @@ impl Permit<'_> {
         // window from now. Otherwise it sleeps until an older call is a window old, and that holds.
         let first = if shared.window.is_fully_reserved() { shared.queue.first() } else { None };
         // The clock is read under the lock, so that calls are recorded in the order of their instants: the
-        // window relies on it that its oldest call is at the front.
+        // window expects its oldest call at the front.
         shared.window.commit(self.limiter.epoch.now());
         drop(shared);
         wake(first);
