@@ -145,7 +145,7 @@ where
             let outcome = AssertUnwindSafe(future).catch_unwind();
             // The resolver moves into the task. If the runtime drops the task at its shutdown, the resolver is
             // dropped with it, and the promise is rejected as abandoned instead of staying pending. The handle is
-            // dropped at once, which leaves the task running: that is what makes a promise eager.
+            // dropped at once, which leaves the task running: the work of a promise does not wait for an `.await`.
             tokio::spawn(outcome.map(move |outcome| {
                 resolver
                     .settle(outcome.unwrap_or_else(|payload| {
