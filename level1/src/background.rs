@@ -1,7 +1,7 @@
 //! Failures of tasks that are not awaited.
 //!
-//! `tokio::spawn` without a use for its handle loses the error, and the panic too: the task ends
-//! without a trace. Node calls this an unhandled rejection and ends the process. Here a tracker
+//! A program that spawns a task and drops the handle loses the task's error, and its panic too: the task
+//! ends without a trace. Node calls this an unhandled rejection and ends the process. Here a tracker
 //! spawns the tasks, records their failures, and calls a handler.
 //!
 //! Lesson: [`lessons/background.md`](crate::lessons::background).
@@ -24,7 +24,7 @@ use crate::panics::message;
 /// The failure of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The name that the task was given.
+    /// The name that the caller of [`Tracker::spawn`] gave the task.
     pub task: String,
     /// The error or the panic.
     pub cause: Cause,
@@ -68,12 +68,14 @@ impl fmt::Display for Failure {
 /// Dropping the tracker does not stop its tasks, and they still reach the handler.
 #[derive(Clone)]
 pub struct Tracker {
+    /// Each running task has a handle of it too. So the record and the handler live on after the last tracker is
+    /// dropped, until the last task has ended.
     shared: Arc<Shared>,
 }
 
 impl Tracker {
-    /// Makes a tracker that calls `handler` with each failure, in the failed task, after the failure has
-    /// been recorded. A panic in the handler is contained; it costs neither the record nor other tasks.
+    /// Makes a tracker that calls `handler` with each failure, in the failed task, after it has recorded the
+    /// failure. The tracker contains a panic of the handler: the record and the other tasks are not affected.
     pub fn new(handler: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -84,8 +86,8 @@ impl Tracker {
         }
     }
 
-    /// Runs the future in a task of its own that is not awaited. Its value is dropped; its error or
-    /// panic is recorded under `name` and handed to the handler.
+    /// Runs the future in a task of its own that is not awaited. The tracker drops its value. It records an
+    /// error or a panic under `name` and passes it to the handler.
     ///
     /// # Panics
     /// When called outside a tokio runtime.
@@ -95,11 +97,14 @@ impl Tracker {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let task = name.into();
-        // Counted before the task starts: a `drained` right after `spawn` has to wait for it.
+        // Counted before the task starts: a `drained` right after `spawn` has to wait for it. Outside of a runtime
+        // `tokio::spawn` panics below; the guard is then dropped with the closure, and the count falls again.
         let running = Running::begin(Arc::clone(&self.shared));
         // The value and the error are dropped inside the poll that ends the future: they need not
         // be Send.
         let outcome = future.map(|result| result.err().map(|error| error.to_string()));
+        // Caught inside of the task, since the handle, which would report the panic, is dropped. `AssertUnwindSafe`:
+        // the future is dropped after its panic and not used again.
         tokio::spawn(AssertUnwindSafe(outcome).catch_unwind().map(move |outcome| {
             if let Some(cause) = cause(outcome) {
                 running.shared.report(Failure { task, cause });
@@ -116,13 +121,18 @@ impl Tracker {
 
     /// Returns the number of tasks that have not ended yet.
     pub fn running(&self) -> usize {
+        // Copied out at once: while a `borrow` lives, no task can change the count.
         *self.shared.running.borrow()
     }
 
     /// Waits until no task is running any more, for a shutdown that loses nothing. Returns at once
     /// when none is. By then every failure has been recorded and handled.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the wait. The tasks run on, and the call can be repeated.
     pub async fn drained(&self) {
-        // The sender lives in `self`: the wait cannot fail.
+        // `wait_for` looks at the value before it waits, so it cannot miss a fall to 0 that came before. The sender
+        // lives in `self`: the wait cannot fail.
         let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
     }
 }
@@ -136,10 +146,11 @@ impl fmt::Debug for Tracker {
     }
 }
 
+/// What the clones of a tracker and its tasks share.
 struct Shared {
     /// Foreign code, called without a lock.
     handler: Box<dyn Fn(&Failure) + Send + Sync>,
-    /// In the order of their recording.
+    /// In the order of their recording. A std lock: it is held for one push or one copy, never across an `.await`.
     failures: Mutex<Vec<Failure>>,
     /// The count of running tasks. A `watch` channel, since a waiter wants its latest value and not each change.
     running: watch::Sender<usize>,
@@ -147,24 +158,30 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Vec<Failure>> {
+        // A push and a copy run under the lock. Neither leaves the list half changed if it panics.
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records a failure and calls the handler with it.
     fn report(&self, failure: Failure) {
         // Not held while the handler runs, which may itself ask for the failures.
         self.lock().push(failure.clone());
-        // Contained: the handler runs in the failed task, and its panic would keep the count from falling.
+        // Contained: the handler runs in the failed task, and its panic would end the task as one more failure,
+        // which is not recorded anywhere.
         let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));
     }
 }
 
-/// Counts a task from its start to its end, however it ends.
+/// Counts a task from its start to its end, however it ends: its drop also runs when the runtime shuts down and
+/// drops the task. A count that the task's code lowered itself would then stay too high, and `drained` would wait
+/// without end.
 struct Running {
     shared: Arc<Shared>,
 }
 
 impl Running {
     fn begin(shared: Arc<Shared>) -> Self {
+        // `send_modify` changes the value under the channel's lock, and works without receivers, where `send` fails.
         shared.running.send_modify(|running| *running += 1);
         Self { shared }
     }
@@ -176,6 +193,7 @@ impl Drop for Running {
     }
 }
 
+/// Returns how a task failed: the text of its error or of its panic. `None` for a success.
 fn cause(outcome: Result<Option<String>, Box<dyn Any + Send>>) -> Option<Cause> {
     match outcome {
         Ok(None) => None,

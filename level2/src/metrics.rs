@@ -49,9 +49,12 @@ impl LoadMetrics {
     /// Returns the metrics of one load.
     #[must_use]
     pub fn of(settled: &Settled) -> Self {
+        // A closure, because the failures are counted in two ways and counting consumes an iterator.
         let failures =
             || settled.reports().iter().filter_map(|report| report.result.as_ref().err());
         Self {
+            // The time of the load and not of its slowest call: the user waits for both the calls and whatever
+            // the load does around them.
             load_time: settled.took,
             calls: settled.reports().len(),
             failures: failures().count(),
@@ -65,10 +68,14 @@ impl LoadMetrics {
     /// rate, and no alert for one. Any number of calls is allowed.
     #[must_use]
     pub fn alerts(&self) -> Alerts {
+        // Every field by name: a metric that is added later does not compile here until it has a threshold or
+        // is left out on purpose.
         let Self { load_time, calls, failures, timeouts } = *self;
+        // The fields are public, so a caller can state more failures than calls. Then none succeeded.
         let successes = calls.saturating_sub(failures);
-        // `part` of `calls`, against a percentage, without dividing. No product of two `usize` is too
-        // large for a `u128`.
+        // `part / calls < percent / 100`, multiplied by both denominators. A division would round, and 79.9 %
+        // could pass as 80 %. Without calls both sides are zero, so neither comparison holds and no rate alerts.
+        // No product of a `usize` and 100 is too large for a `u128`.
         let percent_of_calls = |percent: u128| percent * calls as u128;
         let below = |part: usize, percent| (part as u128) * 100 < percent_of_calls(percent);
         let above = |part: usize, percent| (part as u128) * 100 > percent_of_calls(percent);
@@ -90,6 +97,8 @@ impl Add for LoadMetrics {
     /// Adds up the calls, failures and timeouts, and keeps the longer load time.
     fn add(self, other: Self) -> Self {
         Self {
+            // Not the sum: the loads may have run at the same time, and the threshold is about the wait for one
+            // page. The worst page must raise the alert, also among many fast ones.
             load_time: self.load_time.max(other.load_time),
             calls: self.calls + other.calls,
             failures: self.failures + other.failures,
@@ -101,6 +110,7 @@ impl Add for LoadMetrics {
 impl Sum for LoadMetrics {
     /// Returns the sum of all loads; without loads, all counts are zero.
     fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        // The default is all zeros, which changes neither a sum nor a maximum.
         loads.fold(Self::default(), Add::add)
     }
 }
@@ -118,7 +128,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Returns the severity of a metric, from whether it is beyond each of its two thresholds.
     fn of(warning: bool, critical: bool) -> Self {
+        // Critical decides first: a metric beyond that threshold is beyond the other one too.
         match (warning, critical) {
             (_, true) => Self::Critical,
             (true, false) => Self::Warning,
@@ -141,9 +153,10 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// The worst of the four.
+    /// Returns the worst of the four severities.
     #[must_use]
     pub fn worst(&self) -> Severity {
+        // The derived order is the order in which `Severity` declares its variants.
         self.load_time.max(self.success_rate).max(self.failures).max(self.timeout_rate)
     }
 }

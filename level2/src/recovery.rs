@@ -1,7 +1,7 @@
 //! Ways to deal with a failure: a default value, another try, or a page with gaps.
 //!
 //! None of the three hides the failure: the caller can see that the result is a fallback, and
-//! why. (A fourth strategy, the circuit breaker, is level 3's.)
+//! why. (Level 3 adds a fourth strategy, the circuit breaker.)
 //!
 //! Lesson: `level2/lessons/recovery.md`.
 
@@ -34,6 +34,8 @@ pub struct Recovered<T, E> {
 pub fn or_default<T, E>(result: Result<T, E>, default: T) -> Recovered<T, E> {
     match result {
         Ok(value) => Recovered { value, cause: None },
+        // Unlike `unwrap_or`, which drops the error: a shop with 0 orders and a shop whose orders could not be
+        // read would look the same.
         Err(cause) => Recovered { value: default, cause: Some(cause) },
     }
 }
@@ -58,7 +60,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// Three attempts, with a first wait of 1000 ms.
+    /// Makes a backoff of three attempts, with a first wait of 1000 ms.
     fn default() -> Self {
         Self {
             attempts: const { NonZeroU32::new(3).expect("3 is not 0") },
@@ -68,11 +70,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after `failures` failures: `base` after the first, twice that after the second, four
-    /// times after the third. Zero before the first failure. The wait stops growing after the 32nd, and
-    /// at [`Duration::MAX`].
+    /// Returns the wait after `failures` failures: `base` after the first, twice that after the second, four
+    /// times after the third. Zero before the first failure. The wait stops growing after the 32nd failure,
+    /// and at [`Duration::MAX`].
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
+        // `checked_sub`: without a failure there is nothing to wait for, and 0 - 1 would panic.
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         // The largest power of two that fits; with a base of a second that is 68 years.
         let doublings = doublings.min(u32::BITS - 1);
@@ -80,7 +83,8 @@ impl Backoff {
     }
 }
 
-/// The last try failed, or a try failed with an error that another try cannot change.
+/// The failure of a [`retry`]: its last try failed, or a try failed with an error that another try cannot
+/// change.
 ///
 /// ```
 /// use level2::error::SourceError;
@@ -96,9 +100,9 @@ impl Backoff {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {attempts} attempts: {last}")]
 pub struct Exhausted {
-    /// How many tries were made.
+    /// The number of tries that were made.
     pub attempts: u32,
-    /// The error of the last one.
+    /// The error of the last try.
     #[source]
     pub last: SourceError,
 }
@@ -117,7 +121,7 @@ pub struct Exhausted {
 ///
 /// # Cancellation
 ///
-/// Dropping the future stops the try that is running; no other follows.
+/// Dropping the future drops the try that is running. No other try follows.
 pub async fn retry<T, F, Fut>(backoff: Backoff, mut attempt: F) -> Result<T, Exhausted>
 where
     F: FnMut() -> Fut,
@@ -125,13 +129,16 @@ where
 {
     let mut attempts = 0;
     loop {
+        // A new future for each try: a future that has ended cannot be run again, so `retry` takes a function
+        // that makes one.
         let error = match attempt().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         // Counted after the attempt, so that the error can say how many there were.
         attempts += 1;
-        // Before the wait: nothing follows the last attempt, so nothing has to be waited for.
+        // Before the wait: no attempt follows the last one, so a wait would only delay the error. The same holds
+        // for an error that another try cannot change.
         if attempts == backoff.attempts.get() || !error.is_transient() {
             return Err(Exhausted { attempts, last: error });
         }
@@ -139,7 +146,7 @@ where
     }
 }
 
-/// A page that can always be shown.
+/// A page that can always be shown, with the list of its gaps.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -168,6 +175,7 @@ pub struct Degraded {
 /// Fills the gaps of `settled` with empty sections and lists them.
 #[must_use]
 pub fn degrade(settled: &Settled) -> Degraded {
+    // Both come from the same reports, so a section is either on the page or in `errors`.
     let page = settled.partial();
     let dashboard = Dashboard {
         sales: page.sales.unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Watches the calls of a load: when each began, when it ended, and how.
+//! Records the calls of a load: when each began, when it ended, and how.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,10 +23,10 @@ pub enum State {
     Stopped,
 }
 
-/// One call. Times count from the beginning of the trace.
+/// A record of one call. Times count from the beginning of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The section that was asked for.
+    /// The section that the call loads.
     pub section: Section,
     /// When the call began.
     pub from: Duration,
@@ -39,30 +39,35 @@ pub struct Span {
 /// The calls of one load, in the order in which they began.
 #[derive(Debug)]
 pub struct Trace {
+    /// An instant of tokio's clock: on a paused clock the times of a trace are exact.
     began: Instant,
+    /// Spans are only added and never removed, so the index of a span identifies its call. A std lock: it is
+    /// held for one push, one change or one copy, never across an `.await`, and a destructor takes it.
     spans: Mutex<Vec<Span>>,
 }
 
 impl Default for Trace {
-    /// Begins now, on tokio's clock.
+    /// Makes an empty trace that begins now, on tokio's clock.
     fn default() -> Self {
         Self { began: Instant::now(), spans: Mutex::new(Vec::new()) }
     }
 }
 
 impl Trace {
-    /// Time since the trace began.
+    /// Returns the time since the trace began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// The calls so far.
+    /// Returns the calls so far, those that are running included.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
+        // A copy: the live picture draws it while calls begin and end, and must not hold them up.
         self.lock().clone()
     }
 
+    /// Records that a call begins, and returns the index of its span.
     fn begin(&self, section: Section) -> usize {
         let from = self.elapsed();
         let mut spans = self.lock();
@@ -70,8 +75,11 @@ impl Trace {
         spans.len() - 1
     }
 
+    /// Records that the call of the span at `index` has ended.
     fn end(&self, index: usize, state: State) {
         let to = self.elapsed();
+        // `get_mut` and no indexing: this runs in a destructor, and a panic there while another one unwinds
+        // would abort the process. The index is always valid.
         if let Some(span) = self.lock().get_mut(index) {
             span.to = Some(to);
             span.state = state;
@@ -84,7 +92,7 @@ impl Trace {
     }
 }
 
-/// Puts `source` under observation: the source to load from, and the trace of its calls.
+/// Wraps `source` in one that records its calls, and returns that source and the trace of the calls.
 ///
 /// The trace begins now, on tokio's clock.
 ///
@@ -104,6 +112,7 @@ impl Trace {
 /// ```
 #[must_use]
 pub fn observe(source: impl DashboardSource + 'static) -> (Arc<dyn DashboardSource>, Arc<Trace>) {
+    // Shared: the source writes to it from the calls of a load, and the caller reads it meanwhile or later.
     let trace = Arc::new(Trace::default());
     (Arc::new(Observed::new(Arc::new(source), Arc::clone(&trace))), trace)
 }
@@ -115,18 +124,22 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Passes calls on to `inner` and records them in `trace`.
+    /// Makes a source that passes calls on to `inner` and records them in `trace`.
     #[must_use]
     pub fn new(inner: Arc<dyn DashboardSource>, trace: Arc<Trace>) -> Self {
         Self { inner, trace }
     }
 
+    /// Wraps `call` in a future that records when it begins and how it ends.
     fn watch<'a, T: Send + 'a>(
         &'a self,
         section: Section,
         call: BoxFuture<'a, SourceResult<T>>,
     ) -> BoxFuture<'a, SourceResult<T>> {
+        // The span begins inside the block, at its first poll: a strategy that makes all its futures first and
+        // polls one after the other shows calls one after the other, and one that is never polled shows none.
         async move {
+            // `Stopped` until the call has returned: that is what stays if its future is dropped or panics.
             let mut guard = EndsWithTheCall {
                 trace: &self.trace,
                 index: self.trace.begin(section),

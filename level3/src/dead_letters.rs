@@ -37,11 +37,11 @@ pub struct DeadLetter<T> {
     pub item: Arc<T>,
     /// Why the last attempt failed.
     pub cause: String,
-    /// The number of failed attempts, those from before the item came here included.
+    /// The number of failed attempts, those from before the item entered the queue included.
     pub attempts: u32,
-    /// How many of these attempts were redrives since the letter came here or was unparked.
+    /// How many of these attempts were redrives since the letter entered the queue or was unparked.
     pub redrives: u32,
-    /// When the item came here.
+    /// When the item entered the queue.
     pub first: Instant,
     /// When the last attempt failed.
     pub last: Instant,
@@ -109,7 +109,8 @@ pub struct Redriven {
 pub struct DeadLetters<T> {
     /// Bounds the memory of an outage that lasts: without it the queue grows as long as items fail.
     capacity: NonZeroUsize,
-    /// How many failed redrives park a letter.
+    /// How many failed redrives park a letter. Without a limit, an item that no attempt can deliver would be
+    /// tried at every redrive, before the letters behind it.
     park_after: NonZeroU32,
     /// A `std` mutex: it is held for one look at the letters, never while a handler runs, and the drop
     /// of a delivery takes it.
@@ -125,6 +126,7 @@ impl<T> Debug for DeadLetters<T> {
     }
 }
 
+/// The data that the lock guards.
 struct Queue<T> {
     /// The number of the next letter. It only rises, so that an id is never reused: an operator that
     /// removes letter 7 cannot hit a later one.
@@ -133,6 +135,7 @@ struct Queue<T> {
     letters: BTreeMap<LetterId, Entry<T>>,
 }
 
+/// A letter, and what the queue alone knows about it.
 struct Entry<T> {
     letter: DeadLetter<T>,
     /// Whether a redrive is delivering the letter now. Another redrive at the same time skips it, or the
@@ -141,7 +144,7 @@ struct Entry<T> {
 }
 
 impl<T> DeadLetters<T> {
-    /// An empty queue of at most `capacity` items, parked ones included, which parks an item when
+    /// Makes an empty queue of at most `capacity` items, parked ones included. It parks an item when
     /// `park_after` redrives of it have failed.
     #[must_use]
     pub const fn new(capacity: NonZeroUsize, park_after: NonZeroU32) -> Self {
@@ -153,21 +156,23 @@ impl<T> DeadLetters<T> {
     ///
     /// # Errors
     ///
-    /// [`Full`] with the item when the queue is at its capacity. No older letter is evicted to make room:
+    /// [`Full`] with the item when the queue is at its capacity. The queue evicts no older letter to make room:
     /// it has to be delivered as much as the new one.
     ///
     /// # Panics
     ///
-    /// If `cause` panics while it is turned into text. Nothing is kept then, and the queue works on.
+    /// If the `Display` of `cause` panics. The queue has not kept the item then, and stays usable.
     pub fn push(&self, item: T, cause: impl Display, attempts: u32) -> Result<LetterId, Full<T>> {
         // Foreign code, and so before the lock: it may panic, or look at this queue.
         let cause = cause.to_string();
         let mut queue = self.lock();
+        // Checked before the item moves into an `Arc`, so that the error can return it.
         if queue.letters.len() >= self.capacity.get() {
             return Err(Full { item, capacity: self.capacity.get() });
         }
         let id = LetterId(queue.next);
         queue.next += 1;
+        // Read once, so that `first` and `last` of a letter that was not redriven are equal.
         let now = Instant::now();
         let letter = DeadLetter {
             id,
@@ -183,20 +188,20 @@ impl<T> DeadLetters<T> {
         Ok(id)
     }
 
-    /// Passes every letter that is here now, and not parked, to `handler`, one after another in order of
-    /// arrival.
+    /// Passes every letter that is in the queue now, and not parked, to `handler`, one after another in order
+    /// of arrival.
     ///
-    /// A letter is removed after the handler has returned `Ok`, and not before. When the handler returns
-    /// an error or panics, the letter stays, with the new cause and one more attempt, and is parked if
-    /// that was the last redrive it had; the redrive goes on with the next letter. The same holds when the error
-    /// panics while it is turned into text. A letter that another redrive is delivering, or that was
-    /// removed or parked before its turn came, is skipped. Letters that arrive meanwhile, and letters that
-    /// have failed, wait for the next redrive.
+    /// The queue removes a letter after the handler has returned `Ok`, and not before. When the handler returns
+    /// an error or panics, or the error's `Display` panics, the letter stays in the queue with the new cause
+    /// and one more attempt. If that was its last redrive, the letter is parked. The redrive goes on with the
+    /// next letter. It skips a letter that another redrive is delivering, and one that was removed or parked
+    /// before its turn. Letters that arrive during the redrive, and letters that have failed, wait for the
+    /// next redrive.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future drops the handler's future. The letter that was being delivered stays as it
-    /// was: whether it was delivered is unknown, so a handler must be safe to repeat.
+    /// Dropping the future drops the handler's future. The letter that was being delivered stays in the queue
+    /// unchanged. Whether it was delivered is unknown, so a handler must be safe to repeat.
     pub async fn redrive<E, H, Fut>(&self, mut handler: H) -> Redriven
     where
         E: Display,
@@ -208,6 +213,8 @@ impl<T> DeadLetters<T> {
         let waiting: Vec<LetterId> = self.lock().letters.keys().copied().collect();
         let mut outcome = Redriven::default();
         for id in waiting {
+            // The lock is released when `claim` returns: the handler runs without it, so other callers can push
+            // and look while a delivery takes its time. The mark `busy` replaces the lock for this letter.
             let Some(delivery) = self.claim(id) else { continue };
             let letter = delivery.letter.clone();
             // One bad letter must not keep the ones behind it from being delivered, so a panic is caught
@@ -217,6 +224,8 @@ impl<T> DeadLetters<T> {
             // is held while foreign code runs.
             let attempt = async { handler(letter).await.map_err(|error| error.to_string()) };
             match AssertUnwindSafe(attempt).catch_unwind().await {
+                // Removed only now: if the redrive were dropped during the delivery, a letter that was removed
+                // before it would be lost.
                 Ok(Ok(())) => {
                     delivery.succeeded();
                     outcome.delivered += 1;
@@ -228,10 +237,12 @@ impl<T> DeadLetters<T> {
         outcome
     }
 
-    /// Puts a parked letter back into the queue with a full number of redrives. False if no parked letter
-    /// has this id.
+    /// Makes a parked letter eligible for redrives again, with its full number of them. Returns false if no
+    /// parked letter has this id.
     pub fn unpark(&self, id: LetterId) -> bool {
         match self.lock().letters.get_mut(&id) {
+            // A letter that is not parked keeps its count: otherwise an operator who unparks the wrong one would
+            // give it redrives that it had used.
             Some(entry) if entry.letter.parked => {
                 entry.letter.parked = false;
                 entry.letter.redrives = 0;
@@ -241,29 +252,31 @@ impl<T> DeadLetters<T> {
         }
     }
 
-    /// Removes a letter for good, because a human has settled it. `None` if no letter has this id, or if a
-    /// redrive is delivering it.
+    /// Removes a letter for good, because a human has settled it, and returns it. Returns `None` if no letter
+    /// has this id, or if a redrive is delivering it.
     pub fn remove(&self, id: LetterId) -> Option<DeadLetter<T>> {
+        // One lock for the look and the removal, or a redrive could claim the letter in between.
         let mut queue = self.lock();
         if queue.letters.get(&id)?.busy {
+            // The operator who gets the letter may deliver it by hand, while the redrive delivers it as well.
             return None;
         }
         queue.letters.remove(&id).map(|entry| entry.letter)
     }
 
-    /// All letters in order of arrival, parked ones included.
+    /// Returns all letters in order of arrival, parked ones included.
     #[must_use]
     pub fn letters(&self) -> Vec<DeadLetter<T>> {
         self.lock().letters.values().map(|entry| entry.letter.clone()).collect()
     }
 
-    /// The number of letters, parked ones included.
+    /// Returns the number of letters, parked ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().letters.len()
     }
 
-    /// Whether there is no letter at all, not even a parked one.
+    /// Returns whether there is no letter at all, not even a parked one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -302,17 +315,20 @@ impl Redriven {
 /// never be tried again.
 struct Delivery<'a, T> {
     letters: &'a DeadLetters<T>,
+    /// A copy from the time of the claim, for the handler. The one in the queue is found by its id.
     letter: DeadLetter<T>,
 }
 
 impl<T> Delivery<'_, T> {
+    /// Removes the letter.
     fn succeeded(self) {
         self.letters.lock().letters.remove(&self.letter.id);
     }
 
-    /// Notes the failure. True if it was the letter's last redrive, so that it is parked now.
+    /// Records the failure. Returns true if it was the letter's last redrive, so that it is parked now.
     fn failed(self, cause: String) -> bool {
         let mut queue = self.letters.lock();
+        // Present, since `remove` skips a busy letter. Without it there is nothing to record.
         let Some(entry) = queue.letters.get_mut(&self.letter.id) else { return false };
         let letter = &mut entry.letter;
         letter.cause = cause;

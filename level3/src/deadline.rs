@@ -44,7 +44,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// `limit` from now, or about 30 years from now where the clock cannot express that.
+    /// Makes the deadline that is `limit` from now, or about 30 years from now where the clock cannot express
+    /// that.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         let now = Instant::now();
@@ -52,49 +53,53 @@ impl Deadline {
         Self { at: now.checked_add(limit).unwrap_or(now + FAR) }
     }
 
-    /// At `instant`.
+    /// Makes the deadline at `instant`.
     #[must_use]
     pub const fn at(instant: Instant) -> Self {
         Self { at: instant }
     }
 
-    /// So far away (30 years) that no work reaches it.
+    /// Makes a deadline so far away (30 years) that no work reaches it.
     #[must_use]
     pub fn never() -> Self {
         Self::after(FAR)
     }
 
-    /// The instant itself.
+    /// Returns the instant of the deadline.
     #[must_use]
     pub const fn instant(self) -> Instant {
         self.at
     }
 
-    /// The time that is left; zero once the deadline has passed.
+    /// Returns the time that is left; zero once the deadline has passed.
     #[must_use]
     #[inline]
     pub fn remaining(self) -> Duration {
+        // Saturating: after the deadline there is no time left, and a negative `Duration` does not exist.
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// The same deadline, `reserve` earlier: work that keeps it leaves `reserve` for the work after it.
-    /// Where the clock cannot express that, the deadline is now.
+    /// Returns the deadline that is `reserve` earlier: work that keeps it leaves `reserve` for the work after
+    /// it. Where the clock cannot express that, the deadline is now.
     #[must_use]
     pub fn earlier_by(self, reserve: Duration) -> Self {
+        // Now and not the unchanged deadline: a reserve that is longer than all time leaves none for this work.
         Self { at: self.at.checked_sub(reserve).unwrap_or_else(Instant::now) }
     }
 
-    /// Whether the deadline has passed, so that no work may start: true from its very instant on.
+    /// Returns whether the deadline has passed, so that no work may start: true from its very instant on.
     #[must_use]
     pub fn is_over(self) -> bool {
         Instant::now() >= self.at
     }
 
-    /// Whether work that takes `needed` can start now and end by the deadline: the deadline has not
+    /// Returns whether work that takes `needed` can start now and end by the deadline: the deadline has not
     /// passed, and at least `needed` is left.
     #[must_use]
     #[inline]
     pub fn allows(self, needed: Duration) -> bool {
+        // Read once: with two readings of the clock, the deadline could pass between the two comparisons. The
+        // first one matters for `needed` of zero, which would fit into no time at all.
         let remaining = self.remaining();
         !remaining.is_zero() && remaining >= needed
     }
@@ -119,6 +124,8 @@ impl Deadline {
         if self.is_over() {
             return Err(Elapsed);
         }
+        // The instant is passed on and not `remaining()`: a duration would count again from here, and this
+        // future may be polled long after its caller has computed the deadline.
         timeout_at(self.at, work).await.map_err(|_| Elapsed)
     }
 }

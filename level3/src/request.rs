@@ -59,14 +59,17 @@ impl fmt::Debug for PaymentRequest {
 impl PaymentRequest {
     /// Checks everything that can be checked without calling a service.
     ///
-    /// Each field of the payment holds what the same field of the request held: a bad field is refused and not
-    /// repaired, and a good one is neither trimmed nor changed.
+    /// Each field of the payment holds what the same field of the request held. This method refuses a bad field
+    /// instead of repairing it, and neither trims nor changes a good one.
     ///
     /// # Errors
     ///
     /// [`InvalidRequest`], with the first check that failed. The currency is checked first, since the
     /// limits of the amount depend on it; the order of the other checks is free.
     pub fn validate(&self) -> Result<Payment, InvalidRequest> {
+        // Each constructor checks its own value, so a `Payment` is proof that every check has passed: the gateway
+        // repeats none of them. Each `?` returns before any service is called, so a bad request leaves no trace
+        // that has to be undone.
         let currency: Currency = self.currency.parse()?;
         Ok(Payment {
             key: PaymentKey::new(&self.key).map_err(InvalidRequest::Key)?,

@@ -1,4 +1,4 @@
-//! Where the server is, and how long and how much it may answer.
+//! The configuration: where the server is, and how long and how much it may answer.
 
 use std::time::Duration;
 
@@ -19,24 +19,24 @@ use reqwest::Url;
 /// ```
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// Scheme, host and port, for example `http://localhost:3000`. A path in it is kept in front of
+    /// Scheme, host and port, for example `http://localhost:3000`. A path in it stays in front of
     /// the prefix.
     pub base_url: String,
-    /// What stands between the base URL and `/users`: `/api` unless changed, or nothing.
+    /// The path between the base URL and `/users`; may be empty. `/api` unless changed.
     pub prefix: String,
     /// The time for one request, from the connection to the last byte. 10 s unless changed.
     pub timeout: Duration,
     /// The greatest length of a body, in bytes. 1 MiB unless changed.
     pub max_body: usize,
-    /// How many redirections are followed. 5 unless changed.
+    /// The greatest number of redirections that a request follows. 5 unless changed.
     pub max_redirects: usize,
-    /// Whether the proxy of the environment (`HTTP_PROXY` and the like) is used. `true` unless
+    /// Whether requests use the proxy of the environment (`HTTP_PROXY` and the like). `true` unless
     /// changed.
     pub system_proxy: bool,
 }
 
 impl HttpConfig {
-    /// The defaults, for the server at this base URL.
+    /// Makes the configuration with all defaults for the server at this base URL.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
@@ -52,13 +52,18 @@ impl HttpConfig {
     pub(super) fn root(&self) -> Result<Url, SetupError> {
         let invalid = |reason: String| SetupError::BaseUrl { url: self.base_url.clone(), reason };
         let mut url = Url::parse(&self.base_url).map_err(|error| invalid(error.to_string()))?;
+        // All checks are made here, once. reqwest would accept such a URL and fail with each request, long after
+        // the operator has mistyped it.
         match url.scheme() {
             "http" | "https" => {}
             other => return Err(invalid(format!("the scheme is {other}, not http or https"))),
         }
+        // `set_path` would keep both, and every request would carry them.
         if url.query().is_some() || url.fragment().is_some() {
             return Err(invalid("it has a query or a fragment".to_owned()));
         }
+        // `api`, `/api` and `/api/` are the same prefix, and a base URL may end with a slash: a doubled slash is
+        // another path for many servers.
         let prefix = self.prefix.trim_matches('/');
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&if prefix.is_empty() { path } else { format!("{path}/{prefix}") });
@@ -66,7 +71,7 @@ impl HttpConfig {
     }
 }
 
-/// Why no source can be made.
+/// Why [`HttpSource::new`](super::HttpSource::new) made no source.
 ///
 /// ```
 /// use level1::http::{HttpConfig, HttpSource, SetupError};
@@ -76,7 +81,7 @@ impl HttpConfig {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The base URL is not one that can be asked.
+    /// No request can be sent to the base URL.
     #[error("the base URL {url:?} cannot be used: {reason}")]
     BaseUrl {
         /// The URL as given.

@@ -1,10 +1,10 @@
-//! `then`, `catch` and `finally`.
+//! The chain: `then`, `catch` and `finally`.
 
 use super::{Broken, Promise};
 
-/// What a handler may return: a promise, which is waited for, or something that is settled already.
+/// A value that a handler may return: a promise, for which the chain waits, or something that is already settled.
 ///
-/// This is what keeps chains flat: a handler that returns a promise of a `U` makes a promise of a `U`,
+/// The trait keeps chains flat: a handler that returns a promise of a `U` makes a promise of a `U`,
 /// not a promise of a promise.
 ///
 /// ```
@@ -18,7 +18,7 @@ use super::{Broken, Promise};
 /// # }
 /// ```
 pub trait IntoPromise<T, E> {
-    /// The promise of the value.
+    /// Converts the value into a promise.
     fn into_promise(self) -> Promise<T, E>;
 }
 
@@ -28,7 +28,7 @@ impl<T, E> IntoPromise<T, E> for Promise<T, E> {
     }
 }
 
-/// `Ok` is what `return` is in a JavaScript handler, `Err` is its `throw`.
+/// `Ok` corresponds to `return` in a JavaScript handler, `Err` to `throw`.
 impl<T, E> IntoPromise<T, E> for Result<T, E>
 where
     T: Send + 'static,
@@ -57,10 +57,10 @@ where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,
 {
-    /// Goes on with the value. What the handler returns settles the promise that `then` returns; a
-    /// promise that it returns is waited for.
+    /// Calls the handler with the value. What the handler returns settles the promise that `then` returns. If
+    /// the handler returns a promise, the chain waits for it.
     ///
-    /// A rejection passes by the handler unchanged, which is how an error travels down a chain to the
+    /// A rejection passes the handler unchanged and does not call it: so an error travels down a chain to the
     /// first [`catch`](Self::catch). A panic in the handler becomes [`Broken::Panicked`].
     ///
     /// As in JavaScript, the handler runs after `then` has returned, also on a settled promise, and
@@ -74,15 +74,22 @@ where
         R: IntoPromise<U, E>,
         F: FnOnce(T) -> R + Send + 'static,
     {
+        // A task for each link of the chain, which runs whether or not the result is awaited. It never runs inside of
+        // this call, so a handler of a settled promise does not run in the middle of its caller's statement. A link
+        // polls only the slot before it, so a chain of thousands is no deep recursion.
         Promise::from_future(async move {
+            // `?` is the rejection that passes: the handler is dropped uncalled.
             let value = self.await?;
+            // Called inside of the future, so that `from_future` catches its panic. What it returns has become a
+            // promise before the wait, so it need not be `Send`.
             let next = on_fulfilled(value).into_promise();
             next.await
         })
     }
 
-    /// Goes on with the error: recovers with `Ok`, throws again with `Err`, or waits for a promise. A
-    /// value passes by unchanged. For the rest it is like [`then`](Self::then).
+    /// Calls the handler with the error. The handler recovers with `Ok`, rejects again with `Err`, or returns a
+    /// promise, for which the chain waits. A value passes unchanged and does not call the handler. Otherwise
+    /// `catch` works as [`then`](Self::then) does.
     ///
     /// # Panics
     /// When called outside a tokio runtime.
@@ -92,6 +99,7 @@ where
         F: FnOnce(E) -> R + Send + 'static,
     {
         Promise::from_future(async move {
+            // The handler gets every rejection: also `Broken`, as an `E`, which no code of the chain has returned.
             match self.await {
                 Ok(value) => Ok(value),
                 Err(error) => {
@@ -102,9 +110,9 @@ where
         })
     }
 
-    /// Runs the handler when the promise is settled, in either way, waits for what it returns, and
-    /// passes the result on unchanged. Only a failure of the handler itself takes its place: an error
-    /// that it returns, or its panic as [`Broken::Panicked`].
+    /// Calls the handler when the promise is settled, in either way, waits for what it returns, and
+    /// passes the result on unchanged. Only a failure of the handler replaces the result: an error that
+    /// the handler returns, or its panic as [`Broken::Panicked`].
     ///
     /// # Panics
     /// When called outside a tokio runtime.
@@ -114,8 +122,11 @@ where
         F: FnOnce() -> R + Send + 'static,
     {
         Promise::from_future(async move {
+            // Without `?`: the handler runs after a rejection too.
             let result = self.await;
             let cleanup = on_settled().into_promise();
+            // The value of the handler is `()`, so it cannot replace the result by accident; its error does, as in
+            // JavaScript, or a failed cleanup would go unnoticed.
             cleanup.await?;
             result
         })

@@ -1,7 +1,7 @@
-//! `all`, `all_settled`, `race` and `any`.
+//! The combinators: `all`, `all_settled`, `race` and `any`.
 //!
 //! Each gives every promise an observer that reports to one resolver. Because a promise settles once,
-//! the first report that counts wins, and the rest is without effect. The promises that lost run on
+//! the first report that counts wins, and later reports have no effect. The promises that lost run on
 //! to their end: nothing is cancelled.
 //!
 //! All four panic when called outside a tokio runtime with at least one promise.
@@ -31,7 +31,7 @@ use super::{Broken, Promise};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("all {} promises were rejected", errors.len())]
 pub struct AggregateError<E> {
-    /// One for each promise.
+    /// One error for each promise.
     pub errors: Vec<E>,
 }
 
@@ -41,14 +41,17 @@ impl<E: From<Broken>> From<Broken> for AggregateError<E> {
     }
 }
 
-/// Fulfilled with the values of all promises, in their order, when the last is fulfilled; rejected
-/// with the first rejection, at once. Of no promises: fulfilled with no values.
+/// Returns a promise of all values. It is fulfilled, with the values in the order of the promises, when the last
+/// promise is, and rejected at once with the first rejection. Of no promises, it is fulfilled with no values.
 pub fn all<T, E>(promises: impl IntoIterator<Item = Promise<T, E>>) -> Promise<Vec<T>, E>
 where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,
 {
+    // Collected first, because the number of promises has to be known before the first report arrives: one that is
+    // counted too late would not be waited for.
     let promises: Vec<_> = promises.into_iter().collect();
+    // Without a promise there is no report that could settle the result.
     if promises.is_empty() {
         return Promise::resolved(Vec::new());
     }
@@ -58,18 +61,21 @@ where
             let (resolver, values) = (resolver.clone(), Arc::clone(&values));
             observe(promise, move |result| match result {
                 Ok(value) => {
+                    // Resolved after `put` has released its lock: the consumer may wake on another thread.
                     if let Some(values) = values.put(index, value) {
                         resolver.resolve(values);
                     }
                 }
+                // A promise that is rejected puts no value, so the values never become complete, and no
+                // `resolve` competes with this.
                 Err(error) => resolver.reject(error),
             });
         }
     })
 }
 
-/// Fulfilled with the results of all promises, in their order, when the last is settled. Never
-/// rejected. Of no promises: fulfilled with no results.
+/// Returns a promise of all results. It is fulfilled, with the results in the order of the promises, when the last
+/// promise is settled, and is never rejected. Of no promises, it is fulfilled with no results.
 pub fn all_settled<T, E>(
     promises: impl IntoIterator<Item = Promise<T, E>>,
 ) -> Promise<Vec<Result<T, E>>, E>
@@ -94,14 +100,16 @@ where
     })
 }
 
-/// Settled as the first promise that settles, with a value or an error. Without promises it stays
-/// pending, as in JavaScript.
+/// Returns a promise that settles as the first of the promises does, with a value or an error. Without promises it
+/// stays pending, as in JavaScript.
 pub fn race<T, E>(promises: impl IntoIterator<Item = Promise<T, E>>) -> Promise<T, E>
 where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,
 {
+    // Only whether there is one has to be known, not how many: no report waits for another.
     let mut promises = promises.into_iter().peekable();
+    // `pending` and not `new`, whose resolver would be dropped here and reject the promise as abandoned.
     if promises.peek().is_none() {
         return Promise::pending();
     }
@@ -113,8 +121,8 @@ where
     })
 }
 
-/// Fulfilled with the value of the first promise that is fulfilled. Rejected when all are, with their
-/// errors. Of no promises: rejected with no errors.
+/// Returns a promise of the first value. It is fulfilled when the first of the promises is, and rejected with all
+/// errors, in the order of the promises, when all are rejected. Of no promises, it is rejected with no errors.
 pub fn any<T, E>(promises: impl IntoIterator<Item = Promise<T, E>>) -> Promise<T, AggregateError<E>>
 where
     T: Send + 'static,
@@ -140,7 +148,8 @@ where
     })
 }
 
-/// Calls `report` with the promise's result, in a task of its own.
+/// Calls `report` with the promise's result, in a task of its own. The task owns the promise and runs to its end
+/// also when the race is decided: that is why nothing is cancelled.
 fn observe<T, E>(promise: Promise<T, E>, report: impl FnOnce(Result<T, E>) + Send + 'static)
 where
     T: Send + 'static,
@@ -149,11 +158,16 @@ where
     tokio::spawn(promise.map(report));
 }
 
-/// Collects one thing for each promise and gives them out, in order, with the last.
+/// Collects one thing for each promise and returns them, in order, with the last. A lock, because the observers
+/// are tasks and may report on several threads at once.
 struct Gather<X>(Mutex<Gathered<X>>);
 
+/// The data that the lock guards.
 struct Gathered<X> {
+    /// A place for each promise, by its index: reports arrive in any order, and the result has the promises' order.
     things: Vec<Option<X>>,
+    /// The number of places that are empty. Counted, so that a report need not look through all places: with
+    /// thousands of promises that would take millions of looks.
     missing: usize,
 }
 
@@ -163,14 +177,17 @@ impl<X> Gather<X> {
         Arc::new(Self(Mutex::new(Gathered { things, missing: expected })))
     }
 
-    /// Keeps the thing of the promise at `index`, which comes once. The last one gets them all.
+    /// Keeps the thing of the promise at `index`; each promise reports once. Returns all things with the last one.
     fn put(&self, index: usize, thing: X) -> Option<Vec<X>> {
+        // Keeping and counting are one step. So exactly one report finds that none is missing, and it finds every
+        // other thing in its place.
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gathered.things[index] = Some(thing);
         gathered.missing -= 1;
         if gathered.missing > 0 {
             return None;
         }
+        // Every place is filled, so this is `Some`: the last report alone gets here.
         gathered.things.drain(..).collect()
     }
 }

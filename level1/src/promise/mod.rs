@@ -4,7 +4,7 @@
 //! is from then on. It is eager where a future is lazy: its work and its handlers run whether or not
 //! it is awaited, and dropping it stops nothing.
 //!
-//! Two differences to JavaScript follow from ownership. A promise has one consumer, for the value is
+//! Two differences to JavaScript follow from ownership. A promise has one consumer, since the value is
 //! moved to it and not shared. And a promise whose last [`Resolver`] is gone cannot be settled any
 //! more: it is rejected with [`Broken::Abandoned`] instead of keeping its consumer waiting.
 //!
@@ -78,7 +78,7 @@ pub enum Broken {
 /// A value that arrives later, or the error that replaces it.
 ///
 /// As a [`Future`] it resolves to that result; it must not be polled after that.
-/// Dropping it stops nothing.
+/// Dropping it stops neither its work nor its handlers.
 ///
 /// ```
 /// use level1::promise::{Broken, Promise};
@@ -93,6 +93,8 @@ pub enum Broken {
 #[must_use = "an error in it goes unnoticed unless it is awaited or caught"]
 #[derive(Debug)]
 pub struct Promise<T, E> {
+    /// The slot alone and no resolver: if a promise held one, its last resolver could never be dropped, and
+    /// an abandoned promise would keep its consumer waiting.
     shared: Arc<Shared<T, E>>,
 }
 
@@ -101,7 +103,7 @@ where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,
 {
-    /// A promise that is settled through the [`Resolver`] that `executor` gets.
+    /// Makes a promise that `executor` settles through its [`Resolver`].
     ///
     /// `executor` runs at once, before this function returns. When it panics, the promise is rejected
     /// with [`Broken::Panicked`], unless it was settled before.
@@ -109,25 +111,28 @@ where
         let promise = Self::pending();
         let resolver = promise.resolver();
         // A clone for the executor: this function keeps one to reject the promise if the executor panics, also when
-        // the executor has given its own away.
+        // the executor has given its own away. It is dropped when this function returns; if the executor has kept
+        // none, that drop is the last one and rejects the promise as abandoned.
         let for_executor = resolver.clone();
+        // `AssertUnwindSafe`: of this module, a panic of the executor can touch the slot alone, which no panic leaves
+        // half written. What the executor borrows is the concern of its author.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| executor(for_executor))) {
             resolver.reject(Broken::Panicked(message(&*payload)).into());
         }
         promise
     }
 
-    /// A promise that is fulfilled already.
+    /// Makes a promise that is already fulfilled with `value`.
     pub fn resolved(value: T) -> Self {
         Self::settled(Ok(value))
     }
 
-    /// A promise that is rejected already.
+    /// Makes a promise that is already rejected with `error`.
     pub fn rejected(error: E) -> Self {
         Self::settled(Err(error))
     }
 
-    /// A promise of the future's result. The future runs in a task of its own from now on; when it
+    /// Makes a promise of the future's result. The future runs in a task of its own from now on. When it
     /// panics, the promise is rejected with [`Broken::Panicked`].
     ///
     /// # Panics
@@ -135,7 +140,12 @@ where
     pub fn from_future(future: impl Future<Output = Result<T, E>> + Send + 'static) -> Self {
         use futures::FutureExt;
         Self::new(|resolver| {
+            // Caught here and not by the task: a task that panics would drop the resolver, and the promise would be
+            // rejected as abandoned, without the message.
             let outcome = AssertUnwindSafe(future).catch_unwind();
+            // The resolver moves into the task. If the runtime drops the task at its shutdown, the resolver is
+            // dropped with it, and the promise is rejected as abandoned instead of staying pending. The handle is
+            // dropped at once, which leaves the task running: the work of a promise does not wait for an `.await`.
             tokio::spawn(outcome.map(move |outcome| {
                 resolver
                     .settle(outcome.unwrap_or_else(|payload| {
@@ -147,6 +157,8 @@ where
 
     /// Returns the current state.
     pub fn state(&self) -> State {
+        // An abandoned promise is rejected from the drop of its last resolver on, although its error is made later,
+        // by the poll that takes it.
         match &*self.shared.lock() {
             Slot::Pending(_) => State::Pending,
             Slot::Settled(Ok(_)) => State::Fulfilled,
@@ -155,15 +167,19 @@ where
         }
     }
 
-    /// A pending promise that has no resolver yet.
+    /// A pending promise that has no resolver yet. If it never gets one, it stays pending: it is abandoned by the
+    /// drop of a resolver and not by their absence. [`race`] of no promises relies on that.
     fn pending() -> Self {
         Self { shared: Arc::new(Shared { slot: Mutex::new(Slot::Pending(None)) }) }
     }
 
+    /// A promise that never has a resolver or a waker: no task has to run to settle it.
     fn settled(result: Result<T, E>) -> Self {
         Self { shared: Arc::new(Shared { slot: Mutex::new(Slot::Settled(result)) }) }
     }
 
+    /// The first resolver. Call it once: a second `Last` would abandon the promise while clones of the first one
+    /// could still settle it.
     fn resolver(&self) -> Resolver<T, E> {
         Resolver { last: Arc::new(Last { shared: Arc::clone(&self.shared) }) }
     }
@@ -176,9 +192,12 @@ where
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // One lock for the look and the waker. If it were released in between, a resolver on another thread could
+        // settle the promise there, find no waker, and the task would sleep without end.
         let mut slot = self.shared.lock();
         if let Slot::Pending(waker) = &mut *slot {
-            // Only the latest poll counts: the promise may have moved to another task.
+            // Only the latest poll counts: the promise may have moved to another task, and the old waker would wake
+            // the wrong one.
             *waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -217,6 +236,7 @@ where
 /// ```
 #[derive(Debug)]
 pub struct Resolver<T, E> {
+    /// An `Arc` of its own, beside the one of the slot: it counts the resolvers without the promise.
     last: Arc<Last<T, E>>,
 }
 
@@ -236,6 +256,7 @@ impl<T, E> Resolver<T, E> {
     }
 }
 
+// Written by hand: a derive would ask `T` and `E` for `Clone`, although only the count is raised.
 impl<T, E> Clone for Resolver<T, E> {
     fn clone(&self) -> Self {
         Self { last: Arc::clone(&self.last) }
@@ -250,6 +271,8 @@ struct Last<T, E> {
 
 impl<T, E> Drop for Last<T, E> {
     fn drop(&mut self) {
+        // Without effect on a settled promise. Of two threads that drop the last two clones at the same time, the
+        // count of the `Arc` makes exactly one run this.
         self.shared.settle(Slot::Abandoned);
     }
 }
@@ -257,22 +280,30 @@ impl<T, E> Drop for Last<T, E> {
 /// What a promise and its resolver share.
 #[derive(Debug)]
 struct Shared<T, E> {
+    /// A std lock: it is held to look and to replace, never across an `.await`, and `poll` and `Drop`, which
+    /// cannot await, take it.
     slot: Mutex<Slot<T, E>>,
 }
 
+/// Where a promise is in its life. One value and not a result beside a waker: a settled promise has no waker, and
+/// a pending one has no result.
 #[derive(Debug)]
 enum Slot<T, E> {
     /// With the waker of the task that awaits the promise, if one does already.
     Pending(Option<Waker>),
+    /// The result waits for its consumer.
     Settled(Result<T, E>),
+    /// The last resolver is gone. Not an error of the type `E`: a drop writes it, and a `Drop` may not ask for
+    /// `E: From<Broken>` if its type does not. It would run foreign code in a destructor, too.
     Abandoned,
-    /// The result has been handed out.
+    /// The consumer has taken the result. What is left says how the promise was settled.
     Taken(State),
 }
 
 impl<T, E> Shared<T, E> {
     fn lock(&self) -> MutexGuard<'_, Slot<T, E>> {
-        // Nothing that may panic runs under the lock, so a poisoned lock still guards consistent data.
+        // The slot is replaced as a whole, and before `poll` runs what may panic under the lock. So a poisoned lock
+        // still guards a whole slot.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

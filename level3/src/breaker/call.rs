@@ -34,10 +34,10 @@ type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 /// # }
 /// ```
 pub struct CircuitBreaker<E> {
-    /// What the breaker is called in messages: the dependency behind it.
+    /// The dependency behind the breaker, for messages.
     name: Box<str>,
-    /// What was asked for. A call needs its classifier of errors; the state machine has its own copy
-    /// of the rules.
+    /// The configuration. A call needs its classifier of errors; the state machine has its own copy of
+    /// the rules.
     config: BreakerConfig<E>,
     /// Everything that a call reads or changes, under one lock.
     ///
@@ -55,11 +55,12 @@ pub struct CircuitBreaker<E> {
     /// The state for [`watch`](Self::watch). A receiver that is slow sees the latest state only, so
     /// that no reader can make the breaker keep a backlog.
     states: watch::Sender<State>,
-    /// Foreign code. It runs without any lock that a call needs.
+    /// Foreign code. It runs without any lock that a call needs. Set before the breaker is shared
+    /// ([`with_listener`](Self::with_listener) takes the breaker by value), so it needs no lock.
     listener: Option<Listener>,
 }
 
-/// What the lock guards.
+/// The data that the lock guards. Both are under one lock, so that a decision and its count are one step.
 struct Shared {
     core: Core,
     counts: Counts,
@@ -81,21 +82,26 @@ impl<E> Debug for CircuitBreaker<E> {
         f.debug_struct("CircuitBreaker")
             .field("name", &self.name)
             .field("config", &self.config)
+            // `lock` and not `update`, which may change the state and run the listener: a log line must
+            // have no effect.
             .field("counts", &self.lock().counts)
             .finish_non_exhaustive()
     }
 }
 
 impl<E> CircuitBreaker<E> {
-    /// A closed breaker. `name` is what messages call it: the dependency.
+    /// Makes a closed breaker. `name` names the dependency in messages.
     ///
     /// # Errors
     ///
     /// [`BreakerConfigError`] when a time is zero.
     pub fn new(name: &str, config: BreakerConfig<E>) -> Result<Self, BreakerConfigError> {
+        // Refused here, once, so that the rest can rely on it: with a timeout of zero, `retry_after` would
+        // be zero too, and a caller that obeys it would spin.
         if config.reset_timeout.is_zero() {
             return Err(BreakerConfigError::ZeroResetTimeout);
         }
+        // No age is below zero, so no failure would count and the breaker would never open.
         if let Trip::InWindow { window: Duration::ZERO, .. } = config.trip {
             return Err(BreakerConfigError::ZeroWindow);
         }
@@ -115,7 +121,7 @@ impl<E> CircuitBreaker<E> {
         })
     }
 
-    /// The same breaker, which calls `listener` for every change of state, in order.
+    /// Returns the breaker with `listener`, which it calls for every change of state, in order.
     ///
     /// The listener runs on a thread that uses the breaker at that time, in most cases the one whose call caused or
     /// noticed the change. The breaker holds none of its locks that a call needs, so the listener may call the
@@ -126,7 +132,7 @@ impl<E> CircuitBreaker<E> {
         self
     }
 
-    /// The name that was given to [`new`](Self::new).
+    /// Returns the name that was given to [`new`](Self::new).
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -135,13 +141,13 @@ impl<E> CircuitBreaker<E> {
     /// Runs `op`, unless the breaker refuses.
     ///
     /// The breaker decides at the first poll: a future that was not polled takes no place of a probe. It
-    /// sets no time limit. Give the operation one, inside `op`, and return an error at it that
-    /// [`BreakerConfig::is_failure`] counts: a probe that never ends keeps its place, and every other call
-    /// is refused until the probe ends or is dropped.
+    /// sets no time limit. Give the operation one, inside `op`, and return an error at the limit that
+    /// [`BreakerConfig::is_failure`] counts: a probe that never ends keeps its place, and the breaker
+    /// refuses further calls until a probe ends or is dropped.
     ///
     /// A result counts only if the breaker has not changed state since the call was admitted; late
-    /// results are ignored. An error that is no failure ([`BreakerConfig::is_failure`]) is returned
-    /// and decides nothing.
+    /// results are ignored. An error that is no failure ([`BreakerConfig::is_failure`]) reaches the
+    /// caller and decides nothing.
     ///
     /// # Errors
     ///
@@ -160,16 +166,22 @@ impl<E> CircuitBreaker<E> {
     where
         F: Future<Output = Result<T, E>>,
     {
+        // In the body of an `async fn`, so it happens at the first poll: a future that its caller made and
+        // dropped unpolled has taken no place. A refusal returns here, before `op` is called.
         let mut running = self.admit().map_err(|retry_after| BreakerError::Open { retry_after })?;
         // From here on the guard reports the end of the call, whichever way it ends: `op` may panic
         // before it returns a future, the future may panic, and this future may be dropped while it
         // waits here.
         let result = op().await;
+        // The classifier is foreign code as well. It runs without the lock, and while `ending` is still
+        // `Dropped`: if it panics, the call decides nothing and the place is released.
         running.ending = match &result {
             Ok(_) => Ending::Ok,
             Err(error) if (self.config.is_failure)(error) => Ending::Failed,
             Err(_) => Ending::Neutral,
         };
+        // Reports the outcome, and runs the listener, before the caller has the result. The end of the
+        // function would do the same; here it can be seen.
         drop(running);
         result.map_err(BreakerError::Inner)
     }
@@ -198,18 +210,21 @@ impl<E> CircuitBreaker<E> {
     {
         match self.call(op).await {
             Ok(value) => Ok(value),
+            // After `call` has ended: the fallback runs without the lock, and the call is counted as
+            // refused. A fallback that counted as a success would help to close the breaker, although it
+            // says nothing about the dependency.
             Err(BreakerError::Open { retry_after }) => Ok(fallback(retry_after)),
             Err(BreakerError::Inner(error)) => Err(error),
         }
     }
 
-    /// The state now. Half-open from the instant at which the breaker has been open for its reset
-    /// timeout, whether or not a call has come since.
+    /// Returns the state now. It is half-open from the instant at which the breaker has been open for its
+    /// reset timeout, whether or not a call has been made since.
     pub fn state(&self) -> State {
         self.update(|shared, now| shared.core.state(now))
     }
 
-    /// The state and the counts now, all read at the same instant.
+    /// Returns the state and the counts now, all read at the same instant.
     pub fn snapshot(&self) -> Snapshot {
         self.update(|Shared { core, counts }, now| Snapshot {
             // First: the other figures follow from the state, and time may change it just now.
@@ -226,8 +241,8 @@ impl<E> CircuitBreaker<E> {
         })
     }
 
-    /// The state as it changes. A receiver sees the latest state; see [`Transition::at`] for when
-    /// half-open is noticed.
+    /// Returns a receiver of the state, which is notified of changes. It sees the latest state only; see
+    /// [`Transition::at`] for when half-open is noticed.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.states.subscribe()
     }
@@ -235,13 +250,15 @@ impl<E> CircuitBreaker<E> {
     /// Admits a call, or returns the time until one may be admitted.
     fn admit(&self) -> Result<Running<'_, E>, Duration> {
         let ticket = self.update(|Shared { core, counts }, now| {
+            // A refused call gets no guard that could count it later, so it is counted here.
             core.admit(now).inspect_err(|_| counts.refused += 1)
         })?;
         // `Dropped` until the operation has returned: that is what stays if it never does.
         Ok(Running { breaker: self, ticket, ending: Ending::Dropped })
     }
 
-    /// The one way to the shared state: runs `change` under the lock, then notifies of what changed.
+    /// The one way to change the shared state: runs `change` under the lock, then notifies the listener and
+    /// the watchers of what changed.
     fn update<R>(&self, change: impl FnOnce(&mut Shared, Instant) -> R) -> R {
         let mut shared = self.lock();
         // Read under the lock. Read before it, the clock of a thread that waited for the lock would
@@ -327,12 +344,16 @@ impl Ending {
 /// that every ticket is settled exactly once.
 struct Running<'a, E> {
     breaker: &'a CircuitBreaker<E>,
+    /// Settled by the drop. `Ticket` is `Copy`, but only this guard keeps it.
     ticket: Ticket,
+    /// What the drop reports; `Dropped` until the operation has returned.
     ending: Ending,
 }
 
 impl<E> Drop for Running<'_, E> {
     fn drop(&mut self) {
+        // Count and decide in one step: a snapshot that shows the failure also shows the state that it led
+        // to. Nothing here may panic, since the drop also runs while the operation's panic unwinds.
         self.breaker.update(|Shared { core, counts }, now| {
             counts.add(self.ending);
             core.settle(self.ticket, self.ending.outcome(), now);

@@ -31,7 +31,8 @@ pub(super) struct Rules {
     pub(super) successes_to_close: NonZeroU32,
 }
 
-/// What the end of a call says about the dependency.
+/// What the end of a call says about the dependency. It has fewer variants than the wrapper's `Ending`,
+/// which also keeps apart the endings that decide nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallOutcome {
     Success,
@@ -40,7 +41,8 @@ pub(super) enum CallOutcome {
     Ignored,
 }
 
-/// The generation in which a call was admitted. The caller hands it back with the call's outcome.
+/// The generation in which a call was admitted. The wrapper keeps it while the call runs and returns it
+/// with the call's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
@@ -70,9 +72,13 @@ enum Failures {
     Recent(VecDeque<Instant>),
 }
 
+/// The state machine. It has no lock: every method that changes it takes `&mut self`, and the wrapper's
+/// lock makes each of them one step.
 #[derive(Debug)]
 pub(super) struct Core {
+    /// Never changes, so that the variant of `Failures` always fits the trip.
     rules: Rules,
+    /// Changed by `enter` alone.
     phase: Phase,
     /// Rises by one with every change of state. [`Core::settle`] compares it with the ticket's.
     generation: u64,
@@ -94,11 +100,13 @@ impl Core {
         }
     }
 
-    /// The state at `now`.
+    /// Returns the state at `now`.
     ///
-    /// Time alone makes open half-open. No timer does that: the change is made here, by the first look
-    /// at the state after the reset timeout. `admit` looks too, so a call cannot miss it.
+    /// Time alone makes open half-open. No timer does that: the first look at the state after the reset
+    /// timeout makes the change, here. `admit` looks too, so a call cannot miss it.
     pub(super) fn state(&mut self, now: Instant) -> State {
+        // `>=`: the breaker is half-open from exactly this age on. With `>` a caller that waits as long as
+        // `retry_after` says, and not a tick longer, is refused once more.
         if let Phase::Open { since } = self.phase
             && now.saturating_duration_since(since) >= self.rules.reset_timeout
         {
@@ -109,15 +117,21 @@ impl Core {
 
     /// Admits a call, or returns the time until one may be admitted.
     pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
+        // First, since the reset timeout may have passed: then this very call is the first probe.
         self.state(now);
         match &mut self.phase {
+            // Not counted: a closed breaker admits any number of calls at a time.
             Phase::Closed(_) => {}
+            // The place is taken now and not when the operation begins: the next call may be admitted before
+            // this one runs, and has to find the place taken.
             Phase::HalfOpen { probing, .. } if *probing < self.rules.probes.get() => *probing += 1,
             // No clock knows when a probe ends. Zero would make a caller that obeys it spin. If the probe
             // fails now, the breaker stays open for this time.
             Phase::HalfOpen { .. } => return Err(self.rules.reset_timeout),
             Phase::Open { .. } => return Err(self.retry_after(now)),
         }
+        // Read last: `state` above may have begun a new generation. A ticket of the old one would be
+        // ignored when the probe ends, and the probe's place would stay taken.
         Ok(Ticket(self.generation))
     }
 
@@ -133,6 +147,7 @@ impl Core {
         }
         match &mut self.phase {
             Phase::Closed(failures) => match outcome {
+                // The guard counts: `add` runs for each failure, and returns whether it trips the breaker.
                 CallOutcome::Success => failures.reset(),
                 CallOutcome::Failure if failures.add(self.rules.trip, now) => self.open(now),
                 CallOutcome::Failure | CallOutcome::Ignored => {}
@@ -144,10 +159,14 @@ impl Core {
                 match outcome {
                     CallOutcome::Success => {
                         *successes += 1;
+                        // Other probes may still run. Closing ends their generation, so a slow probe that
+                        // fails later does not count against the breaker that has closed meanwhile.
                         if *successes >= self.rules.successes_to_close.get() {
                             self.enter(Phase::Closed(Failures::none(self.rules.trip)), now);
                         }
                     }
+                    // One is enough, whatever succeeded before: the successes end with the phase, and the
+                    // next half-open phase counts from zero.
                     CallOutcome::Failure => self.open(now),
                     CallOutcome::Ignored => {}
                 }
@@ -157,9 +176,11 @@ impl Core {
         }
     }
 
-    /// The time until the breaker is half-open; zero unless it is open.
+    /// Returns the time until the breaker is half-open; zero unless it is open.
     pub(super) fn retry_after(&self, now: Instant) -> Duration {
         match self.phase {
+            // Saturating, since this method changes no state: at a `now` after the end of the timeout the
+            // phase is still open if `state` has not looked.
             Phase::Open { since } => {
                 self.rules.reset_timeout.saturating_sub(now.saturating_duration_since(since))
             }
@@ -167,7 +188,7 @@ impl Core {
         }
     }
 
-    /// The number of failures that count towards the trip at `now`; zero unless closed.
+    /// Returns the number of failures that count towards the trip at `now`; zero unless closed.
     pub(super) fn failures(&self, now: Instant) -> u32 {
         match &self.phase {
             Phase::Closed(failures) => failures.count(self.rules.trip, now),
@@ -197,8 +218,11 @@ impl Core {
     /// listeners.
     fn enter(&mut self, phase: Phase, now: Instant) {
         let from = self.phase.state();
+        // The old phase is dropped with everything that was known in it: failures, places, successes.
         self.phase = phase;
         self.generation += 1;
+        // Grows only while a listener runs. Three changes at most fall into one reset timeout, because
+        // every way from one open phase to the next lasts at least that long.
         self.pending.push_back(Transition { from, to: self.phase.state(), at: now });
     }
 }
@@ -233,6 +257,7 @@ impl Failures {
     fn add(&mut self, trip: Trip, now: Instant) -> bool {
         match (self, trip) {
             (Self::Streak(count), Trip::Consecutive(most)) => {
+                // Cannot overflow: at `most` the breaker opens, and the count is dropped with the phase.
                 *count += 1;
                 *count >= most.get()
             }
@@ -242,6 +267,8 @@ impl Failures {
                 while times.front().is_some_and(|&then| !is_fresh(then, window, now)) {
                     times.pop_front();
                 }
+                // `now` is not before the last instant: the wrapper reads the clock under its lock. The
+                // list is therefore in order, and only its front can be too old.
                 times.push_back(now);
                 times.len() >= failures.get() as usize
             }
@@ -258,6 +285,7 @@ impl Failures {
                 let fresh = times.iter().filter(|&&then| is_fresh(then, window, now)).count();
                 u32::try_from(fresh).unwrap_or(u32::MAX)
             }
+            // Cannot occur, as in `add`. A figure for a display is no reason to panic.
             (Self::Recent(_), Trip::Consecutive(_)) => 0,
         }
     }

@@ -9,8 +9,8 @@
 //! One breaker belongs to one dependency and is shared by all of its callers. Retry sits *outside* the
 //! breaker, so that the breaker counts every wire call. The timeout of an attempt sits *inside*, so that
 //! the breaker sees a hang as a failure. The breaker sets no time limit of its own: a probe that never ends
-//! keeps its place, and the others are refused for as long. What the operation waits for first, such as a
-//! rate limiter, belongs to the probe as well.
+//! keeps its place, and the breaker refuses the other calls for as long. If the operation first waits, as for
+//! a rate limiter, that wait belongs to the probe as well.
 //!
 //! Lesson: `level3/lessons/breaker.md`.
 //!
@@ -77,8 +77,8 @@ pub struct BreakerConfig<E> {
 }
 
 impl<E> BreakerConfig<E> {
-    /// The payment gateway's breaker: opens at the 5th failure in a row, half-open after 60 s, one probe at a
-    /// time, closed after 2 successes.
+    /// Returns the payment gateway's configuration: the breaker opens at the 5th failure in a row, is half-open
+    /// after 60 s with one probe at a time, and closes after 2 successes.
     #[must_use]
     pub const fn payment(is_failure: fn(&E) -> bool) -> Self {
         Self {
@@ -90,8 +90,8 @@ impl<E> BreakerConfig<E> {
         }
     }
 
-    /// A breaker with a window: opens at the 5th failure within 60 s, half-open after 30 s, one probe at a
-    /// time, closed after 3 successes.
+    /// Returns a configuration with a window: the breaker opens at the 5th failure within 60 s, is half-open
+    /// after 30 s with one probe at a time, and closes after 3 successes.
     #[must_use]
     pub const fn windowed(is_failure: fn(&E) -> bool) -> Self {
         Self {
@@ -104,9 +104,12 @@ impl<E> BreakerConfig<E> {
     }
 }
 
+// `NonZeroU32::MIN` is 1. `saturating_add` makes the constant without an `unwrap`.
 const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
 
 // Written by hand: a derive would ask `E` for the same traits, although only a function of it is held.
+// `is_failure` is a pointer to a function and not a boxed closure, so that a configuration is `Copy`: one
+// constant can configure several breakers.
 impl<E> Clone for BreakerConfig<E> {
     fn clone(&self) -> Self {
         *self
@@ -144,8 +147,9 @@ pub enum BreakerError<E> {
     #[error("the circuit breaker refuses the call, try again in {} ms", retry_after.as_millis())]
     Open {
         /// How long to wait before the next call, never zero. While the breaker is open, this is the
-        /// time until it is half-open. While it is half-open and other calls probe, no clock knows when
-        /// they end: this is the reset timeout, for which the breaker stays open if a probe fails now.
+        /// time until it is half-open. While it is half-open and every place of a probe is taken, no clock
+        /// knows when a probe ends: this is the reset timeout, for which the breaker stays open if a probe
+        /// fails now.
         retry_after: Duration,
     },
     /// The operation's own error.
@@ -189,8 +193,7 @@ pub struct Transition {
     pub from: State,
     /// The state after it.
     pub to: State,
-    /// When the change was noticed. Open becomes half-open by the mere passing of time: that is noticed
-    /// by the first call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot)
-    /// after it.
+    /// When the breaker noticed the change. Open becomes half-open by the mere passing of time: the first
+    /// call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot) after it notices.
     pub at: Instant,
 }

@@ -1,7 +1,7 @@
 //! Idempotency: the same request sent twice is executed once.
 //!
 //! A client that got no answer sends its request again, with the same key. The store makes sure that the
-//! work behind a key is done once: a repeat gets the stored answer, and a repeat that comes while the
+//! work behind a key is done once: a repeat gets the stored answer, and a repeat that arrives while the
 //! work is running waits for the same result.
 //!
 //! Lesson: `level3/lessons/idempotency.md`.
@@ -44,23 +44,26 @@ pub enum KeyError {
 pub struct Key(Arc<str>);
 
 impl Key {
-    /// Checks `text`.
+    /// Makes a key of `text`.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] when it is empty or too long.
+    /// [`KeyError`] when the text is empty or too long.
     pub fn new(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() {
             return Err(KeyError::Empty);
         }
+        // Characters and not bytes: the limit is the same for a text in any script.
         let characters = text.chars().count();
         if characters > LONGEST_KEY {
             return Err(KeyError::TooLong { characters });
         }
+        // An `Arc<str>`: the store keeps each key twice, in the entries and in their order, and the second time is
+        // a count and no copy of the text.
         Ok(Self(text.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -91,7 +94,7 @@ impl Default for StoreConfig {
 pub enum Completion<V> {
     /// Final: the store keeps it, and every later request with the key gets it.
     Stored(V),
-    /// Not final: the requests that wait for this work get it, and the key is free again.
+    /// Not final: the requests that wait for this work get it, and the key is free for a new request.
     Released(V),
 }
 
@@ -104,20 +107,21 @@ pub struct Answered<V> {
     pub replayed: bool,
 }
 
-/// Why a request gets nothing.
+/// Why a request gets no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdempotencyError {
-    /// The key was used before, with other parameters. Nothing was done.
+    /// The key was used before, with other parameters. The store has not called `work`.
     #[error("the idempotency key was used before with other parameters")]
     Mismatch,
-    /// The store keeps as many keys as it may, and none of them is old enough to go. Nothing was done.
+    /// The store holds as many keys as its capacity allows, and none of them has expired. It has not called
+    /// `work`.
     #[error("the idempotency store holds {capacity} keys, its limit")]
     Full {
         /// The limit of the store.
         capacity: usize,
     },
-    /// The work ended without a result, because it panicked or its runtime shut down. The key is free
-    /// again.
+    /// The work ended without a result, because it panicked or its runtime shut down. The key is free for a
+    /// new request.
     #[error("the work behind the idempotency key ended without a result")]
     Lost,
 }

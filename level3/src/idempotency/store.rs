@@ -15,7 +15,8 @@ use super::{Answered, Completion, IdempotencyError, StoreConfig};
 /// Remembers the answer to each key. `K` is the key, `P` are the parameters of a request, `V` is
 /// what the work behind a key returns. Cheap to clone; clones share one store.
 ///
-/// Parameters are kept and compared as they are: two requests with the same hash would pass for one.
+/// The store keeps and compares the parameters themselves and not a hash of them: two requests with the same
+/// hash would count as one.
 ///
 /// ```
 /// use level3::idempotency::{Completion, IdempotencyError, Store, StoreConfig};
@@ -33,16 +34,20 @@ use super::{Answered, Completion, IdempotencyError, StoreConfig};
 /// # }
 /// ```
 pub struct Store<K, P, V> {
+    /// In an `Arc`, since the task of an owner outlives the caller and the store's handle that it called.
     shared: Arc<Shared<K, P, V>>,
 }
 
+/// What the clones of a store and its owners share.
 struct Shared<K, P, V> {
+    /// Never changes, so it is outside of the lock.
     config: StoreConfig,
     /// A `std` mutex: it is held for one look at the entries, never across an `.await`, and the drop of an
     /// owner takes it.
     state: Mutex<State<K, P, V>>,
 }
 
+/// The data that the lock guards.
 struct State<K, P, V> {
     /// Every key that is known: its work is running, or its answer is kept.
     entries: HashMap<K, Entry<P, V>>,
@@ -51,22 +56,25 @@ struct State<K, P, V> {
     answered: VecDeque<(Instant, K)>,
 }
 
+/// What the store knows about a key.
 struct Entry<P, V> {
-    /// What the first request asked for. A repeat with other parameters is a client's mistake.
+    /// The parameters of the first request. A repeat with others is a client's mistake.
     params: P,
     stage: Stage<V>,
 }
 
+/// How far the work behind a key is. No work that has failed is in it: its entry is removed.
 enum Stage<V> {
-    /// The cell that the work will fill. Every caller that comes meanwhile waits for it.
+    /// The cell that the work will fill. Every caller that arrives until then waits for it.
     Running(Arc<Outcome<V>>),
+    /// The answer to every later request until it expires.
     Answered(V),
 }
 
 /// The result of the work; `None` if its task ended without one.
 ///
-/// A [`SetOnce`] and not a channel: it is written once, any number of callers wait for it, and one that
-/// comes after the write sees the value too. With a `Notify` such a caller would wait without end.
+/// A [`SetOnce`] and not a channel: it is written once, any number of callers wait for it, and a caller that
+/// begins to wait after the write sees the value too. With a `Notify` such a caller would wait without end.
 type Outcome<V> = SetOnce<Option<Completion<V>>>;
 
 impl<K, P, V> Clone for Store<K, P, V> {
@@ -88,25 +96,25 @@ where
     P: PartialEq + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// An empty store.
+    /// Makes an empty store.
     #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         let state = State { entries: HashMap::new(), answered: VecDeque::new() };
         Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
     }
 
-    /// Answers the request with this key and these parameters, running `work` if no request with the key has.
+    /// Answers the request with this key and these parameters, and runs `work` if no other request has.
     ///
-    /// * A new key: `work` is called and runs in a task of its own, so that it runs to its end even if
+    /// * For a new key, the store calls `work` and runs its future in a task of its own, to its end even if
     ///   this caller drops its future. [`Completion::Stored`] is final (a decline is an answer too) and is kept;
-    ///   after [`Completion::Released`] the key is free again.
-    /// * A key whose work is running: waits for that work and returns what it returns, stored or
+    ///   after [`Completion::Released`] the key is free for a new request.
+    /// * For a key whose work is running, the call waits for that work and returns its result, stored or
     ///   released.
-    /// * A key with a stored value: returns it.
+    /// * For a key with a stored value, the call returns that value.
     ///
     /// # Errors
     ///
-    /// [`IdempotencyError`]. For `Mismatch` and `Full`, `work` was not called.
+    /// [`IdempotencyError`]. For `Mismatch` and `Full`, the store has not called `work`.
     ///
     /// # Panics
     ///
@@ -131,8 +139,11 @@ where
             Claim::Answered(value) => {
                 return Ok(Answered { completion: Completion::Stored(value), replayed: true });
             }
+            // `work` of this caller is dropped uncalled.
             Claim::Running(outcome) => (outcome, true),
             Claim::Mine(owner) => {
+                // The owner waits for the cell like every other caller, so that a caller that is dropped takes
+                // nothing with it. It needs a handle of its own, because `owner` moves into the task.
                 let outcome = Arc::clone(&owner.outcome);
                 // Spawned, since the work must not die with the caller that happened to come first. The
                 // owner moves into the task: if the task is dropped or panics, so is the owner, and its
@@ -144,12 +155,13 @@ where
         };
         // The lock is not held here: every caller may wait for as long as the work takes.
         match outcome.wait().await {
+            // A clone for each caller: the value stays in the cell for the others.
             Some(completion) => Ok(Answered { completion: completion.clone(), replayed }),
             None => Err(IdempotencyError::Lost),
         }
     }
 
-    /// Whether a request with this key would start no work: its work is running, or has an answer.
+    /// Returns whether a request with this key would start no work: its work is running, or has an answer.
     #[must_use]
     pub fn contains(&self, key: &K) -> bool {
         let mut state = self.shared.lock();
@@ -158,7 +170,7 @@ where
         state.entries.contains_key(key)
     }
 
-    /// The number of keys that are kept, those whose work is running included.
+    /// Returns the number of keys that the store keeps, those whose work is running included.
     #[must_use]
     pub fn len(&self) -> usize {
         let mut state = self.shared.lock();
@@ -166,7 +178,7 @@ where
         state.entries.len()
     }
 
-    /// Whether no key is kept.
+    /// Returns whether the store keeps no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -177,16 +189,20 @@ where
     fn claim(&self, key: &K, params: P) -> Result<Claim<K, P, V>, IdempotencyError> {
         let config = &self.shared.config;
         let mut state = self.shared.lock();
+        // Before the lookup: a key that has expired is a new key, and its place is free for another one.
         state.forget(config, Instant::now());
         // Before `entry`, which borrows the map until the end of the match.
         let full = state.entries.len() >= config.capacity.get();
         match state.entries.entry(key.clone()) {
-            // First of all: a key that is used for something else gets neither an answer nor a place to wait.
+            // Compared before the stage is looked at: a request that uses the key for something else gets neither
+            // an answer nor a place to wait, or a client would get the answer to a payment that it did not send.
             Slot::Occupied(slot) if slot.get().params != params => Err(IdempotencyError::Mismatch),
             Slot::Occupied(slot) => Ok(match &slot.get().stage {
                 Stage::Running(outcome) => Claim::Running(Arc::clone(outcome)),
                 Stage::Answered(value) => Claim::Answered(value.clone()),
             }),
+            // Only a new key is refused: a full store still answers the repeats of its keys. It evicts none to make
+            // room, since a repeat of the evicted key would be executed a second time.
             Slot::Vacant(_) if full => {
                 Err(IdempotencyError::Full { capacity: config.capacity.get() })
             }
@@ -195,17 +211,21 @@ where
                 // The parameters are kept from the start: a request that comes while the work runs is compared too.
                 slot.insert(Entry { params, stage: Stage::Running(Arc::clone(&outcome)) });
                 let shared = Arc::clone(&self.shared);
-                // Made under the lock and armed from now on. If the caller panics before the task is spawned, the drop of
-                // the owner frees the key.
+                // Made under the lock and armed from now on. If the caller panics before the task is spawned, the
+                // drop of the owner frees the key.
                 Ok(Claim::Mine(Owner { shared, key: key.clone(), outcome, ended: false }))
             }
         }
     }
 }
 
+/// The result of looking a key up.
 enum Claim<K: Eq + Hash, P, V> {
+    /// The key has an answer.
     Answered(V),
+    /// Another caller is the owner. This is the cell that its work fills.
     Running(Arc<Outcome<V>>),
+    /// The key was new, and this caller has to run the work.
     Mine(Owner<K, P, V>),
 }
 
@@ -213,6 +233,7 @@ enum Claim<K: Eq + Hash, P, V> {
 /// answer, because the work panicked or its runtime shut down, it frees the key.
 struct Owner<K: Eq + Hash, P, V> {
     shared: Arc<Shared<K, P, V>>,
+    /// Where its entry is. The entry stays there while the owner exists: `forget` removes answered keys only.
     key: K,
     /// The same cell as in the entry. It outlives the entry when the key is freed.
     outcome: Arc<Outcome<V>>,
@@ -221,6 +242,7 @@ struct Owner<K: Eq + Hash, P, V> {
 }
 
 impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
+    /// Stores the result or frees the key, and wakes the callers that wait.
     fn end(mut self, completion: Completion<V>) {
         // Foreign code, and so before the lock and before `ended`: if it panics, the drop frees the key.
         let stored = match &completion {
@@ -235,8 +257,12 @@ impl<K: Clone + Eq + Hash, P, V: Clone> Owner<K, P, V> {
                 if let Some(entry) = state.entries.get_mut(&self.key) {
                     entry.stage = Stage::Answered(value);
                 }
+                // The clock is read under the lock, so that the queue is in the order of its instants: `forget`
+                // looks at its front only. The age counts from the answer and not from the request, or the key of
+                // a long work would expire early.
                 state.answered.push_back((Instant::now(), key));
             }
+            // Removed and not kept as "failed": the client's next request with the key has to run.
             None => {
                 state.entries.remove(&self.key);
             }
@@ -251,7 +277,7 @@ impl<K: Eq + Hash, P, V> Owner<K, P, V> {
     /// Wakes the callers that wait. Called after the entries have changed, and without its lock: a caller that
     /// is woken may come back with the same key at once, and has to find it answered or free.
     fn tell(&self, outcome: Option<Completion<V>>) {
-        // `set` fails if the cell is full. It never is: an owner publishes once.
+        // `set` fails if the cell is full. It never is: an owner publishes once, either in `end` or in its drop.
         let _ = self.outcome.set(outcome);
     }
 }

@@ -1,7 +1,7 @@
 //! A rate limiter: at most N wire calls in any window of time.
 //!
-//! A provider that allows 100 requests a second counts them in *every* second, not in seconds of our
-//! choosing. A counter that is reset each second lets 200 through around the reset; a token bucket with
+//! A provider that allows 100 requests a second counts them in *every* second, not in seconds that the
+//! client chooses. A counter that is reset each second lets 200 through around the reset; a token bucket with
 //! a burst of 100 lets 199 through in the first second. This limiter remembers the instants of the last
 //! N calls: the next one may be made when the N-th last is a window old.
 //!
@@ -29,7 +29,7 @@ pub enum LimiterConfigError {
 /// The order in which calls are served when they have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// A call that gives money back or cancels a payment. It is served before all charges.
+    /// A call that refunds money or cancels a payment. It is served before all charges.
     Refund,
     /// Every other call.
     Charge,
@@ -41,8 +41,8 @@ pub enum LimitError {
     /// No slot becomes free before the deadline.
     #[error("the rate limit allows no call for another {} ms, past the deadline", wait.as_millis())]
     WouldMissDeadline {
-        /// The least time until one would have been free, the callers ahead included. For a caller that has
-        /// waited until its deadline, the time until any slot is free is enough.
+        /// The least time until a slot would have been free for this caller, behind the callers ahead of it.
+        /// For a caller that has waited until its deadline, the least time until any slot is free is enough.
         wait: Duration,
     },
 }

@@ -10,6 +10,7 @@ use super::Priority;
 /// A caller's place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
+    /// Which of the two queues the number belongs to.
     priority: Priority,
     /// Numbers rise in the order of joining. No two callers that wait with the same priority share one.
     number: u64,
@@ -39,7 +40,7 @@ struct Fifo {
 }
 
 impl WaitQueue {
-    /// How many callers would be served before one that joins now.
+    /// Returns how many callers would be served before one that joins now.
     pub(super) fn waiters_ahead(&self, priority: Priority) -> usize {
         match priority {
             Priority::Refund => self.refunds.waiting,
@@ -48,6 +49,8 @@ impl WaitQueue {
     }
 
     pub(super) fn join(&mut self, priority: Priority, caller: Arc<Notify>) -> Ticket {
+        // The order between the two queues is not stored: `is_first` and `first` compute it on demand, so a
+        // refund that joins goes ahead of every charge without moving one of them.
         Ticket { priority, number: self.fifo_mut(priority).join(caller) }
     }
 
@@ -59,12 +62,15 @@ impl WaitQueue {
     /// waits; one that was first stops to be when a refund joins.
     pub(super) fn is_first(&self, ticket: Ticket) -> bool {
         let fifo = self.fifo(ticket.priority);
+        // The front is never a gap, so its number alone says who is next.
         fifo.front == ticket.number
             && (ticket.priority == Priority::Refund || self.refunds.waiting == 0)
     }
 
-    /// How to wake the next caller to be served.
+    /// Returns how to wake the next caller to be served.
     pub(super) fn first(&self) -> Option<Arc<Notify>> {
+        // Cloned, so that the limiter can wake the caller after it has released the lock. If the caller has
+        // left by then, its clone is notified and dropped, and the wake-up has no effect.
         self.refunds.first().or_else(|| self.charges.first()).cloned()
     }
 
@@ -89,6 +95,8 @@ impl WaitQueue {
 
 impl Fifo {
     fn join(&mut self, caller: Arc<Notify>) -> u64 {
+        // A queue that has become empty goes on counting from its `front`. A number may be given again only
+        // after `leave` has removed it at the back: its caller has left by then.
         let number = self.front + self.places.len() as u64;
         self.places.push_back(Some(caller));
         self.waiting += 1;
@@ -96,8 +104,12 @@ impl Fifo {
     }
 
     fn leave(&mut self, number: u64) {
+        // A number below the front has left before. Each caller leaves once, so this cannot occur; if it did,
+        // `checked_sub` makes it a leave without effect and not an underflow under the lock.
         let place = number.checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
         let Some(place) = place.and_then(|index| self.places.get_mut(index)) else { return };
+        // A gap and not `remove`: removing would shift the callers behind, and their numbers would no longer
+        // lead to their places.
         if place.take().is_some() {
             self.waiting -= 1;
         }

@@ -51,16 +51,18 @@ pub struct RateLimiter {
     shared: Mutex<Shared>,
 }
 
-/// What the lock guards.
+/// The data that the lock guards.
 #[derive(Debug)]
 struct Shared {
+    /// Which slots are taken.
     window: Window,
+    /// Who gets the next one.
     queue: WaitQueue,
 }
 
 impl RateLimiter {
-    /// A limiter that lets at most `limit` calls through in any `window`: a call counts while its age
-    /// is below `window`.
+    /// Makes a limiter that lets at most `limit` calls through in any `window`: a call counts while its
+    /// age is below `window`.
     ///
     /// Its memory grows with the most calls that were made in one window, not with `limit`.
     ///
@@ -68,6 +70,7 @@ impl RateLimiter {
     ///
     /// [`LimiterConfigError::ZeroWindow`].
     pub fn new(limit: NonZeroUsize, window: Duration) -> Result<Self, LimiterConfigError> {
+        // No age is below zero: no call would count, and the limiter would let every call through.
         if window.is_zero() {
             return Err(LimiterConfigError::ZeroWindow);
         }
@@ -76,33 +79,36 @@ impl RateLimiter {
         Ok(Self { epoch: Epoch(Instant::now()), shared })
     }
 
-    /// Waits for a slot and reserves it for a call that is about to be made.
+    /// Waits for a slot and reserves it for a call that the caller is about to make.
     ///
     /// Callers of the same [`Priority`] are served in the order in which they first polled; refunds go
-    /// before charges. A future that was not polled has no place. While the permit is held, its slot
-    /// counts as taken, so that the call may be made at any time and no window ever holds too many.
+    /// before charges. A future that was not polled has no place in the queue. While the caller holds the
+    /// permit, its slot counts as taken: the caller may make the call at any time, and no window ever holds
+    /// too many calls.
     ///
-    /// Without others in the queue this takes the same time on average, whatever the limit; so does joining
-    /// or leaving the queue, however many wait.
+    /// Without other callers in the queue this takes constant time on average, whatever the limit. So does
+    /// joining or leaving the queue, however many callers wait.
     ///
     /// # Errors
     ///
-    /// [`LimitError::WouldMissDeadline`]: at once when, as things stand, no slot can become free before
-    /// the deadline; later, at the deadline at the latest, when other callers were put before this one
-    /// meanwhile. No slot is taken then.
+    /// [`LimitError::WouldMissDeadline`], at once if no slot can become free before the deadline as things
+    /// stand. A caller that waits gets the error at its deadline at the latest, if refunds went ahead of it, a
+    /// pause began or permits were held for too long. It has taken no slot then.
     ///
     /// # Cancellation
     ///
     /// Dropping the future leaves the queue. The callers behind move up, and no slot is lost.
     ///
-    /// A future that was polled keeps its place until it is ready or dropped. One that is neither polled
-    /// nor dropped, as a `&mut` future beside a long branch of `select!`, holds up the callers behind it,
-    /// each of them until its own deadline. Poll it in a task of its own, or drop it.
+    /// A future that was polled keeps its place until it is ready or dropped. A future that its owner neither
+    /// polls nor drops, such as a `&mut` future beside a long branch of `select!`, holds up the callers behind
+    /// it, each of them until its own deadline. Poll it in a task of its own, or drop it.
     pub async fn acquire(
         &self,
         priority: Priority,
         deadline: Deadline,
     ) -> Result<Permit<'_>, LimitError> {
+        // Synchronous: the first poll ends with a slot, a place in the queue or an error. With an `.await` on
+        // the way to the lock, a caller that polled later could get there first.
         match self.enter(priority, deadline)? {
             Entry::Reserved(permit) => Ok(permit),
             // Boxed to keep the rarely taken path out of the size of the common one: a call that need
@@ -111,7 +117,7 @@ impl RateLimiter {
         }
     }
 
-    /// [`acquire`](Self::acquire) for a call that is made at once: the slot is used when this returns.
+    /// Waits as [`acquire`](Self::acquire) does and uses the slot at once: when this returns, the call counts.
     ///
     /// # Errors
     ///
@@ -126,7 +132,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Lets no call through for `time` from now: the server answered 429 and said when to come back.
+    /// Lets no call through for `time` from now, because the server answered 429 and said when to retry.
     /// Of several pauses the longest holds. Permits that are held already may still be used.
     pub fn pause_for(&self, time: Duration) {
         let until = self.epoch.now().saturating_add(nanos(time));
@@ -135,9 +141,10 @@ impl RateLimiter {
         self.lock().window.pause_until(until);
     }
 
-    /// The counts now. Takes time with the logarithm of the limit.
+    /// Returns the counts now, in time that grows with the logarithm of the limit.
     #[must_use]
     pub fn usage(&self) -> Usage {
+        // One lock for all four, so that a caller that moves from the queue to a slot is never missing in both.
         let shared = self.lock();
         Usage {
             in_window: shared.window.in_window(self.epoch.now()),
@@ -151,16 +158,23 @@ impl RateLimiter {
     /// unless it is certain by now that no slot comes in time.
     fn enter(&self, priority: Priority, deadline: Deadline) -> Result<Entry<'_>, LimitError> {
         let mut shared = self.lock();
+        // The clock is read under the lock: a thread that waited for the lock would otherwise decide by an old
+        // time, and could reserve a slot after its deadline.
         let (now, end) = (self.epoch.now(), self.epoch.nanos_at(deadline.instant()));
         // A free slot is not enough: a newcomer would overtake the callers that wait.
         let ahead = shared.queue.waiters_ahead(priority);
         if ahead == 0 && now < end && shared.window.reserve(now) {
             return Ok(Entry::Reserved(Permit { limiter: self, used: false }));
         }
+        // Refused now and not at the deadline: the caller has the time left for something else, and a queue of
+        // callers that cannot be served does not build up. `earliest` is a lower bound as long as the callers
+        // ahead stay: a refusal can be wrong only if one of them leaves later.
         let earliest = shared.window.earliest(now, ahead);
         if earliest >= end {
             return Err(would_miss(now, earliest));
         }
+        // One `Notify` for each caller. With a shared one, `notify_waiters` would wake the whole queue for each
+        // slot, and `notify_one` would wake the oldest waiter, which need not be the first: refunds overtake.
         let wake = Arc::new(Notify::new());
         let ticket = shared.queue.join(priority, Arc::clone(&wake));
         Ok(Entry::Queued(Waiting { limiter: self, ticket, wake }))
@@ -172,15 +186,17 @@ impl RateLimiter {
     }
 }
 
-/// What a caller got when it came.
+/// The result of a caller's first look, in one step: a slot, or a place in the queue.
 enum Entry<'a> {
     Reserved(Permit<'a>),
     Queued(Waiting<'a>),
 }
 
-/// A caller in the queue. Dropping it, because it was served, refused or cancelled, leaves the queue.
+/// A caller in the queue. Dropping it, because it was served, refused or cancelled, leaves the queue: a
+/// caller that was cancelled and kept its place would hold up all callers behind it.
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
+    /// The place that the drop leaves.
     ticket: Ticket,
     /// Notified when this caller has become the first, or when the first has to check again.
     ///
@@ -201,6 +217,7 @@ impl<'a> Waiting<'a> {
     async fn reserve(self, deadline: Deadline) -> Result<Permit<'a>, LimitError> {
         loop {
             let wake_at = match self.look(deadline)? {
+                // The slot is reserved before the place is left, so no other caller gets in between.
                 // `self` is dropped by the return: leaving the queue wakes the next caller.
                 Look::Reserved(permit) => return Ok(permit),
                 Look::NotBefore(instant) => instant,
@@ -217,9 +234,11 @@ impl<'a> Waiting<'a> {
 
     /// Reserves a slot if it is this caller's turn, or finds out how long that cannot be.
     fn look(&self, deadline: Deadline) -> Result<Look<'a>, LimitError> {
+        // Not `async`: the lock is released before the caller waits.
         let limiter = self.limiter;
         let mut shared = limiter.lock();
         let (now, end) = (limiter.epoch.now(), limiter.epoch.nanos_at(deadline.instant()));
+        // The deadline comes before the slot: a call that begins at its deadline cannot end in time.
         if now >= end {
             // Report the wait as if no charges were queued ahead.
             let ahead = shared.queue.waiters_ahead(Priority::Refund);
@@ -244,17 +263,19 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut shared = self.limiter.lock();
+        // Asked before `leave`, which gives the first place to the next caller.
         let was_first = shared.queue.is_first(self.ticket);
         shared.queue.leave(self.ticket);
         // Only the first caller's timer ends when a slot is free. If it leaves without waking the next one,
         // no caller is awake to see the next slot become free.
+        // A caller that leaves from behind changes nothing for the first.
         let next = if was_first { shared.queue.first() } else { None };
         drop(shared);
         wake(next);
     }
 }
 
-/// A slot that is reserved for one call. Dropping it unused releases the slot to the next in the queue.
+/// A slot that is reserved for one call. Dropping it unused releases the slot to the next caller in the queue.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -281,13 +302,17 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// The call is made now: from here on it counts for one window.
+    /// Records that the call is made now: from here on it counts for one window.
     pub fn used(mut self) {
+        // Before anything else: `self` is dropped at the end of this function, and a slot that was both used
+        // and released would let one call too many through.
         self.used = true;
         let mut shared = self.limiter.lock();
         // While every slot was reserved, the first caller had no time to wait for. Now there is one: a
         // window from now. Otherwise it sleeps until an older call is a window old, and that holds.
         let first = if shared.window.is_fully_reserved() { shared.queue.first() } else { None };
+        // The clock is read under the lock, so that calls are recorded in the order of their instants: the
+        // window expects its oldest call at the front.
         shared.window.commit(self.limiter.epoch.now());
         drop(shared);
         wake(first);
@@ -299,6 +324,8 @@ impl Drop for Permit<'_> {
         if !self.used {
             let mut shared = self.limiter.lock();
             shared.window.release();
+            // Always woken: the first caller sleeps until an older call is a window old, or until its deadline,
+            // and this slot may be free earlier.
             let first = shared.queue.first();
             drop(shared);
             wake(first);
@@ -306,8 +333,8 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Call it without the lock: waking a task runs code of the caller's executor, which may call the
-/// limiter.
+/// Wakes a caller. Call it without the lock: waking a task runs code of the caller's executor, which may
+/// call the limiter.
 fn wake(caller: Option<Arc<Notify>>) {
     if let Some(caller) = caller {
         caller.notify_one();

@@ -60,12 +60,12 @@ pub struct Backoff {
     factor: f64,
     /// The longest nominal wait; at least `base`.
     cap: Duration,
-    /// How many calls there are in all. Not zero, so that `retry` returns a result or an error of `op`.
+    /// The number of calls in all. Not zero, so that `retry` returns a result or an error of `op`.
     attempts: NonZeroU32,
 }
 
 impl Default for Backoff {
-    /// 3 attempts; waits from 1 s, doubled each time, at most 10 s.
+    /// Makes a schedule of 3 attempts, with waits that begin at 1 s, double each time and are at most 10 s.
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
@@ -77,7 +77,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A schedule of `attempts` attempts. Fractions of a millisecond in `base` and `cap` are dropped.
+    /// Makes a schedule of `attempts` attempts. Fractions of a millisecond in `base` and `cap` are dropped.
     ///
     /// # Errors
     ///
@@ -96,20 +96,21 @@ impl Backoff {
         if !(factor.is_finite() && factor >= 1.0) {
             return Err(BackoffConfigError::BadFactor { factor });
         }
+        // Refused and not raised to the base: the caller has mixed the two up, and should learn it.
         if cap < base {
             return Err(BackoffConfigError::CapBelowBase { base, cap });
         }
         Ok(Self { base, factor, cap, attempts })
     }
 
-    /// The number of attempts in all, the first call included.
+    /// Returns the number of attempts in all, the first call included.
     #[must_use]
     pub const fn attempts(&self) -> NonZeroU32 {
         self.attempts
     }
 
-    /// The longest wait there can be after the failed attempt number `attempt` (the first is 1; 0
-    /// counts as 1): the wait without jitter.
+    /// Returns the longest wait after the failed attempt number `attempt` (the first is 1; 0 counts as 1): the
+    /// wait without jitter.
     #[must_use]
     pub fn nominal(&self, attempt: u32) -> Duration {
         let exponent = f64::from(attempt.saturating_sub(1));
@@ -120,11 +121,13 @@ impl Backoff {
         Duration::from_millis(millis)
     }
 
-    /// The wait after the failed attempt number `attempt`, between one half of the
-    /// [nominal](Self::nominal) wait (`unit` 0) and all of it (`unit` 1). `unit` outside of 0 to 1 is
-    /// taken as the nearer end; NaN as 1.
+    /// Returns the wait after the failed attempt number `attempt`, between one half of the
+    /// [nominal](Self::nominal) wait (`unit` 0) and all of it (`unit` 1). A `unit` outside of 0 to 1 counts as
+    /// the nearer end, and NaN as 1.
     #[must_use]
     pub fn delay(&self, attempt: u32, unit: f64) -> Duration {
+        // `clamp` keeps NaN, and the cast below would make a wait of zero of it: retries without a pause. A
+        // generator with a fault must lengthen the waits and not remove them.
         let unit = if unit.is_nan() { 1.0 } else { unit.clamp(0.0, 1.0) };
         let nominal = whole_ms(self.nominal(attempt));
         // Rounded up: never below one half. `min`, since f64 cannot represent every whole number above
@@ -134,7 +137,7 @@ impl Backoff {
     }
 }
 
-/// The whole milliseconds in `time`, at most as many as fit.
+/// Returns the whole milliseconds in `time`, or as many as fit into a `u64`.
 fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Callers that failed together, because a provider went down, must not retry together. Each of them
 /// needs numbers of its own; the same numbers for all keep them in step.
 pub trait Jitter: Debug + Send + Sync {
-    /// The next number, from 0 to 1.
+    /// Returns the next number, from 0 to 1.
     fn unit(&self) -> f64;
 }
 
-/// Always 1: every wait has its nominal length. For tests and for callers that cannot collide.
+/// A source that always returns 1: every wait has its nominal length. For tests and for callers that cannot
+/// collide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NoJitter;
 
@@ -46,13 +47,13 @@ pub struct SeededJitter {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SeededJitter {
-    /// A source whose numbers `seed` determines.
+    /// Makes a source whose numbers `seed` determines.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, state: AtomicU64::new(seed) }
     }
 
-    /// An independent source for one of many callers, for instance one payment.
+    /// Makes an independent source for one of many callers, for instance one payment.
     ///
     /// It depends on the seed and on `stream` only, not on how many numbers were drawn before, so that a
     /// payment's waits do not depend on which payments ran beside it.
@@ -73,7 +74,7 @@ impl Jitter for SeededJitter {
     }
 }
 
-/// SplitMix64's output function.
+/// SplitMix64's output function. The states rise by a constant; this spreads them over all bits.
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -5,7 +5,7 @@
 //! * [`Disposition`] is the decision of the caller's classifier about an error.
 //! * [`retry`] is the loop that uses them and keeps a [`Deadline`](crate::deadline::Deadline).
 //!
-//! Everything counts **attempts**, the first call included: three attempts are three calls.
+//! All numbers count **attempts**, the first call included: three attempts are three calls.
 //!
 //! Lesson: `level3/lessons/retry.md`.
 //!

@@ -25,7 +25,7 @@ pub enum Disposition {
 pub struct Attempt {
     /// The number of this attempt; the first is 1.
     pub number: u32,
-    /// The most attempts that there can be, this one included.
+    /// The greatest number of attempts, this one included.
     pub of: u32,
     /// The deadline of all attempts together.
     pub deadline: Deadline,
@@ -119,10 +119,10 @@ pub struct RetryError<E> {
 /// Calls `op` until it succeeds, at most [`Backoff::attempts`] times, with the waits of the policy
 /// between the attempts.
 ///
-/// No attempt and no wait begins that cannot end by `deadline`: when the wait and
-/// [`RetryPolicy::min_attempt`] do not fit any more, the call returns at once instead of after a useless
-/// sleep. An attempt that has begun is not cut short here. That belongs into `op` (see
-/// [`Deadline::run`]), inside the breaker, which has to see the timeout.
+/// The function begins no attempt and no wait that cannot end by `deadline`: when the wait and
+/// [`RetryPolicy::min_attempt`] no longer fit, it returns at once instead of after a useless sleep. It does not
+/// cut short an attempt that has begun. That belongs into `op` (see [`Deadline::run`]), inside the breaker,
+/// which has to see the timeout.
 ///
 /// # Errors
 ///
@@ -130,7 +130,7 @@ pub struct RetryError<E> {
 ///
 /// # Cancellation
 ///
-/// Dropping the future drops the attempt that is running; no further one is made.
+/// Dropping the future drops the attempt that is running. No further attempt is made.
 pub async fn retry<T, E, J, C, Op, Fut>(
     policy: &RetryPolicy,
     jitter: &J,
@@ -146,7 +146,7 @@ where
 {
     let of = policy.backoff.attempts().get();
     let mut backoff = Duration::ZERO;
-    // The first attempt needs its time as well: a caller whose deadline has passed gets no call made.
+    // The first attempt needs its time as well: for a caller whose deadline has passed, no call is made.
     if !deadline.allows(policy.min_attempt) {
         let reason = Reason::DeadlineTooClose;
         return Err(RetryError { last: None, attempts: 0, reason, backoff });
@@ -164,13 +164,14 @@ where
         if disposition == Disposition::GiveUp {
             return Err(give_up(Reason::GivenUp));
         }
-        // Checked before the wait: there is nothing to wait for after the last attempt.
+        // Checked before the wait, which only delays the answer if no attempt follows. It comes after the
+        // classification, so that an error that cannot be retried is reported as such on the last attempt too.
         if number == of {
             return Err(give_up(Reason::Exhausted));
         }
         let wait = match disposition {
-            // Neither jitter nor the cap changes it: earlier would break the server's rule, and the
-            // deadline bounds what is too late.
+            // Neither jitter nor the cap changes it: an earlier attempt would break the server's rule, and the
+            // deadline bounds a wait that is too long.
             Disposition::RetryAfter(wait) => wait,
             // One draw for each wait, so that a seed determines the waits and nothing else.
             _ => policy.backoff.delay(number, jitter.unit()),
