@@ -201,8 +201,8 @@ impl<A: Accounts> RegistrationForm<A> {
     ///
     /// As of [`Form::submit`].
     pub async fn submit(&self) -> Result<AccountId, SubmitError> {
-        // The values come from the form and not from its fields: they are those that were validated, although the user
-        // may have typed on.
+        // `values` are those that were validated. They are not read from the form here, since the user may have typed
+        // on.
         let send = |values: Snapshot| async move {
             let value = |field| values.get(field).unwrap_or_default().to_owned();
             let (username, email, password) = (value(USERNAME), value(EMAIL), value(PASSWORD));

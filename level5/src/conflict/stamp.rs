@@ -66,7 +66,7 @@ pub struct Stamp {
 impl Ord for Stamp {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // The source comes last. It has no meaning as an age, but two sources may write in the same moment, and
-        // without it the newer of their records would be the one that arrived last. `Ord` must agree with `Eq`, which
+        // without it the order of arrival would decide between their records. `Ord` must agree with `Eq`, which
         // compares all three.
         let key = |stamp: &Self| (stamp.at, stamp.version);
         key(self).cmp(&key(other)).then_with(|| self.source.cmp(&other.source))

@@ -64,7 +64,8 @@ pub type RequestId = String;
 pub struct Spec {
     /// The request itself.
     pub request: Request,
-    /// Of two requests that wait, the one with the higher number gets the next free slot.
+    /// Of two requests that wait, the one with the higher number gets the next free slot, unless the other has waited
+    /// for [`Settings::most_wait`].
     pub priority: u8,
     /// The time limit of the whole request, from the moment when all that it needs has succeeded: the wait for a slot,
     /// all attempts, and the waits between them.

@@ -95,7 +95,7 @@ impl<I: Send + 'static, E: Send + 'static> Pipeline<I, I, E> {
 }
 
 impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Pipeline<I, O, E> {
-    /// Adds a stage at the end. It takes what the pipeline has yielded until now.
+    /// Adds a stage at the end. It takes the values that the pipeline yields without it.
     #[must_use]
     pub fn stage<P: Send + 'static>(self, stage: Stage<O, P, E>) -> Pipeline<I, P, E> {
         let Self { buffer, mut names, connect: before } = self;
