@@ -1,4 +1,5 @@
-//! A queue with four priorities in which each one moves: weights share the turns, and age lifts what has waited long.
+//! A queue with four priorities, none of which starves: weights share the turns, and an item that has waited long goes
+//! ahead.
 //!
 //! ```text
 //!                          ┌──────────┐
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How important an item is. The order is that of the variants: `Low < Critical`.
+/// The importance of an item. The order is that of the variants: `Low < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// 1 of 15 turns.
@@ -28,16 +29,16 @@ pub enum Priority {
     Medium,
     /// 4 of 15 turns.
     High,
-    /// 8 of 15 turns. A critical item waits for no item that is older only.
+    /// 8 of 15 turns. An item does not go ahead of a critical one because of its age.
     Critical,
 }
 
 impl Priority {
-    /// All of them, in order.
+    /// All priorities, in order.
     // starter: keep
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// How many of 15 turns it has while items of every priority wait.
+    /// Returns how many of 15 turns it has while items of every priority wait.
     // starter: keep
     #[must_use]
     pub const fn weight(self) -> u32 {
@@ -50,7 +51,7 @@ impl Priority {
     }
 }
 
-/// Items that wait for their turn.
+/// A queue of items that wait for their turn.
 ///
 /// Time is passed in: the queue has no clock. It expects that the times of its calls do not go back.
 ///
@@ -69,31 +70,35 @@ impl Priority {
 #[derive(Debug, Clone)]
 pub struct PriorityQueue<T> {
     max_wait: Duration,
+    /// Apart from the others, because the rules differ: age decides among those and never against these.
     critical: VecDeque<Waiting<T>>,
-    /// How many turns in a row critical items have had while others wait, and others while critical ones wait.
+    /// The turns of each side in this round, while items of both sides wait.
     turns: Turns,
-    /// Low, medium and high.
+    /// Low, medium and high, in this order: searches go from the end, so that the more important lane comes first.
     others: [Lane<T>; 3],
 }
 
+/// A round has eight turns of critical items and then seven of others.
 #[derive(Debug, Clone, Copy, Default)]
 struct Turns {
     critical: u32,
     others: u32,
 }
 
+/// An item, with the time from which its age counts.
 #[derive(Debug, Clone)]
 struct Waiting<T> {
     since: Instant,
     item: T,
 }
 
+/// The items of one priority below critical.
 #[derive(Debug, Clone)]
 struct Lane<T> {
     /// Oldest first, and so the front has waited longest.
     items: VecDeque<Waiting<T>>,
     weight: u32,
-    /// How many turns are left to it in this round.
+    /// The turns that are left to it before all lanes have their weights again.
     credit: u32,
 }
 
@@ -109,8 +114,8 @@ impl<T> Lane<T> {
 }
 
 impl<T> PriorityQueue<T> {
-    /// An empty queue in which an item that has waited for `max_wait` goes before all but critical ones. Zero makes
-    /// a queue by age. With [`Duration::MAX`] only the weights decide.
+    /// Makes an empty queue in which an item that has waited for `max_wait` goes ahead of all but critical ones. With
+    /// zero, all but critical items leave by age. With [`Duration::MAX`] only the weights decide.
     #[must_use]
     pub const fn new(max_wait: Duration) -> Self {
         let others =
@@ -131,10 +136,13 @@ impl<T> PriorityQueue<T> {
         items.push_back(Waiting { since: now, item });
     }
 
-    /// Takes the item whose turn it is at `now`. `None`: the queue is empty.
+    /// Takes the item whose turn it is at `now`, or `None` if the queue is empty.
     ///
-    /// Items of one priority leave in the order in which they came. Takes the same time however many items wait.
+    /// Items of one priority leave in the order in which they came. The time of a call does not depend on the number of
+    /// items.
     pub fn pop(&mut self, now: Instant) -> Option<T> {
+        // First the side, critical or not, then the lane. Age is looked at in the second step alone: overdue items
+        // share seven of fifteen turns, so a thousand of them hold up a critical item for at most seven turns.
         let others_wait = self.others.iter().any(|lane| !lane.items.is_empty());
         if self.critical.is_empty() || !others_wait {
             // A side that is alone takes no turn from the other, and owes it none later.
@@ -143,12 +151,15 @@ impl<T> PriorityQueue<T> {
             self.turns.critical += 1;
             return self.critical.pop_front().map(|waiting| waiting.item);
         } else {
+            // The critical side has had its eight turns of this round. Without this branch a steady stream of critical
+            // items would hold up all others without end.
             self.turns.others += 1;
             if self.turns.others == self.others.iter().map(|lane| lane.weight).sum::<u32>() {
                 self.turns = Turns::default();
             }
         }
         if others_wait {
+            // An overdue item takes a turn of the others, but no credit of its lane: it goes by age and not by weight.
             let lane = self.overdue(now).unwrap_or_else(|| self.by_credit());
             self.others[lane].items.pop_front().map(|waiting| waiting.item)
         } else {
@@ -156,20 +167,21 @@ impl<T> PriorityQueue<T> {
         }
     }
 
-    /// Since when the item waits that has waited longest. `None`: the queue is empty.
+    /// Returns the time since which the oldest item waits, or `None` if the queue is empty.
     #[must_use]
     pub fn oldest(&self) -> Option<Instant> {
+        // The fronts are enough: times do not go back, so the front of each lane is its oldest item.
         let critical = self.critical.front().map(|waiting| waiting.since);
         self.others.iter().filter_map(Lane::since).chain(critical).min()
     }
 
-    /// How many items wait.
+    /// Returns how many items wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.critical.len() + self.others.iter().map(|lane| lane.items.len()).sum::<usize>()
     }
 
-    /// Whether no item waits.
+    /// Returns whether no item waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -179,12 +191,16 @@ impl<T> PriorityQueue<T> {
     fn overdue(&self, now: Instant) -> Option<usize> {
         let fronts = self.others.iter().enumerate().rev();
         let fronts = fronts.filter_map(|(index, lane)| Some((lane.since()?, index)));
+        // Of equal times `min_by_key` returns the first one. The order is reversed, so that is the more important.
         let (since, index) = fronts.min_by_key(|(since, _)| *since)?;
         (now.saturating_duration_since(since) >= self.max_wait).then_some(index)
     }
 
-    /// The most important lane that has items and credit. When none has, a round is over, and all have credit again.
+    /// The most important lane that has items and credit. If there is none, all lanes get their credit again. Called
+    /// only while at least one lane has items.
     fn by_credit(&mut self) -> usize {
+        // At most two rounds: after the credits are full, a lane that has items has credit too. An empty lane keeps
+        // its credit until then, but gets no more than its weight: it cannot save turns for later.
         loop {
             let lanes = self.others.iter_mut().enumerate().rev();
             let ready =

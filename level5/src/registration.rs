@@ -1,5 +1,5 @@
-//! A registration form: rules that answer at once, rules that ask the service, a rule across two fields, and what the
-//! server says in the end.
+//! A registration form: rules that answer at once, rules that ask the service, a rule across two fields, and the errors
+//! of the server.
 //!
 //! ```text
 //!  username   required, 3 characters, not the name in the email │ 500 ms │ is it free?
@@ -37,7 +37,7 @@ pub const USERNAME_TAKEN: Code = Code::new("username-taken");
 pub const EMAIL_SYNTAX: Code = Code::new("email-syntax");
 /// The domain of the email takes no mail.
 pub const EMAIL_DOMAIN: Code = Code::new("email-domain");
-/// The domain of the email is one of addresses that are used once.
+/// The domain of the email is one of disposable addresses.
 pub const EMAIL_DISPOSABLE: Code = Code::new("email-disposable");
 /// The email is blocked.
 pub const EMAIL_BLOCKED: Code = Code::new("email-blocked");
@@ -54,15 +54,15 @@ pub const TRY_LATER: Code = Code::new("try-later");
 pub const USERNAME_FREE: &str = "username-free";
 /// The name of the rule that asks whether the domain of the email takes mail.
 pub const DOMAIN_VALID: &str = "email-domain-valid";
-/// The name of the rule that asks whether the email is one that is used once.
+/// The name of the rule that asks whether the email is disposable.
 pub const NOT_DISPOSABLE: &str = "email-not-disposable";
 /// The name of the rule that asks whether the email is blocked.
 pub const NOT_BLOCKED: &str = "email-not-blocked";
 
-/// What the user wants to register.
+/// The account that the user wants to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The name.
+    /// The name under which the user logs in.
     pub username: String,
     /// The address.
     pub email: String,
@@ -77,12 +77,12 @@ pub struct AccountId(pub u64);
 /// Why an account was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
-    /// The server answered with another status than that of a success.
+    /// The server did not answer with the status of a success.
     #[error("the server answered with status {status}")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// With status 409: the field whose value another account has.
+        /// The field whose value another account has, with status 409.
         field: Option<String>,
     },
     /// There was no answer.
@@ -92,35 +92,35 @@ pub enum RegisterError {
 
 /// The service with the accounts.
 pub trait Accounts: Send + Sync + 'static {
-    /// Whether no account has the username.
+    /// Returns whether no account has the username.
     ///
     /// # Errors
     ///
     /// [`CheckFailed`] if the service cannot say.
     fn is_free(&self, username: &str) -> impl Future<Output = Result<bool, CheckFailed>> + Send;
 
-    /// Whether the domain of the email takes mail.
+    /// Returns whether the domain of the email takes mail.
     ///
     /// # Errors
     ///
     /// [`CheckFailed`] if the service cannot say.
     fn has_domain(&self, email: &str) -> impl Future<Output = Result<bool, CheckFailed>> + Send;
 
-    /// Whether the email is one that is used once.
+    /// Returns whether the email is disposable: an address that is used once.
     ///
     /// # Errors
     ///
     /// [`CheckFailed`] if the service cannot say.
     fn is_disposable(&self, email: &str) -> impl Future<Output = Result<bool, CheckFailed>> + Send;
 
-    /// Whether the email is blocked.
+    /// Returns whether the email is blocked.
     ///
     /// # Errors
     ///
     /// [`CheckFailed`] if the service cannot say.
     fn is_blocked(&self, email: &str) -> impl Future<Output = Result<bool, CheckFailed>> + Send;
 
-    /// Registers an account. It is not asked twice for one submit.
+    /// Registers an account. The form calls this once for a submit and does not try again.
     ///
     /// # Errors
     ///
@@ -133,6 +133,7 @@ pub trait Accounts: Send + Sync + 'static {
 
 /// The form with its rules, over a service with accounts.
 pub struct RegistrationForm<A> {
+    /// Shared with the rules, which ask it in tasks of the form. The form itself uses it to register.
     accounts: Arc<A>,
     form: Form,
 }
@@ -144,7 +145,7 @@ impl<A> fmt::Debug for RegistrationForm<A> {
 }
 
 impl<A: Accounts> RegistrationForm<A> {
-    /// An empty form.
+    /// Makes an empty form.
     ///
     /// # Errors
     ///
@@ -153,7 +154,11 @@ impl<A: Accounts> RegistrationForm<A> {
         let accounts = Arc::new(accounts);
         let after =
             |millis| Checking { debounce: Duration::from_millis(millis), ..Checking::default() };
+        // Each rule owns the service together with the others: a check runs in a task, which cannot borrow.
         let ask = |question| Ask { accounts: Arc::clone(&accounts), question };
+        // The order of the rules is that of their errors on the page. The plain rules decide whether the service is
+        // asked at all: without them it would be asked about names of one letter. The rule across two fields belongs
+        // to the username alone; the form runs it when either field changes.
         let form = FormBuilder::new()
             .field(USERNAME)
             .field(EMAIL)
@@ -164,6 +169,8 @@ impl<A: Accounts> RegistrationForm<A> {
             .sync_rule(USERNAME, "username-unlike-email", &[EMAIL], unlike_email)
             .rule(USERNAME, ask(Question::Free), after(500))
             .sync_rule(EMAIL, "email-syntax", &[], |email, _| syntax(email))
+            // Three rules and not one that asks three questions: they run at the same time, each has its own kept
+            // verdicts, and a failure of one leaves the answers of the others.
             .rule(EMAIL, ask(Question::Domain), after(300))
             .rule(EMAIL, ask(Question::Disposable), after(300))
             .rule(EMAIL, ask(Question::Blocked), after(300))
@@ -174,7 +181,7 @@ impl<A: Accounts> RegistrationForm<A> {
         Ok(Self { accounts, form })
     }
 
-    /// The form: to set fields, and to watch them.
+    /// Returns the form, to set fields and to watch them.
     // starter: keep
     pub const fn form(&self) -> &Form {
         &self.form
@@ -182,9 +189,9 @@ impl<A: Accounts> RegistrationForm<A> {
 
     /// Validates the form and registers an account, once. After a success the form is empty and pristine.
     ///
-    /// The status 409 with the field `username` or `email` is an error of that field: [`USERNAME_TAKEN`] or
-    /// [`EMAIL_TAKEN`]. Of all others, a status from 400 to 499 is the form's error [`REFUSED`], and every other
-    /// failure is [`TRY_LATER`].
+    /// The status 409 with the field `username` or `email` becomes an error of that field: [`USERNAME_TAKEN`] or
+    /// [`EMAIL_TAKEN`]. Every other status from 400 to 499 becomes the error [`REFUSED`] of the form, and every other
+    /// failure [`TRY_LATER`].
     ///
     /// # Errors
     ///
@@ -194,19 +201,24 @@ impl<A: Accounts> RegistrationForm<A> {
     ///
     /// As of [`Form::submit`].
     pub async fn submit(&self) -> Result<AccountId, SubmitError> {
+        // `values` are those that were validated. They are not read from the form here, since the user may have typed
+        // on.
         let send = |values: Snapshot| async move {
             let value = |field| values.get(field).unwrap_or_default().to_owned();
             let (username, email, password) = (value(USERNAME), value(EMAIL), value(PASSWORD));
             let registration = Registration { username, email, password };
+            // Not tried again after a missing answer: the account may exist, and a second attempt would report the
+            // user's own name as taken.
             self.accounts.register(registration).await.map_err(|error| server_errors(&error))
         };
         let account = self.form.submit(send).await?;
+        // Without an `.await` since the submit has ended: no other task of this thread comes in between.
         self.form.reset();
         Ok(account)
     }
 }
 
-/// The text for a person of an error, or `None` if no rule of this form has the code.
+/// Returns the message of an error for the user, or `None` if this form does not have the code.
 #[must_use]
 pub fn message(code: Code) -> Option<&'static str> {
     let text = match code {
@@ -227,14 +239,15 @@ pub fn message(code: Code) -> Option<&'static str> {
     Some(text)
 }
 
-/// All that a page shows below a field: the messages of its errors in their order, then one message if checks failed.
+/// Returns the messages that a page shows below a field: those of its errors in their order, then one if checks failed.
 ///
-/// The message about a failed check of the username is another one than that about the email.
+/// A failed check of the username has another message than one of the email.
 #[must_use]
 pub fn messages(status: &FieldStatus) -> Vec<&'static str> {
     let (errors, failed) = match status {
         FieldStatus::Invalid { errors, .. } => (errors.as_slice(), [].as_slice()),
         FieldStatus::Unknown { errors, failed, .. } => (errors.as_slice(), failed.as_slice()),
+        // A pending field shows no error: an earlier one was about another value.
         FieldStatus::Pristine | FieldStatus::Pending | FieldStatus::Valid { .. } => {
             return Vec::new();
         }
@@ -244,11 +257,13 @@ pub fn messages(status: &FieldStatus) -> Vec<&'static str> {
         _ => "We cannot check this email at the moment.",
     });
     let mut texts: Vec<_> = errors.iter().filter_map(|code| message(*code)).chain(failed).collect();
+    // Three checks of the email may fail, with one message. Equal messages stand side by side, so this finds them.
     texts.dedup();
     texts
 }
 
-/// Where the failure of a registration is shown.
+/// The errors that a failed registration adds to the form. The order of the arms matters: a conflict about a known
+/// field comes before the other refusals.
 fn server_errors(error: &RegisterError) -> ServerErrors {
     let (field, form) = match error {
         RegisterError::Status { status: 409, field: Some(field) } if field == USERNAME.as_str() => {
@@ -257,14 +272,18 @@ fn server_errors(error: &RegisterError) -> ServerErrors {
         RegisterError::Status { status: 409, field: Some(field) } if field == EMAIL.as_str() => {
             (Some((EMAIL, EMAIL_TAKEN)), None)
         }
+        // Also a 409 about a field that this form does not have. It must not be lost, so it is an error of the whole
+        // form.
         RegisterError::Status { status: 400..=499, .. } => (None, Some(REFUSED)),
         RegisterError::Status { .. } | RegisterError::NoAnswer => (None, Some(TRY_LATER)),
     };
     ServerErrors { fields: field.into_iter().collect(), form: form.into_iter().collect() }
 }
 
-/// Required, and of at least so many characters: one error of the two.
+/// The rule that a text is required and has at least `least` characters. It has one error: an empty field is not also
+/// too short.
 fn length(text: &str, least: usize, too_short: Code) -> Verdict {
+    // Characters are counted and not bytes: "é" is one character of two bytes.
     if text.trim().is_empty() {
         Verdict::error(REQUIRED)
     } else if text.chars().count() < least {
@@ -274,11 +293,14 @@ fn length(text: &str, least: usize, too_short: Code) -> Verdict {
     }
 }
 
-/// Required, and with the form of an address: one `@` between a name and a domain of at least two parts.
+/// The rule that an email is required and has the form of an address: one `@` between a name and a domain of at least
+/// two parts.
 fn syntax(email: &str) -> Verdict {
     if email.trim().is_empty() {
         return Verdict::error(REQUIRED);
     }
+    // Deliberately coarse. A stricter rule would refuse addresses that exist; whether mail arrives is asked of the
+    // service.
     let is_address = |(name, domain): (&str, &str)| {
         let mut parts = domain.split('.');
         !name.is_empty()
@@ -293,11 +315,13 @@ fn syntax(email: &str) -> Verdict {
     }
 }
 
-/// The rule across two fields. It belongs to the username, so its error goes when either field is changed.
+/// The rule across two fields: the username differs from the name in the email. It belongs to the username and reads
+/// the email, so its error goes when either field changes.
 fn unlike_email(username: &str, form: &Snapshot) -> Verdict {
     let email = form.get(EMAIL).unwrap_or_default();
     match email.split_once('@') {
-        // A username that is not filled in is like no other name: `length` has its only error.
+        // An empty username has one error, that of `length`. An email such as `@a.example` has an empty name too, and
+        // must not add a second one.
         _ if username.trim().is_empty() => Verdict::ok(),
         Some((name, _)) if name.to_lowercase() == username.to_lowercase() => {
             Verdict::error(TOO_SIMILAR)
@@ -306,6 +330,7 @@ fn unlike_email(username: &str, form: &Snapshot) -> Verdict {
     }
 }
 
+/// The questions that rules ask the service.
 #[derive(Clone, Copy)]
 enum Question {
     Free,
@@ -314,7 +339,7 @@ enum Question {
     Blocked,
 }
 
-/// A rule that asks the service one question.
+/// A rule that asks the service one question. One type for all four: they differ in the question and in nothing else.
 struct Ask<A> {
     accounts: Arc<A>,
     question: Question,
@@ -331,6 +356,8 @@ impl<A: Accounts> Rule for Ask<A> {
     }
 
     async fn check(&self, value: &str, _: &Snapshot) -> Result<Verdict, CheckFailed> {
+        // Two questions are about a fault, so their answers are negated. A failure of the service passes through `?`:
+        // without an answer the value is neither right nor wrong.
         let (accepted, code) = match self.question {
             Question::Free => (self.accounts.is_free(value).await?, USERNAME_TAKEN),
             Question::Domain => (self.accounts.has_domain(value).await?, EMAIL_DOMAIN),

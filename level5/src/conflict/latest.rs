@@ -6,38 +6,39 @@ use std::collections::BTreeMap;
 use super::record::{Fingerprint, Record};
 use super::stamp::{SourceId, Stamp};
 
-/// Something that has a stamp.
+/// A record or a value that has a stamp.
 pub trait Versioned {
-    /// When it was written, and by which source.
+    /// Returns when it was written, and by which source.
     fn stamp(&self) -> &Stamp;
 
-    /// Decides between two that have the same stamp. `Equal`, unless it is overridden: they are the same.
+    /// Decides between two that have the same stamp. The default is `Equal`: they are the same.
     // starter: keep
     fn tie(&self, _other: &Self) -> Ordering {
         Ordering::Equal
     }
 }
 
-/// What has become of a record that was offered to a [`Latest`].
+/// The effect of a record that was offered to a [`Latest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer<R> {
-    /// The source had none before.
+    /// The source had no record before. It is kept.
     First,
-    /// It replaces this older one of its source.
+    /// It replaces this older record of its source.
     Replaces(R),
-    /// It is the one that is known already.
+    /// It is the record that is kept already.
     Known,
-    /// It is older than what its source has delivered, and is not kept.
+    /// It is older than the record of its source, and is not kept.
     Older,
 }
 
-/// Of each source the newest record.
+/// The newest record of each source.
 ///
-/// Two of them that were offered the same records are equal, whatever the order, however often, and in however many
-/// groups they were [joined](Self::join).
+/// Two sets that were offered the same records are equal, in whichever order, however often, and in however many groups
+/// that were [joined](Self::join).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest<R> {
-    /// Sorted by source: what is seen of a set does not depend on the order in which it was filled.
+    /// Sorted by source, so that no reader sees the order in which the set was filled. A hash map would show its own
+    /// order, which differs from run to run.
     by_source: BTreeMap<SourceId, R>,
 }
 
@@ -48,21 +49,24 @@ impl<R> Default for Latest<R> {
 }
 
 impl<R: Versioned> Latest<R> {
-    /// One without records.
+    /// Makes a set without records.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Keeps `record` if it is newer than what is known of its source.
+    /// Keeps `record` if it is newer than the one of its source.
     ///
-    /// A source may answer late: its stamps decide, and the order of arrival does not.
+    /// The stamps decide and the order of arrival does not: an old answer may arrive late.
     pub fn offer(&mut self, record: R) -> Offer<R> {
         let source = &record.stamp().source;
         let Some(known) = self.by_source.get_mut(source) else {
             self.by_source.insert(source.clone(), record);
             return Offer::First;
         };
+        // The maximum by a total order: `max` gives the same result in any order, in any grouping and with
+        // repetitions, and that is all of the guarantee. "The last one wins" would give as many results as there are
+        // orders.
         match order(&record, known) {
             Ordering::Greater => Offer::Replaces(std::mem::replace(known, record)),
             Ordering::Equal => Offer::Known,
@@ -72,55 +76,59 @@ impl<R: Versioned> Latest<R> {
 
     /// Offers all records of `other`.
     pub fn join(&mut self, other: Self) {
+        // The maximum of two maxima is that of all records, so nothing else of `other` is needed.
         for record in other.by_source.into_values() {
             self.offer(record);
         }
     }
 
-    /// The record of a source.
+    /// Returns the record of a source.
     #[must_use]
     pub fn get(&self, source: &SourceId) -> Option<&R> {
         self.by_source.get(source)
     }
 
-    /// The record of a source, to change what is not part of its order.
+    /// Returns the record of a source, to change what is not part of its order.
     pub fn get_mut(&mut self, source: &SourceId) -> Option<&mut R> {
         self.by_source.get_mut(source)
     }
 
-    /// Forgets a source.
+    /// Removes a source, and returns its record.
     pub fn remove(&mut self, source: &SourceId) -> Option<R> {
         self.by_source.remove(source)
     }
 
-    /// The records, the oldest first.
+    /// Returns the records, the oldest first.
     #[must_use]
     pub fn in_order(&self) -> Vec<&R> {
         let mut all: Vec<_> = self.by_source.values().collect();
+        // By the order that also decides between records, so that equal sets have equal lists: stamps of two sources
+        // are never equal.
         all.sort_by(|a, b| order(*a, *b));
         all
     }
 
-    /// The newest record of all sources.
+    /// Returns the newest record of all sources.
     #[must_use]
     pub fn newest(&self) -> Option<&R> {
         self.highest(|_| ())
     }
 
-    /// The record with the highest rank, and of those with equal ranks the newest.
+    /// Returns the record with the highest rank, of equal ranks the newest.
     #[must_use]
     pub fn highest<Rank: Ord>(&self, rank: impl Fn(&R) -> Rank) -> Option<&R> {
+        // The order of the records decides between equal ranks, and never the order of the map.
         let ranks = |a: &&R, b: &&R| rank(a).cmp(&rank(b)).then_with(|| order(*a, *b));
         self.by_source.values().max_by(ranks)
     }
 
-    /// How many sources have a record.
+    /// Returns how many sources have a record.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_source.len()
     }
 
-    /// Whether no source has a record.
+    /// Returns whether no source has a record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_source.is_empty()
@@ -128,9 +136,11 @@ impl<R: Versioned> Latest<R> {
 }
 
 impl Latest<Record> {
-    /// Whether two sources differ in their newest content. Their stamps do not matter.
+    /// Returns whether two sources differ in their newest content. Their stamps do not matter.
     #[must_use]
     pub fn in_conflict(&self) -> bool {
+        // By fingerprints, so that the order in which a source wrote the members of an object makes no conflict. If
+        // all are equal to the first one, they are equal to each other. Without a record there is no conflict.
         let mut prints =
             self.by_source.values().map(|record| Fingerprint::of(record.content.as_ref()));
         let first = prints.next();
@@ -138,7 +148,7 @@ impl Latest<Record> {
     }
 }
 
-/// The total order of records: by stamp, then by what the type says of equal stamps.
+/// The total order of records: by stamp, then by the [`tie`](Versioned::tie) of the type.
 fn order<R: Versioned>(a: &R, b: &R) -> Ordering {
     a.stamp().cmp(b.stamp()).then_with(|| a.tie(b))
 }

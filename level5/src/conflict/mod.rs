@@ -1,4 +1,4 @@
-//! Which of several sources' records counts, the same one whatever the order in which they arrive.
+//! The choice between records of several sources. It does not depend on the order in which they arrive.
 //!
 //! ```text
 //!  records, in any order        Latest                         Resolution

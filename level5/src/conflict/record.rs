@@ -13,12 +13,12 @@ use super::stamp::Stamp;
 /// The fields of a record, by name.
 pub type Fields = BTreeMap<String, Value>;
 
-/// What a source says about one record.
+/// A record as one source has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// When the source wrote it.
     pub stamp: Stamp,
-    /// The fields, or `None`: the source has deleted the record.
+    /// The fields, or `None` if the source has deleted the record.
     pub content: Option<Fields>,
 }
 
@@ -27,19 +27,19 @@ impl Versioned for Record {
         &self.stamp
     }
 
-    /// By the fingerprints. A source that gives two contents the same stamp has a fault; the choice between them
+    /// Compares the fingerprints. A source that gives two contents the same stamp has a fault. The choice between them
     /// has no meaning, but it must be the same one everywhere.
     fn tie(&self, other: &Self) -> Ordering {
         Fingerprint::of(self.content.as_ref()).cmp(&Fingerprint::of(other.content.as_ref()))
     }
 }
 
-/// A short stand-in for a whole content: equal contents have equal fingerprints, different ones differ.
+/// A hash of a whole content: equal contents have equal fingerprints, different contents have different ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a content: of all its fields, to the last character of the last one.
+    /// Calculates the fingerprint of a content, from all its fields and every character of them.
     ///
     /// The order in which the members of a JSON object were written does not matter. The order of an array does. A
     /// deleted record and one without fields differ.
@@ -47,6 +47,7 @@ impl Fingerprint {
     pub fn of(content: Option<&Fields>) -> Self {
         let mut hash = Sha256::new();
         match content {
+            // An object begins with a brace, so no content is hashed like this.
             None => hash.update(b"deleted"),
             Some(fields) => object(&mut hash, fields),
         }
@@ -60,11 +61,14 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Every object is hashed with its members sorted, whatever the map type of `serde_json` does with their order.
+/// Hashes a JSON value. Every object is hashed with its members sorted, in whichever order the map type of `serde_json`
+/// keeps them.
 fn value(hash: &mut Sha256, json: &Value) {
     match json {
         Value::Object(members) => object(hash, members),
         Value::Array(items) => {
+            // Brackets and commas keep the structure: without them `["a", ["b"]]` and `[["a"], "b"]` would be hashed
+            // alike.
             hash.update(b"[");
             for item in items {
                 value(hash, item);
@@ -78,10 +82,12 @@ fn value(hash: &mut Sha256, json: &Value) {
     }
 }
 
+/// Hashes an object: its members by their names.
 fn object<'a>(hash: &mut Sha256, members: impl IntoIterator<Item = (&'a String, &'a Value)>) {
     let sorted: BTreeMap<_, _> = members.into_iter().collect();
     hash.update(b"{");
     for (name, member) in sorted {
+        // As JSON, with quotation marks and escapes: a name may contain a colon or a comma.
         hash.update(Value::String(name.clone()).to_string().as_bytes());
         hash.update(b":");
         value(hash, member);

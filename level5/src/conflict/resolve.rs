@@ -1,4 +1,4 @@
-//! One content from the newest records of several sources.
+//! The decision: one content from the newest records of several sources.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,23 +7,23 @@ use super::latest::{Latest, Versioned as _};
 use super::record::{Fields, Record};
 use super::stamp::{SourceId, Stamp};
 
-/// How differing records become one.
+/// The way in which differing records become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// The newest record.
+    /// The newest record counts.
     Newest,
-    /// The record of the source with the highest priority, of equal ones the newest.
+    /// The record of the source with the highest priority counts, of equal ones the newest.
     Priority,
-    /// The record of the source with the highest trust, of equal ones the newest.
+    /// The record of the source with the highest trust counts, of equal ones the newest.
     Trust,
-    /// Field by field, from the source with the highest priority that has the field; of equal priorities from the
-    /// newest record. A deletion removes what is older than it.
+    /// Each field is from the source with the highest priority that has the field; of equal priorities from the newest
+    /// record. A deletion removes the records that are older than it.
     Merge,
     /// A person decides.
     Manual,
 }
 
-/// How a source ranks among the others. More is higher.
+/// The ranks of a source among the others. More is higher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
     /// For [`Strategy::Priority`] and [`Strategy::Merge`].
@@ -35,10 +35,10 @@ pub struct Standing {
 /// The standing of each source. A source that is not listed ranks below all that are.
 pub type Standings = BTreeMap<SourceId, Standing>;
 
-/// A content, and where it is from.
+/// A content, and the records that it is from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
-    /// The fields, or `None`: the record is deleted.
+    /// The fields, or `None` if the record is deleted.
     pub content: Option<Fields>,
     /// The stamp of the record that won; of a merge, that of the newest record that was merged.
     pub stamp: Stamp,
@@ -47,7 +47,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// One record, as a whole.
+    /// Makes the result of one record as a whole.
     #[must_use]
     pub fn whole(record: &Record) -> Self {
         let names = record.content.iter().flat_map(BTreeMap::keys);
@@ -56,19 +56,19 @@ impl Resolved {
     }
 }
 
-/// What follows from the newest records of the sources.
+/// The result of [`resolve`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolution {
     /// There is no record.
     Empty,
-    /// This counts.
+    /// This content counts.
     Decided(Resolved),
     /// The records differ, and the strategy is [`Strategy::Manual`]: the records, the oldest first. What counted
     /// before goes on counting until a decision.
     Open(Vec<Record>),
 }
 
-/// Decides what counts.
+/// Decides which content counts.
 ///
 /// The result depends on the arguments alone: not on the order in which the records were offered.
 /// [`Strategy::Manual`] yields the newest record if the sources agree.
@@ -80,21 +80,26 @@ pub fn resolve(latest: &Latest<Record>, strategy: Strategy, standings: &Standing
         Strategy::Manual if latest.in_conflict() => {
             return Resolution::Open(latest.in_order().into_iter().cloned().collect());
         }
+        // Here the sources agree on the content, so there is nothing to decide; the newest has the stamp.
         Strategy::Newest | Strategy::Manual => latest.newest(),
-        // `None`, of a source that is not listed, is less than every `Some`.
+        // `None`, of a source that is not listed, is less than every `Some`, also than a priority of 0.
         Strategy::Priority => latest.highest(|record| standing(record).map(|s| s.priority)),
         Strategy::Trust => latest.highest(|record| standing(record).map(|s| s.trust)),
     };
     winner.map_or(Resolution::Empty, |record| Resolution::Decided(Resolved::whole(record)))
 }
 
+/// Merges field by field. A field that the source of the highest priority lacks may be from another one.
 fn merge(latest: &Latest<Record>, standings: &Standings) -> Resolution {
     let Some(newest) = latest.newest() else { return Resolution::Empty };
     let mut records = latest.in_order();
-    // What is older than the newest deletion is deleted with it, in whichever order the two arrived.
+    // What is older than the newest deletion is deleted with it, in whichever order the two arrived. Otherwise the
+    // fields of a deleted record would come back from a source that has not heard of the deletion. What is newer was
+    // written after it.
     if let Some(deletion) = records.iter().rposition(|record| record.content.is_none()) {
         records.drain(..=deletion);
     }
+    // `None` stays if no record is left after the deletion.
     let mut resolved =
         Resolved { content: None, stamp: newest.stamp.clone(), origins: BTreeMap::new() };
     // The highest priority comes first, and of equal ones the newest: the first that has a field fills it. The

@@ -1,4 +1,4 @@
-//! When a source says that it wrote a record.
+//! Stamps: when and by which source a record was written.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -13,14 +13,14 @@ use jiff::Timestamp;
 pub struct SourceId(Arc<str>);
 
 impl SourceId {
-    /// The name with this text. Every text is a name, the empty one too.
+    /// Makes the name with this text. Every text is a name, the empty one too.
     // starter: keep
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The text of the name.
+    /// Returns the text of the name.
     // starter: keep
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -49,10 +49,10 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// When and by which source a record was written, by the source's own word.
+/// When and by which source a record was written, by the source's own clock.
 ///
-/// Stamps have a total order: the later `at` is newer; of equal ones the higher `version`; of those the source whose
-/// name is greater. Two stamps are never equal unless all three are.
+/// Stamps have a total order: the later `at` is newer; of equal ones the higher `version`; of equal ones the greater
+/// name of the source. Two stamps are equal only if all three are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// When the source wrote the record. It is not when the record arrived.
@@ -65,6 +65,9 @@ pub struct Stamp {
 
 impl Ord for Stamp {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // The source comes last. It has no meaning as an age, but two sources may write in the same moment, and
+        // without it the order of arrival would decide between their records. `Ord` must agree with `Eq`, which
+        // compares all three.
         let key = |stamp: &Self| (stamp.at, stamp.version);
         key(self).cmp(&key(other)).then_with(|| self.source.cmp(&other.source))
     }
@@ -78,8 +81,8 @@ impl PartialOrd for Stamp {
 }
 
 impl Stamp {
-    /// The stamp, with its `at` held at `now` if it is further ahead of `now` than `max_skew`. The flag says
-    /// whether it was held.
+    /// Returns the stamp, with its `at` set to `now` if it is further ahead of `now` than `max_skew`, and whether it
+    /// was changed.
     ///
     /// A source whose clock is an hour fast would win every conflict of that hour. A skew of exactly `max_skew` is
     /// accepted, and so is every stamp of the past.
@@ -87,6 +90,7 @@ impl Stamp {
     pub fn held(self, now: Timestamp, max_skew: Duration) -> (Self, bool) {
         // Compared as a difference: the sum of `now` and a long skew may be no timestamp.
         let ahead = self.at.duration_since(now);
+        // The conversion fails for a negative difference: a stamp of the past is not ahead at all.
         let too_far = Duration::try_from(ahead).is_ok_and(|ahead| ahead > max_skew);
         if too_far { (Self { at: now, ..self }, true) } else { (self, false) }
     }

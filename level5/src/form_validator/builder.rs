@@ -1,4 +1,4 @@
-//! Making a form.
+//! The builder of a form, and the settings that it refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use super::fields::{Fields, RuleOf};
 use super::graph::{Reads, reads_first};
 use super::{Checking, FieldId, Form, Rule, Snapshot, Verdict};
 
-/// Why there is no such form.
+/// Why a form was not built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The form has no field.
@@ -29,7 +29,7 @@ pub enum ConfigError {
         rule: &'static str,
     },
     /// Each of these fields reads the next one, and the last one reads the first. A field that reads itself is a cycle
-    /// of one: a rule has the value of its own field anyway.
+    /// of one: a rule has the value of its own field without reading it.
     #[error("the fields read one another: {}", path(.0))]
     Cycle(Vec<FieldId>),
     /// The time limit of the rule is zero.
@@ -46,17 +46,20 @@ fn path(cycle: &[FieldId]) -> String {
     names.join(" -> ")
 }
 
-/// Makes a [`Form`]: its fields, and their rules in the order in which their errors are shown.
+/// Builds a [`Form`] from its fields, and their rules in the order in which their errors are shown.
 ///
 /// A field may have any number of rules. Fields and rules may be added in any order.
 #[derive(Default)]
 pub struct FormBuilder {
+    /// As they were added. Whether they fit together is checked by `build`, so that they may be added in any order.
     fields: Vec<FieldId>,
     rules: Vec<Added>,
-    /// The first rule that cannot be.
+    /// The error of the first rule whose settings are refused. It waits for `build`: the methods of a builder return
+    /// the builder, so that calls can be chained.
     refused: Option<ConfigError>,
 }
 
+/// A rule that was added, and what `build` checks of it.
 struct Added {
     field: FieldId,
     name: &'static str,
@@ -71,7 +74,7 @@ impl fmt::Debug for FormBuilder {
 }
 
 impl FormBuilder {
-    /// A form without fields.
+    /// Begins a form without fields.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -86,7 +89,7 @@ impl FormBuilder {
 
     /// Adds a rule of `field` that answers at once. It sees the value, and those of the fields that it `reads`.
     ///
-    /// The form calls it while it holds its lock: it must not use the form.
+    /// The form calls the rule while it holds its lock, so the rule must not use the form.
     #[must_use]
     pub fn sync_rule(
         mut self,
@@ -110,6 +113,8 @@ impl FormBuilder {
             self.refused.get_or_insert(ConfigError::ZeroTimeout(name));
             return self;
         }
+        // Each rule has a cache of its own: two rules may say different things about the same values. A verdict that
+        // is past its ttl has no reader.
         let config = ttl_cache::Config { capacity, ttl, stale_for: Duration::ZERO };
         match TtlCache::new(config) {
             Err(ttl_cache::ConfigError::ZeroTtl) => {
@@ -124,7 +129,7 @@ impl FormBuilder {
         self
     }
 
-    /// The form, with every field empty and pristine. No rule runs.
+    /// Builds the form, with every field empty and pristine. No rule runs.
     ///
     /// # Errors
     ///
@@ -136,26 +141,31 @@ impl FormBuilder {
         if self.fields.is_empty() {
             return Err(ConfigError::NoFields);
         }
+        // All fields first: a rule may have been added before the field that it belongs to or reads.
         let mut rules: BTreeMap<FieldId, Vec<RuleOf>> = BTreeMap::new();
         for field in self.fields {
             if rules.insert(field, Vec::new()).is_some() {
                 return Err(ConfigError::DuplicateField(field));
             }
         }
+        // Every field has an entry, also one that reads nothing: the order is made of all fields.
         let mut reads: Reads = rules.keys().map(|field| (*field, BTreeSet::new())).collect();
         for Added { field, name: rule, reads: of_rule, rule: added } in self.rules {
             let unknown = |field| ConfigError::UnknownField { field, rule };
             if let Some(read) = of_rule.iter().find(|read| !rules.contains_key(read)) {
                 return Err(unknown(*read));
             }
+            // Pushed in the order in which they were added, which is the order of their errors.
             rules.get_mut(&field).ok_or(unknown(field))?.push(added);
             reads.entry(field).or_default().extend(of_rule);
         }
+        // Fields that read one another could not be validated in any order: each would wait for the other.
         let order = reads_first(&reads).map_err(ConfigError::Cycle)?;
         Ok(Form::new(Fields::new(rules, &reads), reads, order))
     }
 }
 
+/// The fields whose values a rule gets, and whose changes make it run again.
 fn sees(field: FieldId, reads: &BTreeSet<FieldId>) -> BTreeSet<FieldId> {
     reads.iter().copied().chain([field]).collect()
 }

@@ -1,4 +1,4 @@
-//! The form as its user sees it.
+//! The form: its values, its statuses, and the submit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ pub enum SubmitError {
     /// Not every field is valid. Nothing was sent.
     #[error("not every field is valid")]
     NotValid(BTreeMap<FieldId, FieldStatus>),
-    /// Another submit of the form is on its way. Nothing was sent.
+    /// Another submit of the form is under way. Nothing was sent.
     #[error("the form is being sent already")]
     AlreadySubmitting,
     /// The server does not accept what was sent.
@@ -33,7 +33,8 @@ pub enum SubmitError {
 
 /// A form whose fields are checked while the user fills them in.
 ///
-/// Checks run in tasks. Dropping the form ends them, and readers see that its statuses have ended.
+/// Checks run in tasks. Dropping the form ends them, and the receivers of its statuses report that their sender is
+/// gone.
 ///
 /// ```
 /// use level5::form_validator::{Code, FieldId, FieldStatus, FormBuilder, Verdict};
@@ -57,7 +58,9 @@ pub enum SubmitError {
 /// # }
 /// ```
 pub struct Form {
+    /// The only strong reference that lasts: the state ends with the form.
     fields: Arc<Mutex<Fields>>,
+    /// Which field waits for which others in `validate_all`. It does not change, so it needs no lock.
     reads: Reads,
     /// All fields, each after those that it reads.
     order: Vec<FieldId>,
@@ -77,12 +80,12 @@ impl Form {
 
     /// Sets the value of a field, as the user types it.
     ///
-    /// The rules of the field that answer at once run inside of this call. If they accept the value, the field is
-    /// pending until its other rules have answered: each of them waits for its debounce, and asks. If another value
-    /// arrives meanwhile, the check of the old one is dropped.
+    /// The rules of the field that answer at once run inside this call. If they accept the value, the field is pending
+    /// until its other rules have answered: each of them waits for its debounce, and asks. If another value arrives
+    /// before that, the check of the old one is dropped.
     ///
-    /// If the value is another one than before, the rules of other fields that read it run too, in those fields that
-    /// are not pristine. The value that a field has already changes nothing, unless the field is pristine.
+    /// If the value differs from the one before, the rules of other fields that read it run too, unless their field is
+    /// pristine. The value that a field has already changes nothing, unless the field is pristine.
     ///
     /// # Errors
     ///
@@ -100,7 +103,7 @@ impl Form {
         Ok(())
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     ///
     /// # Errors
     ///
@@ -110,7 +113,7 @@ impl Form {
         value.map(|value| value.to_string()).ok_or(UnknownField(field))
     }
 
-    /// The status of a field, now and at each change. The receiver ends with the form.
+    /// Returns a receiver of the status of a field, now and at each change. It ends with the form.
     ///
     /// # Errors
     ///
@@ -119,17 +122,17 @@ impl Form {
         lock(&self.fields).watch(field).ok_or(UnknownField(field))
     }
 
-    /// The status of the form, now and at each change. The receiver ends with the form.
+    /// Returns a receiver of the status of the form, now and at each change. It ends with the form.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<FormStatus> {
         lock(&self.fields).watch_form()
     }
 
-    /// Validates a field, also a pristine one, and waits for its status, which is never pending. It is pristine if the form
-    /// was reset meanwhile.
+    /// Validates a field, also a pristine one, and waits for its status, which is never pending. It is pristine if the
+    /// form was reset in between.
     ///
     /// A check that waits for its debounce asks at once, and one that failed asks again. A check that asks already goes
-    /// on, and a verdict that is there stays.
+    /// on, and a verdict stays.
     ///
     /// # Errors
     ///
@@ -144,6 +147,7 @@ impl Form {
     /// Before its first poll the future has done nothing. Checks that it began belong to the form, and go on when it is
     /// dropped.
     pub async fn validate(&self, field: FieldId) -> Result<FieldStatus, UnknownField> {
+        // The lock is free before the wait: a check reports under it.
         let mut status = self.field(field)?;
         lock(&self.fields).check_now(field);
         Ok(settles(&mut status).await)
@@ -166,9 +170,8 @@ impl Form {
 
     /// Validates all fields, and calls `send` with their values if all are valid.
     ///
-    /// If the user changes a field while the checks run, the new value is checked, and sent. When `send` returns errors
-    /// of fields, they land on those that have not changed since; there they stay, beside others, until the field
-    /// changes.
+    /// If the user changes a field while the checks run, the new value is checked and sent. The errors of fields that
+    /// `send` returns are added to the fields that have not changed since. They stay until the field changes.
     ///
     /// # Errors
     ///
@@ -186,8 +189,10 @@ impl Form {
     where
         F: Future<Output = Result<T, ServerErrors>>,
     {
+        // A named guard, which lives to the end of the function on every way out. `_` alone would drop it at once.
         let _submitting = Submitting::begin(&self.fields).ok_or(SubmitError::AlreadySubmitting)?;
-        // One look under one lock: the values that are sent are those whose statuses were valid.
+        // Values and statuses were read under one lock: the values that are sent are those that were found valid. Read
+        // apart, a value that the user types between the two would be sent unchecked.
         let Settled { statuses, values, versions } = self.settle().await;
         if !statuses.values().all(|status| matches!(status, FieldStatus::Valid { .. })) {
             return Err(SubmitError::NotValid(statuses));
@@ -198,14 +203,15 @@ impl Form {
         })
     }
 
-    /// Empties all fields, and makes them pristine. Checks that run are dropped, and errors of the server are gone.
+    /// Empties all fields, and makes them pristine. Checks that run are dropped, and errors of the server are removed.
     pub fn reset(&self) {
         lock(&self.fields).reset();
     }
 
     /// Validates all fields, and waits until none is pending.
     async fn settle(&self) -> Settled {
-        // A field waits for copies of the futures of those that it reads. In this order they are there.
+        // A field waits for clones of the futures of those that it reads; in this order these exist. Shared, because
+        // several fields may read one. Boxed, because a future that contains another one of its own type has no size.
         let mut answered: BTreeMap<FieldId, Shared<BoxFuture<'_, ()>>> = BTreeMap::new();
         for field in &self.order {
             let reads = self.reads.get(field).into_iter().flatten();
@@ -217,8 +223,10 @@ impl Form {
             answered.insert(*field, validates.boxed().shared());
         }
         join_all(answered.into_values()).await;
-        // The user may have gone on typing.
+        // The user may have typed on, and a field that had its answer waits again. One look under the lock decides; if
+        // a field is pending, this waits for that field alone and looks at all of them afterwards.
         loop {
+            // A statement of its own: in the `match`, the guard would live across the `.await`.
             let settled = lock(&self.fields).settled();
             match settled {
                 Ok(settled) => return settled,
@@ -228,20 +236,23 @@ impl Form {
     }
 }
 
-/// Waits until a status is not pending.
+/// Waits until a status is not pending. The receiver has the newest status, so a change before the wait is not missed.
 async fn settles(status: &mut watch::Receiver<FieldStatus>) -> FieldStatus {
     let settled = status.wait_for(|status| *status != FieldStatus::Pending).await;
     // The sender lives as long as the form, which the caller borrows.
     settled.map_or(FieldStatus::Pristine, |status| status.clone())
 }
 
-/// A submit that is on its way. Dropping it lets the next one begin.
+/// A submit that is under way. Dropping it lets the next one begin, also when the caller drops the submit or `send`
+/// panics.
 struct Submitting<'a>(&'a Mutex<Fields>);
 
 impl<'a> Submitting<'a> {
     fn begin(fields: &'a Mutex<Fields>) -> Option<Self> {
+        // Read and set under one lock: of two submits at the same time one sees `true`.
         let before = std::mem::replace(&mut lock(fields).submitting, true);
-        // Not `then_some`: that would make a guard in any case, and its drop would clear the flag of the other submit.
+        // Not `then_some`: its argument is made in any case, and the drop of that guard would clear the flag of the
+        // other submit.
         (!before).then(|| Self(fields))
     }
 }

@@ -1,4 +1,4 @@
-//! Which field reads which: an order in which each field stands after those that it reads, or the cycle that has none.
+//! The order in which each field stands after those that it reads, or the cycle that makes an order impossible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use super::FieldId;
 /// For each field the fields that its rules read.
 pub(super) type Reads = BTreeMap<FieldId, BTreeSet<FieldId>>;
 
+/// How far the search is with a field. A field without a mark was not met yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     /// On the path: the search is still among the fields that it reads.
@@ -15,7 +16,7 @@ enum Mark {
     Done,
 }
 
-/// All fields, each after those that it reads.
+/// Returns all fields, each after those that it reads.
 ///
 /// A depth-first search. The path is a vector and not the call stack, so that a long chain of fields does not overflow.
 ///
@@ -24,6 +25,7 @@ enum Mark {
 /// A cycle: each of its fields reads the next one, and the last one reads the first.
 pub(super) fn reads_first(reads: &Reads) -> Result<Vec<FieldId>, Vec<FieldId>> {
     let (mut marks, mut order) = (BTreeMap::new(), Vec::new());
+    // From every field: a search from one field meets only those that it reads, directly or not.
     for (&start, first) in reads {
         if marks.contains_key(&start) {
             continue;
@@ -32,14 +34,17 @@ pub(super) fn reads_first(reads: &Reads) -> Result<Vec<FieldId>, Vec<FieldId>> {
         let mut path = vec![(start, first.iter())];
         while let Some((field, rest)) = path.last_mut() {
             let Some(&read) = rest.next() else {
+                // All that the field reads is in the order, so it may follow.
                 marks.insert(*field, Mark::Done);
                 order.push(*field);
                 path.pop();
                 continue;
             };
             match marks.get(&read) {
+                // Met by another way before, which is no cycle.
                 Some(Mark::Done) => {}
-                // The field is on the path, so the path from there to its end leads back to it.
+                // The field is on the path, so the path from there to its end leads back to it. The fields before it
+                // only lead to the cycle and are left out.
                 Some(Mark::Open) => {
                     let on_path = path.iter().map(|(field, _)| *field);
                     return Err(on_path.skip_while(|field| *field != read).collect());

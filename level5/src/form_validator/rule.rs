@@ -1,16 +1,16 @@
-//! Rules that ask a service, and when they run.
+//! Rules that ask a service, and the times of their checks.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::{CheckFailed, FieldId, Snapshot, Verdict};
 
-/// A rule that has to ask a service, and so takes time.
+/// A rule that asks a service, and so takes time.
 pub trait Rule: Send + Sync + 'static {
-    /// The name, for a failed check.
+    /// Returns the name of the rule, by which a [`FailedCheck`](super::FailedCheck) names it.
     fn name(&self) -> &'static str;
 
-    /// The other fields whose values decide. When one of them changes, the rule runs again.
+    /// Returns the other fields that the rule depends on. When one of them changes, the rule runs again.
     ///
     /// The form asks once, when it is built.
     // starter: keep
@@ -18,7 +18,7 @@ pub trait Rule: Send + Sync + 'static {
         &[]
     }
 
-    /// Checks `value`. `form` has it too, and the values of the fields that the rule [`reads`](Self::reads).
+    /// Checks `value`. `form` has the same value, and those of the fields that the rule [`reads`](Self::reads).
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ pub trait Rule: Send + Sync + 'static {
     ///
     /// # Cancellation
     ///
-    /// The form drops the future when its values are not the newest any more, and at the time limit.
+    /// The form drops the future when one of its values has changed, and at the time limit.
     fn check(
         &self,
         value: &str,
@@ -34,13 +34,13 @@ pub trait Rule: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Verdict, CheckFailed>> + Send;
 }
 
-/// When a [`Rule`] runs, for how long, and how long its verdicts are kept.
+/// The times of a [`Rule`]: when a check begins, how long it may take, and how long its verdict is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checking {
     /// The check begins when the values were the same for this time. Zero: at once.
     pub debounce: Duration,
-    /// A check that has no answer within this time has failed. Of an answer in that very moment it is open whether it
-    /// counts.
+    /// A check that has no answer within this time has failed. An answer in the very moment of the limit may count or
+    /// not.
     pub timeout: Duration,
     /// A verdict is used again while its age is less than this.
     pub ttl: Duration,

@@ -1,32 +1,32 @@
-//! What rules answer, and the status of a field and of a form that follows from it.
+//! The verdicts of rules, and the statuses of fields and forms that follow from them.
 
 use super::{Code, FieldId};
 
-/// What a rule found.
+/// The verdict of a rule about a value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
-    /// Why the value is not accepted. Empty: it is.
+    /// Why the value is not accepted. Empty if it is accepted.
     pub errors: Vec<Code>,
-    /// What the user should know. A warning does not make the value invalid.
+    /// Notes for the user. A warning does not make the value invalid.
     pub warnings: Vec<Code>,
 }
 
 impl Verdict {
-    /// The value is accepted.
+    /// A verdict that accepts the value.
     // starter: keep
     #[must_use]
     pub fn ok() -> Self {
         Self::default()
     }
 
-    /// The value is not accepted, for this reason.
+    /// A verdict that does not accept the value, for this reason.
     // starter: keep
     #[must_use]
     pub fn error(code: Code) -> Self {
         Self { errors: vec![code], warnings: Vec::new() }
     }
 
-    /// The value is accepted, with a warning.
+    /// A verdict that accepts the value, with a warning.
     // starter: keep
     #[must_use]
     pub fn warning(code: Code) -> Self {
@@ -57,7 +57,7 @@ pub struct FailedCheck {
     pub why: CheckFailed,
 }
 
-/// What is known of the value of a field.
+/// The status of a field.
 ///
 /// Errors and warnings are in the order in which the rules were added; the errors of the server follow them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,8 @@ pub enum FieldStatus {
         /// What the user should know.
         warnings: Vec<Code>,
     },
-    /// A check has no verdict. The field is neither valid nor invalid: validating it again runs the failed checks again.
+    /// A check has no verdict. The field is neither valid nor invalid: validating it again runs the failed checks
+    /// again.
     Unknown {
         /// The checks that have no verdict. Never empty.
         failed: Vec<FailedCheck>,
@@ -89,7 +90,7 @@ pub enum FieldStatus {
     },
 }
 
-/// What is known of a whole form: the first of these that fits.
+/// The status of a form: the first of these that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormStatus {
     /// A field is invalid.
@@ -105,8 +106,10 @@ pub enum FormStatus {
 }
 
 impl FormStatus {
-    /// The status of a form with these fields.
+    /// The status of a form with fields of these statuses.
     pub(super) fn of<'a>(fields: impl Iterator<Item = &'a FieldStatus> + Clone) -> Self {
+        // An error first: it blocks the form whatever the other fields become, and the user can repair it while checks
+        // run.
         let any = |is: fn(&FieldStatus) -> bool| fields.clone().any(is);
         if any(|field| matches!(field, FieldStatus::Invalid { .. })) {
             Self::Invalid
@@ -122,16 +125,17 @@ impl FormStatus {
     }
 }
 
-/// What the server does not accept of what was sent.
+/// The errors of a server that refused a form.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerErrors {
-    /// Errors of fields. They land on their fields; an error of a field that the form does not have lands nowhere.
+    /// Errors of fields. They are added to their fields; an error of a field that the form does not have is added to
+    /// none.
     pub fields: Vec<(FieldId, Code)>,
     /// Errors of the form as a whole. They are in the result of [`Form::submit`](super::Form::submit) only.
     pub form: Vec<Code>,
 }
 
-/// How far a rule is with the value that its field has now.
+/// The answer of a rule about the value that its field has now.
 pub(super) enum Answer<'a> {
     /// It does not run, since an earlier rule does not accept the value.
     None,
@@ -150,6 +154,7 @@ pub(super) fn status_of<'a>(
     for (rule, answer) in answers {
         match answer {
             Answer::None => {}
+            // One open check is enough. The answers of the others are not shown yet, or errors would appear one by one.
             Answer::Pending => return FieldStatus::Pending,
             Answer::Given(verdict) => {
                 errors.extend_from_slice(&verdict.errors);
@@ -159,6 +164,7 @@ pub(super) fn status_of<'a>(
         }
     }
     errors.extend_from_slice(server);
+    // A failed check before errors: the field would be invalid for reasons of which some are unknown.
     if !failed.is_empty() {
         FieldStatus::Unknown { failed, errors, warnings }
     } else if errors.is_empty() {

@@ -33,7 +33,7 @@ impl fmt::Display for FieldId {
 }
 
 // starter: keep
-/// An error or a warning, as a program reads it. The text for a person is the page's.
+/// An error or a warning, as a program reads it. The page turns it into a text for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
 

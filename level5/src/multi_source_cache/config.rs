@@ -12,15 +12,15 @@ use super::entries::View;
 /// A function that makes one value of several, see [`Rule::Merge`].
 pub type MergeFn<V> = dyn Fn(&[(Stamp, V)]) -> V + Send + Sync;
 
-/// Which of the sources' values counts.
+/// The rule that chooses among the values of the sources.
 pub enum Rule<V> {
-    /// The one with the newest stamp.
+    /// The value with the newest stamp counts.
     Newest,
-    /// The one of the source with the highest priority whose value is within its ttl, of equal ones the newest. If
-    /// all are past their ttl, the one of the highest priority.
+    /// The value of the source with the highest priority counts, among those that are within their ttl; of equal
+    /// priorities the newest. If all are past their ttl, that of the highest priority.
     Priority,
-    /// What the function makes of the newest value of each source. It gets them with the oldest stamp first, so that
-    /// its result does not depend on the order in which they arrived.
+    /// The result of the function counts, which gets the newest value of each source. They come with the oldest stamp
+    /// first, so the result does not depend on the order in which they arrived.
     Merge(Arc<MergeFn<V>>),
 }
 
@@ -49,6 +49,8 @@ impl<V> fmt::Debug for Rule<V> {
 impl<V: Clone> Rule<V> {
     /// The value of a view: of its only part, or the merge of all.
     pub(super) fn value(&self, view: &View<V>) -> V {
+        // Called without the lock: the function is the user's code. A single value is not merged, so that a key of one
+        // source has the value that its source has.
         let parts = || view.parts.iter().map(|part| (part.stamp.clone(), part.value.clone()));
         match (self, view.parts.as_slice()) {
             (Self::Merge(merge), [_, _, ..]) => merge(&parts().collect::<Vec<_>>()),
@@ -57,20 +59,20 @@ impl<V: Clone> Rule<V> {
     }
 }
 
-/// What a cache keeps, how long, and which value counts.
+/// The limits and times of a cache, and the rule that chooses its values.
 #[derive(Debug, Clone)]
 pub struct CacheConfig<V> {
     /// The most keys that are kept. For one more, the key goes that was not used for the longest time.
     pub capacity: NonZeroUsize,
     /// A value is fresh while its age is less than this, unless it has a ttl of its own.
     pub ttl: Duration,
-    /// How long it is remembered that no source has a value. Zero: not at all.
+    /// The cache remembers for this time that no source has a value. Zero: not at all.
     pub missing_ttl: Duration,
-    /// How long a source may take to answer before it counts as failed.
+    /// A source that takes longer to answer counts as failed.
     pub load_timeout: Duration,
-    /// How many keys of a source a pull loads at once.
+    /// The most keys of a source that a pull loads at once.
     pub pulls_at_once: NonZeroUsize,
-    /// Which value counts.
+    /// The rule that chooses a value.
     pub rule: Rule<V>,
 }
 

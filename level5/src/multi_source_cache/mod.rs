@@ -5,14 +5,14 @@
 //!             │                            │                 │                      │
 //!     fresh? ─┼─ yes ─▶ the value          │                 │                      │
 //!             │ no, or none                ▼                 ▼                      ▼
-//!     one load for all who ask ──▶ ┌──────────────────────────────────────────────────┐
+//!     one load for all callers ──▶ ┌──────────────────────────────────────────────────┐
 //!     sources by priority, each    │ of each key: the newest value of each source     │
 //!     within a time limit          │ the rule chooses: newest, priority, or a merge   │
 //!                                  └──────────────────────────────────────────────────┘
 //! ```
 //!
 //! Each source has one task, which pulls and follows its updates. It ends when the source is removed or the cache is
-//! dropped. A load of [`get`](crate::multi_source_cache::MultiSourceCache::get) runs inside of its callers.
+//! dropped. A load of [`get`](crate::multi_source_cache::MultiSourceCache::get) runs inside the futures of its callers.
 //!
 //! Lesson: `level5/lessons/multi_source_cache.md`.
 
@@ -42,13 +42,13 @@ use crate::conflict::{SourceId, Stamp};
 use entries::{Entries, Kept, View};
 use source::{AnySource, Asked};
 
-/// What can be a key.
+/// The types that can be keys.
 // starter: keep
 pub trait CacheKey: Hash + Eq + Clone + Send + Sync + 'static {}
 // starter: keep
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> CacheKey for K {}
 
-/// What can be a value.
+/// The types that can be values.
 // starter: keep
 pub trait CacheValue: Clone + Send + Sync + 'static {}
 // starter: keep
@@ -63,26 +63,26 @@ pub struct Cached<V> {
     pub stamp: Stamp,
     /// The time since it arrived or was confirmed by a load.
     pub age: Duration,
-    /// Why a value that should have been loaded again is returned as it is: no source had an answer. `None` for every
-    /// other value.
+    /// Why an older value is returned although a load was needed: no source had a value, and some have failed. `None`
+    /// for every other value.
     pub stale: Option<Arc<AllSourcesFailed>>,
 }
 
-/// What a [`set`](MultiSourceCache::set) has done.
+/// The effect of a [`set`](MultiSourceCache::set).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetOutcome<V> {
-    /// The value counts now.
+    /// The value that was set counts.
     Stored,
-    /// The rule is [`Rule::Merge`], and other sources have values too: this is what counts now.
+    /// The rule is [`Rule::Merge`], and other sources have values too. This is the merged value, which counts now.
     Merged(V),
-    /// The value of this source counts, and not the one that was set.
+    /// Another value counts, and not the one that was set.
     Superseded {
-        /// The source. It is the value's own source if that has delivered a newer one.
+        /// The source of the value that counts. It is the one of the `set` if that has delivered a newer value.
         by: SourceId,
     },
 }
 
-/// A cache of the values that several sources have.
+/// A cache in front of several sources.
 ///
 /// The cache keeps for each key the newest value of each source, and its [`Rule`] chooses from them. The choice does
 /// not depend on the order in which the values arrived.
@@ -92,18 +92,23 @@ pub enum SetOutcome<V> {
 /// Dropping the cache ends the tasks of its sources, with their pulls and their streams.
 pub struct MultiSourceCache<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
+    /// The loads under way, which callers join. They own `shared`, and this map has weak references to them.
     loads: SingleFlight<K, Option<View<V>>, AllSourcesFailed>,
-    /// Apart from `shared`, which the tasks hold: with the cache they go, and with them the last owners of the rest.
+    /// Apart from `shared`, which the tasks own: a task that owned its own handle would keep itself alive. They end
+    /// with the cache, and with them the last owners of the rest. A lock of its own, held across `add_source` and
+    /// `remove_source`, and taken before that of the state.
     tasks: Mutex<BTreeMap<SourceId, AbortOnDropHandle<()>>>,
 }
 
-/// What the cache and its tasks hold together.
+/// The parts that the cache shares with its tasks.
 struct Shared<K, V> {
     config: CacheConfig<V>,
+    /// A std lock: it is held for a few steps and never across an await point. No source is asked under it.
     state: Mutex<State<K, V>>,
 }
 
-/// One lock for both: whether a source is still registered and whether its value is kept is one question.
+/// The entries and the sources, under one lock: whether a source is still registered and whether its value is kept is
+/// one question. With two locks an answer could be kept just after its source was removed.
 struct State<K, V> {
     entries: Entries<K, V>,
     sources: BTreeMap<SourceId, Registered<K, V>>,
@@ -111,10 +116,13 @@ struct State<K, V> {
     registrations: u64,
 }
 
+/// A source that was added.
 struct Registered<K, V> {
+    /// Tells this registration from an earlier one with the same id.
     number: u64,
     /// As it was when the source was added: the source's own code does not run under the lock.
     priority: u8,
+    /// Shared with the loads that ask it, which go on without the lock.
     source: Arc<dyn AnySource<K, V>>,
     status: SyncStatus,
 }
@@ -126,7 +134,7 @@ impl<K: CacheKey, V: CacheValue> fmt::Debug for MultiSourceCache<K, V> {
 }
 
 impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
-    /// An empty cache without sources.
+    /// Makes an empty cache without sources.
     ///
     /// # Errors
     ///
@@ -144,7 +152,7 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
     /// # Errors
     ///
     /// A [`ConfigError`] for an interval of zero, for a source with the id of another one, and for a source without
-    /// updates that is to be followed by them. The cache is as before.
+    /// updates with [`SyncMode::Push`] or [`SyncMode::Hybrid`]. The cache is as before.
     ///
     /// # Panics
     ///
@@ -168,7 +176,8 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
             None
         };
         let pushes = if updates.is_some() { Pushes::Live } else { Pushes::None };
-        // Held across the registration and the start: a removal in between would miss the task.
+        // Held across the registration and the start: a removal in between would find the source and no task, and the
+        // task that starts afterwards would follow a source that is gone.
         let mut tasks = lock(&self.tasks);
         let number = {
             let mut state = lock(&self.shared.state);
@@ -178,7 +187,8 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
             state.registrations += 1;
             let number = state.registrations;
             let status = SyncStatus { pushes, lost: 0, failed_pulls: 0 };
-            // What no source had, this one may have.
+            // The new source may have what no other had. A load that is under way asks it too, or sees in its last
+            // step that not all sources were asked.
             state.entries.forget_missing();
             let source = Arc::clone(&source);
             state.sources.insert(id.clone(), Registered { number, priority, source, status });
@@ -186,42 +196,45 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
         };
         let asked = Asked { id: id.clone(), number, source };
         let work = follow::run(Arc::clone(&self.shared), asked, mode.interval(), updates);
+        // Still under the lock of the tasks, but not under that of the state, which a new task needs at once.
         tasks.insert(id, AbortOnDropHandle::new(runtime.spawn(work)));
         Ok(())
     }
 
     /// Removes a source with its task and its values. Returns whether there was one.
     ///
-    /// A load that is on its way does not ask it any more, and does not keep what it answers afterwards.
+    /// A load that is under way does not ask the source any more, and does not keep a later answer of it.
     pub fn remove_source(&self, id: &SourceId) -> bool {
         let mut tasks = lock(&self.tasks);
         let removed = {
             let mut state = lock(&self.shared.state);
+            // Both in one step. The values go into a variable, so that they are dropped at the end of the function.
             let removed = state.sources.remove(id);
             let values = removed.as_ref().map(|_| state.entries.forget_source(id));
             (removed, values)
         };
         let task = tasks.remove(id);
         drop(tasks);
-        // Outside of the locks: destructors of sources and values are the caller's code.
+        // Outside of the locks: destructors of sources, streams and values are the caller's code, which may use the
+        // cache.
         drop(task);
         removed.0.is_some()
     }
 
-    /// How a source is followed. `None` if there is no such source.
+    /// Returns how a source is followed. `None` if there is no such source.
     #[must_use]
     pub fn status(&self, id: &SourceId) -> Option<SyncStatus> {
         lock(&self.shared.state).sources.get(id).map(|registered| registered.status)
     }
 
-    /// The value of `key`, or `None` if no source has one.
+    /// Returns the value of `key`, or `None` if no source has one.
     ///
-    /// A value whose age is less than its ttl and less than `max_age` is returned as it is. For every other one the
-    /// sources are asked, once for all callers who wait for the key: by priority, until one has a value. A source
-    /// that fails, panics or takes longer than the `load_timeout` is passed over.
+    /// A value whose age is less than its ttl and less than `max_age` is returned as it is. Otherwise the cache asks
+    /// the sources, once for all callers that wait for the key: by priority, until one has a value. It passes over a
+    /// source that fails, panics or takes longer than the `load_timeout`.
     ///
-    /// That every source has no value for the key is remembered for the `missing_ttl`, and also no longer than
-    /// `max_age`.
+    /// If every source has answered that it has no value, the cache remembers that for the `missing_ttl`. A caller
+    /// accepts it while its age is less than `max_age` too.
     ///
     /// # Errors
     ///
@@ -234,23 +247,28 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. The load goes on while one caller waits for it, and is
-    /// dropped with the last one.
+    /// Before its first poll the future has done nothing. The load goes on while at least one caller waits for it, and
+    /// is dropped with the last one.
     pub async fn get(
         &self,
         key: &K,
         max_age: Option<Duration>,
     ) -> Result<Option<Cached<V>>, AllSourcesFailed> {
+        // Without a limit of the caller the ttl alone decides.
         let limit = max_age.unwrap_or(Duration::MAX);
         match self.shared.known(key, limit) {
             Known::Value(view) => return Ok(Some(self.shared.cached(view, None))),
             Known::Missing => return Ok(None),
             Known::No => {}
         }
+        // The load owns its parts: it goes on in the future of another caller when this one is dropped. It keeps values
+        // itself, so each answer is kept once, when it arrives.
         let (shared, loads) = (Arc::clone(&self.shared), key.clone());
         let work = move || async move { shared.load(loads).await };
         match self.loads.run(key.clone(), work).await {
             Ok(view) => Ok(view.map(|view| self.shared.cached(view, None))),
+            // Not inside the load: the error is the result of the load, and whether there is an older value is looked
+            // up when the caller gets it.
             Err(failed) => match self.shared.any(key) {
                 Some(view) => Ok(Some(self.shared.cached(view, Some(Arc::new(failed))))),
                 None => Err(failed),
@@ -258,7 +276,7 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
         }
     }
 
-    /// Offers a value that `from` has for `key`. It arrives now.
+    /// Offers a value that the source `from` has for `key`. Its age begins now.
     ///
     /// # Errors
     ///
@@ -282,11 +300,14 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
             }
             let kept = self.shared.arrives(value, from);
             let replaced = state.entries.offer(key.clone(), kept);
+            // After the offer: before it, the key may have no entry.
             state.entries.used(&key);
+            // Under the same lock, so the outcome is that of this offer and not of one that came after it.
             (self.shared.view(state, &key), replaced)
         };
-        drop(replaced);
+        drop(replaced); // outside of the lock: a value's destructor is the caller's code
         let Some(view) = view else { return Ok(SetOutcome::Stored) };
+        // First the source's own newer value: of a merge it is a part, and what was set is not.
         if let Some(older) =
             view.parts.iter().find(|part| part.stamp.source == *from && part.stamp > stamp)
         {
@@ -296,25 +317,26 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
             return Ok(SetOutcome::Stored);
         }
         if matches!(self.shared.config.rule, Rule::Merge(_)) {
+            // Outside of the lock, since it is the user's function.
             return Ok(SetOutcome::Merged(self.shared.config.rule.value(&view)));
         }
         Ok(SetOutcome::Superseded { by: view.stamp.source })
     }
 
-    /// How many keys are kept, at most the capacity. Those that are missing everywhere count.
+    /// Returns how many keys are kept, at most the capacity. Those that are missing everywhere count.
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.shared.state).entries.len()
     }
 
-    /// Whether no key is kept.
+    /// Returns whether no key is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What is known of a key without a load.
+/// The answer to a caller without a load.
 enum Known<V> {
     Value(View<V>),
     Missing,
@@ -322,15 +344,17 @@ enum Known<V> {
 }
 
 impl<K: CacheKey, V: CacheValue> Shared<K, V> {
-    /// What a caller gets without a load, if its age may be less than `limit`.
+    /// The answer to a caller without a load, if its age is less than `limit`.
     fn known(&self, key: &K, limit: Duration) -> Known<V> {
         let now = Instant::now();
         let mut state = lock(&self.state);
+        // A question is a use, whether or not the value is fresh: otherwise the key could go while it is loaded again.
         state.entries.used(key);
         if let Some(view) = self.view(&state, key) {
             let age = now.duration_since(view.since);
             return if age < view.ttl.min(limit) { Known::Value(view) } else { Known::No };
         }
+        // Only if there is no value: a value ends what was missing.
         let missing = state.entries.missing(key).map(|since| now.duration_since(since));
         match missing {
             Some(age) if age < self.config.missing_ttl.min(limit) => Known::Missing,
@@ -338,29 +362,35 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         }
     }
 
-    /// What there is of a key, whatever its age.
+    /// The value of a key, of any age.
     fn any(&self, key: &K) -> Option<View<V>> {
         self.view(&lock(&self.state), key)
     }
 
-    /// The choice of the rule, at this moment. A merge is not calculated here, under the lock: it is foreign code.
+    /// The choice of the rule at this moment. A merge is not calculated here, under the lock: its function is the
+    /// user's code. It gets the parts later, as they are now.
     fn view(&self, state: &State<K, V>, key: &K) -> Option<View<V>> {
         let priority = |id: &SourceId| state.sources.get(id).map(|known| known.priority);
         state.entries.view(key, &self.config.rule, Instant::now(), priority)
     }
 
+    /// The answer to a caller, which counts the age of a view at the moment of the answer.
     fn cached(&self, view: View<V>, stale: Option<Arc<AllSourcesFailed>>) -> Cached<V> {
         let value = self.config.rule.value(&view);
         Cached { value, stamp: view.stamp, age: view.since.elapsed(), stale }
     }
 
+    /// A value as the entries keep it. Called under the lock, so that arrivals are in the order of the offers.
     fn arrives(&self, value: Stamped<V>, from: &SourceId) -> Kept<V> {
         let ttl = value.ttl.unwrap_or(self.config.ttl);
         Kept { stamp: value.stamp(from.clone()), value: value.value, ttl, arrived: Instant::now() }
     }
 
-    /// Asks the sources by priority until one has a value.
+    /// Asks the sources by priority until one has a value. One after the other: a source of a low priority is asked
+    /// only if those above it have nothing.
     async fn load(&self, key: K) -> Result<Option<View<V>>, AllSourcesFailed> {
+        // By the numbers of registrations and not by ids: a source that is removed and added again is asked as a new
+        // one.
         let (mut failures, mut asked) = (Vec::new(), BTreeSet::new());
         let mut found = false;
         while !found && let Some(source) = self.next(&asked) {
@@ -370,12 +400,15 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
                 Err(failure) => failures.push((source.id, failure)),
             }
         }
+        // Nothing is noted: a source that failed may have a value, so the key is not missing, and what is known of it
+        // is not confirmed.
         if !found && !failures.is_empty() {
             return Err(AllSourcesFailed { failures });
         }
         let (view, gone) = {
             let mut state = lock(&self.state);
-            // In the same step: a source that is added afterwards takes out what is known to be missing.
+            // Compared with the sources of this moment, in the step that notes it: a source that was added during the
+            // load was perhaps not asked, and one that is added afterwards takes out the missing keys itself.
             let all = !found && state.sources.values().all(|known| asked.contains(&known.number));
             let gone = state.entries.loaded(key.clone(), all, Instant::now());
             // A value may be there although no source has one: it was set while they were asked.
@@ -385,40 +418,42 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         Ok(view)
     }
 
-    /// Of the sources that were not asked yet the one with the highest priority, of equal ones that of the first id.
-    /// Looked up for each question: a source may be removed or added while another one is asked.
+    /// The source with the highest priority among those that were not asked yet, of equal ones that of the first id.
+    /// Looked up before each question: a source may be removed or added while another one is asked.
     fn next(&self, asked: &BTreeSet<u64>) -> Option<Asked<K, V>> {
         let state = lock(&self.state);
         let open = state.sources.iter().filter(|(_, known)| !asked.contains(&known.number));
         // The map is sorted by the ids, and the first of equal ones is the least.
         let (id, known) = open.min_by_key(|(_, known)| Reverse(known.priority))?;
+        // A handle, because the lock ends here and the question may take seconds.
         Some(Asked { id: id.clone(), number: known.number, source: Arc::clone(&known.source) })
     }
 
     /// Asks one source for a key, and keeps its answer. Returns whether the cache has a value of it.
     async fn ask(&self, asked: &Asked<K, V>, key: &K) -> Result<bool, Failure> {
+        // Before the question: what arrives after this moment may be newer than the answer.
         let began = Instant::now();
         let answer = asked.load(key.clone(), self.config.load_timeout).await?;
         let has = answer.is_some();
         let replaced = {
             let mut state = lock(&self.state);
-            // A source that was removed meanwhile, or is another one by now, has no say any more.
+            // The source was removed in the meantime, or is another one of the same id: its answer does not count.
             if state.sources.get(&asked.id).is_none_or(|known| known.number != asked.number) {
                 return Ok(false);
             }
             match answer {
                 Some(value) => state.entries.offer(key.clone(), self.arrives(value, &asked.id)),
-                // Not what was set or pushed since the question: the answer may be from before it.
+                // It leaves a value that was set or pushed since the question: the answer may be older than that value.
                 None => state.entries.withdraw(key, &asked.id, began),
             }
         };
-        drop(replaced);
+        drop(replaced); // outside of the lock
         Ok(has)
     }
 }
 
-/// Of the caller's code only `Hash` and `Eq` of a key and `clone` of a key or a value run under the lock. A panic there
-/// costs its own call.
+/// Locks, also after a panic. Of the user's code `Hash` and `Eq` of a key, `clone` of a key or a value, and the
+/// destructor of a value that is not kept run under the lock. A panic there ends its own call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What a source is, and how it is asked.
+//! The sources of a cache, and the questions that the cache asks them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::conflict::{SourceId, Stamp};
 
-/// A value, and when its source wrote it.
+/// A value with the time at which its source wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<V> {
     /// The value.
@@ -21,12 +21,12 @@ pub struct Stamped<V> {
     pub at: Timestamp,
     /// Counts the source's writes where the clock is too coarse. The cache completes both to a [`Stamp`].
     pub version: u64,
-    /// How long the value is fresh. `None`: as long as the cache's configuration says.
+    /// The value is fresh while its age is less than this. `None`: the `ttl` of the cache's configuration.
     pub ttl: Option<Duration>,
 }
 
 impl<V> Stamped<V> {
-    /// The whole stamp, with the source.
+    /// Returns the whole stamp, with the source.
     // starter: keep
     #[must_use]
     pub const fn stamp(&self, source: SourceId) -> Stamp {
@@ -34,7 +34,7 @@ impl<V> Stamped<V> {
     }
 }
 
-/// Why a source did not answer, in its own words.
+/// Why a source did not answer. The text is the source's own, for a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SourceError(pub String);
@@ -42,29 +42,39 @@ pub struct SourceError(pub String);
 /// One item of a source's updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update<K, V> {
-    /// The key has this value now.
+    /// The key has this value from now on.
     Changed(K, Stamped<V>),
-    /// So many updates were lost before they could be read.
+    /// This number of updates was lost before the cache could read them.
     Lost(u64),
 }
 
-/// Where values are from.
+/// A source of values.
 pub trait CacheSource<K, V>: Send + Sync + 'static {
-    /// The name of the source. It does not change.
+    /// Returns the name of the source. It does not change.
     fn id(&self) -> SourceId;
 
-    /// The rank of the source. More is higher. It does not change.
+    /// Returns the rank of the source. More is higher. It does not change.
     fn priority(&self) -> u8;
 
-    /// The value of a key, or `None` if the source has none.
+    /// Loads the value of a key, or `None` if the source has none.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`] if the source cannot answer.
+    ///
+    /// # Cancellation
+    ///
+    /// The cache drops the future at the `load_timeout` and with the last caller that waits for it; that of a pull
+    /// also when the source is removed.
     fn load(&self, key: &K)
     -> impl Future<Output = Result<Option<Stamped<V>>, SourceError>> + Send;
 
-    /// The updates from now on, if the source can report them.
+    /// Returns the updates from now on, if the source can report them. The cache calls this once, when the source is
+    /// added.
     fn updates(&self) -> Option<BoxStream<'static, Update<K, V>>>;
 }
 
-/// Why a source was passed over.
+/// Why a load passed a source over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// It returned an error.
@@ -78,11 +88,11 @@ pub enum Failure {
     Panicked,
 }
 
-/// No source has a value, and these have failed, in the order in which they were asked.
+/// The error of a load: no source has a value, and at least one has failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no source has answered with a value, and {} failed", failures.len())]
 pub struct AllSourcesFailed {
-    /// The sources that failed, and why.
+    /// The sources that failed, in the order in which they were asked, and why.
     pub failures: Vec<(SourceId, Failure)>,
 }
 
@@ -102,13 +112,14 @@ pub enum Pushes {
 pub struct SyncStatus {
     /// Whether its updates arrive.
     pub pushes: Pushes,
-    /// How many updates were lost.
+    /// The number of updates that were lost.
     pub lost: u64,
-    /// How many loads of pulls have failed.
+    /// The number of loads of pulls that have failed.
     pub failed_pulls: u64,
 }
 
-/// A [`CacheSource`] of any type. The futures of the trait differ from type to type; here they are boxed.
+/// A [`CacheSource`] of any type. The futures of the trait differ from type to type; here they are boxed, so that
+/// sources of several types stand in one map.
 pub(super) trait AnySource<K, V>: Send + Sync {
     fn id(&self) -> SourceId;
     fn priority(&self) -> u8;
@@ -130,6 +141,8 @@ impl<K: Send + Sync + 'static, V: Send + 'static, S: CacheSource<K, V>> AnySourc
         self: Arc<Self>,
         key: K,
     ) -> BoxFuture<'static, Result<Option<Stamped<V>>, SourceError>> {
+        // The future owns the source and the key: it may outlive the removal of the source, and no lock is held while
+        // it runs. The source's own code runs at the first poll and not here.
         async move { CacheSource::load(&*self, &key).await }.boxed()
     }
 
@@ -138,10 +151,10 @@ impl<K: Send + Sync + 'static, V: Send + 'static, S: CacheSource<K, V>> AnySourc
     }
 }
 
-/// A registered source, to be asked without the lock.
+/// A handle to a registered source, to ask it without the lock.
 pub(super) struct Asked<K, V> {
     pub(super) id: SourceId,
-    /// The number of its registration.
+    /// The number of its registration. An answer counts only if it is still that of the source with this id.
     pub(super) number: u64,
     pub(super) source: Arc<dyn AnySource<K, V>>,
 }
@@ -153,6 +166,8 @@ impl<K, V> Asked<K, V> {
         key: K,
         limit: Duration,
     ) -> Result<Option<Stamped<V>>, Failure> {
+        // Nothing of a future that has panicked is used afterwards. Uncaught, the panic of one source would end the
+        // load of all callers, or the task that follows the source.
         let load = AssertUnwindSafe(Arc::clone(&self.source).load(key)).catch_unwind();
         match timeout(limit, load).await {
             Err(_) => Err(Failure::TimedOut(limit)),

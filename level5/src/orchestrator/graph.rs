@@ -1,4 +1,4 @@
-//! In which order requests run that need one another.
+//! The order in which requests run that need one another.
 
 use std::collections::HashMap;
 
@@ -12,15 +12,15 @@ pub enum GraphError {
     Unknown {
         /// The id.
         id: RequestId,
-        /// The request that needs it; `None` if the caller has asked for it.
+        /// The request that needs it; `None` if the caller passed the id.
         needed_by: Option<RequestId>,
     },
-    /// Each of these requests needs the next one. The last one is the first one again.
+    /// Each of these requests needs the next one. The last id is the first one again.
     #[error("requests that need one another: {}", .0.join(" -> "))]
     Cycle(Vec<RequestId>),
 }
 
-/// The request `root` and all that it needs, each once, and none before what it needs itself.
+/// The request `root` and all requests that it needs, directly or not. Each is listed once, after those that it needs.
 ///
 /// `needs` returns the ids that a request needs, or `None` if there is no such request.
 pub(super) fn order(
@@ -32,12 +32,15 @@ pub(super) fn order(
         needs(id).map(Vec::into_iter).ok_or_else(unknown)
     };
     let mut order = Vec::new();
-    // `false` while the request is on the path, `true` when it is in `order`.
+    // `false` while the request is on the path, `true` when it is in `order`. The two are apart because a second way to
+    // a request that is in the order is a diamond, and a second way to one on the path is a cycle.
     let mut seen = HashMap::from([(root.clone(), false)]);
-    // A stack of its own: a long chain must not overflow that of the thread.
+    // A depth-first search with a stack of its own: a long chain must not overflow that of the thread. Each element is
+    // a request with those of its needs that the search has not followed yet.
     let mut path = vec![(root.clone(), look(root, None)?)];
     while let Some((id, rest)) = path.last_mut() {
         let Some(next) = rest.next() else {
+            // All that it needs is in the order, so it may follow.
             seen.insert(id.clone(), true);
             order.push(id.clone());
             path.pop();
@@ -46,6 +49,7 @@ pub(super) fn order(
         match seen.get(&next) {
             Some(true) => {}
             Some(false) => {
+                // The path may begin before the cycle, with requests that only lead to it. They are left out.
                 let ids = path.iter().map(|(id, _)| id.clone()).skip_while(|id| *id != next);
                 return Err(GraphError::Cycle(ids.chain([next.clone()]).collect()));
             }

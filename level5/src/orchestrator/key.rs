@@ -1,4 +1,4 @@
-//! Which requests are the same.
+//! The key that equal requests share.
 
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
@@ -6,22 +6,27 @@ use level4::http_client::Request;
 
 use super::Spec;
 
-/// Requests with equal keys share a copy and a run. Ids play no part: two ids may stand for one request, and an id may be
-/// registered again for another one.
+/// Requests with equal keys share a copy and a run.
+///
+/// Ids play no part: two ids may stand for one request, and an id may be registered again for another one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     method: Method,
     url: String,
+    /// Sorted by name. A `HeaderMap` has no hash, and its order is not part of the request.
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
-    /// A run whose answer is not kept must not serve those who want it kept.
+    /// A run keeps its answer or does not, as its key says. A caller whose request is cacheable must not join a run
+    /// that keeps nothing.
     pub(super) cacheable: bool,
 }
 
 impl Key {
-    /// `None` for methods whose requests are never the same.
+    /// The key of a request; `None` for methods whose requests are never shared.
     pub(super) fn of(spec: &Spec) -> Option<Self> {
         let Request { method, url, headers, body } = spec.request.clone();
+        // Two equal `POST`s are two orders of the caller. The whole list of headers counts and no selection, because
+        // the orchestrator does not know which of them the server reads: at worst, equal requests are sent twice.
         if !matches!(method, Method::GET | Method::HEAD) {
             return None;
         }

@@ -1,5 +1,5 @@
-//! An orchestrator of requests: priorities, one limit for all, copies, retries by the kind of failure, requests that need
-//! other requests, and batches.
+//! An orchestrator of requests: priorities, one limit for all, copies, retries by the kind of failure, requests that
+//! need other requests, and batches.
 //!
 //! ```text
 //!   run, run_batch ──▶ graph: what a request needs runs first
@@ -59,21 +59,22 @@ pub use graph::GraphError;
 /// The name under which a request is registered.
 pub type RequestId = String;
 
-/// A request, and how it is to be treated.
+/// A request and the rules for sending it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What is sent.
+    /// The request itself.
     pub request: Request,
-    /// The higher, the sooner a slot.
+    /// Of two requests that wait, the one with the higher number gets the next free slot, unless the other has waited
+    /// for [`Settings::most_wait`].
     pub priority: u8,
-    /// How long the whole request may take, from the moment when all that it needs is there: the wait for a slot, all
-    /// attempts, and the waits between them.
+    /// The time limit of the whole request, from the moment when all that it needs has succeeded: the wait for a slot,
+    /// all attempts, and the waits between them.
     pub timeout: Duration,
-    /// Whether it may be sent again. Only idempotent methods are, whatever this says.
+    /// Whether it may be sent again after a failure. A request whose method is not idempotent is sent once in any case.
     pub retryable: bool,
-    /// Whether a copy of its answer may be kept and may answer. Only `GET` and `HEAD` have copies.
+    /// Whether a copy of its answer is kept and may answer later requests. Only `GET` and `HEAD` have copies.
     pub cacheable: bool,
-    /// The requests that must have succeeded before.
+    /// The requests that must succeed before this one is sent.
     pub needs: Vec<RequestId>,
 }
 
@@ -87,10 +88,10 @@ impl Spec {
     }
 }
 
-/// How an orchestrator works.
+/// The limits and times of an orchestrator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How many requests run at once, at first.
+    /// The number of requests that may run at once, at first.
     pub limit: NonZeroUsize,
     /// The limit never falls below this.
     pub lowest: NonZeroUsize,
@@ -100,7 +101,7 @@ pub struct Settings {
     pub most_wait: Duration,
     /// A copy answers while its age is less than this.
     pub ttl: Duration,
-    /// After that, a copy stands in for a failed request for this time.
+    /// After the `ttl`, a copy stands in for a failed request for this time.
     pub stale_for: Duration,
     /// The most requests that can be registered, and the most copies.
     pub capacity: NonZeroUsize,
@@ -123,7 +124,7 @@ impl Default for Settings {
     }
 }
 
-/// A setting or a request that is refused.
+/// Why an orchestrator was not made, or a request not registered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// The limit does not lie between the lowest and the highest one.
@@ -136,21 +137,21 @@ pub enum ConfigError {
         /// [`Settings::highest`].
         highest: NonZeroUsize,
     },
-    /// The time of copies.
+    /// The `ttl` of copies is zero.
     #[error(transparent)]
     Copies(#[from] ttl_cache::ConfigError),
-    /// The schedule of retries.
+    /// A schedule of retries is invalid.
     #[error(transparent)]
     Retries(#[from] BackoffConfigError),
-    /// A request that may take no time at all.
+    /// The request's `timeout` is zero.
     #[error("`{0}` has a timeout of zero; give it at least 1 ms")]
     ZeroTimeout(RequestId),
-    /// There are as many requests as [`Settings::capacity`] allows.
+    /// As many requests are registered as [`Settings::capacity`] allows.
     #[error("{0} requests are registered, and no more are allowed")]
     Full(NonZeroUsize),
 }
 
-/// Where an answer is from.
+/// The origin of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// A fresh copy of this age.
@@ -172,21 +173,21 @@ pub enum Origin {
 pub struct Done {
     /// The answer itself.
     pub data: Response,
-    /// Where it is from.
+    /// Where the answer is from.
     pub origin: Origin,
-    /// The time from the moment when all that the request needs was there.
+    /// The time from the moment when all that the request needs had succeeded.
     pub latency: Duration,
-    /// How often the request was sent; 0 unless the answer is from the server.
+    /// The number of attempts; 0 unless the answer is from the server.
     pub attempts: u32,
 }
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// What the request needs does not exist or needs it in turn. Nothing was sent.
+    /// A request that it needs, directly or not, does not exist, or the needs form a cycle. Nothing was sent.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A request that it needs has failed. It was not sent itself.
+    /// A request that it needs has failed, so it was not sent.
     #[error("`{id}`, which it needs, has failed: {source}")]
     DependencyFailed {
         /// The request that has failed.
@@ -197,10 +198,10 @@ pub enum RequestError {
     /// There was no answer within the time of an attempt or of the whole request.
     #[error("no answer in time")]
     Timeout,
-    /// The last attempt's failure.
+    /// The last attempt failed.
     #[error(transparent)]
     Http(HttpError),
-    /// The transport panicked. What the panic said.
+    /// The transport panicked, with this message.
     #[error("the transport panicked: {0}")]
     Panicked(String),
 }
@@ -216,14 +217,17 @@ impl From<HttpError> for RequestError {
 
 /// Sends registered requests.
 ///
-/// A clone is a handle to the same requests, copies and slots. Requests run inside of the futures of those who wait for
-/// them. One task adapts the limit each minute; it ends with the last handle.
+/// A clone is a handle to the same requests, copies and slots. A request runs inside the futures of the callers that
+/// wait for it. One task adapts the limit each minute; it ends with the last handle.
 pub struct Orchestrator<T> {
     parts: Arc<Parts<T>>,
+    /// The task that adapts the limit, aborted with the last handle. It is apart from `parts`, which the task needs
+    /// before it has a handle.
     _ticker: Arc<AbortOnDropHandle<()>>,
 }
 
-/// A request of a plan, after all that it needs. All who need it share it.
+/// The run of one request of a plan, which begins with all that it needs. Every request that needs it has a clone, so
+/// it runs once. Boxed, because a node contains nodes: a type cannot contain itself.
 type Node = Shared<BoxFuture<'static, Result<Done, RequestError>>>;
 
 impl<T> Clone for Orchestrator<T> {
@@ -244,7 +248,7 @@ impl<T: Transport> Orchestrator<T> {
     /// The groups of a batch that run at once.
     const GROUPS: usize = 2;
 
-    /// An orchestrator without requests. `jitter` spreads retries in time.
+    /// Makes an orchestrator without requests. `jitter` spreads retries in time.
     ///
     /// # Errors
     ///
@@ -274,14 +278,16 @@ impl<T: Transport> Orchestrator<T> {
             copies: TtlCache::new(ttl_cache::Config { capacity, ttl, stale_for })?,
             runs: SingleFlight::new(),
         });
-        // The task holds the parts only while it works, so that it keeps none of them alive.
+        // Last, so that an error leaves no task. The task has a weak reference and holds the parts only while it
+        // adapts the limit: a strong one would keep the transport alive between the drop of the last handle and the
+        // abort.
         let ticker = tokio::spawn(adapt(Arc::downgrade(&parts)));
         Ok(Self { parts, _ticker: Arc::new(AbortOnDropHandle::new(ticker)) })
     }
 
-    /// Registers a request. One of the same id is replaced, with its figures; runs of it go on.
+    /// Registers a request. It replaces a request of the same id with its figures; a run of that one goes on.
     ///
-    /// What it needs is looked up when it runs, so it may be registered later.
+    /// The requests that it needs are looked up when it runs, so they may be registered later.
     ///
     /// # Errors
     ///
@@ -292,15 +298,18 @@ impl<T: Transport> Orchestrator<T> {
             return Err(ConfigError::ZeroTimeout(id));
         }
         let capacity = self.parts.settings.capacity;
+        // One lock for the question and the insertion: two callers must not both take the last free place.
         let mut requests = lock(&self.parts.requests);
         if requests.len() >= capacity.get() && !requests.contains_key(&id) {
             return Err(ConfigError::Full(capacity));
         }
+        // A new entry and no change of the old one: a run that is under way has the old one, and its late figures must
+        // not count for another request.
         requests.insert(id, Arc::new(Entry { spec, attempts: Mutex::default() }));
         Ok(())
     }
 
-    /// The answer to a request, after all requests that it needs, each of which runs once.
+    /// Runs a request, after all requests that it needs, and returns its answer. Each of them runs once.
     ///
     /// # Errors
     ///
@@ -308,20 +317,20 @@ impl<T: Transport> Orchestrator<T> {
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. A request goes on while one caller waits for it, and is
-    /// dropped with the last one, with its place in the line, its slot and its timers.
+    /// Before its first poll the future has done nothing. A request goes on while at least one caller waits for it.
+    /// With its last caller it is dropped, together with its place in the line, its slot and its timers.
     pub async fn run(&self, id: &str) -> Result<Done, RequestError> {
         self.plan(id, &mut HashMap::new())?.await
     }
 
-    /// The answers to many requests, each with its id, in the order of `ids`.
+    /// Runs many requests and returns each answer with its id, in the order of `ids`.
     ///
     /// Groups of at most five requests, and of no more than the limit, run in the order of their priorities, two groups
-    /// at once. A request runs once, also if its id is there twice or other requests of the batch need it.
+    /// at once. A request runs once, also if its id is listed twice or other requests of the batch need it.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] of a request. The others are not touched by it.
+    /// [`RequestError`] for a request without an answer. It does not affect the others.
     ///
     /// # Cancellation
     ///
@@ -330,6 +339,7 @@ impl<T: Transport> Orchestrator<T> {
         &self,
         ids: &[RequestId],
     ) -> Vec<(RequestId, Result<Done, RequestError>)> {
+        // One map for the whole batch: a request that several ids need is one node, so it runs once.
         let mut nodes = HashMap::new();
         let mut plans: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
         let mut line: Vec<(u8, Node)> = Vec::new();
@@ -341,15 +351,19 @@ impl<T: Transport> Orchestrator<T> {
                 plans.insert(id, plan);
             }
         }
+        // Stable, so equal priorities keep the caller's order.
         line.sort_by_key(|(priority, _)| Reverse(*priority));
+        // A group larger than the limit would only wait in front of the slots.
         let size = Self::GROUP.min(*self.parts.limit.borrow());
         let mut line = line.into_iter().map(|(_, node)| node).peekable();
         let mut groups = Vec::new();
         while line.peek().is_some() {
             groups.push(join_all(line.by_ref().take(size).collect::<Vec<_>>()));
         }
+        // Unordered: the next group begins when either of the two has ended. In order, a slow first group would hold up
+        // the third one while the second has long ended.
         stream::iter(groups).buffer_unordered(Self::GROUPS).for_each(|_| async {}).await;
-        // Each node has ended, so that none of these waits.
+        // Each node has ended, so none of these waits. A shared future returns a clone of its answer to each id.
         join_all(ids.iter().map(|id| {
             let plan = plans[id].clone();
             async move {
@@ -363,33 +377,39 @@ impl<T: Transport> Orchestrator<T> {
         .await
     }
 
-    /// The figures of a request; `None` if it is not registered.
+    /// Returns the figures of a request; `None` if it is not registered.
     #[must_use]
     pub fn metrics(&self, id: &str) -> Option<RequestMetrics> {
         let entry = lock(&self.parts.requests).get(id).map(Arc::clone)?;
+        // The lock of all requests is free by now: the figures are sorted under the lock of this request alone.
         let metrics = lock(&entry.attempts).metrics();
         Some(metrics)
     }
 
-    /// How many requests may run at once, now and after each change.
+    /// Returns a receiver of the number of requests that may run at once, now and after each change.
     #[must_use]
     pub fn limit(&self) -> watch::Receiver<usize> {
         self.parts.limit.subscribe()
     }
 
-    /// The node of a request. It and those that it needs are added to `nodes`.
+    /// The node of a request. It and those that it needs are added to `nodes`. Nothing runs before a node is polled.
     fn plan(&self, id: &str, nodes: &mut HashMap<RequestId, Node>) -> Result<Node, RequestError> {
+        // Held for the whole plan, so that it is made of one state of the registry. A request that is replaced between
+        // the order and its node could need a request that has no node.
         let requests = lock(&self.parts.requests);
         let needs = |id: &str| requests.get(id).map(|entry| entry.spec.needs.clone());
         for id in graph::order(&id.to_owned(), needs)? {
+            // Made by an earlier id of the batch.
             if nodes.contains_key(&id) {
                 continue;
             }
+            // In this order the nodes of all needs exist.
             let entry = Arc::clone(&requests[&id]);
             let needs = entry.spec.needs.iter().map(|id| (id.clone(), nodes[id].clone()));
             let needs: Vec<_> = needs.map(|(id, node)| needed(id, node)).collect();
             let parts = Arc::clone(&self.parts);
             let node = async move {
+                // All at once. The first failure decides, and the node stops waiting for its other needs.
                 try_join_all(needs).await?;
                 parts.answer(entry).await
             };
@@ -399,12 +419,13 @@ impl<T: Transport> Orchestrator<T> {
     }
 }
 
+/// The answer of a need. Its error names the need: the caller knows which of many requests has failed.
 async fn needed(id: RequestId, node: Node) -> Result<Done, RequestError> {
     let failed = |error| RequestError::DependencyFailed { id, source: Arc::new(error) };
     node.await.map_err(failed)
 }
 
-/// No foreign code runs under these locks.
+/// Locks, also after a panic: no foreign code runs under these locks, so what they guard is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Which failures are worth another attempt, and when it begins.
+//! The rules for another attempt: after which failures, and how long after.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,20 +8,26 @@ use http::header::RETRY_AFTER;
 use level3::retry::{Backoff, BackoffConfigError};
 use level4::http_client::{HttpError, TransportError};
 
-/// No wait is longer, unless the server asks for it.
+/// The longest wait of a schedule. A server may ask for a longer one.
 const CAP: Duration = Duration::from_secs(30);
 
 /// The schedules, one for each kind of failure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retries {
+    /// For timeouts: ours, the transport's, and the server's 408.
     slow: Backoff,
+    /// For 5xx: half as long again as after a timeout.
     server: Backoff,
+    /// For 429 without `Retry-After`. The longest waits: an attempt that comes too early is refused as well.
     limited: Backoff,
+    /// For other failures of the transport: one retry less.
     other: Backoff,
 }
 
 impl Retries {
     pub(super) fn new() -> Result<Self, BackoffConfigError> {
+        // A schedule counts attempts, and the first one is no retry. Built once and not at each failure, so an invalid
+        // schedule is refused when the orchestrator is made.
         let schedule = |base, retries| {
             let attempts = NonZeroU32::MIN.saturating_add(retries);
             Backoff::new(Duration::from_millis(base), 2.0, CAP, attempts)
@@ -34,10 +40,11 @@ impl Retries {
         })
     }
 
-    /// How long to wait after the failed attempt of this number, the first being 1; `None` if there is
-    /// none after it. `unit` is the jitter, from 0 to 1.
+    /// The wait after the failed attempt of this number, the first being 1; `None` if no attempt follows. `unit` is the
+    /// jitter, from 0 to 1.
     pub(super) fn wait(&self, error: &HttpError, attempt: u32, unit: f64) -> Option<Duration> {
         let schedule = match error {
+            // The next attempt would have the same URL, and a refusal such as 404 the same reason.
             HttpError::BadUrl(_) => return None,
             HttpError::Transport(TransportError::Timeout) => self.slow,
             HttpError::Transport(_) => self.other,
@@ -48,12 +55,14 @@ impl Retries {
                 _ => return None,
             },
         };
+        // The server's wait has no jitter: a shorter one is an attempt that the server has already refused. The number
+        // of attempts is the schedule's in either case, or a server could keep a caller retrying without end.
         let after = retry_after(error).unwrap_or_else(|| schedule.delay(attempt, unit));
         (attempt < schedule.attempts().get()).then_some(after)
     }
 }
 
-/// The seconds of a 429's `Retry-After`. A date is not read.
+/// The seconds of a 429's `Retry-After`. A date is not read: it would need the clocks of both sides to agree.
 fn retry_after(error: &HttpError) -> Option<Duration> {
     let HttpError::Status(answer) = error else { return None };
     let header = (answer.status == StatusCode::TOO_MANY_REQUESTS)

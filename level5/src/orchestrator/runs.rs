@@ -1,4 +1,5 @@
-//! The run of one request: its copy, its attempts, and what stands in for a failure. It knows nothing of other requests.
+//! The run of one request: its copy, its attempts, and the old copy that stands in for a failure. It does not know
+//! which other requests it needs.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -24,21 +25,28 @@ use super::retries::Retries;
 use super::slots::Slots;
 use super::{Done, Origin, RequestError, RequestId, Settings, Spec, lock};
 
-/// What the handles of an orchestrator share.
+/// The parts that the handles of an orchestrator share. Runs own them too, since a run lives in the futures of several
+/// callers.
 pub(super) struct Parts<T> {
     pub(super) transport: T,
     pub(super) settings: Settings,
     pub(super) jitter: Arc<dyn Jitter>,
     pub(super) retries: Retries,
+    /// The registry. A std lock: no lock of the orchestrator is held across an await point.
     pub(super) requests: Mutex<HashMap<RequestId, Arc<Entry>>>,
     pub(super) slots: Slots,
+    /// Counts until the task takes it at the end of each minute.
     pub(super) minute: Mutex<Minute>,
+    /// The limit of the slots, for readers. After the start only the task changes both.
     pub(super) limit: watch::Sender<usize>,
     /// Only a place for copies: it fetches nothing itself, so `Infallible`.
     pub(super) copies: TtlCache<Key, Response, Infallible>,
+    /// The runs under way that a caller can join. They own these parts, and the map has weak references to them, so
+    /// there is no cycle that keeps the parts alive.
     pub(super) runs: SingleFlight<Key, (Response, u32), RequestError>,
 }
 
+/// A registered request. A run owns it, so a request that is replaced meanwhile ends with the rules that it began with.
 pub(super) struct Entry {
     pub(super) spec: Spec,
     pub(super) attempts: Mutex<Attempts>,
@@ -49,6 +57,8 @@ impl<T: Transport> Parts<T> {
     pub(super) async fn answer(self: Arc<Self>, entry: Arc<Entry>) -> Result<Done, RequestError> {
         let began = Instant::now();
         let key = Key::of(&entry.spec);
+        // The cache also returns copies that are past the `ttl`: a fresh one answers here, and an old one is of use
+        // below.
         let copy = |key: &Option<Key>| {
             key.as_ref().filter(|key| key.cacheable).and_then(|key| self.copies.get(key))
         };
@@ -60,6 +70,7 @@ impl<T: Transport> Parts<T> {
         let latency = began.elapsed();
         match answer {
             Ok((data, attempts)) => Ok(Done { data, origin: Origin::Network, latency, attempts }),
+            // Looked up a second time: another run may have kept a newer copy meanwhile.
             Err(error) => match copy(&key).filter(|_| may_be_masked(&error)) {
                 Some(hit) => {
                     let origin = Origin::Fallback { age: hit.age };
@@ -70,15 +81,18 @@ impl<T: Transport> Parts<T> {
         }
     }
 
-    /// The server's answer, and after how many attempts. Joins a run of the same request.
+    /// The server's answer and the number of its attempts. Joins a run of the same request.
     async fn ask(
         self: &Arc<Self>,
         entry: Arc<Entry>,
         key: Option<Key>,
         began: Instant,
     ) -> Result<(Response, u32), RequestError> {
+        // A timeout such as `Duration::MAX` is accepted, and a sum that overflows would panic.
         let deadline = began.checked_add(entry.spec.timeout).unwrap_or_else(|| began + CENTURY);
         loop {
+            // Whether the run is this caller's own: the single flight calls `work` only for the caller that begins a
+            // run. `Relaxed`: the flag is read after the run has ended, and the shared future orders the two.
             let own = Arc::new(AtomicBool::new(key.is_none()));
             let run = Arc::clone(self).attempts(Arc::clone(&entry), key.clone(), deadline);
             let ended = match key.clone() {
@@ -88,13 +102,16 @@ impl<T: Transport> Parts<T> {
                         begins.store(true, Ordering::Relaxed);
                         run
                     };
+                    // A joined run may last longer than this caller's time: then this caller leaves, and the run goes
+                    // on.
                     timeout_at(deadline, self.runs.run(key, work)).await
                 }
                 None => Ok(run.await),
             };
             match ended {
                 Err(_) => return Err(RequestError::Timeout),
-                // Another caller's run has used up that caller's time. This caller still has some.
+                // Another caller's run has used up that caller's time. This caller still has some and tries again: it
+                // begins a run of its own, or joins that of another such caller.
                 Ok(Err(RequestError::Timeout))
                     if !own.load(Ordering::Relaxed) && Instant::now() < deadline => {}
                 Ok(answer) => return answer,
@@ -102,7 +119,7 @@ impl<T: Transport> Parts<T> {
         }
     }
 
-    /// A run: attempts until one succeeds, none is worth it any more, or the time is over. Makes a value of a panic.
+    /// A run: attempts until one succeeds, a failure allows no other, or the time is over. A panic becomes an error.
     async fn attempts(
         self: Arc<Self>,
         entry: Arc<Entry>,
@@ -111,12 +128,14 @@ impl<T: Transport> Parts<T> {
     ) -> Result<(Response, u32), RequestError> {
         let run = async {
             let spec = &entry.spec;
+            // A second `POST` may be a second order, also if the first had no answer: the server may have received it.
             let again = spec.retryable && spec.request.method.is_idempotent();
             let mut attempt = 1;
             loop {
                 let error = match self.attempt(&entry, deadline).await {
                     Ok(response) => {
-                        // Kept inside of the run: callers who leave take no copy with them.
+                        // Kept inside the run and not by its callers: an answer is kept once, when it arrives. A caller
+                        // that is polled late cannot put it over a newer one.
                         if let Some(key) = key.filter(|key| key.cacheable && may_be_kept(&response))
                         {
                             self.copies.put(key, response.clone());
@@ -125,6 +144,7 @@ impl<T: Transport> Parts<T> {
                     }
                     Err(error) => error,
                 };
+                // The slot of the attempt is free again: `attempt` has returned.
                 let wait = self.retries.wait(&error, attempt, self.jitter.unit());
                 let Some(wait) = wait.filter(|_| again) else { return Err(error.into()) };
                 sleep(wait).await;
@@ -134,7 +154,9 @@ impl<T: Transport> Parts<T> {
         // A run ends with the time of the caller that began it, also while others wait for it: they have time left and
         // begin one of their own. Without this, they would wait for attempts that have no time at all.
         let run = async { timeout_at(deadline, run).await.unwrap_or(Err(RequestError::Timeout)) };
-        // Nothing of a run that panicked is used afterwards.
+        // Nothing of a run that panicked is used afterwards, and the panic has returned the slot on its way through
+        // the guard. The single flight would pass the panic on to every caller; as a value it is the error of this
+        // request, also in a batch.
         let caught = AssertUnwindSafe(run).catch_unwind().await;
         caught.unwrap_or_else(|panic| Err(RequestError::Panicked(said(panic.as_ref()))))
     }
@@ -142,10 +164,13 @@ impl<T: Transport> Parts<T> {
     /// One attempt, in a slot of its own: a wait between attempts holds none.
     async fn attempt(&self, entry: &Entry, deadline: Instant) -> Result<Response, HttpError> {
         let Spec { request, priority, timeout: whole, .. } = &entry.spec;
+        // `_slot` and not `_`, which would drop the slot at once.
         let _slot = self.slots.acquire(*priority).await;
+        // After the wait: the line is not the server's latency.
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
-        // Within the deadline, so that an attempt which it ends is counted as a failure.
+        // Within the deadline, so that an attempt which it ends is counted as a failure. Both timers end in the same
+        // moment; this one is polled first, since it is inside the other, and so the attempt is recorded.
         let limit = lock(&entry.attempts).limit(*whole).min(left);
         let answer = match timeout(limit, self.transport.send(request.clone())).await {
             Ok(answer) => answer.map_err(HttpError::from).and_then(usable),
@@ -159,10 +184,12 @@ impl<T: Transport> Parts<T> {
 
     /// Ends a minute.
     fn adapt(&self) {
+        // Taken out in one step, so that each attempt counts in exactly one minute.
         let minute = std::mem::take(&mut *lock(&self.minute));
         let Settings { lowest, highest, .. } = self.settings;
         let limit = *self.limit.borrow();
         let tuned = minute.tuned(limit, lowest.get(), highest.get());
+        // Readers are woken by a change only. First the slots: a reader that sees the new limit can rely on it.
         if tuned != limit {
             self.slots.set_limit(tuned);
             self.limit.send_replace(tuned);
@@ -170,16 +197,19 @@ impl<T: Transport> Parts<T> {
     }
 }
 
-/// Stands for a time without an end.
+/// The wait of a request whose deadline no clock can hold. Longer than any process lives.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Adapts the limit each minute.
+/// Adapts the limit each minute, until the last handle is dropped.
 pub(super) async fn adapt<T: Transport>(parts: Weak<Parts<T>>) {
     let minute = Duration::from_secs(60);
     let mut ticks = interval_at(Instant::now() + minute, minute);
+    // The default would make up for missed ticks in a burst, after a suspended process wakes up: minutes of no length,
+    // each with too few results.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        // For this step alone; the reference ends before the next wait.
         let Some(parts) = parts.upgrade() else { return };
         parts.adapt();
     }
@@ -190,8 +220,8 @@ fn usable(answer: Response) -> Result<Response, HttpError> {
     if answer.status.is_success() { Ok(answer) } else { Err(HttpError::Status(answer)) }
 }
 
-/// Whether an old copy may stand in. What the server refuses for a reason of its own is not masked, and neither is a
-/// panic: it is a bug of the transport, which does not pass by itself.
+/// Whether an old copy may stand in for this failure. A refusal such as 404 is the server's answer and must reach the
+/// caller. So must a panic: it is a bug of the transport, which does not pass by itself.
 fn may_be_masked(error: &RequestError) -> bool {
     match error {
         RequestError::Timeout | RequestError::Http(HttpError::Transport(_)) => true,
@@ -205,12 +235,13 @@ fn may_be_masked(error: &RequestError) -> bool {
 }
 
 fn may_be_kept(response: &Response) -> bool {
+    // The header may occur several times, and each may list several directives. One that is no text is not `no-store`.
     let directives = response.headers.get_all(CACHE_CONTROL).iter();
     let mut directives = directives.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
     !directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
 }
 
-/// What a panic said.
+/// The message of a panic. `panic!` carries a `&str` or a `String`; `panic_any` may carry any other type.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

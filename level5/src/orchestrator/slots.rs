@@ -1,4 +1,4 @@
-//! The slots that all requests share, and the line in front of them.
+//! The slots that all requests share, and the line of callers that wait for one.
 //!
 //! ```text
 //!   acquire ──▶ a free slot, and no caller waits? ── yes ──▶ Slot ── drop ──▶ the next in the line
@@ -16,18 +16,26 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// A clone is a handle to the same slots.
+/// The slots of an orchestrator. A clone is a handle to the same slots: each slot and each place in the line has one,
+/// to return what it holds.
 #[derive(Clone)]
 pub(super) struct Slots(Arc<Mutex<State>>);
 
+/// A std lock guards it: it is held for a few map operations and never across an await point. A semaphore does not fit,
+/// since it serves its waiters in the order of arrival.
 struct State {
     limit: usize,
+    /// The slots that are held, those included that are sent and not yet received. More than `limit` after it was
+    /// lowered.
     running: usize,
+    /// Decides who is next. It has the same numbers as `waiting`.
     line: Line,
+    /// How each member of the line gets its slot.
     waiting: BTreeMap<u64, oneshot::Sender<Slot>>,
 }
 
-/// The right to send one request. Its destructor passes it on, on every way out.
+/// The right to send one request. Its destructor passes it on, whether the attempt ends with an answer, an error, a
+/// panic or a drop.
 pub(super) struct Slot(Slots);
 
 impl Slots {
@@ -40,16 +48,22 @@ impl Slots {
     pub(super) async fn acquire(&self, priority: u8) -> Slot {
         let (place, receiver) = {
             let mut state = self.lock();
+            // A free slot alone is not enough: after the limit has risen, and before the line is served, a caller that
+            // has just arrived would go ahead of those that wait.
             if state.running < state.limit && state.waiting.is_empty() {
                 state.running += 1;
                 return Slot(self.clone());
             }
+            // The slot itself travels through the channel, and no mere wake-up: a caller that is dropped after it was
+            // served and before it is polled drops the slot with its receiver, which passes it on. A wake-up would be
+            // lost.
             let (sender, receiver) = oneshot::channel();
             let number = state.line.join(priority, Instant::now());
             state.waiting.insert(number, sender);
             (Place { slots: self.clone(), number, priority }, receiver)
         };
-        // A sender leaves the map only with a slot, or with its `Place`, which this future owns.
+        // A sender leaves the map only with a slot, or with its `Place`, which this future owns. So the channel is not
+        // closed while this future waits.
         let slot = receiver.await.expect("a place in the line ends with a slot");
         drop(place);
         slot
@@ -57,11 +71,13 @@ impl Slots {
 
     /// Changes how many requests may run. Requests that run already go on.
     pub(super) fn set_limit(&self, limit: usize) {
+        // The lock ends with this statement: `serve` takes it again. It serves here because no slot may be returned
+        // for a long time, and a waiting caller would not see the new limit until then.
         self.lock().limit = limit;
         self.serve();
     }
 
-    /// Hands free slots to those who wait.
+    /// Hands free slots to the callers that wait, one after the other.
     fn serve(&self) {
         loop {
             let next = {
@@ -71,17 +87,19 @@ impl Slots {
                 }
                 let Some(number) = state.line.pop(Instant::now()) else { return };
                 let sender = state.waiting.remove(&number);
+                // Counted before it is sent: until the caller is polled, no other may have this slot.
                 state.running += usize::from(sender.is_some());
                 sender
             };
-            // Outside of the lock: a receiver that is gone returns the slot, whose destructor locks.
+            // Outside of the lock: sending runs the waker of the caller, and a receiver that is gone returns the slot,
+            // whose destructor locks. A std mutex that its own thread locks again is a deadlock.
             if let Some(sender) = next {
                 drop(sender.send(Slot(self.clone())));
             }
         }
     }
 
-    /// No foreign code runs under the lock.
+    /// Locks, also after a panic: no foreign code runs under the lock, so what it guards is whole.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,12 +107,15 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        // Two steps: the guard of this statement is gone before `serve` locks. In between another caller may take the
+        // free slot, but only if the line is empty.
         self.0.lock().running -= 1;
         self.0.serve();
     }
 }
 
-/// A place in the line. Its destructor leaves the line.
+/// A place in the line. Its destructor leaves the line: without it a caller that gave up would be served, and its
+/// sender would stay in the map while the slots are busy.
 struct Place {
     slots: Slots,
     number: u64,
@@ -104,19 +125,26 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.slots.lock();
+        // Without effect if the caller was served: `pop` has taken both out.
         state.line.leave(self.number, self.priority);
         let sender = state.waiting.remove(&self.number);
+        // The lock first. The sender may be the last owner of the channel, with the waker of the caller in it, and a
+        // waker's destructor is foreign code.
         drop(state);
         drop(sender);
     }
 }
 
-/// Who is next: the highest priority, and within it the first to arrive. A member that has waited for
-/// `most_wait` goes ahead of every priority.
+/// Decides which member is next: the highest priority, and within it the first to arrive. A member that has waited for
+/// `most_wait` goes ahead of every priority. Time is passed in.
 struct Line {
     most_wait: Duration,
+    /// The number of the last member. Numbers rise, so they are the order of arrival.
     last: u64,
+    /// All members. The first one is the oldest, the only one whose age has to be looked at.
     by_arrival: BTreeMap<u64, (u8, Instant)>,
+    /// The same members by rank. Two sorted maps make every operation logarithmic: with one, either the oldest or the
+    /// most important member would have to be searched for at each slot.
     by_rank: BTreeSet<(Reverse<u8>, u64)>,
 }
 
@@ -139,6 +167,7 @@ impl Line {
 
     fn pop(&mut self, now: Instant) -> Option<u64> {
         let (oldest, (priority, since)) = self.by_arrival.first_key_value()?;
+        // Age is compared here and not when a timer fires: it matters only in the moment in which a slot is free.
         let (number, priority) = if now.duration_since(*since) >= self.most_wait {
             (*oldest, *priority)
         } else {

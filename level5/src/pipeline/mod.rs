@@ -13,8 +13,8 @@
 //! ```
 //!
 //! An item keeps its slot until it is handed on. So a stage whose output is full takes nothing, the channel before
-//! it fills up, and in the end the input is not polled any more: that is the whole of the backpressure. Each part
-//! knows only the channels on its two sides.
+//! it fills up, and in the end the input is not polled any more. There is no other backpressure. Each part knows only
+//! the channels on its two sides.
 //!
 //! Lesson: `level5/lessons/pipeline.md`.
 
@@ -42,18 +42,18 @@ pub use output::Output;
 pub use stage::{Failed, Stage};
 pub use stats::StageStats;
 
-/// What the channels carry: an item, or the failure that it has become, which the later stages pass on.
+/// A message of the channels: an item, or its failure, which the later stages pass on without their work.
 struct Parcel<T, E> {
+    /// The place of the item in the input. It travels along, because stages that are not ordered mix the items.
     index: u64,
     result: Result<T, Failed<E>>,
 }
 
-/// Starts the tasks of all stages for one run and connects them: from the channel of the input to that of the
-/// output.
+/// Starts the tasks of all stages for one run and connects them, from the channel of the input to that of the output.
 type Connect<I, O, E> =
     dyn Fn(mpsc::Receiver<Parcel<I, E>>, &mut Wiring) -> mpsc::Receiver<Parcel<O, E>> + Send + Sync;
 
-/// Stages in a row: what one returns, the next one takes.
+/// A row of stages, each of which takes what the one before it returns.
 ///
 /// A pipeline takes items of type `I` and yields items of type `O`; its stages fail with `E`. It holds no items and
 /// runs nothing: each [`run`](Self::run) has its own tasks, channels and figures.
@@ -78,6 +78,7 @@ type Connect<I, O, E> =
 /// ```
 pub struct Pipeline<I, O, E> {
     buffer: NonZeroUsize,
+    /// Of the stages in their order: the figures of a run need them before its first stage has started.
     names: Vec<&'static str>,
     // Each stage wraps the function of the stages before it. So the types between the stages are checked where
     // `stage` is called, and are hidden afterwards.
@@ -85,7 +86,7 @@ pub struct Pipeline<I, O, E> {
 }
 
 impl<I: Send + 'static, E: Send + 'static> Pipeline<I, I, E> {
-    /// A pipeline without stages, which yields its input. Each of its channels has room for `buffer` items. Any
+    /// Makes a pipeline without stages, which yields its input. Each of its channels has room for `buffer` items. Any
     /// number is allowed.
     #[must_use]
     pub fn new(buffer: NonZeroUsize) -> Self {
@@ -94,14 +95,16 @@ impl<I: Send + 'static, E: Send + 'static> Pipeline<I, I, E> {
 }
 
 impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Pipeline<I, O, E> {
-    /// The pipeline with one more stage at its end. The stage takes what this pipeline yields.
+    /// Adds a stage at the end. It takes the values that the pipeline yields without it.
     #[must_use]
     pub fn stage<P: Send + 'static>(self, stage: Stage<O, P, E>) -> Pipeline<I, P, E> {
         let Self { buffer, mut names, connect: before } = self;
         let number = names.len();
         names.push(stage.name());
+        // The stage serves all runs of the pipeline at the same time, so each run's task has a clone of this.
         let stage = Arc::new(stage);
         let connect = move |input: mpsc::Receiver<Parcel<I, E>>, wiring: &mut Wiring| {
+            // The stages before this one first: their channel is this one's input.
             let items = before(input, wiring);
             let (sender, receiver) = wiring.channel();
             let figures = Figures::new(wiring.stats.clone(), number);
@@ -111,8 +114,8 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Pipeline<I, O, E> 
         Pipeline { buffer, names, connect: Arc::new(connect) }
     }
 
-    /// Runs the items of `input` through all stages. The stream yields one result for each item: what the last
-    /// stage returned, or the failure of the stage that returned none.
+    /// Runs the items of `input` through all stages. The stream yields one result for each item: the value that the
+    /// last stage returned, or the failure of the stage that returned none.
     ///
     /// The stream ends when the input has ended and all its items have been yielded.
     ///
@@ -120,9 +123,9 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Pipeline<I, O, E> 
     ///
     /// # Backpressure
     ///
-    /// From the input are pulled at most as many items as have been yielded, plus `max_concurrent` of each stage,
-    /// plus `buffer` for each channel, of which there is one more than stages. When the caller does not poll, the
-    /// run works until it is full and then waits.
+    /// The run pulls at most as many items from the input as it has yielded, plus `max_concurrent` of each stage, plus
+    /// `buffer` for each channel, of which there is one more than stages. When the caller does not poll, the run works
+    /// until it is full and then waits.
     ///
     /// # Panics
     ///
@@ -138,13 +141,14 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Pipeline<I, O, E> 
         let stats = self.names.iter().map(|name| StageStats::new(name)).collect();
         let (sender, stats) = watch::channel(stats);
         let (buffer, connect) = (self.buffer, Arc::clone(&self.connect));
+        // A closure that the first poll calls: a run that is never polled starts no task and pulls nothing.
         let start = move || {
             let mut wiring = Wiring { buffer, tasks: JoinSet::new(), stats: sender };
             let (items, first) = wiring.channel();
             wiring.tasks.spawn(feed(input, items));
             let results = connect(first, &mut wiring);
-            // The rest of the wiring goes: the tasks alone hold the senders, so that a channel is closed when the
-            // task before it has ended.
+            // The rest of the wiring is dropped here: the tasks alone hold the senders, so that a channel is closed
+            // when the task before it has ended, and the receivers of the figures end when all tasks have.
             Running { results, tasks: wiring.tasks }
         };
         Output::new(start, stats)
@@ -157,7 +161,7 @@ impl<I, O, E> fmt::Debug for Pipeline<I, O, E> {
     }
 }
 
-/// What a run is made of.
+/// The parts of a run while it is being connected.
 struct Wiring {
     buffer: NonZeroUsize,
     tasks: JoinSet<()>,
@@ -166,14 +170,15 @@ struct Wiring {
 
 impl Wiring {
     fn channel<T>(&self) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
-        // A channel panics above the limit of a semaphore, which no number of items reaches. The room is not
-        // allocated beforehand.
+        // A channel panics above the limit of a semaphore, which no number of items reaches. It allocates room as items
+        // arrive.
         mpsc::channel(self.buffer.get().min(Semaphore::MAX_PERMITS))
     }
 }
 
 /// Numbers the items and moves them from the input to the first channel.
 async fn feed<I, E>(input: impl Stream<Item = I>, items: mpsc::Sender<Parcel<I, E>>) {
+    // Pinned in this task, which owns it: when the task is aborted, the input is dropped.
     let mut input = pin!(input);
     let mut index = 0;
     // Room first, then the item: otherwise one more item than the bound would wait here, pulled and in no channel.

@@ -1,4 +1,4 @@
-//! The results of a run, and what keeps its tasks alive.
+//! The results of a run, as a stream that owns the run's tasks.
 
 use std::fmt;
 use std::mem;
@@ -19,9 +19,11 @@ use super::{Failed, Parcel, StageStats};
 #[must_use = "a run does nothing until its output is polled"]
 pub struct Output<O, E> {
     state: State<O, E>,
+    /// From the beginning, so that a reader can have the figures before the run starts.
     stats: watch::Receiver<Vec<StageStats>>,
 }
 
+/// The states of a run. It starts at the first poll, because a stream that is never polled must do nothing.
 enum State<O, E> {
     NotStarted(Box<dyn FnOnce() -> Running<O, E> + Send>),
     Running(Running<O, E>),
@@ -57,6 +59,8 @@ impl<O, E> Stream for Output<O, E> {
     type Item = Result<O, Failed<E>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // The closure is called once, and must be moved out for that. If it panics, where there is no runtime, the
+        // stream has ended.
         if let State::NotStarted(_) = self.state
             && let State::NotStarted(start) = mem::replace(&mut self.state, State::Ended)
         {
@@ -66,8 +70,9 @@ impl<O, E> Stream for Output<O, E> {
         if let Some(parcel) = ready!(run.results.poll_recv(cx)) {
             return Poll::Ready(Some(parcel.result));
         }
-        // The last channel is closed. That may be the end, or a task before it has panicked, which closes the
-        // channels behind it just so. Without this look a panic of the input would pass for its end.
+        // The last channel is closed. That may be the end, or a task before it has panicked, which closes the channels
+        // behind it in the same way. Without the results of the tasks, a panic of the input would look like its end,
+        // and the caller would miss items without an error.
         while let Some(ended) = ready!(run.tasks.poll_join_next(cx)) {
             if let Err(error) = ended
                 && let Ok(panic) = error.try_into_panic()
@@ -76,6 +81,8 @@ impl<O, E> Stream for Output<O, E> {
                 resume_unwind(panic);
             }
         }
+        // Every task has ended. Drops the channel and the empty set; the next poll returns `None` without a look at
+        // either.
         self.state = State::Ended;
         Poll::Ready(None)
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::Parcel;
 use super::stats::Figures;
 
-/// An item that a stage returned no value for.
+/// The failure of an item in a stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("item {index} failed in stage {stage} after {attempts} attempts: {cause}")]
 pub struct Failed<E> {
@@ -28,9 +28,9 @@ pub struct Failed<E> {
     pub stage: &'static str,
     /// The place of the item in the input; the first one is 0.
     pub index: u64,
-    /// How many times the stage called its work for this item.
+    /// The number of times that the stage called its work for this item.
     pub attempts: u32,
-    /// The error of the last attempt, or what the panic said.
+    /// The error of the last attempt, or the message of the panic.
     pub cause: Failure<E>,
 }
 
@@ -39,11 +39,12 @@ pub struct Stage<I, O, E> {
     name: &'static str,
     max_concurrent: NonZeroUsize,
     ordered: bool,
+    /// Boxed with its future, so that the type of a stage names items and errors only.
     work: Box<dyn Fn(I) -> BoxFuture<'static, Result<O, E>> + Send + Sync>,
     retry: Option<Retry<I, E>>,
 }
 
-/// How a stage retries.
+/// The retries of a stage.
 struct Retry<I, E> {
     policy: RetryPolicy,
     jitter: Box<dyn Jitter>,
@@ -53,8 +54,8 @@ struct Retry<I, E> {
 }
 
 impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
-    /// A stage that works on `max_concurrent` items at the same time, hands on results as they are ready, and makes
-    /// one attempt for each item. Any number is allowed.
+    /// Makes a stage that works on `max_concurrent` items at the same time, hands on results as they are ready, and
+    /// makes one attempt for each item. Any number is allowed.
     ///
     /// `work` is called once for each attempt. Its futures run in tasks, at the same time also on several threads. A
     /// panic, in the closure or in its future, is the failure of its item and is not retried.
@@ -71,8 +72,8 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
         Self { name, max_concurrent, ordered: false, work, retry: None }
     }
 
-    /// The stage, but it hands on results in the order in which it took their items. Failures keep their places in
-    /// that order, also those of earlier stages.
+    /// Makes the stage hand on results in the order in which it took their items. Failures keep their places in that
+    /// order, also those of earlier stages.
     ///
     /// A result that waits for its turn keeps its slot: one slow item can hold up the stage.
     #[must_use]
@@ -81,8 +82,8 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
         self
     }
 
-    /// The stage, but it tries again with a clone of the item as long as `classify` asks for it and `backoff` has
-    /// attempts, with the waits that [`level3::retry::retry`] makes. A second call of this method replaces the first.
+    /// Makes the stage try again with a clone of the item as long as `classify` asks for it and `backoff` has
+    /// attempts, with the waits of [`level3::retry::retry`]. A second call of this method replaces the first.
     ///
     /// An item that waits for its next attempt keeps its slot.
     #[must_use]
@@ -101,7 +102,7 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
         self
     }
 
-    /// The name that failures and figures have.
+    /// Returns the name of the stage, which its failures and figures have.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -120,24 +121,28 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
         let mut line = Line::default();
         loop {
             tokio::select! {
-                // Of an empty set this is `None`, which only disables the branch.
+                // Frees the slot of an item that has been handed on. Of an empty set this is `None`, which disables
+                // the branch for this turn. Not `biased`: neither branch can starve the other, since items are taken
+                // only while slots are free.
                 Some(_) = inside.join_next() => {}
                 parcel = items.recv(), if inside.len() < self.max_concurrent.get() => {
                     let Some(parcel) = parcel else { break };
                     if parcel.result.is_ok() {
                         figures.count_taken();
                     }
+                    // Here and not in the item's task: the order is the one in which items are taken, and tasks start
+                    // in any order. A failure of an earlier stage has a place too.
                     let place = self.ordered.then(|| line.join());
                     let stage = Arc::clone(&self);
                     inside.spawn(stage.pass(parcel, place, next.clone(), figures.clone()));
                 }
             }
         }
-        // The input has ended, and its last items are still inside.
+        // The input has ended, and its last items are still inside. A return here would abort them.
         while inside.join_next().await.is_some() {}
     }
 
-    /// The way of one item through the stage.
+    /// Takes one item through the stage: its work, its turn, and its room in the next channel.
     async fn pass(
         self: Arc<Self>,
         Parcel { index, result }: Parcel<I, E>,
@@ -150,6 +155,9 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
             Ok(item) => self.settle(index, item).await,
             Err(failed) => Err(failed),
         };
+        // After the work and not before it: items are worked on at the same time, and only their results wait. The
+        // turn comes before the room. The other way round, results that wait for their turn could hold all the room
+        // that the one before them needs.
         if let Some(place) = &mut place {
             place.turn().await;
         }
@@ -159,6 +167,7 @@ impl<I: Send + 'static, O: Send + 'static, E: Send + 'static> Stage<I, O, E> {
         if is_own {
             figures.count_handed_on(result.is_ok());
         }
+        // The place ends after this, with the function: the next result in the order comes behind this one.
         room.send(Parcel { index, result });
     }
 
@@ -200,15 +209,19 @@ impl<I, O, E> fmt::Debug for Stage<I, O, E> {
     }
 }
 
-/// The order of an ordered stage. Each place knows only the one before it, so the line needs no memory of its own.
+/// The order of an ordered stage. Each place knows only the one before it, so the line needs no list. A place cannot be
+/// forgotten either: when its task ends in any way, its sender is dropped, and the next one has its turn.
 #[derive(Default)]
 struct Line {
+    /// Ends when the last place is dropped; the next place waits for it.
     last: Option<oneshot::Receiver<Infallible>>,
 }
 
 /// A place in the order. When it is dropped, it is the turn of the place behind it.
 struct Place {
+    /// `None` for the first place, and when its turn has come.
     before: Option<oneshot::Receiver<Infallible>>,
+    /// Sends nothing. Its drop ends the wait of the place behind it.
     _behind: oneshot::Sender<Infallible>,
 }
 
@@ -220,7 +233,7 @@ impl Line {
 }
 
 impl Place {
-    /// Waits until the place before is gone. It sends nothing: what ends the wait is that its sender is dropped.
+    /// Waits until the place before this one is gone.
     async fn turn(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = before.await;
@@ -228,7 +241,8 @@ impl Place {
     }
 }
 
-/// `panic!("text")` carries a `&str`, `panic!("row {n}")` a `String`, and `panic_any` whatever it was given.
+/// The message of a panic. `panic!("text")` carries a `&str`, `panic!("row {n}")` a `String`, and `panic_any` whatever
+/// it was given.
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -1,4 +1,4 @@
-//! How many items each stage has seen.
+//! The figures of the stages of a run.
 
 use tokio::sync::watch;
 
@@ -9,11 +9,11 @@ use tokio::sync::watch;
 pub struct StageStats {
     /// The name of the stage.
     pub name: &'static str,
-    /// How many items the stage has taken to work on.
+    /// The items that the stage has taken to work on.
     pub taken: u64,
-    /// How many of them it has handed on with a value.
+    /// The items of those that it has handed on with a value.
     pub passed: u64,
-    /// How many of them it has handed on as failures.
+    /// The items of those that it has handed on as failures.
     pub failed: u64,
 }
 
@@ -22,17 +22,18 @@ impl StageStats {
         Self { name, taken: 0, passed: 0, failed: 0 }
     }
 
-    /// How many items are inside of the stage: taken and not yet handed on. They are worked on, or wait for another
-    /// attempt, for their turn or for room.
+    /// Returns how many items are inside the stage: taken and not yet handed on. The stage works on them, or they wait
+    /// for another attempt, for their turn or for room.
     #[must_use]
     pub const fn inside(&self) -> u64 {
         self.taken.saturating_sub(self.passed).saturating_sub(self.failed)
     }
 }
 
-/// Where a stage counts.
+/// The counter of a stage. The tasks of its items have clones of it.
 #[derive(Clone)]
 pub(super) struct Figures {
+    /// One channel for all stages, so that a reader sees them at the same moment.
     all: watch::Sender<Vec<StageStats>>,
     /// The number of the stage.
     stage: usize,
@@ -51,8 +52,8 @@ impl Figures {
         self.change(|stage| if is_value { stage.passed += 1 } else { stage.failed += 1 });
     }
 
-    /// Under the lock of the channel: a reader sees the figures before a change or after it. It also works without
-    /// readers.
+    /// Changes the figures under the lock of the channel, so that a reader sees them before the change or after it. It
+    /// also works without readers.
     fn change(&self, change: impl FnOnce(&mut StageStats)) {
         self.all.send_modify(|stages| {
             if let Some(stage) = stages.get_mut(self.stage) {
