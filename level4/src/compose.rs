@@ -155,7 +155,7 @@ where
 /// A float would not do: 0.55 is a little more than 55/100, so 0.55 of 100 would be 56.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ratio {
-    // Private, so that `of` can rely on what `new` has checked: 0 < num <= den.
+    /// Private, so that `of` can rely on what `new` has checked: 0 < num <= den.
     num: u32,
     den: u32,
 }

@@ -44,13 +44,13 @@ pub enum Class {
     Client,
     /// The program has a fault, which no attempt repairs.
     Bug,
-    /// A class of the application's own.
+    /// A class that the application defines. The text is its name.
     Other(&'static str),
 }
 
 impl Class {
-    /// The class of an HTTP status that is an error: 429 is `RateLimit`, the rest of 400 to 499 `Client`, 500 to 599
-    /// `Server`. Every other status is `Other("status")`.
+    /// Returns the class of an HTTP status that is an error: 429 is `RateLimit`, the rest of 400 to 499 `Client`, 500
+    /// to 599 `Server`. Every other status is `Other("status")`.
     #[must_use]
     pub const fn of_status(status: u16) -> Self {
         match status {
@@ -61,14 +61,14 @@ impl Class {
         }
     }
 
-    /// Whether another attempt may help: not after `Client` and `Bug`.
+    /// Returns whether another attempt may help: not after `Client` and `Bug`.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::Client | Self::Bug)
     }
 
-    /// The waits of the class, unless a [`Recovery`] has others: 3, 9, 27, 30, 30 s and so on for `RateLimit`, and 1,
-    /// 2, 4, 8, 16, 30, 30 s and so on for every other class.
+    /// Returns the waits of the class, which a [`Recovery`] uses unless its owner has set others: 3, 9, 27, 30, 30 s
+    /// and so on for `RateLimit`, and 1, 2, 4, 8, 16, 30, 30 s and so on for every other class.
     #[must_use]
     pub const fn waits(self) -> Waits {
         let longest = Duration::from_secs(30);
@@ -82,10 +82,10 @@ impl Class {
 
 /// Tells a [`Recovery`] the class of an error.
 pub trait Classify {
-    /// The class of the error.
+    /// Returns the class of the error.
     fn class(&self) -> Class;
 
-    /// Whether another attempt may help. By default the class decides.
+    /// Returns whether another attempt may help. By default the class decides.
     fn is_retryable(&self) -> bool {
         self.class().is_retryable()
     }
@@ -103,7 +103,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The wait after the failed attempt number `attempt`. The first one is 1; 0 counts as 1.
+    /// Returns the wait after the failed attempt number `attempt`. The first attempt is 1; 0 counts as 1.
     ///
     /// ```
     /// use std::time::Duration;
@@ -312,12 +312,12 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
 
     /// Runs an operation: up to `max_attempts` calls of `call`, the first one included, and then the fallback of `op`.
     ///
-    /// The name is a literal, so that the program's text bounds the number of names: figures are kept for each of
-    /// them.
+    /// The name is a literal, so that the text of the program bounds the number of names: figures are kept for each
+    /// name.
     ///
     /// # Errors
     ///
-    /// [`RecoveryError`], when the last attempt failed and there is no fallback, or it failed too.
+    /// [`RecoveryError`], when the last attempt has failed and there is no fallback, or the fallback has failed too.
     ///
     /// # Panics
     ///

@@ -309,8 +309,7 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     ///
     /// As for [`load`](Self::load).
     pub async fn retry(&self) {
-        // In `Loading` too: a second click on "retry" waits for the load of the first. In `Ready` it would load what
-        // is there.
+        // In `Loading` too: a second click on "retry" waits for the load that the first has begun.
         if matches!(self.page().phase, Phase::Failed(_) | Phase::Loading(_)) {
             self.load().await;
         }

@@ -221,8 +221,7 @@ impl<A: SnapshotApi, C, K: KeyValue> Follow<'_, A, C, K> {
     fn falls_back(&self) {
         let now = Instant::now();
         let shown = self.parts.store.view().state.age(now);
-        // A list on the page is at least as new as its copy, which was made from it. So the copy is only for a run
-        // that has shown nothing yet.
+        // The copy is only for a run that has shown nothing yet: a list on the page is what its copy was made from.
         let copy = if shown.is_none() { self.copy() } else { None };
         let age = shown.or_else(|| copy.as_ref().map(|(_, age)| *age));
         let age = age.filter(|age| *age < self.parts.settings.fresh_for);

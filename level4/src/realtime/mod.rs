@@ -46,7 +46,7 @@ pub trait Keyed: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync 
     /// The part of an item that an update changes.
     type Patch: Clone + DeserializeOwned + Send + Sync + 'static;
 
-    /// The key of this item. It never changes.
+    /// Returns the key of this item. It never changes.
     fn key(&self) -> Self::Key;
 
     /// Applies a patch to the item.
