@@ -1,4 +1,4 @@
-//! Composition: one operation after the other, the ones that are wanted, the first that succeeds, a quorum.
+//! Composition: operations in a row, the results that the caller wants, the first success, and a quorum.
 //!
 //! ```text
 //!  fold_steps   a ──▶ b ──▶ c ──▶ the last value            a failure names its step and ends the chain
@@ -30,18 +30,19 @@ use futures::stream::{self, FuturesUnordered};
 /// A step of [`fold_steps`] where the steps are different functions: boxed, so that they have one type.
 pub type Step<'a, T, E> = Box<dyn FnOnce(T) -> BoxFuture<'a, Result<T, E>> + Send + 'a>;
 
-/// A step that failed.
+/// The error of [`fold_steps`]: a step failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("step {index} failed: {source}")]
 pub struct StepError<E> {
-    /// Its place in the list of steps; the first is 0.
+    /// The place of the step in the list of steps. The first is 0.
     pub index: usize,
-    /// Its error.
+    /// The error of the step.
     pub source: E,
 }
 
-/// Runs `steps` one after the other. The first gets `init`, each other one the value of the step before it; the
-/// last value is returned. Without steps that is `init`.
+/// Runs `steps` one after the other and returns the last value.
+///
+/// The first step gets `init`, each other one the value of the step before it. Without steps the value is `init`.
 ///
 /// # Errors
 ///
@@ -49,12 +50,14 @@ pub struct StepError<E> {
 ///
 /// # Cancellation
 ///
-/// Dropping the future stops the step that runs; no other is called.
+/// Before its first poll the future has done nothing. Dropping it stops the step that runs; no other is called.
 pub async fn fold_steps<T, E, S, F>(init: T, steps: Vec<S>) -> Result<T, StepError<E>>
 where
     S: FnOnce(T) -> F,
     F: Future<Output = Result<T, E>>,
 {
+    // A step is a function and not a future: its input does not exist before the step in front of it has ended. So
+    // nothing of a later step has run when one fails.
     let mut value = init;
     for (index, step) in steps.into_iter().enumerate() {
         value = step(value).await.map_err(|source| StepError { index, source })?;
@@ -62,11 +65,11 @@ where
     Ok(value)
 }
 
-/// What [`keep_ok`] returns. Both lists are in the order of the operations, each entry with the operation's place
+/// The result of [`keep_ok`]. Both lists are in the order of the operations, each entry with the operation's place
 /// in that order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected<T, E> {
-    /// The values that were wanted.
+    /// The values that `keep` wanted.
     pub kept: Vec<(usize, T)>,
     /// The errors of the operations that failed.
     pub failed: Vec<(usize, E)>,
@@ -79,7 +82,7 @@ pub struct Selected<T, E> {
 ///
 /// # Cancellation
 ///
-/// Dropping the future drops all operations.
+/// Before its first poll the future has done nothing. Dropping it drops all operations.
 pub async fn keep_ok<T, E, F>(
     limit: NonZeroUsize,
     ops: Vec<F>,
@@ -88,11 +91,16 @@ pub async fn keep_ok<T, E, F>(
 where
     F: Future<Output = Result<T, E>>,
 {
+    // Each outcome carries its place, since they arrive in the order in which the operations end. The map is lazy, and
+    // the stream takes an operation out of it only when it has a slot: until then it was not polled and does nothing.
     let numbered = ops.into_iter().enumerate().map(|(index, op)| async move { (index, op.await) });
-    // Unordered: a slow operation must not hold back the ones behind it. The order comes at the end.
+    // Unordered: with `buffered`, the slots behind a slow operation would fill up with results that wait for it, and
+    // no other operation would begin. Sorting brings the order back at the end.
     let mut outcomes: Vec<_> = stream::iter(numbered).buffer_unordered(limit.get()).collect().await;
     outcomes.sort_by_key(|(index, _)| *index);
 
+    // `keep` is called in the order of the operations, whichever of them ended first: a closure that counts gives the
+    // same result in every run.
     let mut selected = Selected { kept: Vec::new(), failed: Vec::new() };
     for (index, outcome) in outcomes {
         match outcome {
@@ -104,7 +112,7 @@ where
     selected
 }
 
-/// No operation of [`first_ok`] succeeded.
+/// The error of [`first_ok`]: no operation succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("none of {} operations succeeded", errors.len())]
 pub struct AllFailed<E> {
@@ -118,11 +126,12 @@ pub struct AllFailed<E> {
 ///
 /// # Errors
 ///
-/// [`AllFailed`] when the last has failed, or at once if there is none.
+/// [`AllFailed`] when the last operation has failed, or at once if there is none.
 ///
 /// # Cancellation
 ///
-/// When the first has succeeded the others are dropped. Dropping the future drops all of them.
+/// Before its first poll the future has done nothing. The first success drops the operations that still run. Dropping
+/// the future drops all of them.
 pub async fn first_ok<T, E, F>(ops: Vec<F>) -> Result<(usize, T), AllFailed<E>>
 where
     F: Future<Output = Result<T, E>>,
@@ -131,11 +140,13 @@ where
     let mut running = all_at_once(ops);
     while let Some((index, outcome)) = running.next().await {
         match outcome {
-            // `running` is dropped by the return, and with it the others.
+            // The return drops `running`, and with it the others: they stop where they are, before the caller sees the
+            // value.
             Ok(value) => return Ok((index, value)),
             Err(error) => errors.push((index, error)),
         }
     }
+    // Every operation has an error here, so the order alone says whose error is whose.
     Err(AllFailed { errors: in_order(errors).into_iter().map(|(_, error)| error).collect() })
 }
 
@@ -144,26 +155,27 @@ where
 /// A float would not do: 0.55 is a little more than 55/100, so 0.55 of 100 would be 56.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ratio {
+    /// Private, so that `of` can rely on what `new` has checked: 0 < num <= den.
     num: u32,
     den: u32,
 }
 
-/// A fraction that [`Ratio::new`] refuses.
+/// The reason why [`Ratio::new`] refuses a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RatioError {
     /// The denominator is zero.
     #[error("the denominator of a ratio must not be zero")]
     ZeroDenominator,
-    /// The numerator is zero: a quorum without members.
+    /// The numerator is zero: a quorum would need no member.
     #[error("a ratio of zero needs no agreement at all")]
     Zero,
-    /// The fraction is above one: more than all.
+    /// The fraction is above one: a quorum would need more members than there are.
     #[error("a ratio above one can never be reached")]
     AboveOne,
 }
 
 impl Ratio {
-    /// `num / den`.
+    /// Makes the fraction `num / den`.
     ///
     /// # Errors
     ///
@@ -177,11 +189,11 @@ impl Ratio {
         }
     }
 
-    /// The least whole number that is at least this part of `count`, and at least one.
+    /// Returns the least whole number that is at least this part of `count`, and at least one.
     #[must_use]
     pub fn of(self, count: usize) -> usize {
-        // Wide enough for every product of the two. The quotient is at most `count`, since the ratio is at most
-        // one, so the conversion does not fail.
+        // 128 bits hold every product of the two. The quotient is at most `count`, since the ratio is at most one, so
+        // the conversion does not fail. At least one, also of no operations, so that an empty list has no quorum.
         let needed = (count as u128 * u128::from(self.num)).div_ceil(u128::from(self.den));
         usize::try_from(needed).unwrap_or(count).max(1)
     }
@@ -190,43 +202,45 @@ impl Ratio {
 /// When the operations of a [`quorum`] agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agreement {
-    /// Enough of them succeed, whatever their values.
+    /// Enough of them succeed, with any values.
     Count,
     /// Enough of them succeed with the same value.
     SameValue,
 }
 
-/// The operations that have made a [`quorum`], in the order of the operations, each with its place in that order.
+/// The result of [`quorum`]: the operations that agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum<T> {
-    /// Places and values. With [`Agreement::SameValue`] all values are equal.
+    /// Places and values, in the order of the operations. With [`Agreement::SameValue`] all values are equal.
     pub agreed: Vec<(usize, T)>,
 }
 
-/// There was no [`quorum`], and none could come any more.
+/// The error of [`quorum`]: too few operations agreed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no quorum: {needed} had to agree; {} succeeded, {} failed", succeeded.len(), failed.len())]
 pub struct NoQuorum<T, E> {
-    /// How many would have had to agree.
+    /// How many operations had to agree.
     pub needed: usize,
-    /// What had succeeded by then, in the order of the operations, each with its place.
+    /// The values of the operations that had succeeded by then, in the order of the operations, each with its place.
     pub succeeded: Vec<(usize, T)>,
-    /// What had failed by then, in the same way.
+    /// The errors of the operations that had failed by then, in the same way.
     pub failed: Vec<(usize, E)>,
 }
 
 /// Runs all `ops` at once until enough of them agree: the part `need` of them, rounded up.
 ///
-/// It compares a value with each different one that came before, which is meant for a handful of replicas.
+/// With [`Agreement::SameValue`] it compares each value with those before it up to the first equal one, which suits a
+/// handful of replicas.
 ///
 /// # Errors
 ///
-/// [`NoQuorum`] as soon as those that still run could not make a quorum any more, or at once if there is no
+/// [`NoQuorum`] as soon as the operations that still run are too few for a quorum, or at once if there is no
 /// operation.
 ///
 /// # Cancellation
 ///
-/// When it is decided, the operations that still run are dropped. Dropping the future drops all of them.
+/// Before its first poll the future has done nothing. The decision drops the operations that still run. Dropping the
+/// future drops all of them.
 pub async fn quorum<T, E, F>(
     ops: Vec<F>,
     need: Ratio,
@@ -240,13 +254,17 @@ where
     let mut tally = Tally { mode, groups: Vec::new() };
     let mut failed = Vec::new();
     let mut running = all_at_once(ops);
-    // Looked at before each wait, also before the first: no operation at all is decided at once.
+    // Checked before each wait, also before the first: without operations the decision needs no wait. The best case is
+    // that every operation that still runs joins the largest group. If that is too few, waiting would only delay the
+    // caller's answer.
     while tally.largest() + running.len() >= needed {
+        // Always `Some`: no group has reached `needed`, so the condition says that an operation still runs.
         let Some((index, outcome)) = running.next().await else { break };
         match outcome {
             Ok(value) => {
                 let group = tally.add(index, value);
                 if group.len() >= needed {
+                    // Taken out of the tally, so that values need not be `Clone`.
                     return Ok(Quorum { agreed: in_order(std::mem::take(group)) });
                 }
             }
@@ -257,9 +275,10 @@ where
     Err(NoQuorum { needed, succeeded, failed: in_order(failed) })
 }
 
-/// The successes so far, in groups of those that agree.
+/// The successes so far, in groups of those that agree. With `Agreement::Count` there is one group.
 struct Tally<T> {
     mode: Agreement,
+    /// A vector and not a map: a value needs only `PartialEq`, no hash and no order. No group is empty.
     groups: Vec<Vec<(usize, T)>>,
 }
 
@@ -284,14 +303,18 @@ impl<T: PartialEq> Tally<T> {
     }
 }
 
-/// Futures with their places, all of which run from the first poll on. They come out as they end; dropping it
-/// drops those that still run.
+/// Makes a set of futures with their places. All of them run from the set's first poll on, and the set yields them as
+/// they end. Dropping the set drops those that still run.
+///
+/// The set polls only the futures that were woken. `join_all` would wait for all, and `select_all` returns the rest as
+/// a vector to be polled again as a whole.
 fn all_at_once<F: Future>(
     ops: Vec<F>,
 ) -> FuturesUnordered<impl Future<Output = (usize, F::Output)>> {
     ops.into_iter().enumerate().map(|(index, op)| async move { (index, op.await) }).collect()
 }
 
+/// Sorts by place: outcomes come in the order of their ends, which differs from run to run.
 fn in_order<T>(mut numbered: Vec<(usize, T)>) -> Vec<(usize, T)> {
     numbered.sort_by_key(|(index, _)| *index);
     numbered

@@ -1,4 +1,4 @@
-//! A paged window: a long list of which only some neighbouring pages are kept.
+//! A paged window: a list loads pages on demand and keeps only some neighbouring ones.
 //!
 //! ```text
 //!                        the window: at most `window` items
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// How many items a window has where nothing else is known.
+/// A window size for lists whose items have no special size: 100 items.
 pub const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not zero");
 
 /// The direction of a load.
@@ -43,11 +43,11 @@ pub enum Dir {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, C> {
-    /// The items, in the order of the list. May be empty.
+    /// The items, in the order of the list. There may be none.
     pub items: Vec<T>,
-    /// Where the page before this one is. `None`: this is the first page.
+    /// The cursor of the page before this one. `None`: this is the first page.
     pub previous: Option<C>,
-    /// Where the page after this one is. `None`: this is the last page.
+    /// The cursor of the page after this one. `None`: this is the last page.
     pub next: Option<C>,
 }
 
@@ -74,15 +74,17 @@ pub struct Page<T, C> {
 /// }
 /// ```
 pub trait Pages {
-    /// An item.
+    /// The type of an item.
     type Item: Clone;
-    /// The place of a page.
+    /// The place of a page, such as its number or a token of the server.
     type Cursor: Clone;
-    /// Why a page could not be loaded. All callers that wait for the page receive it.
+    /// The reason why a page could not be loaded. All callers that wait for the page get it.
     type Error: Clone;
 
-    /// Loads the page at `at`, the cursor of a neighbour of it. `None` is the page with which the list begins.
-    /// `dir` is the direction in which it lies from that neighbour.
+    /// Loads the page at `at`, a cursor that a neighbour of the page has given. `None` is the page with which the list
+    /// begins. `dir` is the direction from that neighbour to the page.
+    ///
+    /// Dropping the future gives the load up.
     fn load(
         &self,
         at: Option<Self::Cursor>,
@@ -90,19 +92,19 @@ pub trait Pages {
     ) -> impl Future<Output = Result<Page<Self::Item, Self::Cursor>, Self::Error>> + Send;
 }
 
-/// What is kept of a list, at one moment.
+/// The part of a list that is kept, at one moment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Window<T> {
-    /// The index of the first item. The page that was loaded first begins at index 0; what lies before it has
-    /// negative ones. An item keeps its index, whatever is loaded and dropped.
+    /// The index of the first item. The page that was loaded first begins at index 0; items before it have negative
+    /// indices. An item keeps its index while pages are loaded and dropped.
     pub first_index: i64,
     /// The items, in the order of the list.
     pub items: Arc<[T]>,
-    /// Whether there is a page after the window, as far as is known.
+    /// Whether there is a page after the window, by the cursor of the last page.
     pub has_next: bool,
-    /// Whether there is a page before the window, as far as is known.
+    /// Whether there is a page before the window, by the cursor of the first page.
     pub has_previous: bool,
-    /// The direction of the load that runs.
+    /// The direction of the load that runs. `None`: no load runs.
     pub loading: Option<Dir>,
 }
 
@@ -118,16 +120,16 @@ impl<T> fmt::Debug for Window<T> {
     }
 }
 
-/// What a call has done.
+/// The result of a call that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loaded {
-    /// A page with so many items was loaded. An empty page may have pages behind it.
+    /// A page was loaded. The number is that of its items. An empty page may have pages behind it.
     Items(usize),
-    /// There is no page in that direction. Nothing was called.
+    /// There is no page in that direction. The source was not called.
     AtEnd,
 }
 
-/// Why no page was added. The window is as it was.
+/// The reason why no page was added. The window is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError<E> {
     /// The source has failed.
@@ -136,21 +138,21 @@ pub enum LoadError<E> {
     /// The page has more items than the window may have.
     #[error("a page of {items} items does not fit into a window of {window}")]
     PageTooLarge {
-        /// The items of the page.
+        /// The number of the page's items.
         items: usize,
-        /// The most items of the window.
+        /// The most items that the window may have.
         window: usize,
     },
 }
 
-/// A long list of which a window is kept.
+/// Loads a long list page by page and keeps a window of it.
 ///
 /// The window holds whole pages. It begins empty; the first call of [`next`](Self::next) loads the page with which
-/// the list begins. One load runs at a time. Callers that ask for the direction in which a load runs, or that waited
-/// while one ran, share its result.
+/// the list begins. One load runs at a time. A caller shares the result of a load of its direction that ends after the
+/// caller's first poll.
 ///
-/// A load runs inside of the future of the caller that began it: while that future is not polled, the load does not
-/// go on. There is no task.
+/// There is no background task: a load runs inside the future of the caller that began it. While that future is not
+/// polled, the load does not go on.
 ///
 /// ```
 /// # use std::convert::Infallible;
@@ -187,12 +189,16 @@ pub enum LoadError<E> {
 /// ```
 pub struct PagedList<P: Pages> {
     pages: P,
+    /// The most items of the window.
     window: NonZeroUsize,
-    // Held during a load: one runs at a time, for the page that it brings must lie beside the window. tokio's lock
-    // may be held across an await, and serves its waiters in order.
+    /// The pages. The lock is held during a load, so one runs at a time: of two loads, the page of the second might not
+    /// lie beside the window that the first has left. tokio's lock may be held across an await point, and serves its
+    /// waiters in order.
     held: tokio::sync::Mutex<Held<P::Item, P::Cursor>>,
-    // Held only between awaits, by callers that come and by loads that begin or end.
+    /// Apart from `held`, because a caller has to look at it while a load holds that lock. A std lock: it is held only
+    /// between await points, and destructors take it.
     calls: Mutex<Calls<P::Error>>,
+    /// What readers see. They read it while a load runs, so it is a copy of the items in `held`.
     shown: watch::Sender<Window<P::Item>>,
 }
 
@@ -203,7 +209,7 @@ impl<P: Pages> fmt::Debug for PagedList<P> {
 }
 
 impl<P: Pages> PagedList<P> {
-    /// A list of which nothing is loaded. At most `window` items are kept.
+    /// Makes a list of which nothing is loaded. At most `window` items are kept.
     pub fn new(pages: P, window: NonZeroUsize) -> Self {
         let held = Held::new();
         let shown = watch::Sender::new(held.window());
@@ -219,7 +225,8 @@ impl<P: Pages> PagedList<P> {
     ///
     /// # Panics
     ///
-    /// A panic of the source passes to the caller that began the load. Another caller that waits loads then.
+    /// A panic of the source passes to the caller that began the load. A caller that waits for the load begins another
+    /// one.
     ///
     /// # Cancellation
     ///
@@ -231,32 +238,40 @@ impl<P: Pages> PagedList<P> {
 
     /// Loads the page before the window. Pages leave at the back until the window has at most its size.
     ///
-    /// Before the first page was loaded there is none before it.
+    /// Before the first page is loaded, this returns [`Loaded::AtEnd`].
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), which also says what a panic and a drop do.
+    /// As for [`next`](Self::next), which also says what a panic and a drop do.
     pub async fn previous(&self) -> Result<Loaded, LoadError<P::Error>> {
         self.load(Dir::Previous).await
     }
 
-    /// The window as it is now, and each one after it. A receiver that is slow sees the latest window and none twice.
+    /// Returns a receiver of the window as it is now and of each one after it. A slow receiver sees the latest window,
+    /// and none twice.
     pub fn watch(&self) -> watch::Receiver<Window<P::Item>> {
         self.shown.subscribe()
     }
 
+    /// Loads a page in one direction, or shares the result of a load that ends while this caller waits.
     async fn load(&self, dir: Dir) -> Result<Loaded, LoadError<P::Error>> {
-        // Taken before the wait: every load of this direction that ends from now on is also this caller's.
+        // Taken before the wait: every load of this direction that ends from now on is also this caller's. Without it,
+        // ten clicks on "more" would load ten pages, one after the other.
         let ticket = lock(&self.calls).ticket(dir);
         let mut held = self.held.lock().await;
+        // A statement of its own, so that the guard is dropped before the branches.
         let shared = lock(&self.calls).result_since(dir, ticket);
         if let Some(result) = shared {
             return result;
         }
+        // Only now, with the lock: a load in the other direction may have moved the window while this caller waited.
         let Some(at) = held.edge(dir) else {
             return Ok(Loaded::AtEnd);
         };
+        // After the early returns: a call that loads nothing shows no change to readers.
         let attempt = Attempt::begin(self, dir);
+        // A drop or a panic here leaves `held` as it was, since nothing in it has changed yet, and drops both guards:
+        // the attempt's, which ends the load without a result, and the lock's, which lets a waiting caller begin one.
         let page = self.pages.load(at, dir).await;
         // No await from here on: the window and the result change together, before a waiting caller has the lock.
         let result = match page {
@@ -268,7 +283,9 @@ impl<P: Pages> PagedList<P> {
     }
 }
 
-/// A load that runs. Its end is noted on each of its ways: result, panic and drop.
+/// A load that runs. A guard, so that result, panic and drop end it alike: a load that was dropped would otherwise be
+/// shown as running. It is declared after the lock of the pages and so dropped before it: the end is noted before a
+/// waiting caller goes on.
 struct Attempt<'a, P: Pages> {
     list: &'a PagedList<P>,
 }
@@ -280,11 +297,13 @@ impl<'a, P: Pages> Attempt<'a, P> {
         Self { list }
     }
 
-    /// The load has a result. With a window, that is the new one.
+    /// Ends the load with a result, and with the new window if there is one.
     fn ends(self, window: Option<Window<P::Item>>, result: Result<Loaded, LoadError<P::Error>>) {
+        // Before the destructor, which then finds that no load runs and changes nothing here.
         lock(&self.list.calls).end(Some(result));
         if let Some(window) = window {
-            // Items and flag in one change: no reader sees new items beside a load that is over.
+            // Items and flag in one change: no reader sees new items beside a load that is over. `send_replace` works
+            // without a receiver too, where `send` would fail and keep the old window.
             self.list.shown.send_replace(window);
         }
     }
@@ -293,21 +312,26 @@ impl<'a, P: Pages> Attempt<'a, P> {
 impl<P: Pages> Drop for Attempt<'_, P> {
     fn drop(&mut self) {
         lock(&self.list.calls).end(None);
+        // After a result with a window the flag is down already: readers are not woken a second time.
         self.list.shown.send_if_modified(|window| window.loading.take().is_some());
     }
 }
 
 /// The calls of a list: which load runs, and how the last one of each direction ended.
 struct Calls<E> {
+    /// The direction of the load that runs.
     loading: Option<Dir>,
+    /// Each direction has numbers of its own: a caller shares only loads of its direction.
     next: Loads<E>,
     previous: Loads<E>,
 }
 
 /// The loads of one direction.
 struct Loads<E> {
+    /// How many have begun: the number of the last one.
     begun: u64,
-    /// The last one that has a result, with its number.
+    /// The last one that has a result, with its number. One is enough: a caller that has waited through several takes
+    /// the last, and any of them is its.
     ended: Option<(u64, Result<Loaded, LoadError<E>>)>,
 }
 
@@ -324,14 +348,16 @@ impl<E: Clone> Calls<E> {
         }
     }
 
-    /// The number of the first load whose result a caller that comes now may share: the one that runs, or the one
-    /// that begins next.
+    /// Returns the number of the first load whose result a caller that comes now may share: the one that runs, or the
+    /// one that begins next.
     fn ticket(&mut self, dir: Dir) -> u64 {
         let runs = self.loading == Some(dir);
         self.of(dir).begun + u64::from(!runs)
     }
 
+    /// Returns the last result in a direction, if its load has the number of the ticket or a later one.
     fn result_since(&mut self, dir: Dir, ticket: u64) -> Option<Result<Loaded, LoadError<E>>> {
+        // Not "equal": the load of the ticket may have been dropped, and a later one has replaced it.
         let (_, result) = self.of(dir).ended.as_ref().filter(|(number, _)| *number >= ticket)?;
         Some(result.clone())
     }
@@ -341,7 +367,8 @@ impl<E: Clone> Calls<E> {
         self.of(dir).begun += 1;
     }
 
-    /// The load that runs ends. Without a result it was dropped or has panicked, and no caller shares it.
+    /// Ends the load that runs. Without a result it was dropped or has panicked, and no caller shares it: each one that
+    /// waits would otherwise get an error of a load that another caller gave up.
     fn end(&mut self, result: Option<Result<Loaded, LoadError<E>>>) {
         let Some(dir) = self.loading.take() else { return };
         let loads = self.of(dir);
@@ -351,11 +378,14 @@ impl<E: Clone> Calls<E> {
     }
 }
 
-/// The pages of the window, without waiting.
+/// The pages of the window. All its methods are synchronous: nothing can interrupt a change.
 struct Held<T, C> {
-    /// Neighbours, in the order of the list. None of them is empty, but for the only one.
+    /// Neighbours, in the order of the list. No page is empty unless it is the only one. A deque, since pages come and
+    /// leave at both ends.
     pages: VecDeque<Page<T, C>>,
+    /// The index of the first item. It moves when pages come or leave at the front, so that the others keep theirs.
     first_index: i64,
+    /// The number of items in all pages.
     count: usize,
 }
 
@@ -364,15 +394,18 @@ impl<T: Clone, C: Clone> Held<T, C> {
         Self { pages: VecDeque::new(), first_index: 0, count: 0 }
     }
 
-    /// Where the next page in this direction is. `None`: there is none. `Some(None)`: the page that begins the list.
+    /// Returns the cursor of the next page in this direction. `None`: there is no page. `Some(None)`: it is the page
+    /// that begins the list.
     fn edge(&self, dir: Dir) -> Option<Option<C>> {
         match dir {
+            // The cursor is the one that the page at the edge has brought, never one that is computed: only the source
+            // knows what lies beside a page. An empty deque has no edge, and the list then begins with `next`.
             Dir::Next => self.pages.back().map_or(Some(None), |page| page.next.clone().map(Some)),
             Dir::Previous => self.pages.front()?.previous.clone().map(Some),
         }
     }
 
-    /// Adds a page. Pages leave at the other end.
+    /// Adds a page at one end. Pages leave at the other end.
     fn add<E>(
         &mut self,
         page: Page<T, C>,
@@ -380,11 +413,13 @@ impl<T: Clone, C: Clone> Held<T, C> {
         window: NonZeroUsize,
     ) -> Result<Loaded, LoadError<E>> {
         let (items, window) = (page.items.len(), window.get());
+        // Before anything changes. Trimmed to fit, its other items could not be reached by any cursor.
         if items > window {
             return Err(LoadError::PageTooLarge { items, window });
         }
         if self.count == 0 {
-            // Of what is kept only the cursor at the other side counts: an empty page has nothing else.
+            // No item is kept, so at most one empty page is. Of that page only the cursor at the other side counts: the
+            // new page has a cursor of its own at the side of `dir`.
             let page = match (self.pages.pop_front(), dir) {
                 (None, _) => page,
                 (Some(empty), Dir::Next) => Page { previous: empty.previous, ..page },
@@ -392,7 +427,8 @@ impl<T: Clone, C: Clone> Held<T, C> {
             };
             self.pages.push_back(page);
         } else if items == 0 {
-            // An empty page is not kept: a thousand of them are as good as the last one's cursor.
+            // An empty page is not kept: of a thousand in a row, only the last one's cursor matters, and the size of
+            // the window bounds items, not pages.
             match dir {
                 Dir::Next => self.pages.back_mut().map(|last| last.next = page.next),
                 Dir::Previous => self.pages.front_mut().map(|first| first.previous = page.previous),
@@ -407,14 +443,15 @@ impl<T: Clone, C: Clone> Held<T, C> {
             self.first_index -= index(items);
         }
         self.count += items;
-        // One page alone always fits, so the page that has just come stays.
+        // Whole pages: the cursor of a page leads to its whole neighbour, so a part could not be loaded again. One page
+        // alone always fits, so the page that has just come stays.
         while self.count > window {
             self.trim(dir);
         }
         Ok(Loaded::Items(items))
     }
 
-    /// A page leaves at the other end.
+    /// Drops the page at the end that lies away from `dir`, where the user is not looking.
     fn trim(&mut self, dir: Dir) {
         let gone = match dir {
             Dir::Next => self.pages.pop_front(),
@@ -422,12 +459,13 @@ impl<T: Clone, C: Clone> Held<T, C> {
         };
         let items = gone.map_or(0, |page| page.items.len());
         self.count -= items;
+        // The page left at the front: what stays keeps its indices.
         if dir == Dir::Next {
             self.first_index += index(items);
         }
     }
 
-    /// What is kept, while no load runs.
+    /// Returns what readers see while no load runs. The items are copied once, and all readers share the copy.
     fn window(&self) -> Window<T> {
         let pages: Vec<&[T]> = self.pages.iter().map(|page| page.items.as_slice()).collect();
         Window {
@@ -440,12 +478,14 @@ impl<T: Clone, C: Clone> Held<T, C> {
     }
 }
 
-/// A number of items as a difference of indices. A `Vec` has never more items than an `i64` can count.
+/// Returns a number of items as a difference of indices. A `Vec` never has more items than an `i64` can count, unless
+/// they take no memory.
 fn index(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
 }
 
-/// A panic under the lock can only be one of an error's `clone`, before anything is changed.
+/// Locks, also after a panic: only an error's `clone` and destructor can panic under the lock, and neither leaves a
+/// change half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,29 +28,29 @@ use tokio::time::{Instant, sleep};
 
 use book::Book;
 
-/// How many errors of an operation are kept.
+/// The most errors that are kept of one operation. For one more, the oldest is dropped.
 pub const KEPT_ERRORS: usize = 100;
 
-/// What kind of error it is. It decides how long to wait before the next attempt.
+/// The kind of an error. It decides whether another attempt follows, and after which wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// There was no answer: refused, reset, timed out.
+    /// There was no answer: the connection was refused or reset, or the time was up.
     Network,
-    /// Too many requests.
+    /// The service refused the request because there were too many.
     RateLimit,
     /// The service has a problem.
     Server,
-    /// The request is wrong. It is as wrong the second time.
+    /// The request is wrong. The same request fails again.
     Client,
-    /// The program is wrong, which no attempt repairs.
+    /// The program has a fault, which no attempt repairs.
     Bug,
-    /// A class of the application's own.
+    /// A class that the application defines. The text is its name.
     Other(&'static str),
 }
 
 impl Class {
-    /// The class of an HTTP status that is an error: 429 is `RateLimit`, the rest of 400 to 499 `Client`, 500 to 599
-    /// `Server`. Every other status is `Other("status")`.
+    /// Returns the class of an HTTP status that is an error: 429 is `RateLimit`, the rest of 400 to 499 `Client`, 500
+    /// to 599 `Server`. Every other status is `Other("status")`.
     #[must_use]
     pub const fn of_status(status: u16) -> Self {
         match status {
@@ -61,14 +61,14 @@ impl Class {
         }
     }
 
-    /// Whether another attempt may help: not after `Client` and `Bug`.
+    /// Returns whether another attempt may help: not after `Client` and `Bug`.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::Client | Self::Bug)
     }
 
-    /// The waits of the class, unless a [`Recovery`] has others: 3, 9, 27, 30, 30 s and so on for `RateLimit`, and 1,
-    /// 2, 4, 8, 16, 30, 30 s and so on for every other class.
+    /// Returns the waits of the class, which a [`Recovery`] uses unless its owner has set others: 3, 9, 27, 30, 30 s
+    /// and so on for `RateLimit`, and 1, 2, 4, 8, 16, 30, 30 s and so on for every other class.
     #[must_use]
     pub const fn waits(self) -> Waits {
         let longest = Duration::from_secs(30);
@@ -80,12 +80,12 @@ impl Class {
     }
 }
 
-/// Says what a [`Recovery`] has to know about an error.
+/// Tells a [`Recovery`] the class of an error.
 pub trait Classify {
-    /// The class of the error.
+    /// Returns the class of the error.
     fn class(&self) -> Class;
 
-    /// Whether another attempt may help. By default the class decides.
+    /// Returns whether another attempt may help. By default the class decides.
     fn is_retryable(&self) -> bool {
         self.class().is_retryable()
     }
@@ -96,14 +96,14 @@ pub trait Classify {
 pub struct Waits {
     /// The wait after the first failed attempt.
     pub first: Duration,
-    /// One: all waits are equal.
+    /// The factor between one wait and the next. With 1 all waits are equal.
     pub factor: NonZeroU32,
-    /// No wait is longer.
+    /// The longest wait. A wait that would grow beyond it is this one.
     pub longest: Duration,
 }
 
 impl Waits {
-    /// The wait after the failed attempt number `attempt`. The first one is 1; 0 counts as 1.
+    /// Returns the wait after the failed attempt number `attempt`. The first attempt is 1; 0 counts as 1.
     ///
     /// ```
     /// use std::time::Duration;
@@ -115,8 +115,8 @@ impl Waits {
     /// ```
     #[must_use]
     pub fn after(&self, attempt: u32) -> Duration {
-        // In 128 bits: a power that does not fit is longer than every longest wait. One of 32 bits is not, for a
-        // first wait of some nanoseconds.
+        // In 128 bits: a power that does not fit there is longer than every longest wait, so saturating is exact. A
+        // power that saturates at 32 bits is not: with a first wait of some nanoseconds, that is a few seconds.
         let grown = u128::from(self.factor.get()).saturating_pow(attempt.saturating_sub(1));
         let nanos = self.first.as_nanos().saturating_mul(grown);
         if nanos < self.longest.as_nanos() {
@@ -127,6 +127,7 @@ impl Waits {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        // Zero times any factor is zero: every client would call a service that fails as fast as it can.
         if self.first.is_zero() {
             Err(ConfigError::ZeroWait)
         } else if self.longest < self.first {
@@ -137,7 +138,7 @@ impl Waits {
     }
 }
 
-/// Why waits were refused.
+/// The reason why [`Recovery::on_class`] refused waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The first wait is zero, and so are all others: attempts would follow one another without a pause.
@@ -153,7 +154,7 @@ pub enum ConfigError {
     },
 }
 
-/// The value of a run, and where it is from.
+/// The value of a run, with its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovered<T> {
     /// The operation succeeded, perhaps not at its first attempt.
@@ -163,7 +164,7 @@ pub enum Recovered<T> {
 }
 
 impl<T> Recovered<T> {
-    /// The value, wherever it is from.
+    /// Returns the value and forgets its origin.
     pub fn into_value(self) -> T {
         match self {
             Self::Primary(value) | Self::Fallback(value) => value,
@@ -171,7 +172,7 @@ impl<T> Recovered<T> {
     }
 }
 
-/// Why a run has no value.
+/// The reason why a run has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryError<E> {
     /// The operation failed, and it has no fallback.
@@ -198,7 +199,7 @@ pub enum RecoveryError<E> {
     },
 }
 
-/// The figures of one operation at one moment. Runs that were dropped or have panicked are not in them.
+/// The figures of one operation at one moment. They do not count runs that were dropped or have panicked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics<E> {
     /// How many runs have ended. Each counts once, with or without a fallback.
@@ -213,17 +214,19 @@ pub struct Metrics<E> {
     pub fallback_failed: u64,
     /// The mean time from the first poll of a run to its end, with waits and fallback. Zero without runs.
     pub mean: Duration,
-    /// The errors of the last [`KEPT_ERRORS`] failed attempts, the oldest first. Those of fallbacks are not among them.
+    /// The errors of the last [`KEPT_ERRORS`] failed attempts, the oldest first. Errors of fallbacks are not kept.
     pub errors: Vec<E>,
 }
 
-/// A fallback: from the operation's error to a value or to another error.
+/// A fallback: from the operation's error to a value or to another error. Closure and future are boxed, since those of
+/// different operations have different types and lie in one map. The future does not borrow the error: the fallback
+/// copies from it what it needs.
 type Fallback<T, E> = Box<dyn Fn(&E) -> BoxFuture<'static, Result<T, E>> + Send + Sync>;
 
 /// Runs operations with retries and fallbacks, and counts how they end.
 ///
-/// It is set up once and then shared, in an `Arc` for instance. There is no task: attempts, waits and fallbacks run
-/// inside of the caller's future.
+/// It is set up once and then shared, in an `Arc` for instance. There is no background task: attempts, waits and
+/// fallbacks run inside the caller's future.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -249,9 +252,13 @@ type Fallback<T, E> = Box<dyn Fn(&E) -> BoxFuture<'static, Result<T, E>> + Send 
 /// # }
 /// ```
 pub struct Recovery<T, E> {
+    /// Only the classes whose waits the owner has changed. They need no lock: setting them takes `&mut self`, so no
+    /// run reads them meanwhile.
     waits: HashMap<Class, Waits>,
+    /// By the name of the operation. They need no lock for the same reason.
     fallbacks: HashMap<&'static str, Fallback<T, E>>,
-    /// By the name of the operation.
+    /// By the name of the operation. Runs write them through `&self`, hence the lock. It is std's: each use is a
+    /// count or a copy, and none waits.
     books: Mutex<BTreeMap<&'static str, Book<E>>>,
 }
 
@@ -261,6 +268,7 @@ impl<T, E> fmt::Debug for Recovery<T, E> {
     }
 }
 
+// By hand: a derived `Default` would ask `T` and `E` to have one.
 impl<T, E> Default for Recovery<T, E> {
     fn default() -> Self {
         Self {
@@ -272,25 +280,26 @@ impl<T, E> Default for Recovery<T, E> {
 }
 
 impl<T, E: Classify + Clone> Recovery<T, E> {
-    /// One with the waits of [`Class::waits`] and without fallbacks.
+    /// Makes a recovery with the waits of [`Class::waits`] and without fallbacks.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Uses `waits` after errors of `class`, in place of earlier ones.
+    /// Sets the waits after errors of `class`. They replace earlier ones.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]. The waits of the class are as they were.
+    /// [`ConfigError`], if the waits make no sense. The class keeps the waits that it had.
     pub fn on_class(&mut self, class: Class, waits: Waits) -> Result<(), ConfigError> {
         waits.check()?;
         self.waits.insert(class, waits);
         Ok(())
     }
 
-    /// Uses `fallback` when the operation `op` has failed, in place of an earlier one. It gets the error of the last
-    /// attempt, and is called once.
+    /// Sets the fallback of the operation `op`. It replaces an earlier one.
+    ///
+    /// A run whose last attempt has failed calls it once, with the error of that attempt.
     pub fn fallback<F>(
         &mut self,
         op: &'static str,
@@ -303,12 +312,12 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
 
     /// Runs an operation: up to `max_attempts` calls of `call`, the first one included, and then the fallback of `op`.
     ///
-    /// The name is a literal, so that the program's text bounds the number of names: figures are kept for each of
-    /// them.
+    /// The name is a literal, so that the text of the program bounds the number of names: figures are kept for each
+    /// name.
     ///
     /// # Errors
     ///
-    /// [`RecoveryError`], when the last attempt failed and there is no fallback, or it failed too.
+    /// [`RecoveryError`], when the last attempt has failed and there is no fallback, or the fallback has failed too.
     ///
     /// # Panics
     ///
@@ -327,6 +336,8 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
     where
         F: Future<Output = Result<T, E>>,
     {
+        // At the first poll, since the body of an `async fn` begins there: the time from the call to it is not the
+        // operation's.
         let began = Instant::now();
         let (attempts, error) = match self.attempts(op, max_attempts, call).await {
             Ok(value) => {
@@ -339,8 +350,10 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
             self.write(op, |book| book.ended(began, |it| it.failed += 1));
             return Err(RecoveryError::Failed { op, attempts, error });
         };
+        // The run is not counted before this: one that is dropped here or panics must not be in the figures.
         let second = fallback(&error).await;
-        // One step, when all is over: a snapshot never has a failed run whose fallback is still on its way.
+        // All counts in one step, after the fallback: `failed` is then always the sum of the runs with and without a
+        // fallback, in every snapshot.
         self.write(op, |book| {
             book.ended(began, |it| {
                 it.failed += 1;
@@ -356,14 +369,15 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
         }
     }
 
-    /// The figures of an operation now. They do not change later. All are zero for a name without runs.
+    /// Returns a copy of an operation's figures as they are now. All are zero for a name without runs.
     #[must_use]
     pub fn metrics(&self, op: &str) -> Metrics<E> {
+        // Reads only: asking for an unknown name adds no book, so that a caller with made-up names fills no memory.
         let books = lock(&self.books);
         books.get(op).map_or_else(|| Book::default().metrics(), Book::metrics)
     }
 
-    /// The first value, or the number of attempts and the error of the last one.
+    /// Returns the first value, or the number of attempts and the error of the last one.
     async fn attempts<F>(
         &self,
         op: &'static str,
@@ -379,25 +393,32 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            // Cloned before the lock and dropped after it: both are the application's code, which may be slow, and
+            // which may use this object and would wait for itself.
             let kept = error.clone();
+            // Noted before the decision, so that the error of the last attempt is kept too.
             let gone = self.write(op, |book| book.note(kept));
-            drop(gone); // outside of the lock: its destructor may use the recovery
+            drop(gone);
             if attempt >= max_attempts.get() || !error.is_retryable() {
                 return Err((attempt, error));
             }
+            // By the class of this error: one run may meet a limit first and a broken network then. The number is
+            // that of all attempts, so the waits grow across classes.
             let class = error.class();
             let waits = self.waits.get(&class).copied().unwrap_or_else(|| class.waits());
+            // The last attempt has returned above: no caller waits for an attempt that does not follow.
             sleep(waits.after(attempt)).await;
             attempt += 1;
         }
     }
 
+    /// Changes the book of an operation. `change` runs under the lock, so it calls no code of the application.
     fn write<R>(&self, op: &'static str, change: impl FnOnce(&mut Book<E>) -> R) -> R {
         change(lock(&self.books).entry(op).or_default())
     }
 }
 
-/// A panic under the lock can only be one of an error's `clone`, which changes nothing.
+/// Locks, also after a panic: only an error's `clone` in `metrics` can panic under the lock, and it changes nothing.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

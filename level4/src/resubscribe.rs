@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-// The interface names their types, so that its user needs no dependency on level 3.
+// The interface names their types. A caller gets them from here and needs no dependency on level 3.
 pub use level3::{breaker, retry};
 use tokio::time::sleep;
 
@@ -34,23 +34,26 @@ use retry::{Backoff, Jitter, NoJitter};
 
 /// Whether an error is followed by another subscription, and when.
 ///
-/// Everything counts attempts: the subscription that failed first is one of them.
+/// All numbers are numbers of attempts: the subscription that failed first is one of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Again {
     /// The first error ends the stream.
     Never,
-    /// At once, until this number of attempts has failed.
+    /// Each error is followed by another subscription at once, until this number of attempts has failed.
     AtOnce {
         /// The number of attempts.
         attempts: NonZeroU32,
     },
-    /// After the waits of the schedule, until its number of attempts has failed.
+    /// Each error is followed by a wait of the schedule and another subscription, until the schedule's number of
+    /// attempts has failed.
     After(Backoff),
 }
 
 impl Again {
-    /// The wait after this many failed attempts. `None` after the last one.
+    /// Returns the wait after this many failed attempts. `None` after the last one.
     fn wait(&self, failed: u32, jitter: &dyn Jitter) -> Option<Duration> {
+        // A random number is drawn only if an attempt is left: a test that gives its numbers in a row then knows which
+        // wait gets which.
         match self {
             Self::Never => None,
             Self::AtOnce { attempts } => (failed < attempts.get()).then_some(Duration::ZERO),
@@ -61,11 +64,11 @@ impl Again {
     }
 }
 
-/// What follows the errors of one class.
+/// A class of errors, and what follows them.
 pub struct Rule<E> {
-    /// Whether an error belongs to the class.
+    /// Returns whether an error belongs to the class.
     pub when: fn(&E) -> bool,
-    /// What follows it.
+    /// What follows an error of the class.
     pub again: Again,
 }
 
@@ -77,22 +80,24 @@ impl<E> fmt::Debug for Rule<E> {
 
 /// How a stream subscribes again.
 pub struct Resubscribe<E> {
-    /// The first rule whose class an error belongs to decides. Each rule counts its own errors.
+    /// The rules, in order. The first rule whose class an error belongs to decides. Each rule counts its own errors.
     pub rules: Vec<Rule<E>>,
-    /// What follows an error that no rule is about. These errors are counted together.
+    /// What follows an error of no rule's class. These errors are counted together.
     pub otherwise: Again,
-    /// Whether an item sets all counts to zero. Without it, the counts are those of the stream's whole life.
+    /// Whether an item sets all counts to zero. Otherwise, the counts are those of the stream's whole life.
     pub reset_on_item: bool,
-    /// Where each wait of a [`Backoff`] draws its random part.
+    /// The source of the random part of each wait of a [`Backoff`].
     pub jitter: Arc<dyn Jitter>,
-    /// Decides whether there is a subscription, and learns how it begins: its first item or its end is a success, an
-    /// error before them is what [`BreakerConfig::is_failure`](breaker::BreakerConfig::is_failure) says. Several streams may share one.
+    /// The breaker that allows or refuses each subscription. It learns how a subscription begins: its first item or its
+    /// end is a success, and
+    /// [`BreakerConfig::is_failure`](breaker::BreakerConfig::is_failure) judges an error before them. Several streams
+    /// may share one breaker.
     pub breaker: Option<Arc<CircuitBreaker<E>>>,
 }
 
 impl<E> Default for Resubscribe<E> {
-    /// Every error is followed by up to two further attempts, after 1 and 2 s; an item sets the count to zero; no jitter
-    /// and no breaker.
+    /// Up to two further attempts follow an error, after 1 and 2 s; an item sets the count to zero; no jitter and no
+    /// breaker.
     fn default() -> Self {
         Self {
             rules: Vec::new(),
@@ -114,36 +119,36 @@ impl<E> fmt::Debug for Resubscribe<E> {
     }
 }
 
-/// Why the stream does not subscribe again.
+/// The last item of a stream that does not subscribe again, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GiveUp<E> {
-    /// The last attempt for errors of this class has failed.
+    /// No attempt is left for errors of this class.
     #[error("gave up after {subscriptions} subscriptions")]
     Exhausted {
         /// The last error.
         #[source]
         last: E,
-        /// How many subscriptions there were.
+        /// The number of calls of `make`.
         subscriptions: u64,
     },
-    /// The breaker refuses the subscription.
+    /// The breaker refuses the next subscription.
     #[error("the circuit is open, try again in {} ms", retry_after.as_millis())]
     CircuitOpen {
-        /// How long the breaker refuses, as it says itself.
+        /// How long the breaker refuses, as it reports it.
         retry_after: Duration,
         /// The last error. `None`: the breaker has refused the first subscription.
         #[source]
         last: Option<E>,
-        /// How many subscriptions there were.
+        /// The number of calls of `make`.
         subscriptions: u64,
     },
 }
 
-/// Yields the items of what `make` returns, and subscribes again when that fails: calls `make` once more.
+/// Yields the items of the stream that `make` returns, and calls `make` again when that stream fails.
 ///
-/// An error that is followed by another subscription is not yielded. The last one is, as [`GiveUp`], and then the stream
-/// ends. It ends too when a source ends. A source that has failed is dropped before the wait begins, whatever it would
-/// still have yielded.
+/// The stream does not yield an error that is followed by another subscription. It yields the last one, as [`GiveUp`],
+/// and then ends. It also ends when a source ends. A source that has failed is dropped before the wait begins, with
+/// everything that it would still have yielded.
 ///
 /// # Panics
 ///
@@ -151,8 +156,8 @@ pub enum GiveUp<E> {
 ///
 /// # Cancellation
 ///
-/// The stream does nothing before it is polled: it subscribes, reads and waits inside of its polls. Dropping it drops the
-/// source and the wait, and releases the place of a probe.
+/// Before its first poll the stream has done nothing: it subscribes, reads and waits inside its polls. Dropping it
+/// drops the source and the wait, and releases the place of a probe.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -183,19 +188,27 @@ where
     let failed = vec![0; how.rules.len() + 1];
     let driver =
         Driver { make, how, failed, subscriptions: 0, state: State::Subscribing { last: None } };
-    // In a box: each step takes the driver and returns it, and a pointer is cheaper to move than 200 bytes.
+    // `unfold` keeps the future of a step until it is ready, so a caller that drops `next()` cuts off no wait and no
+    // subscription. In a box: each step takes the driver and returns it, and a pointer is cheaper to move than 200
+    // bytes.
     stream::unfold(Box::new(driver), Driver::step)
 }
 
+/// The state of a stream between two items.
 struct Driver<F, S, E> {
     make: F,
     how: Resubscribe<E>,
-    /// The failed attempts of each class.
+    /// The failed attempts of each class. Apart, so that a flood of errors of one class does not use up the attempts of
+    /// another.
     failed: Vec<u32>,
+    /// How many times `make` was called, for the error only. No decision depends on it.
     subscriptions: u64,
     state: State<S, E>,
 }
 
+/// What a step does next. The last error travels along: if a breaker refuses the next subscription, the caller gets
+/// it. A source is in a box: it may be one that must not be moved once it was polled, and each step moves the state.
+/// `Over` ends the stream with the next poll.
 enum State<S, E> {
     Subscribing { last: Option<E> },
     Subscribed(Pin<Box<S>>),
@@ -208,13 +221,15 @@ where
     F: FnMut() -> S,
     S: Stream<Item = Result<T, E>>,
 {
-    /// Goes on until there is something to yield.
+    /// Runs until there is an item or an error to yield.
     async fn step(mut self: Box<Self>) -> Option<(Result<T, GiveUp<E>>, Box<Self>)> {
         loop {
+            // Takes the state by value, to move source and error into the next one. `Over` is what stays if a branch
+            // sets none: each way that gives up ends the stream without a line of its own.
             match mem::replace(&mut self.state, State::Over) {
                 State::Over => return None,
                 State::Waiting { wait, last } => {
-                    // A sleep of zero would still last until the next millisecond.
+                    // A sleep of zero would still last until the next millisecond, and `AtOnce` says at once.
                     if !wait.is_zero() {
                         sleep(wait).await;
                     }
@@ -222,6 +237,7 @@ where
                 }
                 State::Subscribing { last } => match self.subscribe().await {
                     Ok(Some((item, source))) => {
+                        // At the first item only: until the subscription fails, no count rises again.
                         if self.how.reset_on_item {
                             self.failed.fill(0);
                         }
@@ -246,7 +262,8 @@ where
                         return Some((Ok(item), self));
                     }
                     Err(error) => {
-                        // Before the wait: what has failed holds no connection while the stream waits.
+                        // Before the wait: a source that has failed must hold no connection while the stream waits. It
+                        // also goes before the rule runs, which is the caller's code and may panic.
                         drop(source);
                         if let Some(give_up) = self.fails(error) {
                             return Some((Err(give_up), self));
@@ -257,10 +274,12 @@ where
         }
     }
 
-    /// One subscription up to its first item, or its end. This part is the breaker's call: a subscription that lives for
-    /// a week must not be a probe for a week.
+    /// Makes a subscription and waits for its first item or its end. This part is the breaker's call: a subscription
+    /// that lives for a week must not be a probe for a week.
     async fn subscribe(&mut self) -> Result<Option<(T, Pin<Box<S>>)>, BreakerError<E>> {
+        // Two borrows of single fields, so that the breaker can be borrowed beside them.
         let (make, subscriptions) = (&mut self.make, &mut self.subscriptions);
+        // A future does nothing before it is polled: if the breaker refuses, `make` is not called and not counted.
         let first = async {
             *subscriptions += 1;
             let mut source = Box::pin(make());
@@ -273,7 +292,7 @@ where
         }
     }
 
-    /// One failed attempt more: a wait begins, or the stream gives up.
+    /// Counts a failed attempt, and begins a wait or returns why the stream gives up.
     fn fails(&mut self, last: E) -> Option<GiveUp<E>> {
         let rules = &self.how.rules;
         let class = rules.iter().position(|rule| (rule.when)(&last));
@@ -285,7 +304,8 @@ where
         let Some(wait) = again.wait(*failed, &*self.how.jitter) else {
             return Some(GiveUp::Exhausted { last, subscriptions });
         };
-        // Zero unless the breaker is open. Time alone closes it, so an answer that is known is not waited for.
+        // Zero unless the breaker is open. An open breaker refuses until its time is over: the answer after a shorter
+        // wait is known now, and the caller gets it now. With an equal wait, the breaker allows a probe by then.
         let open_for = self.how.breaker.as_ref().map(|breaker| breaker.snapshot().retry_after);
         if let Some(retry_after) = open_for.filter(|open_for| *open_for > wait) {
             return Some(GiveUp::CircuitOpen { retry_after, last: Some(last), subscriptions });

@@ -40,7 +40,7 @@ pub enum Frame {
     Pong(Vec<u8>),
 }
 
-/// Why a connection was not made, or is over.
+/// The reason why a connection was not made or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The connection failed; the text says how.
@@ -49,20 +49,26 @@ pub enum WireError {
     /// The other side has closed the connection.
     #[error("the connection was closed")]
     Closed,
-    /// After a ping nothing came, or a frame could not be written, for `pong_timeout`.
+    /// No frame came within `pong_timeout` after a ping, or a frame was not written within that time.
     #[error("the other side is silent")]
     Silent,
 }
 
-/// Makes connections. The real one speaks the protocol of web sockets; a test takes channels.
+/// Makes connections: with the protocol of web sockets in a program, with channels in a test.
 pub trait Connector: Send + Sync + 'static {
-    /// An open connection. Its end is the close of the other side. Dropping it closes it.
+    /// An open connection. Its stream ends when the other side closes it. Dropping it closes it.
     type Connection: Stream<Item = Result<Frame, WireError>>
         + Sink<Frame, Error = WireError>
         + Send
         + Unpin;
 
     /// Makes one connection.
+    ///
+    /// Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`]. The socket counts a failure and tries again, as its [`Config`] says.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, WireError>> + Send;
 }
 
@@ -71,27 +77,28 @@ pub trait Connector: Send + Sync + 'static {
 pub struct Config {
     /// How many failures in a row are followed by another attempt.
     pub max_attempts: u32,
-    /// The wait after the first failure. After each further one it is `factor` times as long.
+    /// The wait after the first failure. After each further failure in a row it is `factor` times as long.
     pub first_delay: Duration,
-    /// At least 1.
+    /// The factor between one wait and the next: a finite number of at least 1.
     pub factor: f64,
-    /// No wait is longer.
+    /// The longest wait. A wait that would grow beyond it is this one.
     pub longest_delay: Duration,
-    /// A connection that was open for this time was a success: failures are counted from zero again.
+    /// The time after which an open connection counts as a success: failures are then counted from zero again.
     pub stable_after: Duration,
-    /// A ping is sent when nothing has come for this time. `None`: never.
+    /// The time without a frame from the other side after which the socket sends a ping. `None`: it sends none.
     pub ping_every: Option<Duration>,
-    /// A connection is over when nothing comes for this time after a ping, or a frame cannot be written for this time.
+    /// How long the socket waits for a frame after a ping, and for each frame that it writes. Then the connection is
+    /// over.
     pub pong_timeout: Duration,
-    /// Sent first on every connection, such as a token and a subscription.
+    /// The frames that the socket sends first on every connection, such as a token and a subscription.
     pub hello: Vec<Frame>,
-    /// How many frames wait to be sent. For one more, [`Outbox::send`] fails.
+    /// How many frames may wait to be sent. For one more, [`Outbox::send`] fails.
     pub outbox: NonZeroUsize,
 }
 
 impl Default for Config {
-    /// Five attempts after 1, 2, 4, 8 and 16 s, never more than 30 s; stable after 60 s; a ping after 30 s and 10 s for
-    /// its answer; no hello; 64 frames.
+    /// Five further attempts after 1, 2, 4, 8 and 16 s, with 30 s as the longest wait; stable after 60 s; a ping after
+    /// 30 s and 10 s for its answer; no hello; 64 frames.
     fn default() -> Self {
         Self {
             max_attempts: 5,
@@ -107,16 +114,16 @@ impl Default for Config {
     }
 }
 
-/// Why there is no such socket.
+/// The reason why [`socket`] refuses a [`Config`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A time that must not be zero is zero: any but `longest_delay`. The text names it.
+    /// A time other than `longest_delay` is zero. The text is its name.
     #[error("{0} is zero; it must be at least a nanosecond")]
     Zero(&'static str),
-    /// A time is longer than [`LONGEST`]. The text names it.
+    /// A time is longer than [`LONGEST`]. The text is its name.
     #[error("{0} is longer than {LONGEST:?}, the longest time that a timer can wait")]
     TooLong(&'static str),
-    /// The factor is below 1, or no finite number.
+    /// The factor is below 1, infinite or not a number.
     #[error("factor must be a finite number of at least 1")]
     Factor,
 }
@@ -126,9 +133,11 @@ impl Config {
         let times = [
             ("first_delay", self.first_delay),
             ("stable_after", self.stable_after),
+            // Without pings, a value that every check accepts.
             ("ping_every", self.ping_every.unwrap_or(LONGEST)),
             ("pong_timeout", self.pong_timeout),
         ];
+        // `longest_delay` is not among them: with zero, all waits are zero, which is a choice.
         for (name, time) in times {
             if time.is_zero() {
                 return Err(ConfigError::Zero(name));
@@ -139,7 +148,7 @@ impl Config {
                 return Err(ConfigError::TooLong(name));
             }
         }
-        // Written so that NaN is refused.
+        // Asks for what is allowed, so that NaN is refused: each comparison with it is false.
         if self.factor >= 1.0 && self.factor.is_finite() {
             Ok(())
         } else {
@@ -151,24 +160,24 @@ impl Config {
     fn delay(&self, failures: u32) -> Duration {
         let power = self.factor.powi(i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX));
         let seconds = self.first_delay.as_secs_f64() * power;
-        // A power of many failures is infinite, and no duration.
+        // A power of many failures is infinite and fits into no duration.
         Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(self.longest_delay)
     }
 }
 
-/// What happens on a socket.
+/// An event of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<M> {
     /// A connection is open and `hello` was sent.
     Connected {
-        /// 1, and one more for each failure in a row before it.
+        /// The number of the attempt: 1, and one more for each failure in a row before it.
         attempt: u32,
     },
-    /// A message came.
+    /// A message arrived.
     Message(M),
-    /// A frame came that is no message. The socket goes on.
+    /// A frame arrived that is no message. The socket goes on.
     BadFrame(DecodeError),
-    /// There is no connection. The next attempt begins after `delay`.
+    /// The connection or the attempt to make one has failed. The next attempt begins after `delay`.
     Reconnecting {
         /// The number of failures in a row.
         attempt: u32,
@@ -177,25 +186,25 @@ pub enum Event<M> {
     },
 }
 
-/// Why a frame is no message.
+/// The reason why a frame is no message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a frame is no message: {0}")]
 pub struct DecodeError(pub String);
 
-/// The socket has failed once more than it may, and does not try again.
+/// The last item of a socket that has failed more often in a row than [`Config::max_attempts`]. It does not try again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {failures} failures in a row: {last}")]
 pub struct GaveUp {
     /// How many failures there were in a row.
     pub failures: u32,
-    /// The last one.
+    /// The error of the last failure.
     pub last: WireError,
 }
 
-/// Why a frame was not accepted. The frame comes back.
+/// The reason why a frame was not accepted, with the frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// As many frames wait as the [`Config`] allows.
+    /// The number of waiting frames is that of [`Config::outbox`].
     #[error("the outbox is full")]
     Full(Frame),
     /// The stream of events has ended or was dropped.
@@ -206,17 +215,22 @@ pub enum SendError {
 /// The side that frames are sent from. Clones are handles to the same queue.
 #[derive(Debug, Clone)]
 pub struct Outbox {
+    /// A channel and no shared connection: a caller can send while there is no connection, and the driver alone writes
+    /// to the connection, one frame after the other.
     queue: mpsc::Sender<Frame>,
 }
 
 impl Outbox {
-    /// Accepts a frame. It is sent in the order of acceptance, at the latest on the next connection. A connection that
-    /// breaks while a frame is written may have delivered it; it is sent again on the next one.
+    /// Accepts a frame for sending.
+    ///
+    /// The socket sends frames in the order of acceptance, over as many connections as that needs. A connection that
+    /// breaks while a frame is written may have delivered it; the socket sends it again on the next one.
     ///
     /// # Errors
     ///
     /// [`SendError`], with the frame.
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
+        // Not `send().await`: while there is no connection, the caller would wait for as long as the server is down.
         self.queue.try_send(frame).map_err(|error| match error {
             mpsc::error::TrySendError::Full(frame) => SendError::Full(frame),
             mpsc::error::TrySendError::Closed(frame) => SendError::Closed(frame),
@@ -224,22 +238,22 @@ impl Outbox {
     }
 }
 
-/// What happens on a socket, until it gives up.
+/// The events of a socket, until it gives up.
 pub type Events<M> = BoxStream<'static, Result<Event<M>, GaveUp>>;
 
-/// A socket: where frames are sent, and what happens. Messages are JSON.
+/// Makes a socket: an outbox for the frames to send, and the stream of its events. Messages are JSON.
 ///
-/// Nothing happens before the stream is polled: it connects, reads, writes and waits inside of its polls. It ends
-/// after [`GaveUp`].
+/// There is no background task: the stream connects, reads, writes and waits inside its polls. It ends after
+/// [`GaveUp`].
 ///
 /// # Errors
 ///
-/// [`ConfigError`].
+/// [`ConfigError`], if the settings make no sense.
 ///
 /// # Cancellation
 ///
-/// Dropping the stream drops the connection, or the attempt to make one, and the wait. Frames that wait are dropped,
-/// and [`Outbox::send`] fails. Dropping the outbox changes nothing.
+/// Before its first poll the stream has done nothing. Dropping it drops the connection, or the attempt to make one, and
+/// the wait. Frames that wait are dropped, and [`Outbox::send`] fails. Dropping the outbox changes nothing.
 ///
 /// ```no_run
 /// use futures::StreamExt as _;
@@ -259,7 +273,8 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
     config: Config,
 ) -> Result<(Outbox, Events<M>), ConfigError> {
     config.check()?;
-    // tokio panics above its own limit, which no outbox ever reaches.
+    // A channel with a bound, so that a server that is down costs a bounded amount of memory. tokio panics above its
+    // own limit, which no outbox reaches.
     let (sender, queue) = mpsc::channel(config.outbox.get().min(Semaphore::MAX_PERMITS));
     let driver = Driver {
         connector,
@@ -270,50 +285,63 @@ pub fn socket<C: Connector, M: DeserializeOwned + Send + 'static>(
         state: State::Connecting,
         message: PhantomData,
     };
-    // The future of a step is kept by the stream until it is ready, so a step is never cut off but by the drop of
-    // the whole. The driver is in a box, for each step takes it and returns it.
+    // The stream keeps the future of a step until it is ready. So a caller that drops `next()`, for example in a
+    // `select!`, cuts off no step and loses no frame. The driver is in a box, since each step takes it and returns it.
     let events = stream::unfold(Box::new(driver), Driver::step);
     Ok((Outbox { queue: sender }, Box::pin(events)))
 }
 
+/// The socket itself. It lives inside the stream of events and does its work there.
 struct Driver<C: Connector, M> {
     connector: C,
     config: Config,
+    /// Outlives the connections, so that a frame accepted on one is sent on the next.
     queue: mpsc::Receiver<Frame>,
-    /// A frame that was taken from the queue and not written: first on the next connection.
+    /// A frame that was taken from the queue and is not written yet. A channel takes no frame back, so without this a
+    /// connection that breaks during a write would lose it. It is the first on the next connection.
     unsent: Option<Frame>,
-    /// In a row.
+    /// How many failures there were in a row. It chooses the wait and ends the socket.
     failures: u32,
     state: State<C::Connection>,
+    /// The driver holds no message, it only makes them. `fn() -> M` says so: the driver is `Send` for every `M`.
     message: PhantomData<fn() -> M>,
 }
 
+/// What the driver does next. A wait is a state of its own, because its event comes before it: the reader is to know
+/// of a wait when it begins.
 enum State<C> {
     Connecting,
     Open(Open<C>),
+    /// The wait before the next attempt.
     Waiting(Duration),
+    /// The stream ends with the next poll.
     Over,
 }
 
+/// An open connection and its heartbeat.
 struct Open<C> {
     connection: C,
+    /// When the hello was written. A connection that lasted for `stable_after` sets the failures to zero.
     since: Instant,
-    /// When a ping is due, or the connection is over if one was sent.
+    /// When a ping is due; after a ping, when the connection is over. `None`: no heartbeat.
     due: Option<Instant>,
+    /// Whether a ping is without an answer. It says what `due` means.
     was_pinged: bool,
 }
 
-/// What ends a wait on an open connection.
+/// What ends a wait on an open connection. A value, so that the `select!` only waits: what it borrows is free again
+/// before the outcome is handled.
 enum Next {
     Due,
     Came(Option<Result<Frame, WireError>>),
     ToSend(Frame),
 }
 
+/// What `unfold` wants of a step: the item and the driver for the next step. `None` ends the stream.
 type Step<C, M> = Option<(Result<Event<M>, GaveUp>, Box<Driver<C, M>>)>;
 
 impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
-    /// Goes on until there is an event.
+    /// Runs until there is an event. Not every state has one, hence the loop.
     async fn step(mut self: Box<Self>) -> Step<C, M> {
         loop {
             match self.state {
@@ -337,6 +365,8 @@ impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
                     let event = match result {
                         Ok(frame) => Ok(decode(frame)),
                         Err(error) => {
+                            // Only at the end of a connection, and by its length: if each connection were a success, a
+                            // server that accepts and closes at once would be called without end, at the first delay.
                             if open.since.elapsed() >= self.config.stable_after {
                                 self.failures = 0;
                             }
@@ -349,9 +379,12 @@ impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
         }
     }
 
-    /// By a unique reference, so that the future is `Send` for connections that are not `Sync`.
+    /// Makes a connection and sends the hello. A unique reference, so that the future is `Send` also for connections
+    /// that are not `Sync`.
     async fn connect(&mut self) -> Result<Open<C::Connection>, WireError> {
         let mut connection = self.connector.connect().await?;
+        // Before everything in the outbox: the server may refuse frames before the token. A hello that cannot be
+        // written is a failed attempt, and no `Connected` is reported.
         for frame in &self.config.hello {
             send(&mut connection, frame.clone(), &self.config).await?;
         }
@@ -360,12 +393,13 @@ impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
         Ok(Open { connection, since, due, was_pinged: false })
     }
 
-    /// One failure more: a wait, or the end. A connection that was open is dropped here.
+    /// Counts a failure, and begins a wait or ends the socket. The new state replaces an open connection, which is
+    /// dropped here: during the wait it would hold a place on the server.
     fn fails(&mut self, last: WireError) -> Result<Event<M>, GaveUp> {
         self.failures = self.failures.saturating_add(1);
         if self.failures > self.config.max_attempts {
             self.state = State::Over;
-            // From now on `Outbox::send` says that it is over.
+            // From now on `Outbox::send` fails. The stream may live on unread, and frames would wait in it unsent.
             self.queue.close();
             return Err(GaveUp { failures: self.failures, last });
         }
@@ -379,7 +413,7 @@ impl<C> Open<C>
 where
     C: Stream<Item = Result<Frame, WireError>> + Sink<Frame, Error = WireError> + Unpin,
 {
-    /// Reads and writes until a frame is there for the owner, or the connection is over.
+    /// Reads and writes until there is a frame for the owner, or the connection is over.
     async fn serve(
         &mut self,
         config: &Config,
@@ -387,27 +421,37 @@ where
         unsent: &mut Option<Frame>,
     ) -> Result<Frame, WireError> {
         loop {
-            // One frame for each that comes: neither direction can hold up the other one.
+            // One frame out for each that comes in: neither direction can hold up the other. The queue has the last
+            // branch of the `select!` below, so a server that always has a frame ready would otherwise keep it unsent.
             if unsent.is_none() {
                 *unsent = queue.try_recv().ok();
             }
+            // A clone, because `send` consumes the frame and returns none if it fails.
             if let Some(frame) = unsent.clone() {
                 send(&mut self.connection, frame, config).await?;
                 // Only now: until it is written it belongs to the next connection too.
                 *unsent = None;
             }
             let due = self.due;
+            // Each branch may be dropped without a loss: `next` and `recv` take a frame only when they are ready with
+            // it, and the timer is made again from `due`. A write is not among them: half of it may be on the wire.
             let next = tokio::select! {
-                // What has come is life, so it is looked at before the time is.
+                // A frame is a sign of life, so it is read before the time is checked. In the other order, a reader
+                // that comes back late would find the time over and drop a connection whose answer lies there unread.
                 biased;
                 came = self.connection.next() => Next::Came(came),
+                // `select!` evaluates the expression of a branch also if its condition is false. Inside the block, the
+                // timer is made only when the branch is polled.
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => Next::Due,
+                // With every outbox dropped, `recv` yields `None`: the pattern then turns the branch off.
                 Some(frame) = queue.recv() => Next::ToSend(frame),
             };
             match next {
+                // Written at the start of the next round, which is the one place that writes from the queue.
                 Next::ToSend(frame) => *unsent = Some(frame),
                 Next::Due if self.was_pinged => return Err(WireError::Silent),
                 Next::Due => {
+                    // Before the write, which may take its time: the other side's time begins with the ping.
                     self.was_pinged = true;
                     self.due = Some(Instant::now() + config.pong_timeout);
                     send(&mut self.connection, Frame::Ping(Vec::new()), config).await?;
@@ -415,10 +459,11 @@ where
                 Next::Came(None) => return Err(WireError::Closed),
                 Next::Came(Some(frame)) => {
                     let frame = frame?;
-                    // Any frame is a sign of life.
+                    // Any frame is a sign of life, not only a pong: a server that is busy sending is not silent.
                     self.was_pinged = false;
                     self.due = config.ping_every.map(|every| Instant::now() + every);
                     match frame {
+                        // Answered here, so that the owner sees messages only and the protocol has one place.
                         Frame::Ping(data) => {
                             send(&mut self.connection, Frame::Pong(data), config).await?;
                         }
@@ -431,7 +476,8 @@ where
     }
 }
 
-/// Writes a frame. A connection that takes none of it in time is as dead as one that says nothing.
+/// Writes a frame within `pong_timeout`. When the other side is gone, the buffers fill up and a write waits without
+/// end: without the limit, the socket would reach neither its ping nor the time after it.
 async fn send<C: Sink<Frame, Error = WireError> + Unpin>(
     connection: &mut C,
     frame: Frame,
@@ -440,9 +486,11 @@ async fn send<C: Sink<Frame, Error = WireError> + Unpin>(
     timeout(config.pong_timeout, connection.send(frame)).await.unwrap_or(Err(WireError::Silent))
 }
 
+/// Reads a frame as JSON. A bad frame is an event and no error: the connection works, and the next frame may be good.
 fn decode<M: DeserializeOwned>(frame: Frame) -> Event<M> {
     let decoded = match &frame {
         Frame::Text(text) => serde_json::from_str(text),
+        // `serve` returns no ping and no pong. They stand here, because the match has to name every kind.
         Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => {
             serde_json::from_slice(bytes)
         }

@@ -21,52 +21,58 @@ use std::sync::Arc;
 use futures::{Stream, stream};
 use tokio::sync::watch;
 
-/// What a store holds at one moment. It does not change: a change makes another view.
+/// The content of a store at one moment. It does not change: a change makes another view.
 #[derive(Debug, Clone)]
 pub struct View<S> {
     /// The state.
     pub state: S,
-    /// Only operations that run or have failed. The rest is idle.
+    /// Only operations that run or have failed: a store of many short operations has a small map. It lies beside the
+    /// state and not under a lock of its own, so that a view shows both at the same moment and `reset` is one step.
     operations: BTreeMap<&'static str, Operation>,
-    /// How often the store was reset. A run belongs to the time between two resets.
+    /// How often the store was reset. A run belongs to the time between two resets, and compares this number with the
+    /// one of its beginning.
     epoch: u64,
 }
 
+/// An operation that runs or has failed.
 #[derive(Debug, Clone, Default)]
 struct Operation {
     /// A count and not a flag: of two runs that overlap, the first to end leaves the operation running.
     running: usize,
+    /// The error of the last run that failed, if no run has begun since.
     error: Option<String>,
 }
 
 impl<S> View<S> {
-    /// Whether a run of this operation is on its way.
+    /// Returns whether a run of this operation is under way.
     #[must_use]
     pub fn loading(&self, operation: &str) -> bool {
         self.operations.get(operation).is_some_and(|operation| operation.running > 0)
     }
 
-    /// The error of this operation's last failed run, as a text, if no run has begun since.
+    /// Returns the error of this operation's last failed run, as a text, if no run has begun since.
     #[must_use]
     pub fn error(&self, operation: &str) -> Option<&str> {
         self.operations.get(operation)?.error.as_deref()
     }
 
-    /// One run more. The error of an earlier one goes.
+    /// Counts a run that begins. The error of an earlier run goes: a page would show it beside the new attempt.
     fn begins(&mut self, name: &'static str) {
         let operation = self.operations.entry(name).or_default();
         operation.running += 1;
         operation.error = None;
     }
 
-    /// One run less.
+    /// Notes the end of a run, with its error if it has one.
     fn ends(&mut self, name: &'static str, error: Option<String>) {
+        // A running operation has an entry, so there is one.
         let Some(operation) = self.operations.get_mut(name) else { return };
         operation.running -= 1;
+        // A success does not take the error of another run away: of two that overlap, the one that failed is news too.
         if error.is_some() {
             operation.error = error;
         }
-        // What is idle takes no memory.
+        // An idle operation takes no memory.
         if operation.running == 0 && operation.error.is_none() {
             self.operations.remove(name);
         }
@@ -93,8 +99,10 @@ impl<S> View<S> {
 /// ```
 pub struct Store<S> {
     /// Readers take the `Arc` out and read it without a lock, so that the code of a reader holds up no writer.
-    /// A `watch` has room for one value: a slow reader costs no memory, and sees the newest one next.
+    /// A `watch` has room for one value: a slow reader costs no memory, and sees the newest one next. The sender is
+    /// `Clone`, and the streams end when the last one is dropped.
     cell: watch::Sender<Arc<View<S>>>,
+    /// The state that `reset` returns to. In an `Arc`, so that a handle is cheap to clone.
     initial: Arc<S>,
 }
 
@@ -111,20 +119,22 @@ impl<S> fmt::Debug for Store<S> {
 }
 
 impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
-    /// A store with this state. No operation runs, none has failed.
+    /// Makes a store with this state. No operation runs, none has failed.
     #[must_use]
     pub fn new(initial: S) -> Self {
         let view = View { state: initial.clone(), operations: BTreeMap::new(), epoch: 0 };
         Self { cell: watch::Sender::new(Arc::new(view)), initial: Arc::new(initial) }
     }
 
-    /// What the store holds now. The caller may keep it: it holds up no change and shows none.
+    /// Returns what the store holds now. The caller may keep it: it delays no change and shows none.
     #[must_use]
     pub fn view(&self) -> Arc<View<S>> {
+        // The guard of `borrow` is a read lock, and lives for this line. Returned to the caller, it would stop every
+        // writer for as long as the caller keeps it.
         Arc::clone(&self.cell.borrow())
     }
 
-    /// Changes the state in one step. Concurrent changes come one after the other; none is lost.
+    /// Changes the state in one step. Concurrent changes run one after the other; none is lost.
     ///
     /// `change` runs while other changes wait. It must not use the store: it would wait for itself.
     ///
@@ -133,39 +143,46 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
     /// A panic of `change` passes to the caller, and the state stays as it was.
     pub fn update(&self, change: impl FnOnce(&mut S)) {
         self.step(|view| {
-            // Of a copy, so that a panic half-way leaves no half-changed state.
+            // Changes a copy, so that a panic half-way leaves no half-changed state, and readers keep the view that
+            // they hold.
             let mut state = view.state.clone();
             change(&mut state);
+            // An equal state makes no view: it would wake every reader for nothing.
             let changed = state != view.state;
             changed.then(|| View { state, ..view.clone() })
         });
     }
 
-    /// A part of what the store holds, as a stream: its value at the first poll, then each value that differs from
-    /// the one before it. `part` is called without a lock; it may use the store.
+    /// Returns a part of what the store holds, as a stream: its value at the first poll, then each value that differs
+    /// from the one before it. `part` is called without a lock; it may use the store.
     ///
     /// A reader that is slower than the changes misses those in between, never the newest. The stream ends when
     /// the last handle of the store is dropped and the newest value has been read.
     ///
     /// # Cancellation
     ///
-    /// Dropping the stream leaves nothing: [`readers`](Self::readers) is one less.
+    /// Dropping the stream leaves nothing behind: [`readers`](Self::readers) is one less.
     pub fn select<T, F>(&self, part: F) -> impl Stream<Item = T> + Send + Unpin + use<S, T, F>
     where
         T: Clone + PartialEq + Send + 'static,
         F: Fn(&View<S>) -> T + Send + 'static,
     {
+        // A receiver and not a handle of the store: a reader that held a handle would keep its own stream from ending.
         let mut receiver = self.cell.subscribe();
-        // The first value is read like a change.
+        // The first value is read like a change: without this, the stream would wait for one before it yields.
         receiver.mark_changed();
         let reader = (receiver, None, part);
         Box::pin(stream::unfold(reader, async |(mut receiver, last, part)| {
             loop {
                 // An error: the last handle is gone, and the newest view has been read.
                 receiver.changed().await.ok()?;
-                // A statement of its own: the guard is gone before `part`, which is foreign code.
+                // A statement of its own: the guard is gone before `part`, which is foreign code and may change the
+                // store. `borrow_and_update` and not `borrow`: a view that came after `changed` would stay marked as
+                // new, and the next round would read it a second time.
                 let view = Arc::clone(&receiver.borrow_and_update());
                 let value = part(&view);
+                // Most changes are about another part of the state. The reader compares with what it has yielded, so
+                // a value that changes and changes back in between yields nothing.
                 if last.as_ref() != Some(&value) {
                     return Some((value.clone(), (receiver, Some(value), part)));
                 }
@@ -173,9 +190,10 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
         }))
     }
 
-    /// Runs `work` as a run of `operation`, and returns its result. [`loading`](Self::loading) is true while a run
-    /// of the operation is on its way. A failure is kept as [`error`](Self::error) until the next run of
-    /// the operation begins.
+    /// Runs `work` as a run of `operation`, and returns its result.
+    ///
+    /// [`loading`](Self::loading) is true while a run of the operation is under way. A failure is kept as
+    /// [`error`](Self::error) until the next run of the operation begins.
     ///
     /// # Errors
     ///
@@ -200,13 +218,13 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
         result
     }
 
-    /// Whether a run of this operation is on its way.
+    /// Returns whether a run of this operation is under way.
     #[must_use]
     pub fn loading(&self, operation: &str) -> bool {
         self.view().loading(operation)
     }
 
-    /// The error of this operation's last failed run, as a text, if no run has begun since.
+    /// Returns the error of this operation's last failed run, as a text, if no run has begun since.
     #[must_use]
     pub fn error(&self, operation: &str) -> Option<String> {
         self.view().error(operation).map(str::to_owned)
@@ -214,38 +232,47 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
 
     /// Returns to the state from the beginning, with no operation running and none failed, in one step.
     ///
-    /// Runs that are on their way go on for their callers. The store does not count them any more, and keeps none
-    /// of their errors.
+    /// Runs that are under way go on for their callers. The store does not count them any more, and keeps none of
+    /// their errors.
     pub fn reset(&self) {
         self.step(|view| {
+            // The old runs cannot be stopped from here. With a new epoch, their ends change nothing: they would
+            // otherwise count down the runs that begin after the reset.
             let (state, operations) = (S::clone(&self.initial), BTreeMap::new());
             Some(View { state, operations, epoch: view.epoch + 1 })
         });
     }
 
-    /// How many streams of [`select`](Self::select) there are.
+    /// Returns how many streams of [`select`](Self::select) there are.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.cell.receiver_count()
     }
 
-    /// Replaces the view by the one that `change` makes of it, if it makes one.
+    /// Replaces the view by the one that `change` makes of it, if it makes one. Every change of the store is such a
+    /// step.
     fn step(&self, change: impl FnOnce(&View<S>) -> Option<View<S>>) {
         let mut old = None;
-        // Reading and replacing are one step under the lock of the `watch`: a change in between would be lost.
+        // Reading and replacing are one step under the lock of the `watch`. With `borrow` and then `send`, a change
+        // between the two would be lost.
         self.cell.send_if_modified(|cell| {
             old = change(cell).map(|view| std::mem::replace(cell, Arc::new(view)));
+            // Without a new view no reader is woken.
             old.is_some()
         });
-        drop(old); // outside of the lock: a destructor of the state may use the store
+        // Outside of the lock: if no reader has the old view, this runs the destructor of the state, which may use the
+        // store.
+        drop(old);
     }
 }
 
-/// A run that is on its way. A guard, so that each of its ends ends it: result, panic and drop.
+/// A run that is under way. A guard, so that result, panic and drop end it alike.
 struct Run<'a, S: Clone + PartialEq + Send + Sync + 'static> {
     store: &'a Store<S>,
     operation: &'static str,
+    /// The epoch in which the run began.
     epoch: u64,
+    /// The error to keep at the end. `None` for a success, and for a run that was dropped or has panicked.
     error: Option<String>,
 }
 
@@ -253,6 +280,8 @@ impl<'a, S: Clone + PartialEq + Send + Sync + 'static> Run<'a, S> {
     fn begin(store: &'a Store<S>, operation: &'static str) -> Self {
         let mut epoch = 0;
         store.step(|view| {
+            // Read in the step that counts the run: after a `reset` in between, the run would be counted in one epoch
+            // and ended in another, and the operation would run without end.
             epoch = view.epoch;
             let mut view = view.clone();
             view.begins(operation);
@@ -266,7 +295,7 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Drop for Run<'_, S> {
     fn drop(&mut self) {
         let error = self.error.take();
         self.store.step(|view| {
-            // After a reset the counts are those of other runs.
+            // After a reset the counts are those of other runs, and this run's error belongs to a state that is gone.
             if view.epoch != self.epoch {
                 return None;
             }

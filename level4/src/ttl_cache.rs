@@ -1,11 +1,11 @@
-//! A cache whose values have an age, and that fetches what is missing once for all who ask.
+//! A cache whose values have an age. It fetches a missing value once for all concurrent callers.
 //!
 //! ```text
 //!   a value arrives         age = ttl              age = ttl + stale_for
 //!  ────┬──────────────────────┬──────────────────────┬──────────────────▶
 //!      │        fresh         │        stale         │      gone
 //!      │ get: a fresh hit     │ get: a stale hit     │ get: nothing
-//!      │ get_or_fetch: a hit  │ get_or_fetch: fetches, one fetch for all who ask
+//!      │ get_or_fetch: a hit  │ get_or_fetch: one fetch for all callers
 //! ```
 //!
 //! Lesson: `level4/lessons/ttl_cache.md`.
@@ -21,18 +21,18 @@ use tokio::time::Instant;
 
 use crate::single_flight::SingleFlight;
 
-/// What a cache keeps, and how long.
+/// How many values a cache keeps, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// The most values that are kept. For one more, the value goes that was not used for the longest time.
+    /// The most values that are kept. For one more, the value is dropped whose last use is the longest ago.
     pub capacity: NonZeroUsize,
     /// A value is fresh while its age is less than this.
     pub ttl: Duration,
-    /// A value that is not fresh any more can still be read for this time. Zero: not at all.
+    /// How long a value can still be read after it was fresh. Zero: not at all.
     pub stale_for: Duration,
 }
 
-/// Why there is no such cache.
+/// The reason why [`TtlCache::new`] refuses a [`Config`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The `ttl` is zero: no value would ever be fresh.
@@ -40,25 +40,26 @@ pub enum ConfigError {
     ZeroTtl,
 }
 
-/// A value of the cache.
+/// A value of the cache, with its age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<V> {
     /// The value.
     pub value: V,
-    /// The time since it arrived: since its fetch ended, or since it was put.
+    /// The time since the value arrived: since its fetch ended, or since it was put.
     pub age: Duration,
-    /// Whether its age is less than the cache's `ttl`.
+    /// Whether the age is less than the cache's `ttl`.
     pub fresh: bool,
 }
 
 /// Keeps values for a time, and fetches missing ones once.
 ///
-/// A clone is a handle to the same values. Values that are gone by their age leave when they are asked for, or when
-/// others need their place: there is no task and no timer.
+/// A clone is a handle to the same values. There is no background task and no timer: a value that is too old is dropped
+/// when a caller asks for it, or when another value needs its place.
 pub struct TtlCache<K, V, E> {
     config: Config,
+    /// A std lock: it is held for a lookup or a change and never across an await point.
     state: Arc<Mutex<State<K, V>>>,
-    // The value with the time of its arrival: all callers see the same age.
+    /// The value with the time of its arrival: all callers of a fetch see the same age, also one that is polled late.
     fetches: SingleFlight<K, (V, Instant), E>,
 }
 
@@ -81,11 +82,12 @@ where
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// An empty cache.
+    /// Makes an empty cache.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ZeroTtl`]. Every other time is accepted; with `Duration::MAX` a value stays fresh.
+    /// [`ConfigError::ZeroTtl`], if `ttl` is zero. Every other time is accepted; with `Duration::MAX` a value stays
+    /// fresh.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         if config.ttl.is_zero() {
             return Err(ConfigError::ZeroTtl);
@@ -94,36 +96,39 @@ where
         Ok(Self { config, state, fetches: SingleFlight::new() })
     }
 
-    /// The value of `key`, fresh or stale. This counts as a use of it.
+    /// Returns the value of `key`, fresh or stale. This counts as a use of the value.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Hit<V>> {
+        // One reading of the clock for the decision and for the age: a hit that is fresh by the one and stale by the
+        // other cannot exist.
         let now = Instant::now();
         let (found, gone) = lock(&self.state).read(key, now, &self.config);
-        drop(gone); // outside of the lock: a value's destructor may use the cache
+        // Outside of the lock: a value's destructor may use the cache, and would wait for itself.
+        drop(gone);
         let (value, arrived) = found?;
         Some(self.hit(value, arrived, now))
     }
 
-    /// The value of `key`, if it is fresh. Otherwise `fetch` is run, once for all who ask meanwhile, and its value
-    /// is kept.
+    /// Returns the value of `key`, if it is fresh. Otherwise runs `fetch` once for all concurrent callers, and keeps
+    /// its value.
     ///
-    /// An error is not kept. It reaches all who asked, and a stale value stays as it is.
+    /// The cache does not keep an error, and a stale value stays as it is.
     ///
-    /// While a fetch is on its way, [`put`](Self::put) and [`invalidate`](Self::invalidate) make its value obsolete:
-    /// those who wait for it get it, but it is not kept, and a later caller does not join it.
+    /// While a fetch is under way, [`put`](Self::put) and [`invalidate`](Self::invalidate) make its value obsolete: the
+    /// callers that wait for the fetch get the value, but the cache does not keep it, and a later caller does not join.
     ///
     /// # Errors
     ///
-    /// The error of the fetch.
+    /// The error of the fetch. Every caller that waits for the fetch gets it.
     ///
     /// # Panics
     ///
-    /// A panic of `fetch` reaches all who wait for it. Nothing is kept of it.
+    /// A panic of `fetch` passes to every caller that waits for it. The cache keeps nothing of the fetch.
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. The fetch goes on while one caller waits for it, and is
-    /// dropped with the last one.
+    /// Before its first poll the future has done nothing. A fetch goes on while at least one caller waits for it, and
+    /// is dropped with the last one.
     pub async fn get_or_fetch<F>(
         &self,
         key: K,
@@ -135,18 +140,21 @@ where
         if let Some(hit) = self.get(&key).filter(|hit| hit.fresh) {
             return Ok(hit);
         }
+        // The work owns its parts: it may outlive this caller and even the cache, if another caller waits for it.
         let (state, config) = (Arc::clone(&self.state), self.config);
         let loads = key.clone();
         let work = move || async move {
-            // Another thread may have brought the value since this caller looked: its fetch was over before this
-            // one began.
+            // A second look, now as the one fetch of the key. Between the first look and this, another thread's fetch
+            // may have kept its value and ended, and this one would fetch what is there.
             let again = State::fresh(&state, &loads, &config);
             if let Some(found) = again {
                 return Ok(found);
             }
+            // Before `fetch` is called: an `invalidate` during the call must find this fetch.
             let loading = Loading::begin(state, loads);
             let value = fetch().await?;
-            // The age begins here, when the value has arrived: a fetch may take longer than the ttl.
+            // The age begins here, when the value has arrived: a fetch may take longer than the ttl. Kept inside the
+            // fetch and not by its callers, so that it is kept once and no late caller puts it over a newer value.
             let arrived = Instant::now();
             loading.arrives(value.clone(), arrived, config.capacity);
             Ok((value, arrived))
@@ -155,19 +163,23 @@ where
         Ok(self.hit(value, arrived, Instant::now()))
     }
 
-    /// Keeps `value`, which has arrived now.
+    /// Keeps `value`, which has arrived now. A fetch of the key that is under way becomes obsolete.
     pub fn put(&self, key: K, value: V) {
+        // A later caller must not join a fetch that is older than this value. The callers that wait for it keep it.
         self.fetches.forget(&key);
         let gone = {
             let mut state = lock(&self.state);
+            // In one step with the new value: a fetch that ends in between would put its older value over it.
             state.loading.remove(&key);
             state.keep(key, value, Instant::now(), self.config.capacity)
         };
+        // The old value, outside of the lock.
         drop(gone);
     }
 
-    /// Forgets the value of `key`, and makes obsolete what a fetch of it may bring.
+    /// Forgets the value of `key`. A fetch of the key that is under way becomes obsolete.
     pub fn invalidate(&self, key: &K) {
+        // As in `put`: later callers fetch again, and what the old fetch returns is not kept.
         self.fetches.forget(key);
         let gone = {
             let mut state = lock(&self.state);
@@ -177,13 +189,13 @@ where
         drop(gone);
     }
 
-    /// How many values are kept, at most the capacity. Those that are gone by their age may be among them.
+    /// Returns how many values are kept, at most the capacity. Values that are too old to be read may be among them.
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.state).entries.len()
     }
 
-    /// Whether no value is kept.
+    /// Returns whether no value is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -195,20 +207,25 @@ where
     }
 }
 
-/// What is kept, without a clock.
+/// The values, and the fetches that will bring some. One lock guards both, so that keeping and forgetting are single
+/// steps.
 struct State<K, V> {
     entries: HashMap<K, Entry<V>>,
-    /// The keys by the time of their last use, the oldest first.
+    /// The keys by the number of their last use, the oldest first: making room does not search all entries. It has one
+    /// key for each entry.
     uses: BTreeMap<u64, K>,
-    /// The fetches whose value will be kept, by their numbers.
+    /// The numbers of the fetches whose value will be kept. `put` and `invalidate` remove the number, which is how a
+    /// fetch learns that it is obsolete.
     loading: HashMap<K, u64>,
-    /// Counts uses and fetches.
+    /// The last number of a use or a fetch. A number and not a time: two uses in one instant have an order too.
     count: u64,
 }
 
+/// A value with its age and its place among the uses.
 struct Entry<V> {
     value: V,
     arrived: Instant,
+    /// The number of its last use: its key in `uses`.
     used: u64,
 }
 
@@ -217,7 +234,8 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
         Self { entries: HashMap::new(), uses: BTreeMap::new(), loading: HashMap::new(), count: 0 }
     }
 
-    /// The value with its arrival, if it is fresh.
+    /// Returns the value with its arrival, if it is fresh. It takes the lock itself, so that the value that is gone is
+    /// dropped outside of it.
     fn fresh(state: &Mutex<Self>, key: &K, config: &Config) -> Option<(V, Instant)> {
         let now = Instant::now();
         let (found, gone) = lock(state).read(key, now, config);
@@ -230,7 +248,8 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
         self.count
     }
 
-    /// The value with its arrival, or the value that is gone by its age.
+    /// Returns the value with its arrival; or none, and the value that was removed because of its age. The caller drops
+    /// that one when the lock is free.
     fn read(
         &mut self,
         key: &K,
@@ -243,7 +262,8 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
         if age >= config.ttl.saturating_add(config.stale_for) {
             return (None, self.remove(key));
         }
-        // The key moves to the young end, without being cloned.
+        // The key moves to the young end, without being cloned: a clone of a long key would make each hit slow, and it
+        // may panic.
         if let Some(key) = self.uses.remove(&entry.used) {
             self.uses.insert(used, key);
         }
@@ -253,7 +273,10 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
 
     /// Keeps a value. Returns the older value of the key, or the one that had to make room.
     fn keep(&mut self, key: K, value: V, arrived: Instant, capacity: NonZeroUsize) -> Option<V> {
+        // First: a key that is there already needs no other value's place.
         let mut gone = self.remove(&key);
+        // At most one value goes, since each call adds one. So `gone` has room for it: if the key had a value, the
+        // cache is not full now.
         if self.entries.len() >= capacity.get()
             && let Some((_, oldest)) = self.uses.pop_first()
         {
@@ -272,10 +295,12 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
     }
 }
 
-/// A fetch that is on its way. Its entry leaves the map on each of its ends: value, error, panic and drop.
+/// A fetch that is under way. A guard: its entry leaves the map on each of its ends, which are value, error, panic and
+/// drop. Otherwise the map would grow by one entry with each key whose fetch fails.
 struct Loading<K: Hash + Eq, V> {
     state: Arc<Mutex<State<K, V>>>,
     key: K,
+    /// Tells this fetch from a later one of the same key, which may run at the same time after an `invalidate`.
     number: u64,
 }
 
@@ -293,29 +318,33 @@ impl<K: Hash + Eq + Clone, V: Clone> Loading<K, V> {
     /// Keeps the value, unless the key was put or invalidated since the fetch began.
     fn arrives(self, value: V, arrived: Instant, capacity: NonZeroUsize) {
         let gone = {
-            // The look and the keeping are one step under one lock: no `invalidate` comes between them.
+            // The check and the keeping are one step under one lock: an `invalidate` between them would find nothing to
+            // forget, and the obsolete value would be kept after it.
             let mut state = lock(&self.state);
             if state.loading.get(&self.key) == Some(&self.number) {
                 state.keep(self.key.clone(), value, arrived, capacity)
             } else {
+                // Obsolete. It is dropped below, like a value that was replaced.
                 Some(value)
             }
         };
         drop(gone);
+        // `self` is dropped here, with the lock free: its destructor takes it.
     }
 }
 
 impl<K: Hash + Eq, V> Drop for Loading<K, V> {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        // By its number: the fetch of a later caller is not touched.
+        // By its number: after an `invalidate`, the entry may be that of a later fetch, which would then not be kept.
         if state.loading.get(&self.key) == Some(&self.number) {
             state.loading.remove(&self.key);
         }
     }
 }
 
-/// A panic under the lock can only be one of a key or of a value's `clone`, before anything is changed.
+/// Locks, also after a panic: what may panic under the lock is the `clone` of a key or a value, and the maps agree with
+/// one another before each of those calls.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

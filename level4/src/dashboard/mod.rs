@@ -1,4 +1,4 @@
-//! A dashboard as a view model: what a page shows, while it loads, when parts are missing and when it failed.
+//! A dashboard as a view model: what a page shows while it loads, when parts are missing, and when the load failed.
 //!
 //! ```text
 //!            load                  user is there                   both are there
@@ -28,12 +28,12 @@ use crate::single_flight::SingleFlight;
 use crate::state_store::Store;
 use load::{Loading, Parts};
 
-/// Who is logged in.
+/// The user who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Tells users apart.
+    /// The id, which tells users apart.
     pub id: u64,
-    /// For the page.
+    /// The name that a page shows.
     pub name: String,
 }
 
@@ -41,32 +41,34 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity(pub String);
 
-/// Something that the user is to know.
+/// A message for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification(pub String);
 
-/// Why a call of the service failed.
+/// The reason why a call of the service failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {
-    /// The status of the answer. `None`: there was no answer.
+    /// The HTTP status of the answer. `None`: there was no answer.
     pub status: Option<u16>,
-    /// For a log. It may name hosts and tables, and is not shown on a page.
+    /// A text for a log. It may name hosts and tables, and is not shown on a page.
     pub text: String,
 }
 
 /// The service that the data comes from.
+///
+/// Dropping the future of a call gives the call up.
 pub trait DashboardApi: Send + Sync + 'static {
-    /// The user who is logged in.
+    /// Returns the user who is logged in.
     fn user(&self) -> impl Future<Output = Result<User, ApiError>> + Send;
 
-    /// What the user did last.
+    /// Returns the user's last activities.
     fn activities(
         &self,
         user: &User,
     ) -> impl Future<Output = Result<Vec<Activity>, ApiError>> + Send;
 
-    /// What the user is to know.
+    /// Returns the notifications for the user.
     fn notifications(
         &self,
         user: &User,
@@ -76,27 +78,28 @@ pub trait DashboardApi: Send + Sync + 'static {
 /// A text that a [`KeyValue`] has kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// As it was put. Another version of the program may have put it.
+    /// The text, as it was put. Another version of the program may have put it.
     pub text: String,
-    /// The time since it was put, by the clock of the store. It outlives the process, so tokio's clock does not fit.
+    /// The time since the text was put, by the clock of the store. A copy outlives the process, and tokio's clock does
+    /// not.
     pub age: Duration,
 }
 
-/// Why a [`KeyValue`] did not do what it was asked for: it is full, locked, or gone.
+/// The error of a [`KeyValue`]: it is full, locked, or gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store has no room or cannot be read")]
 pub struct KeyValueError;
 
-/// Where copies are kept, such as a browser's local storage or a file.
+/// A store for copies, such as a browser's local storage or a file.
 pub trait KeyValue: Send + Sync + 'static {
-    /// The text of a key.
+    /// Returns the text of a key, if there is one.
     ///
     /// # Errors
     ///
     /// [`KeyValueError`] when the store cannot be read.
     fn get(&self, key: &str) -> Result<Option<Stored>, KeyValueError>;
 
-    /// Keeps a text, in place of an older one.
+    /// Keeps a text under a key. It replaces an older one.
     ///
     /// # Errors
     ///
@@ -104,39 +107,40 @@ pub trait KeyValue: Send + Sync + 'static {
     fn put(&self, key: &str, text: String) -> Result<(), KeyValueError>;
 }
 
-/// What is being loaded.
+/// The step of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The user, whom everything else depends on.
+    /// The user is loaded. Everything else depends on it.
     User,
-    /// Activities and notifications, at the same time.
+    /// Activities and notifications are loaded, at the same time.
     Data,
 }
 
-/// Why there is no dashboard. Its `Display` is what a page shows: no text of the service.
+/// The reason why a load failed. Its `Display` is what a page shows; it has no text of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// 401.
+    /// The service answered with the status 401.
     #[error("Your session has ended. Sign in again.")]
     SignedOut,
-    /// 403.
+    /// The service answered with the status 403.
     #[error("You may not see this dashboard.")]
     Forbidden,
-    /// 404.
+    /// The service answered with the status 404.
     #[error("There is no such user.")]
     NoUser,
-    /// 500 to 599.
+    /// The service answered with a status from 500 to 599.
     #[error("The service has a problem. Try again in a moment.")]
     Service,
-    /// Everything else, and no answer at all.
+    /// The service answered with another status, or did not answer.
     #[error("The dashboard could not be loaded. Check your connection and try again.")]
     Other,
 }
 
 impl Failure {
-    /// The failure that an error of the service is for a page.
+    /// Returns the failure that a page shows for an error of the service.
     #[must_use]
     pub const fn of(error: &ApiError) -> Self {
+        // The text of the error is left out on purpose: it may name hosts and tables.
         match error.status {
             Some(401) => Self::SignedOut,
             Some(403) => Self::Forbidden,
@@ -147,12 +151,12 @@ impl Failure {
     }
 }
 
-/// Where the dashboard is.
+/// The phase of a dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing was loaded yet.
+    /// No load has ended yet, and none runs.
     Idle,
-    /// A load is on its way.
+    /// A load is under way.
     Loading(Step),
     /// The data is that of the last load.
     Ready,
@@ -163,45 +167,46 @@ pub enum Phase {
 /// A part that a page can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// There are none.
+    /// The activities. They are missing.
     Activities,
-    /// They are an old copy, or there are none.
+    /// The notifications. They are an old copy, or are missing.
     Notifications,
 }
 
-/// What a dashboard shows.
+/// The data of a dashboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Data {
-    /// Who is logged in.
+    /// The user who is logged in.
     pub user: User,
-    /// What the user did last.
+    /// The user's last activities.
     pub activities: Vec<Activity>,
-    /// What the user is to know.
+    /// The notifications for the user.
     pub notifications: Vec<Notification>,
 }
 
-/// The whole of what a page needs, at one moment. Phase, data and missing parts change together.
+/// Everything that a page needs, at one moment. Phase, data and missing parts change together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Where the dashboard is.
+    /// The phase of the dashboard.
     pub phase: Phase,
-    /// The data of the last load that succeeded. It stays visible while another load runs or has failed.
+    /// The data of the last load that succeeded. It stays visible while another load runs or has failed. Data of
+    /// another user goes as soon as a load knows the user.
     pub data: Option<Arc<Data>>,
-    /// What is missing in `data`: activities first.
+    /// The parts that are missing or old in `data`: activities before notifications.
     pub degraded: Vec<Part>,
 }
 
-/// How a dashboard waits.
+/// The waits of a dashboard, and the age of its copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The waits between the attempts to load activities: one attempt more than waits.
+    /// The waits between the attempts to load activities. There is one attempt more than there are waits.
     pub retry_after: Vec<Duration>,
     /// A copy of the notifications answers while its age is less than this.
     pub fresh_for: Duration,
 }
 
 impl Default for Settings {
-    /// Three retries after 1, 2 and 4 s, and copies of less than 5 min.
+    /// Three retries after 1, 2 and 4 s; copies younger than 5 min answer.
     fn default() -> Self {
         Self { retry_after: [1, 2, 4].map(Duration::from_secs).into(), fresh_for: FIVE_MINUTES }
     }
@@ -209,9 +214,10 @@ impl Default for Settings {
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// Loads a dashboard and says what a page shows of it.
+/// Loads a dashboard and holds what a page shows of it.
 ///
-/// A clone is a handle to the same dashboard. Nothing runs but the loads that callers wait for.
+/// A clone is a handle to the same dashboard. There is no background task: a load runs inside the futures of the
+/// callers that wait for it.
 ///
 /// ```no_run
 /// use level4::dashboard::{Dashboard, DashboardApi, KeyValue, Phase, Settings};
@@ -226,8 +232,10 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// }
 /// ```
 pub struct Dashboard<A, K> {
+    /// Shared with the load that runs, which owns what it needs.
     parts: Arc<Parts<A, K>>,
-    /// One load for all who ask, which lives as long as one of them.
+    /// One load for all callers, which lives as long as one of them. There is one thing to load, so the key is `()`.
+    /// The outcome is on the page, so the value is `()` too.
     loads: SingleFlight<(), (), Infallible>,
 }
 
@@ -244,7 +252,7 @@ impl<A, K> fmt::Debug for Dashboard<A, K> {
 }
 
 impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
-    /// A dashboard that has loaded nothing.
+    /// Makes a dashboard that has loaded nothing.
     #[must_use]
     pub fn new(api: A, copies: K, settings: Settings) -> Self {
         let page = Page { phase: Phase::Idle, data: None, degraded: Vec::new() };
@@ -252,50 +260,56 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
         Self { parts: Arc::new(parts), loads: SingleFlight::new() }
     }
 
-    /// What a page shows now.
+    /// Returns what a page shows now.
     #[must_use]
     pub fn page(&self) -> Page {
         self.parts.store.view().state.clone()
     }
 
-    /// What a page shows: now's state at the first poll, then each state that differs from the one before. A slow
-    /// reader misses states in between, never the newest. Ends when the last handle of the dashboard is dropped.
+    /// Follows what a page shows: yields the state at the first poll, then each state that differs from the one before.
+    /// A slow reader misses states in between, never the newest. The stream ends when the last handle of the dashboard
+    /// is dropped.
     ///
     /// # Cancellation
     ///
-    /// Dropping the stream leaves nothing, and stops no load.
+    /// Dropping the stream leaves nothing behind and stops no load.
     pub fn pages(&self) -> impl Stream<Item = Page> + Send + Unpin + use<A, K> {
         self.parts.store.select(|view| view.state.clone())
     }
 
-    /// Loads the dashboard. While a load is on its way, this joins it.
+    /// Loads the dashboard, or joins the load that is under way.
     ///
-    /// The outcome is the [`page`](Self::page): [`Phase::Ready`] or [`Phase::Failed`].
+    /// The outcome is on the [`page`](Self::page): [`Phase::Ready`] or [`Phase::Failed`].
     ///
     /// # Panics
     ///
-    /// A panic of the service's code reaches all who wait for the load. The phase is that from before it.
+    /// A panic of the service's code passes to every caller that waits for the load. The phase is then the one from
+    /// before the load.
     ///
     /// # Cancellation
     ///
-    /// Before its first poll the future has done nothing. The load goes on while one caller waits for it. With the
-    /// last one its calls are dropped, and the phase is that from before it.
+    /// Before its first poll the future has done nothing. A load goes on while at least one caller waits for it.
+    /// Dropping the last one drops its calls, and the phase is then the one from before the load.
     pub async fn load(&self) {
+        // The work owns its parts: it may outlive this caller, if another one waits for it.
         let parts = Arc::clone(&self.parts);
+        // The guard begins inside the work, not here: only the caller that begins a load may change the phase. It is
+        // dropped with the work.
         let work = move || async move {
             Loading::begin(parts).run().await;
             Ok(())
         };
-        // The error is `Infallible`: there is nothing to look at.
+        // The error is `Infallible`: there is nothing to handle.
         let _ = self.loads.run((), work).await;
     }
 
-    /// Loads again after a failure, or joins a load that is on its way. In every other phase it does nothing.
+    /// Loads again after a failure, or joins the load that is under way. In every other phase it does nothing.
     ///
     /// # Cancellation
     ///
-    /// As of [`load`](Self::load).
+    /// As for [`load`](Self::load).
     pub async fn retry(&self) {
+        // In `Loading` too: a second click on "retry" waits for the load that the first has begun.
         if matches!(self.page().phase, Phase::Failed(_) | Phase::Loading(_)) {
             self.load().await;
         }

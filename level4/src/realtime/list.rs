@@ -1,4 +1,4 @@
-//! What is decided about a list, without a socket and without a clock.
+//! The decisions about a list, without a socket and without a clock.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::{Keyed, Live, Snapshot, Status, Update};
 
-/// A list and what readers do not see of it.
+/// A list, and its age, which readers do not see.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Board<T> {
     pub(super) live: Live<T>,
-    /// How old the items were at a moment. `None` while they are live, or not there.
+    /// How old the items were at a moment: from these two, the age at any later moment follows without a timer.
+    /// `None` while the items are live, and while there are none.
     known: Option<(Duration, Instant)>,
 }
 
@@ -22,26 +23,28 @@ impl<T: Keyed> Board<T> {
         Self { live: Live { items: None, version: 0, status, unreadable: 0 }, known: None }
     }
 
-    /// The connection is not there any more, or not yet.
+    /// Notes that there is no connection any more, or not yet. The items stay.
     pub(super) fn disconnects(&mut self, status: Status, now: Instant) {
+        // Only from `Live`: a list that is stale already keeps its age. It would otherwise become young with each
+        // connection that is lost.
         if self.live.status == Status::Live {
             self.known = Some((Duration::ZERO, now));
         }
         self.live.status = status;
     }
 
-    /// The list of the server.
+    /// Shows the server's list. It has no age while it follows the updates.
     pub(super) fn is_live(&mut self, snapshot: Snapshot<T>) {
         self.shows(snapshot);
         (self.live.status, self.known) = (Status::Live, None);
     }
 
-    /// How old the items are that are shown, if there are any.
+    /// The age of the items, if there are any and they are not live.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
         self.known.map(|(age, at)| age + now.saturating_duration_since(at))
     }
 
-    /// A copy that was kept for the time without a snapshot.
+    /// Shows a copy that was `age` old at `now`.
     pub(super) fn shows_copy(&mut self, copy: Snapshot<T>, age: Duration, now: Instant) {
         self.shows(copy);
         self.known = Some((age, now));
@@ -52,11 +55,14 @@ impl<T: Keyed> Board<T> {
         self.live.version = snapshot.version;
     }
 
-    /// Applies an update, unless it is part of the items. Whether it did.
+    /// Applies an update, unless the items contain it already. Returns whether it did.
     pub(super) fn apply(&mut self, version: u64, update: Update<T>) -> bool {
+        // By the version: a snapshot contains some of the kept updates. Applied again, a delete and an insert would
+        // move an item to the end, and a patch that adds to a value would add twice.
         let Some(items) = self.live.items.as_deref().filter(|_| version > self.live.version) else {
             return false;
         };
+        // A copy, since readers may hold the old items: what they hold never changes.
         let mut items = items.to_vec();
         change(&mut items, update);
         self.shows(Snapshot { items, version });
@@ -72,6 +78,8 @@ impl<T: Keyed> Board<T> {
 /// Applies an update to the items of a list.
 fn change<T: Keyed>(items: &mut Vec<T>, update: Update<T>) {
     let at = |items: &[T], key: &T::Key| items.iter().position(|item| item.key() == *key);
+    // No arm fails: a server may send a change of an item that the list does not have, for example after a stale
+    // copy. The next snapshot repairs the list.
     match update {
         Update::Replace(list) => *items = list,
         Update::Insert(item) => match at(items, &item.key()) {
@@ -87,11 +95,13 @@ fn change<T: Keyed>(items: &mut Vec<T>, update: Update<T>) {
     }
 }
 
-/// The updates since the connection is there, until a snapshot is.
+/// The updates that came since the connection was made. A snapshot may be older than some of them.
 pub(super) struct Kept<T: Keyed> {
+    /// In the order in which they came. The oldest leaves at the front: a snapshot most probably contains it.
     updates: VecDeque<(u64, Update<T>)>,
+    /// The bound: without it, a service that is down for a day would keep the updates of a day in memory.
     most: NonZeroUsize,
-    /// The highest version of an update for which there was no room.
+    /// The highest version of an update for which there was no room. A snapshot from before it has a gap.
     lost: Option<u64>,
 }
 
@@ -104,21 +114,24 @@ impl<T: Keyed> Kept<T> {
         if self.updates.len() == self.most.get()
             && let Some((oldest, _)) = self.updates.pop_front()
         {
+            // `None` is less than every version.
             self.lost = self.lost.max(Some(oldest));
         }
         self.updates.push_back((version, update));
     }
 
-    /// Whether updates from after a version are missing.
+    /// Whether updates that came after a version were lost.
     pub(super) fn has_gap_after(&self, version: u64) -> bool {
         self.lost.is_some_and(|lost| lost > version)
     }
 
     pub(super) fn clear(&mut self) {
+        // A new deque: `clear` would hold the memory of the longest one.
         (self.lost, self.updates) = (None, VecDeque::new());
     }
 
-    /// Applies all of them, in the order in which they came.
+    /// Applies all updates, in the order in which they came. They stay kept: a stale list needs them again with the
+    /// next snapshot.
     pub(super) fn replay(&self, board: &mut Board<T>) {
         for (version, update) in &self.updates {
             board.apply(*version, update.clone());

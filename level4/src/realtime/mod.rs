@@ -41,37 +41,37 @@ use retry::Backoff;
 
 /// An item of a list, which its key tells apart from the others.
 pub trait Keyed: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// What an item is found by.
+    /// The type of an item's key.
     type Key: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static;
-    /// What an update changes of an item.
+    /// The part of an item that an update changes.
     type Patch: Clone + DeserializeOwned + Send + Sync + 'static;
 
-    /// The key of this item. It never changes.
+    /// Returns the key of this item. It never changes.
     fn key(&self) -> Self::Key;
 
-    /// Changes the item.
+    /// Applies a patch to the item.
     fn patch(&mut self, patch: Self::Patch);
 }
 
 /// A change of a list.
 ///
-/// A message of the socket is JSON with the topic of the list, the version of the list after the change, and the change:
+/// A message of the socket is JSON with the list's topic, the version of the list after the change, and the change:
 /// `{"topic": "orders", "version": 8, "change": {"delete": 7}}`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase", bound(deserialize = "T: Keyed"))]
 pub enum Update<T: Keyed> {
-    /// An item more, at the end. If there is one with its key, it takes that one's place.
+    /// Adds an item at the end. If there is an item with its key, it replaces that item in its place.
     Insert(T),
-    /// A change of one item. Without such an item, none.
+    /// Changes one item. Without an item of this key, nothing changes.
     Update {
-        /// Which item.
+        /// The key of the item.
         key: T::Key,
-        /// What changes.
+        /// The change, for [`Keyed::patch`].
         patch: T::Patch,
     },
-    /// An item less. Without such an item, none.
+    /// Removes the item with this key. Without such an item, nothing changes.
     Delete(T::Key),
-    /// Another list.
+    /// Replaces all items.
     Replace(Vec<T>),
 }
 
@@ -79,40 +79,48 @@ pub enum Update<T: Keyed> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
 pub struct Snapshot<T> {
-    /// Its items, in order.
+    /// The items, in the order of the list.
     pub items: Vec<T>,
-    /// The version of the last update that is part of it. Each update has a higher one than those before it.
+    /// The version of the last update that is part of the snapshot. Each update has a higher version than those before
+    /// it.
     pub version: u64,
 }
 
-/// Why there is no snapshot. For a log, not for a page.
+/// The reason why a call for a snapshot failed: a text for a log, not for a page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SnapshotError(pub String);
 
 /// The service that a list is loaded from.
 pub trait SnapshotApi: Send + Sync + 'static {
-    /// What the list is made of.
+    /// The type of the list's items.
     type Item: Keyed;
 
-    /// The list as it is now.
+    /// Returns the list as it is now.
+    ///
+    /// Dropping the future gives the call up.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`]. The list asks again, as [`Settings::snapshots`] says.
     fn snapshot(&self) -> impl Future<Output = Result<Snapshot<Self::Item>, SnapshotError>> + Send;
 }
 
 /// How far a list can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// There is no connection, or no snapshot since it is there. The items are those from before.
+    /// There is no connection, or no answer to the first call for a snapshot yet. The items are those from before.
     Connecting,
-    /// The list is that of the server, and follows it.
+    /// The list is the server's list and follows its updates.
     Live,
-    /// There is no snapshot. The items are an older list, which follows the updates that come. What happened between
-    /// is missing.
+    /// The call for a snapshot failed. The items are an older list, which follows the updates that come. The changes
+    /// between that list and the first update are missing.
     Stale {
-        /// The age of the older list when the snapshot failed.
+        /// The age of the older list when the call failed.
         age: Duration,
     },
-    /// There is no snapshot and no list that is young enough. The connection is there, and a snapshot is asked for again.
+    /// The call for a snapshot failed, and no list is young enough. The connection is open, and a snapshot is asked for
+    /// again.
     Failed,
     /// The socket has given up. The next reader begins again.
     GaveUp,
@@ -121,35 +129,35 @@ pub enum Status {
 /// A list, and how far it can be trusted. Both change together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Live<T> {
-    /// `None`: there was no list yet. That differs from a list without items.
+    /// The items, in the order of the list. `None`: there was no list yet. That differs from a list without items.
     pub items: Option<Arc<[T]>>,
     /// The version of the last update that is part of the items.
     pub version: u64,
     /// How far the items can be trusted.
     pub status: Status,
-    /// How many messages of this list's topic, or of no readable topic, were no updates. The count only grows.
+    /// How many frames were not JSON or were messages of this list's topic but no updates. The count only grows.
     pub unreadable: u64,
 }
 
 /// How a list is loaded and followed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Which messages of the socket are about the list. Its copy lies under `realtime/` and this name.
+    /// The topic of the messages that are about the list. Its copy has the key `realtime/` and this name.
     pub topic: String,
     /// How the socket connects. Its `hello` asks the server for the updates: it is sent before a snapshot is asked for.
     pub socket: socket::Config,
-    /// The waits after a failed snapshot, without jitter, and how many attempts a connection has.
+    /// The waits after a failed call for a snapshot, without jitter, and the number of calls on one connection.
     pub snapshots: Backoff,
-    /// Without a snapshot, a list is shown while its age is less than this.
+    /// The age from which an older list is not shown. Without a snapshot, a younger one is.
     pub fresh_for: Duration,
-    /// How many updates are kept until the snapshot is there. When more come, the oldest goes, and a snapshot from before
-    /// it counts as failed.
+    /// How many updates are kept until the snapshot arrives. For one more, the oldest is dropped, and a snapshot from
+    /// before it counts as failed.
     pub kept: NonZeroUsize,
 }
 
 impl Settings {
-    /// For a topic: the socket's defaults; a snapshot is asked for again after 1, 2, 4, ... s, at most 30 s; a list of less
-    /// than 5 min is shown; 1024 updates are kept.
+    /// The defaults for a topic: those of the socket; another call for a snapshot after 1, 2, 4, ... s, at most 30 s,
+    /// without end; a list younger than 5 min is shown; 1024 updates are kept.
     #[must_use]
     pub fn new(topic: &str) -> Self {
         let (first, longest) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -165,7 +173,8 @@ impl Settings {
 
 /// A list of a service that follows its updates, for any number of readers.
 ///
-/// A clone is a handle to the same list. Nothing runs but what readers wait for: no task, no socket without a reader.
+/// A clone is a handle to the same list. There is no background task: the socket runs inside the readers' polls, and
+/// without a reader there is no socket.
 ///
 /// ```no_run
 /// use futures::StreamExt as _;
@@ -187,8 +196,10 @@ impl Settings {
 /// }
 /// ```
 pub struct Realtime<A: SnapshotApi, C, K> {
+    /// Shared with the run, which may outlive every handle: a reader owns what it needs.
     parts: Arc<Parts<A, C, K>>,
-    /// One socket for all readers, which lives as long as one of them.
+    /// One socket for all readers, which lives as long as one of them. It returns nothing: readers get their states
+    /// from the store.
     runs: SingleFlight<(), (), Infallible>,
 }
 
@@ -205,11 +216,11 @@ impl<A: SnapshotApi, C, K> fmt::Debug for Realtime<A, C, K> {
 }
 
 impl<A: SnapshotApi, C: Connector, K: KeyValue> Realtime<A, C, K> {
-    /// A list that has loaded nothing.
+    /// Makes a list that has loaded nothing. It connects when the first reader is polled.
     ///
     /// # Errors
     ///
-    /// [`socket::ConfigError`] of the settings of the socket.
+    /// [`socket::ConfigError`], if the settings of the socket make no sense.
     pub fn new(
         api: A,
         connector: C,
@@ -217,46 +228,53 @@ impl<A: SnapshotApi, C: Connector, K: KeyValue> Realtime<A, C, K> {
         settings: Settings,
     ) -> Result<Self, socket::ConfigError> {
         let connector = SharedConnector(Arc::new(connector));
-        // A socket that is not polled does nothing: it is made to find bad settings here, and not at the first reader.
+        // A socket that is not polled does nothing. This one exists for a moment, so that bad settings are refused
+        // here, where the caller can act, and not at the first reader.
         socket::socket::<_, Value>(connector.clone(), settings.socket.clone()).map(drop)?;
         let store = Store::new(Board::new());
         let parts = Parts { api, connector, copies, settings, store };
         Ok(Self { parts: Arc::new(parts), runs: SingleFlight::new() })
     }
 
-    /// What is known now.
+    /// Returns the list and its status as they are now. This connects to nothing.
     #[must_use]
     pub fn now(&self) -> Live<A::Item> {
         self.parts.store.view().state.live.clone()
     }
 
-    /// Follows the list: what is known at the first poll, then each state that differs from the one before. A slow reader
-    /// misses states in between, never the newest. Ends after [`Status::GaveUp`].
+    /// Follows the list: yields the state at the first poll, then each state that differs from the one before. A slow
+    /// reader misses states in between, never the newest. The stream ends after [`Status::GaveUp`].
     ///
-    /// The readers share one socket, and whichever of them is polled drives it.
+    /// The readers share one socket. Any reader that is polled drives it.
     ///
     /// # Panics
     ///
-    /// A panic of the service's, the connector's or an item's code reaches all readers. The next reader begins again.
+    /// A panic of the service, of the connector or of an item's code reaches all readers. The next reader begins again.
     ///
     /// # Cancellation
     ///
-    /// A reader that was not polled has done nothing. With the last reader the connection is dropped, and a call for a
-    /// snapshot too; the status is then [`Status::Connecting`].
+    /// Before its first poll the stream has done nothing. Dropping the last reader drops the connection and a call for
+    /// a snapshot; the status is then [`Status::Connecting`].
     pub fn open(&self) -> impl Stream<Item = Live<A::Item>> + Send + Unpin + use<A, C, K> {
         let (runs, parts) = (self.runs.clone(), Arc::clone(&self.parts));
         let work = move || async move {
             follow(parts).await;
             Ok(())
         };
+        // In a box, because it is polled by hand below: a future must be pinned for that. The block owns its handle
+        // and joins the run at its first poll, not here.
         let mut run = Some(async move { runs.run((), work).await }.boxed());
         let mut states = self.parts.store.select(|view| view.state.live.clone());
+        // Both in one poll: each reader drives the shared run, so that none depends on another reader being polled.
         stream::poll_fn(move |cx| {
-            // First: the state that is read after it is the newest.
+            // The run first, because its poll may change the state. In the other order, the poll in which the run
+            // gives up would find no new state, see an ended run, and end without `GaveUp`.
             if run.as_mut().is_some_and(|run| run.poll_unpin(cx).is_ready()) {
+                // A future that has ended must not be polled again.
                 run = None;
             }
             match states.poll_next_unpin(cx) {
+                // Only after the states: a reader that is behind still gets the last one.
                 Poll::Pending if run.is_none() => Poll::Ready(None),
                 state => state,
             }

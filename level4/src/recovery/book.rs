@@ -1,4 +1,4 @@
-//! The figures of one operation: how its runs have ended, how long they took, and their last errors.
+//! The figures of one operation: how its runs ended, how long they took, and the last errors.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,15 +7,17 @@ use tokio::time::Instant;
 
 use super::{KEPT_ERRORS, Metrics};
 
-/// What is known of the runs of one operation.
+/// The figures of the runs of one operation. Its size has a bound, so that a program that runs for a year does not
+/// grow by it.
 pub(super) struct Book<E> {
     ends: Ends,
-    /// Of all runs together.
+    /// The time of all runs together, from which the mean is made.
     time: Duration,
+    /// At most `KEPT_ERRORS`. A deque, because the oldest leaves at the front.
     errors: VecDeque<E>,
 }
 
-/// How runs have ended.
+/// How many runs have ended in each way. There is no total: a total beside its parts could disagree with them.
 #[derive(Default)]
 pub(super) struct Ends {
     pub(super) succeeded: u64,
@@ -24,6 +26,7 @@ pub(super) struct Ends {
     pub(super) fallback_failed: u64,
 }
 
+// By hand: a derived `Default` would ask `E` to have one.
 impl<E> Default for Book<E> {
     fn default() -> Self {
         Self { ends: Ends::default(), time: Duration::ZERO, errors: VecDeque::new() }
@@ -31,16 +34,19 @@ impl<E> Default for Book<E> {
 }
 
 impl<E> Book<E> {
-    /// Keeps the error of an attempt. Returns the one that makes room for it.
+    /// Keeps the error of an attempt. Returns the oldest one, if it had to make room.
     pub(super) fn note(&mut self, error: E) -> Option<E> {
+        // Returned and not dropped here: the caller holds a lock, and a destructor of the application must not run
+        // under it.
         let full = self.errors.len() == KEPT_ERRORS;
         let gone = if full { self.errors.pop_front() } else { None };
         self.errors.push_back(error);
         gone
     }
 
-    /// Counts a run that has ended now.
+    /// Counts a run that has ended now. `how` adds to all counts that the run belongs to.
     pub(super) fn ended(&mut self, began: Instant, how: impl FnOnce(&mut Ends)) {
+        // Counts and time change under one lock, so that the mean is always that of the counted runs.
         how(&mut self.ends);
         self.time = self.time.saturating_add(began.elapsed());
     }
@@ -49,8 +55,10 @@ impl<E> Book<E> {
 impl<E: Clone> Book<E> {
     pub(super) fn metrics(&self) -> Metrics<E> {
         let Ends { succeeded, failed, fallback_succeeded, fallback_failed } = self.ends;
-        // The mean is made here, from sums. A mean that is carried along needs the count of what it is the mean of.
+        // The mean is made here, from two sums. A mean that each run updates would collect a rounding error with
+        // every run.
         let total = succeeded + failed;
+        // In nanoseconds, because a `Duration` divides by 32 bits only. No run yet: no division by zero.
         let nanos = self.time.as_nanos().checked_div(u128::from(total)).unwrap_or(0);
         let mean = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let errors = self.errors.iter().cloned().collect();

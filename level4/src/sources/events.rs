@@ -23,18 +23,19 @@ use tokio::sync::{Mutex as FairMutex, Notify};
 /// What happens to an event for which the buffer of a reader has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// The reader loses its oldest unread event: it sees the newest ones. For positions and prices.
+    /// The reader loses its oldest unread event and sees the newest ones. This suits positions and prices.
     DropOldest,
-    /// The reader loses this event: it sees the ones that came first. For alarms of one cause.
+    /// The reader loses this event and sees the ones that came first. This suits alarms, where the first shows the
+    /// cause.
     DropNewest,
-    /// The emitter waits, so that no reader loses any. The slowest reader sets the pace of all.
+    /// The emitter waits, so that no reader loses an event. The slowest reader sets the pace of all.
     Block,
 }
 
-/// A source of events, with its first reader.
+/// Makes a source of events, with its first reader.
 ///
-/// Each reader has a buffer for `capacity` events; `overflow` says what happens when it is full. The memory of a
-/// buffer grows with what is in it.
+/// Each reader has a buffer for `capacity` events; `overflow` says what happens when it is full. The memory of a buffer
+/// grows with the events in it.
 #[must_use]
 pub fn from_events<T>(capacity: NonZeroUsize, overflow: Overflow) -> (Emitter<T>, Events<T>) {
     let shared = Arc::new(Shared {
@@ -49,14 +50,14 @@ pub fn from_events<T>(capacity: NonZeroUsize, overflow: Overflow) -> (Emitter<T>
     (emitter, events)
 }
 
-/// The side that events come from. Clones are handles to the same source.
+/// The side that emits events. Clones are handles to the same source.
 #[derive(Debug)]
 pub struct Emitter<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The events for one reader, in the order in which they were emitted. Ends when the last [`Emitter`] is dropped
-/// and the buffer has been read.
+/// The events for one reader, in the order in which they were emitted. The stream ends when the last [`Emitter`] is
+/// dropped and the buffer has been read.
 ///
 /// # Cancellation
 ///
@@ -64,50 +65,66 @@ pub struct Emitter<T> {
 #[derive(Debug)]
 pub struct Events<T> {
     shared: Arc<Shared<T>>,
+    /// The key of this reader's buffer. The buffer lies in the shared state, because emitters fill it.
     id: u64,
 }
 
+/// What emitters and readers share.
 #[derive(Debug)]
 struct Shared<T> {
     capacity: usize,
     overflow: Overflow,
-    /// A `std` mutex: it is never held across an `.await`, and destructors take it. No foreign code runs under
-    /// it: events are cloned and dropped, and tasks woken, when it is free again.
+    /// A `std` mutex: it is never held across an `.await`, and destructors take it, which cannot wait for tokio's.
+    /// Events are cloned and dropped, and tasks woken, when it is free again: that code may use the source, and would
+    /// wait for itself.
     state: Mutex<State<T>>,
-    /// Emitters that wait for room stand in this line, so that their events keep their order.
+    /// The line of the emitters that wait for room. tokio's lock serves them in order, so their events keep the order
+    /// in which they were emitted, and a large crowd of emitters starves none.
     turn: FairMutex<()>,
-    /// Notified when a buffer has got room, or its reader has gone. Only the first in the line waits for it.
+    /// Notified when a buffer gets room or its reader goes. Only the first in the line waits for it, so one stored
+    /// permit is enough.
     room: Notify,
 }
 
+/// One lock for all buffers: an event goes to all readers or to none.
 #[derive(Debug)]
 struct State<T> {
+    /// Only rises, so no reader gets the buffer of an earlier one.
     next_id: u64,
+    /// How many emitters there are. The count of the `Arc` does not say it: readers hold the `Arc` too.
     emitters: usize,
+    /// In the order of their subscription.
     readers: BTreeMap<u64, Reader<T>>,
 }
 
+/// The buffer of one reader.
 #[derive(Debug)]
 struct Reader<T> {
-    /// In an `Arc`, so that one event of many readers exists once, and is cloned where it is read.
+    /// In an `Arc`, so that one event of many readers exists once. Emitting needs no `Clone` and runs none of the
+    /// event's code: a reader clones where it reads.
     unread: VecDeque<Arc<T>>,
     missed: u64,
-    /// Set while the reader waits.
+    /// Set while the reader waits. Taken by the event that wakes it, so that a burst wakes a reader once.
     waker: Option<Waker>,
 }
 
 impl<T> Shared<T> {
+    /// Locks, also after a panic: no code of the caller runs under the lock, so what it guards is whole. A destructor
+    /// that panicked here instead would end the process during another panic.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the event to every reader, or to none and back to the caller, if one has no room and the emitter has
-    /// to wait for it.
+    /// Puts the event into the buffer of every reader. If the emitter has to wait for room, it puts it into none and
+    /// returns it.
     fn offer(&self, event: Arc<T>) -> Result<(), Arc<T>> {
-        // What is dropped and woken, outside the lock.
+        // The events to drop and the tasks to wake, collected under the lock and dealt with after it. They are
+        // declared before the guard, so that they outlive it also on an early return.
         let (mut lost, mut wakers) = (Vec::new(), Vec::new());
         let mut state = self.lock();
         let is_full = |reader: &Reader<T>| reader.unread.len() >= self.capacity;
+        // All or none: if the readers with room got the event now, they would get it twice, or an emitter that is
+        // dropped while it waits would have emitted it to some.
         if self.overflow == Overflow::Block && state.readers.values().any(is_full) {
             return Err(event);
         }
@@ -123,13 +140,14 @@ impl<T> Shared<T> {
             wakers.extend(reader.waker.take());
         }
         drop(state);
+        // After the event is there: a reader that is woken before it would find nothing and wait again.
         wakers.into_iter().for_each(Waker::wake);
         Ok(())
     }
 }
 
 impl<T> Emitter<T> {
-    /// Another reader. It sees the events from now on.
+    /// Adds a reader. It sees the events that are emitted from now on.
     #[must_use]
     pub fn subscribe(&self) -> Events<T> {
         let mut state = self.shared.lock();
@@ -155,11 +173,13 @@ impl<T> Emitter<T> {
             let _ = self.shared.offer(event);
             return;
         }
+        // Held until the event is emitted. Without it, an emitter that comes while another one waits could find room
+        // first, and its event would overtake the earlier one. A dropped future leaves the line.
         let _turn = self.shared.turn.lock().await;
         let mut event = event;
         loop {
-            // Made before the look, so that a reader who makes room between look and wait is not missed:
-            // `notify_one` without a waiter is stored.
+            // A reader that makes room between the offer and the wait is not missed: `notify_one` without a waiter is
+            // stored. A permit from before costs one more round.
             let room = self.shared.room.notified();
             match self.shared.offer(event) {
                 Ok(()) => return,
@@ -169,7 +189,7 @@ impl<T> Emitter<T> {
         }
     }
 
-    /// How many readers there are.
+    /// Returns the number of readers.
     #[must_use]
     pub fn listeners(&self) -> usize {
         self.shared.lock().readers.len()
@@ -190,6 +210,7 @@ impl<T> Drop for Emitter<T> {
         if state.emitters > 0 {
             return;
         }
+        // The last one: no event wakes the readers any more, so this wakes them to see the end.
         let wakers: Vec<_> =
             state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
         drop(state);
@@ -198,7 +219,7 @@ impl<T> Drop for Emitter<T> {
 }
 
 impl<T> Events<T> {
-    /// How many events this reader has lost because its buffer was full.
+    /// Returns how many events this reader has lost because its buffer was full.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.shared.lock().readers.get(&self.id).map_or(0, |reader| reader.missed)
@@ -211,19 +232,23 @@ impl<T: Clone> Stream for Events<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.shared.lock();
         let is_over = state.emitters == 0;
+        // Only the destructor of this reader removes its buffer, so it is there.
         let Some(reader) = state.readers.get_mut(&self.id) else { return Poll::Ready(None) };
+        // The buffer before the end: what was emitted before the last emitter went is still read.
         let Some(event) = reader.unread.pop_front() else {
             if is_over {
                 return Poll::Ready(None);
             }
-            // The newest waker replaces the one of an earlier poll.
+            // Under the same lock as the look into the buffer: an event between the two would find no waker, and this
+            // reader would sleep beside it. The newest waker replaces the one of an earlier poll, whose task may not
+            // own the reader any more.
             let earlier = reader.waker.replace(cx.waker().clone());
             drop(state);
             drop(earlier);
             return Poll::Pending;
         };
         drop(state);
-        // With the other policies no emitter ever waits.
+        // With the other policies no emitter waits for room.
         if self.shared.overflow == Overflow::Block {
             self.shared.room.notify_one();
         }
@@ -235,8 +260,9 @@ impl<T: Clone> Stream for Events<T> {
 impl<T> Drop for Events<T> {
     fn drop(&mut self) {
         let gone = self.shared.lock().readers.remove(&self.id);
-        // An emitter may have waited for this reader alone.
+        // An emitter may have waited for this reader alone, and would now wait for room that no reader makes.
         self.shared.room.notify_one();
+        // The unread events, outside of the lock.
         drop(gone);
     }
 }

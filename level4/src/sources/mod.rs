@@ -1,8 +1,8 @@
-//! Where streams begin: events that are pushed, and a timer.
+//! Sources of streams: events for any number of readers, and a timer.
 //!
-//! A `Vec` of callbacks becomes an `Emitter` with `Events` for each reader. A stream is *pulled*: a reader
-//! that is slow does not slow down the events, so there is a buffer between them, and what happens when it is
-//! full is a decision (`Overflow`).
+//! A `Vec` of callbacks becomes an `Emitter` with `Events` for each reader. Events are *pushed* and a stream is
+//! *pulled*: a slow reader does not slow down what happens, so there is a buffer between them. What happens when it
+//! is full is a decision (`Overflow`).
 //!
 //! Lesson: `level4/lessons/sources.md`.
 

@@ -15,24 +15,24 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::time::{Sleep, sleep};
 
-/// The period of a [`timer`] is zero: it would tick without end in one instant.
+/// The error of [`timer`]: the period is zero, and the timer would tick without end in one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the period of a timer must not be zero")]
 pub struct ZeroPeriod;
 
-/// A timer that yields 0 after `initial`, and then 1, 2 and so on, each a `period` after the one before it.
-/// Without a period it ends after the first.
+/// Makes a timer that yields 0 after `initial`, and then 1, 2 and so on, each a `period` after the one before it.
+/// Without a period it ends after the first tick.
 ///
-/// The time counts from the first poll. A reader that comes late gets one tick at once and the next one a period
-/// later: ticks are never made up for.
+/// The time counts from the first poll. A reader that polls late gets one tick at once and the next one a period
+/// later. The timer does not make up for missed ticks.
 ///
 /// # Errors
 ///
-/// [`ZeroPeriod`]. An `initial` of zero is allowed.
+/// [`ZeroPeriod`], if the period is zero. An `initial` of zero is allowed.
 ///
 /// # Cancellation
 ///
-/// Dropping the stream drops the timer.
+/// Before its first poll the stream has done nothing. Dropping it drops the timer.
 pub fn timer(initial: Duration, period: Option<Duration>) -> Result<Timer, ZeroPeriod> {
     if period.is_some_and(|period| period.is_zero()) {
         return Err(ZeroPeriod);
@@ -44,19 +44,22 @@ pub fn timer(initial: Duration, period: Option<Duration>) -> Result<Timer, ZeroP
 #[derive(Debug)]
 pub struct Timer {
     next: Next,
+    /// `None`: one tick. It is never zero, so the stream cannot be ready in every poll.
     period: Option<Duration>,
-    /// How many ticks came before.
+    /// How many ticks came before: the number that the next one yields.
     count: u64,
 }
 
 /// What the next tick waits for.
 #[derive(Debug)]
 enum Next {
-    /// The first poll: the time counts from there.
+    /// The first poll: the time counts from there. A state of its own, because a timer made in `timer` would count
+    /// from the call.
     Unpolled(Duration),
-    /// This timer. `Sleep` must not be moved once it was polled, so it is in a box: a `Timer` can be moved.
+    /// This timer. `Sleep` must not be moved once it was polled. In a box it stays where it is, and a `Timer` can be
+    /// moved.
     At(Pin<Box<Sleep>>),
-    /// There is none.
+    /// There is no next tick. A poll after the end finds this state again and not a timer that is over.
     Ended,
 }
 
@@ -66,7 +69,8 @@ impl Stream for Timer {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         loop {
             match &mut self.next {
-                // `sleep` allows any duration; `Instant::now() + initial` would overflow.
+                // `sleep` allows any duration; `Instant::now() + initial` would overflow. The loop goes on to poll it:
+                // a timer that is never polled wakes no task.
                 Next::Unpolled(initial) => self.next = Next::At(Box::pin(sleep(*initial))),
                 Next::At(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
@@ -75,7 +79,8 @@ impl Stream for Timer {
                 Next::Ended => return Poll::Ready(None),
             }
         }
-        // From now, and not from when this tick was due: so a late reader finds no queue of missed ones.
+        // From now, and not from the time when this tick was due: a late reader would otherwise get all missed ticks in
+        // one burst.
         self.next = match self.period {
             Some(period) => Next::At(Box::pin(sleep(period))),
             None => Next::Ended,
