@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::priority_queue::Priority;
 
-/// What tells events apart. Two events with the same id are the same event.
+/// The id of an event. Two events with the same id are the same event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 // starter: keep
 pub struct EventId(Arc<str>);
@@ -62,7 +62,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// Something that has happened, and that a service is to learn of.
+/// Something that has happened, and that a service has to learn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Not empty.
@@ -76,7 +76,7 @@ pub struct Event {
     pub priority: Priority,
     /// When it happened. The processor does not read it.
     pub at: Timestamp,
-    /// Whatever the service understands. Empty is valid.
+    /// Bytes that only the service reads. Empty is valid.
     pub data: Bytes,
 }
 
