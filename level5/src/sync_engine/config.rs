@@ -24,7 +24,7 @@ pub struct Config {
     pub fetch_timeout: Duration,
     /// A stamp that is further ahead of the wall clock than this is held at the time of the wall clock.
     pub max_skew: Duration,
-    /// The most records that are kept, deleted ones included. A record beyond it is refused and counted.
+    /// The most records that are kept, deleted ones included. A record beyond that is refused and counted.
     pub capacity: NonZeroUsize,
     /// The most versions that are kept of each record, the current one included.
     pub versions: NonZeroUsize,
@@ -101,8 +101,9 @@ pub trait Resolve: Send + Sync + 'static {
     /// Picks what counts of the differing records, which come with the oldest stamp first. `None` leaves the
     /// conflict to a person.
     ///
-    /// The engine asks once for a record at a time. Records that arrive meanwhile lead to another question. A panic
-    /// counts as `None`. The engine drops the future when it is dropped itself, or at the deadline of its shutdown.
+    /// The engine asks once for a record at a time. Records that arrive before the answer lead to another question. A
+    /// panic counts as `None`. The engine drops the future when it is dropped itself, or at the deadline of its
+    /// shutdown.
     fn resolve(&self, id: RecordId, records: Vec<Record>) -> BoxFuture<'static, Option<Pick>>;
 }
 
