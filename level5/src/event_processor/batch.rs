@@ -41,7 +41,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of these events.
+    /// Makes a batch of these events.
     #[must_use]
     pub const fn new(events: Vec<Arc<Event>>, encoding: Encoding) -> Self {
         Self { events, encoding }
@@ -53,7 +53,7 @@ impl Batch {
         &self.events
     }
 
-    /// How [`encode`](Self::encode) writes it.
+    /// The encoding in which [`encode`](Self::encode) writes it.
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.encoding
@@ -80,7 +80,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`]. It never panics, whatever the bytes are.
+    /// [`DecodeError`] for bytes that are no batch. No bytes make it panic.
     pub fn decode(body: &[u8], encoding: Encoding) -> Result<Self, DecodeError> {
         let plain = match encoding {
             Encoding::Plain => Ok(body.to_vec()),
@@ -98,7 +98,7 @@ impl Batch {
     }
 }
 
-/// All of an event but its data.
+/// The line of JSON in front of an event's data.
 #[derive(Serialize, Deserialize)]
 struct Header {
     id: String,
@@ -131,7 +131,7 @@ impl Header {
     }
 }
 
-/// The first event, and what follows it.
+/// Reads the first event, and returns it with the bytes behind it.
 fn read(body: &[u8]) -> Result<(Event, &[u8]), String> {
     // JSON escapes a line feed within a text, so the first one ends the header. The data may contain line feeds: only
     // its length says where it ends.

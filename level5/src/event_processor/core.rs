@@ -209,7 +209,7 @@ impl Core {
         self.closed = true;
     }
 
-    /// What is to be done at `now`.
+    /// Decides what the driver has to do at `now`.
     pub(super) fn turn(&mut self, now: Instant) -> Turn {
         // Before the lanes are asked: an event whose wait is over may fill a batch of this very turn.
         while let Some(&(at, number)) = self.waiting.first()

@@ -7,8 +7,8 @@ use super::event::EventId;
 /// The ids that `ingest` refuses as duplicates.
 #[derive(Debug)]
 pub(super) struct Ids {
-    /// All of them. Those of pending events and dead letters need no other list: the places
-    /// and the bound of the dead letters limit their number.
+    /// All of them. Those of pending events and dead letters need no other list: the places and the bound of the dead
+    /// letters limit their number.
     known: HashSet<EventId>,
     /// Those of events that have ended, oldest first: the order in which they are forgotten.
     ended: VecDeque<EventId>,

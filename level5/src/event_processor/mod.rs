@@ -84,7 +84,7 @@ pub enum StartError {
     Journal(JournalError),
 }
 
-/// What a shutdown has left.
+/// The result of a shutdown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The figures at the end.
@@ -96,7 +96,7 @@ pub struct Report {
 /// Delivers events. Share it in an [`Arc`].
 ///
 /// Dropping it stops everything at once. What has not ended stays in the journal, and the next processor that starts
-/// with it goes on; [`shutdown`](Self::shutdown) ends it in order.
+/// with it continues; [`shutdown`](Self::shutdown) ends the processor in order.
 ///
 /// ```
 /// use std::time::Duration;
@@ -211,7 +211,7 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     ///
     /// # Errors
     ///
-    /// [`Rejected`]. An event that is wrong is refused as that before anything else.
+    /// [`Rejected`]. An invalid event is refused as [`Rejected::Invalid`] before anything else is checked.
     ///
     /// # Panics
     ///
@@ -237,8 +237,8 @@ impl<S: Sink, J: Journal> Processor<S, J> {
         self.metrics.clone()
     }
 
-    /// Whether producers should slow down: true when as many events are pending as the threshold says, false again
-    /// when they are at most 80 % of that.
+    /// Whether producers should slow down. It becomes true when as many events are pending as the threshold says, and
+    /// false when at most 80 % of that are pending.
     #[must_use]
     pub fn backpressure(&self) -> watch::Receiver<bool> {
         self.pressed.clone()
@@ -251,12 +251,13 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     }
 
     /// Sends the dead letters with these ids again, with all their attempts, as far as there is room below the
-    /// threshold, oldest first. Returns how many. Ids without a dead letter are passed over.
+    /// threshold, oldest first. Returns the number of events that are sent again. Ids without a dead letter are passed
+    /// over.
     ///
     /// # Errors
     ///
-    /// [`Rejected::Closed`], and [`Rejected::Journal`] when it could not record that they are pending again. All are
-    /// dead letters as before.
+    /// [`Rejected::Closed`] after a shutdown, and [`Rejected::Journal`] when the journal could not record that they are
+    /// pending again. All are dead letters as before.
     ///
     /// # Cancellation
     ///

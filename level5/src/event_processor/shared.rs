@@ -56,7 +56,7 @@ impl<S, J> Shared<S, J> {
         result
     }
 
-    /// Releases as many places. Called without the lock, because it wakes tasks.
+    /// Releases this number of places. Called without the lock, because it wakes tasks.
     pub(super) fn free(&self, places: usize) {
         self.places.add_permits(places);
     }

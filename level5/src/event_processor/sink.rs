@@ -8,11 +8,11 @@ use super::event::Service;
 /// What a service says about one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ack {
-    /// It has the event.
+    /// The service has the event.
     Ok,
-    /// Not now: the event is to be sent again. With the reason.
+    /// The service could not take the event now, for this reason. It is sent again.
     Retry(String),
-    /// Never: the event becomes a dead letter. With the reason.
+    /// The service will never take the event, for this reason. It becomes a dead letter.
     Reject(String),
 }
 

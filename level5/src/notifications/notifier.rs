@@ -21,7 +21,7 @@ use super::preferences::{Preferences, PreferencesError};
 use super::state::{Phase, Shared, State};
 use crate::wall_clock::WallClock;
 
-/// What a notifier has left undone.
+/// The notifications that a shutdown hands back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// The notifications without another fate, in the order of acceptance.
@@ -137,7 +137,7 @@ impl Notifier {
         Ok(())
     }
 
-    /// Accepts a notification. From then on the notifier owes it exactly one [`Fate`](super::Fate).
+    /// Accepts a notification. Each accepted notification gets exactly one [`Fate`](super::Fate).
     ///
     /// # Errors
     ///

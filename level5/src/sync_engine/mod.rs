@@ -61,7 +61,7 @@ use pace::Pace;
 use shared::Shared;
 use source::AnySource;
 
-/// What a shutdown has left undone.
+/// The work that a shutdown has left undone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// The sources whose polls were dropped at the deadline.
@@ -315,7 +315,7 @@ impl Engine {
         lock(&self.shared.state).conflicts()
     }
 
-    /// The figures.
+    /// The figures, as they change. A receiver sees the latest ones.
     #[must_use]
     pub fn metrics(&self) -> watch::Receiver<SyncMetrics> {
         lock(&self.shared.state).metrics()

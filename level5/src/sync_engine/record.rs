@@ -43,7 +43,7 @@ impl fmt::Display for RecordId {
     }
 }
 
-/// What a source delivers of one record.
+/// A record as a source delivers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
     /// The record.
@@ -66,7 +66,7 @@ impl Incoming {
     }
 }
 
-/// What counts of a record has changed.
+/// A change of what counts of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The record.

@@ -184,7 +184,8 @@ impl Shared {
         Fetched { began, delivered, why: why.map(Arc::new) }
     }
 
-    /// The answer to a reader that accepts what was confirmed less than `limit` ago. `None`: it has to be fetched.
+    /// Returns the answer to a reader that accepts what was confirmed less than `limit` ago. `None`: the record has to
+    /// be fetched.
     pub(super) fn known(&self, id: &RecordId, limit: Duration) -> Option<Read> {
         let state = lock(&self.state);
         let entry = state.entries.get(id)?;

@@ -45,7 +45,7 @@ impl Core {
         if self.closed { 0 } else { self.config.threshold.get().saturating_sub(self.taken) }
     }
 
-    /// Returns a dead letter that was taken out to the list. Returns whether a place is free.
+    /// Puts a dead letter that was taken out into the list again. Returns whether a place is free.
     pub(in crate::event_processor) fn put_back(&mut self, number: u64, letter: DeadLetter) -> bool {
         // Under its old number: with a new one it would stand behind younger letters, and `redrive` takes the oldest.
         self.dead.insert(number, letter);
