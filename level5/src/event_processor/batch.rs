@@ -1,4 +1,4 @@
-//! What is sent: events, and their encoding.
+//! Batches of events, and how they are written as bytes.
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum Encoding {
 pub struct DecodeError {
     /// The index of the event that cannot be read.
     pub index: usize,
-    /// Why not.
+    /// What is wrong with its bytes.
     pub reason: String,
 }
 
@@ -41,19 +41,19 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of these events.
+    /// Makes a batch of these events.
     #[must_use]
     pub const fn new(events: Vec<Arc<Event>>, encoding: Encoding) -> Self {
         Self { events, encoding }
     }
 
-    /// Its events, in the order of the acknowledgements.
+    /// Its events. The service acknowledges them in this order.
     #[must_use]
     pub fn events(&self) -> &[Arc<Event>] {
         &self.events
     }
 
-    /// How [`encode`](Self::encode) writes it.
+    /// The encoding in which [`encode`](Self::encode) writes it.
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.encoding
@@ -80,13 +80,14 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`]. It never panics, whatever the bytes are.
+    /// [`DecodeError`] for bytes that are no batch. No bytes make it panic.
     pub fn decode(body: &[u8], encoding: Encoding) -> Result<Self, DecodeError> {
         let plain = match encoding {
             Encoding::Plain => Ok(body.to_vec()),
             Encoding::Gzip => gunzip(body),
         };
         let plain = plain.map_err(|error| DecodeError { index: 0, reason: error.to_string() })?;
+        // The number of events is not written in front of them: a batch ends where its bytes end.
         let (mut rest, mut events) = (&plain[..], Vec::new());
         while !rest.is_empty() {
             let read = read(rest).map_err(|reason| DecodeError { index: events.len(), reason })?;
@@ -97,7 +98,7 @@ impl Batch {
     }
 }
 
-/// All of an event but its data.
+/// The line of JSON in front of an event's data.
 #[derive(Serialize, Deserialize)]
 struct Header {
     id: String,
@@ -130,17 +131,22 @@ impl Header {
     }
 }
 
-/// The first event, and what follows it.
+/// Reads the first event, and returns it with the bytes behind it.
 fn read(body: &[u8]) -> Result<(Event, &[u8]), String> {
+    // JSON escapes a line feed within a text, so the first one ends the header. The data may contain line feeds: only
+    // its length says where it ends.
     let end = body.iter().position(|byte| *byte == b'\n').ok_or("its header does not end")?;
     let header: Header = serde_json::from_slice(&body[..end]).map_err(|error| error.to_string())?;
     let rest = &body[end + 1..];
+    // The length is from outside. `split_at` would panic when it is too large, and a buffer of this length would let
+    // one line of text ask for all memory.
     let (data, rest) = rest.split_at_checked(header.bytes).ok_or("its data is cut short")?;
     let rest = rest.strip_prefix(b"\n").ok_or("its data does not end with a line feed")?;
     Ok((header.event(data)?, rest))
 }
 
 fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    // Fast: this runs within the future of a sink, and every other task of its thread waits for it.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
@@ -150,7 +156,8 @@ fn gunzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     let mut decoder = GzDecoder::new(body);
     decoder.read_to_end(&mut plain)?;
-    // The decoder stops at the end of the first member, whatever follows.
+    // The decoder stops at the end of the first member, whatever follows. `bufread` leaves what it has not used in the
+    // slice; the decoder of `read` has a buffer of its own, in which the rest would go unseen.
     if !decoder.into_inner().is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,

@@ -14,27 +14,27 @@ use super::sink::SendError;
 /// How a processor behaves.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The most events of a batch. As many are sent at once.
+    /// The most events of a batch. When as many wait, they are sent without waiting for [`flush`](Self::flush).
     pub batch_size: NonZeroUsize,
     /// How long the first event of a batch waits for more. Zero: not at all.
     pub flush: Duration,
-    /// The most batches of one service that are on their way at the same time.
+    /// The most batches of one service that are under way at the same time.
     pub batches_in_flight: NonZeroUsize,
-    /// How long a service may take for a batch. Then the attempt has failed.
+    /// How long a service may take for a batch. After this time the attempt has failed.
     pub send_timeout: Duration,
     /// How often an event is sent, and how long it waits after each attempt that has failed.
     pub retry: Backoff,
     /// When the breaker of a service opens. Each service has its own.
     pub breaker: BreakerConfig<SendError>,
-    /// So many events may be pending. While they are, only critical events are accepted.
+    /// The most pending events. While as many are pending, only critical events are accepted.
     pub threshold: NonZeroUsize,
-    /// So many critical events are accepted beyond the threshold. More of them wait for room.
+    /// The most critical events that are accepted beyond the threshold. Further ones wait for room.
     pub critical_reserve: usize,
-    /// An event whose turn has not come for this time goes before all but critical ones.
+    /// An event that has waited this long for its turn goes before all but critical ones.
     pub max_wait: Duration,
     /// The most dead letters. What dies beyond them is left in the journal, as an event that has not ended.
     pub dead_letters: usize,
-    /// The ids of so many events that have ended are remembered, so that they are not accepted again.
+    /// The number of ended events whose ids are remembered, so that an event with such an id is not accepted again.
     pub remembered_ids: usize,
     /// Whether batches are compressed.
     pub compress: bool,
@@ -82,7 +82,8 @@ impl Config {
         if self.send_timeout.is_zero() {
             return Err(ConfigError::ZeroSendTimeout);
         }
-        // A breaker knows best which settings it refuses.
+        // A breaker of these settings is made and dropped: level 3 knows which ones it refuses, and a copy of its rules
+        // here would become wrong with the next of them. The driver relies on it when it makes a breaker.
         CircuitBreaker::new("", self.breaker)?;
         Ok(())
     }

@@ -18,18 +18,20 @@ use super::metrics::Metrics;
 use super::shared::Shared;
 use super::sink::{Ack, SendError, Sink};
 
-/// What the driver owns. Dropping it aborts all tasks that it has started.
+/// The driver's task: the only one that asks the state machine for its turn. Dropping its future aborts all tasks that
+/// it has started.
 pub(super) struct Driver<S, J> {
     pub(super) shared: Arc<Shared<S, J>>,
+    /// The only senders, so that no older value can follow a newer one.
     pub(super) metrics: watch::Sender<Metrics>,
     pub(super) pressed: watch::Sender<bool>,
     /// Asks the driver to stop, whatever is left to do.
     pub(super) stop: CancellationToken,
-    /// Says that the driver has ended, on whichever way.
+    /// Tells the shutdown that the driver has ended, whether it returned, panicked or was aborted.
     pub(super) _ended: DropGuard,
 }
 
-/// What a task of the driver has worked on.
+/// What a task of the driver has worked on. After work for a service the driver may forget that service.
 enum Work {
     Service(Service),
     Journal,
@@ -38,34 +40,50 @@ enum Work {
 impl<S: Sink, J: Journal> Driver<S, J> {
     /// Runs until all is done after a shutdown, or until it is stopped.
     pub(super) async fn run(self) {
+        // A set and not detached tasks: it aborts them when it is dropped, which is how a drop of the processor stops
+        // every send.
         let mut work = JoinSet::new();
-        // Only here, and so without a lock. A service that is idle and well has none.
+        // Only the driver makes and forgets breakers, so the map needs no lock; the tasks hold a breaker by its `Arc`.
+        // A service that is idle and well has none: otherwise each name that a route ever returned would keep one.
         let mut breakers: HashMap<Service, Arc<CircuitBreaker<SendError>>> = HashMap::new();
         loop {
             let turn = self.shared.lock().turn(Instant::now());
+            // Before the return below: the last turn follows the last end, and a receiver must see its figures before
+            // the channel closes.
             self.show();
             for service in turn.start {
                 let breaker = breakers.get(&service).cloned();
                 let breaker = breaker.unwrap_or_else(|| self.breaker(&service));
                 breakers.entry(service.clone()).or_insert_with(|| Arc::clone(&breaker));
+                // A task for each batch. Were a send awaited here, a service that hangs would hold up all others.
                 work.spawn(deliver(Arc::clone(&self.shared), breaker, service));
             }
             if !turn.withdrawn.is_empty() {
                 work.spawn(withdraw(Arc::clone(&self.shared), turn.withdrawn));
             }
             if turn.finished {
+                // No event is left, so no task has anything to settle; what the drop of the set aborts is past that.
                 return;
             }
+            // Made for each round: an event that came since may be due before the time that the last turn named.
+            // Without a time this branch never wakes, so an idle processor costs nothing.
             let wake = async {
                 match turn.wake_at {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
+            // Not `biased`: each branch leads to another turn, which looks at the whole state, so it does not matter
+            // which of several ready ones is taken. Nothing is lost with those that are dropped: `notified` leaves its
+            // notice to the next call, and `join_next` keeps a task that it has not returned.
             tokio::select! {
+                // A change between the turn above and this line has left a notice, and this returns at once.
                 () = self.shared.changed.notified() => {}
                 () = wake => {}
+                // Without tasks this yields `None`, and the branch is switched off for the round.
                 Some(ended) = work.join_next() => {
+                    // Forgotten only when the breaker remembers no failure. A new breaker counts from zero: the one of
+                    // a service with few events, all of which fail, would never open.
                     if let Ok(Work::Service(service)) = ended
                         && breakers.get(&service).is_some_and(|breaker| is_well(breaker))
                         && self.shared.lock().forget(&service)
@@ -74,7 +92,8 @@ impl<S: Sink, J: Journal> Driver<S, J> {
                     }
                 }
                 () = self.stop.cancelled() => {
-                    // Aborts them, and waits until their futures are gone.
+                    // Aborts them, and waits until their futures are gone: `ended` must not be cancelled while a send
+                    // could still reach its service.
                     work.shutdown().await;
                     return self.show();
                 }
@@ -82,13 +101,15 @@ impl<S: Sink, J: Journal> Driver<S, J> {
         }
     }
 
-    /// Shows the figures to those who watch.
+    /// Publishes the figures to the receivers.
     fn show(&self) {
         let before = *self.pressed.borrow();
+        // Both from one look at the state. The lock is released before the channels take theirs and wake tasks.
         let (metrics, pressed) = {
             let core = self.shared.lock();
             (core.metrics(), core.pressed(before))
         };
+        // Only if something has changed: a receiver must not wake up for every turn of the driver.
         self.metrics.send_if_modified(|shown| {
             let changed = *shown != metrics;
             *shown = metrics;
@@ -103,7 +124,7 @@ impl<S: Sink, J: Journal> Driver<S, J> {
     }
 }
 
-/// Whether a new breaker would decide as this one does.
+/// Whether a new breaker would decide as this one does, so that this one can be dropped.
 fn is_well(breaker: &CircuitBreaker<SendError>) -> bool {
     let snapshot = breaker.snapshot();
     snapshot.state == State::Closed && snapshot.failures == 0
@@ -115,14 +136,19 @@ async fn deliver<S: Sink, J: Journal>(
     breaker: Arc<CircuitBreaker<SendError>>,
     service: Service,
 ) -> Work {
+    // Set by the operation, so it also tells whether the breaker has run it.
     let mut flight = None;
     let answer = breaker.call(|| {
-        // Only now, when the breaker has let it through: a batch that does not go stays where it is.
+        // Only now, when the breaker has let it through: a batch that does not go stays in its queue, with its places
+        // and attempts. A batch taken before would have to be put back, behind events that came later.
         let (number, events) = shared.with(|core, now| core.take(&service, now));
         flight = Some(number);
         send(&shared, &service, events)
     });
+    // On its own line: the future borrows `flight` until it has ended.
     let answer = answer.await;
+    // Settled after the call and not inside it: the breaker then already counts this answer when the driver, woken by
+    // the settlement, begins the next send.
     match (flight, answer) {
         (Some(flight), Ok(acks)) => settle(&shared, flight, Ok(acks)).await,
         (Some(flight), Err(BreakerError::Inner(error))) => {
@@ -136,7 +162,7 @@ async fn deliver<S: Sink, J: Journal>(
     Work::Service(service)
 }
 
-/// Sends a batch. A panic of the sink is an error, and so is an answer that does not come in time.
+/// Sends a batch. A panic of the sink is an error of the attempt, and so is an answer that does not come in time.
 async fn send<S: Sink, J>(
     shared: &Shared<S, J>,
     service: &Service,
@@ -145,8 +171,11 @@ async fn send<S: Sink, J>(
     let encoding = if shared.config.compress { Encoding::Gzip } else { Encoding::Plain };
     let batch = Batch::new(events, encoding);
     let limit = shared.config.send_timeout;
-    // The sink is called inside of the future: it may panic before it returns one.
+    // The sink is called inside of the future: it may panic before it returns one. Uncaught, the panic would end the
+    // task before it settles the batch, and its events would be under way without end. `AssertUnwindSafe`: the sink
+    // is shared by `&` and is responsible for its own state.
     let sent = AssertUnwindSafe(async { shared.sink.send(service, &batch).await }).catch_unwind();
+    // `timeout` polls the send before its timer, so an answer at the limit is in time.
     match timeout(limit, sent).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(SendError::Transport("the sink has panicked".to_owned())),
@@ -160,34 +189,45 @@ async fn settle<S, J: Journal>(
     flight: u64,
     answer: Result<Vec<Ack>, SendError>,
 ) {
+    // Retries are scheduled in this step, without the journal: it keeps them as pending already.
     let ends = shared.with(|core, now| core.settle(flight, answer, now));
+    // Without the lock, which a slow journal would hold against every caller. The events stay pending: they keep their
+    // places, and the next event of their key waits. Ended before the record, an older event could be sent again after
+    // a crash, behind a younger one of its key.
     record(shared, &ends).await;
     let free = shared.with(|core, now| core.end(flight, now));
+    // After the state has the room: a caller that a permit wakes must find it.
     shared.free(free);
 }
 
-/// The journal forgets events whose callers are gone, and their places are free.
+/// Has the journal forget events whose callers dropped `ingest`, and then releases their ids and places.
 async fn withdraw<S, J: Journal>(shared: Arc<Shared<S, J>>, ids: Vec<EventId>) -> Work {
     let ends: Vec<_> = ids.into_iter().map(|id| (id, End::Withdrawn)).collect();
     record(&shared, &ends).await;
+    // Not before: a caller could ingest the same id again, and the late `Withdrawn` would erase the record of the
+    // event that was accepted.
     let release = |(id, _): &(EventId, End)| shared.with(|core, _| core.release(id));
     let free = ends.iter().filter(|end| release(end)).count();
     shared.free(free);
     Work::Journal
 }
 
-/// Has the journal record these ends, however often that takes. An event whose end is not recorded is pending, so
-/// that a journal that fails for long makes the processor refuse events.
+/// Has the journal record these ends, and repeats it until it succeeds. An event whose end is not recorded is pending,
+/// so a journal that fails for long makes the processor refuse events.
 async fn record<S, J: Journal>(shared: &Shared<S, J>, ends: &[(EventId, End)]) {
+    // A batch of which every event is sent again has no ends: a journal that flushes a disk should not be asked.
     if ends.is_empty() {
         return;
     }
     let mut failed = 0_u32;
     loop {
+        // A panic counts as a failure, as in `send`: it would end the task, and the ends would never be recorded.
         let done = AssertUnwindSafe(async { shared.journal.done(ends).await }).catch_unwind().await;
         if done.unwrap_or_else(|_| Err(JournalError("it has panicked".to_owned()))).is_ok() {
             return;
         }
+        // There is no last attempt. To give up would leave events that have ended pending forever, or end them while
+        // the journal sends them again after a restart.
         failed = failed.saturating_add(1);
         sleep(shared.config.retry.nominal(failed)).await;
     }

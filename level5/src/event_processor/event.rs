@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::priority_queue::Priority;
 
-/// What tells events apart. Two events with the same id are the same event.
+/// The id of an event. Two events with the same id are the same event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 // starter: keep
 pub struct EventId(Arc<str>);
@@ -62,25 +62,25 @@ impl fmt::Display for Service {
     }
 }
 
-/// Something that has happened, and that a service is to learn of.
+/// Something that has happened, and that a service has to learn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Not empty.
+    /// The id by which a repeated event is recognised. Not empty.
     pub id: EventId,
     /// What has happened, such as `user_action`. Not empty.
     pub kind: String,
     /// Events with the same key are delivered one after another, in the order in which they were accepted. `None`:
     /// the event has no order with others.
     pub key: Option<String>,
-    /// How important it is.
+    /// The priority, which decides about its turns.
     pub priority: Priority,
     /// When it happened. The processor does not read it.
     pub at: Timestamp,
-    /// Whatever the service understands. Empty is valid.
+    /// Bytes that only the service reads. Empty is valid.
     pub data: Bytes,
 }
 
-/// What is wrong with an event.
+/// Why an event is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// [`Event::id`] is empty.

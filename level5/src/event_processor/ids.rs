@@ -4,12 +4,15 @@ use std::collections::{HashSet, VecDeque};
 
 use super::event::EventId;
 
+/// The ids that `ingest` refuses as duplicates.
 #[derive(Debug)]
 pub(super) struct Ids {
+    /// All of them. Those of pending events and dead letters need no other list: the places and the bound of the dead
+    /// letters limit their number.
     known: HashSet<EventId>,
-    /// Those of events that have ended, oldest first.
+    /// Those of events that have ended, oldest first: the order in which they are forgotten.
     ended: VecDeque<EventId>,
-    /// The most of them.
+    /// The most ids in `ended`. Without a bound each event that ever came would cost memory.
     remembered: usize,
 }
 
@@ -32,6 +35,8 @@ impl Ids {
 
     /// The event with this id has ended. When too many have, the oldest is forgotten.
     pub(super) fn ended(&mut self, id: EventId) {
+        // At most one is too many, since each call adds one: an `if`, no loop. With `remembered` of zero it is the id
+        // itself that goes.
         self.ended.push_back(id);
         if self.ended.len() > self.remembered
             && let Some(oldest) = self.ended.pop_front()

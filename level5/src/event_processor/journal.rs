@@ -21,11 +21,11 @@ pub enum End {
 pub struct DeadLetter {
     /// The event.
     pub event: Arc<Event>,
-    /// Where it was to go.
+    /// The service to which it was sent.
     pub service: Service,
     /// How often it was sent.
     pub attempts: u32,
-    /// What the last attempt ended with.
+    /// Why the last attempt failed, in the words of the service or of the send's error.
     pub reason: String,
 }
 
@@ -45,31 +45,32 @@ pub struct JournalError(pub String);
 
 /// Keeps events from the moment at which they are accepted until they have ended.
 ///
-/// Calls come from several tasks at the same time, so that a journal can write what has come together in one go, as
-/// a file journal does that calls `fsync` once for all. A call is ready when what it is about is safe, however that is
-/// done. An error means that nothing of the call was kept.
+/// Several tasks call it at the same time. A journal may write the events of several calls together, as a file journal
+/// does that calls `fsync` once for all of them. A call returns when its events are safe. An error means that nothing
+/// of the call was kept.
 ///
 /// A call that was begun may be dropped. Then it is unknown whether its events are kept; the processor calls
 /// [`done`](Self::done) for them later.
 pub trait Journal: Send + Sync + 'static {
-    /// Keeps these events. An event whose id is there, also as a dead letter, takes its place at the end, once.
+    /// Keeps these events, in this order and behind all others. An event replaces the record with its id, also that of
+    /// a dead letter.
     fn append(
         &self,
         events: &[Arc<Event>],
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
-    /// Records how these events ended. Ids that are not there are passed over: the processor repeats a call that has
+    /// Records how these events ended. Ids without a record are passed over: the processor repeats a call that has
     /// failed.
     fn done(
         &self,
         ends: &[(EventId, End)],
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
-    /// What it holds. A processor calls this once, when it starts.
+    /// Reads everything that the journal holds. A processor calls this once, when it starts.
     fn load(&self) -> impl Future<Output = Result<Loaded, JournalError>> + Send;
 }
 
-/// A journal in memory. It outlives the processors that use it, and not the process.
+/// A journal in memory. It outlives the processors that use it, but not the process.
 ///
 /// A clone is a handle to the same journal.
 ///
@@ -99,23 +100,27 @@ pub trait Journal: Send + Sync + 'static {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJournal {
-    // A lock of `std`: it is held for a change of the maps, never across an await.
+    // Behind an `Arc`, so that a test can start another processor on the journal of one that was dropped. A lock of
+    // `std`: it is held for a change of the maps, never across an await.
     records: Arc<Mutex<Records>>,
 }
 
 #[derive(Debug, Default)]
 struct Records {
-    /// The number of the next record. Numbers rise, so that the order of a map of them is the order of time.
+    /// The number of the last record. Numbers rise, so the order of a map of them is the order in time.
     next: u64,
+    /// By number: `load` returns them in the order of the appends.
     pending: BTreeMap<u64, Arc<Event>>,
+    /// By number: `load` returns them in the order in which they died.
     dead: BTreeMap<u64, DeadLetter>,
-    /// The number of each event that is in one of the maps.
+    /// The number of each event that is in one of the maps. Without it each end would search them.
     numbers: HashMap<EventId, u64>,
 }
 
 impl Records {
     fn remove(&mut self, id: &EventId) -> bool {
         let Some(number) = self.numbers.remove(id) else { return false };
+        // One of the two has it. Numbers are never used twice, so the other remove finds nothing.
         self.pending.remove(&number);
         self.dead.remove(&number);
         true
@@ -130,6 +135,7 @@ impl Records {
 
 impl MemoryJournal {
     fn records(&self) -> MutexGuard<'_, Records> {
+        // No foreign code runs under the lock, so a panic elsewhere cannot leave the maps half changed.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,6 +144,7 @@ impl Journal for MemoryJournal {
     async fn append(&self, events: &[Arc<Event>]) -> Result<(), JournalError> {
         let mut records = self.records();
         for event in events {
+            // A redriven event is here as a dead letter. Left there, it would be loaded twice.
             records.remove(&event.id);
             let number = records.number(&event.id);
             records.pending.insert(number, Arc::clone(event));
@@ -149,6 +156,7 @@ impl Journal for MemoryJournal {
         let mut records = self.records();
         for (id, end) in ends {
             let known = records.remove(id);
+            // Only if it was known: a letter without a record would be of an event that no caller has handed in.
             if let End::Dead(letter) = end
                 && known
             {

@@ -11,10 +11,10 @@
 //!                  └──▶ queue                       └── rejected, or the last attempt ─▶ journal: done ─▶ dead letter
 //! ```
 //!
-//! *At least once* holds from the moment at which `Processor::ingest` returns `Ok`: the journal has the event, and keeps
-//! it until a service has acknowledged it or it is a dead letter. An event may arrive twice: when an acknowledgement is
-//! lost, or when a process ends between an acknowledgement and its record. A service that minds tells events apart by
-//! their ids.
+//! *At least once* holds from the moment at which `Processor::ingest` returns `Ok`: the journal has the event, and
+//! keeps it until a service has acknowledged it or it is a dead letter. An event may arrive twice: when an
+//! acknowledgement is lost, or when a process ends between an acknowledgement and its record. A service that must not
+//! act twice compares the ids of the events.
 //!
 //! Lesson: `level5/lessons/event_processor.md`.
 
@@ -49,23 +49,23 @@ pub use journal::{DeadLetter, End, Journal, JournalError, Loaded, MemoryJournal}
 pub use metrics::{Latency, Metrics};
 pub use sink::{Ack, SendError, Sink};
 
-/// Why an event was not accepted. It changes nothing then.
+/// Why an event was not accepted. The processor is as before the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// As many events are pending as may be.
+    /// As many events are pending as [`Config::threshold`] allows.
     #[error("too many events are pending, try again in {} ms", retry_after.as_millis())]
     Backpressure {
         /// How long to wait before the next try, never zero. [`Processor::backpressure`] says when there is room.
         retry_after: Duration,
     },
-    /// The event itself is wrong.
+    /// The event itself is wrong, whatever the state of the processor.
     #[error("the event is invalid: {0}")]
     Invalid(#[from] Invalid),
     /// An event with this id was accepted before: it has not ended, is a dead letter, or is one of the last
     /// [`Config::remembered_ids`] that have ended.
     #[error("an event with this id was accepted before")]
     Duplicate,
-    /// The journal does not have the event.
+    /// The journal could not keep the event.
     #[error(transparent)]
     Journal(JournalError),
     /// The processor is shut down.
@@ -84,7 +84,7 @@ pub enum StartError {
     Journal(JournalError),
 }
 
-/// What a shutdown has left.
+/// The result of a shutdown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The figures at the end.
@@ -95,8 +95,8 @@ pub struct Report {
 
 /// Delivers events. Share it in an [`Arc`].
 ///
-/// Dropping it stops everything at once. What has not ended stays in the journal, and the next processor that starts with
-/// it goes on; [`shutdown`](Self::shutdown) ends it in order.
+/// Dropping it stops everything at once. What has not ended stays in the journal, and the next processor that starts
+/// with it continues; [`shutdown`](Self::shutdown) ends the processor in order.
 ///
 /// ```
 /// use std::time::Duration;
@@ -134,12 +134,19 @@ pub struct Report {
 /// # }
 /// ```
 pub struct Processor<S, J> {
+    /// The driver and its tasks hold it too, until the destructor aborts them.
     shared: Arc<Shared<S, J>>,
+    /// Foreign code, called without a lock. Boxed, so that its type is no parameter of the processor's type.
     route: Box<dyn Fn(&Event) -> Service + Send + Sync>,
+    /// Kept to be cloned for callers. The driver has the only sender, so the streams end with the driver.
     metrics: watch::Receiver<Metrics>,
     pressed: watch::Receiver<bool>,
+    /// A shutdown whose deadline has passed asks the driver to abort its tasks.
     stop: CancellationToken,
+    /// Cancelled when the driver has ended. A token and not the task's `JoinHandle`: several shutdowns may wait for it
+    /// at the same time, and one that comes later finds it cancelled.
     ended: CancellationToken,
+    /// For the destructor, which cannot wait for the driver.
     driver: AbortHandle,
 }
 
@@ -150,8 +157,8 @@ impl<S, J> fmt::Debug for Processor<S, J> {
 }
 
 impl<S: Sink, J: Journal> Processor<S, J> {
-    /// Starts a processor. It goes on with what the journal holds: its events are pending, in their order and with all
-    /// their attempts, also if they are more than may be pending; its dead letters are dead letters.
+    /// Starts a processor, which continues with what the journal holds. The events of the journal are pending, in their
+    /// order and with all their attempts, also if they are more than may be pending; its dead letters are dead letters.
     ///
     /// `route` says where an event goes. It is called once for each event, before the event is accepted.
     ///
@@ -172,10 +179,13 @@ impl<S: Sink, J: Journal> Processor<S, J> {
         journal: J,
         route: impl Fn(&Event) -> Service + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
+        // Everything that can fail, panic or wait comes before the spawn. A start that does not succeed, or whose
+        // future is dropped, leaves no task behind.
         config.check()?;
         let loaded = journal.load().await.map_err(StartError::Journal)?;
         let taken = loaded.pending.len();
         let core = Core::new(config.clone(), loaded, &route, Instant::now());
+        // The first values are those of the loaded journal: a caller may read them before the driver has run once.
         let (metrics_sender, metrics) = watch::channel(core.metrics());
         let (pressed_sender, pressed) = watch::channel(core.pressed(false));
         let shared = Arc::new(Shared::new(config, sink, journal, core, taken));
@@ -185,6 +195,8 @@ impl<S: Sink, J: Journal> Processor<S, J> {
             metrics: metrics_sender,
             pressed: pressed_sender,
             stop: stop.clone(),
+            // A guard and not a call at the end of `run`: a driver that was aborted or has panicked has ended too, and
+            // a shutdown must not wait for it without end.
             _ended: ended.clone().drop_guard(),
         };
         let driver = tokio::spawn(driver.run()).abort_handle();
@@ -199,7 +211,7 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     ///
     /// # Errors
     ///
-    /// [`Rejected`]. An event that is wrong is refused as that before anything else.
+    /// [`Rejected`]. An invalid event is refused as [`Rejected::Invalid`] before anything else is checked.
     ///
     /// # Panics
     ///
@@ -210,20 +222,23 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     /// Before its first poll the future has done nothing. Dropping it before it is ready withdraws the event: it is not
     /// sent, and the journal is asked to forget it.
     pub async fn ingest(&self, event: Event) -> Result<(), Rejected> {
+        // First: an invalid event stays invalid, and its caller must not come back when there is room.
         event.check()?;
+        // Before the event has its place. A panic of `route` then leaves nothing that would have to be returned.
         let service = (self.route)(&event);
+        // From here on a guard owns place and id of the event. This future may be dropped at either `.await`.
         let admission = self.shared.admit(&event).await?;
         admission.accept(event, service).await
     }
 
-    /// The figures, as they change. A receiver sees the latest ones.
+    /// The figures, as they change. A receiver sees the latest ones, and may miss those between.
     #[must_use]
     pub fn metrics(&self) -> watch::Receiver<Metrics> {
         self.metrics.clone()
     }
 
-    /// Whether producers should slow down: true when as many events are pending as the threshold says, false again
-    /// when they are at most 80 % of that.
+    /// Whether producers should slow down. It becomes true when as many events are pending as the threshold says, and
+    /// false when at most 80 % of that are pending.
     #[must_use]
     pub fn backpressure(&self) -> watch::Receiver<bool> {
         self.pressed.clone()
@@ -236,43 +251,54 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     }
 
     /// Sends the dead letters with these ids again, with all their attempts, as far as there is room below the
-    /// threshold, oldest first. Returns how many. Ids without a dead letter are passed over.
+    /// threshold, oldest first. Returns the number of events that are sent again. Ids without a dead letter are passed
+    /// over.
     ///
     /// # Errors
     ///
-    /// [`Rejected::Closed`], and [`Rejected::Journal`] when it could not record that they are pending again. All are
-    /// dead letters as before.
+    /// [`Rejected::Closed`] after a shutdown, and [`Rejected::Journal`] when the journal could not record that they are
+    /// pending again. All are dead letters as before.
     ///
     /// # Cancellation
     ///
     /// Dropping the future before it is ready leaves them dead letters.
     pub async fn redrive(&self, ids: &[EventId]) -> Result<usize, Rejected> {
+        // Asked on its own, because `pick_dead` finds no room in a closed processor: the caller would get `Ok(0)`, as
+        // if its ids had no dead letters.
         if self.shared.lock().is_closed() {
             return Err(Rejected::Closed);
         }
+        // The letters leave the list before the journal is asked, so that two calls with the same ids cannot both send
+        // them. The guard puts them back on every way out but the last line: an error, a panic of the journal, a drop.
         let picked = self.shared.pick_dead(ids);
         let events = picked.events();
         if !events.is_empty() {
+            // Pending in the journal first, as with `ingest`. The other way round, a service could acknowledge an event
+            // whose append fails, or whose append follows the record of its end and makes it pending again.
             self.shared.journal.append(&events).await.map_err(Rejected::Journal)?;
         }
         Ok(picked.redrive())
     }
 
-    /// Ends the processor: refuses events from now on, sends what is pending without waiting for full batches, and stops
-    /// when that has ended, at the latest after `deadline`. Events that wait for another attempt wait as before.
+    /// Ends the processor: refuses events from now on, sends what is pending without waiting for full batches, and
+    /// stops when that has ended, at the latest after `deadline`. Events that wait for another attempt wait as before.
     ///
-    /// When this returns, none of the processor's tasks runs. May be called again, and by several callers: the earliest
-    /// deadline counts.
+    /// When this returns, none of the processor's tasks runs. It may be called again, and by several callers at the
+    /// same time: the earliest deadline counts.
     ///
     /// # Cancellation
     ///
     /// Dropping the future leaves a processor that refuses events, ends what is pending and has no deadline.
     pub async fn shutdown(&self, deadline: Duration) -> Report {
         self.shared.close();
+        // The driver ends by itself when nothing is left. This future only waits, so dropping it stops nothing.
         if timeout(deadline, self.ended.cancelled()).await.is_err() {
             self.stop.cancel();
+            // The driver first waits until the futures of its tasks are gone. The report below is final then: no send
+            // can still be acknowledged after its event was reported as left.
             self.ended.cancelled().await;
         }
+        // The state outlives the driver, so a second call reports the same.
         let core = self.shared.lock();
         Report { metrics: core.metrics(), left: core.pending() }
     }
@@ -280,6 +306,8 @@ impl<S: Sink, J: Journal> Processor<S, J> {
 
 impl<S, J> Drop for Processor<S, J> {
     fn drop(&mut self) {
+        // The driver's future owns the set of its tasks, so its drop aborts them. Without this line they would go on:
+        // a spawned task does not end with its handle, and the driver holds `shared` itself.
         self.driver.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! The other side: services that take batches and acknowledge each event.
+//! The services that take batches and acknowledge each event.
 
 use http::StatusCode;
 
@@ -8,18 +8,18 @@ use super::event::Service;
 /// What a service says about one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ack {
-    /// It has the event.
+    /// The service has the event.
     Ok,
-    /// Not now: the event is to be sent again. With the reason.
+    /// The service could not take the event now, for this reason. It is sent again.
     Retry(String),
-    /// Never: the event becomes a dead letter. With the reason.
+    /// The service will never take the event, for this reason. It becomes a dead letter.
     Reject(String),
 }
 
 /// Why a batch as a whole has no acknowledgements.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// There is no answer, or an error of which nothing else is known. It may pass.
+    /// There is no answer, or an error of an unknown kind. It counts as transient.
     #[error("{0}")]
     Transport(String),
     /// The service has answered with this status.
@@ -32,6 +32,8 @@ impl SendError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            // Without an answer it is unknown what the service has done. To send again may deliver twice,
+            // which the promise allows; to give up would make dead letters of events that a service did not hear.
             Self::Transport(_) => true,
             Self::Status(status, _) => {
                 status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
@@ -42,8 +44,8 @@ impl SendError {
 
 /// Sends batches to services.
 ///
-/// Calls for one service and for several run at the same time. The processor gives each a time limit, and drops the
-/// future at it. It also drops the futures that run when a shutdown has reached its deadline.
+/// Calls for one service and for several run at the same time. Each has a time limit, at which the processor drops the
+/// future. The processor also drops all futures at the deadline of a shutdown, and when it is dropped itself.
 pub trait Sink: Send + Sync + 'static {
     /// Sends a batch to a service. Returns one [`Ack`] for each event, in the order of the batch. An event without
     /// one counts as [`Ack::Retry`].

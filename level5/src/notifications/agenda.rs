@@ -1,4 +1,4 @@
-//! Who needs attention next. A user has one entry on each clock at most, so that ten thousand digests cost one timer.
+//! Which user needs attention next. A user has at most one entry on each clock, so ten thousand digests cost one timer.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,18 +8,24 @@ use tokio::time::Instant;
 use super::notification::UserId;
 use super::user::{Now, Wake};
 
+/// The moments at which users need attention.
+///
+/// There are two clocks, and so two orders: a window or a pause is a length of time, a digest is a date. A date that is
+/// turned into an instant when it is entered would be wrong as soon as an operator sets the clock.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
+    /// Sets and not heaps: an entry in the middle can be removed. The user keeps two of the same moment apart.
     by_instant: BTreeSet<(Instant, UserId)>,
     by_date: BTreeSet<(Timestamp, UserId)>,
-    /// The entries of each user in the two sets.
+    /// The entries of each user in the two sets, by which they are found to be removed.
     entries: HashMap<UserId, Wake>,
 }
 
 impl Agenda {
-    /// The user needs attention at these moments, and at no others.
+    /// Enters these moments for the user, instead of all others.
     pub fn set(&mut self, user: &UserId, wake: Wake) {
         self.remove(user);
+        // A user with deliveries under way and nothing else: their ends bring the user back.
         if wake == Wake::default() {
             return;
         }
@@ -28,7 +34,10 @@ impl Agenda {
         self.entries.insert(user.clone(), wake);
     }
 
-    /// The user needs attention at these moments too.
+    /// Enters these moments for the user, if they are earlier than those that are entered.
+    ///
+    /// For a notification that was just accepted. [`set`](Self::set) would need the moments of all that waits, and a
+    /// user with ten thousand notifications would cost as many steps for each further one.
     pub fn add(&mut self, user: &UserId, wake: Wake) {
         fn first<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
             one.into_iter().chain(other).min()
@@ -61,6 +70,8 @@ impl Agenda {
     pub fn next(&self, now: Now) -> Option<Instant> {
         let by_instant = self.by_instant.first().map(|(at, _)| *at);
         let by_date = self.by_date.first().and_then(|(date, _)| {
+            // A date that has passed gives a negative length, which is no `Duration`: it is due now. One beyond the
+            // range of an `Instant` needs no timer.
             let wait = now.wall.duration_until(*date).try_into().unwrap_or_default();
             now.at.checked_add(wait)
         });

@@ -1,4 +1,4 @@
-//! Channels: the ways to a user.
+//! The channels by which a notification reaches a user.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,9 +56,9 @@ pub enum ChannelFailure {
 /// One call of a channel, when it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryReport {
-    /// To whom.
+    /// The user to whom the messages were addressed.
     pub user: UserId,
-    /// By which channel.
+    /// The channel that was called.
     pub channel: ChannelKind,
     /// The notifications that were delivered together, in the order in which they were accepted.
     pub ids: Vec<NotificationId>,
@@ -66,15 +66,15 @@ pub struct DeliveryReport {
     pub result: Result<(), ChannelFailure>,
 }
 
-/// A provider: mail, text messages, push, a list.
+/// A provider of one channel: mail, text messages, push messages, or the list within the application.
 pub trait Channel: Send + Sync + 'static {
-    /// Which kind it is. It never changes.
+    /// The kind of the channel. It never changes.
     fn kind(&self) -> ChannelKind;
 
     /// Delivers messages to a user, all of them or none.
     ///
-    /// The notifier drops the future when the time of a channel is over, and when it is stopped. It calls
-    /// again after a failure: a provider that supports it should use the ids to recognise a repeated call.
+    /// The notifier drops the future at `Config::channel_timeout`, and when the notifier is stopped. After a failure it
+    /// calls again: a provider that supports it should use the ids to recognise a repeated call.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ pub trait Channel: Send + Sync + 'static {
 /// ```
 #[derive(Clone, Default)]
 pub struct Channels {
-    /// Several deliveries use a channel at once.
+    /// In `Arc`s, so that the channels can be cloned: several deliveries use a channel at the same time.
     // starter: keep
     registered: BTreeMap<ChannelKind, Arc<dyn DynChannel>>,
 }
@@ -169,7 +169,8 @@ impl Channels {
         messages: &[Rendered],
         limit: Duration,
     ) -> Result<(), ChannelFailure> {
-        // The call is made inside of the block: a provider may panic before it returns a future.
+        // The call is made inside of the block: a provider may panic before it returns a future. Uncaught, a panic
+        // would end the task of the delivery, and its user's lane would be busy without end.
         let call = async {
             match self.call(kind, to, messages) {
                 Some(call) => call.await,
@@ -178,6 +179,8 @@ impl Channels {
         };
         // `AssertUnwindSafe`: what its panic leaves half-changed is the provider's own.
         let call = AssertUnwindSafe(call).catch_unwind();
+        // Around the guard, so that the limit drops the provider's future: a call that goes on could deliver after
+        // the next channel was tried.
         match timeout(limit, call).await {
             Err(_) => Err(ChannelFailure::TimedOut),
             Ok(Err(_)) => Err(ChannelFailure::Panicked),
@@ -186,7 +189,7 @@ impl Channels {
     }
 }
 
-/// [`Channel`] for a trait object: its future lies in a box.
+/// A [`Channel`] of any type, with boxed futures: those of the trait differ from type to type.
 // starter: keep
 trait DynChannel: Send + Sync {
     fn deliver<'a>(

@@ -1,4 +1,4 @@
-//! How a notifier works.
+//! The settings of a notifier.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -9,33 +9,34 @@ use level3::retry::{Backoff, Jitter, NoJitter};
 use super::channel::ChannelKind;
 use super::preferences::{Preferences, PreferencesError};
 
-/// How a notifier works.
+/// The settings of a notifier.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What is not urgent and has no digest goes together with all that comes within this time.
+    /// How long the first of several notifications waits for more, if it is not urgent and has no digest. All that come
+    /// within this time go together.
     pub window: Duration,
     /// How long a channel may take for a delivery. Not zero.
     pub channel_timeout: Duration,
-    /// How many attempts there are, and the waits between them. An attempt tries the channels of the user.
+    /// The number of attempts, and the waits between them. An attempt tries the channels of the user.
     pub retry: Backoff,
-    /// What spreads the waits.
+    /// Spreads the waits, so that many users whose channel failed at once are not retried at once.
     pub jitter: Arc<dyn Jitter>,
-    /// How many notifications may wait. One more is refused.
+    /// The most notifications that wait. One more is refused.
     pub max_pending: NonZeroUsize,
-    /// Of how many notifications that have ended the ids are known. Those that have ended first are forgotten first.
+    /// The number of ended notifications whose ids are remembered. The one that ended first is forgotten first.
     pub remembered_ids: NonZeroUsize,
-    /// How many dead letters are kept. A full queue keeps the older ones; of a newer one there is only its fate.
+    /// The most dead letters. A full queue keeps the older ones; a newer one has only its fate.
     pub dead_letters: NonZeroUsize,
-    /// How many deliveries a slow reader may be behind. It misses the oldest ones, and learns how many.
+    /// The most deliveries that a slow reader may be behind. It misses the oldest ones, and learns how many.
     pub announced: NonZeroUsize,
-    /// For users without preferences.
+    /// The preferences of users without preferences of their own.
     pub defaults: Preferences,
 }
 
 impl Default for Config {
-    /// 5 s windows, 10 s for a channel, 4 attempts with waits of 1, 2 and 4 s without jitter. 100 000 notifications wait,
-    /// 100 000 ids are remembered, 1000 dead letters are kept, readers may be 1024 deliveries behind. Users without
-    /// preferences have the list within the application, and then mail.
+    /// 5 s windows, 10 s for a channel, 4 attempts with waits of 1, 2 and 4 s without jitter. 100 000 notifications
+    /// wait, 100 000 ids are remembered, 1000 dead letters are kept, readers may be 1024 deliveries behind. Users
+    /// without preferences have the list within the application, and then mail.
     // starter: keep
     fn default() -> Self {
         let attempts = NonZeroU32::MIN.saturating_add(3);
@@ -67,7 +68,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Looks for what makes no sense.
+    /// Checks the settings on their own and the default preferences.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.channel_timeout.is_zero() {
             return Err(ConfigError::ZeroTimeout);

@@ -10,12 +10,14 @@ use super::state::Shared;
 use super::text::render;
 use super::user::{Group, LaneName, Outcome};
 
-/// A group with its way.
+/// A group that is to be delivered. It owns all that it needs, so that its task takes the lock of the state only to
+/// count a call.
 pub(super) struct Delivery {
     pub user: UserId,
     pub lane: LaneName,
     pub group: Group,
-    /// The channels to try, the preferred one first. Not empty.
+    /// The channels to try, the preferred one first. Not empty. Chosen when the attempt began: other preferences hold
+    /// from the next attempt on.
     pub route: Vec<ChannelKind>,
 }
 
@@ -33,12 +35,15 @@ pub(super) async fn attempt(shared: Arc<Shared>, delivery: Delivery) -> Ended {
     let mut outcome = Outcome::default();
     match lane {
         LaneName::Urgent => {
+            // `join_all` keeps the order of the route, whichever channel ends first: the fate lists the channels in the
+            // order of the user's preferences.
             let calls = route.iter().map(|&kind| by(&shared, kind, &user, &group));
             for (kind, delivered) in route.iter().zip(join_all(calls).await) {
                 outcome.note(*kind, delivered);
             }
         }
         LaneName::Rest => {
+            // One after the other: two channels at once would deliver the same text twice.
             for kind in route {
                 outcome.note(kind, by(&shared, kind, &user, &group).await);
                 if !outcome.via.is_empty() {
@@ -50,15 +55,18 @@ pub(super) async fn attempt(shared: Arc<Shared>, delivery: Delivery) -> Ended {
     Ended { user, lane, outcome }
 }
 
+/// Calls one channel, and reports the call when it has ended.
 async fn by(
     shared: &Shared,
     kind: ChannelKind,
     user: &UserId,
     group: &Group,
 ) -> Result<(), ChannelFailure> {
+    // For each call, because each kind has texts of its own; a channel that is never tried costs none.
     let messages: Vec<Rendered> = render(kind, group.iter().map(|item| &*item.notification));
     let limit = shared.config.channel_timeout;
     let delivered = shared.channels.deliver(kind, user, &messages, limit).await;
+    // Here and not at the end of the attempt: a failed call before the one that delivers counts in its own minute.
     shared.announce(kind, user, group, &delivered);
     delivered
 }

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct ChannelFigures {
     /// Calls that have ended, each attempt of each delivery.
     pub attempts: u64,
-    /// Those that have delivered.
+    /// Calls that have delivered.
     pub successes: u64,
 }
 
@@ -23,14 +23,14 @@ pub struct ChannelFigures {
 pub struct MinuteMetrics {
     /// Calls of channels that have ended in the minute.
     pub total: u64,
-    /// Those that have delivered.
+    /// Calls that have delivered.
     pub successful: u64,
-    /// The same for each channel that was called.
+    /// The figures of each channel that was called.
     pub by_channel: BTreeMap<ChannelKind, ChannelFigures>,
 }
 
 impl MinuteMetrics {
-    /// The part of the calls that has delivered, from 0 to 1. `None` without a call: an idle minute has not failed.
+    /// The share of the calls that have delivered, from 0 to 1. `None` without a call: an idle minute has not failed.
     #[must_use]
     pub fn success_rate(&self) -> Option<f64> {
         (self.total > 0).then(|| self.successful as f64 / self.total as f64)
@@ -40,10 +40,11 @@ impl MinuteMetrics {
 /// The minute that is being counted.
 #[derive(Debug)]
 pub(super) struct Minutes {
-    /// When it began.
+    /// When it began: the start of the notifier and whole minutes, so that the minutes do not drift with late timers.
     began: Instant,
     counted: MinuteMetrics,
-    /// Whether the figures that the readers see are not those of an idle minute.
+    /// Whether the figures that the readers see are not those of an idle minute. Then they have to be replaced after a
+    /// minute without calls.
     shows: bool,
 }
 
@@ -69,7 +70,9 @@ impl Minutes {
         }
         self.began += MINUTE.saturating_mul(u32::try_from(minutes).unwrap_or(u32::MAX));
         let counted = std::mem::take(&mut self.counted);
+        // When more than one minute has ended, the last one had no call: the counted ones belong to an earlier minute.
         let figures = if minutes == 1 { counted } else { MinuteMetrics::default() };
+        // From idle to idle nothing has changed, and no reader is woken.
         let showed = std::mem::replace(&mut self.shows, figures.total > 0);
         (showed || self.shows).then_some(figures)
     }

@@ -1,4 +1,4 @@
-//! What is sent to a user, and what becomes known about it.
+//! Notifications, how they end, and the receipts by which a caller learns it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl fmt::Display for UserId {
 /// How urgent a notification is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Can wait.
+    /// May wait: for the window or the digest of its user.
     Low,
     /// The usual case.
     Medium,
@@ -62,7 +62,7 @@ pub enum Priority {
 pub struct Notification {
     /// Its id. Not empty.
     pub id: NotificationId,
-    /// Who gets it. Not empty.
+    /// The user who gets it. Not empty.
     pub user: UserId,
     /// What has happened, in a word, such as `invoice`. Not empty.
     pub topic: String,
@@ -70,7 +70,7 @@ pub struct Notification {
     pub priority: Priority,
     /// The text. Without one, the text is `New TOPIC notification`.
     pub message: Option<String>,
-    /// From this moment on it is not sent any more.
+    /// The moment from which on it is not sent any more. `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -101,14 +101,14 @@ impl Notification {
 pub enum Fate {
     /// It was delivered.
     Sent {
-        /// By which channels, in the order of the user's preferences.
+        /// The channels that have delivered it, in the order of the user's preferences.
         via: Vec<ChannelKind>,
     },
     /// Its `expires_at` was reached before it was sent.
     Expired,
-    /// It could not be delivered. It lies among the dead letters, as long as there is room.
+    /// It could not be delivered. It is among the dead letters, unless there was no room.
     Dead(DeadReason),
-    /// The notifier was stopped before. Whether a delivery that was on its way has arrived is not known.
+    /// The notifier was stopped before. Whether a delivery that was under way has arrived is unknown.
     Pending {
         /// When it is due.
         due: Timestamp,
@@ -124,9 +124,9 @@ pub enum DeadReason {
     /// Every channel failed in every attempt.
     #[error("all channels failed in {attempts} attempts; the last one: {}", Listed(last))]
     Failed {
-        /// How many attempts there were. An attempt tries each channel of the user.
+        /// The attempts that were made. An attempt tries each channel of the user.
         attempts: u32,
-        /// What each channel said in the last attempt, in the order of the user's preferences.
+        /// The failure of each channel in the last attempt, in the order of the user's preferences.
         last: Vec<(ChannelKind, ChannelFailure)>,
     },
 }
@@ -155,10 +155,10 @@ pub enum Refused {
     /// The id was accepted before.
     #[error("a notification with this id was accepted before")]
     Duplicate,
-    /// As many notifications wait as may wait.
+    /// As many notifications wait as `Config::max_pending` allows.
     #[error("{capacity} notifications wait, the limit")]
     Full {
-        /// How many may wait.
+        /// The most notifications that may wait.
         capacity: usize,
     },
     /// The notifier is stopped or is being stopped.
@@ -171,8 +171,8 @@ pub enum Refused {
 pub struct Pending {
     /// The notification.
     pub notification: Notification,
-    /// When it is due: the end of its window, the digest, the end of the quiet hours, the next attempt. Of one that is due
-    /// already, the moment at which the notifier was stopped.
+    /// When it is due: the end of its window, the digest, the end of the quiet hours, or the next attempt. If that has
+    /// passed, the moment at which the notifier was stopped.
     pub due: Timestamp,
 }
 
@@ -181,6 +181,7 @@ pub struct Pending {
 pub struct Receipt {
     /// The id of the notification.
     pub id: NotificationId,
+    /// A oneshot channel: it carries one value, which is the promise. The sender is in the state of the notifier.
     pub(super) fate: oneshot::Receiver<Fate>,
 }
 
@@ -191,7 +192,7 @@ impl Receipt {
     ///
     /// Dropping the future or the receipt changes nothing for the notification.
     pub async fn fate(self) -> Fate {
-        // The sender is not dropped without a fate: it lies in the notifier, whose end settles all that is left.
+        // The sender is not dropped without a fate: the notifier owns it, and its destructor settles all that is left.
         self.fate.await.unwrap_or(Fate::Pending { due: Timestamp::MAX })
     }
 }

@@ -1,4 +1,4 @@
-//! What a user has chosen, and when a notification is due by it. Without a clock.
+//! The choices of a user, and when a notification is due by them. There is no clock here.
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
@@ -11,7 +11,7 @@ use super::quiet::QuietHours;
 /// A channel of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelPreference {
-    /// Which channel.
+    /// The kind of the channel.
     pub kind: ChannelKind,
     /// Whether it may be used.
     pub enabled: bool,
@@ -26,14 +26,14 @@ pub enum Frequency {
     Batched,
     /// All together, each day.
     Daily {
-        /// At which local time.
+        /// The local time of the digest.
         at: Time,
     },
     /// All together, each week.
     Weekly {
-        /// On which day.
+        /// The day of the digest.
         on: Weekday,
-        /// At which local time.
+        /// The local time of the digest.
         at: Time,
     },
 }
@@ -44,11 +44,11 @@ impl Frequency {
     /// Each Monday at 09:00.
     pub const WEEKLY: Self = Self::Weekly { on: Weekday::Monday, at: Time::constant(9, 0, 0, 0) };
 
-    /// The first digest after `now`, and not at `now`, for a user in `zone`. `None` without digests, and at the end of the
-    /// calendar.
+    /// The first digest after `now`, and not at `now`, for a user in `zone`. `None` without digests, and at the end of
+    /// the calendar.
     ///
-    /// Each local date has one digest at most. A time that the clock jumps over is taken as late as the
-    /// jump is long: 02:30 becomes 03:30. Of a time that happens twice, it is the first one.
+    /// Each local date has one digest at most. If the clock jumps over its time, the digest is later by the length of
+    /// the jump: 02:30 becomes 03:30. Of a time that happens twice, it is the first one.
     #[must_use]
     pub fn next_digest(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let (on, at) = match self {
@@ -62,21 +62,23 @@ impl Frequency {
         let dates = (-1..=9).filter_map(|days: i32| today.checked_add(Span::new().days(days)).ok());
         dates
             .filter(|date| on.is_none_or(|on| date.weekday() == on))
+            // From the date and the time of day, and not by adding 24 hours to the last digest: the days on which a
+            // clock changes have 23 or 25.
             .filter_map(|date| zone.to_ambiguous_timestamp(date.to_datetime(at)).compatible().ok())
             .find(|&digest| digest > now)
     }
 }
 
-/// What a user has chosen.
+/// The choices of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
     /// The channels, the preferred one first. Each kind at most once.
     pub channels: Vec<ChannelPreference>,
     /// The zone of the user's times.
     pub zone: TimeZone,
-    /// When only urgent notifications are sent.
+    /// The hours in which only urgent notifications are sent. `None`: there are none.
     pub quiet: Option<QuietHours>,
-    /// How often the rest is sent.
+    /// How often what is not urgent is sent.
     pub frequency: Frequency,
 }
 
@@ -92,7 +94,7 @@ pub enum PreferencesError {
 }
 
 impl Preferences {
-    /// These channels, all of them enabled, in UTC, without quiet hours, [`Frequency::Immediate`].
+    /// Preferences with these channels, all of them enabled, in UTC, without quiet hours, [`Frequency::Immediate`].
     // starter: keep
     #[must_use]
     pub fn new(channels: impl IntoIterator<Item = ChannelKind>) -> Self {
@@ -114,6 +116,7 @@ impl Preferences {
         if self.channels.is_empty() {
             return Err(PreferencesError::NoChannels);
         }
+        // Disabled ones count too: a kind that is listed as enabled and as disabled is a contradiction.
         let kinds: Vec<_> = self.channels.iter().map(|channel| channel.kind).collect();
         let twice = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind));
         twice.map_or(Ok(()), |(_, kind)| Err(PreferencesError::ListedTwice(*kind)))
@@ -132,6 +135,8 @@ impl Preferences {
 
     /// When a notification that is accepted now is due, apart from quiet hours.
     pub(super) fn plan(&self, priority: Priority, now: Timestamp) -> Plan {
+        // Quiet hours have no say here. They decide when something would be sent: a window may end in them, and they
+        // may be other ones by then.
         match (priority, self.frequency) {
             (Priority::Urgent, _) | (Priority::High, Frequency::Immediate) => Plan::Now,
             (_, Frequency::Immediate | Frequency::Batched) => Plan::Window,

@@ -4,7 +4,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-/// A time of day that is none.
+/// The error of a text that is no time of day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no time of day: write hours and minutes, such as 07:00")]
 pub struct QuietHoursError(pub String);
@@ -66,6 +66,8 @@ impl QuietHours {
         // Yesterday too: after a jump to another date, its end may still be ahead.
         let days =
             (-1..=2).filter_map(|days: i32| local.date().checked_add(Span::new().days(days)).ok());
+        // The end by the local clock, on each of these days. The earliest one counts that is later than `now` and at
+        // which it is not quiet.
         let ends = days.flat_map(|date| {
             let end = zone.to_ambiguous_timestamp(date.to_datetime(self.end));
             // An hour that repeats has two such ends, and quiet time before each of them.
@@ -73,6 +75,8 @@ impl QuietHours {
         });
         let end = ends.flatten().filter(|&end| self.ends(end, now, zone)).min();
         let limit = end.unwrap_or(Timestamp::MAX);
+        // A change of the clock may jump over the end, so that no moment shows it. Only changes before the limit are
+        // looked at: those of a zone go on to the end of the calendar.
         let changes = zone.following(now).map(|change| change.timestamp());
         let jump = changes.take_while(|&at| at < limit).find(|&at| self.ends(at, now, zone));
         Some(jump.unwrap_or(limit))

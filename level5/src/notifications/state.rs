@@ -1,4 +1,4 @@
-//! What a notifier knows, and the steps from one state to the next.
+//! The state of a notifier, and the steps from one state to the next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,16 +25,21 @@ use crate::wall_clock::WallClock;
 pub(super) struct Shared {
     pub config: Config,
     pub channels: Channels,
+    /// For dates only: digests, quiet hours, expiry. Windows and pauses are measured by tokio's clock, so that a wall
+    /// clock that is set neither shortens nor stretches them.
     pub wall: Box<dyn WallClock>,
-    /// A `std` mutex: it is held for one step, never across an await, and no foreign code runs under it. The wall
-    /// clock, which is foreign code, is read before.
+    /// A `std` mutex: it is held for one step, never across an await, and a destructor takes it. Channels, the wall
+    /// clock and the jitter, which are foreign code, are called without it.
     pub state: Mutex<State>,
-    /// There is something to do for the driver. It keeps one permit, so a call between two waits is not lost.
+    /// Wakes the driver. It keeps one permit, so a change between two waits is not lost.
     pub wake: Notify,
-    /// The driver has ended, and with it every delivery.
+    /// Cancelled when the driver has ended, and with it every delivery. A token, because several shutdowns may wait.
     pub ended: CancellationToken,
+    /// Apart from the state, with a lock of its own: callers have it by reference.
     pub letters: DeadLetters<Notification>,
+    /// Broadcast: every reader sees each call, and a slow one loses the oldest. No delivery waits for a reader.
     pub reports: broadcast::Sender<DeliveryReport>,
+    /// Watch: only the latest minute matters.
     pub metrics: watch::Sender<MinuteMetrics>,
 }
 
@@ -47,7 +52,7 @@ impl Shared {
         Now { wall: self.wall.now(), at: Instant::now() }
     }
 
-    /// A call of a channel has ended.
+    /// Counts and reports a call of a channel that has ended.
     pub fn announce(
         &self,
         channel: ChannelKind,
@@ -58,6 +63,8 @@ impl Shared {
         let now = Instant::now();
         {
             let mut state = self.lock();
+            // First the minutes that have ended: in an idle time the driver had no timer for them, and this call would
+            // be counted in a minute that is over.
             self.show(state.minutes.roll(now));
             state.minutes.count(channel, result.is_ok());
         }
@@ -71,32 +78,40 @@ impl Shared {
 
     pub fn show(&self, figures: Option<MinuteMetrics>) {
         if let Some(figures) = figures {
+            // `send_replace` and not `send`, which keeps the old figures while there is no reader.
             self.metrics.send_replace(figures);
         }
     }
 }
 
-/// How far a notifier is from its end.
+/// How far a notifier is from its end. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// Nothing is accepted and nothing begins. What is on its way may end.
+    /// Nothing is accepted and nothing begins. Deliveries that are under way may end.
     Draining,
-    /// What is on its way is dropped.
+    /// Deliveries that are under way are dropped.
     Stopping,
 }
 
+/// The state of a notifier. Every method is one step, under the lock of [`Shared`].
 pub(super) struct State {
     pub phase: Phase,
     pub minutes: Minutes,
+    /// In `Arc`s: a step reads the preferences of a user while it changes the user.
     preferences: HashMap<UserId, Arc<Preferences>>,
     defaults: Arc<Preferences>,
-    /// Those with notifications that have not ended. The others cost nothing.
+    /// The users with notifications that have not ended. The others cost nothing.
     users: HashMap<UserId, User>,
+    /// When each of `users` needs attention. A step that changes a user enters the new moments in here, or the user
+    /// would wait until something else wakes the driver.
     agenda: Agenda,
     ids: Ids,
-    /// By the number of the notification. Each has one until its fate is known: this is what makes it one fate.
+    /// By the number of the notification. Each has one until its fate is known: this is what makes it one fate. Their
+    /// number is that of the notifications that wait, against which the capacity is checked.
     receipts: HashMap<u64, oneshot::Sender<Fate>>,
+    /// How many notifications were accepted, and so the number of the next one. A number and not the id identifies a
+    /// notification: an id may come again.
     accepted: u64,
 }
 
@@ -128,6 +143,8 @@ impl State {
         config: &Config,
         now: Now,
     ) -> Result<Receipt, Refused> {
+        // All that can refuse comes first, so that a refusal has nothing to undo. `Closed` before the others: those may
+        // pass, and a caller would try again.
         if self.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -145,6 +162,7 @@ impl State {
         self.accepted += 1;
         self.receipts.insert(number, sender);
         let item = Item { number, notification: Arc::new(notification) };
+        // After the receipt and the id are entered, since `settle` is the one way to a fate.
         if item.notification.is_expired(now.wall) {
             self.settle(item, Fate::Expired);
             return Ok(receipt);
@@ -159,7 +177,7 @@ impl State {
         Ok(receipt)
     }
 
-    /// A user has other preferences: all that waits is planned again.
+    /// Sets the preferences of a user, and plans all that waits again.
     pub fn prefer(&mut self, user: UserId, preferences: Preferences, config: &Config, now: Now) {
         if let Some(waiting) = self.users.get_mut(&user) {
             waiting.replan(&preferences, config.window, now);
@@ -175,6 +193,8 @@ impl State {
     /// The deliveries that begin now.
     pub fn begin(&mut self, shared: &Shared, now: Now) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
+        // It ends, because `attend` leaves a user no moment up to `now`: what is due has begun, is held, or waits for a
+        // lane, whose end counts as attention.
         while let Some(name) = self.agenda.due(now) {
             self.attend(&name, shared, now, &mut deliveries);
         }
@@ -185,8 +205,10 @@ impl State {
     fn attend(&mut self, name: &UserId, shared: &Shared, now: Now, begin: &mut Vec<Delivery>) {
         let preferences = self.preferences(name);
         let Some(user) = self.users.get_mut(name) else { return self.agenda.remove(name) };
+        // Before anything begins: of two that are due and expired at the same moment, neither is sent.
         let expired = user.expire(now);
         let quiet_until = preferences.quiet_until(now.wall);
+        // Settled below, when the borrow of `user` has ended.
         let mut stranded = Group::new();
         for lane in [LaneName::Urgent, LaneName::Rest] {
             let Some(group) = user.begin(lane, quiet_until, now) else { continue };
@@ -205,8 +227,10 @@ impl State {
         self.bury(stranded, &DeadReason::NoChannel, 0, &shared.letters);
     }
 
-    /// An attempt is over. `unit` is a number of the jitter, for the wait before the next one.
+    /// Applies the end of an attempt. `unit` is a number of the jitter, for the wait before the next one.
     pub fn ended(&mut self, ended: Ended, shared: &Shared, unit: f64, now: Now) {
+        // No user: its notifications were handed back, and have their fate. A second one would be the loss of a
+        // promise: `Pending` says that another notifier may send it.
         let Some(user) = self.users.get_mut(&ended.user) else { return };
         let retry = &shared.config.retry;
         let wait = |failed: u32| {
@@ -234,11 +258,12 @@ impl State {
         self.agenda.next(now).into_iter().chain(self.minutes.next()).min()
     }
 
-    /// All that has not ended, in the order of acceptance. Each has its fate then.
+    /// Takes out all that has not ended, in the order of acceptance, and settles each as pending.
     pub fn hand_back(&mut self, now: Now) -> Vec<Pending> {
         let users = std::mem::take(&mut self.users);
         self.agenda = Agenda::default();
         let mut left: Vec<_> = users.into_values().flat_map(|user| user.hand_back(now)).collect();
+        // The map has its own order, and lanes come after what waits.
         left.sort_by_key(|(item, _)| item.number);
         let pending = left.into_iter().map(|(item, due)| {
             let notification = (*item.notification).clone();
@@ -248,8 +273,10 @@ impl State {
         pending.collect()
     }
 
+    /// Enters the next moments of a user, or forgets one of whom nothing waits. After each step that changes a user.
     fn reschedule(&mut self, name: &UserId, now: Now) {
         let Some(user) = self.users.get(name) else { return };
+        // Otherwise a notifier would keep an entry of every user that it ever had.
         if user.is_done() {
             self.users.remove(name);
             self.agenda.remove(name);
@@ -259,6 +286,7 @@ impl State {
         }
     }
 
+    /// Ends the notifications of a group as dead letters.
     fn bury(
         &mut self,
         group: Group,
@@ -273,6 +301,7 @@ impl State {
         }
     }
 
+    /// Gives a notification its fate. Every notification ends here, and only here.
     fn settle(&mut self, item: Item, fate: Fate) {
         match fate {
             // It was not delivered, so it may be sent again.
@@ -286,11 +315,13 @@ impl State {
     }
 }
 
-/// The ids that are known: those that wait, and so many of those that have ended.
+/// The ids that are refused as duplicates: those of notifications that wait, and of the last ones that have ended.
 struct Ids {
+    /// All of them. The capacity of the notifier bounds those that wait.
     known: HashSet<NotificationId>,
-    /// The oldest one first.
+    /// The ids of ended notifications, the oldest one first: the order in which they are forgotten.
     ended: VecDeque<NotificationId>,
+    /// The most ids in `ended`.
     capacity: usize,
 }
 

@@ -7,11 +7,11 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::channel::{ChannelKind, Rendered};
 use super::notification::Notification;
 
-/// A text message of GSM-7 characters has so many units.
+/// The most units of a text message of GSM-7 characters.
 const SMS_GSM: usize = 160;
-/// Any other text message has so many UTF-16 units.
+/// The most UTF-16 units of any other text message.
 const SMS_UTF16: usize = 70;
-/// A push message has so many characters.
+/// The most characters of a push message.
 const PUSH: usize = 100;
 
 /// The basic alphabet of GSM 03.38. A character takes one unit.
@@ -19,7 +19,7 @@ const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !
 /// Its extension. A character takes two units: an escape comes before it.
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// `text` as a text message.
+/// Returns `text` as a text message.
 ///
 /// A text whose characters are all in GSM-7 has room for 160 units, where `^ { } \ [ ~ ] | €` and the form feed take
 /// two units each. Any other text has room for 70 UTF-16 units. A text that fits is left as it is. Any other one is cut
@@ -35,15 +35,15 @@ pub fn sms(text: &str) -> String {
     }
 }
 
-/// `text` as a push message: 100 characters at most, as `str::chars` counts them. A longer one is cut between two grapheme
-/// clusters, as late as possible, and gets a `…`, which lies within the limit.
+/// Returns `text` as a push message: 100 characters at most, as `str::chars` counts them. A longer one is cut between
+/// two grapheme clusters, as late as possible, and gets a `…`, which lies within the limit.
 #[must_use]
 pub fn push(text: &str) -> String {
     cut(text, PUSH, "…", |text| text.chars().count())
 }
 
-/// The messages for a delivery of these notifications: a text message and a push message are one for all, whose texts are
-/// joined by line feeds before the whole is cut; mail and list have one for each.
+/// The messages for a delivery of these notifications: a text message and a push message are one for all, whose texts
+/// are joined by line feeds before the whole is cut; mail and list have one for each.
 pub(super) fn render<'a>(
     kind: ChannelKind,
     notifications: impl IntoIterator<Item = &'a Notification>,
@@ -73,7 +73,7 @@ fn words(notification: &Notification) -> String {
     notification.message.clone().unwrap_or_else(default)
 }
 
-/// How many units a character takes in GSM-7. `None`: it is not in it.
+/// The units of a character in GSM-7. `None`: GSM-7 does not have it.
 fn gsm_units(c: char) -> Option<usize> {
     if GSM.contains(c) { Some(1) } else { GSM_EXTENSION.contains(c).then_some(2) }
 }
@@ -82,6 +82,7 @@ fn cut(text: &str, limit: usize, ellipsis: &str, units: impl Fn(&str) -> usize) 
     if units(text) <= limit {
         return text.to_owned();
     }
+    // By clusters: a cut within one would leave half of an emoji, or a letter without its accent.
     let room = limit.saturating_sub(units(ellipsis));
     let (mut used, mut end) = (0, 0);
     for (at, cluster) in text.grapheme_indices(true) {

@@ -1,4 +1,4 @@
-//! The notifications of one user: what waits, what is on its way, what is next. No clock, no channels.
+//! The notifications of one user: what waits, what is under way, what is next. There is no clock and no channel here.
 //!
 //! ```text
 //!              accept            due reached, lane free                 a channel delivered
@@ -11,7 +11,7 @@
 //!                        └────── expires_at reached ────────┴──▶ Expired
 //! ```
 //!
-//! A user has two lanes: one for what is urgent, one for the rest. In a lane one delivery is on its way at a time,
+//! A user has two lanes: one for what is urgent, one for the rest. In a lane one delivery is under way at a time,
 //! retries included, so that no notification overtakes an earlier one of its lane. What is urgent does not wait behind
 //! the rest.
 
@@ -26,14 +26,15 @@ use super::channel::{ChannelFailure, ChannelKind};
 use super::notification::{Notification, Priority};
 use super::preferences::{Plan, Preferences};
 
-/// Now, on both clocks. Waits are measured by the first one, dates by the second one.
+/// The present, on both clocks. Waits are measured by the first one, dates by the second one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub at: Instant,
     pub wall: Timestamp,
 }
 
-/// When something is due.
+/// When something is due. A wait and a date stay what they are until they are reached: converted at acceptance, either
+/// would be wrong after the wall clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Now,
@@ -50,7 +51,8 @@ impl Due {
         }
     }
 
-    /// The same moment on the wall.
+    /// The same moment on the wall clock: another process, to which a pending notification is handed, has other
+    /// instants.
     fn date(self, now: Now) -> Timestamp {
         match self {
             Self::Now => now.wall,
@@ -85,7 +87,8 @@ impl Wake {
     }
 }
 
-/// A notification with its number in the order of acceptance.
+/// A notification with its number in the order of acceptance. A clone is cheap: the lane keeps one while the delivery
+/// has another.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub number: u64,
@@ -95,18 +98,24 @@ pub(super) struct Item {
 /// Notifications that are delivered together, in the order of acceptance.
 pub(super) type Group = Vec<Item>;
 
+/// Which of a user's two lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneName {
     Urgent,
     Rest,
 }
 
+/// A lane has one group, from the beginning of its first attempt to its end. While it has one, the rest waits: sent in
+/// a pause between two attempts, a later notification would overtake an earlier one.
 #[derive(Debug, Default)]
 enum Lane {
     #[default]
     Free,
+    /// The group is kept here while the delivery has a copy: what is handed back at a stop must not depend on a task
+    /// that was aborted.
     OnItsWay {
         group: Group,
+        /// Attempts that have failed.
         failed: u32,
     },
     BetweenAttempts {
@@ -116,6 +125,7 @@ enum Lane {
     },
 }
 
+/// A notification that is in no lane yet.
 #[derive(Debug)]
 struct Waiting {
     item: Item,
@@ -137,11 +147,13 @@ pub(super) enum End {
     Failed { group: Group, attempts: u32, last: Vec<(ChannelKind, ChannelFailure)> },
 }
 
+/// What waits for one user, and what is under way.
 #[derive(Debug, Default)]
 pub(super) struct User {
-    /// In the order of acceptance.
+    /// In the order of acceptance, which is the order within a delivery. Not by due time: that changes with quiet hours
+    /// and preferences.
     waiting: VecDeque<Waiting>,
-    /// The end of the window that was opened last.
+    /// The end of the window that was opened last. It may have passed: the next notification then opens another one.
     window: Option<Instant>,
     urgent: Lane,
     rest: Lane,
@@ -154,7 +166,7 @@ impl User {
         self.waiting.is_empty() && free(&self.urgent) && free(&self.rest)
     }
 
-    /// Takes a notification in, and returns when it needs attention.
+    /// Adds a notification, and returns when it needs attention.
     pub fn accept(
         &mut self,
         item: Item,
@@ -167,8 +179,9 @@ impl User {
         self.accept_at(item, due, now)
     }
 
-    /// Takes a notification in that is due at a known moment.
+    /// Adds a notification that is due at a known moment, and returns when it needs attention.
     pub fn accept_at(&mut self, item: Item, due: Due, now: Now) -> Wake {
+        // Its expiry needs attention too: the fate is due at that moment, and not when it would have been sent.
         let mut wake = Wake::default();
         wake.by(due, now);
         wake.by_expiry(&item, now);
@@ -178,6 +191,7 @@ impl User {
 
     /// Plans all that waits as if it were accepted now.
     pub fn replan(&mut self, preferences: &Preferences, window: Duration, now: Now) {
+        // As if accepted now, and so in a new window: the one that is open would send them earlier than that.
         self.window = None;
         for index in 0..self.waiting.len() {
             let plan = preferences.plan(self.waiting[index].item.notification.priority, now.wall);
@@ -203,10 +217,11 @@ impl User {
         }
     }
 
-    /// Removes what has expired. What is on its way is not stopped.
+    /// Removes what has expired. What is under way is not stopped.
     pub fn expire(&mut self, now: Now) -> Group {
         let is_over = |item: &Item| item.notification.is_expired(now.wall);
         let mut expired = Group::new();
+        // A look first: mostly nothing has expired, and the queue stays where it is.
         if self.waiting.iter().any(|waiting| is_over(&waiting.item)) {
             let (over, rest) = self
                 .waiting
@@ -218,6 +233,7 @@ impl User {
         for lane in [&mut self.urgent, &mut self.rest] {
             if let Lane::BetweenAttempts { group, .. } = lane {
                 expired.extend(group.extract_if(.., |item| is_over(item)));
+                // An attempt without notifications must not begin, nor hold up what waits for the lane.
                 if group.is_empty() {
                     *lane = Lane::Free;
                 }
@@ -226,19 +242,21 @@ impl User {
         expired
     }
 
-    /// The group that the lane delivers now, if there is one. It is on its way then, until [`ended`](Self::ended).
+    /// The group that the lane delivers now, if there is one. It is under way then, until [`ended`](Self::ended).
     pub fn begin(
         &mut self,
         name: LaneName,
         quiet_until: Option<Timestamp>,
         now: Now,
     ) -> Option<Group> {
-        // Only here quiet hours decide: at the moment at which something would be sent.
+        // Only here quiet hours decide: at the moment at which something would be sent. Decided at acceptance, a window
+        // that ends in them, or an attempt that falls into them, would wake the user.
         let held = quiet_until.filter(|_| name == LaneName::Rest).map(Due::Date);
         match self.lane(name) {
             Lane::OnItsWay { .. } => None,
             Lane::BetweenAttempts { due, .. } if !due.is_reached(now) => None,
             Lane::BetweenAttempts { due, group, failed } => match held {
+                // The attempt keeps its number: being held is no failure.
                 Some(end) => {
                     *due = end;
                     None
@@ -256,13 +274,17 @@ impl User {
     fn begin_waiting(&mut self, name: LaneName, held: Option<Due>, now: Now) -> Option<Group> {
         let is_ripe =
             |waiting: &Waiting| lane_of(&waiting.item) == name && waiting.due.is_reached(now);
+        // Only what would go now is moved. The digest of next week stays where it is. A new due time, and not a mark:
+        // the agenda then wakes the driver at the end of the quiet hours.
         if let Some(end) = held {
             self.waiting.iter_mut().filter(|it| is_ripe(it)).for_each(|it| it.due = end);
             return None;
         }
+        // An empty group would keep the lane busy, without an end that frees it.
         if !self.waiting.iter().any(is_ripe) {
             return None;
         }
+        // `partition` keeps the order of acceptance on both sides.
         let (ripe, rest) = self.waiting.drain(..).partition::<VecDeque<_>, _>(is_ripe);
         self.waiting = rest;
         let group: Group = ripe.into_iter().map(|waiting| waiting.item).collect();
@@ -270,12 +292,13 @@ impl User {
         Some(group)
     }
 
-    /// The group on its way has nowhere to go. It leaves the lane.
+    /// Frees the lane of a group that has no channel.
     pub fn nowhere(&mut self, name: LaneName) {
         *self.lane(name) = Lane::Free;
     }
 
-    /// An attempt is over. `wait` is the pause after so many failed attempts; `None` if there is no further one.
+    /// Applies the outcome of an attempt. `wait` returns the pause after a number of failed attempts, or `None` if
+    /// there is no further one.
     pub fn ended(
         &mut self,
         name: LaneName,
@@ -284,6 +307,7 @@ impl User {
         now: Now,
     ) -> Option<End> {
         let lane = self.lane(name);
+        // Taken, so the lane is free unless the group returns to it below.
         let Lane::OnItsWay { group, failed } = std::mem::take(lane) else { return None };
         if !outcome.via.is_empty() {
             return Some(End::Sent(group, outcome.via));
@@ -291,6 +315,7 @@ impl User {
         let failed = failed.saturating_add(1);
         match wait(failed) {
             Some(wait) => {
+                // From the end of the attempt, so that a channel that hangs has a pause too.
                 let due = now.at.checked_add(wait).map_or(Due::Date(Timestamp::MAX), Due::At);
                 *lane = Lane::BetweenAttempts { group, failed, due };
                 None
@@ -299,11 +324,13 @@ impl User {
         }
     }
 
-    /// When this user needs attention next. A lane that is on its way needs none: its end is attention.
+    /// When this user needs attention next. A delivery that is under way needs none: its end is attention.
     pub fn wake(&self, now: Now) -> Wake {
         let mut wake = Wake::default();
         for Waiting { item, due } in &self.waiting {
             wake.by_expiry(item, now);
+            // While the lane is busy, the due time is left out: reached and not begun, it would wake the driver again
+            // and again. The end of the delivery brings the user back.
             let lane = if lane_of(item) == LaneName::Urgent { &self.urgent } else { &self.rest };
             if matches!(lane, Lane::Free) {
                 wake.by(*due, now);
@@ -324,6 +351,8 @@ impl User {
         let lanes = [self.urgent, self.rest].into_iter().flat_map(|lane| {
             let (group, due) = match lane {
                 Lane::Free => (Group::new(), Due::Now),
+                // Its delivery was dropped. Whether it has arrived is unknown, so it is handed back: sent twice is
+                // better than not at all.
                 Lane::OnItsWay { group, .. } => (group, Due::Now),
                 Lane::BetweenAttempts { group, due, .. } => (group, due),
             };

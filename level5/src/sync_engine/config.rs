@@ -24,7 +24,7 @@ pub struct Config {
     pub fetch_timeout: Duration,
     /// A stamp that is further ahead of the wall clock than this is held at the time of the wall clock.
     pub max_skew: Duration,
-    /// The most records that are kept, deleted ones included. A record beyond it is refused and counted.
+    /// The most records that are kept, deleted ones included. A record beyond that is refused and counted.
     pub capacity: NonZeroUsize,
     /// The most versions that are kept of each record, the current one included.
     pub versions: NonZeroUsize,
@@ -66,7 +66,7 @@ impl Config {
     }
 }
 
-/// What is known of a source in advance.
+/// The settings of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceMeta {
     /// Its rank among the sources.
@@ -77,7 +77,7 @@ pub struct SourceMeta {
     pub every: Duration,
 }
 
-/// What makes one content of differing records.
+/// How one content is chosen when the records of several sources differ.
 #[derive(Clone)]
 pub enum Rule {
     /// A strategy. With [`Strategy::Manual`] a conflict is parked until [`decide`](super::Engine::decide).
@@ -101,8 +101,9 @@ pub trait Resolve: Send + Sync + 'static {
     /// Picks what counts of the differing records, which come with the oldest stamp first. `None` leaves the
     /// conflict to a person.
     ///
-    /// The engine asks once for a record at a time. Records that arrive meanwhile lead to another question. A panic
-    /// counts as `None`. The engine drops the future when it is dropped itself, or at the deadline of its shutdown.
+    /// The engine asks once for a record at a time. Records that arrive before the answer lead to another question. A
+    /// panic counts as `None`. The engine drops the future when it is dropped itself, or at the deadline of its
+    /// shutdown.
     fn resolve(&self, id: RecordId, records: Vec<Record>) -> BoxFuture<'static, Option<Pick>>;
 }
 
@@ -111,8 +112,8 @@ pub trait Resolve: Send + Sync + 'static {
 pub enum Pick {
     /// The record of this source, as a whole.
     Record(SourceId),
-    /// A content that is written for the purpose, or `None`: the record is deleted. Its stamp is that of the newest
-    /// record of the conflict, and its fields have no origins.
+    /// Another content, or `None`: the record is deleted. Its stamp is that of the newest record of the conflict, and
+    /// its fields have no origins.
     Content(Option<Fields>),
 }
 
@@ -145,7 +146,7 @@ pub enum ConfigError {
     /// There is a source with this id already.
     #[error("the engine has a source `{0}` already; remove it first, or use another id")]
     DuplicateSource(SourceId),
-    /// So many records have rules of their own, which is the capacity.
+    /// As many records have rules of their own as the capacity allows. The number is the capacity.
     #[error("{0} records have rules of their own; more would exceed the capacity")]
     TooManyRules(usize),
     /// The store could not be read.

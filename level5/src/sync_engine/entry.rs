@@ -25,7 +25,7 @@ use super::config::{Conflict, Pick, Rule};
 use super::record::RecordId;
 use super::store::Saved;
 
-/// Whether a conflict is open.
+/// Whether a conflict is open. What counts stays as it was while it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Doubt {
     /// The sources agree, or their conflict is decided.
@@ -34,25 +34,28 @@ pub(super) enum Doubt {
     /// The conflict of this number waits for a person.
     Parked(u64),
     /// A program was asked about the conflict `question`. The conflict that is open now is `number`; it is a later one
-    /// if records have changed since.
+    /// if records have changed since. Two numbers, because the answer comes with the first, and the second decides
+    /// whether the program is asked again.
     Asking { question: u64, number: u64 },
 }
 
-/// What has followed from an event.
+/// What has followed from a change of an entry. The entry has no channels; [`State`](super::state::State) sends it.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
-    /// What counts is another content now.
+    /// What counts, if its content is another one now.
     pub(super) change: Option<Resolved>,
-    /// A conflict was found.
+    /// The conflict, if one was found.
     pub(super) found: Option<Conflict>,
-    /// A conflict was decided.
+    /// Whether a conflict was decided.
     pub(super) resolved: bool,
-    /// The program has to be asked about this.
+    /// The conflict that a program has to be asked about.
     pub(super) question: Option<Conflict>,
 }
 
+/// One record, with everything that its sources have delivered of it.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
+    /// The newest record of each source, deletions included: an older record that arrives late loses against them.
     latest: Latest<Record>,
     /// The versions, the oldest first; the last one counts.
     history: VecDeque<Resolved>,
@@ -60,9 +63,11 @@ pub(super) struct Entry {
     /// another one when these differ; new stamps alone do not make one.
     differing: BTreeMap<SourceId, Fingerprint>,
     pub(super) doubt: Doubt,
-    /// The stamps that were held, as their sources wrote them.
+    /// The stamps that were held, as their sources wrote them: by these a record is known again when it comes once
+    /// more.
     held: BTreeMap<SourceId, Stamp>,
-    /// When each source delivered the record last, since the start.
+    /// When each source delivered the record last. Not saved: an `Instant` means nothing to another process, and after
+    /// a restart nothing is confirmed.
     confirmed: BTreeMap<SourceId, Instant>,
     /// When all sources answered a fetch of the record last.
     asked: Option<Instant>,
@@ -76,6 +81,8 @@ impl Entry {
         for record in saved.records {
             latest.offer(record);
         }
+        // Computed and not saved. With these, the first review finds the same conflict again and not a new one, and a
+        // decision of the last run holds.
         let differing = if latest.in_conflict() { prints(&latest) } else { BTreeMap::new() };
         let open = saved.open && !differing.is_empty();
         let doubt = if open { Doubt::Parked(number) } else { Doubt::Settled };
@@ -113,6 +120,7 @@ impl Entry {
     /// source still has an older record says nothing about the one that counts.
     pub(super) fn confirmed(&self) -> Option<Instant> {
         let source = &self.current()?.stamp.source;
+        // `None` is less than every moment, so `max` takes the one that there is.
         self.confirmed.get(source).copied().max(self.asked)
     }
 
@@ -122,11 +130,13 @@ impl Entry {
     /// A record whose stamp was held keeps the moment of its first arrival. If each poll moved it to the present, it
     /// would win against everything that was written elsewhere since.
     pub(super) fn offer(&mut self, record: Record, written: Stamp) -> bool {
+        // Before the offer, whose comparison sees only the held stamp: it is that of the present, and newer each time.
         if self.held.get(&written.source) == Some(&written) {
             return false;
         }
         let is_held = record.stamp != written;
         let is_news = matches!(self.latest.offer(record), Offer::First | Offer::Replaces(_));
+        // Only the stamp of the record that is kept: a record that was refused as older must not be recognised.
         if is_news && is_held {
             self.held.insert(written.source.clone(), written);
         } else if is_news {
@@ -147,6 +157,8 @@ impl Entry {
         numbers: &mut u64,
         versions: NonZeroUsize,
     ) -> Decided {
+        // By content and source, without stamps: a source that writes the same again makes no new conflict. By source,
+        // because one that goes over to another's content changes who differs, though the set of contents is the same.
         let differs = self.latest.in_conflict();
         let differing = if differs { prints(&self.latest) } else { BTreeMap::new() };
         let news = differs && differing != self.differing;
@@ -164,6 +176,8 @@ impl Entry {
         match resolve(&self.latest, strategy, standings) {
             Resolution::Empty => {}
             Resolution::Decided(resolved) => {
+                // Agreement ends a doubt too, but decides no conflict: `differs` keeps it out of the figures. An answer
+                // that still comes finds no question, and changes nothing.
                 let open = std::mem::take(&mut self.doubt) != Doubt::Settled;
                 decided.resolved = differs && (news || open);
                 decided.change = self.becomes(resolved, versions);
@@ -171,11 +185,14 @@ impl Entry {
             Resolution::Open(_) => {
                 let asks = matches!(rule, Rule::Ask(_));
                 self.doubt = match self.doubt {
+                    // A decision was made about exactly these contents. It holds.
                     Doubt::Settled if !news => Doubt::Settled,
                     // One question at a time for a record: the answer to this one comes first.
                     Doubt::Asking { question, number } if asks => {
                         Doubt::Asking { question, number: if news { *numbers } else { number } }
                     }
+                    // Parked, or asked and no longer asked under this rule, or a new conflict. It keeps its number if
+                    // the contents are the same, so that a person's decision about it stays valid.
                     open => {
                         let number = match open {
                             Doubt::Parked(number) | Doubt::Asking { number, .. } if !news => number,
@@ -194,7 +211,7 @@ impl Entry {
         decided
     }
 
-    /// The program has answered. `pick` is `None` if it left the conflict open.
+    /// Applies the program's answer. `pick` is `None` if it left the conflict open.
     ///
     /// An answer about records that have changed since counts until the next one: a record that changes faster than
     /// the program answers must not wait without end.
@@ -205,6 +222,7 @@ impl Entry {
         versions: NonZeroUsize,
     ) -> Decided {
         let mut decided = Decided::default();
+        // The records have come to agree, or the rule is another one now: the answer is about nothing that is open.
         let Doubt::Asking { question: asked, number } = self.doubt else { return decided };
         if asked != question.number {
             return decided;
@@ -212,6 +230,7 @@ impl Entry {
         let has_picked = pick.is_some();
         decided.change = pick.and_then(|resolved| self.becomes(resolved, versions));
         self.doubt = if number != asked {
+            // Not decided yet: the pick is about older records. It counts until the program has seen the new ones.
             decided.question = Some(self.conflict(&question.id, number));
             Doubt::Asking { question: number, number }
         } else if has_picked {
@@ -223,7 +242,7 @@ impl Entry {
         decided
     }
 
-    /// A person has decided the conflict that is parked.
+    /// Applies a person's decision of the conflict that is parked. The caller has checked its number.
     pub(super) fn decide(&mut self, resolved: Resolved, versions: NonZeroUsize) -> Decided {
         self.doubt = Doubt::Settled;
         Decided { change: self.becomes(resolved, versions), resolved: true, ..Decided::default() }
@@ -242,7 +261,7 @@ impl Entry {
         Conflict { id: id.clone(), number, records }
     }
 
-    /// This counts from now on. Returns it if its content is another one than before.
+    /// Makes `resolved` what counts. Returns it if its content is another one than before.
     fn becomes(&mut self, resolved: Resolved, versions: NonZeroUsize) -> Option<Resolved> {
         if let Some(current) = self.history.back_mut()
             && current.content == resolved.content
@@ -269,6 +288,8 @@ pub(super) fn picked(conflict: &Conflict, pick: Pick) -> Option<Resolved> {
             record.map(Resolved::whole)
         }
         Pick::Content(content) => {
+            // A version needs a stamp, and a written content has none. With that of the newest record, the deliveries
+            // of its source confirm the content.
             let newest = conflict.records.last()?;
             let stamp = newest.stamp.clone();
             Some(Resolved { content, stamp, origins: BTreeMap::new() })
@@ -276,6 +297,7 @@ pub(super) fn picked(conflict: &Conflict, pick: Pick) -> Option<Resolved> {
     }
 }
 
+/// Fingerprints and not the contents: they are compared at each review, and a conflict keeps them as long as it lasts.
 fn prints(latest: &Latest<Record>) -> BTreeMap<SourceId, Fingerprint> {
     let print =
         |record: &&Record| (record.stamp.source.clone(), Fingerprint::of(record.content.as_ref()));

@@ -1,4 +1,4 @@
-//! Single flight for groups: readers of a record share the fetch that is on its way, and a reader of many records
+//! Single flight for groups: readers of a record share the fetch that is under way, and a reader of many records
 //! begins one for all that have none.
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,30 +16,35 @@ use super::record::{NotFetched, RecordId};
 /// How a fetch has ended.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// When the sources were asked.
+    /// When the sources were asked. A record that was confirmed since is fresh for every reader of this fetch.
     pub(super) began: Instant,
-    /// What a source has delivered.
+    /// The ids that at least one source has delivered, kept by the engine or not.
     pub(super) delivered: BTreeSet<RecordId>,
-    /// Why other records are not known to be missing. `None`: every source has answered.
+    /// Why a record that was not delivered may exist nevertheless. `None`: every source has answered. In an `Arc`,
+    /// because each reader of each record gets it.
     pub(super) why: Option<Arc<NotFetched>>,
 }
 
+/// Boxed, so that the map can name its type. The result is in an `Arc`, because `Shared` clones it for each reader.
 type Work = BoxFuture<'static, Arc<Fetched>>;
 
 /// A fetch that its readers drive.
 pub(super) type Run = Shared<Work>;
 
-/// The fetches that are on their way, by record.
+/// The fetches that are under way, by record.
 ///
 /// The map holds no fetch alive, its readers do: a fetch is dropped with its last reader.
 #[derive(Clone, Default)]
 pub(super) struct Fetches {
+    /// In an `Arc` for the guard within each fetch, which outlives the call that began it.
     runs: Arc<Mutex<Runs>>,
 }
 
 #[derive(Default)]
 struct Runs {
+    /// Weak: a strong handle in here would be a reader that never leaves, and no fetch would ever be dropped.
     current: HashMap<RecordId, (u64, WeakShared<Work>)>,
+    /// The number of the next fetch.
     next: u64,
 }
 
@@ -50,7 +55,7 @@ impl fmt::Debug for Fetches {
 }
 
 impl Fetches {
-    /// For each record its fetch: one that is on its way, or the one that `begin` makes for all that have none.
+    /// Returns for each record its fetch: one that is under way, or the one that `begin` makes for all that have none.
     pub(super) fn join<F>(
         &self,
         ids: BTreeSet<RecordId>,
@@ -79,11 +84,13 @@ impl Fetches {
         let asks = without.clone();
         // `begin` is called at the first poll, outside of the lock.
         let run = async move {
+            // Inside the future, so that it is dropped with it: when the fetch ends, panics, or loses its last reader.
             let _ends = ends;
             Arc::new(begin(asks).await)
         };
         let run = run.boxed().shared();
         for id in without {
+            // `Some`, since the run has not ended: it was not polled yet.
             if let Some(weak) = run.downgrade() {
                 runs.current.insert(id.clone(), (number, weak));
             }
@@ -93,7 +100,8 @@ impl Fetches {
     }
 }
 
-/// Takes its fetch out of the map when it ends, also by a drop.
+/// Removes its fetch from the map when the fetch ends, also by a drop. Without it the map would keep an entry for each
+/// record that was ever fetched.
 struct Ends {
     runs: Arc<Mutex<Runs>>,
     ids: Vec<RecordId>,
@@ -104,7 +112,8 @@ impl Drop for Ends {
     fn drop(&mut self) {
         let mut runs = lock(&self.runs);
         for id in &self.ids {
-            // By its number: a record may have another fetch by now.
+            // By its number: a reader that came when this fetch had lost its last reader, and before this destructor
+            // has the lock, has put another fetch in its place.
             if runs.current.get(id).is_some_and(|(number, _)| *number == self.number) {
                 runs.current.remove(id);
             }

@@ -50,6 +50,7 @@ impl SourceMetrics {
     /// A poll was answered; `total` is the length of all that were.
     pub(super) fn succeeded(&mut self, total: Duration, now: Instant) {
         self.polls = self.polls.saturating_add(1);
+        // From the total and in nanoseconds: `Duration / u32` would not take a count of 64 bits.
         let mean = total.as_nanos() / u128::from(self.polls);
         self.mean_poll = u64::try_from(mean).map_or(Duration::MAX, Duration::from_nanos);
         (self.failed_in_a_row, self.failure, self.answered) = (0, None, Some(now));

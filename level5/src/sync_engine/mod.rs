@@ -61,7 +61,7 @@ use pace::Pace;
 use shared::Shared;
 use source::AnySource;
 
-/// What a shutdown has left undone.
+/// The work that a shutdown has left undone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// The sources whose polls were dropped at the deadline.
@@ -76,17 +76,24 @@ pub struct Report {
 ///
 /// # Cancellation
 ///
-/// Dropping the engine ends its tasks, with their polls, questions and saves. What was not saved is not saved any
-/// more: [`shutdown`](Self::shutdown) or [`flush`](Self::flush) before.
+/// Dropping the engine ends its tasks, with their polls, questions and saves. What was not saved until then is lost. To
+/// keep it, call [`shutdown`](Self::shutdown) or [`flush`](Self::flush) before.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// The fetches of readers. No task drives them, so they are not among the tasks.
     fetches: Fetches,
-    /// Apart from `shared`, which the tasks hold: with the engine they go, and with them the last owners of the rest.
+    /// Apart from `shared`, which the tasks hold. If the handles were in there too, each would keep the other alive,
+    /// and a dropped engine would go on polling.
+    ///
+    /// This lock is taken before that of the state, never after it.
     tasks: Mutex<Tasks>,
 }
 
+/// The handles of the tasks. Each aborts its task when it is dropped.
 struct Tasks {
+    /// By source, so that a removal can abort the one poll.
     polls: BTreeMap<SourceId, AbortOnDropHandle<()>>,
+    /// `None` after the shutdown, which takes them to wait for their ends.
     questions: Option<AbortOnDropHandle<()>>,
     saves: Option<AbortOnDropHandle<()>>,
 }
@@ -98,7 +105,7 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine without sources, with the records of the store.
+    /// Starts an engine without sources, with the records of the store.
     ///
     /// Records beyond the capacity are not taken from the store. A conflict that was open is parked.
     ///
@@ -119,8 +126,10 @@ impl Engine {
         store: impl Store,
         wall: impl WallClock,
     ) -> Result<Self, ConfigError> {
+        // What can fail or wait comes before the first spawn: an engine that does not start leaves no task.
         config.check()?;
         let saved = store.load().await?;
+        // Unbounded, because the state sends under its lock, where it cannot wait for room.
         let (asks, questions) = mpsc::unbounded_channel();
         let shared = Shared::new(config, Box::new(wall), Box::new(store), saved, asks);
         let shared = Arc::new(shared);
@@ -137,7 +146,7 @@ impl Engine {
     /// Adds a source, and polls it at once and from then on.
     ///
     /// After a poll that was answered, the next one is due one [`interval`] after the beginning of that poll, with
-    /// its length as the latency. Intervals that have passed before the poll was over are skipped. After a failure
+    /// its length as the latency. Intervals that have passed before the poll has ended are skipped. After a failure
     /// the wait counts from its end: the interval, doubled for each failure in a row, at most ten times
     /// [`every`](SourceMeta::every). A source is not polled twice at the same time.
     ///
@@ -163,6 +172,7 @@ impl Engine {
         let mut tasks = lock(&self.tasks);
         let asked = {
             let mut state = lock(&self.shared.state);
+            // The shutdown cancels `closing` under the lock of the tasks: it either finds this poll, or is seen here.
             if state.is_closed() || self.shared.closing.is_cancelled() {
                 return Err(ConfigError::Closed);
             }
@@ -178,11 +188,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a source, and drops its poll. Returns whether there was one.
+    /// Removes a source, and drops its poll. Returns whether a source with this id was registered.
     ///
     /// What it has delivered stays, and ranks below the records of all sources that are registered. What it answers
-    /// afterwards to a fetch that is on its way is not kept.
+    /// afterwards to a fetch that is under way is not kept.
     pub fn remove_source(&self, id: &SourceId) -> bool {
+        // Both under the lock of the tasks: an `add_source` with this id would otherwise come in between, and lose its
+        // new task here.
         let mut tasks = lock(&self.tasks);
         let removed = lock(&self.shared.state).unregister(id, &self.shared.config);
         let task = tasks.polls.remove(id);
@@ -200,6 +212,8 @@ impl Engine {
         let replaced = {
             let mut state = lock(&self.shared.state);
             let replaced = std::mem::replace(&mut state.rule, rule);
+            // Under the same lock: a record that arrives in between would be decided by the new rule before the older
+            // ones, and a reader would see two rules at once.
             state.review_all(&self.shared.config);
             replaced
         };
@@ -207,8 +221,8 @@ impl Engine {
         drop(replaced); // outside of the lock: the destructor of a program is the caller's code
     }
 
-    /// Sets the rule of one record, also of one that is not known yet, or takes it away with `None`. What counts of it
-    /// is decided again.
+    /// Sets the rule of one record, also of one that is not known yet. `None` removes its rule. The engine decides
+    /// again what counts of the record.
     ///
     /// # Errors
     ///
@@ -219,6 +233,7 @@ impl Engine {
             let mut state = lock(&self.shared.state);
             let replaced = match rule {
                 None => state.rules.remove(id),
+                // Rules may be set for records that never arrive, so the capacity of the records does not bound them.
                 Some(_) if state.rules.len() >= capacity && !state.rules.contains_key(id) => {
                     return Err(ConfigError::TooManyRules(capacity));
                 }
@@ -228,15 +243,15 @@ impl Engine {
             replaced
         };
         self.shared.unsaved.notify_one();
-        drop(replaced);
+        drop(replaced); // outside of the lock, as in `set_rule`
         Ok(())
     }
 
-    /// What counts of a record.
+    /// Reads what counts of a record.
     ///
-    /// If it was confirmed less than `max_age` ago, or less than the `ttl` without one, it is returned as it is.
-    /// Otherwise all sources are asked for it, at the same time and once for all readers who wait for it. It is
-    /// confirmed when the source that it is from delivers the record, in a poll or a fetch, and when all sources
+    /// If it was confirmed less than `max_age` ago, the engine returns it without a fetch; `None` stands for the `ttl`.
+    /// Otherwise the engine asks all sources for it, at the same time and once for all readers that wait for it. A
+    /// record is confirmed when the source that it is from delivers it, in a poll or a fetch, and when all sources
     /// answer a fetch of it.
     ///
     /// # Cancellation
@@ -248,15 +263,16 @@ impl Engine {
         reads.pop().unwrap_or(Read::Missing)
     }
 
-    /// What counts of several records, in the order of `ids`.
+    /// Reads what counts of several records, in the order of `ids`.
     ///
-    /// As [`get`](Self::get), with one fetch for all records that need one and are in no fetch yet.
+    /// Each is read as by [`get`](Self::get), with one fetch for all records that need one and are in no fetch yet.
     ///
     /// # Cancellation
     ///
     /// As [`get`](Self::get).
     pub async fn get_many(&self, ids: &[RecordId], max_age: Option<Duration>) -> Vec<Read> {
         let limit = max_age.unwrap_or(self.shared.config.ttl);
+        // By id: an id that `ids` has twice is read and fetched once.
         let mut reads: BTreeMap<&RecordId, Read> = BTreeMap::new();
         let mut needed = BTreeSet::new();
         for id in ids {
@@ -265,6 +281,7 @@ impl Engine {
                 None => drop(needed.insert(id.clone())),
             }
         }
+        // Owned and not borrowed: the fetch may outlive this reader, when another one has joined it.
         let shared = Arc::clone(&self.shared);
         let begin = move |ids| async move { shared.fetch(ids).await };
         let runs = self.fetches.join(needed, begin);
@@ -273,14 +290,14 @@ impl Engine {
         let fetched: BTreeMap<RecordId, Arc<Fetched>> = fetched.into_iter().collect();
         for id in ids {
             if let Some(fetched) = fetched.get(id) {
+                // From the state and not from the fetch: another source or a poll may have delivered something newer.
                 reads.insert(id, self.shared.read(id, fetched));
             }
         }
         ids.iter().map(|id| reads.get(id).cloned().unwrap_or(Read::Missing)).collect()
     }
 
-    /// The versions of a record, the oldest first; the last one counts. Each has another content than the one before
-    /// it.
+    /// The versions of a record, the oldest first; the last one counts. Each differs in content from the one before it.
     #[must_use]
     pub fn history(&self, id: &RecordId) -> Vec<Resolved> {
         lock(&self.shared.state).entry(id).map_or_else(Vec::new, entry::Entry::history)
@@ -298,7 +315,7 @@ impl Engine {
         lock(&self.shared.state).conflicts()
     }
 
-    /// The figures.
+    /// The figures, as they change. A receiver sees the latest ones.
     #[must_use]
     pub fn metrics(&self) -> watch::Receiver<SyncMetrics> {
         lock(&self.shared.state).metrics()
@@ -322,6 +339,7 @@ impl Engine {
     pub fn decide(&self, conflict: &Conflict, pick: Pick) -> Result<(), NotDecided> {
         let Conflict { id, number, .. } = conflict;
         {
+            // One lock for the check and the change: records that arrive in between would be decided unseen.
             let mut state = lock(&self.shared.state);
             let open = state.entry(id).and_then(|entry| entry.parked(id));
             // By the engine's own records: the caller may have changed those of `conflict`.
@@ -340,7 +358,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Saves what has changed, and returns when it is saved. The engine does the same by itself, soon after a change.
+    /// Saves what has changed, and returns when it is saved. The engine also saves by itself, soon after a change.
     ///
     /// # Errors
     ///
@@ -354,17 +372,19 @@ impl Engine {
         self.shared.save().await
     }
 
-    /// Ends the engine in order: no poll and no fetch begins any more, the polls that are on their way end, then all
-    /// questions, those that these polls bring included, what has changed is saved, and the streams end. Whatever is not
-    /// over after `deadline` is dropped.
+    /// Ends the engine in order. From now on no poll and no fetch begins. The engine waits for the polls that are under
+    /// way, then for all questions, including those that these polls lead to. It saves what has changed, and ends the
+    /// streams. At `deadline`, counted from the call, it drops what has not ended.
     ///
-    /// What is known can still be read afterwards. A fetch that is on its way ends at once, with
+    /// What is known can still be read afterwards. A fetch that is under way ends at once, with
     /// [`NotFetched::Closed`]. A second shutdown has nothing left to do.
     ///
     /// # Cancellation
     ///
     /// Dropping the future drops the polls and questions that it waits for. Another shutdown does the rest.
     pub async fn shutdown(&self, deadline: Duration) -> Report {
+        // One moment for all phases: three waits of `deadline` each could take three times as long. A deadline beyond
+        // the clock's range is none.
         let end = Instant::now().checked_add(deadline);
         let (polls, questions, saves) = {
             let mut tasks = lock(&self.tasks);
@@ -372,23 +392,29 @@ impl Engine {
             self.shared.closing.cancel();
             (std::mem::take(&mut tasks.polls), tasks.questions.take(), tasks.saves.take())
         };
+        // From here on this future owns the handles. Dropped at any await below, it aborts the tasks that are left, and
+        // no lock is held across an await.
         let polls = polls.into_iter().map(async |(id, poll)| match by(end, poll).await {
             Some(_) => None,
             None => Some(id),
         });
         let dropped_polls = join_all(polls).await.into_iter().flatten().collect();
-        // The last poll may have asked a program: no question comes after it but those that follow an answer.
+        // After the polls, because the last one may have asked a program. Closing the channel lets the task end when it
+        // has answered what the channel still holds. A question that would follow one of these answers is not asked;
+        // the report counts it.
         lock(&self.shared.state).ask_no_more();
         if let Some(questions) = questions {
             by(end, questions).await;
         }
-        // The last save, by this call itself: the task would wait a second after a failure.
+        // The last save comes after the answers, and by this call itself: the task would wait a second after a failure.
+        // The drop aborts the task. A save that it has begun returns its records to the next one, which is this.
         drop(saves);
         by(end, self.flush()).await;
         let (outlets, unanswered) = {
             let mut state = lock(&self.shared.state);
             (state.close(), state.asking())
         };
+        // Outside of the lock: the drop of the senders wakes every receiver.
         drop(outlets);
         Report { dropped_polls, unanswered, unsaved: self.shared.dirty() }
     }

@@ -24,12 +24,15 @@ pub fn interval(every: Duration, latency: Duration, priority: u8) -> Duration {
     adapted.clamp(every / 4, longest)
 }
 
-/// The pace of one source.
+/// The pace of one source. Its task owns it, so it needs no lock.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     every: Duration,
     priority: u8,
+    /// The length of the newest poll that was answered, and before the first one the expected length. That of a failed
+    /// poll does not count: one timeout would slow a source down long after it has recovered.
     latency: Duration,
+    /// The failures in a row. Only they double the wait.
     failures: u32,
 }
 
@@ -45,8 +48,10 @@ impl Pace {
     pub(super) fn succeeded(&mut self, took: Duration) -> Duration {
         (self.latency, self.failures) = (took, 0);
         let interval = self.interval();
+        // The part of the current interval that the poll has used. `max(1)`, because a quarter of a nanosecond is zero.
         let over = took.as_nanos() % interval.as_nanos().max(1);
         match u64::try_from(over) {
+            // The poll has ended exactly when the next one is due.
             Ok(0) if !took.is_zero() => Duration::ZERO,
             Ok(over) => interval.saturating_sub(Duration::from_nanos(over)),
             // More than 500 years into one interval.
@@ -58,6 +63,7 @@ impl Pace {
     /// a row, at most ten times the base.
     pub(super) fn failed(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
+        // The shift fails from 32 failures in a row on. The cap of ten times `every` holds long before.
         let doubled = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX).max(2);
         self.interval().saturating_mul(doubled).min(self.every.saturating_mul(10))
     }

@@ -1,4 +1,4 @@
-//! Ids, what sources deliver, and what readers get.
+//! The ids of records, what sources deliver, and what readers get.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,14 +43,14 @@ impl fmt::Display for RecordId {
     }
 }
 
-/// What a source delivers of one record.
+/// A record as a source delivers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
     /// The record.
     pub id: RecordId,
     /// When the source wrote it, by the source's own clock.
     pub at: Timestamp,
-    /// Counts the source's writes of the record where the clock is too coarse.
+    /// The number of the source's write of the record. It orders writes of the same time.
     pub version: u64,
     /// The fields, or `None`: the source has deleted the record.
     pub content: Option<Fields>,
@@ -66,7 +66,7 @@ impl Incoming {
     }
 }
 
-/// What counts of a record has changed.
+/// A change of what counts of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The record.

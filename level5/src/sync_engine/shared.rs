@@ -1,4 +1,4 @@
-//! What the engine and its tasks hold together: the state behind its lock, the clock and the store.
+//! What the engine and its tasks share: the state behind its lock, the clock and the store.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -28,18 +28,22 @@ use super::store::{AnyStore, Saved, StoreError};
 /// How many records are handled before other tasks have a turn, and how many are in one save.
 const CHUNK: usize = 256;
 
+/// The parts of an engine that its tasks need.
 pub(super) struct Shared {
     pub(super) config: Config,
+    /// Only for stamps of the future. Ages are measured on tokio's clock, which no operator sets.
     wall: Box<dyn WallClock>,
     store: Box<dyn AnyStore>,
     /// One lock for all: whether a source is registered, whether its record counts and what the receivers see of it is
-    /// one question. No foreign code runs under it.
+    /// one question. A lock of `std`, since it is never held across an await. Sources, programs, the store and the
+    /// clock are called without it.
     pub(super) state: Mutex<State>,
     /// Cancelled by the shutdown: no poll and no fetch begins afterwards.
     pub(super) closing: CancellationToken,
-    /// There is something to save.
+    /// Wakes the task that saves. It keeps one notice, so a change during a save is saved after it.
     pub(super) unsaved: Notify,
-    /// Held during a save, so that an older state never replaces a newer one.
+    /// Held during a save, so that an older state never replaces a newer one. A lock of tokio, because a save awaits
+    /// the store.
     saving: tokio::sync::Mutex<()>,
 }
 
@@ -65,6 +69,7 @@ impl Shared {
 
     /// Offers what a source has delivered.
     pub(super) async fn arrive(&self, asked: &Asked, incoming: Vec<Incoming>) {
+        // Read once, and before the lock: the clock is the caller's code, and all records of an answer have one age.
         let (now, wall) = (Instant::now(), self.wall.now());
         let mut incoming = incoming.into_iter();
         loop {
@@ -74,6 +79,8 @@ impl Shared {
             }
             {
                 let mut state = lock(&self.state);
+                // With each chunk: the source may have been removed, or the engine shut down, since the last one. By
+                // the number of the registration: a source that was removed and added again has another one.
                 if !state.is_current(asked) {
                     return;
                 }
@@ -91,12 +98,14 @@ impl Shared {
                         continue;
                     }
                     let entry = state.entries.entry(id.clone()).or_default();
+                    // Also if the record is no news: that the source still has it is what makes it fresh.
                     entry.confirm(&asked.id, now);
                     if entry.offer(record, written) {
                         state.metrics.held += u64::from(held);
                         news.insert(id);
                     }
                 }
+                // Once for the chunk: a record that it has twice is one change, and the figures are published once.
                 state.review(&news, &self.config);
             }
             self.unsaved.notify_one();
@@ -105,9 +114,10 @@ impl Shared {
         }
     }
 
-    /// A poll has ended.
+    /// Counts a poll that has ended.
     pub(super) fn polled(&self, asked: &Asked, outcome: Result<Duration, (Failure, u32)>) {
         let mut state = lock(&self.state);
+        // Otherwise a source that was removed would come back into the figures with its last poll.
         if !state.is_current(asked) {
             return;
         }
@@ -132,6 +142,8 @@ impl Shared {
             why: Some(NotFetched::Closed.into()),
         };
         tokio::select! {
+            // Biased: after the shutdown a source must not be asked even once. In random order the second branch would
+            // be polled first in half of the cases, and send its questions.
             biased;
             () = self.closing.cancelled() => closed(),
             fetched = self.ask_all(ids) => fetched,
@@ -139,12 +151,15 @@ impl Shared {
     }
 
     async fn ask_all(&self, ids: Vec<RecordId>) -> Fetched {
+        // Before the sources are asked: what is confirmed from here on is as new as a reader of this fetch may expect.
         let began = Instant::now();
+        // Cloned, so that the lock is free while they answer.
         let sources = lock(&self.state).asked();
         let answers = join_all(sources.iter().map(async |asked| {
             let incoming = asked.fetch(ids.clone(), self.config.fetch_timeout).await?;
             let delivered: Vec<_> = incoming.iter().map(|record| record.id.clone()).collect();
-            // At once, and not after the slowest source.
+            // At once, and not after the slowest source: its record counts for other readers, and if this fetch is
+            // dropped, what has arrived stays.
             self.arrive(asked, incoming).await;
             Ok::<_, Failure>(delivered)
         }));
@@ -169,7 +184,8 @@ impl Shared {
         Fetched { began, delivered, why: why.map(Arc::new) }
     }
 
-    /// The answer to a reader who accepts what was confirmed less than `limit` ago. `None`: it has to be fetched.
+    /// Returns the answer to a reader that accepts what was confirmed less than `limit` ago. `None`: the record has to
+    /// be fetched.
     pub(super) fn known(&self, id: &RecordId, limit: Duration) -> Option<Read> {
         let state = lock(&self.state);
         let entry = state.entries.get(id)?;
@@ -181,19 +197,22 @@ impl Shared {
     pub(super) fn read(&self, id: &RecordId, fetched: &Fetched) -> Read {
         let state = lock(&self.state);
         let entry = state.entries.get(id);
+        // Since the fetch began, whichever way: a poll that ended in between is as good as an answer to the fetch. The
+        // reader's `max_age` is not asked again, or `Some(0)` would never be satisfied.
         let confirmed = entry.and_then(Entry::confirmed).is_some_and(|at| at >= fetched.began);
         match (entry.and_then(Entry::current), &fetched.why) {
             (Some(current), Some(why)) if !confirmed => {
                 Read::Stale { record: current.clone(), why: Arc::clone(why) }
             }
             (Some(current), _) => fresh(Some(current)),
+            // Delivered and yet not kept: the capacity has refused it. `Missing` would be untrue.
             (None, _) if fetched.delivered.contains(id) => Read::Unknown(NotFetched::Full.into()),
             (None, Some(why)) => Read::Unknown(Arc::clone(why)),
             (None, None) => Read::Missing,
         }
     }
 
-    /// The program has answered a question.
+    /// Applies a program's answer to a question.
     pub(super) fn answered(&self, question: &Conflict, pick: Option<Resolved>) {
         lock(&self.state).change(&question.id, &self.config, |entry, config| {
             entry.answered(question, pick, config.versions)
@@ -205,17 +224,24 @@ impl Shared {
     ///
     /// Dropped in the middle of a save, it leaves the records of that save to the next one.
     pub(super) async fn save(&self) -> Result<(), StoreError> {
+        // Waits for a save that is under way. Its success is not enough for this call: it may have begun before the
+        // change that the caller wants to be saved.
         let _turn = self.saving.lock().await;
-        // What has changed until now: a caller who flushes must not wait for changes that go on without end.
+        // What has changed until now: a caller that flushes must not wait for changes that continue without end.
         let ids = std::mem::take(&mut lock(&self.state).dirty);
+        // Declared after `_turn`, and so dropped before it: when this future is dropped, the records are back among the
+        // dirty ones before the next save may begin.
         let mut taken = Taken { shared: self, ids };
         while !taken.ids.is_empty() {
             let some: Vec<_> = taken.ids.iter().take(CHUNK).cloned().collect();
+            // Taken now and not when the record changed: several changes of a record are one save, of its last state.
             let batch = self.snapshot(&some);
+            // A panic of the store's future counts as a failed save. It would end the task that saves.
             let outcome = AssertUnwindSafe(self.store.save(batch)).catch_unwind().await;
             match outcome.unwrap_or_else(|_| Err(StoreError("it panicked".to_owned()))) {
                 Ok(()) => taken.ids.retain(|id| some.binary_search(id).is_err()),
                 Err(error) => {
+                    // First, because its destructor takes the lock of the state, which the next line holds.
                     drop(taken);
                     let mut state = lock(&self.state);
                     state.metrics.failed_saves += 1;
@@ -239,7 +265,8 @@ impl Shared {
     }
 }
 
-/// The records of a save that is on its way. What it still has when it is dropped is to be saved again.
+/// The records of a save that is under way. Those that it still has when it is dropped are saved again: after an error,
+/// a panic, or a drop of the caller's `flush`. Otherwise they would not be saved until their next change.
 struct Taken<'a> {
     shared: &'a Shared,
     ids: BTreeSet<RecordId>,

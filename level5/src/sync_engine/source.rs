@@ -13,13 +13,13 @@ use crate::multi_source_cache::{Failure, SourceError};
 
 use super::record::{Incoming, RecordId};
 
-/// Where records are from.
+/// A system that the engine reads records from.
 pub trait Source: Send + Sync + 'static {
     /// The name of the source. It does not change.
     fn id(&self) -> SourceId;
 
-    /// All records of the source, deleted ones included while it knows of them. A record that is left out is as it
-    /// was.
+    /// Reads all records of the source, deleted ones included while it knows of them. For the engine, a record that is
+    /// left out has not changed.
     ///
     /// # Cancellation
     ///
@@ -27,11 +27,11 @@ pub trait Source: Send + Sync + 'static {
     /// dropped.
     fn fetch_all(&self) -> impl Future<Output = Result<Vec<Incoming>, SourceError>> + Send;
 
-    /// The records with these ids, as far as the source has them.
+    /// Reads the records with these ids, as far as the source has them.
     ///
     /// # Cancellation
     ///
-    /// The engine drops the future at its `fetch_timeout`, at its shutdown, and with the last reader who waits for it.
+    /// The engine drops the future at its `fetch_timeout`, at its shutdown, and with the last reader that waits for it.
     fn fetch(
         &self,
         ids: &[RecordId],
@@ -40,7 +40,8 @@ pub trait Source: Send + Sync + 'static {
 
 type Answer = Result<Vec<Incoming>, SourceError>;
 
-/// A [`Source`] of any type. The futures of the trait differ from type to type; here they are boxed.
+/// A [`Source`] of any type. The futures of the trait differ from type to type, so a `dyn Source` is impossible; here
+/// they are boxed. An `Arc<Self>` makes them `'static`, so that a fetch can outlive the registration of its source.
 pub(super) trait AnySource: Send + Sync {
     fn fetch_all(self: Arc<Self>) -> BoxFuture<'static, Answer>;
     fn fetch(self: Arc<Self>, ids: Vec<RecordId>) -> BoxFuture<'static, Answer>;
@@ -61,7 +62,7 @@ impl<S: Source> AnySource for S {
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) id: SourceId,
-    /// The number of its registration.
+    /// The number of its registration. An answer counts while the source is registered under this number.
     pub(super) number: u64,
     pub(super) source: Arc<dyn AnySource>,
 }
@@ -85,6 +86,7 @@ async fn within(
     limit: Duration,
     answer: BoxFuture<'static, Answer>,
 ) -> Result<Vec<Incoming>, Failure> {
+    // `AssertUnwindSafe`: a future that has panicked is dropped here, and the source is responsible for its own state.
     match timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
         Err(_) => Err(Failure::TimedOut(limit)),
         Ok(Err(_)) => Err(Failure::Panicked),

@@ -16,33 +16,47 @@ use super::record::{Change, Read, RecordId};
 use super::source::{AnySource, Asked};
 use super::store::Saved;
 
+/// The state of an engine. Its owner holds it behind one lock.
 pub(super) struct State {
+    /// At most as many as the capacity. Where its order would show, the ids are sorted first.
     pub(super) entries: HashMap<RecordId, Entry>,
+    /// By id, so that the failures of a fetch are in the order of the ids.
     pub(super) sources: BTreeMap<SourceId, Registered>,
+    /// Of the registered sources only. `resolve` ranks a source that is not listed below all others, which is the rank
+    /// of a removed one.
     standings: Standings,
+    /// The rule of every record without one in `rules`.
     pub(super) rule: Rule,
+    /// Rules of single records, known ones or not.
     pub(super) rules: BTreeMap<RecordId, Rule>,
+    /// The records to be saved. A set: a record that changes ten times before a save is saved once.
     pub(super) dirty: BTreeSet<RecordId>,
-    /// Numbers registrations and conflicts.
+    /// The last number of a registration or a conflict. An engine uses no number twice, so an outdated one
+    /// matches nothing.
     pub(super) numbers: u64,
     pub(super) metrics: SyncMetrics,
     /// `None` after the shutdown: the streams end with their senders.
     outlets: Option<Outlets>,
-    /// At most one question of each record is on its way: it needs no bound of its own. `None` once the shutdown
-    /// waits for the last answers.
+    /// Unbounded: while its rule stays, an entry asks its next question when the last one is answered, so the records
+    /// bound the questions. `None` once the shutdown waits for the last answers.
     questions: Option<mpsc::UnboundedSender<Question>>,
 }
 
+/// The senders of the streams, together, so that a shutdown ends all of them in one step.
 pub(super) struct Outlets {
+    /// Broadcast: each receiver sees each change. One that is slow loses the oldest, and does not hold up the engine.
     changes: broadcast::Sender<Change>,
     conflicts: broadcast::Sender<Conflict>,
+    /// Watch: only the latest figures matter.
     metrics: watch::Sender<SyncMetrics>,
 }
 
+/// A source that is polled and asked.
 pub(super) struct Registered {
+    /// Another one for each registration: it tells an answer to an earlier registration of the same id.
     number: u64,
     source: Arc<dyn AnySource>,
-    /// The length of all polls that were answered.
+    /// The length of all polls that were answered. The mean follows from it exactly; a mean of means would not.
     pub(super) total: Duration,
 }
 
@@ -53,7 +67,7 @@ pub(super) struct Question {
 }
 
 impl State {
-    /// What was saved, without sources.
+    /// The state with what was saved, and without sources.
     pub(super) fn new(
         config: &Config,
         saved: Vec<Saved>,
@@ -77,6 +91,8 @@ impl State {
             outlets: Some(outlets),
             questions: Some(questions),
         };
+        // No review yet: without sources there are no standings, and a strategy would decide without ranks.
+        // What counted at the last save is the last version of the history.
         for saved in saved.into_iter().take(config.capacity.get()) {
             state.numbers += 1;
             let id = saved.id.clone();
@@ -106,7 +122,9 @@ impl State {
         Asked { id: id.clone(), number, source }
     }
 
-    /// Takes a source out. Its records stay, and rank below those of all that are registered.
+    /// Removes a source. Its records stay, and rank below those of all that are registered.
+    ///
+    /// The source is returned, so that its owner can drop it without the lock.
     pub(super) fn unregister(&mut self, id: &SourceId, config: &Config) -> Option<Registered> {
         let removed = self.sources.remove(id)?;
         self.metrics.sources.remove(id);
@@ -115,6 +133,7 @@ impl State {
         Some(removed)
     }
 
+    /// Whether an answer of this source may still change anything.
     pub(super) fn is_current(&self, asked: &Asked) -> bool {
         let known = self.sources.get(&asked.id).is_some_and(|known| known.number == asked.number);
         known && self.outlets.is_some()
@@ -157,6 +176,8 @@ impl State {
     /// Decides again what counts of these records.
     pub(super) fn review(&mut self, ids: &BTreeSet<RecordId>, config: &Config) {
         for id in ids {
+            // Taken out for the call: `change_quietly` borrows the whole state mutably, and the entry needs both.
+            // Cloned standings would cost a map for each record.
             let (rule, standings) = (self.rule_of(id), std::mem::take(&mut self.standings));
             let mut numbers = self.numbers;
             self.change_quietly(id, config, |entry, config| {
@@ -164,10 +185,11 @@ impl State {
             });
             (self.standings, self.numbers) = (standings, numbers);
         }
+        // Once for all of them: the figures are copied with each publication.
         self.publish();
     }
 
-    /// Changes an entry, and passes on what has followed.
+    /// Changes an entry, and sends what follows to the receivers, the program and the next save.
     pub(super) fn change(
         &mut self,
         id: &RecordId,
@@ -189,12 +211,15 @@ impl State {
         let was_parked = matches!(entry.doubt, Doubt::Parked(_));
         let decided = change(entry, config);
         let is_parked = matches!(entry.doubt, Doubt::Parked(_));
+        // Also if what counts is the same: a new stamp, or an open conflict, has to outlast a restart as well. And
+        // before the return below: a decision after the shutdown is saved by `flush`.
         self.dirty.insert(id.clone());
         let metrics = &mut self.metrics;
         metrics.parked = metrics.parked + usize::from(is_parked) - usize::from(was_parked);
         metrics.conflicts += u64::from(decided.found.is_some());
         metrics.resolved += u64::from(decided.resolved);
-        // An error says that there is no receiver. Sent under the lock, so that receivers see the changes in order.
+        // An error says that there is no receiver. Sent under the lock, so that receivers see the changes in the order
+        // in which they were decided. No `send` here waits: a full buffer loses its oldest change to slow receivers.
         let Some(outlets) = &self.outlets else { return };
         if let Some(found) = decided.found {
             let _ = outlets.conflicts.send(found);
@@ -216,11 +241,12 @@ impl State {
     pub(super) fn publish(&mut self) {
         self.metrics.records = self.entries.len();
         if let Some(outlets) = &self.outlets {
+            // `send_replace` and not `send`, which fails, and keeps the old figures, while there is no receiver.
             outlets.metrics.send_replace(self.metrics.clone());
         }
     }
 
-    /// A receiver of a stream, or one whose stream has ended.
+    /// A receiver of the changes. After the shutdown it is one whose sender is gone, so its stream ends at once.
     pub(super) fn changes(&self) -> broadcast::Receiver<Change> {
         let ended = || broadcast::channel(1).1;
         self.outlets.as_ref().map_or_else(ended, |outlets| outlets.changes.subscribe())
@@ -236,7 +262,7 @@ impl State {
         self.outlets.as_ref().map_or_else(ended, |outlets| outlets.metrics.subscribe())
     }
 
-    /// Asks no program any more. The task that asks ends with the answers that are on their way.
+    /// Asks no program from now on. The task that asks ends with the answers that are under way.
     pub(super) fn ask_no_more(&mut self) {
         self.questions = None;
     }
@@ -256,7 +282,7 @@ impl State {
     }
 }
 
-/// What counts, to a reader: a deleted record is none.
+/// What a reader gets of what counts: `Missing` for a deleted record.
 pub(super) fn fresh(current: Option<&Resolved>) -> Read {
     match current {
         Some(current) if current.content.is_some() => Read::Fresh(current.clone()),

@@ -28,7 +28,7 @@ pub struct Saved {
     pub history: Vec<Resolved>,
     /// Whether the records are in a conflict that is not decided yet.
     pub open: bool,
-    /// Of the records whose stamps were held the stamps as the sources wrote them.
+    /// The stamps that were held, as their sources wrote them.
     pub held: Vec<Stamp>,
 }
 
@@ -36,7 +36,7 @@ pub struct Saved {
 ///
 /// A save is the whole state of a record, not a difference: it may be repeated, and the last one counts.
 pub trait Store: Send + Sync + 'static {
-    /// All that was saved, in any order.
+    /// Reads all that was saved, in any order.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Replaces what is saved of these records: of all of them or of none.
     ///
-    /// The engine has one save on its way at a time.
+    /// The engine has at most one save under way.
     ///
     /// # Errors
     ///
@@ -57,14 +57,14 @@ pub trait Store: Send + Sync + 'static {
     fn save(&self, batch: Vec<Saved>) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// A store in memory. Its clones share what is saved, so that an engine can go on where another one has stopped.
+/// A store in memory. Its clones share what is saved, so that an engine can continue where another one has stopped.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     saved: Arc<Mutex<BTreeMap<RecordId, Saved>>>,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// A store without records.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -83,7 +83,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// A [`Store`] of any type: the saves of all types have one.
+/// A [`Store`] of any type, with boxed futures, so that the engine's type has no parameter for it.
 pub(super) trait AnyStore: Send + Sync {
     fn save(&self, batch: Vec<Saved>) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -28,9 +28,11 @@ pub(super) async fn polls(shared: Arc<Shared>, asked: Asked, mut pace: Pace) {
     loop {
         let began = Instant::now();
         let outcome = asked.fetch_all(shared.config.fetch_timeout).await;
+        // Now, before the records are handled: the latency is the source's, and the time of the engine is not.
         let took = began.elapsed();
         let wait = match outcome {
             Ok(incoming) => {
+                // The records before the figures: a receiver that sees the poll counted finds what it has delivered.
                 shared.arrive(&asked, incoming).await;
                 shared.polled(&asked, Ok(took));
                 pace.succeeded(took)
@@ -41,7 +43,8 @@ pub(super) async fn polls(shared: Arc<Shared>, asked: Asked, mut pace: Pace) {
                 wait
             }
         };
-        // The shutdown interrupts the wait and not the poll: what a source was asked for is worth its answer.
+        // The shutdown interrupts the wait and not the poll: what a source was asked for is worth its answer. Biased,
+        // so that a wait of zero does not begin another poll after the shutdown.
         tokio::select! {
             biased;
             () = shared.closing.cancelled() => return,
@@ -50,15 +53,20 @@ pub(super) async fn polls(shared: Arc<Shared>, asked: Asked, mut pace: Pace) {
     }
 }
 
-/// Asks programs about conflicts until there are no questions any more. The answers of different records do not wait
-/// for each other.
+/// Asks programs about conflicts until the channel is closed and every question is answered. The answers of different
+/// records do not wait for each other.
 pub(super) async fn questions(
     shared: Arc<Shared>,
     mut questions: mpsc::UnboundedReceiver<Question>,
 ) {
+    // Not one task for each question: the futures are dropped with this task, so an engine that is dropped, and a
+    // shutdown at its deadline, leave no program running.
     let mut asked = FuturesUnordered::new();
     let mut open = true;
     while open || !asked.is_empty() {
+        // A closed channel is ready each time with `None`: without `if open` the loop would spin until the last answer.
+        // Of the two futures one is dropped in each round, and neither loses anything by that: `recv` leaves its
+        // question in the channel, `next` its answers in the set.
         tokio::select! {
             question = questions.recv(), if open => match question {
                 Some(question) => asked.push(answer(question)),
@@ -74,17 +82,22 @@ pub(super) async fn questions(
 /// The answer to a question. A program that panics, or picks a source without a record, leaves the conflict open.
 async fn answer(question: Question) -> (Conflict, Option<Resolved>) {
     let Question { conflict, resolver } = question;
+    // The program gets copies. The answer is compared with the conflict as it was asked.
     let (id, records) = (conflict.id.clone(), conflict.records.clone());
+    // The program is called within the future, so that a panic before its first await is caught as well. Uncaught, it
+    // would end the task that asks for all records. `AssertUnwindSafe`: of what it has touched only copies are left.
     let work = async move { resolver.resolve(id, records).await };
     let pick = AssertUnwindSafe(work).catch_unwind().await.ok().flatten();
     let resolved = pick.and_then(|pick| picked(&conflict, pick));
     (conflict, resolved)
 }
 
-/// Saves what changes. After a failure it waits, and saves what has collected meanwhile.
+/// Saves what changes. After a failure it waits, and then saves everything that has changed by then.
 pub(super) async fn saves(shared: Arc<Shared>) {
     loop {
+        // Woken and not on a timer: an engine whose records do not change does nothing.
         shared.unsaved.notified().await;
+        // From the start again with each success: a store that is well is not made to wait for an old failure.
         let mut wait = SAVE_WAIT;
         while shared.save().await.is_err() {
             sleep(wait).await;

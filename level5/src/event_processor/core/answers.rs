@@ -10,17 +10,17 @@ use crate::event_processor::event::EventId;
 use crate::event_processor::journal::{DeadLetter, End};
 use crate::event_processor::sink::{Ack, SendError};
 
-/// How an event of a flight ends.
+/// How an event of a flight ends. Decided with the answer, and carried out when the journal has recorded it.
 #[derive(Debug)]
 pub(super) enum Ending {
     Delivered,
     Dead(DeadLetter),
-    /// There is no room for a dead letter.
+    /// It died when there was no room for another dead letter. The journal is not told, and keeps it as pending.
     Left,
 }
 
 impl Core {
-    /// A batch has its answer. Returns what the journal is to learn; then [`end`](Self::end).
+    /// Applies the answer to a batch. Returns the ends that the journal has to record; then [`end`](Self::end).
     pub(in crate::event_processor) fn settle(
         &mut self,
         flight: u64,
@@ -32,7 +32,9 @@ impl Core {
         };
         if let Some(lane) = self.lanes.get_mut(&service) {
             lane.flying -= 1;
-            // The answer may have changed the breaker's mind.
+            // Every answer ends the hold, not only a good one: after a final error such as a 400 a half-open breaker
+            // lets the next probe through at once. If the breaker is open, the next start is refused, and holds the
+            // lane again.
             lane.held_until = None;
             lane.answered = true;
         }
@@ -40,6 +42,8 @@ impl Core {
         self.metrics.failed_sends += u64::from(answer.is_err());
         let mut endings = Vec::new();
         for (index, number) in numbers.into_iter().enumerate() {
+            // By position. Too few acknowledgements are silence, and silence is no consent: the rest is sent again.
+            // Those beyond the events are passed over.
             let ack = match &answer {
                 Ok(acks) => acks.get(index).cloned().unwrap_or_else(|| {
                     Ack::Retry("the service has not acknowledged it".to_owned())
@@ -60,12 +64,13 @@ impl Core {
             Some((self.entries[number].event.id.clone(), end))
         });
         let told = told.collect();
+        // Also without ends: then `end` follows at once and finds an empty list.
         self.endings.insert(flight, endings);
         told
     }
 
     // starter: drop
-    /// The journal has learnt how the events of this batch ended. Returns how many places are free.
+    /// Ends the events of this batch, whose ends the journal has recorded. Returns how many places are free.
     pub(in crate::event_processor) fn end(&mut self, flight: u64, now: Instant) -> usize {
         let mut free = 0;
         for (number, ending) in self.endings.remove(&flight).unwrap_or_default() {
@@ -77,10 +82,12 @@ impl Core {
                     self.ids.ended(entry.event.id.clone());
                 }
                 Ending::Dead(letter) => {
+                    // Its id stays known while it is a dead letter. The new number orders the letters by their deaths.
                     self.metrics.dead += 1;
                     let number = self.number();
                     self.dead.insert(number, letter);
                 }
+                // For this processor it has ended, so that its place is free and the line of its key moves on.
                 Ending::Left => {
                     self.metrics.left_in_journal += 1;
                     self.ids.ended(entry.event.id.clone());
@@ -92,22 +99,26 @@ impl Core {
         free
     }
 
-    /// What one acknowledgement means for its event. `None`: it is sent again.
+    /// Decides what one acknowledgement means for its event. `None`: it is sent again.
     fn acknowledge(&mut self, number: u64, ack: Ack, now: Instant) -> Option<Ending> {
         let entry = self.entries.get_mut(&number)?;
         entry.attempts = entry.attempts.saturating_add(1);
         let reason = match ack {
             Ack::Ok => {
+                // Now and not at the end: the latency is that of the delivery, without the time of the journal.
                 self.latency.add(now.saturating_duration_since(entry.accepted));
                 return Some(Ending::Delivered);
             }
             Ack::Retry(_) if entry.attempts < self.config.retry.attempts().get() => {
+                // Nominal, without jitter: the events of a failed batch come back together, and make one batch again.
                 let wait = self.config.retry.nominal(entry.attempts);
                 self.waiting.insert((later(now, wait), number));
                 return None;
             }
             Ack::Retry(reason) | Ack::Reject(reason) => reason,
         };
+        // The place is taken with the decision. Counted only when the letter is there, two batches that are recorded at
+        // the same time could both take the last one.
         if self.dead_places >= self.config.dead_letters {
             return Some(Ending::Left);
         }

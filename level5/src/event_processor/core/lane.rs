@@ -10,14 +10,16 @@ use crate::priority_queue::PriorityQueue;
 /// The events of one service.
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// The numbers of the events that may be sent.
     pub(super) queue: PriorityQueue<u64>,
-    /// How many of the queue are urgent.
+    /// How many events of the queue are urgent. A count, so that no turn has to search the queue for one.
     pub(super) urgent: usize,
-    /// Whether a send was begun that has not taken its batch yet. One at a time, so that each finds a batch.
+    /// Whether a send was begun that has not taken its batch yet. One at a time, so that each finds a batch: two that
+    /// are started for the same events would leave the second one nothing to send.
     pub(super) starting: bool,
-    /// How many batches are on their way.
+    /// How many batches are under way.
     pub(super) flying: usize,
-    /// The breaker lets nothing through before.
+    /// The breaker lets no batch through before this time.
     pub(super) held_until: Option<Instant>,
     /// Whether an answer has come since the send was begun: a refusal may be older than that answer, and then it
     /// holds nothing.
@@ -36,14 +38,18 @@ impl Lane {
         if self.starting || self.flying >= config.batches_in_flight.get() {
             return None;
         }
+        // The age of the oldest event of all priorities, computed at each turn. A timer that starts with each batch
+        // would let an event that full batches of more important ones leave behind wait for `flush` again and again.
         let full = self.queue.len() >= config.batch_size.get();
         let due = if full || closed || self.urgent > 0 { now } else { later(oldest, config.flush) };
+        // A full batch waits for the breaker too: each turn before would start a send only to have it refused.
         Some(self.held_until.map_or(due, |held| held.max(due)))
     }
 }
 
 /// `now + wait`, or a time that does not come.
 pub(super) fn later(now: Instant, wait: Duration) -> Instant {
+    // A configured wait may be `Duration::MAX`, and an `Instant` that overflows panics.
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
 }

@@ -1,4 +1,4 @@
-//! Dead letters: they are kept, taken out, put back and sent again.
+//! Dead letters: how they are kept, taken out, put back and sent again.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,8 @@ impl Core {
         ids: &[EventId],
         most: usize,
     ) -> Vec<(u64, DeadLetter)> {
+        // One pass over the letters in their order: the oldest come first whatever the order of `ids`, and an id that
+        // is listed twice picks one letter.
         let wanted: BTreeSet<_> = ids.iter().collect();
         let mut picked = Vec::new();
         self.dead.retain(|number, letter| {
@@ -31,23 +33,29 @@ impl Core {
             }
             !picks
         });
+        // They take places below the threshold, and keep those among the dead letters until they are redriven: if the
+        // journal fails, they return, and there must be room for them.
         self.taken += picked.len();
         picked
     }
 
     /// How many events may come in below the threshold.
     pub(in crate::event_processor) fn room(&self) -> usize {
+        // None when closed: a shutdown that runs must not get more to do.
         if self.closed { 0 } else { self.config.threshold.get().saturating_sub(self.taken) }
     }
 
-    /// A dead letter that was taken out is one again. Returns whether a place is free.
+    /// Puts a dead letter that was taken out into the list again. Returns whether a place is free.
     pub(in crate::event_processor) fn put_back(&mut self, number: u64, letter: DeadLetter) -> bool {
+        // Under its old number: with a new one it would stand behind younger letters, and `redrive` takes the oldest.
         self.dead.insert(number, letter);
         self.leave()
     }
 
-    /// A dead letter that was taken out is pending again.
+    /// Makes a dead letter that was taken out pending again, with all its attempts.
     pub(in crate::event_processor) fn redrive(&mut self, letter: DeadLetter, now: Instant) {
+        // Its place below the threshold was taken by `pick_dead`, its id is still known, and it was counted as accepted
+        // when it first came: only the letter goes.
         self.dead_places -= 1;
         self.metrics.dead -= 1;
         self.enter(letter.event, letter.service, true, now);
