@@ -126,8 +126,9 @@ impl Ingest {
         self.flush(&mut noted).await;
     }
 
-    /// Begins a call for each event, in order. The next one begins when the one before has its place: so events of a key
-    /// are accepted in the order of the source.
+    /// Begins a call for each event, in order. The next one begins when the one before has its place, and the journal's
+    /// calls for a key return in the order in which they began ([`key_order`](crate::key_order)): so events of a key are
+    /// accepted in the order of the source.
     async fn take<'a>(
         &'a self,
         mut events: VecDeque<Event>,

@@ -19,6 +19,7 @@ pub mod chance;
 pub mod figures;
 pub mod ingest;
 pub mod journal;
+pub mod key_order;
 pub mod log;
 pub mod problem;
 pub mod run;

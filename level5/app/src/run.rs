@@ -274,7 +274,7 @@ async fn joined(tasks: &mut JoinSet<()>) {
 
 /// Says what the journal had, and returns it.
 fn report_recovery(journal: &AnyJournal) -> RecoveredCounts {
-    let AnyJournal::Files(files) = journal else { return RecoveredCounts::default() };
+    let Some(files) = journal.files() else { return RecoveredCounts::default() };
     let recovered = RecoveredCounts::of(files.recovered());
     if recovered.torn_bytes > 0 {
         let bytes = recovered.torn_bytes;
@@ -393,10 +393,7 @@ async fn summarize(
     let counts =
         Counts::new(recovered.pending + recovered.dead, accepted, metrics.clone(), taken, &left);
     let seconds = took.as_secs_f64();
-    let written = match journal {
-        AnyJournal::Memory(_) => None,
-        AnyJournal::Files(files) => Some(Written::from(files.figures())),
-    };
+    let written = journal.files().map(|files| Written::from(files.figures()));
     Ok(Summary {
         id_prefix,
         seconds,
