@@ -45,6 +45,7 @@ pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, 
         journal: Arc::clone(store) as _,
         ledger: Arc::clone(store) as _,
         books: Arc::new(Rows(Arc::clone(store))),
+        claims: Some(Arc::clone(store) as _),
     };
     let config = ReconcileConfig {
         repair: !args.dry_run,

@@ -45,7 +45,7 @@ pub use sides::{Booked, Books};
 use level3_domain::journal::{Journal, JournalError};
 use level3_domain::provider::{IntentList, Ledger, PaymentProvider, ProviderError};
 
-use super::sql::StoreError;
+use super::sql::{ReceiptClaims, StoreError};
 
 /// The sides of a reconciliation: what is compared, and the services for repairs.
 #[derive(Clone)]
@@ -60,6 +60,9 @@ pub struct Sides {
     pub ledger: Arc<dyn Ledger>,
     /// Reads the rows.
     pub books: Arc<dyn Books>,
+    /// The claims of receipts, if the store has them. The receipt of a row that was missing may have been sent before
+    /// the row was lost, so it is put in doubt: its sender looks for the mail first.
+    pub claims: Option<Arc<dyn ReceiptClaims>>,
 }
 
 impl fmt::Debug for Sides {

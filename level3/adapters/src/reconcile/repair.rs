@@ -1,5 +1,6 @@
 //! Repairs differences.
 
+use level3_domain::ids::TransactionId;
 use level3_domain::journal::{Record, SagaLog};
 use level3_domain::payment::Payment;
 use level3_domain::provider::{
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use super::Reconciler;
 use super::compare::call;
 use super::report::Outcome;
+use crate::sql::ReceiptClaim;
 
 /// The number of keys that are tried for one purpose. The gateway burns no more than that.
 const GENERATIONS: u32 = 8;
@@ -89,8 +91,26 @@ impl Reconciler {
             })
         });
         match saved.await {
-            Ok(row) if row.status == RowStatus::Completed => Outcome::Recorded,
+            Ok(row) if row.status == RowStatus::Completed => self.doubt(row.transaction).await,
             Ok(_) => Outcome::Failed("the row was voided".to_owned()),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+    /// Puts the receipt of a row that was missing in doubt.
+    ///
+    /// The row and the doubt are two writes. A process that dies between them, or another one that sends the receipt
+    /// between them, may send a second mail.
+    async fn doubt(&self, transaction: TransactionId) -> Outcome {
+        let Some(claims) = &self.sides.claims else { return Outcome::Recorded };
+        match claims.claim_receipt(transaction.clone()).await {
+            // Another process sends it, or has sent it.
+            Ok(ReceiptClaim::Busy { .. } | ReceiptClaim::NotDue) => return Outcome::Recorded,
+            Ok(ReceiptClaim::Yours { .. }) => {}
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+        match claims.release_receipt(transaction, true).await {
+            Ok(()) => Outcome::Recorded,
+            // The claim stays with this process, and so the receipt is in doubt for each other one.
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }

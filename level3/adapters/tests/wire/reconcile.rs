@@ -360,6 +360,7 @@ async fn a_store_knows_which_of_two_charges_is_the_rows() {
         journal: Arc::clone(&store) as _,
         ledger: Arc::clone(&store) as _,
         books: Arc::clone(&store) as _,
+        claims: Some(Arc::clone(&store) as _),
     };
     let reconciler = Reconciler::new(sides, ReconcileConfig::default());
     let report = reconciler.run().await.expect("all sides can be read");
@@ -406,6 +407,7 @@ async fn a_late_charge_at_an_independent_stripe_is_given_back() {
         journal: Arc::new(journal),
         ledger,
         books: Arc::new(Empty),
+        claims: None,
     };
     let reconciler = Reconciler::new(sides, ReconcileConfig::default());
     let mut told_first = told(&reconciler.run().await.expect("all sides can be read"));

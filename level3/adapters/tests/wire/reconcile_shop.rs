@@ -47,7 +47,7 @@ impl Shop {
         let Providers { payments, ledger, .. } = self.world.providers();
         let journal = Arc::new(self.journal.clone());
         let books = Arc::new(SimulatedBooks(self.world.clone()));
-        Sides { payments, intents: world, journal, ledger, books }
+        Sides { payments, intents: world, journal, ledger, books, claims: None }
     }
 
     pub async fn reconcile(&self) -> Report {
