@@ -259,8 +259,8 @@ pub fn undone_sorted(log: &Log) -> Vec<String> {
     names
 }
 
-/// The undos of `log` are `expected`, sorted, or something else than the outcomes that they were given is wrong: an undo
-/// that ran with the wrong outcome is told from one that did not run.
+/// Fails if the undos of `log` are those of the steps in `expected`, and one of them was given the wrong outcome of its
+/// step. `expected` is sorted. Other undos than these are for the caller's own check.
 pub fn given_right(log: &Log, expected: &[&str]) -> Outcome {
     let (undone, bare) = (undone_sorted(log), |name: &str| name.trim_end_matches('?').to_owned());
     let steps = |names: &mut dyn Iterator<Item = String>| {

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::verifier::{AnyCertificate, AnyName};
+use super::verifier::AnyName;
 use crate::sql::StoreError;
 
 /// The values of `sslmode`, with the meaning that PostgreSQL's own clients give them.
@@ -123,7 +123,7 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, StoreError> {
     match authorities {
-        None => Ok(Arc::new(AnyCertificate::new(provider))),
+        None => Ok(Arc::new(AnyName::of_anyone(provider))),
         Some(Authorities::System) => {
             let system = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
             Ok(Arc::new(system.map_err(|why| refused("the authorities of the system", why))?))
@@ -137,7 +137,7 @@ fn verifier(
             .map_err(|why| refused(file.display(), why))?;
             match mode {
                 SslMode::VerifyFull => Ok(signed),
-                _ => Ok(Arc::new(AnyName::new(signed))),
+                _ => Ok(Arc::new(AnyName::signed_by(signed, provider))),
             }
         }
     }

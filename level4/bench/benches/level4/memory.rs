@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::time::Duration;
 
-use bench_kit::{memory, paused, process};
+use bench_kit::{memory, paused};
 
 use crate::{caches, idle};
 
@@ -17,9 +16,6 @@ pub const HELD: u64 = 100_000;
 
 /// Tells a process what to hold.
 const VARIABLE: &str = "LEVEL4_BENCH_HELD";
-
-/// A process holds its share in less than a second.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// The caches, as they are told.
 pub const CACHES: [&str; 4] = ["this course", "moka", caches::QUICK, "std HashMap, no cache"];
@@ -36,8 +32,7 @@ pub fn child() -> Option<Result<(), Failed>> {
 ///
 /// Why there is no figure.
 pub fn bytes(name: &str) -> Result<f64, String> {
-    let output = process::run_self(VARIABLE, name, LIMIT)?;
-    output.trim().parse().map_err(|_| format!("{name} gave no figure: {output}"))
+    memory::held(VARIABLE, name)
 }
 
 fn hold(name: &str) -> Result<(), Failed> {

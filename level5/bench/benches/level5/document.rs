@@ -5,7 +5,7 @@ use bench_kit::work::{self, ratio};
 
 use crate::{Failed, Measured, growth, idle};
 
-/// What a part may cost over a plainer way to do the same, before its price is told.
+/// What a part may cost over a plainer way to do the same; a part that costs more has a row with its price.
 const OVER_PEER: f64 = 1.2;
 /// What one may cost among the most over one among the fewest.
 const OVER_SMALL: f64 = 3.0;

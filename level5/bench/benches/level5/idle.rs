@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bench_kit::{memory, paused, process};
+use bench_kit::{memory, paused};
 use level5::notifications::Priority;
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinSet;
@@ -22,9 +22,6 @@ pub const HELD: u64 = 100_000;
 
 /// Tells a process what to hold.
 const VARIABLE: &str = "LEVEL5_BENCH_HELD";
-
-/// A process holds its share in less than a second.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// The systems, by name.
 pub const SYSTEMS: [&str; 3] = ["event processor", "orchestrator", "notifier"];
@@ -81,8 +78,7 @@ pub fn child() -> Option<Result<(), Failed>> {
 ///
 /// Why there is no figure.
 pub fn bytes(name: &str) -> Result<f64, String> {
-    let output = process::run_self(VARIABLE, name, LIMIT)?;
-    output.trim().parse().map_err(|_| format!("{name} gave no figure: {output}"))
+    memory::held(VARIABLE, name)
 }
 
 fn hold(name: &str) -> Result<(), Failed> {

@@ -73,7 +73,7 @@ pub async fn last_as_long_as_the_payment(cx: &Cx) -> Outcome {
             let status = reply.as_ref().map(|reply| &reply.answer.status);
             matches!(status, Ok(Status::Compensating { parked: false }))
         });
-        // What such a client is told is a criterion of its own.
+        // The answer to such a client is a criterion of its own.
         if !are_undone || stage.open() < few as usize {
             continue;
         }
