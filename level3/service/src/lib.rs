@@ -11,7 +11,7 @@
 //! | `server` | connections, and the drain |
 //! | `payment` | a payment as clients send it and see it |
 //! | `filed` | the key spaces and the lists of merchants |
-//! | `merchants` | API keys |
+//! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
 //! | `readiness`, `metrics`, `openapi` | for operators and their tools |
 //! | `request_id`, `card_number` | what may stand in a log, and what may never enter |
@@ -43,7 +43,7 @@ pub use api::ROUTES;
 pub use filed::{FiledJournal, MAX_CLIENT_KEY, gateway_key};
 pub use merchants::{
     ApiKey, Caller, FileError, InvalidKeyId, InvalidMerchant, KeyEntry, KeyFile, KeyHash, KeyId,
-    Keyring, MerchantId, Scope, UnknownScope,
+    Keyring, LimitEntry, MerchantId, RateLimit, Scope, UnknownScope,
 };
 pub use metrics::Metrics;
 pub use openapi::document;

@@ -52,7 +52,7 @@ fn paths() -> Value {
     let slug = json!({
         "name": "slug", "in": "path", "required": true, "schema": { "type": "string" },
     });
-    let reading = [P::Unauthorized, P::Forbidden, P::StoreUnavailable, P::TimedOut, P::Internal];
+    let reading = [P::Unauthorized, P::Forbidden, P::RateLimited, P::StoreUnavailable, P::TimedOut, P::Internal];
     json!({
         "/v1/payments": {
             "post": {
@@ -72,7 +72,7 @@ fn paths() -> Value {
                     ("202", "The payment has not ended; read it at Location.", "PaymentAnswer"),
                 ], &[
                     P::InvalidRequest, P::KeyMissing, P::Unauthorized, P::Declined, P::Forbidden,
-                    P::TooLarge, P::MediaType, P::KeyReused, P::Rejected, P::Internal, P::Failed,
+                    P::TooLarge, P::MediaType, P::KeyReused, P::Rejected, P::RateLimited, P::Internal, P::Failed,
                     P::Overloaded, P::Unavailable, P::ShuttingDown, P::StoreUnavailable, P::TimedOut,
                 ]),
             },
@@ -108,7 +108,7 @@ fn paths() -> Value {
             "summary": "Try the failed undos and receipts once more (scope operator)",
             "description": "Goes on when the client disconnects or the answer is `request-timeout`.",
             "responses": responses(&[("200", "Every letter was tried.", "Redriven")],
-                &[P::Unauthorized, P::Forbidden, P::Busy, P::TimedOut, P::Internal]),
+                &[P::Unauthorized, P::Forbidden, P::Busy, P::RateLimited, P::TimedOut, P::Internal]),
         } },
         "/healthz": { "get": open("health", "Whether the process answers",
             responses(&[("200", "It does.", "Health")], &[])) },
@@ -117,7 +117,7 @@ fn paths() -> Value {
         "/metrics": { "get": {
             "operationId": "metrics", "tags": ["operations"],
             "summary": "Figures in the format of OpenMetrics (scope metrics:read)",
-            "responses": with_text(responses(&[], &[P::Unauthorized, P::Forbidden, P::TimedOut, P::Internal])),
+            "responses": with_text(responses(&[], &[P::Unauthorized, P::Forbidden, P::RateLimited, P::TimedOut, P::Internal])),
         } },
         "/openapi.json": { "get": open("openapi", "This document",
             responses(&[("200", "An OpenAPI 3.1 document.", "Any")], &[])) },
@@ -171,7 +171,7 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
             ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
                 entry["headers"]["Idempotency-Replayed"] = replayed();
             }
-            kind if kind.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            kind if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status()) => {
                 let seconds = json!({ "type": "integer", "minimum": 1 });
                 let after = header("Seconds after which a repeat may succeed.", seconds);
                 entry["headers"]["Retry-After"] = after;

@@ -93,6 +93,9 @@ kinds! {
     /// A service refused the payment, and would refuse it again.
     Rejected = "payment-rejected", UNPROCESSABLE_ENTITY,
         "A service refuses the payment", "no", "Correct the request, and use another key.";
+    /// The merchant sends more requests than its limit allows.
+    RateLimited = "rate-limited", TOO_MANY_REQUESTS,
+        "The merchant sends too many requests", "no", "Repeat the request after Retry-After.";
     /// A fault of this service.
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "A fault of the service", "unknown", "Read the payment, or repeat the request with the same key.";

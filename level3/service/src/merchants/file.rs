@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::key::{ApiKey, KeyHash, KeyId, MerchantId, Scope};
+use super::rate::{LimitEntry, RateLimit};
 
 /// The API keys of all merchants, as the file has them.
 ///
@@ -20,12 +21,26 @@ use super::key::{ApiKey, KeyHash, KeyId, MerchantId, Scope};
 ///
 /// A key is valid while its entry is there. A rotation has two: the new key is added, the clients
 /// change, the entry of the old one is deleted.
+///
+/// A merchant whose requests have another limit than [`RateLimit::default`] has an entry for it:
+///
+/// ```toml
+/// [[limit]]
+/// merchant = "shop"
+/// per_second = 20
+/// burst = 40
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
     /// The keys that are valid.
     #[serde(default, rename = "key")]
     pub keys: Vec<KeyEntry>,
+    /// The limits that differ from the default. A limit of a merchant that has no key is allowed:
+    /// otherwise an operator who deletes the last key of a merchant would get a file that is refused,
+    /// and the key would stay valid.
+    #[serde(default, rename = "limit")]
+    pub limits: Vec<LimitEntry>,
 }
 
 /// A key.
@@ -68,6 +83,14 @@ pub enum FileError {
         path: PathBuf,
         /// The name.
         id: KeyId,
+    },
+    /// A merchant has two limits.
+    #[error("{}: the merchant {merchant} has two limits", path.display())]
+    TwoLimits {
+        /// The file.
+        path: PathBuf,
+        /// The merchant.
+        merchant: MerchantId,
     },
     /// The operating system has no random bytes for a key.
     #[error("the operating system has no random bytes: {0}")]
@@ -133,10 +156,23 @@ impl KeyFile {
             why: why.to_string(),
         })?;
         let mut ids = HashSet::new();
-        match file.keys.iter().find(|key| !ids.insert(&key.id)) {
-            Some(key) => Err(FileError::Twice { path: path.to_owned(), id: key.id.clone() }),
+        if let Some(key) = file.keys.iter().find(|key| !ids.insert(&key.id)) {
+            return Err(FileError::Twice { path: path.to_owned(), id: key.id.clone() });
+        }
+        let mut limited = HashSet::new();
+        match file.limits.iter().find(|limit| !limited.insert(&limit.merchant)) {
+            Some(LimitEntry { merchant, .. }) => {
+                Err(FileError::TwoLimits { path: path.to_owned(), merchant: merchant.clone() })
+            }
             None => Ok(file),
         }
+    }
+
+    /// Returns the limit of a merchant's requests.
+    #[must_use]
+    pub fn limit(&self, merchant: &MerchantId) -> RateLimit {
+        let own = self.limits.iter().find(|limit| limit.merchant == *merchant);
+        own.map(LimitEntry::limit).unwrap_or_default()
     }
 }
 
@@ -165,6 +201,26 @@ mod tests {
         }
         first.append_to(&path).unwrap();
         assert!(matches!(KeyFile::read(&path), Err(FileError::Twice { .. })));
+    }
+
+    #[test]
+    fn a_merchant_has_one_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let limit = "[[limit]]\nmerchant = \"shop\"\nper_second = 5\n";
+        std::fs::write(&path, limit).unwrap();
+        // An entry that is added later goes below the limit.
+        let (_, entry) = KeyEntry::new("rival".parse().unwrap(), vec![Scope::Operator]).unwrap();
+        entry.append_to(&path).unwrap();
+        let file = KeyFile::read(&path).unwrap();
+        let of = |merchant: &str| file.limit(&merchant.parse().unwrap());
+        assert_eq!((of("shop").per_second.get(), of("shop").burst.get()), (5, 10));
+        assert_eq!(of("rival"), RateLimit::default());
+        std::fs::write(&path, format!("{limit}\n{limit}")).unwrap();
+        assert!(matches!(KeyFile::read(&path), Err(FileError::TwoLimits { .. })));
+        std::fs::write(&path, limit.replace('5', "0")).unwrap();
+        let refused = KeyFile::read(&path).unwrap_err().to_string();
+        assert!(refused.contains("nonzero"), "{refused}");
     }
 
     #[test]

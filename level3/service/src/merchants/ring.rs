@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::file::KeyFile;
 use super::key::{ApiKey, KeyHash, KeyId, MerchantId, Scope};
+use super::rate::Rate;
 use crate::problem::{Problem, ProblemKind};
 
 /// The merchant of a request, and what its key may do.
@@ -42,6 +43,8 @@ impl Caller {
 struct Known {
     hash: KeyHash,
     caller: Caller,
+    // All keys of a merchant share it: a second key does not double what the merchant may send.
+    rate: Arc<Rate>,
 }
 
 type Keys = HashMap<KeyId, Known>;
@@ -57,20 +60,24 @@ impl Keyring {
     /// Makes a ring with the keys of a file.
     #[must_use]
     pub fn new(file: &KeyFile) -> Self {
-        Self { keys: Arc::new(RwLock::new(Arc::new(keys(file)))) }
+        Self { keys: Arc::new(RwLock::new(Arc::new(keys(file, &Keys::new())))) }
     }
 
-    /// Replaces all keys. A request that was authorized before goes on.
+    /// Replaces all keys and limits. A request that was authorized before goes on. A merchant whose
+    /// limit is the same keeps what it has used of it.
     pub fn replace(&self, file: &KeyFile) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys(file));
+        let mut now = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::new(keys(file, &now));
     }
 
-    /// Finds the caller of a request by its header `Authorization: Bearer KEY`.
+    /// Finds the caller of a request by its header `Authorization: Bearer KEY`, and counts the request
+    /// against the limit of the merchant.
     ///
     /// # Errors
     ///
     /// [`ProblemKind::Unauthorized`]: the answer is the same for a missing, a malformed, an unknown
-    /// and a wrong key.
+    /// and a wrong key. Such a request counts for no merchant: a stranger cannot use up the limit of
+    /// one. [`ProblemKind::RateLimited`]: the merchant sends more requests than its limit allows.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.split_once(' ')).and_then(|(scheme, key)| {
@@ -79,7 +86,11 @@ impl Keyring {
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         let known = given.as_ref().and_then(|given| Some((given, keys.get(given.id())?)));
         match known {
-            Some((given, known)) if known.hash.matches(&given.hash()) => Ok(known.caller.clone()),
+            Some((given, known)) if known.hash.matches(&given.hash()) => {
+                let early = |wait| Problem::from(ProblemKind::RateLimited).retry_after(wait);
+                known.rate.admit().map_err(early)?;
+                Ok(known.caller.clone())
+            }
             _ => Err(ProblemKind::Unauthorized.into()),
         }
     }
@@ -112,12 +123,20 @@ impl Keyring {
     }
 }
 
-fn keys(file: &KeyFile) -> Keys {
+fn keys(file: &KeyFile, before: &Keys) -> Keys {
+    let mut rates: HashMap<&MerchantId, Arc<Rate>> = HashMap::new();
+    for Known { caller, rate, .. } in before.values() {
+        if rate.limit() == file.limit(&caller.merchant) {
+            rates.insert(&caller.merchant, Arc::clone(rate));
+        }
+    }
     let mut keys = Keys::new();
     for key in &file.keys {
+        let new = || Arc::new(Rate::new(file.limit(&key.merchant)));
+        let rate = Arc::clone(rates.entry(&key.merchant).or_insert_with(new));
         let (merchant, scopes) = (key.merchant.clone(), key.scopes.clone());
         let caller = Caller { merchant, key: key.id.clone(), scopes };
-        keys.insert(key.id.clone(), Known { hash: key.sha256, caller });
+        keys.insert(key.id.clone(), Known { hash: key.sha256, caller, rate });
     }
     keys
 }
@@ -133,6 +152,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::super::file::KeyEntry;
+    use super::super::rate::LimitEntry;
     use super::*;
 
     fn ask(ring: &Keyring, header: &str) -> Result<Caller, Problem> {
@@ -145,7 +165,7 @@ mod tests {
     fn a_rotation_has_two_valid_keys() {
         let shop: MerchantId = "shop".parse().unwrap();
         let (old, first) = KeyEntry::new(shop.clone(), vec![Scope::PaymentsRead]).unwrap();
-        let mut file = KeyFile { keys: vec![first] };
+        let mut file = KeyFile { keys: vec![first], ..KeyFile::default() };
         let ring = Keyring::new(&file);
         let (new, second) = KeyEntry::new(shop, vec![Scope::PaymentsWrite]).unwrap();
         file.keys.push(second);
@@ -165,7 +185,7 @@ mod tests {
     #[test]
     fn every_wrong_key_gets_the_same_answer() {
         let (key, entry) = KeyEntry::new("shop".parse().unwrap(), Scope::ALL.to_vec()).unwrap();
-        let ring = Keyring::new(&KeyFile { keys: vec![entry] });
+        let ring = Keyring::new(&KeyFile { keys: vec![entry], ..KeyFile::default() });
         let (head, _) = key.expose().rsplit_once('_').unwrap();
         let wrong = format!("Bearer {head}_{}", "0".repeat(64));
         let basic = format!("Basic {}", key.expose());
@@ -174,5 +194,32 @@ mod tests {
             assert_eq!(answer, Err(ProblemKind::Unauthorized.into()));
         }
         assert_eq!(ring.caller(&HeaderMap::new()), Err(ProblemKind::Unauthorized.into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_keys_of_a_merchant_share_its_limit() {
+        let entry = |merchant: &str| {
+            KeyEntry::new(merchant.parse().unwrap(), vec![Scope::PaymentsRead]).unwrap()
+        };
+        let ((first, one), (second, two), (other, three)) =
+            (entry("shop"), entry("shop"), entry("rival"));
+        let per_second = std::num::NonZeroU32::MIN;
+        let merchant = "shop".parse().unwrap();
+        let limit = LimitEntry { merchant, per_second, burst: None };
+        let mut file = KeyFile { keys: vec![one, two, three], limits: vec![limit] };
+        let ring = Keyring::new(&file);
+        let ask = |key: &ApiKey| {
+            ask(&ring, &format!("Bearer {}", key.expose())).map_err(|problem| problem.kind())
+        };
+        let is_limited = |key| ask(key) == Err(ProblemKind::RateLimited);
+        assert!(ask(&first).is_ok() && ask(&second).is_ok());
+        assert!(is_limited(&first) && is_limited(&second));
+        assert!(ask(&other).is_ok(), "another merchant has its own limit");
+        // The file is read again: what was used stays used, unless the limit has changed.
+        ring.replace(&file);
+        assert!(is_limited(&first));
+        file.limits[0].per_second = per_second.saturating_add(1);
+        ring.replace(&file);
+        assert!(ask(&first).is_ok());
     }
 }

@@ -1,5 +1,8 @@
 //! One merchant sees nothing of another.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use level3_sim::NoFaults;
 
@@ -48,4 +51,28 @@ async fn a_key_does_only_what_its_scopes_allow() {
         assert_eq!(answer.problem(), "insufficient-scope", "{path}");
     }
     assert_eq!(shop.world.all_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_merchant_that_sends_too_much_is_told_when_to_come_back() {
+    let shop = Shop::new(NoFaults).await;
+    shop.limit("shop", NonZeroU32::MIN);
+    // Nothing below reaches the store before the clock goes on, so the clock may stand still: on a busy
+    // machine a second could pass between two requests.
+    tokio::time::pause();
+    // Any request counts, also one that its scopes do not allow.
+    let first = shop.get_as(&shop.nothing, "/metrics").await;
+    assert_eq!(first.problem(), "insufficient-scope");
+    let refused = shop.pay("key-1", &order(1)).await;
+    assert_eq!(refused.problem(), "rate-limited");
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.header("retry-after"), "1");
+    // Another merchant, and requests that need no key, are not affected.
+    assert_eq!(shop.get_as(&shop.other, "/v1/payments?page=2").await.problem(), "invalid-request");
+    assert_eq!(shop.get("/healthz").await.status, StatusCode::OK);
+    assert_eq!(shop.world.all_calls(), 0);
+    // The wait that the answer names is enough.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert_eq!(shop.pay("key-1", &order(1)).await.status, StatusCode::CREATED);
 }

@@ -1,12 +1,14 @@
 //! A service on a file and simulated services, and requests to it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use gateway_service::{
-    ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, Metrics, Parts, Scope, Service, ServiceConfig,
+    ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, LimitEntry, Metrics, Parts, Scope, Service,
+    ServiceConfig,
 };
 use level3::gateway::{Gateway, GatewayConfig};
 use level3_adapters::sql::Store;
@@ -29,6 +31,7 @@ pub struct Shop {
     pub key: ApiKey,
     pub other: ApiKey,
     pub nothing: ApiKey,
+    file: KeyFile,
     keys: Keyring,
 }
 
@@ -81,18 +84,19 @@ impl Shop {
         let (key, first) = entry("shop", Scope::ALL);
         let (other, second) = entry("rival", Scope::ALL);
         let (nothing, third) = entry("shop", &[]);
-        let keys = Keyring::new(&KeyFile { keys: vec![first, second, third] });
+        let file = KeyFile { keys: vec![first, second, third], ..KeyFile::default() };
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let parts = (folder, world, key, other, nothing, keys);
+        let parts = (folder, world, key, other, nothing, file);
         Self::start(parts, gateway, config).await
     }
 
     async fn start(
-        parts: (Arc<tempfile::TempDir>, World, ApiKey, ApiKey, ApiKey, Keyring),
+        parts: (Arc<tempfile::TempDir>, World, ApiKey, ApiKey, ApiKey, KeyFile),
         config: GatewayConfig,
         limits: ServiceConfig,
     ) -> Self {
-        let (folder, world, key, other, nothing, keys) = parts;
+        let (folder, world, key, other, nothing, file) = parts;
+        let keys = Keyring::new(&file);
         let store = SqliteStore::open(folder.path().join("store.sqlite")).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let simulated = world.providers();
@@ -110,16 +114,23 @@ impl Shop {
             keys: keys.clone(),
         };
         let service = Service::new(parts, limits);
-        Self { folder, service, world, store, key, other, nothing, keys }
+        Self { folder, service, world, store, key, other, nothing, file, keys }
     }
 
     /// Ends the service, and starts another one on the same file.
     pub async fn restarted(self) -> Self {
-        let Self { folder, service, world, store, key, other, nothing, keys } = self;
+        let Self { folder, service, world, store, key, other, nothing, file, .. } = self;
         drop(service);
         store.close().await;
-        let parts = (folder, world, key, other, nothing, keys);
+        let parts = (folder, world, key, other, nothing, file);
         Self::start(parts, GatewayConfig::default(), ServiceConfig::default()).await
+    }
+
+    /// Changes the limit of a merchant, as an operator does in the file of the keys.
+    pub fn limit(&self, merchant: &str, per_second: NonZeroU32) {
+        let merchant = merchant.parse().unwrap();
+        let limit = LimitEntry { merchant, per_second, burst: Some(per_second) };
+        self.keys.replace(&KeyFile { limits: vec![limit], ..self.file.clone() });
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
