@@ -116,6 +116,9 @@ pub enum ProgramError {
     /// The file with the keys of the service.
     #[error("the keys cannot be used: {0}")]
     Keys(#[from] gateway_service::FileError),
+    /// The certificate of the service.
+    #[error("the certificate cannot be used: {0}")]
+    Certificate(#[from] gateway_service::TlsError),
     /// A name that names no payment.
     #[error("{name} is neither a payment's key nor a payment's name: {why}")]
     Name { name: String, why: String },
@@ -149,6 +152,7 @@ impl ProgramError {
             | Self::UnknownPayment { .. }
             | Self::Config(_)
             | Self::Keys(_)
+            | Self::Certificate(_)
             | Self::Store(
                 StoreError::Url { .. }
                 | StoreError::Authorities { .. }

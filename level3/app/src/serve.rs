@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use gateway_service::{
     ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, MerchantId, Metrics, Parts, Scope, Service,
-    ServiceConfig,
+    ServiceConfig, Tls, TlsFiles,
 };
 use level3_adapters::sql::{Store, StoreError};
 use level3_domain::journal::{Journal, SagaId};
@@ -28,6 +28,8 @@ use super::{FINISHING, print, print_json};
 const NOTING: Duration = Duration::from_secs(1);
 /// How often the file of the keys is looked at.
 const KEYS: Duration = Duration::from_secs(2);
+/// How often the files of the certificate are looked at.
+const CERTIFICATE: Duration = Duration::from_secs(2);
 /// The pause between a payment that may need a recovery and the recovery: most end by themselves.
 const SETTLING: Duration = Duration::from_secs(20);
 /// How long a service whose store is lost waits for the answers to requests under way.
@@ -57,6 +59,26 @@ pub struct ServeArgs {
     /// The address to listen on. Port 0 selects a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
+
+    /// Answer over TLS, with the certificates of this file (PEM): the service's own first. Certificate
+    /// and key are read again when they have changed
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM, without a password)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Reads the certificate, if there is one.
+    fn tls(&self) -> Result<Option<Tls>, ProgramError> {
+        let Some((certificate, key)) = self.tls_certificate.clone().zip(self.tls_key.clone())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Tls::read(TlsFiles { certificate, key })?))
+    }
 }
 
 /// The options of a new key.
@@ -124,6 +146,7 @@ pub async fn serve(
     let folder = Folder::open(how)?;
     let first_key = first_key(&folder.keys())?;
     let keys = Keyring::new(&KeyFile::read(&folder.keys())?);
+    let tls = how.tls()?;
     // Before the store is opened: an address in use is the most common error.
     let listener = TcpListener::bind(how.listen)
         .await
@@ -145,14 +168,16 @@ pub async fn serve(
         keys: keys.clone(),
     };
     let service = Service::new(parts, ServiceConfig::default());
-    told(args, address, first_key.as_ref())?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    told(args, &format!("{scheme}://{address}"), first_key.as_ref())?;
     say(&format!(
         "Charged by {}, kept in {}. Ctrl-C drains.",
         engine.payments.name(),
         engine.store.store.place()
     ));
     let beside = async {
-        tokio::join!(recover(&engine, &service), note(&engine), keys.follow(folder.keys(), KEYS),)
+        let keys = keys.follow(folder.keys(), KEYS);
+        tokio::join!(recover(&engine, &service), note(&engine), keys, follow(tls.as_ref()))
     };
     let store = Arc::clone(&engine.store.store);
     let asked = async {
@@ -168,7 +193,7 @@ pub async fn serve(
         lost
     };
     let drained = tokio::select! {
-        drained = service.serve(listener, asked) => drained,
+        drained = service.serve(listener, tls.clone(), asked) => drained,
         lost = lost => return Err(lost.into()),
         // None of them ends.
         _ = beside => return Ok(Outcome::Interrupted),
@@ -197,12 +222,12 @@ fn first_key(path: &Path) -> Result<Option<ApiKey>, ProgramError> {
 }
 
 /// Prints where the service is. The first key is printed once, and kept nowhere.
-fn told(args: &ServiceArgs, address: SocketAddr, key: Option<&ApiKey>) -> Result<(), ProgramError> {
+fn told(args: &ServiceArgs, url: &str, key: Option<&ApiKey>) -> Result<(), ProgramError> {
     if args.json {
         let key = key.map(ApiKey::expose);
-        return print_json(&json!({ "url": format!("http://{address}"), "key": key }));
+        return print_json(&json!({ "url": url, "key": key }));
     }
-    let mut text = format!("Listening on http://{address}\n");
+    let mut text = format!("Listening on {url}\n");
     if let Some(key) = key {
         text += &format!(
             "Key of the merchant {}, for everything, shown only now:\n{}\n",
@@ -211,6 +236,14 @@ fn told(args: &ServiceArgs, address: SocketAddr, key: Option<&ApiKey>) -> Result
         );
     }
     print(&text)
+}
+
+/// Reads the certificate again after each change. Never returns.
+async fn follow(tls: Option<&Tls>) {
+    match tls {
+        Some(tls) => tls.follow(CERTIFICATE).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Adds a key to the file. A running service reads it within seconds.

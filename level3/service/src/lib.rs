@@ -8,12 +8,13 @@
 //! |---|---|
 //! | `api` | the routes |
 //! | `layers` | what is done around every route |
-//! | `server` | connections, and the drain |
+//! | `server`, `tls` | connections, their certificate, and the drain |
 //! | `payment` | a payment as clients send it and see it |
 //! | `filed` | the key spaces and the lists of merchants |
 //! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
 //! | `readiness`, `metrics`, `openapi` | for operators and their tools |
+//! | `watched` | files that an operator replaces |
 //! | `request_id`, `card_number` | what may stand in a log, and what may never enter |
 //!
 //! # What an answer promises
@@ -38,6 +39,8 @@ mod request_id;
 mod server;
 mod service;
 mod time;
+mod tls;
+mod watched;
 
 pub use api::ROUTES;
 pub use filed::{FiledJournal, MAX_CLIENT_KEY, gateway_key};
@@ -53,3 +56,4 @@ pub use readiness::CheckAges;
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::Drained;
 pub use service::{Parts, Service, ServiceConfig};
+pub use tls::{Tls, TlsError, TlsFiles};

@@ -52,7 +52,14 @@ fn paths() -> Value {
     let slug = json!({
         "name": "slug", "in": "path", "required": true, "schema": { "type": "string" },
     });
-    let reading = [P::Unauthorized, P::Forbidden, P::RateLimited, P::StoreUnavailable, P::TimedOut, P::Internal];
+    let reading = [
+        P::Unauthorized,
+        P::Forbidden,
+        P::RateLimited,
+        P::StoreUnavailable,
+        P::TimedOut,
+        P::Internal,
+    ];
     json!({
         "/v1/payments": {
             "post": {
@@ -171,7 +178,9 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
             ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
                 entry["headers"]["Idempotency-Replayed"] = replayed();
             }
-            kind if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status()) => {
+            kind if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
+                .contains(&kind.status()) =>
+            {
                 let seconds = json!({ "type": "integer", "minimum": 1 });
                 let after = header("Seconds after which a repeat may succeed.", seconds);
                 entry["headers"]["Retry-After"] = after;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::service::Service;
+use crate::tls::Tls;
 
 /// The pause after an accept that failed because the process has no free file descriptor.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(100);
@@ -29,7 +31,9 @@ pub struct Drained {
 }
 
 impl Service {
-    /// Serves until `stop` is ready, and then drains:
+    /// Serves until `stop` is ready, and then drains. With `tls`, every connection has to begin with
+    /// a handshake; without it, none may.
+    ///
     ///
     /// 1. `/readyz` answers 503, so that a balancer sends no more requests here.
     /// 2. New payments are refused with `shutting-down` and Retry-After. Payments under way end and
@@ -43,8 +47,13 @@ impl Service {
     ///
     /// Dropping the future closes the listener. Connections and payments go on until the runtime
     /// ends; the journal has the payments.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Drained {
-        let connections = Connections::new(self);
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Tls>,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        let connections = Connections::new(self, tls);
         let drained = async {
             stop.await;
             self.begin_draining();
@@ -72,6 +81,8 @@ impl Service {
 struct Connections {
     router: Router,
     protocol: http1::Builder,
+    tls: Option<Tls>,
+    handshake_timeout: Duration,
     graceful: GracefulShutdown,
     // One permit for each connection. A burst waits in the queue of the system and not in the
     // memory of the process.
@@ -79,7 +90,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(service: &Service) -> Self {
+    fn new(service: &Service, tls: Option<Tls>) -> Self {
         let config = &service.0.config;
         let mut protocol = http1::Builder::new();
         // Without this limit a client that sends one byte in a while holds a connection without end.
@@ -87,6 +98,8 @@ impl Connections {
         Self {
             router: service.router(),
             protocol,
+            tls,
+            handshake_timeout: config.head_timeout,
             graceful: GracefulShutdown::new(),
             room: Arc::new(Semaphore::new(config.max_connections)),
         }
@@ -111,13 +124,24 @@ impl Connections {
     fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // An answer is one small write; waiting for more of it only delays the client.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.protocol.serve_connection(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection);
+        let connection = Connection {
+            router: self.router.clone(),
+            protocol: self.protocol.clone(),
+            // Made here and not in the task: a watcher that is made after the shutdown has begun would
+            // not see it, and the connection would stay open.
+            watcher: self.graceful.watcher(),
+        };
+        // In the task: a handshake needs answers of the client, and must not keep others waiting.
+        let acceptor = self.tls.as_ref().map(Tls::acceptor);
+        let limit = self.handshake_timeout;
         tokio::spawn(async move {
-            // A client that goes away or breaks the protocol is its own affair.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection has ended");
+            match acceptor {
+                None => connection.serve(stream).await,
+                Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => connection.serve(stream).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a handshake has failed"),
+                    Err(_) => tracing::debug!("a handshake took too long"),
+                },
             }
             drop(permit);
         });
@@ -127,6 +151,26 @@ impl Connections {
     async fn end(self) {
         if timeout(LAST_ANSWERS, self.graceful.shutdown()).await.is_err() {
             tracing::warn!("some connections were closed before their answer");
+        }
+    }
+}
+
+/// What one connection needs.
+struct Connection {
+    router: Router,
+    protocol: http1::Builder,
+    watcher: Watcher,
+}
+
+impl Connection {
+    /// Answers requests until the client or the service ends the connection.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+        let Self { router, protocol, watcher } = self;
+        let service = TowerToHyperService::new(router);
+        let connection = protocol.serve_connection(TokioIo::new(stream), service);
+        // A client that goes away or breaks the protocol is its own affair.
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection has ended");
         }
     }
 }

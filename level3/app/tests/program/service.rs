@@ -6,3 +6,4 @@ mod kill;
 mod secrets;
 pub mod start;
 mod stop;
+mod tls;

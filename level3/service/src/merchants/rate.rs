@@ -21,10 +21,12 @@ pub struct RateLimit {
 }
 
 impl Default for RateLimit {
-    /// 100 requests per second, and 200 at one instant.
+    /// 1000 requests per second, and 2000 at one instant. That is far above what the provider's
+    /// account allows all merchants together, so it refuses no merchant whose clients wait for their
+    /// answers; it stops a client that repeats in a loop.
     fn default() -> Self {
-        const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
-        const BURST: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
+        const PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+        const BURST: NonZeroU32 = NonZeroU32::new(2000).expect("not zero");
         Self { per_second: PER_SECOND, burst: BURST }
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::file::KeyFile;
 use super::key::{ApiKey, KeyHash, KeyId, MerchantId, Scope};
 use super::rate::Rate;
 use crate::problem::{Problem, ProblemKind};
+use crate::watched::Watched;
 
 /// The merchant of a request, and what its key may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,16 +98,9 @@ impl Keyring {
     /// Reads the file again whenever it has changed, until the future is dropped. A file that
     /// cannot be used changes nothing: the keys of before stay valid, and the log has the error.
     pub async fn follow(&self, path: PathBuf, every: Duration) {
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = changed(&path);
+        let mut watched = Watched::new(vec![path.clone()], every);
         loop {
-            ticks.tick().await;
-            let now = changed(&path);
-            if now == seen {
-                continue;
-            }
-            seen = now;
+            watched.changed().await;
             let path = path.clone();
             // The file has a few kilobytes, and another thread waits for the disk.
             let read = tokio::task::spawn_blocking(move || KeyFile::read(&path)).await;
@@ -139,12 +132,6 @@ fn keys(file: &KeyFile, before: &Keys) -> Keys {
         keys.insert(key.id.clone(), Known { hash: key.sha256, caller, rate });
     }
     keys
-}
-
-/// Returns the time of the last change and the size.
-fn changed(path: &PathBuf) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 #[cfg(test)]

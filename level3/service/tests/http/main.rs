@@ -11,3 +11,4 @@ mod payments;
 mod refusals;
 mod shop;
 mod sockets;
+mod tls;

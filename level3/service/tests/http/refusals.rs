@@ -152,7 +152,7 @@ async fn a_drain_ends_payments_and_refuses_new_ones() {
         let stopped = async {
             let _ = stopped.await;
         };
-        service.serve(listener, stopped).await
+        service.serve(listener, None, stopped).await
     });
     assert_eq!(shop.get("/readyz").await.json()["ready"], json!(true));
     let paying = {

@@ -17,7 +17,7 @@ async fn listening(config: ServiceConfig) -> (Shop, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let service = shop.service.clone();
-    tokio::spawn(async move { service.serve(listener, std::future::pending()).await });
+    tokio::spawn(async move { service.serve(listener, None, std::future::pending()).await });
     (shop, address)
 }
 

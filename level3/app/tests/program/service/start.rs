@@ -52,7 +52,9 @@ impl Serving {
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("Listening on http://") else {
+        let Some(("Listening on http" | "Listening on https", address)) =
+            line.trim().split_once("://")
+        else {
             let _ = child.kill();
             panic!("{line:?}: {}", stderr.join().unwrap());
         };
