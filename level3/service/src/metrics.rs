@@ -264,3 +264,87 @@ impl Observer for Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names of all series, of which most appear only when something has been counted.
+    fn series() -> BTreeSet<String> {
+        let metrics = Metrics::new();
+        // Every field: a family that is added does not compile here until it is filled.
+        let Figures {
+            registry,
+            requests,
+            request_seconds,
+            problems,
+            payments,
+            steps,
+            attempts,
+            errors,
+            step_seconds,
+            limiter_seconds,
+            undone,
+            parked,
+            receipts,
+            breakers,
+            in_flight: _,
+            open: _,
+            parked_now: _,
+            dead_letters: _,
+            scrapes_failed: _,
+        } = &*metrics.0;
+        metrics.answered("GET", "/healthz", 200, Duration::ZERO);
+        metrics.problem("internal");
+        assert!(
+            requests
+                .get(&Answered { method: "GET".into(), route: "/healthz".into(), status: 200 })
+                .is_some()
+        );
+        let route = Route { method: "GET".into(), route: "/healthz".into() };
+        assert!(request_seconds.get(&route).is_some());
+        assert!(problems.get(&Kind { problem: "internal" }).is_some());
+        for family in [payments, receipts] {
+            family.get_or_create(&Outcome { outcome: "paid" }).inc();
+        }
+        for family in [steps, attempts, errors, undone, parked] {
+            family.get_or_create(&step("confirm")).inc();
+        }
+        for family in [step_seconds, limiter_seconds] {
+            family.get_or_create(&step("confirm")).observe(0.0);
+        }
+        breakers.get_or_create(&Breaker { service: "payments", state: "open" }).set(0);
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        let name = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
+        text.lines().filter(|line| !line.starts_with('#')).map(name).collect()
+    }
+
+    /// A panel or an alert whose name does not exist shows nothing, and reports no error.
+    #[test]
+    fn the_dashboard_and_the_alerts_name_series_that_exist() {
+        let series = series();
+        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 10);
+        let mut used = BTreeSet::new();
+        for file in ["grafana-dashboard.json", "alerts.yml", "alerts-test.yml"] {
+            // Tests run in the folder of their package.
+            let text = std::fs::read_to_string(format!("operations/{file}")).unwrap();
+            let words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+            let names: BTreeSet<_> =
+                words.filter(|word| word.starts_with("payment_gateway_")).collect();
+            assert!(!names.is_empty(), "{file}");
+            for name in names {
+                assert!(series.contains(name), "{file} names {name}, which no scrape has");
+                used.insert(name.to_owned());
+            }
+        }
+        // And what is counted is shown. A histogram is shown by its buckets.
+        let unused: Vec<_> = series
+            .difference(&used)
+            .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
+            .collect();
+        assert!(unused.is_empty(), "no panel and no alert shows {unused:?}");
+    }
+}

@@ -120,7 +120,7 @@ async fn a_certificate_is_replaced_without_a_restart() {
 }
 
 #[tokio::test]
-async fn who_speaks_no_tls_gets_no_answer() {
+async fn a_client_without_tls_gets_no_answer() {
     let (certificate, trusted) = Certificate::new();
     let tls = Tls::read(certificate.files()).unwrap();
     let (_shop, address) = listening(tls.clone(), ServiceConfig::default()).await;
