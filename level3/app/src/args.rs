@@ -172,6 +172,11 @@ pub struct ServiceArgs {
     #[arg(long, global = true, value_name = "NAME")]
     pub simulated: Option<PathBuf>,
 
+    /// Take options that are not given here from this TOML file: `calls = 50` for --calls, and those
+    /// of serve in the table [serve]. A variable such as PAYMENT_GATEWAY_CALLS wins over the file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Print the result as JSON, errors too
     #[arg(long, global = true)]
     pub json: bool,

@@ -26,6 +26,7 @@ mod reconcile;
 mod recovery;
 mod run_name;
 mod serve;
+mod settings;
 mod stop;
 mod stream;
 mod summary;
@@ -37,8 +38,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -48,11 +49,15 @@ use engine::{Engine, Payments, Wiring};
 use health::Health;
 use level3_domain::answer::PayError;
 use problem::{Outcome, ProgramError};
+use serve::ServeArgs;
+use settings::Settings;
 use stop::Shutdown;
 use stream::Stream;
 use summary::{Run, Summary};
 use view::{View, say};
 
+/// The name of the command whose options a file may have in a table of their own.
+const SERVE: &str = "serve";
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;
 /// How long a command waits at its end for receipts that are under way, with their retries.
@@ -60,11 +65,28 @@ const FINISHING: Duration = Duration::from_secs(60);
 
 /// Runs the program as the command line asks.
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refuse(error),
+    let command = Cli::command();
+    let given: Vec<_> = std::env::args_os().collect();
+    let wants_json = given.iter().any(|word| word == "--json");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path);
+    let settings = match settings::gather(&command, given, |name| std::env::var_os(name), read) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.into(), wants_json),
+    };
+    let parsed = command.clone().try_get_matches_from(&settings.words);
+    let (cli, matches) = match parsed.and_then(|it| Ok((Cli::from_arg_matches(&it)?, it))) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(error, &settings),
     };
     let json = cli.services.json;
+    if let Some(Command::Serve(how)) = &cli.command
+        && how.check_config
+    {
+        return match check_config(how, json, &settings, &matches) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem, json),
+        };
+    }
     if let Err(error) = log::start(cli.services.log_format) {
         return fail(&error.into(), json);
     }
@@ -94,7 +116,7 @@ fn main() -> ExitCode {
 }
 
 /// Reports an error of the command line, or shows the help, which is not an error.
-fn refuse(mut error: clap::Error) -> ExitCode {
+fn refuse(mut error: clap::Error, settings: &Settings) -> ExitCode {
     // A URL may hold a password.
     let is_the_store =
         |it: &ContextValue| matches!(it, ContextValue::String(it) if it.contains("--store"));
@@ -112,16 +134,41 @@ fn refuse(mut error: clap::Error) -> ExitCode {
             error.insert(kind, ContextValue::String(text));
         }
     }
-    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    let explained = settings.explain(&error.to_string());
+    let wants_json = settings.words.iter().any(|word| word == "--json");
     if error.use_stderr() && wants_json {
         // The lines after the first blank line only explain how to get help.
         let text = error.to_string();
         let what = text.split("\n\n").next().unwrap_or_default();
-        print_error(what.trim_start_matches("error: "), USAGE);
+        let text = format!("{}\n{explained}", what.trim_start_matches("error: "));
+        print_error(text.trim_end(), USAGE);
     }
     // Nothing else can be done when neither stream takes it.
     let _ = error.print();
+    if error.use_stderr() && !explained.is_empty() {
+        say(explained.trim_end());
+    }
     if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
+}
+
+/// Lists the options of the service, and checks the files that they name.
+fn check_config(
+    how: &ServeArgs,
+    json: bool,
+    settings: &Settings,
+    matches: &clap::ArgMatches,
+) -> Result<(), ProgramError> {
+    let program = Cli::command();
+    let own = matches.subcommand_matches(SERVE).zip(program.find_subcommand(SERVE));
+    let for_all = settings.listed(&program, matches);
+    let own = own.map(|(matches, command)| settings.listed(command, matches));
+    if json {
+        print_json(&json!({ "options": for_all.json(), SERVE: own.map(|own| own.json()) }))?;
+    } else {
+        let own = own.map(|own| own.to_string()).unwrap_or_default();
+        print(&format!("{for_all}\n[{SERVE}]\n{own}"))?;
+    }
+    how.check_files()
 }
 
 fn fail(problem: &ProgramError, json: bool) -> ExitCode {

@@ -13,6 +13,8 @@ use level3_adapters::sql::StoreError;
 use level3_adapters::stripe::{KeyError, StripeError};
 use level3_domain::answer::PayError;
 
+use crate::settings::SettingsError;
+
 /// The outcome of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -78,6 +80,9 @@ pub enum ProgramError {
     /// The files of the simulated services, at the end of a run.
     #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
     Services(io::Error),
+    /// The options of a file or of the environment.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// An environment variable that has to hold a key.
     #[error("{option} needs a key: set the environment variable {variable}")]
     NoKey { option: &'static str, variable: &'static str },
@@ -152,6 +157,7 @@ impl ProgramError {
             | Self::UnknownPayment { .. }
             | Self::Config(_)
             | Self::Keys(_)
+            | Self::Settings(_)
             | Self::Certificate(_)
             | Self::Store(
                 StoreError::Url { .. }

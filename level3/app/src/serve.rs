@@ -68,9 +68,24 @@ pub struct ServeArgs {
     /// The private key of the certificate (PEM, without a password)
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+
+    /// Print each option with its value and where it comes from, check the files that they name, and
+    /// stop. The text is a file for --config
+    #[arg(long)]
+    pub check_config: bool,
 }
 
 impl ServeArgs {
+    /// Checks the keys, if the service has some already, and the certificate.
+    pub fn check_files(&self) -> Result<(), ProgramError> {
+        let keys = keys_of(&self.data.data);
+        if !self.temporary && keys.exists() {
+            KeyFile::read(&keys)?;
+        }
+        self.tls()?;
+        Ok(())
+    }
+
     /// Reads the certificate, if there is one.
     fn tls(&self) -> Result<Option<Tls>, ProgramError> {
         let Some((certificate, key)) = self.tls_certificate.clone().zip(self.tls_key.clone())

@@ -25,6 +25,7 @@ mod receipts;
 #[path = "../../../adapters/tests/support/postgres.rs"]
 mod server;
 mod service;
+mod settings;
 mod stop;
 mod stripe;
 mod together;
