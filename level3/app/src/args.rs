@@ -53,6 +53,11 @@ pub enum Command {
     Recover,
     /// Check the whole store, without writing to it: its structure, every record and every row
     Check,
+    /// Copy the store into a new file, while other processes go on
+    Backup {
+        /// The file. It must not exist
+        file: PathBuf,
+    },
     /// Compare the ledger with the provider's intents, and repair the differences
     Reconcile(ReconcileArgs),
     /// Take payments over HTTP (level3/service/README.md). Without other options on 127.0.0.1:8080,

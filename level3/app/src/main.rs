@@ -12,6 +12,7 @@
 //! that goes backwards changes no figure.
 
 mod args;
+mod backup;
 mod books;
 mod engine;
 mod figures;
@@ -193,6 +194,7 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             Some(Command::Show { payment }) => reading::show(&cli.services, payment).await,
             Some(Command::DeadLetters) => reading::dead_letters(&cli.services).await,
             Some(Command::Check) => reading::check(&cli.services).await,
+            Some(Command::Backup { file }) => backup::back_up(&cli.services, file).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,

@@ -135,6 +135,21 @@ impl StoreUrl {
         })
     }
 
+    /// Copies the store into a new file, and checks the copy. Returns what the check has found.
+    pub async fn back_up(&self, file: &Path) -> Result<Checked, ProgramError> {
+        self.exists()?;
+        match self {
+            Self::Sqlite { file: store, .. } => {
+                SqliteReader::open(store).await?.back_up(file.to_owned()).await?;
+                Ok(SqliteReader::open(file).await?.check().await?)
+            }
+            Self::Postgres(url) => {
+                let place = PostgresAddress::new(url)?.place().to_owned();
+                Err(ProgramError::NotAFile { place, file: file.to_owned() })
+            }
+        }
+    }
+
     /// Whether there is a store to open. For a database server, only the connection shows that.
     pub fn exists(&self) -> Result<(), ProgramError> {
         match self {

@@ -10,6 +10,7 @@ use level3_adapters::SetupError;
 use level3_adapters::reconcile::ReconcileError;
 use level3_adapters::sendgrid::{CheckError, NotAKey};
 use level3_adapters::sql::StoreError;
+use level3_adapters::sqlite::BackupError;
 use level3_adapters::stripe::{KeyError, StripeError};
 use level3_domain::answer::PayError;
 
@@ -80,6 +81,14 @@ pub enum ProgramError {
     /// The files of the simulated services, at the end of a run.
     #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
     Services(io::Error),
+    /// A copy of the store.
+    #[error("no backup was made: {0}")]
+    Backup(#[from] BackupError),
+    /// A copy of a database.
+    #[error(
+        "{place} is a database, which its own tool copies: pg_dump --format=custom --file={} DATABASE", file.display()
+    )]
+    NotAFile { place: String, file: PathBuf },
     /// The options of a file or of the environment.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -158,6 +167,8 @@ impl ProgramError {
             | Self::Config(_)
             | Self::Keys(_)
             | Self::Settings(_)
+            | Self::NotAFile { .. }
+            | Self::Backup(BackupError::Exists { .. })
             | Self::Certificate(_)
             | Self::Store(
                 StoreError::Url { .. }

@@ -11,6 +11,7 @@
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
+mod backup;
 mod check;
 mod fault;
 mod file;
@@ -39,6 +40,7 @@ use level3_domain::journal::{
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
 
+pub use self::backup::BackupError;
 pub use self::reader::SqliteReader;
 
 use self::fault::Fault;

@@ -16,9 +16,9 @@ use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
 #[derive(Debug)]
 pub struct SqliteReader {
     // A standard mutex: it is held on the threads for blocking work, and never across an await.
-    db: Arc<Mutex<Connection>>,
+    pub(super) db: Arc<Mutex<Connection>>,
     identity: StoreId,
-    place: String,
+    pub(super) place: String,
 }
 
 impl SqliteReader {

@@ -11,6 +11,7 @@
 )]
 
 mod away;
+mod backup;
 mod commands;
 mod database;
 mod full;
