@@ -14,6 +14,7 @@ enum Place {
     /// `grader/checks/levelN`.
     Checks { number: u32 },
     /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs share.
+    /// `grader/browser`: what the tests of their pages share.
     Shared,
     /// Everything else below `grader`.
     Grader,
@@ -107,7 +108,7 @@ fn place(folder: &str) -> Place {
         ["grader", "checks", level] => {
             Place::Checks { number: number(level).expect("grader/checks/levelN") }
         }
-        ["grader", "bench", ..] | ["grader", "demo"] => Place::Shared,
+        ["grader", "bench", ..] | ["grader", "demo" | "browser"] => Place::Shared,
         ["grader", ..] => Place::Grader,
         [level, role @ ..] => {
             let number = number(level).unwrap_or_else(|| panic!("{folder}: no place of a package"));
@@ -160,7 +161,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
             Some("the grader links no level and no check: it builds and runs them".to_owned())
         }
         (Place::Level { .. }, Place::Grader | Place::Checks { .. }) => Some(
-            "a level does not know its judge; of the grader it may use grader/bench and grader/demo".to_owned(),
+            "a level does not know its judge; of the grader it may use grader/bench, grader/demo and grader/browser".to_owned(),
         ),
         (Place::Checks { .. }, Place::Checks { .. } | Place::Shared) => {
             Some("checks may use grader-kit and their level".to_owned())

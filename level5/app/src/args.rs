@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -143,6 +144,11 @@ pub struct ProcessorArgs {
     /// Seconds to deliver what is pending at the end. The journal keeps the rest
     #[arg(long, default_value_t = 60, value_name = "S")]
     pub drain: u32,
+
+    /// Show the run on a page at this address while it goes on. Port 0 selects a free one. The page can send dead
+    /// letters again, so leave the address on this machine
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub monitor: Option<SocketAddr>,
 
     /// Print the result as JSON, errors too
     #[arg(long, global = true)]

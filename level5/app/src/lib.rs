@@ -7,7 +7,7 @@
 //!                             journal: files or memory ─▶ the next start goes on
 //!
 //!  args ── journal ── run ── drain ── balance ── summary
-//!                      │ live figures: figures, view
+//!                      │ live figures: figures, view, monitor (a page in a browser)
 //!                      └ ends early: stop (Ctrl-C), a journal that cannot write
 //! ```
 //!
@@ -21,6 +21,7 @@ pub mod ingest;
 pub mod journal;
 pub mod key_order;
 pub mod log;
+pub mod monitor;
 pub mod problem;
 pub mod run;
 pub mod run_name;

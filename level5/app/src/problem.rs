@@ -1,6 +1,7 @@
 //! The errors that end the program: what failed, where, and what the user can do.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,6 +61,14 @@ pub enum ProgramError {
     Sink {
         /// The file.
         path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The address of the monitor.
+    #[error("{address} cannot be listened on: {why}. Name another address with --monitor")]
+    Monitor {
+        /// The address.
+        address: SocketAddr,
         /// What the system said.
         why: io::Error,
     },

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::balance::Counts;
 use crate::figures::Figures;
 use crate::ingest::{Ingest, Moving, rate_of_lane};
 use crate::journal::AnyJournal;
+use crate::monitor::{Monitor, Phase};
 use crate::problem::{Outcome, ProgramError};
 use crate::run_name::new_run;
 use crate::sink::{AnySink, FileSink, Heard, HttpSink, Listening, Simulated};
@@ -40,7 +42,7 @@ const AT_ONCE: usize = 8192;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Batches that fail in a row before a service gets a rest.
-const TRIP: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
+pub const TRIP: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
 
 /// Runs the program as the command line asks. The first Ctrl-C drains, the second ends.
 ///
@@ -191,6 +193,10 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
     let listening = Listening::new(sink, Arc::clone(&heard));
     let started = Processor::start(config(args, compress)?, listening, journal.clone(), route);
     let processor = Arc::new(started.await?);
+    let mut monitor = match args.monitor {
+        Some(address) => Some(monitor(address, &processor).await?),
+        None => None,
+    };
     let begun = Instant::now();
     if cli.source.redrive {
         recovered.redriven = redrive(&processor, stop).await?;
@@ -229,7 +235,16 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
         }
     };
     let expected = events.map(|events| events + recovered.pending);
-    let report = watched(&processor, &figures, &heard, expected, &ingest.stopping, work).await;
+    let show = |phase| {
+        if let Some(monitor) = &mut monitor {
+            monitor.show(&processor, &figures, &heard, phase);
+        }
+    };
+    let report =
+        watched(&processor, &figures, &heard, expected, &ingest.stopping, work, show).await;
+    if let Some(monitor) = monitor {
+        monitor.close().await;
+    }
     let took = begun.elapsed();
     let failure = ingest.failure.get().cloned();
     drop(ingest);
@@ -354,6 +369,7 @@ async fn watched(
     events: Option<u64>,
     stopping: &CancellationToken,
     work: impl Future<Output = Report>,
+    mut show: impl FnMut(Phase),
 ) -> Report {
     let mut view = View::new(events);
     let metrics = processor.metrics();
@@ -367,12 +383,22 @@ async fn watched(
             report = &mut work => break report,
             _ = ticks.tick() => {
                 let now = metrics.borrow().clone();
-                view.draw(&now, figures, heard, stopping.is_cancelled());
+                let is_stopping = stopping.is_cancelled();
+                view.draw(&now, figures, heard, is_stopping);
+                show(if is_stopping { Phase::Draining } else { Phase::Running });
             }
         }
     };
     view.finish();
     report
+}
+
+/// Starts the page, and says where it is.
+async fn monitor(address: SocketAddr, processor: &Arc<Moving>) -> Result<Monitor, ProgramError> {
+    let started = Monitor::start(address, Arc::clone(processor)).await;
+    let monitor = started.map_err(|why| ProgramError::Monitor { address, why })?;
+    say(&format!("event-processor: the monitor is at http://{}", monitor.address()));
+    Ok(monitor)
 }
 
 #[expect(clippy::too_many_arguments, reason = "each part of a summary has another origin")]

@@ -2,13 +2,14 @@
 //!
 //! Skipped, with a printed reason, where Chromium is missing. `DASHBOARD_SHOTS=FOLDER` also writes pictures of the page.
 
-use std::path::PathBuf;
-
+use browser_kit::{Browser, installed};
 use level4_dashboard::source::state::{Mode, Service};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::devtools::{Browser, installed};
 use crate::support::Running;
+
+/// The variable that asks for pictures.
+const SHOTS: &str = "DASHBOARD_SHOTS";
 
 /// A condition on the text of an element.
 fn text(selector: &str, contains: &str) -> String {
@@ -22,39 +23,26 @@ fn pill(panel: &str, contains: &str) -> String {
 
 /// Writes a picture of the whole page, if the environment asks for it.
 async fn shot(browser: &mut Browser, name: &str) {
-    picture(browser, name, true).await;
+    browser.picture(SHOTS, name, true).await;
 }
 
 /// Writes pictures of what a small window shows of each panel, if the environment asks for it.
 async fn shots(browser: &mut Browser, name: &str) {
     for panel in ["overview", "live", "search", "history"] {
         browser.value(&format!("document.querySelector('#{panel}').scrollIntoView()")).await;
-        picture(browser, &format!("{name}-{panel}"), false).await;
+        browser.picture(SHOTS, &format!("{name}-{panel}"), false).await;
     }
-}
-
-async fn picture(browser: &mut Browser, name: &str, whole: bool) {
-    let Some(folder) = std::env::var_os("DASHBOARD_SHOTS").map(PathBuf::from) else { return };
-    let params = json!({ "format": "png", "captureBeyondViewport": whole });
-    let picture = browser.call("Page.captureScreenshot", params).await;
-    let text = picture["data"].as_str().expect("a picture");
-    let bytes = data_encoding::BASE64.decode(text.as_bytes()).expect("base64");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(format!("{name}.png")), bytes).expect("a file");
 }
 
 #[tokio::test]
 async fn a_user_breaks_and_repairs_every_panel() {
-    let Some(program) = installed() else {
-        eprintln!("skipped: no Chromium is installed (chromium, chromium-browser, google-chrome)");
-        return;
-    };
+    let Some(program) = installed() else { return };
     let server = Running::start().await;
     let mut browser = Browser::start(program.as_os_str()).await;
     browser.size(1280, 900).await;
     browser.scheme("light").await;
     server.source.set(Service::User, Mode::Silent);
-    browser.call("Page.navigate", json!({ "url": format!("{}/", server.base) })).await;
+    browser.open(&format!("{}/", server.base)).await;
 
     overview(&server, &mut browser).await;
     live(&mut browser).await;
@@ -163,38 +151,14 @@ async fn history(server: &Running, browser: &mut Browser) {
     browser.until(&pill("history", "Sales")).await;
 }
 
-/// Every text has a contrast of 4.5 to 1 with what is behind it, as WCAG 2.2 asks at level AA.
+/// Every text can be read.
 async fn contrast(browser: &mut Browser) {
-    let script = r"(() => {
-        const rgb = (text) => text.match(/[\d.]+/g).map(Number);
-        const light = ([r, g, b]) => {
-            const part = (it) => (it /= 255) <= 0.04045 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4;
-            return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-        };
-        const behind = (it) => {
-            for (; it; it = it.parentElement) {
-                const colour = rgb(getComputedStyle(it).backgroundColor);
-                if (colour.length === 3 || colour[3] === 1) return colour;
-            }
-            return [255, 255, 255];
-        };
-        // A row that has just changed fades from another colour, which is that of a tag.
-        for (const it of document.getAnimations()) it.cancel();
-        const words = (it) => [...it.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-        return [...document.querySelectorAll('body *')].filter(words).flatMap((it) => {
-            const [a, b] = [light(rgb(getComputedStyle(it).color)), light(behind(it))];
-            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-            return ratio < 4.5 ? [`${it.outerHTML.slice(0, 80)}: ${ratio.toFixed(2)}`] : [];
-        });
-    })()";
-    assert_eq!(browser.value(script).await, json!([]));
+    assert_eq!(browser.low_contrast().await, json!([]));
 }
 
 /// Every control has a name, and the focus is visible.
 async fn keyboard(browser: &mut Browser) {
-    let nameless = "[...document.querySelectorAll('button, select, input, [tabindex]')].filter(it => \
-        !(it.textContent.trim() && it.tagName === 'BUTTON') && !it.labels?.length && !it.ariaLabel).length";
-    assert_eq!(browser.value(nameless).await, 0);
+    assert_eq!(browser.nameless().await, 0);
     browser.value("document.querySelector('[data-do=reload]').focus()").await;
     browser.presses("Tab", 9).await;
     let focused = browser.value("document.activeElement.dataset.do").await;
@@ -210,13 +174,7 @@ async fn keyboard(browser: &mut Browser) {
 async fn telephone(browser: &mut Browser) {
     browser.size(360, 740).await;
     browser.until("document.documentElement.clientWidth === 360").await;
-    let wide: Value = browser
-        .value(
-            "[...document.querySelectorAll('body *')].filter(it => !it.classList.contains('hidden') && \
-             it.getBoundingClientRect().right > 360.5).map(it => it.outerHTML.slice(0, 80))",
-        )
-        .await;
-    assert_eq!(wide, json!([]));
+    assert_eq!(browser.wider_than(360).await, json!([]));
     assert_eq!(browser.value("document.documentElement.scrollWidth").await, 360);
     shots(browser, "telephone-dark").await;
     browser.scheme("light").await;

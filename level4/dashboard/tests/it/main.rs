@@ -9,7 +9,6 @@
 )]
 
 mod browser;
-mod devtools;
 mod http;
 mod program;
 mod support;

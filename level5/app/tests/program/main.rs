@@ -14,5 +14,6 @@ mod http;
 mod journal;
 mod kill;
 mod lines;
+mod monitor;
 mod process;
 mod run;

@@ -128,6 +128,18 @@ impl Followed {
         });
     }
 
+    /// Waits until it has said these words on standard error, and returns the rest of their line.
+    pub fn said_after(&mut self, words: &str) -> String {
+        // The whole line: its end may come in another read.
+        eventually(words, || {
+            let text = self.stderr.text();
+            text.split_once(words).is_some_and(|(_, rest)| rest.contains('\n'))
+        });
+        let text = self.stderr.text();
+        let rest = text.split_once(words).map_or("", |(_, rest)| rest);
+        rest.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// `kill -9`. Returns what it had printed.
     pub fn kill(mut self) -> String {
         assert!(self.child.try_wait().unwrap().is_none(), "the program has ended by itself");

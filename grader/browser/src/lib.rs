@@ -1,6 +1,13 @@
 //! A headless Chromium, driven over its DevTools protocol: a web socket with JSON.
 //!
-//! One tab, one command at a time. What the page complains about is collected on the way.
+//! One tab, one command at a time. What the page complains about is collected on the way. This is for tests: whatever
+//! fails ends the test with a panic.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "it starts a browser, and only tests use it"
+)]
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -15,10 +22,20 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::support::LONG;
+/// Longer than anything here takes, whatever else runs on the machine.
+const LONG: Duration = Duration::from_secs(120);
 
-/// The first of these programs that is installed.
+/// Returns the browser, if one is installed. Otherwise says that the test is skipped, and why.
+#[must_use]
 pub fn installed() -> Option<PathBuf> {
+    let found = find();
+    if found.is_none() {
+        eprintln!("skipped: no Chromium is installed (chromium, chromium-browser, google-chrome)");
+    }
+    found
+}
+
+fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let names = ["chromium", "chromium-browser", "google-chrome"];
@@ -27,6 +44,7 @@ pub fn installed() -> Option<PathBuf> {
 }
 
 /// A browser with one tab. Dropping it ends the browser.
+#[derive(Debug)]
 pub struct Browser {
     /// The complaints of the page so far: errors of its code and of the console.
     pub complaints: Vec<String>,
@@ -38,6 +56,7 @@ pub struct Browser {
     _profile: tempfile::TempDir,
 }
 
+#[derive(Debug)]
 struct Process(Child);
 
 impl Drop for Process {
@@ -48,6 +67,7 @@ impl Drop for Process {
 }
 
 impl Browser {
+    /// Starts the browser with an empty tab.
     pub async fn start(program: &OsStr) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
         let mut child = Command::new(program)
@@ -186,6 +206,70 @@ impl Browser {
     pub async fn scheme(&mut self, scheme: &str) {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.call("Emulation.setEmulatedMedia", json!({ "features": [feature] })).await;
+    }
+}
+
+impl Browser {
+    /// Opens a page, and waits until it is loaded.
+    pub async fn open(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": url })).await;
+        self.until("location.href !== 'about:blank' && document.readyState === 'complete'").await;
+    }
+
+    /// Writes a picture into the folder that the variable names, if it is set: of the whole page, or of what the window
+    /// shows.
+    pub async fn picture(&mut self, variable: &str, name: &str, whole: bool) {
+        let Some(folder) = std::env::var_os(variable).map(PathBuf::from) else { return };
+        let params = json!({ "format": "png", "captureBeyondViewport": whole });
+        let picture = self.call("Page.captureScreenshot", params).await;
+        let text = picture["data"].as_str().expect("a picture");
+        let bytes = data_encoding::BASE64.decode(text.as_bytes()).expect("base64");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("{name}.png")), bytes).expect("a file");
+    }
+
+    /// The texts whose contrast with what is behind them is below 4.5 to 1, which WCAG 2.2 asks for at level AA.
+    pub async fn low_contrast(&mut self) -> Value {
+        let script = r"(() => {
+        const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+        const light = ([r, g, b]) => {
+            const part = (it) => (it /= 255) <= 0.04045 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4;
+            return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+        };
+        const behind = (it) => {
+            for (; it; it = it.parentElement) {
+                const colour = rgb(getComputedStyle(it).backgroundColor);
+                if (colour.length === 3 || colour[3] === 1) return colour;
+            }
+            return [255, 255, 255];
+        };
+        // A row that has just changed fades from another colour, which is that of a tag.
+        for (const it of document.getAnimations()) it.cancel();
+        const words = (it) => [...it.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+        return [...document.querySelectorAll('body *')].filter(words).flatMap((it) => {
+            const [a, b] = [light(rgb(getComputedStyle(it).color)), light(behind(it))];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            return ratio < 4.5 ? [`${it.outerHTML.slice(0, 80)}: ${ratio.toFixed(2)}`] : [];
+        });
+    })()";
+        self.value(script).await
+    }
+
+    /// How many controls have no name that a screen reader could read.
+    pub async fn nameless(&mut self) -> Value {
+        let script = "[...document.querySelectorAll('button, select, input, [tabindex]')].filter(it => \
+            !(it.textContent.trim() && it.tagName === 'BUTTON') && !it.labels?.length && !it.ariaLabel && \
+            !it.getAttribute('aria-labelledby')).length";
+        self.value(script).await
+    }
+
+    /// The elements that reach beyond a window of this width.
+    pub async fn wider_than(&mut self, width: u32) -> Value {
+        let script = format!(
+            "[...document.querySelectorAll('body *')].filter(it => !it.classList.contains('hidden') && \
+             !it.closest('.scroll') && it.getBoundingClientRect().right > {width}.5).map(it => it.outerHTML.slice(0, 80))"
+        );
+        self.value(&script).await
     }
 }
 
