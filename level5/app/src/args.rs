@@ -51,7 +51,7 @@ pub enum Command {
 /// Where events come from.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// generator, lines:FILE, or lines:- for standard input. A line is a JSON object with the fields id, kind, key,
+    /// generator, lines:FILE, lines:- for standard input, or http:ADDRESS:PORT for POST /events. A line is a JSON object with the fields id, kind, key,
     /// priority (low, medium, high, critical), at (2026-11-29T12:00:00Z) and data; all but id and kind may be missing
     #[arg(long, default_value = "generator", value_name = "SOURCE")]
     pub source: SourceKind,
@@ -176,17 +176,27 @@ pub enum SourceKind {
     File(PathBuf),
     /// Lines of standard input.
     Stdin,
+    /// Requests to this address.
+    Http(SocketAddr),
 }
 
 impl FromStr for SourceKind {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(address) = text.strip_prefix("http:") {
+            let parsed = address.trim_start_matches("//").parse();
+            return parsed
+                .map(Self::Http)
+                .map_err(|_| "write http:127.0.0.1:8088, with an address and a port");
+        }
         match (text, text.strip_prefix("lines:")) {
             ("generator", _) => Ok(Self::Generator),
             (_, Some("-")) => Ok(Self::Stdin),
             (_, Some(file)) if !file.is_empty() => Ok(Self::File(file.into())),
-            _ => Err("write generator, lines:FILE, or lines:- for standard input"),
+            _ => {
+                Err("write generator, lines:FILE, lines:- for standard input, or http:ADDRESS:PORT")
+            }
         }
     }
 }
@@ -277,6 +287,7 @@ mod tests {
             "--rate 0",
             "--source lines:",
             "--source kafka",
+            "--source http:localhost",
             "--sink ftp://host",
             "--sink lines:",
             "--sink nowhere",
@@ -297,6 +308,10 @@ mod tests {
     #[test]
     fn places_are_named() {
         assert_eq!("lines:-".parse(), Ok(SourceKind::Stdin));
+        let address = "127.0.0.1:8088".parse().unwrap();
+        for text in ["http:127.0.0.1:8088", "http://127.0.0.1:8088"] {
+            assert_eq!(text.parse(), Ok(SourceKind::Http(address)));
+        }
         assert_eq!("lines:a:b".parse(), Ok(SourceKind::File("a:b".into())));
         assert_eq!("memory".parse(), Ok(JournalPlace::Memory));
         assert_eq!("lines:out".parse(), Ok(SinkKind::File("out".into())));

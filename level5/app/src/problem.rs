@@ -64,6 +64,14 @@ pub enum ProgramError {
         /// What the system said.
         why: io::Error,
     },
+    /// The address of the source.
+    #[error("{address} cannot be listened on: {why}. Name another address with --source")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        why: io::Error,
+    },
     /// The address of the monitor.
     #[error("{address} cannot be listened on: {why}. Name another address with --monitor")]
     Monitor {

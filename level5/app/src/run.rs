@@ -29,7 +29,7 @@ use crate::monitor::{Monitor, Phase};
 use crate::problem::{Outcome, ProgramError};
 use crate::run_name::new_run;
 use crate::sink::{AnySink, FileSink, Heard, HttpSink, Listening, Simulated};
-use crate::source::{Generator, Lane, Lines};
+use crate::source::{Generator, HttpSource, Lane, Lines};
 use crate::stop::Shutdown;
 use crate::summary::{Delivered, RecoveredCounts, Refused, Summary, Written};
 use crate::view::{View, say};
@@ -141,6 +141,7 @@ fn lanes(
         }
         SourceKind::File(path) => Some(path.clone()),
         SourceKind::Stdin => None,
+        SourceKind::Http(_) => return Ok((Vec::new(), None)),
     };
     let input = input(path.as_ref())?;
     let (lines, receivers) = Lines::new(LANES);
@@ -189,6 +190,11 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
     let source_failed = Arc::new(OnceCell::new());
     let prefix = cli.source.id_prefix.clone().unwrap_or_else(new_run);
     let (lanes, events) = lanes(cli, &prefix, &figures, &source_failed)?;
+    // Before the processor is started: an address in use is the most common error.
+    let requests = match cli.source.source {
+        SourceKind::Http(address) => Some(listen(address).await?),
+        _ => None,
+    };
 
     let listening = Listening::new(sink, Arc::clone(&heard));
     let started = Processor::start(config(args, compress)?, listening, journal.clone(), route);
@@ -218,6 +224,13 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
         let mut tasks = JoinSet::new();
         for lane in lanes {
             tasks.spawn(ingest.clone().run(lane));
+        }
+        if let Some(requests) = requests {
+            say(&format!(
+                "event-processor: events are taken at http://{}/events",
+                requests.address()
+            ));
+            tasks.spawn(requests.run(ingest.clone()));
         }
         let moved = async {
             joined(&mut tasks).await;
@@ -391,6 +404,11 @@ async fn watched(
     };
     view.finish();
     report
+}
+
+/// Listens for requests.
+async fn listen(address: SocketAddr) -> Result<HttpSource, ProgramError> {
+    HttpSource::bind(address, now).await.map_err(|why| ProgramError::Listen { address, why })
 }
 
 /// Starts the page, and says where it is.

@@ -51,7 +51,7 @@ impl SqliteReader {
             let db = db.lock().unwrap_or_else(PoisonError::into_inner);
             let copied = copy(&db, &to, &place).and_then(|()| persist(&to));
             if copied.is_err() {
-                // The error says what has failed. An incomplete file could be taken for a backup.
+                // The error says what has failed. An incomplete file looks like a backup.
                 let _ = std::fs::remove_file(&to);
             }
             copied

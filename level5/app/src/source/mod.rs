@@ -1,9 +1,10 @@
-//! Where events come from: a generator, or JSON lines of a file or of standard input.
+//! Where events come from: a generator, JSON lines of a file or of standard input, or requests over HTTP.
 //!
-//! A source is divided into lanes, each of which a task of its own takes events from. Events with the same key are in the
+//! A request over HTTP takes its events itself, since its client waits for the answer. Each other source is divided into lanes, each of which a task of its own takes events from. Events with the same key are in the
 //! same lane and in their order.
 
 mod generator;
+mod http;
 mod lines;
 
 use std::num::NonZeroUsize;
@@ -11,6 +12,7 @@ use std::num::NonZeroUsize;
 use level5::event_processor::Event;
 
 pub use generator::Generator;
+pub use http::HttpSource;
 pub use lines::{BadLine, LINE_BYTES, Lines, parse};
 
 /// How many events a lane yields at once, at most.

@@ -16,4 +16,5 @@ mod kill;
 mod lines;
 mod monitor;
 mod process;
+mod requests;
 mod run;
