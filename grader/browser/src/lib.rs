@@ -196,6 +196,17 @@ impl Browser {
         }
     }
 
+    /// Presses Enter where the focus is.
+    pub async fn enter(&mut self) {
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": kind, "key": "Enter", "windowsVirtualKeyCode": 13 });
+            if kind == "keyDown" {
+                event["text"] = json!("\r");
+            }
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// The size of the window, as a telephone or a desk has it.
     pub async fn size(&mut self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });

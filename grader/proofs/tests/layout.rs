@@ -38,6 +38,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("kv", &[""], &[]),
     // A page that shows the exercise at work, over what it runs on for real.
     ("dashboard", &["", "http", "ws", "kv"], &[]),
+    // The same, with a service that is simulated.
+    ("form", &[""], &[]),
     ("journal", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
@@ -133,7 +135,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let programs = ["app", "dashboard", "bench", "instructions", "service"];
+                let programs = ["app", "dashboard", "form", "bench", "instructions", "service"];
                 let top = programs.contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }
