@@ -178,7 +178,7 @@ async fn drive(
     }
 }
 
-/// Waits until the submit that is under way has ended; for ever if there is none.
+/// Waits until the submit that is under way has ended. Does not return if there is none.
 async fn ended(sending: &mut Option<Sending<'_>>) -> Result<AccountId, SubmitError> {
     match sending {
         Some(sending) => Pin::new(sending).await,
