@@ -43,7 +43,8 @@ pub struct Limits {
     pub asleep: Duration,
     /// Asleep in all, with work in between.
     pub asleep_in_all: Duration,
-    /// Real time, for platforms where the two above cannot be seen.
+    /// Real time, for platforms where the two above cannot be seen. Time in which the process could have run and got no
+    /// core is not counted, up to nine times this.
     pub real: Duration,
 }
 
@@ -301,6 +302,7 @@ fn listen(
 ) -> Heard {
     let start = Instant::now();
     let (mut progress, mut looked) = (start, start);
+    let mut could_run = Duration::ZERO;
     let (mut cpu_before, mut asleep_in_all) = (Duration::ZERO, Duration::ZERO);
     let mut drained_before = 0;
     let (line, stopped) = loop {
@@ -317,7 +319,10 @@ fn listen(
             let runnable = runnable || waits_for_reader;
             // A look that comes late says nothing about the time before it.
             let since = looked.elapsed().min(2 * LOOK);
-            if !runnable {
+            if runnable {
+                // All of it: while the machine is so busy that a look comes late, the process gets no core either.
+                could_run += looked.elapsed();
+            } else {
                 asleep_in_all += since;
             }
             if runnable || cpu > cpu_before {
@@ -336,11 +341,18 @@ fn listen(
             }
         }
         looked = Instant::now();
-        if start.elapsed() > limits.real {
-            break (None, Some(Diagnosis::TimedOut { real_s: limits.real.as_secs() }));
+        let elapsed = start.elapsed();
+        if is_out_of_time(elapsed, could_run.saturating_sub(cpu_before), limits.real) {
+            break (None, Some(Diagnosis::TimedOut { real_s: elapsed.as_secs() }));
         }
     };
     Heard { line, stopped, cpu: cpu_before }
+}
+
+/// Whether a process has had its real time. `starved` is the time in which it could have run and got no core: a grade
+/// must not depend on what else the machine does. A machine that is busier than ten times gives no verdict at all.
+fn is_out_of_time(elapsed: Duration, starved: Duration, limit: Duration) -> bool {
+    elapsed.saturating_sub(starved) > limit || elapsed > limit * 10
 }
 
 fn millis(time: Duration) -> u64 {
@@ -362,5 +374,22 @@ fn leave(child: &mut Child, grace: Duration, group: &Guarded) -> std::io::Result
         }
         std::thread::sleep(nap);
         nap = (nap * 2).min(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_gets_no_core_has_more_time() {
+        let out = |elapsed, starved| {
+            let seconds = Duration::from_secs;
+            is_out_of_time(seconds(elapsed), seconds(starved), seconds(60))
+        };
+        assert!(!out(60, 0) && out(61, 0));
+        // Nine tenths of its time it waited for a core.
+        assert!(!out(400, 360) && out(400, 300));
+        assert!(!out(600, 590) && out(601, 600));
     }
 }
