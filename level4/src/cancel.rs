@@ -21,6 +21,27 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Why an operation has no value.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::cancel::{Stopped, with_timeout};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let search = async {
+///     sleep(Duration::from_secs(3)).await;
+///     Ok::<_, String>("12 results".to_owned())
+/// };
+/// let text = match with_timeout(Duration::from_secs(1), search).await {
+///     Ok(results) => results,
+///     Err(Stopped::TimedOut(limit)) => format!("no answer within {limit:?}"),
+///     Err(Stopped::Cancelled) => "cancelled".to_owned(),
+///     Err(Stopped::Failed(error)) => error,
+/// };
+/// assert_eq!(text, "no answer within 1s");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped<E> {
     /// It was not ready within this limit.
