@@ -23,6 +23,19 @@ use tokio::sync::Semaphore;
 pub const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
 
 /// Why an operation of [`Limiter::run_all`] has no value.
+///
+/// ```
+/// use level4::limiter::{Failure, Limiter};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let op = |number: u32| move || async move {
+///     if number == 2 { Err("no connection") } else { Ok(number * 10) }
+/// };
+/// let results = Limiter::default().run_all((1..=3).map(op).collect()).await;
+/// assert_eq!(results, [Ok(10), Err(Failure::Error("no connection")), Ok(30)]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure<E> {
     /// The operation returned this error.
@@ -37,6 +50,22 @@ pub enum Failure<E> {
 /// Runs operations, but never more than a fixed number at once.
 ///
 /// A clone is a handle to the same slots.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::limiter::Limiter;
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = Limiter::new(NonZeroUsize::new(2).unwrap());
+/// let began = Instant::now();
+/// let one_second = || limiter.run(|| sleep(Duration::from_secs(1)));
+/// tokio::join!(one_second(), one_second(), one_second());
+/// assert_eq!(began.elapsed(), Duration::from_secs(2)); // the third one has waited
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limiter {
     // One permit for each slot. A semaphore hands a released permit to the first waiter itself, so no newcomer
