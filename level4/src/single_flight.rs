@@ -28,6 +28,25 @@ type Work<V, E> = BoxFuture<'static, Result<V, E>>;
 /// Runs work once for all callers of a key who ask while it runs.
 ///
 /// Nothing is kept of a run that has ended: it is no cache. A clone is a handle to the same runs.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::single_flight::SingleFlight;
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let flight = SingleFlight::<&str, u32, String>::new();
+/// let first = flight.run("price", || async {
+///     sleep(Duration::from_secs(1)).await;
+///     Ok(42)
+/// });
+/// // This caller joins the run of the first one. Its own closure is dropped uncalled.
+/// let second = flight.run("price", || async { Ok(0) });
+/// assert_eq!(tokio::join!(first, second), (Ok(42), Ok(42)));
+/// assert!(flight.is_empty());
+/// # }
+/// ```
 pub struct SingleFlight<K, V, E> {
     runs: Arc<Mutex<Runs<K, V, E>>>,
 }
