@@ -47,7 +47,7 @@ pub struct PoolConfig {
     pub queue_timeout: Option<Duration>,
 }
 
-/// Why a pool was not added.
+/// The reason why [`Bulkheads::add`] refuses a pool.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -72,7 +72,7 @@ pub enum ConfigError {
     ZeroQueueTimeout,
 }
 
-/// Why a call returned no value.
+/// The reason why a call returned no value.
 ///
 /// ```
 /// # use std::num::NonZeroUsize;
@@ -114,7 +114,7 @@ pub enum PoolError<E> {
     Inner(E),
 }
 
-/// How a pool is used at one moment.
+/// The use of a pool at one moment.
 ///
 /// ```
 /// # use std::num::NonZeroUsize;
@@ -189,7 +189,7 @@ impl fmt::Debug for Bulkheads {
 }
 
 impl Bulkheads {
-    /// No pools.
+    /// Makes an object without pools.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -257,7 +257,7 @@ impl Bulkheads {
         op().await.map_err(PoolError::Inner)
     }
 
-    /// How the pool of this name is used now. `None`: there is no such pool.
+    /// Returns the use of the pool of this name now. `None`: there is no such pool.
     #[must_use]
     pub fn status(&self, name: &str) -> Option<PoolStatus> {
         let pool = lock(&self.pools).get(name).map(Arc::clone)?;

@@ -20,7 +20,7 @@ use futures::TryFutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Why an operation has no value.
+/// The reason why an operation has no value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -82,8 +82,8 @@ pub async fn with_timeout<T, E>(
 
 /// Runs `op` until `token` is cancelled.
 ///
-/// The token is only listened to. Whatever becomes of `op`, other listeners and the parents of the token do
-/// not learn of it.
+/// The function only listens to the token. The end of `op` does not cancel it, so neither other listeners nor the
+/// parents of the token notice.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Debounce: of a burst of values, only the ones that matter come out.
+//! Debounce: of a burst of values, only the first, only the last, or both come out.
 //!
 //! ```text
 //!           a value: a burst begins                 a value: it waits in place of the older one
@@ -69,7 +69,7 @@ impl Edge {
     }
 }
 
-/// Why there is no such [`Debounce`].
+/// The reason why a [`Debounce`] is refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,7 +93,7 @@ pub enum ConfigError {
     TooLong(Duration),
 }
 
-/// How a stream is debounced. Valid, because only valid ones can be made.
+/// How a stream is debounced. Its constructors refuse invalid values.
 ///
 /// A *burst* is a row of values of which each comes less than `wait` after the one before it.
 ///

@@ -1,4 +1,4 @@
-//! A concurrency limiter: at most so many operations at once, and the others wait in order.
+//! A concurrency limiter: a fixed number of operations runs at once, and the others wait in order.
 //!
 //! ```text
 //!  first poll            a slot is free                 the operation ends, or its caller goes
@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 /// How many operations a default limiter runs at once.
 pub const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
 
-/// Why an operation of [`Limiter::run_all`] has no value.
+/// The reason why an operation of [`Limiter::run_all`] has no value.
 ///
 /// ```
 /// use level4::limiter::{Failure, Limiter};
@@ -41,8 +41,8 @@ pub enum Failure<E> {
     /// The operation returned this error.
     #[error("{0}")]
     Error(E),
-    /// The operation panicked, in its closure or in its future. What the panic said, or `no message` where it
-    /// carried no text.
+    /// The operation panicked, in its closure or in its future. The text is that of the panic, or `no message` for
+    /// a panic without a text.
     #[error("the operation panicked: {0}")]
     Panicked(String),
 }
@@ -74,14 +74,14 @@ pub struct Limiter {
 }
 
 impl Default for Limiter {
-    /// A limiter that runs [`DEFAULT_LIMIT`] operations at once.
+    /// Makes a limiter that runs [`DEFAULT_LIMIT`] operations at once.
     fn default() -> Self {
         Self::new(DEFAULT_LIMIT)
     }
 }
 
 impl Limiter {
-    /// A limiter that runs `max` operations at once. Any number is allowed.
+    /// Makes a limiter that runs `max` operations at once. Any number is allowed.
     #[must_use]
     pub fn new(max: NonZeroUsize) -> Self {
         // A semaphore panics above its own limit, which no number of operations reaches.
