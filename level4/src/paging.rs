@@ -31,22 +31,21 @@ pub const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(100).expect("100 is n
 /// use level4::paging::{Dir, Page, PagedList, Pages};
 /// use tokio::time::sleep;
 ///
-/// /// One page, which takes a second.
-/// struct Slow;
-///
-/// impl Pages for Slow {
-///     type Item = u32;
-///     type Cursor = u32;
-///     type Error = String;
-///
-///     async fn load(&self, _: Option<u32>, _: Dir) -> Result<Page<u32, u32>, String> {
-///         sleep(Duration::from_secs(1)).await;
-///         Ok(Page { items: vec![1, 2], previous: None, next: None })
-///     }
-/// }
+/// # /// One page, which takes a second.
+/// # struct Slow;
+/// # impl Pages for Slow {
+/// #     type Item = u32;
+/// #     type Cursor = u32;
+/// #     type Error = String;
+/// #     async fn load(&self, _: Option<u32>, _: Dir) -> Result<Page<u32, u32>, String> {
+/// #         sleep(Duration::from_secs(1)).await;
+/// #         Ok(Page { items: vec![1, 2], previous: None, next: None })
+/// #     }
+/// # }
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
+/// // `Slow` has one page, which takes a second.
 /// let list = PagedList::new(Slow, NonZeroUsize::MAX);
 /// let window = list.watch();
 /// let spinner = async {
