@@ -22,6 +22,14 @@ use tokio::sync::watch;
 use crate::panics::message;
 
 /// The failure of one task.
+///
+/// ```
+/// use level1::background::{Cause, Failure};
+///
+/// let cause = Cause::Error("mailbox full".to_owned());
+/// let failure = Failure { task: "mail to ben".to_owned(), cause };
+/// assert_eq!(failure.to_string(), "background task mail to ben failed: mailbox full");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The name that the caller of [`Tracker::spawn`] gave the task.
@@ -31,6 +39,22 @@ pub struct Failure {
 }
 
 /// How a task failed.
+///
+/// ```
+/// use level1::background::{Cause, Tracker};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let tracker = Tracker::new(|failure| println!("{failure}"));
+/// tracker.spawn("mail to ben", async { Err::<(), _>("mailbox full") });
+/// tracker.drained().await;
+/// let text = match &tracker.failures()[0].cause {
+///     Cause::Error(text) => format!("try again later: {text}"),
+///     Cause::Panic(message) => format!("report a bug: {message}"),
+/// };
+/// assert_eq!(text, "try again later: mailbox full");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// It returned an error; its `Display` text.

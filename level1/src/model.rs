@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 pub type UserId = u64;
 
 /// A user, as `/api/users/:id` returns it. Fields that a server sends beyond these are ignored.
+///
+/// ```
+/// use level1::model::User;
+///
+/// let user: User =
+///     serde_json::from_str(r#"{ "id": 1, "name": "Ann", "email": "ann@example.com", "age": 40 }"#)?;
+/// assert_eq!((user.id, user.name.as_str()), (1, "Ann"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The user's number.
@@ -21,6 +30,15 @@ pub struct User {
 /// The assignment's example has `likes` and no `body`, the public server that its solution talks to
 /// has `body` and no `likes`. Both are kept where the source has them and are absent, in the value
 /// and in its JSON, where it has not.
+///
+/// ```
+/// use level1::model::Post;
+///
+/// let post: Post = serde_json::from_str(r#"{ "id": 7, "title": "Hello World", "likes": 10 }"#)?;
+/// assert_eq!((post.likes, &post.body), (Some(10), &None));
+/// assert_eq!(serde_json::to_string(&post)?, r#"{"id":7,"title":"Hello World","likes":10}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Post {
     /// The post's number.

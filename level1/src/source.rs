@@ -73,6 +73,29 @@ pub type Callback<T> = Box<dyn FnOnce(Result<T, SourceError>) + Send>;
 ///
 /// An implementation may call back before the method returns, later from any task, or never: in the
 /// last case it drops the callback.
+///
+/// ```
+/// use level1::model::{Post, User, UserId};
+/// use level1::source::{Callback, CallbackSource, SourceError};
+///
+/// /// A source for a test, which calls back before the method returns.
+/// struct OnlyAnn;
+///
+/// impl CallbackSource for OnlyAnn {
+///     fn user(&self, id: UserId, callback: Callback<User>) {
+///         let email = "ann@example.com".to_owned();
+///         let ann = User { id: 1, name: "Ann".to_owned(), email };
+///         callback(if id == 1 { Ok(ann) } else { Err(SourceError::Status { status: 404 }) });
+///     }
+///
+///     fn posts(&self, _: UserId, callback: Callback<Vec<Post>>) {
+///         callback(Ok(Vec::new()));
+///     }
+/// }
+///
+/// OnlyAnn.user(1, Box::new(|user| assert_eq!(user.unwrap().name, "Ann")));
+/// OnlyAnn.user(2, Box::new(|user| assert!(user.is_err())));
+/// ```
 pub trait CallbackSource: Send + Sync {
     /// Fetches the user, `/users/:id`.
     fn user(&self, id: UserId, callback: Callback<User>);
@@ -82,6 +105,28 @@ pub trait CallbackSource: Send + Sync {
 }
 
 /// A source of pages, numbered from 1.
+///
+/// ```
+/// use futures::future::{BoxFuture, FutureExt, ready};
+/// use level1::model::Page;
+/// use level1::source::{PageSource, SourceError};
+///
+/// /// The numbers 1 to 4, two on a page.
+/// struct Numbers;
+///
+/// impl PageSource<u32> for Numbers {
+///     fn page(&self, number: u32) -> BoxFuture<'static, Result<Page<u32>, SourceError>> {
+///         let items = vec![2 * number - 1, 2 * number];
+///         ready(Ok(Page { items, has_next: number < 2 })).boxed()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let last = Numbers.page(2).await.unwrap();
+/// assert_eq!((last.items, last.has_next), (vec![3, 4], false));
+/// # }
+/// ```
 pub trait PageSource<T>: Send + Sync {
     /// Fetches the page with this number. The call is the request: an implementation may send it before the future is
     /// polled. Dropping the future drops the request.

@@ -17,6 +17,63 @@ use crate::source::DashboardSource;
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 /// A page, and whether it is fresh.
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// # use std::time::Duration;
+/// # use futures::future::{BoxFuture, FutureExt as _};
+/// # use level2::model::{LowStock, Orders, Reviews, Sales, Section, Users};
+/// # use level2::source::{Behaviour, DashboardSource, SimulatedSource, SourceResult};
+/// # use tokio::time::sleep;
+/// use level2::cache::{Answer, CachedDashboard};
+///
+/// # /// A source whose behaviour changes between two loads.
+/// # #[derive(Default)]
+/// # struct Changing(Mutex<SimulatedSource>);
+/// #
+/// # impl Changing {
+/// #     fn now(&self) -> SimulatedSource {
+/// #         self.0.lock().unwrap().clone()
+/// #     }
+/// #
+/// #     fn fail(&self, section: Section) {
+/// #         *self.0.lock().unwrap() = SimulatedSource::default().with(section, Behaviour::Fails);
+/// #     }
+/// # }
+/// #
+/// # impl DashboardSource for Changing {
+/// #     fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>> {
+/// #         async { self.now().sales().await }.boxed()
+/// #     }
+/// #     fn users(&self) -> BoxFuture<'_, SourceResult<Users>> {
+/// #         async { self.now().users().await }.boxed()
+/// #     }
+/// #     fn orders(&self) -> BoxFuture<'_, SourceResult<Orders>> {
+/// #         async { self.now().orders().await }.boxed()
+/// #     }
+/// #     fn low_stock(&self) -> BoxFuture<'_, SourceResult<LowStock>> {
+/// #         async { self.now().low_stock().await }.boxed()
+/// #     }
+/// #     fn reviews(&self) -> BoxFuture<'_, SourceResult<Reviews>> {
+/// #         async { self.now().reviews().await }.boxed()
+/// #     }
+/// # }
+/// #
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let source = Arc::new(Changing::default());
+/// let cache = CachedDashboard::new(source.clone());
+/// assert!(matches!(cache.load().await, Ok(Answer::Live(_))));
+///
+/// source.fail(Section::Reviews); // from now on, after 200 ms
+/// sleep(Duration::from_secs(30)).await;
+/// let heading = match cache.load().await.unwrap() {
+///     Answer::Live(_) => "now".to_owned(),
+///     Answer::Cached { age, cause, .. } => format!("{age:?} ago, without {}", cause.section),
+/// };
+/// assert_eq!(heading, "30.2s ago, without reviews");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Loaded just now.
@@ -33,6 +90,24 @@ pub enum Answer {
 }
 
 /// The sources failed and there is no page to fall back on.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::cache::{CacheError, CachedDashboard};
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let broken = SimulatedSource::default().with(Section::Sales, Behaviour::Fails);
+/// let cache = CachedDashboard::new(Arc::new(broken));
+/// let text = match cache.load().await.unwrap_err() {
+///     CacheError::Empty { cause } => format!("no page yet: {} failed", cause.section),
+///     CacheError::Expired { age, .. } => format!("the last page is from {age:?} ago"),
+/// };
+/// assert_eq!(text, "no page yet: sales failed");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
     /// No page was ever loaded.

@@ -116,6 +116,21 @@ impl Sum for LoadMetrics {
 }
 
 /// How serious an alert is.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::metrics::{LoadMetrics, Severity};
+///
+/// let metrics =
+///     LoadMetrics { load_time: Duration::from_millis(2_500), calls: 5, failures: 0, timeouts: 0 };
+/// let action = match metrics.alerts().worst() {
+///     Severity::Normal => "none",
+///     Severity::Warning => "open a ticket",
+///     Severity::Critical => "call the operator",
+/// };
+/// assert_eq!(action, "call the operator"); // 2.5 s is more than 2 s
+/// assert!(Severity::Warning < Severity::Critical);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Severity {
     /// Nothing to report.
@@ -140,6 +155,17 @@ impl Severity {
 }
 
 /// The severity of each metric.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::metrics::{Alerts, LoadMetrics, Severity};
+///
+/// let metrics =
+///     LoadMetrics { load_time: Duration::from_millis(600), calls: 5, failures: 1, timeouts: 1 };
+/// // 80 % of the calls succeeded, and 20 % of them were cut at their limit.
+/// let expected = Alerts { timeout_rate: Severity::Warning, ..Alerts::default() };
+/// assert_eq!(metrics.alerts(), expected);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Alerts {
     /// The severity of the load time.

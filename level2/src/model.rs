@@ -44,6 +44,13 @@ impl fmt::Display for Rating {
 }
 
 /// Today's sales.
+///
+/// ```
+/// use level2::model::{Cents, Sales};
+///
+/// let sales = Sales { total: Cents(10_000), orders: 4, average_order: Cents(2_500) };
+/// assert_eq!(format!("{} orders of {}", sales.orders, sales.average_order), "4 orders of $25.00");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sales {
     /// Turnover of the day.
@@ -55,6 +62,16 @@ pub struct Sales {
 }
 
 /// Active users.
+///
+/// ```
+/// use level2::source::{DashboardSource, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let users = SimulatedSource::default().users().await.unwrap();
+/// assert_eq!((users.total, users.online, users.new_today), (1523, 487, 23));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Users {
     /// Users active today.
@@ -66,6 +83,16 @@ pub struct Users {
 }
 
 /// Pending orders.
+///
+/// ```
+/// use level2::source::{DashboardSource, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let orders = SimulatedSource::default().orders().await.unwrap();
+/// assert_eq!((orders.total, orders.urgent, orders.processing), (45, 12, 33));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Orders {
     /// Orders not yet shipped.
@@ -77,6 +104,13 @@ pub struct Orders {
 }
 
 /// One article that is running out.
+///
+/// ```
+/// use level2::model::StockItem;
+///
+/// let item = StockItem { id: 205, name: "Product B".to_owned(), stock: 1 };
+/// assert_eq!(format!("{}: {} left", item.name, item.stock), "Product B: 1 left");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StockItem {
     /// Article number.
@@ -88,6 +122,18 @@ pub struct StockItem {
 }
 
 /// Articles that are running out.
+///
+/// ```
+/// use level2::source::{DashboardSource, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let low_stock = SimulatedSource::default().low_stock().await.unwrap();
+/// assert_eq!((low_stock.total, low_stock.critical), (23, 5));
+/// let names: Vec<_> = low_stock.items.iter().map(|item| item.name.as_str()).collect();
+/// assert_eq!(names, ["Product A", "Product B", "Product C"]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LowStock {
     /// Number of articles below their minimum.
@@ -99,6 +145,17 @@ pub struct LowStock {
 }
 
 /// Recent reviews.
+///
+/// ```
+/// use level2::source::{DashboardSource, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let reviews = SimulatedSource::default().reviews().await.unwrap();
+/// assert_eq!((reviews.total, reviews.pending), (156, 8));
+/// assert_eq!(reviews.average.to_string(), "4.3");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reviews {
     /// Number of reviews.
@@ -192,6 +249,24 @@ impl SectionData {
 }
 
 /// The whole page: every section is there.
+///
+/// ```
+/// use level2::model::{Dashboard, Orders, PartialDashboard, SectionData, Users};
+/// # use level2::model::{LowStock, Reviews, Sales};
+///
+/// let page: PartialDashboard = [
+///     SectionData::Users(Users { total: 1523, online: 487, new_today: 23 }),
+///     SectionData::Orders(Orders { total: 45, urgent: 12, processing: 33 }),
+/// #     SectionData::Sales(Sales::default()),
+/// #     SectionData::LowStock(LowStock::default()),
+/// #     SectionData::Reviews(Reviews::default()),
+///     // and the other three
+/// ]
+/// .into_iter()
+/// .collect();
+/// let whole: Dashboard = page.complete().unwrap();
+/// assert_eq!((whole.users.online, whole.orders.urgent), (487, 12));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dashboard {
     /// Today's sales.
@@ -207,6 +282,20 @@ pub struct Dashboard {
 }
 
 /// A whole page and how long it took to load.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::parallel;
+/// use level2::source::SimulatedSource;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let loaded = parallel::load(Arc::new(SimulatedSource::default())).await.unwrap();
+/// assert_eq!(loaded.took, Duration::from_millis(600));
+/// assert_eq!(loaded.dashboard.users.online, 487);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The page.

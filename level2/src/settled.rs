@@ -6,6 +6,23 @@ use crate::error::{SectionError, SectionFailure};
 use crate::model::{PartialDashboard, Section, SectionData};
 
 /// The outcome of one section.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::all_settled::{self, Timeouts};
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default().with(Section::Users, Behaviour::Fails);
+/// let settled = all_settled::load(Arc::new(source), Timeouts::default()).await;
+/// let report = settled.get(Section::Users).unwrap();
+/// assert_eq!((report.section, report.took), (Section::Users, Duration::from_millis(300)));
+/// assert!(report.result.is_err());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SectionReport {
     /// The section that the report is about.

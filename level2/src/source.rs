@@ -22,6 +22,22 @@ pub type SourceResult<T> = Result<T, SourceError>;
 ///
 /// Nothing in the signatures keeps a source from panicking, neither in the method itself nor in its
 /// future.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::source::{DashboardSource, SimulatedSource};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source: Arc<dyn DashboardSource> = Arc::new(SimulatedSource::default());
+/// let start = Instant::now();
+/// let call = source.reviews(); // does nothing yet
+/// let reviews = call.await.unwrap();
+/// assert_eq!(reviews.total, 156);
+/// assert_eq!(start.elapsed().as_millis(), 200);
+/// # }
+/// ```
 pub trait DashboardSource: Send + Sync {
     /// Today's sales (about 500 ms).
     fn sales(&self) -> BoxFuture<'_, SourceResult<Sales>>;
@@ -77,6 +93,23 @@ impl Section {
 }
 
 /// What a simulated source does after its latency.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, DashboardSource, SimulatedSource};
+/// use tokio::time::timeout;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default()
+///     .with(Section::Users, Behaviour::Fails)
+///     .with(Section::Orders, Behaviour::Hangs);
+/// assert!(source.users().await.is_err());
+/// assert!(timeout(Duration::from_secs(60), source.orders()).await.is_err());
+/// assert!(source.sales().await.is_ok());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Behaviour {
     /// Answers.

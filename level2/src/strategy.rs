@@ -14,6 +14,24 @@ use crate::source::DashboardSource;
 use crate::{all_settled, parallel, race, sequential};
 
 /// One of the four strategies.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::all_settled::Timeouts;
+/// use level2::source::SimulatedSource;
+/// use level2::strategy::Strategy;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut lines = Vec::new();
+/// for strategy in Strategy::ALL {
+///     let source = Arc::new(SimulatedSource::default());
+///     let summary = strategy.run(source, Timeouts::default()).await;
+///     lines.push(format!("{strategy} {} ms", summary.returned.as_millis()));
+/// }
+/// assert_eq!(lines, ["sequential 2000 ms", "parallel 600 ms", "race 400 ms", "all-settled 600 ms"]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// [`sequential::load`].
@@ -27,6 +45,24 @@ pub enum Strategy {
 }
 
 /// The outcome of a load.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level2::all_settled::Timeouts;
+/// use level2::model::Section;
+/// use level2::source::SimulatedSource;
+/// use level2::strategy::Strategy;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = Arc::new(SimulatedSource::default());
+/// let summary = Strategy::Race.run(source, Timeouts::default()).await;
+/// let ms = Duration::from_millis;
+/// assert_eq!((summary.returned, summary.sections), (ms(400), 3));
+/// assert_eq!(summary.followed, [(Section::Sales, ms(500)), (Section::LowStock, ms(600))]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// When the load returned: with an error, the whole page or the first sections of it.

@@ -11,6 +11,25 @@ use crate::model::{LowStock, Orders, Reviews, Sales, Section, Users};
 use crate::source::{DashboardSource, SourceResult};
 
 /// The state of a call.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::model::Section;
+/// use level2::source::{Behaviour, SimulatedSource};
+/// use level2::trace::{State, observe};
+/// use tokio::time::timeout;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default().with(Section::Users, Behaviour::Fails);
+/// let (source, trace) = observe(source);
+/// let _ = source.users().await;
+/// let _ = timeout(Duration::from_millis(100), source.orders()).await; // drops the call
+/// let _ = source.reviews().await;
+/// let states: Vec<_> = trace.spans().iter().map(|span| span.state).collect();
+/// assert_eq!(states, [State::Failed, State::Stopped, State::Answered]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// The call has not ended.
@@ -24,6 +43,24 @@ pub enum State {
 }
 
 /// A record of one call. Times count from the beginning of the trace.
+///
+/// ```
+/// use std::time::Duration;
+/// use level2::model::Section;
+/// use level2::source::SimulatedSource;
+/// use level2::trace::{Span, State, observe};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (source, trace) = observe(SimulatedSource::default());
+/// sleep(Duration::from_millis(50)).await;
+/// source.reviews().await.unwrap();
+/// let (from, to) = (Duration::from_millis(50), Some(Duration::from_millis(250)));
+/// let reviews = Span { section: Section::Reviews, from, to, state: State::Answered };
+/// assert_eq!(trace.spans(), [reviews]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The section that the call loads.
@@ -37,6 +74,22 @@ pub struct Span {
 }
 
 /// The calls of one load, in the order in which they began.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::parallel;
+/// use level2::source::SimulatedSource;
+/// use level2::trace::observe;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (source, trace) = observe(SimulatedSource::default());
+/// assert!(trace.spans().is_empty());
+/// parallel::load(Arc::clone(&source)).await.unwrap();
+/// assert_eq!(trace.spans().len(), 5);
+/// assert_eq!(trace.elapsed().as_millis(), 600);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Trace {
     /// An instant of tokio's clock: on a paused clock the times of a trace are exact.
@@ -118,6 +171,23 @@ pub fn observe(source: impl DashboardSource + 'static) -> (Arc<dyn DashboardSour
 }
 
 /// A source that records every call to another source.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level2::source::{DashboardSource, SimulatedSource};
+/// use level2::trace::{Observed, Trace};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // Two shops whose calls are in one trace.
+/// let trace = Arc::new(Trace::default());
+/// let shop = || Observed::new(Arc::new(SimulatedSource::default()), Arc::clone(&trace));
+/// let (first, second) = (shop(), shop());
+/// first.reviews().await.unwrap();
+/// second.reviews().await.unwrap();
+/// assert_eq!(trace.spans().len(), 2);
+/// # }
+/// ```
 pub struct Observed {
     inner: Arc<dyn DashboardSource>,
     trace: Arc<Trace>,

@@ -19,6 +19,18 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 /// Identifies a dead letter within its queue. Numbers rise in the order of arrival and are never reused.
+///
+/// ```
+/// use std::num::{NonZeroU32, NonZeroUsize};
+/// use level3::dead_letters::DeadLetters;
+///
+/// let letters = DeadLetters::new(NonZeroUsize::new(100).unwrap(), NonZeroU32::MIN);
+/// let id = letters.push("receipt for ann", "mailbox full", 3).unwrap();
+/// // An operator has settled the letter.
+/// let removed = letters.remove(id).unwrap();
+/// assert_eq!((removed.id, *removed.item), (id, "receipt for ann"));
+/// assert_eq!(letters.remove(id), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId(u64);
 
@@ -29,6 +41,23 @@ impl Display for LetterId {
 }
 
 /// An item that could not be delivered.
+///
+/// ```
+/// use std::num::{NonZeroU32, NonZeroUsize};
+/// use level3::dead_letters::DeadLetters;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let park_after = NonZeroU32::new(3).unwrap();
+/// let letters = DeadLetters::new(NonZeroUsize::new(100).unwrap(), park_after);
+/// letters.push("receipt for ann", "mailbox full", 3).unwrap();
+/// letters.redrive(|_| async { Err::<(), _>("no such mailbox") }).await;
+///
+/// let letter = &letters.letters()[0];
+/// assert_eq!((*letter.item, letter.cause.as_str()), ("receipt for ann", "no such mailbox"));
+/// assert_eq!((letter.attempts, letter.redrives, letter.parked), (4, 1, false));
+/// # }
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeadLetter<T> {
     /// Identifies the letter in calls such as [`DeadLetters::remove`].
@@ -57,6 +86,16 @@ impl<T> Clone for DeadLetter<T> {
 }
 
 /// The queue is full. It did not keep the item: the caller has it back and is responsible for it.
+///
+/// ```
+/// use std::num::{NonZeroU32, NonZeroUsize};
+/// use level3::dead_letters::{DeadLetters, Full};
+///
+/// let letters = DeadLetters::new(NonZeroUsize::MIN, NonZeroU32::MIN);
+/// letters.push("receipt for ann", "mailbox full", 3).unwrap();
+/// let Full { item, capacity } = letters.push("receipt for ben", "mailbox full", 3).unwrap_err();
+/// assert_eq!((item, capacity), ("receipt for ben", 1));
+/// ```
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the dead letter queue holds {capacity} items, its limit")]
 pub struct Full<T> {
@@ -74,6 +113,23 @@ impl<T> Debug for Full<T> {
 }
 
 /// The result of one [redrive](DeadLetters::redrive): how many letters ended in which way.
+///
+/// ```
+/// use std::num::{NonZeroU32, NonZeroUsize};
+/// use level3::dead_letters::{DeadLetters, Redriven};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // The first redrive that fails parks a letter.
+/// let letters = DeadLetters::new(NonZeroUsize::new(100).unwrap(), NonZeroU32::MIN);
+/// letters.push("ann", "mailbox full", 3).unwrap();
+/// letters.push("ben", "mailbox full", 3).unwrap();
+/// let redriven = letters
+///     .redrive(|letter| async move { if *letter.item == "ann" { Ok(()) } else { Err("full") } })
+///     .await;
+/// assert_eq!(redriven, Redriven { delivered: 1, failed: 0, parked: 1 });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Redriven {
     /// Delivered, and removed.

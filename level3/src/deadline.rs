@@ -14,6 +14,25 @@ use tokio::time::{Instant, timeout_at};
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// The deadline passed before the work was done.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::{Deadline, Elapsed};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let score = async {
+///     sleep(Duration::from_secs(3)).await;
+///     20
+/// };
+/// let approved = match Deadline::after(Duration::from_secs(2)).run(score).await {
+///     Ok(score) => score < 80,
+///     Err(Elapsed) => false,
+/// };
+/// assert!(!approved);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the deadline has passed")]
 pub struct Elapsed;

@@ -47,7 +47,18 @@ pub struct PoolConfig {
     pub queue_timeout: Option<Duration>,
 }
 
-/// Why a pool was not added.
+/// The reason why [`Bulkheads::add`] refuses a pool.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use level4::bulkhead::{Bulkheads, ConfigError, PoolConfig};
+///
+/// let one = PoolConfig { max_concurrent: NonZeroUsize::MIN, max_queued: 0, queue_timeout: None };
+/// let pools = Bulkheads::new();
+/// assert_eq!(pools.add("files", one), Ok(()));
+/// assert_eq!(pools.add("files", one), Err(ConfigError::DuplicateName("files".to_owned())));
+/// assert_eq!(pools.add("", one), Err(ConfigError::EmptyName));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The name is empty.
@@ -61,7 +72,29 @@ pub enum ConfigError {
     ZeroQueueTimeout,
 }
 
-/// Why a call returned no value.
+/// The reason why a call returned no value.
+///
+/// ```
+/// # use std::num::NonZeroUsize;
+/// # use level4::bulkhead::PoolConfig;
+/// use level4::bulkhead::{Bulkheads, PoolError};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let pools = Bulkheads::new();
+/// # let one = PoolConfig { max_concurrent: NonZeroUsize::MIN, max_queued: 0, queue_timeout: None };
+/// # pools.add("files", one).unwrap();
+/// let read = || async { Err::<u32, _>("no such file") };
+/// let text = match pools.run("files", read).await {
+///     Ok(length) => format!("{length} bytes"),
+///     Err(PoolError::Inner(error)) => error.to_owned(),
+///     Err(refused) => format!("not tried: {refused}"),
+/// };
+/// assert_eq!(text, "no such file");
+/// let refused = pools.run("mail", read).await;
+/// assert_eq!(refused, Err(PoolError::UnknownPool("mail".to_owned())));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError<E> {
     /// There is no pool of this name. The operation was not called.
@@ -81,7 +114,25 @@ pub enum PoolError<E> {
     Inner(E),
 }
 
-/// How a pool is used at one moment.
+/// The use of a pool at one moment.
+///
+/// ```
+/// # use std::num::NonZeroUsize;
+/// # use level4::bulkhead::PoolConfig;
+/// use level4::bulkhead::Bulkheads;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let pools = Bulkheads::new();
+/// # let one = PoolConfig { max_concurrent: NonZeroUsize::MIN, max_queued: 0, queue_timeout: None };
+/// # pools.add("files", one).unwrap();
+/// let status = || pools.status("files").unwrap();
+/// let during = pools.run("files", || async { Ok::<_, String>(status()) }).await.unwrap();
+/// assert_eq!((during.running, during.queued), (1, 0));
+/// assert_eq!(status().running, 0);
+/// assert_eq!(status().config.max_concurrent.get(), 1);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
     /// How many slots are taken.
@@ -138,7 +189,7 @@ impl fmt::Debug for Bulkheads {
 }
 
 impl Bulkheads {
-    /// No pools.
+    /// Makes an object without pools.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -206,7 +257,7 @@ impl Bulkheads {
         op().await.map_err(PoolError::Inner)
     }
 
-    /// How the pool of this name is used now. `None`: there is no such pool.
+    /// Returns the use of the pool of this name now. `None`: there is no such pool.
     #[must_use]
     pub fn status(&self, name: &str) -> Option<PoolStatus> {
         let pool = lock(&self.pools).get(name).map(Arc::clone)?;

@@ -20,7 +20,28 @@ use futures::TryFutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Why an operation has no value.
+/// The reason why an operation has no value.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::cancel::{Stopped, with_timeout};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let search = async {
+///     sleep(Duration::from_secs(3)).await;
+///     Ok::<_, String>("12 results".to_owned())
+/// };
+/// let text = match with_timeout(Duration::from_secs(1), search).await {
+///     Ok(results) => results,
+///     Err(Stopped::TimedOut(limit)) => format!("no answer within {limit:?}"),
+///     Err(Stopped::Cancelled) => "cancelled".to_owned(),
+///     Err(Stopped::Failed(error)) => error,
+/// };
+/// assert_eq!(text, "no answer within 1s");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped<E> {
     /// It was not ready within this limit.
@@ -61,8 +82,8 @@ pub async fn with_timeout<T, E>(
 
 /// Runs `op` until `token` is cancelled.
 ///
-/// The token is only listened to. Whatever becomes of `op`, other listeners and the parents of the token do
-/// not learn of it.
+/// The function only listens to the token. The end of `op` does not cancel it, so neither other listeners nor the
+/// parents of the token notice.
 ///
 /// # Errors
 ///

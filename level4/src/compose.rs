@@ -31,6 +31,18 @@ use futures::stream::{self, FuturesUnordered};
 pub type Step<'a, T, E> = Box<dyn FnOnce(T) -> BoxFuture<'a, Result<T, E>> + Send + 'a>;
 
 /// The error of [`fold_steps`]: a step failed.
+///
+/// ```
+/// use level4::compose::{StepError, fold_steps};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let double = |number: u8| async move { number.checked_mul(2).ok_or("too large") };
+/// assert_eq!(fold_steps(5, vec![double; 3]).await, Ok(40));
+/// let failed = fold_steps(100, vec![double; 3]).await;
+/// assert_eq!(failed, Err(StepError { index: 1, source: "too large" }));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("step {index} failed: {source}")]
 pub struct StepError<E> {
@@ -67,6 +79,20 @@ where
 
 /// The result of [`keep_ok`]. Both lists are in the order of the operations, each entry with the operation's place
 /// in that order.
+///
+/// ```
+/// use std::future::ready;
+/// use std::num::NonZeroUsize;
+/// use level4::compose::keep_ok;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let ops = vec![ready(Ok(10)), ready(Err("down")), ready(Ok(7)), ready(Ok(12))];
+/// let large = keep_ok(NonZeroUsize::MIN, ops, |number, _| *number >= 10).await;
+/// assert_eq!(large.kept, [(0, 10), (3, 12)]);
+/// assert_eq!(large.failed, [(1, "down")]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected<T, E> {
     /// The values that `keep` wanted.
@@ -113,6 +139,18 @@ where
 }
 
 /// The error of [`first_ok`]: no operation succeeded.
+///
+/// ```
+/// use std::future::ready;
+/// use level4::compose::{AllFailed, first_ok};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let replicas = vec![ready(Err::<u32, _>("refused")), ready(Err("timed out"))];
+/// let failed = first_ok(replicas).await;
+/// assert_eq!(failed, Err(AllFailed { errors: vec!["refused", "timed out"] }));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("none of {} operations succeeded", errors.len())]
 pub struct AllFailed<E> {
@@ -153,6 +191,14 @@ where
 /// A part of a whole as a fraction, above zero and at most one.
 ///
 /// A float would not do: 0.55 is a little more than 55/100, so 0.55 of 100 would be 56.
+///
+/// ```
+/// use level4::compose::{Ratio, RatioError};
+///
+/// let two_thirds = Ratio::new(2, 3)?;
+/// assert_eq!([1, 3, 4, 100].map(|count| two_thirds.of(count)), [1, 2, 3, 67]);
+/// # Ok::<(), RatioError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ratio {
     /// Private, so that `of` can rely on what `new` has checked: 0 < num <= den.
@@ -161,6 +207,13 @@ pub struct Ratio {
 }
 
 /// The reason why [`Ratio::new`] refuses a fraction.
+///
+/// ```
+/// use level4::compose::{Ratio, RatioError};
+///
+/// assert_eq!(Ratio::new(0, 3), Err(RatioError::Zero));
+/// assert_eq!(Ratio::new(4, 3), Err(RatioError::AboveOne));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RatioError {
     /// The denominator is zero.
@@ -200,6 +253,23 @@ impl Ratio {
 }
 
 /// When the operations of a [`quorum`] agree.
+///
+/// ```
+/// use std::future::ready;
+/// use level4::compose::{Agreement, Ratio, quorum};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let replicas = || vec![ready(Ok::<_, &str>(7)), ready(Ok(8)), ready(Ok(7))];
+/// let two_thirds = Ratio::new(2, 3)?;
+/// let same = quorum(replicas(), two_thirds, Agreement::SameValue).await?;
+/// assert_eq!(same.agreed, [(0, 7), (2, 7)]);
+/// // Any two of the three.
+/// let any = quorum(replicas(), two_thirds, Agreement::Count).await?;
+/// assert_eq!(any.agreed.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agreement {
     /// Enough of them succeed, with any values.
@@ -209,6 +279,26 @@ pub enum Agreement {
 }
 
 /// The result of [`quorum`]: the operations that agreed.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::compose::{Agreement, Ratio, quorum};
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let began = Instant::now();
+/// let replica = |seconds| async move {
+///     sleep(Duration::from_secs(seconds)).await;
+///     Ok::<_, String>("version 7")
+/// };
+/// let ops = vec![replica(1), replica(9), replica(2)];
+/// let quorum = quorum(ops, Ratio::new(2, 3)?, Agreement::SameValue).await?;
+/// assert_eq!(quorum.agreed, [(0, "version 7"), (2, "version 7")]);
+/// assert_eq!(began.elapsed(), Duration::from_secs(2)); // without the slow one
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum<T> {
     /// Places and values, in the order of the operations. With [`Agreement::SameValue`] all values are equal.
@@ -216,6 +306,20 @@ pub struct Quorum<T> {
 }
 
 /// The error of [`quorum`]: too few operations agreed.
+///
+/// ```
+/// use std::future::ready;
+/// use level4::compose::{Agreement, Ratio, quorum};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let replicas = vec![ready(Err("down")), ready(Ok(7)), ready(Ok(8))];
+/// let split = quorum(replicas, Ratio::new(2, 3)?, Agreement::SameValue).await.unwrap_err();
+/// assert_eq!((split.needed, split.failed), (2, vec![(0, "down")]));
+/// assert_eq!(split.succeeded, [(1, 7), (2, 8)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no quorum: {needed} had to agree; {} succeeded, {} failed", succeeded.len(), failed.len())]
 pub struct NoQuorum<T, E> {

@@ -1,4 +1,4 @@
-//! Debounce: of a burst of values, only the ones that matter come out.
+//! Debounce: of a burst of values, only the first, only the last, or both come out.
 //!
 //! ```text
 //!           a value: a burst begins                 a value: it waits in place of the older one
@@ -29,6 +29,26 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Which values of a burst come out.
+///
+/// ```
+/// use std::time::Duration;
+/// use futures::{StreamExt as _, stream};
+/// use level4::debounce::{Debounce, DebounceExt as _, Edge};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// for (edge, expected) in [
+///     (Edge::Leading, vec!["a"]),
+///     (Edge::Trailing, vec!["abc"]),
+///     (Edge::Both, vec!["a", "abc"]),
+/// ] {
+///     let how = Debounce::new(Duration::from_millis(300), edge)?;
+///     let burst = stream::iter(["a", "ab", "abc"]);
+///     assert_eq!(burst.debounce(how).collect::<Vec<_>>().await, expected);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Edge {
     /// The first value, at once. The others are dropped.
@@ -49,7 +69,17 @@ impl Edge {
     }
 }
 
-/// Why there is no such [`Debounce`].
+/// The reason why a [`Debounce`] is refused.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::debounce::{ConfigError, Debounce, Edge};
+///
+/// let refused = Debounce::new(Duration::ZERO, Edge::Trailing);
+/// assert_eq!(refused, Err(ConfigError::ZeroWait));
+/// let refused = Debounce::new(Duration::MAX, Edge::Trailing);
+/// assert_eq!(refused, Err(ConfigError::TooLong(Duration::MAX)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// `wait` is zero: every value would be a burst of its own.
@@ -63,9 +93,33 @@ pub enum ConfigError {
     TooLong(Duration),
 }
 
-/// How a stream is debounced. Valid, because only valid ones can be made.
+/// How a stream is debounced. Its constructors refuse invalid values.
 ///
 /// A *burst* is a row of values of which each comes less than `wait` after the one before it.
+///
+/// ```
+/// use std::time::Duration;
+/// use futures::{StreamExt as _, stream};
+/// use level4::debounce::{Debounce, DebounceExt as _, Edge};
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // What was typed comes out after a pause of 300 ms, and every second at the latest.
+/// let how = Debounce::new(Duration::from_millis(300), Edge::Trailing)?
+///     .with_max_wait(Duration::from_secs(1))?;
+/// // A key every 200 ms, so that there is no pause.
+/// let keys = stream::unfold(0, |typed| async move {
+///     sleep(Duration::from_millis(200)).await;
+///     Some((typed + 1, typed + 1))
+/// });
+/// let began = Instant::now();
+/// let mut texts = Box::pin(keys.debounce(how));
+/// assert!(texts.next().await.is_some());
+/// assert_eq!(began.elapsed(), Duration::from_millis(1_200)); // a second after the first key
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Debounce {
     wait: Duration,
@@ -122,6 +176,22 @@ impl Debounce {
 /// # Cancellation
 ///
 /// The stream does nothing before it is polled. Dropping it drops the source, the value that waits and the timer.
+///
+/// ```
+/// use std::time::Duration;
+/// use futures::{StreamExt as _, stream};
+/// use level4::debounce::{Debounce, DebounceExt as _, Edge};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let how = Debounce::new(Duration::from_millis(300), Edge::Trailing)?;
+/// // The search box is cleared: nothing that was typed before comes out.
+/// let typed = stream::iter(["ru", "rust", "", "to", "tokio"]);
+/// let texts = typed.debounce_reset_when(how, |text| text.is_empty());
+/// assert_eq!(texts.collect::<Vec<_>>().await, ["", "tokio"]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait DebounceExt: Stream + Sized {
     /// Yields the values that `how` chooses of each burst.
     fn debounce(self, how: Debounce) -> impl Stream<Item = Self::Item> {

@@ -2,17 +2,17 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`limiter`] | at most so many operations at once, alone and in batches |
+//! | [`limiter`] | a limit for the number of operations that run at once, alone and in batches |
 //! | [`cancel`] | an operation that ends at a limit, or when a token is cancelled |
 //! | [`compose`] | steps in a row, selected results, the first success, a quorum |
 //! | [`sources`] | events and timers as streams |
-//! | [`debounce`] | of a burst of values, only the ones that matter |
+//! | [`debounce`] | the first or the last value of each burst of values |
 //! | [`chunk`] | the items of a stream in groups, bounded by number and time |
 //! | [`paging`] | a window on a long list that is loaded page by page |
 //! | [`bulkhead`] | a pool of slots for each dependency, with a bounded queue |
 //! | [`recovery`] | retries by the class of the error, then a fallback, with figures |
-//! | [`single_flight`] | one run of the work for all who ask for the same thing |
-//! | [`ttl_cache`] | values with an age, fetched once for all who ask |
+//! | [`single_flight`] | one run of the work for all concurrent callers of a key |
+//! | [`ttl_cache`] | values with an age; a missing one is fetched once for all concurrent callers |
 //! | [`state_store`] | one state with many readers, and which operations run or have failed |
 //! | [`dashboard`] | what a page shows while it loads, when parts are missing and when it failed |
 //! | [`http_client`] | copies, shared requests, batches and progressive loads over a transport |
@@ -27,11 +27,11 @@
 //!
 //! # What all modules have in common
 //!
-//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. With it
-//!   stops all that it has started: no task outlives what it serves.
+//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. Everything
+//!   that it has started stops with it: no task outlives the future or the stream that it works for.
 //! * Time is tokio's, so that a test can run an hour in microseconds.
 //! * Nothing grows without a bound.
-//! * A configuration that makes no sense is refused when it is made, with a typed error.
+//! * A constructor refuses an invalid configuration, with a typed error.
 
 #![cfg_attr(doc, doc = concat!("\n", include_str!("../lessons/rustdoc-links.txt"), "\n"))]
 #![cfg_attr(doc, doc = include_str!("../lessons/promise-or-observable.md"))]

@@ -1,4 +1,4 @@
-//! A concurrency limiter: at most so many operations at once, and the others wait in order.
+//! A concurrency limiter: a fixed number of operations runs at once, and the others wait in order.
 //!
 //! ```text
 //!  first poll            a slot is free                 the operation ends, or its caller goes
@@ -22,14 +22,27 @@ use tokio::sync::Semaphore;
 /// How many operations a default limiter runs at once.
 pub const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
 
-/// Why an operation of [`Limiter::run_all`] has no value.
+/// The reason why an operation of [`Limiter::run_all`] has no value.
+///
+/// ```
+/// use level4::limiter::{Failure, Limiter};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let op = |number: u32| move || async move {
+///     if number == 2 { Err("no connection") } else { Ok(number * 10) }
+/// };
+/// let results = Limiter::default().run_all((1..=3).map(op).collect()).await;
+/// assert_eq!(results, [Ok(10), Err(Failure::Error("no connection")), Ok(30)]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure<E> {
     /// The operation returned this error.
     #[error("{0}")]
     Error(E),
-    /// The operation panicked, in its closure or in its future. What the panic said, or `no message` where it
-    /// carried no text.
+    /// The operation panicked, in its closure or in its future. The text is that of the panic, or `no message` for
+    /// a panic without a text.
     #[error("the operation panicked: {0}")]
     Panicked(String),
 }
@@ -37,6 +50,22 @@ pub enum Failure<E> {
 /// Runs operations, but never more than a fixed number at once.
 ///
 /// A clone is a handle to the same slots.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::limiter::Limiter;
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = Limiter::new(NonZeroUsize::new(2).unwrap());
+/// let began = Instant::now();
+/// let one_second = || limiter.run(|| sleep(Duration::from_secs(1)));
+/// tokio::join!(one_second(), one_second(), one_second());
+/// assert_eq!(began.elapsed(), Duration::from_secs(2)); // the third one has waited
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limiter {
     // One permit for each slot. A semaphore hands a released permit to the first waiter itself, so no newcomer
@@ -45,14 +74,14 @@ pub struct Limiter {
 }
 
 impl Default for Limiter {
-    /// A limiter that runs [`DEFAULT_LIMIT`] operations at once.
+    /// Makes a limiter that runs [`DEFAULT_LIMIT`] operations at once.
     fn default() -> Self {
         Self::new(DEFAULT_LIMIT)
     }
 }
 
 impl Limiter {
-    /// A limiter that runs `max` operations at once. Any number is allowed.
+    /// Makes a limiter that runs `max` operations at once. Any number is allowed.
     #[must_use]
     pub fn new(max: NonZeroUsize) -> Self {
         // A semaphore panics above its own limit, which no number of operations reaches.

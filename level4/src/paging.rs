@@ -24,6 +24,39 @@ use tokio::sync::watch;
 pub const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not zero");
 
 /// The direction of a load.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::paging::{Dir, Page, PagedList, Pages};
+/// use tokio::time::sleep;
+///
+/// # /// One page, which takes a second.
+/// # struct Slow;
+/// # impl Pages for Slow {
+/// #     type Item = u32;
+/// #     type Cursor = u32;
+/// #     type Error = String;
+/// #     async fn load(&self, _: Option<u32>, _: Dir) -> Result<Page<u32, u32>, String> {
+/// #         sleep(Duration::from_secs(1)).await;
+/// #         Ok(Page { items: vec![1, 2], previous: None, next: None })
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // `Slow` has one page, which takes a second.
+/// let list = PagedList::new(Slow, NonZeroUsize::MAX);
+/// let window = list.watch();
+/// let spinner = async {
+///     sleep(Duration::from_millis(500)).await;
+///     window.borrow().loading
+/// };
+/// let (loaded, spinner) = tokio::join!(list.next(), spinner);
+/// assert_eq!(spinner, Some(Dir::Next));
+/// # assert!(loaded.is_ok());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dir {
     /// The page after the window.
@@ -93,6 +126,38 @@ pub trait Pages {
 }
 
 /// The part of a list that is kept, at one moment.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use level4::paging::{Dir, Page, Pages};
+/// # struct Numbers;
+/// # impl Pages for Numbers {
+/// #     type Item = u32;
+/// #     type Cursor = u32;
+/// #     type Error = Infallible;
+/// #     async fn load(&self, at: Option<u32>, _: Dir) -> Result<Page<u32, u32>, Infallible> {
+/// #         let first = at.unwrap_or(0);
+/// #         let items = (first..first + 10).collect();
+/// #         Ok(Page { items, previous: first.checked_sub(10), next: (first < 90).then_some(first + 10) })
+/// #     }
+/// # }
+/// use std::num::NonZeroUsize;
+/// use level4::paging::PagedList;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Numbers` has the numbers from 0 to 99, ten a page.
+/// let list = PagedList::new(Numbers, NonZeroUsize::try_from(20)?);
+/// for _ in 0..3 {
+///     list.next().await?;
+/// }
+/// let window = list.watch().borrow().clone();
+/// assert_eq!((window.first_index, window.items.len()), (10, 20));
+/// assert!(window.has_previous && window.has_next);
+/// assert_eq!(window.loading, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Window<T> {
     /// The index of the first item. The page that was loaded first begins at index 0; items before it have negative
@@ -121,6 +186,33 @@ impl<T> fmt::Debug for Window<T> {
 }
 
 /// The result of a call that did not fail.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use level4::paging::{Dir, Page, Pages};
+/// # struct Numbers;
+/// # impl Pages for Numbers {
+/// #     type Item = u32;
+/// #     type Cursor = u32;
+/// #     type Error = Infallible;
+/// #     async fn load(&self, at: Option<u32>, _: Dir) -> Result<Page<u32, u32>, Infallible> {
+/// #         let first = at.unwrap_or(0);
+/// #         let items = (first..first + 10).collect();
+/// #         Ok(Page { items, previous: first.checked_sub(10), next: (first < 90).then_some(first + 10) })
+/// #     }
+/// # }
+/// use std::num::NonZeroUsize;
+/// use level4::paging::{Loaded, PagedList};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Numbers` has the numbers from 0 to 99, ten a page.
+/// let list = PagedList::new(Numbers, NonZeroUsize::try_from(20)?);
+/// assert_eq!(list.next().await?, Loaded::Items(10));
+/// assert_eq!(list.previous().await?, Loaded::AtEnd); // the list begins here
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loaded {
     /// A page was loaded. The number is that of its items. An empty page may have pages behind it.
@@ -130,6 +222,33 @@ pub enum Loaded {
 }
 
 /// The reason why no page was added. The window is as it was.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use level4::paging::{Dir, Page, Pages};
+/// # struct Numbers;
+/// # impl Pages for Numbers {
+/// #     type Item = u32;
+/// #     type Cursor = u32;
+/// #     type Error = Infallible;
+/// #     async fn load(&self, at: Option<u32>, _: Dir) -> Result<Page<u32, u32>, Infallible> {
+/// #         let first = at.unwrap_or(0);
+/// #         let items = (first..first + 10).collect();
+/// #         Ok(Page { items, previous: first.checked_sub(10), next: (first < 90).then_some(first + 10) })
+/// #     }
+/// # }
+/// use std::num::NonZeroUsize;
+/// use level4::paging::{LoadError, PagedList};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // `Numbers` has ten items a page, and the window has room for one.
+/// let list = PagedList::new(Numbers, NonZeroUsize::MIN);
+/// let failed = list.next().await;
+/// assert_eq!(failed, Err(LoadError::PageTooLarge { items: 10, window: 1 }));
+/// assert!(list.watch().borrow().items.is_empty());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError<E> {
     /// The source has failed.

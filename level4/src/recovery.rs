@@ -32,6 +32,15 @@ use book::Book;
 pub const KEPT_ERRORS: usize = 100;
 
 /// The kind of an error. It decides whether another attempt follows, and after which wait.
+///
+/// ```
+/// use level4::recovery::Class;
+///
+/// assert_eq!(Class::of_status(429), Class::RateLimit);
+/// assert!(Class::of_status(503).is_retryable());
+/// assert!(!Class::of_status(404).is_retryable());
+/// assert_eq!(Class::RateLimit.waits().first.as_secs(), 3);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// There was no answer: the connection was refused or reset, or the time was up.
@@ -81,6 +90,28 @@ impl Class {
 }
 
 /// Tells a [`Recovery`] the class of an error.
+///
+/// ```
+/// use level4::recovery::{Class, Classify};
+///
+/// #[derive(Debug, Clone)]
+/// enum ApiError {
+///     Refused,
+///     Answered { status: u16 },
+/// }
+///
+/// impl Classify for ApiError {
+///     fn class(&self) -> Class {
+///         match self {
+///             Self::Refused => Class::Network,
+///             Self::Answered { status } => Class::of_status(*status),
+///         }
+///     }
+/// }
+///
+/// assert!(ApiError::Refused.is_retryable());
+/// assert!(!ApiError::Answered { status: 404 }.is_retryable());
+/// ```
 pub trait Classify {
     /// Returns the class of the error.
     fn class(&self) -> Class;
@@ -92,6 +123,20 @@ pub trait Classify {
 }
 
 /// The waits between attempts: `first`, and each one `factor` times the one before, up to `longest`.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use level4::recovery::Waits;
+///
+/// let waits = Waits {
+///     first: Duration::from_millis(100),
+///     factor: NonZeroU32::new(10).unwrap(),
+///     longest: Duration::from_secs(5),
+/// };
+/// let millis = [1, 2, 3, 4].map(|attempt| waits.after(attempt).as_millis());
+/// assert_eq!(millis, [100, 1_000, 5_000, 5_000]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
     /// The wait after the first failed attempt.
@@ -139,6 +184,23 @@ impl Waits {
 }
 
 /// The reason why [`Recovery::on_class`] refused waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::recovery::{Class, ConfigError, Recovery, Waits};
+/// # use level4::recovery::Classify;
+/// # #[derive(Clone)]
+/// # struct Down;
+/// # impl Classify for Down {
+/// #     fn class(&self) -> Class {
+/// #         Class::Network
+/// #     }
+/// # }
+///
+/// let mut recovery = Recovery::<(), Down>::new();
+/// let never = Waits { first: Duration::ZERO, ..Class::Network.waits() };
+/// assert_eq!(recovery.on_class(Class::Network, never), Err(ConfigError::ZeroWait));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The first wait is zero, and so are all others: attempts would follow one another without a pause.
@@ -155,6 +217,30 @@ pub enum ConfigError {
 }
 
 /// The value of a run, with its origin.
+///
+/// ```
+/// # use std::num::NonZeroU32;
+/// # use level4::recovery::{Class, Classify};
+/// use level4::recovery::{Recovered, Recovery};
+/// # #[derive(Debug, Clone)]
+/// # struct Down;
+/// # impl Classify for Down {
+/// #     fn class(&self) -> Class {
+/// #         Class::Network
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut recovery = Recovery::<_, Down>::new();
+/// recovery.fallback("price", |_| async { Ok(41) });
+/// let text = match recovery.run("price", NonZeroU32::MIN, || async { Err(Down) }).await.unwrap() {
+///     Recovered::Primary(price) => format!("{price}"),
+///     Recovered::Fallback(price) => format!("{price}, as of yesterday"),
+/// };
+/// assert_eq!(text, "41, as of yesterday");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovered<T> {
     /// The operation succeeded, perhaps not at its first attempt.
@@ -173,6 +259,28 @@ impl<T> Recovered<T> {
 }
 
 /// The reason why a run has no value.
+///
+/// ```
+/// # use level4::recovery::{Class, Classify};
+/// use std::num::NonZeroU32;
+/// use level4::recovery::{Recovery, RecoveryError};
+/// # #[derive(Debug, Clone)]
+/// # struct Down;
+/// # impl Classify for Down {
+/// #     fn class(&self) -> Class {
+/// #         Class::Network
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let recovery = Recovery::<(), Down>::new();
+/// let two = NonZeroU32::new(2).unwrap();
+/// let failed = recovery.run("price", two, || async { Err(Down) }).await.unwrap_err();
+/// let RecoveryError::Failed { op, attempts, .. } = failed else { panic!("there is no fallback") };
+/// assert_eq!((op, attempts), ("price", 2));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryError<E> {
     /// The operation failed, and it has no fallback.
@@ -200,6 +308,35 @@ pub enum RecoveryError<E> {
 }
 
 /// The figures of one operation at one moment. They do not count runs that were dropped or have panicked.
+///
+/// ```
+/// # use std::num::NonZeroU32;
+/// # use std::time::Duration;
+/// # use level4::recovery::{Class, Classify};
+/// # use tokio::time::sleep;
+/// use level4::recovery::Recovery;
+/// # #[derive(Debug, Clone)]
+/// # struct Down;
+/// # impl Classify for Down {
+/// #     fn class(&self) -> Class {
+/// #         Class::Network
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let recovery = Recovery::<(), Down>::new();
+/// let call = || async {
+///     sleep(Duration::from_millis(200)).await;
+///     Ok(())
+/// };
+/// recovery.run("price", NonZeroU32::MIN, call).await.unwrap();
+/// let metrics = recovery.metrics("price");
+/// assert_eq!((metrics.total, metrics.succeeded, metrics.failed), (1, 1, 0));
+/// assert_eq!(metrics.mean, Duration::from_millis(200));
+/// assert!(metrics.errors.is_empty());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics<E> {
     /// How many runs have ended. Each counts once, with or without a fallback.

@@ -35,6 +35,22 @@ use retry::{Backoff, Jitter, NoJitter};
 /// Whether an error is followed by another subscription, and when.
 ///
 /// All numbers are numbers of attempts: the subscription that failed first is one of them.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use futures::{StreamExt as _, stream};
+/// use level4::resubscribe::{Again, GiveUp, Resubscribe, resubscribe};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // Two attempts, without a wait between them.
+/// let otherwise = Again::AtOnce { attempts: NonZeroU32::new(2).unwrap() };
+/// let how = Resubscribe { otherwise, ..Resubscribe::default() };
+/// let make = || stream::iter([Err::<u32, _>("reset")]);
+/// let items: Vec<_> = resubscribe(make, how).collect().await;
+/// assert_eq!(items, [Err(GiveUp::Exhausted { last: "reset", subscriptions: 2 })]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Again {
     /// The first error ends the stream.
@@ -65,6 +81,21 @@ impl Again {
 }
 
 /// A class of errors, and what follows them.
+///
+/// ```
+/// use futures::{StreamExt as _, stream};
+/// use level4::resubscribe::{Again, GiveUp, Resubscribe, Rule, resubscribe};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // A client that is not signed in must not subscribe again.
+/// let rules = vec![Rule { when: |error: &u16| *error == 401, again: Again::Never }];
+/// let how = Resubscribe { rules, ..Resubscribe::default() };
+/// let make = || stream::iter([Ok("a"), Err(401), Ok("b")]);
+/// let items: Vec<_> = resubscribe(make, how).collect().await;
+/// assert_eq!(items, [Ok("a"), Err(GiveUp::Exhausted { last: 401, subscriptions: 1 })]);
+/// # }
+/// ```
 pub struct Rule<E> {
     /// Returns whether an error belongs to the class.
     pub when: fn(&E) -> bool,
@@ -79,6 +110,23 @@ impl<E> fmt::Debug for Rule<E> {
 }
 
 /// How a stream subscribes again.
+///
+/// ```
+/// use futures::{StreamExt as _, stream};
+/// use level4::resubscribe::{Resubscribe, resubscribe};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // The defaults: three attempts, with waits of 1 s and 2 s.
+/// let mut left = vec![Ok(7), Err("reset"), Err("reset")];
+/// let make = move || stream::iter(left.pop());
+/// let began = Instant::now();
+/// let items: Vec<_> = resubscribe(make, Resubscribe::default()).collect().await;
+/// assert_eq!(items, [Ok(7)]);
+/// assert_eq!(began.elapsed().as_secs(), 3);
+/// # }
+/// ```
 pub struct Resubscribe<E> {
     /// The rules, in order. The first rule whose class an error belongs to decides. Each rule counts its own errors.
     pub rules: Vec<Rule<E>>,
@@ -120,6 +168,25 @@ impl<E> fmt::Debug for Resubscribe<E> {
 }
 
 /// The last item of a stream that does not subscribe again, with the reason.
+///
+/// ```
+/// use futures::{StreamExt as _, stream};
+/// use level4::resubscribe::{GiveUp, Resubscribe, resubscribe};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let make = || stream::iter([Err::<u32, _>("reset")]);
+/// let mut items = Box::pin(resubscribe(make, Resubscribe::default()));
+/// let text = match items.next().await {
+///     Some(Ok(item)) => format!("item {item}"),
+///     Some(Err(GiveUp::Exhausted { last, subscriptions })) => format!("{last}, {subscriptions} times"),
+///     Some(Err(GiveUp::CircuitOpen { retry_after, .. })) => format!("again in {retry_after:?}"),
+///     None => "the end".to_owned(),
+/// };
+/// assert_eq!(text, "reset, 3 times");
+/// assert_eq!(items.next().await, None);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GiveUp<E> {
     /// No attempt is left for errors of this class.

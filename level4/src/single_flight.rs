@@ -25,9 +25,28 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 /// The work of a run: whichever of its callers is polled drives it.
 type Work<V, E> = BoxFuture<'static, Result<V, E>>;
 
-/// Runs work once for all callers of a key who ask while it runs.
+/// Runs work once for all concurrent callers of a key.
 ///
 /// Nothing is kept of a run that has ended: it is no cache. A clone is a handle to the same runs.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::single_flight::SingleFlight;
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let flight = SingleFlight::<&str, u32, String>::new();
+/// let first = flight.run("price", || async {
+///     sleep(Duration::from_secs(1)).await;
+///     Ok(42)
+/// });
+/// // This caller joins the run of the first one. Its own closure is dropped uncalled.
+/// let second = flight.run("price", || async { Ok(0) });
+/// assert_eq!(tokio::join!(first, second), (Ok(42), Ok(42)));
+/// assert!(flight.is_empty());
+/// # }
+/// ```
 pub struct SingleFlight<K, V, E> {
     runs: Arc<Mutex<Runs<K, V, E>>>,
 }
@@ -67,7 +86,7 @@ where
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// One without runs.
+    /// Makes a single flight without runs.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -98,20 +117,20 @@ where
         self.join(key, work).await
     }
 
-    /// Lets the next caller of `key` begin another run. The callers of a run that is on its way keep it.
+    /// Lets the next caller of `key` begin another run. The callers of a run that is under way keep it.
     pub fn forget(&self, key: &K) {
         // A statement of its own: the lock is free before the run's parts are dropped.
         let forgotten = lock(&self.runs).current.remove(key);
         drop(forgotten);
     }
 
-    /// How many keys have a run that callers join.
+    /// Returns the number of keys with a run that callers join.
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.runs).current.len()
     }
 
-    /// Whether no key has a run that callers join.
+    /// Returns whether no key has a run that callers join.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -131,7 +150,7 @@ where
         let ends = Ends { runs: Arc::clone(&self.runs), key: key.clone(), number };
         // `work` is called at the first poll, which is outside of the lock: it may panic, and it may use this
         // object. The guard is part of the future, so it runs on each of its ends: result, panic and drop. The end
-        // comes before the result is seen: who has the result and asks again begins another run.
+        // comes before the result is seen: a caller that has the result and asks again begins another run.
         let shared = async move {
             let _ends = ends;
             work().await

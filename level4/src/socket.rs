@@ -28,6 +28,54 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a connection carries.
+///
+/// ```
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, Event, Frame, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Server` sends these frames. The pong is no event.
+/// let frames = vec![Frame::Pong(Vec::new()), Frame::Text("7".to_owned())];
+/// let (_, mut events) = socket::<_, u32>(Server(frames), Config::default())?;
+/// assert_eq!(events.next().await, Some(Ok(Event::Connected { attempt: 1 })));
+/// assert_eq!(events.next().await, Some(Ok(Event::Message(7))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// A message as text.
@@ -41,6 +89,63 @@ pub enum Frame {
 }
 
 /// The reason why a connection was not made or has ended.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+/// # struct Down;
+///
+/// impl Connector for Down {
+///     type Connection = Wire;
+///
+///     async fn connect(&self) -> Result<Wire, WireError> {
+///         Err(WireError::Failed("connection refused".to_owned()))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config { max_attempts: 0, ..Config::default() };
+/// let (_, mut events) = socket::<_, u32>(Down, config)?;
+/// let gave_up = events.next().await.unwrap().unwrap_err();
+/// assert_eq!(gave_up.last, WireError::Failed("connection refused".to_owned()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The connection failed; the text says how.
@@ -55,6 +160,69 @@ pub enum WireError {
 }
 
 /// Makes connections: with the protocol of web sockets in a program, with channels in a test.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, Event, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// /// A server that is up at the second attempt.
+/// #[derive(Default)]
+/// struct Restarting(AtomicU32);
+///
+/// impl Connector for Restarting {
+///     type Connection = Wire; // a stream and a sink of frames
+///
+///     async fn connect(&self) -> Result<Wire, WireError> {
+///         match self.0.fetch_add(1, Ordering::Relaxed) {
+///             0 => Err(WireError::Failed("connection refused".to_owned())),
+///             _ => Ok(Wire(VecDeque::new())),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (_, mut events) = socket::<_, u32>(Restarting::default(), Config::default())?;
+/// assert!(matches!(events.next().await, Some(Ok(Event::Reconnecting { attempt: 1, .. }))));
+/// assert_eq!(events.next().await, Some(Ok(Event::Connected { attempt: 2 })));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Connector: Send + Sync + 'static {
     /// An open connection. Its stream ends when the other side closes it. Dropping it closes it.
     type Connection: Stream<Item = Result<Frame, WireError>>
@@ -73,6 +241,18 @@ pub trait Connector: Send + Sync + 'static {
 }
 
 /// How a socket connects, and when it gives up.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::socket::{Config, Frame};
+///
+/// let config = Config {
+///     hello: vec![Frame::Text(r#"{"subscribe": "orders"}"#.to_owned())],
+///     ping_every: Some(Duration::from_secs(15)),
+///     ..Config::default()
+/// };
+/// assert_eq!((config.max_attempts, config.outbox.get()), (5, 64));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// How many failures in a row are followed by another attempt.
@@ -115,6 +295,49 @@ impl Default for Config {
 }
 
 /// The reason why [`socket`] refuses a [`Config`].
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use std::time::Duration;
+/// use level4::socket::{Config, ConfigError, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// let config = Config { pong_timeout: Duration::ZERO, ..Config::default() };
+/// let refused = socket::<_, u32>(Server(Vec::new()), config).err();
+/// assert_eq!(refused, Some(ConfigError::Zero("pong_timeout")));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A time other than `longest_delay` is zero. The text is its name.
@@ -166,6 +389,61 @@ impl Config {
 }
 
 /// An event of a socket.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, Event, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Server` sends two frames.
+/// let server = Server(vec![Frame::Text("7".to_owned()), Frame::Text("seven".to_owned())]);
+/// let (_, events) = socket::<_, u32>(server, Config::default())?;
+/// let lines = events.take(3).map(|event| match event {
+///     Ok(Event::Connected { .. }) => "online".to_owned(),
+///     Ok(Event::Message(number)) => format!("number {number}"),
+///     Ok(Event::BadFrame(_)) => "no number".to_owned(),
+///     Ok(Event::Reconnecting { delay, .. }) => format!("offline for {delay:?}"),
+///     Err(gave_up) => gave_up.to_string(),
+/// });
+/// assert_eq!(lines.collect::<Vec<_>>().await, ["online", "number 7", "no number"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<M> {
     /// A connection is open and `hello` was sent.
@@ -187,11 +465,118 @@ pub enum Event<M> {
 }
 
 /// The reason why a frame is no message.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, Event, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server(vec![Frame::Text("seven".to_owned())]);
+/// let (_, mut events) = socket::<_, u32>(server, Config::default())?;
+/// events.next().await; // connected
+/// let Some(Ok(Event::BadFrame(error))) = events.next().await else { panic!("it is no number") };
+/// assert!(error.to_string().starts_with("a frame is no message: "));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a frame is no message: {0}")]
 pub struct DecodeError(pub String);
 
 /// The last item of a socket that has failed more often in a row than [`Config::max_attempts`]. It does not try again.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, socket};
+/// use tokio::time::Instant;
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+/// # struct Down;
+/// # impl Connector for Down {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Err(WireError::Failed("connection refused".to_owned()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Down` refuses each connection. Attempts follow after 1 s and 2 s, and then no more.
+/// let (began, config) = (Instant::now(), Config { max_attempts: 2, ..Config::default() });
+/// let (_, events) = socket::<_, u32>(Down, config)?;
+/// let last = events.collect::<Vec<_>>().await.pop().unwrap();
+/// assert_eq!(last.unwrap_err().failures, 3);
+/// assert_eq!(began.elapsed().as_secs(), 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {failures} failures in a row: {last}")]
 pub struct GaveUp {
@@ -202,6 +587,57 @@ pub struct GaveUp {
 }
 
 /// The reason why a frame was not accepted, with the frame.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use level4::socket::{Config, Frame, SendError, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nothing polls the events, so no frame is sent.
+/// let config = Config { outbox: NonZeroUsize::MIN, ..Config::default() };
+/// let (outbox, events) = socket::<_, u32>(Server(Vec::new()), config)?;
+/// let frame = || Frame::Text("7".to_owned());
+/// assert_eq!(outbox.send(frame()), Ok(()));
+/// assert_eq!(outbox.send(frame()), Err(SendError::Full(frame())));
+/// drop(events);
+/// assert_eq!(outbox.send(frame()), Err(SendError::Closed(frame())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The number of waiting frames is that of [`Config::outbox`].
@@ -213,6 +649,53 @@ pub enum SendError {
 }
 
 /// The side that frames are sent from. Clones are handles to the same queue.
+///
+/// ```
+/// use futures::StreamExt as _;
+/// use level4::socket::{Config, Event, Frame, socket};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (outbox, mut events) = socket::<_, u32>(Server(Vec::new()), Config::default())?;
+/// // There is no connection yet: the frame waits for one.
+/// outbox.send(Frame::Text("7".to_owned()))?;
+/// assert_eq!(events.next().await, Some(Ok(Event::Connected { attempt: 1 })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Outbox {
     /// A channel and no shared connection: a caller can send while there is no connection, and the driver alone writes

@@ -22,6 +22,22 @@ use futures::{Stream, stream};
 use tokio::sync::watch;
 
 /// The content of a store at one moment. It does not change: a change makes another view.
+///
+/// ```
+/// use level4::state_store::Store;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let store = Store::new(vec!["milk"]);
+/// let failed = store.track("load", async { Err::<(), _>("no connection") }).await;
+/// assert_eq!(failed, Err("no connection"));
+/// let view = store.view();
+/// store.update(|list| list.push("bread"));
+/// // The view is the one from before the update.
+/// assert_eq!((view.state.len(), store.view().state.len()), (1, 2));
+/// assert_eq!((view.loading("load"), view.error("load")), (false, Some("no connection")));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct View<S> {
     /// The state.
@@ -83,7 +99,7 @@ impl<S> View<S> {
 ///
 /// A clone is a handle to the same state. A change is one step: a reader sees all of it or nothing of it.
 ///
-/// ```no_run
+/// ```
 /// use futures::StreamExt as _;
 /// use level4::state_store::Store;
 ///

@@ -22,6 +22,28 @@ use tokio::time::Instant;
 use crate::single_flight::SingleFlight;
 
 /// How many values a cache keeps, and how long.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::ttl_cache::{Config, TtlCache};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let minute = Duration::from_secs(60);
+/// let config = Config { capacity: NonZeroUsize::MIN, ttl: minute, stale_for: minute };
+/// let cache = TtlCache::<_, _, String>::new(config)?;
+/// cache.put("price", 42);
+/// let fresh = || cache.get(&"price").map(|hit| hit.fresh);
+/// assert_eq!(fresh(), Some(true));
+/// sleep(minute).await;
+/// assert_eq!(fresh(), Some(false));
+/// sleep(minute).await;
+/// assert_eq!(fresh(), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The most values that are kept. For one more, the value is dropped whose last use is the longest ago.
@@ -33,6 +55,17 @@ pub struct Config {
 }
 
 /// The reason why [`TtlCache::new`] refuses a [`Config`].
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::ttl_cache::{Config, ConfigError, TtlCache};
+///
+/// let zero = Duration::ZERO;
+/// let config = Config { capacity: NonZeroUsize::MIN, ttl: zero, stale_for: zero };
+/// let refused = TtlCache::<u32, u32, String>::new(config).err();
+/// assert_eq!(refused, Some(ConfigError::ZeroTtl));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The `ttl` is zero: no value would ever be fresh.
@@ -41,6 +74,24 @@ pub enum ConfigError {
 }
 
 /// A value of the cache, with its age.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::ttl_cache::{Config, Hit, TtlCache};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ttl, stale_for) = (Duration::from_secs(60), Duration::ZERO);
+/// let cache = TtlCache::<_, _, String>::new(Config { capacity: NonZeroUsize::MIN, ttl, stale_for })?;
+/// cache.put("price", 42);
+/// sleep(Duration::from_secs(10)).await;
+/// let age = Duration::from_secs(10);
+/// assert_eq!(cache.get(&"price"), Some(Hit { value: 42, age, fresh: true }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<V> {
     /// The value.
@@ -55,6 +106,24 @@ pub struct Hit<V> {
 ///
 /// A clone is a handle to the same values. There is no background task and no timer: a value that is too old is dropped
 /// when a caller asks for it, or when another value needs its place.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level4::ttl_cache::{Config, TtlCache};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ttl, stale_for) = (Duration::from_secs(60), Duration::ZERO);
+/// let cache = TtlCache::<_, _, String>::new(Config { capacity: NonZeroUsize::MIN, ttl, stale_for })?;
+/// let hit = cache.get_or_fetch("price", || async { Ok(42) }).await?;
+/// assert_eq!((hit.value, hit.age), (42, Duration::ZERO));
+/// // The value is fresh, so this fetch is not called.
+/// let hit = cache.get_or_fetch("price", || async { Err("no connection".to_owned()) }).await?;
+/// assert_eq!(hit.value, 42);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TtlCache<K, V, E> {
     config: Config,
     /// A std lock: it is held for a lookup or a change and never across an await point.

@@ -21,11 +21,11 @@
 //!
 //! # What all modules have in common
 //!
-//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. With it
-//!   stops all that it has started: no task outlives what it serves.
+//! * A future or a stream does nothing until it is polled, and stops where it is when it is dropped. Everything
+//!   that it has started stops with it: no task outlives the future or the stream that it works for.
 //! * Time is tokio's, so that a test can run an hour in microseconds.
 //! * Nothing grows without a bound.
-//! * A configuration that makes no sense is refused when it is made, with a typed error.
+//! * A constructor refuses an invalid configuration, with a typed error.
 
 #![cfg_attr(doc, doc = concat!("\n", include_str!("../lessons/rustdoc-links.txt"), "\n"))]
 

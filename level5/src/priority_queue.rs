@@ -21,6 +21,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The importance of an item. The order is that of the variants: `Low < Critical`.
+///
+/// ```
+/// use level5::priority_queue::Priority;
+///
+/// assert!(Priority::Low < Priority::Critical);
+/// let weights = Priority::ALL.map(Priority::weight);
+/// assert_eq!(weights, [1, 2, 4, 8]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// 1 of 15 turns.

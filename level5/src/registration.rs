@@ -60,6 +60,20 @@ pub const NOT_DISPOSABLE: &str = "email-not-disposable";
 pub const NOT_BLOCKED: &str = "email-not-blocked";
 
 /// The account that the user wants to register.
+///
+/// ```
+/// use level5::registration::{EMAIL, PASSWORD, Registration, USERNAME};
+///
+/// let registration = Registration {
+///     username: "walker".to_owned(),
+///     email: "anna@example.com".to_owned(),
+///     password: "secret-7".to_owned(),
+/// };
+/// assert_eq!(registration.username, "walker");
+/// // The form has a field for each of the three.
+/// let names = [USERNAME, EMAIL, PASSWORD].map(|field| field.as_str());
+/// assert_eq!(names, ["username", "email", "password"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// The name under which the user logs in.
@@ -71,10 +85,54 @@ pub struct Registration {
 }
 
 /// The number of an account.
+///
+/// ```
+/// # use level5::form_validator::CheckFailed;
+/// # use level5::registration::{AccountId, Accounts, RegisterError, Registration};
+/// # struct Service;
+/// # impl Accounts for Service {
+/// #     async fn is_free(&self, username: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(username != "anna")
+/// #     }
+/// #     async fn has_domain(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(true)
+/// #     }
+/// #     async fn is_disposable(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(false)
+/// #     }
+/// #     async fn is_blocked(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(false)
+/// #     }
+/// #     async fn register(&self, _: Registration) -> Result<AccountId, RegisterError> {
+/// #         Ok(AccountId(7))
+/// #     }
+/// # }
+/// use level5::registration::{EMAIL, PASSWORD, RegistrationForm, USERNAME};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registration = RegistrationForm::new(Service)?;
+/// let form = registration.form();
+/// form.set(USERNAME, "walker")?;
+/// form.set(EMAIL, "anna@example.com")?;
+/// form.set(PASSWORD, "secret-7")?;
+/// let AccountId(number) = registration.submit().await?;
+/// assert_eq!(number, 7);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountId(pub u64);
 
 /// Why an account was not registered.
+///
+/// ```
+/// use level5::registration::RegisterError;
+///
+/// let taken = RegisterError::Status { status: 409, field: Some("email".to_owned()) };
+/// assert_eq!(taken.to_string(), "the server answered with status 409");
+/// assert_eq!(RegisterError::NoAnswer.to_string(), "the server gave no answer");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// The server did not answer with the status of a success.
@@ -91,6 +149,46 @@ pub enum RegisterError {
 }
 
 /// The service with the accounts.
+///
+/// ```
+/// use level5::form_validator::{CheckFailed, FieldStatus};
+/// use level5::registration::{AccountId, Accounts, RegisterError, Registration};
+/// use level5::registration::{RegistrationForm, USERNAME, USERNAME_TAKEN};
+///
+/// /// A service for a test: "anna" is taken.
+/// struct Service;
+///
+/// impl Accounts for Service {
+///     async fn is_free(&self, username: &str) -> Result<bool, CheckFailed> {
+///         Ok(username != "anna")
+///     }
+///
+///     async fn has_domain(&self, _: &str) -> Result<bool, CheckFailed> {
+///         Ok(true)
+///     }
+///
+///     async fn is_disposable(&self, _: &str) -> Result<bool, CheckFailed> {
+///         Ok(false)
+///     }
+///
+///     async fn is_blocked(&self, _: &str) -> Result<bool, CheckFailed> {
+///         Ok(false)
+///     }
+///
+///     async fn register(&self, _: Registration) -> Result<AccountId, RegisterError> {
+///         Err(RegisterError::NoAnswer)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registration = RegistrationForm::new(Service)?;
+/// registration.form().set(USERNAME, "anna")?;
+/// let status = registration.form().validate(USERNAME).await?;
+/// assert_eq!(status, FieldStatus::Invalid { errors: vec![USERNAME_TAKEN], warnings: vec![] });
+/// # Ok(())
+/// # }
+/// ```
 pub trait Accounts: Send + Sync + 'static {
     /// Returns whether no account has the username.
     ///
@@ -132,6 +230,41 @@ pub trait Accounts: Send + Sync + 'static {
 }
 
 /// The form with its rules, over a service with accounts.
+///
+/// ```
+/// # use level5::form_validator::CheckFailed;
+/// # use level5::registration::{AccountId, Accounts, RegisterError, Registration};
+/// # struct Service;
+/// # impl Accounts for Service {
+/// #     async fn is_free(&self, username: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(username != "anna")
+/// #     }
+/// #     async fn has_domain(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(true)
+/// #     }
+/// #     async fn is_disposable(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(false)
+/// #     }
+/// #     async fn is_blocked(&self, _: &str) -> Result<bool, CheckFailed> {
+/// #         Ok(false)
+/// #     }
+/// #     async fn register(&self, _: Registration) -> Result<AccountId, RegisterError> {
+/// #         Ok(AccountId(7))
+/// #     }
+/// # }
+/// use level5::form_validator::SubmitError;
+/// use level5::registration::{PASSWORD, RegistrationForm, messages};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registration = RegistrationForm::new(Service)?;
+/// registration.form().set(PASSWORD, "secret")?;
+/// let refused = registration.submit().await.unwrap_err();
+/// let SubmitError::NotValid(fields) = refused else { panic!("the password is too short") };
+/// assert_eq!(messages(&fields[&PASSWORD]), ["A password has at least 8 characters."]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RegistrationForm<A> {
     /// Shared with the rules, which ask it in tasks of the form. The form itself uses it to register.
     accounts: Arc<A>,

@@ -26,6 +26,24 @@ use tokio::time::Instant;
 ///
 /// It may jump: an operator sets it, and a machine that has slept finds another time. Only the time of day and the
 /// date come from it, never the length of a wait.
+///
+/// ```
+/// use jiff::Timestamp;
+/// use level5::wall_clock::WallClock;
+///
+/// /// A clock for a test, which stands still.
+/// struct Stopped(Timestamp);
+///
+/// impl WallClock for Stopped {
+///     fn now(&self) -> Timestamp {
+///         self.0
+///     }
+/// }
+///
+/// let noon = "2026-11-28T12:00:00Z".parse()?;
+/// assert_eq!(Stopped(noon).now(), noon);
+/// # Ok::<(), jiff::Error>(())
+/// ```
 pub trait WallClock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
@@ -38,6 +56,14 @@ impl<W: WallClock + ?Sized> WallClock for Arc<W> {
 }
 
 /// The clock of the machine. It does not see virtual time: tests take [`VirtualWall`].
+///
+/// ```
+/// use level5::wall_clock::{SystemWall, WallClock as _};
+///
+/// let long_ago = "2026-01-01T00:00:00Z".parse()?;
+/// assert!(SystemWall.now() > long_ago);
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SystemWall;
 
@@ -49,6 +75,19 @@ impl WallClock for SystemWall {
 
 /// A clock that follows tokio's: a start, and the time that has passed on tokio's clock since. One `sleep` moves
 /// both.
+///
+/// ```
+/// use std::time::Duration;
+/// use level5::wall_clock::{VirtualWall, WallClock as _};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let wall = VirtualWall::starting("2026-12-31T23:59:30Z".parse()?);
+/// tokio::time::sleep(Duration::from_secs(30)).await;
+/// assert_eq!(wall.now().to_string(), "2027-01-01T00:00:00Z");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct VirtualWall {
     base: Timestamp,

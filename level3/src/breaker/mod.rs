@@ -29,6 +29,25 @@ pub use crate::event::BreakerState as State;
 pub use call::CircuitBreaker;
 
 /// When a closed breaker opens.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use level3::breaker::{BreakerConfig, CircuitBreaker, State, Trip};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let failures = NonZeroU32::new(3).unwrap();
+/// let trip = Trip::InWindow { failures, window: Duration::from_secs(10) };
+/// let config = BreakerConfig { trip, ..BreakerConfig::payment(|_: &&str| true) };
+/// let breaker = CircuitBreaker::new("ledger", config).unwrap();
+/// // The third failure within 10 s opens the breaker, although a call has succeeded in between.
+/// for result in [Err("down"), Ok(()), Err("down"), Err("down")] {
+///     let _ = breaker.call(|| async move { result }).await;
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trip {
     /// At the given number of failures with no success between them.
@@ -130,6 +149,16 @@ impl<E> Debug for BreakerConfig<E> {
 }
 
 /// A configuration that [`CircuitBreaker::new`] refuses.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::breaker::{BreakerConfig, BreakerConfigError, CircuitBreaker};
+///
+/// let defaults = BreakerConfig::payment(|_: &&str| true);
+/// let config = BreakerConfig { reset_timeout: Duration::ZERO, ..defaults };
+/// let refused = CircuitBreaker::new("payments", config).unwrap_err();
+/// assert_eq!(refused, BreakerConfigError::ZeroResetTimeout);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerConfigError {
     /// `reset_timeout` is zero: the breaker would be half-open at the instant in which it opens.
@@ -141,6 +170,25 @@ pub enum BreakerConfigError {
 }
 
 /// Why a call returned no value.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let breaker = CircuitBreaker::new("payments", BreakerConfig::payment(|_: &&str| true)).unwrap();
+/// let mut answers = Vec::new();
+/// for _ in 0..6 {
+///     answers.push(match breaker.call(|| async { Err::<(), _>("no connection") }).await {
+///         Ok(()) => "charged".to_owned(),
+///         Err(BreakerError::Inner(error)) => error.to_owned(),
+///         Err(BreakerError::Open { retry_after }) => format!("retry after {retry_after:?}"),
+///     });
+/// }
+/// assert_eq!(answers[4..], ["no connection", "retry after 60s"]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerError<E> {
     /// The breaker refused the call; the operation was not run.
@@ -161,6 +209,22 @@ pub enum BreakerError<E> {
 ///
 /// A call is counted when it has ended or was refused, so that always
 /// `calls == ok + failed + neutral + dropped + refused`.
+///
+/// ```
+/// use level3::breaker::{BreakerConfig, CircuitBreaker, State};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let breaker = CircuitBreaker::new("payments", BreakerConfig::payment(|_: &&str| true)).unwrap();
+/// for result in [Ok(()), Err("no connection")] {
+///     let _ = breaker.call(|| async move { result }).await;
+/// }
+/// let snapshot = breaker.snapshot();
+/// assert_eq!((snapshot.calls, snapshot.ok, snapshot.failed), (2, 1, 1));
+/// // Four more failures in a row would open the breaker.
+/// assert_eq!((snapshot.state, snapshot.failures), (State::Closed, 1));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
     /// The state at that instant.
@@ -187,6 +251,24 @@ pub struct Snapshot {
 }
 
 /// A change of state.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use level3::breaker::{BreakerConfig, CircuitBreaker, State, Transition};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let changes = Arc::new(Mutex::new(Vec::new()));
+/// let log = Arc::clone(&changes);
+/// let breaker = CircuitBreaker::new("payments", BreakerConfig::payment(|_: &&str| true))
+///     .unwrap()
+///     .with_listener(move |change: &Transition| log.lock().unwrap().push((change.from, change.to)));
+/// for _ in 0..5 {
+///     let _ = breaker.call(|| async { Err::<(), _>("no connection") }).await;
+/// }
+/// assert_eq!(*changes.lock().unwrap(), [(State::Closed, State::Open)]);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     /// The state before the change.

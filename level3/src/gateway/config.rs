@@ -10,6 +10,17 @@ use crate::nonzero;
 use crate::retry::{self, Backoff, RetryPolicy};
 
 /// The limits of the calls of one step.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::gateway::{GatewayConfig, StepConfig};
+///
+/// let defaults = GatewayConfig::default();
+/// // An attempt of the fraud check is stopped after 1 s instead of 2 s.
+/// let fraud = StepConfig { limit: Duration::from_secs(1), ..defaults.fraud };
+/// let config = GatewayConfig { fraud, ..defaults };
+/// assert_eq!(config.fraud.retry.backoff.attempts().get(), 3);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepConfig {
     /// The time limit of one attempt.
@@ -20,6 +31,18 @@ pub struct StepConfig {
 
 /// The time limits of one attempt to undo each step. Their sum is reserved at the end of the
 /// deadline.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::gateway::{GatewayConfig, UndoLimits};
+///
+/// let defaults = GatewayConfig::default();
+/// // A refund may take 2 s instead of 1 s.
+/// let undo = UndoLimits { confirm: Duration::from_secs(2), ..defaults.undo };
+/// let config = GatewayConfig { undo, ..defaults };
+/// let reserve = config.undo.create + config.undo.confirm + config.undo.save;
+/// assert_eq!(config.total - reserve, Duration::from_millis(6_700)); // left for the steps
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoLimits {
     /// Finding an intent and cancelling it.
@@ -116,6 +139,23 @@ impl Default for GatewayConfig {
 }
 
 /// A configuration that [`Gateway::new`](super::Gateway::new) refuses.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use level3::event::NoObserver;
+/// use level3::gateway::{Gateway, GatewayConfig, GatewayConfigError};
+/// use level3::journal::MemoryJournal;
+/// use level3_sim::{NoFaults, World};
+///
+/// let (providers, journal) = (World::new(NoFaults).providers(), Arc::new(MemoryJournal::new()));
+/// // Undoing every step may take 2.3 s, so no time would be left to pay.
+/// let total = Duration::from_secs(2);
+/// let config = GatewayConfig { total, ..GatewayConfig::default() };
+/// let refused = Gateway::new(config, providers, journal, Arc::new(NoObserver)).unwrap_err();
+/// let reserve = Duration::from_millis(2_300);
+/// assert_eq!(refused, GatewayConfigError::NoTimeToPay { reserve, total });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum GatewayConfigError {
     /// The limiter refuses its values.

@@ -232,7 +232,7 @@ impl Gateway {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops the attempt it is at; the letter stays.
+    /// Dropping the future stops the attempt that is under way. Its letter stays in the queue.
     pub async fn redrive(&self) -> Redriven {
         let inner = &self.inner;
         inner.letters.redrive(|letter| Arc::clone(inner).redrive_one(letter)).await

@@ -17,6 +17,41 @@ use crate::journal::{Claimed, SagaId};
 use crate::provider::{PendingReceipt, Receipt};
 
 /// An undo or a receipt that failed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::event::NoObserver;
+/// # use level3::gateway::GatewayConfig;
+/// # use level3::journal::MemoryJournal;
+/// # use level3::request::PaymentRequest;
+/// use level3::gateway::{Gateway, Undelivered};
+/// use level3_sim::{CallSite, Fault, Script, World};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let world = World::new(Script::new().always(CallSite::Receipt, Fault::FailBefore));
+/// # let journal = Arc::new(MemoryJournal::new());
+/// # let config = GatewayConfig::default();
+/// # let gateway = Gateway::new(config, world.providers(), journal, Arc::new(NoObserver)).unwrap();
+/// # let request = PaymentRequest {
+/// #     key: "order-1".to_owned(),
+/// #     order: "1".to_owned(),
+/// #     amount: 1_050,
+/// #     currency: "USD".to_owned(),
+/// #     email: "ann@example.com".to_owned(),
+/// #     card: "pm_card_visa".to_owned(),
+/// # };
+/// gateway.pay(request).await.unwrap();
+/// gateway.drain(Duration::from_secs(60)).await; // until the attempts to send the receipt have failed
+/// let letters = gateway.dead_letters();
+/// let lines = letters.iter().map(|letter| match &*letter.item {
+///     Undelivered::Receipt(pending) => format!("no receipt for order {}", pending.receipt.order),
+///     Undelivered::Undo { saga, step } => format!("{step} of {saga} is not undone"),
+/// });
+/// assert_eq!(lines.collect::<Vec<_>>(), ["no receipt for order 1"]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// A step of a payment could not be undone.

@@ -26,6 +26,44 @@ const RECOVERY_CONCURRENCY: usize = 64;
 const MAX_RECEIPTS_PER_RECOVERY: usize = 10_000;
 
 /// The result of a recovery.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::event::NoObserver;
+/// # use level3::journal::MemoryJournal;
+/// # use level3::request::PaymentRequest;
+/// # use tokio::time::sleep;
+/// use level3::gateway::{Gateway, GatewayConfig, Recovered};
+/// use level3_sim::{MortalJournal, NoFaults, Process, World};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (world, journal) = (World::new(NoFaults), MemoryJournal::new());
+/// # let gateway_of = |process: &Process| {
+/// #     let journal = Arc::new(MortalJournal::new(&journal, process));
+/// #     let providers = world.providers_of(process);
+/// #     Gateway::new(GatewayConfig::default(), providers, journal, Arc::new(NoObserver)).unwrap()
+/// # };
+/// # let request = PaymentRequest {
+/// #     key: "order-1".to_owned(),
+/// #     order: "1".to_owned(),
+/// #     amount: 1_050,
+/// #     currency: "USD".to_owned(),
+/// #     email: "ann@example.com".to_owned(),
+/// #     card: "pm_card_visa".to_owned(),
+/// # };
+/// let process = Process::new();
+/// let gateway = gateway_of(&process);
+/// tokio::spawn(async move { gateway.pay(request).await });
+/// sleep(Duration::from_millis(500)).await; // the fraud check is running
+/// process.kill();
+///
+/// let other = gateway_of(&Process::new());
+/// let recovered = other.recover().await.unwrap();
+/// assert_eq!(recovered, Recovered { undone: 1, ..Recovered::default() });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// The number of payments that the recovery has finished: they are paid.

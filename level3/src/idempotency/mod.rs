@@ -17,7 +17,15 @@ pub use store::Store;
 /// The longest key, in characters: the limit of Stripe's API.
 pub const LONGEST_KEY: usize = 255;
 
-/// Why a text is no idempotency key.
+/// Why [`Key::new`] refuses a text.
+///
+/// ```
+/// use level3::idempotency::{Key, KeyError, LONGEST_KEY};
+///
+/// let long = "k".repeat(LONGEST_KEY + 1);
+/// assert_eq!(Key::new(&long), Err(KeyError::TooLong { characters: 256 }));
+/// assert_eq!(Key::new(""), Err(KeyError::Empty));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The text is empty.
@@ -71,6 +79,23 @@ impl Key {
 }
 
 /// The limits of a store.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::idempotency::{Completion, Store, StoreConfig};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let retention = Duration::from_secs(60);
+/// let store = Store::new(StoreConfig { retention, ..StoreConfig::default() });
+/// store.run(&"order-1", 10, || async { Completion::Stored("paid") }).await.unwrap();
+/// sleep(Duration::from_secs(59)).await;
+/// assert!(store.contains(&"order-1"));
+/// sleep(Duration::from_secs(1)).await;
+/// assert!(!store.contains(&"order-1"));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreConfig {
     /// How long an answer is kept: its key expires at exactly this age of the answer.
@@ -90,6 +115,22 @@ impl Default for StoreConfig {
 }
 
 /// What the work behind a key returned, and whether the store keeps it.
+///
+/// ```
+/// use level3::idempotency::{Completion, Store, StoreConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let store = Store::new(StoreConfig::default());
+/// let down = || async { Completion::Released("provider down") };
+/// let first = store.run(&"order-1", 10, down).await.unwrap();
+/// assert_eq!(first.completion, Completion::Released("provider down"));
+///
+/// // The key is free, so the next request runs its own work.
+/// let second = store.run(&"order-1", 10, || async { Completion::Stored("paid") }).await.unwrap();
+/// assert_eq!(second.completion, Completion::Stored("paid"));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion<V> {
     /// Final: the store keeps it, and every later request with the key gets it.
@@ -99,6 +140,21 @@ pub enum Completion<V> {
 }
 
 /// The answer to a request.
+///
+/// ```
+/// use level3::idempotency::{Answered, Completion, Store, StoreConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let store = Store::new(StoreConfig::default());
+/// let pay = || async { Completion::Stored("paid") };
+/// let completion = Completion::Stored("paid");
+/// let first = store.run(&"order-1", 10, pay).await.unwrap();
+/// assert_eq!(first, Answered { completion, replayed: false });
+/// let repeat = store.run(&"order-1", 10, pay).await.unwrap();
+/// assert_eq!(repeat, Answered { completion, replayed: true });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered<V> {
     /// What the work behind the key returned.
@@ -108,6 +164,22 @@ pub struct Answered<V> {
 }
 
 /// Why a request gets no answer.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use level3::idempotency::{Completion, IdempotencyError, Store, StoreConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let capacity = NonZeroUsize::MIN;
+/// let store = Store::new(StoreConfig { capacity, ..StoreConfig::default() });
+/// let pay = || async { Completion::Stored("paid") };
+/// store.run(&"order-1", 10, pay).await.unwrap();
+/// // The same key with another amount, and a second key.
+/// assert_eq!(store.run(&"order-1", 20, pay).await, Err(IdempotencyError::Mismatch));
+/// assert_eq!(store.run(&"order-2", 10, pay).await, Err(IdempotencyError::Full { capacity: 1 }));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdempotencyError {
     /// The key was used before, with other parameters. The store has not called `work`.

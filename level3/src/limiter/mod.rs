@@ -19,6 +19,15 @@ use std::time::Duration;
 pub use wait::{Permit, RateLimiter};
 
 /// A configuration that [`RateLimiter::new`] refuses.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::limiter::{LimiterConfigError, RateLimiter};
+///
+/// let refused = RateLimiter::new(NonZeroUsize::MIN, Duration::ZERO).unwrap_err();
+/// assert_eq!(refused, LimiterConfigError::ZeroWindow);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimiterConfigError {
     /// The window is zero: no call would ever count.
@@ -27,6 +36,30 @@ pub enum LimiterConfigError {
 }
 
 /// The order in which calls are served when they have to wait.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{Priority, RateLimiter};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::MIN, Duration::from_secs(1)).unwrap();
+/// let start = Instant::now();
+/// let after = |priority| {
+///     let limiter = &limiter;
+///     async move {
+///         limiter.admit(priority, Deadline::never()).await.unwrap();
+///         start.elapsed().as_secs()
+///     }
+/// };
+/// assert_eq!(after(Priority::Charge).await, 0); // takes the only slot
+/// let (charge, refund) = tokio::join!(after(Priority::Charge), after(Priority::Refund));
+/// assert_eq!((charge, refund), (2, 1));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// A call that refunds money or cancels a payment. It is served before all charges.
@@ -36,6 +69,25 @@ pub enum Priority {
 }
 
 /// Why a caller gets no slot.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{LimitError, Priority, RateLimiter};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::MIN, Duration::from_secs(1)).unwrap();
+/// limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// let deadline = Deadline::after(Duration::from_millis(300));
+/// let answer = match limiter.admit(Priority::Charge, deadline).await {
+///     Ok(()) => "charged".to_owned(),
+///     Err(LimitError::WouldMissDeadline { wait }) => format!("429, retry after {wait:?}"),
+/// };
+/// assert_eq!(answer, "429, retry after 1s");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// No slot becomes free before the deadline.
@@ -48,6 +100,24 @@ pub enum LimitError {
 }
 
 /// How much of a limiter is in use at one instant.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::limiter::{Priority, RateLimiter, Usage};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(NonZeroUsize::new(2).unwrap(), Duration::from_secs(1)).unwrap();
+/// limiter.admit(Priority::Charge, Deadline::never()).await.unwrap();
+/// let permit = limiter.acquire(Priority::Charge, Deadline::never()).await.unwrap();
+/// let usage = Usage { in_window: 1, held: 1, waiting_refunds: 0, waiting_charges: 0 };
+/// assert_eq!(limiter.usage(), usage);
+/// permit.used();
+/// assert_eq!(limiter.usage(), Usage { in_window: 2, held: 0, ..usage });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Calls made within the last window.

@@ -14,6 +14,21 @@ use tokio::time::Instant;
 ///
 /// A call that was not reserved, such as a retry or an undo, moves it as well. So fewer payments
 /// are admitted while many calls fail.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level3::overload::Backlog;
+/// use tokio::time::Instant;
+///
+/// let (now, second) = (Instant::now(), Duration::from_secs(1));
+/// // 100 calls a second. The reserved calls may take at most a second.
+/// let mut backlog = Backlog::new(NonZeroUsize::new(100).unwrap(), second, second, now);
+/// assert_eq!(backlog.reserve(100, now), Ok(()));
+/// let wait = backlog.reserve(2, now).unwrap_err();
+/// assert_eq!(wait, Duration::from_millis(20));
+/// assert_eq!(backlog.reserve(2, now + wait), Ok(()));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Backlog {
     // starter: hint the time that one call takes of the limit, and until when the account is busy
@@ -55,7 +70,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Returns the time after which so many calls could be reserved; zero if they could be now.
+    /// Returns the time after which that many calls could be reserved; zero if they could be now.
     #[must_use]
     pub fn wait_for(&self, calls: u32, now: Instant) -> Duration {
         let owed = self.owed(now);

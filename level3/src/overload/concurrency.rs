@@ -15,6 +15,21 @@ const RELAXED: f64 = 0.2;
 const STEP_DOWN: std::ops::RangeInclusive<f64> = 0.5..=0.9;
 
 /// The source of a sample.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::overload::{ConcurrencyLimit, Source};
+/// use tokio::time::Instant;
+///
+/// let begun = Instant::now();
+/// let now = begun + Duration::from_secs(1);
+/// let mut limit = ConcurrencyLimit::new(100, 1_000, begun);
+/// for _ in 0..100 {
+///     limit.sample(Source::Payments, 0.1, 100, begun, now);
+///     limit.sample(Source::Ledger, 0.9, 100, begun, now);
+/// }
+/// assert!(limit.limit() < 100); // one slow service is enough
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Calls of the payment provider.
@@ -38,6 +53,24 @@ const SOURCES: usize = 4;
 /// payment, it rises: until it has been lowered once, it doubles while the calls are fast and
 /// otherwise rises by a quarter; after that it rises by its square root. Each change waits for
 /// samples of payments that began after the last change, since earlier ones say nothing about it.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::overload::{ConcurrencyLimit, Source};
+/// use tokio::time::Instant;
+///
+/// let begun = Instant::now();
+/// let mut limit = ConcurrencyLimit::new(100, 1_000, begun);
+/// assert!(limit.admits(99));
+/// assert!(!limit.admits(100));
+///
+/// // Each call of the fraud check takes its whole time limit.
+/// let now = begun + Duration::from_secs(1);
+/// for _ in 0..100 {
+///     limit.sample(Source::Fraud, 1.0, 100, begun, now);
+/// }
+/// assert!(!limit.admits(99));
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
     // A fraction, so that small steps up add up.
@@ -77,7 +110,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Whether one more payment may begin while `in_flight` are under way.
+    /// Returns whether one more payment may begin while `in_flight` are under way.
     pub fn admits(&mut self, in_flight: u32) -> bool {
         let admits = f64::from(in_flight) + 1.0 <= self.limit;
         // Without a refusal the limit was no obstacle, and samples under a limit that does not bind
@@ -86,7 +119,7 @@ impl ConcurrencyLimit {
         admits
     }
 
-    /// Notes that a call or payment that began at `begun` took this `share` of its time limit,
+    /// Records that a call or payment that began at `begun` took this `share` of its time limit,
     /// while `in_flight` payments are under way.
     pub fn sample(
         &mut self,

@@ -4,6 +4,16 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A schedule that [`Backoff::new`] refuses.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use level3::retry::{Backoff, BackoffConfigError};
+///
+/// let (base, cap) = (Duration::from_secs(5), Duration::from_secs(1));
+/// let refused = Backoff::new(base, 2.0, cap, NonZeroU32::MIN);
+/// assert_eq!(refused, Err(BackoffConfigError::CapBelowBase { base, cap }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum BackoffConfigError {
     /// The base is below 1 ms, the resolution of tokio's timer: retries would follow each other without

@@ -7,6 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// Callers that failed together, because a provider went down, must not retry together. Each of them
 /// needs numbers of its own; the same numbers for all keep them in step.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::retry::{Backoff, Jitter};
+///
+/// /// For a test: every wait is three quarters of the nominal one.
+/// #[derive(Debug)]
+/// struct Middle;
+///
+/// impl Jitter for Middle {
+///     fn unit(&self) -> f64 {
+///         0.5
+///     }
+/// }
+///
+/// let backoff = Backoff::default();
+/// assert_eq!(backoff.nominal(1), Duration::from_secs(1));
+/// assert_eq!(backoff.delay(1, Middle.unit()), Duration::from_millis(750));
+/// ```
 pub trait Jitter: Debug + Send + Sync {
     /// Returns the next number, from 0 to 1.
     fn unit(&self) -> f64;
@@ -14,6 +33,13 @@ pub trait Jitter: Debug + Send + Sync {
 
 /// A source that always returns 1: every wait has its nominal length. For tests and for callers that cannot
 /// collide.
+///
+/// ```
+/// use level3::retry::{Backoff, Jitter, NoJitter};
+///
+/// let backoff = Backoff::default();
+/// assert_eq!(backoff.delay(2, NoJitter.unit()), backoff.nominal(2));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NoJitter;
 

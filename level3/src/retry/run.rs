@@ -9,6 +9,30 @@ use super::jitter::Jitter;
 use crate::deadline::Deadline;
 
 /// What [`retry`] does after an error.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::retry::{Disposition, NoJitter, RetryPolicy, retry};
+///
+/// enum CallError { Declined, Unavailable, TooManyRequests { retry_after: Duration } }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let classify = |error: &CallError| match error {
+///     CallError::Declined => Disposition::GiveUp,
+///     CallError::Unavailable => Disposition::Retry,
+///     CallError::TooManyRequests { retry_after } => Disposition::RetryAfter(*retry_after),
+/// };
+/// let busy = CallError::TooManyRequests { retry_after: Duration::from_secs(4) };
+/// assert_eq!(classify(&busy), Disposition::RetryAfter(Duration::from_secs(4)));
+///
+/// let op = |_| async { Err::<(), _>(CallError::Declined) };
+/// let given_up = retry(&RetryPolicy::default(), &NoJitter, Deadline::never(), classify, op).await;
+/// assert!(given_up.is_err_and(|error| error.attempts == 1));
+/// # let _ = CallError::Unavailable;
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// The error is transient: try again after the backoff (a timeout, a lost connection, a 5xx).
@@ -21,6 +45,26 @@ pub enum Disposition {
 }
 
 /// One attempt, as the operation sees it.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::{Deadline, Elapsed};
+/// use level3::retry::{Attempt, Disposition, NoJitter, RetryPolicy, retry};
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let op = |attempt: Attempt| async move {
+///     // Each attempt has one second more than the last one, up to the deadline.
+///     let limit = Deadline::after(Duration::from_secs(attempt.number.into()));
+///     limit.min(attempt.deadline).run(sleep(Duration::from_millis(2_500))).await
+/// };
+/// let classify = |_: &Elapsed| Disposition::Retry;
+/// let deadline = Deadline::after(Duration::from_secs(20));
+/// let done = retry(&RetryPolicy::default(), &NoJitter, deadline, classify, op).await.unwrap();
+/// assert_eq!(done.attempts, 3);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The number of this attempt; the first is 1.
@@ -63,6 +107,23 @@ pub struct RetryPolicy {
 }
 
 /// A success, and how many attempts and how much waiting it took.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::retry::{Attempt, Disposition, NoJitter, Retried, RetryPolicy, retry};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let classify = |_: &&str| Disposition::Retry;
+/// let op = |attempt: Attempt| async move {
+///     if attempt.number == 1 { Err("unavailable") } else { Ok("charged") }
+/// };
+/// let done = retry(&RetryPolicy::default(), &NoJitter, Deadline::never(), classify, op).await;
+/// let backoff = Duration::from_secs(1);
+/// assert_eq!(done, Ok(Retried { value: "charged", attempts: 2, backoff }));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retried<T> {
     /// The value that the last attempt returned.
@@ -74,6 +135,22 @@ pub struct Retried<T> {
 }
 
 /// Why [`retry`] ended without a success.
+///
+/// ```
+/// use std::time::Duration;
+/// use level3::deadline::Deadline;
+/// use level3::retry::{Disposition, NoJitter, Reason, RetryPolicy, retry};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let op = |_| async { Err::<(), _>("unavailable") };
+/// let classify = |_: &&str| Disposition::Retry;
+/// // The first wait, 1 s, would end after the deadline.
+/// let deadline = Deadline::after(Duration::from_millis(500));
+/// let failed = retry(&RetryPolicy::default(), &NoJitter, deadline, classify, op).await.unwrap_err();
+/// assert_eq!((failed.reason, failed.attempts), (Reason::DeadlineTooClose, 1));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// All attempts failed.

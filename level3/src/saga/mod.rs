@@ -41,6 +41,24 @@ pub use step::{Step, StepContext, StepError, StepOutcome, UndoContext, UndoError
 
 /// The state of a saga: passed from step to step, and written to the journal after each. The engine
 /// compares it with the last one, since an unchanged state need not be converted to JSON again.
+///
+/// ```
+/// use level3::saga::{Saga, Step};
+/// use serde::{Deserialize, Serialize};
+///
+/// // Every type with these traits is a state.
+/// #[derive(Clone, PartialEq, Serialize, Deserialize)]
+/// struct Trip {
+///     seats: u32,
+///     booking: Option<String>,
+/// }
+///
+/// let book = Step::new("book", |trip: Trip, _| async move {
+///     Ok(Trip { booking: Some(format!("{} seats", trip.seats)), ..trip })
+/// });
+/// let saga: Saga<Trip> = Saga::new("trip").step(book);
+/// assert_eq!(saga.kind(), "trip");
+/// ```
 pub trait SagaState:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -106,6 +124,28 @@ impl<S: 'static, C: 'static> fmt::Debug for Saga<S, C> {
 }
 
 /// How a saga ended.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, Step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |seats: u32, _| async move { Ok(seats + 2) });
+/// let saga = Arc::new(Saga::new("trip").step(book));
+/// let answer = match saga.execute(journal, id, 0, deadline).await.unwrap() {
+///     SagaOutcome::Completed(seats) => format!("{seats} seats are booked"),
+///     SagaOutcome::Compensated { failure, .. } => format!("nothing is booked: {failure:?}"),
+///     SagaOutcome::Parked { stuck, .. } => format!("an operator has to undo {stuck:?}"),
+/// };
+/// assert_eq!(answer, "2 seats are booked");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaOutcome<S> {
     /// All critical steps are done.
@@ -131,6 +171,26 @@ pub enum SagaOutcome<S> {
 
 /// Why a saga has not ended yet. It stays open in the journal; an owner that claims it can
 /// [resume](Saga::resume) it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaError, Step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |seats: u32, _| async move { Ok(seats + 2) });
+/// let saga = Arc::new(Saga::new("trip").step(book));
+/// saga.execute(journal.clone(), id.clone(), 0, deadline).await.unwrap();
+/// let repeated = saga.execute(journal, id, 0, deadline).await;
+/// let Err(SagaError::Exists(log)) = repeated else { panic!("the name is used twice") };
+/// assert!(saga.outcome_of(&log).unwrap().is_some()); // the first one has ended
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaError {
     /// Another owner has taken the saga over, and will end it.
@@ -160,6 +220,36 @@ impl From<JournalError> for SagaError {
 }
 
 /// What happens within a saga, for its observer.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{MemoryJournal, Opened, SagaId};
+/// use std::sync::Mutex;
+/// use level3::saga::{Saga, SagaEvent, SagaOwner, Step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let journal = MemoryJournal::new();
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |seats: u32, _| async move { Ok(seats + 2) });
+/// let saga = Saga::new("trip").step(book);
+/// # let Opened::New(lease) = saga.open(&journal, SagaId::new("trip-1"), &0).await.unwrap() else {
+/// #     panic!("the name is new")
+/// # };
+/// let lines = Mutex::new(Vec::new());
+/// let observer = |event: SagaEvent<'_>| {
+///     lines.lock().unwrap().push(match event {
+///         SagaEvent::StepStarted { step } => format!("{step} is started"),
+///         SagaEvent::StepDone { step, .. } => format!("{step} is done"),
+///         other => format!("{other:?}"),
+///     });
+/// };
+/// let owner = SagaOwner { journal: &journal, lease, observer: &observer };
+/// saga.run(&owner, 0, deadline).await.unwrap();
+/// assert_eq!(*lines.lock().unwrap(), ["book is started", "book is done"]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaEvent<'a> {
     /// A step is about to be called.
@@ -263,10 +353,12 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 }
 
-/// The schedule of undos: 23 attempts, with pauses of 200 ms, twice as much after each attempt, up to 8 s.
-/// They are 140 s in all without jitter and at least 70 s with it. So an undo outlives an outage for which a breaker opens, 60 s. Each pause, 8 s at most,
-/// is well below the 20 s after which a journal lets another owner claim a saga, so the owner keeps
-/// its lease.
+/// Returns the schedule of undos: 23 attempts, with pauses that begin at 200 ms, double after each attempt
+/// and are at most 8 s.
+///
+/// The pauses add up to 140 s without jitter and to at least 70 s with it, so an undo outlives the 60 s for
+/// which a breaker is open. Each pause is well below the 20 s after which a journal lets another owner claim
+/// a saga, so the owner keeps its lease.
 #[must_use]
 pub fn undo_backoff() -> Backoff {
     let (base, cap) = (Duration::from_millis(200), Duration::from_secs(8));
@@ -275,6 +367,27 @@ pub fn undo_backoff() -> Backoff {
 }
 
 /// What [`Saga::run`] and [`Saga::resume`] need besides the steps.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// use level3::journal::{MemoryJournal, Opened, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, SagaOwner, Step, ignore_events};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |seats: u32, _| async move { Ok(seats + 2) });
+/// let saga = Saga::new("trip").step(book);
+///
+/// let journal = MemoryJournal::new();
+/// let opened = saga.open(&journal, SagaId::new("trip-1"), &0).await.unwrap();
+/// let Opened::New(lease) = opened else { panic!("the name is new") };
+/// let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+/// assert_eq!(owner.saga().as_str(), "trip-1");
+/// assert_eq!(saga.run(&owner, 0, deadline).await, Ok(SagaOutcome::Completed(2)));
+/// # }
+/// ```
 pub struct SagaOwner<'a> {
     /// The journal to write to.
     pub journal: &'a dyn crate::journal::Journal,

@@ -11,6 +11,31 @@ use crate::deadline::Deadline;
 use crate::journal::{Effect, FailureKind, SagaId};
 
 /// The context of a step: its arguments besides the state.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{MemoryJournal, SagaId};
+/// use std::sync::Arc;
+/// use level3::saga::{Saga, SagaOutcome, Step, StepContext};
+///
+/// /// The clients that all steps share.
+/// struct Clients { currency: &'static str }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let pay = Step::new("pay", |_: String, context: StepContext<Clients>| async move {
+///     // A repeated call has the same key.
+///     let key = format!("{}-pay", context.saga);
+///     Ok(format!("{key} in {}", context.shared.currency))
+/// });
+/// let saga = Arc::new(Saga::sharing("trip", Arc::new(Clients { currency: "USD" })).step(pay));
+/// let outcome = saga.execute(journal, id, String::new(), deadline).await.unwrap();
+/// assert_eq!(outcome, SagaOutcome::Completed("trip-1-pay in USD".to_owned()));
+/// # }
+/// ```
 pub struct StepContext<C = ()> {
     /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
     pub shared: Arc<C>,
@@ -21,6 +46,33 @@ pub struct StepContext<C = ()> {
 }
 
 /// The outcome of a step that is undone.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{FailureKind, MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, Step, StepError, StepOutcome, UndoContext};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let pay = Step::new("pay", |_: String, _| async move {
+///     Err(StepError::unknown(FailureKind::Transient, "no answer"))
+/// })
+/// .undo(Duration::from_secs(1), |_, context: UndoContext| async move {
+///     Ok(match context.known {
+///         StepOutcome::Done => "refunded".to_owned(),
+///         StepOutcome::Unknown => "asked the provider, found no charge".to_owned(),
+///     })
+/// });
+/// let saga = Arc::new(Saga::new("trip").step(pay));
+/// let outcome = saga.execute(journal, id, String::new(), deadline).await.unwrap();
+/// let SagaOutcome::Compensated { state, .. } = outcome else { panic!("it is undone") };
+/// assert_eq!(state, "asked the provider, found no charge");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
     /// The step has had its effect.
@@ -30,6 +82,36 @@ pub enum StepOutcome {
 }
 
 /// The context of an undo: its arguments besides the state.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{FailureKind, MemoryJournal, SagaId};
+/// use level3::saga::{Saga, SagaOutcome, Step, StepError, UndoContext, UndoError};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |_: String, _| async move { Ok("booked".to_owned()) }).undo(
+///     Duration::from_secs(1),
+///     |_, context: UndoContext| async move {
+///         if context.attempt == 1 {
+///             return Err(UndoError::transient("no connection"));
+///         }
+///         Ok(format!("{} cancelled by attempt {}", context.saga, context.attempt))
+///     },
+/// );
+/// # let pay = Step::new("pay", |_: String, _| async move {
+/// #     Err(StepError::not_done(FailureKind::Declined, "no money"))
+/// # });
+/// let saga = Arc::new(Saga::new("trip").step(book).step(pay)); // `pay` is declined
+/// let outcome = saga.execute(journal, id, String::new(), deadline).await.unwrap();
+/// let SagaOutcome::Compensated { state, .. } = outcome else { panic!("it is undone") };
+/// assert_eq!(state, "trip-1 cancelled by attempt 2");
+/// # }
+/// ```
 pub struct UndoContext<C = ()> {
     /// What all steps of the saga share: see [`Saga::sharing`](super::Saga::sharing).
     pub shared: Arc<C>,
@@ -152,6 +234,30 @@ pub(super) type UndoStep<S, C> =
     Arc<dyn Fn(S, UndoContext<C>) -> BoxFuture<'static, Result<S, UndoError>> + Send + Sync>;
 
 /// One step of a [`Saga`](super::Saga).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use level3::deadline::Deadline;
+/// # use level3::journal::{MemoryJournal, SagaId};
+/// use std::time::Duration;
+/// use level3::journal::FailureKind;
+/// use level3::saga::{Saga, SagaOutcome, Step, StepError};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let (journal, id) = (Arc::new(MemoryJournal::new()), SagaId::new("trip-1"));
+/// # let deadline = Deadline::after(Duration::from_secs(10));
+/// let book = Step::new("book", |seats: u32, _| async move { Ok(seats + 2) })
+///     .undo(Duration::from_secs(1), |seats: u32, _| async move { Ok(seats - 2) });
+/// let notify = Step::new("notify", |_: u32, _| async move {
+///     Err(StepError::not_done(FailureKind::Transient, "no connection"))
+/// })
+/// .not_critical();
+/// let saga = Arc::new(Saga::new("trip").step(book).step(notify));
+/// let outcome = saga.execute(journal, id, 0, deadline).await;
+/// assert_eq!(outcome, Ok(SagaOutcome::Completed(2))); // booked, without the notification
+/// # }
+/// ```
 pub struct Step<S, C = ()> {
     // starter: drop
     pub(super) name: &'static str,

@@ -29,6 +29,42 @@ use crate::state_store::Store;
 use load::{Loading, Parts};
 
 /// The user who is logged in.
+///
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// use level4::dashboard::{Dashboard, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// dashboard.load().await;
+/// let data = dashboard.page().data.unwrap();
+/// assert_eq!((data.user.id, data.user.name.as_str()), (7, "Ann"));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The id, which tells users apart.
@@ -38,14 +74,43 @@ pub struct User {
 }
 
 /// Something that the user did.
+///
+/// ```
+/// use level4::dashboard::Activity;
+///
+/// let activities = [Activity("signed in".to_owned()), Activity("paid order 7".to_owned())];
+/// let lines: Vec<_> = activities.iter().map(|Activity(text)| format!("You {text}")).collect();
+/// assert_eq!(lines, ["You signed in", "You paid order 7"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity(pub String);
 
 /// A message for the user.
+///
+/// ```
+/// use level4::dashboard::Notification;
+///
+/// // The copies in a key-value store are JSON.
+/// let notifications = vec![Notification("order 7 is sent".to_owned())];
+/// let text = serde_json::to_string(&notifications)?;
+/// assert_eq!(text, r#"["order 7 is sent"]"#);
+/// assert_eq!(serde_json::from_str::<Vec<Notification>>(&text)?, notifications);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification(pub String);
 
 /// The reason why a call of the service failed.
+///
+/// ```
+/// use level4::dashboard::{ApiError, Failure};
+///
+/// let error = ApiError { status: Some(503), text: "db-3: too many connections".to_owned() };
+/// let for_the_log = error.to_string();
+/// assert_eq!(for_the_log, "db-3: too many connections");
+/// let for_the_page = Failure::of(&error).to_string();
+/// assert_eq!(for_the_page, "The service has a problem. Try again in a moment.");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct ApiError {
@@ -58,6 +123,45 @@ pub struct ApiError {
 /// The service that the data comes from.
 ///
 /// Dropping the future of a call gives the call up.
+///
+/// ```
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// use level4::dashboard::{Activity, ApiError, Dashboard, DashboardApi, Notification};
+/// use level4::dashboard::{Phase, Settings, User};
+///
+/// /// A service for a test: the user has done nothing yet.
+/// struct Empty;
+///
+/// impl DashboardApi for Empty {
+///     async fn user(&self) -> Result<User, ApiError> {
+///         Ok(User { id: 7, name: "Ann".to_owned() })
+///     }
+///
+///     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+///         Ok(Vec::new())
+///     }
+///
+///     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+///         Ok(Vec::new())
+///     }
+/// }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Empty, NoCopies, Settings::default());
+/// dashboard.load().await;
+/// assert_eq!(dashboard.page().phase, Phase::Ready);
+/// # }
+/// ```
 pub trait DashboardApi: Send + Sync + 'static {
     /// Returns the user who is logged in.
     fn user(&self) -> impl Future<Output = Result<User, ApiError>> + Send;
@@ -76,6 +180,15 @@ pub trait DashboardApi: Send + Sync + 'static {
 }
 
 /// A text that a [`KeyValue`] has kept.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::dashboard::{Settings, Stored};
+///
+/// let copy = Stored { text: r#"["order 7 is sent"]"#.to_owned(), age: Duration::from_secs(400) };
+/// // Older than the 5 minutes for which a copy answers without a call.
+/// assert!(copy.age >= Settings::default().fresh_for);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The text, as it was put. Another version of the program may have put it.
@@ -86,11 +199,60 @@ pub struct Stored {
 }
 
 /// The error of a [`KeyValue`]: it is full, locked, or gone.
+///
+/// ```
+/// use level4::dashboard::{KeyValue, KeyValueError, Stored};
+///
+/// /// A store whose disk is full.
+/// struct Full;
+///
+/// impl KeyValue for Full {
+///     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+///         Ok(None)
+///     }
+///
+///     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+///         Err(KeyValueError)
+///     }
+/// }
+///
+/// let error = Full.put("notifications", "[]".to_owned()).unwrap_err();
+/// assert_eq!(error.to_string(), "the store has no room or cannot be read");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store has no room or cannot be read")]
 pub struct KeyValueError;
 
 /// A store for copies, such as a browser's local storage or a file.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+/// use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// use tokio::time::Instant;
+///
+/// /// Copies in memory, which are gone with the process.
+/// #[derive(Default)]
+/// struct Memory(Mutex<HashMap<String, (String, Instant)>>);
+///
+/// impl KeyValue for Memory {
+///     fn get(&self, key: &str) -> Result<Option<Stored>, KeyValueError> {
+///         let map = self.0.lock().map_err(|_| KeyValueError)?;
+///         Ok(map.get(key).map(|(text, at)| Stored { text: text.clone(), age: at.elapsed() }))
+///     }
+///
+///     fn put(&self, key: &str, text: String) -> Result<(), KeyValueError> {
+///         let mut map = self.0.lock().map_err(|_| KeyValueError)?;
+///         map.insert(key.to_owned(), (text, Instant::now()));
+///         Ok(())
+///     }
+/// }
+///
+/// let memory = Memory::default();
+/// memory.put("notifications", "[]".to_owned())?;
+/// assert_eq!(memory.get("notifications")?.map(|stored| stored.text), Some("[]".to_owned()));
+/// # Ok::<(), KeyValueError>(())
+/// ```
 pub trait KeyValue: Send + Sync + 'static {
     /// Returns the text of a key, if there is one.
     ///
@@ -108,6 +270,51 @@ pub trait KeyValue: Send + Sync + 'static {
 }
 
 /// The step of a load.
+///
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// # use std::time::Duration;
+/// # use tokio::time::sleep;
+/// use level4::dashboard::{Dashboard, Phase, Settings, Step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// let spinner = async {
+///     sleep(Duration::from_millis(50)).await; // the call for the user takes 100 ms
+///     match dashboard.page().phase {
+///         Phase::Loading(Step::User) => "signing in",
+///         Phase::Loading(Step::Data) => "loading your data",
+///         _ => "",
+///     }
+/// };
+/// let ((), spinner) = tokio::join!(dashboard.load(), spinner);
+/// assert_eq!(spinner, "signing in");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The user is loaded. Everything else depends on it.
@@ -117,6 +324,15 @@ pub enum Step {
 }
 
 /// The reason why a load failed. Its `Display` is what a page shows; it has no text of the service.
+///
+/// ```
+/// use level4::dashboard::{ApiError, Failure};
+///
+/// let error = ApiError { status: Some(401), text: "token expired".to_owned() };
+/// let failure = Failure::of(&error);
+/// assert_eq!(failure, Failure::SignedOut);
+/// assert_eq!(failure.to_string(), "Your session has ended. Sign in again.");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The service answered with the status 401.
@@ -152,6 +368,47 @@ impl Failure {
 }
 
 /// The phase of a dashboard.
+///
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// use level4::dashboard::{Dashboard, Phase, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// assert_eq!(dashboard.page().phase, Phase::Idle);
+/// dashboard.load().await;
+/// let banner = match dashboard.page().phase {
+///     Phase::Idle | Phase::Loading(_) => "one moment".to_owned(),
+///     Phase::Ready => String::new(),
+///     Phase::Failed(failure) => failure.to_string(),
+/// };
+/// assert_eq!(banner, "");
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// No load has ended yet, and none runs.
@@ -165,6 +422,17 @@ pub enum Phase {
 }
 
 /// A part that a page can do without.
+///
+/// ```
+/// use level4::dashboard::{Page, Part, Phase};
+///
+/// let page = Page { phase: Phase::Ready, data: None, degraded: vec![Part::Activities] };
+/// let notes = page.degraded.iter().map(|part| match part {
+///     Part::Activities => "Your activities could not be loaded.",
+///     Part::Notifications => "Your notifications may be out of date.",
+/// });
+/// assert_eq!(notes.collect::<Vec<_>>(), ["Your activities could not be loaded."]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The activities. They are missing.
@@ -174,6 +442,43 @@ pub enum Part {
 }
 
 /// The data of a dashboard.
+///
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// use level4::dashboard::{Dashboard, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// dashboard.load().await;
+/// let data = dashboard.page().data.unwrap();
+/// assert_eq!(data.activities, [Activity("signed in".to_owned())]);
+/// assert_eq!(data.notifications, [Notification("order 7 is sent".to_owned())]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Data {
     /// The user who is logged in.
@@ -185,6 +490,46 @@ pub struct Data {
 }
 
 /// Everything that a page needs, at one moment. Phase, data and missing parts change together.
+///
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// use futures::StreamExt as _;
+/// use level4::dashboard::{Dashboard, Phase, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// let mut pages = dashboard.pages();
+/// assert_eq!(pages.next().await.unwrap().phase, Phase::Idle);
+/// dashboard.load().await;
+/// let page = pages.next().await.unwrap(); // the newest one
+/// assert_eq!((page.phase, page.data.is_some()), (Phase::Ready, true));
+/// assert!(page.degraded.is_empty());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// The phase of the dashboard.
@@ -197,6 +542,16 @@ pub struct Page {
 }
 
 /// The waits of a dashboard, and the age of its copies.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::dashboard::Settings;
+///
+/// // One attempt to load the activities, and no copies that answer.
+/// let settings = Settings { retry_after: Vec::new(), fresh_for: Duration::ZERO };
+/// assert_ne!(settings, Settings::default());
+/// assert_eq!(Settings::default().retry_after.len(), 3);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The waits between the attempts to load activities. There is one attempt more than there are waits.
@@ -219,17 +574,45 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// A clone is a handle to the same dashboard. There is no background task: a load runs inside the futures of the
 /// callers that wait for it.
 ///
-/// ```no_run
-/// use level4::dashboard::{Dashboard, DashboardApi, KeyValue, Phase, Settings};
+/// ```
+/// # use level4::dashboard::{Activity, ApiError, DashboardApi, Notification, User};
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct Api;
+/// # impl DashboardApi for Api {
+/// #     async fn user(&self) -> Result<User, ApiError> {
+/// #         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// #         Ok(User { id: 7, name: "Ann".to_owned() })
+/// #     }
+/// #     async fn activities(&self, _: &User) -> Result<Vec<Activity>, ApiError> {
+/// #         Ok(vec![Activity("signed in".to_owned())])
+/// #     }
+/// #     async fn notifications(&self, _: &User) -> Result<Vec<Notification>, ApiError> {
+/// #         Ok(vec![Notification("order 7 is sent".to_owned())])
+/// #     }
+/// # }
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// use level4::dashboard::{Dashboard, Phase, Settings};
 ///
-/// async fn shows(api: impl DashboardApi, copies: impl KeyValue) {
-///     let dashboard = Dashboard::new(api, copies, Settings::default());
-///     dashboard.load().await;
-///     match dashboard.page().phase {
-///         Phase::Failed(failure) => println!("{failure}"),
-///         phase => println!("{phase:?}"),
-///     }
-/// }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let dashboard = Dashboard::new(Api, NoCopies, Settings::default());
+/// dashboard.load().await;
+/// let page = dashboard.page();
+/// let text = match (page.phase, page.data) {
+///     (Phase::Failed(failure), _) => failure.to_string(),
+///     (_, Some(data)) => format!("Hello, {}", data.user.name),
+///     (_, None) => "one moment".to_owned(),
+/// };
+/// assert_eq!(text, "Hello, Ann");
+/// # }
 /// ```
 pub struct Dashboard<A, K> {
     /// Shared with the load that runs, which owns what it needs.

@@ -5,7 +5,7 @@
 //!   GET, HEAD ──▶ a fresh copy? ──▶ Hit, with its age
 //!                     │ no, or Bypass
 //!                     ▼
-//!        a request of this key is on its way? ── yes: join it ──────┐
+//!        a request of this key is under way? ─── yes: join it ──────┐
 //!                     │ no                                          │
 //!                     ▼                                             ▼
 //!                transport ──▶ 200 to 299: keep a copy ──▶ Hit, of age 0
@@ -43,10 +43,42 @@ use key::{Epochs, Key, host};
 pub use crate::ttl_cache::{ConfigError, Hit};
 pub use message::{HttpError, Request, Response, Transport, TransportError};
 
-/// Why a request of a batch has no answer: its error, or the panic of its transport.
+/// The reason why a request of a batch has no answer: its error, or the panic of its transport.
 pub type BatchError = Failure<HttpError>;
 
 /// How a client keeps copies and makes batches.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::http_client::{Caching, HttpClient, Request, Settings};
+/// use tokio::time::sleep;
+/// # use level4::http_client::{Response, Transport, TransportError};
+/// # struct Hello;
+/// # impl Transport for Hello {
+/// #     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+/// #         let body = format!("hello from {}", request.url).into_bytes().into();
+/// #         let status = match request.url.ends_with("/missing") {
+/// #             true => http::StatusCode::NOT_FOUND,
+/// #             false => http::StatusCode::OK,
+/// #         };
+/// #         Ok(Response { status, headers: http::HeaderMap::new(), body })
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = Settings { ttl: Duration::from_secs(10), ..Settings::default() };
+/// let client = HttpClient::new(Hello, settings)?;
+/// client.get("http://example.com/", Caching::Use).await?;
+/// sleep(Duration::from_secs(9)).await;
+/// let hit = client.get("http://example.com/", Caching::Use).await?;
+/// assert_eq!(hit.age, Duration::from_secs(9)); // the copy
+/// sleep(Duration::from_secs(1)).await;
+/// let hit = client.get("http://example.com/", Caching::Use).await?;
+/// assert_eq!(hit.age, Duration::ZERO); // the server
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// A copy answers while its age is less than this.
@@ -80,6 +112,35 @@ impl Default for Settings {
 }
 
 /// Whether a copy may answer a request.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tokio::time::sleep;
+/// use level4::http_client::{Caching, HttpClient, Request, Settings};
+/// # use level4::http_client::{Response, Transport, TransportError};
+/// # struct Hello;
+/// # impl Transport for Hello {
+/// #     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+/// #         let body = format!("hello from {}", request.url).into_bytes().into();
+/// #         let status = match request.url.ends_with("/missing") {
+/// #             true => http::StatusCode::NOT_FOUND,
+/// #             false => http::StatusCode::OK,
+/// #         };
+/// #         Ok(Response { status, headers: http::HeaderMap::new(), body })
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = HttpClient::new(Hello, Settings::default())?;
+/// client.get("http://example.com/", Caching::Use).await?;
+/// sleep(Duration::from_secs(60)).await;
+/// let copy = client.get("http://example.com/", Caching::Use).await?;
+/// let reloaded = client.get("http://example.com/", Caching::Bypass).await?;
+/// assert_eq!((copy.age.as_secs(), reloaded.age.as_secs()), (60, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Caching {
     /// A fresh copy answers.
@@ -91,6 +152,40 @@ pub enum Caching {
 }
 
 /// What a progressive load yields.
+///
+/// ```
+/// use futures::StreamExt as _;
+/// use level4::http_client::{HttpClient, Progress, Request, Settings};
+/// # use level4::http_client::{Response, Transport, TransportError};
+/// # struct Hello;
+/// # impl Transport for Hello {
+/// #     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+/// #         let body = format!("hello from {}", request.url).into_bytes().into();
+/// #         let status = match request.url.ends_with("/missing") {
+/// #             true => http::StatusCode::NOT_FOUND,
+/// #             false => http::StatusCode::OK,
+/// #         };
+/// #         Ok(Response { status, headers: http::HeaderMap::new(), body })
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = HttpClient::new(Hello, Settings::default())?;
+/// let load = async || {
+///     let steps = client.progressive("http://example.com/").map(|step| match step {
+///         Ok(Progress::Cached { .. }) => "show the copy",
+///         Ok(Progress::Fresh(_)) => "show the answer",
+///         Ok(Progress::Unchanged) => "keep the copy",
+///         Ok(Progress::RevalidateFailed(_)) | Err(_) => "show the error",
+///     });
+///     steps.collect::<Vec<_>>().await
+/// };
+/// assert_eq!(load().await, ["show the answer"]);
+/// assert_eq!(load().await, ["show the copy", "keep the copy"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The copy, first. It may be older than the `ttl`.
@@ -167,7 +262,7 @@ impl<T> fmt::Debug for HttpClient<T> {
 }
 
 impl<T: Transport> HttpClient<T> {
-    /// A client without copies.
+    /// Makes a client without copies.
     ///
     /// # Errors
     ///
@@ -188,7 +283,7 @@ impl<T: Transport> HttpClient<T> {
     ///
     /// # Cancellation
     ///
-    /// As of [`send`](Self::send).
+    /// As for [`send`](Self::send).
     pub async fn get(&self, url: &str, caching: Caching) -> Result<Hit<Response>, HttpError> {
         self.send(Request::get(url), caching).await
     }

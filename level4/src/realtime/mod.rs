@@ -40,6 +40,34 @@ use list::Board;
 use retry::Backoff;
 
 /// An item of a list, which its key tells apart from the others.
+///
+/// ```
+/// use level4::realtime::Keyed;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// struct Order {
+///     id: u32,
+///     state: String,
+/// }
+///
+/// impl Keyed for Order {
+///     type Key = u32;
+///     type Patch = String;
+///
+///     fn key(&self) -> u32 {
+///         self.id
+///     }
+///
+///     fn patch(&mut self, state: String) {
+///         self.state = state;
+///     }
+/// }
+///
+/// let mut order = Order { id: 7, state: "packed".to_owned() };
+/// order.patch("sent".to_owned());
+/// assert_eq!((order.key(), order.state.as_str()), (7, "sent"));
+/// ```
 pub trait Keyed: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The type of an item's key.
     type Key: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static;
@@ -57,6 +85,33 @@ pub trait Keyed: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync 
 ///
 /// A message of the socket is JSON with the list's topic, the version of the list after the change, and the change:
 /// `{"topic": "orders", "version": 8, "change": {"delete": 7}}`.
+///
+/// ```
+/// use level4::realtime::Update;
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+///
+/// let update: Update<Order> = serde_json::from_str(r#"{"update": {"key": 7, "patch": "sent"}}"#)?;
+/// assert!(matches!(update, Update::Update { key: 7, .. }));
+/// let update: Update<Order> = serde_json::from_str(r#"{"delete": 7}"#)?;
+/// assert!(matches!(update, Update::Delete(7)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase", bound(deserialize = "T: Keyed"))]
 pub enum Update<T: Keyed> {
@@ -76,6 +131,15 @@ pub enum Update<T: Keyed> {
 }
 
 /// A list at one moment.
+///
+/// ```
+/// use level4::realtime::Snapshot;
+///
+/// let text = r#"{"items": ["ann", "ben"], "version": 7}"#;
+/// let snapshot: Snapshot<String> = serde_json::from_str(text)?;
+/// assert_eq!((snapshot.items.len(), snapshot.version), (2, 7));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
 pub struct Snapshot<T> {
@@ -87,11 +151,87 @@ pub struct Snapshot<T> {
 }
 
 /// The reason why a call for a snapshot failed: a text for a log, not for a page.
+///
+/// ```
+/// use level4::realtime::{Snapshot, SnapshotApi, SnapshotError};
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+///
+/// /// A service that is down.
+/// struct Down;
+///
+/// impl SnapshotApi for Down {
+///     type Item = Order;
+///
+///     async fn snapshot(&self) -> Result<Snapshot<Order>, SnapshotError> {
+///         Err(SnapshotError("503 Service Unavailable".to_owned()))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let error = Down.snapshot().await.unwrap_err();
+/// assert_eq!(error.to_string(), "503 Service Unavailable");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SnapshotError(pub String);
 
 /// The service that a list is loaded from.
+///
+/// ```
+/// use level4::realtime::{Snapshot, SnapshotApi, SnapshotError};
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+///
+/// /// A service for a test, whose list has one order.
+/// struct Orders;
+///
+/// impl SnapshotApi for Orders {
+///     type Item = Order;
+///
+///     async fn snapshot(&self) -> Result<Snapshot<Order>, SnapshotError> {
+///         let items = vec![Order { id: 7, state: "packed".to_owned() }];
+///         Ok(Snapshot { items, version: 1 })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// assert_eq!(Orders.snapshot().await.unwrap().items.len(), 1);
+/// # }
+/// ```
 pub trait SnapshotApi: Send + Sync + 'static {
     /// The type of the list's items.
     type Item: Keyed;
@@ -107,6 +247,96 @@ pub trait SnapshotApi: Send + Sync + 'static {
 }
 
 /// How far a list can be trusted.
+///
+/// ```
+/// # use level4::socket::Frame;
+/// use futures::StreamExt as _;
+/// use level4::realtime::{Realtime, Settings, Status};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+/// # use level4::realtime::{Snapshot, SnapshotApi, SnapshotError};
+/// # struct Orders;
+/// # impl SnapshotApi for Orders {
+/// #     type Item = Order;
+/// #     async fn snapshot(&self) -> Result<Snapshot<Order>, SnapshotError> {
+/// #         let items = vec![Order { id: 7, state: "packed".to_owned() }];
+/// #         Ok(Snapshot { items, version: 1 })
+/// #     }
+/// # }
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = Realtime::new(Orders, Server(Vec::new()), NoCopies, Settings::new("orders"))?;
+/// let mut banners = orders.open().map(|live| match live.status {
+///     Status::Connecting => "connecting".to_owned(),
+///     Status::Live => "live".to_owned(),
+///     Status::Stale { age } => format!("as of {age:?} ago"),
+///     Status::Failed => "the orders could not be loaded".to_owned(),
+///     Status::GaveUp => "offline".to_owned(),
+/// });
+/// while banners.next().await.unwrap() != "live" {}
+/// assert_eq!(orders.now().status, Status::Live);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// There is no connection, or no answer to the first call for a snapshot yet. The items are those from before.
@@ -127,6 +357,96 @@ pub enum Status {
 }
 
 /// A list, and how far it can be trusted. Both change together.
+///
+/// ```
+/// use futures::StreamExt as _;
+/// use level4::realtime::{Realtime, Settings, Status};
+/// use level4::socket::Frame;
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+/// # use level4::realtime::{Snapshot, SnapshotApi, SnapshotError};
+/// # struct Orders;
+/// # impl SnapshotApi for Orders {
+/// #     type Item = Order;
+/// #     async fn snapshot(&self) -> Result<Snapshot<Order>, SnapshotError> {
+/// #         let items = vec![Order { id: 7, state: "packed".to_owned() }];
+/// #         Ok(Snapshot { items, version: 1 })
+/// #     }
+/// # }
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The snapshot has the version 1 and an order, which this update removes.
+/// let update = r#"{"topic": "orders", "version": 2, "change": {"delete": 7}}"#;
+/// let server = Server(vec![Frame::Text(update.to_owned())]);
+/// let orders = Realtime::new(Orders, server, NoCopies, Settings::new("orders"))?;
+/// assert_eq!(orders.now().items, None); // no list yet
+///
+/// let mut states = orders.open().skip_while(|live| std::future::ready(live.version < 2));
+/// let live = states.next().await.unwrap();
+/// assert_eq!((live.status, live.items.unwrap().len()), (Status::Live, 0));
+/// assert_eq!(live.unreadable, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Live<T> {
     /// The items, in the order of the list. `None`: there was no list yet. That differs from a list without items.
@@ -140,6 +460,20 @@ pub struct Live<T> {
 }
 
 /// How a list is loaded and followed.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::realtime::Settings;
+/// use level4::socket::{Config, Frame};
+///
+/// let hello = vec![Frame::Text(r#"{"subscribe": "orders"}"#.to_owned())];
+/// let settings = Settings {
+///     socket: Config { hello, ..Config::default() },
+///     fresh_for: Duration::from_secs(60),
+///     ..Settings::new("orders")
+/// };
+/// assert_eq!((settings.topic.as_str(), settings.kept.get()), ("orders", 1024));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The topic of the messages that are about the list. Its copy has the key `realtime/` and this name.
@@ -176,24 +510,93 @@ impl Settings {
 /// A clone is a handle to the same list. There is no background task: the socket runs inside the readers' polls, and
 /// without a reader there is no socket.
 ///
-/// ```no_run
+/// ```
+/// # use level4::socket::Frame;
 /// use futures::StreamExt as _;
-/// use level4::dashboard::KeyValue;
-/// use level4::realtime::{Realtime, Settings, SnapshotApi};
-/// use level4::socket::{ConfigError, Connector};
+/// use level4::realtime::{Realtime, Settings, Status};
+/// # use std::collections::VecDeque;
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// # use level4::socket::{Connector, WireError};
+/// # struct Wire(VecDeque<Frame>);
+/// # impl futures::Stream for Wire {
+/// #     type Item = Result<Frame, WireError>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         self.0.pop_front().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+/// #     }
+/// # }
+/// # impl futures::Sink<Frame> for Wire {
+/// #     type Error = WireError;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), WireError> {
+/// #         Ok(())
+/// #     }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # struct Server(Vec<Frame>);
+/// # impl Connector for Server {
+/// #     type Connection = Wire;
+/// #     async fn connect(&self) -> Result<Wire, WireError> {
+/// #         Ok(Wire(self.0.clone().into()))
+/// #     }
+/// # }
+/// # use level4::realtime::Keyed;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Order {
+/// #     id: u32,
+/// #     state: String,
+/// # }
+/// # impl Keyed for Order {
+/// #     type Key = u32;
+/// #     type Patch = String;
+/// #     fn key(&self) -> u32 {
+/// #         self.id
+/// #     }
+/// #     fn patch(&mut self, state: String) {
+/// #         self.state = state;
+/// #     }
+/// # }
+/// # use level4::realtime::{Snapshot, SnapshotApi, SnapshotError};
+/// # struct Orders;
+/// # impl SnapshotApi for Orders {
+/// #     type Item = Order;
+/// #     async fn snapshot(&self) -> Result<Snapshot<Order>, SnapshotError> {
+/// #         let items = vec![Order { id: 7, state: "packed".to_owned() }];
+/// #         Ok(Snapshot { items, version: 1 })
+/// #     }
+/// # }
+/// # use level4::dashboard::{KeyValue, KeyValueError, Stored};
+/// # struct NoCopies;
+/// # impl KeyValue for NoCopies {
+/// #     fn get(&self, _: &str) -> Result<Option<Stored>, KeyValueError> {
+/// #         Ok(None)
+/// #     }
+/// #     fn put(&self, _: &str, _: String) -> Result<(), KeyValueError> {
+/// #         Ok(())
+/// #     }
+/// # }
 ///
-/// async fn shows(
-///     api: impl SnapshotApi,
-///     connector: impl Connector,
-///     copies: impl KeyValue,
-/// ) -> Result<(), ConfigError> {
-///     let orders = Realtime::new(api, connector, copies, Settings::new("orders"))?;
-///     let mut states = orders.open();
-///     while let Some(live) = states.next().await {
-///         println!("{:?}: {} items", live.status, live.items.map_or(0, |items| items.len()));
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = Realtime::new(Orders, Server(Vec::new()), NoCopies, Settings::new("orders"))?;
+/// let mut states = orders.open();
+/// while let Some(live) = states.next().await {
+///     println!("{:?}: {} items", live.status, live.items.map_or(0, |items| items.len()));
+///     if live.status == Status::Live {
+///         break;
 ///     }
-///     Ok(())
 /// }
+/// assert_eq!(orders.now().items.unwrap().len(), 1);
+/// # Ok(())
+/// # }
 /// ```
 pub struct Realtime<A: SnapshotApi, C, K> {
     /// Shared with the run, which may outlive every handle: a reader owns what it needs.

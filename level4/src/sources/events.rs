@@ -21,6 +21,24 @@ use futures::Stream;
 use tokio::sync::{Mutex as FairMutex, Notify};
 
 /// What happens to an event for which the buffer of a reader has no room.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::StreamExt as _;
+/// use level4::sources::{Overflow, from_events};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// for (overflow, expected) in [(Overflow::DropOldest, [2, 3]), (Overflow::DropNewest, [1, 2])] {
+///     let (emitter, events) = from_events(NonZeroUsize::new(2).unwrap(), overflow);
+///     for event in 1..=3 {
+///         emitter.emit(event).await;
+///     }
+///     drop(emitter); // ends the stream
+///     assert_eq!(events.collect::<Vec<_>>().await, expected);
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
     /// The reader loses its oldest unread event and sees the newest ones. This suits positions and prices.
@@ -51,6 +69,23 @@ pub fn from_events<T>(capacity: NonZeroUsize, overflow: Overflow) -> (Emitter<T>
 }
 
 /// The side that emits events. Clones are handles to the same source.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::StreamExt as _;
+/// use level4::sources::{Overflow, from_events};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (emitter, first) = from_events(NonZeroUsize::MIN, Overflow::DropOldest);
+/// let second = emitter.subscribe();
+/// assert_eq!(emitter.listeners(), 2);
+/// emitter.emit("saved").await;
+/// drop(emitter); // ends both streams
+/// assert_eq!(first.collect::<Vec<_>>().await, ["saved"]);
+/// assert_eq!(second.collect::<Vec<_>>().await, ["saved"]);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Emitter<T> {
     shared: Arc<Shared<T>>,
@@ -62,6 +97,21 @@ pub struct Emitter<T> {
 /// # Cancellation
 ///
 /// Dropping it unregisters the reader and drops what it has not read.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::StreamExt as _;
+/// use level4::sources::{Overflow, from_events};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (emitter, mut events) = from_events(NonZeroUsize::MIN, Overflow::DropOldest);
+/// emitter.emit("first").await;
+/// emitter.emit("second").await;
+/// assert_eq!(events.next().await, Some("second"));
+/// assert_eq!(events.missed(), 1);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events<T> {
     shared: Arc<Shared<T>>,

@@ -16,6 +16,14 @@ use futures::Stream;
 use tokio::time::{Sleep, sleep};
 
 /// The error of [`timer`]: the period is zero, and the timer would tick without end in one instant.
+///
+/// ```
+/// use std::time::Duration;
+/// use level4::sources::{ZeroPeriod, timer};
+///
+/// let refused = timer(Duration::from_secs(1), Some(Duration::ZERO)).err();
+/// assert_eq!(refused, Some(ZeroPeriod));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the period of a timer must not be zero")]
 pub struct ZeroPeriod;
@@ -41,6 +49,22 @@ pub fn timer(initial: Duration, period: Option<Duration>) -> Result<Timer, ZeroP
 }
 
 /// A stream of ticks; see [`timer`].
+///
+/// ```
+/// use std::time::Duration;
+/// use futures::StreamExt as _;
+/// use level4::sources::timer;
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let began = Instant::now();
+/// let ticks = timer(Duration::from_secs(1), Some(Duration::from_secs(5)))?;
+/// let ticks: Vec<_> = ticks.take(3).map(|tick| (tick, began.elapsed().as_secs())).collect().await;
+/// assert_eq!(ticks, [(0, 1), (1, 6), (2, 11)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Timer {
     next: Next,

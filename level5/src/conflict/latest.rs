@@ -7,6 +7,21 @@ use super::record::{Fingerprint, Record};
 use super::stamp::{SourceId, Stamp};
 
 /// A record or a value that has a stamp.
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::Versioned as _;
+///
+/// let (older, newer) = (record(1, "shop", &[]), record(2, "shop", &[]));
+/// assert!(newer.stamp() > older.stamp());
+/// assert!(older.tie(&older).is_eq());
+/// ```
 pub trait Versioned {
     /// Returns when it was written, and by which source.
     fn stamp(&self) -> &Stamp;
@@ -19,6 +34,24 @@ pub trait Versioned {
 }
 
 /// The effect of a record that was offered to a [`Latest`].
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::{Latest, Offer};
+///
+/// // `record` makes the record of a source at a second.
+/// let mut latest = Latest::new();
+/// assert_eq!(latest.offer(record(5, "shop", &[])), Offer::First);
+/// assert_eq!(latest.offer(record(5, "shop", &[])), Offer::Known);
+/// assert_eq!(latest.offer(record(3, "shop", &[])), Offer::Older);
+/// assert_eq!(latest.offer(record(7, "shop", &[])), Offer::Replaces(record(5, "shop", &[])));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer<R> {
     /// The source had no record before. It is kept.
@@ -35,6 +68,28 @@ pub enum Offer<R> {
 ///
 /// Two sets that were offered the same records are equal, in whichever order, however often, and in however many groups
 /// that were [joined](Self::join).
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::Latest;
+///
+/// // `record` makes the record of a source at a second.
+/// let (shop, crm) = (record(1, "shop", &[("name", "Ann")]), record(2, "crm", &[("name", "Anna")]));
+/// let (mut one, mut other) = (Latest::new(), Latest::new());
+/// one.offer(shop.clone());
+/// one.offer(crm.clone());
+/// other.offer(crm.clone());
+/// other.offer(shop);
+/// assert_eq!(one, other); // in whichever order
+/// assert_eq!(one.newest(), Some(&crm));
+/// assert!(one.in_conflict());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest<R> {
     /// Sorted by source, so that no reader sees the order in which the set was filled. A hash map would show its own

@@ -14,6 +14,18 @@ use super::stamp::Stamp;
 pub type Fields = BTreeMap<String, Value>;
 
 /// A record as one source has it.
+///
+/// ```
+/// use level5::conflict::{Fields, Record, SourceId, Stamp};
+///
+/// let at = "2026-11-28T12:00:00Z".parse()?;
+/// let stamp = Stamp { at, version: 1, source: SourceId::new("shop") };
+/// let fields = Fields::from([("name".to_owned(), "Ann".into())]);
+/// let record = Record { stamp, content: Some(fields) };
+/// let deleted = Record { content: None, ..record.clone() };
+/// assert_ne!(record, deleted);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// When the source wrote it.
@@ -35,6 +47,17 @@ impl Versioned for Record {
 }
 
 /// A hash of a whole content: equal contents have equal fingerprints, different contents have different ones.
+///
+/// ```
+/// use level5::conflict::{Fields, Fingerprint};
+/// use serde_json::json;
+///
+/// let fields = |address| Fields::from([("address".to_owned(), address)]);
+/// let one = fields(json!({ "city": "Oslo", "zip": "0150" }));
+/// let same = fields(json!({ "zip": "0150", "city": "Oslo" }));
+/// assert_eq!(Fingerprint::of(Some(&one)), Fingerprint::of(Some(&same)));
+/// assert_ne!(Fingerprint::of(Some(&one)), Fingerprint::of(None)); // deleted
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 

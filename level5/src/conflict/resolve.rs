@@ -8,6 +8,28 @@ use super::record::{Fields, Record};
 use super::stamp::{SourceId, Stamp};
 
 /// The way in which differing records become one.
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::{Latest, Resolution, Standing, Standings, Strategy, resolve};
+///
+/// let mut latest = Latest::new();
+/// latest.offer(record(1, "shop", &[("name", "Ann")]));
+/// latest.offer(record(2, "crm", &[("name", "Anna")]));
+/// let shop_first = Standings::from([("shop".into(), Standing { priority: 9, trust: 0 })]);
+/// let name = |strategy| match resolve(&latest, strategy, &shop_first) {
+///     Resolution::Decided(resolved) => resolved.content.unwrap()["name"].clone(),
+///     other => panic!("{other:?}"),
+/// };
+/// assert_eq!(name(Strategy::Newest), "Anna");
+/// assert_eq!(name(Strategy::Priority), "Ann");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// The newest record counts.
@@ -24,6 +46,17 @@ pub enum Strategy {
 }
 
 /// The ranks of a source among the others. More is higher.
+///
+/// ```
+/// use level5::conflict::{Standing, Standings};
+///
+/// let standings = Standings::from([
+///     ("shop".into(), Standing { priority: 9, trust: 1 }),
+///     ("crm".into(), Standing { priority: 1, trust: 9 }),
+/// ]);
+/// assert_eq!(standings["shop"].priority, 9);
+/// assert_eq!(Standing::default(), Standing { priority: 0, trust: 0 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
     /// For [`Strategy::Priority`] and [`Strategy::Merge`].
@@ -36,6 +69,25 @@ pub struct Standing {
 pub type Standings = BTreeMap<SourceId, Standing>;
 
 /// A content, and the records that it is from.
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::{Latest, Resolution, Standings, Strategy, resolve};
+///
+/// let mut latest = Latest::new();
+/// latest.offer(record(1, "shop", &[("name", "Ann"), ("city", "Oslo")]));
+/// latest.offer(record(2, "crm", &[("name", "Anna")]));
+/// let resolution = resolve(&latest, Strategy::Merge, &Standings::new());
+/// let Resolution::Decided(resolved) = resolution else { panic!("a merge decides") };
+/// let origin = |field: &str| resolved.origins[field].source.as_str();
+/// assert_eq!((origin("name"), origin("city")), ("crm", "shop"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
     /// The fields, or `None` if the record is deleted.
@@ -57,6 +109,27 @@ impl Resolved {
 }
 
 /// The result of [`resolve`].
+///
+/// ```
+/// # use level5::conflict::{Fields, Record, SourceId, Stamp};
+/// # fn record(second: i64, source: &str, fields: &[(&str, &str)]) -> Record {
+/// #     let at = jiff::Timestamp::from_second(second).unwrap();
+/// #     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+/// #     let stamp = Stamp { at, version: 0, source: SourceId::new(source) };
+/// #     Record { stamp, content: Some(fields.collect::<Fields>()) }
+/// # }
+/// use level5::conflict::{Latest, Resolution, Standings, Strategy, resolve};
+///
+/// let mut latest = Latest::new();
+/// latest.offer(record(1, "shop", &[("name", "Ann")]));
+/// latest.offer(record(2, "crm", &[("name", "Anna")]));
+/// let text = match resolve(&latest, Strategy::Manual, &Standings::new()) {
+///     Resolution::Empty => "no record".to_owned(),
+///     Resolution::Decided(resolved) => format!("decided at {}", resolved.stamp.at),
+///     Resolution::Open(records) => format!("a person chooses from {}", records.len()),
+/// };
+/// assert_eq!(text, "a person chooses from 2");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolution {
     /// There is no record.

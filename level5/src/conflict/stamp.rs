@@ -8,6 +8,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// The name of a source. Names are ordered by their text.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use level5::conflict::SourceId;
+///
+/// let ports = BTreeMap::from([(SourceId::new("shop"), 8080)]);
+/// assert_eq!(ports.get("shop"), Some(&8080)); // found by its text
+/// assert_eq!(SourceId::from("crm").as_str(), "crm");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 // starter: keep
 pub struct SourceId(Arc<str>);
@@ -53,6 +62,20 @@ impl fmt::Display for SourceId {
 ///
 /// Stamps have a total order: the later `at` is newer; of equal ones the higher `version`; of equal ones the greater
 /// name of the source. Two stamps are equal only if all three are.
+///
+/// ```
+/// use std::time::Duration;
+/// use level5::conflict::{SourceId, Stamp};
+///
+/// let now = "2026-11-28T12:00:00Z".parse()?;
+/// let fast = "2026-11-28T13:00:00Z".parse()?;
+/// let stamp = |at| Stamp { at, version: 1, source: SourceId::new("shop") };
+/// assert!(stamp(fast) > stamp(now));
+/// // The source's clock is an hour fast, and five minutes are accepted.
+/// let held = stamp(fast).held(now, Duration::from_secs(300));
+/// assert_eq!(held, (stamp(now), true));
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// When the source wrote the record. It is not when the record arrived.

@@ -12,6 +12,20 @@ use super::graph::{Reads, reads_first};
 use super::{Checking, FieldId, Form, Rule, Snapshot, Verdict};
 
 /// Why a form was not built.
+///
+/// ```
+/// use level5::form_validator::{ConfigError, FieldId, FormBuilder, Verdict};
+///
+/// const NAME: FieldId = FieldId::new("name");
+/// const EMAIL: FieldId = FieldId::new("email");
+///
+/// assert_eq!(FormBuilder::new().build().err(), Some(ConfigError::NoFields));
+/// // The rule reads a field that the form does not have.
+/// let builder =
+///     FormBuilder::new().field(NAME).sync_rule(NAME, "differs", &[EMAIL], |_, _| Verdict::ok());
+/// let unknown = ConfigError::UnknownField { field: EMAIL, rule: "differs" };
+/// assert_eq!(builder.build().err(), Some(unknown));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The form has no field.
@@ -49,6 +63,28 @@ fn path(cycle: &[FieldId]) -> String {
 /// Builds a [`Form`] from its fields, and their rules in the order in which their errors are shown.
 ///
 /// A field may have any number of rules. Fields and rules may be added in any order.
+///
+/// ```
+/// use level5::form_validator::{Code, FieldId, FieldStatus, FormBuilder, Verdict};
+///
+/// const PASSWORD: FieldId = FieldId::new("password");
+/// const REPEAT: FieldId = FieldId::new("repeat");
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new()
+///     .field(PASSWORD)
+///     .field(REPEAT)
+///     .sync_rule(REPEAT, "same", &[PASSWORD], |repeat, form| match form.get(PASSWORD) {
+///         Some(password) if password == repeat => Verdict::ok(),
+///         _ => Verdict::error(Code::new("differs")),
+///     })
+///     .build()?;
+/// form.set(PASSWORD, "secret-7")?;
+/// form.set(REPEAT, "secret-7")?;
+/// assert_eq!(*form.field(REPEAT)?.borrow(), FieldStatus::Valid { warnings: vec![] });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct FormBuilder {
     /// As they were added. Whether they fit together is checked by `build`, so that they may be added in any order.

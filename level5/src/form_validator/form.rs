@@ -13,11 +13,44 @@ use super::graph::Reads;
 use super::{FieldId, FieldStatus, FormStatus, ServerErrors, Snapshot};
 
 /// The form does not have this field.
+///
+/// ```
+/// use level5::form_validator::{FieldId, FormBuilder, UnknownField};
+///
+/// let form = FormBuilder::new().field(FieldId::new("name")).build()?;
+/// let email = FieldId::new("email");
+/// let error = form.value(email).unwrap_err();
+/// assert_eq!(error, UnknownField(email));
+/// assert_eq!(error.to_string(), "the form has no field email");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the form has no field {0}")]
 pub struct UnknownField(pub FieldId);
 
 /// Why a form was not sent, or was refused.
+///
+/// ```
+/// use level5::form_validator::{Code, FieldId, FormBuilder, SubmitError, Verdict};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new()
+///     .field(NAME)
+///     .sync_rule(NAME, "never", &[], |_, _| Verdict::error(Code::new("closed")))
+///     .build()?;
+/// let text = match form.submit(|_| async { Ok(()) }).await {
+///     Ok(()) => "sent".to_owned(),
+///     Err(SubmitError::NotValid(fields)) => format!("{} field to repair", fields.len()),
+///     Err(SubmitError::AlreadySubmitting) => "one moment".to_owned(),
+///     Err(SubmitError::Refused(errors)) => format!("refused: {:?}", errors.form),
+/// };
+/// assert_eq!(text, "1 field to repair");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// Not every field is valid. Nothing was sent.

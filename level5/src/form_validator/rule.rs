@@ -6,6 +6,35 @@ use std::time::Duration;
 use super::{CheckFailed, FieldId, Snapshot, Verdict};
 
 /// A rule that asks a service, and so takes time.
+///
+/// ```
+/// use level5::form_validator::{CheckFailed, Checking, Code, FieldId, FieldStatus};
+/// use level5::form_validator::{FormBuilder, Rule, Snapshot, Verdict};
+///
+/// const NAME: FieldId = FieldId::new("name");
+/// const TAKEN: Code = Code::new("taken");
+///
+/// /// Asks whether a name is free. Here the answer is always "no".
+/// struct Free;
+///
+/// impl Rule for Free {
+///     fn name(&self) -> &'static str {
+///         "free"
+///     }
+///
+///     async fn check(&self, _: &str, _: &Snapshot) -> Result<Verdict, CheckFailed> {
+///         Ok(Verdict::error(TAKEN))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new().field(NAME).rule(NAME, Free, Checking::default()).build()?;
+/// let invalid = FieldStatus::Invalid { errors: vec![TAKEN], warnings: Vec::new() };
+/// assert_eq!(form.validate(NAME).await?, invalid);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Rule: Send + Sync + 'static {
     /// Returns the name of the rule, by which a [`FailedCheck`](super::FailedCheck) names it.
     fn name(&self) -> &'static str;
@@ -35,6 +64,15 @@ pub trait Rule: Send + Sync + 'static {
 }
 
 /// The times of a [`Rule`]: when a check begins, how long it may take, and how long its verdict is kept.
+///
+/// ```
+/// use std::time::Duration;
+/// use level5::form_validator::Checking;
+///
+/// let checking = Checking { debounce: Duration::from_millis(500), ..Checking::default() };
+/// assert_eq!(checking.timeout, Duration::from_secs(10));
+/// assert_eq!(checking.capacity.get(), 100);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checking {
     /// The check begins when the values were the same for this time. Zero: at once.

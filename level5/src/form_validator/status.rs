@@ -3,6 +3,18 @@
 use super::{Code, FieldId};
 
 /// The verdict of a rule about a value.
+///
+/// ```
+/// use level5::form_validator::{Code, Verdict};
+///
+/// let strength = |password: &str| match password.len() {
+///     0..8 => Verdict::error(Code::new("short")),
+///     8..12 => Verdict::warning(Code::new("weak")),
+///     _ => Verdict::ok(),
+/// };
+/// assert_eq!(strength("secret").errors, [Code::new("short")]);
+/// assert_eq!(strength("secret-7-").warnings, [Code::new("weak")]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
     /// Why the value is not accepted. Empty if it is accepted.
@@ -35,6 +47,14 @@ impl Verdict {
 }
 
 /// Why a check has no verdict. The value may be right or wrong.
+///
+/// ```
+/// use level5::form_validator::CheckFailed;
+///
+/// let failed = CheckFailed::Unavailable("503 from accounts".to_owned());
+/// assert_eq!(failed.to_string(), "the check is not available: 503 from accounts");
+/// assert_ne!(failed, CheckFailed::TimedOut);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckFailed {
     /// It had no answer within its time limit.
@@ -49,6 +69,34 @@ pub enum CheckFailed {
 }
 
 /// A check of a field that has no verdict.
+///
+/// ```
+/// use level5::form_validator::{CheckFailed, Checking, FailedCheck, FieldId, FieldStatus};
+/// use level5::form_validator::{FormBuilder, Rule, Snapshot, Verdict};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// /// A rule whose service never answers.
+/// struct Hangs;
+///
+/// impl Rule for Hangs {
+///     fn name(&self) -> &'static str {
+///         "free"
+///     }
+///
+///     async fn check(&self, _: &str, _: &Snapshot) -> Result<Verdict, CheckFailed> {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new().field(NAME).rule(NAME, Hangs, Checking::default()).build()?;
+/// let FieldStatus::Unknown { failed, .. } = form.validate(NAME).await? else { panic!("it hangs") };
+/// assert_eq!(failed, [FailedCheck { rule: "free", why: CheckFailed::TimedOut }]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCheck {
     /// The name of the rule.
@@ -60,6 +108,30 @@ pub struct FailedCheck {
 /// The status of a field.
 ///
 /// Errors and warnings are in the order in which the rules were added; the errors of the server follow them.
+///
+/// ```
+/// use level5::form_validator::{Code, FieldId, FieldStatus, FormBuilder, Verdict};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new()
+///     .field(NAME)
+///     .sync_rule(NAME, "length", &[], |value, _| {
+///         if value.len() < 3 { Verdict::error(Code::new("short")) } else { Verdict::ok() }
+///     })
+///     .build()?;
+/// form.set(NAME, "an")?;
+/// let text = match &*form.field(NAME)?.borrow() {
+///     FieldStatus::Pristine | FieldStatus::Valid { .. } => String::new(),
+///     FieldStatus::Pending => "checking".to_owned(),
+///     FieldStatus::Invalid { errors, .. } => format!("error: {}", errors[0]),
+///     FieldStatus::Unknown { .. } => "could not be checked".to_owned(),
+/// };
+/// assert_eq!(text, "error: short");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldStatus {
     /// The field was not set since the form was made or reset, and not validated. Its rules have not run.
@@ -91,6 +163,19 @@ pub enum FieldStatus {
 }
 
 /// The status of a form: the first of these that fits.
+///
+/// ```
+/// use level5::form_validator::{FieldId, FormBuilder, FormStatus};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// let form = FormBuilder::new().field(NAME).build()?;
+/// let status = form.status();
+/// assert_eq!(*status.borrow(), FormStatus::Pristine);
+/// form.set(NAME, "anna")?;
+/// assert_eq!(*status.borrow(), FormStatus::Valid);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormStatus {
     /// A field is invalid.
@@ -126,6 +211,24 @@ impl FormStatus {
 }
 
 /// The errors of a server that refused a form.
+///
+/// ```
+/// use level5::form_validator::{Code, FieldId, FieldStatus, FormBuilder, ServerErrors};
+///
+/// const NAME: FieldId = FieldId::new("name");
+/// const TAKEN: Code = Code::new("taken");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let form = FormBuilder::new().field(NAME).build()?;
+/// form.set(NAME, "anna")?;
+/// let refused = ServerErrors { fields: vec![(NAME, TAKEN)], form: Vec::new() };
+/// assert!(form.submit(|_| async { Err::<(), _>(refused) }).await.is_err());
+/// let invalid = FieldStatus::Invalid { errors: vec![TAKEN], warnings: Vec::new() };
+/// assert_eq!(*form.field(NAME)?.borrow(), invalid);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerErrors {
     /// Errors of fields. They are added to their fields; an error of a field that the form does not have is added to

@@ -6,6 +6,19 @@ use std::sync::Arc;
 
 // starter: keep
 /// The name of a field.
+///
+/// ```
+/// use level5::form_validator::{FieldId, FormBuilder, UnknownField};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// let form = FormBuilder::new().field(NAME).build()?;
+/// form.set(NAME, "anna")?;
+/// assert_eq!(form.value(NAME)?, "anna");
+/// let other = FieldId::new("email");
+/// assert_eq!(form.set(other, "anna@example.com"), Err(UnknownField(other)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldId(&'static str);
 
@@ -34,6 +47,18 @@ impl fmt::Display for FieldId {
 
 // starter: keep
 /// An error or a warning, as a program reads it. The page turns it into a text for a person.
+///
+/// ```
+/// use level5::form_validator::Code;
+///
+/// const REQUIRED: Code = Code::new("required");
+///
+/// let message = |code: Code| match code {
+///     REQUIRED => "Please fill in this field.",
+///     _ => "Please check this field.",
+/// };
+/// assert_eq!(message(Code::new("required")), "Please fill in this field.");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
 
@@ -65,6 +90,16 @@ impl fmt::Display for Code {
 ///
 /// A rule gets the value of its own field and of those that it reads. [`Form::submit`](super::Form::submit) sends the
 /// values of all fields.
+///
+/// ```
+/// use level5::form_validator::{FieldId, Snapshot};
+///
+/// const NAME: FieldId = FieldId::new("name");
+///
+/// let values: Snapshot = [(NAME, "anna".into())].into_iter().collect();
+/// assert_eq!(values.get(NAME), Some("anna"));
+/// assert_eq!(values.get(FieldId::new("email")), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Snapshot(Arc<BTreeMap<FieldId, Arc<str>>>);
 

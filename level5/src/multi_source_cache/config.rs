@@ -13,6 +13,17 @@ use super::entries::View;
 pub type MergeFn<V> = dyn Fn(&[(Stamp, V)]) -> V + Send + Sync;
 
 /// The rule that chooses among the values of the sources.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level5::multi_source_cache::Rule;
+///
+/// // The cheapest price of all sources counts.
+/// let cheapest = Rule::Merge(Arc::new(|prices: &[(_, u32)]| {
+///     prices.iter().map(|(_, price)| *price).min().unwrap_or_default()
+/// }));
+/// assert_eq!(format!("{cheapest:?}"), "Merge");
+/// ```
 pub enum Rule<V> {
     /// The value with the newest stamp counts.
     Newest,
@@ -60,6 +71,23 @@ impl<V: Clone> Rule<V> {
 }
 
 /// The limits and times of a cache, and the rule that chooses its values.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule};
+///
+/// let config = CacheConfig {
+///     capacity: NonZeroUsize::new(10_000).unwrap(),
+///     ttl: Duration::from_secs(60),
+///     missing_ttl: Duration::from_secs(5),
+///     load_timeout: Duration::from_secs(1),
+///     pulls_at_once: NonZeroUsize::new(8).unwrap(),
+///     rule: Rule::<u32>::Newest,
+/// };
+/// assert!(MultiSourceCache::<&str, u32>::new(config)?.is_empty());
+/// # Ok::<(), level5::multi_source_cache::ConfigError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CacheConfig<V> {
     /// The most keys that are kept. For one more, the key goes that was not used for the longest time.
@@ -89,6 +117,52 @@ impl<V> CacheConfig<V> {
 }
 
 /// How the cache learns of a source's changes.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Pushes, Rule, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = MultiSourceCache::new(config())?;
+/// // `Shop` has no updates, so the cache asks it every 30 s.
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// let status = cache.status(&SourceId::new("shop")).unwrap();
+/// assert_eq!((status.pushes, status.failed_pulls), (Pushes::None, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncMode {
     /// The cache asks for every key that it has a value of.
@@ -128,6 +202,53 @@ impl SyncMode {
 }
 
 /// Why a cache was not made, or a source not added.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, ConfigError, MultiSourceCache, Rule, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let zero = CacheConfig { ttl: Duration::ZERO, ..config() };
+/// let refused = MultiSourceCache::<&str, u32>::new(zero).err();
+/// assert_eq!(refused, Some(ConfigError::ZeroTtl));
+/// // `Shop` has no updates.
+/// let cache = MultiSourceCache::new(config()).unwrap();
+/// let refused = cache.add_source(Shop, SyncMode::Push);
+/// assert_eq!(refused, Err(ConfigError::NoUpdates(SourceId::new("shop"))));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The `ttl` is zero: no value would ever be fresh.
@@ -148,6 +269,30 @@ pub enum ConfigError {
 }
 
 /// The cache has no source with this id.
+///
+/// ```
+/// # use level5::multi_source_cache::{CacheConfig, Rule};
+/// use level5::conflict::SourceId;
+/// use level5::multi_source_cache::{MultiSourceCache, Stamped, UnknownSource};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+///
+/// let cache = MultiSourceCache::new(config())?;
+/// let price = Stamped { value: 42, at: jiff::Timestamp::UNIX_EPOCH, version: 0, ttl: None };
+/// let shop = SourceId::new("shop");
+/// assert_eq!(cache.set("price", price, &shop), Err(UnknownSource(shop)));
+/// # Ok::<(), level5::multi_source_cache::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the cache has no source `{0}`; add it first")]
 pub struct UnknownSource(pub SourceId);

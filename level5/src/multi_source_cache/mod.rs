@@ -43,18 +43,94 @@ use entries::{Entries, Kept, View};
 use source::{AnySource, Asked};
 
 /// The types that can be keys.
+///
+/// ```
+/// use level5::multi_source_cache::CacheKey;
+///
+/// // Every type with the traits of a key is one.
+/// #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// struct Article {
+///     shop: String,
+///     number: u32,
+/// }
+///
+/// fn is_key<K: CacheKey>(key: K) -> K {
+///     key
+/// }
+/// assert_eq!(is_key(Article { shop: "oslo".to_owned(), number: 7 }).number, 7);
+/// ```
 // starter: keep
 pub trait CacheKey: Hash + Eq + Clone + Send + Sync + 'static {}
 // starter: keep
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> CacheKey for K {}
 
 /// The types that can be values.
+///
+/// ```
+/// use std::sync::Arc;
+/// use level5::multi_source_cache::CacheValue;
+///
+/// fn is_value<V: CacheValue>(value: V) -> V {
+///     value
+/// }
+/// // The cache clones a value for each caller: a large one is cheaper in an `Arc`.
+/// assert_eq!(is_value(Arc::new(vec![1, 2, 3])).len(), 3);
+/// ```
 // starter: keep
 pub trait CacheValue: Clone + Send + Sync + 'static {}
 // starter: keep
 impl<V: Clone + Send + Sync + 'static> CacheValue for V {}
 
 /// A value of the cache.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule, SyncMode};
+/// use tokio::time::sleep;
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(600) })?;
+/// cache.get(&"price", None).await?;
+/// sleep(Duration::from_secs(10)).await;
+/// let price = cache.get(&"price", None).await?.unwrap();
+/// assert_eq!((price.value, price.age), (42, Duration::from_secs(10)));
+/// assert!(price.stale.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cached<V> {
     /// The value.
@@ -69,6 +145,57 @@ pub struct Cached<V> {
 }
 
 /// The effect of a [`set`](MultiSourceCache::set).
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule, SetOutcome, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// let shop = SourceId::new("shop");
+/// let price = |value, at: &str| {
+///     at.parse().map(|at| Stamped { value, at, version: 0, ttl: None })
+/// };
+/// let outcome = cache.set("price", price(43, "2026-11-28T12:00:00Z")?, &shop)?;
+/// assert_eq!(outcome, SetOutcome::Stored);
+/// let outcome = cache.set("price", price(41, "2026-11-28T11:00:00Z")?, &shop)?;
+/// assert_eq!(outcome, SetOutcome::Superseded { by: shop }); // the newer one counts
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetOutcome<V> {
     /// The value that was set counts.
@@ -90,6 +217,53 @@ pub enum SetOutcome<V> {
 /// # Cancellation
 ///
 /// Dropping the cache ends the tasks of its sources, with their pulls and their streams.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Shop` has one price.
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// assert_eq!(cache.get(&"price", None).await?.unwrap().value, 42);
+/// assert_eq!(cache.get(&"stock", None).await?, None);
+/// assert!(cache.remove_source(&SourceId::new("shop")));
+/// # Ok(())
+/// # }
+/// ```
 pub struct MultiSourceCache<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
     /// The loads under way, which callers join. They own `shared`, and this map has weak references to them.

@@ -13,6 +13,18 @@ use tokio::time::timeout;
 use crate::conflict::{SourceId, Stamp};
 
 /// A value with the time at which its source wrote it.
+///
+/// ```
+/// use std::time::Duration;
+/// use level5::conflict::SourceId;
+/// use level5::multi_source_cache::Stamped;
+///
+/// let at = "2026-11-28T12:00:00Z".parse()?;
+/// let price = Stamped { value: 42, at, version: 3, ttl: Some(Duration::from_secs(5)) };
+/// let stamp = price.stamp(SourceId::new("shop"));
+/// assert_eq!((stamp.at, stamp.version, stamp.source.as_str()), (at, 3, "shop"));
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<V> {
     /// The value.
@@ -35,11 +47,31 @@ impl<V> Stamped<V> {
 }
 
 /// Why a source did not answer. The text is the source's own, for a log.
+///
+/// ```
+/// use level5::multi_source_cache::{Failure, SourceError};
+///
+/// let error = SourceError("connection refused".to_owned());
+/// assert_eq!(error.to_string(), "connection refused");
+/// assert_eq!(Failure::from(error.clone()), Failure::Failed(error));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SourceError(pub String);
 
 /// One item of a source's updates.
+///
+/// ```
+/// use level5::multi_source_cache::{Stamped, Update};
+///
+/// let price = Stamped { value: 42, at: jiff::Timestamp::UNIX_EPOCH, version: 0, ttl: None };
+/// let updates = [Update::Changed("price", price), Update::Lost(3)];
+/// let lines = updates.iter().map(|update| match update {
+///     Update::Changed(key, price) => format!("{key} is {} now", price.value),
+///     Update::Lost(number) => format!("{number} updates were lost"),
+/// });
+/// assert_eq!(lines.collect::<Vec<_>>(), ["price is 42 now", "3 updates were lost"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update<K, V> {
     /// The key has this value from now on.
@@ -49,6 +81,55 @@ pub enum Update<K, V> {
 }
 
 /// A source of values.
+///
+/// ```
+/// # use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule, SyncMode};
+/// use futures::stream::BoxStream;
+/// use level5::conflict::SourceId;
+/// use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+///
+/// /// A shop with one price, which reports no changes.
+/// struct Shop;
+///
+/// impl CacheSource<&'static str, u32> for Shop {
+///     fn id(&self) -> SourceId {
+///         SourceId::new("shop")
+///     }
+///
+///     fn priority(&self) -> u8 {
+///         1
+///     }
+///
+///     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+///         let price = Stamped { value: 42, at: jiff::Timestamp::UNIX_EPOCH, version: 0, ttl: None };
+///         Ok((*key == "price").then_some(price))
+///     }
+///
+///     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+///         None
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// assert_eq!(cache.get(&"price", None).await?.unwrap().value, 42);
+/// # Ok(())
+/// # }
+/// ```
 pub trait CacheSource<K, V>: Send + Sync + 'static {
     /// Returns the name of the source. It does not change.
     fn id(&self) -> SourceId;
@@ -75,6 +156,55 @@ pub trait CacheSource<K, V>: Send + Sync + 'static {
 }
 
 /// Why a load passed a source over.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, Failure, MultiSourceCache, Rule, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Down;
+/// # impl CacheSource<&'static str, u32> for Down {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, _: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         Err(SourceError("connection refused".to_owned()))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Down` answers each load with an error.
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Down, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// let failed = cache.get(&"price", None).await.unwrap_err();
+/// let text = match &failed.failures[0] {
+///     (source, Failure::Failed(error)) => format!("{source}: {error}"),
+///     (source, Failure::TimedOut(limit)) => format!("{source}: no answer within {limit:?}"),
+///     (source, Failure::Panicked) => format!("{source}: a bug"),
+/// };
+/// assert_eq!(text, "shop: connection refused");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// It returned an error.
@@ -89,6 +219,50 @@ pub enum Failure {
 }
 
 /// The error of a load: no source has a value, and at least one has failed.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Rule, SyncMode};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Down;
+/// # impl CacheSource<&'static str, u32> for Down {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, _: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         Err(SourceError("connection refused".to_owned()))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `Down` answers each load with an error.
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Down, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// let failed = cache.get(&"price", None).await.unwrap_err();
+/// assert_eq!(failed.to_string(), "no source has answered with a value, and 1 failed");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no source has answered with a value, and {} failed", failures.len())]
 pub struct AllSourcesFailed {
@@ -97,6 +271,18 @@ pub struct AllSourcesFailed {
 }
 
 /// Whether updates of a source arrive.
+///
+/// ```
+/// use level5::multi_source_cache::{Pushes, SyncStatus};
+///
+/// let status = SyncStatus { pushes: Pushes::Ended, lost: 0, failed_pulls: 0 };
+/// let text = match status.pushes {
+///     Pushes::None => "pulled",
+///     Pushes::Live => "live",
+///     Pushes::Ended => "no updates any more",
+/// };
+/// assert_eq!(text, "no updates any more");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushes {
     /// The source is not followed by its updates.
@@ -108,6 +294,53 @@ pub enum Pushes {
 }
 
 /// How a source is followed.
+///
+/// ```
+/// use level5::multi_source_cache::{CacheConfig, MultiSourceCache, Pushes, Rule};
+/// use level5::multi_source_cache::{SyncMode, SyncStatus};
+/// # use std::num::NonZeroUsize;
+/// # use std::time::Duration;
+/// # fn config() -> CacheConfig<u32> {
+/// #     CacheConfig {
+/// #         capacity: NonZeroUsize::MIN,
+/// #         ttl: Duration::from_secs(60),
+/// #         missing_ttl: Duration::ZERO,
+/// #         load_timeout: Duration::from_secs(1),
+/// #         pulls_at_once: NonZeroUsize::MIN,
+/// #         rule: Rule::Newest,
+/// #     }
+/// # }
+/// # use futures::stream::BoxStream;
+/// # use level5::conflict::SourceId;
+/// # use level5::multi_source_cache::{CacheSource, SourceError, Stamped, Update};
+/// # struct Shop;
+/// # impl CacheSource<&'static str, u32> for Shop {
+/// #     fn id(&self) -> SourceId {
+/// #         SourceId::new("shop")
+/// #     }
+/// #     fn priority(&self) -> u8 {
+/// #         1
+/// #     }
+/// #     async fn load(&self, key: &&'static str) -> Result<Option<Stamped<u32>>, SourceError> {
+/// #         let at = jiff::Timestamp::UNIX_EPOCH;
+/// #         let price = Stamped { value: 42, at, version: 0, ttl: None };
+/// #         Ok((*key == "price").then_some(price))
+/// #     }
+/// #     fn updates(&self) -> Option<BoxStream<'static, Update<&'static str, u32>>> {
+/// #         None
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = MultiSourceCache::new(config())?;
+/// cache.add_source(Shop, SyncMode::Pull { every: Duration::from_secs(30) })?;
+/// let status = cache.status(&SourceId::new("shop"));
+/// assert_eq!(status, Some(SyncStatus { pushes: Pushes::None, lost: 0, failed_pulls: 0 }));
+/// assert_eq!(cache.status(&SourceId::new("crm")), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyncStatus {
     /// Whether its updates arrive.

@@ -16,6 +16,22 @@ use super::{Failed, Parcel, StageStats};
 ///
 /// It owns the run: nothing happens before its first poll, and all stops when it is dropped. After its end it yields
 /// `None`, and none of its tasks is left.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::{StreamExt as _, stream};
+/// use level5::pipeline::{Pipeline, Stage};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let double = Stage::new("double", NonZeroUsize::MIN, |n: u32| async move { Ok::<_, String>(2 * n) });
+/// let mut output = Pipeline::new(NonZeroUsize::MIN).stage(double).run(stream::iter(1..));
+/// assert_eq!(output.stats().borrow()[0].taken, 0); // nothing runs before the first poll
+/// assert_eq!(output.next().await, Some(Ok(2)));
+/// assert_eq!(output.next().await, Some(Ok(4)));
+/// drop(output); // stops the run
+/// # }
+/// ```
 #[must_use = "a run does nothing until its output is polled"]
 pub struct Output<O, E> {
     state: State<O, E>,

@@ -21,6 +21,22 @@ use super::Parcel;
 use super::stats::Figures;
 
 /// The failure of an item in a stage.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::{StreamExt as _, stream};
+/// use level5::pipeline::{Failed, Failure, Pipeline, Stage};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let one = NonZeroUsize::MIN;
+/// let check = Stage::new("check", one, |n: u32| async move { Err::<u32, _>(format!("{n} is odd")) });
+/// let results: Vec<_> =
+///     Pipeline::new(one).stage(check).run(stream::iter([7])).collect().await;
+/// let cause = Failure::Error("7 is odd".to_owned());
+/// assert_eq!(results, [Err(Failed { stage: "check", index: 0, attempts: 1, cause })]);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("item {index} failed in stage {stage} after {attempts} attempts: {cause}")]
 pub struct Failed<E> {
@@ -35,6 +51,27 @@ pub struct Failed<E> {
 }
 
 /// One step of a pipeline: it makes an `O` of an `I`, or fails with an `E`.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use futures::{StreamExt as _, stream};
+/// use level5::pipeline::{Pipeline, Stage};
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let two = NonZeroUsize::new(2).unwrap();
+/// let load = Stage::new("load", two, |n: u32| async move {
+///     sleep(Duration::from_secs(1)).await;
+///     Ok::<_, String>(10 * n)
+/// });
+/// let began = Instant::now();
+/// let output = Pipeline::new(two).stage(load.ordered()).run(stream::iter([1, 2, 3]));
+/// assert_eq!(output.collect::<Vec<_>>().await, [Ok(10), Ok(20), Ok(30)]);
+/// assert_eq!(began.elapsed(), Duration::from_secs(2)); // two at the same time
+/// # }
+/// ```
 pub struct Stage<I, O, E> {
     name: &'static str,
     max_concurrent: NonZeroUsize,

@@ -5,6 +5,24 @@ use tokio::sync::watch;
 /// The figures of one stage in one run.
 ///
 /// Failures of earlier stages, which pass the stage without its work, are in none of them.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use futures::{StreamExt as _, stream};
+/// use level5::pipeline::{Pipeline, Stage};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let one = NonZeroUsize::MIN;
+/// let parse = Stage::new("parse", one, |text: &'static str| async move { text.parse::<u32>() });
+/// let output = Pipeline::new(one).stage(parse).run(stream::iter(["1", "two", "3"]));
+/// let stats = output.stats();
+/// output.collect::<Vec<_>>().await;
+/// let parse = stats.borrow()[0];
+/// assert_eq!((parse.name, parse.taken, parse.passed, parse.failed), ("parse", 3, 2, 1));
+/// assert_eq!(parse.inside(), 0);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageStats {
     /// The name of the stage.
