@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{self, Criterion, Exercise, Kind};
 use crate::inspect::Finding;
+use crate::scene::Played;
 use crate::seed::Seed;
 use crate::select::Entry;
 use crate::supervise::Verdict;
@@ -71,6 +72,9 @@ pub struct LevelReport {
     /// Its exercises, in the order to work in.
     #[serde(rename = "groups")]
     pub exercises: Vec<ExerciseReport>,
+    /// Runs of its exercises as pictures show them; only where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scenes: Vec<Played>,
     /// The sum over its exercises.
     pub score: Score,
 }
@@ -259,6 +263,7 @@ impl Report {
                     won_before: None,
                     look_at: Vec::new(),
                     exercises: Vec::new(),
+                    scenes: Vec::new(),
                     score: Score::default(),
                 });
             }

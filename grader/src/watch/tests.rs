@@ -33,6 +33,7 @@ fn graded(entries: &[Entry], build: LevelBuild, failing: &[&str]) -> Event {
         Verdict {
             fail: fails.then(|| Fail::new("too late").help("begin earlier")),
             notes: Vec::new(),
+            figure: None,
             output: String::new(),
             virtual_us: 0,
             real_us: 0,

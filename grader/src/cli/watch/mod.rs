@@ -13,7 +13,7 @@ use std::thread;
 
 use grader::build::{Options, Part};
 use grader::catalog::{LEVELS, Level};
-use grader::grade::{Progress, grade};
+use grader::grade::{Progress, grade, grade_with_scenes};
 use grader::lesson;
 use grader::progress;
 use grader::report::Report;
@@ -228,6 +228,7 @@ fn run_once(root: &Path, job: &Job, send: &Sender<Message>) -> Result<Vec<Event>
     let options = Options { color: !job.page, ..Options::default() };
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
+    let grade = if job.page { grade_with_scenes } else { grade };
     let mut report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
     progress::name_unfinished(root, &mut report);
     let page = job.page.then(|| Event::Reported(page(root, &report)));
