@@ -9,6 +9,8 @@ pub struct Level {
     pub name: &'static str,
     /// One line for the scoreboard.
     pub title: &'static str,
+    /// The package whose benchmarks compare a finished level.
+    pub bench: &'static str,
     /// What the course provides below `src/`: files, or folders with a slash at their end, relative to
     /// the level's folder. A starter leaves them as they are and a submission cannot replace them.
     /// Everything else below `src/` is the learner's.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::catalog;
+use crate::report::after::After;
 use crate::report::{Report, Status};
 use crate::starter::files::{self, FileError};
 use crate::starter::started;
@@ -128,6 +129,22 @@ pub fn name_unfinished(root: &Path, report: &mut Report) {
         let level = id.split('/').next().unwrap_or_default();
         started.contains(level) && !record.is_met(id)
     });
+}
+
+/// Says what comes next where every criterion of a started level that was graded is met. The record knows those that
+/// were not graded now.
+pub fn name_next(root: &Path, report: &mut Report) {
+    let started = started(root).unwrap_or_default();
+    let record = read(root).unwrap_or_default();
+    let own = || report.levels.iter().filter(|level| started.contains(level.name));
+    let criteria = || own().flat_map(|level| &level.exercises).flat_map(|it| &it.criteria);
+    if criteria().any(|criterion| criterion.status != Status::Passed) {
+        return;
+    }
+    let met: BTreeSet<&str> = criteria().map(|criterion| criterion.id).collect();
+    let level = own().last().and_then(|level| catalog::level(level.name));
+    let after = level.map(|level| After::of(level, |id| met.contains(id) || record.is_met(id)));
+    report.after = after;
 }
 
 /// Remembers the criterion that was shown last, where a level is started.

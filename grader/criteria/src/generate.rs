@@ -94,8 +94,8 @@ fn level_code(level: &Level) -> String {
     let exercises: String = level.exercises.iter().map(|e| exercise_code(level, e)).collect();
     // Rust's Debug form of strings, numbers and options is Rust code.
     format!(
-        "&Level {{ name: {:?}, title: {:?}, provided: &{:?}, exercises: &[{exercises}] }},\n",
-        level.name, level.title, level.provided
+        "&Level {{ name: {:?}, title: {:?}, bench: {:?}, provided: &{:?}, exercises: &[{exercises}] }},\n",
+        level.name, level.title, level.bench, level.provided
     )
 }
 

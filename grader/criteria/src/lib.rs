@@ -15,6 +15,7 @@
 //!
 //! ```toml
 //! title = "Four strategies for one dashboard"
+//! bench = "level2-bench"                      # the package whose benchmarks a finished level is compared by
 //! exercises = ["sequential", "race"]          # the order to work in
 //! provided = ["src/lib.rs", "src/demo/"]      # what the course provides, below the level's folder
 //! ```
@@ -75,6 +76,8 @@ pub struct Level {
     pub name: String,
     /// One line for the scoreboard.
     pub title: String,
+    /// The package whose benchmarks compare a finished level.
+    pub bench: String,
     /// What the course provides, relative to the level's folder: files, or folders with a slash at
     /// their end.
     pub provided: Vec<String>,

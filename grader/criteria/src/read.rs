@@ -20,6 +20,7 @@ const MOST_HINTS: usize = 3;
 #[serde(deny_unknown_fields)]
 struct LevelFile {
     title: String,
+    bench: String,
     exercises: Vec<Spanned<String>>,
     provided: Vec<String>,
 }
@@ -134,7 +135,8 @@ fn level(folder: &Path) -> Result<Level, CriteriaError> {
         }
     }
     contract_is_complete(folder, &exercises)?;
-    Ok(Level { name: stem(folder), title: file.title, provided: file.provided, exercises })
+    let (name, LevelFile { title, bench, provided, .. }) = (stem(folder), file);
+    Ok(Level { name, title, bench, provided, exercises })
 }
 
 /// Every clause names criteria of its level, and every criterion stands in a clause.
@@ -299,7 +301,8 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const LEVEL: &str = "title = \"A level\"\nexercises = [\"race\"]\nprovided = []\n";
+    const LEVEL: &str =
+        "title = \"A level\"\nbench = \"level9\"\nexercises = [\"race\"]\nprovided = []\n";
     const EXERCISE: &str = "title = \"An exercise\"\nfile = \"src/race.rs\"\nread = [\"a book\"]\n\
         [[clause]]\ntext = \"Is fast.\"\ncriteria = [\"is-fast\"]\n[[criterion]]\nname = \"is-fast\"\ntitle = \"is fast\"\npoints = 2\nkind = \"core\"\n\
         requirement = \"\"\"\nFast,\n  and right.\"\"\"\nhints = [\"Do less.\"]\n";
@@ -380,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_list_of_exercises_and_the_files_agree() {
-        refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:2", "rice.toml"]);
+        refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:3", "rice.toml"]);
         refuses(&LEVEL.replace("\"race\"", ""), EXERCISE, &["race.toml", "not listed"]);
     }
 

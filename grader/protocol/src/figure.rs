@@ -131,9 +131,11 @@ mod tests {
 
     #[test]
     fn a_figure_of_any_size_is_cut() {
-        let mark = Mark { at_us: 1, kind: MarkKind::Item, text: "\u{1b}[31ma".repeat(5000) };
-        let line = Line { name: "in".to_owned(), marks: vec![mark; 5000] };
-        let mut figure = Figure::Streams { lines: vec![line; 300] };
+        let mark = Mark { at_us: 1, kind: MarkKind::Item, text: "\u{1b}[31ma".repeat(300) };
+        let long = Line { name: "in".to_owned(), marks: vec![mark; MOST_MARKS + 1] };
+        let mut lines = vec![long];
+        lines.resize(MOST_MARKS + 1, Line::default());
+        let mut figure = Figure::Streams { lines };
         figure.tidy();
         let Figure::Streams { lines } = figure else { panic!("another figure") };
         assert_eq!((lines.len(), lines[0].marks.len()), (MOST_MARKS, MOST_MARKS));

@@ -24,6 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let shows = if arguments.format == Format::Text { Shows::Text } else { Shows::Pictures };
     let report = judge(&root, &entries, color, seed, shows)?;
     let text = match arguments.format {
+        Format::Text if arguments.all => scoreboard::render_all(&report),
         Format::Text => scoreboard::render(&report),
         Format::Json => json::render(&report)? + "\n",
         Format::Html => page::learner(&report)?,
@@ -65,6 +66,7 @@ pub(super) fn judge(
     let record = progress::read(root).unwrap_or_default();
     report.remember_won(|id| record.passed.contains_key(id));
     progress::name_unfinished(root, &mut report);
+    progress::name_next(root, &mut report);
     remember(root, &report);
     Ok(report)
 }

@@ -1,5 +1,6 @@
 //! What the grader found: the one typed result that every form of output shows.
 
+pub mod after;
 pub mod explain;
 pub mod json;
 pub mod scoreboard;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Jail};
 use serde::{Deserialize, Serialize};
+
+use after::After;
 
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{self, Criterion, Exercise, Kind};
@@ -31,6 +34,9 @@ pub struct Report {
     pub score: Score,
     /// The seed from which the checks drew their values.
     pub seed: Seed,
+    /// What comes next, where every criterion that was graded is met and the learner's record is known.
+    #[serde(skip)]
+    pub after: Option<After>,
     /// How the judged code was confined: the weakest of all processes.
     pub jail: Jail,
     /// Real time of the nested build, in milliseconds.
@@ -298,6 +304,7 @@ impl Report {
             levels,
             score,
             seed,
+            after: None,
             jail: Jail::Syscalls,
             build_ms: millis(built.took),
             judge_ms: millis(judging),

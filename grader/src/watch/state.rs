@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::saved::touched;
 use crate::catalog::{Exercise, Kind, Level};
+use crate::report::after::{Won, congratulation};
 use crate::report::explain;
 use crate::report::{Report, Score, Status};
 use crate::select::{Entry, all};
@@ -116,6 +117,8 @@ pub(super) enum View {
 #[derive(Debug)]
 pub struct State {
     pub(super) levels: Vec<&'static Level>,
+    /// The exercises that were named, by level and name; all of the levels if there is none.
+    pub(super) named: Vec<(&'static str, &'static str)>,
     pub(super) marks: BTreeMap<&'static str, Mark>,
     /// The level that does not compile, and rustc's words.
     pub(super) broken: Option<(&'static str, String)>,
@@ -139,6 +142,7 @@ impl State {
     pub fn new(levels: Vec<&'static Level>) -> Self {
         State {
             levels,
+            named: Vec::new(),
             marks: BTreeMap::new(),
             broken: None,
             current: None,
@@ -153,6 +157,20 @@ impl State {
         }
     }
 
+    /// Watches these exercises of its levels only, each as `level2/race`.
+    #[must_use]
+    pub fn within(mut self, names: &[String]) -> Self {
+        let pairs = self
+            .levels
+            .iter()
+            .flat_map(|level| level.exercises.iter().map(|exercise| (level.name, exercise.name)));
+        let is_named = |(level, exercise): &(&str, &str)| {
+            names.iter().any(|name| *name == format!("{level}/{exercise}"))
+        };
+        self.named = pairs.filter(is_named).collect();
+        self
+    }
+
     /// The first thing to do: grade everything.
     pub fn start(&mut self) -> Vec<Effect> {
         let names = self.names();
@@ -160,8 +178,16 @@ impl State {
     }
 
     /// All that is watched.
-    fn names(&self) -> BTreeSet<String> {
-        self.levels.iter().map(|level| level.name.to_owned()).collect()
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        if self.named.is_empty() {
+            self.levels.iter().map(|level| level.name.to_owned()).collect()
+        } else {
+            self.named.iter().map(|(level, exercise)| format!("{level}/{exercise}")).collect()
+        }
+    }
+
+    fn watches(&self, level: &str, exercise: &str) -> bool {
+        self.named.is_empty() || self.named.contains(&(level, exercise))
     }
 
     /// What an event changes, and what is to be done about it.
@@ -169,7 +195,14 @@ impl State {
         match event {
             Event::Key(key) => self.key(key),
             Event::Saved(files) => {
-                let names = touched(files.iter().map(PathBuf::as_path), &self.levels).names;
+                let mut names = touched(files.iter().map(PathBuf::as_path), &self.levels).names;
+                let is_watched = |name: &String| {
+                    name.split_once('/').is_some_and(|(level, it)| self.watches(level, it))
+                };
+                // What was named may use the file that was saved.
+                if !names.is_empty() && !self.named.is_empty() && !names.iter().all(is_watched) {
+                    names = self.names();
+                }
                 if !names.is_empty() {
                     // The learner waits for a verdict.
                     self.open(View::Criterion);
@@ -230,7 +263,7 @@ impl State {
         let before = self.current;
         let done_before: Vec<&str> =
             self.exercises().filter(|e| self.is_done(e)).map(|e| e.name).collect();
-        let levels_before = self.done_levels();
+        let levels_before = (self.levels_won(Won::Core), self.done_levels());
         let was_open = before.is_some_and(|entry| !self.passed(entry.criterion.id));
         self.said = None;
         let broken = report.levels.iter().find(|level| level.broken.is_some());
@@ -258,13 +291,16 @@ impl State {
         before: Option<Entry>,
         was_open: bool,
         exercises: &[&str],
-        levels: &[&str],
+        levels: &(Vec<&str>, Vec<&str>),
     ) -> Option<String> {
-        if let Some(level) = self.done_levels().into_iter().find(|level| !levels.contains(level)) {
-            return Some(format!(
-                "{level} is complete. Compare: cargo bench -p {level}-bench; read other right solutions in \
-                 grader/planted/{level}/right"
-            ));
+        let (core, all) = (self.levels_won(Won::Core), self.done_levels());
+        if let Some(level) = all.iter().find(|level| !levels.1.contains(level)) {
+            return Some(congratulation(level, Won::All));
+        }
+        if let Some(level) =
+            core.iter().find(|level| !levels.0.contains(level) && !all.contains(level))
+        {
+            return Some(congratulation(level, Won::Core));
         }
         let done = self.exercises().filter(|exercise| self.is_done(exercise)).map(|e| e.name);
         if let Some(exercise) = done.into_iter().find(|name| !exercises.contains(name)) {
@@ -391,11 +427,15 @@ impl State {
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        all().filter(|entry| self.levels.iter().any(|level| level.name == entry.level.name))
+        all()
+            .filter(|entry| self.levels.iter().any(|level| level.name == entry.level.name))
+            .filter(|entry| self.watches(entry.level.name, entry.exercise.name))
     }
 
     fn exercises(&self) -> impl Iterator<Item = &'static Exercise> + '_ {
-        self.levels.iter().flat_map(|level| level.exercises)
+        self.levels.iter().flat_map(move |level| {
+            level.exercises.iter().filter(move |it| self.watches(level.name, it.name))
+        })
     }
 
     pub(super) fn passed(&self, id: &str) -> bool {
@@ -406,10 +446,19 @@ impl State {
         exercise.criteria.iter().all(|criterion| self.passed(criterion.id))
     }
 
-    fn done_levels(&self) -> Vec<&'static str> {
-        let done =
-            self.levels.iter().filter(|level| level.exercises.iter().all(|e| self.is_done(e)));
-        done.map(|level| level.name).collect()
+    /// The levels of which all is met.
+    pub(super) fn done_levels(&self) -> Vec<&'static str> {
+        self.levels_won(Won::All)
+    }
+
+    /// The levels of which so much is met.
+    fn levels_won(&self, won: Won) -> Vec<&'static str> {
+        let counts = |kind: Kind| won == Won::All || kind == Kind::Core;
+        let is_won = |level: &&&'static Level| {
+            let criteria = level.exercises.iter().flat_map(|exercise| exercise.criteria);
+            criteria.filter(|it| counts(it.kind)).all(|it| self.passed(it.id))
+        };
+        self.levels.iter().filter(is_won).map(|level| level.name).collect()
     }
 
     /// The points of all levels that are watched.

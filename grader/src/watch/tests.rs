@@ -152,6 +152,57 @@ fn the_reference_is_shown_only_for_what_is_complete_and_after_a_question() {
 }
 
 #[test]
+fn what_is_finished_says_what_comes_next() {
+    let state = after_first_run(&[]);
+    let screen = shown(&state);
+    for words in [
+        "level2 is complete: congratulations!",
+        "Every criterion of level2 is met.",
+        "cargo bench -p level2",
+        "grader/planted/level2/right",
+        "cargo grade start level3",
+    ] {
+        assert!(screen.contains(words), "no `{words}`:\n{screen}");
+    }
+}
+
+#[test]
+fn all_core_points_are_worth_a_line() {
+    let is_bonus = |id: &&str| {
+        let mut criteria = level().exercises.iter().flat_map(|it| it.criteria);
+        criteria.any(|it| it.id == *id && it.kind == crate::catalog::Kind::Bonus)
+    };
+    let all = level().exercises.iter().flat_map(|it| it.criteria).map(|it| it.id);
+    let bonus: Vec<&str> = all.filter(is_bonus).collect();
+    let state = after_first_run(&bonus);
+    assert!(shown(&state).contains("level2 has all core points: congratulations!"));
+}
+
+#[test]
+fn an_exercise_that_was_named_is_watched_alone() {
+    let exercise = &level().exercises[3];
+    let name = format!("level2/{}", exercise.name);
+    let names = [name.clone()];
+    let mut state = State::new(vec![level()]).within(&names);
+    assert_eq!(state.start(), [Effect::Grade(vec![name.clone()])]);
+    state.on(report(&[&name], &[first_of(3)]));
+    assert!(shown(&state).contains(first_of(3)));
+    // It may use another exercise of the level.
+    let other = Event::Saved(vec![PathBuf::from(level().exercises[1].file)]);
+    assert_eq!(state.on(other), [Effect::Grade(vec![name.clone()])]);
+    state.on(report(&[&name], &[]));
+    let screen = shown(&state);
+    for words in [
+        format!("Every criterion of {name} is met."),
+        "`s` shows the reference".to_owned(),
+        "cargo grade watch level2 goes on".to_owned(),
+    ] {
+        assert!(screen.contains(&words), "no `{words}`:\n{screen}");
+    }
+    assert!(!screen.contains(first_of(1)), "{screen}");
+}
+
+#[test]
 fn a_long_text_scrolls_on_a_small_screen() {
     let mut state = after_first_run(&[]);
     let text = (0..100).map(|n| format!("line {n}\n")).collect();
@@ -162,7 +213,7 @@ fn a_long_text_scrolls_on_a_small_screen() {
     }
     assert!(shown(&state).contains("line 99"), "{}", shown(&state));
     state.on(Event::Key(Key::Back));
-    assert!(shown(&state).contains("Every criterion is met"));
+    assert!(shown(&state).contains("Every criterion of level2 is met"));
     // Smaller than anything that fits.
     assert_eq!(draw(&state, Size { columns: 1, rows: 1 }).len(), 1);
 }

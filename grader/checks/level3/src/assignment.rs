@@ -369,7 +369,7 @@ pub mod scenes {
 
     pub async fn latencies(cx: Cx) -> Outcome {
         crate::world::is_written(&cx).await?;
-        let tally = load(1000, Rates::ASSIGNMENT).await?;
+        let tally = load(1000, Rates::TEN_PERCENT).await?;
         let micros =
             |took: &std::time::Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         cx.show(Figure::Latencies { took_us: tally.latencies.iter().map(micros).collect() });

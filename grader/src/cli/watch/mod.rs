@@ -44,7 +44,7 @@ pub(super) fn run(
     poll: bool,
 ) -> Result<Exit, Failure> {
     let root = super::root(arguments)?;
-    let levels = levels(arguments, names)?;
+    let (levels, exercises) = watched(arguments, names)?;
     let (send, receive) = channel();
     let folders = levels.iter().map(|level| root.join(level.name).join("src")).collect::<Vec<_>>();
     let _watcher = files::watch(&root, &folders, poll, send.clone())?;
@@ -55,7 +55,7 @@ pub(super) fn run(
         Terminal::full()?
     };
     terminal.read_keys(send);
-    let mut state = State::new(levels);
+    let mut state = State::new(levels).within(&exercises);
     let effects = state.start();
     let done = Loop { root: &root, grader: &grader, terminal: &mut terminal }
         .run(&mut state, effects, &receive);
@@ -77,13 +77,24 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
-/// The levels that are named, or those that the learner has started.
-fn levels(arguments: &Arguments, names: &[String]) -> Result<Vec<&'static Level>, Failure> {
+/// The levels that are named, or those that the learner has started; and the exercises, where only exercises and
+/// criteria of them are named.
+fn watched(
+    arguments: &Arguments,
+    names: &[String],
+) -> Result<(Vec<&'static Level>, Vec<String>), Failure> {
     let started = super::started(arguments);
+    let mut exercises = Vec::new();
     let wanted: Vec<&Level> = if names.is_empty() {
         LEVELS.iter().copied().filter(|level| started.contains(level.name)).collect()
     } else {
-        let entries = select(&super::full_names(arguments, names)?)?;
+        let full = super::full_names(arguments, names)?;
+        let entries = select(&full)?;
+        if full.iter().all(|name| name.contains('/')) {
+            let name = |entry: &Entry| format!("{}/{}", entry.level.name, entry.exercise.name);
+            exercises = entries.iter().map(name).collect();
+            exercises.dedup();
+        }
         let named = |level: &&Level| entries.iter().any(|entry| entry.level.name == level.name);
         LEVELS.iter().copied().filter(named).collect()
     };
@@ -94,7 +105,7 @@ fn levels(arguments: &Arguments, names: &[String]) -> Result<Vec<&'static Level>
                 .into(),
         );
     }
-    Ok(wanted)
+    Ok((wanted, exercises))
 }
 
 struct Loop<'a> {

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use serde::Serialize;
 
 use super::{
-    BAD, CALL, DIM, Drawn, Ending, FAILED, OTHER, OWN, Open, Picture, RULE, Run, SIZE, STOPPED,
+    Area, BAD, CALL, Drawn, Ending, FAILED, OTHER, OWN, Open, Picture, RULE, Run, SIZE, STOPPED,
     TEXT, Table, TimeAxis, WIDTH, YOURS, begins, cut, line, ms, svg, write,
 };
 
@@ -15,9 +15,13 @@ const MOST_EVENTS: usize = 240;
 /// Lanes of a picture.
 const MOST_LANES: usize = 16;
 
-/// Where the lanes begin, and how high each is.
+/// Where the lanes begin, and how high a row of a lane is.
 const LEFT: i32 = 170;
-const LANE: i32 = 32;
+const ROW: i32 = 24;
+/// Room between two lanes.
+const GAP: i32 = 8;
+/// Rows of a lane: calls at the same time stand below one another. What does not fit lies in the last row.
+const MOST_ROWS: usize = 5;
 /// Room above the lanes, for the mark of the end, and below them, for the ticks.
 const TOP: i32 = 26;
 const BOTTOM: i32 = 30;
@@ -45,7 +49,9 @@ pub(crate) fn rows(events: &[Event]) -> (Vec<Row<'_>>, usize) {
 struct Lane<'a> {
     who: &'a str,
     bars: Vec<Bar<'a>>,
-    marks: Vec<u64>,
+    /// What is no end of a call: the beginnings, without a text, and all else.
+    marks: Vec<(u64, &'a str)>,
+    rows: usize,
 }
 
 /// A call: from its beginning to its end, in microseconds.
@@ -55,6 +61,29 @@ struct Bar<'a> {
     to: u64,
     /// How it ended; `None` while it has not.
     ending: Option<&'a str>,
+    row: usize,
+}
+
+impl Lane<'_> {
+    /// Gives each call a row in which no other one runs at the same time.
+    fn spread(&mut self) {
+        self.bars.sort_by_key(|bar| (bar.from, bar.to));
+        let mut free: Vec<u64> = Vec::new();
+        for bar in &mut self.bars {
+            let row = free.iter().position(|until| *until <= bar.from);
+            bar.row = row.unwrap_or(free.len()).min(MOST_ROWS - 1);
+            if bar.row == free.len() {
+                free.push(bar.to);
+            } else {
+                free[bar.row] = free[bar.row].max(bar.to);
+            }
+        }
+        self.rows = free.len().max(1);
+    }
+
+    fn height(&self) -> i32 {
+        ROW * i32::try_from(self.rows).unwrap_or(1)
+    }
 }
 
 /// The events as lanes, in the order in which the fakes were first seen.
@@ -62,25 +91,27 @@ fn lanes(events: &[Event], end_us: u64) -> Vec<Lane<'_>> {
     let mut lanes: Vec<(Lane<'_>, Open<'_>)> = Vec::new();
     for event in events {
         let at = lanes.iter().position(|(lane, _)| lane.who == event.who).unwrap_or_else(|| {
-            let lane = Lane { who: &event.who, bars: Vec::new(), marks: Vec::new() };
+            let lane = Lane { who: &event.who, bars: Vec::new(), marks: Vec::new(), rows: 1 };
             lanes.push((lane, Open::default()));
             lanes.len() - 1
         });
         let (lane, open) = &mut lanes[at];
         if begins(event) {
             open.begins(event);
+            lane.marks.push((event.at_us, ""));
         } else if let Some(began) = open.ends(event) {
             let (from, to) = (began.at_us, event.at_us);
-            lane.bars.push(Bar { from, to, ending: Some(&event.what) });
-            continue;
+            lane.bars.push(Bar { from, to, ending: Some(&event.what), row: 0 });
+        } else {
+            lane.marks.push((event.at_us, &event.what));
         }
-        lane.marks.push(event.at_us);
     }
     let mut finished = Vec::new();
     for (mut lane, open) in lanes {
         // A call without an end is on its way at the end of the picture.
         let bars = open.0.into_iter().map(|began| (began.at_us, end_us));
-        lane.bars.extend(bars.map(|(from, to)| Bar { from, to, ending: None }));
+        lane.bars.extend(bars.map(|(from, to)| Bar { from, to, ending: None, row: 0 }));
+        lane.spread();
         finished.push(lane);
     }
     finished
@@ -134,14 +165,16 @@ fn drawn(
         return None;
     }
     let top = if returned.is_some() { TOP } else { 4 };
-    let bottom = top + LANE * i32::try_from(lanes.len()).ok()?;
+    let bottom = top + lanes.iter().map(|lane| lane.height() + GAP).sum::<i32>();
     let height = u32::try_from(bottom + BOTTOM).ok()?;
     let right = i32::try_from(WIDTH).ok()? - 30;
     let axis = TimeAxis { left: LEFT, right, end_us };
     svg(label, (WIDTH, height), |area| {
         axis.draw(area, top, bottom)?;
-        for (lane, number) in lanes.iter().zip(0..) {
-            draw_lane(area, &axis, lane, top + LANE * number + LANE / 2)?;
+        let mut y = top + GAP / 2;
+        for lane in &lanes {
+            draw_lane(area, &axis, lane, y)?;
+            y += lane.height() + GAP;
         }
         if let Some((at_us, with, colour)) = returned {
             let x = axis.x(at_us);
@@ -156,41 +189,55 @@ fn drawn(
     })
 }
 
-fn draw_lane(area: &super::Area<'_>, axis: &TimeAxis, lane: &Lane<'_>, y: i32) -> Drawn {
-    line(area, [(axis.left, y), (axis.right, y)], RULE, 1)?;
+/// Draws a lane whose upper end is at `top`.
+fn draw_lane(area: &Area<'_>, axis: &TimeAxis, lane: &Lane<'_>, top: i32) -> Drawn {
+    let middle = top + lane.height() / 2;
     let name = cut(lane.who, 19);
-    write(area, name, (LEFT - 10, y), (SIZE, TEXT), (HPos::Right, VPos::Center))?;
+    write(area, name, (LEFT - 10, middle), (SIZE, TEXT), (HPos::Right, VPos::Center))?;
+    line(area, [(axis.left, top - GAP / 2), (axis.right, top - GAP / 2)], RULE, 1)?;
     for bar in &lane.bars {
-        let (from, to) = (axis.x(bar.from), axis.x(bar.to));
-        let colour = match bar.ending.map(Ending::of) {
-            Some(Ending::Failed) => FAILED,
-            Some(Ending::Stopped) => STOPPED,
-            Some(Ending::Answered) | None => CALL,
-        };
-        let corners = [(from, y - 10), (to.max(from + 2), y + 10)];
-        area.draw(&Rectangle::new(corners, colour.filled()))?;
+        draw_bar(area, axis, lane, bar, top)?;
     }
-    for at in &lane.marks {
-        area.draw(&Circle::new((axis.x(*at), y), 4, OWN.filled()))?;
-    }
-    for bar in &lane.bars {
-        let (from, to) = (axis.x(bar.from), axis.x(bar.to));
-        let text = bar.ending.unwrap_or("has not ended");
-        let failed = bar.ending.map(Ending::of) == Some(Ending::Failed);
-        let needs = CHARACTER * i32::try_from(text.chars().count()).unwrap_or(i32::MAX / CHARACTER);
-        let free = lane.bars.iter().map(|other| axis.x(other.from)).filter(|it| *it > to).min();
-        let after = free.unwrap_or(axis.right) - to;
-        let colour = if failed { BAD } else { TEXT };
-        let size = (SIZE - 3.0, colour);
-        if needs + 16 <= to - from {
-            write(area, text, (to - 6, y), size, (HPos::Right, VPos::Center))?;
-        } else if needs + 12 <= after {
-            let colour = if failed { BAD } else { DIM };
-            write(area, text, (to + 6, y), (SIZE - 3.0, colour), (HPos::Left, VPos::Center))?;
+    for (at, (at_us, text)) in lane.marks.iter().enumerate() {
+        let begun = lane.bars.iter().find(|bar| bar.from == *at_us && text.is_empty());
+        let row = begun.map_or(0, |bar| i32::try_from(bar.row).unwrap_or_default());
+        let (x, y) = (axis.x(*at_us), top + ROW * row + ROW / 2);
+        area.draw(&Circle::new((x, y), 4, OWN.filled()))?;
+        let next = lane.marks.get(at + 1).map_or(axis.right, |(next, _)| axis.x(*next));
+        if lane.bars.is_empty() && needs(text) + 16 <= next - x {
+            write(area, *text, (x + 8, y), (SIZE - 3.0, TEXT), (HPos::Left, VPos::Center))?;
         }
-        line(area, [(to, y - 10), (to, y + 10)], colour, 1)?;
     }
     Ok(())
+}
+
+/// Draws a call, and how it ended where there is room for the text.
+fn draw_bar(area: &Area<'_>, axis: &TimeAxis, lane: &Lane<'_>, bar: &Bar<'_>, top: i32) -> Drawn {
+    let (from, to) = (axis.x(bar.from), axis.x(bar.to));
+    let y = top + ROW * i32::try_from(bar.row)? + ROW / 2;
+    let fill = match bar.ending.map(Ending::of) {
+        Some(Ending::Failed) => FAILED,
+        Some(Ending::Stopped) => STOPPED,
+        Some(Ending::Answered) | None => CALL,
+    };
+    area.draw(&Rectangle::new([(from, y - 10), (to.max(from + 2), y + 10)], fill.filled()))?;
+    let colour = if fill == FAILED { BAD } else { TEXT };
+    line(area, [(to, y - 10), (to, y + 10)], colour, 1)?;
+    let text = bar.ending.unwrap_or("has not ended");
+    let behind = lane.bars.iter().filter(|other| other.row == bar.row && other.from >= bar.to);
+    let free = behind.map(|other| axis.x(other.from)).filter(|it| *it > to).min();
+    let style = (SIZE - 3.0, colour);
+    if needs(text) + 16 <= to - from {
+        write(area, text, (to - 6, y), style, (HPos::Right, VPos::Center))?;
+    } else if needs(text) + 12 <= free.unwrap_or(axis.right) - to {
+        write(area, text, (to + 6, y), style, (HPos::Left, VPos::Center))?;
+    }
+    Ok(())
+}
+
+/// The width of a text, about.
+fn needs(text: &str) -> i32 {
+    CHARACTER * i32::try_from(text.chars().count()).unwrap_or(i32::MAX / 2 / CHARACTER)
 }
 
 #[cfg(test)]
@@ -227,10 +274,10 @@ mod tests {
             event(3, "save", "#1 GivenUp"),
         ];
         let lanes = lanes(&events, 3000);
-        let ends: Vec<_> = lanes[0].bars.iter().map(|bar| (bar.from, bar.to)).collect();
-        assert_eq!(ends, [(1000, 2000), (0, 3000)]);
+        let ends: Vec<_> = lanes[0].bars.iter().map(|bar| (bar.from, bar.to, bar.row)).collect();
+        assert_eq!(ends, [(0, 3000, 0), (1000, 2000, 1)], "at the same time: in two rows");
         let endings = [0, 1].map(|at| lanes[0].bars[at].ending.map(Ending::of));
-        assert_eq!(endings, [Some(Ending::Answered), Some(Ending::Stopped)]);
+        assert_eq!(endings, [Some(Ending::Stopped), Some(Ending::Answered)]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ const PERCENTILES: [usize; 4] = [50, 90, 95, 99];
 struct Curve {
     name: String,
     colour: RGBColor,
+    /// Whether it is a bound and no measured value: its line is dashed.
+    bound: bool,
     points: Vec<(f64, f64)>,
 }
 
@@ -43,7 +45,8 @@ pub(super) fn latencies(title: &str, runs: &[Run<'_>]) -> Option<Picture> {
         let point = |percent| (real(percentile(took_us, percent)) / 1000.0, real(percent as u64));
         let first = took_us.first().map(|first| (real(*first) / 1000.0, 0.0));
         let points = first.into_iter().chain((1..=100).map(point)).collect();
-        curves.push(Curve { name: (*whose).to_owned(), colour: colour(whose), points });
+        let (name, colour) = ((*whose).to_owned(), colour(whose));
+        curves.push(Curve { name, colour, bound: false, points });
         let of_percent = PERCENTILES.map(|percent| ms(percentile(took_us, percent)));
         let longest = ms(took_us.last().copied().unwrap_or_default());
         let mut row = vec![(*whose).to_owned(), took_us.len().to_string()];
@@ -53,7 +56,8 @@ pub(super) fn latencies(title: &str, runs: &[Run<'_>]) -> Option<Picture> {
     }
     let head = ["whose", "payments", "p50", "p90", "p95", "p99", "longest"];
     let table = Table { head: head.map(str::to_owned).to_vec(), rows };
-    let svg = chart(title, ("latency in ms", "% took at most so long"), &curves, Some(100.0))?;
+    let words = ("latency in ms", "% took at most so long");
+    let svg = chart(title, words, &curves, (Some(100.0), SeriesLabelPosition::LowerRight))?;
     Some(Picture { heading: None, svg, table })
 }
 
@@ -77,15 +81,17 @@ pub(super) fn admissions(title: &str, runs: &[Run<'_>]) -> Option<Picture> {
             limit.to_string(),
         ]);
         let (name, colour) = ((*whose).to_owned(), colour(whose));
-        curves.push(Curve { name, colour, points: stairs(&steps, end_us) });
+        curves.push(Curve { name, colour, bound: false, points: stairs(&steps, end_us) });
         if curves.len() == 1 {
             let points = vec![(0.0, real(*limit)), (real(end_us) / 1000.0, real(*limit))];
-            curves.insert(0, Curve { name: "the limit".to_owned(), colour: BAD, points });
+            let name = "the limit".to_owned();
+            curves.insert(0, Curve { name, colour: BAD, bound: true, points });
         }
     }
     let head = ["whose", "calls", "the last at", "most in a window", "limit"];
     let table = Table::new(head, rows);
-    let svg = chart(title, ("ms", "calls in the window"), &curves, None)?;
+    let words = ("ms", "calls in the window");
+    let svg = chart(title, words, &curves, (None, SeriesLabelPosition::UpperRight))?;
     Some(Picture { heading: None, svg, table })
 }
 
@@ -122,12 +128,12 @@ fn stairs(steps: &[(u64, u64)], end_us: u64) -> Vec<(f64, f64)> {
 }
 
 /// A chart of these curves with the words of its axes. `top` is the end of the vertical one; by default a little more
-/// than the highest point.
+/// than the highest point. `legend` is where the names stand.
 fn chart(
     label: &str,
     (across, up): (&str, &str),
     curves: &[Curve],
-    top: Option<f64>,
+    (top, legend): (Option<f64>, SeriesLabelPosition),
 ) -> Option<String> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let highest = points().map(|point| point.1).fold(0.0, f64::max);
@@ -135,7 +141,7 @@ fn chart(
     if right <= 0.0 {
         return None;
     }
-    let top = top.unwrap_or(highest * 1.25);
+    let top = top.unwrap_or(highest * 1.4);
     svg(label, (WIDTH, HEIGHT), |area| -> Drawn {
         let mut chart = ChartBuilder::on(area)
             .margin(12)
@@ -159,14 +165,19 @@ fn chart(
             .draw()?;
         for curve in curves {
             let style = curve.colour.stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
+            let points = curve.points.iter().copied();
+            let drawn = if curve.bound {
+                chart.draw_series(DashedLineSeries::new(points, 8, 6, style))?
+            } else {
+                chart.draw_series(LineSeries::new(points, style))?
+            };
+            drawn
                 .label(curve.name.as_str())
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(legend)
             .background_style(super::GROUND)
             .border_style(RULE)
             .label_font(text(SIZE - 2.0, &TEXT))

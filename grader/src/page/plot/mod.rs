@@ -207,15 +207,18 @@ fn ms(at_us: u64) -> String {
     format!("{} ms", at_us / 1000)
 }
 
-/// Whether an event is the beginning of a call.
+/// Whether an event is the beginning of a call, or of work on an item.
 fn begins(event: &Event) -> bool {
-    event.what.starts_with("called") || event.what.starts_with("is called")
+    let starts = |words: &[&str]| words.iter().any(|word| event.what.starts_with(word));
+    starts(&["called", "is called", "is asked"]) || event.what.ends_with(" begins")
 }
 
-/// `#3` of `called, #3` and `#3 Answered`: which call of several an event belongs to.
+/// `#3` of `called, #3` and `#3 Answered`, `3` of `item 3 begins`: which call of several an event belongs to.
 fn number(event: &Event) -> Option<&str> {
+    let item = event.what.strip_prefix("item ").and_then(|rest| rest.split(' ').next());
     let mut words = event.what.split([' ', ',']);
-    words.find(|word| word.starts_with('#') && word[1..].parse::<u64>().is_ok())
+    let is_number = |word: &&str| word.starts_with('#') && word[1..].parse::<u64>().is_ok();
+    item.or_else(|| words.find(is_number))
 }
 
 /// How a call ended, as far as its last event tells.

@@ -17,9 +17,12 @@ const FIRST_ROWS: usize = 12;
 
 const TOP: i32 = 40;
 const ROW: i32 = 26;
-/// Where the line of the learner's code is, and how wide a text of a row may be.
+/// Where the line of the learner's code is.
 const LEFT: i32 = 150;
-const ACROSS: usize = 26;
+/// The width of a character of a row's text, about.
+const CHARACTER: i32 = 8;
+/// Characters of what is written beside a line and not on an arrow.
+const BESIDE: usize = 40;
 
 /// One row of the diagram.
 #[derive(Debug, PartialEq)]
@@ -123,11 +126,11 @@ fn draw(
     let x = lanes.iter().find(|(who, _)| *who == event.who).map_or(LEFT, |(_, x)| *x);
     let failed = back && Ending::of(&event.what) == Ending::Failed;
     let colour = if failed { BAD } else { OWN };
-    let text = cut(said(event), ACROSS);
     if matches!(row, Row::Seen(_)) {
         area.draw(&Circle::new((x, y), 4, CALL.filled()))?;
         // To the side on which there is room.
         let (x, side) = if x > LEFT + 400 { (x - 10, HPos::Right) } else { (x + 10, HPos::Left) };
+        let text = cut(said(event), BESIDE);
         return write(area, text, (x, y), (SIZE - 3.0, TEXT), (side, VPos::Center));
     }
     let (from, to, point) = if back { (x, LEFT, 9) } else { (LEFT, x, -9) };
@@ -135,6 +138,7 @@ fn draw(
     let head = [(to, y + 8), (to + point, y + 4), (to + point, y + 12)];
     area.draw(&Polygon::new(head, colour.filled()))?;
     let colour = if failed { BAD } else { TEXT };
+    let text = cut(said(event), usize::try_from((x - LEFT - 24) / CHARACTER)?);
     // Beside the fake that it is about: the arrow crosses those between.
     write(area, text, (x - 12, y), (SIZE - 3.0, colour), (HPos::Right, VPos::Center))
 }

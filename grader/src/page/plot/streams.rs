@@ -72,7 +72,13 @@ fn draw(area: &Area<'_>, axis: &TimeAxis, stream: &Line, y: i32) -> Drawn {
     let name = cut(&stream.name, 20);
     write(area, name, (LEFT - 10, y), (SIZE, TEXT), (HPos::Right, VPos::Center))?;
     let is_end = |kind: MarkKind| kind == MarkKind::End;
-    let end = stream.marks.iter().find(|mark| is_end(mark.kind)).map(|mark| axis.x(mark.at_us));
+    let end = stream.marks.iter().position(|mark| is_end(mark.kind));
+    // The end stands behind an item of the same moment.
+    let end = end.map(|at| {
+        let x = axis.x(stream.marks[at].at_us);
+        let last = at.checked_sub(1).map(|before| axis.x(stream.marks[before].at_us));
+        if last.is_some_and(|last| x - last < RADIUS + 4) { x + RADIUS + 4 } else { x }
+    });
     line(area, [(axis.left - RADIUS, y), (end.unwrap_or(axis.right + 20), y)], DIM, 1)?;
     // Marbles of one moment, or of nearly one, lie above one another.
     let (mut before, mut stacked) = (i32::MIN / 2, 0);
@@ -100,7 +106,10 @@ fn draw(area: &Area<'_>, axis: &TimeAxis, stream: &Line, y: i32) -> Drawn {
                     line(area, ends, BAD, 3)?;
                 }
             }
-            MarkKind::End => line(area, [(x, y - RADIUS - 3), (x, y + RADIUS + 3)], TEXT, 3)?,
+            MarkKind::End => {
+                let x = end.unwrap_or(x);
+                line(area, [(x, y - RADIUS - 3), (x, y + RADIUS + 3)], TEXT, 3)?;
+            }
         }
     }
     Ok(())
