@@ -13,6 +13,9 @@ use super::{
 const LEFT: i32 = 170;
 const ROW: i32 = 54;
 const RADIUS: i32 = 13;
+/// How much higher a marble lies that would hide another one, and how many may lie above one another.
+const STEP: i32 = 20;
+const MOST_STACKED: i32 = 4;
 
 /// A picture for each run, on one scale.
 pub(super) fn of_runs(title: &str, runs: &[Run<'_>]) -> Vec<Picture> {
@@ -55,20 +58,40 @@ fn table(lines: &[Line]) -> Table {
     Table::new(["at", "stream", "what comes"], rows.into_iter().map(|(_, row)| row))
 }
 
+/// How high each mark of a stream lies: marbles of one moment, or of nearly one, lie above one another.
+fn stacked(stream: &Line, axis: &TimeAxis) -> Vec<i32> {
+    let (mut before, mut height) = (i32::MIN / 2, 0);
+    let heights = stream.marks.iter().map(|mark| {
+        let x = axis.x(mark.at_us);
+        let hides = x - before < RADIUS && mark.kind == MarkKind::Item;
+        height = if hides { (height + 1).min(MOST_STACKED) } else { 0 };
+        before = x;
+        height
+    });
+    heights.collect()
+}
+
 fn drawn(label: &str, lines: &[Line], end_us: u64) -> Option<String> {
-    let bottom = 6 + ROW * i32::try_from(lines.len()).ok()?;
     let right = i32::try_from(WIDTH).ok()? - 40;
     let axis = TimeAxis { left: LEFT + RADIUS + 4, right, end_us };
+    // The line of each stream: below the highest of its marbles.
+    let mut bottom = 6;
+    let mut placed = Vec::new();
+    for stream in lines {
+        let heights = stacked(stream, &axis);
+        bottom += ROW + STEP * heights.iter().max().copied().unwrap_or_default();
+        placed.push((stream, heights, bottom - ROW / 2));
+    }
     svg(label, (WIDTH, u32::try_from(bottom + 28).ok()?), |area| {
         axis.draw(area, 6, bottom)?;
-        for (line, number) in lines.iter().zip(0..) {
-            draw(area, &axis, line, 6 + ROW * number + ROW / 2)?;
+        for (stream, heights, y) in &placed {
+            draw(area, &axis, stream, heights, *y)?;
         }
         Ok(())
     })
 }
 
-fn draw(area: &Area<'_>, axis: &TimeAxis, stream: &Line, y: i32) -> Drawn {
+fn draw(area: &Area<'_>, axis: &TimeAxis, stream: &Line, heights: &[i32], y: i32) -> Drawn {
     let name = cut(&stream.name, 20);
     write(area, name, (LEFT - 10, y), (SIZE, TEXT), (HPos::Right, VPos::Center))?;
     let is_end = |kind: MarkKind| kind == MarkKind::End;
@@ -80,13 +103,8 @@ fn draw(area: &Area<'_>, axis: &TimeAxis, stream: &Line, y: i32) -> Drawn {
         if last.is_some_and(|last| x - last < RADIUS + 4) { x + RADIUS + 4 } else { x }
     });
     line(area, [(axis.left - RADIUS, y), (end.unwrap_or(axis.right + 20), y)], DIM, 1)?;
-    // Marbles of one moment, or of nearly one, lie above one another.
-    let (mut before, mut stacked) = (i32::MIN / 2, 0);
-    for mark in &stream.marks {
-        let x = axis.x(mark.at_us);
-        stacked = if x - before < RADIUS && mark.kind == MarkKind::Item { stacked + 1 } else { 0 };
-        before = x;
-        let up = y - 7 * (stacked % 3);
+    for (mark, height) in stream.marks.iter().zip(heights) {
+        let (x, up) = (axis.x(mark.at_us), y - STEP * height);
         match mark.kind {
             MarkKind::Item => {
                 area.draw(&Circle::new((x, up), RADIUS, CALL.filled()))?;
@@ -136,6 +154,15 @@ mod tests {
         assert_eq!(rows, ["0 ms observed a", "20 ms observed an error", "30 ms observed the end"]);
         assert_eq!(picture.svg.matches("<circle").count(), 2);
         assert!(picture.svg.contains("observed"));
+    }
+
+    #[test]
+    fn marbles_of_one_moment_do_not_hide_one_another() {
+        let mark = |at_us| Mark { at_us, kind: MarkKind::Item, text: "a".to_owned() };
+        let marks = [0, 0, 1, 900, 1000].map(mark).to_vec();
+        let axis = TimeAxis { left: 0, right: 800, end_us: 1000 };
+        let heights = stacked(&Line { name: "in".to_owned(), marks }, &axis);
+        assert_eq!(heights, [0, 1, 2, 0, 0]);
     }
 
     #[test]
