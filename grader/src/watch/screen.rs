@@ -173,8 +173,11 @@ fn criterion(state: &State) -> Vec<String> {
             )
         ),
         format!("{}: {}", exercise.title, entry.criterion.title),
-        String::new(),
     ];
+    lines.extend(
+        state.place.as_ref().map(|place| Styled(DIM, format!("lesson {place}")).to_string()),
+    );
+    lines.push(String::new());
     for (at, hint) in entry.criterion.hints.iter().take(state.hints).enumerate() {
         let label = format!("hint {}/{}", at + 1, entry.criterion.hints.len());
         lines.push(format!("{} {hint}", Styled(DIM, format!("{label:<9}"))));

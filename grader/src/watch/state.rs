@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::saved::touched;
-use crate::catalog::{Exercise, Kind, Level};
+use crate::catalog::{Exercise, Kind, Level, module_of};
 use crate::report::after::{Won, congratulation};
 use crate::report::explain;
 use crate::report::{Report, Score, Status};
@@ -66,6 +66,13 @@ pub enum Event {
     },
     /// The lesson that an [`Effect`] has asked for, as Markdown.
     Lesson(String),
+    /// Where the lesson comes to a criterion; `None` where it does not say.
+    Place {
+        /// The criterion.
+        id: &'static str,
+        /// The step of the lesson.
+        place: Option<String>,
+    },
     /// Where the page is that an [`Effect`] has asked for, or why there is none.
     Reported(String),
 }
@@ -84,7 +91,7 @@ pub enum Effect {
     Show(&'static str),
     /// Read the reference of a file, named relative to the workspace.
     Solution(&'static str),
-    /// Remember that this criterion is the one on the screen.
+    /// Remember that this criterion is the one on the screen, and read where the lesson comes to it.
     Showing(&'static str),
     /// End.
     Quit,
@@ -96,6 +103,8 @@ pub(super) struct Mark {
     pub(super) status: Status,
     /// What the learner is told, with ANSI styles.
     pub(super) told: String,
+    /// The `todo!()` that it met: its function, file and line.
+    reached: Option<String>,
 }
 
 /// The content of the screen.
@@ -124,6 +133,8 @@ pub struct State {
     pub(super) broken: Option<(&'static str, String)>,
     pub(super) current: Option<Entry>,
     pub(super) hints: usize,
+    /// Where the lesson comes to the current criterion.
+    pub(super) place: Option<String>,
     pub(super) view: View,
     pub(super) scroll: usize,
     /// What the run under way is about.
@@ -147,6 +158,7 @@ impl State {
             broken: None,
             current: None,
             hints: 0,
+            place: None,
             view: View::Criterion,
             scroll: 0,
             running: None,
@@ -229,6 +241,12 @@ impl State {
                 self.said = Some(text);
                 Vec::new()
             }
+            Event::Place { id, place } => {
+                if self.current.is_some_and(|entry| entry.criterion.id == id) {
+                    self.place = place;
+                }
+                Vec::new()
+            }
             Event::Lesson(markdown) => {
                 self.open(View::Lesson(markdown));
                 Vec::new()
@@ -275,10 +293,13 @@ impl State {
                     let mut told = String::new();
                     // Writing into a string does not fail.
                     let _ = explain::criterion(&mut told, level.name, criterion, "");
-                    self.marks.insert(criterion.id, Mark { status: criterion.status, told });
+                    let (status, reached) = (criterion.status, explain::placeholder(criterion));
+                    self.marks.insert(criterion.id, Mark { status, told, reached });
                 }
             }
             self.said = self.reached(before, was_open, &done_before, &levels_before);
+            let waited = self.waited_for(&done_before);
+            self.waiting.extend(waited);
         }
         let mut effects = self.choose();
         effects.extend(self.run_ended());
@@ -311,6 +332,26 @@ impl State {
         met.then(|| format!("met: {}", entry.criterion.id))
     }
 
+    /// The exercises that met a `todo!()` of an exercise that is complete now, and was not `before`.
+    fn waited_for(&self, before: &[&str]) -> BTreeSet<String> {
+        let done =
+            |exercise: &&Exercise| self.is_done(exercise) && !before.contains(&exercise.name);
+        let modules: Vec<String> = self
+            .exercises()
+            .filter(done)
+            .filter_map(|it| {
+                Some(format!("{}src/{}", it.file.split("src/").next()?, module_of(it.file)))
+            })
+            .collect();
+        let waits = |entry: &Entry| {
+            let reached = self.marks.get(entry.criterion.id).and_then(|it| it.reached.as_deref());
+            let met = |module: &String| reached.is_some_and(|reached| reached.contains(module));
+            modules.iter().any(met)
+        };
+        let name = |entry: Entry| format!("{}/{}", entry.level.name, entry.exercise.name);
+        self.entries().filter(waits).map(name).collect()
+    }
+
     /// Picks the criterion to work on, and says so if it is another one.
     fn choose(&mut self) -> Vec<Effect> {
         let next = self.first_open();
@@ -318,6 +359,7 @@ impl State {
         if !same {
             self.hints = 0;
             self.scroll = 0;
+            self.place = None;
         }
         self.current = next;
         next.filter(|_| !same).map(|it| Effect::Showing(it.criterion.id)).into_iter().collect()

@@ -27,18 +27,29 @@ fn report(names: &[&str], failing: &[&str]) -> Event {
     graded(&entries, ready, failing)
 }
 
+/// A report about `names` in which a criterion fails as `fail` says.
+fn judged(names: &[&str], fail: impl Fn(&Entry) -> Option<Fail>) -> Event {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let ready = LevelBuild::Ready { binary: PathBuf::new(), warnings: Vec::new() };
+    graded_as(&select(&names).expect("names of the catalog"), ready, fail)
+}
+
 fn graded(entries: &[Entry], build: LevelBuild, failing: &[&str]) -> Event {
-    let verdict = |entry: &Entry| {
+    graded_as(entries, build, |entry| {
         let fails = failing.contains(&entry.criterion.id);
-        Verdict {
-            fail: fails.then(|| Fail::new("too late").help("begin earlier")),
-            notes: Vec::new(),
-            figure: None,
-            output: String::new(),
-            virtual_us: 0,
-            real_us: 0,
-            jail: Jail::Syscalls,
-        }
+        fails.then(|| Fail::new("too late").help("begin earlier"))
+    })
+}
+
+fn graded_as(entries: &[Entry], build: LevelBuild, fail: impl Fn(&Entry) -> Option<Fail>) -> Event {
+    let verdict = |entry: &Entry| Verdict {
+        fail: fail(entry),
+        notes: Vec::new(),
+        figure: None,
+        output: String::new(),
+        virtual_us: 0,
+        real_us: 0,
+        jail: Jail::Syscalls,
     };
     let verdicts = entries.iter().map(|entry| (entry.criterion.id, verdict(entry))).collect();
     let levels = BTreeMap::from([(level().name.to_owned(), build)]);
@@ -176,6 +187,47 @@ fn all_core_points_are_worth_a_line() {
     let bonus: Vec<&str> = all.filter(is_bonus).collect();
     let state = after_first_run(&bonus);
     assert!(shown(&state).contains("level2 has all core points: congratulations!"));
+}
+
+#[test]
+fn what_waited_for_an_exercise_is_graded_when_that_is_complete() {
+    let [one, other] = [0, 1].map(|at| &level().exercises[at]);
+    let name = |exercise: &crate::catalog::Exercise| format!("level2/{}", exercise.name);
+    let todo = |file: &str| {
+        let site = grader_protocol::PanicSite {
+            message: "not yet implemented".to_owned(),
+            file: file.to_owned(),
+            line: 7,
+        };
+        let fail = Fail::diagnosed("load", grader_protocol::Diagnosis::NotStarted);
+        Fail { panics: vec![site], observed: Some(format!("`load`, {file}:7")), ..fail }
+    };
+    let mut state = State::new(vec![level()]);
+    state.start();
+    // The second exercise, and one criterion of the fourth, meet the placeholder of the second.
+    let fails = |entry: &Entry| {
+        let of_other = entry.exercise.name == other.name || entry.criterion.id == first_of(3);
+        of_other.then(|| todo(other.file))
+    };
+    state.on(judged(&["level2"], fails));
+    assert_eq!(
+        state.on(Event::Saved(vec![PathBuf::from(one.file)])),
+        [Effect::Grade(vec![name(one)])]
+    );
+    assert_eq!(state.on(report(&[&name(one)], &[])), [], "nothing waited for it");
+    state.on(Event::Saved(vec![PathBuf::from(other.file)]));
+    let effects = state.on(report(&[&name(other)], &[]));
+    assert!(effects.contains(&Effect::Grade(vec![name(&level().exercises[3])])), "{effects:?}");
+}
+
+#[test]
+fn the_screen_says_where_the_lesson_comes_to_the_criterion() {
+    let mut state = after_first_run(&[first_of(1)]);
+    let place = |id, place: &str| Event::Place { id, place: Some(place.to_owned()) };
+    state.on(place(first_of(2), "step 9 of 9"));
+    assert!(!shown(&state).contains("lesson step"), "it is about another criterion");
+    state.on(place(first_of(1), "step 2 of 5: Ask all at once"));
+    assert!(shown(&state).contains("lesson step 2 of 5: Ask all at once"));
 }
 
 #[test]

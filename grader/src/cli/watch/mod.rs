@@ -165,7 +165,10 @@ impl Loop<'_> {
             // What cannot be remembered is no reason to stop.
             Effect::Showing(id) => {
                 let _ = progress::showing(self.root, id);
-                None
+                let entry = entry(id)?;
+                let lesson = lesson::read(self.root, entry.level, Some(entry.exercise)).ok();
+                let place = lesson.and_then(|(_, markdown)| lesson::place(&markdown, id));
+                Some(Event::Place { id: entry.criterion.id, place })
             }
             Effect::Show(id) => {
                 let mut text = String::new();
