@@ -343,6 +343,9 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 fn newer() -> Repository {
     let course = Repository::with_course();
     course.write("Cargo.toml", "[workspace.package]\nversion = \"1.1.0\"\n");
+    // A linked checkout has a file of this name.
+    std::fs::remove_dir_all(course.path(".git")).expect("no repository");
+    course.write(".git", "gitdir: ../course/.git/worktrees/newer\n");
     course.write("README.md", "The course, second edition.\n");
     course.write("level1/README.md", "The level, second edition.\n");
     course.write("docs/new.md", "Another page.\n");

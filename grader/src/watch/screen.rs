@@ -109,17 +109,13 @@ fn indent(line: &str) -> usize {
 fn header(state: &State) -> String {
     let names: Vec<String> = state.names().into_iter().collect();
     let score = state.score();
-    let bar = bar(score.core, score.core_of);
+    let (won, of) = match (score.core, score.core_of) {
+        // Bonus criteria alone.
+        (_, 0) => score.total(),
+        core => core,
+    };
     let run = state.running.as_deref().unwrap_or("waiting for a saved file");
-    format!(
-        "{} {bar} {}/{} + bonus {}/{}  {}",
-        Styled(BOLD, names.join(", ")),
-        score.core,
-        score.core_of,
-        score.bonus,
-        score.bonus_of,
-        Styled(DIM, run)
-    )
+    format!("{} {} {score}  {}", Styled(BOLD, names.join(", ")), bar(won, of), Styled(DIM, run))
 }
 
 fn body(state: &State, columns: usize) -> Vec<String> {
