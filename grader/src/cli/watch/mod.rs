@@ -6,7 +6,7 @@ mod files;
 mod terminal;
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -62,7 +62,9 @@ pub(super) fn run(
     drop(terminal);
     done?;
     let score = state.score();
-    anstream::println!(
+    // The terminal may have been closed.
+    let _ = writeln!(
+        std::io::stdout(),
         "{} of {} points, {} of {} bonus points",
         score.core,
         score.core_of,
