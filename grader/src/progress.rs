@@ -142,7 +142,7 @@ pub fn name_next(root: &Path, report: &mut Report) {
         return;
     }
     let met: BTreeSet<&str> = criteria().map(|criterion| criterion.id).collect();
-    let level = own().last().and_then(|level| catalog::level(level.name));
+    let level = own().next_back().and_then(|level| catalog::level(level.name));
     let after = level.map(|level| After::of(level, |id| met.contains(id) || record.is_met(id)));
     report.after = after;
 }

@@ -14,8 +14,11 @@ const LEFT: i32 = 130;
 const ROW: i32 = 44;
 const CHARACTER: i32 = 9;
 
-/// The states of each run and its name; the end of the longest.
-fn read<'a>(runs: &[Run<'a>]) -> (Vec<(&'static str, &'a [Change], u64)>, u64) {
+/// Whose run it is, its states and its end.
+type States<'a> = (&'static str, &'a [Change], u64);
+
+/// The states of each run, and the end of the longest.
+fn read<'a>(runs: &[Run<'a>]) -> (Vec<States<'a>>, u64) {
     let of_run = |(whose, figure): &Run<'a>| match figure {
         Figure::States { changes, end_us } => Some((*whose, changes.as_slice(), *end_us)),
         _ => None,
