@@ -13,7 +13,7 @@ use crate::prove::Failure;
 ///
 /// # Errors
 ///
-/// When a level does not compile, or a scene comes to no end.
+/// When a level does not compile, or a scene fails.
 pub fn record(root: &Path) -> Result<Recorded, Failure> {
     let mut entries: Vec<Entry> = all().filter(|entry| !entry.exercise.scenes.is_empty()).collect();
     entries.dedup_by_key(|entry| (entry.level.name, entry.exercise.name));

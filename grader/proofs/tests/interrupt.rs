@@ -13,7 +13,7 @@ fn processes(text: &str) -> Vec<String> {
     program::processes(text).expect("/proc")
 }
 
-/// A terminal that is closed takes the grader's output with it: writing fails, and the grader ends all the same.
+/// A terminal that is closed takes the grader's output with it: writing fails, and the grader still ends.
 #[test]
 fn a_closed_terminal_ends_a_run() {
     let root = grader::workspace::of_this_run().expect("the workspace");

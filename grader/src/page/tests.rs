@@ -23,8 +23,8 @@ fn criteria<'a>(document: &'a Document<'a>) -> Vec<Node<'a, 'a>> {
     document.descendants().filter(|node| node.has_attribute("data-id")).collect()
 }
 
-/// A failed run with every scene of the course. In one the learner's run is the reference's, one did not come to its
-/// end, and in the others it is the reference's of another scene of the same kind.
+/// A failed run with every scene of the course. In one the learner's run is the reference's, one failed
+/// and in the others it is the reference's of another scene of the same kind.
 fn with_scenes() -> Report {
     let mut report = report(Some(wrong));
     let scenes = || LEVELS.iter().flat_map(|it| it.exercises).flat_map(|it| it.scenes);

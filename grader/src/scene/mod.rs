@@ -33,7 +33,7 @@ pub struct Played {
     pub id: &'static str,
     /// What the picture shows.
     pub title: &'static str,
-    /// What the learner's code did; `null` if the scene did not come to its end.
+    /// What the learner's code did; `null` if the scene failed.
     pub own: Option<Figure>,
     /// Why there is nothing to show.
     pub why: Option<String>,
