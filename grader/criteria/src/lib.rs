@@ -53,7 +53,7 @@
 //! title = "One load: five sources and their calls"
 //! ```
 //!
-//! `renamed.toml` beside the levels' folders lists the criteria whose id has changed ([`renamed`]).
+//! `renamed.toml` beside the levels' folders lists the criteria whose id has changed ([`renamed()`]).
 //!
 //! Every clause names a criterion and every criterion stands in a clause, so that nothing is promised
 //! that no criterion judges, and nothing is judged that is not promised.
