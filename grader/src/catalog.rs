@@ -9,6 +9,8 @@ pub struct Level {
     pub name: &'static str,
     /// One line for the scoreboard.
     pub title: &'static str,
+    /// The package whose benchmarks compare a finished level.
+    pub bench: &'static str,
     /// What the course provides below `src/`: files, or folders with a slash at their end, relative to
     /// the level's folder. A starter leaves them as they are and a submission cannot replace them.
     /// Everything else below `src/` is the learner's.
@@ -54,6 +56,17 @@ pub struct Exercise {
     pub clauses: &'static [Clause],
     /// In the order in which a learner should meet them.
     pub criteria: &'static [Criterion],
+    /// What the report shows of it in pictures.
+    pub scenes: &'static [Scene],
+}
+
+/// A run of an exercise at fixed values that the report shows as a picture. It is worth nothing.
+#[derive(Debug)]
+pub struct Scene {
+    /// As the check binary knows it: `level2/race/scene/page`.
+    pub id: &'static str,
+    /// What the picture shows.
+    pub title: &'static str,
 }
 
 impl Exercise {
@@ -121,6 +134,15 @@ pub enum Kind {
 /// Every level, in the order of the course.
 pub const LEVELS: &[&Level] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
+/// Criteria whose id has changed, the old id and the one that it has now: `grader/criteria/renamed.toml`.
+pub const RENAMED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/renamed.rs"));
+
+/// The id that a criterion has now, where `id` is one that it had; `id` itself otherwise.
+#[must_use]
+pub fn current_id(id: &str) -> &str {
+    RENAMED.iter().find(|(from, _)| *from == id).map_or(id, |(_, to)| to)
+}
+
 /// The level called `name`; a slash at its end does not count.
 #[must_use]
 pub fn level(name: &str) -> Option<&'static Level> {
@@ -144,6 +166,17 @@ mod tests {
         assert_eq!(module_of("src/race.rs"), "race");
         assert_eq!(module_of("src/breaker/core.rs"), "breaker");
         assert_eq!(module_of("level3/src/breaker/core.rs"), "breaker");
+    }
+
+    #[test]
+    fn an_old_id_leads_to_a_criterion_and_no_criterion_has_one() {
+        let ids = || LEVELS.iter().flat_map(|it| it.exercises).flat_map(|it| it.criteria);
+        for (from, to) in RENAMED {
+            assert!(ids().all(|criterion| criterion.id != *from), "{from}");
+            assert!(ids().any(|criterion| criterion.id == *to), "{to}");
+            assert_eq!(current_id(from), *to);
+        }
+        assert_eq!(current_id("level2/race/of-my-own"), "level2/race/of-my-own");
     }
 
     /// The kernel ends a check process at its own limit, which says less than the grader does.

@@ -9,6 +9,7 @@ use crate::build::{self, BuildError, Built, LevelBuild, Part, Step};
 use crate::catalog;
 use crate::inspect::suspicious;
 use crate::report::Report;
+use crate::scene;
 use crate::seed::Seed;
 use crate::select::Entry;
 use crate::submission::Files;
@@ -58,7 +59,37 @@ pub fn grade(
     progress: &dyn Progress,
 ) -> Result<Report, BuildError> {
     let built = build(root, entries, options, progress)?;
-    let mut report = judge_built(root, entries, &built, limits, seed, progress);
+    Ok(judge_and_look(root, entries, &built, limits, seed, progress))
+}
+
+/// As [`grade`], and plays the scenes of the same exercises: the report has what its pictures show.
+///
+/// # Errors
+///
+/// As [`grade`].
+pub fn grade_with_scenes(
+    root: &Path,
+    entries: &[Entry],
+    options: &build::Options,
+    limits: &Limits,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Result<Report, BuildError> {
+    let built = build(root, entries, options, progress)?;
+    let mut report = judge_and_look(root, entries, &built, limits, seed, progress);
+    scene::add(&mut report, root, entries, &built, limits);
+    Ok(report)
+}
+
+fn judge_and_look(
+    root: &Path,
+    entries: &[Entry],
+    built: &Built,
+    limits: &Limits,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Report {
+    let mut report = judge_built(root, entries, built, limits, seed, progress);
     for level in &mut report.levels {
         // Files that cannot be read have not been compiled either.
         if let Some(known) = catalog::level(level.name)
@@ -67,7 +98,7 @@ pub fn grade(
             level.look_at = suspicious(root, known, &files);
         }
     }
-    Ok(report)
+    report
 }
 
 /// Builds what `entries` need.

@@ -2,6 +2,7 @@
 //!
 //! Check processes sit in process groups of their own, so the terminal's Ctrl-C does not reach them.
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,7 +56,8 @@ pub fn end() -> ! {
     } else {
         "interrupted: nothing was graded, nothing was written"
     };
-    anstream::eprintln!("\n{last}");
+    // The terminal may be gone, and a macro that prints would panic, which ends this thread and not the program.
+    let _ = writeln!(std::io::stderr(), "\n{last}");
     std::process::exit(EXIT_CODE)
 }
 

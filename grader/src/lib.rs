@@ -5,7 +5,7 @@
 //! judged stands in the check binaries (`grader/checks/levelN`), which [`build`] compiles with a
 //! nested cargo and [`supervise`] runs, one process for each criterion. [`grade`] puts the two
 //! together into a [`report::Report`], which is the only thing that the command line, the test
-//! harness, the JSON and the [`page`] show.
+//! harness, the JSON and the [`page`] show. A [`scene`] is a picture of it.
 //!
 //! [`starter`] turns a reference solution into a learner's blank, [`update`] puts a newer course under it;
 //! [`submission`] lays a learner's
@@ -24,6 +24,7 @@ pub mod lesson;
 pub mod page;
 pub mod progress;
 pub mod report;
+pub mod scene;
 pub mod seed;
 pub mod select;
 pub mod starter;

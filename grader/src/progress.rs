@@ -1,7 +1,8 @@
 //! What the grader remembers of a learner's way: `.course/progress.json`.
 //!
 //! For each criterion of a started level, when it first passed; and the criterion that was shown last, which
-//! `show` and `hint` mean when no id is given. A file that cannot be read is reported, never replaced.
+//! `show` and `hint` mean when no id is given. A file that cannot be read is reported, never replaced. A record of an
+//! older course may have ids that have changed: they are read as the newer ones ([`catalog::current_id`]).
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::catalog;
+use crate::report::after::After;
 use crate::report::{Report, Status};
 use crate::starter::files::{self, FileError};
 use crate::starter::started;
@@ -51,6 +54,17 @@ impl Record {
         self.passed.contains_key(id) && !self.failing.contains(id)
     }
 
+    /// The record with the ids that its criteria have now. Of two entries for one criterion the earlier pass counts.
+    fn with_current_ids(self, current: impl Fn(&str) -> String) -> Self {
+        let mut passed = BTreeMap::new();
+        for (id, at) in self.passed {
+            let first = passed.entry(current(&id)).or_insert(at);
+            *first = at.min(*first);
+        }
+        let failing = self.failing.iter().map(|id| current(id)).collect();
+        Record { passed, failing, last: self.last.map(|id| current(&id)), ..self }
+    }
+
     /// Adds the outcome of a judged criterion.
     fn judged(&mut self, id: &str, status: Status, now: u64) {
         match status {
@@ -83,7 +97,7 @@ pub fn read(root: &Path) -> Result<Record, ProgressError> {
         let what = format!("a newer grader wrote it: its schema is {}", record.schema);
         return Err(ProgressError::Format { path, what });
     }
-    Ok(record)
+    Ok(record.with_current_ids(|id| catalog::current_id(id).to_owned()))
 }
 
 /// Adds which criteria of started levels pass and, if there is one, the criterion that is shown. Writes nothing where no level is started.
@@ -115,6 +129,22 @@ pub fn name_unfinished(root: &Path, report: &mut Report) {
         let level = id.split('/').next().unwrap_or_default();
         started.contains(level) && !record.is_met(id)
     });
+}
+
+/// Says what comes next where every criterion of a started level that was graded is met. The record knows those that
+/// were not graded now.
+pub fn name_next(root: &Path, report: &mut Report) {
+    let started = started(root).unwrap_or_default();
+    let record = read(root).unwrap_or_default();
+    let own = || report.levels.iter().filter(|level| started.contains(level.name));
+    let criteria = || own().flat_map(|level| &level.exercises).flat_map(|it| &it.criteria);
+    if criteria().any(|criterion| criterion.status != Status::Passed) {
+        return;
+    }
+    let met: BTreeSet<&str> = criteria().map(|criterion| criterion.id).collect();
+    let level = own().next_back().and_then(|level| catalog::level(level.name));
+    let after = level.map(|level| After::of(level, |id| met.contains(id) || record.is_met(id)));
+    report.after = after;
 }
 
 /// Remembers the criterion that was shown last, where a level is started.
@@ -194,6 +224,29 @@ mod tests {
         assert!(!record.is_met(id), "it was not judged");
         record.judged(id, Status::Passed, 5);
         assert!(record.is_met(id) && record.passed[id] == 2);
+    }
+
+    #[test]
+    fn a_criterion_that_was_renamed_keeps_its_progress() {
+        let (from, to) = catalog::RENAMED[0];
+        let root = tempfile::tempdir().expect("a folder");
+        let record = Record {
+            schema: SCHEMA,
+            passed: [(from.to_owned(), 7), ("level1/a/b".to_owned(), 8)].into(),
+            failing: [from.to_owned()].into(),
+            last: Some(from.to_owned()),
+        };
+        write(root.path(), &record).expect("written");
+        let read = read(root.path()).expect("read");
+        assert_eq!(read.passed, [(to.to_owned(), 7), ("level1/a/b".to_owned(), 8)].into());
+        assert_eq!((read.failing, read.last.as_deref()), ([to.to_owned()].into(), Some(to)));
+        // Judged under both ids: the first pass counts.
+        let both = Record {
+            passed: [("new".to_owned(), 9), ("old".to_owned(), 5)].into(),
+            ..Record::default()
+        };
+        let current = |id: &str| if id == "old" { "new" } else { id }.to_owned();
+        assert_eq!(both.with_current_ids(current).passed, [("new".to_owned(), 5)].into());
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::catalog::{Criterion, Exercise, LEVELS, Level};
+use crate::catalog::{Criterion, Exercise, LEVELS, Level, current_id};
 
 /// A criterion with its place in the catalog.
 #[derive(Debug, Clone, Copy)]
@@ -80,13 +80,15 @@ pub fn select(names: &[String]) -> Result<Vec<Entry>, SelectError> {
 ///
 /// `_` counts as `-`. A name that is not full may be the end of one: the name of an exercise (`race`)
 /// or, where no exercise is called so, the last part or parts of an id (`returns-at-the-third`). If
-/// several full names end so, those of the `started` levels are meant.
+/// several full names end so, those of the `started` levels are meant. The id that a criterion had before it was
+/// renamed names it too.
 ///
 /// # Errors
 ///
 /// [`SelectError::Unknown`] and [`SelectError::Ambiguous`].
 pub fn full_name(name: &str, started: &Started) -> Result<String, SelectError> {
     let wanted = normal(name);
+    let wanted = current_id(&wanted).to_owned();
     if all().any(|entry| covers(&wanted, entry.criterion.id)) {
         return Ok(wanted);
     }

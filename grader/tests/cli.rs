@@ -343,13 +343,19 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 fn newer() -> Repository {
     let course = Repository::with_course();
     course.write("Cargo.toml", "[workspace.package]\nversion = \"1.1.0\"\n");
+    // A linked checkout has a file of this name.
+    std::fs::remove_dir_all(course.path(".git")).expect("no repository");
+    course.write(".git", "gitdir: ../course/.git/worktrees/newer\n");
     course.write("README.md", "The course, second edition.\n");
     course.write("level1/README.md", "The level, second edition.\n");
     course.write("docs/new.md", "Another page.\n");
     std::fs::remove_file(course.path("grader/old.md")).expect("a page less");
     let criteria = course.read("grader/criteria/level1/pages.toml");
     let one = "\n[[criterion]]\nname = \"turns-pages\"\n";
+    let criteria = criteria.replace("\"on-demand\"", "\"asks-on-demand\"");
     course.write("grader/criteria/level1/pages.toml", &(criteria + one));
+    let row = "from = \"level1/pages/on-demand\"\nto = \"level1/pages/asks-on-demand\"\n";
+    course.write("grader/criteria/renamed.toml", &format!("[[renamed]]\n{row}"));
     let module = |name: &str| course.read(&format!("level1/src/{name}.rs"));
     let more = "\n/// Something more to write.\npub fn more() -> u32 {\n    7\n}\n";
     course.write("level1/src/pages.rs", &(module("pages") + more));
@@ -392,11 +398,16 @@ fn an_update_leaves_the_learners_files_and_brings_the_courses() {
         assert!(learner.read(name).contains(blank), "{name}: {}", learner.read(name));
     }
     assert!(learner.read("level1/src/lib.rs").contains("pub mod extra;"));
-    for part in
-        ["1.0.0 -> 1.1.0", "extra.rs  is new", "pages.rs  stays yours", "level1/pages: turns-pages"]
-    {
+    for part in [
+        "1.0.0 -> 1.1.0",
+        "extra.rs  is new",
+        "pages.rs  stays yours",
+        "level1/pages: turns-pages\n",
+        "level1/pages/on-demand  is level1/pages/asks-on-demand now",
+    ] {
         assert!(said.contains(part), "no `{part}` in: {said}");
     }
+    assert!(!said.contains("criteria that are gone"), "{said}");
     let solution = text(&grader(&["solution", "level1/extra", "--root", learner.root()]).stdout);
     assert!(solution.contains("    7\n"), "the newer reference is kept: {solution}");
 

@@ -3,14 +3,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level, folder, read};
+use crate::{
+    Clause, CriteriaError, Criterion, Exercise, Kind, Level, Scene, folder, read, renamed,
+};
 
-/// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, into Cargo's
-/// output folder. A bad file ends the build with its place.
+/// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, and `renamed.rs`, one of
+/// type `&[(&str, &str)]`, into Cargo's output folder. A bad file ends the build with its place.
 pub fn catalog() {
     // The levels are found by their folders: a new one counts.
     println!("cargo::rerun-if-changed={}", folder().display());
     finish(read(&folder()).and_then(|levels| {
+        let rows = renamed(&folder(), &levels)?;
+        let pairs: Vec<(String, String)> = rows.into_iter().map(|row| (row.from, row.to)).collect();
+        write("renamed.rs", &format!("&{pairs:?}"))?;
         let levels: String = levels.iter().map(level_code).collect();
         write("catalog.rs", &format!("&[{levels}]"))
     }));
@@ -22,7 +27,8 @@ pub fn catalog() {
 /// fingerprints of the level and of the checks, as the compiler was told them (`grader-fingerprint`).
 ///
 /// The function that judges `level2/all-settled/contains-panics` is
-/// `crate::all_settled::contains_panics`. A bad file ends the build with its place.
+/// `crate::all_settled::contains_panics`, the one that plays its scene `page` is
+/// `crate::all_settled::scenes::page`. The table has both. A bad file ends the build with its place.
 pub fn checks() {
     let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
     let level = package.strip_prefix("check-").unwrap_or_default();
@@ -67,6 +73,7 @@ fn stale() -> Option<PathBuf> {
         ("src/lib.rs", include_str!("lib.rs")),
         ("src/generate.rs", include_str!("generate.rs")),
         ("src/read.rs", include_str!("read.rs")),
+        ("src/renamed.rs", include_str!("renamed.rs")),
     ];
     let mut files = compiled.into_iter().map(|(name, text)| (folder().join(name), text));
     files
@@ -87,8 +94,8 @@ fn level_code(level: &Level) -> String {
     let exercises: String = level.exercises.iter().map(|e| exercise_code(level, e)).collect();
     // Rust's Debug form of strings, numbers and options is Rust code.
     format!(
-        "&Level {{ name: {:?}, title: {:?}, provided: &{:?}, exercises: &[{exercises}] }},\n",
-        level.name, level.title, level.provided
+        "&Level {{ name: {:?}, title: {:?}, bench: {:?}, provided: &{:?}, exercises: &[{exercises}] }},\n",
+        level.name, level.title, level.bench, level.provided
     )
 }
 
@@ -96,16 +103,22 @@ fn exercise_code(level: &Level, exercise: &Exercise) -> String {
     let criteria: String =
         exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
     let clauses: String = exercise.clauses.iter().map(|c| clause_code(level, c)).collect();
+    let scenes: String = exercise.scenes.iter().map(|s| scene_code(level, exercise, s)).collect();
     format!(
         "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, \
          foundation: &{:?}, clauses: &[{clauses}], \
-         criteria: &[{criteria}] }},\n",
+         criteria: &[{criteria}], scenes: &[{scenes}] }},\n",
         exercise.name,
         exercise.title,
         in_workspace(level, &exercise.file),
         exercise.trial,
         exercise.foundation
     )
+}
+
+fn scene_code(level: &Level, exercise: &Exercise, scene: &Scene) -> String {
+    let id = scene_id(&level.name, exercise, scene);
+    format!("Scene {{ id: {id:?}, title: {:?} }},\n", scene.title)
 }
 
 fn clause_code(level: &Level, clause: &Clause) -> String {
@@ -146,7 +159,19 @@ fn check_lines(level: &str, exercise: &Exercise) -> String {
             criterion.threads
         );
     }
+    for scene in &exercise.scenes {
+        let id = scene_id(level, exercise, scene);
+        let function = format!("{}::scenes::{}", rust_name(&exercise.name), rust_name(&scene.name));
+        let _ = writeln!(
+            table,
+            "::grader_kit::Criterion {{ id: {id:?}, body: |cx| Box::pin(crate::{function}(cx)), threads: false }},",
+        );
+    }
     table
+}
+
+fn scene_id(level: &str, exercise: &Exercise, scene: &Scene) -> String {
+    format!("{level}/{}/scene/{}", exercise.name, scene.name)
 }
 
 fn id(level: &str, exercise: &Exercise, criterion: &Criterion) -> String {

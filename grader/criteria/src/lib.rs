@@ -15,6 +15,7 @@
 //!
 //! ```toml
 //! title = "Four strategies for one dashboard"
+//! bench = "level2-bench"                      # the package whose benchmarks a finished level is compared by
 //! exercises = ["sequential", "race"]          # the order to work in
 //! provided = ["src/lib.rs", "src/demo/"]      # what the course provides, below the level's folder
 //! ```
@@ -46,19 +47,27 @@
 //! cpu_seconds = 10                            # optional; where the usual limit is too low
 //! threads = true                              # optional; its check calls `Cx::on_threads`
 //! races = true                                # optional; with `threads`: which faults it meets is chance
+//!
+//! [[scene]]                                   # optional; a picture of the report, worth nothing
+//! name = "page"                               # `crate::race::scenes::page` plays it
+//! title = "One load: five sources and their calls"
 //! ```
+//!
+//! `renamed.toml` beside the levels' folders lists the criteria whose id has changed ([`renamed()`]).
 //!
 //! Every clause names a criterion and every criterion stands in a clause, so that nothing is promised
 //! that no criterion judges, and nothing is judged that is not promised.
 
 pub mod generate;
 mod read;
+mod renamed;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 pub use read::read;
+pub use renamed::{FILE as RENAMED_FILE, Renamed, renamed};
 
 /// One level of the course.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +76,8 @@ pub struct Level {
     pub name: String,
     /// One line for the scoreboard.
     pub title: String,
+    /// The package whose benchmarks compare a finished level.
+    pub bench: String,
     /// What the course provides, relative to the level's folder: files, or folders with a slash at
     /// their end.
     pub provided: Vec<String>,
@@ -92,6 +103,17 @@ pub struct Exercise {
     pub clauses: Vec<Clause>,
     /// In the order in which a learner should meet them.
     pub criteria: Vec<Criterion>,
+    /// What the report shows of it in pictures.
+    pub scenes: Vec<Scene>,
+}
+
+/// A run of the exercise at fixed values that the report shows as a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scene {
+    /// The name of the function that plays it, with dashes. The scene's id is `level2/race/scene/page`.
+    pub name: String,
+    /// What the picture shows, as a caption.
+    pub title: String,
 }
 
 /// One promise that a right solution keeps.

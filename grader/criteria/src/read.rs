@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level};
+use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level, Scene};
 
 /// The file that makes a folder a level.
 const LEVEL_FILE: &str = "level.toml";
@@ -20,6 +20,7 @@ const MOST_HINTS: usize = 3;
 #[serde(deny_unknown_fields)]
 struct LevelFile {
     title: String,
+    bench: String,
     exercises: Vec<Spanned<String>>,
     provided: Vec<String>,
 }
@@ -38,6 +39,15 @@ struct ExerciseFile {
     #[serde(default)]
     clause: Vec<ClauseTable>,
     criterion: Vec<CriterionTable>,
+    #[serde(default)]
+    scene: Vec<SceneTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SceneTable {
+    name: Spanned<String>,
+    title: String,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +135,8 @@ fn level(folder: &Path) -> Result<Level, CriteriaError> {
         }
     }
     contract_is_complete(folder, &exercises)?;
-    Ok(Level { name: stem(folder), title: file.title, provided: file.provided, exercises })
+    let (name, LevelFile { title, bench, provided, .. }) = (stem(folder), file);
+    Ok(Level { name, title, bench, provided, exercises })
 }
 
 /// Every clause names criteria of its level, and every criterion stands in a clause.
@@ -200,6 +211,15 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
         let criteria = table.criteria.into_inner().into_iter().map(full).collect();
         clauses.push(Clause { text: one_line(&table.text), criteria });
     }
+    let mut scenes: Vec<Scene> = Vec::new();
+    for table in file.scene {
+        source.check_name(&table.name)?;
+        if scenes.iter().any(|scene| scene.name == *table.name.as_ref()) {
+            let what = format!("the scene `{}` stands twice", table.name.as_ref());
+            return Err(source.error(table.name.span(), what));
+        }
+        scenes.push(Scene { name: table.name.into_inner(), title: one_line(&table.title) });
+    }
     Ok(Exercise {
         name: name.to_owned(),
         title: file.title,
@@ -208,24 +228,25 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
         foundation: file.foundation,
         clauses,
         criteria,
+        scenes,
     })
 }
 
 /// A file and its text.
-struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     text: String,
 }
 
 impl Source {
-    fn load(path: PathBuf) -> Result<Source, CriteriaError> {
+    pub(crate) fn load(path: PathBuf) -> Result<Source, CriteriaError> {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Source { path, text }),
             Err(error) => Err(unreadable(&path, &error)),
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, CriteriaError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, CriteriaError> {
         toml::from_str(&self.text).map_err(|error| CriteriaError {
             path: self.path.clone(),
             line: error.span().map(|span| self.line(span.start)),
@@ -233,7 +254,7 @@ impl Source {
         })
     }
 
-    fn error(&self, span: Range<usize>, what: String) -> CriteriaError {
+    pub(crate) fn error(&self, span: Range<usize>, what: String) -> CriteriaError {
         CriteriaError { path: self.path.clone(), line: Some(self.line(span.start)), what }
     }
 
@@ -280,7 +301,8 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const LEVEL: &str = "title = \"A level\"\nexercises = [\"race\"]\nprovided = []\n";
+    const LEVEL: &str =
+        "title = \"A level\"\nbench = \"level9\"\nexercises = [\"race\"]\nprovided = []\n";
     const EXERCISE: &str = "title = \"An exercise\"\nfile = \"src/race.rs\"\nread = [\"a book\"]\n\
         [[clause]]\ntext = \"Is fast.\"\ncriteria = [\"is-fast\"]\n[[criterion]]\nname = \"is-fast\"\ntitle = \"is fast\"\npoints = 2\nkind = \"core\"\n\
         requirement = \"\"\"\nFast,\n  and right.\"\"\"\nhints = [\"Do less.\"]\n";
@@ -350,8 +372,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scene_has_a_name_of_its_own() {
+        let scene = "[[scene]]\nname = \"page\"\ntitle = \"\"\"\nOne\n  load\"\"\"\n";
+        let levels = read_with(LEVEL, &format!("{EXERCISE}{scene}")).expect("good files");
+        let read = Scene { name: "page".to_owned(), title: "One load".to_owned() };
+        assert_eq!(levels[0].exercises[0].scenes, [read]);
+        let twice = format!("{EXERCISE}{scene}{scene}");
+        refuses(LEVEL, &twice, &["race.toml:22", "`page` stands twice"]);
+    }
+
+    #[test]
     fn the_list_of_exercises_and_the_files_agree() {
-        refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:2", "rice.toml"]);
+        refuses(&LEVEL.replace("race", "rice"), EXERCISE, &["level.toml:3", "rice.toml"]);
         refuses(&LEVEL.replace("\"race\"", ""), EXERCISE, &["race.toml", "not listed"]);
     }
 

@@ -180,6 +180,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
         id: criterion.id.to_owned(),
         fail: None,
         notes: Vec::new(),
+        figure: None,
         virtual_us: 0,
         jail: Jail::None,
     };
@@ -275,6 +276,7 @@ fn run(criterion: &'static Criterion, setting: Setting) -> Message {
     }
     message.fail = fail;
     message.notes.extend(cx.shared.notes.take());
+    message.figure = cx.shared.figure.take();
     let virtual_time: Duration = cx.shared.virtual_time.get();
     message.virtual_us = u64::try_from(virtual_time.as_micros()).unwrap_or(u64::MAX);
     message

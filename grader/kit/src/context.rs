@@ -10,7 +10,7 @@ use crate::meter::Meter;
 use crate::panics::Contained;
 use crate::threads::Pool;
 use crate::{Draw, Source, Timeline};
-use grader_protocol::{Fail, PanicSite};
+use grader_protocol::{Fail, Figure, PanicSite};
 
 /// Handed to every criterion. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) meter: Meter,
     pub(crate) notes: RefCell<Vec<String>>,
+    /// What a scene has measured.
+    pub(crate) figure: RefCell<Option<Figure>>,
     /// Panics that did not reach the caller.
     pub(crate) contained: RefCell<Vec<Contained>>,
     pub(crate) virtual_time: Cell<Duration>,
@@ -57,14 +59,16 @@ impl Cx {
     /// The timeline begins now.
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, meter, sources, id, seed, pool } = parts;
-        let (notes, contained, virtual_time) =
-            (RefCell::default(), RefCell::default(), Cell::default());
+        let (notes, figure, contained) =
+            (RefCell::default(), RefCell::default(), RefCell::default());
+        let virtual_time = Cell::default();
         let (draws, running) = (Cell::default(), RefCell::default());
         let (patience, timeline) = (Cell::default(), Timeline::new(clock.clone()));
         let shared = Shared {
             clock,
             meter,
             notes,
+            figure,
             contained,
             virtual_time,
             sources,
@@ -123,6 +127,11 @@ impl Cx {
     /// Something worth telling that decides nothing.
     pub fn note(&self, note: impl Into<String>) {
         self.shared.notes.borrow_mut().push(note.into());
+    }
+
+    /// What a scene shows. The last figure of a script counts.
+    pub fn show(&self, figure: Figure) {
+        self.shared.figure.replace(Some(figure));
     }
 
     /// Remembers panics that did not reach the caller of `call`.

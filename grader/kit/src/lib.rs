@@ -43,7 +43,7 @@ pub use child::main;
 pub use context::Cx;
 pub use criterion::{Body, Criterion, Outcome};
 pub use draw::Draw;
-pub use grader_protocol::{Diagnosis, Fail, Jail, PanicSite};
+pub use grader_protocol::{Diagnosis, Fail, Figure, Jail, PanicSite, figure};
 pub use helpers::{difference, dropped_at, ensure_still, failed, list, lock, ms, short};
 pub use memory::scarce;
 pub use moved::moved;

@@ -23,7 +23,7 @@ use std::fmt::Write as _;
 use std::pin::pin;
 
 use futures::{Stream, StreamExt as _, stream};
-use grader_protocol::Fail;
+use grader_protocol::{Fail, Figure, figure};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{Outcome, ms};
@@ -170,8 +170,24 @@ impl Marbles {
         if self == expected {
             return Ok(());
         }
-        let (expected, observed) = lines(expected, self);
-        Err(Fail::new(headline).expected(expected).observed(observed).help(help))
+        let lines = vec![expected.drawn("expected"), self.drawn("observed")];
+        let (expected, observed) = self::lines(expected, self);
+        let fail = Fail::new(headline).expected(expected).observed(observed).help(help);
+        Err(Fail { figure: Some(Figure::Streams { lines }), ..fail })
+    }
+
+    /// As a picture shows it.
+    #[must_use]
+    pub fn drawn(&self, name: &str) -> figure::Line {
+        let mark = |(at, mark): &(u64, Mark)| {
+            let (kind, text) = match mark {
+                Mark::Item(text) => (figure::MarkKind::Item, text.clone()),
+                Mark::Error => (figure::MarkKind::Error, String::new()),
+                Mark::End => (figure::MarkKind::End, String::new()),
+            };
+            figure::Mark { at_us: at * 1000, kind, text }
+        };
+        figure::Line { name: name.to_owned(), marks: self.0.iter().map(mark).collect() }
     }
 
     fn is_drawable(&self) -> bool {

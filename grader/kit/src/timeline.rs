@@ -73,7 +73,8 @@ impl Timeline {
     }
 
     /// How many times [`restart`](Self::restart) was called.
-    pub(crate) fn case(&self) -> u64 {
+    #[must_use]
+    pub fn case(&self) -> u64 {
         self.lock().case
     }
 

@@ -13,6 +13,7 @@ pub mod program;
 pub mod prose;
 pub mod prove;
 pub mod run;
+pub mod scenes;
 pub mod schemata;
 pub mod steps;
 pub mod tables;

@@ -13,6 +13,35 @@ fn processes(text: &str) -> Vec<String> {
     program::processes(text).expect("/proc")
 }
 
+/// A terminal that is closed takes the grader's output with it: writing fails, and the grader still ends.
+#[test]
+fn a_closed_terminal_ends_a_run() {
+    let root = grader::workspace::of_this_run().expect("the workspace");
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("target");
+    let mut child = Command::new(program::grader().expect("the grader"))
+        .arg("level2")
+        .current_dir(&root)
+        .env("CARGO_TARGET_DIR", &target)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the grader starts");
+    let name = target.to_str().expect("UTF-8").to_owned();
+    let begin = Instant::now();
+    while processes(&name).is_empty() {
+        assert!(begin.elapsed() < PATIENCE, "no rustc was started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(child.stderr.take());
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill").success());
+    while child.try_wait().expect("a child").is_none() {
+        assert!(begin.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn ctrl_c_while_cargo_builds() {
     let root = grader::workspace::of_this_run().expect("the workspace");

@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Diagnosis;
+use crate::{Diagnosis, Figure};
 
 /// The failure of a criterion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Fail {
     pub panics: Vec<PanicSite>,
     /// What the fakes saw, in the order in which they saw it.
     pub timeline: Vec<Event>,
+    /// What was expected and what was observed, where a picture shows it better than words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<Figure>,
 }
 
 impl Fail {

@@ -10,17 +10,19 @@
 
 mod diagnosis;
 mod fail;
+pub mod figure;
 pub mod limits;
 mod text;
 
 pub use diagnosis::Diagnosis;
 pub use fail::{Event, Fail, PanicSite};
+pub use figure::Figure;
 pub use text::tidy;
 
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages; a check binary of another build must not be misread.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Marks the line that carries the verdict where the channel is shared with the process's output.
 pub const LINE_MARK: &str = "grader-verdict";
@@ -66,6 +68,8 @@ pub struct Message {
     pub fail: Option<Fail>,
     /// Remarks that decide nothing.
     pub notes: Vec<String>,
+    /// What a scene has measured.
+    pub figure: Option<Figure>,
     /// Virtual time that the judged calls took, in microseconds.
     pub virtual_us: u64,
     /// How the process was confined.

@@ -2,7 +2,7 @@
 use crate::{Fail, Message};
 
 /// Bytes of a headline, and of each name in a timeline.
-const MOST_IN_A_LINE: usize = 1 << 10;
+pub(crate) const MOST_IN_A_LINE: usize = 1 << 10;
 
 /// Bytes of any other text.
 const MOST_IN_A_TEXT: usize = 8 << 10;
@@ -16,6 +16,9 @@ impl Message {
     pub fn tidy(&mut self) {
         self.notes.truncate(MOST_NOTES);
         self.notes.iter_mut().for_each(|note| *note = tidy(note, MOST_IN_A_TEXT));
+        if let Some(figure) = &mut self.figure {
+            figure.tidy();
+        }
         if let Some(fail) = &mut self.fail {
             fail.tidy();
         }
@@ -34,6 +37,9 @@ impl Fail {
         for event in &mut self.timeline {
             event.who = tidy(&event.who, MOST_IN_A_LINE);
             event.what = tidy(&event.what, MOST_IN_A_LINE);
+        }
+        if let Some(figure) = &mut self.figure {
+            figure.tidy();
         }
     }
 }

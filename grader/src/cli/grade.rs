@@ -3,6 +3,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use grader::build::Options;
+use grader::grade::Progress;
 use grader::report::{Report, Status, json, scoreboard};
 use grader::seed::Seed;
 use grader::select::{Entry, select};
@@ -20,8 +21,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let file = arguments.output.as_deref().map(write::Pending::create).transpose()?;
     let to_terminal = file.is_none() && std::io::stdout().is_terminal();
     let color = to_terminal && arguments.format == Format::Text;
-    let report = judge(&root, &entries, color, seed)?;
+    let shows = if arguments.format == Format::Text { Shows::Text } else { Shows::Pictures };
+    let report = judge(&root, &entries, color, seed, shows)?;
     let text = match arguments.format {
+        Format::Text if arguments.all => scoreboard::render_all(&report),
         Format::Text => scoreboard::render(&report),
         Format::Json => json::render(&report)? + "\n",
         Format::Html => page::learner(&report)?,
@@ -33,24 +36,37 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(exit(&report, &names))
 }
 
+/// What is made of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// Text: no scene is played.
+    Text,
+    /// Pictures too, or what a machine could draw them from.
+    Pictures,
+}
+
 /// Grades with the learner's record: what is untouched is left out, and what passes is remembered.
 pub(super) fn judge(
     root: &Path,
     entries: &[Entry],
     color: bool,
     seed: Seed,
+    shows: Shows,
 ) -> Result<Report, Failure> {
     let options = Options { color, ..Options::default() };
     let limits = Limits::default();
-    let mut report = if std::io::stderr().is_terminal() {
-        grader::grade::grade(root, entries, &options, &limits, seed, &Spinner::default())?
-    } else {
-        grader::grade::grade(root, entries, &options, &limits, seed, &Lines)?
+    let (spinner, lines) = (Spinner::default(), Lines);
+    let progress: &dyn Progress = if std::io::stderr().is_terminal() { &spinner } else { &lines };
+    let grade = match shows {
+        Shows::Text => grader::grade::grade,
+        Shows::Pictures => grader::grade::grade_with_scenes,
     };
+    let mut report = grade(root, entries, &options, &limits, seed, progress)?;
     report.leave_out(&grader::starter::untouched(root));
     let record = progress::read(root).unwrap_or_default();
     report.remember_won(|id| record.passed.contains_key(id));
     progress::name_unfinished(root, &mut report);
+    progress::name_next(root, &mut report);
     remember(root, &report);
     Ok(report)
 }

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// What to grade; everything if nothing is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Show every criterion, and every failure in full
+    #[arg(long)]
+    all: bool,
     /// How to show the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -81,8 +84,8 @@ enum Command {
     },
     /// Grade what you save, and show one open criterion at a time
     Watch {
-        /// What to watch: levels; those that you have started if none is named
-        #[arg(value_name = "LEVEL")]
+        /// What to watch: levels or exercises; the levels that you have started if nothing is named
+        #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// Print text from top to bottom instead of drawing a screen; a key is then a letter and Enter
         #[arg(long)]

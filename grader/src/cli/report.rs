@@ -25,7 +25,7 @@ pub(super) fn run(
     let seed = seed.map_or_else(Seed::of_this_run, Ok)?;
     let path = output.map_or_else(|| place(&root), |path| Ok(path.to_path_buf()))?;
     let file = write::Pending::create(&path)?;
-    let report = grade::judge(&root, &entries, false, seed)?;
+    let report = grade::judge(&root, &entries, false, seed, grade::Shows::Pictures)?;
     file.finish(&page::learner(&report)?)?;
     let score = report.score;
     write::to_stdout(&format!(

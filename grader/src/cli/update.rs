@@ -37,8 +37,10 @@ fn render(updated: &Updated) -> Result<String, std::fmt::Error> {
     section(&mut out, "changed by you and by the course", kept)?;
     let replaced = replaced_edited.iter().map(|path| format!("{path}  is the course's now"));
     section(&mut out, "not as the course had them; the last commit has your versions", replaced)?;
-    section(&mut out, "new criteria", by_exercise(&criteria.0))?;
-    section(&mut out, "criteria that are gone", by_exercise(&criteria.1))?;
+    section(&mut out, "new criteria", by_exercise(&criteria.new))?;
+    section(&mut out, "criteria that are gone", by_exercise(&criteria.gone))?;
+    let renamed = criteria.renamed.iter().map(|(from, to)| format!("{from}  is {to} now"));
+    section(&mut out, "renamed criteria; what you have passed stays passed", renamed)?;
     writeln!(
         out,
         "\nthen  {CODE}git diff{CODE:#} shows the update, {CODE}cargo grade{CODE:#} grades by it"

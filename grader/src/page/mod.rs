@@ -3,11 +3,13 @@
 //! The templates lie beside this module. They are well-formed XML as well, so that a test can read a page with
 //! a parser and compare its figures with the result.
 
-mod chart;
+mod plot;
 pub(crate) mod view;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, HtmlEscape, context};
@@ -30,8 +32,14 @@ const TEMPLATES: [(&str, &str); 4] = [
 /// Only if a template is wrong: what a template is given does not make it fail.
 pub fn learner(report: &Report) -> Result<String, minijinja::Error> {
     let levels: Vec<Level<'_>> = report.levels.iter().map(Level::of_report).collect();
+    let scenes: BTreeMap<&str, Vec<plot::SceneView<'_>>> = report
+        .levels
+        .iter()
+        .map(|level| (level.name, level.scenes.iter().map(plot::scene).collect()))
+        .collect();
     environment()?.get_template("learner.html")?.render(context! {
         levels => Serde(levels),
+        scenes => Serde(scenes),
         score => Serde(report.score),
         seed => report.seed.number(),
         version => env!("CARGO_PKG_VERSION"),

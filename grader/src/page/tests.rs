@@ -4,8 +4,13 @@ use std::process::Command;
 
 use roxmltree::{Document, Node};
 
+use grader_protocol::Figure;
+
 use super::{code, learner};
+use crate::catalog::LEVELS;
 use crate::report::tests::{report, wrong};
+use crate::report::{Report, json};
+use crate::scene::{Played, recorded};
 
 /// The text of the element with this id.
 fn by_id(document: &Document<'_>, id: &str) -> String {
@@ -16,6 +21,36 @@ fn by_id(document: &Document<'_>, id: &str) -> String {
 
 fn criteria<'a>(document: &'a Document<'a>) -> Vec<Node<'a, 'a>> {
     document.descendants().filter(|node| node.has_attribute("data-id")).collect()
+}
+
+/// A failed run with every scene of the course. In one the learner's run is the reference's, one failed
+/// and in the others it is the reference's of another scene of the same kind.
+fn with_scenes() -> Report {
+    let mut report = report(Some(wrong));
+    let scenes = || LEVELS.iter().flat_map(|it| it.exercises).flat_map(|it| it.scenes);
+    for (at, scene) in scenes().enumerate() {
+        let reference = &recorded()[scene.id];
+        let alike = |figure: &&Figure| {
+            std::mem::discriminant(*figure) == std::mem::discriminant(reference)
+                && *figure != reference
+        };
+        let other = recorded().values().find(alike).unwrap_or(reference);
+        let own = match at {
+            0 => Some(reference),
+            1 => None,
+            _ => Some(other),
+        };
+        let why = own.is_none().then(|| "the `load` panicked".to_owned());
+        let (own, reference) = (own.cloned(), Some(reference.clone()));
+        report.levels[0].scenes.push(Played {
+            id: scene.id,
+            title: scene.title,
+            own,
+            why,
+            reference,
+        });
+    }
+    report
 }
 
 /// An HTML page begins with a DOCTYPE, which the parser has to be allowed.
@@ -68,9 +103,105 @@ fn a_failure_shows_its_parts_its_picture_and_its_hints() {
     assert!(failed.is_some_and(|node| node.descendants().any(|it| it.has_tag_name("svg"))));
 }
 
+/// The rows of the tables within an element.
+fn rows(node: Node<'_, '_>) -> Vec<String> {
+    let rows = node.descendants().filter(|it| it.has_tag_name("tr"));
+    let text = |row: Node<'_, '_>| {
+        let cells = row.children().filter(|it| it.has_tag_name("td"));
+        cells.map(|cell| cell.text().unwrap_or_default()).collect::<Vec<_>>().join(" | ")
+    };
+    rows.map(text).filter(|text| !text.is_empty()).collect()
+}
+
+/// What the table of a figure has to say, from the result as JSON.
+fn said(whose: &str, figure: &serde_json::Value) -> Vec<String> {
+    let ms = |us: &serde_json::Value| format!("{} ms", us.as_u64().expect("a time") / 1000);
+    let text = |text: &serde_json::Value| text.as_str().expect("a text").to_owned();
+    let list = |name: &str| figure[name].as_array().expect("a list").iter();
+    match figure["kind"].as_str().expect("a kind") {
+        "calls" => list("events")
+            .map(|it| {
+                format!("{} | {} | {}", ms(&it["at_us"]), text(&it["who"]), text(&it["what"]))
+            })
+            .collect(),
+        "streams" => list("lines")
+            .flat_map(|line| {
+                line["marks"].as_array().expect("marks").iter().map(move |it| (line, it))
+            })
+            .map(|(line, it)| {
+                let what = match it["kind"].as_str() {
+                    Some("end") => "the end".to_owned(),
+                    Some("error") => "an error".to_owned(),
+                    _ => text(&it["text"]),
+                };
+                format!("{} | {} | {what}", ms(&it["at_us"]), text(&line["name"]))
+            })
+            .collect(),
+        "states" => list("changes")
+            .map(|it| format!("{whose} | {} | {}", text(&it["state"]), ms(&it["at_us"])))
+            .collect(),
+        "latencies" => {
+            let took: Vec<_> = list("took_us").collect();
+            let at = |percent: usize| ms(took[(took.len() * percent).div_ceil(100) - 1]);
+            let [p50, p90, p95, p99, all] = [50, 90, 95, 99, 100].map(at);
+            vec![format!("{whose} | {} | {p50} | {p90} | {p95} | {p99} | {all}", took.len())]
+        }
+        "admissions" => {
+            let admitted: Vec<_> = list("admitted_us").collect();
+            let last = ms(admitted.last().expect("a call"));
+            vec![format!("{whose} | {} | {last}", admitted.len())]
+        }
+        other => panic!("a figure of an unknown kind: {other}"),
+    }
+}
+
+#[test]
+fn the_pictures_show_the_figures_of_the_result() {
+    let report = with_scenes();
+    let page = learner(&report).expect("a page");
+    let document = read(&page);
+    let text = json::render(&report).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let scenes = json["levels"][0]["scenes"].as_array().expect("scenes");
+    assert_eq!(scenes.len(), recorded().len());
+    for scene in scenes {
+        let id = scene["id"].as_str().expect("an id");
+        let mut all = document.descendants();
+        let shown = all.find(|it| it.attribute("data-scene") == Some(id)).expect("the scene");
+        assert!(shown.descendants().any(|it| it.has_tag_name("svg")), "{id}");
+        let rows = rows(shown);
+        let same = scene["own"] == scene["reference"];
+        for (whose, name) in [("yours", "own"), ("the reference", "reference")] {
+            if scene[name].is_null() || (same && name == "reference") {
+                continue;
+            }
+            for row in said(whose, &scene[name]) {
+                assert!(rows.iter().any(|it| it.starts_with(&row)), "{id}: no `{row}` in {rows:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_of_a_failure_are_marbles() {
+    use grader_protocol::figure::{Line, Mark, MarkKind};
+    let fail = || {
+        let mark = Mark { at_us: 30_000, kind: MarkKind::Item, text: "c".to_owned() };
+        let line = |name: &str| Line { name: name.to_owned(), marks: vec![mark.clone()] };
+        let lines = vec![line("expected"), line("observed")];
+        grader_protocol::Fail { figure: Some(Figure::Streams { lines }), ..wrong() }
+    };
+    let page = learner(&report(Some(fail))).expect("a page");
+    let document = read(&page);
+    let all = criteria(&document);
+    let failed = all.iter().find(|node| node.attribute("data-status") == Some("failed"));
+    let rows = rows(*failed.expect("a failure"));
+    assert!(rows.contains(&"30 ms | expected | c".to_owned()), "{rows:?}");
+}
+
 #[test]
 fn a_page_needs_no_network_and_runs_no_script() {
-    let page = learner(&report(Some(wrong))).expect("a page");
+    let page = learner(&with_scenes()).expect("a page");
     for word in ["<script", "http://", "https://", "javascript:", "@import", "url("] {
         assert!(!page.contains(word), "{word}");
     }
@@ -101,7 +232,7 @@ fn a_browser_shows_the_page_without_a_complaint() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("report.html");
-    let report = report(Some(wrong));
+    let report = with_scenes();
     std::fs::write(&file, learner(&report).expect("a page")).expect("a file");
     let shown = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"])
@@ -120,4 +251,7 @@ fn a_browser_shows_the_page_without_a_complaint() {
     let score = format!("<b id=\"core\">{}</b>", report.score.core);
     assert!(page.contains(&score), "no {score} in {page}");
     assert_eq!(page.matches("data-id=").count(), report.criteria().count());
+    assert_eq!(page.matches("data-scene=").count(), recorded().len());
+    // Each scene has a picture at least, and each picture came through the browser's own parser.
+    assert!(page.matches("<svg class=\"plot\"").count() >= recorded().len());
 }

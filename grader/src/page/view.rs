@@ -1,8 +1,9 @@
 //! What the templates show.
 
+use grader_protocol::Event;
 use serde::Serialize;
 
-use super::chart::{Chart, Row, chart, rows};
+use super::plot::{self, Picture, Row, rows};
 use crate::catalog::{self, Exercise as CatalogExercise, Kind};
 use crate::report::{
     CriterionReport, ExerciseReport, LevelReport, Score, Status, explain, explain::Fact,
@@ -52,7 +53,10 @@ pub(crate) struct Criterion<'a> {
 pub(crate) struct Failure<'a> {
     pub(crate) headline: Option<&'a str>,
     pub(crate) facts: Vec<Fact>,
-    pub(crate) chart: Option<Chart>,
+    /// What was expected and what was observed, where a picture shows it.
+    pub(crate) pictures: Vec<Picture>,
+    /// The timeline as a picture.
+    pub(crate) chart: Option<String>,
     pub(crate) rows: Vec<Row<'a>>,
     pub(crate) more: usize,
     pub(crate) message: Option<&'a str>,
@@ -72,6 +76,14 @@ impl<'a> Level<'a> {
             exercises: level.exercises.iter().map(|it| of_report(level.name, it)).collect(),
         }
     }
+}
+
+/// The level whose failures are about services that call one another: who called whom says more than how long it took.
+const SEQUENCES: &str = "level3";
+
+fn of_timeline(level: &str, events: &[Event]) -> Option<String> {
+    let sequence = if level == SEQUENCES { plot::sequence(events) } else { None };
+    sequence.or_else(|| plot::timeline(events))
 }
 
 fn of_report<'a>(level: &'a str, exercise: &'a ExerciseReport) -> Exercise<'a> {
@@ -134,7 +146,8 @@ impl<'a> Criterion<'a> {
                     .into_iter()
                     .chain(explain::facts(verdict, fail, place))
                     .collect(),
-                chart: chart(&fail.timeline),
+                pictures: fail.figure.as_ref().map(plot::of_failure).unwrap_or_default(),
+                chart: of_timeline(level, &fail.timeline),
                 rows,
                 more,
                 message: None,

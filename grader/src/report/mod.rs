@@ -1,5 +1,6 @@
 //! What the grader found: the one typed result that every form of output shows.
 
+pub mod after;
 pub mod explain;
 pub mod json;
 pub mod scoreboard;
@@ -14,9 +15,12 @@ use std::time::Duration;
 use grader_protocol::{Diagnosis, Jail};
 use serde::{Deserialize, Serialize};
 
+use after::After;
+
 use crate::build::{Built, LevelBuild};
 use crate::catalog::{self, Criterion, Exercise, Kind};
 use crate::inspect::Finding;
+use crate::scene::Played;
 use crate::seed::Seed;
 use crate::select::Entry;
 use crate::supervise::Verdict;
@@ -30,6 +34,9 @@ pub struct Report {
     pub score: Score,
     /// The seed from which the checks drew their values.
     pub seed: Seed,
+    /// What comes next, where every criterion that was graded is met and the learner's record is known.
+    #[serde(skip)]
+    pub after: Option<After>,
     /// How the judged code was confined: the weakest of all processes.
     pub jail: Jail,
     /// Real time of the nested build, in milliseconds.
@@ -71,6 +78,9 @@ pub struct LevelReport {
     /// Its exercises, in the order to work in.
     #[serde(rename = "groups")]
     pub exercises: Vec<ExerciseReport>,
+    /// Runs of its exercises as pictures show them; only where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scenes: Vec<Played>,
     /// The sum over its exercises.
     pub score: Score,
 }
@@ -259,6 +269,7 @@ impl Report {
                     won_before: None,
                     look_at: Vec::new(),
                     exercises: Vec::new(),
+                    scenes: Vec::new(),
                     score: Score::default(),
                 });
             }
@@ -293,6 +304,7 @@ impl Report {
             levels,
             score,
             seed,
+            after: None,
             jail: Jail::Syscalls,
             build_ms: millis(built.took),
             judge_ms: millis(judging),

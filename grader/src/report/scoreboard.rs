@@ -3,9 +3,10 @@ use std::fmt::{self, Write as _};
 
 use grader_protocol::Jail;
 
+use super::after::{After, Won, congratulation};
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 use super::{CriterionReport, ExerciseReport, LevelReport, Report, Status, count, explain};
-use crate::catalog::Kind;
+use crate::catalog::{self, Kind};
 
 /// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
 /// exercises.
@@ -14,8 +15,7 @@ const IN_FULL: usize = 3;
 
 const BAR: u32 = 20;
 
-/// How much the scoreboard shows. For one level it lists each criterion; for several levels, the open
-/// ones.
+/// How much the scoreboard shows. For one exercise it lists each criterion; for several, the open ones.
 struct Detail {
     /// Exercises in which the first failure may still be shown in full; `None` shows every failure so.
     in_full: Option<usize>,
@@ -28,19 +28,26 @@ struct Detail {
 /// The scoreboard as text with ANSI styles.
 #[must_use]
 pub fn render(report: &Report) -> String {
+    let exercises: usize = report.levels.iter().map(|level| level.exercises.len()).sum();
+    let several = exercises > 1;
+    rendered(report, several.then_some(IN_FULL), !several)
+}
+
+/// The same with every criterion, and every failure in full.
+#[must_use]
+pub fn render_all(report: &Report) -> String {
+    rendered(report, None, true)
+}
+
+fn rendered(report: &Report, in_full: Option<usize>, passed: bool) -> String {
+    let detail = Detail { in_full, passed, single: report.criteria().count() == 1 };
     let mut out = String::new();
     // Writing into a string does not fail.
-    let _ = write_all(&mut out, report);
+    let _ = write_all(&mut out, report, detail);
     out
 }
 
-fn write_all(out: &mut String, report: &Report) -> fmt::Result {
-    let exercises: usize = report.levels.iter().map(|level| level.exercises.len()).sum();
-    let mut detail = Detail {
-        in_full: (exercises > 1).then_some(IN_FULL),
-        passed: report.levels.len() <= 1,
-        single: report.criteria().count() == 1,
-    };
+fn write_all(out: &mut String, report: &Report, mut detail: Detail) -> fmt::Result {
     for level in &report.levels {
         level_lines(out, level, &mut detail)?;
     }
@@ -69,7 +76,13 @@ fn level_lines(out: &mut String, level: &LevelReport, detail: &mut Detail) -> fm
         return Ok(());
     }
     let width = level.exercises.iter().map(|e| e.title.chars().count()).max().unwrap_or_default();
-    for exercise in &level.exercises {
+    // What failed comes first; otherwise the order to work in.
+    let failed = |exercise: &&ExerciseReport| {
+        let mut criteria = exercise.criteria.iter();
+        criteria.any(|it| matches!(it.status, Status::Failed | Status::NotJudged))
+    };
+    let (first, others): (Vec<_>, Vec<_>) = level.exercises.iter().partition(failed);
+    for exercise in first.into_iter().chain(others) {
         exercise_lines(out, level, exercise, width, detail)?;
     }
     if !level.warnings.is_empty() && level.score.core < level.score.core_of {
@@ -271,10 +284,37 @@ fn summary(out: &mut String, report: &Report) -> fmt::Result {
             Styled(DIM, "` repeats the run with the same values")
         )?;
     }
-    if let Some(command) = next_command(report) {
+    for (name, won) in finished(report) {
+        writeln!(out, "{}", Styled(GOOD, congratulation(name, won)))?;
+    }
+    let after = || report.after.and_then(After::command);
+    if let Some(command) = next_command(report).or_else(after) {
         writeln!(out, "next: {}", Styled(CODE, command))?;
     }
     Ok(())
+}
+
+/// The learner's levels of which all core points are won, or all points: by this run or, as the record says, by earlier
+/// ones.
+fn finished(report: &Report) -> Vec<(&'static str, Won)> {
+    let mut finished = Vec::new();
+    for level in report.levels.iter().filter(|level| !level.untouched) {
+        let graded: usize = level.exercises.iter().map(|it| it.criteria.len()).sum();
+        let whole = graded == criteria(level.name);
+        let (won, of) = level.score.total();
+        if report.after == Some(After::Level(level.name)) || whole && won == of {
+            finished.push((level.name, Won::All));
+        } else if whole && level.score.core == level.score.core_of {
+            finished.push((level.name, Won::Core));
+        }
+    }
+    finished
+}
+
+/// How many criteria a level has.
+fn criteria(name: &str) -> usize {
+    let exercises = catalog::level(name).map_or(&[][..], |level| level.exercises);
+    exercises.iter().map(|exercise| exercise.criteria.len()).sum()
 }
 
 /// What to type now: the first thing that is open, in the order to work in.

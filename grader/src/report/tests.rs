@@ -15,6 +15,7 @@ fn verdict(fail: Option<Fail>) -> Verdict {
     Verdict {
         fail,
         notes: Vec::new(),
+        figure: None,
         output: String::new(),
         virtual_us: 600_000,
         real_us: 2000,

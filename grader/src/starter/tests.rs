@@ -11,7 +11,7 @@ use super::{Edited, FileState, ReferenceError, SolutionError, StarterError, plan
 use crate::catalog::Level;
 
 const LEVEL: Level =
-    Level { name: "level7", title: "", provided: &["src/model.rs"], exercises: &[] };
+    Level { name: "level7", title: "", bench: "", provided: &["src/model.rs"], exercises: &[] };
 
 const LIB: &str = "//! Seven.\npub mod model;\npub mod race;\nmod tools;\n";
 const LIB_BLANK: &str = "//! Seven.\npub mod model;\npub mod race;\n";

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as mpsc_channel};
 use std::time::{Duration, Instant};
 
-use grader_protocol::{Diagnosis, Fail, Jail, Message, PanicSite, VERSION};
+use grader_protocol::{Diagnosis, Fail, Figure, Jail, Message, PanicSite, VERSION};
 use serde::Serialize;
 
 use crate::catalog::Criterion;
@@ -93,6 +93,9 @@ pub struct Verdict {
     pub fail: Option<Fail>,
     /// Remarks that decide nothing.
     pub notes: Vec<String>,
+    /// What a scene has measured; a criterion has none.
+    #[serde(skip)]
+    pub figure: Option<Figure>,
     /// What the process printed, cut to [`MOST_OUTPUT`] bytes a stream.
     pub output: String,
     /// Virtual time that the judged calls took, in microseconds.
@@ -116,6 +119,7 @@ impl Verdict {
         Verdict {
             fail: Some(fail),
             notes: Vec::new(),
+            figure: None,
             output: String::new(),
             virtual_us: 0,
             real_us: 0,
@@ -249,6 +253,7 @@ fn attempt(
         Some(message) => Verdict {
             fail: message.fail,
             notes: message.notes,
+            figure: message.figure,
             output,
             virtual_us: message.virtual_us,
             real_us: 0,

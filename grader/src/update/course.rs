@@ -10,7 +10,7 @@ use super::UpdateError;
 use crate::starter::files::FileError;
 use crate::workspace;
 
-/// Folders that no course has under version control.
+/// What no course has under version control. In a linked checkout `.git` is a file.
 const SKIPPED: [&str; 3] = [".git", ".course", "target"];
 
 /// A course on this disk.
@@ -57,7 +57,10 @@ impl Course {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let path =
                     if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-                if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+                if SKIPPED.contains(&name.as_str()) {
+                    continue;
+                }
+                if kind.is_dir() {
                     open.push(path);
                 } else if kind.is_file() {
                     found.insert(path);

@@ -45,6 +45,7 @@ mod criteria;
 mod decide;
 
 use course::Course;
+pub use criteria::Changed;
 use decide::{Action, Base, Owner, decide};
 
 const RECORD: &str = ".course/course.json";
@@ -112,8 +113,8 @@ pub struct Updated {
     pub kept: Vec<String>,
     /// Files to write in started levels that are new, or whose blank is another one.
     pub renewed: Vec<RenewedFile>,
-    /// Ids of criteria that are new, and of those that are gone.
-    pub criteria: (Vec<String>, Vec<String>),
+    /// How the criteria have changed.
+    pub criteria: Changed,
 }
 
 /// One file of the course, and what to do with it.
@@ -152,10 +153,7 @@ pub fn update(root: &Path, from: &str) -> Result<Updated, UpdateError> {
     let (old, new) = (criteria::ids(root)?, criteria::ids(&course.root)?);
     let mut updated = Updated {
         versions: (course::version(root), course::version(&course.root)),
-        criteria: (
-            new.difference(&old).cloned().collect(),
-            old.difference(&new).cloned().collect(),
-        ),
+        criteria: criteria::compare(&old, &new, criteria::renamed(&course.root)?),
         ..Updated::default()
     };
     let half = |cause: UpdateError| UpdateError::HalfDone { cause: Box::new(cause) };

@@ -5,6 +5,7 @@ use super::state::{State, View};
 use crate::catalog::Kind;
 use crate::lesson;
 use crate::report::Status;
+use crate::report::after::After;
 use crate::report::scoreboard::bar;
 use crate::report::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 
@@ -106,19 +107,15 @@ fn indent(line: &str) -> usize {
 }
 
 fn header(state: &State) -> String {
-    let names: Vec<&str> = state.levels.iter().map(|level| level.name).collect();
+    let names: Vec<String> = state.names().into_iter().collect();
     let score = state.score();
-    let bar = bar(score.core, score.core_of);
+    let (won, of) = match (score.core, score.core_of) {
+        // Bonus criteria alone.
+        (_, 0) => score.total(),
+        core => core,
+    };
     let run = state.running.as_deref().unwrap_or("waiting for a saved file");
-    format!(
-        "{} {bar} {}/{} + bonus {}/{}  {}",
-        Styled(BOLD, names.join(", ")),
-        score.core,
-        score.core_of,
-        score.bonus,
-        score.bonus_of,
-        Styled(DIM, run)
-    )
+    format!("{} {} {score}  {}", Styled(BOLD, names.join(", ")), bar(won, of), Styled(DIM, run))
 }
 
 fn body(state: &State, columns: usize) -> Vec<String> {
@@ -150,12 +147,13 @@ fn criterion(state: &State) -> Vec<String> {
         return head.into_iter().chain(errors.lines().map(str::to_owned)).collect();
     }
     let Some(entry) = state.current else {
-        let text = if state.marks.is_empty() {
-            "The first run grades everything. A blank scores nothing: the first run is red on purpose."
-        } else {
-            "Every criterion is met."
-        };
-        return vec![text.to_owned()];
+        if state.marks.is_empty() {
+            return vec![
+                "The first run grades everything. A blank scores nothing: the first run is red on purpose."
+                    .to_owned(),
+            ];
+        }
+        return finished(state);
     };
     let (id, exercise) = (entry.criterion.id, entry.exercise);
     let number = exercise.criteria.iter().position(|it| it.id == id).map_or(0, |at| at + 1);
@@ -171,8 +169,11 @@ fn criterion(state: &State) -> Vec<String> {
             )
         ),
         format!("{}: {}", exercise.title, entry.criterion.title),
-        String::new(),
     ];
+    lines.extend(
+        state.place.as_ref().map(|place| Styled(DIM, format!("lesson {place}")).to_string()),
+    );
+    lines.push(String::new());
     for (at, hint) in entry.criterion.hints.iter().take(state.hints).enumerate() {
         let label = format!("hint {}/{}", at + 1, entry.criterion.hints.len());
         lines.push(format!("{} {hint}", Styled(DIM, format!("{label:<9}"))));
@@ -186,6 +187,29 @@ fn criterion(state: &State) -> Vec<String> {
         // The keys below say how to get a hint.
         let next = |line: &&str| !line.starts_with("next ");
         lines.extend(mark.told.lines().filter(next).map(str::to_owned));
+    }
+    lines
+}
+
+/// What can be done where every criterion that is watched is met.
+fn finished(state: &State) -> Vec<String> {
+    let names: Vec<String> = state.names().into_iter().collect();
+    let head = format!("Every criterion of {} is met.", names.join(", "));
+    let mut lines = vec![Styled(GOOD, head).to_string(), String::new()];
+    let mut add = |label: &str, text: String| {
+        lines.push(format!("{} {text}", Styled(DIM, format!("{label:<9}"))));
+    };
+    for level in &state.levels {
+        add("compare", format!("cargo bench -p {}", level.bench));
+        add("read", format!("other right solutions: grader/planted/{}/right", level.name));
+    }
+    add("key s", "shows the reference".to_owned());
+    for level in state.levels.iter().filter(|_| !state.named.is_empty()) {
+        add("next", format!("cargo grade watch {} goes on with what is open there", level.name));
+    }
+    let last = state.levels.iter().rfind(|_| state.named.is_empty());
+    if let Some(command) = last.and_then(|level| After::Level(level.name).command()) {
+        add("next", command);
     }
     lines
 }

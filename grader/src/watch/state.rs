@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::saved::touched;
-use crate::catalog::{Exercise, Kind, Level};
+use crate::catalog::{Exercise, Kind, Level, module_of};
+use crate::report::after::{Won, congratulation};
 use crate::report::explain;
 use crate::report::{Report, Score, Status};
 use crate::select::{Entry, all};
@@ -65,6 +66,13 @@ pub enum Event {
     },
     /// The lesson that an [`Effect`] has asked for, as Markdown.
     Lesson(String),
+    /// Where the lesson comes to a criterion; `None` where it does not say.
+    Place {
+        /// The criterion.
+        id: &'static str,
+        /// The step of the lesson.
+        place: Option<String>,
+    },
     /// Where the page is that an [`Effect`] has asked for, or why there is none.
     Reported(String),
 }
@@ -83,7 +91,7 @@ pub enum Effect {
     Show(&'static str),
     /// Read the reference of a file, named relative to the workspace.
     Solution(&'static str),
-    /// Remember that this criterion is the one on the screen.
+    /// Remember that this criterion is the one on the screen, and read where the lesson comes to it.
     Showing(&'static str),
     /// End.
     Quit,
@@ -95,6 +103,8 @@ pub(super) struct Mark {
     pub(super) status: Status,
     /// What the learner is told, with ANSI styles.
     pub(super) told: String,
+    /// The `todo!()` that it met: its function, file and line.
+    reached: Option<String>,
 }
 
 /// The content of the screen.
@@ -116,11 +126,15 @@ pub(super) enum View {
 #[derive(Debug)]
 pub struct State {
     pub(super) levels: Vec<&'static Level>,
+    /// The exercises that were named, by level and name; all of the levels if there is none.
+    pub(super) named: Vec<(&'static str, &'static str)>,
     pub(super) marks: BTreeMap<&'static str, Mark>,
     /// The level that does not compile, and rustc's words.
     pub(super) broken: Option<(&'static str, String)>,
     pub(super) current: Option<Entry>,
     pub(super) hints: usize,
+    /// Where the lesson comes to the current criterion.
+    pub(super) place: Option<String>,
     pub(super) view: View,
     pub(super) scroll: usize,
     /// What the run under way is about.
@@ -139,10 +153,12 @@ impl State {
     pub fn new(levels: Vec<&'static Level>) -> Self {
         State {
             levels,
+            named: Vec::new(),
             marks: BTreeMap::new(),
             broken: None,
             current: None,
             hints: 0,
+            place: None,
             view: View::Criterion,
             scroll: 0,
             running: None,
@@ -153,6 +169,20 @@ impl State {
         }
     }
 
+    /// Watches these exercises of its levels only, each as `level2/race`.
+    #[must_use]
+    pub fn within(mut self, names: &[String]) -> Self {
+        let pairs = self
+            .levels
+            .iter()
+            .flat_map(|level| level.exercises.iter().map(|exercise| (level.name, exercise.name)));
+        let is_named = |(level, exercise): &(&str, &str)| {
+            names.iter().any(|name| *name == format!("{level}/{exercise}"))
+        };
+        self.named = pairs.filter(is_named).collect();
+        self
+    }
+
     /// The first thing to do: grade everything.
     pub fn start(&mut self) -> Vec<Effect> {
         let names = self.names();
@@ -160,8 +190,16 @@ impl State {
     }
 
     /// All that is watched.
-    fn names(&self) -> BTreeSet<String> {
-        self.levels.iter().map(|level| level.name.to_owned()).collect()
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        if self.named.is_empty() {
+            self.levels.iter().map(|level| level.name.to_owned()).collect()
+        } else {
+            self.named.iter().map(|(level, exercise)| format!("{level}/{exercise}")).collect()
+        }
+    }
+
+    fn watches(&self, level: &str, exercise: &str) -> bool {
+        self.named.is_empty() || self.named.contains(&(level, exercise))
     }
 
     /// What an event changes, and what is to be done about it.
@@ -169,7 +207,14 @@ impl State {
         match event {
             Event::Key(key) => self.key(key),
             Event::Saved(files) => {
-                let names = touched(files.iter().map(PathBuf::as_path), &self.levels).names;
+                let mut names = touched(files.iter().map(PathBuf::as_path), &self.levels).names;
+                let is_watched = |name: &String| {
+                    name.split_once('/').is_some_and(|(level, it)| self.watches(level, it))
+                };
+                // What was named may use the file that was saved.
+                if !names.is_empty() && !self.named.is_empty() && !names.iter().all(is_watched) {
+                    names = self.names();
+                }
                 if !names.is_empty() {
                     // The learner waits for a verdict.
                     self.open(View::Criterion);
@@ -194,6 +239,12 @@ impl State {
             }
             Event::Reported(text) => {
                 self.said = Some(text);
+                Vec::new()
+            }
+            Event::Place { id, place } => {
+                if self.current.is_some_and(|entry| entry.criterion.id == id) {
+                    self.place = place;
+                }
                 Vec::new()
             }
             Event::Lesson(markdown) => {
@@ -230,7 +281,7 @@ impl State {
         let before = self.current;
         let done_before: Vec<&str> =
             self.exercises().filter(|e| self.is_done(e)).map(|e| e.name).collect();
-        let levels_before = self.done_levels();
+        let levels_before = (self.levels_won(Won::Core), self.done_levels());
         let was_open = before.is_some_and(|entry| !self.passed(entry.criterion.id));
         self.said = None;
         let broken = report.levels.iter().find(|level| level.broken.is_some());
@@ -242,10 +293,13 @@ impl State {
                     let mut told = String::new();
                     // Writing into a string does not fail.
                     let _ = explain::criterion(&mut told, level.name, criterion, "");
-                    self.marks.insert(criterion.id, Mark { status: criterion.status, told });
+                    let (status, reached) = (criterion.status, explain::placeholder(criterion));
+                    self.marks.insert(criterion.id, Mark { status, told, reached });
                 }
             }
             self.said = self.reached(before, was_open, &done_before, &levels_before);
+            let waited = self.waited_for(&done_before);
+            self.waiting.extend(waited);
         }
         let mut effects = self.choose();
         effects.extend(self.run_ended());
@@ -258,13 +312,16 @@ impl State {
         before: Option<Entry>,
         was_open: bool,
         exercises: &[&str],
-        levels: &[&str],
+        levels: &(Vec<&str>, Vec<&str>),
     ) -> Option<String> {
-        if let Some(level) = self.done_levels().into_iter().find(|level| !levels.contains(level)) {
-            return Some(format!(
-                "{level} is complete. Compare: cargo bench -p {level}-bench; read other right solutions in \
-                 grader/planted/{level}/right"
-            ));
+        let (core, all) = (self.levels_won(Won::Core), self.done_levels());
+        if let Some(level) = all.iter().find(|level| !levels.1.contains(level)) {
+            return Some(congratulation(level, Won::All));
+        }
+        if let Some(level) =
+            core.iter().find(|level| !levels.0.contains(level) && !all.contains(level))
+        {
+            return Some(congratulation(level, Won::Core));
         }
         let done = self.exercises().filter(|exercise| self.is_done(exercise)).map(|e| e.name);
         if let Some(exercise) = done.into_iter().find(|name| !exercises.contains(name)) {
@@ -275,6 +332,26 @@ impl State {
         met.then(|| format!("met: {}", entry.criterion.id))
     }
 
+    /// The exercises that met a `todo!()` of an exercise that is complete now, and was not `before`.
+    fn waited_for(&self, before: &[&str]) -> BTreeSet<String> {
+        let done =
+            |exercise: &&Exercise| self.is_done(exercise) && !before.contains(&exercise.name);
+        let modules: Vec<String> = self
+            .exercises()
+            .filter(done)
+            .filter_map(|it| {
+                Some(format!("{}src/{}", it.file.split("src/").next()?, module_of(it.file)))
+            })
+            .collect();
+        let waits = |entry: &Entry| {
+            let reached = self.marks.get(entry.criterion.id).and_then(|it| it.reached.as_deref());
+            let met = |module: &String| reached.is_some_and(|reached| reached.contains(module));
+            modules.iter().any(met)
+        };
+        let name = |entry: Entry| format!("{}/{}", entry.level.name, entry.exercise.name);
+        self.entries().filter(waits).map(name).collect()
+    }
+
     /// Picks the criterion to work on, and says so if it is another one.
     fn choose(&mut self) -> Vec<Effect> {
         let next = self.first_open();
@@ -282,6 +359,7 @@ impl State {
         if !same {
             self.hints = 0;
             self.scroll = 0;
+            self.place = None;
         }
         self.current = next;
         next.filter(|_| !same).map(|it| Effect::Showing(it.criterion.id)).into_iter().collect()
@@ -391,11 +469,15 @@ impl State {
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        all().filter(|entry| self.levels.iter().any(|level| level.name == entry.level.name))
+        all()
+            .filter(|entry| self.levels.iter().any(|level| level.name == entry.level.name))
+            .filter(|entry| self.watches(entry.level.name, entry.exercise.name))
     }
 
     fn exercises(&self) -> impl Iterator<Item = &'static Exercise> + '_ {
-        self.levels.iter().flat_map(|level| level.exercises)
+        self.levels.iter().flat_map(move |level| {
+            level.exercises.iter().filter(move |it| self.watches(level.name, it.name))
+        })
     }
 
     pub(super) fn passed(&self, id: &str) -> bool {
@@ -406,10 +488,19 @@ impl State {
         exercise.criteria.iter().all(|criterion| self.passed(criterion.id))
     }
 
-    fn done_levels(&self) -> Vec<&'static str> {
-        let done =
-            self.levels.iter().filter(|level| level.exercises.iter().all(|e| self.is_done(e)));
-        done.map(|level| level.name).collect()
+    /// The levels of which all is met.
+    pub(super) fn done_levels(&self) -> Vec<&'static str> {
+        self.levels_won(Won::All)
+    }
+
+    /// The levels of which so much is met.
+    fn levels_won(&self, won: Won) -> Vec<&'static str> {
+        let counts = |kind: Kind| won == Won::All || kind == Kind::Core;
+        let is_won = |level: &&&'static Level| {
+            let criteria = level.exercises.iter().flat_map(|exercise| exercise.criteria);
+            criteria.filter(|it| counts(it.kind)).all(|it| self.passed(it.id))
+        };
+        self.levels.iter().filter(is_won).map(|level| level.name).collect()
     }
 
     /// The points of all levels that are watched.

@@ -27,17 +27,29 @@ fn report(names: &[&str], failing: &[&str]) -> Event {
     graded(&entries, ready, failing)
 }
 
+/// A report about `names` in which a criterion fails as `fail` says.
+fn judged(names: &[&str], fail: impl Fn(&Entry) -> Option<Fail>) -> Event {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let ready = LevelBuild::Ready { binary: PathBuf::new(), warnings: Vec::new() };
+    graded_as(&select(&names).expect("names of the catalog"), ready, fail)
+}
+
 fn graded(entries: &[Entry], build: LevelBuild, failing: &[&str]) -> Event {
-    let verdict = |entry: &Entry| {
+    graded_as(entries, build, |entry| {
         let fails = failing.contains(&entry.criterion.id);
-        Verdict {
-            fail: fails.then(|| Fail::new("too late").help("begin earlier")),
-            notes: Vec::new(),
-            output: String::new(),
-            virtual_us: 0,
-            real_us: 0,
-            jail: Jail::Syscalls,
-        }
+        fails.then(|| Fail::new("too late").help("begin earlier"))
+    })
+}
+
+fn graded_as(entries: &[Entry], build: LevelBuild, fail: impl Fn(&Entry) -> Option<Fail>) -> Event {
+    let verdict = |entry: &Entry| Verdict {
+        fail: fail(entry),
+        notes: Vec::new(),
+        figure: None,
+        output: String::new(),
+        virtual_us: 0,
+        real_us: 0,
+        jail: Jail::Syscalls,
     };
     let verdicts = entries.iter().map(|entry| (entry.criterion.id, verdict(entry))).collect();
     let levels = BTreeMap::from([(level().name.to_owned(), build)]);
@@ -151,6 +163,98 @@ fn the_reference_is_shown_only_for_what_is_complete_and_after_a_question() {
 }
 
 #[test]
+fn what_is_finished_says_what_comes_next() {
+    let state = after_first_run(&[]);
+    let screen = shown(&state);
+    for words in [
+        "level2 is complete: congratulations!",
+        "Every criterion of level2 is met.",
+        "cargo bench -p level2",
+        "grader/planted/level2/right",
+        "cargo grade start level3",
+    ] {
+        assert!(screen.contains(words), "no `{words}`:\n{screen}");
+    }
+}
+
+#[test]
+fn all_core_points_are_worth_a_line() {
+    let is_bonus = |id: &&str| {
+        let mut criteria = level().exercises.iter().flat_map(|it| it.criteria);
+        criteria.any(|it| it.id == *id && it.kind == crate::catalog::Kind::Bonus)
+    };
+    let all = level().exercises.iter().flat_map(|it| it.criteria).map(|it| it.id);
+    let bonus: Vec<&str> = all.filter(is_bonus).collect();
+    let state = after_first_run(&bonus);
+    assert!(shown(&state).contains("level2 has all core points: congratulations!"));
+}
+
+#[test]
+fn what_waited_for_an_exercise_is_graded_when_that_is_complete() {
+    let [one, other] = [0, 1].map(|at| &level().exercises[at]);
+    let name = |exercise: &crate::catalog::Exercise| format!("level2/{}", exercise.name);
+    let todo = |file: &str| {
+        let site = grader_protocol::PanicSite {
+            message: "not yet implemented".to_owned(),
+            file: file.to_owned(),
+            line: 7,
+        };
+        let fail = Fail::diagnosed("load", grader_protocol::Diagnosis::NotStarted);
+        Fail { panics: vec![site], observed: Some(format!("`load`, {file}:7")), ..fail }
+    };
+    let mut state = State::new(vec![level()]);
+    state.start();
+    // The second exercise, and one criterion of the fourth, meet the placeholder of the second.
+    let fails = |entry: &Entry| {
+        let of_other = entry.exercise.name == other.name || entry.criterion.id == first_of(3);
+        of_other.then(|| todo(other.file))
+    };
+    state.on(judged(&["level2"], fails));
+    assert_eq!(
+        state.on(Event::Saved(vec![PathBuf::from(one.file)])),
+        [Effect::Grade(vec![name(one)])]
+    );
+    assert_eq!(state.on(report(&[&name(one)], &[])), [], "nothing waited for it");
+    state.on(Event::Saved(vec![PathBuf::from(other.file)]));
+    let effects = state.on(report(&[&name(other)], &[]));
+    assert!(effects.contains(&Effect::Grade(vec![name(&level().exercises[3])])), "{effects:?}");
+}
+
+#[test]
+fn the_screen_says_where_the_lesson_comes_to_the_criterion() {
+    let mut state = after_first_run(&[first_of(1)]);
+    let place = |id, place: &str| Event::Place { id, place: Some(place.to_owned()) };
+    state.on(place(first_of(2), "step 9 of 9"));
+    assert!(!shown(&state).contains("lesson step"), "it is about another criterion");
+    state.on(place(first_of(1), "step 2 of 5: Ask all at once"));
+    assert!(shown(&state).contains("lesson step 2 of 5: Ask all at once"));
+}
+
+#[test]
+fn an_exercise_that_was_named_is_watched_alone() {
+    let exercise = &level().exercises[3];
+    let name = format!("level2/{}", exercise.name);
+    let names = [name.clone()];
+    let mut state = State::new(vec![level()]).within(&names);
+    assert_eq!(state.start(), [Effect::Grade(vec![name.clone()])]);
+    state.on(report(&[&name], &[first_of(3)]));
+    assert!(shown(&state).contains(first_of(3)));
+    // It may use another exercise of the level.
+    let other = Event::Saved(vec![PathBuf::from(level().exercises[1].file)]);
+    assert_eq!(state.on(other), [Effect::Grade(vec![name.clone()])]);
+    state.on(report(&[&name], &[]));
+    let screen = shown(&state);
+    for words in [
+        format!("Every criterion of {name} is met."),
+        "`s` shows the reference".to_owned(),
+        "cargo grade watch level2 goes on".to_owned(),
+    ] {
+        assert!(screen.contains(&words), "no `{words}`:\n{screen}");
+    }
+    assert!(!screen.contains(first_of(1)), "{screen}");
+}
+
+#[test]
 fn a_long_text_scrolls_on_a_small_screen() {
     let mut state = after_first_run(&[]);
     let text = (0..100).map(|n| format!("line {n}\n")).collect();
@@ -161,7 +265,7 @@ fn a_long_text_scrolls_on_a_small_screen() {
     }
     assert!(shown(&state).contains("line 99"), "{}", shown(&state));
     state.on(Event::Key(Key::Back));
-    assert!(shown(&state).contains("Every criterion is met"));
+    assert!(shown(&state).contains("Every criterion of level2 is met"));
     // Smaller than anything that fits.
     assert_eq!(draw(&state, Size { columns: 1, rows: 1 }).len(), 1);
 }

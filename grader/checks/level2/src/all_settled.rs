@@ -690,3 +690,16 @@ fn said(step: &Step) -> &'static str {
         Step::Panics(_) | Step::PanicsWith(..) => "panics",
     }
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome};
+
+    use super::{NAME, Timeouts, load};
+    use crate::shown::{settled, shows, troubled};
+
+    pub async fn two_in_trouble(cx: Cx) -> Outcome {
+        let made = load(troubled(&cx).source(), Timeouts::default());
+        shows(&cx, NAME, made, async |result| settled(&result)).await
+    }
+}

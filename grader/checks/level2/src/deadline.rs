@@ -462,3 +462,16 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     }
     leaves_nothing_when_dropped(&cx, NAME, &fake, &moments, |source| load(source, LONG)).await
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome, ms};
+
+    use super::{Fake, load_partial};
+    use crate::shown::{settled, shows};
+
+    pub async fn partial_page(cx: Cx) -> Outcome {
+        let made = load_partial(Fake::new(&cx).source(), ms(450));
+        shows(&cx, "deadline::load_partial", made, async |result| settled(&result)).await
+    }
+}

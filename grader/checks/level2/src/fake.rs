@@ -364,7 +364,8 @@ impl Fake {
         }
         async move {
             let (index, nth) = self.begin(section);
-            let mut guard = Guard { fake: self, index, section, ending: "stopped" };
+            let case = self.timeline.case();
+            let mut guard = Guard { fake: self, index, section, case, ending: "stopped" };
             let step = steps
                 .get(nth as usize - 1)
                 .or(steps.last())
@@ -427,6 +428,8 @@ struct Guard<'a> {
     fake: &'a Fake,
     index: usize,
     section: Section,
+    /// The case in which the call began.
+    case: u64,
     ending: &'static str,
 }
 
@@ -435,7 +438,10 @@ impl Drop for Guard<'_> {
         if self.fake.quiet {
             return;
         }
-        self.fake.timeline.record(self.fake.who(self.section), self.ending);
+        // A load may leave a call behind, whose end would stand among the calls of a later load.
+        if self.fake.timeline.case() == self.case {
+            self.fake.timeline.record(self.fake.who(self.section), self.ending);
+        }
         let now = self.fake.timeline.now_ms();
         if let Some(seen) = self.fake.lock().get_mut(self.index) {
             seen.over = Some(now);

@@ -21,6 +21,7 @@ mod scripts;
     feature = "retry-failed"
 ))]
 mod settles;
+mod shown;
 mod support;
 
 #[cfg(feature = "all-settled")]

@@ -178,3 +178,15 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let fake = Fake::new(&cx);
     leaves_nothing_when_dropped(&cx, NAME, &fake, &[0, 150, 250, 350, 450, 550], load).await
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome};
+
+    use super::{Fake, NAME, load};
+    use crate::shown::{page, shows};
+
+    pub async fn page_of_five(cx: Cx) -> Outcome {
+        shows(&cx, NAME, load(Fake::new(&cx).source()), async |result| page(&result)).await
+    }
+}

@@ -563,3 +563,22 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     drop(first);
     nothing_kept(&cx, &fake, made, "after `rest` was dropped").await
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome};
+
+    use super::{Fake, FirstPhase, LIMITS, NAME, SectionError, limits, load};
+    use crate::shown::{shows, take};
+
+    pub async fn two_phases(cx: Cx) -> Outcome {
+        let end = async |result: Result<FirstPhase, SectionError>| match result {
+            Ok(first) => {
+                take(first.rest).await;
+                "sales and orders".to_owned()
+            }
+            Err(_) => "an error".to_owned(),
+        };
+        shows(&cx, NAME, load(Fake::new(&cx).source(), limits(LIMITS)), end).await
+    }
+}

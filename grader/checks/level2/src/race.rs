@@ -612,3 +612,23 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     drop(succeeded(first, "every source answered")?);
     nothing_kept(&cx, &fake, made, "after the race was won and `rest` was dropped").await
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome};
+
+    use super::{Fake, NAME, load};
+    use crate::shown::{sections, shows, take};
+
+    pub async fn first_three(cx: Cx) -> Outcome {
+        let end = async |result: Result<super::FirstThree, super::TooFew>| match result {
+            Ok(first) => {
+                let arrived = first.arrived.len();
+                take(first.rest).await;
+                sections(arrived)
+            }
+            Err(few) => format!("an error, with {}", sections(few.arrived.len())),
+        };
+        shows(&cx, NAME, load(Fake::new(&cx).source()), end).await
+    }
+}

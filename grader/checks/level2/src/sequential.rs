@@ -165,3 +165,15 @@ pub async fn leaves_nothing_behind(cx: Cx) -> Outcome {
     let moments = [0, 250, 650, 1050, 1450, 1900];
     leaves_nothing_when_dropped(&cx, NAME, &fake, &moments, load).await
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Outcome};
+
+    use super::{Fake, NAME, load};
+    use crate::shown::{page, shows};
+
+    pub async fn page_of_five(cx: Cx) -> Outcome {
+        shows(&cx, NAME, load(Fake::new(&cx).source()), async |result| page(&result)).await
+    }
+}

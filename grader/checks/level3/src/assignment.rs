@@ -359,3 +359,20 @@ fn others() -> [(&'static str, PaymentRequest); 5] {
         ("card", PaymentRequest { card: "pm_another".to_owned(), ..request("a") }),
     ]
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Figure, Outcome};
+    use level3_sim::Rates;
+
+    use super::load;
+
+    pub async fn latencies(cx: Cx) -> Outcome {
+        crate::world::is_written(&cx).await?;
+        let tally = load(1000, Rates::TEN_PERCENT).await?;
+        let micros =
+            |took: &std::time::Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        cx.show(Figure::Latencies { took_us: tally.latencies.iter().map(micros).collect() });
+        Ok(())
+    }
+}

@@ -504,3 +504,50 @@ pub async fn refuses_times_of_zero(cx: Cx) -> Outcome {
     made(BreakerConfig { trip: window(shortest), reset_timeout: shortest, ..ASSIGNED.config() })?;
     Ok(())
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::figure::Change;
+    use grader_kit::{Cx, Figure, Outcome, ms};
+    use level3::breaker::State;
+    use tokio::time::sleep;
+
+    use super::bench::{ASSIGNED, Bench, Trouble};
+
+    /// Between two calls, in milliseconds.
+    const STEP: u64 = 2000;
+    /// Calls in all: three minutes.
+    const CALLS: u64 = 90;
+
+    const fn name(state: State) -> &'static str {
+        match state {
+            State::Closed => "closed",
+            State::Open => "open",
+            State::HalfOpen => "half-open",
+        }
+    }
+
+    /// The dependency is down from 20 s to 100 s. The state is read before and after each call.
+    pub async fn outage(cx: Cx) -> Outcome {
+        let bench = Bench::new(&cx, ASSIGNED)?;
+        let mut changes: Vec<Change> = Vec::new();
+        let mut at = 0;
+        for _ in 0..CALLS {
+            let down = (20_000..100_000).contains(&at);
+            see(&mut changes, at, bench.breaker.state());
+            let _ = bench.end(if down { Err(Trouble::Down) } else { Ok(()) }).await?;
+            see(&mut changes, at, bench.breaker.state());
+            sleep(ms(STEP)).await;
+            at += STEP;
+        }
+        cx.show(Figure::States { changes, end_us: at * 1000 });
+        Ok(())
+    }
+
+    fn see(changes: &mut Vec<Change>, at: u64, state: State) {
+        let state = name(state).to_owned();
+        if changes.last().is_none_or(|last| last.state != state) {
+            changes.push(Change { at_us: at * 1000, state });
+        }
+    }
+}

@@ -273,3 +273,29 @@ pub async fn refuses_a_window_of_zero(cx: Cx) -> Outcome {
     limiter(1, 1)?;
     Ok(())
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::{Cx, Figure, Outcome, ms};
+    use tokio::time::sleep;
+
+    use super::bench::Bench;
+
+    const LIMIT: usize = 20;
+    const WINDOW: u64 = 1000;
+
+    /// A few calls late in the first window, then more than three windows hold.
+    pub async fn crowd(cx: Cx) -> Outcome {
+        let bench = Bench::with(&cx, LIMIT, WINDOW)?;
+        sleep(ms(600)).await;
+        bench.crowd(LIMIT / 2).await?;
+        sleep(ms(300)).await;
+        bench.crowd(3 * LIMIT + LIMIT / 2).await?;
+        cx.show(Figure::Admissions {
+            admitted_us: bench.instants().into_iter().map(|at| at * 1000).collect(),
+            limit: LIMIT as u64,
+            window_us: WINDOW * 1000,
+        });
+        Ok(())
+    }
+}

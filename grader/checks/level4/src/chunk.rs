@@ -72,3 +72,27 @@ async fn try_expect(
     let observed = cx.call(TRY_CHUNK, Marbles::record(limit, out, try_mark)).await?.value;
     observed.ensure(expected, &format!("{how}, of {}", shown(input)), help)
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::marbles::Marbles;
+    use grader_kit::{Cx, Figure, Outcome};
+
+    use level4::chunk::ChunkExt as _;
+
+    use super::{CHUNK, How, mark, source};
+
+    pub async fn sizes(cx: Cx) -> Outcome {
+        let input = Marbles::line("abc---d-------e-f-g-h-i--j------------k|");
+        let mut lines = vec![input.drawn("in")];
+        for (name, how) in
+            [("3 within 60 ms", How::new(3, 60)), ("5 within 120 ms", How::new(5, 120))]
+        {
+            let out = source(&input).chunk_within(how.make(&cx).await?);
+            let seen = cx.call(CHUNK, Marbles::record(2000, out, mark)).await?.value;
+            lines.push(seen.drawn(name));
+        }
+        cx.show(Figure::Streams { lines });
+        Ok(())
+    }
+}

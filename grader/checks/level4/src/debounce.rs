@@ -75,3 +75,31 @@ fn took(observed: Duration, expected: u64, what: &str) -> Outcome {
         expected = format!("after {expected} ms"));
     Ok(())
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::marbles::{Marbles, Mark};
+    use grader_kit::{Cx, Figure, Outcome};
+    use level4::debounce::{DebounceExt as _, Edge};
+
+    use super::{DEBOUNCE, How, source};
+
+    /// The same values through a debounce of each edge, and through one with a longest wait.
+    pub async fn edges(cx: Cx) -> Outcome {
+        let input = Marbles::line("a-b-c------d--e--f--g--h--i--j--------k|");
+        let hows = [
+            ("trailing", How::new(50, Edge::Trailing)),
+            ("leading", How::new(50, Edge::Leading)),
+            ("both", How::new(50, Edge::Both)),
+            ("at most 120 ms", How::new(50, Edge::Trailing).max(120)),
+        ];
+        let mut lines = vec![input.drawn("in")];
+        for (name, how) in hows {
+            let out = source(&input).debounce(how.make(&cx).await?);
+            let seen = cx.call(DEBOUNCE, Marbles::record(2000, out, Mark::item)).await?.value;
+            lines.push(seen.drawn(name));
+        }
+        cx.show(Figure::Streams { lines });
+        Ok(())
+    }
+}

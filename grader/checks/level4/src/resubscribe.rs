@@ -127,3 +127,32 @@ fn breaker(failures: u32, successes: u32) -> Result<Arc<CircuitBreaker<Status>>,
             .expected("it is accepted")
     })
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::marbles::{Marbles, Mark};
+    use grader_kit::{Cx, Figure, Outcome};
+
+    use super::source::{Source, Step};
+    use super::{RESUBSCRIBE, after, always, make, shown};
+
+    /// A source that fails three times, yields, fails once more, and then goes on to its end.
+    pub async fn failing_source(cx: Cx) -> Outcome {
+        let scripts = [
+            vec![Step::Wait(500), Step::Item(1), Step::Wait(500), Step::Error(503)],
+            vec![Step::Error(503)],
+            vec![Step::Error(503)],
+            vec![Step::Wait(500), Step::Item(2), Step::Wait(500), Step::Error(503)],
+            vec![Step::Wait(500), Step::Item(3), Step::Wait(500), Step::Item(4), Step::End],
+        ];
+        let source = Source::new(&cx, scripts, vec![Step::End]);
+        let stream = make(&source, always(after(5)?));
+        let seen = cx.call(RESUBSCRIBE, Marbles::record(60_000, stream, shown)).await?.value;
+        let subscriptions = source.subscriptions();
+        let subscribed =
+            (1..).zip(&subscriptions).map(|(nr, at)| (*at, Mark::item(format!("#{nr}"))));
+        let subscribed = Marbles::at(subscribed).drawn("subscribes");
+        cx.show(Figure::Streams { lines: vec![subscribed, seen.drawn("out")] });
+        Ok(())
+    }
+}

@@ -89,3 +89,50 @@ fn limits(stages: &[(&'static str, usize)]) -> String {
         Some((last, rest)) => format!("stages with limits of {} and {last}", rest.join(", ")),
     }
 }
+
+/// What the report shows of it.
+pub mod scenes {
+    use grader_kit::figure::{Line, Mark, MarkKind};
+    use grader_kit::{Cx, Figure, Outcome};
+
+    use super::works::{Works, takes};
+    use super::{all, nz};
+
+    /// Ten items; the first and the sixth take longer in the second stage.
+    pub async fn two_stages(cx: Cx) -> Outcome {
+        let length = |item: u64| if item.is_multiple_of(5) { 300 } else { 60 };
+        let mut lines = Vec::new();
+        for ordered in [false, true] {
+            let works = Works::new(&cx);
+            let first = works.stage("parse", 2, |_, _| takes(40));
+            let second = works.stage("store", 3, move |item, _| takes(length(item)));
+            let second = if ordered { second.ordered() } else { second };
+            let line = super::Line::new(nz(2)).stage(first).stage(second);
+            let results = all(&cx, &works, line.run(works.input(10))).await?;
+            if !ordered {
+                for stage in ["parse", "store"] {
+                    let seen = works.seen();
+                    let of_stage = seen.iter().filter(|seen| seen.stage == stage);
+                    lines.push(marks(
+                        format!("begins {stage}"),
+                        of_stage.map(|it| (it.began, it.item)),
+                    ));
+                }
+            }
+            let name = if ordered { "out, ordered" } else { "out" };
+            let values = results.iter().filter_map(|(at, it)| Some((*at, *it.as_ref().ok()?)));
+            lines.push(marks(name.to_owned(), values));
+        }
+        cx.show(Figure::Streams { lines });
+        Ok(())
+    }
+
+    fn marks(name: String, items: impl Iterator<Item = (u64, u64)>) -> Line {
+        let mark = |(at, item): (u64, u64)| Mark {
+            at_us: at * 1000,
+            kind: MarkKind::Item,
+            text: item.to_string(),
+        };
+        Line { name, marks: items.map(mark).collect() }
+    }
+}

@@ -6,14 +6,14 @@ mod files;
 mod terminal;
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use grader::build::{Options, Part};
 use grader::catalog::{LEVELS, Level};
-use grader::grade::{Progress, grade};
+use grader::grade::{Progress, grade, grade_with_scenes};
 use grader::lesson;
 use grader::progress;
 use grader::report::Report;
@@ -44,7 +44,7 @@ pub(super) fn run(
     poll: bool,
 ) -> Result<Exit, Failure> {
     let root = super::root(arguments)?;
-    let levels = levels(arguments, names)?;
+    let (levels, exercises) = watched(arguments, names)?;
     let (send, receive) = channel();
     let folders = levels.iter().map(|level| root.join(level.name).join("src")).collect::<Vec<_>>();
     let _watcher = files::watch(&root, &folders, poll, send.clone())?;
@@ -55,14 +55,16 @@ pub(super) fn run(
         Terminal::full()?
     };
     terminal.read_keys(send);
-    let mut state = State::new(levels);
+    let mut state = State::new(levels).within(&exercises);
     let effects = state.start();
     let done = Loop { root: &root, grader: &grader, terminal: &mut terminal }
         .run(&mut state, effects, &receive);
     drop(terminal);
     done?;
     let score = state.score();
-    anstream::println!(
+    // The terminal may have been closed.
+    let _ = writeln!(
+        std::io::stdout(),
         "{} of {} points, {} of {} bonus points",
         score.core,
         score.core_of,
@@ -77,13 +79,24 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
-/// The levels that are named, or those that the learner has started.
-fn levels(arguments: &Arguments, names: &[String]) -> Result<Vec<&'static Level>, Failure> {
+/// The levels that are named, or those that the learner has started; and the exercises, where only exercises and
+/// criteria of them are named.
+fn watched(
+    arguments: &Arguments,
+    names: &[String],
+) -> Result<(Vec<&'static Level>, Vec<String>), Failure> {
     let started = super::started(arguments);
+    let mut exercises = Vec::new();
     let wanted: Vec<&Level> = if names.is_empty() {
         LEVELS.iter().copied().filter(|level| started.contains(level.name)).collect()
     } else {
-        let entries = select(&super::full_names(arguments, names)?)?;
+        let full = super::full_names(arguments, names)?;
+        let entries = select(&full)?;
+        if full.iter().all(|name| name.contains('/')) {
+            let name = |entry: &Entry| format!("{}/{}", entry.level.name, entry.exercise.name);
+            exercises = entries.iter().map(name).collect();
+            exercises.dedup();
+        }
         let named = |level: &&Level| entries.iter().any(|entry| entry.level.name == level.name);
         LEVELS.iter().copied().filter(named).collect()
     };
@@ -94,7 +107,7 @@ fn levels(arguments: &Arguments, names: &[String]) -> Result<Vec<&'static Level>
                 .into(),
         );
     }
-    Ok(wanted)
+    Ok((wanted, exercises))
 }
 
 struct Loop<'a> {
@@ -154,7 +167,10 @@ impl Loop<'_> {
             // What cannot be remembered is no reason to stop.
             Effect::Showing(id) => {
                 let _ = progress::showing(self.root, id);
-                None
+                let entry = entry(id)?;
+                let lesson = lesson::read(self.root, entry.level, Some(entry.exercise)).ok();
+                let place = lesson.and_then(|(_, markdown)| lesson::place(&markdown, id));
+                Some(Event::Place { id: entry.criterion.id, place })
             }
             Effect::Show(id) => {
                 let mut text = String::new();
@@ -228,6 +244,7 @@ fn run_once(root: &Path, job: &Job, send: &Sender<Message>) -> Result<Vec<Event>
     let options = Options { color: !job.page, ..Options::default() };
     let seed = Seed::of_this_run()?;
     let told = Told(send.clone());
+    let grade = if job.page { grade_with_scenes } else { grade };
     let mut report = grade(root, &entries, &options, &Limits::default(), seed, &told)?;
     progress::name_unfinished(root, &mut report);
     let page = job.page.then(|| Event::Reported(page(root, &report)));
