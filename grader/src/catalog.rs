@@ -98,6 +98,8 @@ pub struct Criterion {
     /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:
     /// about four times what the reference takes.
     pub cpu_seconds: Option<u64>,
+    /// The help where the solution reaches the limit of CPU time, for a criterion about the cost of a call.
+    pub too_slow: Option<&'static str>,
     /// Whether it looks for races: it meets a fault at some interleavings of its threads and not at others.
     pub races: bool,
     /// The demand in full, with its source in the assignment.

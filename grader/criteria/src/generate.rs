@@ -121,12 +121,13 @@ fn criterion_code(level: &Level, exercise: &Exercise, criterion: &Criterion) -> 
     };
     format!(
         "Criterion {{ id: {:?}, title: {:?}, points: {:?}, kind: Kind::{kind}, file: {:?}, \
-         cpu_seconds: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
+         cpu_seconds: {:?}, too_slow: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
         id(&level.name, exercise, criterion),
         criterion.title,
         criterion.points,
         in_workspace(level, &criterion.file),
         criterion.cpu_seconds,
+        criterion.too_slow,
         criterion.races,
         criterion.requirement,
         criterion.hints,

@@ -97,6 +97,11 @@ pub enum Diagnosis {
         /// CPU time that it used, in milliseconds.
         cpu_ms: u64,
     },
+    /// The process used up its CPU time in a criterion about what a call costs.
+    TooSlow {
+        /// CPU time that it used, in milliseconds.
+        cpu_ms: u64,
+    },
     /// No answer within the backstop of real time.
     TimedOut {
         /// That time, in real seconds.
@@ -209,7 +214,10 @@ impl fmt::Display for Diagnosis {
                 write!(f, "blocked its thread for good (stopped after {real_ms} ms asleep)")
             }
             Diagnosis::EndlessLoop { cpu_ms } => {
-                write!(f, "runs in an endless loop (stopped after {cpu_ms} ms of CPU time)")
+                write!(f, "found no end (stopped after {cpu_ms} ms of CPU time)")
+            }
+            Diagnosis::TooSlow { cpu_ms } => {
+                write!(f, "takes too much CPU time (stopped after {cpu_ms} ms)")
             }
             Diagnosis::TimedOut { real_s } => {
                 write!(f, "gave no answer within {real_s} s of real time")
@@ -302,8 +310,12 @@ impl Diagnosis {
                  called; wait with .await on tokio's channels and timers"
             }
             Diagnosis::EndlessLoop { .. } => {
-                "a loop that never ends and never waits, here or in a spawned task: every turn \
-                 needs an .await that can really wait, and the loop needs an end"
+                "most often a loop that never ends and never waits, here or in a spawned task: every turn \
+                 needs an .await that can really wait, and the loop needs an end. It can also be work that \
+                 goes through everything again in each call"
+            }
+            Diagnosis::TooSlow { .. } => {
+                "a call costs more the more there is: look at one entry, and not at all of them"
             }
             Diagnosis::TimedOut { .. } => {
                 "it did not end, and on this platform the grader cannot see why: look for a loop \
@@ -344,6 +356,7 @@ impl Diagnosis {
         matches!(
             self,
             Diagnosis::EndlessLoop { .. }
+                | Diagnosis::TooSlow { .. }
                 | Diagnosis::BlockedForGood { .. }
                 | Diagnosis::TimedOut { .. }
         )
