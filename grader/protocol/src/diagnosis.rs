@@ -179,10 +179,10 @@ impl fmt::Display for Diagnosis {
                 "never finished: since t = {} it waits for `{open}`, which does not answer, on purpose",
                 Millis(*since_us)
             ),
-            Diagnosis::TaskNeverEnds { virtual_s, moments } => write!(
+            Diagnosis::TaskNeverEnds { virtual_s, .. } => write!(
                 f,
                 "never finished: it waits for a spawned task, which is still running after {virtual_s} s of \
-                 virtual time (something woke up at {moments} moments)"
+                 virtual time"
             ),
             Diagnosis::OutOfTime { virtual_s, call: Some(call), since_us } => write!(
                 f,
@@ -292,8 +292,9 @@ impl Diagnosis {
                  without a limit"
             }
             Diagnosis::SpinsWithoutWaiting { .. } => {
-                "a loop that only yields, or wakes itself, never lets time pass: await a timer, a \
-                 channel or a Notify instead"
+                "a loop that only yields, wakes itself, or sleeps until an instant that has already come never lets \
+                 time pass. A timer and the condition behind it must agree: what is free from an instant on is free \
+                 at that instant (`>=`). Where no instant is known, wait for a Notify or a channel"
             }
             Diagnosis::PollsForever { .. } => {
                 "it checks again and again whether something has happened: wait for the event \
