@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
+use crate::catalog::LEVELS;
 use crate::supervise::Verdict;
 
 /// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner. Of a long
@@ -43,7 +44,11 @@ pub fn criterion(
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
     // A hint about this exercise cannot help while what it is built on is wrong.
     if criterion.status == Status::Failed && first.is_none() {
-        writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
+        let command = match first_of(criterion) {
+            Some(id) => format!("cargo grade {id}"),
+            None => format!("cargo grade hint {}", criterion.id),
+        };
+        writeln!(text, "next      {}", Styled(CODE, command))?;
     }
     for line in text.lines() {
         writeln!(out, "{indent}{line}")?;
@@ -73,6 +78,15 @@ pub fn placeholder(criterion: &CriterionReport) -> Option<String> {
     let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
     let not_started = fail.diagnosis == Some(Diagnosis::NotStarted);
     fail.observed.clone().filter(|_| not_started)
+}
+
+/// The id of the criterion that has to be met before this one, where the failure names one. Only a name from the
+/// catalog: the judged code shares the process of the check.
+pub(super) fn first_of(criterion: &CriterionReport) -> Option<&'static str> {
+    let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
+    let id = fail.first.as_deref()?;
+    let mut known = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
+    known.find(|criterion| criterion.id == id).map(|criterion| criterion.id)
 }
 
 /// The command that grades these exercises.

@@ -295,6 +295,9 @@ fn next_command(report: &Report) -> Option<String> {
         Status::NotStarted => format!("cargo grade show {}", criterion.id),
         // A hint about this exercise cannot help while what it is built on is wrong.
         Status::Failed if !criterion.unfinished.is_empty() => explain::grade(&criterion.unfinished),
+        Status::Failed if explain::first_of(criterion).is_some() => {
+            format!("cargo grade {}", explain::first_of(criterion).unwrap_or_default())
+        }
         _ => format!("cargo grade hint {}", criterion.id),
     })
 }
