@@ -381,19 +381,20 @@ pub fn end_record(records: &[Record]) -> Option<&Record> {
     records.last().filter(is_end)
 }
 
-/// The records of a journal, as a message shows them.
+/// The records of a journal, as a message shows them: of many, the last ones.
 pub fn records_told(records: &[Record]) -> String {
-    list(records.iter().map(told))
+    const MOST: usize = 12;
+    let before = records.len().saturating_sub(MOST);
+    let last = list(records[before..].iter().map(told));
+    if before == 0 { last } else { format!("{before} records, then {last}") }
 }
 
-/// Fails if a saga has ended and its records do not say so, or if `outcome_of` has read no end from records that do.
+/// Fails if a run has returned and its records tell no end, or if `outcome_of` has read no end from records that do.
 pub fn reads_an_end<T>(saga_log: &SagaLog, read: &Result<Option<T>, SagaError>) -> Outcome {
-    if !matches!(read, Ok(None)) {
-        return Ok(());
-    }
     let records = format!("the records: {}", records_told(&saga_log.records));
     match end_record(&saga_log.records) {
-        None => Err(Fail::new("the saga has ended, and the journal has no record of the end")
+        Some(_) if !matches!(read, Ok(None)) => Ok(()),
+        None => Err(Fail::new("the run has returned, and the journal has no record of the saga's end")
             .expected("Completed, Compensated or Parked as the last record")
             .observed(records)
             .help(WRITE_THE_END)),
