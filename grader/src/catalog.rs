@@ -95,6 +95,9 @@ pub struct Criterion {
     pub kind: Kind,
     /// The file to write, relative to the workspace; mostly the exercise's.
     pub file: &'static str,
+    /// The row of the lesson's table "What to write" that wins it, counted from 0; one more than the last row for a
+    /// criterion that stands in none.
+    pub step: usize,
     /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:
     /// about four times what the reference takes.
     pub cpu_seconds: Option<u64>,
@@ -146,6 +149,14 @@ mod tests {
         assert_eq!(module_of("src/race.rs"), "race");
         assert_eq!(module_of("src/breaker/core.rs"), "breaker");
         assert_eq!(module_of("level3/src/breaker/core.rs"), "breaker");
+    }
+
+    #[test]
+    fn a_criterion_knows_the_row_of_its_lesson() {
+        let criteria = || LEVELS.iter().flat_map(|level| level.exercises).flat_map(|e| e.criteria);
+        let step = |id| criteria().find(|criterion| criterion.id == id).map(|it| it.step);
+        assert_eq!(step("level3/saga/runs-in-order"), Some(0));
+        assert!(step("level3/saga/undoes-the-unknown") > step("level3/saga/contains-panics"));
     }
 
     /// The kernel ends a check process at its own limit, which says less than the grader does.

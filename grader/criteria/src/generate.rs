@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level, folder, read};
+use crate::{Clause, CriteriaError, Criterion, Exercise, Kind, Level, folder, lesson, read};
 
 /// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, into Cargo's
 /// output folder. A bad file ends the build with its place.
@@ -67,6 +67,7 @@ fn stale() -> Option<PathBuf> {
         ("src/lib.rs", include_str!("lib.rs")),
         ("src/generate.rs", include_str!("generate.rs")),
         ("src/read.rs", include_str!("read.rs")),
+        ("src/lesson.rs", include_str!("lesson.rs")),
     ];
     let mut files = compiled.into_iter().map(|(name, text)| (folder().join(name), text));
     files
@@ -83,6 +84,18 @@ fn write(name: &str, text: &str) -> Result<(), CriteriaError> {
     })
 }
 
+/// The lesson of an exercise, if it has one. The levels lie beside the grader's folder.
+fn lesson_of(level: &Level, exercise: &Exercise) -> String {
+    let path = folder()
+        .join("../..")
+        .join(&level.name)
+        .join("lessons")
+        .join(format!("{}.md", rust_name(&exercise.name)));
+    // Also where there is none: one that is written later counts.
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 fn level_code(level: &Level) -> String {
     let exercises: String = level.exercises.iter().map(|e| exercise_code(level, e)).collect();
     // Rust's Debug form of strings, numbers and options is Rust code.
@@ -93,8 +106,13 @@ fn level_code(level: &Level) -> String {
 }
 
 fn exercise_code(level: &Level, exercise: &Exercise) -> String {
+    let rows = lesson::rows(&lesson_of(level, exercise));
+    let step = |criterion: &Criterion| {
+        let named = |row: &Vec<String>| row.iter().any(|name| *name == criterion.name);
+        rows.iter().position(named).unwrap_or(rows.len())
+    };
     let criteria: String =
-        exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
+        exercise.criteria.iter().map(|c| criterion_code(level, exercise, c, step(c))).collect();
     let clauses: String = exercise.clauses.iter().map(|c| clause_code(level, c)).collect();
     format!(
         "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, \
@@ -114,14 +132,19 @@ fn clause_code(level: &Level, clause: &Clause) -> String {
     format!("Clause {{ text: {:?}, criteria: &{ids:?} }},\n", clause.text)
 }
 
-fn criterion_code(level: &Level, exercise: &Exercise, criterion: &Criterion) -> String {
+fn criterion_code(
+    level: &Level,
+    exercise: &Exercise,
+    criterion: &Criterion,
+    step: usize,
+) -> String {
     let kind = match criterion.kind {
         Kind::Core => "Core",
         Kind::Bonus => "Bonus",
     };
     format!(
         "Criterion {{ id: {:?}, title: {:?}, points: {:?}, kind: Kind::{kind}, file: {:?}, \
-         cpu_seconds: {:?}, too_slow: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
+         step: {step}, cpu_seconds: {:?}, too_slow: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
         id(&level.name, exercise, criterion),
         criterion.title,
         criterion.points,

@@ -53,6 +53,7 @@
 //! that no criterion judges, and nothing is judged that is not promised.
 
 pub mod generate;
+pub mod lesson;
 mod read;
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use grader_protocol::Jail;
 
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 use super::{CriterionReport, ExerciseReport, LevelReport, Report, Status, count, explain};
-use crate::catalog::Kind;
+use crate::catalog::{Kind, LEVELS};
 
 /// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
 /// exercises.
@@ -285,8 +285,14 @@ fn next_command(report: &Report) -> Option<String> {
         }
         return Some(format!("cargo check -p {}", broken.package));
     }
-    let open =
-        |wanted: Kind| report.criteria().find(|c| c.kind == wanted && c.status != Status::Passed);
+    let is_open =
+        |wanted: Kind| move |c: &&CriterionReport| c.kind == wanted && c.status != Status::Passed;
+    // Of the first exercise in which something is open, what its lesson's table wins first.
+    let open = |wanted: Kind| {
+        let exercises = || report.levels.iter().flat_map(|level| &level.exercises);
+        let exercise = exercises().find(|it| it.criteria.iter().any(|c| is_open(wanted)(&c)))?;
+        exercise.criteria.iter().filter(is_open(wanted)).min_by_key(|c| step(c.id))
+    };
     let criterion = open(Kind::Core).or_else(|| open(Kind::Bonus))?;
     Some(match criterion.status {
         Status::NotStarted if criterion.waits_for_a_level_below() => {
@@ -300,6 +306,12 @@ fn next_command(report: &Report) -> Option<String> {
         }
         _ => format!("cargo grade hint {}", criterion.id),
     })
+}
+
+/// The row of the lesson's table that wins a criterion.
+fn step(id: &str) -> usize {
+    let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
+    criteria.into_iter().find(|known| known.id == id).map_or(usize::MAX, |known| known.step)
 }
 
 /// How much is won, as a bar.
