@@ -95,7 +95,7 @@ pub struct Criterion {
     pub kind: Kind,
     /// The file to write, relative to the workspace; mostly the exercise's.
     pub file: &'static str,
-    /// The row of the lesson's table "What to write" that wins it, counted from 0; one more than the last row for a
+    /// The row of the table "What to write" in its lesson that wins it, counted from 0; one more than the last row for a
     /// criterion that stands in none.
     pub step: usize,
     /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:

@@ -287,7 +287,7 @@ fn next_command(report: &Report) -> Option<String> {
     }
     let is_open =
         |wanted: Kind| move |c: &&CriterionReport| c.kind == wanted && c.status != Status::Passed;
-    // Of the first exercise in which something is open, what its lesson's table wins first.
+    // Of the first exercise in which something is open, what the table in its lesson wins first.
     let open = |wanted: Kind| {
         let exercises = || report.levels.iter().flat_map(|level| &level.exercises);
         let exercise = exercises().find(|it| it.criteria.iter().any(|c| is_open(wanted)(&c)))?;
@@ -308,7 +308,7 @@ fn next_command(report: &Report) -> Option<String> {
     })
 }
 
-/// The row of the lesson's table that wins a criterion.
+/// The row of the table in its lesson that wins a criterion.
 fn step(id: &str) -> usize {
     let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
     criteria.into_iter().find(|known| known.id == id).map_or(usize::MAX, |known| known.step)
