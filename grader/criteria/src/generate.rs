@@ -108,7 +108,7 @@ fn level_code(level: &Level) -> String {
 fn exercise_code(level: &Level, exercise: &Exercise) -> String {
     let rows = lesson::rows(&lesson_of(level, exercise));
     let step = |criterion: &Criterion| {
-        let named = |row: &Vec<String>| row.iter().any(|name| *name == criterion.name);
+        let named = |row: &Vec<String>| row.contains(&criterion.name);
         rows.iter().position(named).unwrap_or(rows.len())
     };
     let criteria: String =
