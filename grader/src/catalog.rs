@@ -52,6 +52,8 @@ pub struct Exercise {
     pub trial: bool,
     /// The exercises of levels below whose code a solution uses: `level3/retry`.
     pub foundation: &'static [&'static str],
+    /// The steps of its lesson, in Markdown: the first column of its table "What to write".
+    pub steps: &'static [&'static str],
     /// The contract: what a right solution promises, in the order of the clauses' numbers.
     pub clauses: &'static [Clause],
     /// In the order in which a learner should meet them.
@@ -108,9 +110,14 @@ pub struct Criterion {
     pub kind: Kind,
     /// The file to write, relative to the workspace; mostly the exercise's.
     pub file: &'static str,
+    /// The row of the table "What to write" in its lesson that wins it, counted from 0; one more than the last row for a
+    /// criterion that stands in none.
+    pub step: usize,
     /// How much CPU time a right solution may need in a debug build, where the usual limit is too low:
     /// about four times what the reference takes.
     pub cpu_seconds: Option<u64>,
+    /// The help where the solution reaches the limit of CPU time, for a criterion about the cost of a call.
+    pub too_slow: Option<&'static str>,
     /// Whether it looks for races: it meets a fault at some interleavings of its threads and not at others.
     pub races: bool,
     /// The demand in full, with its source in the assignment.
@@ -177,6 +184,14 @@ mod tests {
             assert_eq!(current_id(from), *to);
         }
         assert_eq!(current_id("level2/race/of-my-own"), "level2/race/of-my-own");
+    }
+
+    #[test]
+    fn a_criterion_knows_the_row_of_its_lesson() {
+        let criteria = || LEVELS.iter().flat_map(|level| level.exercises).flat_map(|e| e.criteria);
+        let step = |id| criteria().find(|criterion| criterion.id == id).map(|it| it.step);
+        assert_eq!(step("level3/saga/runs-in-order"), Some(0));
+        assert!(step("level3/saga/undoes-the-unknown") > step("level3/saga/contains-panics"));
     }
 
     /// The kernel ends a check process at its own limit, which says less than the grader does.

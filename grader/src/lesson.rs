@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use termimad::MadSkin;
 use thiserror::Error;
 
-use crate::catalog::{Exercise, Level};
+use crate::catalog::{Criterion, Exercise, Level};
 
 /// A lesson that cannot be read.
 #[derive(Debug, Error)]
@@ -34,37 +34,11 @@ pub fn read(
     Ok((path, text))
 }
 
-/// A row of a lesson's table "What to write".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// What to write, in Markdown.
-    pub step: String,
-    /// The criteria that it wins, without their exercise.
-    pub wins: Vec<String>,
-}
-
-/// The rows of the first table of "What to write": its first column, and the code spans of its last one.
-#[must_use]
-pub fn rows(markdown: &str) -> Vec<Row> {
-    let section = markdown.split("\n## ").find(|section| section.starts_with("What to write"));
-    let lines = section.unwrap_or_default().lines().skip_while(|line| !line.starts_with('|'));
-    let table = lines.take_while(|line| line.starts_with('|')).skip(2);
-    let row = |line: &str| {
-        let line = line.trim_end().trim_matches('|');
-        let step = line.split('|').next().unwrap_or_default().trim().to_owned();
-        let last = line.rsplit('|').next().unwrap_or_default();
-        Row { step, wins: last.split('`').skip(1).step_by(2).map(str::to_owned).collect() }
-    };
-    table.map(row).collect()
-}
-
 /// Where the lesson comes to a criterion: `step 2 of 5: Keep failures in a list of their own`.
 #[must_use]
-pub fn place(markdown: &str, id: &str) -> Option<String> {
-    let rows = rows(markdown);
-    let name = id.rsplit('/').next()?;
-    let at = rows.iter().position(|row| row.wins.iter().any(|won| won == name))?;
-    Some(format!("step {} of {}: {}", at + 1, rows.len(), rows[at].step.replace('`', "")))
+pub fn place(exercise: &Exercise, criterion: &Criterion) -> Option<String> {
+    let step = exercise.steps.get(criterion.step)?.replace('`', "");
+    Some(format!("step {} of {}: {step}", criterion.step + 1, exercise.steps.len()))
 }
 
 /// Markdown as lines for a terminal of so many columns, with ANSI styles.
@@ -151,13 +125,11 @@ mod tests {
 
     #[test]
     fn a_criterion_has_a_place_in_its_lesson() {
-        let lesson = "# L\n\n## What to write\n\nText.\n\n| step | wins |\n|---|---|\n| 1. `new` | `a-b`, `c` |\n\
-                      | 2. x | `d` |\n\nMore `text`.\n\n## Questions\n\n| a | `b` |\n";
-        let wins: Vec<Vec<String>> = rows(lesson).into_iter().map(|row| row.wins).collect();
-        assert_eq!(wins, [vec!["a-b", "c"], vec!["d"]]);
-        assert!(rows("# L\n").is_empty());
-        assert_eq!(place(lesson, "level2/x/c").as_deref(), Some("step 1 of 2: 1. new"));
-        assert_eq!(place(lesson, "level2/x/b"), None);
+        let level = crate::catalog::level("level3").expect("level 3");
+        let saga = level.exercises.iter().find(|it| it.name == "saga").expect("the saga");
+        let first = saga.criteria.iter().find(|it| it.step == 0).expect("a criterion of step 1");
+        let found = place(saga, first).expect("a place");
+        assert!(found.starts_with("step 1 of ") && !found.contains('`'), "{found}");
     }
 
     #[test]

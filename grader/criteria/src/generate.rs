@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::{
-    Clause, CriteriaError, Criterion, Exercise, Kind, Level, Scene, folder, read, renamed,
+    Clause, CriteriaError, Criterion, Exercise, Kind, Level, Scene, folder, lesson, read, renamed,
 };
 
 /// For the grader's build script: writes `catalog.rs`, an expression of type `&[&Level]`, and `renamed.rs`, one of
@@ -74,6 +74,7 @@ fn stale() -> Option<PathBuf> {
         ("src/generate.rs", include_str!("generate.rs")),
         ("src/read.rs", include_str!("read.rs")),
         ("src/renamed.rs", include_str!("renamed.rs")),
+        ("src/lesson.rs", include_str!("lesson.rs")),
     ];
     let mut files = compiled.into_iter().map(|(name, text)| (folder().join(name), text));
     files
@@ -90,6 +91,18 @@ fn write(name: &str, text: &str) -> Result<(), CriteriaError> {
     })
 }
 
+/// The lesson of an exercise, if it has one. The levels lie beside the grader's folder.
+fn lesson_of(level: &Level, exercise: &Exercise) -> String {
+    let path = folder()
+        .join("../..")
+        .join(&level.name)
+        .join("lessons")
+        .join(format!("{}.md", rust_name(&exercise.name)));
+    // Also where there is none: one that is written later counts.
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 fn level_code(level: &Level) -> String {
     let exercises: String = level.exercises.iter().map(|e| exercise_code(level, e)).collect();
     // Rust's Debug form of strings, numbers and options is Rust code.
@@ -100,13 +113,19 @@ fn level_code(level: &Level) -> String {
 }
 
 fn exercise_code(level: &Level, exercise: &Exercise) -> String {
+    let rows = lesson::rows(&lesson_of(level, exercise));
+    let step = |criterion: &Criterion| {
+        let named = |row: &lesson::Row| row.wins.contains(&criterion.name);
+        rows.iter().position(named).unwrap_or(rows.len())
+    };
     let criteria: String =
-        exercise.criteria.iter().map(|c| criterion_code(level, exercise, c)).collect();
+        exercise.criteria.iter().map(|c| criterion_code(level, exercise, c, step(c))).collect();
+    let steps: Vec<_> = rows.iter().map(|row| &row.step).collect();
     let clauses: String = exercise.clauses.iter().map(|c| clause_code(level, c)).collect();
     let scenes: String = exercise.scenes.iter().map(|s| scene_code(level, exercise, s)).collect();
     format!(
         "Exercise {{ name: {:?}, title: {:?}, file: {:?}, trial: {:?}, \
-         foundation: &{:?}, clauses: &[{clauses}], \
+         foundation: &{:?}, steps: &{steps:?}, clauses: &[{clauses}], \
          criteria: &[{criteria}], scenes: &[{scenes}] }},\n",
         exercise.name,
         exercise.title,
@@ -127,19 +146,25 @@ fn clause_code(level: &Level, clause: &Clause) -> String {
     format!("Clause {{ text: {:?}, criteria: &{ids:?} }},\n", clause.text)
 }
 
-fn criterion_code(level: &Level, exercise: &Exercise, criterion: &Criterion) -> String {
+fn criterion_code(
+    level: &Level,
+    exercise: &Exercise,
+    criterion: &Criterion,
+    step: usize,
+) -> String {
     let kind = match criterion.kind {
         Kind::Core => "Core",
         Kind::Bonus => "Bonus",
     };
     format!(
         "Criterion {{ id: {:?}, title: {:?}, points: {:?}, kind: Kind::{kind}, file: {:?}, \
-         cpu_seconds: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
+         step: {step}, cpu_seconds: {:?}, too_slow: {:?}, races: {:?}, requirement: {:?}, hints: &{:?}, read: &{:?} }},\n",
         id(&level.name, exercise, criterion),
         criterion.title,
         criterion.points,
         in_workspace(level, &criterion.file),
         criterion.cpu_seconds,
+        criterion.too_slow,
         criterion.races,
         criterion.requirement,
         criterion.hints,

@@ -45,6 +45,7 @@
 //! file = "src/race/rest.rs"                   # optional; where it is not the exercise's
 //! read = ["level2/src/rest.rs"]               # optional; shown after the exercise's
 //! cpu_seconds = 10                            # optional; where the usual limit is too low
+//! too_slow = "what costs too much"            # optional; the help at the limit of CPU time
 //! threads = true                              # optional; its check calls `Cx::on_threads`
 //! races = true                                # optional; with `threads`: which faults it meets is chance
 //!
@@ -59,6 +60,7 @@
 //! that no criterion judges, and nothing is judged that is not promised.
 
 pub mod generate;
+pub mod lesson;
 mod read;
 mod renamed;
 
@@ -140,6 +142,8 @@ pub struct Criterion {
     pub file: String,
     /// CPU seconds that a right solution may need, where the usual limit is too low.
     pub cpu_seconds: Option<u64>,
+    /// The help where the solution reaches the limit of CPU time: for a criterion about the cost of a call.
+    pub too_slow: Option<String>,
     /// Whether its check needs real threads.
     pub threads: bool,
     /// Whether it looks for races: it meets a fault at some interleavings of its threads and not at others.

@@ -66,6 +66,7 @@ struct CriterionTable {
     kind: Kind,
     file: Option<String>,
     cpu_seconds: Option<u64>,
+    too_slow: Option<String>,
     #[serde(default)]
     threads: bool,
     #[serde(default)]
@@ -193,6 +194,7 @@ fn exercise(path: PathBuf, name: &str) -> Result<Exercise, CriteriaError> {
             kind: table.kind,
             file: table.file.unwrap_or_else(|| file.file.clone()),
             cpu_seconds: table.cpu_seconds,
+            too_slow: table.too_slow.as_deref().map(one_line),
             threads: table.threads,
             races: table.races,
             requirement: one_line(&table.requirement),

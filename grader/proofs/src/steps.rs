@@ -8,7 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use grader::catalog::{Exercise, Level};
-use grader::lesson::rows;
 
 use crate::planted::{Planted, PlantedError};
 
@@ -91,7 +90,7 @@ impl Step {
         let path = root.join(level.name).join("lessons").join(file);
         let text = fs::read_to_string(&path)
             .map_err(|source| StepError::Lesson { path: path.clone(), source })?;
-        let rows = rows(&text);
+        let rows = grader_criteria::lesson::rows(&text);
         if self.rows > rows.len() {
             return Err(StepError::Row { path, rows: rows.len() });
         }

@@ -21,7 +21,7 @@ fn verdict_with(id: &str, seed: Seed) -> Verdict {
     let (id, exercise) = (format!("specimen/{id}"), id.split('/').next().unwrap_or(id));
     // However busy the machine is, what a specimen does itself decides.
     let limits = Limits { real: Duration::from_secs(1200), ..Limits::default() };
-    judge(binary, Subject { id: &id, exercise, seed }, Path::new("."), &limits)
+    judge(binary, Subject { id: &id, exercise, too_slow: None, seed }, Path::new("."), &limits)
 }
 
 #[track_caller]
@@ -228,7 +228,7 @@ fn two_hangs_at_once_are_told_apart() {
 fn a_binary_that_is_not_there_is_no_verdict() {
     let verdict = judge(
         Path::new("no/such/binary"),
-        Subject { id: "a/b/c", exercise: "b", seed: Seed::draw().expect("a seed") },
+        Subject { id: "a/b/c", exercise: "b", too_slow: None, seed: Seed::draw().expect("a seed") },
         Path::new("."),
         &Limits::default(),
     );

@@ -97,6 +97,11 @@ pub enum Diagnosis {
         /// CPU time that it used, in milliseconds.
         cpu_ms: u64,
     },
+    /// The process used up its CPU time in a criterion about what a call costs.
+    TooSlow {
+        /// CPU time that it used, in milliseconds.
+        cpu_ms: u64,
+    },
     /// No answer within the backstop of real time.
     TimedOut {
         /// That time, in real seconds.
@@ -174,10 +179,10 @@ impl fmt::Display for Diagnosis {
                 "never finished: since t = {} it waits for `{open}`, which does not answer, on purpose",
                 Millis(*since_us)
             ),
-            Diagnosis::TaskNeverEnds { virtual_s, moments } => write!(
+            Diagnosis::TaskNeverEnds { virtual_s, .. } => write!(
                 f,
                 "never finished: it waits for a spawned task, which is still running after {virtual_s} s of \
-                 virtual time (something woke up at {moments} moments)"
+                 virtual time"
             ),
             Diagnosis::OutOfTime { virtual_s, call: Some(call), since_us } => write!(
                 f,
@@ -209,7 +214,10 @@ impl fmt::Display for Diagnosis {
                 write!(f, "blocked its thread for good (stopped after {real_ms} ms asleep)")
             }
             Diagnosis::EndlessLoop { cpu_ms } => {
-                write!(f, "runs in an endless loop (stopped after {cpu_ms} ms of CPU time)")
+                write!(f, "found no end (stopped after {cpu_ms} ms of CPU time)")
+            }
+            Diagnosis::TooSlow { cpu_ms } => {
+                write!(f, "takes too much CPU time (stopped after {cpu_ms} ms)")
             }
             Diagnosis::TimedOut { real_s } => {
                 write!(f, "gave no answer within {real_s} s of real time")
@@ -284,8 +292,9 @@ impl Diagnosis {
                  without a limit"
             }
             Diagnosis::SpinsWithoutWaiting { .. } => {
-                "a loop that only yields, or wakes itself, never lets time pass: await a timer, a \
-                 channel or a Notify instead"
+                "a loop that only yields, wakes itself, or sleeps until an instant that has already come never lets \
+                 time pass. A timer and the condition behind it must agree: what is free from an instant on is free \
+                 at that instant (`>=`). Where no instant is known, wait for a Notify or a channel"
             }
             Diagnosis::PollsForever { .. } => {
                 "it checks again and again whether something has happened: wait for the event \
@@ -302,8 +311,12 @@ impl Diagnosis {
                  called; wait with .await on tokio's channels and timers"
             }
             Diagnosis::EndlessLoop { .. } => {
-                "a loop that never ends and never waits, here or in a spawned task: every turn \
-                 needs an .await that can really wait, and the loop needs an end"
+                "most often a loop that never ends and never waits, here or in a spawned task: every turn \
+                 needs an .await that can really wait, and the loop needs an end. It can also be work that \
+                 goes through everything again in each call"
+            }
+            Diagnosis::TooSlow { .. } => {
+                "a call costs more the more there is: look at one entry, and not at all of them"
             }
             Diagnosis::TimedOut { .. } => {
                 "it did not end, and on this platform the grader cannot see why: look for a loop \
@@ -344,6 +357,7 @@ impl Diagnosis {
         matches!(
             self,
             Diagnosis::EndlessLoop { .. }
+                | Diagnosis::TooSlow { .. }
                 | Diagnosis::BlockedForGood { .. }
                 | Diagnosis::TimedOut { .. }
         )

@@ -16,6 +16,9 @@ pub struct Fail {
     pub observed: Option<String>,
     /// What usually causes this and what to change.
     pub help: Option<String>,
+    /// The id of the criterion to meet first, of another exercise: this one is built on it.
+    #[serde(default)]
+    pub first: Option<String>,
     /// Set when the call itself went wrong: it hung, blocked, panicked.
     pub diagnosis: Option<Diagnosis>,
     /// Panics of the judged code, the first one first.
@@ -56,6 +59,13 @@ impl Fail {
     #[must_use]
     pub fn observed(mut self, text: impl Into<String>) -> Self {
         self.observed = Some(text.into());
+        self
+    }
+
+    /// Adds the id of the criterion to meet first.
+    #[must_use]
+    pub fn first(mut self, id: impl Into<String>) -> Self {
+        self.first = Some(id.into());
         self
     }
 

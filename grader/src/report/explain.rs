@@ -1,4 +1,5 @@
 //! One failure in full: what was expected, what was seen, where to look, what to type next.
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use serde::Serialize;
 
 use super::style::{BAD, CODE, DIM, Styled};
 use super::{CriterionReport, Status};
+use crate::catalog::LEVELS;
 use crate::supervise::Verdict;
 
 /// Limits for the lines of the judged code's output and of the timeline: more lines do not help the learner. Of a long
@@ -42,7 +44,11 @@ pub fn criterion(
     failure(&mut text, verdict, Place { level, file: criterion.file })?;
     // A hint about this exercise cannot help while what it is built on is wrong.
     if criterion.status == Status::Failed && first.is_none() {
-        writeln!(text, "next      {}", Styled(CODE, format!("cargo grade hint {}", criterion.id)))?;
+        let command = match first_of(criterion) {
+            Some(id) => format!("cargo grade {id}"),
+            None => format!("cargo grade hint {}", criterion.id),
+        };
+        writeln!(text, "next      {}", Styled(CODE, command))?;
     }
     for line in text.lines() {
         writeln!(out, "{indent}{line}")?;
@@ -72,6 +78,15 @@ pub fn placeholder(criterion: &CriterionReport) -> Option<String> {
     let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
     let not_started = fail.diagnosis == Some(Diagnosis::NotStarted);
     fail.observed.clone().filter(|_| not_started)
+}
+
+/// The id of the criterion that has to be met before this one, where the failure names one. Only a name from the
+/// catalog: the judged code shares the process of the check.
+pub(super) fn first_of(criterion: &CriterionReport) -> Option<&'static str> {
+    let fail = criterion.verdict.as_ref()?.fail.as_ref()?;
+    let id = fail.first.as_deref()?;
+    let mut known = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
+    known.find(|criterion| criterion.id == id).map(|criterion| criterion.id)
 }
 
 /// The command that grades these exercises.
@@ -241,15 +256,22 @@ fn advice(panic: &PanicSite) -> Option<&'static str> {
 
 fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
     let who = events.iter().map(|event| event.who.chars().count()).max().unwrap_or_default();
-    let lines = folded(events);
+    let lines = without_repeats(folded(events));
     let left_out = lines.len().saturating_sub(MOST_EVENTS);
-    for (nr, (event, times)) in lines.iter().enumerate() {
+    for (nr, line) in lines.iter().enumerate() {
         if left_out > 0 && nr == FIRST_EVENTS {
             writeln!(out, "{:<9} ... {left_out} more", "")?;
         }
         if left_out > 0 && (FIRST_EVENTS..FIRST_EVENTS + left_out).contains(&nr) {
             continue;
         }
+        let (event, times) = match line {
+            Line::Event(event, times) => (event, times),
+            Line::More(count) => {
+                writeln!(out, "{:<9} ... {count} more like these", "")?;
+                continue;
+            }
+        };
         let label = if nr == 0 { "timeline" } else { "" };
         let at = format!("{:>6} ms", event.at_us / 1000);
         let times = if *times > 1 { format!(" ({times} times)") } else { String::new() };
@@ -262,6 +284,56 @@ fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// A line of a timeline.
+#[derive(Debug, PartialEq)]
+enum Line<'a> {
+    /// An event, and how often it came at that moment.
+    Event(&'a Event, usize),
+    /// So many events that differ from those around them in numbers only.
+    More(usize),
+}
+
+/// How many events that differ in numbers only are shown before and after those that are left out.
+const FIRST_ALIKE: usize = 3;
+const LAST_ALIKE: usize = 2;
+
+/// Timelines up to this many lines are shown whole.
+const SHORT_TIMELINE: usize = 20;
+
+/// Where events come again and again, with other numbers (`attempt 7`), the first and the last of them, and a count
+/// of those between.
+fn without_repeats(events: Vec<(&Event, usize)>) -> Vec<Line<'_>> {
+    if events.len() <= SHORT_TIMELINE {
+        return events.into_iter().map(|(event, times)| Line::Event(event, times)).collect();
+    }
+    let shapes: Vec<(&str, String)> = events
+        .iter()
+        .map(|(event, _)| {
+            let what = event.what.chars().filter(|c| !c.is_ascii_digit()).collect();
+            (event.who.as_str(), what)
+        })
+        .collect();
+    let mut left: BTreeMap<&(&str, String), usize> = BTreeMap::new();
+    for shape in &shapes {
+        *left.entry(shape).or_default() += 1;
+    }
+    let mut seen: BTreeMap<&(&str, String), usize> = BTreeMap::new();
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for ((event, times), shape) in events.into_iter().zip(&shapes) {
+        let before = seen.entry(shape).or_default();
+        let after = left.entry(shape).or_default();
+        *after -= 1;
+        let is_repeat = *before >= FIRST_ALIKE && *after >= LAST_ALIKE;
+        *before += 1;
+        match lines.last_mut() {
+            Some(Line::More(count)) if is_repeat => *count += 1,
+            _ if is_repeat => lines.push(Line::More(1)),
+            _ => lines.push(Line::Event(event, times)),
+        }
+    }
+    lines
 }
 
 /// Events that repeat at one moment, once each, with their number.
@@ -295,4 +367,41 @@ fn output(printed: &str) -> Option<String> {
         lines.push(format!("| ... and {more} more lines"));
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(events: &[(u64, &str, &str)]) -> String {
+        let event = |&(at, who, what): &(u64, &str, &str)| Event {
+            at_us: at * 1000,
+            who: who.to_owned(),
+            what: what.to_owned(),
+        };
+        let events: Vec<Event> = events.iter().map(event).collect();
+        let mut out = String::new();
+        timeline(&mut out, &events).expect("a string takes every text");
+        out
+    }
+
+    #[test]
+    fn events_that_differ_in_numbers_only_are_left_out_but_for_the_first_and_the_last() {
+        let attempts: Vec<String> =
+            (1..=80).map(|attempt| format!("undo called, attempt {attempt}")).collect();
+        let events: Vec<_> =
+            (0..).zip(&attempts).map(|(at, what)| (at, "points", what.as_str())).collect();
+        let out = shown(&[&[(0, "points", "called")], &events[..]].concat());
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines.len(), 1 + 3 + 1 + 2, "{out}");
+        assert!(lines[4].ends_with("... 75 more like these"), "{out}");
+        assert!(lines[6].ends_with("attempt 80"), "{out}");
+    }
+
+    #[test]
+    fn a_short_timeline_is_shown_whole() {
+        assert_eq!(shown(&[(1, "a", "called"); 1]).lines().count(), 1);
+        let events: Vec<_> = (0..20).map(|at| (at, "a", "called")).collect();
+        assert_eq!(shown(&events).lines().count(), 20);
+    }
 }

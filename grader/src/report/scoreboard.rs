@@ -6,7 +6,7 @@ use grader_protocol::Jail;
 use super::after::{After, Won, congratulation};
 use super::style::{BAD, BOLD, CODE, DIM, GOOD, Styled};
 use super::{CriterionReport, ExerciseReport, LevelReport, Report, Status, count, explain};
-use crate::catalog::{self, Kind};
+use crate::catalog::{self, Kind, LEVELS};
 
 /// Failures shown in full in a run over more than one exercise: the first of an exercise, in so many
 /// exercises.
@@ -325,8 +325,14 @@ fn next_command(report: &Report) -> Option<String> {
         }
         return Some(format!("cargo check -p {}", broken.package));
     }
-    let open =
-        |wanted: Kind| report.criteria().find(|c| c.kind == wanted && c.status != Status::Passed);
+    let is_open =
+        |wanted: Kind| move |c: &&CriterionReport| c.kind == wanted && c.status != Status::Passed;
+    // Of the first exercise in which something is open, what the table in its lesson wins first.
+    let open = |wanted: Kind| {
+        let exercises = || report.levels.iter().flat_map(|level| &level.exercises);
+        let exercise = exercises().find(|it| it.criteria.iter().any(|c| is_open(wanted)(&c)))?;
+        exercise.criteria.iter().filter(is_open(wanted)).min_by_key(|c| step(c.id))
+    };
     let criterion = open(Kind::Core).or_else(|| open(Kind::Bonus))?;
     Some(match criterion.status {
         Status::NotStarted if criterion.waits_for_a_level_below() => {
@@ -335,8 +341,17 @@ fn next_command(report: &Report) -> Option<String> {
         Status::NotStarted => format!("cargo grade show {}", criterion.id),
         // A hint about this exercise cannot help while what it is built on is wrong.
         Status::Failed if !criterion.unfinished.is_empty() => explain::grade(&criterion.unfinished),
+        Status::Failed if explain::first_of(criterion).is_some() => {
+            format!("cargo grade {}", explain::first_of(criterion).unwrap_or_default())
+        }
         _ => format!("cargo grade hint {}", criterion.id),
     })
+}
+
+/// The row of the table in its lesson that wins a criterion.
+fn step(id: &str) -> usize {
+    let criteria = LEVELS.iter().flat_map(|level| level.exercises).flat_map(|it| it.criteria);
+    criteria.into_iter().find(|known| known.id == id).map_or(usize::MAX, |known| known.step)
 }
 
 /// How much is won, as a bar.

@@ -74,6 +74,8 @@ pub struct Subject<'a> {
     pub id: &'a str,
     /// How messages call the exercise when they cannot name a call: `race`.
     pub exercise: &'a str,
+    /// The help at the limit of CPU time, where the criterion is about what a call costs.
+    pub too_slow: Option<&'a str>,
     /// The seed of the run.
     pub seed: Seed,
 }
@@ -82,7 +84,12 @@ impl Subject<'static> {
     /// A criterion of the catalog, judged with the values of a seed.
     #[must_use]
     pub fn of(entry: &Entry, seed: Seed) -> Self {
-        Subject { id: entry.criterion.id, exercise: entry.exercise.name, seed }
+        Subject {
+            id: entry.criterion.id,
+            exercise: entry.exercise.name,
+            too_slow: entry.criterion.too_slow,
+            seed,
+        }
     }
 }
 
@@ -152,8 +159,21 @@ pub fn judge(binary: &Path, subject: Subject<'_>, root: &Path, limits: &Limits) 
     };
     if let Some(fail) = &mut verdict.fail {
         name_kept_lock(fail, subject, root);
+        name_the_cost(fail, subject);
     }
     verdict
+}
+
+/// At the limit of CPU time a criterion about the cost of a call has most often met calls that cost too much: a loop
+/// without an end would fail the other criteria of the exercise as well.
+fn name_the_cost(fail: &mut Fail, subject: Subject<'_>) {
+    if let (Some(help), Some(&Diagnosis::EndlessLoop { cpu_ms })) =
+        (subject.too_slow, fail.diagnosis.as_ref())
+    {
+        let panics = std::mem::take(&mut fail.panics);
+        let diagnosed = Fail::diagnosed(subject.exercise, Diagnosis::TooSlow { cpu_ms });
+        *fail = Fail { panics, ..diagnosed.help(help) };
+    }
 }
 
 /// A thread that blocks often holds a std lock across an await point: names the place, if there is one.

@@ -43,6 +43,7 @@ async fn ends_with(
     let made = load(fake.source(), critical, own);
     sleep(ms(70)).await;
     first_poll(cx);
+    let limit = plain::time(own.of(section));
     let Some(alone) = alone else { return without_settle(cx, made, section, why).await };
     let call = cx.call(NAME, made).await?;
     let error: SectionError = failed(call.value, why).map_err(of_the_list)?;
@@ -55,7 +56,14 @@ async fn ends_with(
     returned_at(
         call.took,
         alone.at,
-        &format!("{section} fails, and without it there is no page"),
+        &match alone.report.result {
+            Err(SectionFailure::TimedOut { .. }) => {
+                format!(
+                    "the limit of {section} ({limit}) is over, and without {section} there is no page"
+                )
+            }
+            _ => format!("{section} fails, and without it there is no page"),
+        },
         help,
     )?;
     ensure!(plain::error(&error) == alone.shown, "the error is not that of the critical section";
@@ -71,15 +79,21 @@ where
     F: Future<Output = Result<Settled, SectionError>>,
 {
     cx.note(SETTLE);
-    let call = cx.call(NAME, made).await.map_err(|fail| fail.help(SETTLE))?;
-    let error = failed(call.value, why).map_err(|fail| fail.help(SETTLE))?;
+    let call = cx.call(NAME, made).await.map_err(of_settle)?;
+    let error = failed(call.value, why).map_err(of_settle)?;
     ensure!(plain::same_section(error.section, section), "the error names another section";
         expected = plain::section(section), observed = plain::error(&error));
     Ok(())
 }
 
 /// What is said when `settle` is at fault.
-const SETTLE: &str = "`all_settled::settle` alone makes no failure of it either. Repair that exercise first: cargo grade level2/all-settled";
+const SETTLE: &str = "`all_settled::settle`, called for the section by itself, does not turn this into a failure either. Repair it first: \
+                      cargo grade level2/all-settled/settles-one-section";
+
+/// A failure for which `settle` is at fault.
+fn of_settle(fail: Fail) -> Fail {
+    fail.help(SETTLE).first("level2/all-settled/settles-one-section")
+}
 
 /// A load went on although a section failed that its caller calls critical.
 fn of_the_list(fail: Fail) -> Fail {
@@ -176,14 +190,15 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
             begins(&cx, "users and reviews, both optional, fail");
             cx.note(SETTLE);
             let made = load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS));
-            let call = cx.call(NAME, made).await.map_err(|fail| fail.help(SETTLE))?;
+            let call = cx.call(NAME, made).await.map_err(of_settle)?;
             let settled = succeeded(call.value, "only optional sections failed");
-            settled.map_err(|fail| fail.help(SETTLE))?;
+            settled.map_err(of_settle)?;
             continue;
         }
         begins(&cx, "users and reviews, both optional, fail");
         let made = load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS));
         sleep(ms(70)).await;
+        first_poll(&cx);
         let start = cx.timeline().now_ms();
         let call = cx.call(NAME, made).await?;
         let settled = succeeded(call.value, "only optional sections failed")?;
@@ -307,23 +322,32 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
         &many,
     ] {
         for section in Section::ALL {
-            let declared = match list.len() {
-                0 => "no section was declared critical".to_owned(),
-                1 => format!("only {} was declared critical", names(list)),
-                2..=6 => format!("{} were declared critical", names(list)),
-                _ => format!("{} 300 times and then {} were declared critical", list[0], list[300]),
+            let listed = match list.len() {
+                0 => "the caller's list is empty".to_owned(),
+                1 => format!("the caller's list names only {}", names(list)),
+                2..=6 => format!("the caller's list names {}", names(list)),
+                _ => {
+                    format!("the caller's list names {} 300 times, and then {}", list[0], list[300])
+                }
             };
             // A failure shows its own case.
             cx.timeline().restart();
             let fake = Fake::new(&cx).fails(section, 100);
             let call = cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
             if list.contains(&section) {
-                let observed = failed(call.value, &format!("{section} failed and {declared}"))?;
+                let observed = failed(call.value, &format!("{section} has failed, and {listed}"))
+                    .map_err(of_the_list)?;
                 ensure!(plain::same_section(observed.section, section),
                     "the error names another section";
                     expected = plain::section(section), observed = plain::error(&observed));
             } else {
-                succeeded(call.value, &format!("{section} failed but {declared}"))?;
+                call.value.map_err(|error| {
+                    of_the_list(Fail::new(format!(
+                        "returned an error: only {section} has failed, and {listed}"
+                    )))
+                    .expected(format!("a success: {section} is not critical in this load"))
+                    .observed(plain::error(&error))
+                })?;
             }
         }
     }
@@ -378,7 +402,7 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             }
             let fake = Fake::new(&cx).with(section, Step::Hangs);
             let why = format!(
-                "{section} hangs, and the caller's list calls all five critical; its limit is {} ms",
+                "{section} hangs and has a limit of {} ms; the caller's list names all five sections",
                 own[section as usize]
             );
             ends_with(&cx, &fake, &Section::ALL, section, limits(own), &why).await?;

@@ -192,8 +192,8 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
                 expected = format!("half-open {reset} ms after the trip"),
                 help = "a failure while open does not begin the open time again");
             sleep(ms(1500)).await;
-            ensure!(bench.lets_through().await?, "half-open, a call from before the trip has failed, and now a call is refused";
-                expected = "half-open still: the probe has succeeded",
+            ensure!(bench.lets_through().await?, "while the breaker was half-open, a call from before the trip failed, and after that a call is refused";
+                expected = "let through: that failure decides nothing, and the breaker is half-open still",
                 help = "only a probe's failure opens it again: remember with each call in which state it was \
                         let in (a generation number), and ignore the others");
             Ok(())
@@ -247,13 +247,13 @@ pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
             bench.trip().await?;
             let two_thirds = reset * 2 / 3;
             sleep(ms(two_thirds)).await;
-            ensure!(!bench.lets_through().await?, "open, a call from before the trip has succeeded, and now a call is let through";
+            ensure!(!bench.lets_through().await?, "while the breaker was open, a call from before the trip succeeded, and after that a call is let through";
                 expected = format!("open for {reset} ms"));
             sleep(ms(reset - two_thirds + 1)).await;
             let (probe, outcome) = join(bench.slow(5000, Err(Trouble::Down)), async {
                 sleep(ms(3000)).await;
                 ensure_eq!(bench.breaker.state(), State::HalfOpen,
-                    "half-open, a probe is on its way, and two calls from before the trip have succeeded";
+                    "the state while a probe is on its way, after two calls from before the trip have succeeded";
                     help = "they say how the dependency was then: remember with each call in which state it \
                             was let in (a generation number), and ignore the others");
                 Ok(())

@@ -108,7 +108,7 @@ fn announced(record: &Record) -> Option<String> {
 }
 
 /// A record in a timeline: its kind and its step.
-fn told(record: &Record) -> String {
+pub fn told(record: &Record) -> String {
     let (kind, step) = match record {
         Record::Begun { .. } => ("Begun", None),
         Record::StepStarted { step } => ("StepStarted", Some(step)),

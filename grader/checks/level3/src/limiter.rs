@@ -110,13 +110,18 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
                 return Err(grader_kit::Fail::new(format!("a call was made although the next slot comes in {left} ms, and its deadline in {deadline} ms"))
                     .expected("refused: nothing begins at the deadline itself, or after it"));
             };
+            let why = if deadline == left {
+                "its slot comes at the deadline itself, which is too late".to_owned()
+            } else {
+                format!("its slot comes {} ms after the deadline", left - deadline)
+            };
             let help = if deadline == left {
                 "a slot that comes at the deadline itself is too late: refuse if the wait is as long as the time that is left, or longer"
             } else {
                 "compute when the slot comes before you wait for it"
             };
             ensure!(call.took == ms(0), "a slot in {left} ms, a deadline in {deadline} ms: refused after {} ms", call.took.as_millis();
-                expected = "refused after 0 ms: nothing begins at the deadline itself, or after it", help = help);
+                expected = format!("refused after 0 ms: {why}"), help = help);
             let wait = wait_of(error);
             ensure!(wait == ms(left), "a slot in {left} ms: the refusal names a wait of {} ms", wait.as_millis();
                 expected = format!("{left} ms, the time that it would have had to wait"));
@@ -132,7 +137,8 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
         sleep(ms(late)).await;
         let call = cx.call(NAME, bench.go("a charge", Charge, over)).await?;
         let wait = call.value.map_err(wait_of);
-        ensure!(wait == Err(ms(0)) && call.took == ms(0), "a slot is free and the deadline has been over for {late} ms: {}",
+        ensure!(wait == Err(ms(0)) && call.took == ms(0), "a slot is free and the deadline {}: {}",
+            if late == 0 { "is now".to_owned() } else { format!("was {late} ms ago") },
             match wait { Ok(()) => "a call is made".to_owned(), Err(wait) => format!("refused after {} ms, with a wait of {wait:?}", call.took.as_millis()) };
             expected = "refused at once, with a wait of zero: nothing begins when the deadline is over");
     }
@@ -158,8 +164,9 @@ async fn polled_too_late(cx: &Cx) -> Outcome {
             sleep(ms(300 + late)).await;
             let call = cx.call(NAME, waits).await?;
             ensure!(call.value.is_err() && call.took == ms(0),
-                "a caller waits, a slot becomes free before its deadline, and it is polled again {late} ms after the deadline: {} after {} ms",
-                if call.value.is_ok() { "a call is made" } else { "refused" }, call.took.as_millis();
+                "a caller waits, a slot becomes free before its deadline, and it is polled again {}: {}",
+                if late == 0 { "exactly at the deadline".to_owned() } else { format!("{late} ms after the deadline") },
+                if call.value.is_ok() { "a call is made".to_owned() } else { format!("refused after {} ms more", call.took.as_millis()) };
                 expected = "refused at once: nothing begins when the deadline is over",
                 help = "look at the deadline first each time that a waiting caller is polled, and then for a slot");
             let next = cx.call(NAME, bench.go("next", Charge, Deadline::after(ms(1)))).await?;
@@ -172,11 +179,13 @@ async fn polled_too_late(cx: &Cx) -> Outcome {
 
 pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     // Two go at 0, two at 1000, two at 2000, and one at 3000, as one more does that comes at 500.
-    let after = async |deadline| {
+    let after = async |deadline: std::time::Duration| {
         let bench = Bench::new(&cx, 2)?;
         let one_more = async {
             sleep(ms(500)).await;
-            cx.call(NAME, bench.go("a charge", Charge, Deadline::after(deadline))).await
+            let until = 500 + deadline.as_millis();
+            cx.timeline().record("a caller", format!("comes, with a deadline at {until} ms"));
+            cx.call(NAME, bench.go("the caller of 500 ms", Charge, Deadline::after(deadline))).await
         };
         let (crowd, one_more) = join(bench.crowd(7), one_more).await;
         crowd?;
@@ -184,14 +193,15 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     };
     let late = after(ms(2000)).await?;
     ensure!(late.value.is_err() && late.took == ms(0),
-        "2 calls a second, 5 callers ahead, a deadline in 2000 ms: the call ended after {} ms", late.took.as_millis();
-        expected = "refused at once: its slot becomes free in 2500 ms, after those of the callers ahead",
-        help = "each caller ahead takes a slot, and each slot becomes free once a window");
+        "2 calls a second; a caller comes at 500 ms, with 5 ahead of it and a deadline at 2500 ms: it is {} at {} ms",
+        if late.value.is_ok() { "served" } else { "refused" }, 500 + late.took.as_millis();
+        expected = "refused at once, at 500 ms: its slot becomes free at 3000 ms, after those of the callers ahead",
+        help = "each caller ahead takes a slot, and each slot becomes free once per window");
     let in_time = after(ms(2600)).await?;
-    ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
-        in_time.took.as_millis();
-        expected = "called after 2500 ms",
-        help = "each slot comes free once a window: a caller with 5 before it waits for the third window and no longer");
+    ensure!(in_time.value.is_ok(), "2 calls a second; a caller comes at 500 ms, with 5 ahead of it and a deadline at 3100 ms: it is refused at {} ms",
+        500 + in_time.took.as_millis();
+        expected = "served at 3000 ms",
+        help = "each slot becomes free once per window: a caller with 5 before it waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
     let mut draw = cx.draw();
     let (limit, window) = (draw.between(1..=5), draw.between(20..=1000));

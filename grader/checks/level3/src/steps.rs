@@ -1,5 +1,6 @@
 //! Sagas whose steps are nothing but names, for the criteria of the saga.
 
+use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,9 +8,11 @@ use std::time::Duration;
 
 use grader_kit::{Cx, Fail, Outcome, Timeline, ensure, list, lock, ms};
 use level3::deadline::Deadline;
-use level3::journal::{FailureKind, Journal, MemoryJournal, SagaId};
+use level3::journal::{FailureKind, Journal, MemoryJournal, Record, SagaId, SagaLog, Standing};
 use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError, StepOutcome, UndoError};
 use tokio::time::sleep;
+
+use crate::faulty::told;
 
 /// What was called, in order: `name`, `undo name` for what was done, `undo name?` for what may have been.
 pub type Log = Arc<Mutex<Vec<String>>>;
@@ -55,6 +58,58 @@ pub enum Does {
     Unknown(FailureKind),
     Hangs,
     Panics(Panics),
+}
+
+impl fmt::Display for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WhenCalled => "panics when it is called, before there is a future",
+            Self::AtOnce => "panics at its first poll",
+            Self::Later => "panics at a later poll",
+        })
+    }
+}
+
+/// As the rest of a sentence about the step: "fails with Effect::None (Rejected)".
+impl fmt::Display for Does {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Works => f.write_str("works"),
+            Self::NotDone(kind) => write!(f, "fails with Effect::None ({kind:?})"),
+            Self::Unknown(kind) => write!(f, "fails with Effect::Unknown ({kind:?})"),
+            Self::Hangs => f.write_str("hangs"),
+            Self::Panics(panics) => panics.fmt(f),
+        }
+    }
+}
+
+/// As the rest of a sentence about the undo.
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = |times: &u32| match times {
+            1 => "in its first attempt".to_owned(),
+            times => format!("in its first {times} attempts"),
+        };
+        match self {
+            Self::Works => f.write_str("works"),
+            Self::FailsTimes(1000) => f.write_str("fails with UndoError::transient each time"),
+            Self::FailsTimes(times) => {
+                write!(f, "fails with UndoError::transient {}", first(times))
+            }
+            Self::FailsForGood => f.write_str("fails with UndoError::permanent"),
+            Self::HangsTimes(times) => write!(f, "hangs {}", first(times)),
+            Self::PanicsTimes(times, panics) => write!(f, "{panics}, {}", first(times)),
+            Self::None => f.write_str("does not exist"),
+        }
+    }
+}
+
+/// A step and its undo in words.
+pub fn described(name: &str, does: Does, undo: Undo) -> String {
+    match undo {
+        Undo::None => format!("{name} {does}, and has no undo"),
+        undo => format!("{name} {does}, and its undo {undo}"),
+    }
 }
 
 /// What undoing it does.
@@ -110,7 +165,7 @@ impl Bench {
         undo: Undo,
         change: impl Fn(Step<State>) -> Step<State>,
     ) -> Self {
-        self.script.push(format!("{name}: {does:?}, its undo: {undo:?}"));
+        self.script.push(described(name, does, undo));
         let (log, timeline, quiet) = (Arc::clone(&self.log), self.timeline.clone(), self.quiet);
         let step = Step::new(name, move |mut state: State, _| {
             lock(&log).push(name.to_owned());
@@ -194,7 +249,7 @@ impl Bench {
 fn no_outcome(error: &Result<SagaOutcome<State>, SagaError>, script: &[String]) -> Fail {
     let fail = Fail::new("execute returned an error instead of an outcome")
         .expected("an outcome: Completed, Compensated or Parked")
-        .observed(format!("{}, when the steps do this: {}", said(error), script.join("; ")));
+        .observed(format!("{}; the steps: {}", said(error), script.join("; ")));
     match error {
         Err(SagaError::Lost) => fail.help(
             "Lost means that the task of the run ended without a result, as a panic ends it. A step or an undo may panic \
@@ -312,4 +367,58 @@ pub fn state_of(end: &SagaOutcome<State>) -> &State {
         | SagaOutcome::Compensated { state, .. }
         | SagaOutcome::Parked { state, .. } => state,
     }
+}
+
+/// What a saga without a record of its end needs.
+pub const WRITE_THE_END: &str = "write Completed, Compensated or Parked as the last record, and return the end only when that write has \
+                                 succeeded: without it every new owner takes the saga for one that is still running";
+
+/// The record of the end, if the last record is one.
+pub fn end_record(records: &[Record]) -> Option<&Record> {
+    let is_end = |record: &&Record| {
+        matches!(record, Record::Completed | Record::Compensated | Record::Parked)
+    };
+    records.last().filter(is_end)
+}
+
+/// The records of a journal, as a message shows them: of many, the last ones.
+pub fn records_told(records: &[Record]) -> String {
+    const MOST: usize = 12;
+    let before = records.len().saturating_sub(MOST);
+    let last = list(records[before..].iter().map(told));
+    if before == 0 { last } else { format!("{before} records, then {last}") }
+}
+
+/// Fails if a run has returned and its records tell no end, or if `outcome_of` has read no end from records that do.
+pub fn reads_an_end<T>(saga_log: &SagaLog, read: &Result<Option<T>, SagaError>) -> Outcome {
+    let records = format!("the records: {}", records_told(&saga_log.records));
+    match end_record(&saga_log.records) {
+        Some(_) if !matches!(read, Ok(None)) => Ok(()),
+        None => Err(Fail::new("the run has returned, and the journal has no record of the saga's end")
+            .expected("Completed, Compensated or Parked as the last record")
+            .observed(records)
+            .help(WRITE_THE_END)),
+        Some(end) => Err(Fail::new(format!(
+            "the last record is {}, and outcome_of returns None, as for a saga that is still running",
+            told(end)
+        ))
+        .expected("the end that the records tell")
+        .observed(records)
+        .help("Completed, Compensated and Parked each end a saga: outcome_of returns None only if none of them is the last")),
+    }
+}
+
+/// Fails if a saga has ended Parked and its journal does not say so.
+pub async fn is_parked_in(journal: &MemoryJournal) -> Outcome {
+    let parked = journal.count(Standing::Parked);
+    let records = match journal.read(SagaId::new("one")).await {
+        Ok(Some(saga_log)) => records_told(&saga_log.records),
+        _ => "none".to_owned(),
+    };
+    ensure!(
+        parked == 1, "the saga has ended Parked, and the journal has no record of that";
+        expected = "the record Parked as the last one", observed = format!("the records: {records}"),
+        help = WRITE_THE_END
+    );
+    Ok(())
 }

@@ -168,8 +168,7 @@ impl Loop<'_> {
             Effect::Showing(id) => {
                 let _ = progress::showing(self.root, id);
                 let entry = entry(id)?;
-                let lesson = lesson::read(self.root, entry.level, Some(entry.exercise)).ok();
-                let place = lesson.and_then(|(_, markdown)| lesson::place(&markdown, id));
+                let place = lesson::place(entry.exercise, entry.criterion);
                 Some(Event::Place { id: entry.criterion.id, place })
             }
             Effect::Show(id) => {

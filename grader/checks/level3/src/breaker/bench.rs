@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grader_kit::{Cx, Fail, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, Trip};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::parts::{nz, nzu};
 
@@ -109,6 +109,7 @@ pub struct Bench {
     pub breaker: Breaker,
     pub figures: Figures,
     pub calls: Cell<u32>,
+    pub began: Instant,
 }
 
 impl Bench {
@@ -116,7 +117,7 @@ impl Bench {
         // A failure shows the scene of its own breaker.
         cx.timeline().restart();
         let breaker = made(figures.config())?;
-        Ok(Self { cx: cx.clone(), breaker, figures, calls: Cell::new(0) })
+        Ok(Self { cx: cx.clone(), breaker, figures, calls: Cell::new(0), began: Instant::now() })
     }
 
     /// A breaker that failures have opened.
@@ -156,6 +157,7 @@ impl Bench {
         let call = self.breaker.call(|| async {
             self.calls.set(self.calls.get() + 1);
             self.cx.timeline().record("dependency", "called");
+            let called_at = self.now();
             if length > 0 {
                 sleep(ms(length)).await;
             }
@@ -164,7 +166,11 @@ impl Bench {
                 Err(Trouble::Down) => "fails",
                 Err(Trouble::Declined) => "declines",
             };
-            self.cx.timeline().record("dependency", says);
+            let which = match length {
+                0 => String::new(),
+                _ => format!(", called at {called_at} ms"),
+            };
+            self.cx.timeline().record("dependency", format!("{says}{which}"));
             answer
         });
         let got = Got::of(self.cx.call(NAME, call).await?.value);
@@ -173,6 +179,23 @@ impl Bench {
             self.cx.timeline().record("breaker", format!("refuses, for another {wait} ms"));
         }
         Ok(got)
+    }
+
+    /// Milliseconds since it was made, as in the timeline.
+    pub fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// What a call got, and the state now, as a message shows them.
+    pub fn told(&self, got: Got) -> String {
+        let got = match got {
+            Got::Success => "the call succeeds".to_owned(),
+            Got::Failed(trouble) => format!("the call fails with {trouble:?}"),
+            Got::Refused(wait) => {
+                format!("the call is refused, with a retry_after of {} ms", wait.as_millis())
+            }
+        };
+        format!("{got}; state() says {:?}", self.breaker.state())
     }
 
     /// Whether a call that would succeed is let through.

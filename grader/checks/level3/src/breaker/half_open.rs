@@ -41,12 +41,24 @@ pub async fn one_probe_at_a_time(cx: Cx) -> Outcome {
 pub async fn a_failed_probe_reopens(cx: Cx) -> Outcome {
     for figures in Figures::some(&cx) {
         let (bench, reset) = (Bench::half_open(&cx, figures).await?, figures.reset);
+        let mut was_half_open = false;
         for successes in [0, 1] {
             for _ in 0..successes {
-                let _ = bench.end(Ok(())).await?;
+                let got = bench.end(Ok(())).await?;
+                // Whether it is ever half-open is a criterion of its own.
+                ensure!(
+                    !was_half_open || !matches!(got, Got::Refused(_)),
+                    "{reset} ms after a failed probe a call is refused";
+                    expected = format!("half-open from exactly {reset} ms after the failure on"),
+                    observed = bench.told(got),
+                    help = "the open time is over when its age is `reset_timeout`, compared with `>=`; each time that it opens it stays \
+                            open for as long, and refused calls do not move that"
+                );
             }
             // The open time begins at the probe's end.
+            let before = bench.calls.get();
             let _ = bench.slow(300, Err(Trouble::Down)).await?;
+            was_half_open |= bench.calls.get() > before;
             ensure!(!bench.lets_through().await?, "after {successes} good probe(s) and a failed one, a call is let through";
                 expected = "any failure while half-open opens it again",
                 help = "do not count failures while half-open: one is enough");
@@ -170,16 +182,17 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
                 pending::<Result<(), Trouble>>().await
             });
             let ended = match time {
-                0 => poll_immediate(hung).await.is_some(),
-                time => timeout(ms(time), hung).await.is_ok(),
+                0 => poll_immediate(hung).await,
+                time => timeout(ms(time), hung).await.ok(),
             };
-            if ended {
-                return Err(refused_after_a_drop(bench.breaker.state()));
+            if let Some(ended) = ended {
+                return Err(refused_after_a_drop(&bench, Got::of(ended)));
             }
             cx.timeline().record("the grader", "drops the probe");
         }
-        if !bench.lets_through().await? {
-            return Err(refused_after_a_drop(bench.breaker.state()));
+        let (before, got) = (bench.calls.get(), bench.end(Ok(())).await?);
+        if bench.calls.get() == before {
+            return Err(refused_after_a_drop(&bench, got));
         }
         // Nor does it take a success away.
         if let Some(needed) = closes_after(&cx, figures).await? {
@@ -196,8 +209,8 @@ pub async fn a_dropped_probe_frees_its_place(cx: Cx) -> Outcome {
 }
 
 /// A probe was dropped, and the next call is not let through.
-fn refused_after_a_drop(state: State) -> Fail {
-    let observed = format!("state() says {state:?}");
+fn refused_after_a_drop(bench: &Bench, got: Got) -> Fail {
+    let (state, observed) = (bench.breaker.state(), bench.told(got));
     if state == State::Open {
         return Fail::new("after a probe was dropped, the breaker is open, and the next call is refused")
             .expected("half-open: a dropped call is neither a failure nor a success")
@@ -206,7 +219,7 @@ fn refused_after_a_drop(state: State) -> Fail {
                 "the destructor of the guard frees the place and counts the call as dropped; it reports no failure",
             );
     }
-    Fail::new("after a probe was dropped, the next call is refused or ends at once")
+    Fail::new("after a probe was dropped, the next call does not reach the dependency")
         .expected("let through: the place of a probe is freed when its future is dropped")
         .observed(observed)
         .help(
@@ -301,7 +314,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
             return Err(refused_after(name, bench.breaker.state()));
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
-            help = "a panic is a bug of the caller: it decides nothing");
+            help = "a panic is a bug of the program, and not a failure of the dependency: it decides nothing");
     }
     panics_while_closed(&cx).await
 }

@@ -80,6 +80,33 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         ([306 + ok + failed, ok + 300, failed, 1, 2, 3], Some(opened)),
         "{names} and `opened_at` after the reset timeout and 300 successes more"
     );
+    forgets_old_failures(&cx).await
+}
+
+/// Failures that a window no longer holds do not stand in the snapshot, though no call came since.
+async fn forgets_old_failures(cx: &Cx) -> Outcome {
+    let (window, old) = (2 * cx.draw().between(500..=30_000), cx.draw().between(1..=3) as u32);
+    let figures = Figures { failures: 9, window: Some(window), ..ASSIGNED };
+    let bench = Bench::new(cx, figures)?;
+    for _ in 0..old {
+        let _ = bench.end(Err(Trouble::Down)).await?;
+    }
+    sleep(ms(window / 2)).await;
+    for _ in 0..2 {
+        let _ = bench.end(Err(Trouble::Down)).await?;
+    }
+    let help = "`failures` are those that count towards the trip now: leave out those that are a window old also when only \
+                snapshot() looks";
+    // At which age exactly a failure is too old is a criterion of its own.
+    for (pause, count) in [(0, old + 2), (window / 2 + 1, 2), (window / 2, 0)] {
+        sleep(ms(pause)).await;
+        let now = bench.now();
+        ensure_eq!(
+            bench.breaker.snapshot().failures, count,
+            "a window of {window} ms, {old} failure(s) at 0 ms and two at {} ms: `failures` in snapshot() at {now} ms", window / 2;
+            help = help
+        );
+    }
     Ok(())
 }
 

@@ -268,15 +268,20 @@ fn adds_up(cx: &Cx) -> Outcome {
         for _ in 0..=figures.failures {
             own.call(&breaker, Err(Trouble::Down));
         }
-        Some((closed, *breaker.watch().borrow() != State::Closed))
+        Some((closed, breaker.state(), *breaker.watch().borrow()))
     })?;
-    let (closed, opened) = alone.into_iter().next().flatten().ok_or_else(not_started)?;
+    let (closed, opened, watched) = alone.into_iter().next().flatten().ok_or_else(not_started)?;
     ensure_eq!(
         closed,
         State::Closed,
         "the state after all threads have gone and 1000 calls have succeeded"
     );
-    ensure!(opened, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
+    ensure!(opened != State::Closed, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
+        expected = "open, as a new breaker is after as many", observed = format!("state() says {opened:?}"),
         help = "the generation that a call gets has to be the one that its outcome is compared with");
+    ensure!(watched != State::Closed, "{} failures in a row open the breaker, and a watcher does not see it", figures.failures;
+        expected = format!("{opened:?}, as state() says"), observed = format!("watch() shows {watched:?}"),
+        help = "send each new state with `send_replace` (`send` changes nothing while there is no receiver), also after other \
+                threads have changed it");
     Ok(())
 }

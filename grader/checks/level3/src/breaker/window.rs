@@ -38,7 +38,8 @@ pub async fn a_window_counts_despite_successes(cx: Cx) -> Outcome {
             }
         }
         ensure!(!bench.lets_through().await?, "{most} failures within {} ms, with successes between them, have not opened the breaker", pause * u64::from(most - 1);
-            expected = format!("open at failure {most} within {window} ms: a success takes none away"));
+            expected = format!("open at failure {most} within {window} ms: a success takes none away"),
+            help = "a success ends a row of failures, which Trip::Consecutive counts; Trip::InWindow counts those within the window");
     }
     Ok(())
 }
@@ -54,7 +55,7 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
         }
         sleep(ms(window - window / 2)).await;
         let _ = bench.end(Err(Trouble::Down)).await?;
-        ensure_eq!(bench.breaker.state(), State::Closed, "{most} failures within {window} ms open it: the state at failure {most}, when the first one is {window} ms old";
+        ensure_eq!(bench.breaker.state(), State::Closed, "failure {most} comes when the first one is {window} ms old, so that {} count, and {most} open it: the state", most - 1;
             help = "a failure counts while its age is below the window");
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure!(!bench.lets_through().await?, "{most} failures within the last {} ms have not opened the breaker", window - window / 2;

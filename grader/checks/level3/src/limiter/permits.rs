@@ -1,12 +1,13 @@
 //! Permits, pauses, and the figures of a limiter.
 
 use futures::future::{join, join_all, join3};
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{Priority, Usage};
 use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, NAME, limiter, told, wait_of};
+use super::scale::with;
 use Priority::{Charge, Refund};
 
 pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
@@ -49,7 +50,10 @@ async fn released_to_the_first(cx: &Cx, limit: usize) -> Outcome {
             };
             let waits = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(deadline))));
             let (call, ()) = join(waits, drops).await;
-            let call = call?;
+            let call = call.map_err(|fail| {
+                let held = limit - made;
+                with(&format!("limit {limit}, {made} calls made and {held} permits held: a caller waits for a slot"), fail)
+            })?;
             ensure!(call.value.is_ok() && call.took == ms(300),
                 "{limit} slots are taken at 0 ms, {made} by calls and {} by permits that are held; a caller waits for a slot, with a deadline in {deadline} ms: it {} {} ms",
                 limit - made, if call.value.is_ok() { "got a permit at" } else { "was refused at" }, call.took.as_millis();
@@ -83,7 +87,10 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
             permit.used();
         };
         let waiting = bench.go("a charge", Charge, Deadline::after(ms(5 * window)));
-        let call = cx.call(NAME, async { join(waiting, using).await.0 }).await?;
+        let call = cx.call(NAME, async { join(waiting, using).await.0 }).await;
+        let call = call.map_err(|fail| {
+            with("a caller waits while the only slot is taken by a permit that is held", fail)
+        })?;
         ensure!(call.value.is_ok() && call.took < ms(2 * window + 100), "a caller who came while the permit was held is {} after {} ms",
             if call.value.is_ok() { "called" } else { "refused" }, call.took.as_millis();
             expected = format!("called a window after the permit was used, at {} ms", 2 * window),
@@ -98,15 +105,17 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
         let bench = Bench::new(&cx, 2)?;
         let pauses = async {
             // A shorter wish does not shorten a longer one.
-            bench.limiter.pause_for(ms(pause));
-            bench.limiter.pause_for(ms(100));
-            bench.limiter.pause_for(ms(0));
+            for time in [pause, 100, 0] {
+                bench.limiter.pause_for(ms(time));
+                cx.timeline().record("the grader", format!("calls pause_for({time} ms)"));
+            }
         };
         cx.call("RateLimiter::pause_for", pauses).await?;
         bench.crowd(1).await?;
         let at = bench.instants().first().copied().unwrap_or_default();
         ensure!((pause..pause + 500).contains(&at), "the server asked for a pause of {pause} ms, the call was made at {at} ms";
-            help = "the longest pause that was asked for holds");
+            expected = format!("at {pause} ms: of several pauses the one that ends last holds"),
+            help = "keep the instant at which the pause ends; a new pause sets it to the later of the two");
     }
     // Two went, so that the next one waits in the line when it learns of the pause.
     let bench = Bench::new(&cx, 2)?;
@@ -186,7 +195,8 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             sleep(ms(window / 10)).await;
             let held = wait(Charge).await;
             let (Ok(()), Ok(held)) = (admitted, held) else {
-                return Err("a free slot was refused");
+                return Err(Fail::new("a free slot was refused")
+                    .expected("2 calls in a window: the first two callers wait for nothing"));
             };
             let mut while_they_wait = [0; 4];
             let looks = async {
@@ -195,7 +205,9 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             };
             tokio::select! {
                 _ = join_all([wait(Refund), wait(Charge), wait(Charge)]) => {
-                    return Err("more calls than the limit allows in a window");
+                    return Err(Fail::new("one call was made, one permit is held, and of three callers that wait each has got a permit")
+                        .expected("they wait: 2 slots are taken, one by the call and one by the permit that is held")
+                        .help("a permit that is held takes its slot, also before it is used: count held slots and made calls together"));
                 }
                 () = looks => {}
             }
@@ -210,7 +222,7 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             Ok([at_first, while_they_wait, when_they_have_gone, with_one_held, young, figures()])
         };
         let call = cx.call("RateLimiter::usage", play).await?;
-        let seen = call.value.map_err(grader_kit::Fail::new)?;
+        let seen = call.value?;
         let whens = [
             "at the beginning",
             "while one slot is used and one held, and a refund and two charges wait",

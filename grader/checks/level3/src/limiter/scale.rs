@@ -57,6 +57,7 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
         let Ok(permit) = limiter.acquire(Charge, Deadline::never()).await else {
             return Err((
                 "a free slot was refused".to_owned(),
+                "a permit at once: the window is empty",
                 "the first caller finds the window empty",
             ));
         };
@@ -72,12 +73,14 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
                 None => {}
                 Some(Ok(_)) => return Err((
                     "one call in a window is allowed, its permit is held and not used yet, and another permit is given".to_owned(),
+                    "all others wait: the only slot is taken",
                     "a permit that is held takes its slot, also before it is used: count held slots and made calls together",
                 )),
                 Some(Err(error)) => {
                     let wait = wait_of(error);
                     return Err((
                         format!("a caller with twelve days to wait was refused, with a wait of {wait:?}"),
+                        "it waits: its slot comes within 28 hours",
                         "each caller ahead takes one slot of a second: 100 000 of them are served in 28 hours",
                     ));
                 }
@@ -91,16 +94,18 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
             Some(last) => last.await.map(drop).map_err(|error| {
                 let why =
                     format!("all callers but one went away, and this one was refused: {error}");
-                (why, "a caller that goes away leaves the line and takes no slot")
+                (
+                    why,
+                    "it is served: the others are gone",
+                    "a caller that goes away leaves the line and takes no slot",
+                )
             }),
             None => Ok(()),
         }
     };
     let call = cx.call("RateLimiter::acquire, with 100 000 callers in the line", script).await?;
-    if let Err((why, help)) = call.value {
-        return Err(Fail::new(why)
-            .expected("100 000 callers wait in the line; the one that stays is served")
-            .help(help));
+    if let Err((why, expected, help)) = call.value {
+        return Err(Fail::new(why).expected(expected).help(help));
     }
     ensure!(call.took < ms(1100), "100 000 callers came, and all but one went away again: this one was served after {} ms", call.took.as_millis();
         expected = "1000 ms");
@@ -108,7 +113,7 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
 }
 
 /// The failure of a call, with the figures of its limiter.
-fn with(figures: &str, fail: Fail) -> Fail {
+pub fn with(figures: &str, fail: Fail) -> Fail {
     Fail { headline: format!("{figures}: {}", fail.headline), ..fail }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use grader_kit::{Cx, Outcome, lock, ms};
+use grader_kit::{Cx, Outcome, list, lock, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Transition, Trip};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use tokio::time::{Instant, sleep};
@@ -453,43 +453,34 @@ async fn played(play: &Play) -> Result<(), Difference> {
             ));
         }
         let snapshot = breaker.snapshot();
-        let wanted = (
-            model.counts,
-            model.counts.iter().sum::<u64>(),
-            model.counting() as u32,
-            model.opened_at,
-            model.left(),
-            model.state,
-        );
-        let found = (
-            [snapshot.ok, snapshot.failed, snapshot.neutral, snapshot.dropped, snapshot.refused],
-            snapshot.calls,
-            snapshot.failures,
-            snapshot.opened_at.map(|at| (at - began).as_millis() as u64),
-            snapshot.retry_after.as_millis() as u64,
-            *watch.borrow(),
-        );
-        if wanted != found {
-            let said = |(counts, calls, failures, opened, left, state): (
-                [u64; 5],
-                u64,
-                u32,
-                Option<u64>,
-                u64,
-                State,
-            )| {
-                let [ok, failed, neutral, dropped, refused] = counts;
-                format!(
-                    "{calls} calls: {ok} ok, {failed} failed, {neutral} neutral, {dropped} dropped, {refused} refused; \
-                     {failures} failures count; opened at {opened:?} ms; half-open in {left} ms; a watcher sees {state:?}"
-                )
-            };
-            return Err(differs(
-                number,
-                "the snapshot or the watcher says something else",
-                said(wanted),
-                said(found),
-            ));
+        let [ok, failed, neutral, dropped, refused] = model.counts;
+        let opened = |at: Option<u64>| at.map_or("never".to_owned(), |at| format!("at {at} ms"));
+        let opened_at = snapshot.opened_at.map(|at| (at - began).as_millis() as u64);
+        let watched = *watch.borrow();
+        let figures = [
+            ("calls", model.counts.iter().sum::<u64>(), snapshot.calls),
+            ("ok", ok, snapshot.ok),
+            ("failed", failed, snapshot.failed),
+            ("neutral", neutral, snapshot.neutral),
+            ("dropped", dropped, snapshot.dropped),
+            ("refused", refused, snapshot.refused),
+            ("failures that count", model.counting() as u64, u64::from(snapshot.failures)),
+            ("retry_after in ms", model.left(), snapshot.retry_after.as_millis() as u64),
+        ];
+        let texts =
+            figures.map(|(name, wanted, found)| (name, wanted.to_string(), found.to_string()));
+        let others = [
+            ("opened_at", opened(model.opened_at), opened(opened_at)),
+            ("a watcher sees", format!("{:?}", model.state), format!("{watched:?}")),
+        ];
+        // Only what differs.
+        let differ: Vec<_> =
+            texts.iter().chain(&others).filter(|(_, wanted, found)| wanted != found).collect();
+        if !differ.is_empty() {
+            let wanted = list(differ.iter().map(|(name, wanted, _)| format!("{name}: {wanted}")));
+            let found = list(differ.iter().map(|(name, _, found)| format!("{name}: {found}")));
+            let headline = "the snapshot or the watcher says something else";
+            return Err(differs(number, headline, wanted, found));
         }
         if model.changes != *lock(&told) {
             let said = |changes: &[(State, State, u64)]| {

@@ -148,7 +148,8 @@ fn told(cx: &Cx, number: u32, script: &impl Script, failure: Failure) -> Fail {
             let fail = Fail::new(difference.headline)
                 .expected(difference.expected)
                 .observed(difference.observed)
-                .help("play the script by hand: the criteria of the part say each rule alone");
+                .help("play the script by hand, and look up in the contract what each of its steps has to do: \
+                       `cargo grade show` with the name of the part");
             (difference.step + 1, fail)
         }
     };

@@ -12,7 +12,9 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use super::{Difference, Played, Script, compare};
 use crate::faulty::{Fault, Faulty};
 use crate::parts::nz;
-use crate::steps::{Bench, Does, Panics, State, Undo, called, said, shown, state_of};
+use crate::steps::{
+    Bench, Does, Panics, State, Undo, called, described, records_told, said, shown, state_of,
+};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -79,15 +81,15 @@ impl Script for Play {
             .iter()
             .map(|part| {
                 let Part { name, does, undo, critical, pivot } = part;
-                let optional = if *critical { "" } else { ", optional" };
-                let pivot = if *pivot { ", the pivot" } else { "" };
-                format!("a step {name} that does {does:?}{optional}{pivot}; its undo: {undo:?}")
+                let optional = if *critical { "" } else { ", not critical" };
+                let pivot = if *pivot { ", a pivot" } else { "" };
+                format!("a step{optional}{pivot}: {}", described(name, *does, *undo))
             })
             .collect();
         lines.push(format!("run it; an undo has {ATTEMPTS} attempts"));
         if let Some(at) = self.ends_at {
             lines.push(format!(
-                "the process ends in write {at} after the first one; after a minute another owner resumes the saga"
+                "the process dies in its append number {at}, not counting Begun; after a minute another owner resumes the saga"
             ));
         }
         lines
@@ -179,16 +181,22 @@ impl Seen {
         Self { forward, first, attempts, end: said(end), state }
     }
 
-    fn said(&self) -> String {
-        let list = shown;
-        format!(
-            "steps: {}; undos, first attempts: {}; all attempts, sorted: {}; the end: {}; its state, undos sorted: {}",
-            list(&self.forward),
-            list(&self.first),
-            list(&self.attempts),
-            self.end,
-            list(&self.state)
-        )
+    /// What two of them differ in, in words: of this one, and of the other one.
+    fn differences(&self, other: &Self) -> (String, String) {
+        let parts = |seen: &Self| {
+            [
+                format!("the steps that are called: {}", shown(&seen.forward)),
+                format!("the order in which undos are called first: {}", shown(&seen.first)),
+                format!("all calls of undos, in any order: {}", shown(&seen.attempts)),
+                format!("the end: {}", seen.end),
+                format!("the state, with the undos sorted: {}", shown(&seen.state)),
+            ]
+        };
+        let (own, others) = (parts(self), parts(other));
+        let differ = || own.iter().zip(&others).filter(|(own, other)| own != other);
+        let own = differ().map(|(own, _)| own.clone()).collect::<Vec<_>>();
+        let others = differ().map(|(_, other)| other.clone()).collect::<Vec<_>>();
+        (own.join("; "), others.join("; "))
     }
 }
 
@@ -320,7 +328,8 @@ async fn played(cx: &Cx, play: &Play) -> Played {
             let (wanted, found) =
                 (model(&play.parts, Stand::new(&play.parts), false, &[]), Seen::of(&calls, &end));
             if wanted != found {
-                return differs(play, "the saga does something else", wanted.said(), found.said());
+                let (wanted, found) = wanted.differences(&found);
+                return differs(play, "the saga does something else", wanted, found);
             }
             return outcome_fits(play, &saga, &memory, &found).await;
         }
@@ -334,14 +343,14 @@ async fn played(cx: &Cx, play: &Play) -> Played {
     let stand = Stand::read(&play.parts, &saga_log.records);
     let wanted = model(&play.parts, stand, true, &found);
     let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+    cx.timeline().record("the grader", "the process has died; the next owner resumes the saga");
     let resume = saga.resume(&owner, &saga_log, Deadline::after(ms(100_000)));
     let end = cx.call("Saga::resume", resume).await?.value;
     let seen = Seen::of(&called(&bench.log)[found.len()..], &end);
     if wanted != seen {
-        let records: Vec<String> =
-            saga_log.records.iter().map(|record| format!("{record:?}")).collect();
-        let observed = format!("{}; the records were: {}", seen.said(), records.join(", "));
-        return differs(play, "the next owner does something else", wanted.said(), observed);
+        let (wanted, seen) = wanted.differences(&seen);
+        let observed = format!("{seen}; the records were: {}", records_told(&saga_log.records));
+        return differs(play, "the next owner does something else", wanted, observed);
     }
     outcome_fits(play, &saga, &memory, &seen).await
 }
@@ -359,7 +368,8 @@ async fn outcome_fits(
     let read = saga.outcome_of(&saga_log);
     let read = match read {
         Ok(Some(end)) => said(&Ok(end)),
-        other => format!("{other:?}"),
+        Ok(None) => format!("None; the records: {}", records_told(&saga_log.records)),
+        Err(error) => said(&Err(error)),
     };
     if read == seen.end {
         return Ok(Ok(()));

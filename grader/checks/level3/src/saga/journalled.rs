@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::resumed::{claimed, left_behind};
 use crate::faulty::{Fault, Faulty};
-use crate::steps::{Bench, Does, Undo, called, calls, execute, said};
+use crate::steps::{Bench, Does, Undo, called, calls, execute, reads_an_end, said};
 
 /// Where a record stands among others.
 fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usize> {
@@ -137,6 +137,7 @@ async fn states_that_do_not_change(cx: &Cx) -> Outcome {
             _ => end,
         };
         let read = saga.outcome_of(&saga_log);
+        reads_an_end(&saga_log, &read)?;
         ensure!(
             matches!((&read, &end), (Ok(Some(read)), Ok(end)) if read == end),
             "outcome_of reads another end than that of the saga, after steps some of which leave the state as it is";
@@ -201,6 +202,7 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
             return Err(Fail::new("the journal knows no such saga"));
         };
         let read = saga.outcome_of(&saga_log);
+        reads_an_end(&saga_log, &read)?;
         let fits = match (expected, &read) {
             ("Completed", Ok(Some(SagaOutcome::Completed(state)))) => {
                 *state == ["reserve", "ride", "capture"]
@@ -260,6 +262,10 @@ pub async fn reads_a_batch_twice(cx: Cx) -> Outcome {
                 return Err(Fail::new("the journal knows no such saga"));
             };
             let read = saga.outcome_of(&saga_log).map(|read| read.map(|read| said(&Ok(read))));
+            reads_an_end(&saga_log, &read).map_err(|fail| Fail {
+                headline: format!("the answer to write {nth} was lost: {}", fail.headline),
+                ..fail
+            })?;
             let has_given_up = matches!(end, Err(SagaError::JournalUnavailable));
             let fits = matches!(&read, Ok(Some(read)) if has_given_up || (*read == said(&end) && end.is_ok()));
             ensure!(

@@ -57,6 +57,7 @@ const OPTIONAL: &str = "a step that is not critical fails with the kind Deadline
 pub async fn optional_steps_have_none(cx: &Cx) -> Outcome {
     // The steps have ten seconds, less 500 ms for each undo.
     let bench = || Bench::new(cx).step("capture", Does::Works, Undo::Works);
+    let is_called = |calls: &[String], name: &str| calls.iter().any(|call| call == name);
     let optional =
         |bench: Bench, name, does| bench.add(name, does, Undo::Works, Step::not_critical);
     let looks = optional(bench(), "look", Does::Hangs);
@@ -92,10 +93,21 @@ pub async fn optional_steps_have_none(cx: &Cx) -> Outcome {
     ];
     for (why, mut bench, fault, limit, expected) in cases {
         let (saga, memory) = (Arc::new(bench.take()), MemoryJournal::new());
-        let journal: Arc<dyn Journal> = Arc::new(Faulty::new(&memory, 1, fault, &bench.log));
+        let journal: Arc<dyn Journal> =
+            Arc::new(Faulty::new(&memory, 1, fault, &bench.log).shown_in(cx.timeline()));
+        // A case of its own: the benches were all made before.
+        cx.timeline().restart();
         let run = saga.execute(journal, SagaId::new("one"), Vec::new(), Deadline::after(ms(limit)));
         let end = cx.call("Saga::execute", run).await?.value;
         let calls = without_writes(&bench);
+        ensure!(
+            !is_called(&calls, "mail"),
+            "the last step, mail, is called although no time is left for it, since {why}";
+            expected = "mail is not called, and fails with the kind Deadline",
+            observed = format!("{}, then {}", shown(&calls), said(&end)),
+            help = "look at the deadline again just before the call, when the record of the step is written: until then the steps \
+                    before it and the journal may have used up the time"
+        );
         ensure!(
             calls == expected && said(&end) == "Completed",
             "no time is left for the last step, mail, which is not critical, since {why}: the saga ends otherwise";
@@ -161,11 +173,21 @@ pub async fn what_had_begun_stays_unknown(cx: &Cx) -> Outcome {
             let expected = ["undo capture", "undo ride?"];
             let calls = without_writes(&bench);
             let which = if optional { "an optional step" } else { "a step" };
+            let observed = || format!("{}, then {}", shown(&calls), said(&end));
+            ensure!(
+                !calls.iter().any(|call| call == "ride"),
+                "{which}, ride, had begun before the process ended, behind the pivot: the next owner calls it although {why}";
+                expected = "no call of ride; it fails with the kind Deadline, and its undo is given Unknown",
+                observed = observed(),
+                help = "look at the deadline again just before the call, when the record of the step is written; that it had begun \
+                        before gives it no more time"
+            );
             ensure!(
                 calls == expected,
-                "{which} had begun before the process ended, behind the pivot, and is not called again, since {why}: it is not undone, or something else is called";
+                "{which}, ride, had begun before the process ended, behind the pivot, and the next owner does not call it, since {why}: {}",
+                if calls.iter().any(|call| call == "undo ride?") { "the other calls are wrong" } else { "it is not undone as one whose outcome is unknown" };
                 expected = "the undo of ride with StepOutcome::Unknown, and that of capture",
-                observed = format!("{}, then {}", shown(&calls), said(&end)),
+                observed = observed(),
                 help = "the first call may have had its effect, whether or not there is a second one"
             );
         }

@@ -10,8 +10,8 @@ use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
 use tokio::time::{sleep, timeout};
 
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, said, shown, state_of,
-    undone_sorted,
+    Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, reads_an_end, said, shown,
+    state_of, undone_sorted,
 };
 
 /// A saga whose owner died after it had written these records, and the right to go on with it.
@@ -279,6 +279,7 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
             return Err(Fail::new("the journal knows no such saga"));
         };
         let read = bench.saga.outcome_of(&saga_log);
+        reads_an_end(&saga_log, &read)?;
         let state = |end: &SagaOutcome<State>| state_of(end).clone();
         let states =
             (read.as_ref().ok().and_then(Option::as_ref).map(state), end.as_ref().ok().map(state));

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use grader_kit::{Cx, Outcome, ensure, ms};
-use level3::journal::{FailureKind, Journal, JournalError, MemoryJournal, Standing};
+use level3::journal::{FailureKind, Journal, JournalError, MemoryJournal, SagaId, Standing};
 use level3::saga::SagaError;
 use tokio::time::timeout;
 
 use super::out_of_time;
 use crate::faulty::{Fault, Faulty};
-use crate::steps::{Bench, Does, Log, Undo, called, calls, execute, said, shown};
+use crate::steps::{
+    Bench, Does, Log, Undo, WRITE_THE_END, called, calls, end_record, execute, records_told, said,
+    shown,
+};
 
 /// The first call that no written record has announced.
 fn unannounced(log: &Log) -> Option<String> {
@@ -30,6 +33,29 @@ fn unannounced(log: &Log) -> Option<String> {
     None
 }
 
+/// A journal without a fault: the end is written before it is returned.
+async fn writes_its_end(cx: &Cx) -> Outcome {
+    for capture in [Does::Works, Does::Unknown(FailureKind::Transient)] {
+        let bench = Bench::new(cx).step("reserve", Does::Works, Undo::Works).step(
+            "capture",
+            capture,
+            Undo::Works,
+        );
+        let (saga, memory) = (Arc::new(bench.saga), MemoryJournal::new());
+        let journal: Arc<dyn Journal> = Arc::new(memory.clone());
+        let end = cx.call("Saga::execute", execute(&saga, &journal, "one")).await?.value;
+        let Ok(Some(saga_log)) = memory.read(SagaId::new("one")).await else { continue };
+        ensure!(
+            end.is_err() || end_record(&saga_log.records).is_some(),
+            "the journal works, and execute returns an end of which the journal has no record";
+            expected = "Completed, Compensated or Parked as the last record",
+            observed = format!("{}; the records: {}", said(&end), records_told(&saga_log.records)),
+            help = WRITE_THE_END
+        );
+    }
+    Ok(())
+}
+
 pub async fn no_record_no_effect(cx: Cx) -> Outcome {
     let faults = [
         (Fault::Is(JournalError::Unavailable), "cannot be reached"),
@@ -38,6 +64,7 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
         (Fault::Panics, "panics"),
         (Fault::Slow(1000), "takes 1 s for each write"),
     ];
+    writes_its_end(&cx).await?;
     for (fault, how) in faults {
         for fails in [false, true] {
             for from in 0..=8 {
@@ -89,13 +116,21 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                     Fault::Once(_) => "an end, or JournalUnavailable",
                     _ => "no end: what is not written has not ended",
                 };
-                ensure!(fits, "{when}, and the saga says otherwise"; expected = expected, observed = observed());
-                let ended = memory.count(Standing::Ended) + memory.count(Standing::Parked);
-                ensure!(ended == 0 || matches!(&end, Ok(Ok(_))), "{when}, and the saga has an end there"; observed = observed());
                 ensure!(
-                    ended == 1 || !matches!(&end, Ok(Ok(_))), "{when}, and the saga has an end that is not written";
+                    fits, "{when}, and execute {}", match &end {
+                        Ok(Ok(_)) => "returns an end",
+                        Ok(Err(SagaError::JournalUnavailable)) => "gives up",
+                        Ok(Err(_)) => "returns another error",
+                        Err(_) => "does not return",
+                    };
+                    expected = expected, observed = observed()
+                );
+                let ended = memory.count(Standing::Ended) + memory.count(Standing::Parked);
+                ensure!(ended == 0 || matches!(&end, Ok(Ok(_))), "{when}, and the journal has a record of the end, which execute has not returned"; observed = observed());
+                ensure!(
+                    ended == 1 || !matches!(&end, Ok(Ok(_))), "{when}, and execute returns an end of which the journal has no record";
                     expected = "the record of the end, or JournalUnavailable", observed = observed(),
-                    help = "what a write that failed did not write has to be in the next try"
+                    help = "the batch of a write that failed is to be written by the next try: it is gone only when a write has succeeded"
                 );
             }
         }
