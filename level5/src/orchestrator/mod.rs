@@ -23,6 +23,7 @@
 mod figures;
 mod graph;
 mod key;
+mod plan;
 mod retries;
 mod runs;
 mod slots;
@@ -34,8 +35,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, join_all, try_join_all};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use level3::retry::{BackoffConfigError, Jitter};
 use level4::http_client::{HttpError, Request, Response, Transport, TransportError};
@@ -44,6 +44,7 @@ use level4::ttl_cache::{self, TtlCache};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use plan::{Node, Plan};
 use retries::Retries;
 use runs::{Entry, Parts, adapt};
 use slots::Slots;
@@ -226,10 +227,6 @@ pub struct Orchestrator<T> {
     _ticker: Arc<AbortOnDropHandle<()>>,
 }
 
-/// The run of one request of a plan, which begins with all that it needs. Every request that needs it has a clone, so
-/// it runs once. Boxed, because a node contains nodes: a type cannot contain itself.
-type Node = Shared<BoxFuture<'static, Result<Done, RequestError>>>;
-
 impl<T> Clone for Orchestrator<T> {
     fn clone(&self) -> Self {
         Self { parts: Arc::clone(&self.parts), _ticker: Arc::clone(&self._ticker) }
@@ -320,7 +317,7 @@ impl<T: Transport> Orchestrator<T> {
     /// Before its first poll the future has done nothing. A request goes on while at least one caller waits for it.
     /// With its last caller it is dropped, together with its place in the line, its slot and its timers.
     pub async fn run(&self, id: &str) -> Result<Done, RequestError> {
-        self.plan(id, &mut HashMap::new())?.await
+        Plan::default().node(&self.parts, id)?.await
     }
 
     /// Runs many requests and returns each answer with its id, in the order of `ids`.
@@ -339,16 +336,16 @@ impl<T: Transport> Orchestrator<T> {
         &self,
         ids: &[RequestId],
     ) -> Vec<(RequestId, Result<Done, RequestError>)> {
-        // One map for the whole batch: a request that several ids need is one node, so it runs once.
-        let mut nodes = HashMap::new();
-        let mut plans: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
+        // One plan for the whole batch: a request that several ids need is one node, so it runs once.
+        let mut plan = Plan::default();
+        let mut answers: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
         let mut line: Vec<(u8, Node)> = Vec::new();
         for id in ids {
-            if !plans.contains_key(id) {
-                let plan = self.plan(id, &mut nodes);
+            if !answers.contains_key(id) {
+                let node = plan.node(&self.parts, id);
                 let priority = lock(&self.parts.requests).get(id).map_or(0, |it| it.spec.priority);
-                line.extend(plan.iter().map(|node| (priority, node.clone())));
-                plans.insert(id, plan);
+                line.extend(node.iter().map(|node| (priority, node.clone())));
+                answers.insert(id, node);
             }
         }
         // Stable, so equal priorities keep the caller's order.
@@ -362,12 +359,13 @@ impl<T: Transport> Orchestrator<T> {
         }
         // Unordered: the next group begins when either of the two has ended. In order, a slow first group would hold up
         // the third one while the second has long ended.
-        stream::iter(groups).buffer_unordered(Self::GROUPS).for_each(|_| async {}).await;
+        let groups = stream::iter(groups).buffer_unordered(Self::GROUPS).for_each(|_| async {});
+        plan.drive(groups).await;
         // Each node has ended, so none of these waits. A shared future returns a clone of its answer to each id.
         join_all(ids.iter().map(|id| {
-            let plan = plans[id].clone();
+            let node = answers[id].clone();
             async move {
-                let answer = match plan {
+                let answer = match node {
                     Ok(node) => node.await,
                     Err(error) => Err(error),
                 };
@@ -391,38 +389,6 @@ impl<T: Transport> Orchestrator<T> {
     pub fn limit(&self) -> watch::Receiver<usize> {
         self.parts.limit.subscribe()
     }
-
-    /// The node of a request. It and those that it needs are added to `nodes`. Nothing runs before a node is polled.
-    fn plan(&self, id: &str, nodes: &mut HashMap<RequestId, Node>) -> Result<Node, RequestError> {
-        // Held for the whole plan, so that it is made of one state of the registry. A request that is replaced between
-        // the order and its node could need a request that has no node.
-        let requests = lock(&self.parts.requests);
-        let needs = |id: &str| requests.get(id).map(|entry| entry.spec.needs.clone());
-        for id in graph::order(&id.to_owned(), needs)? {
-            // Made by an earlier id of the batch.
-            if nodes.contains_key(&id) {
-                continue;
-            }
-            // In this order the nodes of all needs exist.
-            let entry = Arc::clone(&requests[&id]);
-            let needs = entry.spec.needs.iter().map(|id| (id.clone(), nodes[id].clone()));
-            let needs: Vec<_> = needs.map(|(id, node)| needed(id, node)).collect();
-            let parts = Arc::clone(&self.parts);
-            let node = async move {
-                // All at once. The first failure decides, and the node stops waiting for its other needs.
-                try_join_all(needs).await?;
-                parts.answer(entry).await
-            };
-            nodes.insert(id, node.boxed().shared());
-        }
-        Ok(nodes[id].clone())
-    }
-}
-
-/// The answer of a need. Its error names the need: the caller knows which of many requests has failed.
-async fn needed(id: RequestId, node: Node) -> Result<Done, RequestError> {
-    let failed = |error| RequestError::DependencyFailed { id, source: Arc::new(error) };
-    node.await.map_err(failed)
 }
 
 /// Locks, also after a panic: no foreign code runs under these locks, so what they guard is whole.

@@ -142,7 +142,8 @@ pub async fn a_call_lives_as_long_as_its_callers(cx: Cx) -> Outcome {
     let before = server.count();
     sleep(ms(3_600_000)).await;
     ensure_eq!(server.count(), before, "the caller has left during the wait for a retry: calls an hour later"; help = "what waits is dropped with its caller");
-    leaves_with_its_slot(&cx).await
+    leaves_with_its_slot(&cx).await?;
+    super::graph::a_failed_need_leaves_others(&cx).await
 }
 
 /// Callers in the line that leave: before there is a slot for them, and right after one was handed to them, before
