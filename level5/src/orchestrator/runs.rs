@@ -5,7 +5,6 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -43,13 +42,23 @@ pub(super) struct Parts<T> {
     pub(super) copies: TtlCache<Key, Response, Infallible>,
     /// The runs under way that a caller can join. They own these parts, and the map has weak references to them, so
     /// there is no cycle that keeps the parts alive.
-    pub(super) runs: SingleFlight<Key, (Response, u32), RequestError>,
+    pub(super) runs: SingleFlight<Key, (Response, u32), Ended>,
 }
 
 /// A registered request. A run owns it, so a request that is replaced meanwhile ends with the rules that it began with.
 pub(super) struct Entry {
     pub(super) spec: Spec,
     pub(super) attempts: Mutex<Attempts>,
+}
+
+/// How a run ended without an answer. The two are apart because a caller that has joined the run shares its failure and
+/// not its time: both may look like a timeout.
+#[derive(Debug, Clone)]
+pub(super) enum Ended {
+    /// The time of the caller that began the run is over.
+    OutOfTime,
+    /// The request failed, for all callers of the run.
+    Failed(RequestError),
 }
 
 impl<T: Transport> Parts<T> {
@@ -91,30 +100,20 @@ impl<T: Transport> Parts<T> {
         // A timeout such as `Duration::MAX` is accepted, and a sum that overflows would panic.
         let deadline = began.checked_add(entry.spec.timeout).unwrap_or_else(|| began + CENTURY);
         loop {
-            // Whether the run is this caller's own: the single flight calls `work` only for the caller that begins a
-            // run. `Relaxed`: the flag is read after the run has ended, and the shared future orders the two.
-            let own = Arc::new(AtomicBool::new(key.is_none()));
             let run = Arc::clone(self).attempts(Arc::clone(&entry), key.clone(), deadline);
             let ended = match key.clone() {
-                Some(key) => {
-                    let begins = Arc::clone(&own);
-                    let work = move || {
-                        begins.store(true, Ordering::Relaxed);
-                        run
-                    };
-                    // A joined run may last longer than this caller's time: then this caller leaves, and the run goes
-                    // on.
-                    timeout_at(deadline, self.runs.run(key, work)).await
-                }
+                // A joined run may last longer than this caller's time: then this caller leaves, and the run goes on.
+                Some(key) => timeout_at(deadline, self.runs.run(key, move || run)).await,
                 None => Ok(run.await),
             };
             match ended {
-                Err(_) => return Err(RequestError::Timeout),
-                // Another caller's run has used up that caller's time. This caller still has some and tries again: it
-                // begins a run of its own, or joins that of another such caller.
-                Ok(Err(RequestError::Timeout))
-                    if !own.load(Ordering::Relaxed) && Instant::now() < deadline => {}
-                Ok(answer) => return answer,
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(Ended::Failed(error))) => return Err(error),
+                // Another caller's run has used up that caller's time: a run of this caller's own ends with this
+                // deadline. This caller still has time and tries again: it begins a run, or joins that of another such
+                // caller.
+                Ok(Err(Ended::OutOfTime)) if Instant::now() < deadline => {}
+                Ok(Err(Ended::OutOfTime)) | Err(_) => return Err(RequestError::Timeout),
             }
         }
     }
@@ -125,7 +124,7 @@ impl<T: Transport> Parts<T> {
         entry: Arc<Entry>,
         key: Option<Key>,
         deadline: Instant,
-    ) -> Result<(Response, u32), RequestError> {
+    ) -> Result<(Response, u32), Ended> {
         let run = async {
             let spec = &entry.spec;
             // A second `POST` may be a second order, also if the first had no answer: the server may have received it.
@@ -146,19 +145,31 @@ impl<T: Transport> Parts<T> {
                 };
                 // The slot of the attempt is free again: `attempt` has returned.
                 let wait = self.retries.wait(&error, attempt, self.jitter.unit());
-                let Some(wait) = wait.filter(|_| again) else { return Err(error.into()) };
+                let Some(wait) = wait.filter(|_| again) else {
+                    // The deadline also ends the last attempt. That is no failure of the request: a caller with more
+                    // time may still have an answer.
+                    let timed_out = matches!(error, HttpError::Transport(TransportError::Timeout));
+                    let cut_off = timed_out && Instant::now() >= deadline;
+                    return Err(if cut_off {
+                        Ended::OutOfTime
+                    } else {
+                        Ended::Failed(error.into())
+                    });
+                };
                 sleep(wait).await;
                 attempt += 1;
             }
         };
         // A run ends with the time of the caller that began it, also while others wait for it: they have time left and
         // begin one of their own. Without this, they would wait for attempts that have no time at all.
-        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(RequestError::Timeout)) };
+        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(Ended::OutOfTime)) };
         // Nothing of a run that panicked is used afterwards, and the panic has returned the slot on its way through
         // the guard. The single flight would pass the panic on to every caller; as a value it is the error of this
         // request, also in a batch.
         let caught = AssertUnwindSafe(run).catch_unwind().await;
-        caught.unwrap_or_else(|panic| Err(RequestError::Panicked(said(panic.as_ref()))))
+        caught.unwrap_or_else(|panic| {
+            Err(Ended::Failed(RequestError::Panicked(said(panic.as_ref()))))
+        })
     }
 
     /// One attempt, in a slot of its own: a wait between attempts holds none.
