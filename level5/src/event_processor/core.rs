@@ -86,6 +86,9 @@ pub(super) struct Core {
     next: u64,
     /// All accepted events that have not ended. By number, so that a report has them in the order of acceptance.
     entries: BTreeMap<u64, Entry>,
+    /// The events that have a place and are not accepted, each with its number: they are being written to the journal,
+    /// or being withdrawn from it. A shutdown has to name them.
+    writing: HashMap<EventId, u64>,
     /// The ids of all events that must not be accepted again.
     ids: Ids,
     /// For each key the events that have not ended, in order. Only the first one is in a queue, in a flight or waiting.
@@ -128,6 +131,7 @@ impl Core {
             closed: false,
             next: 0,
             entries: BTreeMap::new(),
+            writing: HashMap::new(),
             keys: HashMap::new(),
             lanes: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -180,16 +184,20 @@ impl Core {
         // Before the write, which takes time: a second call with this id, or one event too many, must be refused now.
         self.ids.insert(id.clone());
         self.taken += 1;
+        let number = self.number();
+        self.writing.insert(id.clone(), number);
     }
 
     /// The journal has the event.
     pub(super) fn accept(&mut self, event: Arc<Event>, service: Service, now: Instant) {
+        self.writing.remove(&event.id);
         self.metrics.accepted += 1;
         self.enter(event, service, false, now);
     }
 
     /// The journal does not have the event. Returns whether a place is free.
     pub(super) fn release(&mut self, id: &EventId) -> bool {
+        self.writing.remove(id);
         self.ids.remove(id);
         self.leave()
     }
@@ -299,9 +307,13 @@ impl Core {
         if before { taken * 10 > threshold * 8 } else { taken >= threshold }
     }
 
-    /// The ids of the events that have not ended, in the order of acceptance.
+    /// The ids of the events that have not ended, in the order of acceptance. Those that the journal may have, and whose
+    /// calls of `ingest` have not returned, come last: they are accepted after all others, if at all.
     pub(super) fn pending(&self) -> Vec<EventId> {
-        self.entries.values().map(|entry| entry.event.id.clone()).collect()
+        let mut writing: Vec<_> = self.writing.iter().map(|(id, number)| (*number, id)).collect();
+        writing.sort_unstable();
+        let writing = writing.into_iter().map(|(_, id)| id.clone());
+        self.entries.values().map(|entry| entry.event.id.clone()).chain(writing).collect()
     }
 
     const fn number(&mut self) -> u64 {

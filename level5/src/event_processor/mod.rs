@@ -19,6 +19,7 @@
 //! Lesson: `level5/lessons/event_processor.md`.
 
 mod batch;
+mod breakers;
 mod config;
 mod core;
 mod driver;
@@ -89,7 +90,9 @@ pub enum StartError {
 pub struct Report {
     /// The figures at the end.
     pub metrics: Metrics,
-    /// The events that have not ended, in the order of acceptance. The journal has them.
+    /// The events that have not ended, in the order of acceptance. The journal has them. Behind them are those that the
+    /// journal was still writing at the deadline: it may have them or not, and a call of [`Processor::ingest`] that
+    /// waits for it returns what it says.
     pub left: Vec<EventId>,
 }
 

@@ -300,5 +300,14 @@ pub async fn several_batches_on_the_way(cx: Cx) -> Outcome {
             ensure!(at == expected, "{} events for `{to}`, which takes 100 ms, {limit} at once: they were sent at {} ms", limit * 3, grader_kit::short(&format!("{at:?}")); expected = grader_kit::short(&format!("{expected:?}")), help = HELP);
         }
     }
+    // A batch that has its answer is no longer on its way, also while the journal records the ends of its events.
+    let (services, book) = (Services::new(&cx, 100), Book::new(&cx));
+    let processor = start(&cx, one_by_one(), &services, &book).await?;
+    book.takes(0, 5000);
+    let begin = cx.timeline().now_ms();
+    accept_all(&cx, &processor, ids("a", 4), "one", Priority::Low).await?;
+    sleep(ms(1000)).await;
+    let at: Vec<_> = services.to("one").iter().map(|(at, _)| at - begin).collect();
+    ensure_eq!(at, [0, 100, 200, 300], "4 events, one at once, for a service that takes 100 ms, and a journal that takes 5 s to record an end: when they were sent"; help = HELP);
     Ok(())
 }

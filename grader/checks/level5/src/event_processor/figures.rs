@@ -7,8 +7,8 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level5::event_processor::breaker::{BreakerConfig, BreakerConfigError, Trip};
 use level5::event_processor::retry::Backoff;
 use level5::event_processor::{
-    Ack, Batch, Config, ConfigError, Encoding, Event, EventId, Processor, Rejected, Service,
-    StartError,
+    Ack, Batch, Config, ConfigError, DecodeError, Encoding, Event, EventId, Processor, Rejected,
+    Service, StartError,
 };
 use level5::priority_queue::Priority;
 use tokio::time::{Duration, sleep};
@@ -202,6 +202,24 @@ async fn redrives_all_or_none(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A small body that stands for a large batch.
+fn reads_no_more_than_its_limit() -> Outcome {
+    const LIMIT: usize = Batch::MOST_BYTES;
+    for (length, fits) in [(LIMIT - 4096, true), (LIMIT, false)] {
+        let large = Event { data: vec![0; length].into(), ..event("e", "one", Priority::Low) };
+        let body = Batch::new(vec![Arc::new(large)], Encoding::Gzip).encode();
+        let read = Batch::decode(&body, Encoding::Gzip);
+        let seen = read.map(|batch| batch.events().len());
+        let observed = grader_kit::short(&format!("{seen:?}"));
+        if fits {
+            ensure!(seen == Ok(1), "a compressed body of {} bytes has an event with {length} bytes of data, and decode returns {observed}", body.len(); expected = format!("the event: the limit is {LIMIT} bytes"));
+        } else {
+            ensure!(seen == Err(DecodeError::TooLong), "a compressed body of {} bytes has an event with {length} bytes of data, and decode returns {observed}", body.len(); expected = "DecodeError::TooLong: a sender must not choose how much memory its reader needs", help = "`Read::take` with the limit and one byte more");
+        }
+    }
+    Ok(())
+}
+
 pub async fn a_batch_decodes(cx: Cx) -> Outcome {
     const CALL: &str = "Batch";
     let mut draw = cx.draw();
@@ -247,6 +265,7 @@ pub async fn a_batch_decodes(cx: Cx) -> Outcome {
         let similar: Vec<_> = ids("event-", 100).iter().map(|id| Arc::new(event(id, "analytics", Priority::Low))).collect();
         let plain = Batch::new(similar.clone(), Encoding::Plain).encode().len();
         let packed = Batch::new(similar, Encoding::Gzip).encode().len();
+        reads_no_more_than_its_limit()?;
         ensure!(packed * 2 < plain, "100 similar events are {plain} bytes as Plain and {packed} as Gzip"; expected = "less than half of it", help = "compress the batch as a whole");
         Ok(())
     })
