@@ -24,6 +24,7 @@ mod figures;
 mod graph;
 mod key;
 mod plan;
+mod ranks;
 mod retries;
 mod runs;
 mod slots;
@@ -42,9 +43,11 @@ use level4::http_client::{HttpError, Request, Response, Transport, TransportErro
 use level4::single_flight::SingleFlight;
 use level4::ttl_cache::{self, TtlCache};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use plan::{Node, Plan};
+use ranks::Ranks;
 use retries::Retries;
 use runs::{Entry, Parts, adapt};
 use slots::Slots;
@@ -73,7 +76,8 @@ pub struct Spec {
     pub timeout: Duration,
     /// Whether it may be sent again after a failure. A request whose method is not idempotent is sent once in any case.
     pub retryable: bool,
-    /// Whether a copy of its answer is kept and may answer later requests. Only `GET` and `HEAD` have copies.
+    /// Whether a copy of its answer is kept and may answer later requests. Only `GET` and `HEAD` have copies. An answer
+    /// with `Cache-Control: no-store` is not kept, and leaves no older copy.
     pub cacheable: bool,
     /// The requests that must succeed before this one is sent.
     pub needs: Vec<RequestId>,
@@ -219,7 +223,8 @@ impl From<HttpError> for RequestError {
 /// Sends registered requests.
 ///
 /// A clone is a handle to the same requests, copies and slots. A request runs inside the futures of the callers that
-/// wait for it. One task adapts the limit each minute; it ends with the last handle.
+/// wait for it. One task adapts the limit at the end of each minute with attempts, and waits for nothing else; it ends
+/// with the last handle.
 pub struct Orchestrator<T> {
     parts: Arc<Parts<T>>,
     /// The task that adapts the limit, aborted with the last handle. It is apart from `parts`, which the task needs
@@ -271,14 +276,17 @@ impl<T: Transport> Orchestrator<T> {
             requests: Mutex::default(),
             slots: Slots::new(limit.get(), most_wait),
             minute: Mutex::default(),
+            begins: Arc::default(),
             limit: watch::Sender::new(limit.get()),
             copies: TtlCache::new(ttl_cache::Config { capacity, ttl, stale_for })?,
             runs: SingleFlight::new(),
+            ranks: Ranks::default(),
         });
         // Last, so that an error leaves no task. The task has a weak reference and holds the parts only while it
         // adapts the limit: a strong one would keep the transport alive between the drop of the last handle and the
         // abort.
-        let ticker = tokio::spawn(adapt(Arc::downgrade(&parts)));
+        let adapts = adapt(Arc::downgrade(&parts), Arc::clone(&parts.begins), Instant::now());
+        let ticker = tokio::spawn(adapts);
         Ok(Self { parts, _ticker: Arc::new(AbortOnDropHandle::new(ticker)) })
     }
 

@@ -148,6 +148,22 @@ pub async fn sends_twice_only_what_may_be(cx: Cx) -> Outcome {
         cx.call(RUN, orchestrator.run("a")).await?;
         ensure_eq!(server.count(), expected, "a {method} with `retryable: {retryable}` fails once with 500: how often it was sent"; help = "only what is retryable and idempotent is sent again");
     }
+    // Equal requests at the same time, of which one may be sent again.
+    for patient_first in [true, false] {
+        let server = Server::new(100);
+        let orchestrator = made(&cx, &server).await?;
+        for (id, retryable) in [("once", false), ("again", true)] {
+            let spec = Spec { cacheable: true, ..with(Method::GET, retryable) };
+            register(&cx, &orchestrator, id, spec).await?;
+        }
+        server.next(&url("a"), [Ends::With(100, 500), Ends::With(100, 500)]);
+        let (first, second) = if patient_first { ("again", "once") } else { ("once", "again") };
+        let both = async { futures::join!(orchestrator.run(first), orchestrator.run(second)) };
+        let (one, two) = cx.call(RUN, both).await?.value;
+        let (again, once) = if patient_first { (one, two) } else { (two, one) };
+        let observed = (once.is_ok(), again.is_ok());
+        ensure_eq!(observed, (false, true), "two equal GETs at once, the server fails twice, and of `{first}`, which came first, and `{second}` only `again` is retryable: whether `once` and `again` have an answer"; help = "each of them has its own rule: a call that is sent again is not shared with one that is not");
+    }
     Ok(())
 }
 

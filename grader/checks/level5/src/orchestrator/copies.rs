@@ -269,6 +269,27 @@ pub async fn an_old_copy_stands_in(cx: Cx) -> Outcome {
     }
     server.next(&url("none"), [Ends::With(0, 503)]);
     ensure_eq!(run(&cx, &orchestrator, "none").await?, "status 503", "503, and there is no copy"; help = HELP);
+    an_answer_that_is_not_stored(&cx).await
+}
+
+/// What the server does not want to be stored is no copy, and ends the one that is there.
+async fn an_answer_that_is_not_stored(cx: &Cx) -> Outcome {
+    const HELP: &str = "an answer with `no-store` is not kept, and the copy that it replaces goes: an old copy must not stand in when a newer answer was there";
+    for control in ["no-store", "max-age=0, No-Store"] {
+        let server = Server::new(0);
+        let orchestrator = made(cx, &server).await?;
+        register(cx, &orchestrator, "a", Spec { retryable: false, ..spec("a") }).await?;
+        run(cx, &orchestrator, "a").await?;
+        // The copy is old by now.
+        sleep(ms(300_000)).await;
+        for number in [2, 3] {
+            server.next(&url("a"), [Ends::Controlled(control)]);
+            let expected = format!("answer {number} after 1 attempts");
+            ensure_eq!(run(cx, &orchestrator, "a").await?, expected, "beside an old copy the server answers with `Cache-Control: {control}` each time"; help = HELP);
+        }
+        server.next(&url("a"), [Ends::With(0, 503)]);
+        ensure_eq!(run(cx, &orchestrator, "a").await?, "status 503", "answer 1 was kept and is old, answers 2 and 3 had `Cache-Control: {control}`, and the server answers with 503"; help = HELP);
+    }
     Ok(())
 }
 
