@@ -69,6 +69,8 @@ pub(super) struct Turn {
     pub(super) start: Vec<Service>,
     /// The events whose withdrawal the journal has to record; then [`Core::release`].
     pub(super) withdrawn: Vec<EventId>,
+    /// The letters that the journal may have as pending, and has to record as dead again; then [`Core::put_back`].
+    pub(super) restored: Vec<(u64, DeadLetter)>,
     /// When there is more to do, if nothing happens before. `None`: only an event or an answer can change that.
     pub(super) wake_at: Option<Instant>,
     /// Nothing is left to do, and no event will be accepted.
@@ -107,6 +109,11 @@ pub(super) struct Core {
     withdrawn: Vec<EventId>,
     /// By number, and so oldest first.
     dead: BTreeMap<u64, DeadLetter>,
+    /// Dead letters that cannot be redriven until the journal has recorded that they are dead: a `redrive` of them was
+    /// dropped while it wrote. By the number that they had in `dead`.
+    restoring: BTreeMap<u64, DeadLetter>,
+    /// Those of them that the next turn hands to the driver.
+    restored: Vec<(u64, DeadLetter)>,
     /// Dead letters that are kept, are being recorded or are being redriven: they share the capacity.
     dead_places: usize,
     /// Places that are in use: events that are being written to the journal, being redriven, or have not ended. More
@@ -139,6 +146,8 @@ impl Core {
             endings: HashMap::new(),
             withdrawn: Vec::new(),
             dead: BTreeMap::new(),
+            restoring: BTreeMap::new(),
+            restored: Vec::new(),
             dead_places: 0,
             taken: 0,
             metrics: Metrics::default(),
@@ -226,7 +235,9 @@ impl Core {
             self.waiting.pop_first();
             self.queue(number, true, now);
         }
-        let mut turn = Turn { withdrawn: mem::take(&mut self.withdrawn), ..Turn::default() };
+        let withdrawn = mem::take(&mut self.withdrawn);
+        let restored = mem::take(&mut self.restored);
+        let mut turn = Turn { withdrawn, restored, ..Turn::default() };
         turn.wake_at = self.waiting.first().map(|(at, _)| *at);
         for (service, lane) in &mut self.lanes {
             match lane.next(&self.config, self.closed, now) {

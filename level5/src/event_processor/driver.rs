@@ -13,7 +13,7 @@ use super::batch::{Batch, Encoding};
 use super::breakers::Breakers;
 use super::config::breaker::{BreakerError, CircuitBreaker};
 use super::event::{Event, EventId, Service};
-use super::journal::{End, Journal, JournalError};
+use super::journal::{DeadLetter, End, Journal, JournalError};
 use super::metrics::Metrics;
 use super::shared::Shared;
 use super::sink::{Ack, SendError, Sink};
@@ -56,6 +56,9 @@ impl<S: Sink, J: Journal> Driver<S, J> {
             }
             if !turn.withdrawn.is_empty() {
                 work.spawn(withdraw(Arc::clone(&self.shared), turn.withdrawn));
+            }
+            if !turn.restored.is_empty() {
+                work.spawn(restore(Arc::clone(&self.shared), turn.restored));
             }
             if turn.finished {
                 // No event is left, so no task has anything to settle; what the drop of the set aborts is past that.
@@ -191,6 +194,23 @@ async fn withdraw<S, J: Journal>(shared: Arc<Shared<S, J>>, ids: Vec<EventId>) -
     // event that was accepted.
     let release = |(id, _): &(EventId, End)| shared.with(|core, _| core.release(id));
     let free = ends.iter().filter(|end| release(end)).count();
+    shared.free(free);
+    Work::Journal
+}
+
+/// Has the journal record that letters are dead whose `redrive` was dropped while it wrote, and then puts them back.
+async fn restore<S, J: Journal>(
+    shared: Arc<Shared<S, J>>,
+    letters: Vec<(u64, DeadLetter)>,
+) -> Work {
+    let end =
+        |(_, letter): &(u64, DeadLetter)| (letter.event.id.clone(), End::Dead(letter.clone()));
+    let ends: Vec<_> = letters.iter().map(end).collect();
+    record(&shared, &ends).await;
+    let free = shared.with(|core, _| {
+        let freed = letters.into_iter().map(|(number, letter)| core.put_back(number, letter));
+        freed.filter(|free| *free).count()
+    });
     shared.free(free);
     Work::Journal
 }

@@ -10,7 +10,7 @@ use super::event::{Event, EventId, Service};
 pub enum End {
     /// Its service has acknowledged it.
     Delivered,
-    /// It is a dead letter.
+    /// It is a dead letter, or is one again because a [`redrive`](super::Processor::redrive) was dropped.
     Dead(DeadLetter),
     /// The caller has dropped the call of `ingest` while the journal wrote.
     Withdrawn,
@@ -60,7 +60,7 @@ pub trait Journal: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Records how these events ended. Ids without a record are passed over: the processor repeats a call that has
-    /// failed.
+    /// failed. [`End::Dead`] may come a second time for a dead letter, and replaces its record.
     fn done(
         &self,
         ends: &[(EventId, End)],
