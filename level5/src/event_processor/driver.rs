@@ -13,7 +13,7 @@ use super::batch::{Batch, Encoding};
 use super::breakers::Breakers;
 use super::config::breaker::{BreakerError, CircuitBreaker};
 use super::event::{Event, EventId, Service};
-use super::journal::{DeadLetter, End, Journal, JournalError};
+use super::journal::{DeadLetter, End, Journal};
 use super::metrics::Metrics;
 use super::shared::Shared;
 use super::sink::{Ack, SendError, Sink};
@@ -226,7 +226,7 @@ async fn record<S, J: Journal>(shared: &Shared<S, J>, ends: &[(EventId, End)]) {
     loop {
         // A panic counts as a failure, as in `send`: it would end the task, and the ends would never be recorded.
         let done = AssertUnwindSafe(async { shared.journal.done(ends).await }).catch_unwind().await;
-        if done.unwrap_or_else(|_| Err(JournalError("it has panicked".to_owned()))).is_ok() {
+        if matches!(done, Ok(Ok(()))) {
             return;
         }
         // There is no last attempt. To give up would leave events that have ended pending forever, or end them while

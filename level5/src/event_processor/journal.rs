@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::event::{Event, EventId, Service};
+use super::journal_error::JournalError;
 
 /// How an event ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +38,6 @@ pub struct Loaded {
     /// The dead letters, in the order in which they died.
     pub dead: Vec<DeadLetter>,
 }
-
-/// A journal could not read or write.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal failed: {0}")]
-pub struct JournalError(pub String);
 
 /// Keeps events from the moment at which they are accepted until they have ended.
 ///

@@ -26,6 +26,7 @@ mod driver;
 mod event;
 mod ids;
 mod journal;
+mod journal_error;
 mod metrics;
 mod shared;
 mod sink;
@@ -46,7 +47,8 @@ use shared::Shared;
 pub use batch::{Batch, DecodeError, Encoding};
 pub use config::{Config, ConfigError, breaker, retry};
 pub use event::{Event, EventId, Invalid, Service};
-pub use journal::{DeadLetter, End, Journal, JournalError, Loaded, MemoryJournal};
+pub use journal::{DeadLetter, End, Journal, Loaded, MemoryJournal};
+pub use journal_error::{Cause, JournalError};
 pub use metrics::{Latency, Metrics};
 pub use sink::{Ack, SendError, Sink};
 

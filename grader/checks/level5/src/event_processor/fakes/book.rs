@@ -1,6 +1,7 @@
 //! A journal that notes each call.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use grader_kit::{Cx, Timeline, lock, ms};
@@ -136,7 +137,8 @@ impl Book {
     }
 
     fn fail<T>(what: &str) -> Result<T, JournalError> {
-        Err(JournalError(format!("{what}: the disk is full")))
+        let error = io::Error::new(io::ErrorKind::StorageFull, format!("{what}: the disk is full"));
+        Err(JournalError::Full(Arc::new(error)))
     }
 }
 
