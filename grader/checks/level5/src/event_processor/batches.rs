@@ -95,11 +95,16 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     cx.settle().await;
     ensure_eq!(services.count(), 1, "batches when the third event has come");
     // An event that is sent again goes at once. Those that come afterwards wait for one another as before.
+    // Another one is on its way all the time: the service has something to do.
     let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
-    services.next("one", [(10, Answer::unavailable())]);
+    services.next("one", [(60_000, Answer::All), (10, Answer::unavailable())]);
     let breaker = Config::default().breaker;
     let config = Config { batch_size: nz(100), flush: ms(1000), breaker, ..one_by_one() };
+    let send_timeout = ms(100_000);
+    let config = Config { batches_in_flight: nz(2), send_timeout, ..config };
     let processor = start(&cx, config, &services, &book).await?;
+    accept(&cx, &processor, event("slow", "one", Priority::High)).await?;
+    sleep(ms(1500)).await;
     accept(&cx, &processor, event("again", "one", Priority::High)).await?;
     sleep(ms(5000)).await;
     ensure_eq!(
@@ -114,7 +119,7 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     }
     sleep(ms(3000)).await;
     let after: Vec<_> =
-        services.to("one").into_iter().skip(2).map(|(at, id)| (at - begin, id)).collect();
+        services.to("one").into_iter().skip(3).map(|(at, id)| (at - begin, id)).collect();
     ensure_eq!(after, [(1000, "a b".to_owned())], "an event was sent again and is delivered; then two more come, 300 ms apart, with a time of 1000 ms for a batch: the batches (time, events)"; help = "only the event that had to wait for something else goes at once, not all that come to its service later");
     what_full_batches_leave(&cx).await
 }
